@@ -1,0 +1,89 @@
+// Package activities does the work that workflows order: it loads deliveries,
+// sends the signed POSTs and records what came of them. It knows the store and
+// the HTTP client only by the small interfaces below, and must not import
+// storage, a driver or the API. Its invariant: a receiver's failure is data,
+// recorded as an attempt; an error leaves an activity only to ask Temporal for
+// the next attempt, or because we could not send or record.
+package activities
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+// Store is what delivering needs of the store.
+type Store interface {
+	// Outstanding loads the events' deliveries that have an attempt to come.
+	Outstanding(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Job, error)
+	// Record writes attempts and returns the deliveries as they then stand.
+	Record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error)
+	// CancelDeliveries ends deliveries without another attempt.
+	CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, reason string) error
+}
+
+// Lookup reads deliveries, outstanding or not.
+type Lookup interface {
+	// Job loads one delivery, whatever its state.
+	Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error)
+	// States loads the events' deliveries, whatever their state.
+	States(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Delivery, error)
+}
+
+// Sender sends one request. An error means that we could not send, never that
+// the receiver failed.
+type Sender interface {
+	Send(ctx context.Context, r hook.Request) (hook.Attempt, error)
+}
+
+// Deps are what New needs; all but Now and Concurrency are required.
+type Deps struct {
+	Store    Store
+	Lookup   Lookup
+	Sender   Sender
+	Schedule hook.Schedule
+	Logger   *slog.Logger
+	// DisableOnFinal disables a webhook whose delivery has failed for good (S14).
+	DisableOnFinal bool
+	// Concurrency is how many requests one activity has in flight; default 64.
+	Concurrency int
+	// Now is the clock; default time.Now. Tests that skip time set it.
+	Now func() time.Time
+}
+
+// Activities are the activities; register them all with the worker.
+type Activities struct {
+	store       Store
+	lookup      Lookup
+	sender      Sender
+	schedule    hook.Schedule
+	strict      bool
+	log         *slog.Logger
+	concurrency int
+	now         func() time.Time
+}
+
+const defaultConcurrency = 64
+
+// New checks the dependencies.
+func New(d Deps) (*Activities, error) {
+	if d.Store == nil || d.Lookup == nil || d.Sender == nil || d.Logger == nil {
+		return nil, errors.New("activities: store, lookup, sender and logger are required")
+	}
+	if err := d.Schedule.Validate(); err != nil {
+		return nil, err
+	}
+	if d.Concurrency == 0 {
+		d.Concurrency = defaultConcurrency
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	return &Activities{
+		store: d.Store, lookup: d.Lookup, sender: d.Sender, schedule: d.Schedule, strict: d.DisableOnFinal,
+		log: d.Logger, concurrency: d.Concurrency, now: d.Now,
+	}, nil
+}

@@ -1,0 +1,73 @@
+package activities
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/profile"
+)
+
+// attempt sends one request and judges what came of it.
+func (a *Activities) attempt(ctx context.Context, job hook.Job, manual bool) result {
+	request := profile.Request(&job, a.now())
+	sent, err := a.sender.Send(ctx, request)
+	if err != nil {
+		return result{job: job, err: err}
+	}
+	sent.DeliveryID, sent.Number, sent.Manual = job.Delivery.ID, job.Delivery.Attempts+1, manual
+	sent.RequestHeaders = profile.RedactHeaders(job.Webhook, sent.RequestHeaders)
+	verdict := hook.Judge(a.schedule, job.Webhook, job.Delivery.Test, job.Delivery.Scheduled+1, &sent)
+	if a.strict && verdict.State == hook.StateFailed && !verdict.Retry && verdict.Disable == "" && !manual && !job.Delivery.Test {
+		verdict.Disable = hook.ReasonFailedFinal
+	}
+	if manual {
+		verdict.Retry, verdict.RetryIn = false, 0 // the schedule stays as it is
+	}
+	a.logAttempt(ctx, &job, &sent, verdict)
+	return result{job: job, record: hook.Record{
+		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, Attempt: sent, Verdict: verdict,
+	}}
+}
+
+// logAttempt writes the one wide line per attempt.
+func (a *Activities) logAttempt(ctx context.Context, job *hook.Job, sent *hook.Attempt, v hook.Verdict) {
+	attrs := []slog.Attr{
+		slog.String("delivery_id", job.Delivery.ID.String()), slog.String("event_id", job.Event.ID.String()),
+		slog.String("webhook_id", job.Webhook.ID.String()), slog.String("tenant_id", job.Event.TenantID.String()),
+		slog.String("event_type", job.Event.Type), slog.String("host", job.Webhook.Host()),
+		slog.Int("attempt", sent.Number), slog.Bool("manual", sent.Manual), slog.Bool("test", job.Delivery.Test),
+		slog.Int("status_code", sent.StatusCode), slog.Duration("duration", sent.Duration), slog.String("state", string(v.State)),
+	}
+	if !sent.Succeeded() {
+		attrs = append(attrs, slog.String("error_class", string(sent.Class)), slog.String("error", sent.Error))
+	}
+	if v.Retry {
+		attrs = append(attrs, slog.Duration("retry_in", v.RetryIn))
+	}
+	a.log.LogAttrs(ctx, slog.LevelInfo, "attempt", attrs...)
+}
+
+// recordUntil records, again and again while the store is away, for as long as
+// the activity may run: the requests were made, and what is not recorded will be
+// sent once more.
+func (a *Activities) recordUntil(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
+	// A worker that is stopped has lost its context but not what it sent.
+	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordMargin)
+	defer cancel()
+	for {
+		deliveries, err := a.store.Record(write, records)
+		if err == nil || hook.KindOf(err) != hook.KindUnavailable || write.Err() != nil {
+			return deliveries, err
+		}
+		a.log.WarnContext(ctx, "recording attempts again", slog.Int("attempts", len(records)), slog.Any("error", err))
+		pause := time.NewTimer(500 * time.Millisecond)
+		select {
+		case <-pause.C:
+		case <-write.Done():
+			pause.Stop()
+			return nil, err
+		}
+	}
+}

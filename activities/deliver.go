@@ -1,0 +1,252 @@
+package activities
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"grapnel/internal/hook"
+)
+
+// DeliverInput names the deliveries of one activity: those of the events, or one
+// of several slices of them.
+type DeliverInput struct {
+	EventIDs []hook.EventID
+	// Slice counts from 0 to Of-1; Of is 1 where one activity does it all.
+	Slice int
+	Of    int
+}
+
+// DeliverResult is what the deliveries came to, for a person to read; the log is
+// in the store.
+type DeliverResult struct {
+	Succeeded int
+	Failed    int
+	Canceled  int
+	// Outcomes are the first of them, the failed ones before the others.
+	Outcomes []Outcome `json:",omitempty"`
+}
+
+// Deliver sends what is due of the events' deliveries and records every attempt.
+// While deliveries are outstanding it returns an error that asks for the next
+// attempt just when the earliest of them is due.
+func (a *Activities) Deliver(ctx context.Context, in DeliverInput) (DeliverResult, error) {
+	jobs, err := a.store.Outstanding(ctx, in.EventIDs, in.Slice, in.Of)
+	if err != nil {
+		return DeliverResult{}, a.ours(ctx, "load deliveries", err)
+	}
+	r := newRun(a, ctx)
+	if err := r.cancel(ctx, jobs); err != nil {
+		return DeliverResult{}, a.ours(ctx, "cancel deliveries", err)
+	}
+	err = r.loop(ctx)
+	if outstanding := r.outstanding(); len(outstanding) > 0 {
+		heartbeat(ctx, outstanding)
+		if err != nil {
+			return DeliverResult{}, a.ours(ctx, "deliver", err)
+		}
+		return DeliverResult{}, retry(outstanding, r.total, r.nextIn())
+	}
+	if activity.GetInfo(ctx).Attempt == 1 {
+		return summarize(r.done), nil
+	}
+	// Earlier attempts finished some of them.
+	all, err := a.lookup.States(ctx, in.EventIDs, in.Slice, in.Of)
+	if err != nil {
+		return DeliverResult{}, a.ours(ctx, "load deliveries", err)
+	}
+	return summarize(all), nil
+}
+
+// run is one activity's way through its deliveries.
+type run struct {
+	*Activities
+	deadline time.Time
+	total    int
+	// waiting are not in flight, the next due first.
+	waiting  []waiting
+	inFlight int
+	results  chan result
+	done     []hook.Delivery
+}
+
+type waiting struct {
+	job hook.Job
+	due time.Time
+}
+
+type result struct {
+	job    hook.Job
+	record hook.Record
+	err    error
+}
+
+func newRun(a *Activities, ctx context.Context) *run { //nolint:revive // the context only gives the deadline
+	return &run{Activities: a, deadline: activity.GetInfo(ctx).Deadline, results: make(chan result, a.concurrency)}
+}
+
+// cancel ends what must not be sent, because its webhook went between the accept
+// and now, and queues the rest.
+func (r *run) cancel(ctx context.Context, jobs []hook.Job) error {
+	r.total = len(jobs)
+	canceled := map[string][]hook.DeliveryID{}
+	now := r.now()
+	for i := range jobs {
+		if reason := jobs[i].Canceled(); reason != "" {
+			canceled[reason] = append(canceled[reason], jobs[i].Delivery.ID)
+			d := jobs[i].Delivery
+			d.State, d.Error, d.NextAttemptAt = hook.StateCanceled, reason, nil
+			r.done = append(r.done, d)
+			continue
+		}
+		r.enqueue(jobs[i], now.Add(jobs[i].DueIn))
+	}
+	for reason, ids := range canceled {
+		if err := r.store.CancelDeliveries(ctx, ids, reason); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) enqueue(job hook.Job, due time.Time) {
+	at, _ := slices.BinarySearchFunc(r.waiting, due, func(w waiting, t time.Time) int { return w.due.Compare(t) })
+	r.waiting = slices.Insert(r.waiting, at, waiting{job, due})
+}
+
+// loop sends what is due and records results as they come, each record taking
+// along all that have come in by then. A delivery that becomes due while another
+// is still in flight is sent too, so that a slow receiver delays nobody (S16).
+// It ends when nothing is in flight; the error is ours.
+func (r *run) loop(ctx context.Context) error {
+	var failure error
+	for {
+		if failure == nil {
+			r.startDue(ctx)
+		}
+		if r.inFlight == 0 && (failure != nil || !r.dueSoon()) {
+			return failure
+		}
+		batch := r.wait(ctx)
+		if len(batch) == 0 {
+			continue
+		}
+		if err := r.record(ctx, batch); err != nil && failure == nil {
+			failure = err
+		}
+	}
+}
+
+// startDue puts in flight what is due and can end before the activity must.
+func (r *run) startDue(ctx context.Context) {
+	now := r.now()
+	for len(r.waiting) > 0 && r.inFlight < r.concurrency {
+		next := r.waiting[0]
+		if next.due.After(now) {
+			return
+		}
+		if r.inFlight+len(r.done) > 0 && now.Add(next.job.Webhook.Timeout+recordMargin).After(r.deadline) {
+			return
+		}
+		r.waiting = r.waiting[1:]
+		r.inFlight++
+		go func() { r.results <- r.attempt(ctx, next.job, false) }()
+	}
+}
+
+// dueSoon tells whether waiting here is better than another round through Temporal.
+func (r *run) dueSoon() bool {
+	return len(r.waiting) > 0 && r.waiting[0].due.Sub(r.now()) <= worthWaiting && r.now().Add(r.waiting[0].job.Webhook.Timeout+recordMargin).Before(r.deadline)
+}
+
+// worthWaiting covers what Temporal's timers and the store's clock differ by.
+const worthWaiting = 100 * time.Millisecond
+
+// recordMargin is what is left for recording when the slowest request ends.
+const recordMargin = 5 * time.Second
+
+// wait returns the results that have come in, at least one, or none when
+// something became due first.
+func (r *run) wait(ctx context.Context) []result {
+	var due <-chan time.Time
+	if len(r.waiting) > 0 && r.inFlight < r.concurrency && ctx.Err() == nil {
+		// Not before a moment has passed: what is overdue but does not fit before
+		// the deadline must not make this spin.
+		timer := time.NewTimer(max(r.waiting[0].due.Sub(r.now()), 5*time.Millisecond))
+		defer timer.Stop()
+		due = timer.C
+	}
+	var batch []result
+	select {
+	case first := <-r.results:
+		batch = append(batch, first)
+	case <-due:
+		return nil
+	}
+	for {
+		select {
+		case more := <-r.results:
+			batch = append(batch, more)
+		default:
+			r.inFlight -= len(batch)
+			return batch
+		}
+	}
+}
+
+// record writes a batch and queues what is to be tried again.
+func (r *run) record(ctx context.Context, batch []result) error {
+	var failure error
+	records := make([]hook.Record, 0, len(batch))
+	jobs := make(map[hook.DeliveryID]hook.Job, len(batch))
+	for _, b := range batch {
+		jobs[b.job.Delivery.ID] = b.job
+		if b.err != nil {
+			failure = b.err
+			r.enqueue(b.job, r.now())
+			continue
+		}
+		records = append(records, b.record)
+	}
+	if len(records) == 0 {
+		return failure
+	}
+	deliveries, err := r.recordUntil(ctx, records)
+	if err != nil {
+		for i := range records {
+			r.enqueue(jobs[records[i].Delivery.ID], r.now())
+		}
+		return err
+	}
+	retryAt := make(map[hook.DeliveryID]time.Time, len(records))
+	for i := range records {
+		a := &records[i].Attempt
+		retryAt[records[i].Delivery.ID] = a.StartedAt.Add(a.Duration + records[i].Verdict.RetryIn)
+	}
+	for _, d := range deliveries {
+		if !d.Outstanding() {
+			r.done = append(r.done, d)
+			continue
+		}
+		job := jobs[d.ID]
+		job.Delivery = d
+		r.enqueue(job, retryAt[d.ID])
+	}
+	return failure
+}
+
+func (r *run) outstanding() []hook.Delivery {
+	list := make([]hook.Delivery, 0, len(r.waiting))
+	for i := range r.waiting {
+		list = append(list, r.waiting[i].job.Delivery)
+	}
+	return list
+}
+
+// nextIn is how long it is until the next delivery is due; never zero, which
+// Temporal would read as not set.
+func (r *run) nextIn() time.Duration {
+	return max(r.waiting[0].due.Sub(r.now()), time.Millisecond)
+}

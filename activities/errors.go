@@ -1,0 +1,52 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+
+	"grapnel/internal/hook"
+)
+
+// Types of the application errors that leave an activity.
+const (
+	// ErrorOutstanding asks for the next attempt of what is outstanding.
+	ErrorOutstanding = "Outstanding"
+	// ErrorOurs is a failure of ours: the store, this process. It uses up none of
+	// a delivery's attempts.
+	ErrorOurs = "Ours"
+	// ErrorRefused is final: there is nothing to send.
+	ErrorRefused = "Refused"
+)
+
+// oursRetry is when to try again after a failure of ours. It is short whatever
+// Temporal's count of attempts: the retry policy's long delays are the
+// receiver's, not ours.
+const oursRetry = 5 * time.Second
+
+// stopRetry is when another worker should go on with what a stopping one left.
+const stopRetry = time.Second
+
+// ours turns a failure of ours into a retry; kinds that no retry can mend are
+// final. This is the one table from kind to application error.
+func (a *Activities) ours(ctx context.Context, doing string, err error) error {
+	options := temporal.ApplicationErrorOptions{NextRetryDelay: oursRetry}
+	if errors.Is(err, worker.ErrWorkerShutdown) || errors.Is(err, context.Canceled) {
+		options.NextRetryDelay = stopRetry
+	}
+	kind, typ := hook.KindOf(err), ErrorOurs
+	switch kind {
+	case hook.KindNotFound, hook.KindConflict, hook.KindInvalid, hook.KindUnprocessable, hook.KindForbidden,
+		hook.KindUnauthorized, hook.KindTooLarge, hook.KindMediaType:
+		options.NonRetryable, typ = true, ErrorRefused
+	case hook.KindUnavailable, hook.KindRateLimited, hook.KindInternal:
+	}
+	// The cause goes to the log; what a person reads in Temporal names no hosts or SQL.
+	a.log.WarnContext(ctx, doing, slog.String("kind", string(kind)), slog.Any("error", err))
+	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("%s: %s", doing, kind), typ, options)
+}

@@ -1,0 +1,36 @@
+package activities
+
+import (
+	"context"
+
+	"grapnel/internal/hook"
+)
+
+// SendNowInput names a delivery to be sent by hand.
+type SendNowInput struct {
+	DeliveryID hook.DeliveryID
+}
+
+// SendNow makes one attempt of one delivery, whatever its state, and leaves the
+// rest of its schedule alone (S11, S13). It is never repeated by Temporal.
+func (a *Activities) SendNow(ctx context.Context, in SendNowInput) (Outcome, error) {
+	job, err := a.lookup.Job(ctx, in.DeliveryID)
+	if err != nil {
+		return Outcome{}, a.ours(ctx, "load delivery", err)
+	}
+	if reason := job.Canceled(); reason != "" {
+		return Outcome{}, a.ours(ctx, "send", &hook.Error{Kind: hook.KindConflict, Message: reason})
+	}
+	sent := a.attempt(ctx, job, !job.Delivery.Test)
+	if sent.err != nil {
+		return Outcome{}, a.ours(ctx, "send", sent.err)
+	}
+	deliveries, err := a.recordUntil(ctx, []hook.Record{sent.record})
+	if err != nil {
+		return Outcome{}, a.ours(ctx, "record attempt", err)
+	}
+	if len(deliveries) == 0 {
+		return Outcome{}, a.ours(ctx, "record attempt", hook.NotFound("delivery"))
+	}
+	return outcomeOf(&deliveries[0]), nil
+}

@@ -1,0 +1,112 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"grapnel/internal/hook"
+)
+
+// maxOutcomes bounds what is written for people into Temporal, which bounds the
+// size of failures to 4 KiB.
+const maxOutcomes = 20
+
+// Outcome is where one delivery stands, as the Temporal Web UI shows it.
+type Outcome struct {
+	WebhookID  hook.WebhookID
+	DeliveryID hook.DeliveryID
+	State      hook.DeliveryState
+	Attempts   int
+	StatusCode int    `json:",omitempty"`
+	Error      string `json:",omitempty"`
+	NextAt     string `json:",omitempty"`
+}
+
+func outcomeOf(d *hook.Delivery) Outcome {
+	o := Outcome{
+		WebhookID: d.WebhookID, DeliveryID: d.ID, State: d.State, Attempts: d.Attempts,
+		StatusCode: d.StatusCode, Error: d.Error,
+	}
+	if d.NextAttemptAt != nil {
+		o.NextAt = d.NextAttemptAt.UTC().Format(time.RFC3339)
+	}
+	return o
+}
+
+func outcomesOf(list []hook.Delivery) []Outcome {
+	out := make([]Outcome, 0, min(len(list), maxOutcomes))
+	for i := range list[:min(len(list), maxOutcomes)] {
+		out = append(out, outcomeOf(&list[i]))
+	}
+	return out
+}
+
+// heartbeat shows the outstanding deliveries beside the pending activity.
+func heartbeat(ctx context.Context, outstanding []hook.Delivery) {
+	activity.RecordHeartbeat(ctx, outcomesOf(outstanding))
+}
+
+// retry asks Temporal for the next attempt in next. It is returned as it is:
+// wrapped, it would lose the delay.
+func retry(outstanding []hook.Delivery, total int, next time.Duration) error {
+	first := &outstanding[0]
+	text := fmt.Sprintf("%d of %d deliveries outstanding; %s %s, attempt %d; next in %v",
+		len(outstanding), total, first.WebhookID, reasonOf(first), first.Attempts, next.Round(time.Millisecond))
+	return temporal.NewApplicationErrorWithOptions(text, ErrorOutstanding, temporal.ApplicationErrorOptions{
+		NextRetryDelay: next, Category: temporal.ApplicationErrorCategoryBenign,
+	})
+}
+
+func reasonOf(d *hook.Delivery) string {
+	if d.Error == "" {
+		return "not sent yet"
+	}
+	return d.Error
+}
+
+// summarize counts what deliveries came to and shows the first of them, the
+// failed ones before the others.
+func summarize(list []hook.Delivery) DeliverResult {
+	var r DeliverResult
+	slices.SortStableFunc(list, func(a, b hook.Delivery) int { return rank(a.State) - rank(b.State) })
+	for i := range list {
+		switch list[i].State {
+		case hook.StateSuccess:
+			r.Succeeded++
+		case hook.StateCanceled:
+			r.Canceled++
+		case hook.StateFailed, hook.StateTimedOut, hook.StateDropped, hook.StatePending, hook.StateSending:
+			r.Failed++
+		}
+	}
+	r.Outcomes = outcomesOf(list)
+	return r
+}
+
+func rank(s hook.DeliveryState) int {
+	switch s {
+	case hook.StateSuccess:
+		return 2
+	case hook.StateCanceled:
+		return 1
+	case hook.StateFailed, hook.StateTimedOut, hook.StateDropped, hook.StatePending, hook.StateSending:
+	}
+	return 0
+}
+
+// Text is the outcome in a few words: hook_… HTTP 500 …, attempt 5.
+func (o Outcome) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s", o.WebhookID, o.State)
+	if o.Error != "" {
+		b.WriteString(": " + o.Error)
+	}
+	fmt.Fprintf(&b, " after %d attempts", o.Attempts)
+	return b.String()
+}

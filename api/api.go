@@ -1,0 +1,162 @@
+// Package api is the HTTP side of Grapnel: Huma operations by resource, one file
+// each, their DTOs, authentication, and the table from error kinds to HTTP. It
+// speaks to the store, the starter and the sender through small interfaces and
+// must not import storage or a driver. Its invariants: every operation is
+// registered by register, so that a 5xx never carries a cause; and everything
+// can be registered without dependencies, so that the OpenAPI document needs no
+// database.
+package api
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/go-json-experiment/json"
+
+	"grapnel/internal/hook"
+)
+
+// Deps are what New needs.
+type Deps struct {
+	Store        Store
+	Dispatcher   Dispatcher
+	Sender       ManualSender
+	Destinations Destinations
+	Logger       *slog.Logger
+	Config       Config
+	// Checks are what /readyz asks, by name.
+	Checks map[string]Check
+}
+
+// Config is what the API can be told.
+type Config struct {
+	// Version is the product's, as the OpenAPI document shows it.
+	Version string
+	// MaxBody bounds a delivery's body, in bytes; default 102,400 (spec 2.4).
+	MaxBody int
+	// NoAuth lets everybody in as an admin of the default tenant.
+	NoAuth bool
+	// TemporalUI is the base URL of the Temporal Web UI with the namespace's path,
+	// for links; empty for none.
+	TemporalUI string
+}
+
+// Dispatcher takes accepted events on to their workflows; it never waits.
+type Dispatcher interface {
+	Dispatch(start hook.Start)
+}
+
+// Destinations tells whether requests may go to a URL, as far as that can be
+// said without resolving names.
+type Destinations interface {
+	CheckURL(url string) error
+}
+
+// API serves HTTP.
+type API struct {
+	Deps
+	huma     huma.API
+	handler  http.Handler
+	draining sync.Once
+	drained  chan struct{}
+}
+
+const defaultMaxBody = 102_400
+
+// New builds the API. It starts nothing.
+func New(d Deps) (*API, error) {
+	if d.Store == nil || d.Dispatcher == nil || d.Sender == nil || d.Destinations == nil || d.Logger == nil {
+		return nil, errors.New("api: store, dispatcher, sender, destinations and logger are required")
+	}
+	return build(d), nil
+}
+
+// Document is the API without anything behind it: only its OpenAPI document is
+// of use.
+func Document(version string) *huma.OpenAPI {
+	return build(Deps{Config: Config{Version: version}}).huma.OpenAPI()
+}
+
+func build(d Deps) *API {
+	setHumaGlobals()
+	if d.Config.MaxBody == 0 {
+		d.Config.MaxBody = defaultMaxBody
+	}
+	mux := http.NewServeMux()
+	a := &API{Deps: d, huma: humago.New(mux, humaConfig(d.Config.Version)), drained: make(chan struct{})}
+	a.registerWebhooks()
+	a.registerSecrets()
+	a.registerEventTypes()
+	a.registerEvents()
+	a.registerTests()
+	a.registerDeliveries()
+	a.registerKeys()
+	addExamples(a.huma.OpenAPI())
+	a.registerHealth(mux)
+	registerDocs(mux)
+	a.handler = a.recovering(a.withoutRoute(mux))
+	return a
+}
+
+// ServeHTTP serves the API, its document and its health.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
+
+// Drain makes /readyz say no, so that no new requests are sent here while those
+// under way finish.
+func (a *API) Drain() { a.draining.Do(func() { close(a.drained) }) }
+
+// schemaPrefix is where the OpenAPI document keeps its schemas.
+const schemaPrefix = "#/components/schemas/"
+
+func humaConfig(version string) huma.Config {
+	c := huma.DefaultConfig("Grapnel", version)
+	c.Info.Description = "Signed, retried, logged webhook deliveries, on Temporal and PostgreSQL."
+	c.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		bearer: {Type: "http", Scheme: "bearer", Description: "An API key. Its scopes are admin, webhooks, publish and read; admin includes the others."},
+	}
+	c.Servers = []*huma.Server{{URL: "/", Description: "This server"}}
+	c.Tags = tags()
+	// No $schema members and Link headers in answers (S1), and a docs page of our
+	// own, which loads nothing from elsewhere.
+	c.CreateHooks = nil
+	c.SchemasPath, c.DocsPath = "", ""
+	c.RejectUnknownQueryParameters = true
+	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: unmarshal}
+	c.Formats = map[string]huma.Format{"application/json": format, "json": format}
+	return c
+}
+
+// unmarshal is strict where encoding/json is not: names are case-sensitive,
+// duplicate names and invalid UTF-8 are errors.
+func unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
+
+// setHumaGlobals sets, once, the three settings that Huma keeps in globals.
+func setHumaGlobals() {
+	humaGlobals.Do(func() {
+		huma.DefaultArrayNullable = false
+		huma.ValidateStrictCasing = true
+		huma.NewError = newHumaError
+		huma.NewErrorWithContext = func(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
+			return newHumaError(status, msg, errs...)
+		}
+	})
+}
+
+var humaGlobals sync.Once //nolint:gochecknoglobals // guards globals that are Huma's
+
+// write answers outside of Huma's operations.
+func write(w http.ResponseWriter, contentType string, status int, v any) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	writeJSON(w, v)
+}
+
+func writeJSON(w io.Writer, v any) {
+	_ = huma.DefaultJSONFormat.Marshal(w, v) // the client has gone; there is nobody to tell
+}

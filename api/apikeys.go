@@ -1,0 +1,142 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/keytext"
+)
+
+type keyStore interface {
+	Authenticate(ctx context.Context, text hook.Secret) (hook.APIKey, error)
+	CreateKey(ctx context.Context, k hook.APIKey, text hook.Secret) (hook.APIKey, error)
+	Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) ([]hook.APIKey, bool, error)
+	RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID) error
+}
+
+// Store is all that the API needs of the store.
+type Store interface {
+	webhookStore
+	eventTypeStore
+	eventStore
+	deliveryStore
+	testStore
+	keyStore
+}
+
+type keyView struct {
+	ID        string     `json:"id" example:"key_01kab1s6rzfkqbzry2kztmfpx1"`
+	Name      string     `json:"name" example:"Publisher in production"`
+	Scopes    []string   `json:"scopes" example:"[\"publish\"]"`
+	TokenID   string     `json:"token_id,omitempty" doc:"Shown to receivers of topic webhooks as who published." example:"mo-the-squirrel"`
+	Topics    []string   `json:"topics,omitempty" doc:"The only event types that it may publish, as patterns." example:"[\"user.*\"]"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" example:"2027-01-15T12:00:00Z"`
+	RevokedAt *time.Time `json:"revoked_at,omitempty" example:"2026-06-15T12:00:00Z"`
+	CreatedAt time.Time  `json:"created_at" example:"2026-01-15T12:00:00Z"`
+}
+
+type createdKey struct {
+	keyView
+	Key string `json:"key" doc:"The key itself. Only this answer shows it." example:"gk_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a"`
+}
+
+func viewKey(k *hook.APIKey) keyView {
+	v := keyView{ID: k.ID.String(), Name: k.Name, TokenID: k.TokenID, Topics: k.Topics, CreatedAt: seconds(k.CreatedAt)}
+	for _, s := range k.Scopes {
+		v.Scopes = append(v.Scopes, string(s))
+	}
+	for _, t := range []struct{ from, to **time.Time }{{&k.ExpiresAt, &v.ExpiresAt}, {&k.RevokedAt, &v.RevokedAt}} {
+		if *t.from != nil {
+			at := seconds(**t.from)
+			*t.to = &at
+		}
+	}
+	return v
+}
+
+type createKeyInput struct {
+	Body struct {
+		Name      string     `json:"name" minLength:"1" maxLength:"100" example:"Publisher in production"`
+		Scopes    []string   `json:"scopes" minItems:"1" maxItems:"4" enum:"admin,webhooks,publish,read" example:"[\"publish\"]"`
+		TokenID   string     `json:"token_id,omitempty" maxLength:"256" example:"mo-the-squirrel"`
+		ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"Default: never." example:"2027-01-15T12:00:00Z"`
+		Topics    []string   `json:"topics,omitempty" maxItems:"100" doc:"Limits what it may publish, as patterns. Default: everything." example:"[\"user.*\"]"`
+	}
+}
+
+type createKeyOutput struct {
+	Body createdKey
+}
+
+type listKeysInput struct {
+	paging
+}
+
+type listKeysOutput struct {
+	Body struct {
+		APIKeys    []keyView `json:"api_keys"`
+		NextCursor *string   `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWsBmrHU6q9ekr+Xz5m6pYVu"`
+	}
+}
+
+func (a *API) registerKeys() {
+	register(a, operation{
+		id: "create-api-key", method: http.MethodPost, path: "/v1/api-keys", tag: tagKeys, status: http.StatusCreated,
+		summary: "Create an API key", description: "Only this answer shows the key.",
+	}, a.createKey)
+	register(a, operation{
+		id: "list-api-keys", method: http.MethodGet, path: "/v1/api-keys", tag: tagKeys,
+		summary: "List API keys", description: "Newest first, revoked ones too.",
+	}, a.listKeys)
+	register(a, operation{
+		id: "revoke-api-key", method: http.MethodDelete, path: "/v1/api-keys/{id}", tag: tagKeys, status: http.StatusNoContent,
+		summary: "Revoke an API key", description: "It is refused from now on, everywhere.", errors: []int{http.StatusNotFound},
+	}, a.revokeKey)
+}
+
+func (a *API) createKey(ctx context.Context, in *createKeyInput) (*createKeyOutput, error) {
+	b := &in.Body
+	k := hook.APIKey{TenantID: tenant(ctx), Name: b.Name, TokenID: b.TokenID, Topics: b.Topics, ExpiresAt: b.ExpiresAt}
+	for _, s := range b.Scopes {
+		k.Scopes = append(k.Scopes, hook.Scope(s))
+	}
+	if err := k.Validate(time.Now()); err != nil {
+		return nil, err
+	}
+	text := keytext.New()
+	k, err := a.Store.CreateKey(ctx, k, text)
+	if err != nil {
+		return nil, err
+	}
+	return &createKeyOutput{Body: createdKey{viewKey(&k), text.Reveal()}}, nil
+}
+
+func (a *API) listKeys(ctx context.Context, in *listKeysInput) (*listKeysOutput, error) {
+	page, err := in.page(listKeys)
+	if err != nil {
+		return nil, err
+	}
+	keys, more, err := a.Store.Keys(ctx, tenant(ctx), page)
+	if err != nil {
+		return nil, err
+	}
+	out := &listKeysOutput{}
+	out.Body.APIKeys = make([]keyView, 0, len(keys))
+	for i := range keys {
+		out.Body.APIKeys = append(out.Body.APIKeys, viewKey(&keys[i]))
+	}
+	if more {
+		out.Body.NextCursor = nextCursor(more, listKeys, keys[len(keys)-1].ID)
+	}
+	return out, nil
+}
+
+func (a *API) revokeKey(ctx context.Context, in *idPath) (*empty, error) {
+	id, err := hook.ParseKeyID(in.ID)
+	if err != nil {
+		return nil, hook.NotFound("api key")
+	}
+	return nil, a.Store.RevokeKey(ctx, tenant(ctx), id)
+}

@@ -1,0 +1,179 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+type deliveryStore interface {
+	Delivery(ctx context.Context, tenant hook.TenantID, id hook.DeliveryID) (hook.Delivery, error)
+	Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) ([]hook.Delivery, bool, error)
+	DeliveriesOfEvent(ctx context.Context, e hook.EventID, limit int) ([]hook.Delivery, error)
+	Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attempt, error)
+}
+
+// ManualSender sends one delivery now and returns when the outcome is stored.
+type ManualSender interface {
+	Send(ctx context.Context, d hook.Delivery) error
+}
+
+type deliveryView struct {
+	ID            string     `json:"id" example:"del_01kab1s6rzfkqbzry2kztmfpx1"`
+	EventID       string     `json:"event_id" example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
+	WebhookID     string     `json:"webhook_id" example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
+	EventType     string     `json:"event_type" example:"user.created"`
+	Test          bool       `json:"test,omitempty" doc:"Whether it is a test delivery." example:"false"`
+	Status        string     `json:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled." example:"success"`
+	StatusCode    int        `json:"status_code,omitempty" doc:"The last HTTP status that any attempt got." example:"200"`
+	Attempts      int        `json:"attempts" example:"1"`
+	DeliveredAt   *time.Time `json:"delivered_at,omitempty" doc:"Only on success." example:"2026-01-15T12:30:00Z"`
+	Error         string     `json:"error,omitempty" doc:"The last attempt's." example:"HTTP 500 Internal Server Error"`
+	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty" doc:"Only while another attempt follows." example:"2026-01-15T12:30:30.125Z"`
+	CreatedAt     time.Time  `json:"created_at" example:"2026-01-15T12:30:00Z"`
+}
+
+func viewDelivery(d *hook.Delivery) deliveryView {
+	v := deliveryView{
+		ID: d.ID.String(), EventID: d.EventID.String(), WebhookID: d.WebhookID.String(), EventType: d.EventType,
+		Test: d.Test, Status: string(d.State), StatusCode: d.StatusCode, Attempts: d.Attempts, Error: d.Error,
+		CreatedAt: seconds(d.CreatedAt),
+	}
+	if d.State == hook.StateSending {
+		v.Status = string(hook.StatePending) // how it is done is not the caller's concern
+	}
+	if d.DeliveredAt != nil {
+		at := seconds(*d.DeliveredAt)
+		v.DeliveredAt = &at
+	}
+	if d.NextAttemptAt != nil {
+		at := d.NextAttemptAt.UTC().Truncate(time.Millisecond)
+		v.NextAttemptAt = &at
+	}
+	return v
+}
+
+func viewDeliveries(list []hook.Delivery) []deliveryView {
+	views := make([]deliveryView, 0, len(list))
+	for i := range list {
+		views = append(views, viewDelivery(&list[i]))
+	}
+	return views
+}
+
+type deliveryDetail struct {
+	deliveryView
+	AttemptLog []attemptView `json:"attempt_log" doc:"Every attempt, oldest first."`
+}
+
+type deliveryOutput struct {
+	Body deliveryDetail
+}
+
+type listDeliveriesInput struct {
+	idPath
+	paging
+	Status    string    `query:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"Only deliveries of this status."`
+	EventType string    `query:"event_type" maxLength:"128" doc:"Only deliveries of events of this type."`
+	Since     time.Time `query:"since" doc:"Only deliveries of events from this time on."`
+	Until     time.Time `query:"until" doc:"Only deliveries of events before this time."`
+}
+
+type listDeliveriesOutput struct {
+	Body struct {
+		Deliveries []deliveryView `json:"deliveries"`
+		NextCursor *string        `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWQBmrHU6q9ekr+Xz5m6pYVu"`
+	}
+}
+
+func (a *API) registerDeliveries() {
+	read := []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
+	register(a, operation{
+		id: "list-deliveries", method: http.MethodGet, path: "/v1/webhooks/{id}/deliveries", tag: tagDeliveries, scopes: read,
+		summary: "List a webhook's deliveries", description: "Newest first, test deliveries too.", errors: []int{http.StatusNotFound},
+	}, a.listDeliveries)
+	register(a, operation{
+		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{id}", tag: tagDeliveries, scopes: read,
+		summary: "Get a delivery", description: "With every attempt: what was sent where, what came back, and how long it took.",
+		errors: []int{http.StatusNotFound},
+	}, a.getDelivery)
+	register(a, operation{
+		id: "retry-delivery", method: http.MethodPost, path: "/v1/deliveries/{id}/retry", tag: tagDeliveries,
+		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a delivery now",
+		description: "Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds.",
+		errors:      []int{http.StatusNotFound, http.StatusConflict},
+	}, a.retryDelivery)
+}
+
+func (a *API) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*listDeliveriesOutput, error) {
+	w, err := a.webhook(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	page, err := in.page(listDeliveries)
+	if err != nil {
+		return nil, err
+	}
+	page.Since, page.Until = in.Since, in.Until
+	filter := hook.DeliveryFilter{State: hook.DeliveryState(in.Status), EventType: in.EventType}
+	deliveries, more, err := a.Store.Deliveries(ctx, w.ID, filter, page)
+	if err != nil {
+		return nil, err
+	}
+	out := &listDeliveriesOutput{}
+	out.Body.Deliveries = viewDeliveries(deliveries)
+	if more {
+		out.Body.NextCursor = nextCursor(more, listDeliveries, deliveries[len(deliveries)-1].ID)
+	}
+	return out, nil
+}
+
+func (a *API) getDelivery(ctx context.Context, in *idPath) (*deliveryOutput, error) {
+	d, err := a.delivery(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return a.deliveryDetail(ctx, d)
+}
+
+func (a *API) retryDelivery(ctx context.Context, in *idPath) (*deliveryOutput, error) {
+	d, err := a.delivery(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Sender.Send(ctx, d); err != nil {
+		return nil, err
+	}
+	return a.afterSending(ctx, d)
+}
+
+// afterSending reads a delivery again, with what has come of it.
+func (a *API) afterSending(ctx context.Context, d hook.Delivery) (*deliveryOutput, error) {
+	d, err := a.Store.Delivery(ctx, d.TenantID, d.ID)
+	if err != nil {
+		return nil, err
+	}
+	return a.deliveryDetail(ctx, d)
+}
+
+func (a *API) delivery(ctx context.Context, text string) (hook.Delivery, error) {
+	id, err := hook.ParseDeliveryID(text)
+	if err != nil {
+		return hook.Delivery{}, hook.NotFound("delivery")
+	}
+	return a.Store.Delivery(ctx, tenant(ctx), id)
+}
+
+func (a *API) deliveryDetail(ctx context.Context, d hook.Delivery) (*deliveryOutput, error) {
+	attempts, err := a.Store.Attempts(ctx, d.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := &deliveryOutput{Body: deliveryDetail{deliveryView: viewDelivery(&d), AttemptLog: []attemptView{}}}
+	for i := range attempts {
+		out.Body.AttemptLog = append(out.Body.AttemptLog, viewAttempt(&attempts[i]))
+	}
+	return out, nil
+}

@@ -1,0 +1,235 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"grapnel/internal/hook"
+)
+
+// problem is the one form of errors: RFC 9457 with a stable code (spec 6).
+type problem struct {
+	Type   string          `json:"type" doc:"A URI that names the kind of problem." example:"about:blank"`
+	Title  string          `json:"title" doc:"The HTTP status in words." example:"Unprocessable Entity"`
+	Status int             `json:"status" doc:"The HTTP status." example:"422"`
+	Code   string          `json:"code" doc:"The kind of problem, for programs; it never changes." example:"INVALID_ARGUMENT"`
+	Detail string          `json:"detail,omitempty" doc:"What is wrong, for people." example:"validation failed"`
+	Errors []problemDetail `json:"errors,omitempty" doc:"Each wrong value and where it is."`
+
+	retryAfter int
+}
+
+type problemDetail struct {
+	Location string `json:"location" doc:"Where the value is: body.url, path.id, query.limit; inside published data a JSON pointer follows: body/data/items/0." example:"body.url"`
+	Message  string `json:"message" doc:"What is wrong with it." example:"must be an absolute http or https URL"`
+	Value    any    `json:"value,omitempty" doc:"The value, where it is short and not secret."`
+}
+
+var _ huma.StatusError = (*problem)(nil)
+
+func (p *problem) Error() string                                             { return p.Code + ": " + p.Detail }
+func (p *problem) GetStatus() int                                            { return p.Status }
+func (p *problem) ContentType(string) string                                 { return problemType }
+func (problem) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema { return s }
+
+const problemType = "application/problem+json"
+
+// mapping is the one table from the kind of an error to HTTP.
+func mapping(k hook.Kind) (status int, code string) {
+	switch k {
+	case hook.KindInvalid:
+		return http.StatusBadRequest, "INVALID_ARGUMENT"
+	case hook.KindUnprocessable:
+		return http.StatusUnprocessableEntity, "INVALID_ARGUMENT"
+	case hook.KindNotFound:
+		return http.StatusNotFound, "NOT_FOUND"
+	case hook.KindConflict:
+		return http.StatusConflict, "ALREADY_EXISTS"
+	case hook.KindUnauthorized:
+		return http.StatusUnauthorized, "UNAUTHENTICATED"
+	case hook.KindForbidden:
+		return http.StatusForbidden, "PERMISSION_DENIED"
+	case hook.KindTooLarge:
+		return http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE"
+	case hook.KindMediaType:
+		return http.StatusUnsupportedMediaType, "INVALID_ARGUMENT"
+	case hook.KindRateLimited:
+		return http.StatusTooManyRequests, "LIMIT_EXCEEDED"
+	case hook.KindUnavailable:
+		return http.StatusServiceUnavailable, "UNAVAILABLE"
+	case hook.KindInternal:
+	}
+	return http.StatusInternalServerError, "INTERNAL"
+}
+
+// kindOf is the kind of the statuses that Huma and net/http answer with.
+func kindOf(status int) hook.Kind {
+	switch status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		return hook.KindNotFound
+	case http.StatusRequestEntityTooLarge:
+		return hook.KindTooLarge
+	case http.StatusUnsupportedMediaType:
+		return hook.KindMediaType
+	case http.StatusUnprocessableEntity:
+		return hook.KindUnprocessable
+	default:
+		return hook.KindInvalid
+	}
+}
+
+// problemOf turns any error into what the caller may see of it.
+func problemOf(err error) *problem {
+	var e *hook.Error
+	if !errors.As(err, &e) {
+		e = &hook.Error{Kind: hook.KindInternal}
+	}
+	status, code := mapping(e.Kind)
+	p := &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: e.Message}
+	if e.Kind == hook.KindInternal {
+		p.Detail = "something went wrong on our side"
+		return p
+	}
+	p.retryAfter = int(math.Ceil(e.RetryAfter.Seconds()))
+	for _, v := range e.Violations {
+		p.Errors = append(p.Errors, problemDetail{Location: v.Location, Message: v.Message, Value: shown(v.Location, v.Value)})
+	}
+	return p
+}
+
+// answer logs what the caller must not see and turns err into a problem, with
+// its headers.
+func (a *API) answer(r requestInfo, err error) error {
+	p := problemOf(err)
+	if p.Status >= http.StatusInternalServerError && a.Logger != nil {
+		a.Logger.Error("request failed", slog.String("operation", r.operation), slog.Int("status_code", p.Status), slog.Any("error", err))
+	}
+	headers := http.Header{}
+	if p.retryAfter > 0 {
+		headers.Set("Retry-After", strconv.Itoa(p.retryAfter))
+	}
+	if p.Status == http.StatusUnauthorized {
+		headers.Set("WWW-Authenticate", "Bearer")
+	}
+	if len(headers) == 0 {
+		return p
+	}
+	return huma.ErrorWithHeaders(p, headers)
+}
+
+type requestInfo struct{ operation string }
+
+// newHumaError is how Huma's own errors become problems: those of parsing and
+// validating requests. Huma answers 500 only when a body could not be read,
+// which is the client's doing; errors of handlers do not come this way.
+func newHumaError(status int, message string, errs ...error) huma.StatusError {
+	if status == http.StatusInternalServerError {
+		status, message, errs = http.StatusBadRequest, "the request body could not be read", nil
+	}
+	_, code := mapping(kindOf(status))
+	p := &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: message}
+	for _, err := range errs {
+		detail := problemDetail{Message: err.Error()}
+		var d huma.ErrorDetailer
+		if errors.As(err, &d) {
+			e := d.ErrorDetail()
+			detail = problemDetail{Location: e.Location, Message: plain(e.Message), Value: shown(e.Location, e.Value)}
+		}
+		p.Errors = append(p.Errors, detail)
+	}
+	return p
+}
+
+// secretLocation matches values that must not be repeated.
+var secretLocation = regexp.MustCompile(`(?i)secret|header|key|token|^body$`)
+
+// longestValue bounds what is repeated of a wrong value.
+const longestValue = 200
+
+// shown is the wrong value where it may be repeated: short, scalar, not secret.
+func shown(location string, v any) any {
+	if secretLocation.MatchString(location) {
+		return nil
+	}
+	switch v := v.(type) {
+	case string:
+		if len(v) <= longestValue {
+			return v
+		}
+	case bool, int, int64, float64:
+		return v
+	}
+	return nil
+}
+
+// plain makes a decoder's message fit for the caller: one line, no Go types.
+func plain(message string) string {
+	if rest, ok := strings.CutPrefix(message, "jsontext: "); ok {
+		return "is not valid JSON: " + rest
+	}
+	if rest, ok := strings.CutPrefix(message, "json: "); ok {
+		return "does not fit: " + rest
+	}
+	return message
+}
+
+// recovering turns a panic into a 500 that says nothing, and logs it.
+func (a *API) recovering(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			if v == http.ErrAbortHandler { //nolint:errorlint // the value net/http compares with
+				panic(v)
+			}
+			a.Logger.ErrorContext(r.Context(), "panic", slog.String("path", r.URL.Path), slog.String("panic", fmt.Sprint(v)))
+			p := problemOf(nil)
+			write(w, problemType, p.Status, p)
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// withoutRoute answers what no operation is for in the one form of errors.
+func (a *API) withoutRoute(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		// Only the status and headers of the mux's own answer are of use.
+		probe := &statusProbe{header: http.Header{}}
+		h.ServeHTTP(probe, r)
+		if probe.status == http.StatusMovedPermanently || probe.status == http.StatusTemporaryRedirect || probe.status == http.StatusPermanentRedirect {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		status, detail := http.StatusNotFound, "there is nothing at this path"
+		if probe.status == http.StatusMethodNotAllowed {
+			status, detail = probe.status, "the path does not have this method"
+			w.Header().Set("Allow", probe.header.Get("Allow"))
+		}
+		p := newHumaError(status, detail)
+		write(w, problemType, status, p)
+	})
+}
+
+type statusProbe struct {
+	header http.Header
+	status int
+}
+
+func (p *statusProbe) Header() http.Header         { return p.header }
+func (p *statusProbe) Write(b []byte) (int, error) { return len(b), nil }
+func (p *statusProbe) WriteHeader(status int)      { p.status = status }

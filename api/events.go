@@ -1,0 +1,138 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+type eventStore interface {
+	Publish(ctx context.Context, p hook.Publication) (hook.Accepted, error)
+	Event(ctx context.Context, tenant hook.TenantID, id hook.EventID) (hook.Event, error)
+	Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) ([]hook.Event, bool, error)
+	NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]hook.NotDelivered, error)
+}
+
+type eventView struct {
+	ID          string    `json:"id" example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
+	Type        string    `json:"type" example:"user.created"`
+	CreatedAt   time.Time `json:"created_at" example:"2026-01-15T12:30:00Z"`
+	Data        anyJSON   `json:"data"`
+	Deliveries  int       `json:"delivery_count" doc:"How many webhooks it matched." example:"1"`
+	Test        bool      `json:"test,omitempty" doc:"Whether it is a test delivery's sample." example:"false"`
+	WorkflowID  string    `json:"workflow_id,omitempty" doc:"The Temporal workflow that delivers it; absent where nothing matched." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
+	WorkflowURL string    `json:"workflow_url,omitempty" doc:"That workflow in the Temporal Web UI." example:"http://127.0.0.1:8233/namespaces/default/workflows/evt_01kab1s6rzfkqbzry2kztmfpx1"`
+}
+
+func (a *API) viewEvent(e *hook.Event) eventView {
+	v := eventView{
+		ID: e.ID.String(), Type: e.Type, CreatedAt: seconds(e.CreatedAt), Data: e.Data,
+		Deliveries: e.Deliveries, Test: e.Test, WorkflowID: e.WorkflowID,
+	}
+	if e.WorkflowID != "" && a.Config.TemporalUI != "" {
+		v.WorkflowURL = a.Config.TemporalUI + "/workflows/" + url.PathEscape(e.WorkflowID)
+	}
+	return v
+}
+
+type eventDetail struct {
+	eventView
+	DeliveryLog    []deliveryView     `json:"deliveries" doc:"Its deliveries, at most 1,000 of them."`
+	NotDeliveredTo []notDeliveredView `json:"not_delivered_to" doc:"The account's webhooks that have no delivery of it, and why; at most 100."`
+}
+
+type notDeliveredView struct {
+	WebhookID string `json:"webhook_id" example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
+	Reason    string `json:"reason" enum:"not subscribed,inactive,created later" example:"not subscribed"`
+}
+
+type listEventsInput struct {
+	paging
+	Type  string    `query:"type" maxLength:"128" doc:"Only events of this type."`
+	Since time.Time `query:"since" doc:"Only events from this time on."`
+	Until time.Time `query:"until" doc:"Only events before this time."`
+}
+
+type listEventsOutput struct {
+	Body struct {
+		Events     []eventView `json:"events"`
+		NextCursor *string     `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWUBmrHU6q9ekr+Xz5m6pYVu"`
+	}
+}
+
+type eventOutput struct {
+	Body eventDetail
+}
+
+// Bounds of what one event shows.
+const (
+	mostDeliveriesShown = 1000
+	mostOthersShown     = 100
+)
+
+func (a *API) registerEvents() {
+	read := []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
+	a.registerPublish()
+	register(a, operation{
+		id: "list-events", method: http.MethodGet, path: "/v1/events", tag: tagEvents, scopes: read,
+		summary: "List events", description: "Newest first, without test events.",
+	}, a.listEvents)
+	register(a, operation{
+		id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", tag: tagEvents, scopes: read,
+		summary: "Get an event", errors: []int{http.StatusNotFound},
+		description: "With its deliveries, its workflow, and the webhooks it was not for.",
+	}, a.getEvent)
+}
+
+func (a *API) listEvents(ctx context.Context, in *listEventsInput) (*listEventsOutput, error) {
+	page, err := in.page(listEvents)
+	if err != nil {
+		return nil, err
+	}
+	page.Since, page.Until = in.Since, in.Until
+	events, more, err := a.Store.Events(ctx, tenant(ctx), hook.EventFilter{Type: in.Type}, page)
+	if err != nil {
+		return nil, err
+	}
+	out := &listEventsOutput{}
+	out.Body.Events = make([]eventView, 0, len(events))
+	for i := range events {
+		out.Body.Events = append(out.Body.Events, a.viewEvent(&events[i]))
+	}
+	if more {
+		out.Body.NextCursor = nextCursor(more, listEvents, events[len(events)-1].ID)
+	}
+	return out, nil
+}
+
+func (a *API) getEvent(ctx context.Context, in *idPath) (*eventOutput, error) {
+	id, err := hook.ParseEventID(in.ID)
+	if err != nil {
+		return nil, hook.NotFound("event")
+	}
+	e, err := a.Store.Event(ctx, tenant(ctx), id)
+	if err != nil {
+		return nil, err
+	}
+	deliveries, err := a.Store.DeliveriesOfEvent(ctx, id, mostDeliveriesShown)
+	if err != nil {
+		return nil, err
+	}
+	out := &eventOutput{Body: eventDetail{eventView: a.viewEvent(&e)}}
+	out.Body.DeliveryLog = viewDeliveries(deliveries)
+	out.Body.NotDeliveredTo = []notDeliveredView{}
+	if e.Test {
+		return out, nil // it was for one webhook only
+	}
+	others, err := a.Store.NotDeliveredTo(ctx, e, mostOthersShown)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range others {
+		out.Body.NotDeliveredTo = append(out.Body.NotDeliveredTo, notDeliveredView{n.WebhookID.String(), n.Reason})
+	}
+	return out, nil
+}

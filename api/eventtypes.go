@@ -1,0 +1,148 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+type eventTypeStore interface {
+	EventTypes(ctx context.Context, tenant hook.TenantID) ([]hook.EventType, error)
+	PutEventType(ctx context.Context, tenant hook.TenantID, t hook.EventType) (hook.EventType, bool, error)
+}
+
+type eventTypeView struct {
+	Name        string     `json:"name" example:"user.created"`
+	Description string     `json:"description" example:"New user registered"`
+	BuiltIn     bool       `json:"built_in" doc:"Whether every account has it." example:"true"`
+	CreatedAt   *time.Time `json:"created_at,omitempty" doc:"Absent for built-in types." example:"2026-01-15T12:00:00Z"`
+}
+
+func viewEventType(t *hook.EventType) eventTypeView {
+	v := eventTypeView{Name: t.Name, Description: t.Description, BuiltIn: t.BuiltIn}
+	if !t.BuiltIn {
+		at := seconds(t.CreatedAt)
+		v.CreatedAt = &at
+	}
+	return v
+}
+
+type listEventTypesOutput struct {
+	Body struct {
+		EventTypes []eventTypeView `json:"event_types"`
+	}
+}
+
+type putEventTypeInput struct {
+	Name string `path:"name" doc:"Letters, digits, _ and - in parts joined by dots." example:"invoice.paid"`
+	Body *struct {
+		Description string `json:"description,omitempty" maxLength:"1000" example:"An invoice was paid"`
+	}
+}
+
+type putEventTypeOutput struct {
+	Status int
+	Body   eventTypeView
+}
+
+func (a *API) registerEventTypes() {
+	register(a, operation{
+		id: "list-event-types", method: http.MethodGet, path: "/v1/event-types", tag: tagEvents,
+		scopes:  []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks, hook.ScopePublish},
+		summary: "List event types", description: "What can be published and subscribed to: nine built-in types, then your own by name.",
+	}, a.listEventTypes)
+	register(a, operation{
+		id: "put-event-type", method: http.MethodPut, path: "/v1/event-types/{name}", tag: tagEvents,
+		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Add or describe an event type",
+		description: "201 when it is new, 200 when its description was replaced.", errors: []int{http.StatusConflict},
+	}, a.putEventType)
+}
+
+func (a *API) catalogue(ctx context.Context) ([]hook.EventType, error) {
+	own, err := a.Store.EventTypes(ctx, tenant(ctx))
+	return append(hook.BuiltInEventTypes(), own...), err
+}
+
+func (a *API) listEventTypes(ctx context.Context, _ *empty) (*listEventTypesOutput, error) {
+	types, err := a.catalogue(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &listEventTypesOutput{}
+	for i := range types {
+		out.Body.EventTypes = append(out.Body.EventTypes, viewEventType(&types[i]))
+	}
+	return out, nil
+}
+
+func (a *API) putEventType(ctx context.Context, in *putEventTypeInput) (*putEventTypeOutput, error) {
+	if problem := hook.TypeProblem(in.Name); problem != "" {
+		return nil, hook.Unprocessable("path.name", "%s", problem)
+	}
+	if isBuiltIn(in.Name) {
+		return nil, &hook.Error{Kind: hook.KindConflict, Message: in.Name + " is built in"}
+	}
+	t := hook.EventType{Name: in.Name}
+	if in.Body != nil {
+		t.Description = in.Body.Description
+	}
+	t, created, err := a.Store.PutEventType(ctx, tenant(ctx), t)
+	if err != nil {
+		return nil, err
+	}
+	out := &putEventTypeOutput{Status: http.StatusOK, Body: viewEventType(&t)}
+	if created {
+		out.Status = http.StatusCreated
+	}
+	return out, nil
+}
+
+func isBuiltIn(name string) bool {
+	return slices.ContainsFunc(hook.BuiltInEventTypes(), func(t hook.EventType) bool { return t.Name == name })
+}
+
+// checkEvents refuses what is subscribed to and not in the catalogue; patterns
+// may wait for types to come.
+func (a *API) checkEvents(ctx context.Context, events []string) error {
+	var violations []hook.Violation
+	for i, e := range events {
+		if hook.IsWildcard(e) {
+			continue
+		}
+		problem, err := a.unknownType(ctx, e)
+		if err != nil {
+			return err
+		}
+		if problem != "" {
+			violations = append(violations, hook.Violation{Location: fmt.Sprintf("body.events[%d]", i), Message: problem, Value: e})
+		}
+	}
+	if violations == nil {
+		return nil
+	}
+	return &hook.Error{Kind: hook.KindUnprocessable, Message: "validation failed", Violations: violations}
+}
+
+// unknownType says that a type is not in the catalogue and which known one is
+// closest (S7); "" if it is.
+func (a *API) unknownType(ctx context.Context, name string) (string, error) {
+	if isBuiltIn(name) {
+		return "", nil
+	}
+	types, err := a.catalogue(ctx)
+	if err != nil {
+		return "", err
+	}
+	names := make([]string, 0, len(types))
+	for i := range types {
+		if types[i].Name == name {
+			return "", nil
+		}
+		names = append(names, types[i].Name)
+	}
+	return fmt.Sprintf("is not a known event type; did you mean %s? PUT /v1/event-types/{name} adds one", hook.Closest(name, names)), nil
+}

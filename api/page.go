@@ -1,0 +1,50 @@
+package api
+
+import (
+	"encoding/base64"
+
+	"grapnel/internal/hook"
+)
+
+// A cursor is opaque to clients: base64url of a version, the kind of list and
+// the id of the page's last entry.
+const (
+	cursorVersion = 1
+	cursorLength  = 18
+)
+
+// Kinds of lists; a cursor of one is refused by the others.
+const (
+	listWebhooks   = 'w'
+	listEvents     = 'e'
+	listDeliveries = 'd'
+	listKeys       = 'k'
+)
+
+// page reads the paging parameters; a cursor that is none of ours is an error,
+// never page one (S2).
+func (p paging) page(kind byte) (hook.Page, error) {
+	page := hook.Page{Limit: p.Limit}
+	if p.Cursor == "" {
+		return page, nil
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(p.Cursor)
+	if err != nil || len(b) != cursorLength || b[0] != cursorVersion || b[1] != kind {
+		return page, &hook.Error{Kind: hook.KindInvalid, Message: "the cursor is not valid", Violations: []hook.Violation{
+			{Location: "query.cursor", Message: "is not a next_cursor of this list"},
+		}}
+	}
+	id := [16]byte(b[2:])
+	page.Before = &id
+	return page, nil
+}
+
+// nextCursor leads to what comes after the entry; nil, shown as null, at the end.
+func nextCursor(more bool, kind byte, last [16]byte) *string {
+	if !more {
+		return nil
+	}
+	b := append([]byte{cursorVersion, kind}, last[:]...)
+	text := base64.RawURLEncoding.EncodeToString(b)
+	return &text
+}

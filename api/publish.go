@@ -1,0 +1,131 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/profile"
+)
+
+type publishBody struct {
+	Type string  `json:"type" maxLength:"128" doc:"An event type of the catalogue." example:"user.created"`
+	Data anyJSON `json:"data"`
+	ID   *string `json:"id,omitempty" minLength:"1" maxLength:"255" doc:"Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true." example:"order-1234-paid"`
+}
+
+type publishInput struct {
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"The same as id in the body."`
+	RawBody        []byte `contentType:"application/json"`
+}
+
+type acceptedView struct {
+	ID             string    `json:"id" example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
+	Type           string    `json:"type" example:"user.created"`
+	CreatedAt      time.Time `json:"created_at" example:"2026-01-15T12:30:00Z"`
+	Deliveries     int       `json:"deliveries" doc:"How many webhooks it matched." example:"1"`
+	IdempotencyKey string    `json:"idempotency_key,omitempty" doc:"The id or Idempotency-Key given." example:"order-1234-paid"`
+	Duplicate      bool      `json:"duplicate,omitempty" doc:"Whether an earlier publish with the same id stands for this one." example:"false"`
+}
+
+type publishOutput struct {
+	Body acceptedView
+}
+
+// rawRequestLimit bounds a request whose data may have white space and escapes
+// that its canonical form has not.
+const rawRequestLimit = 2 << 20
+
+func (a *API) registerPublish() {
+	register(a, operation{
+		id: "publish-event", method: http.MethodPost, path: "/v1/events", tag: tagEvents, status: http.StatusAccepted,
+		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event", maxBody: rawRequestLimit, raw: true,
+		description: "202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.",
+		errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
+		body:        a.jsonBody(publishBody{}, "PublishEventRequest", true),
+	}, a.publish)
+}
+
+func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, error) {
+	var b publishBody
+	if err := readBody(in.RawBody, &b); err != nil {
+		return nil, err
+	}
+	if err := required(map[string]bool{"type": b.Type != "", "data": b.Data != nil}); err != nil {
+		return nil, err
+	}
+	key, err := idempotencyKey(in.IdempotencyKey, b.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.checkPublishedType(ctx, b.Type); err != nil {
+		return nil, err
+	}
+	p := hook.Publication{TenantID: tenant(ctx), Type: b.Type, Data: b.Data, IdempotencyKey: key}
+	if err := a.checkSize(p.Type, p.Data); err != nil {
+		return nil, err
+	}
+	accepted, err := a.Store.Publish(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	e := &accepted.Event
+	if !accepted.Duplicate && e.Deliveries > 0 {
+		a.Dispatcher.Dispatch(hook.Start{
+			EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Deliveries: e.Deliveries, Targets: accepted.Targets,
+		})
+	}
+	return &publishOutput{Body: acceptedView{
+		ID: e.ID.String(), Type: e.Type, CreatedAt: seconds(e.CreatedAt), Deliveries: e.Deliveries,
+		IdempotencyKey: key, Duplicate: accepted.Duplicate,
+	}}, nil
+}
+
+// checkSize refuses what would make a body that receivers don't take (spec 2.4).
+func (a *API) checkSize(eventType string, data []byte) error {
+	if size := profile.StandardSize(eventType, data); size > a.Config.MaxBody {
+		return &hook.Error{Kind: hook.KindTooLarge, Message: fmt.Sprintf(
+			"the body to deliver would be %d bytes, more than the %d that receivers are expected to take", size, a.Config.MaxBody)}
+	}
+	return nil
+}
+
+// idempotencyKey is the client's key, which may come in the header, the body, or
+// alike in both.
+func idempotencyKey(header string, id *string) (string, error) {
+	switch {
+	case id == nil && header == "":
+		return "", nil
+	case id == nil:
+		if problem := hook.IdempotencyKeyProblem(header); problem != "" {
+			return "", hook.Unprocessable("header.Idempotency-Key", "%s", problem)
+		}
+		return header, nil
+	case header != "" && header != *id:
+		return "", hook.Unprocessable("header.Idempotency-Key", "differs from id in the body; give one, or the same in both")
+	default:
+		if problem := hook.IdempotencyKeyProblem(*id); problem != "" {
+			return "", hook.Unprocessable("body.id", "%s", problem)
+		}
+		return *id, nil
+	}
+}
+
+func (a *API) checkPublishedType(ctx context.Context, name string) error {
+	if problem := hook.TypeProblem(name); problem != "" {
+		return hook.Unprocessable("body.type", "%s", problem)
+	}
+	problem, err := a.unknownType(ctx, name)
+	if err != nil {
+		return err
+	}
+	if problem != "" {
+		return hook.Unprocessable("body.type", "%s", problem)
+	}
+	if key := principal(ctx); !key.AllowsType(name) {
+		return &hook.Error{Kind: hook.KindForbidden, Message: "the API key may not publish events of this type"}
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"grapnel/internal/canonjson"
+	"grapnel/internal/hook"
+)
+
+// Bodies that carry published data are not read through Huma: its validation
+// decodes numbers to float64 and would lose what spec 2 asks to refuse. They are
+// brought into canonical form as a whole, and then decoded.
+
+// readBody decodes a request's body into v, a pointer to a struct whose data
+// member is a jsontext.Value and then holds canonical JSON. Members that v does
+// not have are an error.
+func readBody(raw []byte, v any) error {
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return &hook.Error{Kind: hook.KindInvalid, Message: "the request body is missing"}
+	}
+	canonical, err := canonjson.Canonicalize(raw)
+	if err != nil {
+		return notCanonical(err)
+	}
+	if canonical[0] != '{' {
+		return hook.Unprocessable("body", "must be a JSON object")
+	}
+	err = json.Unmarshal(canonical, v, json.RejectUnknownMembers(true))
+	var semantic *json.SemanticError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &semantic):
+		return hook.Unprocessable(location(string(semantic.JSONPointer)), "%s", misfit(semantic))
+	default:
+		return &hook.Error{Kind: hook.KindInvalid, Message: "the request body could not be read", Err: err}
+	}
+}
+
+func notCanonical(err error) error {
+	var e *canonjson.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	kind := hook.KindUnprocessable
+	if e.Reason == canonjson.ReasonNotJSON {
+		kind = hook.KindInvalid
+	}
+	return &hook.Error{Kind: kind, Message: string(e.Reason), Violations: []hook.Violation{
+		{Location: "body" + e.Pointer, Message: e.Message},
+	}}
+}
+
+// location writes a pointer to a member of the body as Huma writes it.
+func location(pointer string) string {
+	return "body" + strings.ReplaceAll(pointer, "/", ".")
+}
+
+func misfit(e *json.SemanticError) string {
+	if errors.Is(e, json.ErrUnknownName) {
+		return "unexpected property"
+	}
+	want := "value of another type"
+	if e.GoType != nil {
+		switch e.GoType.Kind() {
+		case reflect.String:
+			want = "string"
+		case reflect.Struct, reflect.Map:
+			want = "object"
+		default:
+		}
+	}
+	return "expected " + want
+}
+
+// required reports the members that are missing.
+func required(members map[string]bool) error {
+	var violations []hook.Violation
+	for name, present := range members {
+		if !present {
+			violations = append(violations, hook.Violation{Location: "body", Message: "expected required property " + name + " to be present"})
+		}
+	}
+	if violations == nil {
+		return nil
+	}
+	slices.SortFunc(violations, func(a, b hook.Violation) int { return strings.Compare(a.Message, b.Message) })
+	return &hook.Error{Kind: hook.KindUnprocessable, Message: "validation failed", Violations: violations}
+}
+
+// jsonBody documents a body that its operation reads itself.
+func (a *API) jsonBody(v any, name string, must bool) *huma.RequestBody {
+	schema := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, name)
+	return &huma.RequestBody{Required: must, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+}
+
+// anyJSON is published data: any JSON value, in canonical form once decoded.
+type anyJSON jsontext.Value
+
+// Schema documents it as an unconstrained value.
+func (anyJSON) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Description: "Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it; what that would change in value is refused.",
+		Examples:    []any{map[string]any{"id": "user_123", "name": "John Doe", "email": "john@example.com", "status": "active"}},
+	}
+}
+
+// MarshalJSON writes the value as it is.
+func (d anyJSON) MarshalJSON() ([]byte, error) { return d, nil }
+
+// UnmarshalJSON keeps the bytes.
+func (d *anyJSON) UnmarshalJSON(b []byte) error {
+	*d = bytes.Clone(b)
+	return nil
+}

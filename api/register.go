@@ -1,0 +1,89 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"grapnel/internal/hook"
+)
+
+// operation is what every operation states.
+type operation struct {
+	id          string // kebab-case, verb first
+	method      string
+	path        string
+	summary     string
+	description string
+	tag         string
+	// status is that of success; default 200.
+	status int
+	// scopes are those that let a key in, one of them enough; admin always does.
+	scopes []hook.Scope
+	// errors are the statuses beside those that every operation may answer with.
+	errors []int
+	// maxBody bounds the request's body, in bytes; default 64 KiB.
+	maxBody int64
+	// raw operations read their body themselves.
+	raw bool
+	// body documents a raw operation's body.
+	body *huma.RequestBody
+}
+
+const defaultMaxRequest = 64 << 10
+
+// register adds an operation: authenticated, its errors turned into problems.
+func register[I, O any](a *API, op operation, handler func(context.Context, *I) (*O, error)) {
+	if op.maxBody == 0 {
+		op.maxBody = defaultMaxRequest
+	}
+	statuses := append([]int{
+		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity,
+		http.StatusTooManyRequests, http.StatusServiceUnavailable,
+	}, op.errors...)
+	slices.Sort(statuses)
+	huma.Register(a.huma, huma.Operation{
+		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: op.description,
+		Tags: []string{op.tag}, DefaultStatus: op.status, Errors: statuses, MaxBodyBytes: op.maxBody,
+		Security:         []map[string][]string{{bearer: {}}},
+		Middlewares:      huma.Middlewares{a.authorize(op.scopes)},
+		RequestBody:      op.body,
+		SkipValidateBody: op.raw,
+	}, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handler(ctx, in)
+		if err != nil {
+			return nil, a.answer(requestInfo{op.id}, err)
+		}
+		return out, nil
+	})
+}
+
+// Tags of the standard surface.
+const (
+	tagWebhooks   = "Webhooks"
+	tagEvents     = "Events"
+	tagDeliveries = "Deliveries"
+	tagKeys       = "API keys"
+)
+
+func tags() []*huma.Tag {
+	return []*huma.Tag{
+		{Name: tagWebhooks, Description: "Subscriptions of URLs to event types, their secrets and test deliveries."},
+		{Name: tagEvents, Description: "Publishing, and what was published."},
+		{Name: tagDeliveries, Description: "The log: every delivery and every attempt."},
+		{Name: tagKeys, Description: "Who may do what."},
+	}
+}
+
+// idPath is the path parameter of single resources.
+type idPath struct {
+	ID string `path:"id" doc:"The id, as it was given when the resource was made."`
+}
+
+// paging are the query parameters of lists.
+type paging struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"How many entries at most."`
+	Cursor string `query:"cursor" maxLength:"100" doc:"next_cursor of the page before; absent for the first page."`
+}

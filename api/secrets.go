@@ -1,0 +1,66 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"grapnel/internal/hook"
+)
+
+type secretOutput struct {
+	Body struct {
+		Secret string `json:"secret" doc:"Signs every request; its UTF-8 bytes are the key." example:"whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
+	}
+}
+
+type rotateSecretInput struct {
+	idPath
+	Body *struct {
+		Secret *string `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"The new secret. Default: generated." example:"whsec_abc123..."`
+	}
+}
+
+func (a *API) registerSecrets() {
+	manage := []hook.Scope{hook.ScopeWebhooks}
+	register(a, operation{
+		id: "get-webhook-secret", method: http.MethodGet, path: "/v1/webhooks/{id}/secret", tag: tagWebhooks, scopes: manage,
+		summary: "Get a webhook's secret", errors: []int{http.StatusNotFound},
+	}, a.getSecret)
+	register(a, operation{
+		id: "rotate-webhook-secret", method: http.MethodPost, path: "/v1/webhooks/{id}/secret/rotate", tag: tagWebhooks, scopes: manage,
+		summary: "Rotate a webhook's secret", errors: []int{http.StatusNotFound},
+		description: "The new secret signs every request from now on, retries too.",
+	}, a.rotateSecret)
+}
+
+func (a *API) getSecret(ctx context.Context, in *idPath) (*secretOutput, error) {
+	w, err := a.webhook(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return secretOf(&w), nil
+}
+
+func (a *API) rotateSecret(ctx context.Context, in *rotateSecretInput) (*secretOutput, error) {
+	id, err := hook.ParseWebhookID(in.ID)
+	if err != nil {
+		return nil, hook.NotFound("webhook")
+	}
+	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
+		w.Secret = generateSecret()
+		if in.Body != nil && in.Body.Secret != nil {
+			w.Secret = hook.Secret(*in.Body.Secret)
+		}
+		return w.Validate()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return secretOf(&w), nil
+}
+
+func secretOf(w *hook.Webhook) *secretOutput {
+	out := &secretOutput{}
+	out.Body.Secret = w.Secret.Reveal()
+	return out
+}

@@ -1,0 +1,307 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"net/http"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+type webhookStore interface {
+	CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook, error)
+	Webhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Webhook, error)
+	Webhooks(ctx context.Context, tenant hook.TenantID, f hook.WebhookFilter, p hook.Page) ([]hook.Webhook, bool, error)
+	UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID, change func(*hook.Webhook) error) (hook.Webhook, error)
+	DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) error
+}
+
+// webhookView is a webhook as everybody with read may see it.
+type webhookView struct {
+	ID           string            `json:"id" example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
+	URL          string            `json:"url" example:"https://yourapp.com/webhook"`
+	Events       []string          `json:"events" example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
+	Active       bool              `json:"active" doc:"Whether events are delivered." example:"true"`
+	Profile      string            `json:"profile" doc:"Form of body and signature." example:"standard"`
+	Status       string            `json:"status" enum:"healthy,failing,failed,disabled" doc:"healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active." example:"healthy"`
+	StatusReason string            `json:"status_reason,omitempty" doc:"Why the status is not healthy." example:"gone"`
+	Description  string            `json:"description,omitempty" example:"Billing system"`
+	Headers      map[string]string `json:"headers,omitempty" doc:"Names of the custom headers; their values are not shown."`
+	Timeout      int               `json:"timeout_seconds" doc:"Bound on a whole attempt." example:"15"`
+	RateLimit    int               `json:"rate_limit,omitempty" doc:"Requests per second at most." example:"10"`
+	MaxAttempts  int               `json:"max_attempts" example:"5"`
+	CreatedAt    time.Time         `json:"created_at" example:"2026-01-15T12:00:00Z"`
+	UpdatedAt    time.Time         `json:"updated_at" example:"2026-01-15T12:00:00Z"`
+}
+
+// createdWebhook also holds the secret, which only this answer and the secret
+// operations show.
+type createdWebhook struct {
+	webhookView
+	Secret string `json:"secret" doc:"Signs every request; its UTF-8 bytes are the key." example:"whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
+}
+
+func viewWebhook(w *hook.Webhook) webhookView {
+	v := webhookView{
+		ID: w.ID.String(), URL: w.URL, Events: w.Events, Active: w.Active, Profile: string(w.Profile),
+		Status: w.Status(), StatusReason: w.StatusReason(), Description: w.Description,
+		Timeout: int(w.Timeout / time.Second), RateLimit: w.RateLimit, MaxAttempts: w.MaxAttempts,
+		CreatedAt: seconds(w.CreatedAt), UpdatedAt: seconds(w.UpdatedAt),
+	}
+	if len(w.Headers) > 0 {
+		v.Headers = make(map[string]string, len(w.Headers))
+		for name, value := range w.Headers {
+			v.Headers[name] = value.String()
+		}
+	}
+	return v
+}
+
+// seconds is a time as the seeds print it: RFC 3339 in UTC, whole seconds.
+func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
+
+type createWebhookInput struct {
+	Body struct {
+		URL         string            `json:"url" maxLength:"2048" doc:"Where events are POSTed to: absolute, http or https, without user name." example:"https://yourapp.com/webhook"`
+		Events      []string          `json:"events" minItems:"1" maxItems:"100" doc:"Event types; also prefix.* and *." example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
+		Secret      *string           `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"Signs every request. Default: whsec_ and base64 of 32 random bytes, which Standard Webhooks libraries can use." example:"whsec_abc123..."`
+		Active      *bool             `json:"active,omitempty" doc:"Default: true." example:"true"`
+		Description *string           `json:"description,omitempty" maxLength:"1000" example:"Billing system"`
+		Headers     map[string]string `json:"headers,omitempty" doc:"Sent with every request. Hop-by-hop, signature and content headers are refused."`
+		Timeout     *int              `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt. Default: 15 (commenda: 10)." example:"15"`
+		RateLimit   *int              `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"Requests per second at most; 0 is no limit, the default." example:"10"`
+		MaxAttempts *int              `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Default: 5." example:"5"`
+		Profile     *string           `json:"profile,omitempty" enum:"standard,commenda,momento" doc:"Form of body and signature. Default: standard. momento webhooks belong to a cache and are refused here." example:"standard"`
+	}
+}
+
+type createWebhookOutput struct {
+	Body createdWebhook
+}
+
+type webhookOutput struct {
+	Body webhookView
+}
+
+type listWebhooksInput struct {
+	paging
+	Active  string `query:"active" enum:"true,false" doc:"Only active or only inactive ones."`
+	Event   string `query:"event" maxLength:"128" doc:"Only those that get events of this type."`
+	Profile string `query:"profile" enum:"standard,momento,commenda" doc:"Only those of this profile."`
+}
+
+type listWebhooksOutput struct {
+	Body struct {
+		Webhooks   []webhookView `json:"webhooks"`
+		NextCursor *string       `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AXcBmrHU6q9ekr+Xz5m6pYVu"`
+	}
+}
+
+type updateWebhookInput struct {
+	idPath
+	Body struct {
+		URL         *string            `json:"url,omitempty" maxLength:"2048" example:"https://yourapp.com/webhook"`
+		Events      []string           `json:"events,omitempty" maxItems:"100" example:"[\"user.created\"]"`
+		Secret      *string            `json:"secret,omitempty" minLength:"1" maxLength:"256" example:"whsec_abc123..."`
+		Active      *bool              `json:"active,omitempty" doc:"false cancels what is pending." example:"true"`
+		Description *string            `json:"description,omitempty" maxLength:"1000" example:"Billing system"`
+		Headers     *map[string]string `json:"headers,omitempty" doc:"Replaces all custom headers."`
+		Timeout     *int               `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" example:"15"`
+		RateLimit   *int               `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"0 is no limit." example:"10"`
+		MaxAttempts *int               `json:"max_attempts,omitempty" minimum:"1" maximum:"5" example:"5"`
+	}
+}
+
+type empty struct{}
+
+func (a *API) registerWebhooks() {
+	manage, read := []hook.Scope{hook.ScopeWebhooks}, []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
+	register(a, operation{
+		id: "create-webhook", method: http.MethodPost, path: "/v1/webhooks", tag: tagWebhooks, status: http.StatusCreated, scopes: manage,
+		summary: "Create a webhook", description: "Subscribes a URL to event types. Only this answer and the secret operations show the secret.",
+	}, a.createWebhook)
+	register(a, operation{
+		id: "list-webhooks", method: http.MethodGet, path: "/v1/webhooks", tag: tagWebhooks, scopes: read,
+		summary: "List webhooks", description: "All webhooks of the account, of every profile, newest first.",
+	}, a.listWebhooks)
+	register(a, operation{
+		id: "get-webhook", method: http.MethodGet, path: "/v1/webhooks/{id}", tag: tagWebhooks, scopes: read,
+		summary: "Get a webhook", errors: []int{http.StatusNotFound},
+	}, a.getWebhook)
+	register(a, operation{
+		id: "update-webhook", method: http.MethodPatch, path: "/v1/webhooks/{id}", tag: tagWebhooks, scopes: manage,
+		summary: "Update a webhook", errors: []int{http.StatusNotFound},
+		description: "Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.",
+	}, a.updateWebhook)
+	register(a, operation{
+		id: "delete-webhook", method: http.MethodDelete, path: "/v1/webhooks/{id}", tag: tagWebhooks, status: http.StatusNoContent, scopes: manage,
+		summary: "Delete a webhook", description: "What is pending for it ends as canceled.", errors: []int{http.StatusNotFound},
+	}, a.deleteWebhook)
+}
+
+func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*createWebhookOutput, error) {
+	b := &in.Body
+	w := hook.Webhook{TenantID: tenant(ctx), URL: b.URL, Events: b.Events, Active: true, Headers: secrets(b.Headers)}
+	if b.Profile != nil {
+		w.Profile = hook.Profile(*b.Profile)
+	}
+	if b.Active != nil {
+		setActive(&w, *b.Active)
+	}
+	if b.Secret == nil {
+		w.Secret = generateSecret()
+	}
+	w.Normalize()
+	apply(&w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
+	if err := a.checkWebhook(ctx, &w); err != nil {
+		return nil, err
+	}
+	w, err := a.Store.CreateWebhook(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	return &createWebhookOutput{Body: createdWebhook{viewWebhook(&w), w.Secret.Reveal()}}, nil
+}
+
+func (a *API) listWebhooks(ctx context.Context, in *listWebhooksInput) (*listWebhooksOutput, error) {
+	page, err := in.page(listWebhooks)
+	if err != nil {
+		return nil, err
+	}
+	filter := hook.WebhookFilter{Event: in.Event, Profile: hook.Profile(in.Profile)}
+	if in.Active != "" {
+		active := in.Active == "true"
+		filter.Active = &active
+	}
+	webhooks, more, err := a.Store.Webhooks(ctx, tenant(ctx), filter, page)
+	if err != nil {
+		return nil, err
+	}
+	out := &listWebhooksOutput{}
+	out.Body.Webhooks = make([]webhookView, 0, len(webhooks))
+	for i := range webhooks {
+		out.Body.Webhooks = append(out.Body.Webhooks, viewWebhook(&webhooks[i]))
+	}
+	if more {
+		out.Body.NextCursor = nextCursor(more, listWebhooks, webhooks[len(webhooks)-1].ID)
+	}
+	return out, nil
+}
+
+func (a *API) getWebhook(ctx context.Context, in *idPath) (*webhookOutput, error) {
+	w, err := a.webhook(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &webhookOutput{Body: viewWebhook(&w)}, nil
+}
+
+// webhook reads the caller's webhook of that id; one that can't be an id is not
+// found either.
+func (a *API) webhook(ctx context.Context, text string) (hook.Webhook, error) {
+	id, err := hook.ParseWebhookID(text)
+	if err != nil {
+		return hook.Webhook{}, hook.NotFound("webhook")
+	}
+	return a.Store.Webhook(ctx, tenant(ctx), id)
+}
+
+func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webhookOutput, error) {
+	id, err := hook.ParseWebhookID(in.ID)
+	if err != nil {
+		return nil, hook.NotFound("webhook")
+	}
+	b := &in.Body
+	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
+		if b.URL != nil {
+			w.URL = *b.URL
+		}
+		if b.Events != nil {
+			w.Events = b.Events
+		}
+		if b.Active != nil {
+			setActive(w, *b.Active)
+		}
+		if b.Headers != nil {
+			w.Headers = secrets(*b.Headers)
+		}
+		w.Normalize()
+		apply(w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
+		return a.checkWebhook(ctx, w)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &webhookOutput{Body: viewWebhook(&w)}, nil
+}
+
+func (a *API) deleteWebhook(ctx context.Context, in *idPath) (*empty, error) {
+	id, err := hook.ParseWebhookID(in.ID)
+	if err != nil {
+		return nil, hook.NotFound("webhook")
+	}
+	return nil, a.Store.DeleteWebhook(ctx, tenant(ctx), id)
+}
+
+// apply sets what is given.
+func apply(w *hook.Webhook, description, secret *string, timeout, rateLimit, maxAttempts *int) {
+	if description != nil {
+		w.Description = *description
+	}
+	if secret != nil {
+		w.Secret = hook.Secret(*secret)
+	}
+	if timeout != nil {
+		w.Timeout = time.Duration(*timeout) * time.Second
+	}
+	if rateLimit != nil {
+		w.RateLimit = *rateLimit
+	}
+	if maxAttempts != nil {
+		w.MaxAttempts = *maxAttempts
+	}
+}
+
+func setActive(w *hook.Webhook, active bool) {
+	switch {
+	case active && !w.Active:
+		w.Active, w.DisabledReason, w.Health = true, "", hook.HealthHealthy
+	case !active && w.Active:
+		w.Active, w.DisabledReason = false, hook.ReasonByClient
+	}
+}
+
+// checkWebhook reports all that is wrong with a webhook about to be stored.
+func (a *API) checkWebhook(ctx context.Context, w *hook.Webhook) error {
+	if err := w.Validate(); err != nil {
+		return err
+	}
+	if err := a.Destinations.CheckURL(w.URL); err != nil {
+		return hook.Unprocessable("body.url", "%s", err.Error())
+	}
+	if w.Profile != hook.ProfileStandard {
+		return nil // its topics are free-form
+	}
+	return a.checkEvents(ctx, w.Events)
+}
+
+func secrets(headers map[string]string) map[string]hook.Secret {
+	out := make(map[string]hook.Secret, len(headers))
+	for name, value := range headers {
+		out[name] = hook.Secret(value)
+	}
+	return out
+}
+
+// generatedSecretSize is 256 bits, the size of the HMAC's output.
+const generatedSecretSize = 32
+
+// generateSecret makes whsec_ and base64 of 32 random bytes, the form of
+// Standard Webhooks.
+func generateSecret() hook.Secret {
+	b := make([]byte, generatedSecretSize)
+	rand.Read(b) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	return hook.Secret("whsec_" + base64.StdEncoding.EncodeToString(b))
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"net"
+	"time"
+
+	"go.temporal.io/server/common/cluster"
+	"go.temporal.io/server/common/config"
+	"go.temporal.io/server/common/dynamicconfig"
+	"go.temporal.io/server/common/membership/static"
+	"go.temporal.io/server/common/primitives"
+)
+
+// temporalShards cannot be changed once the database exists. Each shard is
+// one lock and one transaction at a time: 4 keep two cores and one disk busy.
+const temporalShards = 4
+
+// hosts tells each service where the others are, which spares the server its
+// gossip protocol and the seconds that takes to settle.
+func (a temporalAddrs) hosts() map[primitives.ServiceName]static.Hosts {
+	return map[primitives.ServiceName]static.Hosts{
+		primitives.FrontendService: static.SingleLocalHost(a.frontend.String()),
+		primitives.HistoryService:  static.SingleLocalHost(a.history.String()),
+		primitives.MatchingService: static.SingleLocalHost(a.matching.String()),
+		primitives.WorkerService:   static.SingleLocalHost(a.worker.String()),
+	}
+}
+
+// temporalConfig is the static configuration of a one-process server.
+func temporalConfig(store temporalStore, addrs temporalAddrs) *config.Config {
+	const (
+		main       = "main"
+		visibility = "visibility"
+		name       = "active" // the cluster's
+		disabled   = "disabled"
+	)
+	frontend := addrs.frontend.String()
+	service := func(addr *net.TCPAddr) config.Service {
+		return config.Service{RPC: config.RPC{GRPCPort: addr.Port, BindOnIP: addr.IP.String()}}
+	}
+	return &config.Config{
+		Global: config.Global{
+			Membership: config.Membership{MaxJoinDuration: 30 * time.Second, BroadcastAddress: loopback},
+		},
+		Persistence: config.Persistence{
+			DefaultStore:     main,
+			VisibilityStore:  visibility,
+			NumHistoryShards: temporalShards,
+			DataStores: map[string]config.DataStore{
+				main:       {SQL: store.sql(temporalDatabase, mainConns)},
+				visibility: {SQL: store.visibilitySQL()},
+			},
+		},
+		ClusterMetadata: &cluster.Config{
+			FailoverVersionIncrement: 10,
+			MasterClusterName:        name,
+			CurrentClusterName:       name,
+			ClusterInformation: map[string]cluster.ClusterInformation{
+				name: {Enabled: true, InitialFailoverVersion: 1, RPCAddress: frontend},
+			},
+		},
+		DCRedirectionPolicy: config.DCRedirectionPolicy{Policy: "noop"},
+		Services: map[string]config.Service{
+			string(primitives.FrontendService): service(addrs.frontend),
+			string(primitives.HistoryService):  service(addrs.history),
+			string(primitives.MatchingService): service(addrs.matching),
+			string(primitives.WorkerService):   service(addrs.worker),
+		},
+		Archival: config.Archival{
+			History:    config.HistoryArchival{State: disabled},
+			Visibility: config.VisibilityArchival{State: disabled},
+		},
+		NamespaceDefaults: config.NamespaceDefaults{Archival: config.ArchivalNamespaceDefaults{
+			History:    config.HistoryArchivalNamespaceDefaults{State: disabled},
+			Visibility: config.VisibilityArchivalNamespaceDefaults{State: disabled},
+		}},
+		PublicClient: config.PublicClient{HostPort: frontend},
+	}
+}
+
+// temporalDynamicConfig lifts the limits that protect a shared cluster from
+// one tenant: they would cap this one near 200 workflows/s whatever the
+// hardware. The rest trades memory and a few polls for latency.
+func temporalDynamicConfig() dynamicconfig.StaticClient {
+	const unlimited = 1_000_000
+	return dynamicconfig.StaticClient{
+		dynamicconfig.FrontendRPS.Key():                                         unlimited,
+		dynamicconfig.FrontendMaxNamespaceRPSPerInstance.Key():                  unlimited,
+		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key():        unlimited,
+		dynamicconfig.FrontendMaxConcurrentLongRunningRequestsPerInstance.Key(): unlimited,
+		dynamicconfig.MatchingRPS.Key():                                         unlimited,
+		dynamicconfig.HistoryRPS.Key():                                          unlimited,
+
+		dynamicconfig.FrontendPersistenceMaxQPS.Key():        unlimited,
+		dynamicconfig.MatchingPersistenceMaxQPS.Key():        unlimited,
+		dynamicconfig.HistoryPersistenceMaxQPS.Key():         unlimited,
+		dynamicconfig.WorkerPersistenceMaxQPS.Key():          unlimited,
+		dynamicconfig.VisibilityPersistenceMaxReadQPS.Key():  unlimited,
+		dynamicconfig.VisibilityPersistenceMaxWriteQPS.Key(): unlimited,
+
+		// How many of a shard's writes may be on their way at once.
+		dynamicconfig.ShardIOConcurrency.Key():            8,
+		dynamicconfig.TransferProcessorMaxPollRPS.Key():   500,
+		dynamicconfig.TimerProcessorMaxPollRPS.Key():      500,
+		dynamicconfig.VisibilityProcessorMaxPollRPS.Key(): 500,
+		dynamicconfig.HistoryCacheHostLevelMaxSize.Key():  8096,
+
+		// One matching host gains nothing from partitions: they only make
+		// tasks and pollers miss each other.
+		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
+		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
+
+		// A search attribute is usable as soon as it is registered.
+		dynamicconfig.ForceSearchAttributesCacheRefreshOnRead.Key(): true,
+		// Otherwise a task can go to a worker that is shutting down, and is
+		// lost until its timeout.
+		dynamicconfig.EnableCancelWorkerPollsOnShutdown.Key(): true,
+	}
+}

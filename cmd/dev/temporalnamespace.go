@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// namespaceTime bounds the wait for the namespace.
+const namespaceTime = 30 * time.Second
+
+// registerNamespace registers the namespace unless that has been done, and
+// waits until the services know it.
+func registerNamespace(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, namespaceTime)
+	defer cancel()
+	c, err := client.NewLazyClient(client.Options{
+		HostPort:          addr,
+		Namespace:         temporalNamespace,
+		ConnectionOptions: client.ConnectionOptions{GrpcCompression: &client.GrpcCompressionNone{}},
+	})
+	if err != nil {
+		return fmt.Errorf("connect to Temporal at %s: %w", addr, err)
+	}
+	defer c.Close()
+
+	_, err = c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
+		Namespace:                        temporalNamespace,
+		Description:                      "Grapnel",
+		WorkflowExecutionRetentionPeriod: durationpb.New(temporalRetention),
+	})
+	var exists *serviceerror.NamespaceAlreadyExists
+	if err != nil && !errors.As(err, &exists) {
+		return fmt.Errorf("register namespace %s: %w", temporalNamespace, err)
+	}
+	for {
+		err := answers(ctx, c)
+		if err == nil {
+			return nil
+		}
+		if pause(ctx) != nil {
+			return fmt.Errorf("wait for namespace %s: %w", temporalNamespace, err)
+		}
+	}
+}
+
+// answers asks every service for something that it has to know the namespace
+// for: frontend and visibility store, matching, history.
+func answers(ctx context.Context, c client.Client) error {
+	if _, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{}); err != nil {
+		return fmt.Errorf("count workflows: %w", err)
+	}
+	if _, err := c.DescribeTaskQueue(ctx, "ready", 0); err != nil {
+		return fmt.Errorf("describe task queue: %w", err)
+	}
+	var notFound *serviceerror.NotFound
+	if _, err := c.DescribeWorkflowExecution(ctx, "ready", ""); !errors.As(err, &notFound) {
+		return fmt.Errorf("describe workflow: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"time"
+
+	"go.temporal.io/server/common/config"
+	"go.temporal.io/server/common/persistence/sql/sqlplugin/postgresql"
+	"go.temporal.io/server/tools/common/schema"
+	sqltool "go.temporal.io/server/tools/sql"
+)
+
+const (
+	temporalDatabase   = "temporal"
+	visibilityDatabase = "temporal_visibility"
+
+	// mainConns and visibilityConns are per service. History alone uses its
+	// share under load; temporalConns is the most that all four can take.
+	mainConns       = 20
+	visibilityConns = 10
+	temporalConns   = 4 * (mainConns + visibilityConns)
+)
+
+// temporalStore is the PostgreSQL server that Temporal stores in.
+type temporalStore struct {
+	addr, user, password string
+	attributes           map[string]string // of the connection URL
+}
+
+// parseTemporalStore takes a postgres:// URL apart, since Temporal's
+// configuration wants the parts. Its database does not matter.
+func parseTemporalStore(databaseURL string) (temporalStore, error) {
+	u, err := url.Parse(databaseURL)
+	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || u.User == nil {
+		// Without the cause, which would show the password.
+		return temporalStore{}, errors.New("the database address must be a postgres://user@host/database URL")
+	}
+	s := temporalStore{addr: u.Host, user: u.User.Username(), attributes: make(map[string]string)}
+	s.password, _ = u.User.Password()
+	if s.addr == "" {
+		s.addr = "localhost" // a socket: the attribute host, which wins, names it
+	}
+	for name, values := range u.Query() {
+		s.attributes[name] = values[0]
+	}
+	return s, nil
+}
+
+// sql is the configuration for one of the databases.
+func (s temporalStore) sql(database string, conns int) *config.SQL {
+	return &config.SQL{
+		PluginName:        postgresql.PluginNamePGX,
+		ConnectProtocol:   "tcp",
+		ConnectAddr:       s.addr,
+		ConnectAttributes: maps.Clone(s.attributes),
+		User:              s.user,
+		Password:          s.password,
+		DatabaseName:      database,
+		MaxConns:          conns,
+		MaxIdleConns:      conns,
+		MaxConnLifetime:   time.Hour,
+	}
+}
+
+// visibilitySQL commits without waiting for the disk: the store is an index
+// over the main one, and a crash can cost it the last moments only.
+func (s temporalStore) visibilitySQL() *config.SQL {
+	c := s.sql(visibilityDatabase, visibilityConns)
+	c.ConnectAttributes["synchronous_commit"] = "off"
+	return c
+}
+
+// setUpSchemas creates what is missing of the two databases and brings their
+// schemas up to date with the server that is linked in.
+func setUpSchemas(store temporalStore, logger *temporalLogger) error {
+	for database, name := range map[string]string{
+		temporalDatabase:   "postgresql/v12/temporal",
+		visibilityDatabase: "postgresql/v12/visibility",
+	} {
+		if err := setUpSchema(store, database, name, logger); err != nil {
+			return fmt.Errorf("set up database %s: %w", database, err)
+		}
+	}
+	return nil
+}
+
+func setUpSchema(store temporalStore, database, name string, logger *temporalLogger) error {
+	const anyConn = 1
+	// It changes the configuration it is given.
+	if err := sqltool.DoCreateDatabase(store.sql(database, anyConn), "postgres", logger); err != nil {
+		return fmt.Errorf("create: %w", err)
+	}
+	conn, err := sqltool.NewConnection(store.sql(database, anyConn), logger)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Close()
+	// Both tasks leave alone what has been done before.
+	if err := schema.NewSetupSchemaTask(conn, &schema.SetupConfig{InitialVersion: "0.0"}, logger).Run(); err != nil {
+		return fmt.Errorf("make version tables: %w", err)
+	}
+	update := &schema.UpdateConfig{DBName: database, SchemaName: name}
+	if err := schema.NewUpdateSchemaTask(conn, update, logger).Run(); err != nil {
+		return fmt.Errorf("update schema: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"grapnel/internal/config"
+	"grapnel/internal/hook"
+	"grapnel/internal/keytext"
+	"grapnel/internal/seal"
+	"grapnel/storage"
+)
+
+type keysCommand struct {
+	Create createKeyCommand `cmd:"" help:"Create a key and print it, once."`
+	List   listKeysCommand  `cmd:"" help:"List keys."`
+	Revoke revokeKeyCommand `cmd:"" help:"Revoke a key."`
+}
+
+type tenantFlags struct {
+	config.Database
+	Tenant string `default:"default" env:"-" help:"Whose keys."`
+}
+
+// open opens the store for work on keys, which are hashed, not sealed: no
+// encryption key is needed, and a fresh one is never used.
+func (f *tenantFlags) open(ctx context.Context) (*storage.Store, hook.TenantID, error) {
+	box, err := seal.New(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))
+	if err != nil {
+		return nil, hook.TenantID{}, err
+	}
+	store, err := storage.Open(ctx, storage.Config{URL: f.DatabaseURL.Reveal(), Box: box})
+	if err != nil {
+		return nil, hook.TenantID{}, err
+	}
+	tenant, err := store.Tenant(ctx, f.Tenant)
+	if err != nil {
+		store.Close()
+		return nil, hook.TenantID{}, err
+	}
+	return store, tenant, nil
+}
+
+type createKeyCommand struct {
+	tenantFlags
+	Name      string        `required:"" env:"-" help:"What the key is for."`
+	Scopes    []hook.Scope  `required:"" env:"-" help:"admin, webhooks, publish, read; separated by commas."`
+	TokenID   string        `env:"-" help:"Shown to receivers of topic webhooks as who published."`
+	Topics    []string      `env:"-" help:"The only event types it may publish, as patterns."`
+	ExpiresIn time.Duration `env:"-" help:"How long it is valid. Default: for ever."`
+}
+
+// Run creates a key.
+func (c *createKeyCommand) Run(ctx context.Context, stdout io.Writer) error {
+	store, tenant, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	now := time.Now()
+	k := hook.APIKey{TenantID: tenant, Name: c.Name, Scopes: c.Scopes, TokenID: c.TokenID, Topics: c.Topics}
+	if c.ExpiresIn != 0 {
+		at := now.Add(c.ExpiresIn)
+		k.ExpiresAt = &at
+	}
+	if err := k.Validate(now); err != nil {
+		return err
+	}
+	text := keytext.New()
+	if k, err = store.CreateKey(ctx, k, text); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "%s\n%s\n", k.ID, text.Reveal())
+	return err
+}
+
+type listKeysCommand struct{ tenantFlags }
+
+// Run lists keys.
+func (c *listKeysCommand) Run(ctx context.Context, stdout io.Writer) error {
+	store, tenant, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tNAME\tSCOPES\tCREATED\tSTATE")
+	page := hook.Page{Limit: 100}
+	for more := true; more; {
+		var keys []hook.APIKey
+		if keys, more, err = store.Keys(ctx, tenant, page); err != nil {
+			return err
+		}
+		for i := range keys {
+			k := &keys[i]
+			fmt.Fprintf(table, "%s\t%s\t%v\t%s\t%s\n", k.ID, k.Name, k.Scopes, k.CreatedAt.Format(time.RFC3339), keyState(k))
+			last := [16]byte(k.ID)
+			page.Before = &last
+		}
+	}
+	return table.Flush()
+}
+
+func keyState(k *hook.APIKey) string {
+	switch {
+	case k.RevokedAt != nil:
+		return "revoked"
+	case k.ExpiresAt != nil && k.ExpiresAt.Before(time.Now()):
+		return "expired"
+	default:
+		return "valid"
+	}
+}
+
+type revokeKeyCommand struct {
+	tenantFlags
+	ID string `arg:"" help:"The key's id: key_…"`
+}
+
+// Run revokes a key.
+func (c *revokeKeyCommand) Run(ctx context.Context, stdout io.Writer) error {
+	id, err := hook.ParseKeyID(c.ID)
+	if err != nil {
+		return err
+	}
+	store, tenant, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if err := store.RevokeKey(ctx, tenant, id); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(stdout, id, "revoked")
+	return err
+}

@@ -1,0 +1,62 @@
+// Command grapnel is the product: the API, the worker, and what an operator
+// needs around them. Configuration is by flags and environment; grapnel COMMAND
+// --help is its reference.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"grapnel/internal/config"
+)
+
+type commands struct {
+	Serve       serveCommand       `cmd:"" help:"Run API and worker in one process."`
+	API         apiCommand         `cmd:"" name:"api" help:"Run the API alone."`
+	Worker      workerCommand      `cmd:"" help:"Run a worker alone."`
+	Migrate     migrateCommand     `cmd:"" help:"Bring the database up to date."`
+	OpenAPI     openAPICommand     `cmd:"" name:"openapi" help:"Print the OpenAPI document."`
+	Keys        keysCommand        `cmd:"" help:"Create, list and revoke API keys."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the API at --api-addr is alive, for containers."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "grapnel:", err)
+		os.Exit(1)
+	}
+}
+
+// run is main without the process around it.
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	exited := errors.New("exit") // what kong's help does
+	var c commands
+	parser, err := kong.New(&c,
+		kong.Name("grapnel"), kong.Description("Webhook delivery: signed, retried, logged, never lost."),
+		kong.DefaultEnvars(config.EnvPrefix), kong.Writers(stdout, os.Stderr), kong.UsageOnError(),
+		kong.Exit(func(int) { panic(exited) }),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if v := recover(); v != nil && v != any(exited) {
+			panic(v)
+		}
+	}()
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return err
+	}
+	return parsed.Run()
+}

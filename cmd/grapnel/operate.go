@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"grapnel/api"
+	"grapnel/internal/config"
+	"grapnel/storage"
+)
+
+type migrateCommand struct {
+	config.Database
+}
+
+// Run migrates the database.
+func (c *migrateCommand) Run(ctx context.Context, stdout io.Writer) error {
+	ran, err := storage.Migrate(ctx, c.DatabaseURL.Reveal())
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "%d migrations run; the database is up to date\n", ran)
+	return err
+}
+
+type openAPICommand struct {
+	OpenAPIVersion string `name:"version" enum:"3.1,3.0" default:"3.1" env:"-" help:"3.1, or 3.0 for older tools."`
+	Format         string `enum:"yaml,json" default:"yaml" env:"-" help:"yaml or json."`
+}
+
+// Run prints the OpenAPI document; it needs neither database nor Temporal.
+func (c *openAPICommand) Run(stdout io.Writer) error {
+	doc := api.Document(documentVersion)
+	print := map[string]func() ([]byte, error){
+		"3.1yaml": doc.YAML, "3.0yaml": doc.DowngradeYAML, "3.1json": doc.MarshalJSON, "3.0json": doc.Downgrade,
+	}
+	text, err := print[c.OpenAPIVersion+c.Format]()
+	if err != nil {
+		return fmt.Errorf("print OpenAPI document: %w", err)
+	}
+	_, err = stdout.Write(text)
+	return err
+}
+
+type healthcheckCommand struct {
+	APIAddr string `default:"127.0.0.1:8080" help:"Address the API listens on."`
+}
+
+// Run asks /healthz.
+func (c *healthcheckCommand) Run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	host, port, err := net.SplitHostPort(c.APIAddr)
+	if err != nil {
+		return fmt.Errorf("--api-addr: %w", err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: &http.Transport{Proxy: nil}}
+	response, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close() //nolint:errcheck // nothing is read from it
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("healthz: %s", response.Status)
+	}
+	return nil
+}
+
+type versionCommand struct{}
+
+// Run prints the version.
+func (versionCommand) Run(stdout io.Writer) error {
+	_, err := fmt.Fprintln(stdout, "grapnel", version())
+	return err
+}
+
+// documentVersion is the version of the API, which is not the binary's.
+const documentVersion = "1.0.0"
+
+// version is the module's or the commit's, as far as the build knows.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return documentVersion
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return documentVersion + "+" + s.Value[:12]
+		}
+	}
+	return documentVersion
+}

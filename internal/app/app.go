@@ -1,0 +1,173 @@
+// Package app wires Grapnel's parts together, for the product and the dev stack
+// alike, and decides in which order they stop. It holds no logic of its own.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"grapnel/activities"
+	"grapnel/api"
+	"grapnel/internal/cluster"
+	"grapnel/internal/config"
+	"grapnel/internal/dispatch"
+	"grapnel/internal/egress"
+	"grapnel/internal/seal"
+	"grapnel/storage"
+	"grapnel/worker"
+	"grapnel/workflows"
+)
+
+// Roles are what a process does; a process may do both, and then starts and
+// runs workflows over one connection, eagerly.
+type Roles struct {
+	API    bool
+	Worker bool
+}
+
+// Options are what New needs beside the configuration.
+type Options struct {
+	Config  config.Config
+	Roles   Roles
+	Logger  *slog.Logger
+	Version string
+}
+
+// App is a process's parts. Run it once.
+type App struct {
+	options Options
+	store   *storage.Store
+	cluster *cluster.Cluster
+	egress  *egress.Client
+	starter *dispatch.Starter
+	sweeper *dispatch.Sweeper
+	worker  *worker.Worker
+	api     *api.API
+}
+
+// New builds the parts; it connects to nothing and starts nothing.
+func New(ctx context.Context, o Options) (*App, error) {
+	box, err := seal.New(o.Config.EncryptionKey.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	a := &App{options: o}
+	if a.store, err = storage.Open(ctx, storage.Config{URL: o.Config.DatabaseURL.Reveal(), Box: box}); err != nil {
+		return nil, err
+	}
+	if a.cluster, err = cluster.Open(o.Logger.With(slog.String("component", "temporal"))); err != nil {
+		return nil, err
+	}
+	a.egress, err = egress.New(egress.Config{Allow: o.Config.AllowDestinations, UserAgent: userAgent(o.Version)})
+	if err != nil {
+		return nil, err
+	}
+	a.starter, err = dispatch.NewStarter(dispatch.StarterConfig{Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger})
+	if err != nil {
+		return nil, err
+	}
+	a.sweeper = &dispatch.Sweeper{Starter: a.starter, Backlog: a.store, Housekeeping: a.store, Logger: o.Logger}
+	if o.Roles.Worker {
+		if err := a.buildWorker(); err != nil {
+			return nil, err
+		}
+	}
+	if o.Roles.API {
+		if err := a.buildAPI(); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// stopMargin is what the worker's stop leaves of the shutdown for the rest.
+const stopMargin = 3 * time.Second
+
+func (a *App) buildWorker() error {
+	c := &a.options.Config
+	acts, err := activities.New(activities.Deps{
+		Store: a.store, Lookup: a.store, Sender: a.egress, Schedule: c.Schedule(), Logger: a.options.Logger,
+		DisableOnFinal: c.DisableFinal,
+	})
+	if err != nil {
+		return err
+	}
+	a.worker, err = worker.New(worker.Config{
+		Client: a.cluster.Client, Workflows: &workflows.Workflows{Schedule: c.Schedule()}, Activities: acts,
+		Logger: a.options.Logger, StopTimeout: max(c.ShutdownTimeout-stopMargin, time.Second),
+	})
+	return err
+}
+
+func (a *App) buildAPI() error {
+	c := &a.options.Config
+	ui := strings.TrimSuffix(c.TemporalUI, "/")
+	if ui != "" {
+		ui += "/namespaces/" + a.cluster.Namespace
+	}
+	var err error
+	a.api, err = api.New(api.Deps{
+		Store: a.store, Dispatcher: a.starter, Sender: &dispatch.SendNow{Temporal: a.cluster.Client},
+		Destinations: a.egress, Logger: a.options.Logger,
+		Config: api.Config{Version: a.options.Version, MaxBody: c.MaxBody, NoAuth: c.Auth == "none", TemporalUI: ui},
+		Checks: map[string]api.Check{"database": a.store.Ready, "temporal": a.cluster.Ready},
+	})
+	return err
+}
+
+// Listen takes the API's address, so that a busy one is an error before
+// anything has begun.
+func (a *App) Listen(ctx context.Context) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", a.options.Config.APIAddr)
+	if err != nil {
+		return nil, fmt.Errorf("--api-addr: %w", err)
+	}
+	return l, nil
+}
+
+// Close lets go of connections; call it after Run.
+func (a *App) Close() {
+	a.egress.Close()
+	a.cluster.Close()
+	a.store.Close()
+}
+
+// Bounds on what a client can make the server hold (spec 7).
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+)
+
+// serve serves the API until stop is closed, then finishes what is under way.
+func (a *App) serve(l net.Listener, stop <-chan struct{}) error {
+	server := &http.Server{
+		Handler: a.api, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(a.options.Logger.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	a.options.Logger.Info("api listening", slog.String("addr", l.Addr().String()))
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve api: %w", err)
+	case <-stop:
+	}
+	a.api.Drain()
+	ctx, cancel := context.WithTimeout(context.Background(), a.options.Config.ShutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return fmt.Errorf("stop api: %w", errors.Join(err, server.Close()))
+	}
+	return nil
+}
+
+func userAgent(version string) string { return "Grapnel/" + version }

@@ -1,0 +1,196 @@
+package archtest
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Import prefixes that several rules name.
+const (
+	pgx            = "github.com/jackc"
+	goose          = "github.com/pressly/goose"
+	huma           = "github.com/danielgtaylor/huma"
+	temporal       = "go.temporal.io"
+	temporalServer = "go.temporal.io/server"
+	googleUUID     = "github.com/google/uuid"
+)
+
+// direction says what the non-test files below one directory may import.
+type direction struct {
+	// ours are the prefixes of our own packages that are allowed; the directory's own are always. nil allows all of
+	// ours that deny does not name.
+	ours []string
+	// deny maps a forbidden import prefix to what to do instead. It holds for direct imports.
+	deny map[string]string
+	// denyDeps is deny for whatever is linked in, however indirectly.
+	denyDeps map[string]string
+	// stdOnly allows nothing but the standard library and ours.
+	stdOnly bool
+}
+
+// directions are the import rules, by directory below the root.
+func directions() map[string]direction {
+	const (
+		sqlIsStorage  = "only storage talks to PostgreSQL; declare a small interface next to its use"
+		httpIsAPI     = "HTTP belongs to api"
+		replay        = "workflow code must replay the same; make the value in an activity, or before the workflow starts"
+		noIO          = "workflow code does no I/O; do it in an activity"
+		leafTemporal  = "Temporal belongs to workflows, activities and worker; take plain values as arguments"
+		noServer      = "the Temporal server is a requirement of cmd/dev only"
+		leaf          = "this package is a leaf that others build on; turn the dependency round"
+		storeTemporal = "storage knows PostgreSQL only; return data and let the caller talk to Temporal"
+	)
+
+	leafRule := direction{
+		deny: map[string]string{
+			pgx: sqlIsStorage, huma: httpIsAPI, temporal: leafTemporal,
+			modulePath + "/storage": leaf, modulePath + "/api": leaf, modulePath + "/worker": leaf,
+			modulePath + "/workflows": leaf, modulePath + "/activities": leaf, modulePath + "/internal/app": leaf,
+		},
+		denyDeps: map[string]string{
+			pgx: sqlIsStorage, huma: httpIsAPI, temporal: leafTemporal,
+			modulePath + "/storage": leaf, modulePath + "/api": leaf, modulePath + "/workflows": leaf,
+		},
+	}
+
+	return map[string]direction{
+		"api/": {
+			ours: []string{"workflows/", "internal/"},
+			deny: map[string]string{"database/sql": sqlIsStorage, modulePath + "/internal/app": leaf},
+			denyDeps: map[string]string{
+				pgx: sqlIsStorage, goose: sqlIsStorage, modulePath + "/storage": sqlIsStorage, temporalServer: noServer,
+			},
+		},
+		"workflows/": {
+			ours: []string{"activities/", "internal/hook/"},
+			deny: map[string]string{
+				"net/http": noIO, "os": noIO, "database/sql": noIO, "math/rand": replay, "crypto/rand": replay,
+				googleUUID: replay,
+			},
+			denyDeps: map[string]string{pgx: noIO, huma: httpIsAPI, temporalServer: noServer},
+		},
+		"activities/": {
+			ours: []string{"internal/hook/", "internal/signing/"},
+			deny: map[string]string{"database/sql": sqlIsStorage},
+			denyDeps: map[string]string{
+				pgx: sqlIsStorage, huma: httpIsAPI, temporalServer: noServer,
+				modulePath + "/storage": sqlIsStorage, modulePath + "/workflows": "workflows name activities, never the reverse",
+			},
+		},
+		"storage/": {
+			ours: []string{"internal/"},
+			deny: map[string]string{modulePath + "/internal/app": leaf},
+			denyDeps: map[string]string{
+				temporal: storeTemporal, huma: httpIsAPI, modulePath + "/api": leaf,
+				modulePath + "/workflows": leaf, modulePath + "/activities": leaf,
+			},
+		},
+		"internal/hook/":      {ours: []string{}, stdOnly: true},
+		"internal/canonjson/": leafRule,
+		"internal/signing/":   leafRule,
+		"internal/egress/":    leafRule,
+	}
+}
+
+func TestImportDirections(t *testing.T) {
+	t.Parallel()
+
+	rules := directions()
+
+	// One `go list` for everything: standard packages are told apart by their Standard field.
+	all := map[string]pkg{}
+	for _, p := range listPackages(t, repoRoot(t), "-deps", "./...") {
+		all[p.ImportPath] = p
+	}
+
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		p := all[path]
+		if !under(path, modulePath) {
+			continue
+		}
+
+		for dir, rule := range rules {
+			if !strings.HasPrefix(p.dir(), dir) {
+				continue
+			}
+
+			for _, imp := range p.Imports {
+				checkImport(t, all, p, dir, rule, imp)
+			}
+
+			checkDeps(t, path, rule, reachable(all, path))
+		}
+	}
+}
+
+// checkDeps holds what the package is linked with against the rule, and names one culprit for each forbidden prefix.
+func checkDeps(t *testing.T, path string, rule direction, deps map[string]string) {
+	t.Helper()
+
+	for prefix, why := range rule.denyDeps {
+		for _, dep := range slices.Sorted(maps.Keys(deps)) {
+			if under(dep, prefix) {
+				t.Errorf("%s is linked with %s (through %s): %s", path, dep, deps[dep], why)
+
+				break
+			}
+		}
+	}
+}
+
+// checkImport holds one direct import of p against the rule of the directory that p lies in.
+func checkImport(t *testing.T, all map[string]pkg, p pkg, dir string, rule direction, imp string) {
+	t.Helper()
+
+	for prefix, why := range rule.deny {
+		if under(imp, prefix) {
+			t.Errorf("%s imports %s: %s", p.ImportPath, imp, why)
+		}
+	}
+
+	ours := under(imp, modulePath)
+	if rule.stdOnly && !ours && !all[imp].Standard {
+		t.Errorf("%s imports %s: %s may use the standard library only", p.ImportPath, imp, dir)
+	}
+
+	if !ours || rule.ours == nil {
+		return
+	}
+
+	imported := pkg{ImportPath: imp}.dir()
+
+	allowed := append([]string{dir}, rule.ours...)
+	if !slices.ContainsFunc(allowed, func(prefix string) bool { return strings.HasPrefix(imported, prefix) }) {
+		t.Errorf("%s imports %s: of ours, %s may import %v only", p.ImportPath, imp, dir, allowed)
+	}
+}
+
+// reachable returns everything the package is linked with, each with the direct import it comes through. What the
+// standard library itself is made of is left out.
+func reachable(all map[string]pkg, path string) map[string]string {
+	found := map[string]string{}
+
+	var visit func(from, via string)
+	visit = func(from, via string) {
+		for _, imp := range all[from].Imports {
+			if _, seen := found[imp]; seen {
+				continue
+			}
+
+			through := via
+			if through == "" {
+				through = imp
+			}
+
+			found[imp] = through
+			if !all[imp].Standard {
+				visit(imp, through)
+			}
+		}
+	}
+	visit(path, "")
+
+	return found
+}

@@ -1,0 +1,75 @@
+package archtest
+
+import "testing"
+
+// forbiddenInProduct maps an import prefix to the reason why ./cmd/grapnel must not be linked with it.
+// testify and testing are missing on purpose: the Temporal SDK links both (its internal package holds the workflow test
+// suite), so TestProductUsesNoTestHelpers looks at who imports them instead.
+func forbiddenInProduct() map[string]string {
+	const (
+		oneRetryEngine = "Temporal and the schedule in PostgreSQL are the one retry engine"
+		oneStore       = "PostgreSQL is the truth and Temporal the clock; there is no third store"
+		visibleSQL     = "SQL stays visible: no ORM, no builder, no generator"
+		slogOnly       = "log/slog is the logger"
+		testOnly       = "it belongs in _test.go files"
+	)
+
+	return map[string]string{
+		"go.temporal.io/server":                      "it triples the product's packages; a requirement of cmd/dev only",
+		"go.temporal.io/sdk/testsuite":               testOnly,
+		"github.com/temporalio/ui-server":            "the Web UI is served by cmd/dev or by its own container",
+		"github.com/temporalio/cli":                  "it embeds the Temporal server",
+		"github.com/testcontainers":                  "tests use a local PostgreSQL through internal/pgtest, no Docker",
+		"github.com/docker":                          "the product starts no containers",
+		"github.com/fergusstrange/embedded-postgres": "it downloads a PostgreSQL; for internal/pgtest only",
+		modulePath + "/internal/pgtest":              "it starts a PostgreSQL; for tests and cmd/dev only",
+		modulePath + "/internal/archtest":            testOnly,
+		"go.uber.org/goleak":                         testOnly,
+		"pgregory.net/rapid":                         testOnly,
+		"gorm.io":                                    visibleSQL,
+		"github.com/sqlc-dev":                        visibleSQL,
+		"github.com/Masterminds/squirrel":            visibleSQL,
+		"github.com/lib/pq":                          "pgx is the one PostgreSQL driver",
+		"github.com/mattn/go-sqlite3":                oneStore,
+		"modernc.org/sqlite":                         oneStore,
+		"github.com/redis":                           oneStore,
+		"github.com/spf13/viper":                     "one kong struct is flags, environment, defaults and help",
+		"github.com/spf13/cobra":                     "kong parses the command line",
+		"github.com/danielgtaylor/huma/v2/humacli":   "it swallows bad environment values; use kong",
+		"github.com/sony/gobreaker":                  oneRetryEngine,
+		"github.com/failsafe-go":                     oneRetryEngine,
+		"github.com/hashicorp/go-retryablehttp":      "an attempt is one request; retries belong to the schedule",
+		"github.com/sirupsen/logrus":                 slogOnly,
+		"go.uber.org/zap":                            slogOnly,
+	}
+}
+
+func TestProductStaysLean(t *testing.T) {
+	t.Parallel()
+
+	forbidden := forbiddenInProduct()
+
+	for _, p := range listPackages(t, repoRoot(t), "-deps", "./cmd/grapnel") {
+		for prefix, why := range forbidden {
+			if under(p.ImportPath, prefix) {
+				t.Errorf("cmd/grapnel is linked with %s: %s", p.ImportPath, why)
+			}
+		}
+	}
+}
+
+func TestProductUsesNoTestHelpers(t *testing.T) {
+	t.Parallel()
+
+	for _, p := range listPackages(t, repoRoot(t), "-deps", "./cmd/grapnel") {
+		if !under(p.ImportPath, modulePath) {
+			continue
+		}
+
+		for _, imp := range p.Imports {
+			if under(imp, "testing") || under(imp, "github.com/stretchr/testify") {
+				t.Errorf("%s imports %s outside its tests: return an error instead", p.ImportPath, imp)
+			}
+		}
+	}
+}

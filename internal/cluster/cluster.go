@@ -1,0 +1,129 @@
+// Package cluster is the connection to Temporal: one client per process, shared
+// by what starts workflows and by the worker (else nothing starts eagerly), and
+// the search attributes that our workflows need. It must not know workflows'
+// insides.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/log"
+
+	"grapnel/workflows"
+)
+
+// Cluster is a connection to Temporal, made when it is first needed.
+type Cluster struct {
+	// Client is shared by starters and worker.
+	Client    client.Client
+	Namespace string
+	Address   string
+}
+
+// Open reads the standard TEMPORAL_* variables and the standard configuration
+// file (see Temporal's documentation on environment configuration). It does not
+// connect, so that a process can start while Temporal is away.
+func Open(logger *slog.Logger) (*Cluster, error) {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return nil, fmt.Errorf("temporal configuration: %w", err)
+	}
+	if options.Namespace == "" {
+		options.Namespace = client.DefaultNamespace
+	}
+	if options.HostPort == "" {
+		options.HostPort = client.DefaultHostPort
+	}
+	options.Logger = log.NewStructuredLogger(logger)
+	if options.ConnectionOptions.TLS == nil {
+		// Without TLS it is this machine or its network, where compressing costs
+		// more than it saves.
+		options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
+	}
+	c, err := client.NewLazyClient(options)
+	if err != nil {
+		return nil, fmt.Errorf("temporal client: %w", err)
+	}
+	return &Cluster{Client: c, Namespace: options.Namespace, Address: options.HostPort}, nil
+}
+
+// Close ends the connection.
+func (c *Cluster) Close() { c.Client.Close() }
+
+// Ready tells whether Temporal answers and the namespace exists.
+func (c *Cluster) Ready(ctx context.Context) error {
+	_, err := c.Client.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: c.Namespace})
+	if err != nil {
+		return fmt.Errorf("temporal at %s: %w", c.Address, err)
+	}
+	return nil
+}
+
+// retryEvery is how often AwaitReady asks.
+const retryEvery = time.Second
+
+// AwaitReady waits until Temporal answers and the search attributes exist. It
+// returns early only when ctx ends.
+func (c *Cluster) AwaitReady(ctx context.Context, logger *slog.Logger) error {
+	told := ""
+	for {
+		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
+		err := c.Ready(attempt)
+		if err == nil {
+			err = c.ensureSearchAttributes(attempt)
+		}
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if err.Error() != told {
+			told = err.Error()
+			logger.WarnContext(ctx, "waiting for Temporal", slog.Any("error", err))
+		}
+		pause := time.NewTimer(retryEvery)
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return context.Cause(ctx)
+		case <-pause.C:
+		}
+	}
+}
+
+// ensureSearchAttributes registers ours; it is idempotent and may run in several
+// processes at once.
+func (c *Cluster) ensureSearchAttributes(ctx context.Context) error {
+	a := workflows.Attributes()
+	want := map[string]enumspb.IndexedValueType{
+		a.EventID.GetName(): a.EventID.GetValueType(), a.EventType.GetName(): a.EventType.GetValueType(),
+		a.WebhookID.GetName(): a.WebhookID.GetValueType(), a.TenantID.GetName(): a.TenantID.GetValueType(),
+	}
+	have, err := c.Client.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: c.Namespace})
+	if err != nil {
+		return fmt.Errorf("list search attributes: %w", err)
+	}
+	for name := range have.GetCustomAttributes() {
+		delete(want, name)
+	}
+	if len(want) == 0 {
+		return nil
+	}
+	_, err = c.Client.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+		Namespace: c.Namespace, SearchAttributes: want,
+	})
+	var exists *serviceerror.AlreadyExists
+	if err != nil && !errors.As(err, &exists) {
+		return fmt.Errorf("add search attributes: %w", err)
+	}
+	return nil
+}

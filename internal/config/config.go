@@ -1,0 +1,167 @@
+// Package config is Grapnel's configuration: one struct whose tags are flags,
+// environment variables, defaults and help at once, shared by the product and
+// the dev stack. Validate reports every problem together; secrets print as ***.
+// Temporal's own settings are the standard TEMPORAL_* variables.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/seal"
+)
+
+// EnvPrefix is the prefix of every environment variable of ours.
+const EnvPrefix = "GRAPNEL"
+
+// Database is where the state is.
+type Database struct {
+	DatabaseURL Secret `name:"database-url" env:"GRAPNEL_DATABASE_URL,DATABASE_URL" placeholder:"URL" help:"PostgreSQL connection string; pool_max_conns in it sizes the pool."`
+}
+
+// Keys are what seals secrets at rest.
+type Keys struct {
+	EncryptionKey Secret `placeholder:"BASE64,…" help:"Keys that encrypt secrets at rest: base64 of 32 bytes each, separated by commas; the first encrypts, all decrypt."`
+}
+
+// API is the configuration of the HTTP side.
+type API struct {
+	APIAddr    string `default:"127.0.0.1:8080" help:"Address the API listens on."`
+	AdminKey   Secret `placeholder:"KEY" help:"Created as an admin key of tenant default when there is none like it; at least 20 characters."`
+	Auth       string `default:"key" enum:"key,none" help:"none asks for no API key and refuses to listen beyond loopback."`
+	TemporalUI string `name:"temporal-ui-url" placeholder:"URL" help:"Base URL of the Temporal Web UI, for links in answers."`
+	MaxBody    int    `default:"102400" help:"Largest body that a delivery may have, in bytes; at most 1048576. The default is Express' own limit."`
+}
+
+// Delivery is the configuration of sending.
+type Delivery struct {
+	RetrySchedule     []time.Duration `default:"30s,5m,30m,2h" help:"Delays before attempts 2 to 5, each from the end of the attempt before."`
+	AllowDestinations []netip.Prefix  `placeholder:"CIDR,…" help:"Ranges that requests may go to although they are loopback, private or otherwise special."`
+	AllowHTTP         bool            `name:"allow-http" help:"Let Commenda webhooks have http URLs; the standard surface always may."`
+	DisableFinal      bool            `name:"disable-webhook-after-failed-delivery" help:"Disable a webhook as soon as one of its deliveries has failed for good."`
+	MaxEvents         int             `name:"max-events-per-workflow" default:"1" help:"Events that may share one workflow in a burst; 1 turns it off."`
+	Retention         time.Duration   `default:"720h" help:"How long events, deliveries and attempts are kept."`
+}
+
+// Process is what every long-running process has.
+type Process struct {
+	ShutdownTimeout time.Duration `default:"45s" help:"How long a stopping process lets what is under way finish; above the longest attempt of 30 s."`
+	LogLevel        string        `default:"info" enum:"debug,info,warn,error" help:"Least severe messages logged."`
+	LogFormat       string        `default:"json" enum:"json,text" help:"Form of the log on standard error."`
+}
+
+// Config is all of it.
+type Config struct {
+	Database
+	Keys
+	API
+	Delivery
+	Process
+}
+
+// Secret is a setting that prints as ***.
+type Secret string
+
+func (Secret) String() string { return "***" }
+
+// GoString keeps %#v from printing the value.
+func (Secret) GoString() string { return "***" }
+
+// Reveal is the setting itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// Schedule is the retry schedule.
+func (d *Delivery) Schedule() hook.Schedule { return d.RetrySchedule }
+
+// Validate reports everything that is wrong, at once.
+func (c *Config) Validate() error {
+	return errors.Join(c.Database.validate(), c.Keys.validate(), c.API.validate(), c.Delivery.validate(), c.Process.validate())
+}
+
+// ValidateWorker reports everything that is wrong with a worker's part, at once.
+func (c *Config) ValidateWorker() error {
+	return errors.Join(c.Database.validate(), c.Keys.validate(), c.Delivery.validate(), c.Process.validate())
+}
+
+func (d *Database) validate() error {
+	if d.DatabaseURL == "" {
+		return errors.New("--database-url (DATABASE_URL) is required")
+	}
+	return nil
+}
+
+func (k *Keys) validate() error {
+	if k.EncryptionKey == "" {
+		return errors.New("--encryption-key (GRAPNEL_ENCRYPTION_KEY) is required: openssl rand -base64 32")
+	}
+	if _, err := seal.New(k.EncryptionKey.Reveal()); err != nil {
+		return fmt.Errorf("--encryption-key: %w", err)
+	}
+	return nil
+}
+
+// MinAdminKey is the shortest key that can be given as --admin-key.
+const MinAdminKey = 20
+
+// largestBody is the most that --max-body can allow (spec 2.4).
+const largestBody = 1 << 20
+
+func (a *API) validate() error {
+	var errs []error
+	host, _, err := net.SplitHostPort(a.APIAddr)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("--api-addr %q: want host:port", a.APIAddr))
+	} else if a.Auth == "none" && !isLoopback(host) {
+		errs = append(errs, fmt.Errorf("--auth=none only on a loopback address, not --api-addr %q", a.APIAddr))
+	}
+	if a.AdminKey != "" && len(a.AdminKey) < MinAdminKey {
+		errs = append(errs, fmt.Errorf("--admin-key: want at least %d characters", MinAdminKey))
+	}
+	if strings.ContainsFunc(a.AdminKey.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
+		errs = append(errs, errors.New("--admin-key: want printable ASCII without spaces"))
+	}
+	if a.TemporalUI != "" {
+		if u, err := url.Parse(a.TemporalUI); err != nil || u.Host == "" {
+			errs = append(errs, fmt.Errorf("--temporal-ui-url %q: want an absolute URL", a.TemporalUI))
+		}
+	}
+	if a.MaxBody < 1024 || a.MaxBody > largestBody {
+		errs = append(errs, fmt.Errorf("--max-body %d: want 1024 to %d", a.MaxBody, largestBody))
+	}
+	return errors.Join(errs...)
+}
+
+func (d *Delivery) validate() error {
+	var errs []error
+	if err := d.Schedule().Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("--retry-schedule: %w", err))
+	}
+	if d.MaxEvents < 1 || d.MaxEvents > 200 {
+		errs = append(errs, fmt.Errorf("--max-events-per-workflow %d: want 1 to 200", d.MaxEvents))
+	}
+	if d.Retention < 24*time.Hour {
+		errs = append(errs, fmt.Errorf("--retention %v: want at least 24h", d.Retention))
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Process) validate() error {
+	if p.ShutdownTimeout < time.Second {
+		return fmt.Errorf("--shutdown-timeout %v: want at least 1s", p.ShutdownTimeout)
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}

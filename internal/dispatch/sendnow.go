@@ -1,0 +1,56 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/temporal"
+
+	"grapnel/activities"
+	"grapnel/internal/hook"
+	"grapnel/workflows"
+)
+
+// SendNow has a worker send one delivery by hand and waits for the outcome,
+// which is then in the store (S11, S13). Two at once for one delivery are one.
+type SendNow struct {
+	Temporal Temporal
+}
+
+// startPatience is how long the caller waits for Temporal to take the order.
+const startPatience = 5 * time.Second
+
+// Send returns nil when an attempt was made and recorded, whatever came of it;
+// unavailable when Temporal or the workers are away; conflict when the webhook
+// is deleted or disabled.
+func (s *SendNow) Send(ctx context.Context, d hook.Delivery) error {
+	start, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	options, input := workflows.SendNowStart(d)
+	run, err := s.Temporal.ExecuteWorkflow(start, options, workflows.NameSendNow, input)
+	if err != nil {
+		return hook.Unavailable("Temporal", err)
+	}
+	wait, cancelWait := context.WithTimeout(ctx, workflows.SendNowTimeout)
+	defer cancelWait()
+	var outcome activities.Outcome
+	err = run.Get(wait, &outcome)
+	var app *temporal.ApplicationError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &app) && app.Type() == activities.ErrorRefused:
+		return &hook.Error{Kind: hook.KindConflict, Message: "the webhook is deleted or disabled", Err: err}
+	default:
+		return hook.Unavailable("sending", err)
+	}
+}
+
+// isAway tells that Temporal did not answer, rather than that it refused.
+func isAway(err error) bool {
+	var unavailable *serviceerror.Unavailable
+	var late *serviceerror.DeadlineExceeded
+	return errors.As(err, &unavailable) || errors.As(err, &late) || errors.Is(err, context.DeadlineExceeded)
+}

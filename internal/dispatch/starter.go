@@ -1,0 +1,175 @@
+// Package dispatch starts workflows for what the store has accepted: at once and
+// off the request's path (Starter), later for what a crash or an outage left
+// behind (Sweeper), and while the caller waits for what is sent by hand
+// (SendNow). The store's outbox is the truth about what is to be started; losing
+// all of this package's memory loses nothing.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"grapnel/internal/hook"
+	"grapnel/workflows"
+)
+
+// Temporal starts workflows; client.Client does.
+type Temporal interface {
+	ExecuteWorkflow(ctx context.Context, options client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)
+}
+
+// Outbox holds the accepted events whose workflow has not been started.
+type Outbox interface {
+	// Started removes events from the outbox.
+	Started(ctx context.Context, events []hook.EventID) error
+}
+
+// StarterConfig is what NewStarter needs; the first three are required.
+type StarterConfig struct {
+	Temporal Temporal
+	Outbox   Outbox
+	Logger   *slog.Logger
+	// Workers is how many starts are under way at once; default 16.
+	Workers int
+	// Queue is how many events wait for a start; default 10,000. What is over is
+	// left to the sweeper.
+	Queue int
+}
+
+// Starter starts the workflow of each event it is given.
+type Starter struct {
+	config  StarterConfig
+	queue   chan hook.Start
+	started chan hook.EventID
+}
+
+const (
+	defaultStarters = 16
+	defaultQueue    = 10_000
+	// startTimeout bounds one start; the sweeper has another go at what it cuts off.
+	startTimeout = 10 * time.Second
+	// markEvery is how long started events are gathered before the outbox is told.
+	markEvery  = 100 * time.Millisecond
+	markAtMost = 500
+)
+
+// NewStarter checks the configuration; it starts nothing.
+func NewStarter(c StarterConfig) (*Starter, error) {
+	if c.Temporal == nil || c.Outbox == nil || c.Logger == nil {
+		return nil, errors.New("starter: temporal, outbox and logger are required")
+	}
+	if c.Workers == 0 {
+		c.Workers = defaultStarters
+	}
+	if c.Queue == 0 {
+		c.Queue = defaultQueue
+	}
+	return &Starter{config: c, queue: make(chan hook.Start, c.Queue), started: make(chan hook.EventID, c.Queue)}, nil
+}
+
+// Dispatch takes an accepted event on. It never waits: when too many are
+// waiting, this one is left to the sweeper.
+func (s *Starter) Dispatch(start hook.Start) {
+	select {
+	case s.queue <- start:
+	default:
+	}
+}
+
+// Run starts what Dispatch takes until ctx ends, then what is still queued, for
+// as long as drain allows.
+func (s *Starter) Run(ctx context.Context, drain time.Duration) error {
+	// Starts go on after ctx has ended, to drain; late ends that.
+	late, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(drain, stop)
+		context.AfterFunc(late, func() { timer.Stop() })
+	})
+	var marking, starting sync.WaitGroup
+	marking.Go(func() { s.mark(late) })
+	for range s.config.Workers {
+		// Bursts sharing a workflow have their place here: a worker that becomes
+		// free can take all that is waiting, up to the bounds of design 3.
+		starting.Go(func() { s.work(ctx, late) })
+	}
+	starting.Wait()
+	close(s.started)
+	marking.Wait()
+	return nil
+}
+
+func (s *Starter) work(ctx, late context.Context) {
+	for {
+		select {
+		case start := <-s.queue:
+			s.begin(late, start)
+			continue
+		default:
+		}
+		select {
+		case start := <-s.queue:
+			s.begin(late, start)
+		case <-ctx.Done():
+			if len(s.queue) == 0 || late.Err() != nil {
+				return
+			}
+		}
+	}
+}
+
+func (s *Starter) begin(ctx context.Context, start hook.Start) {
+	if err := s.start(ctx, start); err != nil {
+		// The sweeper will start it; an outage need not fill the log.
+		s.config.Logger.DebugContext(ctx, "start deferred", slog.String("event_id", start.EventID.String()), slog.Any("error", err))
+		return
+	}
+	s.started <- start.EventID
+}
+
+// start starts the event's workflow, or finds it started.
+func (s *Starter) start(ctx context.Context, start hook.Start) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	options, input := workflows.DeliverStart(start)
+	_, err := s.config.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDeliver, input)
+	return err
+}
+
+// mark tells the outbox what has been started, many at a time. Forgetting to
+// costs a second start, which finds the first.
+func (s *Starter) mark(ctx context.Context) {
+	ticker := time.NewTicker(markEvery)
+	defer ticker.Stop()
+	var batch []hook.EventID
+	flush := func() {
+		if len(batch) == 0 {
+			return
+		}
+		write, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
+		defer cancel()
+		if err := s.config.Outbox.Started(write, batch); err != nil {
+			s.config.Logger.WarnContext(ctx, "outbox not updated; the sweeper will", slog.Any("error", err))
+		}
+		batch = batch[:0]
+	}
+	defer flush()
+	for {
+		select {
+		case id, ok := <-s.started:
+			if !ok {
+				return
+			}
+			if batch = append(batch, id); len(batch) >= markAtMost {
+				flush()
+			}
+		case <-ticker.C:
+			flush()
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"grapnel/internal/hook"
+)
+
+// Backlog is what the sweeper needs of the store.
+type Backlog interface {
+	// Exclusively runs f in one process at a time, or returns false.
+	Exclusively(ctx context.Context, f func(context.Context) error) (bool, error)
+	// Unstarted lists events accepted longer ago than age that still wait in the outbox.
+	Unstarted(ctx context.Context, age time.Duration, limit int) ([]hook.Start, error)
+	// Started removes events from the outbox.
+	Started(ctx context.Context, events []hook.EventID) error
+}
+
+// Housekeeping is what has to be done now and then.
+type Housekeeping interface {
+	// EnsurePartitions makes the coming days' partitions.
+	EnsurePartitions(ctx context.Context) (int, error)
+	// PurgeIdempotencyKeys deletes those whose window has passed.
+	PurgeIdempotencyKeys(ctx context.Context) (int64, error)
+}
+
+// Sweeper starts what was accepted and not started (design 3), and keeps the
+// store tidy. Every process runs one; they take turns.
+type Sweeper struct {
+	Starter      *Starter
+	Backlog      Backlog
+	Housekeeping Housekeeping
+	Logger       *slog.Logger
+	// Interval is how often it looks; default 2 s.
+	Interval time.Duration
+	// Age is how long a start may take before the sweeper takes over; default 5 s.
+	Age time.Duration
+}
+
+const (
+	defaultSweepEvery = 2 * time.Second
+	defaultSweepAge   = 5 * time.Second
+	sweepPage         = 500
+	tidyEvery         = time.Hour
+)
+
+// Run sweeps until ctx ends.
+func (s *Sweeper) Run(ctx context.Context) error {
+	interval, age := s.Interval, s.Age
+	if interval == 0 {
+		interval = defaultSweepEvery
+	}
+	if age == 0 {
+		age = defaultSweepAge
+	}
+	sweep, tidy := time.NewTicker(interval), time.NewTicker(tidyEvery)
+	defer sweep.Stop()
+	defer tidy.Stop()
+	s.tidy(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tidy.C:
+			s.tidy(ctx)
+		case <-sweep.C:
+			s.sweep(ctx, age)
+		}
+	}
+}
+
+// errAway says that Temporal took none of a page, so that the next page would
+// fare no better.
+var errAway = errors.New("Temporal takes no starts")
+
+func (s *Sweeper) sweep(ctx context.Context, age time.Duration) {
+	_, err := s.Backlog.Exclusively(ctx, func(ctx context.Context) error {
+		for {
+			starts, err := s.Backlog.Unstarted(ctx, age, sweepPage)
+			if err != nil || len(starts) == 0 {
+				return err
+			}
+			started, err := s.startAll(ctx, starts)
+			if err != nil {
+				return err
+			}
+			s.Logger.InfoContext(ctx, "swept", slog.Int("started", len(started)), slog.Int("found", len(starts)))
+			if err := s.Backlog.Started(ctx, started); err != nil {
+				return err
+			}
+			if len(starts) < sweepPage || len(started) == 0 {
+				return nil
+			}
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		s.Logger.WarnContext(ctx, "sweep", slog.Any("error", err))
+	}
+}
+
+// startAll starts each, and returns those that were.
+func (s *Sweeper) startAll(ctx context.Context, starts []hook.Start) ([]hook.EventID, error) {
+	// One first: while Temporal is away, one time-out is enough.
+	first := s.Starter.start(ctx, starts[0])
+	if isAway(first) {
+		return nil, errors.Join(errAway, first)
+	}
+	ok := make([]bool, len(starts))
+	ok[0] = first == nil
+	var group errgroup.Group
+	group.SetLimit(s.Starter.config.Workers)
+	for i := 1; i < len(starts); i++ {
+		group.Go(func() error {
+			if err := s.Starter.start(ctx, starts[i]); err != nil {
+				return err
+			}
+			ok[i] = true
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		s.Logger.WarnContext(ctx, "some starts failed", slog.Any("error", err))
+	}
+	var started []hook.EventID
+	for i := range starts {
+		if ok[i] {
+			started = append(started, starts[i].EventID)
+		}
+	}
+	return started, nil
+}
+
+func (s *Sweeper) tidy(ctx context.Context) {
+	if _, err := s.Housekeeping.EnsurePartitions(ctx); err != nil {
+		s.Logger.WarnContext(ctx, "housekeeping", slog.Any("error", err))
+	}
+	if _, err := s.Housekeeping.PurgeIdempotencyKeys(ctx); err != nil {
+		s.Logger.WarnContext(ctx, "housekeeping", slog.Any("error", err))
+	}
+}

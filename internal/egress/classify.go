@@ -1,0 +1,186 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"grapnel/internal/hook"
+)
+
+// The texts of failed attempts (S12); those of a status are hook.StatusFailure's.
+const (
+	textTimeout     = "Connection timeout"
+	textRefused     = "Connection refused"
+	textReset       = "Connection reset"
+	textUnreachable = "Host unreachable"
+	textDNS         = "DNS lookup failed"
+	textCertificate = "TLS certificate verification failed: "
+	textHandshake   = "TLS handshake failed"
+	textBlocked     = "Blocked destination"
+	textTooLarge    = "Response headers too large"
+	textProtocol    = "Invalid HTTP response"
+	textOther       = "Request failed"
+)
+
+// localFailure is the reason why we could not send or wait; nil if the receiver
+// is to blame, or nobody is known to be.
+func localFailure(ctx context.Context, err error, o outcome) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errDeadline) {
+		return cause
+	}
+	if o.connected {
+		return nil
+	}
+	var (
+		dns   *net.DNSError
+		roots x509.SystemRootsError
+	)
+	if isExhaustion(err) || errors.As(err, &roots) || o.starved && errors.As(err, &dns) {
+		return err
+	}
+	return nil
+}
+
+// isExhaustion tells that this machine lacked the means to connect.
+func isExhaustion(err error) bool {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return false
+	}
+	switch errno {
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ENETDOWN:
+		return true
+	case syscall.EADDRNOTAVAIL:
+		// All local ports are taken. With IPv6 it may also mean that this host has
+		// no address of the kind, which would hold the delivery up for good.
+		var op *net.OpError
+		if !errors.As(err, &op) {
+			return false
+		}
+		to, ok := op.Addr.(*net.TCPAddr)
+		return ok && to.IP.To4() != nil
+	default:
+		return false
+	}
+}
+
+// classify finds the class and the text of an attempt without an answer. Types
+// decide; where net/http knows no type, it is how far the attempt had come.
+func classify(err error, o outcome) (hook.ErrorClass, string) {
+	var (
+		blocked *blockedError
+		dns     *net.DNSError
+		network net.Error
+		op      *net.OpError
+	)
+	if errors.As(err, &blocked) {
+		return hook.ClassBlocked, textBlocked
+	}
+	if errors.As(err, &dns) && !errors.Is(err, context.DeadlineExceeded) {
+		return hook.ClassDNS, textDNS
+	}
+	if problem := certificateProblem(err); problem != "" {
+		return hook.ClassTLS, textCertificate + problem
+	}
+	if errors.As(err, &network) && network.Timeout() {
+		return hook.ClassTimeout, textTimeout
+	}
+	if class, text := classifyErrno(err); class != hook.ClassNone {
+		return class, text
+	}
+	var violation http2.ConnectionError // the receiver broke HTTP/2's rules
+	invalid := o.answered || errors.As(err, &violation)
+	switch {
+	case invalid && o.received >= maxResponseHeaders: // over HTTP/2 other answers count too
+		return hook.ClassTooLarge, textTooLarge
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, errMaybeReceived):
+		return hook.ClassReset, textReset
+	case o.tlsFailed:
+		return hook.ClassTLS, textHandshake
+	case errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
+		// A TLS alert. With TLS 1.3 it can come after our side of the handshake, as
+		// when the receiver wants a client certificate.
+		return hook.ClassTLS, textHandshake
+	case invalid:
+		return hook.ClassProtocol, textProtocol
+	case o.connected:
+		return hook.ClassReset, textReset
+	default:
+		return hook.ClassOther, textOther
+	}
+}
+
+func classifyErrno(err error) (hook.ErrorClass, string) {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return hook.ClassNone, ""
+	}
+	switch errno {
+	case syscall.ECONNREFUSED:
+		return hook.ClassRefused, textRefused
+	case syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE:
+		return hook.ClassReset, textReset
+	case syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.EADDRNOTAVAIL,
+		syscall.EACCES, syscall.EPERM: // a local firewall's way to refuse
+		return hook.ClassUnreachable, textUnreachable
+	default:
+		return hook.ClassNone, ""
+	}
+}
+
+// certificateProblem is what is wrong with the receiver's certificate, in words
+// for its owner; "" if the error is another one.
+func certificateProblem(err error) string {
+	var (
+		verification *tls.CertificateVerificationError
+		host         x509.HostnameError
+		authority    x509.UnknownAuthorityError
+		invalid      x509.CertificateInvalidError
+		critical     x509.UnhandledCriticalExtension
+		algorithm    x509.InsecureAlgorithmError
+	)
+	switch {
+	case errors.As(err, &host):
+		return "certificate is not valid for " + host.Host
+	case errors.As(err, &authority):
+		return "certificate is signed by an unknown authority"
+	case errors.As(err, &invalid):
+		return invalidCertificate(invalid)
+	case errors.As(err, &critical):
+		return "certificate has an unhandled critical extension"
+	case errors.As(err, &algorithm):
+		return "certificate is signed with an insecure algorithm"
+	case errors.As(err, &verification):
+		return "certificate is not valid"
+	default:
+		return ""
+	}
+}
+
+func invalidCertificate(e x509.CertificateInvalidError) string {
+	switch e.Reason {
+	case x509.Expired: // the name covers both ends of the validity
+		if e.Cert != nil && time.Now().Before(e.Cert.NotBefore) {
+			return "certificate is not valid yet"
+		}
+		return "certificate has expired"
+	case x509.NotAuthorizedToSign:
+		return "certificate is signed by one that may not sign"
+	case x509.IncompatibleUsage:
+		return "certificate is not meant for servers"
+	case x509.TooManyIntermediates:
+		return "certificate chain is too long"
+	case x509.CANotAuthorizedForThisName:
+		return "certificate is signed by an authority not authorized for this name"
+	default:
+		return "certificate is not valid"
+	}
+}

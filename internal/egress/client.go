@@ -1,0 +1,150 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"grapnel/internal/hook"
+)
+
+const (
+	// maxResponseHeaders bounds the answer's header section (spec 8).
+	maxResponseHeaders = 64 << 10
+	// maxInformational bounds the 1xx answers before the real one; each may be as
+	// large as maxResponseHeaders.
+	maxInformational = 10
+	// idleTimeout is shorter than the shortest common keep-alive of receivers
+	// (Node and Apache: 5 s), so that it is we who close. The other way round, a
+	// sender with a period of just that length would keep meeting a connection
+	// that the receiver is closing, and lose a request that cannot be re-sent.
+	idleTimeout        = 4 * time.Second
+	maxIdle            = 1024
+	defaultIdlePerHost = 64 // the requests in flight per webhook (spec 9)
+	tlsSessions        = 512
+)
+
+// Config configures a Client. The zero value is one that may call the public
+// internet only.
+type Config struct {
+	// Allow opens ranges that are refused by default, like 127.0.0.0/8 for
+	// development. An IPv4 prefix also covers the IPv4-mapped form.
+	Allow []netip.Prefix
+	// UserAgent is sent where a request brings none of its own; default Grapnel/1.0.
+	UserAgent string
+	// MaxIdlePerHost is how many connections to one host stay open between
+	// requests; default 64.
+	MaxIdlePerHost int
+	// Resolver replaces the system's, for tests. It must have PreferGo set: libc
+	// reads 0x7f.1 as an address, Go's resolver asks for it as a name.
+	Resolver *net.Resolver
+	// RootCAs are trusted instead of the system's roots; nil is the system's.
+	RootCAs *x509.CertPool
+}
+
+// Client sends requests to receivers. It is safe for concurrent use; a process
+// needs one.
+type Client struct {
+	transport *http.Transport
+	dialer    *net.Dialer
+	guard     *guard
+	userAgent string
+	// starved counts sockets to a name server that we had no resources to open.
+	// Go's resolver reports such a failure as text alone.
+	starved atomic.Uint64
+}
+
+// New makes a Client. It fails on an invalid prefix, a negative MaxIdlePerHost
+// and a resolver without PreferGo.
+func New(cfg Config) (*Client, error) {
+	g, err := newGuard(cfg.Allow)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Resolver != nil && !cfg.Resolver.PreferGo {
+		return nil, errors.New("egress: the resolver must have PreferGo set")
+	}
+	if cfg.MaxIdlePerHost < 0 {
+		return nil, fmt.Errorf("egress: MaxIdlePerHost %d is negative", cfg.MaxIdlePerHost)
+	}
+	if cfg.MaxIdlePerHost == 0 {
+		cfg.MaxIdlePerHost = defaultIdlePerHost
+	}
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = "Grapnel/1.0"
+	}
+	c := &Client{guard: g, userAgent: cfg.UserAgent}
+	if cfg.Resolver == nil {
+		cfg.Resolver = &net.Resolver{PreferGo: true, Dial: c.dialNameServer}
+	}
+	c.dialer = &net.Dialer{Control: g.control, Resolver: cfg.Resolver}
+	c.transport = &http.Transport{
+		Proxy:       nil, // said aloud: never from the environment, a proxy would dial past the guard
+		DialContext: c.dial,
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			RootCAs:    cfg.RootCAs,
+			// Spares receivers with little traffic a full handshake each time.
+			ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessions),
+		},
+		DisableCompression:     true, // no Accept-Encoding, and answers are logged as they came
+		MaxIdleConns:           max(maxIdle, cfg.MaxIdlePerHost),
+		MaxIdleConnsPerHost:    cfg.MaxIdlePerHost,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxResponseHeaders,
+	}
+	// Not net/http's own copy of this package: in Go 1.26 that one sends a request
+	// again after a PROTOCOL_ERROR too, which says nothing of whether it was
+	// processed (golang/go#47635).
+	h2, err := http2.ConfigureTransports(c.transport)
+	if err != nil {
+		return nil, fmt.Errorf("egress: %w", err)
+	}
+	// A silent connection is given up, so that not every later request to the host
+	// hangs on it, but only after the longest attempt could have timed out: a
+	// receiver that does not answer is a timeout, not a reset.
+	h2.ReadIdleTimeout, h2.PingTimeout = hook.MaxTimeout/2, hook.MaxTimeout/2
+	return c, nil
+}
+
+// Close closes the connections that no request is using and gives up dials that
+// no request waits for. Requests under way go on.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// dial opens a guarded connection within the deadline of the attempt it is for.
+// net/http detaches a dial from its request, so that a later request may have
+// the connection; without the deadline, dials to a dead host would outlive their
+// attempts and pile up.
+func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	deadline := time.Now().Add(hook.MaxTimeout)
+	if t, ok := ctx.Value(traceKey{}).(*trace); ok {
+		deadline = t.deadline
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	nc, err := c.dialer.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return newConn(nc, deadline), nil
+}
+
+// dialNameServer is the resolver's way to its servers; they are the operator's
+// and not guarded.
+func (c *Client) dialNameServer(ctx context.Context, network, addr string) (net.Conn, error) {
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, network, addr)
+	if err != nil && isExhaustion(err) {
+		c.starved.Add(1)
+	}
+	return nc, err
+}

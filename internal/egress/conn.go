@@ -1,0 +1,70 @@
+package egress
+
+import (
+	"crypto/tls"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// conn is a connection to a receiver. Until a request takes it, it carries the
+// deadline of the attempt that dialled it, which so bounds the TLS handshake.
+type conn struct {
+	net.Conn
+	raw      syscall.RawConn
+	remote   string
+	armed    atomic.Bool
+	received atomic.Int64
+}
+
+func newConn(nc net.Conn, deadline time.Time) *conn {
+	c := &conn{Conn: nc, remote: nc.RemoteAddr().String()}
+	if sc, ok := nc.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			c.raw = raw
+		}
+	}
+	// An error means that the connection is broken already; its first use says so.
+	_ = nc.SetDeadline(deadline)
+	c.armed.Store(true)
+	return c
+}
+
+// Read counts what arrives: net/http tells of a header section over its limit
+// only in words.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.received.Add(int64(n))
+	return n, err
+}
+
+// take hands the connection to a request, whose context bounds it from now on.
+func (c *conn) take() {
+	if c.armed.CompareAndSwap(true, false) {
+		_ = c.SetDeadline(time.Time{}) // as in newConn
+	}
+}
+
+// stale tells that an idle HTTP/1 connection cannot be used again: the receiver
+// has closed it, or has sent something unasked, which is its last word.
+func (c *conn) stale() bool {
+	if c.raw == nil {
+		return false
+	}
+	readable := false
+	// Control, unlike Read, does not wait for the read that net/http always has
+	// pending on an idle connection.
+	err := c.raw.Control(func(fd uintptr) { readable = hasInput(fd) })
+	return err != nil || readable
+}
+
+// underlying finds our connection and tells whether HTTP/2 is spoken over it.
+func underlying(nc net.Conn) (c *conn, http2 bool) {
+	if tc, ok := nc.(*tls.Conn); ok {
+		http2 = tc.ConnectionState().NegotiatedProtocol == "h2"
+		nc = tc.NetConn()
+	}
+	c, _ = nc.(*conn)
+	return c, http2
+}

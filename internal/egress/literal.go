@@ -1,0 +1,89 @@
+package egress
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// CheckURL refuses a destination that names a refused address outright: as a
+// literal in any notation that some software understands, or as localhost. The
+// message is fit for the caller of the API. Other names pass; what they resolve
+// to is judged at every dial.
+func (c *Client) CheckURL(u string) error {
+	parsed, err := url.Parse(u)
+	if err != nil || parsed.Hostname() == "" {
+		return errors.New("destination is not a valid URL")
+	}
+	given := parsed.Hostname()
+	host := strings.TrimRight(foldHost(given), ".")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		loopback := c.guard.refusal(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+		if loopback != "" && c.guard.refusal(netip.IPv6Loopback()) != "" {
+			return &blockedError{dest: given, reason: loopback}
+		}
+		return nil
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		var ok bool
+		if addr, ok = parseLooseIPv4(host); !ok {
+			return nil
+		}
+	}
+	if reason := c.guard.refusal(addr); reason != "" {
+		return &blockedError{dest: given, reason: reason}
+	}
+	if err != nil || host != strings.ToLower(given) {
+		// Only libc would understand it; to us it is a name that does not resolve.
+		return &blockedError{dest: given, reason: fmt.Sprintf("write the address as %s", addr)}
+	}
+	return nil
+}
+
+// foldHost does what net/http's IDNA mapping does to letters, digits and dots of
+// other widths, so that １２７.０.０.１ is seen for what will be dialled.
+func foldHost(host string) string {
+	return strings.ToLower(strings.Map(func(r rune) rune {
+		switch {
+		case r >= '！' && r <= '～':
+			return r - '！' + '!'
+		case r == '。' || r == '｡':
+			return '.'
+		default:
+			return r
+		}
+	}, host))
+}
+
+// parseLooseIPv4 reads what inet_aton and browsers take for an IPv4 address:
+// one to four parts, decimal, octal or hex, the last filling up what remains.
+func parseLooseIPv4(s string) (netip.Addr, bool) {
+	parts := strings.Split(s, ".")
+	if len(parts) > 4 {
+		return netip.Addr{}, false
+	}
+	var v uint64
+	for i, p := range parts {
+		digits, base := p, 10
+		switch {
+		case strings.HasPrefix(p, "0x"):
+			digits, base = "0"+p[2:], 16 // browsers read a bare 0x as 0
+		case len(p) > 1 && p[0] == '0':
+			base = 8
+		}
+		n, err := strconv.ParseUint(digits, base, 64)
+		bits := 8
+		if i == len(parts)-1 {
+			bits = 8 * (5 - len(parts))
+		}
+		if err != nil || n >= 1<<bits {
+			return netip.Addr{}, false
+		}
+		v = v<<bits | n
+	}
+	return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}), true
+}

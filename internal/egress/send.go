@@ -1,0 +1,160 @@
+package egress
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+var (
+	// ErrNotSent marks an error of Send after which the receiver has certainly
+	// seen nothing, so that even an at-most-once request may be sent again.
+	ErrNotSent = errors.New("nothing was sent")
+
+	errDeadline  = errors.New("egress: deadline of the attempt")
+	errEmptyBody = errors.New("egress: a request needs a body")
+)
+
+// Request is one POST; the domain's word for it.
+type Request = hook.Request
+
+// Send makes one request and reports what came of it. URL, StartedAt, Duration,
+// Timings, RemoteAddr, RequestHeaders and the result are filled in.
+//
+// An error means that we could not send or wait: it is the cause of ctx's end,
+// or a want of sockets, memory, network or roots on this machine. It never speaks
+// of the receiver, and must not use up an attempt. If ErrNotSent is in its chain,
+// nothing was sent; otherwise the request may have arrived.
+func (c *Client) Send(ctx context.Context, r Request) (hook.Attempt, error) {
+	if r.Timeout <= 0 || r.Timeout > hook.MaxTimeout {
+		r.Timeout = hook.MaxTimeout
+	}
+	start := time.Now()
+	a := hook.Attempt{URL: r.URL, StartedAt: start.UTC()}
+	if len(r.Body) == 0 {
+		return a, fmt.Errorf("%w: %w", ErrNotSent, errEmptyBody)
+	}
+	t := c.newTrace(start, r.Timeout)
+	ctx, cancel := context.WithDeadlineCause(ctx, t.deadline, errDeadline)
+	defer cancel()
+	req, err := c.newRequest(t.context(ctx), r, t)
+	if err != nil {
+		a.Class, a.Error = hook.ClassOther, textOther
+		a.Duration = time.Since(start)
+		return a, nil //nolint:nilerror // a URL that does not parse fails the attempt
+	}
+	a.RequestHeaders = req.Header.Clone() // net/http may still be reading the other one
+
+	resp, err := c.roundTrip(req, t)
+	if err == nil {
+		a.StatusCode, a.ResponseHeaders = resp.StatusCode, resp.Header
+		a.Class, a.Error = hook.StatusFailure(resp.StatusCode)
+		a.RetryAfter = retryAfter(resp, time.Now())
+		a.ResponseBody = readBody(resp)
+	}
+	end := time.Now()
+	o := t.outcome(end)
+	a.Duration, a.Timings, a.RemoteAddr = end.Sub(start), o.timings, o.remoteAddr
+	if err == nil {
+		return a, nil
+	}
+	if ours := localFailure(ctx, err, o); ours != nil {
+		if !o.connected {
+			ours = fmt.Errorf("%w: %w", ErrNotSent, ours)
+		}
+		return a, ours
+	}
+	if errors.Is(context.Cause(ctx), errDeadline) {
+		a.Class, a.Error = hook.ClassTimeout, textTimeout
+	} else {
+		a.Class, a.Error = classify(err, o)
+	}
+	return a, nil
+}
+
+// roundTrip goes past http.Client, which would follow redirects and keep cookies.
+// Where the request met only connections that the receiver had closed, and was
+// written to none, it is tried on the next; each time there is one less.
+func (c *Client) roundTrip(req *http.Request, t *trace) (*http.Response, error) {
+	for {
+		resp, err := c.transport.RoundTrip(req)
+		if err == nil || !t.wentStale() || req.Context().Err() != nil {
+			return resp, err
+		}
+		req = req.WithContext(req.Context()) // a copy: the body of the other is used up
+		if req.Body, err = req.GetBody(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (c *Client) newRequest(ctx context.Context, r Request, t *trace) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	h := make(http.Header, len(r.Header)+2)
+	h["User-Agent"] = []string{c.userAgent}
+	for name, values := range r.Header {
+		switch canonical := http.CanonicalHeaderKey(name); canonical {
+		case "Accept-Encoding", "Connection", "Content-Length", "Expect", "Host", "Keep-Alive",
+			"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		case "User-Agent":
+			h[canonical] = values
+		case "Idempotency-Key", "X-Idempotency-Key":
+			// So spelt, net/http takes a POST for idempotent and sends it again after
+			// the receiver may have read it.
+			h[strings.ToLower(name)] = values
+		default:
+			h[name] = values
+		}
+	}
+	// net/http writes its own; this one is for the log.
+	h["Content-Length"] = []string{strconv.Itoa(len(r.Body))}
+	req.Header = h
+	req.ContentLength = int64(len(r.Body))
+	// Exactly this pair net/http knows to be in memory, and then writes headers and
+	// body in one go.
+	req.Body = io.NopCloser(bytes.NewReader(r.Body))
+	req.GetBody = func() (io.ReadCloser, error) {
+		if !t.mayResend() {
+			return nil, errMaybeReceived
+		}
+		return io.NopCloser(bytes.NewReader(r.Body)), nil
+	}
+	return req, nil
+}
+
+// readBody reads what is logged of an answer's body, however it ends: the status
+// has decided already. An HTTP/1 connection is kept only if the end was reached;
+// draining a longer body could take as long as its sender likes.
+func readBody(resp *http.Response) []byte {
+	defer resp.Body.Close() //nolint:errcheck // nothing depends on the rest of the body
+	if resp.StatusCode == http.StatusSwitchingProtocols || resp.ContentLength == 0 {
+		return nil
+	}
+	size := int64(512)
+	if resp.ContentLength > 0 {
+		size = min(resp.ContentLength+1, hook.MaxResponseBody) // one more for the end
+	}
+	buf := make([]byte, 0, size)
+	for len(buf) < hook.MaxResponseBody {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := resp.Body.Read(buf[len(buf):min(cap(buf), hook.MaxResponseBody)])
+		buf = buf[:len(buf)+n]
+		if err != nil {
+			break
+		}
+	}
+	return buf
+}

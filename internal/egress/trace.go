@@ -1,0 +1,236 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http/httptrace"
+	"net/textproto"
+	"sync"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+var (
+	// errMaybeReceived stops net/http from sending a request once more.
+	errMaybeReceived = errors.New("egress: the receiver may have the request")
+	errInformational = errors.New("egress: too many informational answers")
+)
+
+// traceKey is the context key of an attempt's trace.
+type traceKey struct{}
+
+// trace observes one attempt. Its hooks may run in the background and after the
+// attempt's end, when a dial has outlived it.
+type trace struct {
+	client   *Client
+	start    time.Time
+	deadline time.Time
+	starved  uint64 // Client.starved at the start
+
+	mu                sync.Mutex
+	dns, connect, tls span
+	firstByte         time.Time
+	dialled           string
+	conn              *conn
+	received          int64 // conn.received when this attempt took it
+	reused            bool
+	stale             bool
+	http2             bool
+	wroteHeaders      bool
+	resent            bool
+	tlsFailed         bool
+	informational     int
+}
+
+// span is a part of an attempt; a zero end is one still going on.
+type span struct{ start, end time.Time }
+
+func (s span) at(now time.Time) time.Duration {
+	switch {
+	case s.start.IsZero():
+		return 0
+	case s.end.IsZero():
+		return now.Sub(s.start)
+	default:
+		return s.end.Sub(s.start)
+	}
+}
+
+func (c *Client) newTrace(start time.Time, timeout time.Duration) *trace {
+	return &trace{
+		client: c, start: start, deadline: start.Add(timeout),
+		starved: c.starved.Load(),
+	}
+}
+
+func (t *trace) context(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(context.WithValue(ctx, traceKey{}, t), &httptrace.ClientTrace{
+		DNSStart:             func(httptrace.DNSStartInfo) { t.begin(&t.dns) },
+		DNSDone:              func(httptrace.DNSDoneInfo) { t.end(&t.dns) },
+		ConnectStart:         t.connectStart,
+		ConnectDone:          t.connectDone,
+		TLSHandshakeStart:    func() { t.begin(&t.tls) },
+		TLSHandshakeDone:     t.tlsDone,
+		GotConn:              t.gotConn,
+		WroteHeaders:         t.headersWritten,
+		Got1xxResponse:       t.got1xx,
+		GotFirstResponseByte: t.gotFirstByte,
+	})
+}
+
+func (t *trace) begin(s *span) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.start.IsZero() { // of several addresses, the first counts
+		s.start = time.Now()
+	}
+}
+
+func (t *trace) end(s *span) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.end = time.Now()
+}
+
+func (t *trace) connectStart(_, addr string) {
+	t.begin(&t.connect)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dialled = addr
+}
+
+func (t *trace) connectDone(_, addr string, err error) {
+	t.end(&t.connect)
+	var blocked *blockedError
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if errors.As(err, &blocked) && t.dialled == addr {
+		// Nothing was dialled, and what a name resolves to inside is not for the log.
+		t.dialled, t.connect = "", span{}
+	}
+}
+
+func (t *trace) tlsDone(_ tls.ConnectionState, err error) {
+	t.end(&t.tls)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tlsFailed = err != nil
+}
+
+// gotConn runs before anything is written to the connection. An idle HTTP/1
+// connection that the receiver has closed is closed on our side too: then nothing
+// can be written to it any more, and the attempt can safely go on with another.
+func (t *trace) gotConn(info httptrace.GotConnInfo) {
+	c, http2 := underlying(info.Conn)
+	if c != nil {
+		c.take()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.conn, t.reused, t.http2 = c, info.Reused, http2
+	t.wroteHeaders, t.stale = false, false
+	if c == nil {
+		return
+	}
+	t.received = c.received.Load()
+	if info.Reused && !http2 && c.stale() {
+		t.stale = true
+		_ = c.Close() // of a connection that is gone anyway
+	}
+}
+
+func (t *trace) headersWritten() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.wroteHeaders = true
+}
+
+func (t *trace) got1xx(int, textproto.MIMEHeader) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.informational++
+	if t.informational > maxInformational {
+		return errInformational
+	}
+	return nil
+}
+
+func (t *trace) gotFirstByte() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.firstByte.IsZero() {
+		t.firstByte = time.Now()
+	}
+}
+
+// wentStale tells that the attempt failed on a closed connection before a byte
+// was written.
+func (t *trace) wentStale() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stale
+}
+
+// mayResend answers net/http when it asks for the body a second time.
+//
+// On HTTP/1 it asks only if not one byte of the request was written: we send
+// POSTs, and newRequest sees to it that no header turns one into what net/http
+// holds for idempotent.
+//
+// On HTTP/2 it asks before the headers were written, when the connection turned
+// out unusable, and afterwards if the receiver vouched that it had not processed
+// the request: by REFUSED_STREAM, or by a GOAWAY that excludes the stream (RFC
+// 9113, 8.7 and 6.8). Servers say so in the ordinary course of things, as nginx
+// after every 1000 requests, and an at-most-once message should not be lost to
+// it. Once is enough: from the second time on, http2 would wait between tries,
+// and waiting is the schedule's business.
+func (t *trace) mayResend() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.http2 || !t.wroteHeaders {
+		return true
+	}
+	if t.resent {
+		return false
+	}
+	// Until it is written again: one sending may ask twice, when the connection of
+	// its first choice is gone.
+	t.resent, t.wroteHeaders = true, false
+	return true
+}
+
+// outcome is what the trace knows of a finished attempt.
+type outcome struct {
+	timings    hook.Timings
+	remoteAddr string
+	connected  bool  // a request could be written
+	answered   bool  // a byte of the answer came
+	received   int64 // bytes that came over the connection meanwhile
+	tlsFailed  bool
+	starved    bool // no resources to ask a name server
+}
+
+func (t *trace) outcome(now time.Time) outcome {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o := outcome{
+		remoteAddr: t.dialled,
+		connected:  t.conn != nil && !t.stale,
+		answered:   !t.firstByte.IsZero(),
+		starved:    t.client.starved.Load() != t.starved,
+	}
+	o.tlsFailed = t.tlsFailed && !o.connected
+	if o.answered {
+		o.timings.FirstByte = t.firstByte.Sub(t.start)
+	}
+	if t.conn != nil {
+		o.remoteAddr = t.conn.remote
+		o.received = t.conn.received.Load() - t.received
+	}
+	if t.conn == nil || !t.reused {
+		o.timings.DNS, o.timings.Connect, o.timings.TLS = t.dns.at(now), t.connect.at(now), t.tls.at(now)
+	}
+	return o
+}

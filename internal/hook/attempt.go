@@ -1,0 +1,127 @@
+package hook
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// ErrorClass is the class of a failed attempt; the set is closed. It is decided
+// by the type of the error, never by its text.
+type ErrorClass string
+
+// The classes of failed attempts.
+const (
+	ClassNone        ErrorClass = ""
+	ClassStatus      ErrorClass = "status"      // an answer that is not 2xx
+	ClassRedirect    ErrorClass = "redirect"    // 3xx, never followed
+	ClassTimeout     ErrorClass = "timeout"     // no status line within the timeout
+	ClassRefused     ErrorClass = "refused"     // nothing listens
+	ClassReset       ErrorClass = "reset"       // the connection broke
+	ClassUnreachable ErrorClass = "unreachable" // no route to the host
+	ClassDNS         ErrorClass = "dns"         // the name does not resolve
+	ClassTLS         ErrorClass = "tls"         // chain, host name or handshake
+	ClassBlocked     ErrorClass = "blocked"     // the destination is not allowed
+	ClassTooLarge    ErrorClass = "too_large"   // response headers over the limit
+	ClassProtocol    ErrorClass = "protocol"    // the answer is not HTTP
+	ClassOther       ErrorClass = "other"
+)
+
+// Timings are the parts of an attempt; zero where there was none, as for DNS
+// and connect on a kept connection.
+type Timings struct {
+	DNS       time.Duration
+	Connect   time.Duration
+	TLS       time.Duration
+	FirstByte time.Duration // from the start to the first byte of the answer
+}
+
+// Attempt is one HTTP request of a delivery and what came of it (S13).
+type Attempt struct {
+	DeliveryID DeliveryID
+	// Number counts all attempts of the delivery from 1.
+	Number int
+	// Manual marks one sent by hand, outside the schedule.
+	Manual    bool
+	URL       string
+	StartedAt time.Time
+	Duration  time.Duration
+	Timings   Timings
+	// RemoteAddr is the address that was dialled; empty if none was.
+	RemoteAddr string
+	// RequestHeaders show signatures; values of custom headers are redacted.
+	RequestHeaders  http.Header
+	StatusCode      int
+	ResponseHeaders http.Header
+	// ResponseBody is the first MaxResponseBody bytes.
+	ResponseBody []byte
+	Class        ErrorClass
+	Error        string
+	// RetryAfter is what the receiver asked for on a 429 or 503; 0 if nothing.
+	RetryAfter time.Duration
+}
+
+// MaxResponseBody is how much of an answer's body is logged (spec 1).
+const MaxResponseBody = 16 << 10
+
+// Succeeded tells a 2xx.
+func (a *Attempt) Succeeded() bool { return a.Class == ClassNone }
+
+// StatusFailure is the class and the text of an answer by its status alone;
+// ClassNone for a 2xx.
+func StatusFailure(status int) (ErrorClass, string) {
+	text := fmt.Sprintf("HTTP %d", status)
+	if name := http.StatusText(status); name != "" {
+		text += " " + name
+	}
+	switch {
+	case status >= 200 && status < 300:
+		return ClassNone, ""
+	case status >= 300 && status < 400:
+		return ClassRedirect, text
+	default:
+		return ClassStatus, text
+	}
+}
+
+// Verdict is what an attempt means for its delivery and webhook.
+type Verdict struct {
+	State DeliveryState
+	// Retry says that another attempt follows, RetryIn after the attempt's end.
+	Retry   bool
+	RetryIn time.Duration
+	// Disable is the reason to disable the webhook; empty not to.
+	Disable string
+}
+
+// Judge decides what becomes of a delivery after one of its scheduled attempts.
+// scheduled is that attempt's number on the schedule, from 1.
+func Judge(s Schedule, w *Webhook, test bool, scheduled int, a *Attempt) Verdict {
+	if a.Succeeded() {
+		return Verdict{State: StateSuccess}
+	}
+	v := Verdict{State: StateFailed}
+	switch {
+	case a.StatusCode == http.StatusGone && !test:
+		v.Disable = ReasonGone
+		return v
+	case w.Profile == ProfileMomento:
+		if a.Class == ClassTimeout {
+			v.State = StateTimedOut
+		}
+		return v
+	case test:
+		return v
+	}
+	v.RetryIn, v.Retry = s.After(scheduled, w.MaxAttempts, a.RetryAfter)
+	return v
+}
+
+// Record is an attempt on its way into the log, with what it changes.
+type Record struct {
+	Delivery Delivery // as it was loaded
+	// Healthy tells that the webhook was healthy when it was loaded.
+	Healthy bool
+	Attempt Attempt
+	Verdict Verdict
+}

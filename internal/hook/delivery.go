@@ -1,0 +1,82 @@
+package hook
+
+import "time"
+
+// DeliveryState is where a delivery stands; the same words are a CHECK
+// constraint in the database.
+type DeliveryState string
+
+// The states of a delivery (S12, M7). A delivery is outstanding as long as it
+// has a next attempt, whatever its state.
+const (
+	StatePending  DeliveryState = "pending"   // no attempt yet
+	StateSending  DeliveryState = "sending"   // at-most-once: an attempt was begun
+	StateSuccess  DeliveryState = "success"   // a 2xx came back
+	StateFailed   DeliveryState = "failed"    // the last attempt failed
+	StateCanceled DeliveryState = "canceled"  // the webhook was deleted or disabled
+	StateTimedOut DeliveryState = "timed_out" // at-most-once: no answer in time
+	StateDropped  DeliveryState = "dropped"   // at-most-once: a crash hid the outcome
+)
+
+// DeliveryStates lists every state, for schemas and filters.
+func DeliveryStates() []DeliveryState {
+	return []DeliveryState{StatePending, StateSending, StateSuccess, StateFailed, StateCanceled, StateTimedOut, StateDropped}
+}
+
+// Texts of what ends a delivery without an attempt (S12).
+const (
+	TextWebhookDisabled = "Webhook disabled"
+	TextWebhookDeleted  = "Webhook deleted"
+)
+
+// Delivery is one event for one webhook.
+type Delivery struct {
+	ID        DeliveryID
+	EventID   EventID
+	WebhookID WebhookID
+	TenantID  TenantID
+	EventType string
+	// Test marks a test delivery: one attempt, no retry (S11).
+	Test  bool
+	State DeliveryState
+	// Attempts counts all requests, those sent by hand too.
+	Attempts int
+	// Scheduled counts the requests that the schedule sent: the five of spec 1.
+	Scheduled int
+	// StatusCode is the last HTTP status of any attempt; 0 if none came.
+	StatusCode int
+	// Error is the last attempt's; empty if there was none.
+	Error string
+	// NextAttemptAt is when the next attempt is due; nil when none will be made.
+	NextAttemptAt *time.Time
+	DeliveredAt   *time.Time
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+// Outstanding tells whether an attempt is still to come.
+func (d *Delivery) Outstanding() bool { return d.NextAttemptAt != nil }
+
+// Job is a delivery with all it takes to send it.
+type Job struct {
+	Delivery Delivery
+	Event    Event
+	// Webhook is as it stands now (S15); nil when it was deleted.
+	Webhook *Webhook
+	// DueIn is how long it is until the next attempt, by the store's clock;
+	// zero or less when it is due.
+	DueIn time.Duration
+}
+
+// Canceled says why the job must not be sent; "" if it may be. A test is sent to
+// an inactive webhook too (S11).
+func (j *Job) Canceled() string {
+	switch {
+	case j.Webhook == nil:
+		return TextWebhookDeleted
+	case !j.Webhook.Active && !j.Delivery.Test:
+		return TextWebhookDisabled
+	default:
+		return ""
+	}
+}

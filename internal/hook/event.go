@@ -1,0 +1,98 @@
+package hook
+
+import (
+	"crypto/sha256"
+	"time"
+	"unicode/utf8"
+)
+
+// Event is one published occurrence. It never changes.
+type Event struct {
+	ID       EventID
+	TenantID TenantID
+	Type     string
+	// Data is canonical JSON (spec 2), exactly the bytes every body carries.
+	Data []byte
+	// OrganizationID is shown in Commenda's event objects; empty if not given.
+	OrganizationID string
+	// Test marks the sample event of a test delivery.
+	Test      bool
+	CreatedAt time.Time
+	// WorkflowID names the workflow that delivers it; empty while none has been
+	// started, and for good when nothing matched.
+	WorkflowID string
+	// Deliveries counts the webhooks that matched when it was accepted.
+	Deliveries int
+}
+
+// IdempotencyWindow is how long a client's key refers to the event first
+// published with it (S8).
+const IdempotencyWindow = 24 * time.Hour
+
+// MaxIdempotencyKey bounds a client's key, in characters (S8).
+const MaxIdempotencyKey = 255
+
+// Publication is an event on its way in.
+type Publication struct {
+	TenantID       TenantID
+	Type           string
+	Data           []byte // canonical JSON
+	OrganizationID string
+	// IdempotencyKey is the client's; empty if none was given.
+	IdempotencyKey string
+}
+
+// Fingerprint tells the same content from other content under one idempotency key.
+func (p *Publication) Fingerprint() [sha256.Size]byte {
+	h := sha256.New()
+	for _, part := range [][]byte{[]byte(p.Type), []byte(p.OrganizationID), p.Data} {
+		n := len(part)
+		// The length first, so that no two lists of parts run together alike.
+		h.Write([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
+		h.Write(part)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// IdempotencyKeyProblem says what is wrong with a client's key; "" if nothing is.
+func IdempotencyKeyProblem(key string) string {
+	if key == "" || utf8.RuneCountInString(key) > MaxIdempotencyKey || !cleanText(key) {
+		return "must be 1 to 255 characters without control characters"
+	}
+	return ""
+}
+
+// Accepted is what a publish came to.
+type Accepted struct {
+	Event Event
+	// Duplicate says that an earlier publish with the same key stands for this one.
+	Duplicate bool
+	// Targets are the webhooks that matched, for the workflow's summary; empty
+	// for a duplicate. At most MaxTargets are listed.
+	Targets []Target
+}
+
+// MaxTargets bounds the webhooks a start names in summaries and search
+// attributes, whose size Temporal bounds.
+const MaxTargets = 50
+
+// Target is a webhook as a person should see it in the Temporal Web UI.
+type Target struct {
+	WebhookID WebhookID
+	Host      string
+}
+
+// Start is what it takes to start the workflow of accepted events.
+type Start struct {
+	EventID    EventID
+	TenantID   TenantID
+	EventType  string
+	Deliveries int
+	Targets    []Target
+}
+
+// NotDelivered is a webhook that an event was not for, and why (S10).
+type NotDelivered struct {
+	WebhookID WebhookID
+	Reason    string
+}

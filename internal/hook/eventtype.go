@@ -1,0 +1,63 @@
+package hook
+
+import "time"
+
+// EventType is an entry of a tenant's catalogue (S7).
+type EventType struct {
+	Name        string
+	Description string
+	// BuiltIn marks the nine of the seed, which every tenant has.
+	BuiltIn   bool
+	CreatedAt time.Time
+}
+
+// BuiltInEventTypes are the nine of the generic seed, in its order.
+func BuiltInEventTypes() []EventType {
+	types := []EventType{
+		{Name: "user.created", Description: "New user registered"},
+		{Name: "user.updated", Description: "User profile updated"},
+		{Name: "user.deleted", Description: "User account deleted"},
+		{Name: "project.created", Description: "New project created"},
+		{Name: "project.updated", Description: "Project modified"},
+		{Name: "project.deleted", Description: "Project deleted"},
+		{Name: "file.uploaded", Description: "File uploaded"},
+		{Name: "payment.succeeded", Description: "Payment processed successfully"},
+		{Name: "payment.failed", Description: "Payment failed"},
+	}
+	for i := range types {
+		types[i].BuiltIn = true
+	}
+	return types
+}
+
+// Closest is the name most like the given one, for "did you mean"; "" when
+// there are none.
+func Closest(name string, names []string) string {
+	best, distance := "", 1<<30
+	for _, n := range names {
+		if d := editDistance(name, n); d < distance {
+			best, distance = n, d
+		}
+	}
+	return best
+}
+
+// editDistance is Levenshtein's, over bytes.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diagonal := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			diagonal, row[j] = row[j], min(row[j]+1, row[j-1]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}

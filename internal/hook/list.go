@@ -1,0 +1,31 @@
+package hook
+
+import "time"
+
+// Page selects a part of a list, newest first.
+type Page struct {
+	// Limit is how many entries at most; the caller has bounded it.
+	Limit int
+	// Before is the id of the last entry of the page before; nil for the first page.
+	Before *[16]byte
+	// Since and Until bound the entries' times, since <= t < until; zero is no bound.
+	Since, Until time.Time
+}
+
+// WebhookFilter narrows a list of webhooks; zero values don't.
+type WebhookFilter struct {
+	Active  *bool
+	Event   string // those that get events of this type
+	Profile Profile
+}
+
+// EventFilter narrows a list of events; zero values don't.
+type EventFilter struct {
+	Type string
+}
+
+// DeliveryFilter narrows a list of deliveries; zero values don't.
+type DeliveryFilter struct {
+	State     DeliveryState
+	EventType string
+}

@@ -1,0 +1,65 @@
+package hook
+
+import (
+	"regexp"
+	"strings"
+)
+
+// eventTypeRE is a dotted name. Commenda's topics are freer: see TopicProblem.
+var eventTypeRE = regexp.MustCompile(`^[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*$`)
+
+// MaxTypeLength bounds the name of an event type or topic, in bytes.
+const MaxTypeLength = 128
+
+// TypeProblem says what is wrong with the name of an event type; "" if nothing is.
+func TypeProblem(name string) string {
+	switch {
+	case name == "":
+		return "must not be empty"
+	case len(name) > MaxTypeLength:
+		return "must be at most 128 characters"
+	case !eventTypeRE.MatchString(name):
+		return "must be letters, digits, _ and - in parts joined by dots, like user.created"
+	default:
+		return ""
+	}
+}
+
+// IsWildcard tells prefix.* and * from an exact type.
+func IsWildcard(pattern string) bool {
+	return pattern == "*" || strings.HasSuffix(pattern, ".*")
+}
+
+// PatternProblem says what is wrong with an entry of a webhook's events; "" if nothing is.
+func PatternProblem(pattern string) string {
+	if pattern == "*" {
+		return ""
+	}
+	problem := TypeProblem(strings.TrimSuffix(pattern, ".*"))
+	if problem != "" && strings.Contains(pattern, "*") {
+		return `* stands alone ("*") or for what follows a prefix ("user.*")`
+	}
+	return problem
+}
+
+// Candidates lists every pattern that matches an event type: the type itself,
+// each prefix.*, and *. Matching is then equality on an index.
+func Candidates(eventType string) []string {
+	out := []string{eventType, "*"}
+	for i := range len(eventType) {
+		if eventType[i] == '.' {
+			out = append(out, eventType[:i+1]+"*")
+		}
+	}
+	return out
+}
+
+// Matches tells whether one of the patterns matches the event type.
+func Matches(patterns []string, eventType string) bool {
+	for _, p := range patterns {
+		if p == eventType || p == "*" || strings.HasSuffix(p, ".*") && strings.HasPrefix(eventType, p[:len(p)-1]) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,41 @@
+package hook
+
+// SampleData is canonical JSON for a test delivery of the type (S11): the seed's
+// payload for what it shows, the like for its other types, and a plain object
+// for types of the tenant's own.
+func SampleData(eventType string) []byte {
+	user := `{"id":"user_123","name":"John Doe","email":"john@example.com","status":"active"}`
+	project := `{"id":"project_123","name":"Example project","status":"active"}`
+	payment := `{"id":"payment_123","amount":4200,"currency":"USD","customer_id":"user_123"}`
+	switch eventType {
+	case "user.created", "user.updated", "user.deleted":
+		return []byte(user)
+	case "project.created", "project.updated", "project.deleted":
+		return []byte(project)
+	case "file.uploaded":
+		return []byte(`{"id":"file_123","name":"report.pdf","size":48213,"content_type":"application/pdf"}`)
+	case "payment.succeeded", "payment.failed":
+		return []byte(payment)
+	default:
+		return []byte(`{"test":true,"message":"This is a test event."}`)
+	}
+}
+
+// SampleType is the event type that a test sends when none is named: the
+// webhook's first, made concrete where it is a pattern.
+func SampleType(w *Webhook) string {
+	for _, e := range w.Events {
+		if !IsWildcard(e) {
+			return e
+		}
+	}
+	for _, t := range BuiltInEventTypes() {
+		if Matches(w.Events, t.Name) {
+			return t.Name
+		}
+	}
+	if len(w.Events) > 0 && w.Events[0] != "*" {
+		return w.Events[0][:len(w.Events[0])-1] + "test"
+	}
+	return BuiltInEventTypes()[0].Name
+}

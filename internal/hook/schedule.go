@@ -1,0 +1,51 @@
+package hook
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// MaxAttempts is the most attempts a delivery can have on its schedule.
+const MaxAttempts = 5
+
+// MaxRetryAfter is the longest a receiver can postpone an attempt by
+// Retry-After (spec 9).
+const MaxRetryAfter = 24 * time.Hour
+
+// Schedule holds the delays before attempts 2, 3, …, each counted from the end
+// of the attempt before. It is the one owner of retry timing: storage writes
+// next_attempt_at from it, and the activity's retry policy is fitted to it.
+type Schedule []time.Duration
+
+// DefaultSchedule is the seed's: at once, then 30 s, 5 min, 30 min, 2 h
+// (spec 1, generic seed "Retry Logic").
+func DefaultSchedule() Schedule {
+	return Schedule{30 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour}
+}
+
+// Validate refuses an empty or over-long schedule and delays that are not
+// positive or get shorter.
+func (s Schedule) Validate() error {
+	if len(s) == 0 || len(s) > MaxAttempts-1 {
+		return fmt.Errorf("retry schedule: want 1 to %d delays, got %d", MaxAttempts-1, len(s))
+	}
+	if s[0] <= 0 {
+		return fmt.Errorf("retry schedule: delay %v is not positive", s[0])
+	}
+	if !slices.IsSorted(s) {
+		return fmt.Errorf("retry schedule: delays must not get shorter: %v", []time.Duration(s))
+	}
+	return nil
+}
+
+// After is the delay from the end of the given scheduled attempt (1 is the
+// first) to the next one; false when there is none. maxAttempts is the webhook's
+// own bound; retryAfter, what the receiver asked for, postpones but never
+// advances the next attempt and adds none.
+func (s Schedule) After(attempt, maxAttempts int, retryAfter time.Duration) (time.Duration, bool) {
+	if attempt >= maxAttempts || attempt > len(s) {
+		return 0, false
+	}
+	return max(s[attempt-1], min(retryAfter, MaxRetryAfter)), true
+}

@@ -1,0 +1,241 @@
+package hook
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Profile decides payload, signature, schedule and surface of a webhook (spec 1).
+type Profile string
+
+// The three profiles.
+const (
+	ProfileStandard Profile = "standard"
+	ProfileMomento  Profile = "momento"
+	ProfileCommenda Profile = "commenda"
+)
+
+// DefaultTimeout is the profile's bound on a whole attempt (spec 1).
+func (p Profile) DefaultTimeout() time.Duration {
+	switch p {
+	case ProfileMomento:
+		return 5 * time.Second
+	case ProfileCommenda:
+		return 10 * time.Second
+	case ProfileStandard:
+	}
+	return 15 * time.Second
+}
+
+// Health is how the endpoint has been answering lately (S3, S14).
+type Health string
+
+// The healths of a webhook.
+const (
+	HealthHealthy Health = "healthy" // the last attempt succeeded, or there was none
+	HealthFailing Health = "failing" // the last attempt failed, and it will be tried again
+	HealthFailed  Health = "failed"  // a delivery failed for good since the last success
+)
+
+// StatusDisabled is what a webhook that gets no deliveries shows instead of its health.
+const StatusDisabled = "disabled"
+
+// Reasons of a webhook's status.
+const (
+	ReasonByClient    = "deactivated by the client"
+	ReasonGone        = "gone"
+	ReasonFailedDays  = "failing for 5 days"
+	ReasonFailedFinal = "a delivery failed for good"
+)
+
+// DisableAfter is how long a webhook may only fail before it is disabled (S14).
+const DisableAfter = 5 * 24 * time.Hour
+
+// Bounds of what a webhook can hold.
+const (
+	MaxURLLength         = 2048
+	MaxSecretLength      = 256
+	MaxEvents            = 100
+	MaxHeaders           = 20
+	MaxHeaderValueLength = 1024
+	MaxTimeout           = 30 * time.Second
+	MaxRateLimit         = 10_000
+)
+
+// Webhook is a subscription of one URL to event types.
+type Webhook struct {
+	ID       WebhookID
+	TenantID TenantID
+	Profile  Profile
+	URL      string
+	// Events are the patterns subscribed to, in the order given, without duplicates.
+	Events []string
+	Secret Secret
+	Active bool
+	// DisabledReason says why Active is false; empty while it is true.
+	DisabledReason string
+	Description    string
+	// Headers are sent with every request; their values may be credentials.
+	Headers map[string]Secret
+	// Timeout bounds a whole attempt, from DNS to the body's end; 1 to 30 s.
+	Timeout time.Duration
+	// RateLimit is in requests per second; 0 is no limit.
+	RateLimit int
+	// MaxAttempts is 1 to 5.
+	MaxAttempts int
+	Health      Health
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+// Status is what the API shows: the health, or disabled.
+func (w *Webhook) Status() string {
+	if !w.Active {
+		return StatusDisabled
+	}
+	return string(w.Health)
+}
+
+// StatusReason explains a status other than healthy; empty when there is nothing to say.
+func (w *Webhook) StatusReason() string {
+	switch {
+	case !w.Active:
+		return w.DisabledReason
+	case w.Health == HealthFailed:
+		return ReasonFailedFinal
+	default:
+		return ""
+	}
+}
+
+// Host is the URL's host and port, for summaries; empty if the URL does not parse.
+func (w *Webhook) Host() string {
+	u, err := url.Parse(w.URL)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+// Normalize drops repeated events, keeping the order, and fills in the
+// profile's defaults.
+func (w *Webhook) Normalize() {
+	events := make([]string, 0, len(w.Events))
+	for _, e := range w.Events {
+		if !slices.Contains(events, e) {
+			events = append(events, e)
+		}
+	}
+	w.Events = events
+	if w.Profile == "" {
+		w.Profile = ProfileStandard
+	}
+	if w.Timeout == 0 {
+		w.Timeout = w.Profile.DefaultTimeout()
+	}
+	if w.MaxAttempts == 0 {
+		w.MaxAttempts = MaxAttempts
+	}
+	if w.Health == "" {
+		w.Health = HealthHealthy
+	}
+}
+
+// Validate reports every wrong value of the webhook at once, located in the
+// request's body. Whether the event types exist and whether the destination may
+// be called is not decided here.
+func (w *Webhook) Validate() error {
+	var v violations
+	if problem := URLProblem(w.URL); problem != "" {
+		v.add("body.url", w.URL, "%s", problem)
+	}
+	w.validateEvents(&v)
+	w.validateSecret(&v)
+	w.validateHeaders(&v)
+	if utf8.RuneCountInString(w.Description) > 1000 || !cleanText(w.Description) {
+		v.add("body.description", nil, "must be at most 1000 characters, without control characters")
+	}
+	if w.Timeout < time.Second || w.Timeout > MaxTimeout {
+		v.add("body.timeout_seconds", w.Timeout.Seconds(), "must be 1 to 30")
+	}
+	if w.MaxAttempts < 1 || w.MaxAttempts > MaxAttempts {
+		v.add("body.max_attempts", w.MaxAttempts, "must be 1 to %d", MaxAttempts)
+	}
+	if w.RateLimit < 0 || w.RateLimit > MaxRateLimit {
+		v.add("body.rate_limit", w.RateLimit, "must be 1 to %d requests per second", MaxRateLimit)
+	}
+	if w.Profile == ProfileMomento {
+		v.add("body.profile", string(w.Profile), "momento webhooks belong to a cache: PUT /caches/{cacheName}/webhooks/{webhookName}")
+	}
+	return v.err()
+}
+
+func (w *Webhook) validateEvents(v *violations) {
+	if len(w.Events) == 0 {
+		v.add("body.events", nil, "must name at least one event type")
+	}
+	if len(w.Events) > MaxEvents {
+		v.add("body.events", nil, "must name at most %d event types", MaxEvents)
+		return
+	}
+	for i, e := range w.Events {
+		problem := PatternProblem(e)
+		if w.Profile == ProfileCommenda {
+			problem = TopicProblem(e)
+		}
+		if problem != "" {
+			v.add(indexed("body.events", i), e, "%s", problem)
+		}
+	}
+}
+
+func (w *Webhook) validateSecret(v *violations) {
+	s := w.Secret.Reveal()
+	if s == "" || len(s) > MaxSecretLength || !cleanText(s) {
+		v.add("body.secret", nil, "must be 1 to %d bytes of text without control characters", MaxSecretLength)
+	}
+}
+
+// TopicProblem says what is wrong with a Commenda topic, a free-form string (C1).
+func TopicProblem(topic string) string {
+	if topic == "" || utf8.RuneCountInString(topic) > MaxTypeLength || !cleanText(topic) || strings.TrimSpace(topic) != topic {
+		return "must be 1 to 128 characters without control characters or surrounding spaces"
+	}
+	return ""
+}
+
+// URLProblem says what is wrong with a destination (spec 8); "" if nothing is.
+func URLProblem(raw string) string {
+	if raw == "" {
+		return "must not be empty"
+	}
+	if len(raw) > MaxURLLength {
+		return "must be at most 2048 characters"
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || !cleanText(raw) || strings.ContainsAny(raw, " \\"):
+		return "is not a valid URL"
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "must be an absolute http or https URL"
+	case u.Opaque != "" || u.Hostname() == "":
+		return "must name a host"
+	case u.User != nil:
+		return "must not contain a user name or password"
+	case u.Fragment != "":
+		return "must not contain a fragment"
+	case u.Port() == "" && strings.HasSuffix(u.Host, ":"), u.Port() == "0", len(u.Port()) > 5, len(u.Port()) == 5 && u.Port() > "65535":
+		return "must have a port between 1 and 65535"
+	}
+	return ""
+}
+
+// cleanText tells valid UTF-8 without control characters: what can stand in a
+// header, a log line and a terminal without doing anything there.
+func cleanText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}

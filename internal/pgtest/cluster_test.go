@@ -1,0 +1,115 @@
+//go:build unix
+
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+// startServer starts a server for one test.
+func startServer(t *testing.T, opts Options) *Server {
+	t.Helper()
+	s, err := Start(t.Context(), opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Stop(context.WithoutCancel(t.Context()))) })
+	return s
+}
+
+func TestClustersShareATemplate(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, Options{})
+	var calls atomic.Int32
+	tmpl := Template{Key: "k", Migrate: func(ctx context.Context, url string) error {
+		calls.Add(1)
+		return execute(ctx, url, "CREATE TABLE things ()")
+	}}
+	// Each cluster stands for one test process on the same external server.
+	var wg sync.WaitGroup
+	errs := make([]error, 6)
+	for i := range errs {
+		wg.Go(func() {
+			c := clusterOn(s.URL(superuser))
+			var address string
+			if address, errs[i] = c.clone(t.Context(), tmpl, t.Name()); errs[i] != nil {
+				return
+			}
+			errs[i] = errors.Join(execute(t.Context(), address, "TABLE things"), c.drop(t.Context(), address))
+		})
+	}
+	wg.Wait()
+	require.NoError(t, errors.Join(errs...))
+	require.EqualValues(t, 1, calls.Load())
+}
+
+func TestFailedMigrationLeavesNoTemplate(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, Options{})
+	c := clusterOn(s.URL(superuser))
+	broken := errors.New("broken")
+	fail := func(context.Context, string) error { return broken }
+	_, err := c.clone(t.Context(), Template{Key: "k", Migrate: fail}, "x")
+	require.ErrorIs(t, err, broken)
+
+	succeed := func(ctx context.Context, url string) error { return execute(ctx, url, "CREATE TABLE things ()") }
+	address, err := c.clone(t.Context(), Template{Key: "k", Migrate: succeed}, "x")
+	require.NoError(t, err)
+	require.NoError(t, execute(t.Context(), address, "TABLE things"))
+}
+
+func TestClusterUsesTheServerOfTheEnvironment(t *testing.T) {
+	t.Setenv("DATABASE_URL", "postgres://b/db")
+	t.Setenv("TEST_DATABASE_URL", "postgres://a/db")
+	var c cluster
+	address, err := c.url(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "postgres://a/db", address)
+	require.NoError(t, c.stop(t.Context()))
+}
+
+func TestDatabaseName(t *testing.T) {
+	t.Parallel()
+	name := databaseName("TestX/a_b c\"; DROP")
+	require.True(t, strings.HasPrefix(name, "t_testx_a_b_c_drop_"), name)
+	require.Len(t, databaseName(strings.Repeat("x", 200)), maxIdentifier)
+	first, second := databaseName("x"), databaseName("x")
+	require.NotEqual(t, first, second)
+}
+
+func TestWithDatabase(t *testing.T) {
+	t.Parallel()
+	u, err := withDatabase("postgres://u:p@h:1/a?sslmode=disable", "b")
+	require.NoError(t, err)
+	require.Equal(t, "postgres://u:p@h:1/b?sslmode=disable", u)
+	_, err = withDatabase("host=h password=secret", "b")
+	require.ErrorContains(t, err, "postgres:// URL")
+	require.NotContains(t, err.Error(), "secret")
+}
+
+func TestURLsParse(t *testing.T) {
+	t.Parallel()
+	s := &Server{run: &runDir{path: "/tmp/dir with space"}}
+	conf, err := pgx.ParseConfig(s.URL("db"))
+	require.NoError(t, err)
+	require.Equal(t, "/tmp/dir with space", conf.Host)
+	require.Equal(t, "db", conf.Database)
+	s.port = 1234
+	conf, err = pgx.ParseConfig(s.URL("db"))
+	require.NoError(t, err)
+	require.Equal(t, loopback, conf.Host)
+	require.EqualValues(t, 1234, conf.Port)
+}
+
+// clusterOn is a cluster on a server that is running already.
+func clusterOn(admin string) *cluster {
+	c := &cluster{admin: admin}
+	c.once.Do(func() {})
+	return c
+}

@@ -1,0 +1,197 @@
+//go:build unix
+
+package pgtest
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// templateTime bounds waiting for, creating and migrating a template.
+	templateTime = 2 * time.Minute
+	// dropTime bounds the clean-up of one test.
+	dropTime = 30 * time.Second
+	// maxIdentifier is PostgreSQL's limit for names; it truncates the rest.
+	maxIdentifier = 63
+)
+
+// unsafeChars are replaced in database names, so that they need no quotes.
+var unsafeChars = regexp.MustCompile(`[^a-z0-9]+`)
+
+// Template is a database that tests get copies of.
+type Template struct {
+	// Key identifies the content: a hash of the migrations, say. Templates
+	// with the same key on one server are taken to be the same.
+	Key string
+	// Migrate fills the empty database at url and must have closed its
+	// connections when it returns. Nil leaves it empty.
+	Migrate func(ctx context.Context, url string) error
+}
+
+// New returns the URL of a database of the test's own, a copy of tmpl, which
+// is dropped when the test ends. It starts a server at first use, or uses the
+// one that TEST_DATABASE_URL or DATABASE_URL names (as a postgres:// URL of a
+// user who may create databases). A failure fails the test.
+func New(tb testing.TB, tmpl Template) string {
+	tb.Helper()
+	address, err := shared.clone(tb.Context(), tmpl, tb.Name())
+	if err != nil {
+		tb.Fatalf("pgtest: %v", err)
+	}
+	tb.Cleanup(func() {
+		// The test's context has ended.
+		if err := shared.drop(context.WithoutCancel(tb.Context()), address); err != nil {
+			tb.Errorf("pgtest: %v", err)
+		}
+	})
+	return address
+}
+
+// clone makes a database for the test called name and returns its URL.
+func (c *cluster) clone(ctx context.Context, tmpl Template, name string) (string, error) {
+	admin, err := c.url(ctx)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(tmpl.Key))
+	template := "grapnel_template_" + hex.EncodeToString(sum[:8])
+	if err := c.template(ctx, admin, template, tmpl.Migrate); err != nil {
+		return "", err
+	}
+	database := databaseName(name)
+	err = execute(ctx, admin, "CREATE DATABASE "+database+" TEMPLATE "+template)
+	if err != nil {
+		return "", fmt.Errorf("create database %s: %w", database, err)
+	}
+	return withDatabase(admin, database)
+}
+
+// template makes the template database at its first use in this process.
+func (c *cluster) template(
+	ctx context.Context, admin, name string, migrate func(context.Context, string) error,
+) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.made[name] {
+		return nil
+	}
+	if err := ensure(ctx, admin, name, migrate); err != nil {
+		return err
+	}
+	if c.made == nil {
+		c.made = make(map[string]bool)
+	}
+	c.made[name] = true
+	return nil
+}
+
+func (c *cluster) drop(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, dropTime)
+	defer cancel()
+	u, err := url.Parse(address)
+	if err != nil {
+		return fmt.Errorf("parse database URL: %w", err)
+	}
+	database := strings.TrimPrefix(u.Path, "/")
+	// FORCE: a test that leaks a connection should fail for that, not here.
+	if err := execute(ctx, c.admin, "DROP DATABASE IF EXISTS "+database+" WITH (FORCE)"); err != nil {
+		return fmt.Errorf("drop database %s: %w", database, err)
+	}
+	return nil
+}
+
+// ensure makes the template database unless it exists. The advisory lock
+// keeps test processes that share a server from doing so twice; the rename at
+// the end keeps a half-migrated database from being taken for a template.
+func ensure(ctx context.Context, admin, template string, migrate func(context.Context, string) error) error {
+	ctx, cancel := context.WithTimeout(ctx, templateTime)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, admin)
+	if err != nil {
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it also releases the lock; nothing to lose
+
+	if exists, err := hasDatabase(ctx, conn, template); exists || err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtextextended($1, 0))", template); err != nil {
+		return fmt.Errorf("lock template %s: %w", template, err)
+	}
+	if exists, err := hasDatabase(ctx, conn, template); exists || err != nil {
+		return err
+	}
+	draft := template + "_draft"
+	for _, sql := range []string{"DROP DATABASE IF EXISTS " + draft + " WITH (FORCE)", "CREATE DATABASE " + draft} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("create template %s: %w", template, err)
+		}
+	}
+	if migrate != nil {
+		address, err := withDatabase(admin, draft)
+		if err != nil {
+			return err
+		}
+		if err := migrate(ctx, address); err != nil {
+			return fmt.Errorf("migrate template: %w", err)
+		}
+	}
+	// CREATE DATABASE … TEMPLATE fails while anyone is connected to it.
+	for _, sql := range []string{
+		"ALTER DATABASE " + draft + " ALLOW_CONNECTIONS false",
+		"ALTER DATABASE " + draft + " RENAME TO " + template,
+	} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("finish template %s: %w", template, err)
+		}
+	}
+	return nil
+}
+
+func hasDatabase(ctx context.Context, conn *pgx.Conn, name string) (bool, error) {
+	var exists bool
+	err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&exists)
+	if err != nil {
+		return false, fmt.Errorf("look for database %s: %w", name, err)
+	}
+	return exists, nil
+}
+
+// execute runs one statement on a connection of its own.
+func execute(ctx context.Context, address, sql string) error {
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, sql)
+	_ = conn.Close(context.WithoutCancel(ctx)) // err tells more
+	return err
+}
+
+// databaseName makes a unique name that tells which test it belongs to.
+func databaseName(test string) string {
+	suffix := "_" + strings.ToLower(rand.Text()[:12])
+	name := "t_" + strings.Trim(unsafeChars.ReplaceAllString(strings.ToLower(test), "_"), "_")
+	return name[:min(len(name), maxIdentifier-len(suffix))] + suffix
+}
+
+// withDatabase replaces the database in a postgres:// URL.
+func withDatabase(address, database string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+		return "", fmt.Errorf("the database address must be a postgres:// URL") // it may hold a password
+	}
+	u.Path = "/" + database
+	return u.String(), nil
+}

@@ -1,0 +1,79 @@
+//go:build unix
+
+package pgtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+)
+
+// testConns lets many parallel tests hold a pool each.
+const testConns = 300
+
+// shared is the server of this test process. Tests cannot hand it to each
+// other, so it is a global; the Once makes it write-once.
+var shared cluster //nolint:gochecknoglobals // see above
+
+// cluster is a server that tests create databases on: one of ours, started at
+// first use, or the one that the environment names.
+type cluster struct {
+	once   sync.Once
+	admin  string  // URL of the database to run CREATE DATABASE from
+	server *Server // nil if it is not ours
+	err    error
+
+	mu   sync.Mutex
+	made map[string]bool // template databases known to exist; guarded by mu
+}
+
+// url returns the URL of the administration database, starting the server if
+// need be.
+func (c *cluster) url(ctx context.Context) (string, error) {
+	c.once.Do(func() {
+		for _, name := range []string{"TEST_DATABASE_URL", "DATABASE_URL"} {
+			if c.admin = os.Getenv(name); c.admin != "" {
+				return
+			}
+		}
+		// The server outlives the test that happens to be first.
+		c.server, c.err = Start(context.WithoutCancel(ctx), Options{MaxConnections: testConns})
+		if c.err == nil {
+			c.admin = c.server.URL(superuser)
+		}
+	})
+	return c.admin, c.err
+}
+
+// stop stops the server if it is ours, and keeps one from being started.
+func (c *cluster) stop(ctx context.Context) error {
+	c.once.Do(func() { c.err = fmt.Errorf("the tests are over") })
+	if c.server == nil {
+		return nil
+	}
+	return c.server.Stop(ctx)
+}
+
+// Main runs a package's tests and then stops the server that New started. It
+// has the method of *testing.M, so that it fits in TestMain where that would:
+//
+//	func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main{M: m}) }
+//	func TestMain(m *testing.M) { os.Exit(pgtest.Main{M: m}.Run()) }
+//
+// Without it, as when a test process is killed, the server ends with the
+// process all the same, and a later run removes its directory.
+type Main struct {
+	M *testing.M
+}
+
+// Run returns the exit code.
+func (m Main) Run() int {
+	code := m.M.Run()
+	if err := shared.stop(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "pgtest:", err)
+		return max(code, 1)
+	}
+	return code
+}

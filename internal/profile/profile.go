@@ -1,0 +1,94 @@
+// Package profile makes the request of an attempt: the body and the headers
+// that a webhook's profile prescribes (spec 1). Bodies are built from the event's
+// immutable parts, so that every attempt sends the same bytes (momento's alone
+// carries the time of sending). Signing itself is internal/signing's. The package
+// does no I/O and reads no clock.
+package profile
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"grapnel/internal/canonjson"
+	"grapnel/internal/hook"
+	"grapnel/internal/signing"
+)
+
+// Request makes the request of the job's next attempt. at is the time of
+// sending, which Standard Webhooks' timestamp shows.
+func Request(job *hook.Job, at time.Time) hook.Request {
+	w := job.Webhook
+	r := hook.Request{URL: w.URL, Header: make(http.Header, 10), Timeout: w.Timeout}
+	for name, value := range w.Headers {
+		r.Header.Set(name, value.Reveal())
+	}
+	r.Header.Set("Content-Type", "application/json")
+	switch w.Profile {
+	case hook.ProfileCommenda:
+		r.Body = CommendaBody(&job.Event, w.ID)
+		signing.CommendaHeaders(r.Header, w.Secret.Reveal(), r.Body)
+	case hook.ProfileMomento:
+		// Momento's seven-key body needs its topic messages, which come with its surface.
+	case hook.ProfileStandard:
+		r.Body = StandardBody(&job.Event)
+		r.Header.Set("X-Event-Type", job.Event.Type)
+		r.Header.Set("X-Webhook-Attempt", strconv.Itoa(job.Delivery.Attempts+1))
+		signing.StandardHeaders(r.Header, []string{w.Secret.Reveal()}, job.Event.ID.String(), at.Unix(), r.Body)
+	}
+	return r
+}
+
+// RedactHeaders is what may be logged of a request's headers: all of ours, and
+// the names of the webhook's own.
+func RedactHeaders(w *hook.Webhook, h http.Header) http.Header {
+	out := h.Clone()
+	for name, value := range w.Headers {
+		out.Set(name, value.String())
+	}
+	return out
+}
+
+// StandardBody is the standard profile's body: id, type, created_at, data.
+func StandardBody(e *hook.Event) []byte {
+	b := make([]byte, 0, len(e.Data)+160)
+	b = append(b, `{"id":"`...)
+	b = append(b, e.ID.String()...)
+	b = append(b, `","type":`...)
+	b = canonjson.AppendString(b, e.Type)
+	b = append(b, `,"created_at":"`...)
+	b = e.CreatedAt.UTC().AppendFormat(b, time.RFC3339)
+	b = append(b, `","data":`...)
+	b = append(b, e.Data...)
+	return append(b, '}')
+}
+
+// commendaAPIVersion is the version of Commenda's event object (C1).
+const commendaAPIVersion = "v1.0"
+
+// CommendaBody is Commenda's event object: id, topic, triggered_at, webhook_id,
+// organization_id, data, api_version.
+func CommendaBody(e *hook.Event, w hook.WebhookID) []byte {
+	b := make([]byte, 0, len(e.Data)+320)
+	b = append(b, `{"id":"`...)
+	b = append(b, e.ID.UUID()...)
+	b = append(b, `","topic":`...)
+	b = canonjson.AppendString(b, e.Type)
+	b = append(b, `,"triggered_at":`...)
+	b = strconv.AppendInt(b, e.CreatedAt.Unix(), 10)
+	b = append(b, `,"webhook_id":"`...)
+	b = append(b, w.UUID()...)
+	b = append(b, `","organization_id":`...)
+	b = canonjson.AppendString(b, e.OrganizationID)
+	b = append(b, `,"data":`...)
+	b = append(b, e.Data...)
+	b = append(b, `,"api_version":"`...)
+	b = append(b, commendaAPIVersion...)
+	return append(b, `"}`...)
+}
+
+// StandardSize is the length of the standard profile's body of what is about to
+// be published.
+func StandardSize(eventType string, data []byte) int {
+	return len(StandardBody(&hook.Event{Type: eventType, Data: data, CreatedAt: time.Unix(0, 0)}))
+}

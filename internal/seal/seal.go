@@ -1,0 +1,93 @@
+// Package seal encrypts secrets at rest with AES-256-GCM (spec 7). Several keys
+// may be in use at once: the first one seals, any of them opens, so that keys can
+// be rotated. What is sealed is bound to its owner and can't be moved to another
+// row. The package does no I/O and keeps keys in memory only.
+package seal
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// KeySize is the length of a key in bytes.
+const KeySize = 32
+
+// A sealed value is a version byte, the first four bytes of the key's SHA-256, a
+// 12-byte nonce and the ciphertext with its tag.
+const (
+	version   = 1
+	keyIDSize = 4
+	nonceSize = 12
+	headSize  = 1 + keyIDSize + nonceSize
+)
+
+// ErrKeys says that there is no usable key.
+var ErrKeys = errors.New("encryption keys: want one or more of 32 bytes in base64, separated by commas")
+
+// Box seals and opens. It is safe for concurrent use.
+type Box struct {
+	first [keyIDSize]byte
+	aeads map[[keyIDSize]byte]cipher.AEAD
+}
+
+// New makes a Box from keys as the configuration gives them: base64 of 32 bytes
+// each, separated by commas, the one to seal with first. It returns an error
+// that wraps ErrKeys and never contains a key.
+func New(keys string) (*Box, error) {
+	b := &Box{aeads: map[[keyIDSize]byte]cipher.AEAD{}}
+	for i, text := range strings.Split(keys, ",") {
+		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+		if err != nil || len(key) != KeySize {
+			return nil, fmt.Errorf("key %d: %w", i+1, ErrKeys)
+		}
+		block, err := aes.NewCipher(key)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", i+1, err)
+		}
+		aead, err := cipher.NewGCM(block)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", i+1, err)
+		}
+		sum := sha256.Sum256(key)
+		id := [keyIDSize]byte(sum[:keyIDSize])
+		if i == 0 {
+			b.first = id
+		}
+		b.aeads[id] = aead
+	}
+	return b, nil
+}
+
+// Seal encrypts plain for its owner.
+func (b *Box) Seal(plain, owner []byte) []byte {
+	out := make([]byte, headSize, headSize+len(plain)+16)
+	out[0] = version
+	copy(out[1:], b.first[:])
+	nonce := out[1+keyIDSize : headSize]
+	rand.Read(nonce) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	return b.aeads[b.first].Seal(out, nonce, plain, owner)
+}
+
+// Open decrypts what Seal made for the same owner. It fails when the value was
+// sealed with a key that is not among the Box's, for another owner, or was
+// changed.
+func (b *Box) Open(sealed, owner []byte) ([]byte, error) {
+	if len(sealed) < headSize || sealed[0] != version {
+		return nil, errors.New("open sealed value: not in a known form")
+	}
+	aead, ok := b.aeads[[keyIDSize]byte(sealed[1:1+keyIDSize])]
+	if !ok {
+		return nil, errors.New("open sealed value: its encryption key is not configured")
+	}
+	plain, err := aead.Open(nil, sealed[1+keyIDSize:headSize], sealed[headSize:], owner)
+	if err != nil {
+		return nil, errors.New("open sealed value: it was changed or belongs to something else")
+	}
+	return plain, nil
+}

@@ -1,0 +1,152 @@
+package signing_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/signing"
+)
+
+// vectors is testdata/signatures.json. V1, SW1 and SW2 were published by the
+// vendors.
+type vectors struct {
+	HMAC []struct {
+		Name, Scheme string
+		Key          string `json:"key_utf8"`
+		Body         []byte `json:"body_base64"`
+		Signature    string
+	}
+	StandardWebhooks []struct {
+		Name, Scheme, Secret, Public string
+		ID                           string `json:"webhook_id"`
+		Timestamp                    int64  `json:"webhook_timestamp"`
+		Body, Signature              string
+	} `json:"standard_webhooks"`
+}
+
+func loadVectors(tb testing.TB) vectors {
+	tb.Helper()
+	raw, err := os.ReadFile(filepath.Join("testdata", "signatures.json"))
+	require.NoError(tb, err)
+	var v vectors
+	require.NoError(tb, json.Unmarshal(raw, &v))
+	require.Len(tb, v.HMAC, 6)
+	require.Len(tb, v.StandardWebhooks, 2)
+	return v
+}
+
+func TestHMACVectors(t *testing.T) {
+	t.Parallel()
+	for _, vector := range loadVectors(t).HMAC {
+		t.Run(vector.Name, func(t *testing.T) {
+			t.Parallel()
+			require.NotEmpty(t, vector.Body)
+			var got string
+			switch vector.Scheme {
+			case "hmac-sha256":
+				got = signing.HexSHA256(vector.Key, vector.Body)
+			case "hmac-sha3-256":
+				got = signing.HexSHA3(vector.Key, vector.Body)
+			}
+			require.Equal(t, vector.Signature, got)
+		})
+	}
+}
+
+func TestStandardWebhooksVectors(t *testing.T) {
+	t.Parallel()
+	for _, vector := range loadVectors(t).StandardWebhooks {
+		t.Run(vector.Name, func(t *testing.T) {
+			t.Parallel()
+			var got string
+			switch vector.Scheme {
+			case "standard-webhooks-v1":
+				key, ok := signing.StandardWebhooksKey(vector.Secret)
+				require.True(t, ok)
+				got = signing.StandardWebhooksV1(key, vector.ID, vector.Timestamp, []byte(vector.Body))
+			case "standard-webhooks-v1a":
+				priv, ok := signing.ParseStandardWebhooksPrivateKey(vector.Secret)
+				require.True(t, ok)
+				require.Equal(t, vector.Public, signing.StandardWebhooksPublicKey(priv))
+				got = signing.StandardWebhooksV1a(priv, vector.ID, vector.Timestamp, []byte(vector.Body))
+			}
+			require.Equal(t, vector.Signature, got)
+		})
+	}
+}
+
+func TestStandardWebhooksKey(t *testing.T) {
+	t.Parallel()
+	key, ok := signing.StandardWebhooksKey("whsec_AAEC/+8=")
+	require.True(t, ok)
+	require.Equal(t, []byte{0, 1, 2, 0xff, 0xef}, key)
+
+	for _, secret := range []string{
+		"", "whsec_", "AAEC/+8=", "whsec_AAEC/+8", "whsec_AAEC_-8=", "whsec_abc123", "whsec_abc123!", "whsec_abc12", "WHSEC_AAEC/+8=",
+		"whsk_AAEC/+8=", " whsec_AAEC/+8=", "whsec_AAEC/+8= ", "whsec_AAEC\n/+8=", "whsec_\r\n", "whsec_====",
+	} {
+		_, ok := signing.StandardWebhooksKey(secret)
+		require.False(t, ok, "%q", secret)
+	}
+}
+
+func TestParseStandardWebhooksPrivateKey(t *testing.T) {
+	t.Parallel()
+	secret := loadVectors(t).StandardWebhooks[1].Secret
+	_, ok := signing.ParseStandardWebhooksPrivateKey(secret)
+	require.True(t, ok)
+
+	for name, secret := range map[string]string{
+		"empty":           "",
+		"no prefix":       strings.TrimPrefix(secret, "whsk_"),
+		"symmetric":       "whsec_" + strings.TrimPrefix(secret, "whsk_"),
+		"too short":       secret[:len(secret)-4],
+		"seed only":       "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbc=",
+		"other public":    secret[:60] + "AAAA" + secret[64:],
+		"not base64":      secret[:60] + "!!!!" + secret[64:],
+		"prefix and nope": "whsk_",
+	} {
+		priv, ok := signing.ParseStandardWebhooksPrivateKey(secret)
+		require.False(t, ok, name)
+		require.Nil(t, priv, name)
+	}
+}
+
+// The receiver verifies with the whole secret: a decoded key, or one without
+// the prefix, would give another signature.
+func TestProfileKeyIsTheSecretAsItStands(t *testing.T) {
+	t.Parallel()
+	body := []byte("{}")
+	require.NotEqual(t, signing.HexSHA256("whsec_AAEC/+8=", body), signing.HexSHA256("AAEC/+8=", body))
+	key, ok := signing.StandardWebhooksKey("whsec_AAEC/+8=")
+	require.True(t, ok)
+	require.NotEqual(t, signing.HexSHA256("whsec_AAEC/+8=", body), signing.HexSHA256(string(key), body))
+}
+
+func BenchmarkSign(b *testing.B) {
+	v := loadVectors(b)
+	body := []byte(strings.Repeat(`{"id":"evt_1"},`, 20))
+	key, _ := signing.StandardWebhooksKey(v.StandardWebhooks[0].Secret)
+	priv, _ := signing.ParseStandardWebhooksPrivateKey(v.StandardWebhooks[1].Secret)
+	for _, bench := range []struct {
+		name string
+		sign func() string
+	}{
+		{"HexSHA256", func() string { return signing.HexSHA256("whsec_abc123", body) }},
+		{"HexSHA3", func() string { return signing.HexSHA3("1234567890", body) }},
+		{"V1", func() string { return signing.StandardWebhooksV1(key, "msg_1", 1614265330, body) }},
+		{"V1a", func() string { return signing.StandardWebhooksV1a(priv, "msg_1", 1614265330, body) }},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				bench.sign()
+			}
+		})
+	}
+}

@@ -1,0 +1,88 @@
+package signing
+
+import (
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"strconv"
+	"strings"
+)
+
+// The prefixes of Standard Webhooks keys: symmetric, private and public.
+const (
+	secretPrefix  = "whsec_"
+	privatePrefix = "whsk_"
+	publicPrefix  = "whpk_"
+)
+
+// StandardWebhooksKey returns the key of Standard Webhooks v1 in a secret: the
+// bytes behind whsec_, decoded from padded standard base64. It is not ok if the
+// secret is anything else or has no bytes; such a secret is valid for the
+// profiles' own headers and just has no Standard Webhooks signature.
+func StandardWebhooksKey(secret string) (key []byte, ok bool) {
+	return decodeKey(secret, secretPrefix)
+}
+
+// StandardWebhooksV1 returns the symmetric signature of a message,
+// "v1,<base64>": the HMAC-SHA-256 of "id.timestamp.body". The timestamp is in
+// Unix seconds and must be the one sent in the Webhook-Timestamp header.
+func StandardWebhooksV1(key []byte, id string, timestamp int64, body []byte) string {
+	mac := hmac.New(sha256.New, key)
+	mac.Write(appendPrefix(nil, id, timestamp)) // a hash never returns an error
+	mac.Write(body)
+	var sum [sha256.Size]byte
+	return versioned("v1,", mac.Sum(sum[:0]))
+}
+
+// StandardWebhooksV1a returns the asymmetric signature of a message,
+// "v1a,<base64>": Ed25519 of "id.timestamp.body". The timestamp is in Unix
+// seconds. It panics if priv is not of ed25519.PrivateKeySize, which those of
+// [ParseStandardWebhooksPrivateKey] are.
+func StandardWebhooksV1a(priv ed25519.PrivateKey, id string, timestamp int64, body []byte) string {
+	content := append(appendPrefix(make([]byte, 0, len(id)+len(body)+22), id, timestamp), body...)
+	return versioned("v1a,", ed25519.Sign(priv, content))
+}
+
+// ParseStandardWebhooksPrivateKey returns the key in a whsk_ secret, the prefix
+// and the padded standard base64 of 64 bytes: seed and public key. It is not ok
+// if the secret is anything else or its halves do not belong together, which
+// would give signatures nobody can verify and would leak the private key.
+func ParseStandardWebhooksPrivateKey(secret string) (priv ed25519.PrivateKey, ok bool) {
+	key, ok := decodeKey(secret, privatePrefix)
+	if !ok || len(key) != ed25519.PrivateKeySize {
+		return nil, false
+	}
+	priv = ed25519.NewKeyFromSeed(key[:ed25519.SeedSize])
+	if !priv.Equal(ed25519.PrivateKey(key)) {
+		return nil, false
+	}
+	return priv, true
+}
+
+// StandardWebhooksPublicKey returns what receivers verify v1a signatures with:
+// whpk_ and the base64 of the public key of priv.
+func StandardWebhooksPublicKey(priv ed25519.PrivateKey) string {
+	public := priv[ed25519.PrivateKeySize-ed25519.PublicKeySize:]
+	return publicPrefix + base64.StdEncoding.EncodeToString(public)
+}
+
+func decodeKey(secret, prefix string) ([]byte, bool) {
+	encoded, ok := strings.CutPrefix(secret, prefix)
+	// DecodeString skips line breaks, and other libraries do not.
+	if !ok || encoded == "" || strings.ContainsAny(encoded, "\r\n") {
+		return nil, false
+	}
+	key, err := base64.StdEncoding.DecodeString(encoded)
+	return key, err == nil
+}
+
+// appendPrefix appends what is signed before the body.
+func appendPrefix(dst []byte, id string, timestamp int64) []byte {
+	dst = append(append(dst, id...), '.')
+	return append(strconv.AppendInt(dst, timestamp, 10), '.')
+}
+
+func versioned(version string, signature []byte) string {
+	return string(base64.StdEncoding.AppendEncode([]byte(version), signature))
+}

@@ -1,0 +1,112 @@
+package storage
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+type keyRow struct {
+	ID        [16]byte
+	TenantID  [16]byte
+	Name      string
+	Scopes    []string
+	TokenID   string
+	Topics    []string
+	ExpiresAt *time.Time
+	RevokedAt *time.Time
+	CreatedAt time.Time
+}
+
+const keyColumns = `id, tenant_id, name, scopes, token_id, topics, expires_at, revoked_at, created_at`
+
+func (r *keyRow) key() hook.APIKey {
+	k := hook.APIKey{
+		ID: r.ID, TenantID: r.TenantID, Name: r.Name, TokenID: r.TokenID, Topics: r.Topics,
+		ExpiresAt: r.ExpiresAt, RevokedAt: r.RevokedAt, CreatedAt: r.CreatedAt,
+	}
+	for _, s := range r.Scopes {
+		k.Scopes = append(k.Scopes, hook.Scope(s))
+	}
+	return k
+}
+
+// CreateKey stores a validated key under the hash of its text and returns it
+// with its id. The text itself is never stored. A conflict means that this text
+// is a key already.
+func (s *Store) CreateKey(ctx context.Context, k hook.APIKey, text hook.Secret) (hook.APIKey, error) {
+	k.ID = newID[hook.KeyID]()
+	scopes := make([]string, 0, len(k.Scopes))
+	for _, scope := range k.Scopes {
+		scopes = append(scopes, string(scope))
+	}
+	if k.Topics == nil {
+		k.Topics = []string{}
+	}
+	err := s.pool.QueryRow(ctx, `
+		insert into api_keys (id, tenant_id, name, hash, scopes, token_id, topics, expires_at)
+		values (@id, @tenant_id, @name, @hash, @scopes, @token_id, @topics, @expires_at) returning created_at`,
+		pgx.StrictNamedArgs{
+			"id": [16]byte(k.ID), "tenant_id": [16]byte(k.TenantID), "name": k.Name, "hash": hashKey(text), "scopes": scopes,
+			"token_id": k.TokenID, "topics": k.Topics, "expires_at": k.ExpiresAt,
+		}).Scan(&k.CreatedAt)
+	if err != nil {
+		return hook.APIKey{}, mapErr(fmt.Errorf("insert api key: %w", err))
+	}
+	return k, nil
+}
+
+// Authenticate finds the key with this text that is neither revoked nor expired.
+// The look-up is by hash, so its time tells nothing about the text.
+func (s *Store) Authenticate(ctx context.Context, text hook.Secret) (hook.APIKey, error) {
+	rows, _ := s.pool.Query(ctx, `
+		select `+keyColumns+` from api_keys
+		where hash = $1 and revoked_at is null and (expires_at is null or expires_at > now())`, hashKey(text))
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[keyRow])
+	if err != nil {
+		return hook.APIKey{}, notFound("api key", fmt.Errorf("look up api key: %w", err))
+	}
+	return row.key(), nil
+}
+
+// Keys lists a tenant's, revoked ones too, newest first.
+func (s *Store) Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) (list []hook.APIKey, more bool, err error) {
+	lo, hi := bounds(p)
+	rows, _ := s.pool.Query(ctx, `
+		select `+keyColumns+` from api_keys where tenant_id = @tenant_id and id >= @lo and id < @hi order by id desc limit @limit`,
+		pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant), "lo": lo, "hi": hi, "limit": p.Limit + 1})
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[keyRow])
+	if err != nil {
+		return nil, false, mapErr(fmt.Errorf("list api keys: %w", err))
+	}
+	if more = len(found) > p.Limit; more {
+		found = found[:p.Limit]
+	}
+	for i := range found {
+		list = append(list, found[i].key())
+	}
+	return list, more, nil
+}
+
+// RevokeKey ends a key at once, in every process. Revoking twice is no error.
+func (s *Store) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID) error {
+	tag, err := s.pool.Exec(ctx, `update api_keys set revoked_at = coalesce(revoked_at, now()) where id = $1 and tenant_id = $2`,
+		[16]byte(id), [16]byte(tenant))
+	if err != nil {
+		return mapErr(fmt.Errorf("revoke api key %s: %w", id, err))
+	}
+	if tag.RowsAffected() == 0 {
+		return hook.NotFound("api key")
+	}
+	return nil
+}
+
+func hashKey(text hook.Secret) []byte {
+	sum := sha256.Sum256([]byte(text.Reveal()))
+	return sum[:]
+}

@@ -1,0 +1,90 @@
+package storage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+type attemptRow struct {
+	DeliveryID      [16]byte
+	Number          int
+	Manual          bool
+	URL             string
+	StartedAt       time.Time
+	DurationUs      int64
+	DNSUs           int64 `db:"dns_us"`
+	ConnectUs       int64
+	TLSUs           int64 `db:"tls_us"`
+	FirstByteUs     int64
+	RemoteAddr      string
+	RequestHeaders  []byte
+	StatusCode      *int
+	ResponseHeaders []byte
+	ResponseBody    []byte
+	ErrorClass      string
+	Error           string
+}
+
+// Attempts reads the log of one delivery, oldest first (S13).
+func (s *Store) Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attempt, error) {
+	rows, _ := s.pool.Query(ctx, `
+		select delivery_id, number, manual, url, started_at, duration_us, dns_us, connect_us, tls_us, first_byte_us, remote_addr,
+			request_headers, status_code, response_headers, response_body, error_class, error
+		from attempts where delivery_id = $1 order by number`, [16]byte(id))
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[attemptRow])
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("list attempts of delivery %s: %w", id, err))
+	}
+	list := make([]hook.Attempt, 0, len(found))
+	for i := range found {
+		a, err := found[i].attempt()
+		if err != nil {
+			return nil, fmt.Errorf("attempt %d of delivery %s: %w", found[i].Number, id, err)
+		}
+		list = append(list, a)
+	}
+	return list, nil
+}
+
+func (r *attemptRow) attempt() (hook.Attempt, error) {
+	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+	a := hook.Attempt{
+		DeliveryID: r.DeliveryID, Number: r.Number, Manual: r.Manual, URL: r.URL, StartedAt: r.StartedAt,
+		Duration:   us(r.DurationUs),
+		Timings:    hook.Timings{DNS: us(r.DNSUs), Connect: us(r.ConnectUs), TLS: us(r.TLSUs), FirstByte: us(r.FirstByteUs)},
+		RemoteAddr: r.RemoteAddr, ResponseBody: r.ResponseBody, Class: hook.ErrorClass(r.ErrorClass), Error: r.Error,
+	}
+	if r.StatusCode != nil {
+		a.StatusCode = *r.StatusCode
+	}
+	if err := json.Unmarshal(r.RequestHeaders, &a.RequestHeaders); err != nil {
+		return a, fmt.Errorf("decode request headers: %w", err)
+	}
+	if r.ResponseHeaders != nil {
+		if err := json.Unmarshal(r.ResponseHeaders, &a.ResponseHeaders); err != nil {
+			return a, fmt.Errorf("decode response headers: %w", err)
+		}
+	}
+	return a, nil
+}
+
+// cleanHeaders makes headers storable: valid UTF-8 without NUL.
+func cleanHeaders(h http.Header) http.Header {
+	out := make(http.Header, len(h))
+	for name, values := range h {
+		clean := make([]string, 0, len(values))
+		for _, v := range values {
+			clean = append(clean, strings.ToValidUTF8(strings.ReplaceAll(v, "\x00", "\uFFFD"), "\uFFFD"))
+		}
+		out[name] = clean
+	}
+	return out
+}

@@ -1,0 +1,145 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// deliveryColumns are those of deliveryRow, in any query that joins deliveries as d.
+const deliveryColumns = `d.id, d.event_id, d.webhook_id, d.tenant_id, d.event_type, d.test, d.state, d.attempts, d.scheduled,
+	d.status_code, d.error, d.next_attempt_at, d.delivered_at, d.created_at, d.updated_at`
+
+type deliveryRow struct {
+	ID            [16]byte
+	EventID       [16]byte
+	WebhookID     [16]byte
+	TenantID      [16]byte
+	EventType     string
+	Test          bool
+	State         string
+	Attempts      int
+	Scheduled     int
+	StatusCode    *int
+	Error         *string
+	NextAttemptAt *time.Time
+	DeliveredAt   *time.Time
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+func (r *deliveryRow) delivery() hook.Delivery {
+	d := hook.Delivery{
+		ID: r.ID, EventID: r.EventID, WebhookID: r.WebhookID, TenantID: r.TenantID, EventType: r.EventType,
+		Test: r.Test, State: hook.DeliveryState(r.State), Attempts: r.Attempts, Scheduled: r.Scheduled,
+		NextAttemptAt: r.NextAttemptAt, DeliveredAt: r.DeliveredAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+	if r.StatusCode != nil {
+		d.StatusCode = *r.StatusCode
+	}
+	if r.Error != nil {
+		d.Error = *r.Error
+	}
+	return d
+}
+
+// Delivery reads one; not found if it is another tenant's.
+func (s *Store) Delivery(ctx context.Context, tenant hook.TenantID, id hook.DeliveryID) (hook.Delivery, error) {
+	rows, _ := s.pool.Query(ctx, `select `+deliveryColumns+` from deliveries d where d.id = $1 and d.tenant_id = $2`,
+		[16]byte(id), [16]byte(tenant))
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[deliveryRow])
+	if err != nil {
+		return hook.Delivery{}, notFound("delivery", fmt.Errorf("select delivery %s: %w", id, err))
+	}
+	return row.delivery(), nil
+}
+
+// Deliveries lists a webhook's, newest first, by the event's time (S12).
+func (s *Store) Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) (list []hook.Delivery, more bool, err error) {
+	lo, hi := bounds(p)
+	rows, _ := s.pool.Query(ctx, `
+		select `+deliveryColumns+` from deliveries d
+		where d.webhook_id = @webhook_id and d.id >= @lo and d.id < @hi
+			and (@state = '' or d.state = @state) and (@type = '' or d.event_type = @type)
+		order by d.id desc limit @limit`, pgx.StrictNamedArgs{
+		"webhook_id": [16]byte(w), "lo": lo, "hi": hi, "state": string(f.State), "type": f.EventType, "limit": p.Limit + 1,
+	})
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[deliveryRow])
+	if err != nil {
+		return nil, false, mapErr(fmt.Errorf("list deliveries of webhook %s: %w", w, err))
+	}
+	if more = len(found) > p.Limit; more {
+		found = found[:p.Limit]
+	}
+	return deliveriesOf(found), more, nil
+}
+
+// DeliveriesOfEvent lists an event's, at most limit, in the order of their ids.
+func (s *Store) DeliveriesOfEvent(ctx context.Context, e hook.EventID, limit int) ([]hook.Delivery, error) {
+	lo, hi := deliveryRange(e)
+	rows, _ := s.pool.Query(ctx, `
+		select `+deliveryColumns+` from deliveries d
+		where d.id between @lo and @hi and d.event_id = @event_id order by d.id limit @limit`,
+		pgx.StrictNamedArgs{"lo": lo, "hi": hi, "event_id": [16]byte(e), "limit": limit})
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[deliveryRow])
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("list deliveries of event %s: %w", e, err))
+	}
+	return deliveriesOf(found), nil
+}
+
+// States loads the events' deliveries, outstanding or not; of more than one
+// slice the given one.
+func (s *Store) States(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Delivery, error) {
+	args := sliceArgs(events, slice, of)
+	rows, _ := s.pool.Query(ctx, `select `+deliveryColumns+`
+		from unnest(@events::uuid[], @los::uuid[], @his::uuid[]) as k(event_id, lo, hi)
+		join deliveries d on d.id between k.lo and k.hi and d.event_id = k.event_id and not d.test
+		where `+inSlice, args)
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[deliveryRow])
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("load deliveries: %w", err))
+	}
+	return deliveriesOf(found), nil
+}
+
+func deliveriesOf(rows []deliveryRow) []hook.Delivery {
+	list := make([]hook.Delivery, 0, len(rows))
+	for i := range rows {
+		list = append(list, rows[i].delivery())
+	}
+	return list
+}
+
+// CancelDeliveries ends outstanding deliveries without another attempt.
+func (s *Store) CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, reason string) error {
+	_, err := s.pool.Exec(ctx, `
+		update deliveries set state = 'canceled', error = $2, next_attempt_at = null, updated_at = now()
+		where id = any($1) and next_attempt_at is not null`, raw(ids), reason)
+	if err != nil {
+		return mapErr(fmt.Errorf("cancel deliveries: %w", err))
+	}
+	return nil
+}
+
+// cancelOutstanding ends what is pending for webhooks. A test in flight is left
+// to end by itself.
+func cancelOutstanding(ctx context.Context, tx pgx.Tx, ids []hook.WebhookID, reason string) error {
+	_, err := tx.Exec(ctx, `
+		update deliveries set state = 'canceled', error = $2, next_attempt_at = null, updated_at = now()
+		where webhook_id = any($1) and next_attempt_at is not null and not test`, raw(ids), reason)
+	return err
+}
+
+// raw turns ids into what the driver sends as uuid[].
+func raw[T ~[16]byte](ids []T) [][16]byte {
+	out := make([][16]byte, len(ids))
+	for i, id := range ids {
+		out[i] = id
+	}
+	return out
+}

@@ -1,0 +1,65 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/puddle/v2"
+
+	"grapnel/internal/hook"
+)
+
+// mapErr turns what the driver says into the domain's error, once, at the edge
+// of this package. By code and type, never by text.
+func mapErr(err error) error {
+	if err == nil {
+		return nil
+	}
+	var domain *hook.Error
+	if errors.As(err, &domain) {
+		return err
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return mapPgErr(pg, err)
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	switch {
+	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, puddle.ErrClosedPool), pgconn.SafeToRetry(err):
+		return hook.Unavailable("the store", err)
+	case errors.Is(err, pgx.ErrNoRows):
+		return &hook.Error{Kind: hook.KindNotFound, Message: "not found", Err: err}
+	case errors.Is(err, context.DeadlineExceeded):
+		return hook.Unavailable("the store", err)
+	default:
+		return err
+	}
+}
+
+// mapPgErr reads SQLSTATE (PostgreSQL manual, appendix A).
+func mapPgErr(pg *pgconn.PgError, err error) error {
+	switch pg.Code {
+	case "23505": // unique_violation
+		return &hook.Error{Kind: hook.KindConflict, Message: "already exists", Err: err}
+	case "40001", "40P01", // serialization_failure, deadlock_detected
+		"53300", "53200", "53100", // too_many_connections, out_of_memory, disk_full
+		"57P01", "57P02", "57P03": // admin_shutdown, crash_shutdown, cannot_connect_now
+		return hook.Unavailable("the store", err)
+	}
+	if len(pg.Code) == 5 && pg.Code[:2] == "08" { // connection_exception
+		return hook.Unavailable("the store", err)
+	}
+	return err
+}
+
+// notFound says what was not there, where mapErr can only say that nothing was.
+func notFound(what string, err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return hook.NotFound(what)
+	}
+	return mapErr(err)
+}

@@ -1,0 +1,126 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// eventColumns are those of eventRow, in any query that joins events as e.
+const eventColumns = `e.id, e.tenant_id, e.type, e.data, e.organization_id, e.test, e.deliveries, e.workflow_id, e.created_at`
+
+type eventRow struct {
+	ID             [16]byte
+	TenantID       [16]byte
+	Type           string
+	Data           []byte
+	OrganizationID string
+	Test           bool
+	Deliveries     int
+	WorkflowID     *string
+	CreatedAt      time.Time
+}
+
+func (r *eventRow) event() hook.Event {
+	e := hook.Event{
+		ID: r.ID, TenantID: r.TenantID, Type: r.Type, Data: r.Data, OrganizationID: r.OrganizationID,
+		Test: r.Test, Deliveries: r.Deliveries, CreatedAt: r.CreatedAt,
+	}
+	if !r.Test {
+		e.WorkflowID = workflowID(r.Deliveries, r.WorkflowID, e.ID)
+	}
+	return e
+}
+
+// workflowID names the workflow that delivers an event: its own unless another
+// took it along.
+func workflowID(deliveries int, other *string, id hook.EventID) string {
+	switch {
+	case other != nil:
+		return *other
+	case deliveries == 0:
+		return ""
+	default:
+		return id.String()
+	}
+}
+
+// Event reads one; not found if it is another tenant's.
+func (s *Store) Event(ctx context.Context, tenant hook.TenantID, id hook.EventID) (hook.Event, error) {
+	rows, _ := s.pool.Query(ctx, `select `+eventColumns+` from events e where e.id = $1 and e.tenant_id = $2`,
+		[16]byte(id), [16]byte(tenant))
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[eventRow])
+	if err != nil {
+		return hook.Event{}, notFound("event", fmt.Errorf("select event %s: %w", id, err))
+	}
+	return row.event(), nil
+}
+
+// Events lists a tenant's, newest first, without test events.
+func (s *Store) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) (list []hook.Event, more bool, err error) {
+	lo, hi := bounds(p)
+	rows, _ := s.pool.Query(ctx, `
+		select `+eventColumns+` from events e
+		where e.tenant_id = @tenant_id and e.id >= @lo and e.id < @hi and not e.test and (@type = '' or e.type = @type)
+		order by e.id desc limit @limit`, pgx.StrictNamedArgs{
+		"tenant_id": [16]byte(tenant), "lo": lo, "hi": hi, "type": f.Type, "limit": p.Limit + 1,
+	})
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[eventRow])
+	if err != nil {
+		return nil, false, mapErr(fmt.Errorf("list events: %w", err))
+	}
+	if more = len(found) > p.Limit; more {
+		found = found[:p.Limit]
+	}
+	for i := range found {
+		list = append(list, found[i].event())
+	}
+	return list, more, nil
+}
+
+// Reasons why an event was not for a webhook (S10).
+const (
+	reasonNotSubscribed = "not subscribed"
+	reasonInactive      = "inactive"
+	reasonCreatedLater  = "created later"
+)
+
+// NotDeliveredTo lists the tenant's webhooks that have no delivery of the event,
+// at most limit, each with the reason as far as the webhook as it now stands
+// tells it.
+func (s *Store) NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]hook.NotDelivered, error) {
+	lo, hi := deliveryRange(e.ID)
+	rows, _ := s.pool.Query(ctx, `
+		select w.id, w.events, w.active, w.created_at
+		from webhooks w
+		where w.tenant_id = @tenant_id and not exists (
+			select from deliveries d where d.id between @lo and @hi and d.event_id = @event_id and d.webhook_id = w.id)
+		order by w.id desc limit @limit`, pgx.StrictNamedArgs{
+		"tenant_id": [16]byte(e.TenantID), "lo": lo, "hi": hi, "event_id": [16]byte(e.ID), "limit": limit,
+	})
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.NotDelivered, error) {
+		var n hook.NotDelivered
+		var events []string
+		var active bool
+		var created time.Time
+		err := row.Scan((*[16]byte)(&n.WebhookID), &events, &active, &created)
+		switch {
+		case created.After(e.CreatedAt):
+			n.Reason = reasonCreatedLater
+		case !hook.Matches(events, e.Type) || active:
+			// Active and subscribed now, yet not matched then: it subscribed later.
+			n.Reason = reasonNotSubscribed
+		default:
+			n.Reason = reasonInactive
+		}
+		return n, err
+	})
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("list webhooks without event %s: %w", e.ID, err))
+	}
+	return list, nil
+}

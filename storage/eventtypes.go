@@ -1,0 +1,39 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// EventTypes lists the tenant's own types by name; the nine of the seed are not
+// among them, they need no row (S7).
+func (s *Store) EventTypes(ctx context.Context, tenant hook.TenantID) ([]hook.EventType, error) {
+	rows, _ := s.pool.Query(ctx, `select name, description, created_at from event_types where tenant_id = $1 order by name`,
+		[16]byte(tenant))
+	types, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.EventType, error) {
+		var t hook.EventType
+		err := row.Scan(&t.Name, &t.Description, &t.CreatedAt)
+		return t, err
+	})
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("list event types: %w", err))
+	}
+	return types, nil
+}
+
+// PutEventType adds a type or changes its description; created tells which.
+func (s *Store) PutEventType(ctx context.Context, tenant hook.TenantID, t hook.EventType) (_ hook.EventType, created bool, err error) {
+	err = s.pool.QueryRow(ctx, `
+		insert into event_types (tenant_id, name, description) values (@tenant_id, @name, @description)
+		on conflict (tenant_id, name) do update set description = excluded.description
+		returning created_at, xmax = 0`, // a row that was updated has an xmax
+		pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant), "name": t.Name, "description": t.Description}).Scan(&t.CreatedAt, &created)
+	if err != nil {
+		return hook.EventType{}, false, mapErr(fmt.Errorf("put event type %s: %w", t.Name, err))
+	}
+	return t, created, nil
+}

@@ -1,0 +1,56 @@
+package storage
+
+import (
+	"crypto/rand"
+
+	"github.com/google/uuid"
+
+	"grapnel/internal/hook"
+)
+
+// newID draws a UUIDv7 (RFC 9562): time-ordered, also among those of one
+// millisecond in this process.
+func newID[T ~[16]byte]() T {
+	return T(uuid.Must(uuid.NewV7()))
+}
+
+// newDeliveryID draws an id among the event's neighbours: it shares the first
+// eight bytes with the event's, the rest is random.
+func newDeliveryID(event hook.EventID) hook.DeliveryID {
+	id := hook.DeliveryID(event)
+	rand.Read(id[8:]) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
+
+// deliveryRange bounds the ids of an event's deliveries. A few other events may
+// share the range; event_id tells them apart.
+func deliveryRange(event hook.EventID) (lo, hi [16]byte) {
+	lo, hi = event, event
+	for i := 8; i < 16; i++ {
+		lo[i], hi[i] = 0, 0xff
+	}
+	return lo, hi
+}
+
+// bounds are the ids between which the page's entries lie: lo <= id < hi.
+func bounds(p hook.Page) (lo, hi [16]byte) {
+	hi = maxID()
+	if !p.Since.IsZero() {
+		lo = hook.IDTime(p.Since)
+	}
+	if !p.Until.IsZero() {
+		hi = hook.IDTime(p.Until)
+	}
+	if p.Before != nil && string(p.Before[:]) < string(hi[:]) {
+		hi = *p.Before
+	}
+	return lo, hi
+}
+
+func maxID() (id [16]byte) {
+	for i := range id {
+		id[i] = 0xff
+	}
+	return id
+}

@@ -1,0 +1,91 @@
+package storage
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrate brings the database at url up to date and returns how many migrations
+// it ran. It is safe to run from several processes at once: they queue on a
+// session lock.
+func Migrate(ctx context.Context, url string) (ran int, err error) {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return 0, fmt.Errorf("migrate: %w", err)
+	}
+	db := stdlib.OpenDB(*cfg)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return 0, fmt.Errorf("migrate: %w", err)
+	}
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return 0, fmt.Errorf("migrate: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithSessionLocker(locker))
+	if err != nil {
+		return 0, fmt.Errorf("migrate: %w", err)
+	}
+	results, err := provider.Up(ctx)
+	if err != nil {
+		return len(results), mapErr(fmt.Errorf("migrate: %w", err))
+	}
+	return len(results), nil
+}
+
+// MigrationsKey identifies the set of migrations, for template databases in tests.
+func MigrationsKey() string {
+	return strconv.FormatInt(latestMigration(), 10) + "-" + migrationsHash()
+}
+
+// latestMigration is the highest version embedded in this binary.
+func latestMigration() int64 {
+	var latest int64
+	for _, name := range migrationNames() {
+		number, _, _ := strings.Cut(name, "_")
+		if v, err := strconv.ParseInt(number, 10, 64); err == nil {
+			latest = max(latest, v)
+		}
+	}
+	return latest
+}
+
+func migrationNames() []string {
+	entries, err := migrations.ReadDir("migrations")
+	if err != nil {
+		panic("storage: embedded migrations: " + err.Error()) // can't be: the directory is in the binary
+	}
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func migrationsHash() string {
+	h := sha256.New()
+	for _, name := range migrationNames() {
+		text, err := migrations.ReadFile("migrations/" + name)
+		if err != nil {
+			panic("storage: embedded migrations: " + err.Error())
+		}
+		h.Write(text)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}

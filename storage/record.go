@@ -1,0 +1,155 @@
+package storage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// Record writes attempts into the log and moves their deliveries and webhooks
+// on, all in one transaction. It must get at most one record per delivery. What
+// it decides, it decides on the rows as they are now:
+//   - a success ends the delivery; one that had succeeded before stays a success,
+//     whatever a later attempt by hand comes to;
+//   - an attempt by hand leaves the schedule as it is;
+//   - a delivery canceled while an attempt was under way stays canceled, unless
+//     that attempt succeeded.
+//
+// It returns the deliveries as they now stand, in no particular order.
+func (s *Store) Record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
+	args, err := recordArgs(records)
+	if err != nil {
+		return nil, err
+	}
+	var found []deliveryRow
+	write := func(q querier) error {
+		rows, _ := q.Query(ctx, recordSQL, args)
+		found, err = pgx.CollectRows(rows, pgx.RowToStructByName[deliveryRow])
+		return err
+	}
+	if health := healthOf(records); len(health.ids) == 0 {
+		err = write(s.pool) // one statement is a transaction by itself
+	} else {
+		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+			if err := write(tx); err != nil {
+				return err
+			}
+			return health.apply(ctx, tx)
+		})
+	}
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("record %d attempts: %w", len(records), err))
+	}
+	return deliveriesOf(found), nil
+}
+
+const recordSQL = `
+	with r as (
+		select * from unnest(@id::uuid[], @manual::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
+			@status::int[], @error::text[], @error_class::text[], @url::text[], @started_at::timestamptz[], @duration::bigint[],
+			@dns::bigint[], @connect::bigint[], @tls::bigint[], @first_byte::bigint[], @remote_addr::text[],
+			@request_headers::text[], @response_headers::text[], @response_body::bytea[])
+			as r(id, manual, succeeded, state, next_in, status, error, error_class, url, started_at, duration,
+				dns, connect, tls, first_byte, remote_addr, request_headers, response_headers, response_body)
+	), d as (
+		update deliveries d set
+			attempts = d.attempts + 1,
+			scheduled = d.scheduled + case when r.manual or d.scheduled = 5 then 0 else 1 end,
+			status_code = coalesce(r.status, d.status_code),
+			state = case
+				when r.succeeded or d.state = 'success' then 'success'
+				when r.manual then 'failed'
+				when d.next_attempt_at is null then d.state
+				else r.state end,
+			error = case
+				when r.succeeded or d.state = 'success' then null
+				when d.next_attempt_at is null and not r.manual then d.error
+				else r.error end,
+			next_attempt_at = case
+				when r.succeeded or d.state = 'success' then null
+				when r.manual or d.next_attempt_at is null then d.next_attempt_at
+				else clock_timestamp() + r.next_in end,
+			delivered_at = coalesce(d.delivered_at, case when r.succeeded then clock_timestamp() end),
+			updated_at = clock_timestamp()
+		from r where d.id = r.id
+		returning ` + deliveryColumns + `
+	), logged as (
+		insert into attempts (delivery_id, number, manual, url, started_at, duration_us, dns_us, connect_us, tls_us, first_byte_us,
+			remote_addr, request_headers, status_code, response_headers, response_body, error_class, error)
+		select d.id, d.attempts, r.manual, r.url, r.started_at, r.duration, r.dns, r.connect, r.tls, r.first_byte,
+			r.remote_addr, r.request_headers::json, r.status, r.response_headers::json, r.response_body, r.error_class, r.error
+		from d join r on r.id = d.id
+	)
+	select * from d`
+
+// recordArgs turns records into one array per column.
+func recordArgs(records []hook.Record) (pgx.StrictNamedArgs, error) {
+	var (
+		ids                                              [][16]byte
+		manual, succeeded                                []bool
+		states, errs, classes, urls, remotes, reqHeaders []string
+		nextIn                                           []*time.Duration
+		statuses                                         []*int
+		started                                          []time.Time
+		duration, dns, connect, tls, firstByte           []int64
+		resHeaders                                       []*string
+		bodies                                           [][]byte
+	)
+	for i := range records {
+		r := &records[i]
+		a := &r.Attempt
+		request, err := headersJSON(a.RequestHeaders)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, r.Delivery.ID)
+		manual = append(manual, a.Manual)
+		succeeded = append(succeeded, a.Succeeded())
+		states = append(states, string(r.Verdict.State))
+		errs, classes = append(errs, a.Error), append(classes, string(a.Class))
+		urls, remotes = append(urls, a.URL), append(remotes, a.RemoteAddr)
+		reqHeaders = append(reqHeaders, request)
+		started = append(started, a.StartedAt)
+		duration = append(duration, a.Duration.Microseconds())
+		dns, connect = append(dns, a.Timings.DNS.Microseconds()), append(connect, a.Timings.Connect.Microseconds())
+		tls, firstByte = append(tls, a.Timings.TLS.Microseconds()), append(firstByte, a.Timings.FirstByte.Microseconds())
+		next, status, response := (*time.Duration)(nil), (*int)(nil), (*string)(nil)
+		if r.Verdict.Retry {
+			// The delay runs from the attempt's end, which was a moment ago.
+			in := max(r.Verdict.RetryIn-time.Since(a.StartedAt.Add(a.Duration)), 0)
+			next = &in
+		}
+		if a.StatusCode != 0 {
+			status = &a.StatusCode
+			text, err := headersJSON(a.ResponseHeaders)
+			if err != nil {
+				return nil, err
+			}
+			response = &text
+		}
+		nextIn, statuses, resHeaders = append(nextIn, next), append(statuses, status), append(resHeaders, response)
+		bodies = append(bodies, a.ResponseBody)
+	}
+	return pgx.StrictNamedArgs{
+		"id": ids, "manual": manual, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
+		"error": errs, "error_class": classes, "url": urls, "started_at": started, "duration": duration,
+		"dns": dns, "connect": connect, "tls": tls, "first_byte": firstByte, "remote_addr": remotes,
+		"request_headers": reqHeaders, "response_headers": resHeaders, "response_body": bodies,
+	}, nil
+}
+
+// headersJSON writes headers as an object of lists; bytes that PostgreSQL's text
+// can't hold, which a receiver may send, become U+FFFD.
+func headersJSON(h http.Header) (string, error) {
+	text, err := json.Marshal(cleanHeaders(h))
+	if err != nil {
+		return "", fmt.Errorf("encode headers: %w", err)
+	}
+	return string(text), nil
+}

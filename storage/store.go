@@ -1,0 +1,83 @@
+// Package storage keeps Grapnel's state in PostgreSQL: webhooks, events,
+// deliveries, attempts, API keys. It is the truth that Temporal's workflows work
+// from. One method is one transaction; SQL stands beside the method it serves;
+// driver errors are turned into the domain's once, in mapErr. It must not import
+// Temporal or Huma. Its invariant: an event and all its delivery rows appear
+// together or not at all.
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"grapnel/internal/seal"
+)
+
+// Config is what Open needs.
+type Config struct {
+	// URL is a PostgreSQL connection string; pool_max_conns in it sizes the pool
+	// (default: the larger of 4 and the number of CPUs).
+	URL string
+	// Box seals secrets.
+	Box *seal.Box
+}
+
+// Store is the one store. It is safe for concurrent use.
+type Store struct {
+	pool *pgxpool.Pool
+	box  *seal.Box
+}
+
+// Open prepares a pool; it does not connect, so that a process can start while
+// the database is away.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Box == nil {
+		return nil, errors.New("open store: no encryption keys")
+	}
+	pc, err := pgxpool.ParseConfig(cfg.URL)
+	if err != nil {
+		// pgx redacts the password in its parse errors.
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	if pc.ConnConfig.ConnectTimeout == 0 {
+		pc.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
+		pc.ConnConfig.RuntimeParams["application_name"] = "grapnel"
+	}
+	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		// Without it timestamptz scans in the process's local zone.
+		conn.TypeMap().RegisterType(&pgtype.Type{
+			Name: "timestamptz", OID: pgtype.TimestamptzOID,
+			Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+		})
+		return nil
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return &Store{pool: pool, box: cfg.Box}, nil
+}
+
+// Close waits for connections in use and closes the pool.
+func (s *Store) Close() { s.pool.Close() }
+
+// Ready tells whether the database answers and has all migrations.
+func (s *Store) Ready(ctx context.Context) error {
+	var version int64
+	err := s.pool.QueryRow(ctx, `select coalesce(max(version_id), 0) from goose_db_version where is_applied`).Scan(&version)
+	if err != nil {
+		return mapErr(fmt.Errorf("read migration version: %w", err))
+	}
+	if want := latestMigration(); version < want {
+		return fmt.Errorf("database is at migration %d of %d: run grapnel migrate", version, want)
+	}
+	return nil
+}

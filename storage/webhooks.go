@@ -1,0 +1,254 @@
+package storage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// webhookColumns are those of webhookRow, in any query that joins webhooks as w.
+const webhookColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
+	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at`
+
+type webhookRow struct {
+	ID             [16]byte
+	TenantID       [16]byte
+	Profile        string
+	URL            string
+	Events         []string
+	Secret         []byte
+	Headers        []byte
+	Active         bool
+	DisabledReason string
+	Description    string
+	TimeoutMs      int
+	RateLimit      int
+	MaxAttempts    int
+	Health         string
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+}
+
+// CreateWebhook stores a validated webhook and gives it its id and times.
+func (s *Store) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook, error) {
+	w.ID = newID[hook.WebhookID]()
+	w.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
+	w.UpdatedAt = w.CreatedAt
+	row, err := s.seal(w)
+	if err != nil {
+		return hook.Webhook{}, err
+	}
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `
+			insert into webhooks (id, tenant_id, profile, url, events, secret, headers, active, disabled_reason,
+				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at)
+			values (@id, @tenant_id, @profile, @url, @events, @secret, @headers, @active, @disabled_reason,
+				@description, @timeout_ms, @rate_limit, @max_attempts, @health, @created_at, @updated_at)`, row.args())
+		if err != nil {
+			return err
+		}
+		return subscribe(ctx, tx, w)
+	})
+	if err != nil {
+		return hook.Webhook{}, mapErr(fmt.Errorf("insert webhook: %w", err))
+	}
+	return w, nil
+}
+
+// Webhook reads one; not found if it is another tenant's.
+func (s *Store) Webhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Webhook, error) {
+	rows, _ := s.pool.Query(ctx, `select `+webhookColumns+` from webhooks w where w.id = $1 and w.tenant_id = $2`,
+		[16]byte(id), [16]byte(tenant)) // CollectExactlyOneRow reports its error
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[webhookRow])
+	if err != nil {
+		return hook.Webhook{}, notFound("webhook", fmt.Errorf("select webhook %s: %w", id, err))
+	}
+	return s.unseal(row)
+}
+
+// Webhooks lists a tenant's, newest first; more tells whether there are further ones.
+func (s *Store) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.WebhookFilter, p hook.Page) (list []hook.Webhook, more bool, err error) {
+	lo, hi := bounds(p)
+	var patterns []string
+	if f.Event != "" {
+		patterns = hook.Candidates(f.Event)
+	}
+	rows, _ := s.pool.Query(ctx, `
+		select `+webhookColumns+` from webhooks w
+		where w.tenant_id = @tenant_id and w.id >= @lo and w.id < @hi
+			and (@active::boolean is null or w.active = @active)
+			and (@profile = '' or w.profile = @profile)
+			and (@patterns::text[] is null or w.events && @patterns)
+		order by w.id desc limit @limit`, pgx.StrictNamedArgs{
+		"tenant_id": [16]byte(tenant), "lo": lo, "hi": hi, "limit": p.Limit + 1,
+		"active": f.Active, "profile": string(f.Profile), "patterns": patterns,
+	})
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[webhookRow])
+	if err != nil {
+		return nil, false, mapErr(fmt.Errorf("list webhooks: %w", err))
+	}
+	if more = len(found) > p.Limit; more {
+		found = found[:p.Limit]
+	}
+	for _, row := range found {
+		w, err := s.unseal(row)
+		if err != nil {
+			return nil, false, err
+		}
+		list = append(list, w)
+	}
+	return list, more, nil
+}
+
+// UpdateWebhook applies change to the webhook as it stands and stores the
+// result, all under a row lock, so that two changes at once don't undo each
+// other. Becoming inactive cancels what is pending (S15). An error of change is
+// returned as it is and nothing is stored.
+func (s *Store) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID, change func(*hook.Webhook) error) (hook.Webhook, error) {
+	var w hook.Webhook
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, `select `+webhookColumns+` from webhooks w where w.id = $1 and w.tenant_id = $2 for update`,
+			[16]byte(id), [16]byte(tenant))
+		row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[webhookRow])
+		if err != nil {
+			return notFound("webhook", err)
+		}
+		if w, err = s.unseal(row); err != nil {
+			return err
+		}
+		wasActive := w.Active
+		if err := change(&w); err != nil {
+			return err
+		}
+		w.UpdatedAt = time.Now().UTC().Truncate(time.Microsecond)
+		return s.replace(ctx, tx, w, wasActive)
+	})
+	if err != nil {
+		return hook.Webhook{}, mapErr(fmt.Errorf("update webhook %s: %w", id, err))
+	}
+	return w, nil
+}
+
+func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActive bool) error {
+	row, err := s.seal(w)
+	if err != nil {
+		return err
+	}
+	args := row.args()
+	args["reactivated"] = w.Active && !wasActive
+	// Re-enabling forgives: the five days of S14 begin anew.
+	delete(args, "tenant_id")
+	delete(args, "created_at")
+	_, err = tx.Exec(ctx, `
+		update webhooks set profile = @profile, url = @url, events = @events, secret = @secret, headers = @headers,
+			active = @active, disabled_reason = @disabled_reason, description = @description, timeout_ms = @timeout_ms,
+			rate_limit = @rate_limit, max_attempts = @max_attempts, health = @health, updated_at = @updated_at,
+			failing_since = case when @reactivated then null else failing_since end
+		where id = @id`, args)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `delete from subscriptions where webhook_id = $1`, [16]byte(w.ID)); err != nil {
+		return err
+	}
+	if err := subscribe(ctx, tx, w); err != nil {
+		return err
+	}
+	if wasActive && !w.Active {
+		return cancelOutstanding(ctx, tx, []hook.WebhookID{w.ID}, hook.TextWebhookDisabled)
+	}
+	return nil
+}
+
+// DeleteWebhook removes the webhook and its secret; what was pending for it ends
+// as canceled (S5).
+func (s *Store) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `delete from webhooks where id = $1 and tenant_id = $2`, [16]byte(id), [16]byte(tenant))
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return hook.NotFound("webhook")
+		}
+		return cancelOutstanding(ctx, tx, []hook.WebhookID{id}, hook.TextWebhookDeleted)
+	})
+	if err != nil {
+		return mapErr(fmt.Errorf("delete webhook %s: %w", id, err))
+	}
+	return nil
+}
+
+func subscribe(ctx context.Context, tx pgx.Tx, w hook.Webhook) error {
+	_, err := tx.Exec(ctx, `
+		insert into subscriptions (tenant_id, pattern, webhook_id) select $1, pattern, $3 from unnest($2::text[]) as pattern`,
+		[16]byte(w.TenantID), w.Events, [16]byte(w.ID))
+	return err
+}
+
+func (r *webhookRow) args() pgx.StrictNamedArgs {
+	return pgx.StrictNamedArgs{
+		"id": r.ID, "tenant_id": r.TenantID, "profile": r.Profile, "url": r.URL, "events": r.Events,
+		"secret": r.Secret, "headers": r.Headers, "active": r.Active, "disabled_reason": r.DisabledReason,
+		"description": r.Description, "timeout_ms": r.TimeoutMs, "rate_limit": r.RateLimit,
+		"max_attempts": r.MaxAttempts, "health": r.Health, "created_at": r.CreatedAt, "updated_at": r.UpdatedAt,
+	}
+}
+
+func (s *Store) seal(w hook.Webhook) (webhookRow, error) {
+	row := webhookRow{
+		ID: w.ID, TenantID: w.TenantID, Profile: string(w.Profile), URL: w.URL, Events: w.Events,
+		Secret: s.box.Seal([]byte(w.Secret.Reveal()), w.ID[:]), Active: w.Active, DisabledReason: w.DisabledReason,
+		Description: w.Description, TimeoutMs: int(w.Timeout.Milliseconds()), RateLimit: w.RateLimit,
+		MaxAttempts: w.MaxAttempts, Health: string(w.Health), CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt,
+	}
+	if len(w.Headers) == 0 {
+		return row, nil
+	}
+	plain := make(map[string]string, len(w.Headers))
+	for name, value := range w.Headers {
+		plain[name] = value.Reveal()
+	}
+	text, err := json.Marshal(plain)
+	if err != nil {
+		return row, fmt.Errorf("encode headers of webhook %s: %w", w.ID, err)
+	}
+	row.Headers = s.box.Seal(text, w.ID[:])
+	return row, nil
+}
+
+func (s *Store) unseal(r webhookRow) (hook.Webhook, error) {
+	w := hook.Webhook{
+		ID: r.ID, TenantID: r.TenantID, Profile: hook.Profile(r.Profile), URL: r.URL, Events: r.Events,
+		Active: r.Active, DisabledReason: r.DisabledReason, Description: r.Description,
+		Timeout: time.Duration(r.TimeoutMs) * time.Millisecond, RateLimit: r.RateLimit, MaxAttempts: r.MaxAttempts,
+		Health: hook.Health(r.Health), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+	secret, err := s.box.Open(r.Secret, r.ID[:])
+	if err != nil {
+		return w, fmt.Errorf("secret of webhook %s: %w", w.ID, err)
+	}
+	w.Secret = hook.Secret(secret)
+	if r.Headers == nil {
+		return w, nil
+	}
+	text, err := s.box.Open(r.Headers, r.ID[:])
+	if err != nil {
+		return w, fmt.Errorf("headers of webhook %s: %w", w.ID, err)
+	}
+	var plain map[string]string
+	if err := json.Unmarshal(text, &plain); err != nil {
+		return w, errors.New("headers of webhook " + w.ID.String() + ": not in a known form")
+	}
+	w.Headers = make(map[string]hook.Secret, len(plain))
+	for name, value := range plain {
+		w.Headers[name] = hook.Secret(value)
+	}
+	return w, nil
+}

@@ -1,0 +1,114 @@
+// Package worker builds and runs the Temporal worker: it registers workflows and
+// activities under their fixed names and sets what makes the worker fast and
+// safe to stop. It holds no state of its own.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	sdkworker "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"grapnel/activities"
+	"grapnel/workflows"
+)
+
+// Config is what New needs; all but StopTimeout are required.
+type Config struct {
+	Client     client.Client
+	Workflows  *workflows.Workflows
+	Activities *activities.Activities
+	Logger     *slog.Logger
+	// StopTimeout is how long requests in flight may go on when the worker stops.
+	// It must be above the longest attempt (30 s), so that no deploy cuts one
+	// off; default 40 s.
+	StopTimeout time.Duration
+}
+
+// Worker runs workflows and activities. Run it once.
+type Worker struct {
+	config Config
+	fatal  chan error
+}
+
+const defaultStopTimeout = 40 * time.Second
+
+// The most pollers of each kind; each is one long poll waiting at the server.
+const (
+	minPollers     = 2
+	initialPollers = 4
+	maxPollers     = 16
+)
+
+// New checks the configuration; it starts nothing.
+func New(c Config) (*Worker, error) {
+	if c.Client == nil || c.Workflows == nil || c.Activities == nil || c.Logger == nil {
+		return nil, errors.New("worker: client, workflows, activities and logger are required")
+	}
+	if c.StopTimeout == 0 {
+		c.StopTimeout = defaultStopTimeout
+	}
+	return &Worker{config: c, fatal: make(chan error, 1)}, nil
+}
+
+// Run polls until ctx ends, then stops taking work and waits for what is under
+// way. It returns an error when the worker can't go on, and the process should
+// then end. Temporal must answer when it is called.
+func (w *Worker) Run(ctx context.Context) error {
+	sdk := w.build()
+	if err := sdk.Start(); err != nil {
+		return fmt.Errorf("start worker: %w", err)
+	}
+	w.config.Logger.InfoContext(ctx, "worker started", slog.String("task_queue", workflows.TaskQueue))
+	var failure error
+	select {
+	case <-ctx.Done():
+	case failure = <-w.fatal:
+	}
+	sdk.Stop()
+	return failure
+}
+
+func (w *Worker) build() sdkworker.Worker {
+	pollers := func() sdkworker.PollerBehavior {
+		return sdkworker.NewPollerBehaviorAutoscaling(sdkworker.PollerBehaviorAutoscalingOptions{
+			InitialNumberOfPollers: initialPollers, MinimumNumberOfPollers: minPollers, MaximumNumberOfPollers: maxPollers,
+		})
+	}
+	sdk := sdkworker.New(w.config.Client, workflows.TaskQueue, sdkworker.Options{
+		WorkflowTaskPollerBehavior:  pollers(),
+		ActivityTaskPollerBehavior:  pollers(),
+		WorkerStopTimeout:           w.config.StopTimeout,
+		DisableRegistrationAliasing: true,
+		OnFatalError: func(err error) {
+			select {
+			case w.fatal <- fmt.Errorf("worker: %w", err):
+			default: // the first one has ended it
+			}
+		},
+	})
+	Register(sdk, w.config.Workflows, w.config.Activities)
+	return sdk
+}
+
+// Registry is where workflows and activities are registered: a worker, or a test
+// environment.
+type Registry interface {
+	RegisterWorkflowWithOptions(w any, options workflow.RegisterOptions)
+	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
+}
+
+// Register registers everything under its fixed name.
+func Register(r Registry, w *workflows.Workflows, a *activities.Activities) {
+	r.RegisterWorkflowWithOptions(w.Deliver, workflow.RegisterOptions{Name: workflows.NameDeliver})
+	r.RegisterWorkflowWithOptions(w.DeliverSlices, workflow.RegisterOptions{Name: workflows.NameDeliverSlices})
+	r.RegisterWorkflowWithOptions(w.SendNow, workflow.RegisterOptions{Name: workflows.NameSendNow})
+	r.RegisterActivityWithOptions(a.Deliver, activity.RegisterOptions{Name: workflows.ActivityDeliver})
+	r.RegisterActivityWithOptions(a.SendNow, activity.RegisterOptions{Name: workflows.ActivitySendNow})
+}

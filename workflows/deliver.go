@@ -1,0 +1,158 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"grapnel/activities"
+	"grapnel/internal/hook"
+)
+
+// Workflows are the workflows with what they are configured by; register them
+// all with the worker.
+type Workflows struct {
+	// Schedule is what RetryPolicy is fitted to.
+	Schedule hook.Schedule
+}
+
+// DeliverInput names the events to deliver; usually one.
+type DeliverInput struct {
+	EventIDs []hook.EventID
+	// Deliveries is how many there are, which decides how they are split.
+	Deliveries int
+	// To is for a person: the first webhooks and their hosts.
+	To string `json:",omitempty"`
+}
+
+// How deliveries are split: at most deliveriesPerActivity in one activity, at
+// most activitiesPerWorkflow of those in one workflow, the rest in children.
+const (
+	deliveriesPerActivity = 500
+	activitiesPerWorkflow = 20
+)
+
+// Deliver delivers events to every webhook that matched. It ends when nothing is
+// outstanding: with the result, or failed when a delivery failed for good.
+func (w *Workflows) Deliver(ctx workflow.Context, in DeliverInput) (activities.DeliverResult, error) {
+	of := max((in.Deliveries+deliveriesPerActivity-1)/deliveriesPerActivity, 1)
+	d := deliver{schedule: w.Schedule, slices: DeliverSlicesInput{EventIDs: in.EventIDs, To: of, Of: of}, to: in.To}
+	result, err := d.run(ctx)
+	if err != nil {
+		return result, err
+	}
+	return result, conclude(ctx, result)
+}
+
+// DeliverSlicesInput names some of the slices of a large fan-out: From up to but
+// not including To, of Of.
+type DeliverSlicesInput struct {
+	EventIDs []hook.EventID
+	From     int
+	To       int
+	Of       int
+}
+
+// DeliverSlices is the child that delivers some slices. It does not fail for
+// failed deliveries: its parent does.
+func (w *Workflows) DeliverSlices(ctx workflow.Context, in DeliverSlicesInput) (activities.DeliverResult, error) {
+	d := deliver{schedule: w.Schedule, slices: in}
+	return d.run(ctx)
+}
+
+type deliver struct {
+	schedule hook.Schedule
+	slices   DeliverSlicesInput
+	to       string
+}
+
+func (d *deliver) run(ctx workflow.Context) (activities.DeliverResult, error) {
+	var total activities.DeliverResult
+	var futures []workflow.Future
+	if d.slices.To-d.slices.From <= activitiesPerWorkflow {
+		futures = d.startActivities(ctx)
+	} else {
+		futures = d.startChildren(ctx)
+	}
+	for _, f := range futures {
+		var part activities.DeliverResult
+		if err := f.Get(ctx, &part); err != nil {
+			return total, err
+		}
+		add(&total, part)
+	}
+	return total, nil
+}
+
+func (d *deliver) startActivities(ctx workflow.Context) []workflow.Future {
+	var a *activities.Activities
+	futures := make([]workflow.Future, 0, d.slices.To-d.slices.From)
+	for slice := d.slices.From; slice < d.slices.To; slice++ {
+		summary := d.to
+		if d.slices.Of > 1 {
+			summary = fmt.Sprintf("part %d of %d", slice+1, d.slices.Of)
+		}
+		in := activities.DeliverInput{EventIDs: d.slices.EventIDs, Slice: slice, Of: d.slices.Of}
+		futures = append(futures, workflow.ExecuteActivity(deliverOptions(ctx, d.schedule, summary), a.Deliver, in))
+	}
+	return futures
+}
+
+func (d *deliver) startChildren(ctx workflow.Context) []workflow.Future {
+	var futures []workflow.Future
+	id := workflow.GetInfo(ctx).WorkflowExecution.ID
+	for from := d.slices.From; from < d.slices.To; from += activitiesPerWorkflow {
+		part := d.slices
+		part.From, part.To = from, min(from+activitiesPerWorkflow, d.slices.To)
+		child := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+			WorkflowID:    fmt.Sprintf("%s-%d", id, from/activitiesPerWorkflow),
+			StaticSummary: fmt.Sprintf("parts %d to %d of %d", part.From+1, part.To, part.Of),
+		})
+		futures = append(futures, workflow.ExecuteChildWorkflow(child, NameDeliverSlices, part))
+	}
+	return futures
+}
+
+func add(total *activities.DeliverResult, part activities.DeliverResult) {
+	total.Succeeded += part.Succeeded
+	total.Failed += part.Failed
+	total.Canceled += part.Canceled
+	if room := maxOutcomes - len(total.Outcomes); room > 0 {
+		total.Outcomes = append(total.Outcomes, part.Outcomes[:min(room, len(part.Outcomes))]...)
+	}
+}
+
+// maxOutcomes bounds the lists that people read.
+const maxOutcomes = 50
+
+// conclude writes the table of outcomes beside the workflow and makes it fail
+// when a delivery failed for good.
+func conclude(ctx workflow.Context, r activities.DeliverResult) error {
+	workflow.SetCurrentDetails(ctx, outcomesTable(r))
+	if r.Failed == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("%d of %d deliveries failed for good", r.Failed, r.Succeeded+r.Failed+r.Canceled)
+	if len(r.Outcomes) > 0 {
+		text += "; " + r.Outcomes[0].Text()
+	}
+	return temporal.NewApplicationErrorWithOptions(text, ErrorFailed, temporal.ApplicationErrorOptions{
+		NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{r},
+	})
+}
+
+func outcomesTable(r activities.DeliverResult) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d succeeded, %d failed, %d canceled\n\n| webhook | delivery | state | attempts | status | error |\n|---|---|---|---|---|---|\n",
+		r.Succeeded, r.Failed, r.Canceled)
+	for _, o := range r.Outcomes {
+		status := ""
+		if o.StatusCode != 0 {
+			status = fmt.Sprint(o.StatusCode)
+		}
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %d | %s | %s |\n", o.WebhookID, o.DeliveryID, o.State, o.Attempts, status, cell(o.Error))
+	}
+	return b.String()
+}

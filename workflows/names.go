@@ -1,0 +1,56 @@
+// Package workflows holds the workflows, their names and options, and the retry
+// policy that encodes the schedule. It is deterministic: no clock, no randomness,
+// no I/O; whatever touches the world is an activity. Inputs carry ids and what a
+// person reads in the Temporal Web UI, never payloads or secrets.
+package workflows
+
+import (
+	"go.temporal.io/sdk/temporal"
+
+	"grapnel/internal/hook"
+)
+
+// TaskQueue is where the workers listen.
+const TaskQueue = "grapnel"
+
+// Registered names; histories in Temporal refer to them, so they never change.
+const (
+	NameDeliver       = "Deliver"
+	NameDeliverSlices = "DeliverSlices"
+	NameSendNow       = "SendNow"
+
+	ActivityDeliver = "Deliver"
+	ActivitySendNow = "SendNow"
+)
+
+// DeliverID is the id of the workflow that delivers an event: the event's own,
+// so that no event can be delivered by two.
+func DeliverID(e hook.EventID) string { return e.String() }
+
+// SendNowID is the id of the workflow that sends one delivery by hand. One runs
+// at a time; a second request while it does joins it.
+func SendNowID(d hook.DeliveryID) string { return d.String() }
+
+// SearchAttributes are the attributes that every workflow of ours carries; they
+// must be registered before one can start. In the Web UI:
+// WebhookId="hook_…", EventType="user.created".
+type SearchAttributes struct {
+	EventID   temporal.SearchAttributeKeyKeywordList
+	EventType temporal.SearchAttributeKeyKeyword
+	WebhookID temporal.SearchAttributeKeyKeywordList
+	TenantID  temporal.SearchAttributeKeyKeyword
+}
+
+// Attributes names the search attributes.
+func Attributes() SearchAttributes {
+	return SearchAttributes{
+		EventID:   temporal.NewSearchAttributeKeyKeywordList("EventId"),
+		EventType: temporal.NewSearchAttributeKeyKeyword("EventType"),
+		WebhookID: temporal.NewSearchAttributeKeyKeywordList("WebhookId"),
+		TenantID:  temporal.NewSearchAttributeKeyKeyword("TenantId"),
+	}
+}
+
+// ErrorFailed is the type of the error of a workflow some of whose deliveries
+// failed for good: it is what the Web UI's Failed filter finds.
+const ErrorFailed = "DeliveryFailed"

@@ -1,0 +1,148 @@
+package workflows
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"grapnel/internal/hook"
+)
+
+// attemptTimeout bounds one run of an activity: the longest request and what it
+// takes to load and record. It is also how long it takes to notice a dead worker.
+const attemptTimeout = hook.MaxTimeout + 15*time.Second
+
+// RetryPolicy fits the schedule: with the default of 30 s, 5 min, 30 min, 2 h it
+// is 30 s growing by 6.2145 = (7200/30)^(1/3) up to 2 h. It is what counts after
+// a crash or a time-out; otherwise the activity asks for the exact delay by
+// NextRetryDelay. Attempts are unlimited: the store counts the customer's, and
+// an outage of ours must not use them up.
+func RetryPolicy(s hook.Schedule) *temporal.RetryPolicy {
+	first, last := s[0], s[len(s)-1]
+	coefficient := 1.0
+	if len(s) > 1 {
+		coefficient = math.Pow(float64(last)/float64(first), 1/float64(len(s)-1))
+	}
+	return &temporal.RetryPolicy{InitialInterval: first, BackoffCoefficient: coefficient, MaximumInterval: last}
+}
+
+func deliverOptions(ctx workflow.Context, s hook.Schedule, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: attemptTimeout,
+		RetryPolicy:         RetryPolicy(s),
+		Summary:             summary,
+	})
+}
+
+// sendNowOptions: one attempt, and no waiting for a worker longer than a person would.
+func sendNowOptions(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout:    attemptTimeout,
+		ScheduleToStartTimeout: sendNowPatience,
+		RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: 1},
+	})
+}
+
+const sendNowPatience = 10 * time.Second
+
+// SendNowTimeout bounds the whole of a sending by hand.
+const SendNowTimeout = sendNowPatience + attemptTimeout
+
+// maxSummary keeps summaries below Temporal's 400 bytes.
+const maxSummary = 200
+
+// DeliverStart is how the workflow of an accepted event is started. A start that
+// was made before, also by another process, is found and not repeated.
+func DeliverStart(s hook.Start) (client.StartWorkflowOptions, DeliverInput) {
+	a := Attributes()
+	webhooks := make([]string, 0, len(s.Targets))
+	for _, t := range s.Targets {
+		webhooks = append(webhooks, t.WebhookID.String())
+	}
+	options := client.StartWorkflowOptions{
+		ID:                       DeliverID(s.EventID),
+		TaskQueue:                TaskQueue,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		EnableEagerStart:         true,
+		StaticSummary:            fmt.Sprintf("%s → %s", s.EventType, plural(s.Deliveries, "webhook")),
+		StaticDetails:            details(s),
+		TypedSearchAttributes: temporal.NewSearchAttributes(
+			a.EventID.ValueSet([]string{s.EventID.String()}), a.EventType.ValueSet(s.EventType),
+			a.WebhookID.ValueSet(webhooks), a.TenantID.ValueSet(s.TenantID.String()),
+		),
+	}
+	return options, DeliverInput{EventIDs: []hook.EventID{s.EventID}, Deliveries: s.Deliveries, To: to(s)}
+}
+
+// SendNowStart is how a delivery is sent by hand.
+func SendNowStart(d hook.Delivery) (client.StartWorkflowOptions, SendNowInput) {
+	a := Attributes()
+	kind := "retry by hand"
+	if d.Test {
+		kind = "test"
+	}
+	options := client.StartWorkflowOptions{
+		ID:                       SendNowID(d.ID),
+		TaskQueue:                TaskQueue,
+		WorkflowExecutionTimeout: SendNowTimeout,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		EnableEagerStart:         true,
+		StaticSummary:            fmt.Sprintf("%s: %s → %s", kind, d.EventType, d.WebhookID),
+		TypedSearchAttributes: temporal.NewSearchAttributes(
+			a.EventID.ValueSet([]string{d.EventID.String()}), a.EventType.ValueSet(d.EventType),
+			a.WebhookID.ValueSet([]string{d.WebhookID.String()}), a.TenantID.ValueSet(d.TenantID.String()),
+		),
+	}
+	return options, SendNowInput{DeliveryID: d.ID}
+}
+
+// details is a table of where the event goes, in the Markdown that the Web UI shows.
+func details(s hook.Start) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "**%s** for %s of tenant `%s`\n\n| webhook | host |\n|---|---|\n",
+		s.EventType, plural(s.Deliveries, "webhook"), s.TenantID)
+	for _, t := range s.Targets {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", t.WebhookID, cell(t.Host))
+	}
+	if more := s.Deliveries - len(s.Targets); more > 0 {
+		fmt.Fprintf(&b, "\nand %d more\n", more)
+	}
+	return b.String()
+}
+
+// to names the first targets, for the activity's line in the Web UI.
+func to(s hook.Start) string {
+	var b strings.Builder
+	for i, t := range s.Targets {
+		text := fmt.Sprintf("%s %s", t.WebhookID, t.Host)
+		if b.Len()+len(text) > maxSummary {
+			fmt.Fprintf(&b, " and %d more", s.Deliveries-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(text)
+	}
+	return b.String()
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// cell keeps a value from breaking a Markdown table.
+func cell(s string) string {
+	return strings.NewReplacer("|", `\|`, "\n", " ", "`", "'").Replace(s)
+}
