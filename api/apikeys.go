@@ -26,24 +26,25 @@ type Store interface {
 	keyStore
 }
 
-type keyView struct {
-	ID        string     `json:"id" example:"key_01kab1s6rzfkqbzry2kztmfpx1"`
-	Name      string     `json:"name" example:"Publisher in production"`
-	Scopes    []string   `json:"scopes" example:"[\"publish\"]"`
+// APIKey is a key without its text.
+type APIKey struct {
+	ID        string     `json:"id" doc:"Names the key in paths." example:"key_01kab1s6rzfkqbzry2kztmfpx1"`
+	Name      string     `json:"name" doc:"What it is for." example:"Publisher in production"`
+	Scopes    []string   `json:"scopes" doc:"What it may do: admin, webhooks, publish, read." example:"[\"publish\"]"`
 	TokenID   string     `json:"token_id,omitempty" doc:"Shown to receivers of topic webhooks as who published." example:"mo-the-squirrel"`
 	Topics    []string   `json:"topics,omitempty" doc:"The only event types that it may publish, as patterns." example:"[\"user.*\"]"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty" example:"2027-01-15T12:00:00Z"`
-	RevokedAt *time.Time `json:"revoked_at,omitempty" example:"2026-06-15T12:00:00Z"`
-	CreatedAt time.Time  `json:"created_at" example:"2026-01-15T12:00:00Z"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When it stops being valid; absent: never." example:"2027-01-15T12:00:00Z"`
+	RevokedAt *time.Time `json:"revoked_at,omitempty" doc:"When it was revoked; absent if it was not." example:"2026-06-15T12:00:00Z"`
+	CreatedAt time.Time  `json:"created_at" doc:"When it was created." example:"2026-01-15T12:00:00Z"`
 }
 
-type createdKey struct {
-	keyView
+type CreatedAPIKey struct {
+	APIKey
 	Key string `json:"key" doc:"The key itself. Only this answer shows it." example:"gk_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a"`
 }
 
-func viewKey(k *hook.APIKey) keyView {
-	v := keyView{ID: k.ID.String(), Name: k.Name, TokenID: k.TokenID, Topics: k.Topics, CreatedAt: seconds(k.CreatedAt)}
+func viewKey(k *hook.APIKey) APIKey {
+	v := APIKey{ID: k.ID.String(), Name: k.Name, TokenID: k.TokenID, Topics: k.Topics, CreatedAt: seconds(k.CreatedAt)}
 	for _, s := range k.Scopes {
 		v.Scopes = append(v.Scopes, string(s))
 	}
@@ -56,29 +57,34 @@ func viewKey(k *hook.APIKey) keyView {
 	return v
 }
 
+type createAPIKeyRequest struct {
+	Name      string     `json:"name" minLength:"1" maxLength:"100" doc:"What it is for." example:"Publisher in production"`
+	Scopes    []string   `json:"scopes" minItems:"1" maxItems:"4" enum:"admin,webhooks,publish,read" doc:"What it may do. admin includes the others." example:"[\"publish\"]"`
+	TokenID   string     `json:"token_id,omitempty" maxLength:"256" doc:"Shown to receivers of topic webhooks as who published." example:"mo-the-squirrel"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"Default: never." example:"2027-01-15T12:00:00Z"`
+	Topics    []string   `json:"topics,omitempty" maxItems:"100" doc:"Limits what it may publish, as patterns. Default: everything." example:"[\"user.*\"]"`
+}
+
 type createKeyInput struct {
-	Body struct {
-		Name      string     `json:"name" minLength:"1" maxLength:"100" example:"Publisher in production"`
-		Scopes    []string   `json:"scopes" minItems:"1" maxItems:"4" enum:"admin,webhooks,publish,read" example:"[\"publish\"]"`
-		TokenID   string     `json:"token_id,omitempty" maxLength:"256" example:"mo-the-squirrel"`
-		ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"Default: never." example:"2027-01-15T12:00:00Z"`
-		Topics    []string   `json:"topics,omitempty" maxItems:"100" doc:"Limits what it may publish, as patterns. Default: everything." example:"[\"user.*\"]"`
-	}
+	Body createAPIKeyRequest
 }
 
 type createKeyOutput struct {
-	Body createdKey
+	Body CreatedAPIKey
 }
 
 type listKeysInput struct {
-	paging
+	Paging
+}
+
+// APIKeyList is a page of keys.
+type APIKeyList struct {
+	APIKeys    []APIKey `json:"api_keys" doc:"This page of keys, newest first."`
+	NextCursor *string  `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWsBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
 type listKeysOutput struct {
-	Body struct {
-		APIKeys    []keyView `json:"api_keys"`
-		NextCursor *string   `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWsBmrHU6q9ekr+Xz5m6pYVu"`
-	}
+	Body APIKeyList
 }
 
 func (a *API) registerKeys() {
@@ -110,7 +116,7 @@ func (a *API) createKey(ctx context.Context, in *createKeyInput) (*createKeyOutp
 	if err != nil {
 		return nil, err
 	}
-	return &createKeyOutput{Body: createdKey{viewKey(&k), text.Reveal()}}, nil
+	return &createKeyOutput{Body: CreatedAPIKey{viewKey(&k), text.Reveal()}}, nil
 }
 
 func (a *API) listKeys(ctx context.Context, in *listKeysInput) (*listKeysOutput, error) {
@@ -123,7 +129,7 @@ func (a *API) listKeys(ctx context.Context, in *listKeysInput) (*listKeysOutput,
 		return nil, err
 	}
 	out := &listKeysOutput{}
-	out.Body.APIKeys = make([]keyView, 0, len(keys))
+	out.Body.APIKeys = make([]APIKey, 0, len(keys))
 	for i := range keys {
 		out.Body.APIKeys = append(out.Body.APIKeys, viewKey(&keys[i]))
 	}
@@ -133,7 +139,7 @@ func (a *API) listKeys(ctx context.Context, in *listKeysInput) (*listKeysOutput,
 	return out, nil
 }
 
-func (a *API) revokeKey(ctx context.Context, in *idPath) (*empty, error) {
+func (a *API) revokeKey(ctx context.Context, in *IDPath) (*empty, error) {
 	id, err := hook.ParseKeyID(in.ID)
 	if err != nil {
 		return nil, hook.NotFound("api key")

@@ -8,53 +8,53 @@ import (
 	"grapnel/internal/hook"
 )
 
-type attemptView struct {
-	Number        int           `json:"number" doc:"Counts from 1." example:"1"`
-	Manual        bool          `json:"manual,omitempty" doc:"Whether it was sent by hand." example:"false"`
-	StartedAt     time.Time     `json:"started_at" example:"2026-01-15T12:30:00.084Z"`
-	DurationMs    float64       `json:"duration_ms" doc:"The whole attempt." example:"84.2"`
-	Timings       timingsView   `json:"timings"`
-	RemoteAddress string        `json:"remote_address,omitempty" doc:"The address dialled; absent if none was." example:"203.0.113.7:443"`
-	Request       requestView   `json:"request"`
-	Response      *responseView `json:"response,omitempty" doc:"Absent if there was none."`
-	Error         *errorView    `json:"error,omitempty" doc:"Absent on success."`
+type Attempt struct {
+	Number        int              `json:"number" doc:"Counts from 1." example:"1"`
+	Manual        bool             `json:"manual,omitempty" doc:"Whether it was sent by hand." example:"false"`
+	StartedAt     time.Time        `json:"started_at" doc:"When it began, to the millisecond." example:"2026-01-15T12:30:00.084Z"`
+	DurationMs    float64          `json:"duration_ms" doc:"The whole attempt." example:"84.2"`
+	Timings       Timings          `json:"timings" doc:"Where the time went."`
+	RemoteAddress string           `json:"remote_address,omitempty" doc:"The address dialled; absent if none was." example:"203.0.113.7:443"`
+	Request       AttemptRequest   `json:"request" doc:"What was sent."`
+	Response      *AttemptResponse `json:"response,omitempty" doc:"Absent if there was none."`
+	Error         *AttemptError    `json:"error,omitempty" doc:"Absent on success."`
 }
 
-type timingsView struct {
+type Timings struct {
 	DNSMs       float64 `json:"dns_ms" doc:"0 on a kept connection." example:"1.3"`
 	ConnectMs   float64 `json:"connect_ms" doc:"0 on a kept connection." example:"12.1"`
 	TLSMs       float64 `json:"tls_ms" doc:"0 on a kept connection and without TLS." example:"25.4"`
 	FirstByteMs float64 `json:"first_byte_ms" doc:"From the start to the first byte of the answer; 0 if there was none." example:"83.9"`
 }
 
-type requestView struct {
-	URL     string              `json:"url" example:"https://yourapp.com/webhook"`
-	Headers map[string][]string `json:"headers" doc:"As sent; values of custom headers are not shown."`
+type AttemptRequest struct {
+	URL     string              `json:"url" doc:"Where it was sent." example:"https://yourapp.com/webhook"`
+	Headers map[string][]string `json:"headers" doc:"As sent; values of custom headers are ***." example:"{\"Content-Type\":[\"application/json\"],\"X-Event-Type\":[\"user.created\"]}"`
 }
 
-type responseView struct {
-	StatusCode int                 `json:"status_code" example:"200"`
-	Headers    map[string][]string `json:"headers"`
+type AttemptResponse struct {
+	StatusCode int                 `json:"status_code" doc:"The HTTP status." example:"200"`
+	Headers    map[string][]string `json:"headers" doc:"As received." example:"{\"Content-Type\":[\"text/plain\"]}"`
 	Body       string              `json:"body" doc:"The first 16 KiB, as text." example:"OK"`
-	BodyBase64 string              `json:"body_base64,omitempty" doc:"The first 16 KiB in base64, instead of body, where they are not UTF-8."`
+	BodyBase64 string              `json:"body_base64,omitempty" doc:"The first 16 KiB in base64, where they are not UTF-8; body is empty then." example:"/w=="`
 }
 
-type errorView struct {
-	Class   string `json:"class" enum:"status,redirect,timeout,refused,reset,unreachable,dns,tls,blocked,too_large,protocol,other" example:"status"`
-	Message string `json:"message" example:"HTTP 500 Internal Server Error"`
+type AttemptError struct {
+	Class   string `json:"class" enum:"status,redirect,timeout,refused,reset,unreachable,dns,tls,blocked,too_large,protocol,other" doc:"The class of failure, for programs." example:"status"`
+	Message string `json:"message" doc:"The class in words, with what is known." example:"HTTP 500 Internal Server Error"`
 }
 
-func viewAttempt(at *hook.Attempt) attemptView {
-	v := attemptView{
+func viewAttempt(at *hook.Attempt) Attempt {
+	v := Attempt{
 		Number: at.Number, Manual: at.Manual, StartedAt: at.StartedAt.UTC().Truncate(time.Millisecond),
 		DurationMs: ms(at.Duration), RemoteAddress: at.RemoteAddr,
-		Timings: timingsView{
+		Timings: Timings{
 			DNSMs: ms(at.Timings.DNS), ConnectMs: ms(at.Timings.Connect), TLSMs: ms(at.Timings.TLS), FirstByteMs: ms(at.Timings.FirstByte),
 		},
-		Request: requestView{URL: at.URL, Headers: at.RequestHeaders},
+		Request: AttemptRequest{URL: at.URL, Headers: at.RequestHeaders},
 	}
 	if at.StatusCode != 0 {
-		v.Response = &responseView{StatusCode: at.StatusCode, Headers: at.ResponseHeaders}
+		v.Response = &AttemptResponse{StatusCode: at.StatusCode, Headers: at.ResponseHeaders}
 		if utf8.Valid(at.ResponseBody) {
 			v.Response.Body = string(at.ResponseBody)
 		} else {
@@ -62,7 +62,7 @@ func viewAttempt(at *hook.Attempt) attemptView {
 		}
 	}
 	if at.Class != hook.ClassNone {
-		v.Error = &errorView{Class: string(at.Class), Message: at.Error}
+		v.Error = &AttemptError{Class: string(at.Class), Message: at.Error}
 	}
 	return v
 }

@@ -20,23 +20,24 @@ type ManualSender interface {
 	Send(ctx context.Context, d hook.Delivery) error
 }
 
-type deliveryView struct {
-	ID            string     `json:"id" example:"del_01kab1s6rzfkqbzry2kztmfpx1"`
-	EventID       string     `json:"event_id" example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
-	WebhookID     string     `json:"webhook_id" example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
-	EventType     string     `json:"event_type" example:"user.created"`
+// Delivery is one event for one webhook, as the log shows it.
+type Delivery struct {
+	ID            string     `json:"id" doc:"Names the delivery in paths." example:"del_01kab1s6rzfkqbzry2kztmfpx1"`
+	EventID       string     `json:"event_id" doc:"The event delivered." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
+	WebhookID     string     `json:"webhook_id" doc:"The webhook delivered to." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
+	EventType     string     `json:"event_type" doc:"The event's type." example:"user.created"`
 	Test          bool       `json:"test,omitempty" doc:"Whether it is a test delivery." example:"false"`
 	Status        string     `json:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled." example:"success"`
 	StatusCode    int        `json:"status_code,omitempty" doc:"The last HTTP status that any attempt got." example:"200"`
-	Attempts      int        `json:"attempts" example:"1"`
+	Attempts      int        `json:"attempts" doc:"Requests made so far, those sent by hand too." example:"1"`
 	DeliveredAt   *time.Time `json:"delivered_at,omitempty" doc:"Only on success." example:"2026-01-15T12:30:00Z"`
 	Error         string     `json:"error,omitempty" doc:"The last attempt's." example:"HTTP 500 Internal Server Error"`
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty" doc:"Only while another attempt follows." example:"2026-01-15T12:30:30.125Z"`
-	CreatedAt     time.Time  `json:"created_at" example:"2026-01-15T12:30:00Z"`
+	CreatedAt     time.Time  `json:"created_at" doc:"When the event was published." example:"2026-01-15T12:30:00Z"`
 }
 
-func viewDelivery(d *hook.Delivery) deliveryView {
-	v := deliveryView{
+func viewDelivery(d *hook.Delivery) Delivery {
+	v := Delivery{
 		ID: d.ID.String(), EventID: d.EventID.String(), WebhookID: d.WebhookID.String(), EventType: d.EventType,
 		Test: d.Test, Status: string(d.State), StatusCode: d.StatusCode, Attempts: d.Attempts, Error: d.Error,
 		CreatedAt: seconds(d.CreatedAt),
@@ -55,37 +56,39 @@ func viewDelivery(d *hook.Delivery) deliveryView {
 	return v
 }
 
-func viewDeliveries(list []hook.Delivery) []deliveryView {
-	views := make([]deliveryView, 0, len(list))
+func viewDeliveries(list []hook.Delivery) []Delivery {
+	views := make([]Delivery, 0, len(list))
 	for i := range list {
 		views = append(views, viewDelivery(&list[i]))
 	}
 	return views
 }
 
-type deliveryDetail struct {
-	deliveryView
-	AttemptLog []attemptView `json:"attempt_log" doc:"Every attempt, oldest first."`
+type DeliveryDetail struct {
+	Delivery
+	AttemptLog []Attempt `json:"attempt_log" doc:"Every attempt, oldest first."`
 }
 
 type deliveryOutput struct {
-	Body deliveryDetail
+	Body DeliveryDetail
 }
 
 type listDeliveriesInput struct {
-	idPath
-	paging
+	IDPath
+	Paging
 	Status    string    `query:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"Only deliveries of this status."`
 	EventType string    `query:"event_type" maxLength:"128" doc:"Only deliveries of events of this type."`
 	Since     time.Time `query:"since" doc:"Only deliveries of events from this time on."`
 	Until     time.Time `query:"until" doc:"Only deliveries of events before this time."`
 }
 
+type deliveryList struct {
+	Deliveries []Delivery `json:"deliveries" doc:"This page of deliveries, newest first."`
+	NextCursor *string    `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWQBmrHU6q9ekr-Xz5m6pYVu"`
+}
+
 type listDeliveriesOutput struct {
-	Body struct {
-		Deliveries []deliveryView `json:"deliveries"`
-		NextCursor *string        `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWQBmrHU6q9ekr+Xz5m6pYVu"`
-	}
+	Body deliveryList
 }
 
 func (a *API) registerDeliveries() {
@@ -130,7 +133,7 @@ func (a *API) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*lis
 	return out, nil
 }
 
-func (a *API) getDelivery(ctx context.Context, in *idPath) (*deliveryOutput, error) {
+func (a *API) getDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, error) {
 	d, err := a.delivery(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -138,7 +141,7 @@ func (a *API) getDelivery(ctx context.Context, in *idPath) (*deliveryOutput, err
 	return a.deliveryDetail(ctx, d)
 }
 
-func (a *API) retryDelivery(ctx context.Context, in *idPath) (*deliveryOutput, error) {
+func (a *API) retryDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, error) {
 	d, err := a.delivery(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -171,7 +174,7 @@ func (a *API) deliveryDetail(ctx context.Context, d hook.Delivery) (*deliveryOut
 	if err != nil {
 		return nil, err
 	}
-	out := &deliveryOutput{Body: deliveryDetail{deliveryView: viewDelivery(&d), AttemptLog: []attemptView{}}}
+	out := &deliveryOutput{Body: DeliveryDetail{Delivery: viewDelivery(&d), AttemptLog: []Attempt{}}}
 	for i := range attempts {
 		out.Body.AttemptLog = append(out.Body.AttemptLog, viewAttempt(&attempts[i]))
 	}

@@ -16,10 +16,11 @@ type eventStore interface {
 	NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]hook.NotDelivered, error)
 }
 
-type eventView struct {
-	ID          string    `json:"id" example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
-	Type        string    `json:"type" example:"user.created"`
-	CreatedAt   time.Time `json:"created_at" example:"2026-01-15T12:30:00Z"`
+// Event is a published occurrence.
+type Event struct {
+	ID          string    `json:"id" doc:"Names the event in paths and in delivered bodies." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
+	Type        string    `json:"type" doc:"Its event type." example:"user.created"`
+	CreatedAt   time.Time `json:"created_at" doc:"When it was published." example:"2026-01-15T12:30:00Z"`
 	Data        anyJSON   `json:"data"`
 	Deliveries  int       `json:"delivery_count" doc:"How many webhooks it matched." example:"1"`
 	Test        bool      `json:"test,omitempty" doc:"Whether it is a test delivery's sample." example:"false"`
@@ -27,8 +28,8 @@ type eventView struct {
 	WorkflowURL string    `json:"workflow_url,omitempty" doc:"That workflow in the Temporal Web UI." example:"http://127.0.0.1:8233/namespaces/default/workflows/evt_01kab1s6rzfkqbzry2kztmfpx1"`
 }
 
-func (a *API) viewEvent(e *hook.Event) eventView {
-	v := eventView{
+func (a *API) viewEvent(e *hook.Event) Event {
+	v := Event{
 		ID: e.ID.String(), Type: e.Type, CreatedAt: seconds(e.CreatedAt), Data: e.Data,
 		Deliveries: e.Deliveries, Test: e.Test, WorkflowID: e.WorkflowID,
 	}
@@ -38,33 +39,35 @@ func (a *API) viewEvent(e *hook.Event) eventView {
 	return v
 }
 
-type eventDetail struct {
-	eventView
-	DeliveryLog    []deliveryView     `json:"deliveries" doc:"Its deliveries, at most 1,000 of them."`
-	NotDeliveredTo []notDeliveredView `json:"not_delivered_to" doc:"The account's webhooks that have no delivery of it, and why; at most 100."`
+type EventDetail struct {
+	Event
+	DeliveryLog    []Delivery     `json:"deliveries" doc:"Its deliveries, at most 1,000 of them."`
+	NotDeliveredTo []NotDelivered `json:"not_delivered_to" doc:"The account's webhooks that have no delivery of it, and why; at most 100."`
 }
 
-type notDeliveredView struct {
-	WebhookID string `json:"webhook_id" example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
-	Reason    string `json:"reason" enum:"not subscribed,inactive,created later" example:"not subscribed"`
+type NotDelivered struct {
+	WebhookID string `json:"webhook_id" doc:"The webhook without a delivery." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
+	Reason    string `json:"reason" enum:"not subscribed,inactive,created later" doc:"Why it has none." example:"not subscribed"`
 }
 
 type listEventsInput struct {
-	paging
+	Paging
 	Type  string    `query:"type" maxLength:"128" doc:"Only events of this type."`
 	Since time.Time `query:"since" doc:"Only events from this time on."`
 	Until time.Time `query:"until" doc:"Only events before this time."`
 }
 
+type eventList struct {
+	Events     []Event `json:"events" doc:"This page of events, newest first."`
+	NextCursor *string `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWUBmrHU6q9ekr-Xz5m6pYVu"`
+}
+
 type listEventsOutput struct {
-	Body struct {
-		Events     []eventView `json:"events"`
-		NextCursor *string     `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWUBmrHU6q9ekr+Xz5m6pYVu"`
-	}
+	Body eventList
 }
 
 type eventOutput struct {
-	Body eventDetail
+	Body EventDetail
 }
 
 // Bounds of what one event shows.
@@ -98,7 +101,7 @@ func (a *API) listEvents(ctx context.Context, in *listEventsInput) (*listEventsO
 		return nil, err
 	}
 	out := &listEventsOutput{}
-	out.Body.Events = make([]eventView, 0, len(events))
+	out.Body.Events = make([]Event, 0, len(events))
 	for i := range events {
 		out.Body.Events = append(out.Body.Events, a.viewEvent(&events[i]))
 	}
@@ -108,7 +111,7 @@ func (a *API) listEvents(ctx context.Context, in *listEventsInput) (*listEventsO
 	return out, nil
 }
 
-func (a *API) getEvent(ctx context.Context, in *idPath) (*eventOutput, error) {
+func (a *API) getEvent(ctx context.Context, in *IDPath) (*eventOutput, error) {
 	id, err := hook.ParseEventID(in.ID)
 	if err != nil {
 		return nil, hook.NotFound("event")
@@ -121,9 +124,9 @@ func (a *API) getEvent(ctx context.Context, in *idPath) (*eventOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &eventOutput{Body: eventDetail{eventView: a.viewEvent(&e)}}
+	out := &eventOutput{Body: EventDetail{Event: a.viewEvent(&e)}}
 	out.Body.DeliveryLog = viewDeliveries(deliveries)
-	out.Body.NotDeliveredTo = []notDeliveredView{}
+	out.Body.NotDeliveredTo = []NotDelivered{}
 	if e.Test {
 		return out, nil // it was for one webhook only
 	}
@@ -132,7 +135,7 @@ func (a *API) getEvent(ctx context.Context, in *idPath) (*eventOutput, error) {
 		return nil, err
 	}
 	for _, n := range others {
-		out.Body.NotDeliveredTo = append(out.Body.NotDeliveredTo, notDeliveredView{n.WebhookID.String(), n.Reason})
+		out.Body.NotDeliveredTo = append(out.Body.NotDeliveredTo, NotDelivered{n.WebhookID.String(), n.Reason})
 	}
 	return out, nil
 }

@@ -15,15 +15,16 @@ type eventTypeStore interface {
 	PutEventType(ctx context.Context, tenant hook.TenantID, t hook.EventType) (hook.EventType, bool, error)
 }
 
-type eventTypeView struct {
-	Name        string     `json:"name" example:"user.created"`
-	Description string     `json:"description" example:"New user registered"`
+// EventType is an entry of the catalogue.
+type EventType struct {
+	Name        string     `json:"name" doc:"What events name it by." example:"user.created"`
+	Description string     `json:"description" doc:"What such an event means." example:"New user registered"`
 	BuiltIn     bool       `json:"built_in" doc:"Whether every account has it." example:"true"`
 	CreatedAt   *time.Time `json:"created_at,omitempty" doc:"Absent for built-in types." example:"2026-01-15T12:00:00Z"`
 }
 
-func viewEventType(t *hook.EventType) eventTypeView {
-	v := eventTypeView{Name: t.Name, Description: t.Description, BuiltIn: t.BuiltIn}
+func viewEventType(t *hook.EventType) EventType {
+	v := EventType{Name: t.Name, Description: t.Description, BuiltIn: t.BuiltIn}
 	if !t.BuiltIn {
 		at := seconds(t.CreatedAt)
 		v.CreatedAt = &at
@@ -31,22 +32,26 @@ func viewEventType(t *hook.EventType) eventTypeView {
 	return v
 }
 
+type eventTypeList struct {
+	EventTypes []EventType `json:"event_types" doc:"Built-in types, then your own by name."`
+}
+
 type listEventTypesOutput struct {
-	Body struct {
-		EventTypes []eventTypeView `json:"event_types"`
-	}
+	Body eventTypeList
+}
+
+type putEventTypeRequest struct {
+	Description string `json:"description,omitempty" maxLength:"1000" doc:"What such an event means." example:"An invoice was paid"`
 }
 
 type putEventTypeInput struct {
 	Name string `path:"name" doc:"Letters, digits, _ and - in parts joined by dots." example:"invoice.paid"`
-	Body *struct {
-		Description string `json:"description,omitempty" maxLength:"1000" example:"An invoice was paid"`
-	}
+	Body *putEventTypeRequest
 }
 
 type putEventTypeOutput struct {
 	Status int
-	Body   eventTypeView
+	Body   EventType
 }
 
 func (a *API) registerEventTypes() {

@@ -21,9 +21,9 @@ const (
 	listKeys       = 'k'
 )
 
-// page reads the paging parameters; a cursor that is none of ours is an error,
+// page reads the Paging parameters; a cursor that is none of ours is an error,
 // never page one (S2).
-func (p paging) page(kind byte) (hook.Page, error) {
+func (p Paging) page(kind byte) (hook.Page, error) {
 	page := hook.Page{Limit: p.Limit}
 	if p.Cursor == "" {
 		return page, nil

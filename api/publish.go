@@ -10,7 +10,7 @@ import (
 	"grapnel/internal/profile"
 )
 
-type publishBody struct {
+type publishEventRequest struct {
 	Type string  `json:"type" maxLength:"128" doc:"An event type of the catalogue." example:"user.created"`
 	Data anyJSON `json:"data"`
 	ID   *string `json:"id,omitempty" minLength:"1" maxLength:"255" doc:"Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true." example:"order-1234-paid"`
@@ -21,17 +21,17 @@ type publishInput struct {
 	RawBody        []byte `contentType:"application/json"`
 }
 
-type acceptedView struct {
-	ID             string    `json:"id" example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
-	Type           string    `json:"type" example:"user.created"`
-	CreatedAt      time.Time `json:"created_at" example:"2026-01-15T12:30:00Z"`
+type AcceptedEvent struct {
+	ID             string    `json:"id" doc:"Names the event in paths and in delivered bodies." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
+	Type           string    `json:"type" doc:"Its event type." example:"user.created"`
+	CreatedAt      time.Time `json:"created_at" doc:"When it was published." example:"2026-01-15T12:30:00Z"`
 	Deliveries     int       `json:"deliveries" doc:"How many webhooks it matched." example:"1"`
 	IdempotencyKey string    `json:"idempotency_key,omitempty" doc:"The id or Idempotency-Key given." example:"order-1234-paid"`
 	Duplicate      bool      `json:"duplicate,omitempty" doc:"Whether an earlier publish with the same id stands for this one." example:"false"`
 }
 
 type publishOutput struct {
-	Body acceptedView
+	Body AcceptedEvent
 }
 
 // rawRequestLimit bounds a request whose data may have white space and escapes
@@ -44,12 +44,12 @@ func (a *API) registerPublish() {
 		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event", maxBody: rawRequestLimit, raw: true,
 		description: "202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.",
 		errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
-		body:        a.jsonBody(publishBody{}, "PublishEventRequest", true),
+		body:        a.jsonBody(publishEventRequest{}, "PublishEventRequest", true),
 	}, a.publish)
 }
 
 func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, error) {
-	var b publishBody
+	var b publishEventRequest
 	if err := readBody(in.RawBody, &b); err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, er
 			EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Deliveries: e.Deliveries, Targets: accepted.Targets,
 		})
 	}
-	return &publishOutput{Body: acceptedView{
+	return &publishOutput{Body: AcceptedEvent{
 		ID: e.ID.String(), Type: e.Type, CreatedAt: seconds(e.CreatedAt), Deliveries: e.Deliveries,
 		IdempotencyKey: key, Duplicate: accepted.Duplicate,
 	}}, nil

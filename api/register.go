@@ -44,6 +44,8 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 		http.StatusTooManyRequests, http.StatusServiceUnavailable,
 	}, op.errors...)
 	slices.Sort(statuses)
+	// Huma makes every body that it hands over raw a required one.
+	optional := op.body != nil && !op.body.Required
 	huma.Register(a.huma, huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: op.description,
 		Tags: []string{op.tag}, DefaultStatus: op.status, Errors: statuses, MaxBodyBytes: op.maxBody,
@@ -58,6 +60,9 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 		}
 		return out, nil
 	})
+	if optional {
+		op.body.Required = false
+	}
 }
 
 // Tags of the standard surface.
@@ -77,13 +82,14 @@ func tags() []*huma.Tag {
 	}
 }
 
-// idPath is the path parameter of single resources.
-type idPath struct {
+// IDPath is the path parameter of single resources. It is exported because Huma
+// passes over embedded structs that are not.
+type IDPath struct {
 	ID string `path:"id" doc:"The id, as it was given when the resource was made."`
 }
 
-// paging are the query parameters of lists.
-type paging struct {
+// Paging are the query parameters of lists; exported like IDPath.
+type Paging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"How many entries at most."`
 	Cursor string `query:"cursor" maxLength:"100" doc:"next_cursor of the page before; absent for the first page."`
 }

@@ -7,24 +7,28 @@ import (
 	"grapnel/internal/hook"
 )
 
+type webhookSecret struct {
+	Secret string `json:"secret" doc:"Signs every request; its UTF-8 bytes are the key." example:"whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
+}
+
 type secretOutput struct {
-	Body struct {
-		Secret string `json:"secret" doc:"Signs every request; its UTF-8 bytes are the key." example:"whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
-	}
+	Body webhookSecret
+}
+
+type rotateSecretRequest struct {
+	Secret *string `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"The new secret. Default: generated." example:"whsec_abc123..."`
 }
 
 type rotateSecretInput struct {
-	idPath
-	Body *struct {
-		Secret *string `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"The new secret. Default: generated." example:"whsec_abc123..."`
-	}
+	IDPath
+	Body *rotateSecretRequest
 }
 
 func (a *API) registerSecrets() {
 	manage := []hook.Scope{hook.ScopeWebhooks}
 	register(a, operation{
 		id: "get-webhook-secret", method: http.MethodGet, path: "/v1/webhooks/{id}/secret", tag: tagWebhooks, scopes: manage,
-		summary: "Get a webhook's secret", errors: []int{http.StatusNotFound},
+		summary: "Get a webhook's secret", description: "The secret that signs now.", errors: []int{http.StatusNotFound},
 	}, a.getSecret)
 	register(a, operation{
 		id: "rotate-webhook-secret", method: http.MethodPost, path: "/v1/webhooks/{id}/secret/rotate", tag: tagWebhooks, scopes: manage,
@@ -33,7 +37,7 @@ func (a *API) registerSecrets() {
 	}, a.rotateSecret)
 }
 
-func (a *API) getSecret(ctx context.Context, in *idPath) (*secretOutput, error) {
+func (a *API) getSecret(ctx context.Context, in *IDPath) (*secretOutput, error) {
 	w, err := a.webhook(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -60,7 +64,5 @@ func (a *API) rotateSecret(ctx context.Context, in *rotateSecretInput) (*secretO
 }
 
 func secretOf(w *hook.Webhook) *secretOutput {
-	out := &secretOutput{}
-	out.Body.Secret = w.Secret.Reveal()
-	return out
+	return &secretOutput{Body: webhookSecret{w.Secret.Reveal()}}
 }

@@ -15,13 +15,13 @@ type testStore interface {
 	DropTest(ctx context.Context, d hook.Delivery) error
 }
 
-type testBody struct {
+type testWebhookRequest struct {
 	Type *string `json:"type,omitempty" maxLength:"128" doc:"Default: the webhook's first event type." example:"user.created"`
 	Data anyJSON `json:"data,omitempty" doc:"Default: a sample for the type."`
 }
 
 type testInput struct {
-	idPath
+	IDPath
 	RawBody []byte `contentType:"application/json"`
 }
 
@@ -31,7 +31,7 @@ func (a *API) registerTests() {
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a test event", raw: true, maxBody: rawRequestLimit,
 		description: "Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.",
 		errors:      []int{http.StatusNotFound, http.StatusRequestEntityTooLarge},
-		body:        a.jsonBody(testBody{}, "TestWebhookRequest", false),
+		body:        a.jsonBody(testWebhookRequest{}, "TestWebhookRequest", false),
 	}, a.testWebhook)
 }
 
@@ -40,7 +40,7 @@ func (a *API) testWebhook(ctx context.Context, in *testInput) (*deliveryOutput, 
 	if err != nil {
 		return nil, err
 	}
-	var b testBody
+	var b testWebhookRequest
 	if len(bytes.TrimSpace(in.RawBody)) > 0 {
 		if err := readBody(in.RawBody, &b); err != nil {
 			return nil, err

@@ -18,33 +18,33 @@ type webhookStore interface {
 	DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) error
 }
 
-// webhookView is a webhook as everybody with read may see it.
-type webhookView struct {
-	ID           string            `json:"id" example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
-	URL          string            `json:"url" example:"https://yourapp.com/webhook"`
-	Events       []string          `json:"events" example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
+// Webhook is a webhook as everybody with the scope read may see it.
+type Webhook struct {
+	ID           string            `json:"id" doc:"Names the webhook in paths." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
+	URL          string            `json:"url" doc:"Where events are POSTed to." example:"https://yourapp.com/webhook"`
+	Events       []string          `json:"events" doc:"Event types subscribed to; also prefix.* and *." example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
 	Active       bool              `json:"active" doc:"Whether events are delivered." example:"true"`
-	Profile      string            `json:"profile" doc:"Form of body and signature." example:"standard"`
+	Profile      string            `json:"profile" enum:"standard,momento,commenda" doc:"Form of body and signature." example:"standard"`
 	Status       string            `json:"status" enum:"healthy,failing,failed,disabled" doc:"healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active." example:"healthy"`
 	StatusReason string            `json:"status_reason,omitempty" doc:"Why the status is not healthy." example:"gone"`
-	Description  string            `json:"description,omitempty" example:"Billing system"`
-	Headers      map[string]string `json:"headers,omitempty" doc:"Names of the custom headers; their values are not shown."`
+	Description  string            `json:"description,omitempty" doc:"What it is for, in the client's words." example:"Billing system"`
+	Headers      map[string]string `json:"headers,omitempty" doc:"The custom headers, with *** for each value." example:"{\"X-Tenant\":\"***\"}"`
 	Timeout      int               `json:"timeout_seconds" doc:"Bound on a whole attempt." example:"15"`
 	RateLimit    int               `json:"rate_limit,omitempty" doc:"Requests per second at most." example:"10"`
-	MaxAttempts  int               `json:"max_attempts" example:"5"`
-	CreatedAt    time.Time         `json:"created_at" example:"2026-01-15T12:00:00Z"`
-	UpdatedAt    time.Time         `json:"updated_at" example:"2026-01-15T12:00:00Z"`
+	MaxAttempts  int               `json:"max_attempts" doc:"Attempts of a delivery at most." example:"5"`
+	CreatedAt    time.Time         `json:"created_at" doc:"When it was created." example:"2026-01-15T12:00:00Z"`
+	UpdatedAt    time.Time         `json:"updated_at" doc:"When it was last changed by a client, or disabled." example:"2026-01-15T12:00:00Z"`
 }
 
-// createdWebhook also holds the secret, which only this answer and the secret
+// CreatedWebhook also holds the secret, which only this answer and the secret
 // operations show.
-type createdWebhook struct {
-	webhookView
+type CreatedWebhook struct {
+	Webhook
 	Secret string `json:"secret" doc:"Signs every request; its UTF-8 bytes are the key." example:"whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
 }
 
-func viewWebhook(w *hook.Webhook) webhookView {
-	v := webhookView{
+func viewWebhook(w *hook.Webhook) Webhook {
+	v := Webhook{
 		ID: w.ID.String(), URL: w.URL, Events: w.Events, Active: w.Active, Profile: string(w.Profile),
 		Status: w.Status(), StatusReason: w.StatusReason(), Description: w.Description,
 		Timeout: int(w.Timeout / time.Second), RateLimit: w.RateLimit, MaxAttempts: w.MaxAttempts,
@@ -62,56 +62,62 @@ func viewWebhook(w *hook.Webhook) webhookView {
 // seconds is a time as the seeds print it: RFC 3339 in UTC, whole seconds.
 func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
+type createWebhookRequest struct {
+	URL         string            `json:"url" maxLength:"2048" doc:"Where events are POSTed to: absolute, http or https, without user name." example:"https://yourapp.com/webhook"`
+	Events      []string          `json:"events" minItems:"1" maxItems:"100" doc:"Event types; also prefix.* and *." example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
+	Secret      *string           `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"Signs every request. Default: whsec_ and base64 of 32 random bytes, which Standard Webhooks libraries can use." example:"whsec_abc123..."`
+	Active      *bool             `json:"active,omitempty" doc:"Default: true." example:"true"`
+	Description *string           `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
+	Headers     map[string]string `json:"headers,omitempty" doc:"Sent with every request. Hop-by-hop, signature and content headers are refused." example:"{\"X-Tenant\":\"acme\"}"`
+	Timeout     *int              `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt. Default: 15 (commenda: 10)." example:"15"`
+	RateLimit   *int              `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"Requests per second at most; 0 is no limit, the default." example:"10"`
+	MaxAttempts *int              `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Attempts of a delivery at most. Default: 5." example:"5"`
+	Profile     *string           `json:"profile,omitempty" enum:"standard,commenda,momento" doc:"Form of body and signature. Default: standard. momento webhooks belong to a cache and are refused here." example:"standard"`
+}
+
 type createWebhookInput struct {
-	Body struct {
-		URL         string            `json:"url" maxLength:"2048" doc:"Where events are POSTed to: absolute, http or https, without user name." example:"https://yourapp.com/webhook"`
-		Events      []string          `json:"events" minItems:"1" maxItems:"100" doc:"Event types; also prefix.* and *." example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
-		Secret      *string           `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"Signs every request. Default: whsec_ and base64 of 32 random bytes, which Standard Webhooks libraries can use." example:"whsec_abc123..."`
-		Active      *bool             `json:"active,omitempty" doc:"Default: true." example:"true"`
-		Description *string           `json:"description,omitempty" maxLength:"1000" example:"Billing system"`
-		Headers     map[string]string `json:"headers,omitempty" doc:"Sent with every request. Hop-by-hop, signature and content headers are refused."`
-		Timeout     *int              `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt. Default: 15 (commenda: 10)." example:"15"`
-		RateLimit   *int              `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"Requests per second at most; 0 is no limit, the default." example:"10"`
-		MaxAttempts *int              `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Default: 5." example:"5"`
-		Profile     *string           `json:"profile,omitempty" enum:"standard,commenda,momento" doc:"Form of body and signature. Default: standard. momento webhooks belong to a cache and are refused here." example:"standard"`
-	}
+	Body createWebhookRequest
 }
 
 type createWebhookOutput struct {
-	Body createdWebhook
+	Body CreatedWebhook
 }
 
 type webhookOutput struct {
-	Body webhookView
+	Body Webhook
 }
 
 type listWebhooksInput struct {
-	paging
+	Paging
 	Active  string `query:"active" enum:"true,false" doc:"Only active or only inactive ones."`
 	Event   string `query:"event" maxLength:"128" doc:"Only those that get events of this type."`
 	Profile string `query:"profile" enum:"standard,momento,commenda" doc:"Only those of this profile."`
 }
 
+type webhookList struct {
+	Webhooks   []Webhook `json:"webhooks" doc:"This page of webhooks, newest first."`
+	NextCursor *string   `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AXcBmrHU6q9ekr-Xz5m6pYVu"`
+}
+
 type listWebhooksOutput struct {
-	Body struct {
-		Webhooks   []webhookView `json:"webhooks"`
-		NextCursor *string       `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AXcBmrHU6q9ekr+Xz5m6pYVu"`
-	}
+	Body webhookList
+}
+
+type updateWebhookRequest struct {
+	URL         *string            `json:"url,omitempty" maxLength:"2048" doc:"Where events are POSTed to." example:"https://yourapp.com/webhook"`
+	Events      []string           `json:"events,omitempty" maxItems:"100" doc:"Replaces all event types subscribed to." example:"[\"user.created\"]"`
+	Secret      *string            `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"The new secret, in force at once." example:"whsec_abc123..."`
+	Active      *bool              `json:"active,omitempty" doc:"false cancels what is pending." example:"true"`
+	Description *string            `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
+	Headers     *map[string]string `json:"headers,omitempty" doc:"Replaces all custom headers." example:"{\"X-Tenant\":\"acme\"}"`
+	Timeout     *int               `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt." example:"15"`
+	RateLimit   *int               `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"0 is no limit." example:"10"`
+	MaxAttempts *int               `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Attempts of a delivery at most." example:"5"`
 }
 
 type updateWebhookInput struct {
-	idPath
-	Body struct {
-		URL         *string            `json:"url,omitempty" maxLength:"2048" example:"https://yourapp.com/webhook"`
-		Events      []string           `json:"events,omitempty" maxItems:"100" example:"[\"user.created\"]"`
-		Secret      *string            `json:"secret,omitempty" minLength:"1" maxLength:"256" example:"whsec_abc123..."`
-		Active      *bool              `json:"active,omitempty" doc:"false cancels what is pending." example:"true"`
-		Description *string            `json:"description,omitempty" maxLength:"1000" example:"Billing system"`
-		Headers     *map[string]string `json:"headers,omitempty" doc:"Replaces all custom headers."`
-		Timeout     *int               `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" example:"15"`
-		RateLimit   *int               `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"0 is no limit." example:"10"`
-		MaxAttempts *int               `json:"max_attempts,omitempty" minimum:"1" maximum:"5" example:"5"`
-	}
+	IDPath
+	Body updateWebhookRequest
 }
 
 type empty struct{}
@@ -128,7 +134,7 @@ func (a *API) registerWebhooks() {
 	}, a.listWebhooks)
 	register(a, operation{
 		id: "get-webhook", method: http.MethodGet, path: "/v1/webhooks/{id}", tag: tagWebhooks, scopes: read,
-		summary: "Get a webhook", errors: []int{http.StatusNotFound},
+		summary: "Get a webhook", description: "With its status. The secret is shown by its own operation.", errors: []int{http.StatusNotFound},
 	}, a.getWebhook)
 	register(a, operation{
 		id: "update-webhook", method: http.MethodPatch, path: "/v1/webhooks/{id}", tag: tagWebhooks, scopes: manage,
@@ -162,7 +168,7 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	if err != nil {
 		return nil, err
 	}
-	return &createWebhookOutput{Body: createdWebhook{viewWebhook(&w), w.Secret.Reveal()}}, nil
+	return &createWebhookOutput{Body: CreatedWebhook{viewWebhook(&w), w.Secret.Reveal()}}, nil
 }
 
 func (a *API) listWebhooks(ctx context.Context, in *listWebhooksInput) (*listWebhooksOutput, error) {
@@ -180,7 +186,7 @@ func (a *API) listWebhooks(ctx context.Context, in *listWebhooksInput) (*listWeb
 		return nil, err
 	}
 	out := &listWebhooksOutput{}
-	out.Body.Webhooks = make([]webhookView, 0, len(webhooks))
+	out.Body.Webhooks = make([]Webhook, 0, len(webhooks))
 	for i := range webhooks {
 		out.Body.Webhooks = append(out.Body.Webhooks, viewWebhook(&webhooks[i]))
 	}
@@ -190,7 +196,7 @@ func (a *API) listWebhooks(ctx context.Context, in *listWebhooksInput) (*listWeb
 	return out, nil
 }
 
-func (a *API) getWebhook(ctx context.Context, in *idPath) (*webhookOutput, error) {
+func (a *API) getWebhook(ctx context.Context, in *IDPath) (*webhookOutput, error) {
 	w, err := a.webhook(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -237,7 +243,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 	return &webhookOutput{Body: viewWebhook(&w)}, nil
 }
 
-func (a *API) deleteWebhook(ctx context.Context, in *idPath) (*empty, error) {
+func (a *API) deleteWebhook(ctx context.Context, in *IDPath) (*empty, error) {
 	id, err := hook.ParseWebhookID(in.ID)
 	if err != nil {
 		return nil, hook.NotFound("webhook")

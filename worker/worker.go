@@ -33,8 +33,9 @@ type Config struct {
 
 // Worker runs workflows and activities. Run it once.
 type Worker struct {
-	config Config
-	fatal  chan error
+	config  Config
+	fatal   chan error
+	started chan struct{}
 }
 
 const defaultStopTimeout = 40 * time.Second
@@ -54,8 +55,11 @@ func New(c Config) (*Worker, error) {
 	if c.StopTimeout == 0 {
 		c.StopTimeout = defaultStopTimeout
 	}
-	return &Worker{config: c, fatal: make(chan error, 1)}, nil
+	return &Worker{config: c, fatal: make(chan error, 1), started: make(chan struct{})}, nil
 }
+
+// Started is closed when the worker polls.
+func (w *Worker) Started() <-chan struct{} { return w.started }
 
 // Run polls until ctx ends, then stops taking work and waits for what is under
 // way. It returns an error when the worker can't go on, and the process should
@@ -65,6 +69,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err := sdk.Start(); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}
+	close(w.started)
 	w.config.Logger.InfoContext(ctx, "worker started", slog.String("task_queue", workflows.TaskQueue))
 	var failure error
 	select {

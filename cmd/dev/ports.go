@@ -92,7 +92,7 @@ func freeAddrs(ctx context.Context, host string, n int) ([]*net.TCPAddr, error) 
 		if err != nil {
 			continue
 		}
-		defer l.Close() // all are held until all are found
+		defer l.Close() //nolint:errcheck // all are held until all are found; nothing is written
 		addrs = append(addrs, addr)
 	}
 	return nil, fmt.Errorf("find %d free ports on %s: none in %d tries", n, host, tries)

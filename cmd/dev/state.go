@@ -118,7 +118,7 @@ func lockDir(dir string) (*os.File, error) {
 	if err == nil {
 		return f, nil
 	}
-	f.Close() // nothing was written
+	_ = f.Close() // nothing was written
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, fmt.Errorf("data directory %s: %w; stop it, or choose another directory with %s", dir, errLocked, dataDirFlag)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -47,7 +46,7 @@ func TestSecretsAreWellFormed(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, key, 32)
 	}
-	require.Regexp(t, regexp.MustCompile(`^gk_[a-z2-7]{52}$`), s.Admin)
+	require.Regexp(t, `^gk_[a-z2-7]{52}$`, s.Admin)
 	_, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(s.Admin[3:]))
 	require.NoError(t, err)
 }
@@ -88,4 +87,14 @@ func TestStateRefusesOtherDirectories(t *testing.T) {
 			require.FileExists(t, file)
 		}
 	}
+}
+
+func TestDefaultDataDir(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_CACHE_HOME", "")
+	dir, err := defaultDataDir()
+	require.NoError(t, err)
+	require.Equal(t, "grapnel-dev", filepath.Base(dir))
+	require.True(t, strings.HasPrefix(dir, home), dir)
 }

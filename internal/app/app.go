@@ -121,6 +121,14 @@ func (a *App) buildAPI() error {
 	return err
 }
 
+// WorkerStarted is closed when the worker polls; nil without the worker's role.
+func (a *App) WorkerStarted() <-chan struct{} {
+	if a.worker == nil {
+		return nil
+	}
+	return a.worker.Started()
+}
+
 // Listen takes the API's address, so that a busy one is an error before
 // anything has begun.
 func (a *App) Listen(ctx context.Context) (net.Listener, error) {

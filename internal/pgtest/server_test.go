@@ -136,12 +136,12 @@ func TestBadSettingIsReportedWithTheLog(t *testing.T) {
 func TestServerDiesWithItsOwner(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
-	owner := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test binary
+	owner := exec.CommandContext(t.Context(), os.Args[0])
 	owner.Env = append(os.Environ(), ownerEnv+"="+dir)
 	owner.Stderr = os.Stderr
 	stdin, err := owner.StdinPipe()
 	require.NoError(t, err)
-	defer stdin.Close() //nolint:errcheck // nothing is written
+	defer stdin.Close()
 	stdout, err := owner.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, owner.Start())

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"os"
+
+	"grapnel/internal/config"
+)
+
+// options are the stack's flags: the product's, with the same names, and those
+// of what surrounds it.
+type options struct {
+	config.Config
+	DataDir      string `placeholder:"DIR" help:"Where the state is kept between runs. Default: grapnel-dev in the user's cache directory."`
+	Fresh        bool   `help:"Wipe the state first."`
+	TemporalAddr string `default:"127.0.0.1:7233" help:"Address of the Temporal server."`
+	UIAddr       string `name:"ui-addr" default:"127.0.0.1:8233" help:"Address of the Temporal Web UI."`
+	ReceiverAddr string `default:"127.0.0.1:9000" help:"Address of the sample receiver."`
+	NoReceiver   bool   `help:"Start no sample receiver."`
+	PostgresPort int    `default:"0" help:"Port of PostgreSQL; 0 takes a free one."`
+	Processes    string `default:"one" enum:"one,split" help:"split runs API, worker and Temporal server as processes of their own."`
+	Restart      bool   `help:"With --processes=split, start a process again that has died."`
+
+	// Role is what a process of --processes=split is.
+	Role string `hidden:"" enum:",api,worker,temporal" default:"" env:"-"`
+}
+
+// Validate replaces the product's: what it requires, the stack makes up.
+func (o *options) Validate() error {
+	if o.Restart && o.Processes != "split" {
+		return errors.New("--restart goes with --processes=split")
+	}
+	return nil
+}
+
+// complete fills in what the stack knows, and checks the product's part.
+func (o *options) complete(s secrets, databaseURL, uiURL string) error {
+	o.DatabaseURL = config.Secret(databaseURL)
+	if o.EncryptionKey == "" {
+		o.EncryptionKey = config.Secret(s.Encryption)
+	}
+	if o.AdminKey == "" {
+		o.AdminKey = config.Secret(s.Admin)
+	}
+	if o.TemporalUI == "" {
+		o.TemporalUI = uiURL
+	}
+	if len(o.AllowDestinations) == 0 {
+		o.AllowDestinations = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	}
+	o.AllowHTTP = true
+	return o.Config.Validate()
+}
+
+// setTemporalEnvironment points the product's Temporal client at our server,
+// whatever the user's environment says.
+func setTemporalEnvironment(addr string) error {
+	for _, name := range []string{"TEMPORAL_API_KEY", "TEMPORAL_TLS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"} {
+		if err := os.Unsetenv(name); err != nil {
+			return err
+		}
+	}
+	return errors.Join(os.Setenv("TEMPORAL_ADDRESS", addr), os.Setenv("TEMPORAL_NAMESPACE", temporalNamespace))
+}
+
+// openLog opens the log file of a process; its level and form are the product's.
+func openLog(path string, o *options) (*slog.Logger, *os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // a fixed name in the data directory
+	if err != nil {
+		return nil, nil, err
+	}
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(o.LogLevel)) // the flag's enum allows nothing else
+	return slog.New(slog.NewJSONHandler(f, &slog.HandlerOptions{Level: level})), f, nil
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+
+	"grapnel/internal/app"
+)
+
+func roleBoth() app.Roles { return app.Roles{API: true, Worker: true} }
+
+// part is an app running in this process.
+type part struct {
+	app   *app.App
+	ended <-chan error
+	stop  func() error
+}
+
+// startPart runs Grapnel in the given roles until stop is called.
+func startPart(ctx context.Context, o *options, roles func() app.Roles, logPath string) (*part, error) {
+	logger, f, err := openLog(logPath, o)
+	if err != nil {
+		return nil, err
+	}
+	a, err := app.New(ctx, app.Options{Config: o.Config, Roles: roles(), Logger: logger, Version: "dev"})
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	var l net.Listener
+	if roles().API {
+		if l, err = listen(ctx, "--api-addr", o.APIAddr); err != nil {
+			a.Close()
+			return nil, errors.Join(err, f.Close())
+		}
+	}
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended, done := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		ended <- a.Run(life, l)
+	}()
+	return &part{app: a, ended: ended, stop: func() error {
+		cancel()
+		<-done
+		a.Close()
+		return f.Close()
+	}}, nil
+}
+
+// followParent ends the context when the process that started us goes away,
+// where that was "go run": it hands on no SIGTERM, and would leave us behind.
+func followParent(ctx context.Context) context.Context {
+	exe, err := os.Executable()
+	if err != nil || !builtByGoRun(exe) {
+		return ctx
+	}
+	parent := os.Getppid()
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		for os.Getppid() == parent {
+			if pause(ctx) != nil {
+				return
+			}
+		}
+		cancel()
+	}()
+	return ctx
+}

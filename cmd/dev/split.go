@@ -1,0 +1,253 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"grapnel/internal/app"
+)
+
+// Roles of the processes of --processes=split.
+const (
+	roleAPI      = "api"
+	roleWorker   = "worker"
+	roleTemporal = "temporal"
+)
+
+// childReady is the line by which a process says that it answers.
+const childReady = "child ready"
+
+// runRole is a process of --processes=split. It ends when ctx does, or when its
+// standard input ends, which happens however the stack's process ends.
+func runRole(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	if err := setTemporalEnvironment(o.TemporalAddr); err != nil {
+		return err
+	}
+	var ended <-chan error
+	if o.Role == roleTemporal {
+		logger := slog.New(atLeast{slog.NewJSONHandler(stderr, nil), slog.LevelWarn})
+		server, err := startTemporal(ctx, temporalOptions{Addr: o.TemporalAddr, DatabaseURL: o.DatabaseURL.Reveal(), Logger: logger})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, server.Stop()) }()
+	} else {
+		p, err := startPart(ctx, o, func() app.Roles {
+			return app.Roles{API: o.Role == roleAPI, Worker: o.Role == roleWorker}
+		}, os.Stderr.Name())
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, p.stop()) }()
+		ended = p.ended
+		if o.Role == roleWorker {
+			select {
+			case <-p.app.WorkerStarted():
+			case err := <-ended:
+				return err
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
+	if _, err := fmt.Fprintln(stdout, childReady); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-ended:
+		return err
+	}
+}
+
+// startSplit runs Temporal, worker and API as processes of this binary.
+func (s *stack) startSplit(ctx context.Context) error {
+	ended := make(chan error, 1)
+	s.procs.ended = ended
+	for _, child := range []struct {
+		role string
+		pid  *int
+	}{{roleTemporal, &s.procs.temporalPID}, {roleWorker, &s.procs.workerPID}, {roleAPI, &s.procs.apiPID}} {
+		s.progress("starting %s", child.role)
+		c := &childProcess{stack: s, role: child.role}
+		if err := c.start(ctx); err != nil {
+			return err
+		}
+		*child.pid = c.pid()
+		s.onStop(c.stop)
+		go c.keep(ctx)
+	}
+	return waitHTTP(ctx, "http://"+s.APIAddr+"/readyz")
+}
+
+// childProcess is a role in a process of its own.
+type childProcess struct {
+	stack *stack
+	role  string
+
+	mu       sync.Mutex
+	cmd      *exec.Cmd
+	stdin    io.Closer
+	exited   chan struct{}
+	stopping bool
+}
+
+// start starts the process and waits until it is ready.
+func (c *childProcess) start(ctx context.Context) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(c.stack.state.Path(c.role+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close() //nolint:errcheck // the process has its own copy
+	o := c.stack.options
+	cmd := exec.Command(exe, c.arguments()...) //nolint:gosec,noctx // ourselves; stopped by its standard input
+	cmd.Env = append(os.Environ(),
+		"GRAPNEL_DATABASE_URL="+c.stack.databaseURL, "GRAPNEL_ENCRYPTION_KEY="+o.EncryptionKey.Reveal(),
+		"GRAPNEL_ADMIN_KEY="+o.AdminKey.Reveal())
+	// A Ctrl-C on the terminal is the stack's to hand on, in its order.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Stderr = log
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", c.role, err)
+	}
+	exited := make(chan struct{})
+	ready := make(chan bool, 1)
+	go func() {
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() {
+			if lines.Text() == childReady {
+				ready <- true
+			}
+		}
+		_ = cmd.Wait() // how it ended is in its log
+		close(exited)
+	}()
+	c.mu.Lock()
+	c.cmd, c.stdin, c.exited = cmd, stdin, exited
+	c.mu.Unlock()
+	select {
+	case <-ready:
+		return nil
+	case <-exited:
+		return fmt.Errorf("%s ended while it started: see %s", c.role, log.Name())
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), c.stop())
+	}
+}
+
+// arguments are what the process needs to know and may show in a process list.
+func (c *childProcess) arguments() []string {
+	o := c.stack.options
+	prefixes := make([]string, 0, len(o.AllowDestinations))
+	for _, p := range o.AllowDestinations {
+		prefixes = append(prefixes, netip.Prefix.String(p))
+	}
+	delays := make([]string, 0, len(o.RetrySchedule))
+	for _, d := range o.RetrySchedule {
+		delays = append(delays, d.String())
+	}
+	args := []string{
+		"--role=" + c.role, "--temporal-addr=" + o.TemporalAddr, "--api-addr=" + o.APIAddr, "--temporal-ui-url=" + o.TemporalUI,
+		"--allow-destinations=" + strings.Join(prefixes, ","), "--retry-schedule=" + strings.Join(delays, ","),
+		"--shutdown-timeout=" + o.ShutdownTimeout.String(), "--log-level=" + o.LogLevel, "--auth=" + o.Auth,
+		fmt.Sprintf("--max-body=%d", o.MaxBody), "--allow-http",
+	}
+	if o.DisableFinal {
+		args = append(args, "--disable-webhook-after-failed-delivery")
+	}
+	return args
+}
+
+// restartAfter keeps a process that can't start from being started all the time.
+const restartAfter = 500 * time.Millisecond
+
+// keep says when the process has died, and starts it again if that is wanted.
+func (c *childProcess) keep(ctx context.Context) {
+	for {
+		c.mu.Lock()
+		exited := c.exited
+		c.mu.Unlock()
+		<-exited
+		if c.isStopping() || ctx.Err() != nil {
+			return
+		}
+		c.stack.progress("%s (pid %d) has ended", c.role, c.pid())
+		if !c.stack.Restart {
+			return
+		}
+		timer := time.NewTimer(restartAfter)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		if err := c.start(ctx); err != nil {
+			c.stack.progress("%v", err)
+			continue
+		}
+		c.stack.progress("%s is back, pid %d", c.role, c.pid())
+	}
+}
+
+func (c *childProcess) pid() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cmd.Process.Pid
+}
+
+func (c *childProcess) isStopping() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopping
+}
+
+// stop ends the process and waits for it: by the end of its standard input, and
+// when that is of no use, by SIGKILL.
+func (c *childProcess) stop() error {
+	c.mu.Lock()
+	c.stopping = true
+	cmd, stdin, exited := c.cmd, c.stdin, c.exited
+	c.mu.Unlock()
+	_ = stdin.Close() // it may have gone already
+	timer := time.NewTimer(c.stack.ShutdownTimeout + 5*time.Second)
+	defer timer.Stop()
+	select {
+	case <-exited:
+		return nil
+	case <-timer.C:
+		_ = cmd.Process.Kill() // it may have gone by now
+		<-exited
+		return fmt.Errorf("%s did not stop in time and was killed", c.role)
+	}
+}
