@@ -21,7 +21,8 @@ func (a *Activities) SendNow(ctx context.Context, in SendNowInput) (Outcome, err
 	if reason := job.Canceled(); reason != "" {
 		return Outcome{}, a.ours(ctx, "send", &hook.Error{Kind: hook.KindConflict, Message: reason})
 	}
-	sent := a.attempt(ctx, job, !job.Delivery.Test)
+	// The first sending of a test is its only scheduled one.
+	sent := a.attempt(ctx, job, !job.Delivery.Test || job.Delivery.Attempts > 0)
 	if sent.err != nil {
 		return Outcome{}, a.ours(ctx, "send", sent.err)
 	}

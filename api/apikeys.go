@@ -38,6 +38,7 @@ type APIKey struct {
 	CreatedAt time.Time  `json:"created_at" doc:"When it was created." example:"2026-01-15T12:00:00Z"`
 }
 
+// CreatedAPIKey also holds the key itself, which no other answer shows.
 type CreatedAPIKey struct {
 	APIKey
 	Key string `json:"key" doc:"The key itself. Only this answer shows it." example:"gk_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a"`

@@ -8,30 +8,34 @@ import (
 	"grapnel/internal/hook"
 )
 
+// Attempt is one request of a delivery and what came of it.
 type Attempt struct {
 	Number        int              `json:"number" doc:"Counts from 1." example:"1"`
 	Manual        bool             `json:"manual,omitempty" doc:"Whether it was sent by hand." example:"false"`
 	StartedAt     time.Time        `json:"started_at" doc:"When it began, to the millisecond." example:"2026-01-15T12:30:00.084Z"`
 	DurationMs    float64          `json:"duration_ms" doc:"The whole attempt." example:"84.2"`
-	Timings       Timings          `json:"timings" doc:"Where the time went."`
+	Timings       AttemptTimings          `json:"timings" doc:"Where the time went."`
 	RemoteAddress string           `json:"remote_address,omitempty" doc:"The address dialled; absent if none was." example:"203.0.113.7:443"`
 	Request       AttemptRequest   `json:"request" doc:"What was sent."`
 	Response      *AttemptResponse `json:"response,omitempty" doc:"Absent if there was none."`
 	Error         *AttemptError    `json:"error,omitempty" doc:"Absent on success."`
 }
 
-type Timings struct {
+// AttemptTimings are the parts of an attempt, in milliseconds.
+type AttemptTimings struct {
 	DNSMs       float64 `json:"dns_ms" doc:"0 on a kept connection." example:"1.3"`
 	ConnectMs   float64 `json:"connect_ms" doc:"0 on a kept connection." example:"12.1"`
 	TLSMs       float64 `json:"tls_ms" doc:"0 on a kept connection and without TLS." example:"25.4"`
 	FirstByteMs float64 `json:"first_byte_ms" doc:"From the start to the first byte of the answer; 0 if there was none." example:"83.9"`
 }
 
+// AttemptRequest is what was sent; the body is the event's.
 type AttemptRequest struct {
 	URL     string              `json:"url" doc:"Where it was sent." example:"https://yourapp.com/webhook"`
 	Headers map[string][]string `json:"headers" doc:"As sent; values of custom headers are ***." example:"{\"Content-Type\":[\"application/json\"],\"X-Event-Type\":[\"user.created\"]}"`
 }
 
+// AttemptResponse is what came back.
 type AttemptResponse struct {
 	StatusCode int                 `json:"status_code" doc:"The HTTP status." example:"200"`
 	Headers    map[string][]string `json:"headers" doc:"As received." example:"{\"Content-Type\":[\"text/plain\"]}"`
@@ -39,6 +43,7 @@ type AttemptResponse struct {
 	BodyBase64 string              `json:"body_base64,omitempty" doc:"The first 16 KiB in base64, where they are not UTF-8; body is empty then." example:"/w=="`
 }
 
+// AttemptError says why an attempt failed.
 type AttemptError struct {
 	Class   string `json:"class" enum:"status,redirect,timeout,refused,reset,unreachable,dns,tls,blocked,too_large,protocol,other" doc:"The class of failure, for programs." example:"status"`
 	Message string `json:"message" doc:"The class in words, with what is known." example:"HTTP 500 Internal Server Error"`
@@ -48,7 +53,7 @@ func viewAttempt(at *hook.Attempt) Attempt {
 	v := Attempt{
 		Number: at.Number, Manual: at.Manual, StartedAt: at.StartedAt.UTC().Truncate(time.Millisecond),
 		DurationMs: ms(at.Duration), RemoteAddress: at.RemoteAddr,
-		Timings: Timings{
+		Timings: AttemptTimings{
 			DNSMs: ms(at.Timings.DNS), ConnectMs: ms(at.Timings.Connect), TLSMs: ms(at.Timings.TLS), FirstByteMs: ms(at.Timings.FirstByte),
 		},
 		Request: AttemptRequest{URL: at.URL, Headers: at.RequestHeaders},

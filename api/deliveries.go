@@ -64,6 +64,7 @@ func viewDeliveries(list []hook.Delivery) []Delivery {
 	return views
 }
 
+// DeliveryDetail is a delivery with its attempts.
 type DeliveryDetail struct {
 	Delivery
 	AttemptLog []Attempt `json:"attempt_log" doc:"Every attempt, oldest first."`

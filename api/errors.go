@@ -40,7 +40,10 @@ func (p *problem) GetStatus() int                                            { r
 func (p *problem) ContentType(string) string                                 { return problemType }
 func (problem) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema { return s }
 
-const problemType = "application/problem+json"
+const (
+	jsonType    = "application/json"
+	problemType = "application/problem+json"
+)
 
 // mapping is the one table from the kind of an error to HTTP.
 func mapping(k hook.Kind) (status int, code string) {

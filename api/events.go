@@ -39,12 +39,14 @@ func (a *API) viewEvent(e *hook.Event) Event {
 	return v
 }
 
+// EventDetail is an event with its deliveries and with the webhooks it was not for.
 type EventDetail struct {
 	Event
 	DeliveryLog    []Delivery     `json:"deliveries" doc:"Its deliveries, at most 1,000 of them."`
 	NotDeliveredTo []NotDelivered `json:"not_delivered_to" doc:"The account's webhooks that have no delivery of it, and why; at most 100."`
 }
 
+// NotDelivered is a webhook that an event was not for.
 type NotDelivered struct {
 	WebhookID string `json:"webhook_id" doc:"The webhook without a delivery." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
 	Reason    string `json:"reason" enum:"not subscribed,inactive,created later" doc:"Why it has none." example:"not subscribed"`

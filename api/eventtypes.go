@@ -63,7 +63,7 @@ func (a *API) registerEventTypes() {
 	register(a, operation{
 		id: "put-event-type", method: http.MethodPut, path: "/v1/event-types/{name}", tag: tagEvents,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Add or describe an event type",
-		description: "201 when it is new, 200 when its description was replaced.", errors: []int{http.StatusConflict},
+		description: "201 when it is new, 200 when its description was replaced.", errors: []int{http.StatusConflict}, created: true,
 	}, a.putEventType)
 }
 

@@ -21,6 +21,7 @@ type publishInput struct {
 	RawBody        []byte `contentType:"application/json"`
 }
 
+// AcceptedEvent is the answer to a publish.
 type AcceptedEvent struct {
 	ID             string    `json:"id" doc:"Names the event in paths and in delivered bodies." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
 	Type           string    `json:"type" doc:"Its event type." example:"user.created"`

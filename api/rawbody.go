@@ -3,11 +3,13 @@ package api
 import (
 	"bytes"
 	"errors"
+	"mime"
 	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -42,6 +44,22 @@ func readBody(raw []byte, v any) error {
 		return hook.Unprocessable(location(string(semantic.JSONPointer)), "%s", misfit(semantic))
 	default:
 		return &hook.Error{Kind: hook.KindInvalid, Message: "the request body could not be read", Err: err}
+	}
+}
+
+// jsonOnly refuses a raw body of another media type, as Huma does for those
+// that it reads. No body needs no type (S11).
+func (a *API) jsonOnly(raw bool) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		r, _ := humago.Unwrap(ctx)
+		given := ctx.Header("Content-Type")
+		if raw && given != "" && r.ContentLength != 0 {
+			if mediaType, _, err := mime.ParseMediaType(given); err != nil || mediaType != jsonType {
+				a.refuse(ctx, &hook.Error{Kind: hook.KindMediaType, Message: "send the body as " + jsonType})
+				return
+			}
+		}
+		next(ctx)
 	}
 }
 
@@ -99,7 +117,7 @@ func required(members map[string]bool) error {
 // jsonBody documents a body that its operation reads itself.
 func (a *API) jsonBody(v any, name string, must bool) *huma.RequestBody {
 	schema := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, name)
-	return &huma.RequestBody{Required: must, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+	return &huma.RequestBody{Required: must, Content: map[string]*huma.MediaType{jsonType: {Schema: schema}}}
 }
 
 // anyJSON is published data: any JSON value, in canonical form once decoded.

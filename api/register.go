@@ -2,8 +2,11 @@ package api
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"reflect"
 	"slices"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -30,6 +33,8 @@ type operation struct {
 	raw bool
 	// body documents a raw operation's body.
 	body *huma.RequestBody
+	// created says that success may be 201 as well, with the same body.
+	created bool
 }
 
 const defaultMaxRequest = 64 << 10
@@ -43,14 +48,21 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity,
 		http.StatusTooManyRequests, http.StatusServiceUnavailable,
 	}, op.errors...)
+	if hasBody[I]() {
+		statuses = append(statuses, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	}
 	slices.Sort(statuses)
-	// Huma makes every body that it hands over raw a required one.
-	optional := op.body != nil && !op.body.Required
+	responses := map[string]*huma.Response{}
+	// Huma documents every body that it hands over raw as required and binary.
+	var document huma.RequestBody
+	if op.body != nil {
+		document = huma.RequestBody{Required: op.body.Required, Content: maps.Clone(op.body.Content)}
+	}
 	huma.Register(a.huma, huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: op.description,
-		Tags: []string{op.tag}, DefaultStatus: op.status, Errors: statuses, MaxBodyBytes: op.maxBody,
+		Tags: []string{op.tag}, DefaultStatus: op.status, Errors: slices.Compact(statuses), Responses: responses, MaxBodyBytes: op.maxBody,
 		Security:         []map[string][]string{{bearer: {}}},
-		Middlewares:      huma.Middlewares{a.authorize(op.scopes)},
+		Middlewares:      huma.Middlewares{a.authorize(op.scopes), a.jsonOnly(op.raw)},
 		RequestBody:      op.body,
 		SkipValidateBody: op.raw,
 	}, func(ctx context.Context, in *I) (*O, error) {
@@ -60,9 +72,21 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 		}
 		return out, nil
 	})
-	if optional {
-		op.body.Required = false
+	if op.body != nil {
+		*op.body = document
 	}
+	if op.created {
+		responses[strconv.Itoa(http.StatusCreated)] = &huma.Response{
+			Description: http.StatusText(http.StatusCreated), Content: responses[strconv.Itoa(http.StatusOK)].Content,
+		}
+	}
+}
+
+// hasBody tells whether an operation's input has a body.
+func hasBody[I any]() bool {
+	_, parsed := reflect.TypeFor[I]().FieldByName("Body")
+	_, raw := reflect.TypeFor[I]().FieldByName("RawBody")
+	return parsed || raw
 }
 
 // Tags of the standard surface.

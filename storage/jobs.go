@@ -71,7 +71,7 @@ func (s *Store) Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error) {
 }
 
 func (s *Store) jobs(ctx context.Context, from string, args pgx.StrictNamedArgs) ([]hook.Job, error) {
-	rows, _ := s.pool.Query(ctx, `select `+jobColumns+from, args)
+	rows, _ := s.pool.Query(ctx, `select `+jobColumns+` `+from, args)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[jobRow])
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("load deliveries: %w", err))

@@ -227,6 +227,14 @@ type atLeast struct {
 // Enabled implements slog.Handler.
 func (h atLeast) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
 
+// WithAttrs implements slog.Handler.
+func (h atLeast) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return atLeast{h.Handler.WithAttrs(attrs), h.level}
+}
+
+// WithGroup implements slog.Handler.
+func (h atLeast) WithGroup(name string) slog.Handler { return atLeast{h.Handler.WithGroup(name), h.level} }
+
 // awaitReady waits until the API is ready and the worker polls.
 func awaitReady(ctx context.Context, p *part, apiURL string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, errors.New("Grapnel was not ready in time"))

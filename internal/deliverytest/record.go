@@ -1,0 +1,170 @@
+package deliverytest
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+// Record writes attempts and moves deliveries and webhooks on, by the rules of
+// storage.Record.
+func (s *Store) Record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
+	if err := s.failing(ctx, OpRecord); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.batches = append(s.batches, len(records))
+	list := make([]hook.Delivery, 0, len(records))
+	moved := make([]*hook.Delivery, 0, len(records))
+	for i := range records {
+		if d, ok := s.deliveries[records[i].Delivery.ID]; ok {
+			s.move(d, &records[i])
+			moved = append(moved, d)
+		}
+	}
+	// The statement returns its rows as it left them, before health cancels any.
+	for _, d := range moved {
+		list = append(list, *d)
+	}
+	for i := range records {
+		s.health(&records[i])
+	}
+	return list, nil
+}
+
+func (s *Store) move(d *hook.Delivery, r *hook.Record) {
+	a, now, pending := &r.Attempt, s.now(), d.Outstanding()
+	done := a.Succeeded() || d.State == hook.StateSuccess
+	d.Attempts++
+	if !a.Manual && d.Scheduled < hook.MaxAttempts {
+		d.Scheduled++
+	}
+	if a.StatusCode != 0 {
+		d.StatusCode = a.StatusCode
+	}
+	switch {
+	case done:
+		d.State, d.Error, d.NextAttemptAt = hook.StateSuccess, "", nil
+	case a.Manual:
+		d.State, d.Error = hook.StateFailed, a.Error
+	case pending:
+		d.State, d.Error, d.NextAttemptAt = r.Verdict.State, a.Error, nil
+		if r.Verdict.Retry {
+			at := a.StartedAt.Add(a.Duration + r.Verdict.RetryIn)
+			if at.Before(now) {
+				at = now
+			}
+			d.NextAttemptAt = &at
+		}
+	}
+	if a.Succeeded() && d.DeliveredAt == nil {
+		d.DeliveredAt = &now
+	}
+	d.UpdatedAt = now
+	logged := *a
+	logged.Number = d.Attempts
+	s.log = append(s.log, logged)
+}
+
+func (s *Store) health(r *hook.Record) {
+	ok := r.Attempt.Succeeded()
+	w := s.webhooks[r.Delivery.WebhookID]
+	if w == nil || r.Delivery.Test || ok && r.Healthy {
+		return
+	}
+	now := s.now()
+	if ok {
+		w.Health, w.failingSince = hook.HealthHealthy, nil
+		return
+	}
+	final := !r.Verdict.Retry && !r.Attempt.Manual
+	if final || w.Health == hook.HealthFailed {
+		w.Health = hook.HealthFailed
+	} else {
+		w.Health = hook.HealthFailing
+	}
+	if w.failingSince == nil {
+		w.failingSince = &now
+	}
+	reason := r.Verdict.Disable
+	if reason == "" && now.Sub(*w.failingSince) > hook.DisableAfter {
+		reason = hook.ReasonFailedDays
+	}
+	if reason == "" {
+		return
+	}
+	if w.Active {
+		w.DisabledReason = reason
+	}
+	w.Active = false
+	s.cancelOutstanding(w.ID, hook.TextWebhookDisabled)
+}
+
+// Webhook is the webhook as it stands; nil if it is gone.
+func (s *Store) Webhook(id hook.WebhookID) *hook.Webhook {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w, ok := s.webhooks[id]
+	if !ok {
+		return nil
+	}
+	found := w.Webhook
+	return &found
+}
+
+// Deliveries are those of the webhook, in the order they were made.
+func (s *Store) Deliveries(id hook.WebhookID) []hook.Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []hook.Delivery
+	for _, d := range s.order {
+		if s.deliveries[d].WebhookID == id {
+			list = append(list, *s.deliveries[d])
+		}
+	}
+	return list
+}
+
+// Delivery is the webhook's first delivery.
+func (s *Store) Delivery(id hook.WebhookID) hook.Delivery { return s.Deliveries(id)[0] }
+
+// Log is every attempt of the delivery that was recorded, in that order.
+func (s *Store) Log(id hook.DeliveryID) []hook.Attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var log []hook.Attempt
+	for i := range s.log {
+		if s.log[i].DeliveryID == id {
+			log = append(log, s.log[i])
+		}
+	}
+	return log
+}
+
+// Batches are how many attempts each call of Record wrote.
+func (s *Store) Batches() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.batches)
+}
+
+// Slices is how many different slices were asked for.
+func (s *Store) Slices() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.slices)
+}
+
+// SetNextAttempt moves the next attempt of the webhook's deliveries.
+func (s *Store) SetNextAttempt(id hook.WebhookID, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.deliveries {
+		if d.WebhookID == id && d.Outstanding() {
+			d.NextAttemptAt = &at
+		}
+	}
+}

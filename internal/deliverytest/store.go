@@ -1,0 +1,265 @@
+package deliverytest
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"sync"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+// Operations of the store that Fail is asked about.
+const (
+	OpOutstanding = "Outstanding"
+	OpRecord      = "Record"
+	OpCancel      = "CancelDeliveries"
+	OpJob         = "Job"
+	OpStates      = "States"
+)
+
+// Store is an activities.Store and activities.Lookup in memory. It must be used
+// through NewStore; it is safe for concurrent use.
+type Store struct {
+	now func() time.Time
+	// Fail, if set before use, is asked before every operation; its error is the
+	// operation's.
+	Fail func(op string) error
+
+	mu         sync.Mutex
+	ids        uint64
+	events     map[hook.EventID]hook.Event
+	webhooks   map[hook.WebhookID]*webhook
+	deliveries map[hook.DeliveryID]*hook.Delivery
+	order      []hook.DeliveryID
+	log        []hook.Attempt
+	batches    []int
+	slices     map[[2]int]bool
+}
+
+type webhook struct {
+	hook.Webhook
+	failingSince *time.Time
+}
+
+// NewStore makes an empty store on the clock.
+func NewStore(now func() time.Time) *Store {
+	return &Store{
+		now: now, events: map[hook.EventID]hook.Event{}, webhooks: map[hook.WebhookID]*webhook{},
+		deliveries: map[hook.DeliveryID]*hook.Delivery{}, slices: map[[2]int]bool{},
+	}
+}
+
+// nextID numbers what is made; the caller holds the lock.
+func (s *Store) nextID() (id [16]byte) {
+	s.ids++
+	binary.BigEndian.PutUint64(id[8:], s.ids)
+	id[6], id[8] = 0x70, 0x80
+	return id
+}
+
+// AddWebhook adds an active webhook with the URL; change, if not nil, may alter it.
+func (s *Store) AddWebhook(url string, change func(*hook.Webhook)) hook.WebhookID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := hook.Webhook{
+		ID: s.nextID(), TenantID: hook.DefaultTenant(), URL: url, Events: []string{"*"}, Secret: "secret", Active: true,
+		CreatedAt: s.now(), UpdatedAt: s.now(),
+	}
+	if change != nil {
+		change(&w)
+	}
+	w.Normalize()
+	s.webhooks[w.ID] = &webhook{Webhook: w}
+	return w.ID
+}
+
+// Publish stores an event with one delivery, due at once, for each webhook.
+func (s *Store) Publish(eventType, data string, webhooks ...hook.WebhookID) hook.Start {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := hook.Event{
+		ID: s.nextID(), TenantID: hook.DefaultTenant(), Type: eventType, Data: []byte(data), CreatedAt: s.now(),
+		Deliveries: len(webhooks),
+	}
+	s.events[e.ID] = e
+	start := hook.Start{EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Deliveries: len(webhooks)}
+	for _, id := range webhooks {
+		s.deliver(e, id, false)
+		if len(start.Targets) < hook.MaxTargets {
+			w := s.webhooks[id]
+			start.Targets = append(start.Targets, hook.Target{WebhookID: id, Host: w.Host()})
+		}
+	}
+	return start
+}
+
+// Test stores a test of the webhook and returns its delivery (S11).
+func (s *Store) Test(eventType, data string, id hook.WebhookID) hook.Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := hook.Event{
+		ID: s.nextID(), TenantID: hook.DefaultTenant(), Type: eventType, Data: []byte(data), Test: true,
+		CreatedAt: s.now(), Deliveries: 1,
+	}
+	s.events[e.ID] = e
+	return *s.deliver(e, id, true)
+}
+
+func (s *Store) deliver(e hook.Event, id hook.WebhookID, test bool) *hook.Delivery {
+	now := s.now()
+	d := &hook.Delivery{
+		ID: s.nextID(), EventID: e.ID, WebhookID: id, TenantID: e.TenantID, EventType: e.Type, Test: test,
+		State: hook.StatePending, NextAttemptAt: &now, CreatedAt: now, UpdatedAt: now,
+	}
+	s.deliveries[d.ID] = d
+	s.order = append(s.order, d.ID)
+	return d
+}
+
+// ChangeWebhook changes a webhook, as PATCH does; deactivating it cancels what
+// is pending (S15).
+func (s *Store) ChangeWebhook(id hook.WebhookID, change func(*hook.Webhook)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.webhooks[id]
+	change(&w.Webhook)
+	if !w.Active {
+		s.cancelOutstanding(id, hook.TextWebhookDisabled)
+	}
+}
+
+// DeleteWebhook deletes a webhook, as DELETE does, and cancels what is pending.
+func (s *Store) DeleteWebhook(id hook.WebhookID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.webhooks, id)
+	s.cancelOutstanding(id, hook.TextWebhookDeleted)
+}
+
+// LoseWebhook takes a webhook away, or only deactivates it, and leaves its
+// deliveries pending: what a publish leaves behind that ran at the same moment.
+func (s *Store) LoseWebhook(id hook.WebhookID, deactivate bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if deactivate {
+		s.webhooks[id].Active = false
+		return
+	}
+	delete(s.webhooks, id)
+}
+
+func (s *Store) cancelOutstanding(id hook.WebhookID, reason string) {
+	for _, d := range s.deliveries {
+		if d.WebhookID == id && d.Outstanding() && !d.Test {
+			s.cancel(d, reason)
+		}
+	}
+}
+
+func (s *Store) cancel(d *hook.Delivery, reason string) {
+	d.State, d.Error, d.NextAttemptAt, d.UpdatedAt = hook.StateCanceled, reason, nil, s.now()
+}
+
+func (s *Store) failing(ctx context.Context, op string) error {
+	if err := ctx.Err(); err != nil {
+		return hook.Unavailable("the store", fmt.Errorf("%s: %w", op, context.Cause(ctx)))
+	}
+	if s.Fail == nil {
+		return nil
+	}
+	return s.Fail(op)
+}
+
+// Outstanding loads the events' deliveries that have an attempt to come, due or not.
+func (s *Store) Outstanding(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Job, error) {
+	if err := s.failing(ctx, OpOutstanding); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slices[[2]int{slice, of}] = true
+	var jobs []hook.Job
+	for _, d := range s.of(events, slice, of) {
+		if d.Outstanding() {
+			jobs = append(jobs, s.job(d))
+		}
+	}
+	return jobs, nil
+}
+
+// States loads the events' deliveries, whatever their state.
+func (s *Store) States(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Delivery, error) {
+	if err := s.failing(ctx, OpStates); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []hook.Delivery
+	for _, d := range s.of(events, slice, of) {
+		list = append(list, *d)
+	}
+	return list, nil
+}
+
+// Job loads one delivery, whatever its state.
+func (s *Store) Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error) {
+	if err := s.failing(ctx, OpJob); err != nil {
+		return hook.Job{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, ok := s.deliveries[id]
+	if !ok {
+		return hook.Job{}, hook.NotFound("delivery")
+	}
+	return s.job(d), nil
+}
+
+// CancelDeliveries ends deliveries without another attempt.
+func (s *Store) CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, reason string) error {
+	if err := s.failing(ctx, OpCancel); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		if d := s.deliveries[id]; d != nil && d.Outstanding() {
+			s.cancel(d, reason)
+		}
+	}
+	return nil
+}
+
+// of lists the deliveries of a slice, tests left out, in the order they were made.
+func (s *Store) of(events []hook.EventID, slice, of int) []*hook.Delivery {
+	var list []*hook.Delivery
+	for _, id := range s.order {
+		d := s.deliveries[id]
+		if !d.Test && slices.Contains(events, d.EventID) && (of == 1 || sliceOf(id, of) == slice) {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+func sliceOf(id hook.DeliveryID, of int) int {
+	h := fnv.New32a()
+	_, _ = h.Write(id[:]) // a hash never fails
+	return int(h.Sum32()>>1) % of
+}
+
+func (s *Store) job(d *hook.Delivery) hook.Job {
+	job := hook.Job{Delivery: *d, Event: s.events[d.EventID]}
+	if d.NextAttemptAt != nil {
+		job.DueIn = d.NextAttemptAt.Sub(s.now())
+	}
+	if w, ok := s.webhooks[d.WebhookID]; ok {
+		found := w.Webhook
+		job.Webhook = &found
+	}
+	return job
+}
