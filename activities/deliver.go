@@ -75,16 +75,22 @@ type run struct {
 type waiting struct {
 	job hook.Job
 	due time.Time
+	// again says that this run has sent it before, so that job may be outdated.
+	again bool
 }
 
 type result struct {
 	job    hook.Job
 	record hook.Record
-	err    error
+	// ended says that there was nothing left to send.
+	ended bool
+	err   error
 }
 
 func newRun(a *Activities, ctx context.Context) *run { //nolint:revive // the context only gives the deadline
-	return &run{Activities: a, deadline: activity.GetInfo(ctx).Deadline, results: make(chan result, a.concurrency)}
+	// The deadline is the process's clock's; now may be another.
+	deadline := a.now().Add(time.Until(activity.GetInfo(ctx).Deadline))
+	return &run{Activities: a, deadline: deadline, results: make(chan result, a.concurrency)}
 }
 
 // cancel ends what must not be sent, because its webhook went between the accept
@@ -96,12 +102,10 @@ func (r *run) cancel(ctx context.Context, jobs []hook.Job) error {
 	for i := range jobs {
 		if reason := jobs[i].Canceled(); reason != "" {
 			canceled[reason] = append(canceled[reason], jobs[i].Delivery.ID)
-			d := jobs[i].Delivery
-			d.State, d.Error, d.NextAttemptAt = hook.StateCanceled, reason, nil
-			r.done = append(r.done, d)
+			r.done = append(r.done, canceledDelivery(jobs[i].Delivery, reason))
 			continue
 		}
-		r.enqueue(jobs[i], now.Add(jobs[i].DueIn))
+		r.enqueue(waiting{job: jobs[i], due: now.Add(jobs[i].DueIn)})
 	}
 	for reason, ids := range canceled {
 		if err := r.store.CancelDeliveries(ctx, ids, reason); err != nil {
@@ -111,9 +115,14 @@ func (r *run) cancel(ctx context.Context, jobs []hook.Job) error {
 	return nil
 }
 
-func (r *run) enqueue(job hook.Job, due time.Time) {
-	at, _ := slices.BinarySearchFunc(r.waiting, due, func(w waiting, t time.Time) int { return w.due.Compare(t) })
-	r.waiting = slices.Insert(r.waiting, at, waiting{job, due})
+func canceledDelivery(d hook.Delivery, reason string) hook.Delivery {
+	d.State, d.Error, d.NextAttemptAt = hook.StateCanceled, reason, nil
+	return d
+}
+
+func (r *run) enqueue(w waiting) {
+	at, _ := slices.BinarySearchFunc(r.waiting, w.due, func(w waiting, t time.Time) int { return w.due.Compare(t) })
+	r.waiting = slices.Insert(r.waiting, at, w)
 }
 
 // loop sends what is due and records results as they come, each record taking
@@ -126,7 +135,7 @@ func (r *run) loop(ctx context.Context) error {
 		if failure == nil {
 			r.startDue(ctx)
 		}
-		if r.inFlight == 0 && (failure != nil || !r.dueSoon()) {
+		if r.inFlight == 0 && (failure != nil || ctx.Err() != nil || !r.dueSoon()) {
 			return failure
 		}
 		batch := r.wait(ctx)
@@ -152,8 +161,30 @@ func (r *run) startDue(ctx context.Context) {
 		}
 		r.waiting = r.waiting[1:]
 		r.inFlight++
-		go func() { r.results <- r.attempt(ctx, next.job, false) }()
+		go func() { r.results <- r.send(ctx, next) }()
 	}
+}
+
+// send makes the next attempt. What this run has sent before is loaded anew: the
+// webhook may have changed or gone since (S15).
+func (r *run) send(ctx context.Context, w waiting) result {
+	if !w.again {
+		return r.attempt(ctx, w.job, false)
+	}
+	job, err := r.lookup.Job(ctx, w.job.Delivery.ID)
+	if err != nil {
+		return result{job: w.job, err: err}
+	}
+	if reason := job.Canceled(); reason != "" && job.Delivery.Outstanding() {
+		if err := r.store.CancelDeliveries(ctx, []hook.DeliveryID{job.Delivery.ID}, reason); err != nil {
+			return result{job: job, err: err}
+		}
+		job.Delivery = canceledDelivery(job.Delivery, reason)
+	}
+	if !job.Delivery.Outstanding() {
+		return result{job: job, ended: true}
+	}
+	return r.attempt(ctx, job, false)
 }
 
 // dueSoon tells whether waiting here is better than another round through Temporal.
@@ -203,9 +234,13 @@ func (r *run) record(ctx context.Context, batch []result) error {
 	jobs := make(map[hook.DeliveryID]hook.Job, len(batch))
 	for _, b := range batch {
 		jobs[b.job.Delivery.ID] = b.job
-		if b.err != nil {
+		switch {
+		case b.err != nil:
 			failure = b.err
-			r.enqueue(b.job, r.now())
+			r.enqueue(waiting{job: b.job, due: r.now()})
+			continue
+		case b.ended:
+			r.done = append(r.done, b.job.Delivery)
 			continue
 		}
 		records = append(records, b.record)
@@ -216,7 +251,7 @@ func (r *run) record(ctx context.Context, batch []result) error {
 	deliveries, err := r.recordUntil(ctx, records)
 	if err != nil {
 		for i := range records {
-			r.enqueue(jobs[records[i].Delivery.ID], r.now())
+			r.enqueue(waiting{job: jobs[records[i].Delivery.ID], due: r.now()})
 		}
 		return err
 	}
@@ -232,7 +267,7 @@ func (r *run) record(ctx context.Context, batch []result) error {
 		}
 		job := jobs[d.ID]
 		job.Delivery = d
-		r.enqueue(job, retryAt[d.ID])
+		r.enqueue(waiting{job: job, due: retryAt[d.ID], again: true})
 	}
 	return failure
 }

@@ -89,6 +89,12 @@ func summarize(list []hook.Delivery) DeliverResult {
 	return r
 }
 
+// FailedFirst sorts outcomes as a person should read them: the failed ones before
+// the others, otherwise as they were.
+func FailedFirst(list []Outcome) {
+	slices.SortStableFunc(list, func(a, b Outcome) int { return rank(a.State) - rank(b.State) })
+}
+
 func rank(s hook.DeliveryState) int {
 	switch s {
 	case hook.StateSuccess:
@@ -100,13 +106,18 @@ func rank(s hook.DeliveryState) int {
 	return 0
 }
 
-// Text is the outcome in a few words: hook_… HTTP 500 …, attempt 5.
+// Text is the outcome in a few words: hook_… failed: HTTP 500 Internal Server
+// Error after 5 attempts.
 func (o Outcome) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", o.WebhookID, o.State)
 	if o.Error != "" {
 		b.WriteString(": " + o.Error)
 	}
-	fmt.Fprintf(&b, " after %d attempts", o.Attempts)
+	noun := "attempts"
+	if o.Attempts == 1 {
+		noun = "attempt"
+	}
+	fmt.Fprintf(&b, " after %d %s", o.Attempts, noun)
 	return b.String()
 }

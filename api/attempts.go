@@ -14,7 +14,7 @@ type Attempt struct {
 	Manual        bool             `json:"manual,omitempty" doc:"Whether it was sent by hand." example:"false"`
 	StartedAt     time.Time        `json:"started_at" doc:"When it began, to the millisecond." example:"2026-01-15T12:30:00.084Z"`
 	DurationMs    float64          `json:"duration_ms" doc:"The whole attempt." example:"84.2"`
-	Timings       AttemptTimings          `json:"timings" doc:"Where the time went."`
+	Timings       AttemptTimings   `json:"timings" doc:"Where the time went."`
 	RemoteAddress string           `json:"remote_address,omitempty" doc:"The address dialled; absent if none was." example:"203.0.113.7:443"`
 	Request       AttemptRequest   `json:"request" doc:"What was sent."`
 	Response      *AttemptResponse `json:"response,omitempty" doc:"Absent if there was none."`

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"errors"
+	"io"
 	"mime"
 	"reflect"
 	"slices"
@@ -28,12 +29,9 @@ func readBody(raw []byte, v any) error {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return &hook.Error{Kind: hook.KindInvalid, Message: "the request body is missing"}
 	}
-	canonical, err := canonjson.Canonicalize(raw)
+	canonical, err := canonicalMembers(raw)
 	if err != nil {
-		return notCanonical(err)
-	}
-	if canonical[0] != '{' {
-		return hook.Unprocessable("body", "must be a JSON object")
+		return err
 	}
 	err = json.Unmarshal(canonical, v, json.RejectUnknownMembers(true))
 	var semantic *json.SemanticError
@@ -45,6 +43,56 @@ func readBody(raw []byte, v any) error {
 	default:
 		return &hook.Error{Kind: hook.KindInvalid, Message: "the request body could not be read", Err: err}
 	}
+}
+
+// canonicalMembers brings each member of the body's object into canonical form by
+// itself, so that the depth of data counts from data on (spec 2.2).
+func canonicalMembers(raw []byte) ([]byte, error) {
+	dec := jsontext.NewDecoder(bytes.NewReader(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if dec.PeekKind() != '{' {
+		return nil, notObject(raw)
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, notObject(raw)
+	}
+	out := []byte{'{'}
+	var seen []string
+	for dec.PeekKind() == '"' {
+		token, err := dec.ReadToken()
+		if err != nil {
+			return nil, notObject(raw)
+		}
+		name := token.String()
+		pointer := jsontext.Pointer("").AppendToken(name)
+		if slices.Contains(seen, name) {
+			return nil, notCanonical(pointer, &canonjson.Error{Reason: canonjson.ReasonDuplicateKey, Message: "the key appears twice"})
+		}
+		seen = append(seen, name)
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil, notObject(raw)
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(canonjson.AppendString(out, name), ':')
+		if out, err = canonjson.Append(out, value); err != nil {
+			return nil, notCanonical(pointer, err)
+		}
+	}
+	_, err := dec.ReadToken()
+	if _, end := dec.ReadToken(); err != nil || !errors.Is(end, io.EOF) {
+		return nil, notObject(raw)
+	}
+	return append(out, '}'), nil
+}
+
+// notObject says why a body is no JSON object: canonjson says it best.
+func notObject(raw []byte) error {
+	if _, err := canonjson.Canonicalize(raw); err != nil {
+		return notCanonical("", err)
+	}
+	return hook.Unprocessable("body", "must be a JSON object")
 }
 
 // jsonOnly refuses a raw body of another media type, as Huma does for those
@@ -63,7 +111,8 @@ func (a *API) jsonOnly(raw bool) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-func notCanonical(err error) error {
+// notCanonical says what is wrong with the value at a place of the body.
+func notCanonical(at jsontext.Pointer, err error) error {
 	var e *canonjson.Error
 	if !errors.As(err, &e) {
 		return err
@@ -73,7 +122,7 @@ func notCanonical(err error) error {
 		kind = hook.KindInvalid
 	}
 	return &hook.Error{Kind: kind, Message: string(e.Reason), Violations: []hook.Violation{
-		{Location: "body" + e.Pointer, Message: e.Message},
+		{Location: "body" + string(at) + e.Pointer, Message: e.Message},
 	}}
 }
 

@@ -107,6 +107,11 @@ func (s *Store) States(ctx context.Context, events []hook.EventID, slice, of int
 	return deliveriesOf(found), nil
 }
 
+func collectDeliveries(rows pgx.Rows) ([]hook.Delivery, error) {
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[deliveryRow])
+	return deliveriesOf(found), err
+}
+
 func deliveriesOf(rows []deliveryRow) []hook.Delivery {
 	list := make([]hook.Delivery, 0, len(rows))
 	for i := range rows {
@@ -118,8 +123,11 @@ func deliveriesOf(rows []deliveryRow) []hook.Delivery {
 // CancelDeliveries ends outstanding deliveries without another attempt.
 func (s *Store) CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, reason string) error {
 	_, err := s.pool.Exec(ctx, `
-		update deliveries set state = 'canceled', error = $2, next_attempt_at = null, updated_at = now()
-		where id = any($1) and next_attempt_at is not null`, raw(ids), reason)
+		with pending as (
+			select id from deliveries where id = any($1) and next_attempt_at is not null order by id for update
+		)
+		update deliveries d set state = 'canceled', error = $2, next_attempt_at = null, updated_at = now()
+		from pending where d.id = pending.id`, raw(ids), reason)
 	if err != nil {
 		return mapErr(fmt.Errorf("cancel deliveries: %w", err))
 	}
@@ -130,8 +138,11 @@ func (s *Store) CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, rea
 // to end by itself.
 func cancelOutstanding(ctx context.Context, tx pgx.Tx, ids []hook.WebhookID, reason string) error {
 	_, err := tx.Exec(ctx, `
-		update deliveries set state = 'canceled', error = $2, next_attempt_at = null, updated_at = now()
-		where webhook_id = any($1) and next_attempt_at is not null and not test`, raw(ids), reason)
+		with pending as (
+			select id from deliveries where webhook_id = any($1) and next_attempt_at is not null and not test order by id for update
+		)
+		update deliveries d set state = 'canceled', error = $2, next_attempt_at = null, updated_at = now()
+		from pending where d.id = pending.id`, raw(ids), reason)
 	return err
 }
 

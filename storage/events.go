@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -95,7 +96,7 @@ const (
 func (s *Store) NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]hook.NotDelivered, error) {
 	lo, hi := deliveryRange(e.ID)
 	rows, _ := s.pool.Query(ctx, `
-		select w.id, w.events, w.active, w.created_at
+		select w.id, w.events, w.active
 		from webhooks w
 		where w.tenant_id = @tenant_id and not exists (
 			select from deliveries d where d.id between @lo and @hi and d.event_id = @event_id and d.webhook_id = w.id)
@@ -106,10 +107,9 @@ func (s *Store) NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]
 		var n hook.NotDelivered
 		var events []string
 		var active bool
-		var created time.Time
-		err := row.Scan((*[16]byte)(&n.WebhookID), &events, &active, &created)
+		err := row.Scan((*[16]byte)(&n.WebhookID), &events, &active)
 		switch {
-		case created.After(e.CreatedAt):
+		case bytes.Compare(n.WebhookID[:], e.ID[:]) > 0: // finer than their times
 			n.Reason = reasonCreatedLater
 		case !hook.Matches(events, e.Type) || active:
 			// Active and subscribed now, yet not matched then: it subscribed later.

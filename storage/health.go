@@ -1,9 +1,7 @@
 package storage
 
 import (
-	"bytes"
 	"context"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -23,13 +21,8 @@ type healthChange struct {
 // healthy webhook touches no webhook row at all. Tests say nothing about health.
 func healthOf(records []hook.Record) healthChange {
 	var c healthChange
-	sorted := slices.Clone(records)
-	// In one order everywhere, so that two transactions can't wait for each other.
-	slices.SortStableFunc(sorted, func(a, b hook.Record) int {
-		return bytes.Compare(a.Delivery.WebhookID[:], b.Delivery.WebhookID[:])
-	})
-	for i := range sorted {
-		r := &sorted[i]
+	for i := range records {
+		r := &records[i]
 		ok := r.Attempt.Succeeded()
 		if r.Delivery.Test || ok && r.Healthy {
 			continue
@@ -42,49 +35,67 @@ func healthOf(records []hook.Record) healthChange {
 	return c
 }
 
-// apply moves the webhooks' health, disables those that answered 410 or have
-// only failed for five days, and cancels what is pending for the disabled.
-func (c healthChange) apply(ctx context.Context, tx pgx.Tx) error {
+// lock locks the webhooks that the change moves, and returns them. Webhooks are
+// locked before deliveries everywhere, and both by id, so that no two
+// transactions wait for each other.
+func (c healthChange) lock(ctx context.Context, tx pgx.Tx) ([]hook.WebhookID, error) {
 	rows, _ := tx.Query(ctx, `
-		with c as (
-			select id, bool_or(succeeded) as succeeded, bool_or(final) as final, max(disable) as disable
-			from unnest(@ids::uuid[], @succeeded::bool[], @final::bool[], @disable::text[]) as c(id, succeeded, final, disable)
-			group by id
-		), locked as (
-			select w.id from webhooks w join c on c.id = w.id
-			where (c.succeeded and w.health <> 'healthy')
-				or (not c.succeeded and (w.health = 'healthy' or (c.final and w.health <> 'failed')
-					or c.disable <> '' or w.failing_since < now() - @disable_after))
-			order by w.id for update of w
-		)
+		with `+healthArgs+`
+		select w.id from webhooks w join c on c.id = w.id
+		where (c.succeeded and w.health <> 'healthy')
+			or (not c.succeeded and (w.health = 'healthy' or w.failing_since is null or (c.final and w.health <> 'failed')
+				or c.disable <> '' or w.failing_since < now() - @disable_after::interval))
+		order by w.id for update of w`, c.args(nil))
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (id hook.WebhookID, err error) {
+		return id, row.Scan((*[16]byte)(&id))
+	})
+}
+
+// apply moves the locked webhooks' health, disables those that answered 410 or
+// have only failed for five days, and cancels what is pending for the disabled;
+// disabled tells whether there were any.
+func (c healthChange) apply(ctx context.Context, tx pgx.Tx, locked []hook.WebhookID) (disabled bool, err error) {
+	rows, _ := tx.Query(ctx, `
+		with `+healthArgs+`
 		update webhooks w set
 			health = case when c.succeeded then 'healthy' when c.final or w.health = 'failed' then 'failed' else 'failing' end,
 			failing_since = case when c.succeeded then null else coalesce(w.failing_since, now()) end,
-			active = w.active and (c.succeeded or (c.disable = '' and coalesce(w.failing_since, now()) >= now() - @disable_after)),
+			active = w.active and (c.succeeded or (c.disable = '' and coalesce(w.failing_since, now()) >= now() - @disable_after::interval)),
 			disabled_reason = case
 				when not w.active then w.disabled_reason
 				when c.succeeded then ''
 				when c.disable <> '' then c.disable
-				when w.failing_since < now() - @disable_after then @failed_days
+				when w.failing_since < now() - @disable_after::interval then @failed_days
 				else '' end,
-			updated_at = case when w.active and not c.succeeded and (c.disable <> '' or w.failing_since < now() - @disable_after)
+			updated_at = case when w.active and not c.succeeded and (c.disable <> '' or w.failing_since < now() - @disable_after::interval)
 				then now() else w.updated_at end
-		from c, locked where w.id = c.id and locked.id = w.id
-		returning w.id, w.active`, pgx.StrictNamedArgs{
-		"ids": raw(c.ids), "succeeded": c.succeeded, "final": c.final, "disable": c.disable,
-		"disable_after": hook.DisableAfter, "failed_days": hook.ReasonFailedDays,
-	})
-	var disabled []hook.WebhookID
+		from c where w.id = c.id and w.id = any(@locked::uuid[])
+		returning w.id, w.active`, c.args(locked))
+	var gone []hook.WebhookID
 	var id hook.WebhookID
 	var active bool
-	_, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&id), &active}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&id), &active}, func() error {
 		if !active {
-			disabled = append(disabled, id)
+			gone = append(gone, id)
 		}
 		return nil
 	})
-	if err != nil || len(disabled) == 0 {
-		return err
+	if err != nil || len(gone) == 0 {
+		return false, err
 	}
-	return cancelOutstanding(ctx, tx, disabled, hook.TextWebhookDisabled)
+	return true, cancelOutstanding(ctx, tx, gone, hook.TextWebhookDisabled)
+}
+
+// healthArgs is the change by webhook, for a WITH clause.
+const healthArgs = `c as (
+			select id, bool_or(succeeded) as succeeded, bool_or(final) as final, max(disable) as disable
+			from unnest(@ids::uuid[], @succeeded::bool[], @final::bool[], @disable::text[]) as c(id, succeeded, final, disable)
+			group by id
+		)`
+
+func (c healthChange) args(locked []hook.WebhookID) pgx.NamedArgs {
+	return pgx.NamedArgs{
+		"ids": raw(c.ids), "succeeded": c.succeeded, "final": c.final, "disable": c.disable, "locked": raw(locked),
+		"disable_after": hook.DisableAfter, "failed_days": hook.ReasonFailedDays,
+	}
 }

@@ -1,10 +1,12 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,30 +25,50 @@ import (
 //
 // It returns the deliveries as they now stand, in no particular order.
 func (s *Store) Record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
+	// By id, as everywhere: see healthChange.lock.
+	records = slices.SortedFunc(slices.Values(records), func(a, b hook.Record) int {
+		return bytes.Compare(a.Delivery.ID[:], b.Delivery.ID[:])
+	})
 	args, err := recordArgs(records)
 	if err != nil {
 		return nil, err
 	}
-	var found []deliveryRow
-	write := func(q querier) error {
-		rows, _ := q.Query(ctx, recordSQL, args)
-		found, err = pgx.CollectRows(rows, pgx.RowToStructByName[deliveryRow])
+	health := healthOf(records)
+	if len(health.ids) == 0 {
+		found, err := writeRecords(ctx, s.pool, args) // one statement is a transaction by itself
+		return found, mapErr(err)
+	}
+	var found []hook.Delivery
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		webhooks, err := health.lock(ctx, tx)
+		if err != nil {
+			return fmt.Errorf("lock webhooks: %w", err)
+		}
+		if found, err = writeRecords(ctx, tx, args); err != nil || len(webhooks) == 0 {
+			return err
+		}
+		disabled, err := health.apply(ctx, tx, webhooks)
+		if err != nil || !disabled {
+			return err
+		}
+		// What was canceled just now may be among them.
+		rows, _ := tx.Query(ctx, `select `+deliveryColumns+` from deliveries d where d.id = any($1)`, args["id"])
+		found, err = collectDeliveries(rows)
 		return err
-	}
-	if health := healthOf(records); len(health.ids) == 0 {
-		err = write(s.pool) // one statement is a transaction by itself
-	} else {
-		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-			if err := write(tx); err != nil {
-				return err
-			}
-			return health.apply(ctx, tx)
-		})
-	}
+	})
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("record %d attempts: %w", len(records), err))
 	}
-	return deliveriesOf(found), nil
+	return found, nil
+}
+
+func writeRecords(ctx context.Context, q querier, args pgx.StrictNamedArgs) ([]hook.Delivery, error) {
+	rows, _ := q.Query(ctx, recordSQL, args)
+	found, err := collectDeliveries(rows)
+	if err != nil {
+		return nil, fmt.Errorf("write attempts: %w", err)
+	}
+	return found, nil
 }
 
 const recordSQL = `

@@ -119,9 +119,9 @@ func add(total *activities.DeliverResult, part activities.DeliverResult) {
 	total.Succeeded += part.Succeeded
 	total.Failed += part.Failed
 	total.Canceled += part.Canceled
-	if room := maxOutcomes - len(total.Outcomes); room > 0 {
-		total.Outcomes = append(total.Outcomes, part.Outcomes[:min(room, len(part.Outcomes))]...)
-	}
+	total.Outcomes = append(total.Outcomes, part.Outcomes...)
+	activities.FailedFirst(total.Outcomes)
+	total.Outcomes = total.Outcomes[:min(len(total.Outcomes), maxOutcomes)]
 }
 
 // maxOutcomes bounds the lists that people read.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
@@ -54,8 +55,14 @@ const sendNowPatience = 10 * time.Second
 // SendNowTimeout bounds the whole of a sending by hand.
 const SendNowTimeout = sendNowPatience + attemptTimeout
 
-// maxSummary keeps summaries below Temporal's 400 bytes.
-const maxSummary = 200
+// Temporal refuses to start a workflow whose summary is over 400 bytes or whose
+// details are over 20,000; hosts and topics can be longer than that. With these
+// bounds the details of hook.MaxTargets webhooks take some 8,000.
+const (
+	maxSummary = 200
+	maxHost    = 80
+	maxType    = 120
+)
 
 // DeliverStart is how the workflow of an accepted event is started. A start that
 // was made before, also by another process, is found and not repeated.
@@ -71,7 +78,7 @@ func DeliverStart(s hook.Start) (client.StartWorkflowOptions, DeliverInput) {
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		EnableEagerStart:         true,
-		StaticSummary:            fmt.Sprintf("%s → %s", s.EventType, plural(s.Deliveries, "webhook")),
+		StaticSummary:            fmt.Sprintf("%s → %s", clip(s.EventType, maxType), plural(s.Deliveries, "webhook")),
 		StaticDetails:            details(s),
 		TypedSearchAttributes: temporal.NewSearchAttributes(
 			a.EventID.ValueSet([]string{s.EventID.String()}), a.EventType.ValueSet(s.EventType),
@@ -95,7 +102,7 @@ func SendNowStart(d hook.Delivery) (client.StartWorkflowOptions, SendNowInput) {
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		EnableEagerStart:         true,
-		StaticSummary:            fmt.Sprintf("%s: %s → %s", kind, d.EventType, d.WebhookID),
+		StaticSummary:            fmt.Sprintf("%s: %s → %s", kind, clip(d.EventType, maxType), d.WebhookID),
 		TypedSearchAttributes: temporal.NewSearchAttributes(
 			a.EventID.ValueSet([]string{d.EventID.String()}), a.EventType.ValueSet(d.EventType),
 			a.WebhookID.ValueSet([]string{d.WebhookID.String()}), a.TenantID.ValueSet(d.TenantID.String()),
@@ -108,9 +115,9 @@ func SendNowStart(d hook.Delivery) (client.StartWorkflowOptions, SendNowInput) {
 func details(s hook.Start) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** for %s of tenant `%s`\n\n| webhook | host |\n|---|---|\n",
-		s.EventType, plural(s.Deliveries, "webhook"), s.TenantID)
+		cell(clip(s.EventType, maxType)), plural(s.Deliveries, "webhook"), s.TenantID)
 	for _, t := range s.Targets {
-		fmt.Fprintf(&b, "| `%s` | %s |\n", t.WebhookID, cell(t.Host))
+		fmt.Fprintf(&b, "| `%s` | %s |\n", t.WebhookID, cell(clip(t.Host, maxHost)))
 	}
 	if more := s.Deliveries - len(s.Targets); more > 0 {
 		fmt.Fprintf(&b, "\nand %d more\n", more)
@@ -118,21 +125,35 @@ func details(s hook.Start) string {
 	return b.String()
 }
 
-// to names the first targets, for the activity's line in the Web UI.
+// to names the first targets, for the activity's line in the Web UI; at most
+// maxSummary bytes.
 func to(s hook.Start) string {
 	var b strings.Builder
 	for i, t := range s.Targets {
-		text := fmt.Sprintf("%s %s", t.WebhookID, t.Host)
-		if b.Len()+len(text) > maxSummary {
-			fmt.Fprintf(&b, " and %d more", s.Deliveries-i)
-			break
-		}
+		text := fmt.Sprintf("%s %s", t.WebhookID, clip(t.Host, maxHost))
 		if i > 0 {
-			b.WriteString(", ")
+			text = ", " + text
+		}
+		more := fmt.Sprintf(" and %d more", s.Deliveries-i)
+		if b.Len()+len(text)+len(more) > maxSummary {
+			b.WriteString(more)
+			break
 		}
 		b.WriteString(text)
 	}
 	return b.String()
+}
+
+// clip shortens s to at most n bytes, at the end of a character.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	n -= len("…")
+	for !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
 }
 
 func plural(n int, noun string) string {
@@ -144,5 +165,5 @@ func plural(n int, noun string) string {
 
 // cell keeps a value from breaking a Markdown table.
 func cell(s string) string {
-	return strings.NewReplacer("|", `\|`, "\n", " ", "`", "'").Replace(s)
+	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "\n", " ", "\r", " ", "`", "'").Replace(s)
 }

@@ -37,7 +37,7 @@ func TestRetriesUntilSuccess(t *testing.T) {
 		require.Equal(t, strconv.Itoa(i+1), request.Header.Get("X-Webhook-Attempt"))
 		require.Equal(t, eventType, request.Header.Get("X-Event-Type"))
 		require.Equal(t, "application/json", request.Header.Get("Content-Type"))
-		require.Equal(t, sign("whsec_abc123", request.Body), request.Header.Get("X-Webhook-Signature"))
+		require.Equal(t, hmacHex("whsec_abc123", request.Body), request.Header.Get("X-Webhook-Signature"))
 	}
 	require.Regexp(t, `^\{"id":"`+event+`","type":"`+eventType+`","created_at":"[^"]+Z","data":\{"1":"<é>","id":"user_123","n":1\}\}$`, string(got[0].Body))
 	require.GreaterOrEqual(t, got[1].At.Sub(got[0].At), 300*time.Millisecond)
@@ -45,7 +45,7 @@ func TestRetriesUntilSuccess(t *testing.T) {
 	require.Equal(t, "healthy", c.do(http.MethodGet, "/v1/webhooks/"+hook, nil, 200)["status"])
 }
 
-func sign(secret string, body []byte) string {
+func hmacHex(secret string, body []byte) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)
 	return hex.EncodeToString(mac.Sum(nil))
@@ -194,7 +194,7 @@ func TestChangesBetweenAttempts(t *testing.T) {
 	require.Equal(t, "success", c.settled(hook)["status"])
 	got := good.requests()
 	require.Len(t, got, 1)
-	require.Equal(t, sign("another", got[0].Body), got[0].Header.Get("X-Webhook-Signature"))
+	require.Equal(t, hmacHex("another", got[0].Body), got[0].Header.Get("X-Webhook-Signature"))
 
 	stop, stopType := c.webhook(bad.URL, nil)
 	c.publish(stopType, object{})

@@ -49,6 +49,8 @@ type App struct {
 	sweeper *dispatch.Sweeper
 	worker  *worker.Worker
 	api     *api.API
+	// keyed is closed when the admin key is stored.
+	keyed chan struct{}
 }
 
 // New builds the parts; it connects to nothing and starts nothing.
@@ -57,7 +59,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{options: o}
+	a := &App{options: o, keyed: make(chan struct{})}
 	if a.store, err = storage.Open(ctx, storage.Config{URL: o.Config.DatabaseURL.Reveal(), Box: box}); err != nil {
 		return nil, err
 	}
@@ -116,7 +118,7 @@ func (a *App) buildAPI() error {
 		Store: a.store, Dispatcher: a.starter, Sender: &dispatch.SendNow{Temporal: a.cluster.Client},
 		Destinations: a.egress, Logger: a.options.Logger,
 		Config: api.Config{Version: a.options.Version, MaxBody: c.MaxBody, NoAuth: c.Auth == "none", TemporalUI: ui},
-		Checks: map[string]api.Check{"database": a.store.Ready, "temporal": a.cluster.Ready},
+		Checks: map[string]api.Check{"database": a.store.Ready, "temporal": a.cluster.Ready, "admin_key": a.adminKeyStored},
 	})
 	return err
 }

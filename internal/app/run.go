@@ -70,6 +70,7 @@ func (a *App) runWorker(ctx context.Context) error {
 // again and again while the store is away.
 func (a *App) ensureAdminKey(ctx context.Context) {
 	text := hook.Secret(a.options.Config.AdminKey.Reveal())
+	defer close(a.keyed) // without a key, or at the end, there is nothing to wait for
 	if text == "" {
 		return
 	}
@@ -87,6 +88,16 @@ func (a *App) ensureAdminKey(ctx context.Context) {
 			return
 		case <-pause.C:
 		}
+	}
+}
+
+// adminKeyStored tells whether the configured admin key lets in.
+func (a *App) adminKeyStored(context.Context) error {
+	select {
+	case <-a.keyed:
+		return nil
+	default:
+		return errors.New("the admin key is not stored yet")
 	}
 }
 

@@ -1,0 +1,238 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"grapnel/api"
+	"grapnel/internal/hook"
+	"grapnel/storage"
+)
+
+// dispatcher records what it is given.
+type dispatcher struct {
+	mu     sync.Mutex
+	starts []hook.Start
+}
+
+func (d *dispatcher) Dispatch(s hook.Start) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.starts = append(d.starts, s)
+}
+
+func (d *dispatcher) events() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ids := make([]string, 0, len(d.starts))
+	for _, s := range d.starts {
+		ids = append(ids, s.EventID.String())
+	}
+	return ids
+}
+
+// sender records the outcome it is told to as the outcome of every sending, or
+// fails without one.
+type sender struct {
+	store   *storage.Store
+	outcome hook.Attempt
+	err     error
+	sent    []hook.Delivery
+}
+
+func (s *sender) Send(ctx context.Context, d hook.Delivery) error {
+	s.sent = append(s.sent, d)
+	if s.err != nil {
+		return s.err
+	}
+	a := s.outcome
+	a.Manual = true
+	return record(ctx, s.store, d.ID, a)
+}
+
+// record judges and stores an attempt as activities do.
+func record(ctx context.Context, store *storage.Store, id hook.DeliveryID, a hook.Attempt) error {
+	job, err := store.Job(ctx, id)
+	if err != nil {
+		return err
+	}
+	verdict := hook.Judge(hook.DefaultSchedule(), job.Webhook, job.Delivery.Test, job.Delivery.Scheduled+1, &a)
+	_, err = store.Record(ctx, []hook.Record{{Delivery: job.Delivery, Attempt: a, Verdict: verdict}})
+	return err
+}
+
+// destinations refuses one URL.
+type destinations struct{ url string }
+
+func (d *destinations) CheckURL(url string) error {
+	if url == d.url {
+		return errors.New("is not an allowed destination")
+	}
+	return nil
+}
+
+// faulty is a store whose n-th call fails, authentication not counted.
+type faulty struct {
+	api.Store
+	mu    sync.Mutex
+	calls int
+	at    int
+	err   error
+}
+
+func (s *faulty) arm(at int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls, s.at, s.err = 0, at, err
+}
+
+// failed tells whether the call that fails has been made.
+func (s *faulty) failed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at > 0 && s.calls >= s.at
+}
+
+func (s *faulty) next() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls++
+	if s.calls == s.at {
+		return s.err
+	}
+	return nil
+}
+
+func (s *faulty) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook, error) {
+	if err := s.next(); err != nil {
+		return hook.Webhook{}, err
+	}
+	return s.Store.CreateWebhook(ctx, w)
+}
+
+func (s *faulty) Webhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Webhook, error) {
+	if err := s.next(); err != nil {
+		return hook.Webhook{}, err
+	}
+	return s.Store.Webhook(ctx, tenant, id)
+}
+
+func (s *faulty) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.WebhookFilter, p hook.Page) ([]hook.Webhook, bool, error) {
+	if err := s.next(); err != nil {
+		return nil, false, err
+	}
+	return s.Store.Webhooks(ctx, tenant, f, p)
+}
+
+func (s *faulty) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID, change func(*hook.Webhook) error) (hook.Webhook, error) {
+	if err := s.next(); err != nil {
+		return hook.Webhook{}, err
+	}
+	return s.Store.UpdateWebhook(ctx, tenant, id, change)
+}
+
+func (s *faulty) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) error {
+	if err := s.next(); err != nil {
+		return err
+	}
+	return s.Store.DeleteWebhook(ctx, tenant, id)
+}
+
+func (s *faulty) EventTypes(ctx context.Context, tenant hook.TenantID) ([]hook.EventType, error) {
+	if err := s.next(); err != nil {
+		return nil, err
+	}
+	return s.Store.EventTypes(ctx, tenant)
+}
+
+func (s *faulty) PutEventType(ctx context.Context, tenant hook.TenantID, t hook.EventType) (hook.EventType, bool, error) {
+	if err := s.next(); err != nil {
+		return hook.EventType{}, false, err
+	}
+	return s.Store.PutEventType(ctx, tenant, t)
+}
+
+func (s *faulty) Publish(ctx context.Context, p hook.Publication) (hook.Accepted, error) {
+	if err := s.next(); err != nil {
+		return hook.Accepted{}, err
+	}
+	return s.Store.Publish(ctx, p)
+}
+
+func (s *faulty) Event(ctx context.Context, tenant hook.TenantID, id hook.EventID) (hook.Event, error) {
+	if err := s.next(); err != nil {
+		return hook.Event{}, err
+	}
+	return s.Store.Event(ctx, tenant, id)
+}
+
+func (s *faulty) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) ([]hook.Event, bool, error) {
+	if err := s.next(); err != nil {
+		return nil, false, err
+	}
+	return s.Store.Events(ctx, tenant, f, p)
+}
+
+func (s *faulty) NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]hook.NotDelivered, error) {
+	if err := s.next(); err != nil {
+		return nil, err
+	}
+	return s.Store.NotDeliveredTo(ctx, e, limit)
+}
+
+func (s *faulty) Delivery(ctx context.Context, tenant hook.TenantID, id hook.DeliveryID) (hook.Delivery, error) {
+	if err := s.next(); err != nil {
+		return hook.Delivery{}, err
+	}
+	return s.Store.Delivery(ctx, tenant, id)
+}
+
+func (s *faulty) Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) ([]hook.Delivery, bool, error) {
+	if err := s.next(); err != nil {
+		return nil, false, err
+	}
+	return s.Store.Deliveries(ctx, w, f, p)
+}
+
+func (s *faulty) DeliveriesOfEvent(ctx context.Context, e hook.EventID, limit int) ([]hook.Delivery, error) {
+	if err := s.next(); err != nil {
+		return nil, err
+	}
+	return s.Store.DeliveriesOfEvent(ctx, e, limit)
+}
+
+func (s *faulty) Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attempt, error) {
+	if err := s.next(); err != nil {
+		return nil, err
+	}
+	return s.Store.Attempts(ctx, id)
+}
+
+func (s *faulty) CreateTest(ctx context.Context, w hook.Webhook, eventType string, data []byte) (hook.Delivery, error) {
+	if err := s.next(); err != nil {
+		return hook.Delivery{}, err
+	}
+	return s.Store.CreateTest(ctx, w, eventType, data)
+}
+
+func (s *faulty) CreateKey(ctx context.Context, k hook.APIKey, text hook.Secret) (hook.APIKey, error) {
+	if err := s.next(); err != nil {
+		return hook.APIKey{}, err
+	}
+	return s.Store.CreateKey(ctx, k, text)
+}
+
+func (s *faulty) Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) ([]hook.APIKey, bool, error) {
+	if err := s.next(); err != nil {
+		return nil, false, err
+	}
+	return s.Store.Keys(ctx, tenant, p)
+}
+
+func (s *faulty) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID) error {
+	if err := s.next(); err != nil {
+		return err
+	}
+	return s.Store.RevokeKey(ctx, tenant, id)
+}

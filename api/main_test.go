@@ -1,0 +1,13 @@
+package api_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"grapnel/internal/pgtest"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(pgtest.Main{M: m})
+}

@@ -1,0 +1,304 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/api"
+	"grapnel/internal/hook"
+	"grapnel/internal/keytext"
+)
+
+// call is one operation as a client calls it: braces in the path stand for
+// resources of its own.
+type call struct {
+	id, method, path, body string
+	status                 int
+	scopes                 []hook.Scope // beside admin
+}
+
+func calls() []call {
+	manage, read := []hook.Scope{hook.ScopeWebhooks}, []hook.Scope{hook.ScopeWebhooks, hook.ScopeRead}
+	return []call{
+		{"create-webhook", "POST", "/v1/webhooks", `{"url":"https://yourapp.com/webhook","events":["user.created"]}`, 201, manage},
+		{"list-webhooks", "GET", "/v1/webhooks", "", 200, read},
+		{"get-webhook", "GET", "/v1/webhooks/{webhook}", "", 200, read},
+		{"update-webhook", "PATCH", "/v1/webhooks/{webhook}", `{"description":"changed"}`, 200, manage},
+		{"delete-webhook", "DELETE", "/v1/webhooks/{webhook}", "", 204, manage},
+		{"get-webhook-secret", "GET", "/v1/webhooks/{webhook}/secret", "", 200, manage},
+		{"rotate-webhook-secret", "POST", "/v1/webhooks/{webhook}/secret/rotate", "", 200, manage},
+		{"test-webhook", "POST", "/v1/webhooks/{webhook}/test", "", 200, manage},
+		{"list-deliveries", "GET", "/v1/webhooks/{webhook}/deliveries", "", 200, read},
+		{"get-delivery", "GET", "/v1/deliveries/{delivery}", "", 200, read},
+		{"retry-delivery", "POST", "/v1/deliveries/{delivery}/retry", "", 200, manage},
+		{"list-event-types", "GET", "/v1/event-types", "", 200, []hook.Scope{hook.ScopeWebhooks, hook.ScopeRead, hook.ScopePublish}},
+		{"put-event-type", "PUT", "/v1/event-types/invoice.paid", `{"description":"An invoice was paid"}`, 200, manage},
+		{"publish-event", "POST", "/v1/events", `{"type":"user.created","data":{}}`, 202, []hook.Scope{hook.ScopePublish}},
+		{"list-events", "GET", "/v1/events", "", 200, read},
+		{"get-event", "GET", "/v1/events/{event}", "", 200, read},
+		{"create-api-key", "POST", "/v1/api-keys", `{"name":"one","scopes":["read"]}`, 201, nil},
+		{"list-api-keys", "GET", "/v1/api-keys", "", 200, nil},
+		{"revoke-api-key", "DELETE", "/v1/api-keys/{key}", "", 204, nil},
+	}
+}
+
+func (c call) with(ids map[string]string) string {
+	path := c.path
+	for name, id := range ids {
+		path = strings.ReplaceAll(path, "{"+name+"}", id)
+	}
+	return path
+}
+
+// resources makes one of everything that has an id, of the default tenant.
+func (f *fixture) resources(t *testing.T) map[string]string {
+	t.Helper()
+	webhook := f.newWebhook(t, "user.created")
+	delivery := f.deliver(t, webhook)
+	return map[string]string{
+		"webhook": webhook, "delivery": delivery,
+		"event": f.get(t, "/v1/deliveries/"+delivery).object(t, http.StatusOK)["event_id"].(string),
+		"key":   f.post(t, "/v1/api-keys", `{"name":"one","scopes":["read"]}`).object(t, http.StatusCreated)["id"].(string),
+	}
+}
+
+func TestTheTableOfCallsHasEveryOperation(t *testing.T) {
+	t.Parallel()
+	var want, have []string
+	for _, item := range api.Document("test").Paths {
+		for _, op := range methods(item) {
+			if op != nil {
+				want = append(want, op.OperationID)
+			}
+		}
+	}
+	for _, c := range calls() {
+		have = append(have, c.id)
+	}
+	require.ElementsMatch(t, want, have)
+}
+
+// Spec 7: scopes; admin includes the others.
+func TestScopes(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	require.Equal(t, http.StatusCreated, f.do(t, "PUT", "/v1/event-types/invoice.paid", "", nil).status)
+	for _, scope := range hook.Scopes() {
+		key := f.as(f.newKey(t, hook.DefaultTenant(), scope))
+		for _, c := range calls() {
+			a := key.do(t, c.method, c.with(f.resources(t)), c.body, nil)
+			if scope == hook.ScopeAdmin || slices.Contains(c.scopes, scope) {
+				require.Equal(t, c.status, a.status, "%s with %s: %s", c.id, scope, a.body)
+			} else {
+				p := a.problem(t, http.StatusForbidden, "PERMISSION_DENIED")
+				require.Contains(t, p.Detail, "scope", c.id)
+			}
+		}
+	}
+}
+
+// Spec 0: nothing of one tenant is visible to another.
+func TestTenantsAreApart(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	ids := f.resources(t)
+	_, key := f.newTenant(t)
+	other := f.as(key)
+	for _, c := range calls() {
+		if c.path == c.with(ids) {
+			continue
+		}
+		other.do(t, c.method, c.with(ids), c.body, nil).problem(t, http.StatusNotFound, "NOT_FOUND")
+	}
+	require.Empty(t, f.sender.sent)
+	for path, name := range map[string]string{
+		"/v1/webhooks": "webhooks", "/v1/events": "events",
+	} {
+		require.Empty(t, other.get(t, path).list(t, name))
+	}
+	require.Len(t, other.get(t, "/v1/api-keys").list(t, "api_keys"), 1)
+	// What was aimed at is untouched.
+	require.Equal(t, "", value[string](t, f, `select description from webhooks`))
+	require.Zero(t, value[int](t, f, `select count(*) from api_keys where revoked_at is not null`))
+
+	// A type of one tenant is unknown to another, and an event reaches only its own tenant's webhooks.
+	f.do(t, "PUT", "/v1/event-types/invoice.paid", "", nil)
+	other.post(t, "/v1/events", `{"type":"invoice.paid","data":1}`).refused(t, "body.type", "not a known event type")
+	require.EqualValues(t, 0, other.post(t, "/v1/events", `{"type":"user.created","data":1}`).object(t, 202)["deliveries"])
+	// The same idempotency key of two tenants is two keys.
+	for _, c := range []*client{f.client, other} {
+		require.NotContains(t, c.post(t, "/v1/events", `{"type":"user.created","data":1,"id":"one"}`).object(t, 202), "duplicate")
+	}
+}
+
+// Ids of another kind, of no kind and of nothing are all not found.
+func TestUnknownIDs(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	ids := f.resources(t)
+	swapped := map[string]string{"webhook": ids["event"], "event": ids["webhook"], "delivery": ids["webhook"], "key": ids["webhook"]}
+	nothing := map[string]string{
+		"webhook": hook.WebhookID{1}.String(), "event": hook.EventID{1}.String(),
+		"delivery": hook.DeliveryID{1}.String(), "key": hook.KeyID{1}.String(),
+	}
+	garbage := map[string]string{"webhook": "hook_123", "event": "%00", "delivery": "..%2f..", "key": "key_"}
+	for _, c := range calls() {
+		if c.path == c.with(ids) {
+			continue
+		}
+		for _, ids := range []map[string]string{swapped, nothing, garbage} {
+			f.do(t, c.method, c.with(ids), c.body, nil).problem(t, http.StatusNotFound, "NOT_FOUND")
+		}
+	}
+}
+
+// Spec 6 and 7: 401 with WWW-Authenticate, whatever is wrong with the key.
+func TestKeysThatDoNotLetIn(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	revoked := f.post(t, "/v1/api-keys", `{"name":"revoked","scopes":["admin"]}`).object(t, http.StatusCreated)
+	require.Equal(t, http.StatusOK, f.as(revoked["key"].(string)).get(t, "/v1/webhooks").status)
+	require.Equal(t, http.StatusNoContent, f.do(t, "DELETE", "/v1/api-keys/"+revoked["id"].(string), "", nil).status)
+	expired := f.newKey(t, hook.DefaultTenant(), hook.ScopeAdmin)
+	f.exec(t, `update api_keys set expires_at = now() - interval '1 second' where hash = sha256($1::bytea)`, []byte(expired))
+
+	for name, authorization := range map[string]string{
+		"missing":      "",
+		"no scheme":    f.key,
+		"basic":        "Basic " + f.key,
+		"empty":        "Bearer ",
+		"unknown":      "Bearer " + keytext.New().Reveal(),
+		"revoked":      "Bearer " + revoked["key"].(string),
+		"expired":      "Bearer " + expired,
+		"other case":   "Bearer " + strings.ToUpper(f.key),
+		"with a space": "Bearer " + f.key + " x",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, c := range calls() {
+				a := f.do(t, c.method, c.with(map[string]string{"webhook": "x", "event": "x", "delivery": "x", "key": "x"}), c.body,
+					map[string]string{"Authorization": authorization})
+				a.problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
+				require.Equal(t, "Bearer", a.header.Get("WWW-Authenticate"))
+			}
+		})
+	}
+	t.Run("the scheme's case does not matter", func(t *testing.T) {
+		t.Parallel()
+		a := f.do(t, "GET", "/v1/webhooks", "", map[string]string{"Authorization": "bearer " + f.key})
+		require.Equal(t, http.StatusOK, a.status)
+	})
+}
+
+// Spec 7: --auth=none lets everybody in as an admin of the default tenant.
+func TestNoAuth(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(d *api.Deps) { d.Config.NoAuth = true })
+	webhook := f.newWebhook(t, "*")
+	require.Equal(t, http.StatusOK, f.as("").get(t, "/v1/webhooks/"+webhook).status)
+	require.Equal(t, http.StatusOK, f.as("").get(t, "/v1/api-keys").status)
+}
+
+const marker = "MARKER relation secret_table does not exist"
+
+// Spec 6: a 5xx body never carries a cause, whichever call of the store fails.
+func TestNoCauseReachesTheCaller(t *testing.T) {
+	t.Parallel()
+	store := &faulty{}
+	f := setup(t, func(d *api.Deps) {
+		store.Store = d.Store
+		d.Store = store
+	})
+	f.do(t, "PUT", "/v1/event-types/invoice.paid", "", nil)
+	for _, c := range calls() {
+		failures := 0
+		for n := 1; ; n++ {
+			path := c.with(f.resources(t))
+			store.arm(n, errors.New(marker))
+			a := f.do(t, c.method, path, c.body, nil)
+			if !store.failed() {
+				store.arm(0, nil)
+				require.Equal(t, c.status, a.status, c.id)
+				break
+			}
+			store.arm(0, nil)
+			p := a.problem(t, http.StatusInternalServerError, "INTERNAL")
+			require.Equal(t, "something went wrong on our side", p.Detail)
+			require.Empty(t, p.Errors)
+			require.NotContains(t, string(a.body), "MARKER")
+
+			path = c.with(f.resources(t))
+			store.arm(n, hook.Unavailable("the store", errors.New(marker)))
+			a = f.do(t, c.method, path, c.body, nil)
+			store.arm(0, nil)
+			a.problem(t, http.StatusServiceUnavailable, "UNAVAILABLE")
+			require.Equal(t, "2", a.header.Get("Retry-After"))
+			require.NotContains(t, string(a.body), "MARKER")
+			failures++
+		}
+		require.Positive(t, failures, "%s never asks the store", c.id)
+	}
+	require.Contains(t, f.log.String(), "MARKER", "the log has the cause")
+}
+
+// unauthenticated is a store that can't look up keys.
+type unauthenticated struct {
+	api.Store
+	err error
+}
+
+func (s unauthenticated) Authenticate(context.Context, hook.Secret) (hook.APIKey, error) {
+	return hook.APIKey{}, s.err
+}
+
+func TestKeysCannotBeLookedUp(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err    error
+		status int
+		code   string
+	}{
+		{errors.New(marker), http.StatusInternalServerError, "INTERNAL"},
+		{hook.Unavailable("the store", errors.New(marker)), http.StatusServiceUnavailable, "UNAVAILABLE"},
+	} {
+		f := setup(t, func(d *api.Deps) { d.Store = unauthenticated{d.Store, c.err} })
+		a := f.get(t, "/v1/webhooks")
+		a.problem(t, c.status, c.code)
+		require.NotContains(t, string(a.body), "MARKER")
+	}
+}
+
+// panicking is a store with a bug.
+type panicking struct{ api.Store }
+
+func (panicking) Webhooks(context.Context, hook.TenantID, hook.WebhookFilter, hook.Page) ([]hook.Webhook, bool, error) {
+	panic(marker)
+}
+
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(d *api.Deps) { d.Store = panicking{d.Store} })
+	a := f.get(t, "/v1/webhooks")
+	a.problem(t, http.StatusInternalServerError, "INTERNAL")
+	require.NotContains(t, string(a.body), "MARKER")
+	require.Contains(t, f.log.String(), "MARKER")
+}
+
+// Spec 6: the store is away.
+func TestStoreIsAway(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.store.Close()
+	a := f.get(t, "/v1/webhooks")
+	a.problem(t, http.StatusServiceUnavailable, "UNAVAILABLE")
+	seconds, err := time.ParseDuration(a.header.Get("Retry-After") + "s")
+	require.NoError(t, err)
+	require.Positive(t, seconds)
+}

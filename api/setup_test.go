@@ -1,0 +1,362 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"grapnel/api"
+	"grapnel/internal/hook"
+	"grapnel/internal/keytext"
+	"grapnel/internal/pgtest"
+	"grapnel/internal/seal"
+	"grapnel/storage"
+)
+
+// fixture is the real API over the real store, with fakes for what is behind
+// Temporal. Its methods speak HTTP as an admin of the default tenant.
+type fixture struct {
+	*client
+	store      *storage.Store
+	db         *pgx.Conn
+	dispatched *dispatcher
+	sender     *sender
+	blocked    *destinations
+	api        *api.API
+	log        *lockedBuffer
+}
+
+// setup starts a fixture; change may replace what api.New gets.
+func setup(t *testing.T, change ...func(*api.Deps)) *fixture {
+	t.Helper()
+	url := pgtest.New(t, pgtest.Template{
+		Key:     storage.MigrationsKey(),
+		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
+	})
+	box, err := seal.New(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))
+	require.NoError(t, err)
+	store, err := storage.Open(t.Context(), storage.Config{URL: url, Box: box})
+	require.NoError(t, err)
+	t.Cleanup(store.Close)
+	db, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close(context.WithoutCancel(t.Context()))) })
+
+	f := &fixture{store: store, db: db, dispatched: &dispatcher{}, sender: &sender{store: store}, blocked: &destinations{}, log: &lockedBuffer{}}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(f.log.String())
+		}
+	})
+	deps := api.Deps{
+		Store: store, Dispatcher: f.dispatched, Sender: f.sender, Destinations: f.blocked,
+		Logger: slog.New(slog.NewTextHandler(f.log, nil)),
+		Config: api.Config{Version: "test", TemporalUI: "http://ui.example/namespaces/default"},
+		Checks: map[string]api.Check{"database": store.Ready},
+	}
+	for _, c := range change {
+		c(&deps)
+	}
+	f.client, f.api = serve(t, deps)
+	f.key = f.newKey(t, hook.DefaultTenant(), hook.ScopeAdmin)
+	return f
+}
+
+// serve serves the API and checks every answer against its document.
+func serve(t *testing.T, deps api.Deps) (*client, *api.API) {
+	t.Helper()
+	a, err := api.New(deps)
+	require.NoError(t, err)
+	server := httptest.NewServer(a)
+	t.Cleanup(server.Close)
+	return &client{server: server, doc: api.Document("test")}, a
+}
+
+func (f *fixture) newKey(t *testing.T, tenant hook.TenantID, scopes ...hook.Scope) string {
+	t.Helper()
+	text := keytext.New()
+	_, err := f.store.CreateKey(t.Context(), hook.APIKey{TenantID: tenant, Name: "test", Scopes: scopes}, text)
+	require.NoError(t, err)
+	return text.Reveal()
+}
+
+// newTenant makes a tenant and an admin key of it.
+func (f *fixture) newTenant(t *testing.T) (hook.TenantID, string) {
+	t.Helper()
+	id := hook.TenantID{15: 9}
+	f.exec(t, `insert into tenants (id, name) values ($1, 'other')`, [16]byte(id))
+	return id, f.newKey(t, id, hook.ScopeAdmin)
+}
+
+func (f *fixture) exec(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	_, err := f.db.Exec(t.Context(), sql, args...)
+	require.NoError(t, err)
+}
+
+func value[T any](t *testing.T, f *fixture, sql string, args ...any) T {
+	t.Helper()
+	var v T
+	require.NoError(t, f.db.QueryRow(t.Context(), sql, args...).Scan(&v))
+	return v
+}
+
+// newWebhook makes a webhook over HTTP and returns its id.
+func (f *fixture) newWebhook(t *testing.T, events ...string) string {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"url": "https://yourapp.com/webhook", "events": events})
+	require.NoError(t, err)
+	return f.post(t, "/v1/webhooks", string(body)).object(t, http.StatusCreated)["id"].(string)
+}
+
+// publish publishes user.created and returns the event's id.
+func (f *fixture) publish(t *testing.T, data string) string {
+	t.Helper()
+	return f.post(t, "/v1/events", `{"type":"user.created","data":`+data+`}`).object(t, http.StatusAccepted)["id"].(string)
+}
+
+// deliver publishes an event to the webhook, which nobody else subscribes to,
+// and records its attempts; it returns the delivery's id.
+func (f *fixture) deliver(t *testing.T, webhook string, attempts ...hook.Attempt) string {
+	t.Helper()
+	event := f.publish(t, `{"id":"user_123"}`)
+	id, err := hook.ParseEventID(event)
+	require.NoError(t, err)
+	deliveries, err := f.store.DeliveriesOfEvent(t.Context(), id, 1000)
+	require.NoError(t, err)
+	for _, d := range deliveries {
+		if d.WebhookID.String() != webhook {
+			continue
+		}
+		for _, a := range attempts {
+			f.record(t, d, a)
+		}
+		return d.ID.String()
+	}
+	t.Fatalf("event %s has no delivery for %s", event, webhook)
+	return ""
+}
+
+// record judges and stores an attempt as activities do.
+func (f *fixture) record(t *testing.T, d hook.Delivery, a hook.Attempt) {
+	t.Helper()
+	require.NoError(t, record(t.Context(), f.store, d.ID, a))
+}
+
+type client struct {
+	server *httptest.Server
+	doc    *huma.OpenAPI
+	key    string
+}
+
+// as is the same client with another key.
+func (c *client) as(key string) *client { return &client{server: c.server, doc: c.doc, key: key} }
+
+func (c *client) get(t *testing.T, path string) answer {
+	t.Helper()
+	return c.do(t, http.MethodGet, path, "", nil)
+}
+
+func (c *client) post(t *testing.T, path, body string) answer {
+	t.Helper()
+	return c.do(t, http.MethodPost, path, body, nil)
+}
+
+// do sends a request, a body as JSON unless a header says otherwise, and holds
+// the answer against the document.
+func (c *client) do(t *testing.T, method, path, body string, header map[string]string) answer {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, c.server.URL+path, strings.NewReader(body))
+	require.NoError(t, err)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.key != "" {
+		r.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	for name, value := range header {
+		r.Header.Set(name, value)
+		if value == "" {
+			r.Header.Del(name)
+		}
+	}
+	response, err := c.server.Client().Do(r)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	a := answer{status: response.StatusCode, header: response.Header, body: content, request: method + " " + path}
+	c.conforms(t, method, r.URL.Path, a)
+	return a
+}
+
+// conforms fails the test when an answer is not what the document promises.
+func (c *client) conforms(t *testing.T, method, path string, a answer) {
+	t.Helper()
+	op := find(c.doc, method, path)
+	if op == nil {
+		return
+	}
+	promised := op.Responses[strconv.Itoa(a.status)]
+	require.NotNil(t, promised, "%s: status %d is not documented: %s", a.request, a.status, a.body)
+	if len(promised.Content) == 0 {
+		require.Empty(t, a.body, a.request)
+		return
+	}
+	media := promised.Content[a.header.Get("Content-Type")]
+	require.NotNil(t, media, "%s: content type %q of %d is not documented", a.request, a.header.Get("Content-Type"), a.status)
+	var v any
+	require.NoError(t, json.Unmarshal(a.body, &v), "%s: %s", a.request, a.body)
+	require.Empty(t, invalid(c.doc, media.Schema, v), "%s: %s", a.request, a.body)
+}
+
+// find is the document's operation at a path; nil if there is none.
+func find(doc *huma.OpenAPI, method, path string) *huma.Operation {
+	for template, item := range doc.Paths {
+		want, have := strings.Split(template, "/"), strings.Split(path, "/")
+		same := len(want) == len(have)
+		for i := 0; same && i < len(want); i++ {
+			same = want[i] == have[i] || strings.HasPrefix(want[i], "{") && have[i] != ""
+		}
+		if op := methods(item)[method]; same && op != nil {
+			return op
+		}
+	}
+	return nil
+}
+
+func methods(item *huma.PathItem) map[string]*huma.Operation {
+	return map[string]*huma.Operation{
+		http.MethodGet: item.Get, http.MethodPut: item.Put, http.MethodPost: item.Post,
+		http.MethodPatch: item.Patch, http.MethodDelete: item.Delete,
+	}
+}
+
+// invalid is what is wrong with a JSON value by its schema.
+func invalid(doc *huma.OpenAPI, schema *huma.Schema, v any) []error {
+	result := &huma.ValidateResult{}
+	huma.Validate(doc.Components.Schemas, schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, v, result)
+	return result.Errors
+}
+
+type answer struct {
+	request string
+	status  int
+	header  http.Header
+	body    []byte
+}
+
+// object is the answer's JSON object, with the status that it must have.
+func (a answer) object(t *testing.T, status int) map[string]any {
+	t.Helper()
+	require.Equal(t, status, a.status, "%s: %s", a.request, a.body)
+	require.Equal(t, "application/json", a.header.Get("Content-Type"))
+	var v map[string]any
+	require.NoError(t, json.Unmarshal(a.body, &v), "%s", a.body)
+	return v
+}
+
+// list is the named member of the answer, a list of objects.
+func (a answer) list(t *testing.T, name string) []map[string]any {
+	t.Helper()
+	return objects(t, a.object(t, http.StatusOK)[name])
+}
+
+func objects(t *testing.T, v any) []map[string]any {
+	t.Helper()
+	items, ok := v.([]any)
+	require.True(t, ok, "%v is no list", v)
+	list := make([]map[string]any, 0, len(items))
+	for _, item := range items {
+		list = append(list, item.(map[string]any))
+	}
+	return list
+}
+
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+	Errors []struct {
+		Location string `json:"location"`
+		Message  string `json:"message"`
+		Value    any    `json:"value"`
+	} `json:"errors"`
+}
+
+// problem is the answer's problem, which it must be, with status and code.
+func (a answer) problem(t *testing.T, status int, code string) problem {
+	t.Helper()
+	require.Equal(t, status, a.status, "%s: %s", a.request, a.body)
+	require.Equal(t, "application/problem+json", a.header.Get("Content-Type"))
+	var p problem
+	dec := json.NewDecoder(bytes.NewReader(a.body))
+	dec.DisallowUnknownFields()
+	require.NoError(t, dec.Decode(&p), "%s", a.body)
+	require.Equal(t, "about:blank", p.Type)
+	require.Equal(t, http.StatusText(status), p.Title)
+	require.Equal(t, status, p.Status)
+	require.Equal(t, code, p.Code)
+	return p
+}
+
+// at is the message at a location of a problem that names it.
+func (p problem) at(t *testing.T, location string) string {
+	t.Helper()
+	for _, e := range p.Errors {
+		if e.Location == location {
+			return e.Message
+		}
+	}
+	t.Fatalf("no error at %q: %+v", location, p)
+	return ""
+}
+
+// refused asserts a 422 that names the location, with a message that contains text.
+func (a answer) refused(t *testing.T, location, text string) {
+	t.Helper()
+	require.Contains(t, a.problem(t, http.StatusUnprocessableEntity, "INVALID_ARGUMENT").at(t, location), text)
+}
+
+// moment is a time of the API: RFC 3339 in UTC, whole seconds, about now.
+func moment(t *testing.T, v any) time.Time {
+	t.Helper()
+	text, _ := v.(string)
+	at, err := time.Parse("2006-01-02T15:04:05Z", text)
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now(), at, time.Minute)
+	return at
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

@@ -1,0 +1,113 @@
+package storage_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
+)
+
+func eventID(e hook.Event) [16]byte { return e.ID }
+
+// S10: newest first; the pages joined are the whole list; type and time narrow it.
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.webhook(t)
+	var all, created []hook.Event
+	for i := range 9 {
+		eventType := "user.created"
+		if i%3 == 0 {
+			eventType = "user.updated"
+		}
+		a := f.publish(t, eventType)
+		all = append(all, a.Event)
+		if eventType == "user.created" {
+			created = append(created, a.Event)
+		}
+	}
+	slices.Reverse(all)
+	slices.Reverse(created)
+	list := func(filter hook.EventFilter, since, until time.Time) func(hook.Page) ([]hook.Event, bool, error) {
+		return func(p hook.Page) ([]hook.Event, bool, error) {
+			p.Since, p.Until = since, until
+			return f.Events(t.Context(), hook.DefaultTenant(), filter, p)
+		}
+	}
+	for _, limit := range []int{1, 2, 4, 8, 9, 10, 100} {
+		require.Equal(t, all, pages(t, limit, list(hook.EventFilter{}, time.Time{}, time.Time{}), eventID), "limit %d", limit)
+		require.Equal(t, created, pages(t, limit, list(hook.EventFilter{Type: "user.created"}, time.Time{}, time.Time{}), eventID), "limit %d", limit)
+
+		// since <= t < until, at every moment at which something was published.
+		for _, e := range all {
+			at := e.CreatedAt
+			from := pages(t, limit, list(hook.EventFilter{}, at, time.Time{}), eventID)
+			before := pages(t, limit, list(hook.EventFilter{}, time.Time{}, at), eventID)
+			require.Equal(t, all, slices.Concat(from, before), "two halves of the list")
+			for _, e := range from {
+				require.False(t, e.CreatedAt.Before(at))
+			}
+			for _, e := range before {
+				require.True(t, e.CreatedAt.Before(at))
+			}
+		}
+	}
+	none, more, err := list(hook.EventFilter{Type: "user"}, time.Time{}, time.Time{})(hook.Page{Limit: 1})
+	require.NoError(t, err)
+	require.False(t, more)
+	require.Empty(t, none)
+}
+
+// S10: not_delivered_to names every other webhook of the tenant and the reason.
+func TestNotDeliveredTo(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.webhook(t)
+	want := map[hook.WebhookID]string{
+		f.webhook(t, events("user.deleted")).ID:           "not subscribed",
+		f.webhook(t, inactive).ID:                         "inactive",
+		f.webhook(t, events("user.deleted"), inactive).ID: "not subscribed",
+	}
+	resubscribed := f.webhook(t, events("user.deleted"))
+	f.webhook(t, ofTenant(f.tenant(t, "other")))
+	event := f.publish(t, "user.created").Event
+	want[f.webhook(t).ID] = "created later"
+	_, err := f.UpdateWebhook(t.Context(), hook.DefaultTenant(), resubscribed.ID, func(w *hook.Webhook) error {
+		w.Events = []string{"*"}
+		return nil
+	})
+	require.NoError(t, err)
+	want[resubscribed.ID] = "not subscribed"
+
+	list, err := f.NotDeliveredTo(t.Context(), event, 100)
+	require.NoError(t, err)
+	got := map[hook.WebhookID]string{}
+	for _, n := range list {
+		got[n.WebhookID] = n.Reason
+	}
+	require.Equal(t, want, got)
+
+	list, err = f.NotDeliveredTo(t.Context(), event, 2)
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+}
+
+// S10: an event in the webhook's own millisecond is told from one before it by
+// the order of their ids.
+func TestNotDeliveredToWithinOneMillisecond(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t, events("user.deleted"))
+	event := hook.Event{ID: hook.EventID(w.ID), TenantID: w.TenantID, Type: "user.created", CreatedAt: hook.EventID(w.ID).Time()}
+	for reason, last := range map[string]byte{"not subscribed": 0xff, "created later": 0} {
+		for i := 9; i < 16; i++ {
+			event.ID[i] = last
+		}
+		list, err := f.NotDeliveredTo(t.Context(), event, 10)
+		require.NoError(t, err)
+		require.Equal(t, []hook.NotDelivered{{WebhookID: w.ID, Reason: reason}}, list)
+	}
+}

@@ -1,0 +1,233 @@
+package storage_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/pgtest"
+	"grapnel/internal/seal"
+	"grapnel/storage"
+)
+
+// Keys of 32 bytes, as the configuration gives them.
+const (
+	encryptionKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	otherKey      = "Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA="
+)
+
+// fixture is a Store on a database of the test's own, and that database.
+type fixture struct {
+	*storage.Store
+	url string
+	db  *pgxpool.Pool
+}
+
+func setup(t *testing.T) *fixture {
+	t.Helper()
+	url := pgtest.New(t, pgtest.Template{Key: storage.MigrationsKey(), Migrate: migrate})
+	db, err := pgxpool.New(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(db.Close)
+	return &fixture{Store: open(t, url, encryptionKey), url: url, db: db}
+}
+
+func migrate(ctx context.Context, url string) error {
+	_, err := storage.Migrate(ctx, url)
+	return err
+}
+
+func open(t *testing.T, url, keys string) *storage.Store {
+	t.Helper()
+	box, err := seal.New(keys)
+	require.NoError(t, err)
+	store, err := storage.Open(t.Context(), storage.Config{URL: url, Box: box})
+	require.NoError(t, err)
+	t.Cleanup(store.Close)
+	return store
+}
+
+// exec changes the database behind the Store's back.
+func (f *fixture) exec(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	_, err := f.db.Exec(t.Context(), sql, args...)
+	require.NoError(t, err)
+}
+
+// scalar reads one value from the database.
+func scalar[T any](t *testing.T, f *fixture, sql string, args ...any) T {
+	t.Helper()
+	var v T
+	require.NoError(t, f.db.QueryRow(t.Context(), sql, args...).Scan(&v))
+	return v
+}
+
+// webhook makes one of the default tenant that gets user.created, changed by the
+// given functions before it is stored.
+func (f *fixture) webhook(t *testing.T, change ...func(*hook.Webhook)) hook.Webhook {
+	t.Helper()
+	w := hook.Webhook{
+		TenantID: hook.DefaultTenant(), URL: "https://example.com/hooks", Events: []string{"user.created"},
+		Secret: "whsec_abc123", Active: true,
+	}
+	for _, c := range change {
+		c(&w)
+	}
+	w.Normalize()
+	w, err := f.CreateWebhook(t.Context(), w)
+	require.NoError(t, err)
+	return w
+}
+
+func events(patterns ...string) func(*hook.Webhook) {
+	return func(w *hook.Webhook) { w.Events = patterns }
+}
+
+func ofTenant(id hook.TenantID) func(*hook.Webhook) {
+	return func(w *hook.Webhook) { w.TenantID = id }
+}
+
+func inactive(w *hook.Webhook) { w.Active, w.DisabledReason = false, hook.ReasonByClient }
+
+// tenant makes another one.
+func (f *fixture) tenant(t *testing.T, name string) hook.TenantID {
+	t.Helper()
+	return scalar[[16]byte](t, f, `insert into tenants (id, name) values (gen_random_uuid(), $1) returning id`, name)
+}
+
+// publish accepts an event of the default tenant.
+func (f *fixture) publish(t *testing.T, eventType string) hook.Accepted {
+	t.Helper()
+	a, err := f.Publish(t.Context(), hook.Publication{
+		TenantID: hook.DefaultTenant(), Type: eventType, Data: []byte(`{"id":"user_123"}`),
+	})
+	require.NoError(t, err)
+	return a
+}
+
+// delivery publishes user.created and returns its delivery to the webhook.
+func (f *fixture) delivery(t *testing.T, w hook.Webhook) hook.DeliveryID {
+	t.Helper()
+	list, err := f.DeliveriesOfEvent(t.Context(), f.publish(t, "user.created").Event.ID, 1000)
+	require.NoError(t, err)
+	for _, d := range list {
+		if d.WebhookID == w.ID {
+			return d.ID
+		}
+	}
+	require.Fail(t, "the webhook got no delivery")
+	return hook.DeliveryID{}
+}
+
+// read returns the delivery as it stands.
+func (f *fixture) read(t *testing.T, id hook.DeliveryID) hook.Delivery {
+	t.Helper()
+	d, err := f.Delivery(t.Context(), hook.DefaultTenant(), id)
+	require.NoError(t, err)
+	return d
+}
+
+// health returns the webhook of the default tenant as it stands.
+func (f *fixture) health(t *testing.T, w hook.Webhook) hook.Webhook {
+	t.Helper()
+	w, err := f.Webhook(t.Context(), hook.DefaultTenant(), w.ID)
+	require.NoError(t, err)
+	return w
+}
+
+// status and reason are the webhook's, as S3 shows them.
+func (f *fixture) status(t *testing.T, w hook.Webhook) string {
+	t.Helper()
+	w = f.health(t, w)
+	return w.Status()
+}
+
+func (f *fixture) reason(t *testing.T, w hook.Webhook) string {
+	t.Helper()
+	w = f.health(t, w)
+	return w.StatusReason()
+}
+
+func outstanding(d hook.Delivery) bool { return d.Outstanding() }
+
+// attempt loads the delivery, and records an attempt judged by spec 1's schedule.
+func (f *fixture) attempt(t *testing.T, id hook.DeliveryID, a hook.Attempt) hook.Delivery {
+	t.Helper()
+	job, err := f.Job(t.Context(), id)
+	require.NoError(t, err)
+	return f.record(t, recordOf(&job, a))
+}
+
+func (f *fixture) record(t *testing.T, r hook.Record) hook.Delivery {
+	t.Helper()
+	list, err := f.Record(t.Context(), []hook.Record{r})
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	return list[0]
+}
+
+// recordOf judges an attempt of the job as activities do.
+func recordOf(job *hook.Job, a hook.Attempt) hook.Record {
+	v := hook.Judge(hook.DefaultSchedule(), job.Webhook, job.Delivery.Test, job.Delivery.Scheduled+1, &a)
+	if a.Manual {
+		v.Retry, v.RetryIn = false, 0
+	}
+	return hook.Record{
+		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, Attempt: a, Verdict: v,
+	}
+}
+
+// answered is an attempt that got the status.
+func answered(status int) hook.Attempt {
+	class, text := hook.StatusFailure(status)
+	return hook.Attempt{
+		URL: "https://example.com/hooks", StartedAt: time.Now().Add(-time.Millisecond), Duration: time.Millisecond,
+		RequestHeaders: http.Header{"Content-Type": {"application/json"}}, ResponseHeaders: http.Header{},
+		StatusCode: status, Class: class, Error: text,
+	}
+}
+
+// broken is an attempt that got no status.
+func broken(class hook.ErrorClass, text string) hook.Attempt {
+	a := answered(0)
+	a.ResponseHeaders, a.Class, a.Error = nil, class, text
+	return a
+}
+
+func timedOut() hook.Attempt { return broken(hook.ClassTimeout, "Connection timeout") }
+
+func byHand(a hook.Attempt) hook.Attempt {
+	a.Manual = true
+	return a
+}
+
+// pages reads a list page by page and joins them.
+func pages[T any](t *testing.T, limit int, list func(hook.Page) ([]T, bool, error), id func(T) [16]byte) []T {
+	t.Helper()
+	var all []T
+	p := hook.Page{Limit: limit}
+	for {
+		page, more, err := list(p)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(page), limit)
+		all = append(all, page...)
+		if !more {
+			return all
+		}
+		require.Len(t, page, limit, "a page before the last is full")
+		before := id(page[len(page)-1])
+		p.Before = &before
+	}
+}
+
+// requireKind checks the kind of the error.
+func requireKind(t *testing.T, kind hook.Kind, err error) {
+	t.Helper()
+	require.Error(t, err)
+	require.Equal(t, kind, hook.KindOf(err), "%v", err)
+}

@@ -1,0 +1,189 @@
+package workflows_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+
+	"grapnel/internal/hook"
+	"grapnel/workflows"
+)
+
+// Design 4: the policy is an exponential fit of the schedule, for crashes and
+// time-outs; attempts are unlimited, because the store counts the customer's.
+func TestRetryPolicyFitsTheSchedule(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		schedule    hook.Schedule
+		coefficient float64
+	}{
+		"default":    {hook.DefaultSchedule(), 6.2145},
+		"one delay":  {hook.Schedule{time.Minute}, 1},
+		"two delays": {hook.Schedule{time.Second, 10 * time.Second}, 10},
+		"constant":   {hook.Schedule{time.Second, time.Second, time.Second}, 1},
+		"doubling":   {hook.Schedule{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := workflows.RetryPolicy(c.schedule)
+			last := c.schedule[len(c.schedule)-1]
+			require.Equal(t, c.schedule[0], p.InitialInterval)
+			require.Equal(t, last, p.MaximumInterval, "unset, it would be 100 times the first")
+			require.InDelta(t, c.coefficient, p.BackoffCoefficient, 1e-4)
+			require.GreaterOrEqual(t, p.BackoffCoefficient, 1.0, "Temporal refuses less")
+			require.Zero(t, p.MaximumAttempts)
+			require.Empty(t, p.NonRetryableErrorTypes)
+			grown := float64(c.schedule[0])
+			for range c.schedule[1:] {
+				grown *= p.BackoffCoefficient
+			}
+			require.InEpsilon(t, float64(last), grown, 1e-9)
+		})
+	}
+}
+
+func start(targets int) hook.Start {
+	s := hook.Start{
+		EventID: hook.EventID{6: 0x70, 15: 1}, TenantID: hook.DefaultTenant(), EventType: "user.created", Deliveries: targets,
+	}
+	for i := range min(targets, hook.MaxTargets) {
+		s.Targets = append(s.Targets, hook.Target{WebhookID: hook.WebhookID{15: byte(i)}, Host: fmt.Sprintf("host-%d.example:8443", i)})
+	}
+	return s
+}
+
+// Design 3, 5: the event's id is the workflow's; a start made before is found,
+// not repeated; search attributes find it.
+func TestDeliverStart(t *testing.T) {
+	t.Parallel()
+	s := start(2)
+	options, input := workflows.DeliverStart(s)
+	require.Equal(t, s.EventID.String(), options.ID)
+	require.NotContains(t, options.ID, "/")
+	require.Equal(t, workflows.TaskQueue, options.TaskQueue)
+	require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE, options.WorkflowIDReusePolicy)
+	require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, options.WorkflowIDConflictPolicy)
+	require.False(t, options.WorkflowExecutionErrorWhenAlreadyStarted)
+	require.True(t, options.EnableEagerStart)
+	require.Nil(t, options.RetryPolicy, "the schedule has one owner")
+	require.Zero(t, options.WorkflowExecutionTimeout)
+	require.Zero(t, options.WorkflowRunTimeout)
+	require.Equal(t, "user.created → 2 webhooks", options.StaticSummary)
+
+	a := workflows.Attributes()
+	events, ok := options.TypedSearchAttributes.GetKeywordList(a.EventID)
+	require.True(t, ok)
+	require.Equal(t, []string{s.EventID.String()}, events)
+	webhooks, ok := options.TypedSearchAttributes.GetKeywordList(a.WebhookID)
+	require.True(t, ok)
+	require.Equal(t, []string{s.Targets[0].WebhookID.String(), s.Targets[1].WebhookID.String()}, webhooks)
+	typ, ok := options.TypedSearchAttributes.GetKeyword(a.EventType)
+	require.True(t, ok)
+	require.Equal(t, "user.created", typ)
+	tenant, ok := options.TypedSearchAttributes.GetKeyword(a.TenantID)
+	require.True(t, ok)
+	require.Equal(t, s.TenantID.String(), tenant)
+
+	require.Equal(t, []hook.EventID{s.EventID}, input.EventIDs)
+	require.Equal(t, 2, input.Deliveries)
+	require.Equal(t, fmt.Sprintf("%s host-0.example:8443, %s host-1.example:8443", s.Targets[0].WebhookID, s.Targets[1].WebhookID), input.To)
+}
+
+func TestDeliverStartNamesOneWebhook(t *testing.T) {
+	t.Parallel()
+	options, _ := workflows.DeliverStart(start(1))
+	require.Equal(t, "user.created → 1 webhook", options.StaticSummary)
+}
+
+func TestDeliverStartSaysHowManyMore(t *testing.T) {
+	t.Parallel()
+	options, input := workflows.DeliverStart(start(1_200))
+	require.Contains(t, options.StaticDetails, "\nand 1150 more\n")
+	require.Regexp(t, ` and \d+ more$`, input.To)
+	named := strings.Count(input.To, "hook_")
+	require.True(t, strings.HasSuffix(input.To, fmt.Sprintf(" and %d more", 1_200-named)), input.To)
+}
+
+// Temporal refuses to start a workflow whose summary is over 400 bytes or whose
+// details are over 20,000; a search attribute's values may take 2,048 bytes.
+func TestStartsStayWithinTemporalsBounds(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ host, eventType string }{
+		"long hosts":       {strings.Repeat("a", 2_000), "user.created"},
+		"long types":       {"a.example", strings.Repeat("a", hook.MaxTypeLength)},
+		"long wide topics": {"a.example", strings.Repeat("😀", hook.MaxTypeLength)},
+		"wide hosts":       {strings.Repeat("é", 900), strings.Repeat("é", hook.MaxTypeLength)},
+		"hosts of 60":      {strings.Repeat("a", 60), "user.created"},
+	} {
+		for _, targets := range []int{1, 2, 3, 4, 5, 6, 50, 100_000} {
+			t.Run(fmt.Sprintf("%s, %d", name, targets), func(t *testing.T) {
+				t.Parallel()
+				s := start(targets)
+				s.EventType = c.eventType
+				for i := range s.Targets {
+					s.Targets[i].Host = c.host
+				}
+				options, input := workflows.DeliverStart(s)
+				require.LessOrEqual(t, len(options.StaticSummary), 200)
+				require.LessOrEqual(t, len(input.To), 200)
+				require.LessOrEqual(t, len(options.StaticDetails), 10_000)
+				require.Contains(t, input.To, "hook_", "one is named at least")
+				for _, text := range []string{options.StaticSummary, options.StaticDetails, input.To} {
+					require.True(t, utf8.ValidString(text))
+				}
+				webhooks, _ := options.TypedSearchAttributes.GetKeywordList(workflows.Attributes().WebhookID)
+				require.LessOrEqual(t, len(strings.Join(webhooks, `","`)), 2_000)
+
+				now, _ := workflows.SendNowStart(hook.Delivery{EventType: c.eventType})
+				require.LessOrEqual(t, len(now.StaticSummary), 200)
+			})
+		}
+	}
+}
+
+// What a receiver or a client names must not break the Markdown table.
+func TestDetailsEscapeMarkdown(t *testing.T) {
+	t.Parallel()
+	s := start(1)
+	s.Targets[0].Host = "a|b\nc\\|`d`"
+	options, _ := workflows.DeliverStart(s)
+	lines := strings.Split(strings.TrimSpace(options.StaticDetails), "\n")
+	require.Len(t, lines, 5)
+	require.Equal(t, "| `"+s.Targets[0].WebhookID.String()+"` | a\\|b c\\\\\\|'d' |", lines[4])
+}
+
+// S13: one at a time for a delivery, and a second one later is allowed.
+func TestSendNowStart(t *testing.T) {
+	t.Parallel()
+	d := hook.Delivery{
+		ID: hook.DeliveryID{15: 1}, EventID: hook.EventID{15: 2}, WebhookID: hook.WebhookID{15: 3},
+		TenantID: hook.DefaultTenant(), EventType: "user.created",
+	}
+	options, input := workflows.SendNowStart(d)
+	require.Equal(t, d.ID.String(), options.ID)
+	require.Equal(t, workflows.SendNowInput{DeliveryID: d.ID}, input)
+	require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, options.WorkflowIDReusePolicy)
+	require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, options.WorkflowIDConflictPolicy)
+	require.Equal(t, workflows.SendNowTimeout, options.WorkflowExecutionTimeout)
+	require.Greater(t, workflows.SendNowTimeout, hook.MaxTimeout)
+	require.Equal(t, "retry by hand: user.created → "+d.WebhookID.String(), options.StaticSummary)
+	events, _ := options.TypedSearchAttributes.GetKeywordList(workflows.Attributes().EventID)
+	require.Equal(t, []string{d.EventID.String()}, events)
+}
+
+// Histories in Temporal refer to these: they never change.
+func TestNamesNeverChange(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{"grapnel", "Deliver", "DeliverSlices", "SendNow", "Deliver", "SendNow", "DeliveryFailed"}, []string{
+		workflows.TaskQueue, workflows.NameDeliver, workflows.NameDeliverSlices, workflows.NameSendNow,
+		workflows.ActivityDeliver, workflows.ActivitySendNow, workflows.ErrorFailed,
+	})
+	a := workflows.Attributes()
+	require.Equal(t, []string{"EventId", "EventType", "WebhookId", "TenantId"},
+		[]string{a.EventID.GetName(), a.EventType.GetName(), a.WebhookID.GetName(), a.TenantID.GetName()})
+}

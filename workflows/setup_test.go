@@ -1,0 +1,161 @@
+package workflows_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	sdkpb "go.temporal.io/api/sdk/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+	"go.uber.org/goleak"
+
+	"grapnel/activities"
+	"grapnel/internal/deliverytest"
+	"grapnel/internal/hook"
+	"grapnel/worker"
+	"grapnel/workflows"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	urlA = "https://a.example/hooks/path-of-a?token=query-of-a"
+	urlB = "https://b.example/hooks/path-of-b"
+	urlC = "https://c.example/hooks/path-of-c"
+
+	eventType = "user.created"
+	payload   = `{"id":"user_123","name":"payload-of-the-event"}`
+)
+
+// deliverFunc is the activity, or what stands in for it.
+type deliverFunc func(context.Context, activities.DeliverInput) (activities.DeliverResult, error)
+
+// world runs the real workflows and activities against a store and receivers in
+// memory. Its clock is Temporal's, which skips what a workflow waits for, and
+// what requests take, which passes in the bubble's time.
+type world struct {
+	*testing.T
+	env      *testsuite.TestWorkflowEnvironment
+	store    *deliverytest.Store
+	sender   *deliverytest.Sender
+	accepted time.Time
+	// instead, if set before run, stands in for the activity Deliver.
+	instead func(real deliverFunc) deliverFunc
+	failure error
+}
+
+// inWorld runs the test in a bubble of its own.
+func inWorld(t *testing.T, test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(setup(t)) })
+}
+
+func setup(t *testing.T) *world {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	suite.SetDisableRegistrationAliasing(true) // as the worker does
+	env := suite.NewTestWorkflowEnvironment()
+	env.SetTestTimeout(time.Hour)
+	env.SetActivityTimeoutGracePeriod(time.Hour) // it counts from the first attempt on
+	start := time.Now()
+	now := func() time.Time { return env.Now().Add(time.Since(start)) }
+	w := &world{T: t, env: env, store: deliverytest.NewStore(now), sender: deliverytest.NewSender(now), accepted: now()}
+	acts, err := activities.New(activities.Deps{
+		Store: w.store, Lookup: w.store, Sender: w.sender, Schedule: hook.DefaultSchedule(),
+		Logger: slog.New(slog.DiscardHandler), Now: now,
+	})
+	require.NoError(t, err)
+	worker.Register(registry{w}, &workflows.Workflows{Schedule: hook.DefaultSchedule()}, acts)
+	return w
+}
+
+// registry registers with the environment, with what stands in for the activity.
+type registry struct{ *world }
+
+func (r registry) RegisterWorkflowWithOptions(w any, o workflow.RegisterOptions) {
+	r.env.RegisterWorkflowWithOptions(w, o)
+}
+
+func (r registry) RegisterActivityWithOptions(a any, o activity.RegisterOptions) {
+	if real, ok := a.(func(context.Context, activities.DeliverInput) (activities.DeliverResult, error)); ok {
+		a = func(ctx context.Context, in activities.DeliverInput) (activities.DeliverResult, error) {
+			if r.instead == nil {
+				return real(ctx, in)
+			}
+			return r.instead(real)(ctx, in)
+		}
+	}
+	r.env.RegisterActivityWithOptions(a, o)
+}
+
+// deliver runs the workflow of the event to its end.
+func (w *world) deliver(s hook.Start) activities.DeliverResult {
+	w.Helper()
+	options, input := workflows.DeliverStart(s)
+	var result activities.DeliverResult
+	w.run(options, workflows.NameDeliver, input, &result)
+	return result
+}
+
+func (w *world) run(options client.StartWorkflowOptions, name string, input, result any) {
+	w.Helper()
+	w.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: options.ID, TaskQueue: options.TaskQueue})
+	w.env.ExecuteWorkflow(name, input)
+	require.True(w, w.env.IsWorkflowCompleted())
+	if w.failure = w.env.GetWorkflowError(); w.failure == nil {
+		require.NoError(w, w.env.GetWorkflowResult(result))
+	}
+}
+
+// details is the Markdown beside the workflow in the Web UI.
+func (w *world) details() string {
+	w.Helper()
+	value, err := w.env.QueryWorkflow("__temporal_workflow_metadata")
+	require.NoError(w, err)
+	var metadata sdkpb.WorkflowMetadata
+	require.NoError(w, value.Get(&metadata))
+	return metadata.GetCurrentDetails()
+}
+
+// later does something at a time after the accept, between the attempts.
+func (w *world) later(after time.Duration, do func()) { w.env.RegisterDelayedCallback(do, after) }
+
+// requireSentAt requires requests to the URL exactly at these times after the accept.
+func (w *world) requireSentAt(url string, want ...time.Duration) {
+	w.Helper()
+	require.Equal(w, want, w.sender.Times(url, w.accepted))
+}
+
+// requireFailed requires that the workflow failed as the Web UI's Failed filter
+// finds it.
+func (w *world) requireFailed() *temporal.ApplicationError {
+	w.Helper()
+	var app *temporal.ApplicationError
+	require.ErrorAs(w, w.failure, &app)
+	require.Equal(w, workflows.ErrorFailed, app.Type())
+	require.True(w, app.NonRetryable())
+	return app
+}
+
+const (
+	second = time.Second
+	minute = time.Minute
+	hour   = time.Hour
+)
+
+func outcomes(o deliverytest.Outcome, n int) []deliverytest.Outcome {
+	list := make([]deliverytest.Outcome, n)
+	for i := range list {
+		list[i] = o
+	}
+	return list
+}
