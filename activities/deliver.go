@@ -132,7 +132,7 @@ func (r *run) enqueue(w waiting) {
 func (r *run) loop(ctx context.Context) error {
 	var failure error
 	for {
-		if failure == nil {
+		if failure == nil && ctx.Err() == nil {
 			r.startDue(ctx)
 		}
 		if r.inFlight == 0 && (failure != nil || ctx.Err() != nil || !r.dueSoon()) {
@@ -199,7 +199,7 @@ const worthWaiting = 100 * time.Millisecond
 const recordMargin = 5 * time.Second
 
 // wait returns the results that have come in, at least one, or none when
-// something became due first.
+// something became due first, or when ctx ended and nothing is in flight.
 func (r *run) wait(ctx context.Context) []result {
 	var due <-chan time.Time
 	if len(r.waiting) > 0 && r.inFlight < r.concurrency && ctx.Err() == nil {
@@ -209,11 +209,17 @@ func (r *run) wait(ctx context.Context) []result {
 		defer timer.Stop()
 		due = timer.C
 	}
+	var stopped <-chan struct{}
+	if r.inFlight == 0 {
+		stopped = ctx.Done()
+	}
 	var batch []result
 	select {
 	case first := <-r.results:
 		batch = append(batch, first)
 	case <-due:
+		return nil
+	case <-stopped:
 		return nil
 	}
 	for {

@@ -103,6 +103,9 @@ func (a *API) registerKeys() {
 	}, a.revokeKey)
 }
 
+// lastYear is the last that RFC 3339 can write, in UTC.
+const lastYear = 9999
+
 func (a *API) createKey(ctx context.Context, in *createKeyInput) (*createKeyOutput, error) {
 	b := &in.Body
 	k := hook.APIKey{TenantID: tenant(ctx), Name: b.Name, TokenID: b.TokenID, Topics: b.Topics, ExpiresAt: b.ExpiresAt}
@@ -111,6 +114,9 @@ func (a *API) createKey(ctx context.Context, in *createKeyInput) (*createKeyOutp
 	}
 	if err := k.Validate(time.Now()); err != nil {
 		return nil, err
+	}
+	if k.ExpiresAt != nil && k.ExpiresAt.UTC().Year() > lastYear {
+		return nil, hook.Unprocessable("body.expires_at", "must lie before the year 10000")
 	}
 	text := keytext.New()
 	k, err := a.Store.CreateKey(ctx, k, text)

@@ -120,6 +120,9 @@ func (a *API) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*lis
 	if err != nil {
 		return nil, err
 	}
+	if err := typeFilter("event_type", in.EventType); err != nil {
+		return nil, err
+	}
 	page.Since, page.Until = in.Since, in.Until
 	filter := hook.DeliveryFilter{State: hook.DeliveryState(in.Status), EventType: in.EventType}
 	deliveries, more, err := a.Store.Deliveries(ctx, w.ID, filter, page)

@@ -184,9 +184,11 @@ func plain(message string) string {
 	return message
 }
 
-// recovering turns a panic into a 500 that says nothing, and logs it.
+// recovering turns a panic into a 500 that says nothing, and logs it. Where the
+// answer has begun, it is cut off, so that nobody takes half of it for all.
 func (a *API) recovering(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tracked := &trackedWriter{ResponseWriter: w}
 		defer func() {
 			v := recover()
 			if v == nil {
@@ -196,11 +198,33 @@ func (a *API) recovering(next http.Handler) http.Handler {
 				panic(v)
 			}
 			a.Logger.ErrorContext(r.Context(), "panic", slog.String("path", r.URL.Path), slog.String("panic", fmt.Sprint(v)))
+			if tracked.begun {
+				panic(http.ErrAbortHandler)
+			}
 			p := problemOf(nil)
 			write(w, problemType, p.Status, p)
 		}()
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(tracked, r)
 	})
+}
+
+// trackedWriter knows whether the answer has begun.
+type trackedWriter struct {
+	http.ResponseWriter
+	begun bool
+}
+
+// Unwrap lets http.ResponseController set deadlines.
+func (w *trackedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *trackedWriter) WriteHeader(status int) {
+	w.begun = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *trackedWriter) Write(b []byte) (int, error) {
+	w.begun = true
+	return w.ResponseWriter.Write(b)
 }
 
 // withoutRoute answers what no operation is for in the one form of errors.

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"grapnel/internal/hook"
 )
@@ -93,6 +95,9 @@ func (a *API) putEventType(ctx context.Context, in *putEventTypeInput) (*putEven
 	}
 	t := hook.EventType{Name: in.Name}
 	if in.Body != nil {
+		if strings.ContainsFunc(in.Body.Description, unicode.IsControl) {
+			return nil, hook.Unprocessable("body.description", "must not have control characters")
+		}
 		t.Description = in.Body.Description
 	}
 	t, created, err := a.Store.PutEventType(ctx, tenant(ctx), t)

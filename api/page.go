@@ -39,6 +39,14 @@ func (p Paging) page(kind byte) (hook.Page, error) {
 	return page, nil
 }
 
+// typeFilter refuses a filter that no event type or topic can be equal to.
+func typeFilter(parameter, value string) error {
+	if problem := hook.TopicProblem(value); value != "" && problem != "" {
+		return hook.Unprocessable("query."+parameter, "%s", problem)
+	}
+	return nil
+}
+
 // nextCursor leads to what comes after the entry; nil, shown as null, at the end.
 func nextCursor(more bool, kind byte, last [16]byte) *string {
 	if !more {

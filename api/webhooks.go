@@ -176,6 +176,9 @@ func (a *API) listWebhooks(ctx context.Context, in *listWebhooksInput) (*listWeb
 	if err != nil {
 		return nil, err
 	}
+	if err := typeFilter("event", in.Event); err != nil {
+		return nil, err
+	}
 	filter := hook.WebhookFilter{Event: in.Event, Profile: hook.Profile(in.Profile)}
 	if in.Active != "" {
 		active := in.Active == "true"

@@ -49,8 +49,8 @@ func TestDeliveries(t *testing.T) {
 			filter: hook.DeliveryFilter{State: hook.StatePending, EventType: "user.created"},
 			keep:   func(d hook.Delivery) bool { return d.State == hook.StatePending && d.EventType == "user.created" }, want: 2,
 		},
-		"since": {since: middle, keep: func(d hook.Delivery) bool { return !d.CreatedAt.Before(middle) }},
-		"until": {until: middle, keep: func(d hook.Delivery) bool { return d.CreatedAt.Before(middle) }},
+		"since":                             {since: middle, keep: func(d hook.Delivery) bool { return !d.CreatedAt.Before(middle) }},
+		"until":                             {until: middle, keep: func(d hook.Delivery) bool { return d.CreatedAt.Before(middle) }},
 		"nothing in a window that is empty": {since: middle, until: middle, keep: func(hook.Delivery) bool { return false }},
 	} {
 		t.Run(name, func(t *testing.T) {

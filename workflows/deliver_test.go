@@ -36,10 +36,8 @@ func TestOneFailsAndOthersSucceed(t *testing.T) {
 		w.requireSentAt(urlC, 0)
 		w.requireSentAt(urlB, 0, 31*second)
 		w.requireSentAt(urlA, 0, 45*second, 6*minute, 36*minute+15*second, 2*hour+36*minute+30*second)
-		app := w.requireFailed()
-		require.Equal(w, "1 of 3 deliveries failed for good; "+a.String()+" failed: Connection timeout after 5 attempts", app.Message())
-		var r activities.DeliverResult
-		require.NoError(w, app.Details(&r))
+		message, r := w.requireFailed()
+		require.Equal(w, "1 of 3 deliveries failed for good; "+a.String()+" failed: Connection timeout after 5 attempts", message)
 		require.Equal(w, 2, r.Succeeded)
 		require.Equal(w, 1, r.Failed)
 		require.Equal(w, a, r.Outcomes[0].WebhookID, "the failed one comes first")
@@ -181,8 +179,8 @@ func TestFanOut(t *testing.T) {
 					require.Contains(w, children, fmt.Sprintf("%s-%d", s.EventID, i))
 				}
 				require.Len(w, w.sender.Requests(urlA), c.deliveries-1)
-				app := w.requireFailed()
-				require.Equal(w, fmt.Sprintf("1 of %d deliveries failed for good; %s failed: HTTP 410 Gone after 1 attempt", c.deliveries, b), app.Message())
+				message, _ := w.requireFailed()
+				require.Equal(w, fmt.Sprintf("1 of %d deliveries failed for good; %s failed: HTTP 410 Gone after 1 attempt", c.deliveries, b), message)
 			})
 		})
 	}
@@ -228,9 +226,7 @@ func TestTemporalHoldsNoSecrets(t *testing.T) {
 		held = append(held, fmt.Sprint(options.TypedSearchAttributes.GetUntypedValues()))
 		hold(input)
 		w.deliver(s)
-		app := w.requireFailed()
-		var r activities.DeliverResult
-		require.NoError(w, app.Details(&r))
+		_, r := w.requireFailed()
 		hold(r)
 		held = append(held, w.failure.Error(), w.details())
 		sendOptions, sendInput := workflows.SendNowStart(w.store.Delivery(a))

@@ -22,7 +22,7 @@ func wanted() []string {
 		"deliver_success.json",
 		"deliver_retries_then_success.json",
 		"deliver_failed.json",
-		"deliver_fanout.json", // over 10,000 deliveries: with children
+		"deliver_fanout.json", // over 500 deliveries: several activities; over 10,000: children too
 		"sendnow.json",
 	}
 }
@@ -56,4 +56,3 @@ func TestReplays(t *testing.T) {
 type replayRegistry struct{ sdkworker.WorkflowReplayer }
 
 func (replayRegistry) RegisterActivityWithOptions(any, activity.RegisterOptions) {}
-

@@ -136,14 +136,15 @@ func (w *world) requireSentAt(url string, want ...time.Duration) {
 }
 
 // requireFailed requires that the workflow failed as the Web UI's Failed filter
-// finds it.
-func (w *world) requireFailed() *temporal.ApplicationError {
+// finds it, and returns what it says.
+func (w *world) requireFailed() (message string, r activities.DeliverResult) {
 	w.Helper()
 	var app *temporal.ApplicationError
 	require.ErrorAs(w, w.failure, &app)
 	require.Equal(w, workflows.ErrorFailed, app.Type())
 	require.True(w, app.NonRetryable())
-	return app
+	require.NoError(w, app.Details(&r))
+	return app.Message(), r
 }
 
 const (

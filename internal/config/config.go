@@ -81,15 +81,17 @@ func (d *Delivery) Schedule() hook.Schedule { return d.RetrySchedule }
 
 // Validate reports everything that is wrong, at once.
 func (c *Config) Validate() error {
-	return errors.Join(c.Database.validate(), c.Keys.validate(), c.API.validate(), c.Delivery.validate(), c.Process.validate())
+	return errors.Join(c.Database.Validate(), c.Keys.validate(), c.API.validate(), c.Delivery.validate(), c.Process.validate())
 }
 
 // ValidateWorker reports everything that is wrong with a worker's part, at once.
 func (c *Config) ValidateWorker() error {
-	return errors.Join(c.Database.validate(), c.Keys.validate(), c.Delivery.validate(), c.Process.validate())
+	return errors.Join(c.Database.Validate(), c.Keys.validate(), c.Delivery.validate(), c.Process.validate())
 }
 
-func (d *Database) validate() error {
+// Validate reports what is wrong with the database's part, for commands that need
+// nothing else.
+func (d *Database) Validate() error {
 	if d.DatabaseURL == "" {
 		return errors.New("--database-url (DATABASE_URL) is required")
 	}

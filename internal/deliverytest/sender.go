@@ -90,6 +90,9 @@ func (s *Sender) Script(url string, outcomes ...Outcome) {
 // Send makes one request by the script. Like the real one it returns the cause
 // when ctx ends.
 func (s *Sender) Send(ctx context.Context, r hook.Request) (hook.Attempt, error) {
+	if ctx.Err() != nil {
+		return hook.Attempt{}, context.Cause(ctx)
+	}
 	o := s.begin(r)
 	defer s.end()
 	a, start := o.attempt, s.now()

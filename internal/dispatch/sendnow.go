@@ -48,9 +48,11 @@ func (s *SendNow) Send(ctx context.Context, d hook.Delivery) error {
 	}
 }
 
-// isAway tells that Temporal did not answer, rather than that it refused.
+// isAway tells that Temporal did not answer or has too much to do, rather than
+// that it refused.
 func isAway(err error) bool {
 	var unavailable *serviceerror.Unavailable
 	var late *serviceerror.DeadlineExceeded
-	return errors.As(err, &unavailable) || errors.As(err, &late) || errors.Is(err, context.DeadlineExceeded)
+	var exhausted *serviceerror.ResourceExhausted
+	return errors.As(err, &unavailable) || errors.As(err, &late) || errors.As(err, &exhausted) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -92,7 +92,7 @@ func (s *Starter) Run(ctx context.Context, drain time.Duration) error {
 		context.AfterFunc(late, func() { timer.Stop() })
 	})
 	var marking, starting sync.WaitGroup
-	marking.Go(func() { s.mark(late) })
+	marking.Go(func() { s.mark(ctx) })
 	for range s.config.Workers {
 		// Bursts sharing a workflow have their place here: a worker that becomes
 		// free can take all that is waiting, up to the bounds of design 3.
@@ -141,20 +141,24 @@ func (s *Starter) start(ctx context.Context, start hook.Start) error {
 	return err
 }
 
-// mark tells the outbox what has been started, many at a time. Forgetting to
-// costs a second start, which finds the first.
+// mark tells the outbox what has been started, many at a time, until nothing
+// more is. Forgetting to costs a second start, which finds the first: so once
+// ctx has ended, one mark that fails is the last.
 func (s *Starter) mark(ctx context.Context) {
 	ticker := time.NewTicker(markEvery)
 	defer ticker.Stop()
 	var batch []hook.EventID
+	gaveUp := false
 	flush := func() {
-		if len(batch) == 0 {
+		if len(batch) == 0 || gaveUp {
+			batch = batch[:0]
 			return
 		}
 		write, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 		defer cancel()
 		if err := s.config.Outbox.Started(write, batch); err != nil {
 			s.config.Logger.WarnContext(ctx, "outbox not updated; the sweeper will", slog.Any("error", err))
+			gaveUp = ctx.Err() != nil
 		}
 		batch = batch[:0]
 	}

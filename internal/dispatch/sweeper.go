@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -74,7 +75,7 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	}
 }
 
-// errAway says that Temporal took none of a page, so that the next page would
+// errAway says that Temporal stopped taking starts, so that the next page would
 // fare no better.
 var errAway = errors.New("Temporal takes no starts")
 
@@ -85,16 +86,16 @@ func (s *Sweeper) sweep(ctx context.Context, age time.Duration) {
 			if err != nil || len(starts) == 0 {
 				return err
 			}
-			started, err := s.startAll(ctx, starts)
-			if err != nil {
-				return err
+			started, failure := s.startAll(ctx, starts)
+			if len(started) == 0 {
+				return failure
 			}
 			s.Logger.InfoContext(ctx, "swept", slog.Int("started", len(started)), slog.Int("found", len(starts)))
 			if err := s.Backlog.Started(ctx, started); err != nil {
 				return err
 			}
-			if len(starts) < sweepPage || len(started) == 0 {
-				return nil
+			if failure != nil || len(starts) < sweepPage {
+				return failure
 			}
 		}
 	})
@@ -103,34 +104,48 @@ func (s *Sweeper) sweep(ctx context.Context, age time.Duration) {
 	}
 }
 
-// startAll starts each, and returns those that were.
+// startAll starts each, and returns those that were; the error is errAway when
+// Temporal was, or went, away.
 func (s *Sweeper) startAll(ctx context.Context, starts []hook.Start) ([]hook.EventID, error) {
 	// One first: while Temporal is away, one time-out is enough.
 	first := s.Starter.start(ctx, starts[0])
 	if isAway(first) {
 		return nil, errors.Join(errAway, first)
 	}
-	ok := make([]bool, len(starts))
-	ok[0] = first == nil
+	errs := make([]error, len(starts))
+	errs[0] = first
+	var away atomic.Bool
 	var group errgroup.Group
 	group.SetLimit(s.Starter.config.Workers)
 	for i := 1; i < len(starts); i++ {
 		group.Go(func() error {
-			if err := s.Starter.start(ctx, starts[i]); err != nil {
-				return err
+			// Nor does each of the rest of the page take one of its own.
+			if away.Load() {
+				errs[i] = errAway
+				return nil
 			}
-			ok[i] = true
+			if errs[i] = s.Starter.start(ctx, starts[i]); isAway(errs[i]) {
+				away.Store(true)
+			}
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		s.Logger.WarnContext(ctx, "some starts failed", slog.Any("error", err))
-	}
+	_ = group.Wait() // the errors are in errs
 	var started []hook.EventID
-	for i := range starts {
-		if ok[i] {
+	var failure error
+	for i, err := range errs {
+		switch {
+		case err == nil:
 			started = append(started, starts[i].EventID)
+		case failure == nil:
+			failure = err
 		}
+	}
+	if away.Load() {
+		return started, errors.Join(errAway, failure)
+	}
+	if failure != nil && ctx.Err() == nil {
+		s.Logger.WarnContext(ctx, "some starts failed", slog.Int("failed", len(starts)-len(started)), slog.Any("error", failure))
 	}
 	return started, nil
 }

@@ -1,0 +1,500 @@
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+	sdkworker "go.temporal.io/sdk/worker"
+
+	"grapnel/activities"
+	"grapnel/internal/deliverytest"
+	"grapnel/internal/hook"
+)
+
+// Design 4: the message is what a person reads in the Web UI; the category is
+// benign, because a receiver's failure is none of ours.
+func TestErrorAsksForTheNextAttempt(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
+		b.sender.Script(urlA, deliverytest.Status(503))
+		s := b.store.Publish(eventType, payload, a, c)
+
+		_, err := b.deliver(s)
+		message := b.asked(err, activities.ErrorOutstanding, 30*second)
+		require.Equal(b, "1 of 2 deliveries outstanding; "+a.String()+" HTTP 503 Service Unavailable, attempt 1; next in 30s", message)
+		require.Equal(b, hook.StateSuccess, b.store.Delivery(c).State)
+		d := b.store.Delivery(a)
+		require.WithinDuration(b, b.start.Add(30*second), *d.NextAttemptAt, 0)
+
+		require.Equal(b, [][]activities.Outcome{{{
+			WebhookID: a, DeliveryID: d.ID, State: hook.StateFailed, Attempts: 1, StatusCode: 503,
+			Error: "HTTP 503 Service Unavailable", NextAt: b.start.Add(30 * second).UTC().Format(time.RFC3339),
+		}}}, b.heartbeats, "the outstanding ones, before asking for a retry")
+	})
+}
+
+func TestErrorOfALaterAttempt(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
+		b.sender.Script(urlA, deliverytest.Status(503))
+		b.sender.Script(urlB, deliverytest.Status(500), deliverytest.Status(200))
+		s := b.store.Publish(eventType, payload, a, c)
+		_, err := b.deliver(s)
+		message := b.asked(err, activities.ErrorOutstanding, 30*second)
+		require.Contains(b, message, "2 of 2 deliveries outstanding; ")
+		<-time.After(30 * second)
+		_, err = b.deliver(s)
+		message = b.asked(err, activities.ErrorOutstanding, 5*time.Minute)
+		require.Equal(b, "1 of 2 deliveries outstanding; "+a.String()+" HTTP 503 Service Unavailable, attempt 2; next in 5m0s", message)
+	})
+}
+
+func TestNothingIsSentBeforeItIsDue(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, nil)
+		s := b.store.Publish(eventType, payload, a)
+		b.store.SetNextAttempt(a, b.start.Add(10*second))
+		_, err := b.deliver(s)
+		message := b.asked(err, activities.ErrorOutstanding, 10*second)
+		require.Equal(b, "1 of 1 deliveries outstanding; "+a.String()+" not sent yet, attempt 0; next in 10s", message)
+		require.Empty(b, b.sender.Requests(urlA))
+	})
+}
+
+// Temporal's timers and the store's clock differ a little: what is due within
+// 100 ms is waited for, instead of going through Temporal once more.
+func TestWhatIsDueSoonIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for early, waits := range map[time.Duration]bool{
+		0: true, time.Millisecond: true, 100 * time.Millisecond: true, 101 * time.Millisecond: false,
+	} {
+		t.Run(early.String(), func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(b *bench) {
+				a := b.store.AddWebhook(urlA, nil)
+				s := b.store.Publish(eventType, payload, a)
+				b.store.SetNextAttempt(a, b.start.Add(early))
+				_, err := b.deliver(s)
+				if !waits {
+					b.asked(err, activities.ErrorOutstanding, early)
+					return
+				}
+				require.NoError(b, err)
+				sent := b.sender.Times(urlA, b.start)
+				require.Len(b, sent, 1)
+				require.GreaterOrEqual(b, sent[0], early)
+				require.Less(b, sent[0], early+10*time.Millisecond)
+			})
+		})
+	}
+}
+
+func TestNothingOutstanding(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		r, err := b.deliver(b.store.Publish(eventType, payload))
+		require.NoError(b, err)
+		require.Equal(b, activities.DeliverResult{}, r)
+	})
+}
+
+func TestConcurrencyIsBounded(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		targets := make([]hook.WebhookID, 20)
+		for i := range targets {
+			targets[i] = b.store.AddWebhook(urlA, nil)
+		}
+		b.sender.Script(urlA, deliverytest.Status(200).After(second))
+		r, err := b.deliver(b.store.Publish(eventType, payload, targets...))
+		require.NoError(b, err)
+		require.Equal(b, 20, r.Succeeded)
+		require.Equal(b, 4, b.sender.MostInFlight())
+		require.Equal(b, 5*second, time.Since(b.start))
+	}, func(d *activities.Deps) { d.Concurrency = 4 })
+}
+
+// Design 4: each record takes along all results that have come in by then.
+func TestResultsAreRecordedInBatches(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		targets := make([]hook.WebhookID, 10)
+		for i := range targets {
+			url := fmt.Sprintf("%s/%d", urlA, i)
+			targets[i] = b.store.AddWebhook(url, nil)
+			b.sender.Script(url, deliverytest.Status(200).After(time.Duration(10+i)*10*time.Millisecond))
+		}
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpRecord {
+				<-time.After(second) // a slow commit
+			}
+			return nil
+		}
+		_, err := b.deliver(b.store.Publish(eventType, payload, targets...))
+		require.NoError(b, err)
+		require.Equal(b, []int{1, 9}, b.store.Batches())
+	})
+}
+
+// S16: a delivery that becomes due while another is in flight is sent.
+func TestStuckReceiverDelaysNobody(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Timeout = 30 * second })
+		c := b.store.AddWebhook(urlB, nil)
+		b.sender.Script(urlA, deliverytest.Hang())
+		b.sender.Script(urlB, deliverytest.Status(500), deliverytest.Status(500), deliverytest.Status(200))
+		_, err := b.deliver(b.store.Publish(eventType, payload, a, c))
+		b.asked(err, activities.ErrorOutstanding, second)
+		b.requireSentAt(urlB, 0, second, 11*second)
+		b.requireSentAt(urlA, 0)
+		require.Equal(b, hook.StateSuccess, b.store.Delivery(c).State)
+	}, shortSchedule)
+}
+
+func shortSchedule(d *activities.Deps) { d.Schedule = hook.Schedule{second, 10 * second, time.Minute} }
+
+// S15: retries use the webhook's current URL and secret, and a webhook that is
+// gone gets none; also within one run of the activity.
+func TestRetryInOneRunSeesTheWebhookAsItIs(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(b *bench, id hook.WebhookID)
+		state  hook.DeliveryState
+		text   string
+	}{
+		"another URL": {func(b *bench, id hook.WebhookID) {
+			b.store.ChangeWebhook(id, func(h *hook.Webhook) { h.URL, h.Secret = urlC, "another" })
+		}, hook.StateSuccess, ""},
+		"deleted":                {func(b *bench, id hook.WebhookID) { b.store.DeleteWebhook(id) }, hook.StateCanceled, "Webhook deleted"},
+		"deleted, delivery left": {func(b *bench, id hook.WebhookID) { b.store.LoseWebhook(id, false) }, hook.StateCanceled, "Webhook deleted"},
+		"deactivated":            {func(b *bench, id hook.WebhookID) { b.store.LoseWebhook(id, true) }, hook.StateCanceled, "Webhook disabled"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(b *bench) {
+				slow, id := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
+				b.sender.Script(urlA, deliverytest.Status(200).After(10*second))
+				b.sender.Script(urlB, deliverytest.Status(500))
+				b.during(500*time.Millisecond, func() { c.change(b, id) })
+				r, err := b.deliver(b.store.Publish(eventType, payload, slow, id))
+				require.NoError(b, err)
+				b.requireSentAt(urlB, 0)
+				d := b.store.Delivery(id)
+				require.Equal(b, c.state, d.State)
+				require.Equal(b, c.text, d.Error)
+				if c.state == hook.StateCanceled {
+					require.Equal(b, 1, r.Canceled)
+					require.Equal(b, 1, d.Attempts)
+					return
+				}
+				b.requireSentAt(urlC, second)
+				require.NotEqual(b, b.sender.Requests(urlB)[0].Header.Get("X-Webhook-Signature"),
+					b.sender.Requests(urlC)[0].Header.Get("X-Webhook-Signature"))
+			}, shortSchedule)
+		})
+	}
+}
+
+// The run ends in time for Temporal: what does not fit is left to the next one.
+func TestRunEndsBeforeItsDeadline(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		targets := make([]hook.WebhookID, 30)
+		for i := range targets {
+			targets[i] = b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Timeout = 30 * second })
+		}
+		b.sender.Script(urlA, deliverytest.Status(200).After(30*second))
+		_, err := b.deliver(b.store.Publish(eventType, payload, targets...))
+		message := b.asked(err, activities.ErrorOutstanding, time.Millisecond)
+		require.Contains(b, message, "11 of 30 deliveries outstanding")
+		require.Len(b, b.sender.Requests(urlA), 19)
+		require.Less(b, time.Since(b.start), 10*time.Minute, "which the test environment allows")
+	}, func(d *activities.Deps) { d.Concurrency = 1 })
+}
+
+// Spec 9, 10: what was sent is recorded as soon as the store is back, and not sent twice.
+func TestRecordingIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, nil)
+		fails := 2
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpRecord && fails > 0 {
+				fails--
+				return hook.Unavailable("the store", errors.New("away"))
+			}
+			return nil
+		}
+		r, err := b.deliver(b.store.Publish(eventType, payload, a))
+		require.NoError(b, err)
+		require.Equal(b, 1, r.Succeeded)
+		b.requireSentAt(urlA, 0)
+		require.Len(b, b.store.Log(b.store.Delivery(a).ID), 1)
+		require.Equal(b, second, time.Since(b.start), "two pauses of half a second")
+	})
+}
+
+func TestRecordingIsGivenUpInTime(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err   error
+		after time.Duration
+	}{
+		"the store stays away": {hook.Unavailable("the store", errors.New("away")), 5 * second},
+		"a bug":                {errors.New("bug"), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(b *bench) {
+				a := b.store.AddWebhook(urlA, nil)
+				b.store.Fail = func(op string) error {
+					if op == deliverytest.OpRecord {
+						return c.err
+					}
+					return nil
+				}
+				_, err := b.deliver(b.store.Publish(eventType, payload, a))
+				b.asked(err, activities.ErrorOurs, 5*second)
+				require.Equal(b, c.after, time.Since(b.start))
+				require.Len(b, b.heartbeats, 1)
+				require.Zero(b, b.store.Delivery(a).Attempts)
+			})
+		})
+	}
+}
+
+// Design 4: a stopping worker hands over at once; what it has cut off uses up no
+// attempt, and what it has finished is recorded.
+func TestWorkerStops(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
+		b.sender.Script(urlA, deliverytest.Hang())
+		// It ends in the very moment, so that its result comes after the stop.
+		b.sender.Script(urlB, deliverytest.Status(200).After(2*second))
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpRecord {
+				b.stop(sdkworker.ErrWorkerShutdown)
+			}
+			return nil
+		}
+		_, err := b.deliver(b.store.Publish(eventType, payload, a, c))
+		message := b.asked(err, activities.ErrorOurs, second)
+		require.Equal(b, "deliver: internal", message)
+		require.Equal(b, 2*second, time.Since(b.start), "at once")
+		require.Zero(b, b.store.Delivery(a).Attempts)
+		require.Equal(b, hook.StateSuccess, b.store.Delivery(c).State)
+	})
+}
+
+func TestWorkerStopsWhileRecording(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, nil)
+		fails := 1
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpRecord && fails > 0 {
+				fails--
+				b.stop(sdkworker.ErrWorkerShutdown)
+				return hook.Unavailable("the store", errors.New("away"))
+			}
+			return nil
+		}
+		r, err := b.deliver(b.store.Publish(eventType, payload, a))
+		require.NoError(b, err)
+		require.Equal(b, 1, r.Succeeded)
+	})
+}
+
+// The context ends while something is due soon: nothing must wait for ever.
+func TestWorkerStopsWhileWaiting(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, nil)
+		s := b.store.Publish(eventType, payload, a)
+		b.store.SetNextAttempt(a, b.start.Add(90*time.Millisecond))
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpOutstanding {
+				b.during(0, func() { b.stop(sdkworker.ErrWorkerShutdown) })
+			}
+			return nil
+		}
+		_, err := b.deliver(s)
+		var app *temporal.ApplicationError
+		require.ErrorAs(b, err, &app)
+		require.False(b, app.NonRetryable())
+		require.LessOrEqual(b, app.NextRetryDelay(), second)
+		require.Empty(b, b.sender.Requests(urlA))
+	})
+}
+
+// The one table from an error's kind to what Temporal does (activities/errors.go);
+// the cause stays out of Temporal.
+func TestErrorsOfOurs(t *testing.T) {
+	t.Parallel()
+	for kind, final := range map[hook.Kind]bool{
+		hook.KindUnavailable: false, hook.KindRateLimited: false, hook.KindInternal: false,
+		hook.KindNotFound: true, hook.KindConflict: true, hook.KindInvalid: true, hook.KindUnprocessable: true,
+		hook.KindForbidden: true, hook.KindUnauthorized: true, hook.KindTooLarge: true, hook.KindMediaType: true,
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(b *bench) {
+				b.store.Fail = func(string) error {
+					return &hook.Error{Kind: kind, Message: "secret message", Err: errors.New("postgres://user:password@10.0.0.1")}
+				}
+				_, err := b.deliver(b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)))
+				var app *temporal.ApplicationError
+				require.ErrorAs(b, err, &app)
+				require.Equal(b, "load deliveries: "+string(kind), app.Message())
+				require.NotContains(b, err.Error(), "secret")
+				require.NotContains(b, err.Error(), "10.0.0.1")
+				require.Equal(b, final, app.NonRetryable())
+				if !final {
+					b.asked(err, activities.ErrorOurs, 5*second)
+				} else {
+					require.Equal(b, activities.ErrorRefused, app.Type())
+				}
+			})
+		})
+	}
+}
+
+func TestShutdownAsksForAnotherWorkerSoon(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []error{sdkworker.ErrWorkerShutdown, context.Canceled} {
+		t.Run(cause.Error(), func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(b *bench) {
+				b.store.Fail = func(string) error { return hook.Unavailable("the store", cause) }
+				_, err := b.deliver(b.store.Publish(eventType, payload))
+				b.asked(err, activities.ErrorOurs, second)
+			})
+		})
+	}
+}
+
+// S14: the strict reading, by a switch that is off unless set.
+func TestDisableWebhookAfterFailedDelivery(t *testing.T) {
+	t.Parallel()
+	for _, strict := range []bool{false, true} {
+		t.Run(fmt.Sprint(strict), func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(b *bench) {
+				a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.MaxAttempts = 2 })
+				b.sender.Script(urlA, deliverytest.Status(500))
+				s := b.store.Publish(eventType, payload, a)
+				_, err := b.sendNow(b.store.Delivery(a))
+				require.NoError(b, err)
+				_, err = b.sendNow(b.store.Test(eventType, payload, a))
+				require.NoError(b, err)
+				_, err = b.deliver(s)
+				b.asked(err, activities.ErrorOutstanding, 30*second)
+				require.True(b, b.store.Webhook(a).Active, "by hand, as a test, or not for good yet")
+				<-time.After(30 * second)
+				_, err = b.deliver(s)
+				require.NoError(b, err)
+				require.Equal(b, !strict, b.store.Webhook(a).Active)
+				if strict {
+					require.Equal(b, hook.ReasonFailedFinal, b.store.Webhook(a).DisabledReason)
+				}
+			}, func(d *activities.Deps) { d.DisableOnFinal = strict })
+		})
+	}
+}
+
+// S13, spec 7: the log shows signatures, never a custom header's value; one wide
+// line per attempt goes to slog, without secrets, payload or path.
+func TestWhatIsLoggedOfAnAttempt(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA+"?token=query-of-a", func(h *hook.Webhook) {
+			h.Secret, h.Headers = "secret-of-the-webhook", map[string]hook.Secret{"X-Api-Key": "secret-of-the-header"}
+		})
+		b.sender.Script(urlA+"?token=query-of-a", deliverytest.Status(500))
+		_, err := b.deliver(b.store.Publish(eventType, payload, a))
+		require.Error(b, err)
+		d := b.store.Delivery(a)
+		request := b.sender.Requests(urlA + "?token=query-of-a")[0]
+		require.Equal(b, "secret-of-the-header", request.Header.Get("X-Api-Key"), "the receiver gets it")
+		logged := b.store.Log(d.ID)[0]
+		require.Equal(b, "***", logged.RequestHeaders.Get("X-Api-Key"))
+		require.Equal(b, request.Header.Get("X-Webhook-Signature"), logged.RequestHeaders.Get("X-Webhook-Signature"))
+
+		line := b.log.String()
+		require.Equal(b, 1, strings.Count(line, `"msg":"attempt"`))
+		for _, has := range []string{d.ID.String(), a.String(), `"host":"a.example"`, `"attempt":1`, `"status_code":500`, `"error_class":"status"`} {
+			require.Contains(b, line, has)
+		}
+		for _, secret := range []string{"secret-of", "query-of", "user_123", "/a"} {
+			require.NotContains(b, line, secret)
+		}
+	})
+}
+
+// Temporal truncates failures above 4 KiB; heartbeats and results show the first
+// twenty, the failed ones before the others.
+func TestWhatPeopleReadIsBounded(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		targets := make([]hook.WebhookID, 100)
+		for i := range targets {
+			targets[i] = b.store.AddWebhook(urlA, nil)
+		}
+		targets[99] = b.store.AddWebhook(urlB, func(h *hook.Webhook) { h.MaxAttempts = 1 })
+		b.sender.Script(urlB, deliverytest.Status(500))
+		r, err := b.deliver(b.store.Publish(eventType, payload, targets...))
+		require.NoError(b, err)
+		require.Equal(b, 99, r.Succeeded)
+		require.Equal(b, 1, r.Failed)
+		require.Len(b, r.Outcomes, 20)
+		require.Equal(b, targets[99], r.Outcomes[0].WebhookID)
+
+		b.sender.Script(urlA, deliverytest.Status(500))
+		_, err = b.deliver(b.store.Publish(eventType, payload, targets[:99]...))
+		message := b.asked(err, activities.ErrorOutstanding, 30*second)
+		require.Less(b, len(message), 200)
+		require.Len(b, b.heartbeats[0], 20)
+	})
+}
+
+func TestOutcomeText(t *testing.T) {
+	t.Parallel()
+	id := hook.WebhookID{15: 1}
+	require.Equal(t, id.String()+" success after 1 attempt", activities.Outcome{WebhookID: id, State: hook.StateSuccess, Attempts: 1}.Text())
+	require.Equal(t, id.String()+" failed: Connection timeout after 5 attempts",
+		activities.Outcome{WebhookID: id, State: hook.StateFailed, Attempts: 5, Error: "Connection timeout"}.Text())
+}
+
+func TestNewChecksItsDependencies(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*activities.Deps){
+		"no store":          func(d *activities.Deps) { d.Store = nil },
+		"no lookup":         func(d *activities.Deps) { d.Lookup = nil },
+		"no sender":         func(d *activities.Deps) { d.Sender = nil },
+		"no logger":         func(d *activities.Deps) { d.Logger = nil },
+		"no schedule":       func(d *activities.Deps) { d.Schedule = nil },
+		"negative delay":    func(d *activities.Deps) { d.Schedule = hook.Schedule{-second} },
+		"shortening delays": func(d *activities.Deps) { d.Schedule = hook.Schedule{2 * second, second} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(*bench) {}, func(d *activities.Deps) {
+				spoiled := *d
+				spoil(&spoiled)
+				_, err := activities.New(spoiled)
+				require.Error(t, err)
+			})
+		})
+	}
+}

@@ -1,0 +1,144 @@
+package activities_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	sdkworker "go.temporal.io/sdk/worker"
+	"go.uber.org/goleak"
+
+	"grapnel/activities"
+	"grapnel/internal/deliverytest"
+	"grapnel/internal/hook"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	_ activities.Store  = (*deliverytest.Store)(nil)
+	_ activities.Lookup = (*deliverytest.Store)(nil)
+	_ activities.Sender = (*deliverytest.Sender)(nil)
+)
+
+const (
+	urlA = "https://a.example/a"
+	urlB = "https://b.example/b"
+	urlC = "https://c.example/c"
+
+	eventType = "user.created"
+	payload   = `{"id":"user_123"}`
+)
+
+// bench runs single activities against a store and receivers in memory, on the
+// bubble's clock.
+type bench struct {
+	*testing.T
+	env    *testsuite.TestActivityEnvironment
+	acts   *activities.Activities
+	store  *deliverytest.Store
+	sender *deliverytest.Sender
+	start  time.Time
+	log    *bytes.Buffer
+	// stop ends the context of running activities, as a worker does that waited
+	// long enough.
+	stop context.CancelCauseFunc
+	// heartbeats are what people see beside the pending activity.
+	heartbeats [][]activities.Outcome
+}
+
+// onBench runs the test in a bubble of its own.
+func onBench(t *testing.T, test func(b *bench), options ...func(*activities.Deps)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(setup(t, options...)) })
+}
+
+func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
+	t.Helper()
+	ctx, stop := context.WithCancelCause(context.WithoutCancel(t.Context()))
+	t.Cleanup(func() { stop(nil) })
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	suite.SetDisableRegistrationAliasing(true) // as the worker does
+	b := &bench{
+		T: t, env: suite.NewTestActivityEnvironment(), store: deliverytest.NewStore(time.Now),
+		sender: deliverytest.NewSender(time.Now), start: time.Now(), log: &bytes.Buffer{}, stop: stop,
+	}
+	b.env.SetWorkerOptions(sdkworker.Options{BackgroundActivityContext: ctx})
+	b.env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
+		var list []activities.Outcome
+		if err := details.Get(&list); err != nil {
+			t.Errorf("heartbeat: %v", err)
+		}
+		b.heartbeats = append(b.heartbeats, list)
+	})
+	deps := activities.Deps{
+		Store: b.store, Lookup: b.store, Sender: b.sender, Schedule: hook.DefaultSchedule(),
+		Logger: slog.New(slog.NewJSONHandler(b.log, nil)),
+	}
+	for _, option := range options {
+		option(&deps)
+	}
+	var err error
+	b.acts, err = activities.New(deps)
+	require.NoError(t, err)
+	b.env.RegisterActivityWithOptions(b.acts.Deliver, activity.RegisterOptions{Name: "Deliver"})
+	b.env.RegisterActivityWithOptions(b.acts.SendNow, activity.RegisterOptions{Name: "SendNow"})
+	return b
+}
+
+func (b *bench) deliver(s hook.Start) (activities.DeliverResult, error) {
+	b.Helper()
+	var r activities.DeliverResult
+	value, err := b.env.ExecuteActivity(b.acts.Deliver, activities.DeliverInput{EventIDs: []hook.EventID{s.EventID}, Of: 1})
+	if err == nil {
+		require.NoError(b, value.Get(&r))
+	}
+	return r, err
+}
+
+func (b *bench) sendNow(d hook.Delivery) (activities.Outcome, error) {
+	b.Helper()
+	var o activities.Outcome
+	value, err := b.env.ExecuteActivity(b.acts.SendNow, activities.SendNowInput{DeliveryID: d.ID})
+	if err == nil {
+		require.NoError(b, value.Get(&o))
+	}
+	return o, err
+}
+
+// asked requires an application error of the type, which asks for another
+// attempt in the given time, and returns what a person reads.
+func (b *bench) asked(err error, typ string, in time.Duration) (message string) {
+	b.Helper()
+	var app *temporal.ApplicationError
+	require.ErrorAs(b, err, &app)
+	require.Equal(b, typ, app.Type())
+	require.False(b, app.NonRetryable())
+	require.Equal(b, in, app.NextRetryDelay())
+	require.Positive(b, app.NextRetryDelay(), "0 would mean not set")
+	if typ == activities.ErrorOutstanding {
+		require.Equal(b, temporal.ApplicationErrorCategoryBenign, app.Category())
+	}
+	return app.Message()
+}
+
+// requireSentAt requires requests to the URL exactly at these times.
+func (b *bench) requireSentAt(url string, want ...time.Duration) {
+	b.Helper()
+	require.Equal(b, want, b.sender.Times(url, b.start))
+}
+
+// during does something a while after the start.
+func (b *bench) during(after time.Duration, do func()) { time.AfterFunc(after, do) }
+
+const second = time.Second

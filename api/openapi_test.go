@@ -1,0 +1,155 @@
+package api_test
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/stretchr/testify/require"
+
+	"grapnel/api"
+)
+
+func operations(doc *huma.OpenAPI) map[string]*huma.Operation {
+	found := map[string]*huma.Operation{}
+	for path, item := range doc.Paths {
+		for method, op := range methods(item) {
+			if op != nil {
+				found[method+" "+path] = op
+			}
+		}
+	}
+	return found
+}
+
+func TestEveryOperationIsDocumented(t *testing.T) {
+	t.Parallel()
+	doc := api.Document("test")
+	kebab, seen := regexp.MustCompile(`^[a-z]+(-[a-z]+)+$`), map[string]bool{}
+	var tags []string
+	for _, tag := range doc.Tags {
+		require.NotEmpty(t, tag.Description, tag.Name)
+		tags = append(tags, tag.Name)
+	}
+	for name, op := range operations(doc) {
+		require.Regexp(t, kebab, op.OperationID, name)
+		require.False(t, seen[op.OperationID], name)
+		seen[op.OperationID] = true
+		require.NotEmpty(t, op.Summary, name)
+		require.NotEqual(t, op.Summary, op.Description, name)
+		require.NotEmpty(t, op.Description, name)
+		require.Len(t, op.Tags, 1, name)
+		require.Contains(t, tags, op.Tags[0], name)
+		require.Equal(t, []map[string][]string{{"bearer": {}}}, op.Security, name)
+		for _, p := range op.Parameters {
+			require.NotEmpty(t, p.Description, "%s: %s", name, p.Name)
+		}
+	}
+	require.Contains(t, doc.Components.SecuritySchemes, "bearer")
+}
+
+func TestEveryAnswerIsDocumented(t *testing.T) {
+	t.Parallel()
+	doc := api.Document("test")
+	for name, op := range operations(doc) {
+		successes := 0
+		for status, response := range op.Responses {
+			code, err := strconv.Atoi(status)
+			require.NoError(t, err, name)
+			require.NotEmpty(t, response.Description, "%s: %s", name, status)
+			types := slices.Sorted(maps.Keys(response.Content))
+			switch {
+			case code == http.StatusNoContent:
+				require.Empty(t, types, name)
+				successes++
+			case code < 300:
+				require.Equal(t, []string{"application/json"}, types, name)
+				require.NotNil(t, response.Content["application/json"].Example, "%s: %s has no example", name, status)
+				successes++
+			default:
+				require.Equal(t, []string{"application/problem+json"}, types, name)
+				require.Equal(t, "#/components/schemas/Problem", response.Content["application/problem+json"].Schema.Ref)
+			}
+		}
+		require.Positive(t, successes, name)
+		want := []string{"400", "401", "403", "422", "429", "500", "503"}
+		if strings.Contains(name, "{id}") {
+			want = append(want, "404")
+		}
+		if op.RequestBody != nil {
+			want = append(want, "413", "415")
+		}
+		for _, status := range want {
+			require.Contains(t, op.Responses, status, name)
+		}
+	}
+}
+
+// An example that its own schema refuses would mislead.
+func TestExamplesFitTheirSchemas(t *testing.T) {
+	t.Parallel()
+	doc := api.Document("test")
+	fits := func(name string, media *huma.MediaType) {
+		text, err := json.Marshal(media.Example)
+		require.NoError(t, err)
+		var v any
+		require.NoError(t, json.Unmarshal(text, &v))
+		require.Empty(t, invalid(doc, media.Schema, v), "%s: %s", name, text)
+	}
+	for name, op := range operations(doc) {
+		if op.RequestBody != nil {
+			media := op.RequestBody.Content["application/json"]
+			require.NotNil(t, media, name)
+			require.NotEmpty(t, media.Schema.Ref, "%s: the body has no schema of its own", name)
+			require.NotNil(t, media.Example, name)
+			fits(name, media)
+		}
+		for status, response := range op.Responses {
+			for _, media := range response.Content {
+				if media.Example != nil {
+					fits(name+" "+status, media)
+				}
+			}
+		}
+	}
+}
+
+// The names of schemas are names of types in generated clients.
+func TestSchemaNames(t *testing.T) {
+	t.Parallel()
+	schemas := api.Document("test").Components.Schemas.Map()
+	require.Equal(t, []string{
+		"APIKey", "APIKeyList", "AcceptedEvent", "Attempt", "AttemptError", "AttemptRequest", "AttemptResponse", "AttemptTimings",
+		"CreateAPIKeyRequest", "CreateWebhookRequest", "CreatedAPIKey", "CreatedWebhook", "Delivery", "DeliveryDetail", "DeliveryList",
+		"Event", "EventDetail", "EventList", "EventType", "EventTypeList", "NotDelivered", "Problem", "ProblemDetail",
+		"PublishEventRequest", "PutEventTypeRequest", "RotateSecretRequest", "TestWebhookRequest", "UpdateWebhookRequest",
+		"Webhook", "WebhookList", "WebhookSecret",
+	}, slices.Sorted(maps.Keys(schemas)))
+	for name, schema := range schemas {
+		require.NotEmpty(t, schema.Properties, name)
+		for member, property := range schema.Properties {
+			require.NotEmpty(t, property.Description, "%s.%s", name, member)
+			require.Regexp(t, `^[a-z][a-z0-9_]*$`, member, name)
+		}
+	}
+	// What embeds another has all of it.
+	for larger, smaller := range map[string]string{
+		"CreatedWebhook": "Webhook", "DeliveryDetail": "Delivery", "EventDetail": "Event", "CreatedAPIKey": "APIKey",
+	} {
+		for member := range schemas[smaller].Properties {
+			require.Contains(t, schemas[larger].Properties, member, larger)
+		}
+	}
+}
+
+func TestNewWantsItsDependencies(t *testing.T) {
+	t.Parallel()
+	_, err := api.New(api.Deps{})
+	require.Error(t, err)
+}

@@ -1,0 +1,119 @@
+package api_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
+)
+
+// S11: no body, no content type; one attempt whose outcome is the answer.
+func TestTestWebhook(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	id := f.newWebhook(t, "project.created", "user.created")
+	d := f.post(t, "/v1/webhooks/"+id+"/test", "").object(t, http.StatusOK)
+	require.Len(t, f.sender.sent, 1)
+	require.True(t, f.sender.sent[0].Test)
+	require.Equal(t, f.sender.sent[0].ID.String(), d["id"])
+	require.Equal(t, id, d["webhook_id"])
+	require.Equal(t, "project.created", d["event_type"], "one of the webhook's types")
+	require.Equal(t, true, d["test"])
+	require.Equal(t, "success", d["status"])
+	require.EqualValues(t, 1, d["attempts"])
+	require.Len(t, d["attempt_log"], 1)
+	require.Empty(t, f.dispatched.events(), "a test is sent by the sender alone")
+	require.Zero(t, value[int](t, f, `select count(*) from outbox`))
+
+	e := f.get(t, "/v1/events/"+d["event_id"].(string)).object(t, http.StatusOK)
+	require.Equal(t, "project.created", e["type"])
+	require.NotEmpty(t, e["data"])
+	// It is in the log, as a test.
+	listed := f.get(t, "/v1/webhooks/"+id+"/deliveries").list(t, "deliveries")
+	require.Equal(t, []string{d["id"].(string)}, ids(listed))
+	require.Equal(t, true, listed[0]["test"])
+}
+
+// S11: the caller sees status code, duration and error; a test is not repeated
+// and says nothing about the webhook's status.
+func TestTestWebhookThatFails(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.sender.outcome = failure(500)
+	id := f.newWebhook(t, "user.created")
+	d := f.post(t, "/v1/webhooks/"+id+"/test", "").object(t, http.StatusOK)
+	require.Equal(t, "failed", d["status"])
+	require.EqualValues(t, 500, d["status_code"])
+	require.Equal(t, "HTTP 500 Internal Server Error", d["error"])
+	require.Positive(t, objects(t, d["attempt_log"])[0]["duration_ms"])
+	require.Equal(t, "healthy", f.get(t, "/v1/webhooks/"+id).object(t, http.StatusOK)["status"])
+}
+
+// S11: with type and data, also when inactive.
+func TestTestWebhookWithTypeAndData(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	id := f.newWebhook(t, "user.*")
+	f.do(t, http.MethodPatch, "/v1/webhooks/"+id, `{"active":false}`, nil).object(t, http.StatusOK)
+	path := "/v1/webhooks/" + id + "/test"
+	stored := func(d map[string]any) string {
+		var e struct {
+			Data json.RawMessage `json:"data"`
+		}
+		require.NoError(t, json.Unmarshal(f.get(t, "/v1/events/"+d["event_id"].(string)).body, &e))
+		return string(e.Data)
+	}
+	d := f.post(t, path, `{"type":"file.uploaded","data":{"b":1.0,"0":null}}`).object(t, http.StatusOK)
+	require.Equal(t, "file.uploaded", d["event_type"])
+	require.Equal(t, `{"0":null,"b":1}`, stored(d))
+	require.Equal(t, "success", d["status"])
+	d = f.post(t, path, `{"data":[1]}`).object(t, http.StatusOK)
+	require.Equal(t, "user.created", d["event_type"], "a type that the pattern matches")
+	require.Equal(t, `[1]`, stored(d))
+	d = f.post(t, path, `{"data":null}`).object(t, http.StatusOK)
+	require.Equal(t, `null`, stored(d))
+	d = f.post(t, path, `{}`).object(t, http.StatusOK)
+	require.Equal(t, string(hook.SampleData("user.created")), stored(d))
+	require.Len(t, f.sender.sent, 4)
+}
+
+func TestTestWebhookRefusals(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	path := "/v1/webhooks/" + f.newWebhook(t, "user.created") + "/test"
+	for body, location := range map[string]string{
+		`{"type":"user.create"}`:   "body.type",
+		`{"type":""}`:              "body.type",
+		`{"types":"user.created"}`: "body.types",
+		`{"data":{"a":1,"a":1}}`:   "body/data/a",
+		`[]`:                       "body",
+	} {
+		f.post(t, path, body).refused(t, location, "")
+	}
+	f.post(t, path, `{`).problem(t, http.StatusBadRequest, "INVALID_ARGUMENT")
+	f.do(t, http.MethodPost, path, `{}`, map[string]string{"Content-Type": "text/plain"}).problem(t, http.StatusUnsupportedMediaType, "INVALID_ARGUMENT")
+	f.post(t, path, `{"data":"`+strings.Repeat("a", 102_400)+`"}`).problem(t, http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE")
+	require.Empty(t, f.sender.sent)
+	require.Zero(t, value[int](t, f, `select count(*) from events`))
+	// curl -d "" sends a form's content type and no body.
+	a := f.do(t, http.MethodPost, path, "", map[string]string{"Content-Type": "application/x-www-form-urlencoded"})
+	require.Equal(t, http.StatusOK, a.status)
+}
+
+// S11 and 6: what could not be sent leaves no row.
+func TestTestWebhookWhileTheSenderIsAway(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.sender.err = hook.Unavailable("Temporal", errors.New(marker))
+	id := f.newWebhook(t, "user.created")
+	a := f.post(t, "/v1/webhooks/"+id+"/test", "")
+	a.problem(t, http.StatusServiceUnavailable, "UNAVAILABLE")
+	require.NotEmpty(t, a.header.Get("Retry-After"))
+	require.NotContains(t, string(a.body), "MARKER")
+	require.Zero(t, value[int](t, f, `select (select count(*) from events) + (select count(*) from deliveries)`))
+}

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"grapnel/internal/pgtest"
+)
+
+// TestMain keeps the developer's own environment from being the tests'.
+func TestMain(m *testing.M) {
+	if os.Getenv("TEST_DATABASE_URL") == "" {
+		os.Setenv("TEST_DATABASE_URL", os.Getenv("DATABASE_URL"))
+	}
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if name == "DATABASE_URL" || strings.HasPrefix(name, "GRAPNEL_") || strings.HasPrefix(name, "TEMPORAL_") {
+			os.Unsetenv(name)
+		}
+	}
+	goleak.VerifyTestMain(pgtest.Main{M: m})
+}

@@ -1,0 +1,224 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"grapnel/internal/app"
+	"grapnel/internal/config"
+	"grapnel/internal/hook"
+	"grapnel/internal/pgtest"
+	"grapnel/internal/seal"
+	"grapnel/storage"
+)
+
+// TestMain puts Temporal out of reach: with it, cmd/dev's tests run everything.
+func TestMain(m *testing.M) {
+	os.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+	goleak.VerifyTestMain(pgtest.Main{M: m})
+}
+
+const adminKey = "an-admin-key-of-the-tests"
+
+func options(t *testing.T) app.Options {
+	t.Helper()
+	url := pgtest.New(t, pgtest.Template{
+		Key:     storage.MigrationsKey(),
+		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
+	})
+	return app.Options{
+		Config: config.Config{
+			Database: config.Database{DatabaseURL: config.Secret(url)},
+			Keys:     config.Keys{EncryptionKey: config.Secret(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))},
+			API:      config.API{APIAddr: "127.0.0.1:0", Auth: "key", AdminKey: adminKey, MaxBody: 102_400},
+			Delivery: config.Delivery{RetrySchedule: hook.DefaultSchedule(), MaxEvents: 1, Retention: 720 * time.Hour},
+			Process:  config.Process{ShutdownTimeout: 10 * time.Second},
+		},
+		Roles:   app.Roles{API: true},
+		Logger:  slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Version: "test",
+	}
+}
+
+// running is an app that runs until stop, which returns what Run did.
+type running struct {
+	addr   string
+	client *http.Client
+	cancel context.CancelFunc
+	done   chan error
+}
+
+func start(t *testing.T, o app.Options) *running {
+	t.Helper()
+	a, err := app.New(t.Context(), o)
+	require.NoError(t, err)
+	t.Cleanup(a.Close)
+	l, err := a.Listen(t.Context())
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	transport := &http.Transport{}
+	r := &running{addr: l.Addr().String(), client: &http.Client{Transport: transport}, cancel: cancel, done: make(chan error, 1)}
+	go func() { r.done <- a.Run(ctx, l); close(r.done) }()
+	t.Cleanup(func() {
+		cancel()
+		<-r.done
+		transport.CloseIdleConnections()
+	})
+	return r
+}
+
+func (r *running) do(t *testing.T, method, path, body string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.addr+path, strings.NewReader(body))
+	require.NoError(t, err)
+	request.Header.Set("Authorization", "Bearer "+adminKey)
+	response, err := r.client.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, string(text)
+}
+
+// awaitKey waits until the admin key is stored, which Run does beside serving.
+func (r *running) awaitKey(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		status, _ := r.do(t, http.MethodGet, "/v1/webhooks", "")
+		return status == http.StatusOK
+	}, 20*time.Second, 20*time.Millisecond)
+}
+
+const webhookBody = `{"url":"https://yourapp.com/webhook","events":["user.created"]}`
+
+// S8: the 202 is given while Temporal is down, and the event waits in the outbox.
+func TestAcceptsWhileTemporalIsAway(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	r := start(t, o)
+	r.awaitKey(t)
+	status, body := r.do(t, http.MethodGet, "/readyz", "")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	var ready struct{ Checks map[string]string }
+	require.NoError(t, json.Unmarshal([]byte(body), &ready))
+	require.Equal(t, "ok", ready.Checks["database"])
+	require.Equal(t, "unavailable", ready.Checks["temporal"])
+	status, _ = r.do(t, http.MethodGet, "/healthz", "")
+	require.Equal(t, http.StatusOK, status)
+
+	status, body = r.do(t, http.MethodPost, "/v1/webhooks", webhookBody)
+	require.Equal(t, http.StatusCreated, status, body)
+	status, body = r.do(t, http.MethodPost, "/v1/events", `{"type":"user.created","data":1}`)
+	require.Equal(t, http.StatusAccepted, status, body)
+	r.cancel()
+	require.NoError(t, <-r.done)
+
+	db, err := pgx.Connect(t.Context(), o.Config.DatabaseURL.Reveal())
+	require.NoError(t, err)
+	var waiting int
+	require.NoError(t, db.QueryRow(t.Context(), `select count(*) from outbox`).Scan(&waiting))
+	require.NoError(t, db.Close(t.Context()))
+	require.Equal(t, 1, waiting, "another process starts it")
+}
+
+// Spec 10: a request under way when the process is told to stop is finished.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	r := start(t, options(t))
+	r.awaitKey(t)
+	var d net.Dialer
+	conn, err := d.DialContext(t.Context(), "tcp", r.addr)
+	require.NoError(t, err)
+	defer conn.Close()
+	half := len(webhookBody) / 2
+	_, err = io.WriteString(conn, "POST /v1/webhooks HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\nAuthorization: Bearer "+adminKey+
+		"\r\nContent-Type: application/json\r\nContent-Length: "+itoa(len(webhookBody))+"\r\n\r\n")
+	require.NoError(t, err)
+	// The server asks for the body: the request is under way.
+	said := make([]byte, len("HTTP/1.1 100 Continue\r\n\r\n"))
+	_, err = io.ReadFull(conn, said)
+	require.NoError(t, err)
+	require.Contains(t, string(said), "100 Continue")
+	_, err = io.WriteString(conn, webhookBody[:half])
+	require.NoError(t, err)
+	r.cancel()
+	require.Eventually(t, func() bool { // nobody new is let in
+		other, err := d.DialContext(t.Context(), "tcp", r.addr)
+		if err == nil {
+			other.Close()
+		}
+		return err != nil
+	}, 20*time.Second, 10*time.Millisecond)
+	_, err = io.WriteString(conn, webhookBody[half:])
+	require.NoError(t, err)
+	answer, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	require.True(t, bytes.HasPrefix(answer, []byte("HTTP/1.1 201 Created")), "%s", answer)
+	require.NoError(t, <-r.done)
+}
+
+func itoa(n int) string { text, _ := json.Marshal(n); return string(text) }
+
+// The admin key is made once, however many processes bring it.
+func TestAdminKeyIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	first, second := start(t, o), start(t, o)
+	first.awaitKey(t)
+	second.awaitKey(t)
+	_, body := first.do(t, http.MethodGet, "/v1/api-keys", "")
+	require.Equal(t, 1, strings.Count(body, `"id"`), body)
+}
+
+func TestWorkerStopsWithoutTemporal(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	o.Roles = app.Roles{Worker: true}
+	a, err := app.New(t.Context(), o)
+	require.NoError(t, err)
+	t.Cleanup(a.Close)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, a.Run(ctx, nil))
+}
+
+func TestNewRefusals(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	o.Config.EncryptionKey = "hush"
+	_, err := app.New(t.Context(), o)
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "hush")
+
+	o = options(t)
+	o.Config.DatabaseURL = "postgres://user:hush@host:port/x"
+	_, err = app.New(t.Context(), o)
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "hush")
+}
+
+func TestBusyAddress(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	r := start(t, o)
+	o.Config.APIAddr = r.addr
+	a, err := app.New(t.Context(), o)
+	require.NoError(t, err)
+	defer a.Close()
+	_, err = a.Listen(t.Context())
+	require.ErrorContains(t, err, "--api-addr")
+}

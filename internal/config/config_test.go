@@ -1,0 +1,122 @@
+package config_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/config"
+	"grapnel/internal/hook"
+	"grapnel/internal/seal"
+)
+
+// valid is a configuration with the defaults and what has none.
+func valid() config.Config {
+	return config.Config{
+		Database: config.Database{DatabaseURL: "postgres:///grapnel"},
+		Keys:     config.Keys{EncryptionKey: config.Secret(key(1))},
+		API:      config.API{APIAddr: "127.0.0.1:8080", Auth: "key", MaxBody: 102_400},
+		Delivery: config.Delivery{RetrySchedule: hook.DefaultSchedule(), MaxEvents: 1, Retention: 720 * time.Hour},
+		Process:  config.Process{ShutdownTimeout: 45 * time.Second, LogLevel: "info", LogFormat: "json"},
+	}
+}
+
+func key(b byte) string {
+	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, seal.KeySize))
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*config.Config)
+		want   string // "" accepts
+	}{
+		"as it is":                {func(*config.Config) {}, ""},
+		"no database":             {func(c *config.Config) { c.DatabaseURL = "" }, "--database-url (DATABASE_URL) is required"},
+		"no encryption key":       {func(c *config.Config) { c.EncryptionKey = "" }, "openssl rand -base64 32"},
+		"short encryption key":    {func(c *config.Config) { c.EncryptionKey = "aHVzaA==" }, "--encryption-key: "},
+		"two encryption keys":     {func(c *config.Config) { c.EncryptionKey = config.Secret(key(1) + "," + key(2)) }, ""},
+		"one of two keys broken":  {func(c *config.Config) { c.EncryptionKey = config.Secret(key(1) + ",x") }, "--encryption-key: "},
+		"address without a port":  {func(c *config.Config) { c.APIAddr = "127.0.0.1" }, `--api-addr "127.0.0.1": want host:port`},
+		"everywhere":              {func(c *config.Config) { c.APIAddr = ":8080" }, ""},
+		"no auth on loopback":     {func(c *config.Config) { c.Auth = "none" }, ""},
+		"no auth on localhost":    {func(c *config.Config) { c.Auth, c.APIAddr = "none", "localhost:1" }, ""},
+		"no auth on ::1":          {func(c *config.Config) { c.Auth, c.APIAddr = "none", "[::1]:1" }, ""},
+		"no auth everywhere":      {func(c *config.Config) { c.Auth, c.APIAddr = "none", ":1" }, "--auth=none only on a loopback address"},
+		"admin key of 19":         {func(c *config.Config) { c.AdminKey = config.Secret(strings.Repeat("k", 19)) }, "at least 20"},
+		"admin key of 20":         {func(c *config.Config) { c.AdminKey = config.Secret(strings.Repeat("k", 20)) }, ""},
+		"admin key with a space":  {func(c *config.Config) { c.AdminKey = config.Secret(strings.Repeat("k ", 20)) }, "without spaces"},
+		"admin key not ASCII":     {func(c *config.Config) { c.AdminKey = config.Secret(strings.Repeat("é", 20)) }, "ASCII"},
+		"web UI":                  {func(c *config.Config) { c.TemporalUI = "https://ui.example/" }, ""},
+		"web UI without a scheme": {func(c *config.Config) { c.TemporalUI = "ui.example" }, "--temporal-ui-url"},
+		"body of 1 MiB":           {func(c *config.Config) { c.MaxBody = 1 << 20 }, ""},
+		"body over 1 MiB":         {func(c *config.Config) { c.MaxBody = 1<<20 + 1 }, "--max-body 1048577: want 1024 to 1048576"},
+		"body of nothing":         {func(c *config.Config) { c.MaxBody = 0 }, "--max-body 0"},
+		"no delays":               {func(c *config.Config) { c.RetrySchedule = nil }, "--retry-schedule"},
+		"one delay":               {func(c *config.Config) { c.RetrySchedule = []time.Duration{time.Second} }, ""},
+		"five delays":             {func(c *config.Config) { c.RetrySchedule = make([]time.Duration, 5) }, "1 to 4 delays"},
+		"shorter delays":          {func(c *config.Config) { c.RetrySchedule = []time.Duration{2, 1} }, "must not get shorter"},
+		"200 events":              {func(c *config.Config) { c.MaxEvents = 200 }, ""},
+		"201 events":              {func(c *config.Config) { c.MaxEvents = 201 }, "--max-events-per-workflow 201: want 1 to 200"},
+		"retention of a day":      {func(c *config.Config) { c.Retention = 24 * time.Hour }, ""},
+		"retention below a day":   {func(c *config.Config) { c.Retention = 24*time.Hour - 1 }, "--retention"},
+		"no time to stop":         {func(c *config.Config) { c.ShutdownTimeout = 0 }, "--shutdown-timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			given := valid()
+			c.change(&given)
+			err := given.Validate()
+			if c.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+}
+
+func TestValidateReportsEverything(t *testing.T) {
+	t.Parallel()
+	var c config.Config
+	err := c.Validate()
+	for _, flag := range []string{
+		"--database-url", "--encryption-key", "--api-addr", "--max-body", "--retry-schedule", "--max-events-per-workflow", "--retention", "--shutdown-timeout",
+	} {
+		require.ErrorContains(t, err, flag)
+	}
+}
+
+// A worker has no API.
+func TestValidateWorker(t *testing.T) {
+	t.Parallel()
+	c := valid()
+	c.API = config.API{}
+	require.NoError(t, c.ValidateWorker())
+	require.Error(t, c.Validate())
+	c.DatabaseURL, c.RetrySchedule = "", nil
+	err := c.ValidateWorker()
+	require.ErrorContains(t, err, "--database-url")
+	require.ErrorContains(t, err, "--retry-schedule")
+}
+
+func TestSecretsPrintAsStars(t *testing.T) {
+	t.Parallel()
+	c := valid()
+	c.AdminKey = "hush"
+	c.DatabaseURL = "postgres://user:hush@host/x"
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		text := fmt.Sprintf(verb, c)
+		require.NotContains(t, text, "hush", verb)
+		require.NotContains(t, text, key(1), verb)
+		require.Contains(t, text, "***", verb)
+	}
+	require.Equal(t, "hush", c.AdminKey.Reveal())
+	require.NotContains(t, errors.Join(c.Validate(), errors.New("x")).Error(), "hush")
+}

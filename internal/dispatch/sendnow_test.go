@@ -1,0 +1,63 @@
+package dispatch_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/temporal"
+
+	"grapnel/activities"
+	"grapnel/internal/dispatch"
+	"grapnel/internal/hook"
+	"grapnel/workflows"
+)
+
+// S11, S13: the caller waits for the outcome; two at once for one delivery are one.
+func TestSendNow(t *testing.T) {
+	t.Parallel()
+	s := &temporalServer{}
+	d := hook.Delivery{ID: hook.DeliveryID{15: 1}, EventType: "user.created", Test: true}
+	require.NoError(t, (&dispatch.SendNow{Temporal: s}).Send(t.Context(), d))
+	options, input := workflows.SendNowStart(d)
+	require.Equal(t, options, s.started[d.ID.String()])
+	require.Equal(t, input, s.inputs[d.ID.String()])
+	require.Equal(t, workflows.NameSendNow, s.names[d.ID.String()])
+}
+
+func TestSendNowErrors(t *testing.T) {
+	t.Parallel()
+	refused := temporal.NewNonRetryableApplicationError("send: conflict", activities.ErrorRefused, nil)
+	ours := temporal.NewApplicationError("record attempt: unavailable", activities.ErrorOurs)
+	for name, c := range map[string]struct {
+		start func(context.Context, string) error
+		get   func(context.Context) error
+		kind  hook.Kind
+		after time.Duration
+	}{
+		"Temporal away": {start: func(context.Context, string) error { return serviceerror.NewUnavailable("away") }, kind: hook.KindUnavailable},
+		// A person waits: not for longer than the order may take.
+		"Temporal does not answer": {start: hangs, kind: hook.KindUnavailable, after: 5 * time.Second},
+		"webhook deleted":          {get: func(context.Context) error { return refused }, kind: hook.KindConflict},
+		"webhook deleted, wrapped": {get: func(context.Context) error { return errors.Join(errors.New("workflow"), refused) }, kind: hook.KindConflict},
+		"our failure":              {get: func(context.Context) error { return ours }, kind: hook.KindUnavailable},
+		"no worker":                {get: func(ctx context.Context) error { return hangs(ctx, "") }, kind: hook.KindUnavailable, after: workflows.SendNowTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				begun := time.Now()
+				err := (&dispatch.SendNow{Temporal: &temporalServer{start: c.start, get: c.get}}).Send(t.Context(), hook.Delivery{})
+				require.Equal(t, c.kind, hook.KindOf(err))
+				require.Equal(t, c.after, time.Since(begun))
+				var e *hook.Error
+				require.ErrorAs(t, err, &e)
+				require.NotEmpty(t, e.Message)
+			})
+		})
+	}
+}

@@ -1,0 +1,218 @@
+package dispatch_test
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.uber.org/goleak"
+
+	"grapnel/internal/dispatch"
+	"grapnel/internal/hook"
+	"grapnel/workflows"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// temporalServer takes starts as Temporal does, as far as dispatch sees.
+type temporalServer struct {
+	// start, if set, decides what comes of a start.
+	start func(ctx context.Context, id string) error
+	// get is what waiting for a workflow comes to.
+	get func(ctx context.Context) error
+
+	mu       sync.Mutex
+	calls    int
+	inFlight int
+	most     int
+	order    []string
+	started  map[string]client.StartWorkflowOptions
+	inputs   map[string]any
+	names    map[string]any
+}
+
+func (s *temporalServer) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error) {
+	s.mu.Lock()
+	s.calls++
+	s.inFlight++
+	s.most = max(s.most, s.inFlight)
+	s.mu.Unlock()
+	err := ctx.Err()
+	if err == nil && s.start != nil {
+		err = s.start(ctx, o.ID)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inFlight--
+	if err != nil {
+		return nil, err
+	}
+	if s.started == nil {
+		s.started, s.inputs, s.names = map[string]client.StartWorkflowOptions{}, map[string]any{}, map[string]any{}
+	}
+	s.order = append(s.order, o.ID)
+	s.started[o.ID], s.inputs[o.ID], s.names[o.ID] = o, args[0], workflow
+	return run{get: s.get}, nil
+}
+
+func (s *temporalServer) numbers() (calls, started int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls, len(s.started)
+}
+
+// ids are the workflows started, in that order.
+func (s *temporalServer) ids() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.order)
+}
+
+// mostInFlight is how many starts were under way at once, at the most.
+func (s *temporalServer) mostInFlight() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.most
+}
+
+type run struct {
+	client.WorkflowRun
+	get func(ctx context.Context) error
+}
+
+func (r run) Get(ctx context.Context, _ any) error {
+	if r.get == nil {
+		return nil
+	}
+	return r.get(ctx)
+}
+
+// hangs is a Temporal that does not answer.
+func hangs(ctx context.Context, _ string) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// outbox is a store's: what is accepted and not started.
+type outbox struct {
+	// failing, if set, decides whether a mark is taken.
+	failing func(ctx context.Context) error
+	// locked says that another process holds the sweeper's lock.
+	locked bool
+
+	mu      sync.Mutex
+	waiting []hook.Start
+	marks   []int
+	lists   int
+	tidied  int
+}
+
+func (o *outbox) Started(ctx context.Context, events []hook.EventID) error {
+	if o.failing != nil {
+		if err := o.failing(ctx); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.marks = append(o.marks, len(events))
+	o.waiting = slices.DeleteFunc(o.waiting, func(s hook.Start) bool { return slices.Contains(events, s.EventID) })
+	return nil
+}
+
+func (o *outbox) Exclusively(ctx context.Context, f func(context.Context) error) (bool, error) {
+	if o.locked {
+		return false, nil
+	}
+	return true, f(ctx)
+}
+
+func (o *outbox) Unstarted(_ context.Context, age time.Duration, limit int) ([]hook.Start, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lists++
+	var list []hook.Start
+	for _, s := range o.waiting {
+		if len(list) < limit && time.Since(s.EventID.Time()) > age {
+			list = append(list, s)
+		}
+	}
+	return list, nil
+}
+
+func (o *outbox) EnsurePartitions(context.Context) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.tidied++
+	return 0, nil
+}
+
+func (o *outbox) PurgeIdempotencyKeys(context.Context) (int64, error) { return 0, nil }
+
+// seen is what has been asked of the store so far.
+func (o *outbox) seen() (marks []int, lists, tidied int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.marks), o.lists, o.tidied
+}
+
+func (o *outbox) left() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.waiting)
+}
+
+// accept puts n events of now into the outbox and returns them.
+func (o *outbox) accept(n int) []hook.Start {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	starts := make([]hook.Start, n)
+	at := hook.IDTime(time.Now())
+	for i := range starts {
+		id := hook.EventID(at)
+		at[14], at[15] = byte((i+1)>>8), byte(i+1)
+		starts[i] = hook.Start{EventID: id, TenantID: hook.DefaultTenant(), EventType: "user.created", Deliveries: 1}
+	}
+	o.waiting = append(o.waiting, starts...)
+	return starts
+}
+
+func newStarter(t *testing.T, s *temporalServer, o *outbox, change func(*dispatch.StarterConfig)) *dispatch.Starter {
+	t.Helper()
+	c := dispatch.StarterConfig{Temporal: s, Outbox: o, Logger: slog.New(slog.DiscardHandler)}
+	if change != nil {
+		change(&c)
+	}
+	starter, err := dispatch.NewStarter(c)
+	require.NoError(t, err)
+	return starter
+}
+
+// running runs f and returns how to stop it and wait for its end.
+func running(t *testing.T, f func(ctx context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	return sync.OnceFunc(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
+}
+
+// pass lets the bubble's time pass, and what is then due happen.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func idOf(s hook.Start) string { return workflows.DeliverID(s.EventID) }

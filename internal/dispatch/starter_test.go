@@ -1,0 +1,222 @@
+package dispatch_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/dispatch"
+	"grapnel/workflows"
+)
+
+// Design 3: an accepted event's workflow is started at once, with its options,
+// and the outbox is told soon after.
+func TestStarterStartsAndMarks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{}, &outbox{}
+		starter := newStarter(t, s, o, nil)
+		stop := running(t, func(ctx context.Context) error { return starter.Run(ctx, time.Second) })
+		defer stop()
+		event := o.accept(1)[0]
+		starter.Dispatch(event)
+		synctest.Wait()
+
+		options, input := workflows.DeliverStart(event)
+		require.Equal(t, options, s.started[idOf(event)])
+		require.Equal(t, input, s.inputs[idOf(event)])
+		require.Equal(t, workflows.NameDeliver, s.names[idOf(event)])
+		require.Equal(t, 1, o.left(), "marks are gathered")
+		pass(100 * time.Millisecond)
+		require.Zero(t, o.left())
+	})
+}
+
+func TestStarterMarksInBatches(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{}, &outbox{}
+		starter := newStarter(t, s, o, nil)
+		for _, event := range o.accept(1_200) {
+			starter.Dispatch(event)
+		}
+		stop := running(t, func(ctx context.Context) error { return starter.Run(ctx, time.Second) })
+		synctest.Wait()
+		stop()
+		require.Equal(t, []int{500, 500, 200}, o.marks)
+		require.LessOrEqual(t, s.most, 16, "a small number of starts at once")
+	})
+}
+
+// A start that failed is not marked: the sweeper will see to it.
+func TestStarterDoesNotMarkWhatFailed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &outbox{}
+		events := o.accept(3)
+		s := &temporalServer{start: func(_ context.Context, id string) error {
+			if id == idOf(events[1]) {
+				return errors.New("refused")
+			}
+			return nil
+		}}
+		starter := newStarter(t, s, o, nil)
+		for _, event := range events {
+			starter.Dispatch(event)
+		}
+		stop := running(t, func(ctx context.Context) error { return starter.Run(ctx, time.Second) })
+		synctest.Wait()
+		stop()
+		require.Equal(t, 1, o.left())
+		require.Equal(t, events[1].EventID, o.waiting[0].EventID)
+	})
+}
+
+// S8: a publish never waits for Temporal; what the queue can't hold is the sweeper's.
+func TestDispatchNeverBlocks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &outbox{}
+		s := &temporalServer{start: hangs}
+		starter := newStarter(t, s, o, func(c *dispatch.StarterConfig) { c.Queue, c.Workers = 5, 2 })
+		stop := running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })
+		start := time.Now()
+		for _, event := range o.accept(50) {
+			starter.Dispatch(event)
+			synctest.Wait()
+		}
+		require.Zero(t, time.Since(start))
+		calls, _ := s.numbers()
+		require.Equal(t, 2, calls)
+		stop()
+		require.Equal(t, 50, o.left())
+	})
+}
+
+// A start that Temporal does not answer is cut off, and the next one has its turn.
+func TestStartsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &outbox{}
+		events := o.accept(2)
+		s := &temporalServer{start: func(ctx context.Context, id string) error {
+			if id == idOf(events[0]) {
+				return hangs(ctx, id)
+			}
+			return nil
+		}}
+		starter := newStarter(t, s, o, func(c *dispatch.StarterConfig) { c.Workers = 1 })
+		for _, event := range events {
+			starter.Dispatch(event)
+		}
+		stop := running(t, func(ctx context.Context) error { return starter.Run(ctx, time.Second) })
+		pass(11 * time.Second)
+		_, started := s.numbers()
+		require.Equal(t, 1, started)
+		stop()
+	})
+}
+
+// Spec 10: SIGTERM drains: what was accepted is still started, and marked.
+func TestStarterDrains(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &outbox{}
+		s := &temporalServer{start: func(context.Context, string) error {
+			<-time.After(100 * time.Millisecond)
+			return nil
+		}}
+		starter := newStarter(t, s, o, func(c *dispatch.StarterConfig) { c.Workers = 2 })
+		for _, event := range o.accept(20) {
+			starter.Dispatch(event)
+		}
+		stop := running(t, func(ctx context.Context) error { return starter.Run(ctx, 5*time.Second) })
+		synctest.Wait()
+		begun := time.Now()
+		stop()
+		require.Equal(t, time.Second, time.Since(begun))
+		_, started := s.numbers()
+		require.Equal(t, 20, started)
+		require.Zero(t, o.left())
+	})
+}
+
+// ... for as long as drain allows, whoever does not answer.
+func TestDrainIsBounded(t *testing.T) {
+	t.Parallel()
+	t.Run("Temporal away", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			o := &outbox{}
+			starter := newStarter(t, &temporalServer{start: hangs}, o, nil)
+			for _, event := range o.accept(1_000) {
+				starter.Dispatch(event)
+			}
+			stop := running(t, func(ctx context.Context) error { return starter.Run(ctx, 5*time.Second) })
+			synctest.Wait()
+			begun := time.Now()
+			stop()
+			require.Equal(t, 5*time.Second, time.Since(begun))
+			require.Equal(t, 1_000, o.left())
+		})
+	})
+	t.Run("store away", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			o := &outbox{failing: func(ctx context.Context) error { return hangs(ctx, "") }}
+			starter := newStarter(t, &temporalServer{}, o, nil)
+			for _, event := range o.accept(5_000) {
+				starter.Dispatch(event)
+			}
+			stop := running(t, func(ctx context.Context) error { return starter.Run(ctx, 5*time.Second) })
+			synctest.Wait()
+			begun := time.Now()
+			stop()
+			require.Equal(t, 10*time.Second, time.Since(begun), "one mark's time-out")
+		})
+	})
+}
+
+// An outbox that takes no mark costs a second start, no more.
+func TestStarterGoesOnWithoutMarks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &outbox{failing: func(context.Context) error { return errors.New("away") }}
+		s := &temporalServer{}
+		starter := newStarter(t, s, o, nil)
+		stop := running(t, func(ctx context.Context) error { return starter.Run(ctx, time.Second) })
+		for range 3 {
+			for _, event := range o.accept(10) {
+				starter.Dispatch(event)
+			}
+			pass(time.Second)
+		}
+		stop()
+		_, started := s.numbers()
+		require.Equal(t, 30, started)
+		require.Equal(t, 30, o.left())
+	})
+}
+
+func TestNewStarterChecksItsConfig(t *testing.T) {
+	t.Parallel()
+	whole := dispatch.StarterConfig{Temporal: &temporalServer{}, Outbox: &outbox{}, Logger: slog.New(slog.DiscardHandler)}
+	for name, spoil := range map[string]func(*dispatch.StarterConfig){
+		"no temporal": func(c *dispatch.StarterConfig) { c.Temporal = nil },
+		"no outbox":   func(c *dispatch.StarterConfig) { c.Outbox = nil },
+		"no logger":   func(c *dispatch.StarterConfig) { c.Logger = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := whole
+			spoil(&c)
+			_, err := dispatch.NewStarter(c)
+			require.Error(t, err)
+		})
+	}
+}

@@ -1,0 +1,216 @@
+package dispatch_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+
+	"grapnel/internal/dispatch"
+)
+
+// sweeping runs a sweeper at its defaults: every 2 s, for what is older than 5 s.
+func sweeping(t *testing.T, s *temporalServer, o *outbox) (stop func()) {
+	t.Helper()
+	sweeper := &dispatch.Sweeper{
+		Starter: newStarter(t, s, o, nil), Backlog: o, Housekeeping: o, Logger: slog.New(slog.DiscardHandler),
+	}
+	return running(t, sweeper.Run)
+}
+
+// Design 3: what was committed and not started within 5 s.
+func TestSweeperStartsWhatWasLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{}, &outbox{}
+		defer sweeping(t, s, o)()
+		events := o.accept(3)
+		pass(5*time.Second - time.Millisecond)
+		calls, _ := s.numbers()
+		require.Zero(t, calls, "the starter's turn first")
+		pass(2 * time.Second)
+		require.Zero(t, o.left())
+		for _, event := range events {
+			require.Contains(t, s.ids(), idOf(event))
+		}
+		pass(10 * time.Second)
+		calls, _ = s.numbers()
+		require.Equal(t, 3, calls, "once each")
+	})
+}
+
+func TestSweeperTakesPageAfterPage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{}, &outbox{}
+		defer sweeping(t, s, o)()
+		o.accept(1_200)
+		pass(6*time.Second + time.Millisecond)
+		require.Zero(t, o.left())
+		marks, _, _ := o.seen()
+		require.Equal(t, []int{500, 500, 200}, marks)
+		require.LessOrEqual(t, s.mostInFlight(), 16)
+	})
+}
+
+// While Temporal is away, one time-out is enough; what it took is marked.
+func TestSweeperAndTemporalAway(t *testing.T) {
+	t.Parallel()
+	for name, err := range map[string]error{
+		"no answer":   nil,
+		"unavailable": serviceerror.NewUnavailable("away"),
+		"deadline":    serviceerror.NewDeadlineExceeded("late"),
+		"overloaded":  serviceerror.NewResourceExhausted(0, "rps"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				o := &outbox{}
+				s := &temporalServer{start: func(ctx context.Context, id string) error {
+					if err == nil {
+						return hangs(ctx, id)
+					}
+					return err
+				}}
+				defer sweeping(t, s, o)()
+				o.accept(1_000)
+				pass(7 * time.Second) // the sweep at 6 s
+				calls, _ := s.numbers()
+				require.Equal(t, 1, calls)
+				require.Equal(t, 1_000, o.left())
+				marks, _, _ := o.seen()
+				require.Empty(t, marks)
+			})
+		})
+	}
+}
+
+// Temporal goes away in the middle of a page: those under way time out together,
+// and the rest is left for the next sweep.
+func TestTemporalGoesAwayWithinASweep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &outbox{}, &temporalServer{}
+		events := o.accept(500)
+		taken := map[string]bool{}
+		for _, event := range events[:100] {
+			taken[idOf(event)] = true
+		}
+		s.start = func(ctx context.Context, id string) error {
+			if taken[id] {
+				return nil
+			}
+			return hangs(ctx, id)
+		}
+		defer sweeping(t, s, o)()
+		pass(17 * time.Second) // the sweep at 6 s, and one time-out of 10 s
+		_, started := s.numbers()
+		require.Equal(t, 100, started)
+		require.Equal(t, 400, o.left(), "what was started is marked")
+	})
+}
+
+// An event that Temporal refuses keeps no other back.
+func TestSweeperGoesOnPastARefusedStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &outbox{}, &temporalServer{}
+		events := o.accept(600)
+		s.start = func(_ context.Context, id string) error {
+			if id == idOf(events[0]) || id == idOf(events[7]) {
+				return serviceerror.NewInvalidArgument("no")
+			}
+			return nil
+		}
+		defer sweeping(t, s, o)()
+		pass(7 * time.Second)
+		require.Equal(t, 2, o.left())
+	})
+}
+
+// The page loop ends when nothing of a full page could be started.
+func TestSweeperDoesNotSpin(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &outbox{}
+		s := &temporalServer{start: func(context.Context, string) error { return serviceerror.NewInvalidArgument("no") }}
+		defer sweeping(t, s, o)()
+		o.accept(1_000)
+		pass(7 * time.Second)
+		marks, lists, _ := o.seen()
+		require.Equal(t, 3, lists, "one page for each sweep: at 2, 4 and 6 s")
+		calls, _ := s.numbers()
+		require.Equal(t, 500, calls)
+		require.Empty(t, marks)
+	})
+}
+
+func TestSweeperLeavesItToTheOneWithTheLock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{}, &outbox{locked: true}
+		defer sweeping(t, s, o)()
+		o.accept(10)
+		pass(time.Minute)
+		calls, _ := s.numbers()
+		require.Zero(t, calls)
+		_, lists, _ := o.seen()
+		require.Zero(t, lists)
+	})
+}
+
+// A mark that is lost costs a second start, which finds the first.
+func TestSweeperStartsAgainWhatWasNotMarked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fails := 1
+		o := &outbox{failing: func(context.Context) error {
+			if fails--; fails >= 0 {
+				return errors.New("away")
+			}
+			return nil
+		}}
+		s := &temporalServer{}
+		defer sweeping(t, s, o)()
+		event := o.accept(1)[0]
+		pass(9 * time.Second)
+		require.Equal(t, []string{idOf(event), idOf(event)}, s.ids())
+		require.Zero(t, o.left())
+	})
+}
+
+func TestSweeperStopsInTheMiddle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{start: hangs}, &outbox{}
+		stop := sweeping(t, s, o)
+		o.accept(10)
+		pass(7 * time.Second)
+		begun := time.Now()
+		stop()
+		require.Zero(t, time.Since(begun), "at once")
+	})
+}
+
+// The store is kept tidy from the start on, and every hour.
+func TestSweeperTidies(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{}, &outbox{}
+		defer sweeping(t, s, o)()
+		var tidied []int
+		for range 3 {
+			pass(time.Second)
+			_, _, n := o.seen()
+			tidied = append(tidied, n)
+			pass(time.Hour)
+		}
+		require.Equal(t, []int{1, 2, 3}, slices.Compact(tidied))
+	})
+}

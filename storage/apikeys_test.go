@@ -1,0 +1,103 @@
+package storage_test
+
+import (
+	"crypto/sha256"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
+)
+
+func keyID(k hook.APIKey) [16]byte { return k.ID }
+
+// Spec 7: a key is stored only as a hash, and authenticates by its text.
+func TestAPIKey(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	const text hook.Secret = "gk_plainly-visible"
+	expires := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)
+	key, err := f.CreateKey(t.Context(), hook.APIKey{
+		TenantID: hook.DefaultTenant(), Name: "ci", Scopes: []hook.Scope{hook.ScopePublish, hook.ScopeRead},
+		TokenID: "mo-the-squirrel", Topics: []string{"user.*", "a topic"}, ExpiresAt: &expires,
+	}, text)
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now(), key.CreatedAt, time.Minute)
+
+	got, err := f.Authenticate(t.Context(), text)
+	require.NoError(t, err)
+	require.Equal(t, key, got)
+	listed, _, err := f.Keys(t.Context(), hook.DefaultTenant(), hook.Page{Limit: 10})
+	require.NoError(t, err)
+	require.Equal(t, []hook.APIKey{key}, listed)
+
+	sum := sha256.Sum256([]byte(text.Reveal()))
+	require.Equal(t, sum[:], scalar[[]byte](t, f, `select hash from api_keys`))
+	require.NotContains(t, scalar[string](t, f, `select row_to_json(k)::text from api_keys k`), "plainly-visible")
+
+	for _, wrong := range []hook.Secret{"", "gk_plainly-visibl", "gk_plainly-visible ", "GK_PLAINLY-VISIBLE", hook.Secret(sum[:])} {
+		_, err = f.Authenticate(t.Context(), wrong)
+		requireKind(t, hook.KindNotFound, err)
+	}
+	_, err = f.CreateKey(t.Context(), hook.APIKey{TenantID: hook.DefaultTenant(), Name: "again", Scopes: []hook.Scope{hook.ScopeRead}}, text)
+	requireKind(t, hook.KindConflict, err)
+	require.NotContains(t, err.Error(), "plainly-visible")
+}
+
+// Spec 7: a revoked key and an expired one open nothing.
+func TestAPIKeyEnds(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	past := time.Now().Add(-time.Second)
+	make1 := func(text hook.Secret, expires *time.Time) hook.APIKey {
+		key, err := f.CreateKey(t.Context(), hook.APIKey{
+			TenantID: hook.DefaultTenant(), Name: "k", Scopes: []hook.Scope{hook.ScopeRead}, ExpiresAt: expires,
+		}, text)
+		require.NoError(t, err)
+		return key
+	}
+	revoked, other := make1("gk_revoked", nil), make1("gk_other", nil)
+	make1("gk_expired", &past)
+
+	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), revoked.ID))
+	for _, text := range []hook.Secret{"gk_revoked", "gk_expired"} {
+		_, err := f.Authenticate(t.Context(), text)
+		requireKind(t, hook.KindNotFound, err)
+	}
+	_, err := f.Authenticate(t.Context(), "gk_other")
+	require.NoError(t, err)
+	require.NotEqual(t, revoked.ID, other.ID)
+
+	first := scalar[time.Time](t, f, `select revoked_at from api_keys where id = $1`, revoked.ID[:])
+	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), revoked.ID), "revoking twice is no error")
+	require.Equal(t, first, scalar[time.Time](t, f, `select revoked_at from api_keys where id = $1`, revoked.ID[:]))
+	requireKind(t, hook.KindNotFound, f.RevokeKey(t.Context(), hook.DefaultTenant(), hook.KeyID{1}))
+}
+
+// Spec 7: keys are listed newest first, revoked ones too, page by page.
+func TestAPIKeyPagesAreTheWholeList(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	var want []hook.KeyID
+	for _, text := range []hook.Secret{"gk_1", "gk_2", "gk_3", "gk_4", "gk_5"} {
+		key, err := f.CreateKey(t.Context(), hook.APIKey{
+			TenantID: hook.DefaultTenant(), Name: "k", Scopes: hook.Scopes(),
+		}, text)
+		require.NoError(t, err)
+		want = append(want, key.ID)
+	}
+	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), want[2]))
+	slices.Reverse(want)
+	for _, limit := range []int{1, 2, 4, 5, 6} {
+		var got []hook.KeyID
+		for _, k := range pages(t, limit, func(p hook.Page) ([]hook.APIKey, bool, error) {
+			return f.Keys(t.Context(), hook.DefaultTenant(), p)
+		}, keyID) {
+			got = append(got, k.ID)
+			require.Equal(t, k.ID == want[2], k.RevokedAt != nil)
+		}
+		require.Equal(t, want, got, "limit %d", limit)
+	}
+}

@@ -1,0 +1,234 @@
+package storage_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
+	"grapnel/storage"
+)
+
+// proxy stands between a Store and PostgreSQL, so that a test can cut the line.
+type proxy struct {
+	url string
+
+	mu       sync.Mutex
+	listener net.Listener
+	conns    []net.Conn
+	wg       sync.WaitGroup
+}
+
+func newProxy(t *testing.T, database string) *proxy {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(database)
+	require.NoError(t, err)
+	network, address := pgconn.NetworkAddress(cfg.Host, cfg.Port)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	u := url.URL{
+		Scheme: "postgres", User: url.UserPassword(cfg.User, cfg.Password), Host: listener.Addr().String(),
+		Path: "/" + cfg.Database, RawQuery: "sslmode=disable&pool_max_conns=1",
+	}
+	p := &proxy{url: u.String(), listener: listener}
+	p.wg.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := (&net.Dialer{}).DialContext(t.Context(), network, address)
+			if err != nil {
+				client.Close()
+				return
+			}
+			p.mu.Lock()
+			p.conns = append(p.conns, client, server)
+			p.mu.Unlock()
+			for _, pair := range [][2]net.Conn{{client, server}, {server, client}} {
+				p.wg.Go(func() {
+					_, _ = io.Copy(pair[0], pair[1]) // it ends when the line is cut
+					pair[0].Close()
+				})
+			}
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		p.cut()
+		p.wg.Wait()
+	})
+	return p
+}
+
+// cut ends every connection without a word, as a crash or a lost line does.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		c.Close()
+	}
+	p.conns = nil
+}
+
+// Spec 6, 9: while the store is away, errors are unavailable (503, try again),
+// never internal: what could not be recorded is recorded later.
+func TestAStoreThatIsAwayIsUnavailable(t *testing.T) {
+	t.Parallel()
+	// probe uses a statement by itself, and a transaction.
+	probe := func(t *testing.T, s *storage.Store) {
+		t.Helper()
+		_, err := s.Webhook(t.Context(), hook.DefaultTenant(), hook.WebhookID{1})
+		requireKind(t, hook.KindUnavailable, err)
+		requireKind(t, hook.KindUnavailable, s.DeleteWebhook(t.Context(), hook.DefaultTenant(), hook.WebhookID{1}))
+	}
+
+	t.Run("closed pool", func(t *testing.T) {
+		t.Parallel()
+		f := setup(t)
+		f.Close()
+		probe(t, f.Store)
+	})
+	t.Run("nobody listens", func(t *testing.T) {
+		t.Parallel()
+		p := newProxy(t, setup(t).url)
+		p.listener.Close()
+		probe(t, open(t, p.url, encryptionKey))
+	})
+	t.Run("the server hangs up on whoever connects", func(t *testing.T) {
+		t.Parallel()
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for {
+				c, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				c.Close()
+			}
+		})
+		t.Cleanup(func() {
+			listener.Close()
+			wg.Wait()
+		})
+		probe(t, open(t, "postgres://u@"+listener.Addr().String()+"/d?sslmode=disable", encryptionKey))
+	})
+	t.Run("too many connections", func(t *testing.T) {
+		t.Parallel()
+		f := setup(t)
+		cfg, err := pgx.ParseConfig(f.url)
+		require.NoError(t, err)
+		role := cfg.Database
+		f.exec(t, fmt.Sprintf(`create role %s login password 'x' connection limit 0`, role))
+		t.Cleanup(func() {
+			_, err := f.db.Exec(context.WithoutCancel(t.Context()), `drop role `+role)
+			require.NoError(t, err)
+		})
+		u, err := url.Parse(f.url)
+		require.NoError(t, err)
+		u.User = url.UserPassword(role, "x")
+		if q := u.Query(); q.Has("user") {
+			q.Set("user", role)
+			u.RawQuery = q.Encode()
+		}
+		s := open(t, u.String(), encryptionKey)
+		probe(t, s)
+		require.ErrorContains(t, s.Ready(t.Context()), "53300")
+	})
+	t.Run("the line is cut between statements", func(t *testing.T) {
+		t.Parallel()
+		p := newProxy(t, setup(t).url)
+		s := open(t, p.url, encryptionKey)
+		require.NoError(t, s.Ready(t.Context()))
+		p.cut()
+		requireKind(t, hook.KindUnavailable, s.Ready(t.Context()))
+		require.NoError(t, s.Ready(t.Context()), "the next one has a new line")
+	})
+
+	for name, end := range map[string]func(*testing.T, *fixture, *proxy){
+		"the line is cut during a statement": func(_ *testing.T, _ *fixture, p *proxy) { p.cut() },
+		"the server shuts down during a statement": func(t *testing.T, f *fixture, _ *proxy) {
+			t.Helper()
+			f.exec(t, `select pg_terminate_backend(pid) from pg_stat_activity
+				where datname = current_database() and application_name = 'grapnel'`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := setup(t)
+			w := f.webhook(t)
+			p := newProxy(t, f.url)
+			s := open(t, p.url, encryptionKey)
+			hold, err := f.db.Begin(t.Context())
+			require.NoError(t, err)
+			_, err = hold.Exec(t.Context(), `select from webhooks where id = $1 for update`, w.ID[:])
+			require.NoError(t, err)
+			result := make(chan error, 1)
+			go func() { result <- s.DeleteWebhook(t.Context(), w.TenantID, w.ID) }()
+			require.Eventually(t, func() bool {
+				return scalar[int](t, f, `select count(*) from pg_locks l join pg_stat_activity a using (pid)
+					where not l.granted and a.datname = current_database()`) > 0
+			}, 10*time.Second, 5*time.Millisecond, "the statement waits")
+			end(t, f, p)
+			requireKind(t, hook.KindUnavailable, <-result)
+			require.NoError(t, hold.Rollback(t.Context()))
+		})
+	}
+}
+
+// A deadline that passes while the store does not answer says that it is away.
+func TestADeadlineIsUnavailable(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	hold, err := f.db.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = hold.Exec(t.Context(), `select from webhooks where id = $1 for update`, w.ID[:])
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	requireKind(t, hook.KindUnavailable, f.DeleteWebhook(ctx, w.TenantID, w.ID))
+	require.NoError(t, hold.Rollback(t.Context()))
+	require.Equal(t, w, f.health(t, w))
+}
+
+// Spec 6: what the caller may see of such an error is its message; hosts,
+// statements and passwords are for the log.
+func TestErrorsForTheCallerCarryNoCause(t *testing.T) {
+	t.Parallel()
+	s := open(t, "postgres://u:geheim@127.0.0.1:1/d?sslmode=disable", encryptionKey)
+	_, err := s.Webhook(t.Context(), hook.DefaultTenant(), hook.WebhookID{1})
+	var e *hook.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, "the store is unavailable", e.Message)
+	require.Positive(t, e.RetryAfter)
+	require.NotContains(t, err.Error(), "geheim")
+}
+
+// A store can be made while the database is away, but not without what it needs.
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	_, err := storage.Open(t.Context(), storage.Config{URL: "postgres://u@127.0.0.1:1/d"})
+	require.ErrorContains(t, err, "encryption keys")
+
+	s := open(t, "postgres://u@127.0.0.1:1/d", encryptionKey)
+	requireKind(t, hook.KindUnavailable, s.Ready(t.Context()))
+
+	for _, bad := range []string{"postgres://u:geheim@%zz/d", "postgres://u:geheim@h/d?pool_max_conns=x", "postgres://u:geheim@h:port/d"} {
+		_, err := storage.Migrate(t.Context(), bad)
+		require.Error(t, err)
+		require.False(t, strings.Contains(err.Error(), "geheim"), "a password in an error: %v", err)
+	}
+}

@@ -1,0 +1,88 @@
+package storage_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"grapnel/internal/hook"
+)
+
+// ahead is the name suffix of the partitions so many days from now.
+func ahead(t *testing.T, f *fixture, days int) string {
+	t.Helper()
+	return scalar[string](t, f, `select to_char((now() at time zone 'utc')::date + $1::int, 'YYYYMMDD')`, days)
+}
+
+// Spec 11: partitions are made ahead, once, by however many processes.
+func TestEnsurePartitions(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	_, err := f.EnsurePartitions(t.Context())
+	require.NoError(t, err)
+	made, err := f.EnsurePartitions(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, made, "a second time there is nothing to make")
+	for days := -1; days <= 3; days++ {
+		for _, base := range []string{"events_", "deliveries_", "attempts_"} {
+			require.True(t, scalar[bool](t, f, `select to_regclass($1) is not null`, base+ahead(t, f, days)), "%s %+d", base, days)
+		}
+	}
+
+	for _, days := range []int{2, 3} {
+		for _, base := range []string{"events_", "deliveries_", "attempts_"} {
+			f.exec(t, `drop table `+base+ahead(t, f, days))
+		}
+	}
+	var total atomic.Int64
+	var g errgroup.Group
+	for range 8 {
+		g.Go(func() error {
+			made, err := f.EnsurePartitions(t.Context())
+			total.Add(int64(made))
+			return err
+		})
+	}
+	require.NoError(t, g.Wait())
+	require.EqualValues(t, 2*3, total.Load())
+}
+
+// A clock that is wrong costs tidiness, not events: rows outside of the days go
+// to the default partition, and don't keep other days from being made.
+func TestRowsOfFarDaysGoToTheDefaultPartition(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	_, err := f.EnsurePartitions(t.Context())
+	require.NoError(t, err)
+	insert := func(at time.Time) hook.EventID {
+		id := hook.EventID(hook.IDTime(at))
+		f.exec(t, `insert into events (id, tenant_id, type, data, deliveries, created_at) values ($1, $2, 'user.created', '{}', 1, $3)`,
+			id[:], w.TenantID[:], at)
+		f.exec(t, `insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at)
+			values ($1, $1, $2, $3, 'user.created', 'pending', now(), $4, $4)`, id[:], w.ID[:], w.TenantID[:], at)
+		return id
+	}
+	far := insert(time.Now().AddDate(1, 0, 0))
+	require.Equal(t, "events_default", scalar[string](t, f, `select tableoid::regclass::text from events where id = $1`, far[:]))
+	_, err = f.Event(t.Context(), w.TenantID, far)
+	require.NoError(t, err)
+	d := f.attempt(t, hook.DeliveryID(far), answered(200))
+	require.Equal(t, hook.StateSuccess, d.State)
+	require.Equal(t, "attempts_default", scalar[string](t, f, `select tableoid::regclass::text from attempts`))
+
+	day := time.Now().UTC().AddDate(0, 0, 2)
+	for _, base := range []string{"events_", "deliveries_", "attempts_"} {
+		f.exec(t, `drop table `+base+ahead(t, f, 2))
+		f.exec(t, `drop table `+base+ahead(t, f, 3))
+	}
+	insert(day)
+	made, err := f.EnsurePartitions(t.Context())
+	require.NoError(t, err, "the day stays in the default partition")
+	require.Equal(t, 4, made, "attempts of that day, and all of the next")
+	_, err = f.Event(t.Context(), w.TenantID, hook.EventID(hook.IDTime(day)))
+	require.NoError(t, err)
+}

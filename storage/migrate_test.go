@@ -1,0 +1,74 @@
+package storage_test
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"grapnel/internal/pgtest"
+	"grapnel/storage"
+)
+
+// blank returns the URL of a database without migrations.
+func blank(t *testing.T) string {
+	t.Helper()
+	return pgtest.New(t, pgtest.Template{Key: "blank"})
+}
+
+func TestMigrateTwiceRunsNothingTheSecondTime(t *testing.T) {
+	t.Parallel()
+	url := blank(t)
+	ran, err := storage.Migrate(t.Context(), url)
+	require.NoError(t, err)
+	require.Positive(t, ran)
+	ran, err = storage.Migrate(t.Context(), url)
+	require.NoError(t, err)
+	require.Zero(t, ran)
+}
+
+// Several processes may start at once: each migration runs once, and none fails.
+func TestMigrateConcurrently(t *testing.T) {
+	t.Parallel()
+	url, alone := blank(t), blank(t)
+	want, err := storage.Migrate(t.Context(), alone)
+	require.NoError(t, err)
+	var total atomic.Int64
+	var g errgroup.Group
+	for range 2 {
+		g.Go(func() error {
+			ran, err := storage.Migrate(t.Context(), url)
+			total.Add(int64(ran))
+			return err
+		})
+	}
+	require.NoError(t, g.Wait())
+	require.EqualValues(t, want, total.Load())
+	require.NoError(t, open(t, url, encryptionKey).Ready(t.Context()))
+}
+
+// Readiness names what the operator has to do.
+func TestReady(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, setup(t).Ready(t.Context()))
+
+	t.Run("not on a fresh database", func(t *testing.T) {
+		t.Parallel()
+		err := open(t, blank(t), encryptionKey).Ready(t.Context())
+		require.ErrorContains(t, err, "run grapnel migrate")
+		require.ErrorContains(t, err, "at migration 0 of ")
+	})
+	t.Run("not on an older one", func(t *testing.T) {
+		t.Parallel()
+		f := setup(t)
+		f.exec(t, `delete from goose_db_version where version_id > 0`)
+		require.ErrorContains(t, f.Ready(t.Context()), "run grapnel migrate")
+	})
+	t.Run("on a newer one, as during a deploy", func(t *testing.T) {
+		t.Parallel()
+		f := setup(t)
+		f.exec(t, `insert into goose_db_version (version_id, is_applied) values (99999, true)`)
+		require.NoError(t, f.Ready(t.Context()))
+	})
+}

@@ -1,0 +1,112 @@
+package worker
+
+import (
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/workflow"
+	"go.uber.org/goleak"
+
+	"grapnel/activities"
+	"grapnel/internal/deliverytest"
+	"grapnel/internal/hook"
+	"grapnel/workflows"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// setup makes a configuration whose client knows an address where nothing listens.
+func setup(t *testing.T) Config {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	require.NoError(t, l.Close())
+	logger := slog.New(slog.DiscardHandler)
+	c, err := client.NewLazyClient(client.Options{
+		HostPort: addr, Logger: log.NewStructuredLogger(logger),
+		ConnectionOptions: client.ConnectionOptions{GetSystemInfoTimeout: 100 * time.Millisecond},
+	})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	store := deliverytest.NewStore(time.Now)
+	acts, err := activities.New(activities.Deps{
+		Store: store, Lookup: store, Sender: deliverytest.NewSender(time.Now), Schedule: hook.DefaultSchedule(), Logger: logger,
+	})
+	require.NoError(t, err)
+	return Config{Client: c, Workflows: &workflows.Workflows{Schedule: hook.DefaultSchedule()}, Activities: acts, Logger: logger}
+}
+
+func TestNewChecksItsConfig(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*Config){
+		"no client":     func(c *Config) { c.Client = nil },
+		"no workflows":  func(c *Config) { c.Workflows = nil },
+		"no activities": func(c *Config) { c.Activities = nil },
+		"no logger":     func(c *Config) { c.Logger = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := setup(t)
+			spoil(&c)
+			_, err := New(c)
+			require.Error(t, err)
+		})
+	}
+}
+
+// Style 34: the SDK's default is 0 s, which would cut off requests under way.
+func TestStopTimeoutIsAboveTheLongestAttempt(t *testing.T) {
+	t.Parallel()
+	c := setup(t)
+	w, err := New(c)
+	require.NoError(t, err)
+	require.Greater(t, w.config.StopTimeout, hook.MaxTimeout)
+	c.StopTimeout = time.Second
+	w, err = New(c)
+	require.NoError(t, err)
+	require.Equal(t, time.Second, w.config.StopTimeout)
+}
+
+// names records what is registered.
+type names struct{ workflows, activities []string }
+
+func (n *names) RegisterWorkflowWithOptions(_ any, o workflow.RegisterOptions) {
+	n.workflows = append(n.workflows, o.Name)
+}
+
+func (n *names) RegisterActivityWithOptions(_ any, o activity.RegisterOptions) {
+	n.activities = append(n.activities, o.Name)
+}
+
+// Histories refer to the names, so everything has a fixed one.
+func TestRegister(t *testing.T) {
+	t.Parallel()
+	c := setup(t)
+	var n names
+	Register(&n, c.Workflows, c.Activities)
+	require.Equal(t, []string{"Deliver", "DeliverSlices", "SendNow"}, n.workflows)
+	require.Equal(t, []string{"Deliver", "SendNow"}, n.activities)
+}
+
+// The SDK panics on options and registrations that it does not take.
+func TestBuildIsTakenByTheSDK(t *testing.T) {
+	t.Parallel()
+	w, err := New(setup(t))
+	require.NoError(t, err)
+	require.NotPanics(t, func() { w.build() })
+}
+
+// A worker that can't start says so, and the process ends.
+func TestRunWithoutTemporal(t *testing.T) {
+	t.Parallel()
+	w, err := New(setup(t))
+	require.NoError(t, err)
+	require.ErrorContains(t, w.Run(t.Context()), "start worker: ")
+}
