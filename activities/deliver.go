@@ -13,20 +13,22 @@ import (
 // DeliverInput names the deliveries of one activity: those of the events, or one
 // of several slices of them.
 type DeliverInput struct {
-	EventIDs []hook.EventID
+	EventIDs []hook.EventID `json:"event_ids"`
+	// Deliveries is how many there are in all, for the messages.
+	Deliveries int `json:"deliveries"`
 	// Slice counts from 0 to Of-1; Of is 1 where one activity does it all.
-	Slice int
-	Of    int
+	Slice int `json:"slice"`
+	Of    int `json:"of"`
 }
 
 // DeliverResult is what the deliveries came to, for a person to read; the log is
 // in the store.
 type DeliverResult struct {
-	Succeeded int
-	Failed    int
-	Canceled  int
+	Succeeded int `json:"succeeded"`
+	Failed    int `json:"failed"`
+	Canceled  int `json:"canceled"`
 	// Outcomes are the first of them, the failed ones before the others.
-	Outcomes []Outcome `json:",omitempty"`
+	Outcomes []Outcome `json:"outcomes,omitempty"`
 }
 
 // Deliver sends what is due of the events' deliveries and records every attempt.
@@ -47,12 +49,12 @@ func (a *Activities) Deliver(ctx context.Context, in DeliverInput) (DeliverResul
 		if err != nil {
 			return DeliverResult{}, a.ours(ctx, "deliver", err)
 		}
-		return DeliverResult{}, retry(outstanding, r.total, r.nextIn())
+		return DeliverResult{}, retry(outstanding, in.Deliveries, r.nextIn())
 	}
-	if activity.GetInfo(ctx).Attempt == 1 {
+	if len(r.done) == in.Deliveries {
 		return summarize(r.done), nil
 	}
-	// Earlier attempts finished some of them.
+	// Some were finished before, or are another slice's.
 	all, err := a.lookup.States(ctx, in.EventIDs, in.Slice, in.Of)
 	if err != nil {
 		return DeliverResult{}, a.ours(ctx, "load deliveries", err)
@@ -64,7 +66,6 @@ func (a *Activities) Deliver(ctx context.Context, in DeliverInput) (DeliverResul
 type run struct {
 	*Activities
 	deadline time.Time
-	total    int
 	// waiting are not in flight, the next due first.
 	waiting  []waiting
 	inFlight int
@@ -96,7 +97,6 @@ func newRun(a *Activities, ctx context.Context) *run { //nolint:revive // the co
 // cancel ends what must not be sent, because its webhook went between the accept
 // and now, and queues the rest.
 func (r *run) cancel(ctx context.Context, jobs []hook.Job) error {
-	r.total = len(jobs)
 	canceled := map[string][]hook.DeliveryID{}
 	now := r.now()
 	for i := range jobs {

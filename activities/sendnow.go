@@ -8,7 +8,7 @@ import (
 
 // SendNowInput names a delivery to be sent by hand.
 type SendNowInput struct {
-	DeliveryID hook.DeliveryID
+	DeliveryID hook.DeliveryID `json:"delivery_id"`
 }
 
 // SendNow makes one attempt of one delivery, whatever its state, and leaves the

@@ -99,7 +99,7 @@ func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 func (b *bench) deliver(s hook.Start) (activities.DeliverResult, error) {
 	b.Helper()
 	var r activities.DeliverResult
-	value, err := b.env.ExecuteActivity(b.acts.Deliver, activities.DeliverInput{EventIDs: []hook.EventID{s.EventID}, Of: 1})
+	value, err := b.env.ExecuteActivity(b.acts.Deliver, activities.DeliverInput{EventIDs: []hook.EventID{s.EventID}, Deliveries: s.Deliveries, Of: 1})
 	if err == nil {
 		require.NoError(b, value.Get(&r))
 	}

@@ -19,13 +19,13 @@ const maxOutcomes = 20
 
 // Outcome is where one delivery stands, as the Temporal Web UI shows it.
 type Outcome struct {
-	WebhookID  hook.WebhookID
-	DeliveryID hook.DeliveryID
-	State      hook.DeliveryState
-	Attempts   int
-	StatusCode int    `json:",omitempty"`
-	Error      string `json:",omitempty"`
-	NextAt     string `json:",omitempty"`
+	WebhookID  hook.WebhookID     `json:"webhook_id"`
+	DeliveryID hook.DeliveryID    `json:"delivery_id"`
+	State      hook.DeliveryState `json:"status"`
+	Attempts   int                `json:"attempts"`
+	StatusCode int                `json:"status_code,omitempty"`
+	Error      string             `json:"error,omitempty"`
+	NextAt     string             `json:"next_attempt_at,omitempty"`
 }
 
 func outcomeOf(d *hook.Delivery) Outcome {
@@ -57,10 +57,18 @@ func heartbeat(ctx context.Context, outstanding []hook.Delivery) {
 func retry(outstanding []hook.Delivery, total int, next time.Duration) error {
 	first := &outstanding[0]
 	text := fmt.Sprintf("%d of %d deliveries outstanding; %s %s, attempt %d; next in %v",
-		len(outstanding), total, first.WebhookID, reasonOf(first), first.Attempts, next.Round(time.Millisecond))
+		len(outstanding), total, first.WebhookID, reasonOf(first), first.Attempts, rounded(next))
 	return temporal.NewApplicationErrorWithOptions(text, ErrorOutstanding, temporal.ApplicationErrorOptions{
 		NextRetryDelay: next, Category: temporal.ApplicationErrorCategoryBenign,
 	})
+}
+
+// rounded drops what nobody reads: 29m59.996s is 30m0s.
+func rounded(d time.Duration) time.Duration {
+	if d >= 10*time.Second {
+		return d.Round(time.Second)
+	}
+	return d.Round(time.Millisecond)
 }
 
 func reasonOf(d *hook.Delivery) string {

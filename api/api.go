@@ -110,9 +110,6 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.Serv
 // under way finish.
 func (a *API) Drain() { a.draining.Do(func() { close(a.drained) }) }
 
-// schemaPrefix is where the OpenAPI document keeps its schemas.
-const schemaPrefix = "#/components/schemas/"
-
 func humaConfig(version string) huma.Config {
 	c := huma.DefaultConfig("Grapnel", version)
 	c.Info.Description = "Signed, retried, logged webhook deliveries, on Temporal and PostgreSQL."
@@ -127,7 +124,8 @@ func humaConfig(version string) huma.Config {
 	c.CreateHooks = nil
 	c.SchemasPath, c.DocsPath = "", ""
 	c.RejectUnknownQueryParameters = true
-	c.Formats = map[string]huma.Format{jsonType: {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: unmarshal}}
+	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: unmarshal}
+	c.Formats = map[string]huma.Format{jsonType: format, "json": format} // "json" is Huma's name for problem+json's form
 	return c
 }
 

@@ -27,7 +27,7 @@ type Store interface {
 }
 
 // APIKey is a key without its text.
-type APIKey struct {
+type APIKey struct { //nolint:revive // its name is that of the schema, and so of generated types
 	ID        string     `json:"id" doc:"Names the key in paths." example:"key_01kab1s6rzfkqbzry2kztmfpx1"`
 	Name      string     `json:"name" doc:"What it is for." example:"Publisher in production"`
 	Scopes    []string   `json:"scopes" doc:"What it may do: admin, webhooks, publish, read." example:"[\"publish\"]"`
@@ -79,7 +79,7 @@ type listKeysInput struct {
 }
 
 // APIKeyList is a page of keys.
-type APIKeyList struct {
+type APIKeyList struct { //nolint:revive // see APIKey
 	APIKeys    []APIKey `json:"api_keys" doc:"This page of keys, newest first."`
 	NextCursor *string  `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWsBmrHU6q9ekr-Xz5m6pYVu"`
 }

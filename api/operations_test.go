@@ -125,7 +125,7 @@ func TestTenantsAreApart(t *testing.T) {
 	}
 	require.Len(t, other.get(t, "/v1/api-keys").list(t, "api_keys"), 1)
 	// What was aimed at is untouched.
-	require.Equal(t, "", value[string](t, f, `select description from webhooks`))
+	require.Empty(t, value[string](t, f, `select description from webhooks`))
 	require.Zero(t, value[int](t, f, `select count(*) from api_keys where revoked_at is not null`))
 
 	// A type of one tenant is unknown to another, and an event reaches only its own tenant's webhooks.
@@ -301,4 +301,26 @@ func TestStoreIsAway(t *testing.T) {
 	seconds, err := time.ParseDuration(a.header.Get("Retry-After") + "s")
 	require.NoError(t, err)
 	require.Positive(t, seconds)
+}
+
+// broken is a store whose answer can't be written.
+type broken struct{ api.Store }
+
+func (broken) Webhooks(context.Context, hook.TenantID, hook.WebhookFilter, hook.Page) ([]hook.Webhook, bool, error) {
+	return []hook.Webhook{{CreatedAt: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}}, false, nil
+}
+
+// An answer that broke off is not taken for a whole one.
+func TestPanicWithinAnAnswer(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(d *api.Deps) { d.Store = broken{d.Store} })
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.server.URL+"/v1/webhooks", nil)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+f.key)
+	response, err := f.server.Client().Do(r)
+	if err == nil {
+		response.Body.Close()
+	}
+	require.Error(t, err)
+	require.Contains(t, f.log.String(), "panic")
 }

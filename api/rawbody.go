@@ -96,10 +96,12 @@ func notObject(raw []byte) error {
 }
 
 // jsonOnly refuses a raw body of another media type, as Huma does for those
-// that it reads. No body needs no type (S11).
+// that it reads. No body needs no type (S11). The answer is JSON whatever the
+// client would accept.
 func (a *API) jsonOnly(raw bool) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, _ := humago.Unwrap(ctx)
+		r.Header.Del("Accept")
 		given := ctx.Header("Content-Type")
 		if raw && given != "" && r.ContentLength != 0 {
 			if mediaType, _, err := mime.ParseMediaType(given); err != nil || mediaType != jsonType {

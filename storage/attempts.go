@@ -76,15 +76,22 @@ func (r *attemptRow) attempt() (hook.Attempt, error) {
 	return a, nil
 }
 
-// cleanHeaders makes headers storable: valid UTF-8 without NUL.
+// cleanHeaders makes headers storable.
 func cleanHeaders(h http.Header) http.Header {
 	out := make(http.Header, len(h))
 	for name, values := range h {
 		clean := make([]string, 0, len(values))
 		for _, v := range values {
-			clean = append(clean, strings.ToValidUTF8(strings.ReplaceAll(v, "\x00", "\uFFFD"), "\uFFFD"))
+			clean = append(clean, cleanText(v))
 		}
 		out[name] = clean
 	}
 	return out
+}
+
+// cleanText makes text of a receiver's storable: valid UTF-8 without NUL. One
+// text that PostgreSQL refuses would keep all that is recorded with it from
+// being recorded.
+func cleanText(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
 }

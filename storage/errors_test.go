@@ -171,10 +171,7 @@ func TestAStoreThatIsAwayIsUnavailable(t *testing.T) {
 			w := f.webhook(t)
 			p := newProxy(t, f.url)
 			s := open(t, p.url, encryptionKey)
-			hold, err := f.db.Begin(t.Context())
-			require.NoError(t, err)
-			_, err = hold.Exec(t.Context(), `select from webhooks where id = $1 for update`, w.ID[:])
-			require.NoError(t, err)
+			f.hold(t, w)
 			result := make(chan error, 1)
 			go func() { result <- s.DeleteWebhook(t.Context(), w.TenantID, w.ID) }()
 			require.Eventually(t, func() bool {
@@ -183,9 +180,18 @@ func TestAStoreThatIsAwayIsUnavailable(t *testing.T) {
 			}, 10*time.Second, 5*time.Millisecond, "the statement waits")
 			end(t, f, p)
 			requireKind(t, hook.KindUnavailable, <-result)
-			require.NoError(t, hold.Rollback(t.Context()))
 		})
 	}
+}
+
+// hold locks the webhook's row until the test's end.
+func (f *fixture) hold(t *testing.T, w hook.Webhook) {
+	t.Helper()
+	tx, err := f.db.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, tx.Rollback(context.WithoutCancel(t.Context()))) })
+	_, err = tx.Exec(t.Context(), `select from webhooks where id = $1 for update`, w.ID[:])
+	require.NoError(t, err)
 }
 
 // A deadline that passes while the store does not answer says that it is away.
@@ -193,14 +199,10 @@ func TestADeadlineIsUnavailable(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w := f.webhook(t)
-	hold, err := f.db.Begin(t.Context())
-	require.NoError(t, err)
-	_, err = hold.Exec(t.Context(), `select from webhooks where id = $1 for update`, w.ID[:])
-	require.NoError(t, err)
+	f.hold(t, w)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	requireKind(t, hook.KindUnavailable, f.DeleteWebhook(ctx, w.TenantID, w.ID))
-	require.NoError(t, hold.Rollback(t.Context()))
 	require.Equal(t, w, f.health(t, w))
 }
 

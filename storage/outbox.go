@@ -25,8 +25,8 @@ func (s *Store) Started(ctx context.Context, events []hook.EventID) error {
 func (s *Store) Unstarted(ctx context.Context, age time.Duration, limit int) ([]hook.Start, error) {
 	rows, _ := s.pool.Query(ctx, `
 		select e.id, e.tenant_id, e.type, e.deliveries
-		from (select event_id from outbox where created_at < now() - @age::interval order by created_at limit @limit) o
-		join events e on e.id = o.event_id`, pgx.StrictNamedArgs{"age": age, "limit": limit})
+		from (select event_id, created_at from outbox where created_at < now() - @age::interval order by created_at limit @limit) o
+		join events e on e.id = o.event_id order by o.created_at`, pgx.StrictNamedArgs{"age": age, "limit": limit})
 	starts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Start, error) {
 		var st hook.Start
 		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Deliveries)

@@ -73,11 +73,11 @@ func writeRecords(ctx context.Context, q querier, args pgx.StrictNamedArgs) ([]h
 
 const recordSQL = `
 	with r as (
-		select * from unnest(@id::uuid[], @manual::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
+		select * from unnest(@id::uuid[], @manual::bool[], @was_canceled::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
 			@status::int[], @error::text[], @error_class::text[], @url::text[], @started_at::timestamptz[], @duration::bigint[],
 			@dns::bigint[], @connect::bigint[], @tls::bigint[], @first_byte::bigint[], @remote_addr::text[],
 			@request_headers::text[], @response_headers::text[], @response_body::bytea[])
-			as r(id, manual, succeeded, state, next_in, status, error, error_class, url, started_at, duration,
+			as r(id, manual, was_canceled, succeeded, state, next_in, status, error, error_class, url, started_at, duration,
 				dns, connect, tls, first_byte, remote_addr, request_headers, response_headers, response_body)
 	), d as (
 		update deliveries d set
@@ -86,12 +86,12 @@ const recordSQL = `
 			status_code = coalesce(r.status, d.status_code),
 			state = case
 				when r.succeeded or d.state = 'success' then 'success'
+				when d.state = 'canceled' and not r.was_canceled then 'canceled'
 				when r.manual then 'failed'
-				when d.next_attempt_at is null then d.state
 				else r.state end,
 			error = case
 				when r.succeeded or d.state = 'success' then null
-				when d.next_attempt_at is null and not r.manual then d.error
+				when d.state = 'canceled' and not r.was_canceled then d.error
 				else r.error end,
 			next_attempt_at = case
 				when r.succeeded or d.state = 'success' then null
@@ -114,7 +114,7 @@ const recordSQL = `
 func recordArgs(records []hook.Record) (pgx.StrictNamedArgs, error) {
 	var (
 		ids                                              [][16]byte
-		manual, succeeded                                []bool
+		manual, wasCanceled, succeeded                   []bool
 		states, errs, classes, urls, remotes, reqHeaders []string
 		nextIn                                           []*time.Duration
 		statuses                                         []*int
@@ -132,10 +132,11 @@ func recordArgs(records []hook.Record) (pgx.StrictNamedArgs, error) {
 		}
 		ids = append(ids, r.Delivery.ID)
 		manual = append(manual, a.Manual)
+		wasCanceled = append(wasCanceled, r.Delivery.State == hook.StateCanceled)
 		succeeded = append(succeeded, a.Succeeded())
 		states = append(states, string(r.Verdict.State))
-		errs, classes = append(errs, a.Error), append(classes, string(a.Class))
-		urls, remotes = append(urls, a.URL), append(remotes, a.RemoteAddr)
+		errs, classes = append(errs, cleanText(a.Error)), append(classes, string(a.Class))
+		urls, remotes = append(urls, a.URL), append(remotes, cleanText(a.RemoteAddr))
 		reqHeaders = append(reqHeaders, request)
 		started = append(started, a.StartedAt)
 		duration = append(duration, a.Duration.Microseconds())
@@ -159,7 +160,7 @@ func recordArgs(records []hook.Record) (pgx.StrictNamedArgs, error) {
 		bodies = append(bodies, a.ResponseBody)
 	}
 	return pgx.StrictNamedArgs{
-		"id": ids, "manual": manual, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
+		"id": ids, "manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
 		"error": errs, "error_class": classes, "url": urls, "started_at": started, "duration": duration,
 		"dns": dns, "connect": connect, "tls": tls, "first_byte": firstByte, "remote_addr": remotes,
 		"request_headers": reqHeaders, "response_headers": resHeaders, "response_body": bodies,

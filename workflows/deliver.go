@@ -20,11 +20,11 @@ type Workflows struct {
 
 // DeliverInput names the events to deliver; usually one.
 type DeliverInput struct {
-	EventIDs []hook.EventID
+	EventIDs []hook.EventID `json:"event_ids"`
 	// Deliveries is how many there are, which decides how they are split.
-	Deliveries int
+	Deliveries int `json:"deliveries"`
 	// To is for a person: the first webhooks and their hosts.
-	To string `json:",omitempty"`
+	To string `json:"to,omitempty"`
 }
 
 // How deliveries are split: at most deliveriesPerActivity in one activity, at
@@ -38,7 +38,7 @@ const (
 // outstanding: with the result, or failed when a delivery failed for good.
 func (w *Workflows) Deliver(ctx workflow.Context, in DeliverInput) (activities.DeliverResult, error) {
 	of := max((in.Deliveries+deliveriesPerActivity-1)/deliveriesPerActivity, 1)
-	d := deliver{schedule: w.Schedule, slices: DeliverSlicesInput{EventIDs: in.EventIDs, To: of, Of: of}, to: in.To}
+	d := deliver{schedule: w.Schedule, slices: DeliverSlicesInput{EventIDs: in.EventIDs, Deliveries: in.Deliveries, To: of, Of: of}, to: in.To}
 	result, err := d.run(ctx)
 	if err != nil {
 		return result, err
@@ -49,10 +49,11 @@ func (w *Workflows) Deliver(ctx workflow.Context, in DeliverInput) (activities.D
 // DeliverSlicesInput names some of the slices of a large fan-out: From up to but
 // not including To, of Of.
 type DeliverSlicesInput struct {
-	EventIDs []hook.EventID
-	From     int
-	To       int
-	Of       int
+	EventIDs   []hook.EventID `json:"event_ids"`
+	Deliveries int            `json:"deliveries"`
+	From       int            `json:"from"`
+	To         int            `json:"to"`
+	Of         int            `json:"of"`
 }
 
 // DeliverSlices is the child that delivers some slices. It does not fail for
@@ -94,7 +95,7 @@ func (d *deliver) startActivities(ctx workflow.Context) []workflow.Future {
 		if d.slices.Of > 1 {
 			summary = fmt.Sprintf("part %d of %d", slice+1, d.slices.Of)
 		}
-		in := activities.DeliverInput{EventIDs: d.slices.EventIDs, Slice: slice, Of: d.slices.Of}
+		in := activities.DeliverInput{EventIDs: d.slices.EventIDs, Deliveries: d.slices.Deliveries, Slice: slice, Of: d.slices.Of}
 		futures = append(futures, workflow.ExecuteActivity(deliverOptions(ctx, d.schedule, summary), a.Deliver, in))
 	}
 	return futures

@@ -9,7 +9,7 @@ import (
 
 // SendNowInput names the delivery to send.
 type SendNowInput struct {
-	DeliveryID hook.DeliveryID
+	DeliveryID hook.DeliveryID `json:"delivery_id"`
 }
 
 // SendNow sends one delivery by hand, once: a test, or a retry outside the

@@ -13,13 +13,19 @@ import (
 // TestMain keeps the developer's own environment from being the tests'.
 func TestMain(m *testing.M) {
 	if os.Getenv("TEST_DATABASE_URL") == "" {
-		os.Setenv("TEST_DATABASE_URL", os.Getenv("DATABASE_URL"))
+		must(os.Setenv("TEST_DATABASE_URL", os.Getenv("DATABASE_URL")))
 	}
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
 		if name == "DATABASE_URL" || strings.HasPrefix(name, "GRAPNEL_") || strings.HasPrefix(name, "TEMPORAL_") {
-			os.Unsetenv(name)
+			must(os.Unsetenv(name))
 		}
 	}
 	goleak.VerifyTestMain(pgtest.Main{M: m})
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
 }

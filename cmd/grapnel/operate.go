@@ -71,7 +71,7 @@ func (c *healthcheckCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close() //nolint:errcheck // nothing is read from it
+	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("healthz: %s", response.Status)
 	}

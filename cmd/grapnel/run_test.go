@@ -80,8 +80,15 @@ func TestOpenAPI(t *testing.T) {
 func TestBadCommandLines(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{}, {"nothing"}, {"version", "--nothing"}, {"keys"}, {"keys", "revoke"}, {"openapi", "--format", "toml"},
-		{"serve", "--api-adr", "x"}, {"worker", "--api-addr", "127.0.0.1:8080"}, {"worker", "--admin-key", "x"},
+		{},
+		{"nothing"},
+		{"version", "--nothing"},
+		{"keys"},
+		{"keys", "revoke"},
+		{"openapi", "--format", "toml"},
+		{"serve", "--api-adr", "x"},
+		{"worker", "--api-addr", "127.0.0.1:8080"},
+		{"worker", "--admin-key", "x"},
 	} {
 		_, err := grapnel(t, args...)
 		require.Error(t, err, "%v", args)
@@ -168,7 +175,7 @@ func TestAuthNoneStaysAtHome(t *testing.T) {
 }
 
 // Each flag has its twin in the environment.
-func TestEnvironment(t *testing.T) { //nolint:paralleltest // the environment is the process's
+func TestEnvironment(t *testing.T) {
 	for name, c := range map[string]struct{ value, want string }{
 		"GRAPNEL_API_ADDR":                              {"nowhere", `--api-addr "nowhere"`},
 		"GRAPNEL_ADMIN_KEY":                             {"hush", "--admin-key: want at least"},
@@ -195,7 +202,7 @@ func TestEnvironment(t *testing.T) { //nolint:paralleltest // the environment is
 	}
 }
 
-func TestDatabaseURLFromTheEnvironment(t *testing.T) { //nolint:paralleltest // the environment is the process's
+func TestDatabaseURLFromTheEnvironment(t *testing.T) {
 	t.Setenv("DATABASE_URL", migrated(t))
 	require.Contains(t, succeed(t, "keys", "list"), "ID")
 	t.Setenv("GRAPNEL_DATABASE_URL", "postgres://127.0.0.1:1/nothing")
@@ -211,14 +218,21 @@ func pgtestURL(t *testing.T) string {
 }
 
 // Spec 7: secrets are not printed.
-func TestSecretsAreNotPrinted(t *testing.T) { //nolint:paralleltest // the environment is the process's
+func TestSecretsAreNotPrinted(t *testing.T) {
 	const hush = "hush-hush-hush-hush-hush"
 	t.Setenv("GRAPNEL_ADMIN_KEY", hush)
 	t.Setenv("GRAPNEL_ENCRYPTION_KEY", hush)
 	t.Setenv("DATABASE_URL", "postgres://user:"+hush+"@127.0.0.1:1/x")
 	for _, args := range [][]string{
-		{"serve", "--help"}, {"api", "--help"}, {"worker", "--help"}, {"migrate", "--help"}, {"keys", "list", "--help"},
-		{"serve"}, {"worker", "--shutdown-timeout=x"}, {"migrate"}, {"keys", "list"},
+		{"serve", "--help"},
+		{"api", "--help"},
+		{"worker", "--help"},
+		{"migrate", "--help"},
+		{"keys", "list", "--help"},
+		{"serve"},
+		{"worker", "--shutdown-timeout=x"},
+		{"migrate"},
+		{"keys", "list"},
 		{"migrate", "--database-url=postgres://user:" + hush + "@host:port/x"},
 		{"keys", "list", "--database-url=postgres://user:" + hush + "@host:port/x"},
 		{"keys", "list", "--database-url=host=127.0.0.1 port=1 password=" + hush + " sslmode=nonsense"},
@@ -287,9 +301,15 @@ func TestKeysRefusals(t *testing.T) {
 	t.Parallel()
 	at := "--database-url=" + migrated(t)
 	for _, args := range [][]string{
-		{"create"}, {"create", "--name=x"}, {"create", "--name=x", "--scopes=root"}, {"create", "--name=", "--scopes=read"},
-		{"create", "--name=x", "--scopes=read", "--expires-in=-1h"}, {"create", "--name=x", "--scopes=read", "--tenant=nobody"},
-		{"revoke", "key_1"}, {"revoke", hook.KeyID{1}.String()}, {"list", "--tenant=nobody"},
+		{"create"},
+		{"create", "--name=x"},
+		{"create", "--name=x", "--scopes=root"},
+		{"create", "--name=", "--scopes=read"},
+		{"create", "--name=x", "--scopes=read", "--expires-in=-1h"},
+		{"create", "--name=x", "--scopes=read", "--tenant=nobody"},
+		{"revoke", "key_1"},
+		{"revoke", hook.KeyID{1}.String()},
+		{"list", "--tenant=nobody"},
 	} {
 		_, err := grapnel(t, append([]string{"keys"}, append(args, at)...)...)
 		require.Error(t, err, "%v", args)

@@ -28,7 +28,9 @@ import (
 
 // TestMain puts Temporal out of reach: with it, cmd/dev's tests run everything.
 func TestMain(m *testing.M) {
-	os.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+	if err := os.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1"); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(pgtest.Main{M: m})
 }
 
@@ -75,7 +77,10 @@ func start(t *testing.T, o app.Options) *running {
 	go func() { r.done <- a.Run(ctx, l); close(r.done) }()
 	t.Cleanup(func() {
 		cancel()
-		<-r.done
+		_, running := <-r.done
+		for running {
+			_, running = <-r.done
+		}
 		transport.CloseIdleConnections()
 	})
 	return r
@@ -143,7 +148,7 @@ func TestDrain(t *testing.T) {
 	var d net.Dialer
 	conn, err := d.DialContext(t.Context(), "tcp", r.addr)
 	require.NoError(t, err)
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // the server closes it first
 	half := len(webhookBody) / 2
 	_, err = io.WriteString(conn, "POST /v1/webhooks HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\nAuthorization: Bearer "+adminKey+
 		"\r\nContent-Type: application/json\r\nContent-Length: "+itoa(len(webhookBody))+"\r\n\r\n")
@@ -159,7 +164,7 @@ func TestDrain(t *testing.T) {
 	require.Eventually(t, func() bool { // nobody new is let in
 		other, err := d.DialContext(t.Context(), "tcp", r.addr)
 		if err == nil {
-			other.Close()
+			require.NoError(t, other.Close())
 		}
 		return err != nil
 	}, 20*time.Second, 10*time.Millisecond)

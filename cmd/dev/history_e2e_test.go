@@ -1,0 +1,94 @@
+package main
+
+import (
+	"flag"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"grapnel/internal/hook"
+	"grapnel/workflows"
+)
+
+var record = flag.Bool("record", false, "write the histories that workflows' replay test reads")
+
+// Histories of a real server replay without a difference; with -record they
+// become the ones that every later version of the workflows must replay.
+func TestHistoriesReplay(t *testing.T) {
+	t.Parallel()
+	c := sharedAPI(t)
+	deliver := func(more object, answers ...http.HandlerFunc) string {
+		id, eventType := c.webhook(newRecorder(t, answers...).URL, more)
+		event := c.publish(eventType, object{"id": 1})
+		c.settled(id)
+		return event
+	}
+	fanOut := func() string {
+		r := newRecorder(t)
+		id, eventType := c.webhook(r.URL, nil)
+		for range deliveriesPerActivity {
+			c.do(http.MethodPost, "/v1/webhooks", object{"url": r.URL, "events": []string{eventType}}, http.StatusCreated)
+		}
+		event := c.publish(eventType, object{"id": 1})
+		waitFor(t, "all webhooks", func() bool { return len(r.requests()) > deliveriesPerActivity })
+		c.settled(id)
+		return event
+	}
+	byHand := func() string {
+		id, _ := c.webhook(newRecorder(t).URL, nil)
+		return c.do(http.MethodPost, "/v1/webhooks/"+id+"/test", nil, http.StatusOK)["id"].(string)
+	}
+	temporal, err := client.Dial(client.Options{HostPort: shared.process.ready["temporal"]})
+	require.NoError(t, err)
+	t.Cleanup(temporal.Close)
+	for name, run := range map[string]func() string{
+		"deliver_success":              func() string { return deliver(nil) },
+		"deliver_retries_then_success": func() string { return deliver(nil, status(500), status(500), status(200)) },
+		"deliver_failed":               func() string { return deliver(object{"max_attempts": 2}, status(500)) },
+		"deliver_fanout":               fanOut,
+		"sendnow":                      byHand,
+	} {
+		history := historyOf(t, temporal, run())
+		w := &workflows.Workflows{Schedule: hook.DefaultSchedule()}
+		replayer := worker.NewWorkflowReplayer()
+		replayer.RegisterWorkflowWithOptions(w.Deliver, workflow.RegisterOptions{Name: workflows.NameDeliver})
+		replayer.RegisterWorkflowWithOptions(w.SendNow, workflow.RegisterOptions{Name: workflows.NameSendNow})
+		require.NoError(t, replayer.ReplayWorkflowHistory(nil, history), name)
+		if *record {
+			text, err := protojson.MarshalOptions{Indent: " "}.Marshal(history)
+			require.NoError(t, err)
+			path := filepath.Join("..", "..", "workflows", "testdata", name+".json")
+			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+			require.NoError(t, os.WriteFile(path, append(text, '\n'), 0o644))
+		}
+	}
+}
+
+// deliveriesPerActivity is workflows' own: one more makes a second activity.
+const deliveriesPerActivity = 500
+
+func historyOf(t *testing.T, c client.Client, id string) *historypb.History {
+	t.Helper()
+	waitFor(t, "workflow "+id+" to end", func() bool {
+		d, err := c.DescribeWorkflowExecution(t.Context(), id, "")
+		require.NoError(t, err)
+		return d.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+	})
+	history := &historypb.History{}
+	events := c.GetWorkflowHistory(t.Context(), id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		e, err := events.Next()
+		require.NoError(t, err)
+		history.Events = append(history.Events, e)
+	}
+	return history
+}
