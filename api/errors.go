@@ -190,22 +190,24 @@ func (a *API) recovering(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		tracked := &trackedWriter{ResponseWriter: w}
 		defer func() {
-			v := recover()
-			if v == nil {
-				return
+			if v := recover(); v != nil {
+				a.panicked(tracked, r, v)
 			}
-			if v == http.ErrAbortHandler { //nolint:errorlint // the value net/http compares with
-				panic(v)
-			}
-			a.Logger.ErrorContext(r.Context(), "panic", slog.String("path", r.URL.Path), slog.String("panic", fmt.Sprint(v)))
-			if tracked.begun {
-				panic(http.ErrAbortHandler)
-			}
-			p := problemOf(nil)
-			write(w, problemType, p.Status, p)
 		}()
 		next.ServeHTTP(tracked, r)
 	})
+}
+
+func (a *API) panicked(w *trackedWriter, r *http.Request, v any) {
+	if v == http.ErrAbortHandler { //nolint:errorlint // the value net/http compares with
+		panic(v)
+	}
+	a.Logger.ErrorContext(r.Context(), "panic", slog.String("path", r.URL.Path), slog.String("panic", fmt.Sprint(v)))
+	if w.begun {
+		panic(http.ErrAbortHandler)
+	}
+	p := problemOf(nil)
+	write(w, problemType, p.Status, p)
 }
 
 // trackedWriter knows whether the answer has begun.

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"grapnel/api"
 	"grapnel/internal/hook"
 	"grapnel/internal/profile"
 )
@@ -268,4 +270,19 @@ func TestPublishWithALimitedKey(t *testing.T) {
 		require.Equal(t, http.StatusAccepted, limited.post(t, "/v1/events", `{"type":"`+eventType+`","data":1}`).status)
 	}
 	limited.post(t, "/v1/events", `{"type":"payment.failed","data":1}`).problem(t, http.StatusForbidden, "PERMISSION_DENIED")
+}
+
+// S8: no 202 and nothing dispatched unless it is stored.
+func TestPublishThatCannotBeStored(t *testing.T) {
+	t.Parallel()
+	store := &faulty{}
+	f := setup(t, func(d *api.Deps) {
+		store.Store = d.Store
+		d.Store = store
+	})
+	f.newWebhook(t, "user.created")
+	store.arm(1, hook.Unavailable("the store", errors.New(marker))) // a built-in type needs no look-up
+	f.post(t, "/v1/events", `{"type":"user.created","data":1}`).problem(t, http.StatusServiceUnavailable, "UNAVAILABLE")
+	require.True(t, store.failed())
+	require.Empty(t, f.dispatched.events())
 }

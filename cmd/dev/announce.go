@@ -24,8 +24,12 @@ func (s *stack) announce() error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nGrapnel is ready after %.1f s.\n\n", time.Since(s.begin).Seconds())
 	for _, line := range [][2]string{
-		{"API", api}, {"docs", api + "/docs/"}, {"Temporal Web UI", s.ui.URL}, {"receiver", receiver},
-		{"API key", key}, {"logs", s.state.Path("*.log")},
+		{"API", api},
+		{"docs", api + "/docs/"},
+		{"Temporal Web UI", s.ui.URL},
+		{"receiver", receiver},
+		{"API key", key},
+		{"logs", s.state.Path("*.log")},
 	} {
 		fmt.Fprintf(&b, "  %-16s %s\n", line[0], line[1])
 	}

@@ -259,7 +259,7 @@ func workflowStatus(t *testing.T, c *apiClient, workflowID string) string {
 	require.NoError(t, err)
 	response, err := c.transport.Do(r)
 	require.NoError(t, err)
-	defer response.Body.Close() //nolint:errcheck // read to its end
+	defer response.Body.Close() // read to its end
 	var out struct {
 		WorkflowExecutionInfo struct{ Status string } `json:"workflowExecutionInfo"`
 	}

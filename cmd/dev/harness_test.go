@@ -68,7 +68,7 @@ func launch(ctx context.Context, dir string, args ...string) (*stackProcess, err
 		return nil, err
 	}
 	s := &stackProcess{output: &lockedBuffer{}, exited: make(chan struct{}), ready: map[string]string{}}
-	s.cmd = exec.Command(exe, append([]string{"--data-dir=" + dir}, args...)...) //nolint:gosec,noctx // ourselves; stopped by signal
+	s.cmd = exec.Command(exe, append([]string{"--data-dir=" + dir}, args...)...) // ourselves; stopped by signal
 	s.cmd.Env = append(os.Environ(), childEnv+"=1")
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s.cmd.Stderr = s.output
@@ -164,10 +164,10 @@ func sharedAPI(t *testing.T) *apiClient {
 			return
 		}
 		var flags []string
-		if flags, shared.err = freeFlags(context.Background()); shared.err != nil { //nolint:usetesting // it outlives the test
+		if flags, shared.err = freeFlags(t.Context()); shared.err != nil {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute) //nolint:usetesting // it outlives the test
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		shared.process, shared.err = launch(ctx, shared.dir, append(flags, quick)...)
 	})
@@ -227,7 +227,7 @@ func (c *apiClient) try(method, path string, body any) (int, object, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	defer response.Body.Close() //nolint:errcheck // read to its end
+	defer response.Body.Close() // read to its end
 	text, err := io.ReadAll(response.Body)
 	if err != nil || len(text) == 0 {
 		return response.StatusCode, nil, err

@@ -233,11 +233,13 @@ func (h atLeast) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 // WithGroup implements slog.Handler.
-func (h atLeast) WithGroup(name string) slog.Handler { return atLeast{h.Handler.WithGroup(name), h.level} }
+func (h atLeast) WithGroup(name string) slog.Handler {
+	return atLeast{h.Handler.WithGroup(name), h.level}
+}
 
 // awaitReady waits until the API is ready and the worker polls.
 func awaitReady(ctx context.Context, p *part, apiURL string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, errors.New("Grapnel was not ready in time"))
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, errors.New("the API and the worker were not ready in time"))
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return waitHTTP(ctx, apiURL+"/readyz") })

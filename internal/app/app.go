@@ -81,7 +81,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 		}
 	}
 	if o.Roles.API {
-		if err := a.buildAPI(); err != nil {
+		if err := a.buildAPI(); err != nil { //nolint:contextcheck // requests bring their own contexts
 			return nil, err
 		}
 	}
@@ -157,8 +157,8 @@ const (
 	maxHeaderBytes    = 64 << 10
 )
 
-// serve serves the API until stop is closed, then finishes what is under way.
-func (a *App) serve(l net.Listener, stop <-chan struct{}) error {
+// serve serves the API until ctx ends, then finishes what is under way.
+func (a *App) serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: a.api, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(a.options.Logger.Handler(), slog.LevelDebug),
@@ -169,10 +169,10 @@ func (a *App) serve(l net.Listener, stop <-chan struct{}) error {
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve api: %w", err)
-	case <-stop:
+	case <-ctx.Done():
 	}
 	a.api.Drain()
-	ctx, cancel := context.WithTimeout(context.Background(), a.options.Config.ShutdownTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.options.Config.ShutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
 		return fmt.Errorf("stop api: %w", errors.Join(err, server.Close()))

@@ -77,9 +77,8 @@ func start(t *testing.T, o app.Options) *running {
 	go func() { r.done <- a.Run(ctx, l); close(r.done) }()
 	t.Cleanup(func() {
 		cancel()
-		_, running := <-r.done
-		for running {
-			_, running = <-r.done
+		for range r.done {
+			continue // until Run has returned
 		}
 		transport.CloseIdleConnections()
 	})

@@ -48,7 +48,7 @@ func (a *App) Run(ctx context.Context, listener net.Listener) error {
 	stopAPI := func() {}
 	if a.api != nil {
 		go a.ensureAdminKey(failed)
-		stopAPI = stage(func(ctx context.Context) error { return a.serve(listener, ctx.Done()) })
+		stopAPI = stage(func(ctx context.Context) error { return a.serve(ctx, listener) })
 	}
 	<-failed.Done()
 	a.options.Logger.Info("stopping")

@@ -29,27 +29,27 @@ func open(t *testing.T, environment map[string]string) (*cluster.Cluster, error)
 	return c, err
 }
 
-func TestDefaults(t *testing.T) {
+func TestDefaults(t *testing.T) { //nolint:paralleltest // the environment is the process's
 	c, err := open(t, nil)
 	require.NoError(t, err)
 	require.Equal(t, "default", c.Namespace)
 	require.Equal(t, "localhost:7233", c.Address)
 }
 
-func TestStandardEnvironment(t *testing.T) {
+func TestStandardEnvironment(t *testing.T) { //nolint:paralleltest // the environment is the process's
 	c, err := open(t, map[string]string{"TEMPORAL_ADDRESS": "temporal.example:7233", "TEMPORAL_NAMESPACE": "webhooks"})
 	require.NoError(t, err)
 	require.Equal(t, "webhooks", c.Namespace)
 	require.Equal(t, "temporal.example:7233", c.Address)
 }
 
-func TestBadEnvironment(t *testing.T) {
+func TestBadEnvironment(t *testing.T) { //nolint:paralleltest // the environment is the process's
 	_, err := open(t, map[string]string{"TEMPORAL_PROFILE": "nobody"})
 	require.ErrorContains(t, err, "temporal configuration")
 }
 
 // A process starts while Temporal is away, says so, and stops when told to.
-func TestTemporalIsAway(t *testing.T) {
+func TestTemporalIsAway(t *testing.T) { //nolint:paralleltest // the environment is the process's
 	c, err := open(t, map[string]string{"TEMPORAL_ADDRESS": "127.0.0.1:1"})
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)

@@ -10,8 +10,8 @@ func hasInput(fd uintptr) bool {
 	var b [1]byte
 	for {
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		if err != syscall.EINTR { //nolint:errorlint // a bare system call returns a bare Errno
-			return err != syscall.EAGAIN //nolint:errorlint // as above
+		if err != syscall.EINTR { // a bare system call returns a bare Errno
+			return err != syscall.EAGAIN // as above
 		}
 	}
 }

@@ -137,7 +137,7 @@ func (c *Client) newRequest(ctx context.Context, r Request, t *trace) (*http.Req
 // has decided already. An HTTP/1 connection is kept only if the end was reached;
 // draining a longer body could take as long as its sender likes.
 func readBody(resp *http.Response) []byte {
-	defer resp.Body.Close() //nolint:errcheck // nothing depends on the rest of the body
+	defer resp.Body.Close() // nothing depends on the rest of the body
 	if resp.StatusCode == http.StatusSwitchingProtocols || resp.ContentLength == 0 {
 		return nil
 	}

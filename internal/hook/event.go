@@ -2,6 +2,7 @@ package hook
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"time"
 	"unicode/utf8"
 )
@@ -46,9 +47,8 @@ type Publication struct {
 func (p *Publication) Fingerprint() [sha256.Size]byte {
 	h := sha256.New()
 	for _, part := range [][]byte{[]byte(p.Type), []byte(p.OrganizationID), p.Data} {
-		n := len(part)
 		// The length first, so that no two lists of parts run together alike.
-		h.Write([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
 		h.Write(part)
 	}
 	return [sha256.Size]byte(h.Sum(nil))

@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -105,11 +106,9 @@ func (id EventID) Time() time.Time { return idTime(id) }
 // IDTime is the earliest identifier of a moment: the bound for a search by time
 // over time-ordered identifiers.
 func IDTime(t time.Time) [16]byte {
-	ms := max(t.UnixMilli(), 0)
 	var id [16]byte
-	for i := range 6 {
-		id[i] = byte(ms >> (40 - 8*i))
-	}
+	// 48 bits of milliseconds, so shifted by the other 16.
+	binary.BigEndian.PutUint64(id[:8], uint64(max(t.UnixMilli(), 0))<<16)
 	return id
 }
 
@@ -164,7 +163,7 @@ func parseID[T ~[16]byte](prefix, s string) (T, error) {
 		bits += 5
 		if bits >= 8 {
 			bits -= 8
-			id[at] = byte(acc >> bits)
+			id[at] = byte(acc >> bits) //nolint:gosec // the low eight bits are what is wanted
 			at++
 		}
 	}

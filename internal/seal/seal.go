@@ -70,7 +70,7 @@ func (b *Box) Seal(plain, owner []byte) []byte {
 	out[0] = version
 	copy(out[1:], b.first[:])
 	nonce := out[1+keyIDSize : headSize]
-	rand.Read(nonce) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	rand.Read(nonce) // it never fails since Go 1.24
 	return b.aeads[b.first].Seal(out, nonce, plain, owner)
 }
 
