@@ -44,6 +44,7 @@ func (f *fixture) take(t *testing.T, id hook.DeliveryID, s step) hook.Delivery {
 // S12, S13: what becomes of a delivery, step by step. The texts are the seed's.
 func TestRecord(t *testing.T) {
 	t.Parallel()
+	f := setup(t)
 	ok, fails, hand := attempted(answered(200)), attempted(answered(500)), byHand
 	for name, test := range map[string]struct {
 		steps       []step
@@ -127,7 +128,6 @@ func TestRecord(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := setup(t)
 			id := f.delivery(t, f.webhook(t))
 			var d hook.Delivery
 			for i, s := range test.steps {
@@ -260,6 +260,7 @@ func TestRecordHostileAnswers(t *testing.T) {
 	for i := range body {
 		body[i] = byte(i)
 	}
+	f := setup(t)
 	hostile := "a\x00b\xff\xfec\u2028"
 	for name, change := range map[string]func(*hook.Attempt){
 		"body of every byte":          func(a *hook.Attempt) { a.ResponseBody = body },
@@ -273,7 +274,6 @@ func TestRecordHostileAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := setup(t)
 			w := f.webhook(t)
 			var records []hook.Record
 			for i := range 2 {

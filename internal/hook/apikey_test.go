@@ -1,0 +1,71 @@
+package hook_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
+)
+
+// Spec 7: scopes admin, webhooks, publish, read; admin includes the others.
+func TestAPIKeyAllows(t *testing.T) {
+	t.Parallel()
+	for _, has := range hook.Scopes() {
+		k := hook.APIKey{Scopes: []hook.Scope{has}}
+		for _, wants := range hook.Scopes() {
+			require.Equal(t, has == wants || has == hook.ScopeAdmin, k.Allows(wants), "%s for %s", has, wants)
+		}
+		require.Equal(t, has != hook.ScopePublish, k.Allows(hook.ScopeRead, hook.ScopeWebhooks))
+	}
+	none := hook.APIKey{}
+	require.False(t, none.Allows(hook.ScopeRead))
+}
+
+// Spec 7: an allow-list of topics or types.
+func TestAPIKeyAllowsType(t *testing.T) {
+	t.Parallel()
+	all, some := hook.APIKey{}, hook.APIKey{Topics: []string{"user.*", "a topic"}}
+	require.True(t, all.AllowsType("anything"))
+	require.True(t, some.AllowsType("user.created"))
+	require.True(t, some.AllowsType("a topic"))
+	require.False(t, some.AllowsType("payment.failed"))
+	require.False(t, some.AllowsType("user"))
+}
+
+func TestAPIKeyValidate(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	soon, past := now.Add(time.Second), now.Add(-time.Second)
+	good := func() hook.APIKey {
+		return hook.APIKey{
+			Name: "ci", Scopes: []hook.Scope{hook.ScopePublish}, TokenID: "t", Topics: []string{"user.*", "a topic"}, ExpiresAt: &soon,
+		}
+	}
+	k := good()
+	require.NoError(t, k.Validate(now))
+	for name, test := range map[string]struct {
+		change func(*hook.APIKey)
+		want   string
+	}{
+		"no name":              {func(k *hook.APIKey) { k.Name = "" }, "body.name"},
+		"long name":            {func(k *hook.APIKey) { k.Name = strings.Repeat("n", 101) }, "body.name"},
+		"name with a newline":  {func(k *hook.APIKey) { k.Name = "a\nb" }, "body.name"},
+		"no scopes":            {func(k *hook.APIKey) { k.Scopes = nil }, "body.scopes"},
+		"unknown scope":        {func(k *hook.APIKey) { k.Scopes = append(k.Scopes, "root") }, "body.scopes[1]"},
+		"long token_id":        {func(k *hook.APIKey) { k.TokenID = strings.Repeat("t", 257) }, "body.token_id"},
+		"token_id with NUL":    {func(k *hook.APIKey) { k.TokenID = "\x00" }, "body.token_id"},
+		"empty topic":          {func(k *hook.APIKey) { k.Topics = []string{"a", ""} }, "body.topics[1]"},
+		"expired":              {func(k *hook.APIKey) { k.ExpiresAt = &past }, "body.expires_at"},
+		"expires this instant": {func(k *hook.APIKey) { k.ExpiresAt = &now }, "body.expires_at"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := good()
+			test.change(&k)
+			require.Equal(t, []string{test.want}, locations(t, k.Validate(now)))
+		})
+	}
+}

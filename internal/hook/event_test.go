@@ -1,0 +1,77 @@
+package hook_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"grapnel/internal/hook"
+)
+
+// S8: same content, same fingerprint, and the other way round: no two contents
+// run together alike. The key and the tenant are not content.
+func TestFingerprint(t *testing.T) {
+	t.Parallel()
+	a := hook.Publication{Type: "ab", OrganizationID: "c", Data: []byte("d")}
+	same := a
+	same.IdempotencyKey, same.TenantID = "key", hook.DefaultTenant()
+	require.Equal(t, a.Fingerprint(), same.Fingerprint())
+	for _, other := range []hook.Publication{
+		{Type: "a", OrganizationID: "bc", Data: []byte("d")},
+		{Type: "abc", Data: []byte("d")},
+		{Type: "ab", OrganizationID: "cd"},
+		{OrganizationID: "abc", Data: []byte("d")},
+		{Type: "c", OrganizationID: "ab", Data: []byte("d")},
+		{Type: "ab", OrganizationID: "c", Data: []byte("d ")},
+	} {
+		require.NotEqual(t, a.Fingerprint(), other.Fingerprint(), "%+v", other)
+	}
+	part := rapid.StringMatching(`[\x00\x01a]{0,6}`) // like lengths, like contents
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(label string) (hook.Publication, [3]string) {
+			parts := [3]string{part.Draw(t, label+" type"), part.Draw(t, label+" organization"), part.Draw(t, label+" data")}
+			return hook.Publication{Type: parts[0], OrganizationID: parts[1], Data: []byte(parts[2])}, parts
+		}
+		p, ofP := draw("p")
+		q, ofQ := draw("q")
+		require.Equal(t, ofP == ofQ, p.Fingerprint() == q.Fingerprint())
+	})
+}
+
+// S8: a client's id has at most 255 characters.
+func TestIdempotencyKeyProblem(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"a", "order 1/é", strings.Repeat("é", 255)} {
+		require.Empty(t, hook.IdempotencyKeyProblem(good))
+	}
+	for _, bad := range []string{"", "a\nb", "\x00", "\xff", strings.Repeat("é", 256)} {
+		require.NotEmpty(t, hook.IdempotencyKeyProblem(bad))
+	}
+}
+
+// S7: the nine of the seed, and the closest name for one that is unknown.
+func TestEventTypeCatalogue(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for _, e := range hook.BuiltInEventTypes() {
+		require.True(t, e.BuiltIn)
+		require.NotEmpty(t, e.Description)
+		require.Empty(t, hook.TypeProblem(e.Name))
+		names = append(names, e.Name)
+	}
+	require.Equal(t, []string{
+		"user.created", "user.updated", "user.deleted", "project.created", "project.updated", "project.deleted",
+		"file.uploaded", "payment.succeeded", "payment.failed",
+	}, names)
+	for wrong, want := range map[string]string{
+		"user.create": "user.created", "users.updated": "user.updated", "payment.fail": "payment.failed",
+		"file.upload": "file.uploaded", "USER.created": "user.created", "payment.suceeded": "payment.succeeded",
+		"user.created": "user.created",
+	} {
+		require.Equal(t, want, hook.Closest(wrong, names))
+	}
+	require.Empty(t, hook.Closest("user.created", nil))
+	require.Equal(t, "a", hook.Closest("", []string{"abc", "a"}))
+}

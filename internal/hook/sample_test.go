@@ -1,0 +1,48 @@
+package hook_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/canonjson"
+	"grapnel/internal/hook"
+)
+
+// S11, spec 2: what a test sends is canonical JSON of an object.
+func TestSampleDataIsCanonical(t *testing.T) {
+	t.Parallel()
+	types := []string{"order.paid", "a topic", ""}
+	for _, e := range hook.BuiltInEventTypes() {
+		types = append(types, e.Name)
+	}
+	for _, eventType := range types {
+		data := hook.SampleData(eventType)
+		canonical, err := canonjson.Canonicalize(data)
+		require.NoError(t, err)
+		require.Equal(t, string(canonical), string(data), eventType)
+		var object map[string]any
+		require.NoError(t, json.Unmarshal(data, &object))
+		require.NotEmpty(t, object)
+	}
+	require.JSONEq(t, `{"id":"user_123","name":"John Doe","email":"john@example.com","status":"active"}`,
+		string(hook.SampleData("user.created")), "the seed's payload")
+}
+
+// S11: one of the webhook's types.
+func TestSampleType(t *testing.T) {
+	t.Parallel()
+	for want, events := range map[string][]string{
+		"payment.failed": {"payment.failed", "user.created"},
+		"order.paid":     {"*", "order.*", "order.paid"},
+		"user.created":   {"*"},
+		"file.uploaded":  {"zzz.*", "file.*"},
+		"zzz.test":       {"zzz.*", "yyy.*"},
+		"a topic":        {"a topic"},
+	} {
+		got := hook.SampleType(&hook.Webhook{Events: events})
+		require.Equal(t, want, got)
+		require.True(t, hook.Matches(events, got), "the webhook gets it")
+	}
+}

@@ -1,0 +1,30 @@
+package keytext_test
+
+import (
+	"encoding/base32"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/keytext"
+)
+
+// Spec 7: random, at least 128 bits (256 are drawn), and recognizable.
+func TestNew(t *testing.T) {
+	t.Parallel()
+	seen := map[hook.Secret]bool{}
+	for range 1000 {
+		key := keytext.New()
+		require.Regexp(t, regexp.MustCompile(`^gk_[a-z2-7]{52}$`), key.Reveal())
+		random, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(key.Reveal()[len(keytext.Prefix):]))
+		require.NoError(t, err)
+		require.Len(t, random, 256/8)
+		require.False(t, seen[key])
+		seen[key] = true
+	}
+	require.Equal(t, "***", fmt.Sprint(keytext.New()))
+}

@@ -1,0 +1,224 @@
+package profile_test
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"grapnel/internal/canonjson"
+	"grapnel/internal/hook"
+	"grapnel/internal/profile"
+	"grapnel/internal/signing"
+)
+
+const (
+	userData   = `{"id":"user_123","name":"John Doe","email":"john@example.com","status":"active"}`
+	standardID = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+)
+
+// vector is a known answer of signing.
+type vector struct {
+	Name      string `json:"name"`
+	Key       string `json:"key_utf8"`
+	Body      []byte `json:"body_base64"`
+	Signature string `json:"signature"`
+}
+
+func vectorOf(t *testing.T, name string) vector {
+	t.Helper()
+	text, err := os.ReadFile("../signing/testdata/signatures.json")
+	require.NoError(t, err)
+	var file struct{ HMAC []vector }
+	require.NoError(t, json.Unmarshal(text, &file))
+	at := slices.IndexFunc(file.HMAC, func(v vector) bool { return v.Name == name })
+	require.GreaterOrEqual(t, at, 0)
+	return file.HMAC[at]
+}
+
+// setup makes the job of a delivery that has not been attempted.
+func setup(t *testing.T, p hook.Profile) *hook.Job {
+	t.Helper()
+	w := &hook.Webhook{
+		ID: hook.WebhookID(uuid.MustParse("2535af08-a139-4d0c-9827-1651e46dfbcf")), Profile: p, URL: "https://example.com/hooks?a=b",
+		Events: []string{"*"}, Secret: "whsec_abc123", Active: true,
+	}
+	w.Normalize()
+	return &hook.Job{Webhook: w, Event: hook.Event{
+		ID: hook.EventID(uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057")), Type: "user.created", Data: []byte(userData),
+		CreatedAt: time.Date(2026, 1, 15, 12, 30, 0, 999_000_000, time.FixedZone("", 3600)).Add(time.Hour),
+	}}
+}
+
+// Spec 1, V4: the standard body, byte for byte, and its signature.
+func TestStandardBody(t *testing.T) {
+	t.Parallel()
+	job := setup(t, hook.ProfileStandard)
+	body := profile.StandardBody(&job.Event)
+	require.Equal(t, `{"id":"evt_01h455vb4pex5vsknk084sn02q","type":"user.created","created_at":"2026-01-15T12:30:00Z","data":`+userData+`}`, string(body))
+
+	v4 := vectorOf(t, "V4")
+	require.Equal(t, string(v4.Body), strings.Replace(string(body), job.Event.ID.String(), "evt_abc123", 1),
+		"the seed's body but for its made-up id")
+	require.Equal(t, v4.Signature, signing.HexSHA256(job.Webhook.Secret.Reveal(), v4.Body))
+}
+
+// Spec 1, V6: Commenda's event object, byte for byte, and its signature.
+func TestCommendaBody(t *testing.T) {
+	t.Parallel()
+	v6 := vectorOf(t, "V6")
+	job := setup(t, hook.ProfileCommenda)
+	job.Webhook.Secret = hook.Secret(v6.Key)
+	job.Event = hook.Event{
+		ID: hook.EventID(uuid.MustParse("b252d757-a286-4508-b538-41ad676e8305")), Type: "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED",
+		OrganizationID: "c2710df6-c6cf-4cd0-aa38-63faa44f16bc", CreatedAt: time.Unix(1727284490, 999_999_999),
+		Data: []byte(`{"corporation_id":"a093d086-19e8-48c8-82d6-aba51f82eafc","registration_id":"e3d97512-5415-4b3c-bcc9-f2d6ebf00d1b"}`),
+	}
+	r := profile.Request(job, time.Now())
+	require.Equal(t, string(v6.Body), string(r.Body))
+	require.Equal(t, v6.Signature, r.Header.Get("Commenda-X-Secret"))
+}
+
+// Spec 1: the headers of each profile, and no others of ours.
+func TestHeaders(t *testing.T) {
+	t.Parallel()
+	at := time.Unix(1614265330, 0)
+	names := func(h http.Header) []string { return slices.Sorted(maps.Keys(h)) }
+
+	t.Run("standard with a secret of the client's", func(t *testing.T) {
+		t.Parallel()
+		r := profile.Request(setup(t, hook.ProfileStandard), at)
+		require.Equal(t, []string{"Content-Type", "X-Event-Type", "X-Webhook-Attempt", "X-Webhook-Signature"}, names(r.Header))
+		require.Equal(t, []string{"application/json"}, r.Header.Values("Content-Type"))
+		require.Equal(t, []string{"user.created"}, r.Header.Values("X-Event-Type"))
+		require.Equal(t, []string{"1"}, r.Header.Values("X-Webhook-Attempt"))
+		require.Equal(t, []string{signing.HexSHA256("whsec_abc123", r.Body)}, r.Header.Values("X-Webhook-Signature"))
+	})
+	t.Run("standard with a Standard Webhooks secret", func(t *testing.T) {
+		t.Parallel()
+		job := setup(t, hook.ProfileStandard)
+		job.Webhook.Secret = standardID
+		r := profile.Request(job, at)
+		require.Equal(t, []string{
+			"Content-Type", "Webhook-Id", "Webhook-Signature", "Webhook-Timestamp", "X-Event-Type", "X-Webhook-Attempt", "X-Webhook-Signature",
+		}, names(r.Header))
+		require.Equal(t, job.Event.ID.String(), r.Header.Get("Webhook-Id"))
+		require.Equal(t, "1614265330", r.Header.Get("Webhook-Timestamp"))
+		receiver, err := standardwebhooks.NewWebhook(standardID)
+		require.NoError(t, err)
+		require.NoError(t, receiver.VerifyIgnoringTimestamp(r.Body, r.Header), "as any of its libraries does")
+	})
+	t.Run("commenda", func(t *testing.T) {
+		t.Parallel()
+		job := setup(t, hook.ProfileCommenda)
+		job.Webhook.Secret = standardID
+		r := profile.Request(job, at)
+		require.Equal(t, []string{"Commenda-X-Secret", "Content-Type"}, names(r.Header))
+		require.Equal(t, []string{"application/json"}, r.Header.Values("Content-Type"))
+		require.Equal(t, signing.HexSHA256(standardID, r.Body), r.Header.Get("Commenda-X-Secret"), "never the key itself")
+	})
+	t.Run("with the webhook's own", func(t *testing.T) {
+		t.Parallel()
+		job := setup(t, hook.ProfileStandard)
+		job.Webhook.Headers = map[string]hook.Secret{"authorization": "Bearer geheim", "X-Empty": "", "content-type": "text/plain"}
+		r := profile.Request(job, at)
+		require.Equal(t, []string{"Bearer geheim"}, r.Header.Values("Authorization"))
+		require.Equal(t, []string{""}, r.Header.Values("X-Empty"))
+		require.Equal(t, []string{"application/json"}, r.Header.Values("Content-Type"), "ours win")
+	})
+	t.Run("no profile shows the secret", func(t *testing.T) {
+		t.Parallel()
+		for _, p := range []hook.Profile{hook.ProfileStandard, hook.ProfileCommenda} {
+			r := profile.Request(setup(t, p), at)
+			for name, values := range r.Header {
+				require.NotContains(t, strings.Join(values, ""), "whsec_abc123", name)
+			}
+			require.NotContains(t, string(r.Body), "whsec_abc123")
+		}
+	})
+}
+
+// S15: url, secret and timeout are the webhook's current ones.
+func TestRequestUsesTheWebhook(t *testing.T) {
+	t.Parallel()
+	job := setup(t, hook.ProfileStandard)
+	job.Webhook.Timeout = 7 * time.Second
+	r := profile.Request(job, time.Now())
+	require.Equal(t, "https://example.com/hooks?a=b", r.URL)
+	require.Equal(t, 7*time.Second, r.Timeout)
+	job.Webhook.Secret = "whsec_new"
+	require.Equal(t, signing.HexSHA256("whsec_new", r.Body), profile.Request(job, time.Now()).Header.Get("X-Webhook-Signature"))
+}
+
+// Spec 2.3: every attempt sends identical bytes; X-Webhook-Attempt counts, and
+// Standard Webhooks' timestamp is that of sending.
+func TestBodyIsStableOverAttempts(t *testing.T) {
+	t.Parallel()
+	for _, p := range []hook.Profile{hook.ProfileStandard, hook.ProfileCommenda} {
+		job := setup(t, p)
+		job.Webhook.Secret = standardID
+		first := profile.Request(job, time.Unix(1614265330, 0))
+		for attempts := 1; attempts < 6; attempts++ {
+			job.Delivery.Attempts = attempts
+			again := profile.Request(job, time.Unix(1614265330+int64(attempts), 0))
+			require.Equal(t, string(first.Body), string(again.Body))
+			if p == hook.ProfileStandard {
+				require.Equal(t, string(rune('1'+attempts)), again.Header.Get("X-Webhook-Attempt"))
+				require.Equal(t, first.Header.Get("X-Webhook-Signature"), again.Header.Get("X-Webhook-Signature"))
+				require.NotEqual(t, first.Header.Get("Webhook-Timestamp"), again.Header.Get("Webhook-Timestamp"))
+			} else {
+				require.Equal(t, first.Header, again.Header)
+			}
+		}
+	}
+}
+
+// Law, spec 2: every body equals JSON.stringify(JSON.parse(body)), whatever the
+// type, the organization and the data.
+func TestBodiesAreCanonical(t *testing.T) {
+	t.Parallel()
+	text := rapid.StringOf(rapid.OneOf(rapid.Rune(), rapid.SampledFrom([]rune("<&>\"\\/\u2028\u2029\u007f\u0000\u001f\n"))))
+	rapid.Check(t, func(t *rapid.T) {
+		raw, err := json.Marshal(map[string]string{text.Draw(t, "key"): text.Draw(t, "value")})
+		require.NoError(t, err)
+		data, err := canonjson.Canonicalize(raw)
+		require.NoError(t, err)
+		event := hook.Event{
+			ID: hook.EventID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id")), Type: text.Draw(t, "type"),
+			OrganizationID: text.Draw(t, "organization"), Data: data,
+			CreatedAt: time.UnixMilli(rapid.Int64Range(0, 253402300799999).Draw(t, "ms")),
+		}
+		for _, body := range [][]byte{profile.StandardBody(&event), profile.CommendaBody(&event, hook.WebhookID(event.ID))} {
+			canonical, err := canonjson.Canonicalize(body)
+			require.NoError(t, err)
+			require.Equal(t, string(canonical), string(body))
+		}
+		require.Equal(t, len(profile.StandardBody(&event)), profile.StandardSize(event.Type, data), "what the limit of spec 2.4 is held against")
+	})
+}
+
+// S13: signatures shown, custom secrets redacted; what is sent is not changed.
+func TestRedactHeaders(t *testing.T) {
+	t.Parallel()
+	job := setup(t, hook.ProfileStandard)
+	job.Webhook.Headers = map[string]hook.Secret{"authorization": "Bearer geheim", "X-Api-Key": "geheim"}
+	r := profile.Request(job, time.Now())
+	shown := profile.RedactHeaders(job.Webhook, r.Header)
+	require.Equal(t, r.Header.Get("X-Webhook-Signature"), shown.Get("X-Webhook-Signature"))
+	require.Equal(t, "user.created", shown.Get("X-Event-Type"))
+	require.Equal(t, []string{"***"}, shown.Values("Authorization"))
+	require.Equal(t, []string{"***"}, shown.Values("X-Api-Key"))
+	require.Len(t, shown, len(r.Header))
+	require.Equal(t, "Bearer geheim", r.Header.Get("Authorization"))
+
+	require.NotPanics(t, func() { profile.RedactHeaders(job.Webhook, nil) }, "an attempt that came to nothing has no headers")
+}
