@@ -16,7 +16,7 @@ FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /out/grapnel /grapnel
 # 65532:65532, as numbers so that Kubernetes' runAsNonRoot can check it without reading the image's passwd.
 USER 65532:65532
-# API (with /healthz and /readyz), Prometheus metrics.
-EXPOSE 8080 9464
+# The API, with /healthz and /readyz.
+EXPOSE 8080
 ENTRYPOINT ["/grapnel"]
 CMD ["serve"]

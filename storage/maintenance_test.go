@@ -86,3 +86,38 @@ func TestRowsOfFarDaysGoToTheDefaultPartition(t *testing.T) {
 	_, err = f.Event(t.Context(), w.TenantID, hook.EventID(hook.IDTime(day)))
 	require.NoError(t, err)
 }
+
+// Spec 11: days are dropped whole after the retention; a day with a delivery
+// that is still outstanding stays.
+func TestDropOldPartitions(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	for days, state := range map[int]string{-40: "success", -35: "pending", -20: "success"} {
+		suffix := ahead(t, f, days)
+		for _, base := range []string{"events", "deliveries", "attempts"} {
+			f.exec(t, `do $$ begin execute format('create table `+base+`_`+suffix+` partition of `+base+` for values from (%L) to (%L)',
+				uuid_floor(to_date('`+suffix+`', 'YYYYMMDD')::timestamp at time zone 'utc'),
+				uuid_floor((to_date('`+suffix+`', 'YYYYMMDD') + 1)::timestamp at time zone 'utc')); end $$`)
+		}
+		f.exec(t, `insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, delivered_at, created_at, updated_at)
+			select uuid_floor(at), uuid_floor(at), gen_random_uuid(), gen_random_uuid(), 'user.created', $2,
+				case when $2 = 'pending' then at end, case when $2 = 'success' then at end, at, at
+			from (select to_date($1, 'YYYYMMDD')::timestamp at time zone 'utc' + interval '3 hours' as at) x`, suffix, state)
+	}
+	exists := func(days int) bool {
+		return scalar[bool](t, f, `select to_regclass($1) is not null and to_regclass($2) is not null and to_regclass($3) is not null`,
+			"events_"+ahead(t, f, days), "deliveries_"+ahead(t, f, days), "attempts_"+ahead(t, f, days))
+	}
+	dropped, err := f.DropOldPartitions(t.Context(), 30*24*time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, 1, dropped)
+	require.False(t, exists(-40), "older than the retention")
+	require.True(t, exists(-35), "older, but an attempt is still to come")
+	require.True(t, exists(-20), "within the retention")
+
+	f.exec(t, `update deliveries set state = 'canceled', next_attempt_at = null where state = 'pending'`)
+	dropped, err = f.DropOldPartitions(t.Context(), 30*24*time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, 1, dropped)
+	require.False(t, exists(-35))
+}

@@ -100,11 +100,14 @@ func (f *fixture) tenant(t *testing.T, name string) hook.TenantID {
 	return scalar[[16]byte](t, f, `insert into tenants (id, name) values (gen_random_uuid(), $1) returning id`, name)
 }
 
+// eventData is what publish publishes.
+const eventData = `{"id":"user_123"}`
+
 // publish accepts an event of the default tenant.
 func (f *fixture) publish(t *testing.T, eventType string) hook.Accepted {
 	t.Helper()
 	a, err := f.Publish(t.Context(), hook.Publication{
-		TenantID: hook.DefaultTenant(), Type: eventType, Data: []byte(`{"id":"user_123"}`),
+		TenantID: hook.DefaultTenant(), Type: eventType, Data: []byte(eventData),
 	})
 	require.NoError(t, err)
 	return a

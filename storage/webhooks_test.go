@@ -140,17 +140,20 @@ func TestWebhookSecretsAreSealedInTheTable(t *testing.T) {
 	require.NotContains(t, row, fmt.Sprintf("%x", "plainly-visible"), "bytea is shown in hex")
 
 	t.Run("and bound to their webhook", func(t *testing.T) {
+		t.Parallel()
 		victim := f.webhook(t)
 		f.exec(t, `update webhooks set secret = (select secret from webhooks where id = $1) where id = $2`, w.ID[:], victim.ID[:])
 		_, err := f.Webhook(t.Context(), hook.DefaultTenant(), victim.ID)
 		requireKind(t, hook.KindInternal, err)
 	})
 	t.Run("and can't be read with another key", func(t *testing.T) {
+		t.Parallel()
 		_, err := open(t, f.url, otherKey).Webhook(t.Context(), hook.DefaultTenant(), w.ID)
 		requireKind(t, hook.KindInternal, err)
 		require.NotContains(t, err.Error(), "plainly-visible")
 	})
 	t.Run("and are read with the old key after a rotation", func(t *testing.T) {
+		t.Parallel()
 		read, err := open(t, f.url, otherKey+","+encryptionKey).Webhook(t.Context(), hook.DefaultTenant(), w.ID)
 		require.NoError(t, err)
 		require.Equal(t, w, read)

@@ -55,37 +55,48 @@ type App struct {
 
 // New builds the parts; it connects to nothing and starts nothing.
 func New(ctx context.Context, o Options) (*App, error) {
+	a := &App{options: o, keyed: make(chan struct{})}
+	if err := a.build(ctx); err != nil {
+		a.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *App) build(ctx context.Context) error {
+	o := &a.options
 	box, err := seal.New(o.Config.EncryptionKey.Reveal())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	a := &App{options: o, keyed: make(chan struct{})}
 	if a.store, err = storage.Open(ctx, storage.Config{URL: o.Config.DatabaseURL.Reveal(), Box: box}); err != nil {
-		return nil, err
+		return err
 	}
 	if a.cluster, err = cluster.Open(o.Logger.With(slog.String("component", "temporal"))); err != nil {
-		return nil, err
+		return err
 	}
 	a.egress, err = egress.New(egress.Config{Allow: o.Config.AllowDestinations, UserAgent: userAgent(o.Version)})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	a.starter, err = dispatch.NewStarter(dispatch.StarterConfig{Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	a.sweeper = &dispatch.Sweeper{Starter: a.starter, Backlog: a.store, Housekeeping: a.store, Logger: o.Logger}
+	a.sweeper = &dispatch.Sweeper{
+		Starter: a.starter, Backlog: a.store, Housekeeping: a.store, Logger: o.Logger, Retention: o.Config.Retention,
+	}
 	if o.Roles.Worker {
 		if err := a.buildWorker(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if o.Roles.API {
 		if err := a.buildAPI(); err != nil { //nolint:contextcheck // requests bring their own contexts
-			return nil, err
+			return err
 		}
 	}
-	return a, nil
+	return nil
 }
 
 // stopMargin is what the worker's stop leaves of the shutdown for the rest.
@@ -144,9 +155,15 @@ func (a *App) Listen(ctx context.Context) (net.Listener, error) {
 
 // Close lets go of connections; call it after Run.
 func (a *App) Close() {
-	a.egress.Close()
-	a.cluster.Close()
-	a.store.Close()
+	if a.egress != nil {
+		a.egress.Close()
+	}
+	if a.cluster != nil {
+		a.cluster.Close()
+	}
+	if a.store != nil {
+		a.store.Close()
+	}
 }
 
 // Bounds on what a client can make the server hold (spec 7).

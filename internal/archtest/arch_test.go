@@ -72,7 +72,7 @@ func directions() map[string]direction {
 			denyDeps: map[string]string{pgx: noIO, huma: httpIsAPI, temporalServer: noServer},
 		},
 		"activities/": {
-			ours: []string{"internal/hook/", "internal/signing/"},
+			ours: []string{"internal/hook/", "internal/profile/", "internal/signing/"},
 			deny: map[string]string{"database/sql": sqlIsStorage},
 			denyDeps: map[string]string{
 				pgx: sqlIsStorage, huma: httpIsAPI, temporalServer: noServer,
@@ -90,6 +90,7 @@ func directions() map[string]direction {
 		"internal/hook/":      {ours: []string{}, stdOnly: true},
 		"internal/canonjson/": leafRule,
 		"internal/signing/":   leafRule,
+		"internal/profile/":   leafRule,
 		"internal/egress/":    leafRule,
 	}
 }

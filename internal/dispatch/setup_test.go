@@ -156,6 +156,8 @@ func (o *outbox) EnsurePartitions(context.Context) (int, error) {
 	return 0, nil
 }
 
+func (o *outbox) DropOldPartitions(context.Context, time.Duration) (int, error) { return 0, nil }
+
 func (o *outbox) PurgeIdempotencyKeys(context.Context) (int64, error) { return 0, nil }
 
 // seen is what has been asked of the store so far.

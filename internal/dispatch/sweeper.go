@@ -26,6 +26,8 @@ type Backlog interface {
 type Housekeeping interface {
 	// EnsurePartitions makes the coming days' partitions.
 	EnsurePartitions(ctx context.Context) (int, error)
+	// DropOldPartitions drops the days that ended longer ago than retention.
+	DropOldPartitions(ctx context.Context, retention time.Duration) (int, error)
 	// PurgeIdempotencyKeys deletes those whose window has passed.
 	PurgeIdempotencyKeys(ctx context.Context) (int64, error)
 }
@@ -37,6 +39,8 @@ type Sweeper struct {
 	Backlog      Backlog
 	Housekeeping Housekeeping
 	Logger       *slog.Logger
+	// Retention is how long events and their deliveries are kept; 0 is for ever.
+	Retention time.Duration
 	// Interval is how often it looks; default 2 s.
 	Interval time.Duration
 	// Age is how long a start may take before the sweeper takes over; default 5 s.
@@ -151,10 +155,13 @@ func (s *Sweeper) startAll(ctx context.Context, starts []hook.Start) ([]hook.Eve
 }
 
 func (s *Sweeper) tidy(ctx context.Context) {
-	if _, err := s.Housekeeping.EnsurePartitions(ctx); err != nil {
-		s.Logger.WarnContext(ctx, "housekeeping", slog.Any("error", err))
+	_, made := s.Housekeeping.EnsurePartitions(ctx)
+	_, purged := s.Housekeeping.PurgeIdempotencyKeys(ctx)
+	var dropped error
+	if s.Retention > 0 {
+		_, dropped = s.Housekeeping.DropOldPartitions(ctx, s.Retention)
 	}
-	if _, err := s.Housekeeping.PurgeIdempotencyKeys(ctx); err != nil {
+	if err := errors.Join(made, purged, dropped); err != nil && ctx.Err() == nil {
 		s.Logger.WarnContext(ctx, "housekeeping", slog.Any("error", err))
 	}
 }

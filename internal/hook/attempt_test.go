@@ -90,9 +90,12 @@ func TestCanceled(t *testing.T) {
 		test    bool
 		want    string
 	}{
-		{active, false, ""}, {active, true, ""},
-		{off, false, "Webhook disabled"}, {off, true, ""},
-		{nil, false, "Webhook deleted"}, {nil, true, "Webhook deleted"},
+		{active, false, ""},
+		{active, true, ""},
+		{off, false, "Webhook disabled"},
+		{off, true, ""},
+		{nil, false, "Webhook deleted"},
+		{nil, true, "Webhook deleted"},
 	} {
 		job := hook.Job{Webhook: test.webhook, Delivery: hook.Delivery{Test: test.test}}
 		require.Equal(t, test.want, job.Canceled())

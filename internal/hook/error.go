@@ -102,6 +102,18 @@ func (v *violations) add(location string, value any, format string, args ...any)
 	*v = append(*v, Violation{Location: location, Message: fmt.Sprintf(format, args...), Value: value})
 }
 
+// maxShown bounds the values that a violation repeats.
+const maxShown = 256
+
+// shown is a value as a violation may repeat it: nil where it is long, or may be
+// a URL with a password.
+func shown(value string) any {
+	if len(value) > maxShown || strings.Contains(value, "@") {
+		return nil
+	}
+	return value
+}
+
 func (v violations) err() error {
 	if len(v) == 0 {
 		return nil

@@ -1,6 +1,10 @@
 package hook
 
-import "log/slog"
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
 
 // Secret is a signing secret or another value that must not be printed: it
 // shows as *** in logs, errors and JSON. Reveal gives the value.
@@ -13,8 +17,11 @@ func (s Secret) Reveal() string { return string(s) }
 
 func (s Secret) String() string { return redacted }
 
-// GoString keeps %#v from printing the value.
-func (s Secret) GoString() string { return redacted }
+// Format keeps every verb of fmt from printing the value, those too that make no
+// sense for text: %d would show it in its complaint.
+func (s Secret) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, redacted) // fmt's own buffer does not fail
+}
 
 // LogValue keeps slog from printing the value.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }

@@ -3,6 +3,7 @@ package hook
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -151,7 +152,7 @@ func (w *Webhook) Normalize() {
 func (w *Webhook) Validate() error {
 	var v violations
 	if problem := URLProblem(w.URL); problem != "" {
-		v.add("body.url", w.URL, "%s", problem)
+		v.add("body.url", shown(w.URL), "%s", problem)
 	}
 	w.validateEvents(&v)
 	w.validateSecret(&v)
@@ -188,7 +189,7 @@ func (w *Webhook) validateEvents(v *violations) {
 			problem = TopicProblem(e)
 		}
 		if problem != "" {
-			v.add(indexed("body.events", i), e, "%s", problem)
+			v.add(indexed("body.events", i), shown(e), "%s", problem)
 		}
 	}
 }
@@ -228,10 +229,15 @@ func URLProblem(raw string) string {
 		return "must not contain a user name or password"
 	case u.Fragment != "":
 		return "must not contain a fragment"
-	case u.Port() == "" && strings.HasSuffix(u.Host, ":"), u.Port() == "0", len(u.Port()) > 5, len(u.Port()) == 5 && u.Port() > "65535":
+	case u.Port() == "" && strings.HasSuffix(u.Host, ":"), u.Port() != "" && !isPort(u.Port()):
 		return "must have a port between 1 and 65535"
 	}
 	return ""
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
 
 // cleanText tells valid UTF-8 without control characters: what can stand in a

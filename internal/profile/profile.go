@@ -42,6 +42,9 @@ func Request(job *hook.Job, at time.Time) hook.Request {
 // RedactHeaders is what may be logged of a request's headers: all of ours, and
 // the names of the webhook's own.
 func RedactHeaders(w *hook.Webhook, h http.Header) http.Header {
+	if h == nil {
+		return nil // nothing was sent
+	}
 	out := h.Clone()
 	for name, value := range w.Headers {
 		out.Set(name, value.String())

@@ -64,7 +64,8 @@ func TestStandardBody(t *testing.T) {
 	t.Parallel()
 	job := setup(t, hook.ProfileStandard)
 	body := profile.StandardBody(&job.Event)
-	require.Equal(t, `{"id":"evt_01h455vb4pex5vsknk084sn02q","type":"user.created","created_at":"2026-01-15T12:30:00Z","data":`+userData+`}`, string(body))
+	const want = `{"id":"evt_01h455vb4pex5vsknk084sn02q","type":"user.created","created_at":"2026-01-15T12:30:00Z","data":` + userData + `}`
+	require.Equal(t, []byte(want), body)
 
 	v4 := vectorOf(t, "V4")
 	require.Equal(t, string(v4.Body), strings.Replace(string(body), job.Event.ID.String(), "evt_abc123", 1),
@@ -220,5 +221,5 @@ func TestRedactHeaders(t *testing.T) {
 	require.Len(t, shown, len(r.Header))
 	require.Equal(t, "Bearer geheim", r.Header.Get("Authorization"))
 
-	require.NotPanics(t, func() { profile.RedactHeaders(job.Webhook, nil) }, "an attempt that came to nothing has no headers")
+	require.Empty(t, profile.RedactHeaders(job.Webhook, nil), "an attempt that came to nothing has no headers")
 }

@@ -190,6 +190,37 @@ end
 $$;
 -- +goose StatementEnd
 
+-- drop_partitions drops the days that ended before the given time, each whole:
+-- events, deliveries and attempts together. A day with a delivery that is still
+-- outstanding stays until that is over.
+-- +goose StatementBegin
+create function drop_partitions(before timestamptz) returns integer language plpgsql as $$
+declare
+    part    record;
+    pending boolean;
+    dropped integer := 0;
+begin
+    -- Dropping locks the parents; better to fail and try later than to queue
+    -- every publish behind a long query.
+    set local lock_timeout = '3s';
+    perform pg_advisory_xact_lock(hashtext('grapnel.ensure_partitions'));
+    for part in
+        select to_date(right(c.relname, 8), 'YYYYMMDD') as day, right(c.relname, 8) as suffix
+        from pg_inherits i join pg_class c on c.oid = i.inhrelid
+        where i.inhparent = 'deliveries'::regclass and c.relname ~ '^deliveries_[0-9]{8}$'
+        order by 1
+    loop
+        continue when (part.day + 1)::timestamp at time zone 'utc' > before;
+        execute format('select exists (select from %I where next_attempt_at is not null)', 'deliveries_' || part.suffix) into pending;
+        continue when pending;
+        execute format('drop table %I, %I, %I', 'attempts_' || part.suffix, 'deliveries_' || part.suffix, 'events_' || part.suffix);
+        dropped := dropped + 1;
+    end loop;
+    return dropped;
+end
+$$;
+-- +goose StatementEnd
+
 create table events_default partition of events default;
 create table deliveries_default partition of deliveries default;
 create table attempts_default partition of attempts default;
@@ -198,4 +229,4 @@ select ensure_partitions(3);
 
 -- +goose Down
 drop table idempotency_keys, outbox, attempts, deliveries, events, subscriptions, webhooks, event_types, api_keys, tenants;
-drop function ensure_partitions, uuid_floor;
+drop function drop_partitions, ensure_partitions, uuid_floor;
