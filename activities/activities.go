@@ -48,7 +48,7 @@ type Deps struct {
 	Logger   *slog.Logger
 	// DisableOnFinal disables a webhook whose delivery has failed for good (S14).
 	DisableOnFinal bool
-	// Concurrency is how many requests one activity has in flight; default 64.
+	// Concurrency is how many requests one activity has in flight; default 500.
 	Concurrency int
 	// Now is the clock; default time.Now. Tests that skip time set it.
 	Now func() time.Time
@@ -66,7 +66,9 @@ type Activities struct {
 	now         func() time.Time
 }
 
-const defaultConcurrency = 64
+// defaultConcurrency is as many as an activity can have: deliveries that hang must
+// not keep the others of their event waiting (S16).
+const defaultConcurrency = 500
 
 // New checks the dependencies.
 func New(d Deps) (*Activities, error) {

@@ -38,13 +38,13 @@ func (a *Activities) logAttempt(ctx context.Context, job *hook.Job, sent *hook.A
 		slog.String("webhook_id", job.Webhook.ID.String()), slog.String("tenant_id", job.Event.TenantID.String()),
 		slog.String("event_type", job.Event.Type), slog.String("host", job.Webhook.Host()),
 		slog.Int("attempt", sent.Number), slog.Bool("manual", sent.Manual), slog.Bool("test", job.Delivery.Test),
-		slog.Int("status_code", sent.StatusCode), slog.Duration("duration", sent.Duration), slog.String("state", string(v.State)),
+		slog.Int("status_code", sent.StatusCode), slog.Float64("duration_ms", float64(sent.Duration.Microseconds())/1000), slog.String("state", string(v.State)),
 	}
 	if !sent.Succeeded() {
 		attrs = append(attrs, slog.String("error_class", string(sent.Class)), slog.String("error", sent.Error))
 	}
 	if v.Retry {
-		attrs = append(attrs, slog.Duration("retry_in", v.RetryIn))
+		attrs = append(attrs, slog.Float64("retry_in_seconds", v.RetryIn.Seconds()))
 	}
 	a.log.LogAttrs(ctx, slog.LevelInfo, "attempt", attrs...)
 }

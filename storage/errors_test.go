@@ -57,7 +57,7 @@ func newProxy(t *testing.T, database string) *proxy {
 			for _, pair := range [][2]net.Conn{{client, server}, {server, client}} {
 				p.wg.Go(func() {
 					_, _ = io.Copy(pair[0], pair[1]) // it ends when the line is cut
-					_ = pair[0].Close() // cutting is all it is for
+					_ = pair[0].Close()              // cutting is all it is for
 				})
 			}
 		}

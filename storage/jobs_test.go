@@ -149,7 +149,7 @@ func TestJob(t *testing.T) {
 	job, err := f.Job(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, f.read(t, id), job.Delivery)
-	require.Equal(t, eventData, string(job.Event.Data))
+	require.Equal(t, eventData(), job.Event.Data)
 	require.Empty(t, job.Canceled())
 
 	f.attempt(t, id, answered(200))

@@ -101,13 +101,13 @@ func (f *fixture) tenant(t *testing.T, name string) hook.TenantID {
 }
 
 // eventData is what publish publishes.
-const eventData = `{"id":"user_123"}`
+func eventData() []byte { return []byte(`{"id":"user_123"}`) }
 
 // publish accepts an event of the default tenant.
 func (f *fixture) publish(t *testing.T, eventType string) hook.Accepted {
 	t.Helper()
 	a, err := f.Publish(t.Context(), hook.Publication{
-		TenantID: hook.DefaultTenant(), Type: eventType, Data: []byte(eventData),
+		TenantID: hook.DefaultTenant(), Type: eventType, Data: eventData(),
 	})
 	require.NoError(t, err)
 	return a

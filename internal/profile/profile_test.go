@@ -64,8 +64,8 @@ func TestStandardBody(t *testing.T) {
 	t.Parallel()
 	job := setup(t, hook.ProfileStandard)
 	body := profile.StandardBody(&job.Event)
-	const want = `{"id":"evt_01h455vb4pex5vsknk084sn02q","type":"user.created","created_at":"2026-01-15T12:30:00Z","data":` + userData + `}`
-	require.Equal(t, []byte(want), body)
+	want := []byte(`{"id":"evt_01h455vb4pex5vsknk084sn02q","type":"user.created","created_at":"2026-01-15T12:30:00Z","data":` + userData + `}`)
+	require.Equal(t, want, body)
 
 	v4 := vectorOf(t, "V4")
 	require.Equal(t, string(v4.Body), strings.Replace(string(body), job.Event.ID.String(), "evt_abc123", 1),
