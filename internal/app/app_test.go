@@ -147,7 +147,7 @@ func TestDrain(t *testing.T) {
 	var d net.Dialer
 	conn, err := d.DialContext(t.Context(), "tcp", r.addr)
 	require.NoError(t, err)
-	defer conn.Close() //nolint:errcheck // the server closes it first
+	defer conn.Close() // the server closes it first
 	half := len(webhookBody) / 2
 	_, err = io.WriteString(conn, "POST /v1/webhooks HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\nAuthorization: Bearer "+adminKey+
 		"\r\nContent-Type: application/json\r\nContent-Length: "+itoa(len(webhookBody))+"\r\n\r\n")

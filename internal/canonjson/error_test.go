@@ -1,6 +1,7 @@
 package canonjson_test
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -146,5 +147,5 @@ func TestAppendLeavesItsArgumentsAloneOnError(t *testing.T) {
 	dst, err := canonjson.Append([]byte("kept"), src)
 	require.Error(t, err)
 	require.Equal(t, "kept", string(dst))
-	require.Equal(t, `{"b":1, "1":[2,2,2,2], "b":3}`, string(src))
+	require.True(t, bytes.Equal([]byte(`{"b":1, "1":[2,2,2,2], "b":3}`), src))
 }

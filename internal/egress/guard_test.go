@@ -1,7 +1,6 @@
 package egress
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -97,7 +96,7 @@ func TestSendBlocked(t *testing.T) {
 	})
 	v4, err := net.Listen("tcp4", "127.0.0.1:0")
 	require.NoError(t, err)
-	t.Cleanup(func() { v4.Close() })
+	t.Cleanup(func() { _ = v4.Close() })
 	_, port, err := net.SplitHostPort(v4.Addr().String())
 	require.NoError(t, err)
 	for _, host := range []string{
@@ -115,7 +114,7 @@ func TestSendBlocked(t *testing.T) {
 	// A connection would have been in the backlog by now.
 	require.NoError(t, v4.(*net.TCPListener).SetDeadline(time.Now().Add(20*time.Millisecond)))
 	_, err = v4.Accept()
-	require.True(t, errors.Is(err, os.ErrDeadlineExceeded), "%v", err)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
 // Of several addresses, the refused are passed over.

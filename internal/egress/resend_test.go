@@ -74,7 +74,7 @@ func TestSendAfterKeptConnectionWasClosed(t *testing.T) {
 					return
 				}
 				_, _ = io.WriteString(c, noContent)
-				c.Close()
+				_ = c.Close()
 				closed <- struct{}{}
 			}
 			r, url := (*receiver)(nil), ""
@@ -116,7 +116,7 @@ func TestSendAfterAllKeptConnectionsWereClosed(t *testing.T) {
 		_, _ = io.WriteString(c, noContent)
 		if i <= n {
 			<-restart
-			c.Close()
+			_ = c.Close()
 			closed.Done()
 		}
 	})

@@ -36,7 +36,10 @@ func TestSend(t *testing.T) {
 			name:   "200 is success and its body is logged",
 			script: saying("HTTP/1.1 200 OK\r\nX-Answer: yes\r\nContent-Length: 2\r\n\r\nok"),
 			status: 200, body: "ok",
-			check: func(t *testing.T, a hook.Attempt) { require.Equal(t, "yes", a.ResponseHeaders.Get("X-Answer")) },
+			check: func(t *testing.T, a hook.Attempt) {
+				t.Helper()
+				require.Equal(t, "yes", a.ResponseHeaders.Get("X-Answer"))
+			},
 		},
 		{name: "chunked body", script: saying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n"), status: 200, body: "abcdef"},
 		{name: "204 is success", script: saying("HTTP/1.1 204 No Content\r\n\r\n"), status: 204},
@@ -46,6 +49,7 @@ func TestSend(t *testing.T) {
 			script: saying("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00"),
 			status: 200, body: "\x1f\x8b\x08\x00",
 			check: func(t *testing.T, a hook.Attempt) {
+				t.Helper()
 				require.Equal(t, "gzip", a.ResponseHeaders.Get("Content-Encoding"))
 			},
 		},
@@ -65,13 +69,13 @@ func TestSend(t *testing.T) {
 			name:   "503 with seconds",
 			script: saying("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 120\r\nContent-Length: 0\r\n\r\n"),
 			status: 503, class: hook.ClassStatus, text: "HTTP 503 Service Unavailable",
-			check: func(t *testing.T, a hook.Attempt) { require.Equal(t, 2*time.Minute, a.RetryAfter) },
+			check: func(t *testing.T, a hook.Attempt) { t.Helper(); require.Equal(t, 2*time.Minute, a.RetryAfter) },
 		},
 		{
 			name:   "503 with a date",
 			script: saying("HTTP/1.1 503 Service Unavailable\r\nDate: Mon, 02 Feb 2026 10:00:00 GMT\r\nRetry-After: Mon, 02 Feb 2026 10:01:30 GMT\r\nContent-Length: 0\r\n\r\n"),
 			status: 503, class: hook.ClassStatus, text: "HTTP 503 Service Unavailable",
-			check: func(t *testing.T, a hook.Attempt) { require.Equal(t, 90*time.Second, a.RetryAfter) },
+			check: func(t *testing.T, a hook.Attempt) { t.Helper(); require.Equal(t, 90*time.Second, a.RetryAfter) },
 		},
 		{name: "nothing before the timeout", script: answering(hang), timeout: short, class: hook.ClassTimeout, text: "Connection timeout"},
 		{
@@ -98,6 +102,7 @@ func TestSend(t *testing.T) {
 			}),
 			timeout: short, status: 200,
 			check: func(t *testing.T, a hook.Attempt) {
+				t.Helper()
 				require.NotEmpty(t, a.ResponseBody)
 				require.GreaterOrEqual(t, a.Duration, short)
 				require.Less(t, a.Duration, 20*short)

@@ -76,7 +76,7 @@ func serve(t testing.TB, l net.Listener, script func(r *receiver, c net.Conn, n 
 			n := r.conns.Add(1)
 			wg.Go(func() {
 				defer c.Close()
-				stop := context.AfterFunc(t.Context(), func() { c.Close() })
+				stop := context.AfterFunc(t.Context(), func() { _ = c.Close() })
 				defer stop()
 				script(r, c, n)
 			})
@@ -84,7 +84,7 @@ func serve(t testing.TB, l net.Listener, script func(r *receiver, c net.Conn, n 
 	})
 	t.Cleanup(func() {
 		close(r.done)
-		l.Close()
+		_ = l.Close()
 		wg.Wait()
 	})
 	return r
@@ -146,7 +146,7 @@ func names(t testing.TB, known map[string][]string) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		client, server := net.Pipe()
 		// Go's resolver would read on for 5 s after the lookup was given up.
-		stop := context.AfterFunc(ctx, func() { server.Close() })
+		stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 		go func() { // ends with the lookup, whose end the test may not wait for
 			defer stop()
 			defer server.Close()

@@ -107,7 +107,7 @@ func TestMomentoHeaderIsLowerCaseOnTheWire(t *testing.T) {
 	require.Len(t, h, 1)
 
 	signing.MomentoHeaders(h, "another", v1.Body)
-	require.Len(t, h["momento-signature"], 1)
+	require.Len(t, h["momento-signature"], 1) //nolint:staticcheck // in lower case on purpose
 }
 
 func TestCommendaHeaders(t *testing.T) {
