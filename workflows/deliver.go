@@ -146,14 +146,14 @@ func conclude(ctx workflow.Context, r activities.DeliverResult) error {
 
 func outcomesTable(r activities.DeliverResult) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d succeeded, %d failed, %d canceled\n\n| webhook | delivery | state | attempts | status | error |\n|---|---|---|---|---|---|\n",
+	fmt.Fprintf(&b, "%d succeeded, %d failed, %d canceled\n\n| webhook | state | attempts | status | error | delivery |\n|---|---|---|---|---|---|\n",
 		r.Succeeded, r.Failed, r.Canceled)
 	for _, o := range r.Outcomes {
 		status := ""
 		if o.StatusCode != 0 {
 			status = fmt.Sprint(o.StatusCode)
 		}
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %d | %s | %s |\n", o.WebhookID, o.DeliveryID, o.State, o.Attempts, status, cell(o.Error))
+		fmt.Fprintf(&b, "| `%s` | %s | %d | %s | %s | `%s` |\n", o.WebhookID, o.State, o.Attempts, status, cell(o.Error), o.DeliveryID)
 	}
 	return b.String()
 }

@@ -250,8 +250,8 @@ func TestCurrentDetails(t *testing.T) {
 		w.deliver(w.store.Publish(eventType, payload, a))
 		d := w.store.Delivery(a)
 		require.Equal(w, "1 succeeded, 0 failed, 0 canceled\n\n"+
-			"| webhook | delivery | state | attempts | status | error |\n|---|---|---|---|---|---|\n"+
-			fmt.Sprintf("| `%s` | `%s` | success | 1 | 200 |  |\n", a, d.ID), w.details())
+			"| webhook | state | attempts | status | error | delivery |\n|---|---|---|---|---|---|\n"+
+			fmt.Sprintf("| `%s` | success | 1 | 200 |  | `%s` |\n", a, d.ID), w.details())
 	})
 }
 
