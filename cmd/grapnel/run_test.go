@@ -116,7 +116,7 @@ func TestFlagsThatScriptsRelyOn(t *testing.T) {
 	t.Parallel()
 	shared := []string{
 		"--database-url=postgres://grapnel:hush@127.0.0.1/grapnel", "--retry-schedule=1s,2s", "--allow-destinations=127.0.0.0/8,::1/128",
-		"--allow-http", "--encryption-key=" + encryptionKey() + "," + encryptionKey(), "--max-events-per-workflow=200", "--retention=24h",
+		"--allow-http", "--encryption-key=" + encryptionKey() + "," + encryptionKey(), "--max-events-per-workflow=1", "--retention=24h",
 	}
 	only := []string{"--api-addr=127.0.0.1:0", "--admin-key=" + strings.Repeat("k", 20), "--auth=none"}
 	for command, flags := range map[string][]string{
