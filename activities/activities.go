@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"grapnel/internal/hook"
@@ -39,7 +40,7 @@ type Sender interface {
 	Send(ctx context.Context, r hook.Request) (hook.Attempt, error)
 }
 
-// Deps are what New needs; all but Now and Concurrency are required.
+// Deps are what New needs; those with a default are optional.
 type Deps struct {
 	Store    Store
 	Lookup   Lookup
@@ -50,6 +51,8 @@ type Deps struct {
 	DisableOnFinal bool
 	// Concurrency is how many requests one activity has in flight; default 500.
 	Concurrency int
+	// Jitter draws from 0 up to a bound; default rand.N.
+	Jitter func(time.Duration) time.Duration
 	// Now is the clock; default time.Now. Tests that skip time set it.
 	Now func() time.Time
 }
@@ -63,6 +66,7 @@ type Activities struct {
 	strict      bool
 	log         *slog.Logger
 	concurrency int
+	jitter      func(time.Duration) time.Duration
 	now         func() time.Time
 }
 
@@ -81,11 +85,14 @@ func New(d Deps) (*Activities, error) {
 	if d.Concurrency == 0 {
 		d.Concurrency = defaultConcurrency
 	}
+	if d.Jitter == nil {
+		d.Jitter = rand.N[time.Duration]
+	}
 	if d.Now == nil {
 		d.Now = time.Now
 	}
 	return &Activities{
 		store: d.Store, lookup: d.Lookup, sender: d.Sender, schedule: d.Schedule, strict: d.DisableOnFinal,
-		log: d.Logger, concurrency: d.Concurrency, now: d.Now,
+		log: d.Logger, concurrency: d.Concurrency, jitter: d.Jitter, now: d.Now,
 	}, nil
 }

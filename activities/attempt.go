@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"time"
 
@@ -16,6 +17,7 @@ func (a *Activities) attempt(ctx context.Context, job hook.Job, manual bool) res
 	if err != nil {
 		return result{job: job, err: err}
 	}
+	rand.Read(sent.ID[:]) // it never fails since Go 1.24
 	sent.DeliveryID, sent.Number, sent.Manual = job.Delivery.ID, job.Delivery.Attempts+1, manual
 	sent.RequestHeaders = profile.RedactHeaders(job.Webhook, sent.RequestHeaders)
 	verdict := hook.Judge(a.schedule, job.Webhook, job.Delivery.Test, job.Delivery.Scheduled+1, &sent)
@@ -51,10 +53,14 @@ func (a *Activities) logAttempt(ctx context.Context, job *hook.Job, sent *hook.A
 
 // recordUntil records, again and again while the store is away, for as long as
 // the activity may run: the requests were made, and what is not recorded will be
-// sent once more.
+// sent once more. Recording twice is safe.
 func (a *Activities) recordUntil(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
 	// A worker that is stopped has lost its context but not what it sent.
-	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordMargin)
+	until := time.Now().Add(recordMargin)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-time.Second).After(until) {
+		until = deadline.Add(-time.Second)
+	}
+	write, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
 	for {
 		deliveries, err := a.store.Record(write, records)

@@ -2,6 +2,8 @@ package activities
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -39,15 +41,18 @@ func (a *Activities) Deliver(ctx context.Context, in DeliverInput) (DeliverResul
 	if err != nil {
 		return DeliverResult{}, a.ours(ctx, "load deliveries", err)
 	}
-	r := newRun(a, ctx)
+	r := newRun(ctx, a)
 	if err := r.cancel(ctx, jobs); err != nil {
 		return DeliverResult{}, a.ours(ctx, "cancel deliveries", err)
 	}
 	err = r.loop(ctx)
 	if outstanding := r.outstanding(); len(outstanding) > 0 {
 		heartbeat(ctx, outstanding)
-		if err != nil {
+		switch {
+		case err != nil:
 			return DeliverResult{}, a.ours(ctx, "deliver", err)
+		case len(r.waiting) == 0:
+			return DeliverResult{}, a.ours(ctx, "deliver", errHeld)
 		}
 		return DeliverResult{}, retry(outstanding, in.Deliveries, r.nextIn())
 	}
@@ -62,6 +67,9 @@ func (a *Activities) Deliver(ctx context.Context, in DeliverInput) (DeliverResul
 	return summarize(all), nil
 }
 
+// errHeld says that what is left can't be sent, for a reason that was logged.
+var errHeld = errors.New("webhooks whose secrets can't be read")
+
 // run is one activity's way through its deliveries.
 type run struct {
 	*Activities
@@ -71,6 +79,12 @@ type run struct {
 	inFlight int
 	results  chan result
 	done     []hook.Delivery
+	// held are outstanding and can't be sent, for a reason of ours.
+	held []hook.Delivery
+	// loaded is when the jobs were.
+	loaded time.Time
+	// stopping is closed when the worker stops; nothing new is begun then.
+	stopping <-chan struct{}
 }
 
 type waiting struct {
@@ -88,10 +102,13 @@ type result struct {
 	err   error
 }
 
-func newRun(a *Activities, ctx context.Context) *run { //nolint:revive // the context only gives the deadline
+func newRun(ctx context.Context, a *Activities) *run {
 	// The deadline is the process's clock's; now may be another.
 	deadline := a.now().Add(time.Until(activity.GetInfo(ctx).Deadline))
-	return &run{Activities: a, deadline: deadline, results: make(chan result, a.concurrency)}
+	return &run{
+		Activities: a, deadline: deadline, results: make(chan result, a.concurrency),
+		loaded: a.now(), stopping: activity.GetWorkerStopChannel(ctx),
+	}
 }
 
 // cancel ends what must not be sent, because its webhook went between the accept
@@ -100,6 +117,11 @@ func (r *run) cancel(ctx context.Context, jobs []hook.Job) error {
 	canceled := map[string][]hook.DeliveryID{}
 	now := r.now()
 	for i := range jobs {
+		if err := jobs[i].Err; err != nil {
+			r.log.ErrorContext(ctx, "webhook can't be used", slog.String("webhook_id", jobs[i].Delivery.WebhookID.String()), slog.Any("error", err))
+			r.held = append(r.held, jobs[i].Delivery)
+			continue
+		}
 		if reason := jobs[i].Canceled(); reason != "" {
 			canceled[reason] = append(canceled[reason], jobs[i].Delivery.ID)
 			r.done = append(r.done, canceledDelivery(jobs[i].Delivery, reason))
@@ -132,10 +154,11 @@ func (r *run) enqueue(w waiting) {
 func (r *run) loop(ctx context.Context) error {
 	var failure error
 	for {
-		if failure == nil && ctx.Err() == nil {
+		more := failure == nil && ctx.Err() == nil && !r.isStopping()
+		if more {
 			r.startDue(ctx)
 		}
-		if r.inFlight == 0 && (failure != nil || ctx.Err() != nil || !r.dueSoon()) {
+		if r.inFlight == 0 && (!more || !r.dueSoon()) {
 			return failure
 		}
 		batch := r.wait(ctx)
@@ -156,7 +179,7 @@ func (r *run) startDue(ctx context.Context) {
 		if next.due.After(now) {
 			return
 		}
-		if r.inFlight+len(r.done) > 0 && now.Add(next.job.Webhook.Timeout+recordMargin).After(r.deadline) {
+		if r.inFlight+len(r.done) > 0 && !r.fits(next, now) {
 			return
 		}
 		r.waiting = r.waiting[1:]
@@ -165,13 +188,33 @@ func (r *run) startDue(ctx context.Context) {
 	}
 }
 
-// send makes the next attempt. What this run has sent before is loaded anew: the
-// webhook may have changed or gone since (S15).
+// fits tells whether an attempt begun at a time would end before the activity must.
+func (r *run) fits(w waiting, at time.Time) bool {
+	return at.Add(w.job.Webhook.Timeout + recordMargin).Before(r.deadline)
+}
+
+func (r *run) isStopping() bool {
+	select {
+	case <-r.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// staleAfter is how long what was loaded may be trusted.
+const staleAfter = time.Second
+
+// send makes the next attempt. What this run has sent before, or loaded a while
+// ago, is loaded anew: the webhook may have changed or gone since (S15).
 func (r *run) send(ctx context.Context, w waiting) result {
-	if !w.again {
+	if !w.again && r.now().Sub(r.loaded) < staleAfter {
 		return r.attempt(ctx, w.job, false)
 	}
 	job, err := r.lookup.Job(ctx, w.job.Delivery.ID)
+	if err == nil {
+		err = job.Err
+	}
 	if err != nil {
 		return result{job: w.job, err: err}
 	}
@@ -189,7 +232,7 @@ func (r *run) send(ctx context.Context, w waiting) result {
 
 // dueSoon tells whether waiting here is better than another round through Temporal.
 func (r *run) dueSoon() bool {
-	return len(r.waiting) > 0 && r.waiting[0].due.Sub(r.now()) <= worthWaiting && r.now().Add(r.waiting[0].job.Webhook.Timeout+recordMargin).Before(r.deadline)
+	return len(r.waiting) > 0 && r.waiting[0].due.Sub(r.now()) <= worthWaiting && r.fits(r.waiting[0], r.now())
 }
 
 // worthWaiting covers what Temporal's timers and the store's clock differ by.
@@ -202,10 +245,8 @@ const recordMargin = 5 * time.Second
 // something became due first, or when ctx ended and nothing is in flight.
 func (r *run) wait(ctx context.Context) []result {
 	var due <-chan time.Time
-	if len(r.waiting) > 0 && r.inFlight < r.concurrency && ctx.Err() == nil {
-		// Not before a moment has passed: what is overdue but does not fit before
-		// the deadline must not make this spin.
-		timer := time.NewTimer(max(r.waiting[0].due.Sub(r.now()), 5*time.Millisecond))
+	if len(r.waiting) > 0 && r.inFlight < r.concurrency && ctx.Err() == nil && r.fits(r.waiting[0], r.now()) {
+		timer := time.NewTimer(max(r.waiting[0].due.Sub(r.now()), time.Millisecond))
 		defer timer.Stop()
 		due = timer.C
 	}
@@ -279,7 +320,7 @@ func (r *run) record(ctx context.Context, batch []result) error {
 }
 
 func (r *run) outstanding() []hook.Delivery {
-	list := make([]hook.Delivery, 0, len(r.waiting))
+	list := append(make([]hook.Delivery, 0, len(r.held)+len(r.waiting)), r.held...)
 	for i := range r.waiting {
 		list = append(list, r.waiting[i].job.Delivery)
 	}

@@ -29,21 +29,24 @@ const (
 // receiver's, not ours.
 const oursRetry = 5 * time.Second
 
+// oursJitter spreads what an outage of ours has brought into step.
+const oursJitter = 5 * time.Second
+
 // stopRetry is when another worker should go on with what a stopping one left.
 const stopRetry = time.Second
 
 // ours turns a failure of ours into a retry; kinds that no retry can mend are
 // final. This is the one table from kind to application error.
 func (a *Activities) ours(ctx context.Context, doing string, err error) error {
-	options := temporal.ApplicationErrorOptions{NextRetryDelay: oursRetry}
+	options := temporal.ApplicationErrorOptions{NextRetryDelay: oursRetry + a.jitter(oursJitter)}
 	if errors.Is(err, worker.ErrWorkerShutdown) || errors.Is(err, context.Canceled) {
 		options.NextRetryDelay = stopRetry
 	}
 	kind, typ := hook.KindOf(err), ErrorOurs
 	switch kind {
-	case hook.KindNotFound, hook.KindConflict, hook.KindInvalid, hook.KindUnprocessable, hook.KindForbidden,
+	case hook.KindNotFound, hook.KindConflict, hook.KindPrecondition, hook.KindInvalid, hook.KindUnprocessable, hook.KindForbidden,
 		hook.KindUnauthorized, hook.KindTooLarge, hook.KindMediaType:
-		options.NonRetryable, typ = true, ErrorRefused
+		options.NonRetryable, options.Details, typ = true, []any{kind}, ErrorRefused
 	case hook.KindUnavailable, hook.KindRateLimited, hook.KindInternal:
 	}
 	// The cause goes to the log; what a person reads in Temporal names no hosts or SQL.

@@ -18,8 +18,11 @@ func (a *Activities) SendNow(ctx context.Context, in SendNowInput) (Outcome, err
 	if err != nil {
 		return Outcome{}, a.ours(ctx, "load delivery", err)
 	}
+	if job.Err != nil {
+		return Outcome{}, a.ours(ctx, "load delivery", job.Err)
+	}
 	if reason := job.Canceled(); reason != "" {
-		return Outcome{}, a.ours(ctx, "send", &hook.Error{Kind: hook.KindConflict, Message: reason})
+		return Outcome{}, a.ours(ctx, "send", &hook.Error{Kind: hook.KindPrecondition, Message: reason})
 	}
 	// The first sending of a test is its only scheduled one.
 	sent := a.attempt(ctx, job, !job.Delivery.Test || job.Delivery.Attempts > 0)

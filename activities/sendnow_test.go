@@ -81,8 +81,8 @@ func TestSendNowFails(t *testing.T) {
 		typ   string
 		sent  int
 	}{
-		"webhook deleted": {func(b *bench, a hook.WebhookID) { b.store.LoseWebhook(a, false) }, "send: conflict", activities.ErrorRefused, 0},
-		"webhook off":     {func(b *bench, a hook.WebhookID) { b.store.LoseWebhook(a, true) }, "send: conflict", activities.ErrorRefused, 0},
+		"webhook deleted": {func(b *bench, a hook.WebhookID) { b.store.LoseWebhook(a, false) }, "send: precondition", activities.ErrorRefused, 0},
+		"webhook off":     {func(b *bench, a hook.WebhookID) { b.store.LoseWebhook(a, true) }, "send: precondition", activities.ErrorRefused, 0},
 		"store away": {func(b *bench, _ hook.WebhookID) {
 			b.store.Fail = func(string) error { return hook.Unavailable("the store", errors.New("away")) }
 		}, "load delivery: unavailable", activities.ErrorOurs, 0},

@@ -84,9 +84,7 @@ func (s *Store) Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) (li
 	if err != nil {
 		return nil, false, mapErr(fmt.Errorf("list api keys: %w", err))
 	}
-	if more = len(found) > p.Limit; more {
-		found = found[:p.Limit]
-	}
+	found, more = cut(found, p.Limit)
 	for i := range found {
 		list = append(list, found[i].key())
 	}

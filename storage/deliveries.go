@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"grapnel/internal/hook"
 )
@@ -68,14 +69,12 @@ func (s *Store) Deliveries(ctx context.Context, w hook.WebhookID, f hook.Deliver
 		order by d.id desc limit @limit`, pgx.StrictNamedArgs{
 		"webhook_id": [16]byte(w), "lo": lo, "hi": hi, "state": string(f.State), "type": f.EventType, "limit": p.Limit + 1,
 	})
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[deliveryRow])
+	found, err := collectDeliveries(rows)
 	if err != nil {
 		return nil, false, mapErr(fmt.Errorf("list deliveries of webhook %s: %w", w, err))
 	}
-	if more = len(found) > p.Limit; more {
-		found = found[:p.Limit]
-	}
-	return deliveriesOf(found), more, nil
+	list, more = cut(found, p.Limit)
+	return list, more, nil
 }
 
 // DeliveriesOfEvent lists an event's, at most limit, in the order of their ids.
@@ -85,26 +84,23 @@ func (s *Store) DeliveriesOfEvent(ctx context.Context, e hook.EventID, limit int
 		select `+deliveryColumns+` from deliveries d
 		where d.id between @lo and @hi and d.event_id = @event_id order by d.id limit @limit`,
 		pgx.StrictNamedArgs{"lo": lo, "hi": hi, "event_id": [16]byte(e), "limit": limit})
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[deliveryRow])
+	found, err := collectDeliveries(rows)
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("list deliveries of event %s: %w", e, err))
 	}
-	return deliveriesOf(found), nil
+	return found, nil
 }
 
 // States loads the events' deliveries, outstanding or not; of more than one
 // slice the given one.
 func (s *Store) States(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Delivery, error) {
-	args := sliceArgs(events, slice, of)
-	rows, _ := s.pool.Query(ctx, `select `+deliveryColumns+`
-		from unnest(@events::uuid[], @los::uuid[], @his::uuid[]) as k(event_id, lo, hi)
-		join deliveries d on d.id between k.lo and k.hi and d.event_id = k.event_id and not d.test
-		where `+inSlice, args)
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[deliveryRow])
+	rows, _ := s.pool.Query(ctx, `select `+deliveryColumns+` from `+ofEvents+` where d.event_id = k.event_id and not d.test`,
+		sliceArgs(events, slice, of))
+	found, err := collectDeliveries(rows)
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("load deliveries: %w", err))
 	}
-	return deliveriesOf(found), nil
+	return found, nil
 }
 
 func collectDeliveries(rows pgx.Rows) ([]hook.Delivery, error) {
@@ -122,13 +118,7 @@ func deliveriesOf(rows []deliveryRow) []hook.Delivery {
 
 // CancelDeliveries ends outstanding deliveries without another attempt.
 func (s *Store) CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, reason string) error {
-	_, err := s.pool.Exec(ctx, `
-		with pending as (
-			select id from deliveries where id = any($1) and next_attempt_at is not null order by id for update
-		)
-		update deliveries d set state = 'canceled', error = $2, next_attempt_at = null, updated_at = now()
-		from pending where d.id = pending.id`, raw(ids), reason)
-	if err != nil {
+	if err := cancel(ctx, s.pool, `id = any($1)`, raw(ids), reason); err != nil {
 		return mapErr(fmt.Errorf("cancel deliveries: %w", err))
 	}
 	return nil
@@ -137,13 +127,35 @@ func (s *Store) CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, rea
 // cancelOutstanding ends what is pending for webhooks. A test in flight is left
 // to end by itself.
 func cancelOutstanding(ctx context.Context, tx pgx.Tx, ids []hook.WebhookID, reason string) error {
-	_, err := tx.Exec(ctx, `
-		with pending as (
-			select id from deliveries where webhook_id = any($1) and next_attempt_at is not null and not test order by id for update
-		)
-		update deliveries d set state = 'canceled', error = $2, next_attempt_at = null, updated_at = now()
-		from pending where d.id = pending.id`, raw(ids), reason)
+	return cancel(ctx, tx, `webhook_id = any($1) and not test`, raw(ids), reason)
+}
+
+// CancelStaleTests ends tests that nobody waits for any more: the process that
+// was to send them has gone (S11).
+func (s *Store) CancelStaleTests(ctx context.Context, age time.Duration) error {
+	err := cancel(ctx, s.pool, `test and next_attempt_at < now() - $1::interval`, age, textTestLost)
+	if err != nil {
+		return mapErr(fmt.Errorf("cancel stale tests: %w", err))
+	}
+	return nil
+}
+
+const textTestLost = "Not sent"
+
+// cancel locks the outstanding deliveries that match, by id as everywhere, and
+// ends them. The ids go through an array so that the update looks them up by
+// primary key, however many deliveries there are.
+func cancel(ctx context.Context, q execer, match string, arg any, reason string) error {
+	_, err := q.Exec(ctx, `
+		update deliveries set state = 'canceled', error = $2, next_attempt_at = null, updated_at = now()
+		where id = any(array(
+			select id from deliveries where `+match+` and next_attempt_at is not null order by id for update))`, arg, reason)
 	return err
+}
+
+// execer is a pool or a transaction.
+type execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
 // raw turns ids into what the driver sends as uuid[].

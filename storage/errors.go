@@ -50,7 +50,8 @@ func mapPgErr(pg *pgconn.PgError, err error) error {
 		return &hook.Error{Kind: hook.KindConflict, Message: "already exists", Err: err}
 	case "40001", "40P01", // serialization_failure, deadlock_detected
 		"53300", "53200", "53100", // too_many_connections, out_of_memory, disk_full
-		"57P01", "57P02", "57P03": // admin_shutdown, crash_shutdown, cannot_connect_now
+		"57P01", "57P02", "57P03", // admin_shutdown, crash_shutdown, cannot_connect_now
+		"57014", "55P03", "25006": // query_canceled, lock_not_available, read_only_sql_transaction: a failover
 		return hook.Unavailable("the store", err)
 	}
 	if len(pg.Code) == 5 && pg.Code[:2] == "08" { // connection_exception

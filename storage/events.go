@@ -74,9 +74,7 @@ func (s *Store) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFi
 	if err != nil {
 		return nil, false, mapErr(fmt.Errorf("list events: %w", err))
 	}
-	if more = len(found) > p.Limit; more {
-		found = found[:p.Limit]
-	}
+	found, more = cut(found, p.Limit)
 	for i := range found {
 		list = append(list, found[i].event())
 	}

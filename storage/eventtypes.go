@@ -37,3 +37,26 @@ func (s *Store) PutEventType(ctx context.Context, tenant hook.TenantID, t hook.E
 	}
 	return t, created, nil
 }
+
+// UnknownEventTypes returns those of names that are neither built in nor the
+// tenant's own, in their order.
+func (s *Store) UnknownEventTypes(ctx context.Context, tenant hook.TenantID, names []string) ([]string, error) {
+	var asked []string
+	for _, name := range names {
+		if !hook.IsBuiltIn(name) {
+			asked = append(asked, name)
+		}
+	}
+	if len(asked) == 0 {
+		return nil, nil
+	}
+	rows, _ := s.pool.Query(ctx, `
+		select n.name from unnest($2::text[]) with ordinality as n(name, at)
+		where not exists (select from event_types t where t.tenant_id = $1 and t.name = n.name) order by n.at`,
+		[16]byte(tenant), asked)
+	unknown, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("look up event types: %w", err))
+	}
+	return unknown, nil
+}

@@ -48,6 +48,32 @@ func bounds(p hook.Page) (lo, hi [16]byte) {
 	return lo, hi
 }
 
+// sliceBits is how many random bits of a delivery's id slices are made by: the
+// six after the variant and the eight that follow.
+const sliceBits = 14
+
+// deliverySlice bounds the ids of one of several slices of an event's
+// deliveries. The ids are random in there, so slices are about equal.
+func deliverySlice(event hook.EventID, slice, of int) (lo, hi [16]byte) {
+	lo, hi = deliveryRange(event)
+	if of == 1 {
+		return lo, hi
+	}
+	bound := func(n int) uint16 { return uint16(n << sliceBits / of) } //nolint:gosec // below 1 << sliceBits
+	first, last := bound(slice), bound(slice+1)-1
+	lo[8], lo[9] = 0x80|byte(first>>8), byte(first) //nolint:gosec // 14 bits
+	hi[8], hi[9] = 0x80|byte(last>>8), byte(last)   //nolint:gosec // 14 bits
+	return lo, hi
+}
+
+// cut drops the one entry that was read to see whether there are more.
+func cut[T any](found []T, limit int) (list []T, more bool) {
+	if len(found) > limit {
+		return found[:limit], true
+	}
+	return found, false
+}
+
 func maxID() (id [16]byte) {
 	for i := range id {
 		id[i] = 0xff

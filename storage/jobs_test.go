@@ -175,3 +175,26 @@ func TestJob(t *testing.T) {
 	_, err = f.Job(t.Context(), hook.DeliveryID{1})
 	requireKind(t, hook.KindNotFound, err)
 }
+
+// S16: a webhook whose secret can't be read, because its key was taken away or
+// its row was damaged, holds up neither the event's other webhooks nor a list.
+func TestUnreadableSecretHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	bad, good := f.webhook(t), f.webhook(t)
+	f.exec(t, `update webhooks set secret = 'damaged' where id = $1`, bad.ID[:])
+	event := f.publish(t, "user.created").Event
+	jobs, err := f.Outstanding(t.Context(), []hook.EventID{event.ID}, 0, 1)
+	require.NoError(t, err)
+	require.Len(t, jobs, 2)
+	for _, job := range jobs {
+		if job.Delivery.WebhookID == good.ID {
+			require.NoError(t, job.Err)
+		} else {
+			require.Error(t, job.Err)
+		}
+	}
+	list, _, err := f.Webhooks(t.Context(), hook.DefaultTenant(), hook.WebhookFilter{}, hook.Page{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+}

@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,12 +20,14 @@ func (s *Store) Started(ctx context.Context, events []hook.EventID) error {
 }
 
 // Unstarted lists events that were accepted longer ago than age and whose
-// workflow has not been started, oldest first, at most limit (design: sweeper).
-func (s *Store) Unstarted(ctx context.Context, age time.Duration, limit int) ([]hook.Start, error) {
+// workflow has not been started (design: sweeper), oldest first, those after the
+// given one, at most limit.
+func (s *Store) Unstarted(ctx context.Context, age time.Duration, after hook.EventID, limit int) ([]hook.Start, error) {
 	rows, _ := s.pool.Query(ctx, `
-		select e.id, e.tenant_id, e.type, e.deliveries
-		from (select event_id, created_at from outbox where created_at < now() - @age::interval order by created_at limit @limit) o
-		join events e on e.id = o.event_id order by o.created_at`, pgx.StrictNamedArgs{"age": age, "limit": limit})
+		select e.id, e.tenant_id, e.type, e.deliveries from events e
+		where e.id = any(array(
+			select event_id from outbox where event_id > @after and created_at < now() - @age::interval order by event_id limit @limit))
+		order by e.id`, pgx.StrictNamedArgs{"age": age, "after": [16]byte(after), "limit": limit})
 	starts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Start, error) {
 		var st hook.Start
 		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Deliveries)
@@ -35,33 +36,40 @@ func (s *Store) Unstarted(ctx context.Context, age time.Duration, limit int) ([]
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("list unstarted events: %w", err))
 	}
-	for i := range starts {
-		if starts[i].Targets, err = s.targets(ctx, starts[i].EventID); err != nil {
-			return nil, err
-		}
-	}
-	return starts, nil
+	return starts, s.addTargets(ctx, starts)
 }
 
-func (s *Store) targets(ctx context.Context, event hook.EventID) ([]hook.Target, error) {
-	lo, hi := deliveryRange(event)
+// addTargets names the first webhooks of each event.
+func (s *Store) addTargets(ctx context.Context, starts []hook.Start) error {
+	events := make([]hook.EventID, len(starts))
+	for i := range starts {
+		events[i] = starts[i].EventID
+	}
+	args := sliceArgs(events, 0, 1)
+	args["targets"] = hook.MaxTargets
 	rows, _ := s.pool.Query(ctx, `
-		select d.webhook_id, coalesce(w.url, '') from deliveries d left join webhooks w on w.id = d.webhook_id
-		where d.id between @lo and @hi and d.event_id = @event_id order by d.webhook_id limit @limit`,
-		pgx.StrictNamedArgs{"lo": lo, "hi": hi, "event_id": [16]byte(event), "limit": hook.MaxTargets})
-	targets, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Target, error) {
-		var t hook.Target
-		var raw string
-		err := row.Scan((*[16]byte)(&t.WebhookID), &raw)
-		if u, parseErr := url.Parse(raw); parseErr == nil {
-			t.Host = u.Host
-		}
-		return t, err
+		select t.event_id, t.webhook_id, coalesce(w.url, '')
+		from unnest(@events::uuid[], @los::uuid[], @his::uuid[]) as k(event_id, lo, hi)
+		cross join lateral (
+			select d.event_id, d.webhook_id from deliveries d
+			where d.id between k.lo and k.hi and d.event_id = k.event_id order by d.id limit @targets) t
+		left join webhooks w on w.id = t.webhook_id`, args)
+	targets := make(map[hook.EventID][]hook.Target, len(starts))
+	var event hook.EventID
+	var t hook.Target
+	var url string
+	_, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&event), (*[16]byte)(&t.WebhookID), &url}, func() error {
+		t.Host = hook.HostOf(url)
+		targets[event] = append(targets[event], t)
+		return nil
 	})
 	if err != nil {
-		return nil, mapErr(fmt.Errorf("list targets of event %s: %w", event, err))
+		return mapErr(fmt.Errorf("list targets of unstarted events: %w", err))
 	}
-	return targets, nil
+	for i := range starts {
+		starts[i].Targets = targets[starts[i].EventID]
+	}
+	return nil
 }
 
 // sweepLock is the advisory lock that lets one process sweep at a time. The

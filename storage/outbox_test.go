@@ -18,31 +18,31 @@ func TestOutbox(t *testing.T) {
 	f := setup(t)
 	w := f.webhook(t, func(w *hook.Webhook) { w.URL = "https://example.com:8443/x" })
 	gone := f.webhook(t)
+	oldest := f.publish(t, "user.created")
 	young := f.publish(t, "user.created")
 	middle := f.publish(t, "user.created")
-	oldest := f.publish(t, "user.created")
 	f.publish(t, "file.uploaded") // nothing matches: nothing to start
 	f.exec(t, `update outbox set created_at = now() - interval '1 minute' where event_id = $1`, middle.Event.ID[:])
 	f.exec(t, `update outbox set created_at = now() - interval '1 hour' where event_id = $1`, oldest.Event.ID[:])
 
-	starts, err := f.Unstarted(t.Context(), 5*time.Second, 10)
+	starts, err := f.Unstarted(t.Context(), 5*time.Second, hook.EventID{}, 10)
 	require.NoError(t, err)
 	require.Equal(t, []hook.EventID{oldest.Event.ID, middle.Event.ID}, ids(starts), "oldest first, the young one not yet")
 	require.Equal(t, hook.Start{
 		EventID: oldest.Event.ID, TenantID: hook.DefaultTenant(), EventType: "user.created", Deliveries: 2, Targets: oldest.Targets,
 	}, starts[0], "what the publish itself would have started")
 
-	starts, err = f.Unstarted(t.Context(), 5*time.Second, 1)
+	starts, err = f.Unstarted(t.Context(), 5*time.Second, hook.EventID{}, 1)
 	require.NoError(t, err)
 	require.Equal(t, []hook.EventID{oldest.Event.ID}, ids(starts))
-	starts, err = f.Unstarted(t.Context(), 0, 10)
+	starts, err = f.Unstarted(t.Context(), 0, hook.EventID{}, 10)
 	require.NoError(t, err)
 	require.Len(t, starts, 3)
 
 	require.NoError(t, f.Started(t.Context(), []hook.EventID{oldest.Event.ID, young.Event.ID}))
 	require.NoError(t, f.Started(t.Context(), []hook.EventID{oldest.Event.ID}), "once more is no error")
 	require.NoError(t, f.DeleteWebhook(t.Context(), hook.DefaultTenant(), gone.ID))
-	starts, err = f.Unstarted(t.Context(), 0, 10)
+	starts, err = f.Unstarted(t.Context(), 0, hook.EventID{}, 10)
 	require.NoError(t, err)
 	require.Len(t, starts, 1)
 	require.Equal(t, middle.Event.ID, starts[0].EventID)

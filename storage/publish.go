@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -92,11 +91,9 @@ func insertEvent(ctx context.Context, q querier, e hook.Event) (int, []hook.Targ
 	total := 0
 	targets, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Target, error) {
 		var t hook.Target
-		var raw string
-		err := row.Scan(&total, (*[16]byte)(&t.WebhookID), &raw)
-		if u, parseErr := url.Parse(raw); parseErr == nil {
-			t.Host = u.Host
-		}
+		var url string
+		err := row.Scan(&total, (*[16]byte)(&t.WebhookID), &url)
+		t.Host = hook.HostOf(url)
 		return t, err
 	})
 	return total, targets, err

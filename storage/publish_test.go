@@ -323,3 +323,19 @@ func TestEventIDsAreInOrder(t *testing.T) {
 	require.True(t, slices.IsSorted(ids))
 	require.Len(t, slices.Compact(ids), 20)
 }
+
+// S11: a test whose sender has gone ends as canceled, so that nothing waits for
+// it for ever; one that is under way is left alone.
+func TestStaleTestsAreCanceled(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	stale, err := f.CreateTest(t.Context(), w, "user.created", []byte(`{}`))
+	require.NoError(t, err)
+	young, err := f.CreateTest(t.Context(), w, "user.created", []byte(`{}`))
+	require.NoError(t, err)
+	f.exec(t, `update deliveries set next_attempt_at = now() - interval '10 minutes' where id = $1`, stale.ID[:])
+	require.NoError(t, f.CancelStaleTests(t.Context(), 2*time.Minute))
+	require.Equal(t, hook.StateCanceled, f.read(t, stale.ID).State)
+	require.Equal(t, hook.StatePending, f.read(t, young.ID).State)
+}

@@ -21,10 +21,15 @@ import (
 //     whatever a later attempt by hand comes to;
 //   - an attempt by hand leaves the schedule as it is;
 //   - a delivery canceled while an attempt was under way stays canceled, unless
-//     that attempt succeeded.
+//     that attempt succeeded;
+//   - an attempt that is recorded already is not recorded again, so that it is
+//     safe to try again when the answer got lost.
 //
 // It returns the deliveries as they now stand, in no particular order.
 func (s *Store) Record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
+	if len(records) == 0 {
+		return nil, nil
+	}
 	// By id, as everywhere: see healthChange.lock.
 	records = slices.SortedFunc(slices.Values(records), func(a, b hook.Record) int {
 		return bytes.Compare(a.Delivery.ID[:], b.Delivery.ID[:])
@@ -52,8 +57,7 @@ func (s *Store) Record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 			return err
 		}
 		// What was canceled just now may be among them.
-		rows, _ := tx.Query(ctx, `select `+deliveryColumns+` from deliveries d where d.id = any($1)`, args["id"])
-		found, err = collectDeliveries(rows)
+		found, err = byID(ctx, tx, args["id"].([][16]byte))
 		return err
 	})
 	if err != nil {
@@ -68,17 +72,27 @@ func writeRecords(ctx context.Context, q querier, args pgx.StrictNamedArgs) ([]h
 	if err != nil {
 		return nil, fmt.Errorf("write attempts: %w", err)
 	}
+	if ids := args["id"].([][16]byte); len(found) < len(ids) {
+		// The others were recorded by an earlier try whose answer got lost.
+		return byID(ctx, q, ids)
+	}
 	return found, nil
+}
+
+func byID(ctx context.Context, q querier, ids [][16]byte) ([]hook.Delivery, error) {
+	rows, _ := q.Query(ctx, `select `+deliveryColumns+` from deliveries d where d.id = any($1)`, ids)
+	return collectDeliveries(rows)
 }
 
 const recordSQL = `
 	with r as (
-		select * from unnest(@id::uuid[], @manual::bool[], @was_canceled::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
+		select * from unnest(@id::uuid[], @attempt_id::uuid[], @manual::bool[], @was_canceled::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
 			@status::int[], @error::text[], @error_class::text[], @url::text[], @started_at::timestamptz[], @duration::bigint[],
 			@dns::bigint[], @connect::bigint[], @tls::bigint[], @first_byte::bigint[], @remote_addr::text[],
 			@request_headers::text[], @response_headers::text[], @response_body::bytea[])
-			as r(id, manual, was_canceled, succeeded, state, next_in, status, error, error_class, url, started_at, duration,
+			as r(id, attempt_id, manual, was_canceled, succeeded, state, next_in, status, error, error_class, url, started_at, duration,
 				dns, connect, tls, first_byte, remote_addr, request_headers, response_headers, response_body)
+		where not exists (select from attempts a where a.delivery_id = r.id and a.id = r.attempt_id)
 	), d as (
 		update deliveries d set
 			attempts = d.attempts + 1,
@@ -99,12 +113,12 @@ const recordSQL = `
 				else clock_timestamp() + r.next_in end,
 			delivered_at = coalesce(d.delivered_at, case when r.succeeded then clock_timestamp() end),
 			updated_at = clock_timestamp()
-		from r where d.id = r.id
+		from r where d.id = r.id and d.id between @first and @last
 		returning ` + deliveryColumns + `
 	), logged as (
-		insert into attempts (delivery_id, number, manual, url, started_at, duration_us, dns_us, connect_us, tls_us, first_byte_us,
+		insert into attempts (id, delivery_id, number, manual, url, started_at, duration_us, dns_us, connect_us, tls_us, first_byte_us,
 			remote_addr, request_headers, status_code, response_headers, response_body, error_class, error)
-		select d.id, d.attempts, r.manual, r.url, r.started_at, r.duration, r.dns, r.connect, r.tls, r.first_byte,
+		select r.attempt_id, d.id, d.attempts, r.manual, r.url, r.started_at, r.duration, r.dns, r.connect, r.tls, r.first_byte,
 			r.remote_addr, r.request_headers::json, r.status, r.response_headers::json, r.response_body, r.error_class, r.error
 		from d join r on r.id = d.id
 	)
@@ -113,7 +127,7 @@ const recordSQL = `
 // recordArgs turns records into one array per column.
 func recordArgs(records []hook.Record) (pgx.StrictNamedArgs, error) {
 	var (
-		ids                                              [][16]byte
+		ids, attemptIDs                                  [][16]byte
 		manual, wasCanceled, succeeded                   []bool
 		states, errs, classes, urls, remotes, reqHeaders []string
 		nextIn                                           []*time.Duration
@@ -130,7 +144,7 @@ func recordArgs(records []hook.Record) (pgx.StrictNamedArgs, error) {
 		if err != nil {
 			return nil, err
 		}
-		ids = append(ids, r.Delivery.ID)
+		ids, attemptIDs = append(ids, r.Delivery.ID), append(attemptIDs, a.ID)
 		manual = append(manual, a.Manual)
 		wasCanceled = append(wasCanceled, r.Delivery.State == hook.StateCanceled)
 		succeeded = append(succeeded, a.Succeeded())
@@ -160,7 +174,7 @@ func recordArgs(records []hook.Record) (pgx.StrictNamedArgs, error) {
 		bodies = append(bodies, a.ResponseBody)
 	}
 	return pgx.StrictNamedArgs{
-		"id": ids, "manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
+		"id": ids, "attempt_id": attemptIDs, "first": ids[0], "last": ids[len(ids)-1], "manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
 		"error": errs, "error_class": classes, "url": urls, "started_at": started, "duration": duration,
 		"dns": dns, "connect": connect, "tls": tls, "first_byte": firstByte, "remote_addr": remotes,
 		"request_headers": reqHeaders, "response_headers": resHeaders, "response_body": bodies,

@@ -382,3 +382,24 @@ func TestRecordFailsAsAWhole(t *testing.T) {
 		require.Equal(t, w, f.health(t, w))
 	}
 }
+
+// Spec 9: an outage of ours uses up no attempts. Recording that is tried again,
+// because the answer to a commit got lost, finds the attempt recorded.
+func TestRecordTwiceIsRecordOnce(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	id := f.delivery(t, f.webhook(t))
+	job, err := f.Job(t.Context(), id)
+	require.NoError(t, err)
+	r := recordOf(&job, answered(500))
+	first, err := f.Record(t.Context(), []hook.Record{r})
+	require.NoError(t, err)
+	again, err := f.Record(t.Context(), []hook.Record{r})
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	require.Equal(t, 1, again[0].Attempts)
+	require.Equal(t, 1, again[0].Scheduled)
+	log, err := f.Attempts(t.Context(), id)
+	require.NoError(t, err)
+	require.Len(t, log, 1)
+}

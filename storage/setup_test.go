@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http"
 	"testing"
 	"time"
@@ -179,6 +180,9 @@ func recordOf(job *hook.Job, a hook.Attempt) hook.Record {
 	v := hook.Judge(hook.DefaultSchedule(), job.Webhook, job.Delivery.Test, job.Delivery.Scheduled+1, &a)
 	if a.Manual {
 		v.Retry, v.RetryIn = false, 0
+	}
+	if a.ID == ([16]byte{}) {
+		_, _ = rand.Read(a.ID[:]) // it never fails
 	}
 	return hook.Record{
 		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, Attempt: a, Verdict: v,

@@ -83,3 +83,6 @@ func (s *Store) Ready(ctx context.Context) error {
 	}
 	return nil
 }
+
+// PoolStat tells how the connections are used, for metrics.
+func (s *Store) PoolStat() *pgxpool.Stat { return s.pool.Stat() }

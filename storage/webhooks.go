@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -93,14 +94,10 @@ func (s *Store) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.Webho
 	if err != nil {
 		return nil, false, mapErr(fmt.Errorf("list webhooks: %w", err))
 	}
-	if more = len(found) > p.Limit; more {
-		found = found[:p.Limit]
-	}
+	found, more = cut(found, p.Limit)
 	for _, row := range found {
-		w, err := s.unseal(row)
-		if err != nil {
-			return nil, false, err
-		}
+		// A list shows no secrets: one that can't be read must not hide the others.
+		w, _ := s.unseal(row)
 		list = append(list, w)
 	}
 	return list, more, nil
@@ -109,7 +106,8 @@ func (s *Store) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.Webho
 // UpdateWebhook applies change to the webhook as it stands and stores the
 // result, all under a row lock, so that two changes at once don't undo each
 // other. Becoming inactive cancels what is pending (S15). An error of change is
-// returned as it is and nothing is stored.
+// returned as it is and nothing is stored. change must do no I/O: it runs inside
+// the transaction.
 func (s *Store) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID, change func(*hook.Webhook) error) (hook.Webhook, error) {
 	var w hook.Webhook
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -122,12 +120,12 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook
 		if w, err = s.unseal(row); err != nil {
 			return err
 		}
-		wasActive := w.Active
+		wasActive, events := w.Active, w.Events
 		if err := change(&w); err != nil {
 			return err
 		}
 		w.UpdatedAt = time.Now().UTC().Truncate(time.Microsecond)
-		return s.replace(ctx, tx, w, wasActive)
+		return s.replace(ctx, tx, w, wasActive, slices.Equal(events, w.Events))
 	})
 	if err != nil {
 		return hook.Webhook{}, mapErr(fmt.Errorf("update webhook %s: %w", id, err))
@@ -135,7 +133,7 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook
 	return w, nil
 }
 
-func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActive bool) error {
+func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActive, sameEvents bool) error {
 	row, err := s.seal(w)
 	if err != nil {
 		return err
@@ -154,11 +152,13 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActiv
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `delete from subscriptions where webhook_id = $1`, [16]byte(w.ID)); err != nil {
-		return err
-	}
-	if err := subscribe(ctx, tx, w); err != nil {
-		return err
+	if !sameEvents {
+		if _, err := tx.Exec(ctx, `delete from subscriptions where webhook_id = $1`, [16]byte(w.ID)); err != nil {
+			return err
+		}
+		if err := subscribe(ctx, tx, w); err != nil {
+			return err
+		}
 	}
 	if wasActive && !w.Active {
 		return cancelOutstanding(ctx, tx, []hook.WebhookID{w.ID}, hook.TextWebhookDisabled)

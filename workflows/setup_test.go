@@ -70,7 +70,7 @@ func setup(t *testing.T) *world {
 	now := func() time.Time { return env.Now().Add(time.Since(start)) }
 	w := &world{T: t, env: env, store: deliverytest.NewStore(now), sender: deliverytest.NewSender(now), accepted: now()}
 	acts, err := activities.New(activities.Deps{
-		Store: w.store, Lookup: w.store, Sender: w.sender, Schedule: hook.DefaultSchedule(),
+		Store: w.store, Lookup: w.store, Sender: w.sender, Schedule: hook.DefaultSchedule(), Jitter: none,
 		Logger: slog.New(slog.DiscardHandler), Now: now,
 	})
 	require.NoError(t, err)
@@ -160,3 +160,6 @@ func outcomes(o deliverytest.Outcome, n int) []deliverytest.Outcome {
 	}
 	return list
 }
+
+// none takes the chance out of waiting.
+func none(time.Duration) time.Duration { return 0 }

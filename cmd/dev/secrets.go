@@ -2,14 +2,14 @@ package main
 
 import (
 	"crypto/rand"
-	"encoding/base32"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
+
+	"grapnel/internal/keytext"
 )
 
 // secrets are what a development stack keeps between runs. They protect
@@ -29,7 +29,7 @@ func newSecrets() secrets {
 	return secrets{
 		Receiver:   "whsec_" + base64.StdEncoding.EncodeToString(random()),
 		Encryption: base64.StdEncoding.EncodeToString(random()),
-		Admin:      "gk_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(random())),
+		Admin:      keytext.New().Reveal(),
 	}
 }
 

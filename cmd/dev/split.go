@@ -95,7 +95,9 @@ func (s *stack) startSplit(ctx context.Context) error {
 		s.onStop(c.stop)
 		go c.keep(ctx)
 	}
-	return waitHTTP(ctx, "http://"+s.APIAddr+"/readyz")
+	wait, cancel := context.WithTimeoutCause(ctx, readyTime, errNotReady)
+	defer cancel()
+	return waitHTTP(wait, "http://"+s.APIAddr+"/readyz")
 }
 
 // childProcess is a role in a process of its own.
@@ -179,7 +181,7 @@ func (c *childProcess) arguments() []string {
 	args := []string{
 		"--role=" + c.role, "--temporal-addr=" + o.TemporalAddr, "--api-addr=" + o.APIAddr, "--temporal-ui-url=" + o.TemporalUI,
 		"--allow-destinations=" + strings.Join(prefixes, ","), "--retry-schedule=" + strings.Join(delays, ","),
-		"--shutdown-timeout=" + o.ShutdownTimeout.String(), "--log-level=" + o.LogLevel, "--auth=" + o.Auth,
+		"--shutdown-timeout=" + o.ShutdownTimeout.String(), "--log-level=" + o.LogLevel, "--auth=" + o.Auth, "--retention=" + o.Retention.String(),
 		fmt.Sprintf("--max-body=%d", o.MaxBody), "--allow-http",
 	}
 	if o.DisableFinal {

@@ -169,6 +169,13 @@ func (s *stack) migrate(ctx context.Context) error {
 }
 
 func (s *stack) startUI(ctx context.Context) (err error) {
+	// The Web UI and the processes of their own need the address before Temporal
+	// has it.
+	addr, err := checkAddr(ctx, temporalFlag, s.TemporalAddr)
+	if err != nil {
+		return err
+	}
+	s.TemporalAddr = addr.String()
 	if s.ui, err = startUI(ctx, s.UIAddr, s.TemporalAddr); err != nil {
 		return err
 	}
@@ -179,9 +186,11 @@ func (s *stack) startUI(ctx context.Context) (err error) {
 // startGrapnel starts Temporal, API and worker, and waits until they answer.
 func (s *stack) startGrapnel(ctx context.Context) error {
 	// The flags' order: a busy port of the API is found out before Temporal starts.
-	if _, err := checkAddr(ctx, "--api-addr", s.APIAddr); err != nil {
+	addr, err := checkAddr(ctx, "--api-addr", s.APIAddr)
+	if err != nil {
 		return err
 	}
+	s.APIAddr = addr.String()
 	if s.Processes == "split" {
 		return s.startSplit(ctx)
 	}
@@ -239,7 +248,7 @@ func (h atLeast) WithGroup(name string) slog.Handler {
 
 // awaitReady waits until the API is ready and the worker polls.
 func awaitReady(ctx context.Context, p *part, apiURL string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, errors.New("the API and the worker were not ready in time"))
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, errNotReady)
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return waitHTTP(ctx, apiURL+"/readyz") })
@@ -257,6 +266,8 @@ func awaitReady(ctx context.Context, p *part, apiURL string) error {
 }
 
 const readyTime = 30 * time.Second
+
+var errNotReady = errors.New("the API and the worker were not ready in time")
 
 // createDatabase makes the database unless it exists.
 func createDatabase(ctx context.Context, adminURL, name string) error {

@@ -54,7 +54,9 @@ func startUI(ctx context.Context, addr, temporalAddr string) (*webUI, error) {
 		defer close(w.done)
 		_ = w.server.Start() // the one error it can return is about its configuration, and NewServer found none
 	}()
-	if err := waitHTTP(ctx, w.URL+"/healthz"); err != nil {
+	wait, cancel := context.WithTimeout(ctx, uiTime)
+	defer cancel()
+	if err := waitHTTP(wait, w.URL+"/healthz"); err != nil {
 		w.Stop()
 		return nil, fmt.Errorf("start Web UI: %w", err)
 	}
@@ -67,10 +69,8 @@ func (w *webUI) Stop() {
 	<-w.done
 }
 
-// waitHTTP waits until url answers with 200.
+// waitHTTP waits until url answers with 200, or ctx ends.
 func waitHTTP(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, uiTime)
-	defer cancel()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for {
 		err := probe(ctx, client, url)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/temporal"
 
@@ -23,26 +24,40 @@ type SendNow struct {
 const startPatience = 5 * time.Second
 
 // Send returns nil when an attempt was made and recorded, whatever came of it;
-// unavailable when Temporal or the workers are away; conflict when the webhook
-// is deleted or disabled.
+// unavailable when Temporal or the workers are away; precondition when the webhook
+// is deleted or disabled. hook.ErrNotSent is in the chain where it is certain
+// that no request was made.
 func (s *SendNow) Send(ctx context.Context, d hook.Delivery) error {
 	start, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	options, input := workflows.SendNowStart(d)
 	run, err := s.Temporal.ExecuteWorkflow(start, options, workflows.NameSendNow, input)
 	if err != nil {
-		return hook.Unavailable("Temporal", err)
+		return hook.Unavailable("Temporal", errors.Join(hook.ErrNotSent, err))
 	}
 	wait, cancelWait := context.WithTimeout(ctx, workflows.SendNowTimeout)
 	defer cancelWait()
 	var outcome activities.Outcome
 	err = run.Get(wait, &outcome)
-	var app *temporal.ApplicationError
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
+	}
+	return sendError(err)
+}
+
+func sendError(err error) error {
+	var app *temporal.ApplicationError
+	var late *temporal.TimeoutError
+	switch {
 	case errors.As(err, &app) && app.Type() == activities.ErrorRefused:
-		return &hook.Error{Kind: hook.KindConflict, Message: "the webhook is deleted or disabled", Err: err}
+		refused := &hook.Error{Kind: hook.KindPrecondition, Message: "the webhook is deleted or disabled", Err: errors.Join(hook.ErrNotSent, err)}
+		var kind hook.Kind
+		if app.Details(&kind) == nil && kind == hook.KindNotFound {
+			refused.Kind, refused.Message = kind, "delivery not found"
+		}
+		return refused
+	case errors.As(err, &late) && late.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START:
+		return hook.Unavailable("the worker", errors.Join(hook.ErrNotSent, err))
 	default:
 		return hook.Unavailable("sending", err)
 	}

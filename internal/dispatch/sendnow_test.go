@@ -31,7 +31,7 @@ func TestSendNow(t *testing.T) {
 
 func TestSendNowErrors(t *testing.T) {
 	t.Parallel()
-	refused := temporal.NewNonRetryableApplicationError("send: conflict", activities.ErrorRefused, nil)
+	refused := temporal.NewNonRetryableApplicationError("send: precondition", activities.ErrorRefused, nil)
 	ours := temporal.NewApplicationError("record attempt: unavailable", activities.ErrorOurs)
 	for name, c := range map[string]struct {
 		start func(context.Context, string) error
@@ -42,8 +42,8 @@ func TestSendNowErrors(t *testing.T) {
 		"Temporal away": {start: func(context.Context, string) error { return serviceerror.NewUnavailable("away") }, kind: hook.KindUnavailable},
 		// A person waits: not for longer than the order may take.
 		"Temporal does not answer": {start: hangs, kind: hook.KindUnavailable, after: 5 * time.Second},
-		"webhook deleted":          {get: func(context.Context) error { return refused }, kind: hook.KindConflict},
-		"webhook deleted, wrapped": {get: func(context.Context) error { return errors.Join(errors.New("workflow"), refused) }, kind: hook.KindConflict},
+		"webhook deleted":          {get: func(context.Context) error { return refused }, kind: hook.KindPrecondition},
+		"webhook deleted, wrapped": {get: func(context.Context) error { return errors.Join(errors.New("workflow"), refused) }, kind: hook.KindPrecondition},
 		"our failure":              {get: func(context.Context) error { return ours }, kind: hook.KindUnavailable},
 		"no worker":                {get: func(ctx context.Context) error { return hangs(ctx, "") }, kind: hook.KindUnavailable, after: workflows.SendNowTimeout},
 	} {

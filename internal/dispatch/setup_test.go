@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"slices"
@@ -136,13 +137,13 @@ func (o *outbox) Exclusively(ctx context.Context, f func(context.Context) error)
 	return true, f(ctx)
 }
 
-func (o *outbox) Unstarted(_ context.Context, age time.Duration, limit int) ([]hook.Start, error) {
+func (o *outbox) Unstarted(_ context.Context, age time.Duration, after hook.EventID, limit int) ([]hook.Start, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.lists++
 	var list []hook.Start
 	for _, s := range o.waiting {
-		if len(list) < limit && time.Since(s.EventID.Time()) > age {
+		if bytes.Compare(s.EventID[:], after[:]) > 0 && len(list) < limit && time.Since(s.EventID.Time()) > age {
 			list = append(list, s)
 		}
 	}
@@ -157,6 +158,8 @@ func (o *outbox) EnsurePartitions(context.Context) (int, error) {
 }
 
 func (o *outbox) DropOldPartitions(context.Context, time.Duration) (int, error) { return 0, nil }
+
+func (o *outbox) CancelStaleTests(context.Context, time.Duration) error { return nil }
 
 func (o *outbox) PurgeIdempotencyKeys(context.Context) (int64, error) { return 0, nil }
 

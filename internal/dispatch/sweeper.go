@@ -10,14 +10,16 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/workflows"
 )
 
 // Backlog is what the sweeper needs of the store.
 type Backlog interface {
 	// Exclusively runs f in one process at a time, or returns false.
 	Exclusively(ctx context.Context, f func(context.Context) error) (bool, error)
-	// Unstarted lists events accepted longer ago than age that still wait in the outbox.
-	Unstarted(ctx context.Context, age time.Duration, limit int) ([]hook.Start, error)
+	// Unstarted lists events accepted longer ago than age that still wait in the
+	// outbox, by id, those after the given one.
+	Unstarted(ctx context.Context, age time.Duration, after hook.EventID, limit int) ([]hook.Start, error)
 	// Started removes events from the outbox.
 	Started(ctx context.Context, events []hook.EventID) error
 }
@@ -28,6 +30,8 @@ type Housekeeping interface {
 	EnsurePartitions(ctx context.Context) (int, error)
 	// DropOldPartitions drops the days that ended longer ago than retention.
 	DropOldPartitions(ctx context.Context, retention time.Duration) (int, error)
+	// CancelStaleTests ends tests that nobody waits for any more.
+	CancelStaleTests(ctx context.Context, age time.Duration) error
 	// PurgeIdempotencyKeys deletes those whose window has passed.
 	PurgeIdempotencyKeys(ctx context.Context) (int64, error)
 }
@@ -45,13 +49,18 @@ type Sweeper struct {
 	Interval time.Duration
 	// Age is how long a start may take before the sweeper takes over; default 5 s.
 	Age time.Duration
+
+	// told is the last failure logged, so that an outage fills no log.
+	told string
 }
 
 const (
 	defaultSweepEvery = 2 * time.Second
 	defaultSweepAge   = 5 * time.Second
 	sweepPage         = 500
-	tidyEvery         = time.Hour
+	tidyEvery         = 10 * time.Minute
+	// staleTest is beyond any wait for a test's outcome.
+	staleTest = 2 * workflows.SendNowTimeout
 )
 
 // Run sweeps until ctx ends.
@@ -85,25 +94,36 @@ var errAway = errors.New("Temporal takes no starts")
 
 func (s *Sweeper) sweep(ctx context.Context, age time.Duration) {
 	_, err := s.Backlog.Exclusively(ctx, func(ctx context.Context) error {
+		var after hook.EventID
 		for {
-			starts, err := s.Backlog.Unstarted(ctx, age, sweepPage)
+			starts, err := s.Backlog.Unstarted(ctx, age, after, sweepPage)
 			if err != nil || len(starts) == 0 {
 				return err
 			}
 			started, failure := s.startAll(ctx, starts)
-			if len(started) == 0 {
-				return failure
-			}
-			s.Logger.InfoContext(ctx, "swept", slog.Int("started", len(started)), slog.Int("found", len(starts)))
-			if err := s.Backlog.Started(ctx, started); err != nil {
-				return err
+			if len(started) > 0 {
+				s.Logger.InfoContext(ctx, "swept", slog.Int("started", len(started)), slog.Int("found", len(starts)))
+				if err := s.Backlog.Started(ctx, started); err != nil {
+					return err
+				}
 			}
 			if failure != nil || len(starts) < sweepPage {
 				return failure
 			}
+			// What was refused must not keep what comes after it from being started.
+			after = starts[len(starts)-1].EventID
 		}
 	})
-	if err != nil && ctx.Err() == nil {
+	s.tell(ctx, err)
+}
+
+// tell logs a failure when it is another one than the last.
+func (s *Sweeper) tell(ctx context.Context, err error) {
+	switch {
+	case err == nil:
+		s.told = ""
+	case ctx.Err() == nil && err.Error() != s.told:
+		s.told = err.Error()
 		s.Logger.WarnContext(ctx, "sweep", slog.Any("error", err))
 	}
 }
@@ -161,7 +181,8 @@ func (s *Sweeper) tidy(ctx context.Context) {
 	if s.Retention > 0 {
 		_, dropped = s.Housekeeping.DropOldPartitions(ctx, s.Retention)
 	}
-	if err := errors.Join(made, purged, dropped); err != nil && ctx.Err() == nil {
+	canceled := s.Housekeeping.CancelStaleTests(ctx, staleTest)
+	if err := errors.Join(made, purged, dropped, canceled); err != nil && ctx.Err() == nil {
 		s.Logger.WarnContext(ctx, "housekeeping", slog.Any("error", err))
 	}
 }

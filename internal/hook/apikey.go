@@ -68,8 +68,15 @@ func (k *APIKey) Validate(now time.Time) error {
 			v.add(indexed("body.topics", i), nil, "%s", TopicProblem(t))
 		}
 	}
-	if k.ExpiresAt != nil && !k.ExpiresAt.After(now) {
+	switch {
+	case k.ExpiresAt == nil:
+	case !k.ExpiresAt.After(now):
 		v.add("body.expires_at", nil, "must lie in the future")
+	case k.ExpiresAt.UTC().Year() > lastYear:
+		v.add("body.expires_at", nil, "must lie before the year %d", lastYear+1)
 	}
 	return v.err()
 }
+
+// lastYear is the last that RFC 3339 can write, in UTC.
+const lastYear = 9999

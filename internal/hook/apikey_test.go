@@ -39,6 +39,8 @@ func TestAPIKeyValidate(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	soon, past := now.Add(time.Second), now.Add(-time.Second)
+	// The year 10000 in UTC alone: RFC 3339 can't write it.
+	far := time.Date(9999, 12, 31, 23, 30, 0, 0, time.FixedZone("", -3600))
 	good := func() hook.APIKey {
 		return hook.APIKey{
 			Name: "ci", Scopes: []hook.Scope{hook.ScopePublish}, TokenID: "t", Topics: []string{"user.*", "a topic"}, ExpiresAt: &soon,
@@ -59,6 +61,7 @@ func TestAPIKeyValidate(t *testing.T) {
 		"token_id with NUL":    {func(k *hook.APIKey) { k.TokenID = "\x00" }, "body.token_id"},
 		"empty topic":          {func(k *hook.APIKey) { k.Topics = []string{"a", ""} }, "body.topics[1]"},
 		"expired":              {func(k *hook.APIKey) { k.ExpiresAt = &past }, "body.expires_at"},
+		"expires after 9999":   {func(k *hook.APIKey) { k.ExpiresAt = &far }, "body.expires_at"},
 		"expires this instant": {func(k *hook.APIKey) { k.ExpiresAt = &now }, "body.expires_at"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -38,6 +38,9 @@ type Timings struct {
 
 // Attempt is one HTTP request of a delivery and what came of it (S13).
 type Attempt struct {
+	// ID is drawn for each request, so that it is recorded once however often
+	// recording is tried.
+	ID         [16]byte
 	DeliveryID DeliveryID
 	// Number counts all attempts of the delivery from 1.
 	Number int

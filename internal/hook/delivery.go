@@ -63,6 +63,9 @@ type Job struct {
 	Event    Event
 	// Webhook is as it stands now (S15); nil when it was deleted.
 	Webhook *Webhook
+	// Err says that the webhook's secrets could not be read; the job must not be
+	// sent, and its neighbours are none the worse for it.
+	Err error
 	// DueIn is how long it is until the next attempt, by the store's clock;
 	// zero or less when it is due.
 	DueIn time.Duration

@@ -18,6 +18,7 @@ const (
 	KindUnprocessable Kind = "unprocessable" // well-formed, but a value is not acceptable
 	KindNotFound      Kind = "not_found"
 	KindConflict      Kind = "conflict"
+	KindPrecondition  Kind = "precondition" // the thing is not in a state that allows it
 	KindUnauthorized  Kind = "unauthorized"
 	KindForbidden     Kind = "forbidden"
 	KindTooLarge      Kind = "too_large"
@@ -38,6 +39,10 @@ type Error struct {
 	RetryAfter time.Duration
 	Err        error
 }
+
+// ErrNotSent is in the chain of an error of sending by hand when it is certain
+// that no request has been made.
+var ErrNotSent = errors.New("nothing was sent")
 
 // Violation names one wrong value: where it is ("body.url", "path.id",
 // "body.data/users/0") and what is wrong with it.

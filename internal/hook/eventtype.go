@@ -1,6 +1,9 @@
 package hook
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // EventType is an entry of a tenant's catalogue (S7).
 type EventType struct {
@@ -28,6 +31,11 @@ func BuiltInEventTypes() []EventType {
 		types[i].BuiltIn = true
 	}
 	return types
+}
+
+// IsBuiltIn tells whether the name is one of the nine.
+func IsBuiltIn(name string) bool {
+	return slices.ContainsFunc(BuiltInEventTypes(), func(t EventType) bool { return t.Name == name })
 }
 
 // Closest is the name most like the given one, for "did you mean"; "" when

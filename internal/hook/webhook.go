@@ -113,9 +113,12 @@ func (w *Webhook) StatusReason() string {
 	}
 }
 
-// Host is the URL's host and port, for summaries; empty if the URL does not parse.
-func (w *Webhook) Host() string {
-	u, err := url.Parse(w.URL)
+// Host is HostOf the webhook's URL.
+func (w *Webhook) Host() string { return HostOf(w.URL) }
+
+// HostOf is a URL's host and port, for summaries; empty if the URL does not parse.
+func HostOf(raw string) string {
+	u, err := url.Parse(raw)
 	if err != nil {
 		return ""
 	}

@@ -45,9 +45,16 @@ func RedactHeaders(w *hook.Webhook, h http.Header) http.Header {
 	if h == nil {
 		return nil // nothing was sent
 	}
-	out := h.Clone()
+	custom := make(map[string]hook.Secret, len(w.Headers))
 	for name, value := range w.Headers {
-		out.Set(name, value.String())
+		custom[http.CanonicalHeaderKey(name)] = value
+	}
+	out := h.Clone()
+	for name := range out {
+		// As sent, a name need not be in canonical form.
+		if value, ok := custom[http.CanonicalHeaderKey(name)]; ok {
+			out[name] = []string{value.String()}
+		}
 	}
 	return out
 }
@@ -89,6 +96,16 @@ func CommendaBody(e *hook.Event, w hook.WebhookID) []byte {
 	b = append(b, commendaAPIVersion...)
 	return append(b, `"}`...)
 }
+
+// LargestSize is the length of the largest body that any profile makes of what is
+// about to be published, but for momento, which has a bound of its own.
+func LargestSize(eventType, organizationID string, data []byte) int {
+	e := hook.Event{Type: eventType, OrganizationID: organizationID, Data: data, CreatedAt: time.Unix(lastSecond, 0)}
+	return max(len(StandardBody(&e)), len(CommendaBody(&e, hook.WebhookID{})))
+}
+
+// lastSecond is the end of the year 9999, the longest time that can be printed.
+const lastSecond = 253402300799
 
 // StandardSize is the length of the standard profile's body of what is about to
 // be published.

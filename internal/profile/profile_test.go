@@ -221,5 +221,8 @@ func TestRedactHeaders(t *testing.T) {
 	require.Len(t, shown, len(r.Header))
 	require.Equal(t, "Bearer geheim", r.Header.Get("Authorization"))
 
+	// As the client sent it: not in canonical form.
+	shown = profile.RedactHeaders(job.Webhook, http.Header{"x-api-key": {"geheim"}, "Date": {"today"}})
+	require.Equal(t, http.Header{"x-api-key": {"***"}, "Date": {"today"}}, shown)
 	require.Empty(t, profile.RedactHeaders(job.Webhook, nil), "an attempt that came to nothing has no headers")
 }

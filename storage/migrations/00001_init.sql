@@ -112,6 +112,8 @@ create index deliveries_list on deliveries (webhook_id, id desc);
 create index deliveries_outstanding on deliveries (webhook_id) where next_attempt_at is not null;
 
 create table attempts (
+    -- drawn by the sender, so that recording again finds what is recorded
+    id               uuid not null,
     delivery_id      uuid not null,
     number           integer not null check (number > 0),
     manual           boolean not null,
@@ -167,11 +169,15 @@ declare
     base text;
     made integer := 0;
 begin
-    -- Several processes may call this at once.
-    perform pg_advisory_xact_lock(hashtext('grapnel.ensure_partitions'));
+    -- It locks the parents: better to fail and try later than to queue every
+    -- publish behind a long query. Several processes may call it at once.
+    set local lock_timeout = '3s';
+    perform pg_advisory_xact_lock(hashtext('grapnel.partitions'));
     foreach base in array array['events', 'deliveries', 'attempts'] loop
         for day in select d::date from generate_series((now() at time zone 'utc')::date - 1, (now() at time zone 'utc')::date + ahead, interval '1 day') d loop
             if to_regclass(format('%I', base || '_' || to_char(day, 'YYYYMMDD'))) is null then
+                -- In the order in which publishing and recording lock them.
+                lock table deliveries, events, attempts in access exclusive mode;
                 begin
                     execute format('create table %I partition of %I for values from (%L) to (%L)',
                         base || '_' || to_char(day, 'YYYYMMDD'), base,
@@ -192,7 +198,8 @@ $$;
 
 -- drop_partitions drops the days that ended before the given time, each whole:
 -- events, deliveries and attempts together. A day with a delivery that is still
--- outstanding stays until that is over.
+-- outstanding stays until that is over. What lies in the default partitions is
+-- deleted row by row.
 -- +goose StatementBegin
 create function drop_partitions(before timestamptz) returns integer language plpgsql as $$
 declare
@@ -200,10 +207,8 @@ declare
     pending boolean;
     dropped integer := 0;
 begin
-    -- Dropping locks the parents; better to fail and try later than to queue
-    -- every publish behind a long query.
-    set local lock_timeout = '3s';
-    perform pg_advisory_xact_lock(hashtext('grapnel.ensure_partitions'));
+    set local lock_timeout = '3s'; -- as in ensure_partitions
+    perform pg_advisory_xact_lock(hashtext('grapnel.partitions'));
     for part in
         select to_date(right(c.relname, 8), 'YYYYMMDD') as day, right(c.relname, 8) as suffix
         from pg_inherits i join pg_class c on c.oid = i.inhrelid
@@ -211,11 +216,17 @@ begin
         order by 1
     loop
         continue when (part.day + 1)::timestamp at time zone 'utc' > before;
-        execute format('select exists (select from %I where next_attempt_at is not null)', 'deliveries_' || part.suffix) into pending;
+        execute format('select exists (select from %I where next_attempt_at is not null and not test)', 'deliveries_' || part.suffix) into pending;
         continue when pending;
-        execute format('drop table %I, %I, %I', 'attempts_' || part.suffix, 'deliveries_' || part.suffix, 'events_' || part.suffix);
+        lock table deliveries, events, attempts in access exclusive mode;
+        execute format('drop table if exists %I, %I, %I', 'attempts_' || part.suffix, 'deliveries_' || part.suffix, 'events_' || part.suffix);
         dropped := dropped + 1;
     end loop;
+    delete from attempts_default where delivery_id < uuid_floor(before) and not exists (
+        select from deliveries_default d where d.id = delivery_id and d.next_attempt_at is not null);
+    delete from deliveries_default where id < uuid_floor(before) and next_attempt_at is null;
+    delete from events_default e where e.id < uuid_floor(before) and not exists (
+        select from deliveries_default d where d.event_id = e.id);
     return dropped;
 end
 $$;
