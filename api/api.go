@@ -13,11 +13,13 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/go-json-experiment/json"
 
+	"grapnel/internal/canonjson"
 	"grapnel/internal/hook"
 )
 
@@ -29,8 +31,12 @@ type Deps struct {
 	Destinations Destinations
 	Logger       *slog.Logger
 	Config       Config
-	// Checks are what /readyz asks, by name.
+	// Checks are what /readyz asks, by name; the first that fails makes it say no.
 	Checks map[string]Check
+	// Reports are what /readyz shows without its answer depending on it.
+	Reports map[string]Check
+	// Metrics counts requests; nil counts none.
+	Metrics Metrics
 }
 
 // Config is what the API can be told.
@@ -44,6 +50,15 @@ type Config struct {
 	// TemporalUI is the base URL of the Temporal Web UI with the namespace's path,
 	// for links; empty for none.
 	TemporalUI string
+	// Timeout bounds an operation once its request has been read; default 10 s.
+	// Operations that send have the time of sending and 5 s.
+	Timeout time.Duration
+}
+
+// Metrics counts requests.
+type Metrics interface {
+	// Request counts one request of an operation, by its id.
+	Request(operation string, status int, took time.Duration)
 }
 
 // Dispatcher takes accepted events on to their workflows; it never waits.
@@ -66,7 +81,10 @@ type API struct {
 	drained  chan struct{}
 }
 
-const defaultMaxBody = 102_400
+const (
+	defaultMaxBody = 102_400
+	defaultTimeout = 10 * time.Second
+)
 
 // New builds the API. It starts nothing.
 func New(d Deps) (*API, error) {
@@ -86,6 +104,9 @@ func build(d Deps) *API {
 	setHumaGlobals()
 	if d.Config.MaxBody == 0 {
 		d.Config.MaxBody = defaultMaxBody
+	}
+	if d.Config.Timeout == 0 {
+		d.Config.Timeout = defaultTimeout
 	}
 	mux := http.NewServeMux()
 	a := &API{Deps: d, huma: humago.New(mux, humaConfig(d.Config.Version)), drained: make(chan struct{})}
@@ -130,8 +151,15 @@ func humaConfig(version string) huma.Config {
 }
 
 // unmarshal is strict where encoding/json is not: names are case-sensitive,
-// duplicate names and invalid UTF-8 are errors.
-func unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
+// duplicate names, invalid UTF-8 and numbers that lose digits are errors. In
+// canonical form 15.0 is the integer that it is.
+func unmarshal(data []byte, v any) error {
+	canonical, err := canonjson.Canonicalize(data)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(canonical, v)
+}
 
 // setHumaGlobals sets, once, the three settings that Huma keeps in globals.
 func setHumaGlobals() {

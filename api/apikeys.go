@@ -103,9 +103,6 @@ func (a *API) registerKeys() {
 	}, a.revokeKey)
 }
 
-// lastYear is the last that RFC 3339 can write, in UTC.
-const lastYear = 9999
-
 func (a *API) createKey(ctx context.Context, in *createKeyInput) (*createKeyOutput, error) {
 	b := &in.Body
 	k := hook.APIKey{TenantID: tenant(ctx), Name: b.Name, TokenID: b.TokenID, Topics: b.Topics, ExpiresAt: b.ExpiresAt}
@@ -114,9 +111,6 @@ func (a *API) createKey(ctx context.Context, in *createKeyInput) (*createKeyOutp
 	}
 	if err := k.Validate(time.Now()); err != nil {
 		return nil, err
-	}
-	if k.ExpiresAt != nil && k.ExpiresAt.UTC().Year() > lastYear {
-		return nil, hook.Unprocessable("body.expires_at", "must lie before the year 10000")
 	}
 	text := keytext.New()
 	k, err := a.Store.CreateKey(ctx, k, text)
@@ -141,7 +135,7 @@ func (a *API) listKeys(ctx context.Context, in *listKeysInput) (*listKeysOutput,
 		out.Body.APIKeys = append(out.Body.APIKeys, viewKey(&keys[i]))
 	}
 	if more {
-		out.Body.NextCursor = nextCursor(more, listKeys, keys[len(keys)-1].ID)
+		out.Body.NextCursor = nextCursor(listKeys, keys[len(keys)-1].ID)
 	}
 	return out, nil
 }

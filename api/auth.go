@@ -48,7 +48,9 @@ func (a *API) authenticate(ctx huma.Context) (hook.APIKey, error) {
 	if !strings.EqualFold(scheme, bearer) || text == "" {
 		return hook.APIKey{}, &hook.Error{Kind: hook.KindUnauthorized, Message: "send an API key: Authorization: Bearer KEY"}
 	}
-	key, err := a.Store.Authenticate(ctx.Context(), hook.Secret(text))
+	bounded, cancel := context.WithTimeout(ctx.Context(), a.Config.Timeout)
+	defer cancel()
+	key, err := a.Store.Authenticate(bounded, hook.Secret(text))
 	if hook.KindOf(err) == hook.KindNotFound {
 		// Unknown, revoked and expired keys look the same from outside.
 		return key, &hook.Error{Kind: hook.KindUnauthorized, Message: "the API key is not valid"}
@@ -58,7 +60,7 @@ func (a *API) authenticate(ctx huma.Context) (hook.APIKey, error) {
 
 // refuse answers before an operation has begun.
 func (a *API) refuse(ctx huma.Context, err error) {
-	err = a.answer(requestInfo{ctx.Operation().OperationID}, err)
+	err = a.answer(ctx.Context(), ctx.Operation().OperationID, err)
 	var headers huma.HeadersError
 	if errors.As(err, &headers) {
 		for name, values := range headers.GetHeaders() {

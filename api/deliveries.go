@@ -15,7 +15,9 @@ type deliveryStore interface {
 	Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attempt, error)
 }
 
-// ManualSender sends one delivery now and returns when the outcome is stored.
+// ManualSender sends one delivery now and returns when the outcome is stored. An
+// error's chain has hook.ErrNotSent when it is certain that nothing was sent. It
+// bounds itself.
 type ManualSender interface {
 	Send(ctx context.Context, d hook.Delivery) error
 }
@@ -105,7 +107,7 @@ func (a *API) registerDeliveries() {
 	}, a.getDelivery)
 	register(a, operation{
 		id: "retry-delivery", method: http.MethodPost, path: "/v1/deliveries/{id}/retry", tag: tagDeliveries,
-		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a delivery now",
+		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a delivery now", sends: true,
 		description: "Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds.",
 		errors:      []int{http.StatusNotFound, http.StatusConflict},
 	}, a.retryDelivery)
@@ -132,7 +134,7 @@ func (a *API) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*lis
 	out := &listDeliveriesOutput{}
 	out.Body.Deliveries = viewDeliveries(deliveries)
 	if more {
-		out.Body.NextCursor = nextCursor(more, listDeliveries, deliveries[len(deliveries)-1].ID)
+		out.Body.NextCursor = nextCursor(listDeliveries, deliveries[len(deliveries)-1].ID)
 	}
 	return out, nil
 }

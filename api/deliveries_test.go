@@ -218,9 +218,9 @@ func TestRetryDeliveryThatCannotBeSent(t *testing.T) {
 	f := setup(t)
 	delivery := f.deliver(t, f.newWebhook(t, "user.created"), success())
 	before := f.get(t, "/v1/deliveries/"+delivery).body
-	f.sender.err = &hook.Error{Kind: hook.KindConflict, Message: "the webhook is deleted or disabled", Err: errors.New(marker)}
+	f.sender.err = &hook.Error{Kind: hook.KindPrecondition, Message: "the webhook is deleted or disabled", Err: errors.New(marker)}
 	a := f.post(t, "/v1/deliveries/"+delivery+"/retry", "")
-	a.problem(t, http.StatusConflict, "ALREADY_EXISTS")
+	a.problem(t, http.StatusConflict, "FAILED_PRECONDITION")
 	require.NotContains(t, string(a.body), "MARKER")
 	f.sender.err = hook.Unavailable("Temporal", errors.New(marker))
 	a = f.post(t, "/v1/deliveries/"+delivery+"/retry", "")

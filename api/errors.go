@@ -1,12 +1,14 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
 	"regexp"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -20,7 +22,7 @@ type problem struct {
 	Type   string          `json:"type" doc:"A URI that names the kind of problem." example:"about:blank"`
 	Title  string          `json:"title" doc:"The HTTP status in words." example:"Unprocessable Entity"`
 	Status int             `json:"status" doc:"The HTTP status." example:"422"`
-	Code   string          `json:"code" doc:"The kind of problem, for programs; it never changes." example:"INVALID_ARGUMENT"`
+	Code   string          `json:"code" doc:"The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED, UNAVAILABLE, INTERNAL." example:"INVALID_ARGUMENT"`
 	Detail string          `json:"detail,omitempty" doc:"What is wrong, for people." example:"validation failed"`
 	Errors []problemDetail `json:"errors,omitempty" doc:"Each wrong value and where it is."`
 
@@ -56,6 +58,8 @@ func mapping(k hook.Kind) (status int, code string) {
 		return http.StatusNotFound, "NOT_FOUND"
 	case hook.KindConflict:
 		return http.StatusConflict, "ALREADY_EXISTS"
+	case hook.KindPrecondition:
+		return http.StatusConflict, "FAILED_PRECONDITION"
 	case hook.KindUnauthorized:
 		return http.StatusUnauthorized, "UNAUTHENTICATED"
 	case hook.KindForbidden:
@@ -73,20 +77,31 @@ func mapping(k hook.Kind) (status int, code string) {
 	return http.StatusInternalServerError, "INTERNAL"
 }
 
-// kindOf is the kind of the statuses that Huma and net/http answer with.
-func kindOf(status int) hook.Kind {
+// codeOf is the code of the statuses that Huma and net/http answer with.
+func codeOf(status int) string {
+	kind := hook.KindInvalid
 	switch status {
-	case http.StatusNotFound, http.StatusMethodNotAllowed:
-		return hook.KindNotFound
+	case http.StatusMethodNotAllowed:
+		return "METHOD_NOT_ALLOWED"
+	case http.StatusNotFound:
+		kind = hook.KindNotFound
 	case http.StatusRequestEntityTooLarge:
-		return hook.KindTooLarge
+		kind = hook.KindTooLarge
 	case http.StatusUnsupportedMediaType:
-		return hook.KindMediaType
+		kind = hook.KindMediaType
 	case http.StatusUnprocessableEntity:
-		return hook.KindUnprocessable
-	default:
-		return hook.KindInvalid
+		kind = hook.KindUnprocessable
 	}
+	_, code := mapping(kind)
+	return code
+}
+
+// invalid is the error of what is wrong with a request; nil if nothing is.
+func invalid(violations []hook.Violation) error {
+	if len(violations) == 0 {
+		return nil
+	}
+	return &hook.Error{Kind: hook.KindUnprocessable, Message: "validation failed", Violations: violations}
 }
 
 // problemOf turns any error into what the caller may see of it.
@@ -109,11 +124,15 @@ func problemOf(err error) *problem {
 }
 
 // answer logs what the caller must not see and turns err into a problem, with
-// its headers.
-func (a *API) answer(r requestInfo, err error) error {
+// its headers. A caller who has gone is no fault of ours, and sees nothing.
+func (a *API) answer(ctx context.Context, operation string, err error) error {
+	if callerGone(ctx, err) {
+		a.Logger.DebugContext(ctx, "caller gone", slog.String("operation", operation), slog.Any("error", err))
+		return &problem{Type: "about:blank", Title: "Client Closed Request", Status: statusCallerGone, Code: "CANCELED"}
+	}
 	p := problemOf(err)
-	if p.Status >= http.StatusInternalServerError && a.Logger != nil {
-		a.Logger.Error("request failed", slog.String("operation", r.operation), slog.Int("status_code", p.Status), slog.Any("error", err))
+	if p.Status >= http.StatusInternalServerError {
+		a.Logger.ErrorContext(ctx, "request failed", slog.String("operation", operation), slog.Int("status_code", p.Status), slog.Any("error", err))
 	}
 	headers := http.Header{}
 	if p.retryAfter > 0 {
@@ -128,7 +147,13 @@ func (a *API) answer(r requestInfo, err error) error {
 	return huma.ErrorWithHeaders(p, headers)
 }
 
-type requestInfo struct{ operation string }
+// statusCallerGone is what proxies log for it; metrics show it.
+const statusCallerGone = 499
+
+// callerGone tells whether err is but the end of a request that nobody waits for.
+func callerGone(ctx context.Context, err error) bool {
+	return errors.Is(ctx.Err(), context.Canceled) && (errors.Is(err, context.Canceled) || hook.KindOf(err) == hook.KindUnavailable)
+}
 
 // newHumaError is how Huma's own errors become problems: those of parsing and
 // validating requests. Huma answers 500 only when a body could not be read,
@@ -137,8 +162,10 @@ func newHumaError(status int, message string, errs ...error) huma.StatusError {
 	if status == http.StatusInternalServerError {
 		status, message, errs = http.StatusBadRequest, "the request body could not be read", nil
 	}
-	_, code := mapping(kindOf(status))
-	p := &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: message}
+	p := &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: codeOf(status), Detail: message}
+	if len(errs) == 0 && aboutBody(status) {
+		p.Errors = []problemDetail{{Location: "body", Message: message}}
+	}
 	for _, err := range errs {
 		detail := problemDetail{Message: err.Error()}
 		var d huma.ErrorDetailer
@@ -149,6 +176,12 @@ func newHumaError(status int, message string, errs ...error) huma.StatusError {
 		p.Errors = append(p.Errors, detail)
 	}
 	return p
+}
+
+// aboutBody tells the statuses by which Huma says that a body is missing, late,
+// too large or unreadable.
+func aboutBody(status int) bool {
+	return status == http.StatusBadRequest || status == http.StatusRequestTimeout || status == http.StatusRequestEntityTooLarge
 }
 
 // secretLocation matches values that must not be repeated.
@@ -202,7 +235,8 @@ func (a *API) panicked(w *trackedWriter, r *http.Request, v any) {
 	if v == http.ErrAbortHandler { //nolint:errorlint // the value net/http compares with
 		panic(v)
 	}
-	a.Logger.ErrorContext(r.Context(), "panic", slog.String("path", r.URL.Path), slog.String("panic", fmt.Sprint(v)))
+	a.Logger.ErrorContext(r.Context(), "panic", slog.String("path", r.URL.Path), slog.String("panic", fmt.Sprint(v)),
+		slog.String("stack", string(debug.Stack())))
 	if w.begun {
 		panic(http.ErrAbortHandler)
 	}
@@ -233,6 +267,11 @@ func (w *trackedWriter) Write(b []byte) (int, error) {
 func (a *API) withoutRoute(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h, pattern := mux.Handler(r)
+		// The mux would redirect a path with an empty segment, such as an id that a
+		// script forgot to set, to one without it, which is something else.
+		if strings.Contains(r.URL.EscapedPath(), "//") {
+			h, pattern = http.NotFoundHandler(), ""
+		}
 		if pattern != "" {
 			mux.ServeHTTP(w, r)
 			return

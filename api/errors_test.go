@@ -26,7 +26,7 @@ func TestNoSuchMethod(t *testing.T) {
 		"/v1/webhooks": "GET, HEAD, POST", "/v1/webhooks/x": "DELETE, GET, HEAD, PATCH", "/v1/webhooks/x/test": "POST", "/healthz": "GET, HEAD",
 	} {
 		a := f.do(t, http.MethodPut, path, "{}", nil)
-		a.problem(t, http.StatusMethodNotAllowed, "NOT_FOUND")
+		a.problem(t, http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED")
 		require.Equal(t, allow, a.header.Get("Allow"))
 	}
 }

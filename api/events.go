@@ -111,7 +111,7 @@ func (a *API) listEvents(ctx context.Context, in *listEventsInput) (*listEventsO
 		out.Body.Events = append(out.Body.Events, a.viewEvent(&events[i]))
 	}
 	if more {
-		out.Body.NextCursor = nextCursor(more, listEvents, events[len(events)-1].ID)
+		out.Body.NextCursor = nextCursor(listEvents, events[len(events)-1].ID)
 	}
 	return out, nil
 }

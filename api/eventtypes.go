@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -14,6 +13,8 @@ import (
 
 type eventTypeStore interface {
 	EventTypes(ctx context.Context, tenant hook.TenantID) ([]hook.EventType, error)
+	// UnknownEventTypes returns those of names that are neither built in nor the tenant's.
+	UnknownEventTypes(ctx context.Context, tenant hook.TenantID, names []string) ([]string, error)
 	PutEventType(ctx context.Context, tenant hook.TenantID, t hook.EventType) (hook.EventType, bool, error)
 }
 
@@ -90,7 +91,7 @@ func (a *API) putEventType(ctx context.Context, in *putEventTypeInput) (*putEven
 	if problem := hook.TypeProblem(in.Name); problem != "" {
 		return nil, hook.Unprocessable("path.name", "%s", problem)
 	}
-	if isBuiltIn(in.Name) {
+	if hook.IsBuiltIn(in.Name) {
 		return nil, &hook.Error{Kind: hook.KindConflict, Message: in.Name + " is built in"}
 	}
 	t := hook.EventType{Name: in.Name}
@@ -111,48 +112,65 @@ func (a *API) putEventType(ctx context.Context, in *putEventTypeInput) (*putEven
 	return out, nil
 }
 
-func isBuiltIn(name string) bool {
-	return slices.ContainsFunc(hook.BuiltInEventTypes(), func(t hook.EventType) bool { return t.Name == name })
-}
-
-// checkEvents refuses what is subscribed to and not in the catalogue; patterns
-// may wait for types to come.
-func (a *API) checkEvents(ctx context.Context, events []string) error {
+// unknownEvents says what is wrong with those events that a webhook of the
+// profile would subscribe to and that are not in the catalogue. Patterns may wait
+// for types to come, and what is no name at all is the webhook's own to refuse.
+func (a *API) unknownEvents(ctx context.Context, profile hook.Profile, events []string) ([]hook.Violation, error) {
+	if profile != hook.ProfileStandard || len(events) > hook.MaxEvents {
+		return nil, nil // the topics of the others are free-form
+	}
+	var names []string
+	for _, e := range events {
+		if !hook.IsWildcard(e) && hook.TypeProblem(e) == "" {
+			names = append(names, e)
+		}
+	}
+	problems, err := a.unknownTypes(ctx, names)
 	var violations []hook.Violation
 	for i, e := range events {
-		if hook.IsWildcard(e) {
-			continue
-		}
-		problem, err := a.unknownType(ctx, e)
-		if err != nil {
-			return err
-		}
-		if problem != "" {
+		if problem := problems[e]; problem != "" {
 			violations = append(violations, hook.Violation{Location: fmt.Sprintf("body.events[%d]", i), Message: problem, Value: e})
 		}
 	}
-	if violations == nil {
-		return nil
-	}
-	return &hook.Error{Kind: hook.KindUnprocessable, Message: "validation failed", Violations: violations}
+	return violations, err
 }
 
-// unknownType says that a type is not in the catalogue and which known one is
-// closest (S7); "" if it is.
-func (a *API) unknownType(ctx context.Context, name string) (string, error) {
-	if isBuiltIn(name) {
-		return "", nil
+// unknownNewEvents is unknownEvents for a change of a webhook's events; none
+// given is no change. A webhook never changes its profile.
+func (a *API) unknownNewEvents(ctx context.Context, id hook.WebhookID, events []string) ([]hook.Violation, error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	w, err := a.Store.Webhook(ctx, tenant(ctx), id)
+	if err != nil {
+		return nil, err
+	}
+	changed := hook.Webhook{Profile: w.Profile, Events: events}
+	changed.Normalize() // what is stored, and so counted from
+	return a.unknownEvents(ctx, changed.Profile, changed.Events)
+}
+
+// unknownTypes says of each name that is not in the catalogue which known one is
+// closest (S7). The whole catalogue is read only when there is one to suggest.
+func (a *API) unknownTypes(ctx context.Context, names []string) (map[string]string, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	unknown, err := a.Store.UnknownEventTypes(ctx, tenant(ctx), names)
+	if err != nil || len(unknown) == 0 {
+		return nil, err
 	}
 	types, err := a.catalogue(ctx)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	names := make([]string, 0, len(types))
+	known := make([]string, 0, len(types))
 	for i := range types {
-		if types[i].Name == name {
-			return "", nil
-		}
-		names = append(names, types[i].Name)
+		known = append(known, types[i].Name)
 	}
-	return fmt.Sprintf("is not a known event type; did you mean %s? PUT /v1/event-types/{name} adds one", hook.Closest(name, names)), nil
+	problems := map[string]string{}
+	for _, name := range unknown {
+		problems[name] = fmt.Sprintf("is not a known event type; did you mean %s? PUT /v1/event-types/{name} adds one", hook.Closest(name, known))
+	}
+	return problems, nil
 }

@@ -2,8 +2,12 @@ package api_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"grapnel/api"
 	"grapnel/internal/hook"
@@ -38,6 +42,7 @@ type sender struct {
 	store   *storage.Store
 	outcome hook.Attempt
 	err     error
+	wait    func(ctx context.Context) error // nil does not wait
 	sent    []hook.Delivery
 }
 
@@ -46,6 +51,11 @@ func (s *sender) Send(ctx context.Context, d hook.Delivery) error {
 	if s.err != nil {
 		return s.err
 	}
+	if s.wait != nil {
+		if err := s.wait(ctx); err != nil {
+			return err
+		}
+	}
 	a := s.outcome
 	a.Manual = true
 	return record(ctx, s.store, d.ID, a)
@@ -53,6 +63,7 @@ func (s *sender) Send(ctx context.Context, d hook.Delivery) error {
 
 // record judges and stores an attempt as activities do.
 func record(ctx context.Context, store *storage.Store, id hook.DeliveryID, a hook.Attempt) error {
+	rand.Read(a.ID[:]) // never fails since Go 1.24
 	job, err := store.Job(ctx, id)
 	if err != nil {
 		return err
@@ -72,6 +83,27 @@ func (d *destinations) CheckURL(url string) error {
 		return errors.New("is not an allowed destination")
 	}
 	return nil
+}
+
+// metrics records what is counted.
+type metrics struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+func (m *metrics) Request(operation string, status int, took time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seen = append(m.seen, fmt.Sprintf("%s %d", operation, status))
+	if took <= 0 {
+		m.seen = append(m.seen, "in no time")
+	}
+}
+
+func (m *metrics) all() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.seen)
 }
 
 // faulty is a store whose n-th call fails, authentication not counted.
@@ -146,6 +178,13 @@ func (s *faulty) EventTypes(ctx context.Context, tenant hook.TenantID) ([]hook.E
 		return nil, err
 	}
 	return s.Store.EventTypes(ctx, tenant)
+}
+
+func (s *faulty) UnknownEventTypes(ctx context.Context, tenant hook.TenantID, names []string) ([]string, error) {
+	if err := s.next(); err != nil {
+		return nil, err
+	}
+	return s.Store.UnknownEventTypes(ctx, tenant, names)
 }
 
 func (s *faulty) PutEventType(ctx context.Context, tenant hook.TenantID, t hook.EventType) (hook.EventType, bool, error) {

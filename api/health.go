@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -16,10 +17,13 @@ const checkTimeout = 2 * time.Second
 
 // registerHealth serves /healthz, which says that the process lives, and
 // /readyz, which says that it can do its work: the database answers and has its
-// migrations, Temporal answers. They need no key and tell no causes.
+// migrations, and the admin key is stored. Temporal is shown and does not decide:
+// while it is away the API goes on accepting events, which wait in the outbox
+// (S8), and must not be taken out of the balancer. They need no key and tell no
+// causes.
 func (a *API) registerHealth(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		write(w, "application/json", http.StatusOK, map[string]string{"status": "ok"})
+		write(w, jsonType, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	mux.HandleFunc("GET /readyz", a.ready)
 }
@@ -30,18 +34,26 @@ func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 	var mu sync.Mutex
 	var wait sync.WaitGroup
 	status, results := http.StatusOK, map[string]string{}
-	for name, check := range a.Checks {
-		wait.Go(func() {
-			err := check(ctx)
-			mu.Lock()
-			defer mu.Unlock()
-			results[name] = "ok"
-			if err != nil {
-				status, results[name] = http.StatusServiceUnavailable, "unavailable"
-				a.Logger.WarnContext(ctx, "not ready", slog.String("check", name), slog.Any("error", err))
-			}
-		})
+	ask := func(checks map[string]Check, decides bool) {
+		for name, check := range checks {
+			wait.Go(func() {
+				err := check(ctx)
+				mu.Lock()
+				defer mu.Unlock()
+				results[name] = "ok"
+				if err == nil {
+					return
+				}
+				results[name] = "unavailable"
+				if decides {
+					status = http.StatusServiceUnavailable
+				}
+				a.logCheck(ctx, name, decides, err)
+			})
+		}
 	}
+	ask(a.Checks, true)
+	ask(a.Reports, false)
 	wait.Wait()
 	select {
 	case <-a.drained:
@@ -49,5 +61,14 @@ func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 	default:
 	}
 	word := map[bool]string{true: "ready", false: "not ready"}[status == http.StatusOK]
-	write(w, "application/json", status, map[string]any{"status": word, "checks": results})
+	write(w, jsonType, status, map[string]any{"status": word, "checks": results})
+}
+
+// logCheck logs a check that failed, unless only because nobody waits for it.
+func (a *API) logCheck(ctx context.Context, name string, decides bool, err error) {
+	level := slog.LevelWarn
+	if errors.Is(ctx.Err(), context.Canceled) {
+		level = slog.LevelDebug
+	}
+	a.Logger.Log(ctx, level, "check failed", slog.String("check", name), slog.Bool("ready", !decides), slog.Any("error", err))
 }

@@ -27,13 +27,26 @@ func TestHealth(t *testing.T) {
 	require.Equal(t, http.StatusOK, f.get(t, "/v1/webhooks").status, "what still comes is still served")
 }
 
+// S8: while Temporal is away events are accepted, so that the API stays ready.
+func TestReadyWhileTemporalIsAway(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(d *api.Deps) {
+		d.Reports = map[string]api.Check{"temporal": func(context.Context) error { return errors.New(marker) }}
+	})
+	a := f.as("").get(t, "/readyz")
+	require.Equal(t, map[string]any{"status": "ready", "checks": map[string]any{"database": "ok", "temporal": "unavailable"}},
+		a.object(t, http.StatusOK))
+	require.NotContains(t, string(a.body), "MARKER")
+	require.Contains(t, f.log.String(), "MARKER")
+}
+
 func TestNotReady(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) {
-		d.Checks["temporal"] = func(context.Context) error { return errors.New(marker) }
+		d.Checks["admin_key"] = func(context.Context) error { return errors.New(marker) }
 	})
 	a := f.as("").get(t, "/readyz")
-	require.Equal(t, map[string]any{"status": "not ready", "checks": map[string]any{"database": "ok", "temporal": "unavailable"}},
+	require.Equal(t, map[string]any{"status": "not ready", "checks": map[string]any{"database": "ok", "admin_key": "unavailable"}},
 		a.object(t, http.StatusServiceUnavailable))
 	require.NotContains(t, string(a.body), "MARKER")
 	require.Contains(t, f.log.String(), "MARKER")

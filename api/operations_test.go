@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"grapnel/api"
@@ -289,6 +290,7 @@ func TestPanic(t *testing.T) {
 	a.problem(t, http.StatusInternalServerError, "INTERNAL")
 	require.NotContains(t, string(a.body), "MARKER")
 	require.Contains(t, f.log.String(), "MARKER")
+	require.Contains(t, f.log.String(), "operations_test.go", "the stack says where")
 }
 
 // Spec 6: the store is away.
@@ -323,4 +325,69 @@ func TestPanicWithinAnAnswer(t *testing.T) {
 	}
 	require.Error(t, err)
 	require.Contains(t, f.log.String(), "panic")
+}
+
+// A store that hangs does not hang requests: 503 in time.
+func TestOperationsAreBounded(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(d *api.Deps) { d.Config.Timeout = 300 * time.Millisecond })
+	f.server.Client().Timeout = 10 * time.Second
+	f.exec(t, `begin`)
+	f.exec(t, `lock table webhooks`)
+	f.get(t, "/v1/webhooks").problem(t, http.StatusServiceUnavailable, "UNAVAILABLE")
+	f.exec(t, `lock table api_keys`)
+	f.get(t, "/v1/webhooks").problem(t, http.StatusServiceUnavailable, "UNAVAILABLE")
+	f.exec(t, `rollback`)
+	f.get(t, "/v1/webhooks").object(t, http.StatusOK)
+}
+
+// A client that goes away is no error of ours, and nothing is logged above debug.
+func TestClientThatGoesAway(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{"webhooks", "api_keys"} {
+		seen := &metrics{}
+		f := setup(t, func(d *api.Deps) { d.Metrics = seen })
+		f.exec(t, `begin`)
+		f.exec(t, `lock table `+table)
+		ctx, leave := context.WithCancel(t.Context())
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, f.server.URL+"/v1/webhooks", nil)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+f.key)
+		left := make(chan struct{})
+		go func() {
+			defer close(left)
+			response, err := f.server.Client().Do(r)
+			if err == nil {
+				response.Body.Close()
+			}
+		}()
+		other, err := pgx.Connect(t.Context(), f.db.Config().ConnString())
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			var waiting bool
+			err := other.QueryRow(t.Context(), `select exists (select from pg_locks l join pg_database d on d.oid = l.database
+				where d.datname = current_database() and not l.granted)`).Scan(&waiting)
+			return err == nil && waiting
+		}, 10*time.Second, 10*time.Millisecond)
+		require.NoError(t, other.Close(t.Context()))
+		leave()
+		<-left
+		f.server.Close() // waits for the request
+		f.exec(t, `rollback`)
+		require.Empty(t, f.log.String(), table)
+		require.Equal(t, []string{"list-webhooks 499"}, seen.all(), table)
+	}
+}
+
+// Each request is counted by its operation and status, refused ones too.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	seen := &metrics{}
+	f := setup(t, func(d *api.Deps) { d.Metrics, d.Store = seen, panicking{d.Store} })
+	f.get(t, "/v1/webhooks")
+	f.get(t, "/v1/events")
+	f.get(t, "/v1/events/x")
+	f.as("").get(t, "/v1/events")
+	f.post(t, "/v1/webhooks", `{}`)
+	require.Equal(t, []string{"list-webhooks 500", "list-events 200", "get-event 404", "list-events 401", "create-webhook 422"}, seen.all())
 }

@@ -47,11 +47,8 @@ func typeFilter(parameter, value string) error {
 	return nil
 }
 
-// nextCursor leads to what comes after the entry; nil, shown as null, at the end.
-func nextCursor(more bool, kind byte, last [16]byte) *string {
-	if !more {
-		return nil
-	}
+// nextCursor leads to what comes after the entry.
+func nextCursor(kind byte, last [16]byte) *string {
 	b := append([]byte{cursorVersion, kind}, last[:]...)
 	text := base64.RawURLEncoding.EncodeToString(b)
 	return &text

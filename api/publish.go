@@ -65,7 +65,7 @@ func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, er
 		return nil, err
 	}
 	p := hook.Publication{TenantID: tenant(ctx), Type: b.Type, Data: b.Data, IdempotencyKey: key}
-	if err := a.checkSize(p.Type, p.Data); err != nil {
+	if err := a.checkSize(p.Type, p.OrganizationID, p.Data); err != nil {
 		return nil, err
 	}
 	accepted, err := a.Store.Publish(ctx, p)
@@ -84,9 +84,11 @@ func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, er
 	}}, nil
 }
 
-// checkSize refuses what would make a body that receivers don't take (spec 2.4).
-func (a *API) checkSize(eventType string, data []byte) error {
-	if size := profile.StandardSize(eventType, data); size > a.Config.MaxBody {
+// checkSize refuses what would make a body that receivers don't take (spec 2.4),
+// whichever profile's webhooks it will be for: a webhook can't miss an event that
+// others get.
+func (a *API) checkSize(eventType, organizationID string, data []byte) error {
+	if size := profile.LargestSize(eventType, organizationID, data); size > a.Config.MaxBody {
 		return &hook.Error{Kind: hook.KindTooLarge, Message: fmt.Sprintf(
 			"the body to deliver would be %d bytes, more than the %d that receivers are expected to take", size, a.Config.MaxBody)}
 	}
@@ -118,13 +120,18 @@ func (a *API) checkPublishedType(ctx context.Context, name string) error {
 	if problem := hook.TypeProblem(name); problem != "" {
 		return hook.Unprocessable("body.type", "%s", problem)
 	}
-	problem, err := a.unknownType(ctx, name)
+	problems, err := a.unknownTypes(ctx, []string{name})
 	if err != nil {
 		return err
 	}
-	if problem != "" {
+	if problem := problems[name]; problem != "" {
 		return hook.Unprocessable("body.type", "%s", problem)
 	}
+	return checkAllowed(ctx, name)
+}
+
+// checkAllowed holds a type against the key's list of topics, for tests too.
+func checkAllowed(ctx context.Context, name string) error {
 	if key := principal(ctx); !key.AllowsType(name) {
 		return &hook.Error{Kind: hook.KindForbidden, Message: "the API key may not publish events of this type"}
 	}

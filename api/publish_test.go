@@ -1,8 +1,10 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -248,13 +250,15 @@ func TestPublishSizeLimit(t *testing.T) {
 	f := setup(t)
 	const limit = 102_400
 	fitting := func(size int) string {
-		return `"` + strings.Repeat("a", size-profile.StandardSize("user.created", []byte(`""`))) + `"`
+		return `"` + strings.Repeat("a", size-profile.LargestSize("user.created", "", []byte(`""`))) + `"`
 	}
 	id, err := hook.ParseEventID(f.publish(t, fitting(limit)))
 	require.NoError(t, err)
 	e, err := f.store.Event(t.Context(), hook.DefaultTenant(), id)
 	require.NoError(t, err)
-	require.Len(t, profile.StandardBody(&e), limit)
+	// The larger of the two counts, with the longest time that could be in it.
+	require.Len(t, profile.CommendaBody(&e, hook.WebhookID{}), limit-len("00"))
+	require.Less(t, len(profile.StandardBody(&e)), limit)
 	f.post(t, "/v1/events", `{"type":"user.created","data":`+fitting(limit+1)+`}`).problem(t, http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE")
 	// Only the canonical form counts.
 	f.publish(t, strings.Repeat(" ", limit)+fitting(limit))
@@ -281,8 +285,44 @@ func TestPublishThatCannotBeStored(t *testing.T) {
 		d.Store = store
 	})
 	f.newWebhook(t, "user.created")
-	store.arm(1, hook.Unavailable("the store", errors.New(marker))) // a built-in type needs no look-up
+	store.arm(2, hook.Unavailable("the store", errors.New(marker))) // after the look-up of the type
 	f.post(t, "/v1/events", `{"type":"user.created","data":1}`).problem(t, http.StatusServiceUnavailable, "UNAVAILABLE")
 	require.True(t, store.failed())
 	require.Empty(t, f.dispatched.events())
+}
+
+// A request full of members that are none must not be work: the first one ends
+// it, before what follows has been looked at.
+func TestPublishStopsAtTheFirstUnknownMember(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	var b strings.Builder
+	b.WriteString(`{"type":"user.created"`)
+	for i := range 40_000 {
+		fmt.Fprintf(&b, `,"m%d":0`, i)
+	}
+	f.post(t, "/v1/events", b.String()).refused(t, "body.m0", "unexpected property") // and is cut off
+	a := f.post(t, "/v1/events", `{"`+strings.Repeat("é", 100_000)+`":1}`)
+	a.problem(t, http.StatusUnprocessableEntity, "INVALID_ARGUMENT")
+	require.Less(t, len(a.body), 1000)
+}
+
+// The path of publishing asks for its one type; the whole catalogue, which a
+// tenant can make long, is read for the sake of a suggestion only.
+func TestPublishReadsNoCatalogue(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(d *api.Deps) { d.Store = noCatalogue{d.Store} })
+	require.Equal(t, http.StatusCreated, f.do(t, http.MethodPut, "/v1/event-types/invoice.paid", "", nil).status)
+	require.Equal(t, http.StatusAccepted, f.post(t, "/v1/events", `{"type":"invoice.paid","data":1}`).status)
+	id := f.newWebhook(t, "invoice.paid", "user.created")
+	require.Equal(t, http.StatusOK, f.do(t, http.MethodPatch, "/v1/webhooks/"+id, `{"events":["invoice.paid"]}`, nil).status)
+	require.Equal(t, http.StatusOK, f.post(t, "/v1/webhooks/"+id+"/test", `{"type":"invoice.paid"}`).status)
+	require.NotContains(t, f.log.String(), "MARKER")
+	f.post(t, "/v1/events", `{"type":"invoice.payd","data":1}`).problem(t, http.StatusInternalServerError, "INTERNAL")
+}
+
+type noCatalogue struct{ api.Store }
+
+func (noCatalogue) EventTypes(context.Context, hook.TenantID) ([]hook.EventType, error) {
+	return nil, errors.New(marker)
 }

@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"mime"
 	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -29,11 +27,11 @@ func readBody(raw []byte, v any) error {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return &hook.Error{Kind: hook.KindInvalid, Message: "the request body is missing"}
 	}
-	canonical, err := canonicalMembers(raw)
+	canonical, err := canonicalMembers(raw, membersOf(v))
 	if err != nil {
 		return err
 	}
-	err = json.Unmarshal(canonical, v, json.RejectUnknownMembers(true))
+	err = json.Unmarshal(canonical, v)
 	var semantic *json.SemanticError
 	switch {
 	case err == nil:
@@ -45,9 +43,22 @@ func readBody(raw []byte, v any) error {
 	}
 }
 
+// membersOf names the members that the struct v points to has.
+func membersOf(v any) []string {
+	t := reflect.TypeOf(v).Elem()
+	names := make([]string, 0, t.NumField())
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}
+
 // canonicalMembers brings each member of the body's object into canonical form by
-// itself, so that the depth of data counts from data on (spec 2.2).
-func canonicalMembers(raw []byte) ([]byte, error) {
+// itself, so that the depth of data counts from data on (spec 2.2). A member that
+// is none of the known ones ends it at once: what else a body holds must not be
+// work for us.
+func canonicalMembers(raw []byte, known []string) ([]byte, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if dec.PeekKind() != '{' {
 		return nil, notObject(raw)
@@ -63,6 +74,9 @@ func canonicalMembers(raw []byte) ([]byte, error) {
 			return nil, notObject(raw)
 		}
 		name := token.String()
+		if !slices.Contains(known, name) {
+			return nil, hook.Unprocessable("body."+clip(name), "unexpected property")
+		}
 		pointer := jsontext.Pointer("").AppendToken(name)
 		if slices.Contains(seen, name) {
 			return nil, notCanonical(pointer, &canonjson.Error{Reason: canonjson.ReasonDuplicateKey, Message: "the key appears twice"})
@@ -95,24 +109,6 @@ func notObject(raw []byte) error {
 	return hook.Unprocessable("body", "must be a JSON object")
 }
 
-// jsonOnly refuses a raw body of another media type, as Huma does for those
-// that it reads. No body needs no type (S11). The answer is JSON whatever the
-// client would accept.
-func (a *API) jsonOnly(raw bool) func(huma.Context, func(huma.Context)) {
-	return func(ctx huma.Context, next func(huma.Context)) {
-		r, _ := humago.Unwrap(ctx)
-		r.Header.Del("Accept")
-		given := ctx.Header("Content-Type")
-		if raw && given != "" && r.ContentLength != 0 {
-			if mediaType, _, err := mime.ParseMediaType(given); err != nil || mediaType != jsonType {
-				a.refuse(ctx, &hook.Error{Kind: hook.KindMediaType, Message: "send the body as " + jsonType})
-				return
-			}
-		}
-		next(ctx)
-	}
-}
-
 // notCanonical says what is wrong with the value at a place of the body.
 func notCanonical(at jsontext.Pointer, err error) error {
 	var e *canonjson.Error
@@ -134,9 +130,6 @@ func location(pointer string) string {
 }
 
 func misfit(e *json.SemanticError) string {
-	if errors.Is(e, json.ErrUnknownName) {
-		return "unexpected property"
-	}
 	want := "value of another type"
 	if e.GoType != nil {
 		switch e.GoType.Kind() {
@@ -158,11 +151,16 @@ func required(members map[string]bool) error {
 			violations = append(violations, hook.Violation{Location: "body", Message: "expected required property " + name + " to be present"})
 		}
 	}
-	if violations == nil {
-		return nil
-	}
 	slices.SortFunc(violations, func(a, b hook.Violation) int { return strings.Compare(a.Message, b.Message) })
-	return &hook.Error{Kind: hook.KindUnprocessable, Message: "validation failed", Violations: violations}
+	return invalid(violations)
+}
+
+// clip shortens what a client chose and an answer repeats.
+func clip(name string) string {
+	if len(name) <= longestValue {
+		return name
+	}
+	return strings.ToValidUTF8(name[:longestValue], "") + "…"
 }
 
 // jsonBody documents a body that its operation reads itself.

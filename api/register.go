@@ -7,10 +7,12 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"grapnel/internal/hook"
+	"grapnel/workflows"
 )
 
 // operation is what every operation states.
@@ -33,11 +35,35 @@ type operation struct {
 	raw bool
 	// body documents a raw operation's body.
 	body *huma.RequestBody
+	// sends says that the operation waits for a request to a receiver.
+	sends bool
 	// created says that success may be 201 as well, with the same body.
 	created bool
 }
 
 const defaultMaxRequest = 64 << 10
+
+// sendTimeout bounds an operation that sends: the sending and the store's part.
+const sendTimeout = workflows.SendNowTimeout + 5*time.Second
+
+// measure counts what becomes of an operation's requests.
+func (a *API) measure(id string) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		if a.Metrics == nil {
+			next(ctx)
+			return
+		}
+		begin := time.Now()
+		defer func() {
+			status := ctx.Status()
+			if status == 0 { // a panic before the answer
+				status = http.StatusInternalServerError
+			}
+			a.Metrics.Request(id, status, time.Since(begin))
+		}()
+		next(ctx)
+	}
+}
 
 // register adds an operation: authenticated, its errors turned into problems.
 func register[I, O any](a *API, op operation, handler func(context.Context, *I) (*O, error)) {
@@ -52,6 +78,10 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 		statuses = append(statuses, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
 	slices.Sort(statuses)
+	timeout := a.Config.Timeout
+	if op.sends {
+		timeout = sendTimeout
+	}
 	responses := map[string]*huma.Response{}
 	// Huma documents every body that it hands over raw as required and binary.
 	var document huma.RequestBody
@@ -62,13 +92,16 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: op.description,
 		Tags: []string{op.tag}, DefaultStatus: op.status, Errors: slices.Compact(statuses), Responses: responses, MaxBodyBytes: op.maxBody,
 		Security:         []map[string][]string{{bearer: {}}},
-		Middlewares:      huma.Middlewares{a.authorize(op.scopes), a.jsonOnly(op.raw)},
+		Middlewares:      huma.Middlewares{a.measure(op.id), a.authorize(op.scopes), a.wellFormed(hasBody[I]())},
 		RequestBody:      op.body,
 		SkipValidateBody: op.raw,
 	}, func(ctx context.Context, in *I) (*O, error) {
-		out, err := handler(ctx, in)
+		// A store that hangs must not keep requests, and their connections, for ever.
+		bounded, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		out, err := handler(bounded, in)
 		if err != nil {
-			return nil, a.answer(requestInfo{op.id}, err)
+			return nil, a.answer(ctx, op.id, err)
 		}
 		return out, nil
 	})

@@ -46,9 +46,9 @@ func (a *API) getSecret(ctx context.Context, in *IDPath) (*secretOutput, error) 
 }
 
 func (a *API) rotateSecret(ctx context.Context, in *rotateSecretInput) (*secretOutput, error) {
-	id, err := hook.ParseWebhookID(in.ID)
+	id, err := webhookID(in.ID)
 	if err != nil {
-		return nil, hook.NotFound("webhook")
+		return nil, err
 	}
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
 		w.Secret = generateSecret()

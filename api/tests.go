@@ -28,9 +28,9 @@ type testInput struct {
 func (a *API) registerTests() {
 	register(a, operation{
 		id: "test-webhook", method: http.MethodPost, path: "/v1/webhooks/{id}/test", tag: tagWebhooks,
-		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a test event", raw: true, maxBody: rawRequestLimit,
+		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a test event", raw: true, maxBody: rawRequestLimit, sends: true,
 		description: "Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.",
-		errors:      []int{http.StatusNotFound, http.StatusRequestEntityTooLarge},
+		errors:      []int{http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge},
 		body:        a.jsonBody(testWebhookRequest{}, "TestWebhookRequest", false),
 	}, a.testWebhook)
 }
@@ -46,12 +46,12 @@ func (a *API) testWebhook(ctx context.Context, in *testInput) (*deliveryOutput, 
 			return nil, err
 		}
 	}
-	eventType := hook.SampleType(&w)
+	eventType, check := hook.SampleType(&w), checkAllowed
 	if b.Type != nil {
-		eventType = *b.Type
-		if err := a.checkPublishedType(ctx, eventType); err != nil {
-			return nil, err
-		}
+		eventType, check = *b.Type, a.checkPublishedType
+	}
+	if err := check(ctx, eventType); err != nil {
+		return nil, err
 	}
 	data := []byte(b.Data)
 	if data == nil {
@@ -63,19 +63,42 @@ func (a *API) testWebhook(ctx context.Context, in *testInput) (*deliveryOutput, 
 // sendTest stores a sample event, has it sent and returns the delivery: every
 // surface's test comes here.
 func (a *API) sendTest(ctx context.Context, w hook.Webhook, eventType string, data []byte) (*deliveryOutput, error) {
-	if err := a.checkSize(eventType, data); err != nil {
+	if err := a.checkSize(eventType, "", data); err != nil {
 		return nil, err
 	}
 	d, err := a.Store.CreateTest(ctx, w, eventType, data)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Sender.Send(ctx, d); err != nil {
-		// The caller may have gone; the test must go too.
-		if drop := a.Store.DropTest(context.WithoutCancel(ctx), d); drop != nil {
-			a.Logger.ErrorContext(ctx, "test not removed", slog.String("delivery_id", d.ID.String()), slog.Any("error", errors.Join(err, drop)))
+	// What has been ordered goes on when the caller goes away, and so what has come
+	// of the order is waited for.
+	send, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
+	defer cancel()
+	if err := a.Sender.Send(send, d); err != nil {
+		if neverSent(err) {
+			a.dropTest(ctx, d)
 		}
 		return nil, err
 	}
 	return a.afterSending(ctx, d)
+}
+
+// neverSent tells whether it is certain that a request was not made. Where it is
+// not, the row must stay for the outcome that may still come; the sweeper cancels
+// what none comes for.
+func neverSent(err error) bool {
+	if errors.Is(err, hook.ErrNotSent) {
+		return true
+	}
+	kind := hook.KindOf(err) // of an order that was refused
+	return kind == hook.KindConflict || kind == hook.KindPrecondition || kind == hook.KindNotFound
+}
+
+// dropTest removes a test that was not sent; the caller may have gone.
+func (a *API) dropTest(ctx context.Context, d hook.Delivery) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.Config.Timeout)
+	defer cancel()
+	if err := a.Store.DropTest(ctx, d); err != nil {
+		a.Logger.WarnContext(ctx, "test not removed; the sweeper will cancel it", slog.String("delivery_id", d.ID.String()), slog.Any("error", err))
+	}
 }

@@ -1,11 +1,14 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -105,15 +108,76 @@ func TestTestWebhookRefusals(t *testing.T) {
 	require.Equal(t, http.StatusOK, a.status)
 }
 
-// S11 and 6: what could not be sent leaves no row.
-func TestTestWebhookWhileTheSenderIsAway(t *testing.T) {
+// S11 and 6: what was certainly not sent leaves no row, and what may have been
+// leaves it for the outcome that may still come.
+func TestTestWebhookThatCouldNotBeSent(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.sender.err = hook.Unavailable("Temporal", errors.New(marker))
 	id := f.newWebhook(t, "user.created")
-	a := f.post(t, "/v1/webhooks/"+id+"/test", "")
-	a.problem(t, http.StatusServiceUnavailable, "UNAVAILABLE")
-	require.NotEmpty(t, a.header.Get("Retry-After"))
-	require.NotContains(t, string(a.body), "MARKER")
-	require.Zero(t, value[int](t, f, `select (select count(*) from events) + (select count(*) from deliveries)`))
+	for name, c := range map[string]struct {
+		err    error
+		status int
+		code   string
+		rows   int
+	}{
+		"not sent":   {hook.Unavailable("Temporal", fmt.Errorf("%w: %s", hook.ErrNotSent, marker)), 503, "UNAVAILABLE", 0},
+		"disabled":   {&hook.Error{Kind: hook.KindPrecondition, Err: errors.New(marker)}, 409, "FAILED_PRECONDITION", 0},
+		"conflict":   {&hook.Error{Kind: hook.KindConflict, Err: errors.New(marker)}, 409, "ALREADY_EXISTS", 0},
+		"gone":       {hook.NotFound("webhook"), 404, "NOT_FOUND", 0},
+		"no outcome": {hook.Unavailable("sending", errors.New(marker)), 503, "UNAVAILABLE", 1},
+		"a bug":      {errors.New(marker), 500, "INTERNAL", 1},
+	} {
+		f.sender.err = c.err
+		a := f.post(t, "/v1/webhooks/"+id+"/test", "")
+		a.problem(t, c.status, c.code)
+		if c.status == http.StatusServiceUnavailable {
+			require.NotEmpty(t, a.header.Get("Retry-After"))
+		}
+		require.NotContains(t, string(a.body), "MARKER")
+		require.Equal(t, 2*c.rows, value[int](t, f, `select (select count(*) from events) + (select count(*) from deliveries)`), name)
+		f.exec(t, `truncate events, deliveries cascade`)
+	}
+}
+
+// A caller who goes away does not make a test that is being sent disappear.
+func TestTestWebhookWhoseCallerGoesAway(t *testing.T) {
+	t.Parallel()
+	sending, release := make(chan context.Context, 1), make(chan struct{})
+	f := setup(t)
+	id := f.newWebhook(t, "user.created")
+	f.sender.wait = func(ctx context.Context) error {
+		sending <- ctx
+		select {
+		case <-release:
+			return nil
+		case <-ctx.Done():
+			return hook.Unavailable("sending", ctx.Err())
+		}
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, f.server.URL+"/v1/webhooks/"+id+"/test", nil)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+f.key)
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		response, err := f.server.Client().Do(r)
+		if err == nil {
+			response.Body.Close()
+		}
+	}()
+	send := <-sending
+	leave()
+	<-left
+	deadline, bounded := send.Deadline()
+	require.True(t, bounded)
+	require.WithinDuration(t, time.Now().Add(time.Minute), deadline, 20*time.Second)
+	require.NoError(t, send.Err())
+	close(release)
+	require.Eventually(t, func() bool {
+		return value[int](t, f, `select count(*) from deliveries where state = 'success'`) == 1
+	}, 10*time.Second, 10*time.Millisecond)
+	f.server.Close() // waits for the request
+	require.NotContains(t, f.log.String(), "level=ERROR")
+	require.NotContains(t, f.log.String(), "level=WARN")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"time"
 
@@ -14,6 +15,9 @@ type webhookStore interface {
 	CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook, error)
 	Webhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Webhook, error)
 	Webhooks(ctx context.Context, tenant hook.TenantID, f hook.WebhookFilter, p hook.Page) ([]hook.Webhook, bool, error)
+	// UpdateWebhook stores what change makes of the webhook. change runs within
+	// the transaction and must do no I/O: a second connection, waited for while
+	// holding the first, can be one that never comes.
 	UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID, change func(*hook.Webhook) error) (hook.Webhook, error)
 	DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) error
 }
@@ -70,7 +74,7 @@ type createWebhookRequest struct {
 	Description *string           `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
 	Headers     map[string]string `json:"headers,omitempty" doc:"Sent with every request. Hop-by-hop, signature and content headers are refused." example:"{\"X-Tenant\":\"acme\"}"`
 	Timeout     *int              `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt. Default: 15 (commenda: 10)." example:"15"`
-	RateLimit   *int              `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"Requests per second at most; 0 is no limit, the default." example:"10"`
+	RateLimit   *int              `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"Requests per second at most; 0 is no limit, the default. Stored and shown; not enforced yet." example:"10"`
 	MaxAttempts *int              `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Attempts of a delivery at most. Default: 5." example:"5"`
 	Profile     *string           `json:"profile,omitempty" enum:"standard,commenda,momento" doc:"Form of body and signature. Default: standard. momento webhooks belong to a cache and are refused here." example:"standard"`
 }
@@ -161,10 +165,14 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	}
 	w.Normalize()
 	apply(&w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-	if err := a.checkWebhook(ctx, &w); err != nil {
+	unknown, err := a.unknownEvents(ctx, w.Profile, w.Events)
+	if err != nil {
 		return nil, err
 	}
-	w, err := a.Store.CreateWebhook(ctx, w)
+	if err := a.checkWebhook(&w, unknown); err != nil {
+		return nil, err
+	}
+	w, err = a.Store.CreateWebhook(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +202,7 @@ func (a *API) listWebhooks(ctx context.Context, in *listWebhooksInput) (*listWeb
 		out.Body.Webhooks = append(out.Body.Webhooks, viewWebhook(&webhooks[i]))
 	}
 	if more {
-		out.Body.NextCursor = nextCursor(more, listWebhooks, webhooks[len(webhooks)-1].ID)
+		out.Body.NextCursor = nextCursor(listWebhooks, webhooks[len(webhooks)-1].ID)
 	}
 	return out, nil
 }
@@ -207,22 +215,34 @@ func (a *API) getWebhook(ctx context.Context, in *IDPath) (*webhookOutput, error
 	return &webhookOutput{Body: viewWebhook(&w)}, nil
 }
 
-// webhook reads the caller's webhook of that id; one that can't be an id is not
-// found either.
+// webhook reads the caller's webhook of that id.
 func (a *API) webhook(ctx context.Context, text string) (hook.Webhook, error) {
-	id, err := hook.ParseWebhookID(text)
+	id, err := webhookID(text)
 	if err != nil {
-		return hook.Webhook{}, hook.NotFound("webhook")
+		return hook.Webhook{}, err
 	}
 	return a.Store.Webhook(ctx, tenant(ctx), id)
 }
 
-func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webhookOutput, error) {
-	id, err := hook.ParseWebhookID(in.ID)
+// webhookID parses the id in a path; what can't be an id is not found either.
+func webhookID(text string) (hook.WebhookID, error) {
+	id, err := hook.ParseWebhookID(text)
 	if err != nil {
-		return nil, hook.NotFound("webhook")
+		return id, hook.NotFound("webhook")
+	}
+	return id, nil
+}
+
+func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webhookOutput, error) {
+	id, err := webhookID(in.ID)
+	if err != nil {
+		return nil, err
 	}
 	b := &in.Body
+	unknown, err := a.unknownNewEvents(ctx, id, b.Events)
+	if err != nil {
+		return nil, err
+	}
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
 		if b.URL != nil {
 			w.URL = *b.URL
@@ -238,7 +258,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		}
 		w.Normalize()
 		apply(w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-		return a.checkWebhook(ctx, w)
+		return a.checkWebhook(w, unknown)
 	})
 	if err != nil {
 		return nil, err
@@ -247,9 +267,9 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 }
 
 func (a *API) deleteWebhook(ctx context.Context, in *IDPath) (*empty, error) {
-	id, err := hook.ParseWebhookID(in.ID)
+	id, err := webhookID(in.ID)
 	if err != nil {
-		return nil, hook.NotFound("webhook")
+		return nil, err
 	}
 	return nil, a.Store.DeleteWebhook(ctx, tenant(ctx), id)
 }
@@ -282,18 +302,23 @@ func setActive(w *hook.Webhook, active bool) {
 	}
 }
 
-// checkWebhook reports all that is wrong with a webhook about to be stored.
-func (a *API) checkWebhook(ctx context.Context, w *hook.Webhook) error {
+// checkWebhook reports all that is wrong with a webhook about to be stored, at
+// once; unknown is what was found of its events. It does no I/O.
+func (a *API) checkWebhook(w *hook.Webhook, unknown []hook.Violation) error {
+	var violations []hook.Violation
 	if err := w.Validate(); err != nil {
-		return err
+		var e *hook.Error
+		if !errors.As(err, &e) {
+			return err
+		}
+		violations = e.Violations
 	}
-	if err := a.Destinations.CheckURL(w.URL); err != nil {
-		return hook.Unprocessable("body.url", "%s", err.Error())
+	if hook.URLProblem(w.URL) == "" {
+		if err := a.Destinations.CheckURL(w.URL); err != nil {
+			violations = append(violations, hook.Violation{Location: "body.url", Message: err.Error()})
+		}
 	}
-	if w.Profile != hook.ProfileStandard {
-		return nil // its topics are free-form
-	}
-	return a.checkEvents(ctx, w.Events)
+	return invalid(append(violations, unknown...))
 }
 
 func secrets(headers map[string]string) map[string]hook.Secret {

@@ -1,14 +1,21 @@
 package api_test
 
 import (
+	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"grapnel/api"
 	"grapnel/internal/hook"
+	"grapnel/internal/seal"
+	"grapnel/storage"
 )
 
 // seedBody is the generic seed's request, verbatim.
@@ -497,4 +504,49 @@ func TestDeleteWebhook(t *testing.T) {
 	require.Equal(t, "canceled", d["status"])
 	require.Equal(t, "Webhook deleted", d["error"])
 	require.EqualValues(t, 0, f.post(t, "/v1/events", `{"type":"user.created","data":1}`).object(t, 202)["deliveries"])
+}
+
+// Nothing that is done within UpdateWebhook's transaction takes a connection: with
+// one connection in all, it would wait for itself.
+func TestUpdateWebhookTakesOneConnection(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.do(t, http.MethodPut, "/v1/event-types/invoice.paid", "", nil)
+	webhook := f.newWebhook(t, "user.created")
+	u, err := url.Parse(f.db.Config().ConnString())
+	require.NoError(t, err)
+	query := u.Query()
+	query.Set("pool_max_conns", "1")
+	u.RawQuery = query.Encode()
+	box, err := seal.New(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))
+	require.NoError(t, err)
+	store, err := storage.Open(t.Context(), storage.Config{URL: u.String(), Box: box})
+	require.NoError(t, err)
+	t.Cleanup(store.Close)
+	c, _ := serve(t, api.Deps{
+		Store: store, Dispatcher: f.dispatched, Sender: f.sender, Destinations: f.blocked, Logger: slog.New(slog.DiscardHandler),
+		Config: api.Config{Timeout: 5 * time.Second},
+	})
+	c.key = f.key
+	c.server.Client().Timeout = 10 * time.Second
+	c.do(t, http.MethodPatch, "/v1/webhooks/"+webhook, `{"events":["invoice.paid"]}`, nil).object(t, http.StatusOK)
+	c.do(t, http.MethodPatch, "/v1/webhooks/"+webhook, `{"events":["invoice.payd"]}`, nil).refused(t, "body.events[0]", "did you mean invoice.paid?")
+}
+
+// What only the catalogue and the destinations know is reported with the rest.
+func TestWebhookProblemsOfEveryKindAtOnce(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.blocked.url = "http://169.254.169.254/"
+	id := f.newWebhook(t, "user.created")
+	const body = `{"url":"http://169.254.169.254/","events":["user.create","user created"],"secret":"a\u0007","description":"\u0007"}`
+	for _, a := range []answer{f.post(t, "/v1/webhooks", body), f.do(t, http.MethodPatch, "/v1/webhooks/"+id, body, nil)} {
+		p := a.problem(t, http.StatusUnprocessableEntity, "INVALID_ARGUMENT")
+		require.Len(t, p.Errors, 5, "%s", a.body)
+		require.Contains(t, p.at(t, "body.url"), "not an allowed destination")
+		require.Contains(t, p.at(t, "body.events[0]"), "did you mean user.created?")
+		require.Contains(t, p.at(t, "body.events[1]"), "letters, digits")
+		p.at(t, "body.secret")
+		p.at(t, "body.description")
+	}
 }

@@ -82,16 +82,16 @@ func cleanHeaders(h http.Header) http.Header {
 	for name, values := range h {
 		clean := make([]string, 0, len(values))
 		for _, v := range values {
-			clean = append(clean, cleanText(v))
+			clean = append(clean, storableText(v))
 		}
 		out[name] = clean
 	}
 	return out
 }
 
-// cleanText makes text of a receiver's storable: valid UTF-8 without NUL. One
+// storableText makes text of a receiver's storable: valid UTF-8 without NUL. One
 // text that PostgreSQL refuses would keep all that is recorded with it from
 // being recorded.
-func cleanText(s string) string {
+func storableText(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
 }

@@ -18,13 +18,15 @@ type healthChange struct {
 
 // healthOf picks the records that may change a webhook: failures, and successes
 // of one that was not healthy when it was loaded. So the ordinary success of a
-// healthy webhook touches no webhook row at all. Tests say nothing about health.
+// healthy webhook touches no webhook row at all. Tests say nothing about health,
+// and failures by hand only that the endpoint is gone, if it is: nothing follows
+// on them that a status could announce.
 func healthOf(records []hook.Record) healthChange {
 	var c healthChange
 	for i := range records {
 		r := &records[i]
 		ok := r.Attempt.Succeeded()
-		if r.Delivery.Test || ok && r.Healthy {
+		if r.Delivery.Test || ok && r.Healthy || !ok && r.Attempt.Manual && r.Verdict.Disable == "" {
 			continue
 		}
 		c.ids = append(c.ids, r.Delivery.WebhookID)

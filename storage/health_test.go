@@ -63,13 +63,16 @@ func TestHealthIsTheWebhooksOwn(t *testing.T) {
 	require.Equal(t, "disabled", f.status(t, c))
 }
 
-// S14: an attempt by hand that fails is no delivery that failed for good.
+// S14: an attempt by hand that fails is followed by none, and changes nothing;
+// one that succeeds makes healthy.
 func TestHealthAfterAnAttemptByHand(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w := f.webhook(t)
 	id := f.delivery(t, w)
 	f.attempt(t, id, byHand(answered(500)))
+	require.Equal(t, "healthy", f.status(t, w))
+	f.attempt(t, id, answered(500))
 	require.Equal(t, "failing", f.status(t, w))
 	f.attempt(t, id, byHand(answered(200)))
 	require.Equal(t, "healthy", f.status(t, w))

@@ -31,7 +31,7 @@ func DeliverID(e hook.EventID) string { return e.String() }
 // at a time; a second request while it does joins it.
 func SendNowID(d hook.DeliveryID) string { return d.String() }
 
-// SearchAttributes are the attributes that every workflow of ours carries; they
+// SearchAttributes are the attributes of workflows that deliver or send; they
 // must be registered before one can start. In the Web UI:
 // WebhookId="hook_…", EventType="user.created".
 type SearchAttributes struct {

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"grapnel/internal/config"
+	"grapnel/internal/hook"
 )
 
 // options are the stack's flags: the product's, with the same names, and those
@@ -37,12 +38,12 @@ func (o *options) Validate() error {
 
 // complete fills in what the stack knows, and checks the product's part.
 func (o *options) complete(s secrets, databaseURL, uiURL string) error {
-	o.DatabaseURL = config.Secret(databaseURL)
+	o.DatabaseURL = hook.Secret(databaseURL)
 	if o.EncryptionKey == "" {
-		o.EncryptionKey = config.Secret(s.Encryption)
+		o.EncryptionKey = hook.Secret(s.Encryption)
 	}
 	if o.AdminKey == "" {
-		o.AdminKey = config.Secret(s.Admin)
+		o.AdminKey = hook.Secret(s.Admin)
 	}
 	if o.TemporalUI == "" {
 		o.TemporalUI = uiURL
@@ -51,6 +52,7 @@ func (o *options) complete(s secrets, databaseURL, uiURL string) error {
 		o.AllowDestinations = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	}
 	o.AllowHTTP = true
+	o.DrainDelay = 0
 	return o.Config.Validate()
 }
 
@@ -65,7 +67,7 @@ func setTemporalEnvironment(addr string) error {
 	return errors.Join(os.Setenv("TEMPORAL_ADDRESS", addr), os.Setenv("TEMPORAL_NAMESPACE", temporalNamespace))
 }
 
-// openLog opens the log file of a process; its level and form are the product's.
+// openLog opens the log file of a process, at the product's level.
 func openLog(path string, o *options) (*slog.Logger, *os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // a fixed name in the data directory
 	if err != nil {

@@ -62,6 +62,9 @@ func runStack(ctx context.Context, o *options, stdout, stderr io.Writer) (err er
 }
 
 func (s *stack) start(ctx context.Context) error {
+	if err := s.check(); err != nil {
+		return err
+	}
 	if err := s.openState(); err != nil {
 		return err
 	}
@@ -85,6 +88,15 @@ func (s *stack) start(ctx context.Context) error {
 		return err
 	}
 	return s.announce()
+}
+
+// check finds wrong settings before anything is started.
+func (s *stack) check() error {
+	if s.PostgresPort < 0 || s.PostgresPort > 65535 {
+		return fmt.Errorf("--postgres-port %d: want 0 to 65535", s.PostgresPort)
+	}
+	o := *s.options
+	return o.complete(newSecrets(), "postgres://postgres@localhost/grapnel", "http://"+loopback)
 }
 
 // onStop registers what undoes a step.

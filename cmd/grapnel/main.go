@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	var c commands
 	parser, err := kong.New(&c,
 		kong.Name("grapnel"), kong.Description("Webhook delivery: signed, retried, logged, never lost."),
-		kong.DefaultEnvars(config.EnvPrefix), kong.Writers(stdout, os.Stderr), kong.UsageOnError(),
+		kong.DefaultEnvars(config.EnvPrefix), kong.Writers(stdout, os.Stderr),
 		kong.Exit(func(int) { panic(exited) }),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)))
 	if err != nil {

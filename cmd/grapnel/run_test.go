@@ -105,7 +105,8 @@ func TestHelpIsTheReference(t *testing.T) {
 	for _, text := range []string{
 		"--api-addr", "127.0.0.1:8080", "$GRAPNEL_API_ADDR", "--database-url", "$DATABASE_URL", "--retry-schedule", "30s,5m,30m,2h",
 		"--allow-destinations", "--allow-http", "--encryption-key", "--admin-key", "$GRAPNEL_ADMIN_KEY", "--max-events-per-workflow",
-		"--retention", "--shutdown-timeout",
+		"--retention", "--shutdown-timeout", "--drain-delay", "--metrics-addr", "127.0.0.1:9464",
+		"no effect until the Commenda surface exists",
 	} {
 		require.Contains(t, strings.Join(strings.Fields(out), " "), text)
 	}
@@ -137,12 +138,14 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		"--max-events-per-workflow=0": "--max-events-per-workflow 0",
 		"--retention=1h":              "--retention 1h0m0s",
 		"--shutdown-timeout=0s":       "--shutdown-timeout 0s",
+		"--metrics-addr=nowhere":      `--metrics-addr "nowhere"`,
 	}
 	only := map[string]string{
 		"--api-addr=nowhere":   `--api-addr "nowhere"`,
 		"--admin-key=hush":     "--admin-key: want at least 20",
 		"--temporal-ui-url=ui": `--temporal-ui-url "ui"`,
 		"--max-body=1048577":   "--max-body 1048577",
+		"--drain-delay=-1s":    "--drain-delay -1s",
 	}
 	for _, command := range []string{"serve", "api", "worker"} {
 		args, want := []string{command}, []string{"--database-url"}
@@ -189,6 +192,8 @@ func TestEnvironment(t *testing.T) {
 		"GRAPNEL_MAX_EVENTS_PER_WORKFLOW":               {"0", "--max-events-per-workflow 0"},
 		"GRAPNEL_RETENTION":                             {"1h", "--retention 1h"},
 		"GRAPNEL_SHUTDOWN_TIMEOUT":                      {"1ms", "--shutdown-timeout 1ms"},
+		"GRAPNEL_DRAIN_DELAY":                           {"-1s", "--drain-delay -1s"},
+		"GRAPNEL_METRICS_ADDR":                          {"nowhere", `--metrics-addr "nowhere"`},
 		"GRAPNEL_LOG_LEVEL":                             {"loud", "--log-level"},
 		"GRAPNEL_LOG_FORMAT":                            {"xml", "--log-format"},
 		"GRAPNEL_DISABLE_WEBHOOK_AFTER_FAILED_DELIVERY": {"maybe", "--disable-webhook-after-failed-delivery"},

@@ -4,13 +4,10 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"strings"
-	"time"
 
 	"grapnel/activities"
 	"grapnel/api"
@@ -19,6 +16,7 @@ import (
 	"grapnel/internal/dispatch"
 	"grapnel/internal/egress"
 	"grapnel/internal/seal"
+	"grapnel/internal/telemetry"
 	"grapnel/storage"
 	"grapnel/worker"
 	"grapnel/workflows"
@@ -49,13 +47,17 @@ type App struct {
 	sweeper *dispatch.Sweeper
 	worker  *worker.Worker
 	api     *api.API
-	// keyed is closed when the admin key is stored.
+	metrics *telemetry.Metrics
+	plan    stopPlan
+	// keyed is closed when the admin key is stored, or none is to be.
 	keyed chan struct{}
 }
 
 // New builds the parts; it connects to nothing and starts nothing.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{options: o, keyed: make(chan struct{})}
+	a := &App{
+		options: o, keyed: make(chan struct{}), metrics: telemetry.New(), plan: planStop(o.Config.ShutdownTimeout, o.Roles),
+	}
 	if err := a.build(ctx); err != nil {
 		a.Close()
 		return nil, err
@@ -72,6 +74,7 @@ func (a *App) build(ctx context.Context) error {
 	if a.store, err = storage.Open(ctx, storage.Config{URL: o.Config.DatabaseURL.Reveal(), Box: box}); err != nil {
 		return err
 	}
+	a.metrics.WatchPool(func() telemetry.PoolStat { return a.store.PoolStat() })
 	if a.cluster, err = cluster.Open(o.Logger.With(slog.String("component", "temporal"))); err != nil {
 		return err
 	}
@@ -99,9 +102,6 @@ func (a *App) build(ctx context.Context) error {
 	return nil
 }
 
-// stopMargin is what the worker's stop leaves of the shutdown for the rest.
-const stopMargin = 3 * time.Second
-
 func (a *App) buildWorker() error {
 	c := &a.options.Config
 	acts, err := activities.New(activities.Deps{
@@ -113,7 +113,7 @@ func (a *App) buildWorker() error {
 	}
 	a.worker, err = worker.New(worker.Config{
 		Client: a.cluster.Client, Workflows: &workflows.Workflows{Schedule: c.Schedule()}, Activities: acts,
-		Logger: a.options.Logger, StopTimeout: max(c.ShutdownTimeout-stopMargin, time.Second),
+		Logger: a.options.Logger, StopTimeout: a.plan.worker,
 	})
 	return err
 }
@@ -128,8 +128,10 @@ func (a *App) buildAPI() error {
 	a.api, err = api.New(api.Deps{
 		Store: a.store, Dispatcher: a.starter, Sender: &dispatch.SendNow{Temporal: a.cluster.Client},
 		Destinations: a.egress, Logger: a.options.Logger,
-		Config: api.Config{Version: a.options.Version, MaxBody: c.MaxBody, NoAuth: c.Auth == "none", TemporalUI: ui},
-		Checks: map[string]api.Check{"database": a.store.Ready, "temporal": a.cluster.Ready, "admin_key": a.adminKeyStored},
+		Config:  api.Config{Version: a.options.Version, MaxBody: c.MaxBody, NoAuth: c.Auth == "none", TemporalUI: ui},
+		Checks:  map[string]api.Check{"database": a.store.Ready, "admin_key": a.adminKeyStored},
+		Reports: map[string]api.Check{"temporal": a.cluster.Ready},
+		Metrics: a.metrics,
 	})
 	return err
 }
@@ -164,37 +166,6 @@ func (a *App) Close() {
 	if a.store != nil {
 		a.store.Close()
 	}
-}
-
-// Bounds on what a client can make the server hold (spec 7).
-const (
-	readHeaderTimeout = 10 * time.Second
-	readTimeout       = 30 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 64 << 10
-)
-
-// serve serves the API until ctx ends, then finishes what is under way.
-func (a *App) serve(ctx context.Context, l net.Listener) error {
-	server := &http.Server{
-		Handler: a.api, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(a.options.Logger.Handler(), slog.LevelDebug),
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
-	a.options.Logger.Info("api listening", slog.String("addr", l.Addr().String()))
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve api: %w", err)
-	case <-ctx.Done():
-	}
-	a.api.Drain()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.options.Config.ShutdownTimeout)
-	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		return fmt.Errorf("stop api: %w", errors.Join(err, server.Close()))
-	}
-	return nil
 }
 
 func userAgent(version string) string { return "Grapnel/" + version }

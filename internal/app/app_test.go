@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,8 +46,8 @@ func options(t *testing.T) app.Options {
 	})
 	return app.Options{
 		Config: config.Config{
-			Database: config.Database{DatabaseURL: config.Secret(url)},
-			Keys:     config.Keys{EncryptionKey: config.Secret(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))},
+			Database: config.Database{DatabaseURL: hook.Secret(url)},
+			Keys:     config.Keys{EncryptionKey: hook.Secret(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))},
 			API:      config.API{APIAddr: "127.0.0.1:0", Auth: "key", AdminKey: adminKey, MaxBody: 102_400},
 			Delivery: config.Delivery{RetrySchedule: hook.DefaultSchedule(), MaxEvents: 1, Retention: 720 * time.Hour},
 			Process:  config.Process{ShutdownTimeout: 10 * time.Second},
@@ -116,10 +118,11 @@ func TestAcceptsWhileTemporalIsAway(t *testing.T) {
 	r := start(t, o)
 	r.awaitKey(t)
 	status, body := r.do(t, http.MethodGet, "/readyz", "")
-	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Equal(t, http.StatusOK, status, "it goes on taking events, and so must be sent some")
 	var ready struct{ Checks map[string]string }
 	require.NoError(t, json.Unmarshal([]byte(body), &ready))
 	require.Equal(t, "ok", ready.Checks["database"])
+	require.Equal(t, "ok", ready.Checks["admin_key"])
 	require.Equal(t, "unavailable", ready.Checks["temporal"])
 	status, _ = r.do(t, http.MethodGet, "/healthz", "")
 	require.Equal(t, http.StatusOK, status)
@@ -176,6 +179,105 @@ func TestDrain(t *testing.T) {
 }
 
 func itoa(n int) string { text, _ := json.Marshal(n); return string(text) }
+
+// Readiness goes first, and is seen to: for a while what still comes is served.
+func TestDrainDelay(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	o.Config.DrainDelay = time.Hour // half of what requests get, at most
+	o.Config.ShutdownTimeout = 6 * time.Second
+	r := start(t, o)
+	r.awaitKey(t)
+	r.cancel()
+	require.Eventually(t, func() bool {
+		status, _ := r.do(t, http.MethodGet, "/readyz", "")
+		return status == http.StatusServiceUnavailable
+	}, 2*time.Second, 5*time.Millisecond)
+	r.client.CloseIdleConnections()
+	status, _ := r.do(t, http.MethodPost, "/v1/webhooks", webhookBody)
+	require.Equal(t, http.StatusCreated, status)
+	require.NoError(t, <-r.done)
+}
+
+// A stop is bounded as a whole, whatever hangs.
+func TestStopIsBounded(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	o.Config.ShutdownTimeout = 2 * time.Second
+	r := start(t, o)
+	r.awaitKey(t)
+	var d net.Dialer
+	conn, err := d.DialContext(t.Context(), "tcp", r.addr)
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, "POST /v1/webhooks HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nAuthorization: Bearer "+adminKey+
+		"\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n")
+	require.NoError(t, err)
+	_, err = io.ReadFull(conn, make([]byte, len("HTTP/1.1 100 Continue\r\n\r\n")))
+	require.NoError(t, err) // and the body never comes
+	begin := time.Now()
+	r.cancel()
+	require.ErrorContains(t, <-r.done, "stop api")
+	require.Less(t, time.Since(begin), o.Config.ShutdownTimeout+500*time.Millisecond)
+}
+
+// logged is what an app has logged.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	o, log := options(t), &logged{}
+	o.Config.MetricsAddr = "127.0.0.1:0"
+	o.Logger = slog.New(slog.NewTextHandler(log, nil))
+	r := start(t, o)
+	r.awaitKey(t)
+	found := regexp.MustCompile(`msg="metrics listening" addr=(\S+)`).FindStringSubmatch(log.String())
+	require.Len(t, found, 2)
+	busy := found[1]
+	scrape := &running{addr: busy, client: r.client}
+	status, text := scrape.do(t, http.MethodGet, "/metrics", "")
+	require.Equal(t, http.StatusOK, status)
+	for _, line := range []string{
+		`grapnel_http_requests_total{operation="list-webhooks",status="200"} `, `grapnel_http_request_duration_seconds_count{operation="list-webhooks"} `,
+		"grapnel_db_pool_max_connections ", "grapnel_db_pool_acquires_total ", "go_goroutines ", "process_start_time_seconds ",
+	} {
+		require.Contains(t, text, "\n"+line)
+	}
+	status, _ = r.do(t, http.MethodGet, "/metrics", "")
+	require.Equal(t, http.StatusNotFound, status, "the API's address has none")
+
+	// A second process with the same address works, without metrics.
+	other, log := options(t), &logged{}
+	other.Config.MetricsAddr, other.Logger = busy, slog.New(slog.NewTextHandler(log, nil))
+	second := start(t, other)
+	second.awaitKey(t)
+	require.Contains(t, log.String(), "no metrics: the address is in use")
+	second.cancel()
+	require.NoError(t, <-second.done)
+}
+
+func TestMetricsAddressThatIsNone(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	o.Config.MetricsAddr = "192.0.2.1:0"
+	r := start(t, o)
+	require.ErrorContains(t, <-r.done, "--metrics-addr")
+}
 
 // The admin key is made once, however many processes bring it.
 func TestAdminKeyIsMadeOnce(t *testing.T) {

@@ -22,28 +22,29 @@ const EnvPrefix = "GRAPNEL"
 
 // Database is where the state is.
 type Database struct {
-	DatabaseURL Secret `name:"database-url" env:"GRAPNEL_DATABASE_URL,DATABASE_URL" placeholder:"URL" help:"PostgreSQL connection string; pool_max_conns in it sizes the pool."`
+	DatabaseURL hook.Secret `name:"database-url" env:"GRAPNEL_DATABASE_URL,DATABASE_URL" placeholder:"URL" help:"PostgreSQL connection string; pool_max_conns in it sizes the pool."`
 }
 
 // Keys are what seals secrets at rest.
 type Keys struct {
-	EncryptionKey Secret `placeholder:"BASE64,…" help:"Keys that encrypt secrets at rest: base64 of 32 bytes each, separated by commas; the first encrypts, all decrypt."`
+	EncryptionKey hook.Secret `placeholder:"BASE64,…" help:"Keys that encrypt secrets at rest: base64 of 32 bytes each, separated by commas; the first encrypts, all decrypt."`
 }
 
 // API is the configuration of the HTTP side.
 type API struct {
-	APIAddr    string `default:"127.0.0.1:8080" help:"Address the API listens on."`
-	AdminKey   Secret `placeholder:"KEY" help:"Created as an admin key of tenant default when there is none like it; at least 20 characters."`
-	Auth       string `default:"key" enum:"key,none" help:"none asks for no API key and refuses to listen beyond loopback."`
-	TemporalUI string `name:"temporal-ui-url" placeholder:"URL" help:"Base URL of the Temporal Web UI, for links in answers."`
-	MaxBody    int    `default:"102400" help:"Largest body that a delivery may have, in bytes; at most 1048576. The default is Express' own limit."`
+	APIAddr    string        `default:"127.0.0.1:8080" help:"Address the API listens on."`
+	AdminKey   hook.Secret   `placeholder:"KEY" help:"Created as an admin key of tenant default when there is none like it; at least 20 characters."`
+	Auth       string        `default:"key" enum:"key,none" help:"none asks for no API key and refuses to listen beyond loopback."`
+	TemporalUI string        `name:"temporal-ui-url" placeholder:"URL" help:"Base URL of the Temporal Web UI, for links in answers."`
+	MaxBody    int           `default:"102400" help:"Largest body that a delivery may have, in bytes; at most 1048576. The default is Express' own limit."`
+	DrainDelay time.Duration `default:"2s" help:"How long a stopping API goes on taking requests after /readyz has begun to say no, for balancers to see it; part of --shutdown-timeout. 0 for none."`
 }
 
 // Delivery is the configuration of sending.
 type Delivery struct {
 	RetrySchedule     []time.Duration `default:"30s,5m,30m,2h" help:"Delays before attempts 2 to 5, each from the end of the attempt before."`
 	AllowDestinations []netip.Prefix  `placeholder:"CIDR,…" help:"Ranges that requests may go to although they are loopback, private or otherwise special."`
-	AllowHTTP         bool            `name:"allow-http" help:"Let Commenda webhooks have http URLs; the standard surface always may."`
+	AllowHTTP         bool            `name:"allow-http" help:"Let Commenda webhooks have http URLs; the standard surface always may. Has no effect until the Commenda surface exists."`
 	DisableFinal      bool            `name:"disable-webhook-after-failed-delivery" help:"Disable a webhook as soon as one of its deliveries has failed for good."`
 	MaxEvents         int             `name:"max-events-per-workflow" default:"1" help:"Events that may share one workflow in a burst. Sharing is not built yet: only 1 is accepted."`
 	Retention         time.Duration   `default:"720h" help:"How long events, deliveries and attempts are kept."`
@@ -51,7 +52,8 @@ type Delivery struct {
 
 // Process is what every long-running process has.
 type Process struct {
-	ShutdownTimeout time.Duration `default:"45s" help:"How long a stopping process lets what is under way finish; above the longest attempt of 30 s."`
+	ShutdownTimeout time.Duration `default:"45s" help:"How long a stopping process takes at most, for everything that is under way; well above the longest attempt of 30 s."`
+	MetricsAddr     string        `default:"127.0.0.1:9464" help:"Address that Prometheus' /metrics is served on, without a key; empty for none. A busy port is logged and left alone: the second of two processes on one machine has no metrics unless it is given an address of its own."`
 	LogLevel        string        `default:"info" enum:"debug,info,warn,error" help:"Least severe messages logged."`
 	LogFormat       string        `default:"json" enum:"json,text" help:"Form of the log on standard error."`
 }
@@ -64,17 +66,6 @@ type Config struct {
 	Delivery
 	Process
 }
-
-// Secret is a setting that prints as ***.
-type Secret string
-
-func (Secret) String() string { return "***" }
-
-// GoString keeps %#v from printing the value.
-func (Secret) GoString() string { return "***" }
-
-// Reveal is the setting itself.
-func (s Secret) Reveal() string { return string(s) }
 
 // Schedule is the retry schedule.
 func (d *Delivery) Schedule() hook.Schedule { return d.RetrySchedule }
@@ -108,8 +99,8 @@ func (k *Keys) validate() error {
 	return nil
 }
 
-// MinAdminKey is the shortest key that can be given as --admin-key.
-const MinAdminKey = 20
+// minAdminKey is the shortest key that can be given as --admin-key.
+const minAdminKey = 20
 
 // largestBody is the most that --max-body can allow (spec 2.4).
 const largestBody = 1 << 20
@@ -122,8 +113,8 @@ func (a *API) validate() error {
 	} else if a.Auth == "none" && !isLoopback(host) {
 		errs = append(errs, fmt.Errorf("--auth=none only on a loopback address, not --api-addr %q", a.APIAddr))
 	}
-	if a.AdminKey != "" && len(a.AdminKey) < MinAdminKey {
-		errs = append(errs, fmt.Errorf("--admin-key: want at least %d characters", MinAdminKey))
+	if a.AdminKey != "" && len(a.AdminKey) < minAdminKey {
+		errs = append(errs, fmt.Errorf("--admin-key: want at least %d characters", minAdminKey))
 	}
 	if strings.ContainsFunc(a.AdminKey.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
 		errs = append(errs, errors.New("--admin-key: want printable ASCII without spaces"))
@@ -135,6 +126,9 @@ func (a *API) validate() error {
 	}
 	if a.MaxBody < 1024 || a.MaxBody > largestBody {
 		errs = append(errs, fmt.Errorf("--max-body %d: want 1024 to %d", a.MaxBody, largestBody))
+	}
+	if a.DrainDelay < 0 {
+		errs = append(errs, fmt.Errorf("--drain-delay %v: want 0s or more", a.DrainDelay))
 	}
 	return errors.Join(errs...)
 }
@@ -154,10 +148,16 @@ func (d *Delivery) validate() error {
 }
 
 func (p *Process) validate() error {
+	var errs []error
 	if p.ShutdownTimeout < time.Second {
-		return fmt.Errorf("--shutdown-timeout %v: want at least 1s", p.ShutdownTimeout)
+		errs = append(errs, fmt.Errorf("--shutdown-timeout %v: want at least 1s", p.ShutdownTimeout))
 	}
-	return nil
+	if p.MetricsAddr != "" {
+		if _, _, err := net.SplitHostPort(p.MetricsAddr); err != nil {
+			errs = append(errs, fmt.Errorf("--metrics-addr %q: want host:port", p.MetricsAddr))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func isLoopback(host string) bool {

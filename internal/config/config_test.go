@@ -3,8 +3,10 @@ package config_test
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -20,10 +22,10 @@ import (
 func valid() config.Config {
 	return config.Config{
 		Database: config.Database{DatabaseURL: "postgres:///grapnel"},
-		Keys:     config.Keys{EncryptionKey: config.Secret(key(1))},
+		Keys:     config.Keys{EncryptionKey: hook.Secret(key(1))},
 		API:      config.API{APIAddr: "127.0.0.1:8080", Auth: "key", MaxBody: 102_400},
 		Delivery: config.Delivery{RetrySchedule: hook.DefaultSchedule(), MaxEvents: 1, Retention: 720 * time.Hour},
-		Process:  config.Process{ShutdownTimeout: 45 * time.Second, LogLevel: "info", LogFormat: "json"},
+		Process:  config.Process{ShutdownTimeout: 45 * time.Second, MetricsAddr: "127.0.0.1:9464", LogLevel: "info", LogFormat: "json"},
 	}
 }
 
@@ -41,18 +43,18 @@ func TestValidate(t *testing.T) {
 		"no database":             {func(c *config.Config) { c.DatabaseURL = "" }, "--database-url (DATABASE_URL) is required"},
 		"no encryption key":       {func(c *config.Config) { c.EncryptionKey = "" }, "openssl rand -base64 32"},
 		"short encryption key":    {func(c *config.Config) { c.EncryptionKey = "aHVzaA==" }, "--encryption-key: "},
-		"two encryption keys":     {func(c *config.Config) { c.EncryptionKey = config.Secret(key(1) + "," + key(2)) }, ""},
-		"one of two keys broken":  {func(c *config.Config) { c.EncryptionKey = config.Secret(key(1) + ",x") }, "--encryption-key: "},
+		"two encryption keys":     {func(c *config.Config) { c.EncryptionKey = hook.Secret(key(1) + "," + key(2)) }, ""},
+		"one of two keys broken":  {func(c *config.Config) { c.EncryptionKey = hook.Secret(key(1) + ",x") }, "--encryption-key: "},
 		"address without a port":  {func(c *config.Config) { c.APIAddr = "127.0.0.1" }, `--api-addr "127.0.0.1": want host:port`},
 		"everywhere":              {func(c *config.Config) { c.APIAddr = ":8080" }, ""},
 		"no auth on loopback":     {func(c *config.Config) { c.Auth = "none" }, ""},
 		"no auth on localhost":    {func(c *config.Config) { c.Auth, c.APIAddr = "none", "localhost:1" }, ""},
 		"no auth on ::1":          {func(c *config.Config) { c.Auth, c.APIAddr = "none", "[::1]:1" }, ""},
 		"no auth everywhere":      {func(c *config.Config) { c.Auth, c.APIAddr = "none", ":1" }, "--auth=none only on a loopback address"},
-		"admin key of 19":         {func(c *config.Config) { c.AdminKey = config.Secret(strings.Repeat("k", 19)) }, "at least 20"},
-		"admin key of 20":         {func(c *config.Config) { c.AdminKey = config.Secret(strings.Repeat("k", 20)) }, ""},
-		"admin key with a space":  {func(c *config.Config) { c.AdminKey = config.Secret(strings.Repeat("k ", 20)) }, "without spaces"},
-		"admin key not ASCII":     {func(c *config.Config) { c.AdminKey = config.Secret(strings.Repeat("é", 20)) }, "ASCII"},
+		"admin key of 19":         {func(c *config.Config) { c.AdminKey = hook.Secret(strings.Repeat("k", 19)) }, "at least 20"},
+		"admin key of 20":         {func(c *config.Config) { c.AdminKey = hook.Secret(strings.Repeat("k", 20)) }, ""},
+		"admin key with a space":  {func(c *config.Config) { c.AdminKey = hook.Secret(strings.Repeat("k ", 20)) }, "without spaces"},
+		"admin key not ASCII":     {func(c *config.Config) { c.AdminKey = hook.Secret(strings.Repeat("é", 20)) }, "ASCII"},
 		"web UI":                  {func(c *config.Config) { c.TemporalUI = "https://ui.example/" }, ""},
 		"web UI without a scheme": {func(c *config.Config) { c.TemporalUI = "ui.example" }, "--temporal-ui-url"},
 		"body of 1 MiB":           {func(c *config.Config) { c.MaxBody = 1 << 20 }, ""},
@@ -65,6 +67,10 @@ func TestValidate(t *testing.T) {
 		"two events per workflow": {func(c *config.Config) { c.MaxEvents = 2 }, "--max-events-per-workflow 2: only 1"},
 		"retention of a day":      {func(c *config.Config) { c.Retention = 24 * time.Hour }, ""},
 		"retention below a day":   {func(c *config.Config) { c.Retention = 24*time.Hour - 1 }, "--retention"},
+		"no delay of draining":    {func(c *config.Config) { c.DrainDelay = 0 }, ""},
+		"draining before time":    {func(c *config.Config) { c.DrainDelay = -1 }, "--drain-delay -1ns: want 0s or more"},
+		"no metrics":              {func(c *config.Config) { c.MetricsAddr = "" }, ""},
+		"metrics without a port":  {func(c *config.Config) { c.MetricsAddr = "127.0.0.1" }, `--metrics-addr "127.0.0.1": want host:port`},
 		"no time to stop":         {func(c *config.Config) { c.ShutdownTimeout = 0 }, "--shutdown-timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,11 +116,21 @@ func TestSecretsPrintAsStars(t *testing.T) {
 	c := valid()
 	c.AdminKey = "hush"
 	c.DatabaseURL = "postgres://user:hush@host/x"
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
 		text := fmt.Sprintf(verb, c)
 		require.NotContains(t, text, "hush", verb)
 		require.NotContains(t, text, key(1), verb)
+		require.NotContains(t, text, fmt.Sprintf("%x", "hush"), verb)
 		require.Contains(t, text, "***", verb)
+	}
+	text, err := json.Marshal(c)
+	require.NoError(t, err)
+	var b bytes.Buffer
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("configured", slog.Any("config", c), slog.Any("key", c.AdminKey))
+	for _, printed := range []string{string(text), b.String()} {
+		require.NotContains(t, printed, "hush")
+		require.NotContains(t, printed, key(1))
+		require.Contains(t, printed, "***")
 	}
 	require.Equal(t, "hush", c.AdminKey.Reveal())
 	require.NotContains(t, errors.Join(c.Validate(), errors.New("x")).Error(), "hush")

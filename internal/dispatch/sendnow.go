@@ -7,6 +7,8 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
 	"grapnel/activities"
@@ -17,7 +19,14 @@ import (
 // SendNow has a worker send one delivery by hand and waits for the outcome,
 // which is then in the store (S11, S13). Two at once for one delivery are one.
 type SendNow struct {
-	Temporal Temporal
+	Temporal Orders
+}
+
+// Orders starts workflows and takes them back; client.Client does.
+type Orders interface {
+	Temporal
+	DescribeWorkflowExecution(ctx context.Context, workflowID, runID string) (*workflowservice.DescribeWorkflowExecutionResponse, error)
+	TerminateWorkflow(ctx context.Context, workflowID, runID, reason string, details ...any) error
 }
 
 // startPatience is how long the caller waits for Temporal to take the order.
@@ -35,17 +44,47 @@ func (s *SendNow) Send(ctx context.Context, d hook.Delivery) error {
 	if err != nil {
 		return hook.Unavailable("Temporal", errors.Join(hook.ErrNotSent, err))
 	}
-	wait, cancelWait := context.WithTimeout(ctx, workflows.SendNowTimeout)
-	defer cancelWait()
+	if err = s.outcome(ctx, run, workerPatience); err == nil || !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return sendError(err)
+	}
+	// Still under way: by a slow receiver, or because no worker is there.
+	if s.untouched(ctx, run) {
+		return hook.Unavailable("the worker", errors.Join(hook.ErrNotSent, err))
+	}
+	return sendError(s.outcome(ctx, run, workflows.SendNowTimeout))
+}
+
+// workerPatience is how long it may take before it is asked whether a worker has
+// taken the order at all.
+const workerPatience = 5 * time.Second
+
+func (s *SendNow) outcome(ctx context.Context, run client.WorkflowRun, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	var outcome activities.Outcome
-	err = run.Get(wait, &outcome)
+	return run.Get(ctx, &outcome)
+}
+
+// untouched takes an order back that no worker has looked at; false when one has.
+func (s *SendNow) untouched(ctx context.Context, run client.WorkflowRun) bool {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	d, err := s.Temporal.DescribeWorkflowExecution(ctx, run.GetID(), run.GetRunID())
+	if err != nil || d.GetPendingWorkflowTask().GetState() != enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED ||
+		d.GetWorkflowExecutionInfo().GetHistoryLength() > untouchedHistory {
+		return false
+	}
+	return s.Temporal.TerminateWorkflow(ctx, run.GetID(), run.GetRunID(), "no worker took it in time") == nil
+}
+
+// untouchedHistory is that of a workflow no worker has looked at: started, task
+// scheduled.
+const untouchedHistory = 2
+
+func sendError(err error) error {
 	if err == nil {
 		return nil
 	}
-	return sendError(err)
-}
-
-func sendError(err error) error {
 	var app *temporal.ApplicationError
 	var late *temporal.TimeoutError
 	switch {

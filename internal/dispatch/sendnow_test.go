@@ -36,23 +36,28 @@ func TestSendNowErrors(t *testing.T) {
 	for name, c := range map[string]struct {
 		start func(context.Context, string) error
 		get   func(context.Context) error
-		kind  hook.Kind
-		after time.Duration
+		// nobody has taken the order.
+		nobody  bool
+		notSent bool
+		kind    hook.Kind
+		after   time.Duration
 	}{
-		"Temporal away": {start: func(context.Context, string) error { return serviceerror.NewUnavailable("away") }, kind: hook.KindUnavailable},
+		"Temporal away": {start: func(context.Context, string) error { return serviceerror.NewUnavailable("away") }, kind: hook.KindUnavailable, notSent: true},
 		// A person waits: not for longer than the order may take.
-		"Temporal does not answer": {start: hangs, kind: hook.KindUnavailable, after: 5 * time.Second},
+		"Temporal does not answer": {start: hangs, kind: hook.KindUnavailable, after: 5 * time.Second, notSent: true},
 		"webhook deleted":          {get: func(context.Context) error { return refused }, kind: hook.KindPrecondition},
 		"webhook deleted, wrapped": {get: func(context.Context) error { return errors.Join(errors.New("workflow"), refused) }, kind: hook.KindPrecondition},
 		"our failure":              {get: func(context.Context) error { return ours }, kind: hook.KindUnavailable},
-		"no worker":                {get: func(ctx context.Context) error { return hangs(ctx, "") }, kind: hook.KindUnavailable, after: workflows.SendNowTimeout},
+		"no worker":                {get: func(ctx context.Context) error { return hangs(ctx, "") }, nobody: true, kind: hook.KindUnavailable, after: 5 * time.Second, notSent: true},
+		"a worker that hangs":      {get: func(ctx context.Context) error { return hangs(ctx, "") }, kind: hook.KindUnavailable, after: 5*time.Second + workflows.SendNowTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
-				err := (&dispatch.SendNow{Temporal: &temporalServer{start: c.start, get: c.get}}).Send(t.Context(), hook.Delivery{})
+				err := (&dispatch.SendNow{Temporal: &temporalServer{start: c.start, get: c.get, nobody: c.nobody}}).Send(t.Context(), hook.Delivery{})
 				require.Equal(t, c.kind, hook.KindOf(err))
+				require.Equal(t, c.notSent || c.kind == hook.KindPrecondition, errors.Is(err, hook.ErrNotSent))
 				require.Equal(t, c.after, time.Since(begun))
 				var e *hook.Error
 				require.ErrorAs(t, err, &e)

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/goleak"
 
@@ -27,6 +30,8 @@ type temporalServer struct {
 	start func(ctx context.Context, id string) error
 	// get is what waiting for a workflow comes to.
 	get func(ctx context.Context) error
+	// nobody says that no worker has taken what was started.
+	nobody bool
 
 	mu       sync.Mutex
 	calls    int
@@ -36,6 +41,19 @@ type temporalServer struct {
 	started  map[string]client.StartWorkflowOptions
 	inputs   map[string]any
 	names    map[string]any
+}
+
+func (s *temporalServer) DescribeWorkflowExecution(context.Context, string, string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	d := &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{HistoryLength: 5}}
+	if s.nobody {
+		d.WorkflowExecutionInfo.HistoryLength = 2
+		d.PendingWorkflowTask = &workflowpb.PendingWorkflowTaskInfo{State: enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED}
+	}
+	return d, nil
+}
+
+func (s *temporalServer) TerminateWorkflow(context.Context, string, string, string, ...any) error {
+	return nil
 }
 
 func (s *temporalServer) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error) {
@@ -86,6 +104,9 @@ type run struct {
 	client.WorkflowRun
 	get func(ctx context.Context) error
 }
+
+func (run) GetID() string    { return "id" }
+func (run) GetRunID() string { return "run" }
 
 func (r run) Get(ctx context.Context, _ any) error {
 	if r.get == nil {

@@ -2,6 +2,7 @@ package hook
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -63,9 +64,16 @@ func (k *APIKey) Validate(now time.Time) error {
 	if len(k.TokenID) > 256 || !cleanText(k.TokenID) {
 		v.add("body.token_id", nil, "must be at most 256 bytes without control characters")
 	}
+	if k.Topics != nil && len(k.Topics) == 0 {
+		v.add("body.topics", nil, "must not be empty; leave it out for no limit")
+	}
 	for i, t := range k.Topics {
-		if TopicProblem(t) != "" {
-			v.add(indexed("body.topics", i), nil, "%s", TopicProblem(t))
+		problem := TopicProblem(t)
+		if problem == "" && strings.Contains(strings.TrimSuffix(t, "*"), "*") || strings.HasSuffix(t, "*") && !IsWildcard(t) {
+			problem = starProblem
+		}
+		if problem != "" {
+			v.add(indexed("body.topics", i), t, "%s", problem)
 		}
 	}
 	switch {

@@ -37,10 +37,12 @@ func PatternProblem(pattern string) string {
 	}
 	problem := TypeProblem(strings.TrimSuffix(pattern, ".*"))
 	if problem != "" && strings.Contains(pattern, "*") {
-		return `* stands alone ("*") or for what follows a prefix ("user.*")`
+		return starProblem
 	}
 	return problem
 }
+
+const starProblem = `* stands alone ("*") or for what follows a prefix ("user.*")`
 
 // Candidates lists every pattern that matches an event type: the type itself,
 // each prefix.*, and *. Matching is then equality on an index.

@@ -228,6 +228,8 @@ func URLProblem(raw string) string {
 		return "must be an absolute http or https URL"
 	case u.Opaque != "" || u.Hostname() == "":
 		return "must name a host"
+	case !isHost(u.Hostname()):
+		return "must name a host that can exist"
 	case u.User != nil:
 		return "must not contain a user name or password"
 	case u.Fragment != "":
@@ -241,6 +243,25 @@ func URLProblem(raw string) string {
 func isPort(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 16)
 	return err == nil && n > 0
+}
+
+// Bounds of RFC 1035, section 2.3.4.
+const (
+	maxLabel = 63
+	maxName  = 253
+)
+
+// isHost tells an address or a name whose parts have a possible length; a dot at
+// the end is the root's.
+func isHost(host string) bool {
+	if strings.Contains(host, ":") {
+		return true // an IPv6 address, which has been parsed
+	}
+	host = strings.TrimSuffix(host, ".")
+	if host == "" || len(host) > maxName {
+		return false
+	}
+	return !slices.ContainsFunc(strings.Split(host, "."), func(label string) bool { return label == "" || len(label) > maxLabel })
 }
 
 // cleanText tells valid UTF-8 without control characters: what can stand in a

@@ -58,7 +58,7 @@ func TestURLProblem(t *testing.T) {
 		"https://example.com", "http://example.com/", "https://example.com:8443/a/b?c=d&e=%20", "HTTPS://EXAMPLE.COM/",
 		"http://127.0.0.1:1", "http://[::1]:65535/x", "https://xn--bcher-kva.example/", "https://bücher.example/é",
 		"https://example.com/a%2Fb", "https://example.com?x=y", "https://example.com/@not-userinfo",
-		"https://" + strings.Repeat("a", hook.MaxURLLength-len("https://")),
+		"https://a/" + strings.Repeat("a", hook.MaxURLLength-len("https://a/")),
 	} {
 		require.Empty(t, hook.URLProblem(good), good)
 	}
@@ -104,7 +104,10 @@ func TestURLProblem(t *testing.T) {
 		"escaped NUL in the host":   "https://exa%00mple.com/",
 		"unclosed IPv6":             "https://[::1/",
 		"IPv6 without brackets":     "https://::1/",
-		"longer than 2048":          "https://" + strings.Repeat("a", hook.MaxURLLength-len("https://")+1),
+		"empty label":               "https://a..b/",
+		"only a dot":                "https://./",
+		"label over 63":             "https://" + strings.Repeat("a", 64) + ".example/",
+		"longer than 2048":          "https://a/" + strings.Repeat("a", hook.MaxURLLength-len("https://a/")+1),
 	} {
 		require.NotEmpty(t, hook.URLProblem(bad), name)
 	}

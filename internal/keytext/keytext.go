@@ -10,9 +10,9 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Prefix begins every key that was made here, so that scanners for leaked
+// prefix begins every key that was made here, so that scanners for leaked
 // credentials can know one.
-const Prefix = "gk_"
+const prefix = "gk_"
 
 // size is 256 bits; spec 7 asks for 128 at least.
 const size = 32
@@ -22,5 +22,5 @@ func New() hook.Secret {
 	b := make([]byte, size)
 	rand.Read(b) // it never fails since Go 1.24
 	text := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b)
-	return hook.Secret(Prefix + strings.ToLower(text))
+	return hook.Secret(prefix + strings.ToLower(text))
 }

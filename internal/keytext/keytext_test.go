@@ -19,7 +19,7 @@ func TestNew(t *testing.T) {
 	for range 1000 {
 		key := keytext.New()
 		require.Regexp(t, `^gk_[a-z2-7]{52}$`, key.Reveal())
-		random, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(key.Reveal()[len(keytext.Prefix):]))
+		random, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(key.Reveal()[len("gk_"):]))
 		require.NoError(t, err)
 		require.Len(t, random, 256/8)
 		require.False(t, seen[key])
