@@ -149,3 +149,19 @@ func TestFreshWipesTheState(t *testing.T) {
 	clientOf(t, s).do(http.MethodGet, "/v1/webhooks/"+hook, nil, 404)
 	require.True(t, strings.HasPrefix(s.ready["key"], "gk_"))
 }
+
+// S11: without a worker a test is refused soon, and nothing of it stays.
+func TestTestWithoutAWorker(t *testing.T) {
+	t.Parallel()
+	s := startWith(t, t.TempDir(), "--processes=split")
+	c := clientOf(t, s)
+	r := newRecorder(t)
+	hook, _ := c.webhook(r.URL, nil)
+	require.NoError(t, syscall.Kill(s.pid(t, "worker"), syscall.SIGKILL))
+	begin := time.Now()
+	refused := c.do(http.MethodPost, "/v1/webhooks/"+hook+"/test", nil, http.StatusServiceUnavailable)
+	require.Less(t, time.Since(begin), eventually)
+	require.Equal(t, "UNAVAILABLE", refused["code"])
+	require.Empty(t, c.deliveries(hook))
+	require.Empty(t, r.requests())
+}

@@ -44,7 +44,7 @@ func (s *SendNow) Send(ctx context.Context, d hook.Delivery) error {
 	if err != nil {
 		return hook.Unavailable("Temporal", errors.Join(hook.ErrNotSent, err))
 	}
-	if err = s.outcome(ctx, run, workerPatience); err == nil || !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+	if err = s.outcome(ctx, run, workerPatience); err == nil || !isAway(err) || ctx.Err() != nil {
 		return sendError(err)
 	}
 	// Still under way: by a slow receiver, or because no worker is there.

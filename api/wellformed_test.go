@@ -1,0 +1,88 @@
+package api_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// S2: what can't be read is an error and never page one.
+func TestQueriesThatWouldBeReadPast(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	for query, at := range map[string]string{
+		"cursor=%zz":          "query",
+		"limit=1&%":           "query",
+		"cursor=":             "query.cursor",
+		"limit=":              "query.limit",
+		"limit=1&limit=2":     "query.limit",
+		"active=&limit=1":     "query.active",
+		"event=a&event=b":     "query.event",
+		"profile=standard&a=": "query.a",
+	} {
+		t.Run(query, func(t *testing.T) {
+			t.Parallel()
+			require.NotEmpty(t, f.get(t, "/v1/webhooks?"+query).problem(t, http.StatusBadRequest, "INVALID_ARGUMENT").at(t, at))
+		})
+	}
+}
+
+// A body is JSON by any spelling of the name, on every operation alike.
+func TestContentTypes(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	for given, ok := range map[string]bool{
+		"": true, "application/json": true, "APPLICATION/JSON": true, "application/json; charset=utf-8": true,
+		"application/problem+json": false, "application/vnd.api+json": false, "application/json;;": false, "text/plain": false,
+	} {
+		t.Run(given, func(t *testing.T) {
+			t.Parallel()
+			for path, body := range map[string]string{
+				"/v1/webhooks": `{"url":"https://example.com/","events":["user.created"]}`,
+				"/v1/events":   `{"type":"user.created","data":1}`,
+				"/v1/api-keys": `{"name":"a","scopes":["read"]}`,
+			} {
+				a := f.do(t, http.MethodPost, path, body, map[string]string{"Content-Type": given})
+				if ok {
+					require.Less(t, a.status, 300, "%s: %s", path, a.body)
+				} else {
+					a.problem(t, http.StatusUnsupportedMediaType, "INVALID_ARGUMENT")
+				}
+			}
+		})
+	}
+}
+
+// 15.0 and 1e1 are the integers 15 and 10.
+func TestIntegersInAnyNotation(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.post(t, "/v1/webhooks", `{"url":"https://example.com/","events":["user.created"],"timeout_seconds":15.0,"rate_limit":1e1}`).
+		object(t, http.StatusCreated)
+	require.EqualValues(t, 15, w["timeout_seconds"])
+	require.EqualValues(t, 10, w["rate_limit"])
+	f.post(t, "/v1/webhooks", `{"url":"https://example.com/","events":["user.created"],"timeout_seconds":1.5}`).
+		refused(t, "body.timeout_seconds", "integer")
+}
+
+// Spec 7: a key's list of topics holds for tests too, and can't be empty.
+func TestTopicsOfAKey(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	files := f.newWebhook(t, "file.uploaded")
+	key := f.post(t, "/v1/api-keys", `{"name":"a","scopes":["webhooks","publish"],"topics":["user.*"]}`).object(t, http.StatusCreated)
+	limited := f.as(key["key"].(string))
+	limited.post(t, "/v1/webhooks/"+files+"/test", "").problem(t, http.StatusForbidden, "PERMISSION_DENIED")
+	for _, topics := range []string{`[]`, `["user*"]`, `["*.x"]`, `["a.*.b"]`} {
+		f.post(t, "/v1/api-keys", `{"name":"a","scopes":["publish"],"topics":`+topics+`}`).
+			problem(t, http.StatusUnprocessableEntity, "INVALID_ARGUMENT")
+	}
+}
+
+// A path with an empty segment is no other path.
+func TestEmptySegments(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.post(t, "/v1/webhooks//test", "").problem(t, http.StatusNotFound, "NOT_FOUND")
+}
