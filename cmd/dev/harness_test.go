@@ -157,7 +157,7 @@ var shared sharedStack
 // quick is the schedule that most tests run with.
 const quick = "--retry-schedule=300ms,400ms,500ms,600ms"
 
-func sharedAPI(t *testing.T) *apiClient {
+func sharedAPI(t testing.TB) *apiClient {
 	t.Helper()
 	shared.once.Do(func() {
 		if shared.dir, shared.err = os.MkdirTemp("", "grapnel-e2e-"); shared.err != nil {
@@ -185,14 +185,14 @@ func (s *sharedStack) stop() error {
 
 // apiClient speaks to the API as a user would.
 type apiClient struct {
-	t         *testing.T
+	t         testing.TB
 	url, key  string
 	ui        string
 	receiver  string
 	transport *http.Client
 }
 
-func clientOf(t *testing.T, s *stackProcess) *apiClient {
+func clientOf(t testing.TB, s *stackProcess) *apiClient {
 	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -287,7 +287,7 @@ func (c *apiClient) settled(webhook string) object {
 }
 
 // waitFor polls until ok, or fails the test.
-func waitFor(t *testing.T, what string, ok func() bool) {
+func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(eventually)
 	for !ok() {

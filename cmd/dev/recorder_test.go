@@ -25,7 +25,7 @@ type recorder struct {
 	got    []recorded
 }
 
-func newRecorder(t *testing.T, script ...http.HandlerFunc) *recorder {
+func newRecorder(t testing.TB, script ...http.HandlerFunc) *recorder {
 	t.Helper()
 	r := &recorder{script: script}
 	server := httptest.NewServer(r)
