@@ -70,6 +70,14 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 // Close waits for connections in use and closes the pool.
 func (s *Store) Close() { s.pool.Close() }
 
+// Ping tells whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.pool.Ping(ctx); err != nil {
+		return mapErr(fmt.Errorf("ping: %w", err))
+	}
+	return nil
+}
+
 // Ready tells whether the database answers and has all migrations.
 func (s *Store) Ready(ctx context.Context) error {
 	var version int64

@@ -129,7 +129,7 @@ func (a *App) buildAPI() error {
 		Store: a.store, Dispatcher: a.starter, Sender: &dispatch.SendNow{Temporal: a.cluster.Client},
 		Destinations: a.egress, Logger: a.options.Logger,
 		Config:  api.Config{Version: a.options.Version, MaxBody: c.MaxBody, NoAuth: c.Auth == "none", TemporalUI: ui},
-		Checks:  map[string]api.Check{"database": a.store.Ready, "admin_key": a.adminKeyStored},
+		Checks:  map[string]api.Check{"database": a.store.Ping, "migrations": a.store.Ready, "admin_key": a.adminKeyStored},
 		Reports: map[string]api.Check{"temporal": a.cluster.Ready},
 		Metrics: a.metrics,
 	})

@@ -106,9 +106,3 @@ func LargestSize(eventType, organizationID string, data []byte) int {
 
 // lastSecond is the end of the year 9999, the longest time that can be printed.
 const lastSecond = 253402300799
-
-// StandardSize is the length of the standard profile's body of what is about to
-// be published.
-func StandardSize(eventType string, data []byte) int {
-	return len(StandardBody(&hook.Event{Type: eventType, Data: data, CreatedAt: time.Unix(0, 0)}))
-}
