@@ -94,7 +94,7 @@ const (
 func (s *Store) NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]hook.NotDelivered, error) {
 	lo, hi := deliveryRange(e.ID)
 	rows, _ := s.pool.Query(ctx, `
-		select w.id, w.events, w.active
+		select w.id, w.profile, w.events, w.active
 		from webhooks w
 		where w.tenant_id = @tenant_id and not exists (
 			select from deliveries d where d.id between @lo and @hi and d.event_id = @event_id and d.webhook_id = w.id)
@@ -105,11 +105,12 @@ func (s *Store) NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]
 		var n hook.NotDelivered
 		var events []string
 		var active bool
-		err := row.Scan((*[16]byte)(&n.WebhookID), &events, &active)
+		var profile hook.Profile
+		err := row.Scan((*[16]byte)(&n.WebhookID), (*string)(&profile), &events, &active)
 		switch {
 		case bytes.Compare(n.WebhookID[:], e.ID[:]) > 0: // finer than their times
 			n.Reason = reasonCreatedLater
-		case !hook.Matches(events, e.Type) || active:
+		case !profile.Matches(events, e.Type) || active:
 			// Active and subscribed now, yet not matched then: it subscribed later.
 			n.Reason = reasonNotSubscribed
 		default:

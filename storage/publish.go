@@ -69,6 +69,7 @@ func insertEvent(ctx context.Context, q querier, e hook.Event) (int, []hook.Targ
 			select distinct w.id, w.url
 			from subscriptions s join webhooks w on w.id = s.webhook_id
 			where s.tenant_id = @tenant_id and s.pattern = any(@patterns) and w.active
+				and (w.profile <> 'commenda' or s.pattern = @type) -- its topics are free-form, never patterns
 		), delivery as (
 			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at)
 			select encode(substring(uuid_send(@id::uuid) for 8) || substring(uuid_send(gen_random_uuid()) from 9), 'hex')::uuid,

@@ -339,3 +339,21 @@ func TestStaleTestsAreCanceled(t *testing.T) {
 	require.Equal(t, hook.StateCanceled, f.read(t, stale.ID).State)
 	require.Equal(t, hook.StatePending, f.read(t, young.ID).State)
 }
+
+// Spec 1: Commenda's topics are free-form strings, so a star in one is a star.
+func TestCommendaTopicsAreNoPatterns(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	star := f.webhook(t, func(w *hook.Webhook) { w.Profile, w.Events = hook.ProfileCommenda, []string{"*", "user.*"} })
+	exact := f.webhook(t, func(w *hook.Webhook) { w.Profile, w.Events = hook.ProfileCommenda, []string{"user.created"} })
+	accepted := f.publish(t, "user.created")
+	require.Equal(t, 1, accepted.Event.Deliveries)
+	require.Equal(t, exact.ID, accepted.Targets[0].WebhookID)
+	others, err := f.NotDeliveredTo(t.Context(), accepted.Event, 10)
+	require.NoError(t, err)
+	require.Equal(t, []hook.NotDelivered{{WebhookID: star.ID, Reason: "not subscribed"}}, others)
+	list, _, err := f.Webhooks(t.Context(), hook.DefaultTenant(), hook.WebhookFilter{Event: "user.created"}, hook.Page{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.Equal(t, exact.ID, list[0].ID)
+}

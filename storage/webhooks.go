@@ -85,10 +85,10 @@ func (s *Store) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.Webho
 		where w.tenant_id = @tenant_id and w.id >= @lo and w.id < @hi
 			and (@active::boolean is null or w.active = @active)
 			and (@profile = '' or w.profile = @profile)
-			and (@patterns::text[] is null or w.events && @patterns)
+			and (@patterns::text[] is null or @event = any(w.events) or (w.profile <> 'commenda' and w.events && @patterns))
 		order by w.id desc limit @limit`, pgx.StrictNamedArgs{
 		"tenant_id": [16]byte(tenant), "lo": lo, "hi": hi, "limit": p.Limit + 1,
-		"active": f.Active, "profile": string(f.Profile), "patterns": patterns,
+		"active": f.Active, "profile": string(f.Profile), "event": f.Event, "patterns": patterns,
 	})
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[webhookRow])
 	if err != nil {

@@ -40,6 +40,14 @@ type Worker struct {
 
 const defaultStopTimeout = 40 * time.Second
 
+// How much is under way at once. An activity whose receivers hang holds its place
+// for as long as their time-outs, so there are many places; a workflow task takes
+// no longer than its code.
+const (
+	maxActivities    = 1000
+	maxWorkflowTasks = 200
+)
+
 // The most pollers of each kind; each is one long poll waiting at the server.
 const (
 	minPollers     = 2
@@ -87,8 +95,12 @@ func (w *Worker) build() sdkworker.Worker {
 		})
 	}
 	sdk := sdkworker.New(w.config.Client, workflows.TaskQueue, sdkworker.Options{
-		WorkflowTaskPollerBehavior:  pollers(),
-		ActivityTaskPollerBehavior:  pollers(),
+		WorkflowTaskPollerBehavior: pollers(),
+		ActivityTaskPollerBehavior: pollers(),
+
+		MaxConcurrentActivityExecutionSize:     maxActivities,
+		MaxConcurrentWorkflowTaskExecutionSize: maxWorkflowTasks,
+
 		WorkerStopTimeout:           w.config.StopTimeout,
 		DisableRegistrationAliasing: true,
 		OnFatalError: func(err error) {

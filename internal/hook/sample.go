@@ -25,7 +25,7 @@ func SampleData(eventType string) []byte {
 // webhook's first, made concrete where it is a pattern.
 func SampleType(w *Webhook) string {
 	for _, e := range w.Events {
-		if !IsWildcard(e) {
+		if !IsWildcard(e) || w.Profile == ProfileCommenda {
 			return e
 		}
 	}

@@ -32,6 +32,15 @@ func (p Profile) DefaultTimeout() time.Duration {
 	return 15 * time.Second
 }
 
+// Matches tells whether a webhook of the profile that subscribes to these events
+// gets the type: Commenda's topics are free-form strings, never patterns.
+func (p Profile) Matches(events []string, eventType string) bool {
+	if p == ProfileCommenda {
+		return slices.Contains(events, eventType)
+	}
+	return Matches(events, eventType)
+}
+
 // Health is how the endpoint has been answering lately (S3, S14).
 type Health string
 
