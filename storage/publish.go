@@ -27,12 +27,9 @@ func (s *Store) Publish(ctx context.Context, p hook.Publication) (hook.Accepted,
 	event.CreatedAt = event.ID.Time()
 	accepted := hook.Accepted{Event: event}
 	if p.IdempotencyKey == "" {
-		var err error
-		accepted.Event.Deliveries, accepted.Targets, err = insertEvent(ctx, s.pool, event)
-		if err != nil {
+		if err := insertEvent(ctx, s.pool, &accepted); err != nil {
 			return hook.Accepted{}, mapErr(fmt.Errorf("insert event %s: %w", event.ID, err))
 		}
-		accepted.Event.WorkflowID = workflowID(accepted.Event.Deliveries, nil, event.ID)
 		return accepted, nil
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -44,14 +41,10 @@ func (s *Store) Publish(ctx context.Context, p hook.Publication) (hook.Accepted,
 			accepted = hook.Accepted{Event: *first, Duplicate: true}
 			return nil
 		}
-		accepted.Event.Deliveries, accepted.Targets, err = insertEvent(ctx, tx, event)
-		return err
+		return insertEvent(ctx, tx, &accepted)
 	})
 	if err != nil {
 		return hook.Accepted{}, mapErr(fmt.Errorf("insert event %s: %w", event.ID, err))
-	}
-	if !accepted.Duplicate {
-		accepted.Event.WorkflowID = workflowID(accepted.Event.Deliveries, nil, event.ID)
 	}
 	return accepted, nil
 }
@@ -61,9 +54,11 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// insertEvent stores the event with its deliveries and returns how many there
-// are and the first of their targets. One statement, so one transaction by itself.
-func insertEvent(ctx context.Context, q querier, e hook.Event) (int, []hook.Target, error) {
+// insertEvent stores the accepted event with its deliveries, and fills in how
+// many there are, the first of their targets, and the workflow that will deliver
+// them. One statement, so one transaction by itself.
+func insertEvent(ctx context.Context, q querier, accepted *hook.Accepted) error {
+	e := &accepted.Event
 	rows, _ := q.Query(ctx, `
 		with matched as (
 			select distinct w.id, w.url
@@ -89,15 +84,16 @@ func insertEvent(ctx context.Context, q querier, e hook.Event) (int, []hook.Targ
 			"organization_id": e.OrganizationID, "created_at": e.CreatedAt,
 			"patterns": hook.Candidates(e.Type), "targets": hook.MaxTargets,
 		})
-	total := 0
-	targets, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Target, error) {
+	var err error
+	accepted.Targets, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Target, error) {
 		var t hook.Target
 		var url string
-		err := row.Scan(&total, (*[16]byte)(&t.WebhookID), &url)
+		err := row.Scan(&e.Deliveries, (*[16]byte)(&t.WebhookID), &url)
 		t.Host = hook.HostOf(url)
 		return t, err
 	})
-	return total, targets, err
+	e.WorkflowID = workflowID(e.Deliveries, nil, e.ID)
+	return err
 }
 
 // claimKey takes the idempotency key for the event, or returns the event that
