@@ -255,14 +255,24 @@ func workflowStatus(t *testing.T, c *apiClient, workflowID string) string {
 	event := c.do(http.MethodGet, "/v1/events/"+workflowID, nil, 200)
 	require.Equal(t, workflowID, event["workflow_id"])
 	require.Equal(t, c.ui+"/namespaces/default/workflows/"+workflowID, event["workflow_url"])
+	return describe(t, c, workflowID).WorkflowExecutionInfo.Status
+}
+
+// described is what these tests want to know of a workflow.
+type described struct {
+	WorkflowExecutionInfo struct{ Status string }
+	PendingActivities     []struct{ Attempt int }
+}
+
+// describe asks the Web UI's API about a workflow.
+func describe(t *testing.T, c *apiClient, workflowID string) described {
+	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("%s/api/v1/namespaces/default/workflows/%s", c.ui, workflowID), nil)
 	require.NoError(t, err)
 	response, err := c.transport.Do(r)
 	require.NoError(t, err)
 	defer response.Body.Close() // read to its end
-	var out struct {
-		WorkflowExecutionInfo struct{ Status string } `json:"workflowExecutionInfo"`
-	}
+	var out described
 	require.NoError(t, json.NewDecoder(response.Body).Decode(&out))
-	return out.WorkflowExecutionInfo.Status
+	return out
 }
