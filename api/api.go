@@ -8,8 +8,10 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -29,6 +31,7 @@ type Deps struct {
 	Dispatcher   Dispatcher
 	Sender       ManualSender
 	Destinations Destinations
+	Topics       Topics
 	Logger       *slog.Logger
 	Config       Config
 	// Checks are what /readyz asks, by name; the first that fails makes it say no.
@@ -45,6 +48,10 @@ type Config struct {
 	Version string
 	// MaxBody bounds a delivery's body, in bytes; default 102,400 (spec 2.4).
 	MaxBody int
+	// AllowHTTP lets Commenda webhooks have http URLs (C1).
+	AllowHTTP bool
+	// LongPoll is how long a subscriber waits for a message; default 30 s (M8).
+	LongPoll time.Duration
 	// NoAuth lets everybody in as an admin of the default tenant.
 	NoAuth bool
 	// TemporalUI is the base URL of the Temporal Web UI with the namespace's path,
@@ -66,6 +73,16 @@ type Dispatcher interface {
 	Dispatch(start hook.Start)
 }
 
+// Topics lets subscribers follow what is published to topics.
+type Topics interface {
+	// Published says that a topic has a new message, which is committed. It never
+	// waits.
+	Published(topic hook.TopicID)
+	// Follow yields the topic's items from a place on as they come, until ctx ends;
+	// nothing, when none has come for the time of quiet.
+	Follow(ctx context.Context, topic hook.TopicID, from hook.Cursor, quiet time.Duration) iter.Seq2[[]hook.Item, error]
+}
+
 // Destinations tells whether requests may go to a URL, as far as that can be
 // said without resolving names.
 type Destinations interface {
@@ -79,17 +96,22 @@ type API struct {
 	handler  http.Handler
 	draining sync.Once
 	drained  chan struct{}
+	// polling ends when subscribers must go elsewhere.
+	polling  context.Context //nolint:containedctx // it is the end of all polls, not of one request
+	endPolls context.CancelFunc
 }
 
 const (
 	defaultMaxBody = 102_400
 	defaultTimeout = 10 * time.Second
+	// defaultLongPoll is Momento's (M8).
+	defaultLongPoll = 30 * time.Second
 )
 
 // New builds the API. It starts nothing.
 func New(d Deps) (*API, error) {
-	if d.Store == nil || d.Dispatcher == nil || d.Sender == nil || d.Destinations == nil || d.Logger == nil {
-		return nil, errors.New("api: store, dispatcher, sender, destinations and logger are required")
+	if d.Store == nil || d.Dispatcher == nil || d.Sender == nil || d.Destinations == nil || d.Topics == nil || d.Logger == nil {
+		return nil, errors.New("api: store, dispatcher, sender, destinations, topics and logger are required")
 	}
 	return build(d), nil
 }
@@ -108,8 +130,12 @@ func build(d Deps) *API {
 	if d.Config.Timeout == 0 {
 		d.Config.Timeout = defaultTimeout
 	}
+	if d.Config.LongPoll == 0 {
+		d.Config.LongPoll = defaultLongPoll
+	}
 	mux := http.NewServeMux()
 	a := &API{Deps: d, huma: humago.New(mux, humaConfig(d.Config.Version)), drained: make(chan struct{})}
+	a.polling, a.endPolls = context.WithCancel(context.Background())
 	a.registerWebhooks()
 	a.registerSecrets()
 	a.registerEventTypes()
@@ -117,6 +143,9 @@ func build(d Deps) *API {
 	a.registerTests()
 	a.registerDeliveries()
 	a.registerKeys()
+	a.registerMomento()
+	a.registerTopics()
+	a.registerCommenda()
 	addExamples(a.huma.OpenAPI())
 	a.registerHealth(mux)
 	registerDocs(mux)
@@ -131,13 +160,14 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.Serv
 // under way finish.
 func (a *API) Drain() { a.draining.Do(func() { close(a.drained) }) }
 
+// EndPolls answers all subscribers that are waiting, so that a server can stop.
+func (a *API) EndPolls() { a.endPolls() }
+
 func humaConfig(version string) huma.Config {
 	c := huma.DefaultConfig("Grapnel", version)
 	c.Info.Description = "Signed, retried, logged webhook deliveries, on Temporal and PostgreSQL."
 	c.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
-	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		bearer: {Type: "http", Scheme: "bearer", Description: "An API key. Its scopes are admin, webhooks, publish and read; admin includes the others."},
-	}
+	c.Components.SecuritySchemes = securitySchemes()
 	c.Servers = []*huma.Server{{URL: "/", Description: "This server"}}
 	c.Tags = tags()
 	// No $schema members and Link headers in answers (S1), and a docs page of our

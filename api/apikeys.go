@@ -90,15 +90,15 @@ type listKeysOutput struct {
 
 func (a *API) registerKeys() {
 	register(a, operation{
-		id: "create-api-key", method: http.MethodPost, path: "/v1/api-keys", tag: tagKeys, status: http.StatusCreated,
+		id: "create-api-key", method: http.MethodPost, path: "/v1/api-keys", tag: tagStandard, status: http.StatusCreated,
 		summary: "Create an API key", description: "Only this answer shows the key.",
 	}, a.createKey)
 	register(a, operation{
-		id: "list-api-keys", method: http.MethodGet, path: "/v1/api-keys", tag: tagKeys,
+		id: "list-api-keys", method: http.MethodGet, path: "/v1/api-keys", tag: tagStandard,
 		summary: "List API keys", description: "Newest first, revoked ones too.",
 	}, a.listKeys)
 	register(a, operation{
-		id: "revoke-api-key", method: http.MethodDelete, path: "/v1/api-keys/{id}", tag: tagKeys, status: http.StatusNoContent,
+		id: "revoke-api-key", method: http.MethodDelete, path: "/v1/api-keys/{id}", tag: tagStandard, status: http.StatusNoContent,
 		summary: "Revoke an API key", description: "It is refused from now on, everywhere.", errors: []int{http.StatusNotFound},
 	}, a.revokeKey)
 }

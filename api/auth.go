@@ -25,9 +25,9 @@ func principal(ctx context.Context) hook.APIKey {
 func tenant(ctx context.Context) hook.TenantID { return principal(ctx).TenantID }
 
 // authorize lets in requests with a key that has one of the scopes.
-func (a *API) authorize(scopes []hook.Scope) func(huma.Context, func(huma.Context)) {
+func (a *API) authorize(scopes []hook.Scope, keyAnywhere bool) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		key, err := a.authenticate(ctx)
+		key, err := a.authenticate(ctx, keyAnywhere)
 		if err == nil && !key.Allows(scopes...) {
 			err = &hook.Error{Kind: hook.KindForbidden, Message: "the API key lacks the scope " + oneOf(scopes)}
 		}
@@ -39,23 +39,77 @@ func (a *API) authorize(scopes []hook.Scope) func(huma.Context, func(huma.Contex
 	}
 }
 
-func (a *API) authenticate(ctx huma.Context) (hook.APIKey, error) {
+func (a *API) authenticate(ctx huma.Context, keyAnywhere bool) (hook.APIKey, error) {
+	find := bearerKey
+	if keyAnywhere {
+		find = anyKey
+	}
+	text, err := find(ctx)
 	if a.Config.NoAuth {
 		return hook.APIKey{TenantID: hook.DefaultTenant(), Name: "--auth=none", Scopes: []hook.Scope{hook.ScopeAdmin}}, nil
 	}
-	scheme, text, _ := strings.Cut(ctx.Header("Authorization"), " ")
-	text = strings.TrimSpace(text)
-	if !strings.EqualFold(scheme, bearer) || text == "" {
-		return hook.APIKey{}, &hook.Error{Kind: hook.KindUnauthorized, Message: "send an API key: Authorization: Bearer KEY"}
+	if err != nil {
+		return hook.APIKey{}, err
 	}
 	bounded, cancel := context.WithTimeout(ctx.Context(), a.Config.Timeout)
 	defer cancel()
-	key, err := a.Store.Authenticate(bounded, hook.Secret(text))
+	key, err := a.Store.Authenticate(bounded, text)
 	if hook.KindOf(err) == hook.KindNotFound {
 		// Unknown, revoked and expired keys look the same from outside.
 		return key, &hook.Error{Kind: hook.KindUnauthorized, Message: "the API key is not valid"}
 	}
 	return key, err
+}
+
+// bearerKey is the key of a request in the form of RFC 6750.
+func bearerKey(ctx huma.Context) (hook.Secret, error) {
+	scheme, text, _ := strings.Cut(ctx.Header("Authorization"), " ")
+	text = strings.TrimSpace(text)
+	if !strings.EqualFold(scheme, bearer) || text == "" {
+		return "", &hook.Error{Kind: hook.KindUnauthorized, Message: "send an API key: Authorization: Bearer KEY"}
+	}
+	return hook.Secret(text), nil
+}
+
+// anyKey is the key of a request that may also bring it raw in the header, or in
+// the query, but not in both (M9).
+func anyKey(ctx huma.Context) (hook.Secret, error) {
+	header, token := ctx.Header("Authorization"), ctx.Query("token")
+	switch {
+	case header != "" && token != "":
+		return "", malformed("query.token", "the API key is in the Authorization header too; give one of them")
+	case token != "":
+		return hook.Secret(token), nil
+	case header != "" && !strings.Contains(header, " "):
+		return hook.Secret(header), nil
+	case header != "":
+		return bearerKey(ctx)
+	default:
+		return "", &hook.Error{Kind: hook.KindUnauthorized, Message: "send an API key: Authorization: KEY, or the query parameter token"}
+	}
+}
+
+// Security schemes beside bearer.
+const (
+	rawKey   = "rawKey"
+	tokenKey = "tokenKey"
+)
+
+func securitySchemes() map[string]*huma.SecurityScheme {
+	return map[string]*huma.SecurityScheme{
+		bearer:   {Type: "http", Scheme: "bearer", Description: "An API key. Its scopes are admin, webhooks, publish and read; admin includes the others."},
+		rawKey:   {Type: "apiKey", In: "header", Name: "Authorization", Description: "The API key without a scheme, on the topics' paths."},
+		tokenKey: {Type: "apiKey", In: "query", Name: "token", Description: "The API key in the URL, on the topics' paths, for clients that can't set headers."},
+	}
+}
+
+// security is how an operation's callers may show who they are.
+func security(keyAnywhere bool) []map[string][]string {
+	all := []map[string][]string{{bearer: {}}}
+	if keyAnywhere {
+		all = append(all, map[string][]string{rawKey: {}}, map[string][]string{tokenKey: {}})
+	}
+	return all
 }
 
 // refuse answers before an operation has begun.

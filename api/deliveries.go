@@ -97,16 +97,16 @@ type listDeliveriesOutput struct {
 func (a *API) registerDeliveries() {
 	read := []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
-		id: "list-deliveries", method: http.MethodGet, path: "/v1/webhooks/{id}/deliveries", tag: tagDeliveries, scopes: read,
+		id: "list-deliveries", method: http.MethodGet, path: "/v1/webhooks/{id}/deliveries", tag: tagStandard, scopes: read,
 		summary: "List a webhook's deliveries", description: "Newest first, test deliveries too.", errors: []int{http.StatusNotFound},
 	}, a.listDeliveries)
 	register(a, operation{
-		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{id}", tag: tagDeliveries, scopes: read,
+		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{id}", tag: tagStandard, scopes: read,
 		summary: "Get a delivery", description: "With every attempt: what was sent where, what came back, and how long it took.",
 		errors: []int{http.StatusNotFound},
 	}, a.getDelivery)
 	register(a, operation{
-		id: "retry-delivery", method: http.MethodPost, path: "/v1/deliveries/{id}/retry", tag: tagDeliveries,
+		id: "retry-delivery", method: http.MethodPost, path: "/v1/deliveries/{id}/retry", tag: tagStandard,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a delivery now", sends: true,
 		description: "Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds.",
 		errors:      []int{http.StatusNotFound, http.StatusConflict},

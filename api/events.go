@@ -23,6 +23,8 @@ type Event struct {
 	CreatedAt   time.Time `json:"created_at" doc:"When it was published." example:"2026-01-15T12:30:00Z"`
 	Data        anyJSON   `json:"data"`
 	Deliveries  int       `json:"delivery_count" doc:"How many webhooks it matched." example:"1"`
+	CacheName   string    `json:"cache_name,omitempty" doc:"The cache of a momento message, whose type is its topic and whose data is its text." example:"chat"`
+	Sequence    int64     `json:"topic_sequence_number,omitempty" doc:"The number of a momento message in its topic." example:"1"`
 	Test        bool      `json:"test,omitempty" doc:"Whether it is a test delivery's sample." example:"false"`
 	WorkflowID  string    `json:"workflow_id,omitempty" doc:"The Temporal workflow that delivers it; absent where nothing matched." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
 	WorkflowURL string    `json:"workflow_url,omitempty" doc:"That workflow in the Temporal Web UI." example:"http://127.0.0.1:8233/namespaces/default/workflows/evt_01kab1s6rzfkqbzry2kztmfpx1"`
@@ -32,6 +34,7 @@ func (a *API) viewEvent(e *hook.Event) Event {
 	v := Event{
 		ID: e.ID.String(), Type: e.Type, CreatedAt: seconds(e.CreatedAt), Data: e.Data,
 		Deliveries: e.Deliveries, Test: e.Test, WorkflowID: e.WorkflowID,
+		CacheName: e.Cache, Sequence: e.Sequence,
 	}
 	if e.WorkflowID != "" && a.Config.TemporalUI != "" {
 		v.WorkflowURL = a.Config.TemporalUI + "/workflows/" + url.PathEscape(e.WorkflowID)
@@ -82,11 +85,11 @@ func (a *API) registerEvents() {
 	read := []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	a.registerPublish()
 	register(a, operation{
-		id: "list-events", method: http.MethodGet, path: "/v1/events", tag: tagEvents, scopes: read,
+		id: "list-events", method: http.MethodGet, path: "/v1/events", tag: tagStandard, scopes: read,
 		summary: "List events", description: "Newest first, without test events.",
 	}, a.listEvents)
 	register(a, operation{
-		id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", tag: tagEvents, scopes: read,
+		id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", tag: tagStandard, scopes: read,
 		summary: "Get an event", errors: []int{http.StatusNotFound},
 		description: "With its deliveries, its workflow, and the webhooks it was not for.",
 	}, a.getEvent)

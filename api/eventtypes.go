@@ -59,12 +59,12 @@ type putEventTypeOutput struct {
 
 func (a *API) registerEventTypes() {
 	register(a, operation{
-		id: "list-event-types", method: http.MethodGet, path: "/v1/event-types", tag: tagEvents,
+		id: "list-event-types", method: http.MethodGet, path: "/v1/event-types", tag: tagStandard,
 		scopes:  []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks, hook.ScopePublish},
 		summary: "List event types", description: "What can be published and subscribed to: nine built-in types, then your own by name.",
 	}, a.listEventTypes)
 	register(a, operation{
-		id: "put-event-type", method: http.MethodPut, path: "/v1/event-types/{name}", tag: tagEvents,
+		id: "put-event-type", method: http.MethodPut, path: "/v1/event-types/{name}", tag: tagStandard,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Add or describe an event type",
 		description: "201 when it is new, 200 when its description was replaced.", errors: []int{http.StatusConflict}, created: true,
 	}, a.putEventType)

@@ -250,11 +250,11 @@ func (s *faulty) Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attem
 	return s.Store.Attempts(ctx, id)
 }
 
-func (s *faulty) CreateTest(ctx context.Context, w hook.Webhook, eventType string, data []byte) (hook.Delivery, error) {
+func (s *faulty) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publication) (hook.Delivery, error) {
 	if err := s.next(); err != nil {
 		return hook.Delivery{}, err
 	}
-	return s.Store.CreateTest(ctx, w, eventType, data)
+	return s.Store.CreateTest(ctx, w, p)
 }
 
 func (s *faulty) CreateKey(ctx context.Context, k hook.APIKey, text hook.Secret) (hook.APIKey, error) {

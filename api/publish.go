@@ -41,7 +41,7 @@ const rawRequestLimit = 2 << 20
 
 func (a *API) registerPublish() {
 	register(a, operation{
-		id: "publish-event", method: http.MethodPost, path: "/v1/events", tag: tagEvents, status: http.StatusAccepted,
+		id: "publish-event", method: http.MethodPost, path: "/v1/events", tag: tagStandard, status: http.StatusAccepted,
 		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event", maxBody: rawRequestLimit, raw: true,
 		description: "202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.",
 		errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
@@ -51,7 +51,7 @@ func (a *API) registerPublish() {
 
 func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, error) {
 	var b publishEventRequest
-	if err := readBody(in.RawBody, &b); err != nil {
+	if err := readBody(in.RawBody, &b, refuseUnknown); err != nil {
 		return nil, err
 	}
 	if err := required(map[string]bool{"type": b.Type != "", "data": b.Data != nil}); err != nil {
@@ -68,20 +68,30 @@ func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, er
 	if err := a.checkSize(p.Type, p.OrganizationID, p.Data); err != nil {
 		return nil, err
 	}
-	accepted, err := a.Store.Publish(ctx, p)
+	accepted, err := a.accept(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	e := &accepted.Event
-	if !accepted.Duplicate && e.Deliveries > 0 {
-		a.Dispatcher.Dispatch(hook.Start{
-			EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Deliveries: e.Deliveries, Targets: accepted.Targets,
-		})
-	}
 	return &publishOutput{Body: AcceptedEvent{
 		ID: e.ID.String(), Type: e.Type, CreatedAt: seconds(e.CreatedAt), Deliveries: e.Deliveries,
 		IdempotencyKey: key, Duplicate: accepted.Duplicate,
 	}}, nil
+}
+
+// accept stores a publication and has its workflow started: every surface's
+// publish comes here.
+func (a *API) accept(ctx context.Context, p hook.Publication) (hook.Accepted, error) {
+	accepted, err := a.Store.Publish(ctx, p)
+	if err != nil {
+		return accepted, err
+	}
+	if e := &accepted.Event; !accepted.Duplicate && e.Deliveries > 0 {
+		a.Dispatcher.Dispatch(hook.Start{
+			EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Deliveries: e.Deliveries, Targets: accepted.Targets,
+		})
+	}
+	return accepted, nil
 }
 
 // checkSize refuses what would make a body that receivers don't take (spec 2.4),

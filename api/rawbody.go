@@ -20,14 +20,21 @@ import (
 // decodes numbers to float64 and would lose what spec 2 asks to refuse. They are
 // brought into canonical form as a whole, and then decoded.
 
+// unknownMembers is what becomes of members that an operation does not know.
+type unknownMembers bool
+
+const (
+	refuseUnknown unknownMembers = false // a typo must not pass silently (spec 6)
+	ignoreUnknown unknownMembers = true  // Momento's and Commenda's surfaces (spec 6)
+)
+
 // readBody decodes a request's body into v, a pointer to a struct whose data
-// member is a jsontext.Value and then holds canonical JSON. Members that v does
-// not have are an error.
-func readBody(raw []byte, v any) error {
+// member is a jsontext.Value and then holds canonical JSON.
+func readBody(raw []byte, v any, unknown unknownMembers) error {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return &hook.Error{Kind: hook.KindInvalid, Message: "the request body is missing"}
 	}
-	canonical, err := canonicalMembers(raw, membersOf(v))
+	canonical, err := canonicalMembers(raw, membersOf(v), unknown)
 	if err != nil {
 		return err
 	}
@@ -55,10 +62,10 @@ func membersOf(v any) []string {
 }
 
 // canonicalMembers brings each member of the body's object into canonical form by
-// itself, so that the depth of data counts from data on (spec 2.2). A member that
-// is none of the known ones ends it at once: what else a body holds must not be
+// itself, so that the depth of data counts from data on (spec 2.2). Where unknown
+// members are refused, the first one ends it: what else a body holds must not be
 // work for us.
-func canonicalMembers(raw []byte, known []string) ([]byte, error) {
+func canonicalMembers(raw []byte, known []string, unknown unknownMembers) ([]byte, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if dec.PeekKind() != '{' {
 		return nil, notObject(raw)
@@ -75,7 +82,13 @@ func canonicalMembers(raw []byte, known []string) ([]byte, error) {
 		}
 		name := token.String()
 		if !slices.Contains(known, name) {
-			return nil, hook.Unprocessable("body."+clip(name), "unexpected property")
+			if unknown == refuseUnknown {
+				return nil, hook.Unprocessable("body."+clip(name), "unexpected property")
+			}
+			if err := dec.SkipValue(); err != nil {
+				return nil, notObject(raw)
+			}
+			continue
 		}
 		pointer := jsontext.Pointer("").AppendToken(name)
 		if slices.Contains(seen, name) {

@@ -33,10 +33,19 @@ type operation struct {
 	maxBody int64
 	// raw operations read their body themselves.
 	raw bool
+	// text says that a raw operation's body is text of any kind, not JSON.
+	text bool
 	// body documents a raw operation's body.
 	body *huma.RequestBody
 	// sends says that the operation waits for a request to a receiver.
 	sends bool
+	// waits says that the operation waits for what may not come, and bounds itself.
+	waits bool
+	// keyAnywhere says that the API key may also come raw in Authorization or as the
+	// query parameter token (M9).
+	keyAnywhere bool
+	// answers documents the success of an operation that writes it itself.
+	answers map[string]*huma.MediaType
 	// created says that success may be 201 as well, with the same body.
 	created bool
 }
@@ -83,6 +92,9 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 		timeout = sendTimeout
 	}
 	responses := map[string]*huma.Response{}
+	if op.answers != nil {
+		responses[strconv.Itoa(http.StatusOK)] = &huma.Response{Description: http.StatusText(http.StatusOK), Content: op.answers}
+	}
 	// Huma documents every body that it hands over raw as required and binary.
 	var document huma.RequestBody
 	if op.body != nil {
@@ -91,13 +103,16 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 	huma.Register(a.huma, huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: op.description,
 		Tags: []string{op.tag}, DefaultStatus: op.status, Errors: slices.Compact(statuses), Responses: responses, MaxBodyBytes: op.maxBody,
-		Security:         []map[string][]string{{bearer: {}}},
-		Middlewares:      huma.Middlewares{a.measure(op.id), a.authorize(op.scopes), a.wellFormed(hasBody[I]())},
+		Security:         security(op.keyAnywhere),
+		Middlewares:      huma.Middlewares{a.measure(op.id), a.authorize(op.scopes, op.keyAnywhere), a.wellFormed(hasBody[I](), op.text)},
 		RequestBody:      op.body,
 		SkipValidateBody: op.raw,
 	}, func(ctx context.Context, in *I) (*O, error) {
 		// A store that hangs must not keep requests, and their connections, for ever.
-		bounded, cancel := context.WithTimeout(ctx, timeout)
+		bounded, cancel := ctx, context.CancelFunc(func() {})
+		if !op.waits {
+			bounded, cancel = context.WithTimeout(ctx, timeout)
+		}
 		defer cancel()
 		out, err := handler(bounded, in)
 		if err != nil {
@@ -122,20 +137,18 @@ func hasBody[I any]() bool {
 	return parsed || raw
 }
 
-// Tags of the standard surface.
+// Tags are the three systems (spec 1).
 const (
-	tagWebhooks   = "Webhooks"
-	tagEvents     = "Events"
-	tagDeliveries = "Deliveries"
-	tagKeys       = "API keys"
+	tagStandard = "Standard"
+	tagMomento  = "Momento"
+	tagCommenda = "Commenda"
 )
 
 func tags() []*huma.Tag {
 	return []*huma.Tag{
-		{Name: tagWebhooks, Description: "Subscriptions of URLs to event types, their secrets and test deliveries."},
-		{Name: tagEvents, Description: "Publishing, and what was published."},
-		{Name: tagDeliveries, Description: "The log: every delivery and every attempt."},
-		{Name: tagKeys, Description: "Who may do what."},
+		{Name: tagStandard, Description: "The service's own surface: webhooks of every profile, events, the delivery log, API keys."},
+		{Name: tagMomento, Description: "Topics that live in caches, their messages, and their webhooks."},
+		{Name: tagCommenda, Description: "Webhooks that subscribe to free-form topics, and event objects."},
 	}
 }
 

@@ -27,11 +27,12 @@ type rotateSecretInput struct {
 func (a *API) registerSecrets() {
 	manage := []hook.Scope{hook.ScopeWebhooks}
 	register(a, operation{
-		id: "get-webhook-secret", method: http.MethodGet, path: "/v1/webhooks/{id}/secret", tag: tagWebhooks, scopes: manage,
-		summary: "Get a webhook's secret", description: "The secret that signs now.", errors: []int{http.StatusNotFound},
+		id: "get-webhook-secret", method: http.MethodGet, path: "/v1/webhooks/{id}/secret", tag: tagStandard, scopes: manage,
+		summary: "Get a webhook's secret", errors: []int{http.StatusNotFound, http.StatusConflict},
+		description: "The secret that signs now. A Commenda webhook's is not shown again.",
 	}, a.getSecret)
 	register(a, operation{
-		id: "rotate-webhook-secret", method: http.MethodPost, path: "/v1/webhooks/{id}/secret/rotate", tag: tagWebhooks, scopes: manage,
+		id: "rotate-webhook-secret", method: http.MethodPost, path: "/v1/webhooks/{id}/secret/rotate", tag: tagStandard, scopes: manage,
 		summary: "Rotate a webhook's secret", errors: []int{http.StatusNotFound},
 		description: "The new secret signs every request from now on, retries too.",
 	}, a.rotateSecret)
@@ -42,6 +43,9 @@ func (a *API) getSecret(ctx context.Context, in *IDPath) (*secretOutput, error) 
 	if err != nil {
 		return nil, err
 	}
+	if w.Profile == hook.ProfileCommenda {
+		return nil, &hook.Error{Kind: hook.KindPrecondition, Message: "a Commenda webhook's key is shown only by the answer that makes it; rotate it to have a new one"}
+	}
 	return secretOf(&w), nil
 }
 
@@ -51,7 +55,7 @@ func (a *API) rotateSecret(ctx context.Context, in *rotateSecretInput) (*secretO
 		return nil, err
 	}
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
-		w.Secret = generateSecret()
+		w.Secret = generateSecret(w.Profile)
 		if in.Body != nil && in.Body.Secret != nil {
 			w.Secret = hook.Secret(*in.Body.Secret)
 		}

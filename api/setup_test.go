@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/api"
+	"grapnel/internal/follow"
 	"grapnel/internal/hook"
 	"grapnel/internal/keytext"
 	"grapnel/internal/pgtest"
@@ -37,6 +38,7 @@ type fixture struct {
 	sender     *sender
 	blocked    *destinations
 	api        *api.API
+	topics     *follow.Hub // not run: only messages published here wake who follows
 	log        *lockedBuffer
 }
 
@@ -62,8 +64,12 @@ func setup(t *testing.T, change ...func(*api.Deps)) *fixture {
 			t.Log(f.log.String())
 		}
 	})
+	f.topics, err = follow.New(follow.Config{
+		Store: store, Logger: slog.New(slog.NewTextHandler(f.log, nil)), Age: time.Hour, Newest: 1000, LookEvery: 20 * time.Millisecond,
+	})
+	require.NoError(t, err)
 	deps := api.Deps{
-		Store: store, Dispatcher: f.dispatched, Sender: f.sender, Destinations: f.blocked,
+		Store: store, Dispatcher: f.dispatched, Sender: f.sender, Destinations: f.blocked, Topics: f.topics,
 		Logger: slog.New(slog.NewTextHandler(f.log, nil)),
 		Config: api.Config{Version: "test", TemporalUI: "http://ui.example/namespaces/default"},
 		Checks: map[string]api.Check{"database": store.Ready},

@@ -11,7 +11,7 @@ import (
 )
 
 type testStore interface {
-	CreateTest(ctx context.Context, w hook.Webhook, eventType string, data []byte) (hook.Delivery, error)
+	CreateTest(ctx context.Context, w hook.Webhook, p hook.Publication) (hook.Delivery, error)
 	DropTest(ctx context.Context, d hook.Delivery) error
 }
 
@@ -27,7 +27,7 @@ type testInput struct {
 
 func (a *API) registerTests() {
 	register(a, operation{
-		id: "test-webhook", method: http.MethodPost, path: "/v1/webhooks/{id}/test", tag: tagWebhooks,
+		id: "test-webhook", method: http.MethodPost, path: "/v1/webhooks/{id}/test", tag: tagStandard,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a test event", raw: true, maxBody: rawRequestLimit, sends: true,
 		description: "Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.",
 		errors:      []int{http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge},
@@ -42,31 +42,64 @@ func (a *API) testWebhook(ctx context.Context, in *testInput) (*deliveryOutput, 
 	}
 	var b testWebhookRequest
 	if len(bytes.TrimSpace(in.RawBody)) > 0 {
-		if err := readBody(in.RawBody, &b); err != nil {
+		if err := readBody(in.RawBody, &b, refuseUnknown); err != nil {
 			return nil, err
 		}
 	}
-	eventType, check := hook.SampleType(&w), checkAllowed
-	if b.Type != nil {
-		eventType, check = *b.Type, a.checkPublishedType
-	}
-	if err := check(ctx, eventType); err != nil {
+	p, err := a.testPublication(ctx, &w, b.Type, b.Data)
+	if err != nil {
 		return nil, err
 	}
-	data := []byte(b.Data)
-	if data == nil {
-		data = hook.SampleData(eventType)
+	return a.sendTest(ctx, w, p)
+}
+
+// testPublication is what a test of the webhook sends: the type and data given,
+// or samples.
+func (a *API) testPublication(ctx context.Context, w *hook.Webhook, eventType *string, data anyJSON) (hook.Publication, error) {
+	key := principal(ctx)
+	p := hook.Publication{TenantID: w.TenantID, Type: hook.SampleType(w), Data: data, Cache: w.Cache, TokenID: key.TokenID}
+	switch {
+	case w.Profile == hook.ProfileMomento:
+		return p, a.completeMessage(&p, eventType)
+	case eventType == nil:
+	case w.Profile == hook.ProfileCommenda:
+		p.Type = *eventType
+		if problem := hook.TopicProblem(p.Type); problem != "" {
+			return p, hook.Unprocessable("body.type", "%s", problem)
+		}
+	default:
+		p.Type = *eventType
+		if err := a.checkPublishedType(ctx, p.Type); err != nil {
+			return p, err
+		}
 	}
-	return a.sendTest(ctx, w, eventType, data)
+	if err := checkAllowed(ctx, p.Type); err != nil {
+		return p, err
+	}
+	if p.Data == nil {
+		p.Data = hook.SampleData(p.Type)
+	}
+	return p, a.checkSize(p.Type, p.OrganizationID, p.Data)
+}
+
+// completeMessage makes the test of a Momento webhook a message of its topic.
+func (a *API) completeMessage(p *hook.Publication, eventType *string) error {
+	if eventType != nil && *eventType != p.Type {
+		return hook.Unprocessable("body.type", "must be the webhook's topic")
+	}
+	switch {
+	case p.Data == nil:
+		p.Data = hook.SampleText()
+	case p.Data[0] != '"':
+		return hook.Unprocessable("body.data", "must be a string, the message's text")
+	}
+	return nil
 }
 
 // sendTest stores a sample event, has it sent and returns the delivery: every
 // surface's test comes here.
-func (a *API) sendTest(ctx context.Context, w hook.Webhook, eventType string, data []byte) (*deliveryOutput, error) {
-	if err := a.checkSize(eventType, "", data); err != nil {
-		return nil, err
-	}
-	d, err := a.Store.CreateTest(ctx, w, eventType, data)
+func (a *API) sendTest(ctx context.Context, w hook.Webhook, p hook.Publication) (*deliveryOutput, error) {
+	d, err := a.Store.CreateTest(ctx, w, p)
 	if err != nil {
 		return nil, err
 	}

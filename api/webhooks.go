@@ -29,6 +29,8 @@ type Webhook struct {
 	Events       []string          `json:"events" doc:"Event types subscribed to; also prefix.* and *." example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
 	Active       bool              `json:"active" doc:"Whether events are delivered." example:"true"`
 	Profile      string            `json:"profile" enum:"standard,momento,commenda" doc:"Form of body and signature." example:"standard"`
+	CacheName    string            `json:"cache_name,omitempty" doc:"The cache of a momento webhook, which gets the messages of the one topic in events." example:"chat"`
+	WebhookName  string            `json:"webhook_name,omitempty" doc:"What names a momento webhook within its cache." example:"translator"`
 	Status       string            `json:"status" enum:"healthy,failing,failed,disabled" doc:"healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active." example:"healthy"`
 	StatusReason string            `json:"status_reason,omitempty" doc:"Why the status is not healthy." example:"gone"`
 	Description  string            `json:"description,omitempty" doc:"What it is for, in the client's words." example:"Billing system"`
@@ -50,6 +52,7 @@ type CreatedWebhook struct {
 func viewWebhook(w *hook.Webhook) Webhook {
 	v := Webhook{
 		ID: w.ID.String(), URL: w.URL, Events: w.Events, Active: w.Active, Profile: string(w.Profile),
+		CacheName: w.Cache, WebhookName: w.Name,
 		Status: w.Status(), StatusReason: w.StatusReason(), Description: w.Description,
 		Timeout: int(w.Timeout / time.Second), RateLimit: w.RateLimit, MaxAttempts: w.MaxAttempts,
 		CreatedAt: seconds(w.CreatedAt), UpdatedAt: seconds(w.UpdatedAt),
@@ -129,24 +132,24 @@ type empty struct{}
 func (a *API) registerWebhooks() {
 	manage, read := []hook.Scope{hook.ScopeWebhooks}, []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
-		id: "create-webhook", method: http.MethodPost, path: "/v1/webhooks", tag: tagWebhooks, status: http.StatusCreated, scopes: manage,
+		id: "create-webhook", method: http.MethodPost, path: "/v1/webhooks", tag: tagStandard, status: http.StatusCreated, scopes: manage,
 		summary: "Create a webhook", description: "Subscribes a URL to event types. Only this answer and the secret operations show the secret.",
 	}, a.createWebhook)
 	register(a, operation{
-		id: "list-webhooks", method: http.MethodGet, path: "/v1/webhooks", tag: tagWebhooks, scopes: read,
+		id: "list-webhooks", method: http.MethodGet, path: "/v1/webhooks", tag: tagStandard, scopes: read,
 		summary: "List webhooks", description: "All webhooks of the account, of every profile, newest first.",
 	}, a.listWebhooks)
 	register(a, operation{
-		id: "get-webhook", method: http.MethodGet, path: "/v1/webhooks/{id}", tag: tagWebhooks, scopes: read,
+		id: "get-webhook", method: http.MethodGet, path: "/v1/webhooks/{id}", tag: tagStandard, scopes: read,
 		summary: "Get a webhook", description: "With its status. The secret is shown by its own operation.", errors: []int{http.StatusNotFound},
 	}, a.getWebhook)
 	register(a, operation{
-		id: "update-webhook", method: http.MethodPatch, path: "/v1/webhooks/{id}", tag: tagWebhooks, scopes: manage,
+		id: "update-webhook", method: http.MethodPatch, path: "/v1/webhooks/{id}", tag: tagStandard, scopes: manage,
 		summary: "Update a webhook", errors: []int{http.StatusNotFound},
 		description: "Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.",
 	}, a.updateWebhook)
 	register(a, operation{
-		id: "delete-webhook", method: http.MethodDelete, path: "/v1/webhooks/{id}", tag: tagWebhooks, status: http.StatusNoContent, scopes: manage,
+		id: "delete-webhook", method: http.MethodDelete, path: "/v1/webhooks/{id}", tag: tagStandard, status: http.StatusNoContent, scopes: manage,
 		summary: "Delete a webhook", description: "What is pending for it ends as canceled.", errors: []int{http.StatusNotFound},
 	}, a.deleteWebhook)
 }
@@ -161,7 +164,7 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 		setActive(&w, *b.Active)
 	}
 	if b.Secret == nil {
-		w.Secret = generateSecret()
+		w.Secret = generateSecret(w.Profile)
 	}
 	w.Normalize()
 	apply(&w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
@@ -313,7 +316,11 @@ func (a *API) checkWebhook(w *hook.Webhook, unknown []hook.Violation) error {
 		}
 		violations = e.Violations
 	}
-	if hook.URLProblem(w.URL) == "" {
+	switch {
+	case w.URLProblem() != "":
+	case w.Profile == hook.ProfileCommenda && !a.Config.AllowHTTP && w.Plain():
+		violations = append(violations, hook.Violation{Location: "body.url", Message: "must be https; --allow-http lets Commenda webhooks have http URLs"})
+	default:
 		if err := a.Destinations.CheckURL(w.URL); err != nil {
 			violations = append(violations, hook.Violation{Location: "body.url", Message: err.Error()})
 		}
@@ -332,10 +339,14 @@ func secrets(headers map[string]string) map[string]hook.Secret {
 // generatedSecretSize is 256 bits, the size of the HMAC's output.
 const generatedSecretSize = 32
 
-// generateSecret makes whsec_ and base64 of 32 random bytes, the form of
-// Standard Webhooks.
-func generateSecret() hook.Secret {
+// generateSecret makes base64 of 32 random bytes, for the standard profile after
+// whsec_, the form of Standard Webhooks.
+func generateSecret(p hook.Profile) hook.Secret {
 	b := make([]byte, generatedSecretSize)
 	rand.Read(b) // never fails since Go 1.24
-	return hook.Secret("whsec_" + base64.StdEncoding.EncodeToString(b))
+	text := base64.StdEncoding.EncodeToString(b)
+	if p == hook.ProfileMomento || p == hook.ProfileCommenda {
+		return hook.Secret(text)
+	}
+	return hook.Secret("whsec_" + text)
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -16,17 +17,24 @@ import (
 // be decoded, a parameter that is empty or given twice, a header given twice
 // that can mean one thing only, a body that is not called JSON. Each of them
 // would otherwise silently stand for something else, page one for instance (S2).
-func (a *API) wellFormed(body bool) func(huma.Context, func(huma.Context)) {
+func (a *API) wellFormed(body, text bool) func(huma.Context, func(huma.Context)) {
+	checkType := checkContentType
+	if text {
+		checkType = checkTextType
+	}
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, _ := humago.Unwrap(ctx)
-		r.Header.Del("Accept") // the answer is JSON whatever the client would accept
 		err := checkQuery(r.URL.RawQuery)
 		if err == nil {
 			err = checkHeaders(r.Header)
 		}
 		if err == nil && body {
-			err = checkContentType(r)
+			err = checkType(r)
 		}
+		// The answer is JSON whatever the client would accept; an operation with
+		// another one has its own view of it.
+		ctx = huma.WithValue(ctx, acceptKey{}, r.Header.Get("Accept"))
+		r.Header.Del("Accept")
 		if err != nil {
 			a.refuse(ctx, err)
 			return
@@ -79,6 +87,44 @@ func checkContentType(r *http.Request) error {
 	}
 	r.Header.Set("Content-Type", jsonType)
 	return nil
+}
+
+// acceptKey is the key of a request's Accept header in its context.
+type acceptKey struct{}
+
+// checkTextType lets every kind of text through, and a body without a type. Huma
+// must not look for a format of that name: what follows takes the body as it is.
+func checkTextType(r *http.Request) error {
+	given := r.Header.Get("Content-Type")
+	if given == "" {
+		return nil
+	}
+	mediaType, parameters, err := mime.ParseMediaType(given)
+	charset := parameters["charset"]
+	switch {
+	case err != nil || !isText(mediaType):
+		return &hook.Error{Kind: hook.KindMediaType, Message: "send the message as text: text/plain, application/json or another textual type"}
+	case charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "us-ascii"):
+		return &hook.Error{Kind: hook.KindMediaType, Message: "send the message in UTF-8"}
+	}
+	return nil
+}
+
+// isText tells the media types whose content is text, curl's default for forms
+// among them (M5).
+func isText(mediaType string) bool {
+	kind, subtype, _ := strings.Cut(mediaType, "/")
+	switch {
+	case kind == "text":
+		return true
+	case kind != "application":
+		return false
+	case slices.Contains([]string{
+		"json", "xml", "yaml", "toml", "graphql", "javascript", "ecmascript", "sql", "x-www-form-urlencoded", "x-ndjson", "jsonl",
+	}, subtype):
+		return true
+	}
+	return slices.ContainsFunc([]string{"+json", "+xml", "+yaml"}, func(suffix string) bool { return strings.HasSuffix(subtype, suffix) })
 }
 
 func malformed(location, format string, args ...any) error {

@@ -12,7 +12,8 @@ import (
 )
 
 // eventColumns are those of eventRow, in any query that joins events as e.
-const eventColumns = `e.id, e.tenant_id, e.type, e.data, e.organization_id, e.test, e.deliveries, e.workflow_id, e.created_at`
+const eventColumns = `e.id, e.tenant_id, e.type, e.data, e.organization_id, e.test, e.deliveries, e.workflow_id, e.created_at,
+	e.cache, coalesce(e.sequence, 0) as sequence, e.token_id`
 
 type eventRow struct {
 	ID             [16]byte
@@ -24,12 +25,16 @@ type eventRow struct {
 	Deliveries     int
 	WorkflowID     *string
 	CreatedAt      time.Time
+	Cache          string
+	Sequence       int64
+	TokenID        string
 }
 
 func (r *eventRow) event() hook.Event {
 	e := hook.Event{
 		ID: r.ID, TenantID: r.TenantID, Type: r.Type, Data: r.Data, OrganizationID: r.OrganizationID,
 		Test: r.Test, Deliveries: r.Deliveries, CreatedAt: r.CreatedAt,
+		Cache: r.Cache, Sequence: r.Sequence, TokenID: r.TokenID,
 	}
 	if !r.Test {
 		e.WorkflowID = workflowID(r.Deliveries, r.WorkflowID, e.ID)
@@ -94,7 +99,7 @@ const (
 func (s *Store) NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]hook.NotDelivered, error) {
 	lo, hi := deliveryRange(e.ID)
 	rows, _ := s.pool.Query(ctx, `
-		select w.id, w.profile, w.events, w.active
+		select w.id, w.profile, w.cache, w.events, w.active
 		from webhooks w
 		where w.tenant_id = @tenant_id and not exists (
 			select from deliveries d where d.id between @lo and @hi and d.event_id = @event_id and d.webhook_id = w.id)
@@ -103,14 +108,12 @@ func (s *Store) NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]
 	})
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.NotDelivered, error) {
 		var n hook.NotDelivered
-		var events []string
-		var active bool
-		var profile hook.Profile
-		err := row.Scan((*[16]byte)(&n.WebhookID), (*string)(&profile), &events, &active)
+		var w hook.Webhook
+		err := row.Scan((*[16]byte)(&n.WebhookID), (*string)(&w.Profile), &w.Cache, &w.Events, &w.Active)
 		switch {
 		case bytes.Compare(n.WebhookID[:], e.ID[:]) > 0: // finer than their times
 			n.Reason = reasonCreatedLater
-		case !profile.Matches(events, e.Type) || active:
+		case !w.Wants(e.Cache, e.Type) || w.Active:
 			// Active and subscribed now, yet not matched then: it subscribed later.
 			n.Reason = reasonNotSubscribed
 		default:

@@ -84,13 +84,13 @@ func TestHealthIgnoresTests(t *testing.T) {
 	f := setup(t)
 	w := f.webhook(t)
 	for _, a := range []hook.Attempt{answered(500), answered(410), timedOut()} {
-		d, err := f.CreateTest(t.Context(), w, "user.created", []byte(`{}`))
+		d, err := f.CreateTest(t.Context(), w, hook.Publication{Type: "user.created", Data: []byte(`{}`)})
 		require.NoError(t, err)
 		require.False(t, outstanding(f.attempt(t, d.ID, a)), "one attempt, no retry")
 		require.Equal(t, w, f.health(t, w))
 	}
 	f.attempt(t, f.delivery(t, w), answered(500))
-	d, err := f.CreateTest(t.Context(), w, "user.created", []byte(`{}`))
+	d, err := f.CreateTest(t.Context(), w, hook.Publication{Type: "user.created", Data: []byte(`{}`)})
 	require.NoError(t, err)
 	f.attempt(t, d.ID, answered(200))
 	require.Equal(t, "failing", f.status(t, w), "nor does a test that succeeds")

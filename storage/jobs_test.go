@@ -16,7 +16,7 @@ func TestOutstanding(t *testing.T) {
 	due, later, done, canceled := f.webhook(t), f.webhook(t), f.webhook(t), f.webhook(t)
 	event := f.publish(t, "user.created").Event
 	foreign := f.publish(t, "user.created").Event
-	test1, err := f.CreateTest(t.Context(), due, "user.created", []byte(`{}`))
+	test1, err := f.CreateTest(t.Context(), due, hook.Publication{Type: "user.created", Data: []byte(`{}`)})
 	require.NoError(t, err)
 	jobs, err := f.Outstanding(t.Context(), []hook.EventID{event.ID}, 0, 1)
 	require.NoError(t, err)
@@ -99,7 +99,7 @@ func TestStates(t *testing.T) {
 	w := f.webhook(t)
 	id := f.delivery(t, w)
 	event := f.read(t, id).EventID
-	test1, err := f.CreateTest(t.Context(), w, "user.created", []byte(`{}`))
+	test1, err := f.CreateTest(t.Context(), w, hook.Publication{Type: "user.created", Data: []byte(`{}`)})
 	require.NoError(t, err)
 	for _, a := range []hook.Attempt{answered(500), answered(200)} {
 		want := f.attempt(t, id, a)

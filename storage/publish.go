@@ -23,6 +23,7 @@ import (
 func (s *Store) Publish(ctx context.Context, p hook.Publication) (hook.Accepted, error) {
 	event := hook.Event{
 		ID: newID[hook.EventID](), TenantID: p.TenantID, Type: p.Type, Data: p.Data, OrganizationID: p.OrganizationID,
+		Cache: p.Cache, TokenID: p.TokenID,
 	}
 	event.CreatedAt = event.ID.Time()
 	accepted := hook.Accepted{Event: event}
@@ -57,14 +58,23 @@ type querier interface {
 // insertEvent stores the accepted event with its deliveries, and fills in how
 // many there are, the first of their targets, and the workflow that will deliver
 // them. One statement, so one transaction by itself.
+//
+// A message gets its topic's next number. The topic's row stays locked until the
+// commit: so numbers appear in their order, and one that is rolled back is given
+// to the next (M6).
 func insertEvent(ctx context.Context, q querier, accepted *hook.Accepted) error {
 	e := &accepted.Event
 	rows, _ := q.Query(ctx, `
-		with matched as (
+		with topic as (
+			insert into topics (id, tenant_id, cache, name, last_sequence)
+			select @topic_id, @tenant_id, @cache, @type, 1 where @topic_id::uuid is not null
+			on conflict (id) do update set last_sequence = topics.last_sequence + 1
+			returning last_sequence
+		), matched as (
 			select distinct w.id, w.url
 			from subscriptions s join webhooks w on w.id = s.webhook_id
-			where s.tenant_id = @tenant_id and s.pattern = any(@patterns) and w.active
-				and (w.profile <> 'commenda' or s.pattern = @type) -- its topics are free-form, never patterns
+			where s.tenant_id = @tenant_id and s.cache = @cache and s.pattern = any(@patterns) and w.active
+				and (w.profile = 'standard' or s.pattern = @type) -- the others' topics are never patterns
 		), delivery as (
 			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at)
 			select encode(substring(uuid_send(@id::uuid) for 8) || substring(uuid_send(gen_random_uuid()) from 9), 'hex')::uuid,
@@ -73,8 +83,9 @@ func insertEvent(ctx context.Context, q querier, accepted *hook.Accepted) error 
 		), counted as (
 			select count(*)::int as n from matched
 		), event as (
-			insert into events (id, tenant_id, type, data, organization_id, deliveries, created_at)
-			select @id, @tenant_id, @type, @data, @organization_id, n, @created_at from counted
+			insert into events (id, tenant_id, type, data, organization_id, deliveries, created_at, cache, topic_id, sequence, token_id)
+			select @id, @tenant_id, @type, @data, @organization_id, n, @created_at, @cache, @topic_id, (select last_sequence from topic), @token_id
+			from counted
 		), waiting as (
 			insert into outbox (event_id) select @id from counted where n > 0
 		)
@@ -82,6 +93,7 @@ func insertEvent(ctx context.Context, q querier, accepted *hook.Accepted) error 
 		pgx.StrictNamedArgs{
 			"id": [16]byte(e.ID), "tenant_id": [16]byte(e.TenantID), "type": e.Type, "data": e.Data,
 			"organization_id": e.OrganizationID, "created_at": e.CreatedAt,
+			"cache": e.Cache, "topic_id": topicID(e), "token_id": e.TokenID,
 			"patterns": hook.Candidates(e.Type), "targets": hook.MaxTargets,
 		})
 	var err error
@@ -94,6 +106,16 @@ func insertEvent(ctx context.Context, q querier, accepted *hook.Accepted) error 
 	})
 	e.WorkflowID = workflowID(e.Deliveries, nil, e.ID)
 	return err
+}
+
+// topicID is the topic that counts the event; nil if none does.
+func topicID(e *hook.Event) *[16]byte {
+	if e.Cache == "" {
+		return nil
+	}
+	topic := hook.Topic{TenantID: e.TenantID, Cache: e.Cache, Name: e.Type}
+	id := [16]byte(topic.ID())
+	return &id
 }
 
 // claimKey takes the idempotency key for the event, or returns the event that
@@ -142,25 +164,26 @@ func (s *Store) PurgeIdempotencyKeys(ctx context.Context) (int64, error) {
 
 // CreateTest stores a sample event and its one delivery, to be sent at once and
 // never again (S11). It writes no outbox row: a test that is not sent now is not
-// sent later.
-func (s *Store) CreateTest(ctx context.Context, w hook.Webhook, eventType string, data []byte) (hook.Delivery, error) {
+// sent later. No topic counts it, and no subscriber sees it.
+func (s *Store) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publication) (hook.Delivery, error) {
 	event := newID[hook.EventID]()
 	now := time.Now()
 	d := hook.Delivery{
 		ID: newDeliveryID(event), EventID: event, WebhookID: w.ID, TenantID: w.TenantID,
-		EventType: eventType, Test: true, State: hook.StatePending, NextAttemptAt: &now, CreatedAt: event.Time(),
+		EventType: p.Type, Test: true, State: hook.StatePending, NextAttemptAt: &now, CreatedAt: event.Time(),
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
-			insert into events (id, tenant_id, type, data, test, deliveries, created_at) values ($1, $2, $3, $4, true, 1, $5)`,
-			[16]byte(event), [16]byte(w.TenantID), eventType, data, d.CreatedAt)
+			insert into events (id, tenant_id, type, data, organization_id, cache, token_id, test, deliveries, created_at)
+			values ($1, $2, $3, $4, $5, $6, $7, true, 1, $8)`,
+			[16]byte(event), [16]byte(w.TenantID), p.Type, p.Data, p.OrganizationID, p.Cache, p.TokenID, d.CreatedAt)
 		if err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `
 			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, test, state, next_attempt_at, created_at, updated_at)
 			values ($1, $2, $3, $4, $5, true, 'pending', now(), $6, now())`,
-			[16]byte(d.ID), [16]byte(event), [16]byte(w.ID), [16]byte(w.TenantID), eventType, d.CreatedAt)
+			[16]byte(d.ID), [16]byte(event), [16]byte(w.ID), [16]byte(w.TenantID), p.Type, d.CreatedAt)
 		return err
 	})
 	if err != nil {

@@ -181,7 +181,7 @@ func TestRecordTheSeedsExample(t *testing.T) {
 func TestRecordATestSentAgain(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	test1, err := f.CreateTest(t.Context(), f.webhook(t), "user.created", []byte(`{}`))
+	test1, err := f.CreateTest(t.Context(), f.webhook(t), hook.Publication{Type: "user.created", Data: []byte(`{}`)})
 	require.NoError(t, err)
 	f.attempt(t, test1.ID, answered(500))
 	d := f.attempt(t, test1.ID, broken(hook.ClassRefused, "Connection refused"))
@@ -316,7 +316,7 @@ func TestRecordMany(t *testing.T) {
 		}
 		records = append(records, recordOf(&job, a))
 	}
-	gone, err := f.CreateTest(t.Context(), w, "user.created", []byte(`{}`))
+	gone, err := f.CreateTest(t.Context(), w, hook.Publication{Type: "user.created", Data: []byte(`{}`)})
 	require.NoError(t, err)
 	job, err := f.Job(t.Context(), gone.ID)
 	require.NoError(t, err)

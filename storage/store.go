@@ -33,6 +33,8 @@ type Config struct {
 type Store struct {
 	pool *pgxpool.Pool
 	box  *seal.Box
+	// origin marks this store's own notifications.
+	origin string
 }
 
 // Open prepares a pool; it does not connect, so that a process can start while
@@ -64,7 +66,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	return &Store{pool: pool, box: cfg.Box}, nil
+	return &Store{pool: pool, box: cfg.Box, origin: newOrigin()}, nil
 }
 
 // Close waits for connections in use and closes the pool.

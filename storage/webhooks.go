@@ -15,7 +15,7 @@ import (
 
 // webhookColumns are those of webhookRow, in any query that joins webhooks as w.
 const webhookColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
-	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at`
+	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name`
 
 type webhookRow struct {
 	ID             [16]byte
@@ -34,9 +34,12 @@ type webhookRow struct {
 	Health         string
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
+	Cache          string
+	Name           string
 }
 
-// CreateWebhook stores a validated webhook and gives it its id and times.
+// CreateWebhook stores a validated webhook and gives it its id and times. It is a
+// conflict when there is a Momento webhook of that cache and name.
 func (s *Store) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook, error) {
 	w.ID = newID[hook.WebhookID]()
 	w.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
@@ -48,9 +51,9 @@ func (s *Store) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			insert into webhooks (id, tenant_id, profile, url, events, secret, headers, active, disabled_reason,
-				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at)
+				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name)
 			values (@id, @tenant_id, @profile, @url, @events, @secret, @headers, @active, @disabled_reason,
-				@description, @timeout_ms, @rate_limit, @max_attempts, @health, @created_at, @updated_at)`, row.args())
+				@description, @timeout_ms, @rate_limit, @max_attempts, @health, @created_at, @updated_at, @cache, @name)`, row.args())
 		if err != nil {
 			return err
 		}
@@ -73,6 +76,17 @@ func (s *Store) Webhook(ctx context.Context, tenant hook.TenantID, id hook.Webho
 	return s.unseal(row)
 }
 
+// WebhookNamed finds the id of a Momento webhook (M1).
+func (s *Store) WebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (id hook.WebhookID, err error) {
+	err = s.pool.QueryRow(ctx, `
+		select id from webhooks where tenant_id = $1 and cache = $2 and name = $3 and profile = 'momento'`,
+		[16]byte(tenant), cache, name).Scan((*[16]byte)(&id))
+	if err != nil {
+		return id, notFound("webhook", fmt.Errorf("select webhook by name: %w", err))
+	}
+	return id, nil
+}
+
 // Webhooks lists a tenant's, newest first; more tells whether there are further ones.
 func (s *Store) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.WebhookFilter, p hook.Page) (list []hook.Webhook, more bool, err error) {
 	lo, hi := bounds(p)
@@ -84,11 +98,12 @@ func (s *Store) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.Webho
 		select `+webhookColumns+` from webhooks w
 		where w.tenant_id = @tenant_id and w.id >= @lo and w.id < @hi
 			and (@active::boolean is null or w.active = @active)
-			and (@profile = '' or w.profile = @profile)
-			and (@patterns::text[] is null or @event = any(w.events) or (w.profile <> 'commenda' and w.events && @patterns))
+			and (@profile = '' or w.profile = @profile) and (@cache = '' or w.cache = @cache)
+			and (@patterns::text[] is null or @event = any(w.events) or (w.profile = 'standard' and w.events && @patterns))
 		order by w.id desc limit @limit`, pgx.StrictNamedArgs{
 		"tenant_id": [16]byte(tenant), "lo": lo, "hi": hi, "limit": p.Limit + 1,
 		"active": f.Active, "profile": string(f.Profile), "event": f.Event, "patterns": patterns,
+		"cache": f.Cache,
 	})
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[webhookRow])
 	if err != nil {
@@ -141,8 +156,9 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActiv
 	args := row.args()
 	args["reactivated"] = w.Active && !wasActive
 	// Re-enabling forgives: the five days of S14 begin anew.
-	delete(args, "tenant_id")
-	delete(args, "created_at")
+	for _, fixed := range []string{"tenant_id", "created_at", "cache", "name"} {
+		delete(args, fixed)
+	}
 	_, err = tx.Exec(ctx, `
 		update webhooks set profile = @profile, url = @url, events = @events, secret = @secret, headers = @headers,
 			active = @active, disabled_reason = @disabled_reason, description = @description, timeout_ms = @timeout_ms,
@@ -187,8 +203,8 @@ func (s *Store) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook
 
 func subscribe(ctx context.Context, tx pgx.Tx, w hook.Webhook) error {
 	_, err := tx.Exec(ctx, `
-		insert into subscriptions (tenant_id, pattern, webhook_id) select $1, pattern, $3 from unnest($2::text[]) as pattern`,
-		[16]byte(w.TenantID), w.Events, [16]byte(w.ID))
+		insert into subscriptions (tenant_id, cache, pattern, webhook_id) select $1, $4, pattern, $3 from unnest($2::text[]) as pattern`,
+		[16]byte(w.TenantID), w.Events, [16]byte(w.ID), w.Cache)
 	return err
 }
 
@@ -198,6 +214,7 @@ func (r *webhookRow) args() pgx.StrictNamedArgs {
 		"secret": r.Secret, "headers": r.Headers, "active": r.Active, "disabled_reason": r.DisabledReason,
 		"description": r.Description, "timeout_ms": r.TimeoutMs, "rate_limit": r.RateLimit,
 		"max_attempts": r.MaxAttempts, "health": r.Health, "created_at": r.CreatedAt, "updated_at": r.UpdatedAt,
+		"cache": r.Cache, "name": r.Name,
 	}
 }
 
@@ -207,6 +224,7 @@ func (s *Store) seal(w hook.Webhook) (webhookRow, error) {
 		Secret: s.box.Seal([]byte(w.Secret.Reveal()), w.ID[:]), Active: w.Active, DisabledReason: w.DisabledReason,
 		Description: w.Description, TimeoutMs: int(w.Timeout.Milliseconds()), RateLimit: w.RateLimit,
 		MaxAttempts: w.MaxAttempts, Health: string(w.Health), CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt,
+		Cache: w.Cache, Name: w.Name,
 	}
 	if len(w.Headers) == 0 {
 		return row, nil
@@ -228,7 +246,7 @@ func (s *Store) unseal(r webhookRow) (hook.Webhook, error) {
 		ID: r.ID, TenantID: r.TenantID, Profile: hook.Profile(r.Profile), URL: r.URL, Events: r.Events,
 		Active: r.Active, DisabledReason: r.DisabledReason, Description: r.Description,
 		Timeout: time.Duration(r.TimeoutMs) * time.Millisecond, RateLimit: r.RateLimit, MaxAttempts: r.MaxAttempts,
-		Health: hook.Health(r.Health), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		Health: hook.Health(r.Health), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Cache: r.Cache, Name: r.Name,
 	}
 	secret, err := s.box.Open(r.Secret, r.ID[:])
 	if err != nil {

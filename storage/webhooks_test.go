@@ -269,7 +269,7 @@ func TestWhatEndsAWebhookCancelsWhatIsPending(t *testing.T) {
 			f.attempt(t, done, answered(200))
 			succeeded := f.read(t, done)
 			others := f.delivery(t, other)
-			test1, err := f.CreateTest(t.Context(), w, "user.created", []byte(`{}`))
+			test1, err := f.CreateTest(t.Context(), w, hook.Publication{Type: "user.created", Data: []byte(`{}`)})
 			require.NoError(t, err)
 
 			require.NoError(t, test.end(t, f, w))

@@ -51,7 +51,6 @@ func (o *options) complete(s secrets, databaseURL, uiURL string) error {
 	if len(o.AllowDestinations) == 0 {
 		o.AllowDestinations = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	}
-	o.AllowHTTP = true
 	o.DrainDelay = 0
 	return o.Config.Validate()
 }

@@ -15,6 +15,7 @@ import (
 	"grapnel/internal/config"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/egress"
+	"grapnel/internal/follow"
 	"grapnel/internal/seal"
 	"grapnel/internal/telemetry"
 	"grapnel/storage"
@@ -47,6 +48,7 @@ type App struct {
 	sweeper *dispatch.Sweeper
 	worker  *worker.Worker
 	api     *api.API
+	topics  *follow.Hub
 	metrics *telemetry.Metrics
 	plan    stopPlan
 	// keyed is closed when the admin key is stored, or none is to be.
@@ -125,10 +127,16 @@ func (a *App) buildAPI() error {
 		ui += "/namespaces/" + a.cluster.Namespace
 	}
 	var err error
+	a.topics, err = follow.New(follow.Config{Store: a.store, Logger: a.options.Logger, Age: c.TopicAge, Newest: c.TopicKeep})
+	if err != nil {
+		return err
+	}
 	a.api, err = api.New(api.Deps{
 		Store: a.store, Dispatcher: a.starter, Sender: &dispatch.SendNow{Temporal: a.cluster.Client},
-		Destinations: a.egress, Logger: a.options.Logger,
-		Config:  api.Config{Version: a.options.Version, MaxBody: c.MaxBody, NoAuth: c.Auth == "none", TemporalUI: ui},
+		Destinations: a.egress, Topics: a.topics, Logger: a.options.Logger,
+		Config: api.Config{
+			Version: a.options.Version, MaxBody: c.MaxBody, AllowHTTP: c.AllowHTTP, NoAuth: c.Auth == "none", TemporalUI: ui,
+		},
 		Checks:  map[string]api.Check{"database": a.store.Ping, "migrations": a.store.Ready, "admin_key": a.adminKeyStored},
 		Reports: map[string]api.Check{"temporal": a.cluster.Ready},
 		Metrics: a.metrics,

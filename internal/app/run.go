@@ -34,6 +34,7 @@ func (a *App) Run(ctx context.Context, listener net.Listener) error {
 	s.start(ctx, "sweeper", a.sweeper.Run)
 	if a.api != nil {
 		s.start(ctx, "admin key", a.ensureAdminKey)
+		s.start(ctx, "topics", a.topics.Run)
 		s.start(ctx, "api", func(ctx context.Context) error { return a.serveAPI(ctx, listener) })
 	}
 	<-s.failed.Done()

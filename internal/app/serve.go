@@ -36,6 +36,8 @@ func (a *App) newServer(handler http.Handler) *http.Server {
 // /readyz says no while requests are still let in, then nobody new is.
 func (a *App) serveAPI(ctx context.Context, l net.Listener) error {
 	server := a.newServer(a.api)
+	// Subscribers that wait would keep it from stopping; they go to another process.
+	server.RegisterOnShutdown(a.api.EndPolls)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	a.options.Logger.InfoContext(ctx, "api listening", slog.String("addr", l.Addr().String()))

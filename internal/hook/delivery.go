@@ -27,6 +27,9 @@ func DeliveryStates() []DeliveryState {
 const (
 	TextWebhookDisabled = "Webhook disabled"
 	TextWebhookDeleted  = "Webhook deleted"
+	// TextDropped ends an at-most-once delivery whose sender went before it could
+	// say what came of it (M7).
+	TextDropped = "Outcome unknown"
 )
 
 // Delivery is one event for one webhook.

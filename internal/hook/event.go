@@ -12,6 +12,12 @@ type Event struct {
 	ID       EventID
 	TenantID TenantID
 	Type     string
+	// Cache, Sequence and TokenID are those of a Momento message, whose Type is its
+	// topic and whose Data is its text as a JSON string. Cache is empty for every
+	// other event; Sequence is 0 for a test, which no topic counts.
+	Cache    string
+	Sequence int64
+	TokenID  string
 	// Data is canonical JSON (spec 2), exactly the bytes every body carries.
 	Data []byte
 	// OrganizationID is shown in Commenda's event objects; empty if not given.
@@ -39,6 +45,10 @@ type Publication struct {
 	Type           string
 	Data           []byte // canonical JSON
 	OrganizationID string
+	// Cache makes the event a message of the topic Type in that cache.
+	Cache string
+	// TokenID is the publishing key's; only messages show it.
+	TokenID string
 	// IdempotencyKey is the client's; empty if none was given.
 	IdempotencyKey string
 }

@@ -52,6 +52,9 @@ func (id WebhookID) UUID() string { return formatUUID(id) }
 // UUID is the identifier as the Commenda surface shows it (spec 0).
 func (id EventID) UUID() string { return formatUUID(id) }
 
+// UUID is the identifier as the Commenda surface shows it (spec 0).
+func (id DeliveryID) UUID() string { return formatUUID(id) }
+
 // MarshalText makes an identifier a string in JSON.
 func (id TenantID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
@@ -88,13 +91,13 @@ func (id *DeliveryID) UnmarshalText(text []byte) (err error) {
 // ParseTenantID reads ten_…; the error says what is wrong with it.
 func ParseTenantID(s string) (TenantID, error) { return parseID[TenantID](prefixTenant, s) }
 
-// ParseWebhookID reads hook_…; the error says what is wrong with it.
+// ParseWebhookID reads hook_… or the UUID of it; the error says what is wrong with it.
 func ParseWebhookID(s string) (WebhookID, error) { return parseID[WebhookID](prefixWebhook, s) }
 
-// ParseEventID reads evt_…; the error says what is wrong with it.
+// ParseEventID reads evt_… or the UUID of it; the error says what is wrong with it.
 func ParseEventID(s string) (EventID, error) { return parseID[EventID](prefixEvent, s) }
 
-// ParseDeliveryID reads del_…; the error says what is wrong with it.
+// ParseDeliveryID reads del_… or the UUID of it; the error says what is wrong with it.
 func ParseDeliveryID(s string) (DeliveryID, error) { return parseID[DeliveryID](prefixDelivery, s) }
 
 // ParseKeyID reads key_…; the error says what is wrong with it.
@@ -148,6 +151,9 @@ func formatID(prefix string, id [16]byte) string {
 
 func parseID[T ~[16]byte](prefix, s string) (T, error) {
 	var id T
+	if len(s) == uuidLen {
+		return parseUUID[T](prefix, s)
+	}
 	rest, ok := strings.CutPrefix(s, prefix+"_")
 	if !ok || len(rest) != encodedLen || rest[0] > '7' {
 		return id, badID(prefix)
@@ -168,6 +174,19 @@ func parseID[T ~[16]byte](prefix, s string) (T, error) {
 		}
 	}
 	return id, nil
+}
+
+// uuidLen is the length of a UUID's text; no TypeID of ours has it.
+const uuidLen = 36
+
+// parseUUID reads the form that formatUUID writes, in either case.
+func parseUUID[T ~[16]byte](prefix, s string) (T, error) {
+	digits := s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:]
+	b, err := hex.DecodeString(digits)
+	if err != nil || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return T{}, badID(prefix)
+	}
+	return T(b), nil
 }
 
 func badID(prefix string) error {

@@ -119,28 +119,32 @@ func TestParseIDRefuses(t *testing.T) {
 	t.Parallel()
 	const good = "01h455vb4pex5vsknk084sn02q"
 	for name, text := range map[string]string{
-		"empty":                         "",
-		"prefix alone":                  "evt_",
-		"no prefix":                     good,
-		"another prefix":                "hook_" + good,
-		"prefix in capitals":            "EVT_" + good,
-		"suffix in capitals":            "evt_" + strings.ToUpper(good),
-		"one capital":                   "evt_" + strings.Replace(good, "q", "Q", 1),
-		"too short":                     "evt_" + good[1:],
-		"too long":                      "evt_0" + good,
-		"first character over 7":        "evt_8" + good[1:],
-		"first character far over 7":    "evt_z" + good[1:],
-		"i, which Crockford leaves out": "evt_" + good[:25] + "i",
-		"l":                             "evt_" + good[:25] + "l",
-		"o":                             "evt_" + good[:25] + "o",
-		"u":                             "evt_" + good[:25] + "u",
-		"space around":                  " evt_" + good,
-		"line feed after":               "evt_" + good + "\n",
-		"line feed within":              "evt_" + good[:25] + "\n",
-		"NUL first":                     "evt_\x00" + good[1:],
-		"two underscores":               "evt__" + good[1:],
-		"26 bytes, not characters":      "evt_" + good[:24] + "é",
-		"UUID":                          "01890a5d-ac96-774b-bcce-b302099a8057",
+		"empty":                          "",
+		"prefix alone":                   "evt_",
+		"no prefix":                      good,
+		"another prefix":                 "hook_" + good,
+		"prefix in capitals":             "EVT_" + good,
+		"suffix in capitals":             "evt_" + strings.ToUpper(good),
+		"one capital":                    "evt_" + strings.Replace(good, "q", "Q", 1),
+		"too short":                      "evt_" + good[1:],
+		"too long":                       "evt_0" + good,
+		"first character over 7":         "evt_8" + good[1:],
+		"first character far over 7":     "evt_z" + good[1:],
+		"i, which Crockford leaves out":  "evt_" + good[:25] + "i",
+		"l":                              "evt_" + good[:25] + "l",
+		"o":                              "evt_" + good[:25] + "o",
+		"u":                              "evt_" + good[:25] + "u",
+		"space around":                   " evt_" + good,
+		"line feed after":                "evt_" + good + "\n",
+		"line feed within":               "evt_" + good[:25] + "\n",
+		"NUL first":                      "evt_\x00" + good[1:],
+		"two underscores":                "evt__" + good[1:],
+		"26 bytes, not characters":       "evt_" + good[:24] + "é",
+		"UUID without dashes":            "01890a5dac96774bbcceb302099a8057",
+		"UUID with its dashes elsewhere": "01890a5da-c96-774b-bcce-b302099a805",
+		"UUID with a letter too many":    "01890a5d-ac96-774b-bcce-b302099a805g",
+		"UUID in braces":                 "{01890a5d-ac96-774b-bcce-b302099a8057}",
+		"UUID as a URN":                  "urn:uuid:01890a5d-ac96-774b-bcce-b302099a8057",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -153,6 +157,21 @@ func TestParseIDRefuses(t *testing.T) {
 			require.Error(t, new(hook.EventID).UnmarshalText([]byte(text)))
 		})
 	}
+}
+
+// Spec 0: Commenda's surface shows the same ids as plain UUIDs, and what it shows
+// is an id everywhere.
+func TestIDAsUUID(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		want := hook.EventID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
+		require.Equal(t, uuid.UUID(want).String(), want.UUID())
+		for _, text := range []string{want.UUID(), strings.ToUpper(want.UUID()), want.String()} {
+			id, err := hook.ParseEventID(text)
+			require.NoError(t, err)
+			require.Equal(t, want, id)
+		}
+	})
 }
 
 // Spec 11: ids are time-ordered, to the millisecond.

@@ -17,6 +17,7 @@ type WebhookFilter struct {
 	Active  *bool
 	Event   string // those that get events of this type
 	Profile Profile
+	Cache   string // those of this cache
 }
 
 // EventFilter narrows a list of events; zero values don't.

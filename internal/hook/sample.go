@@ -21,11 +21,14 @@ func SampleData(eventType string) []byte {
 	}
 }
 
+// SampleText is the message, as a JSON string, of a test of a Momento webhook.
+func SampleText() []byte { return []byte(`"This is a test message."`) }
+
 // SampleType is the event type that a test sends when none is named: the
 // webhook's first, made concrete where it is a pattern.
 func SampleType(w *Webhook) string {
 	for _, e := range w.Events {
-		if !IsWildcard(e) || w.Profile == ProfileCommenda {
+		if !IsWildcard(e) || w.Profile == ProfileCommenda || w.Profile == ProfileMomento {
 			return e
 		}
 	}

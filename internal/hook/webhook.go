@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -32,13 +33,12 @@ func (p Profile) DefaultTimeout() time.Duration {
 	return 15 * time.Second
 }
 
-// Matches tells whether a webhook of the profile that subscribes to these events
-// gets the type: Commenda's topics are free-form strings, never patterns.
-func (p Profile) Matches(events []string, eventType string) bool {
-	if p == ProfileCommenda {
-		return slices.Contains(events, eventType)
+// DefaultAttempts is how many attempts a delivery has at most (spec 1).
+func (p Profile) DefaultAttempts() int {
+	if p == ProfileMomento {
+		return 1
 	}
-	return Matches(events, eventType)
+	return MaxAttempts
 }
 
 // Health is how the endpoint has been answering lately (S3, S14).
@@ -81,8 +81,13 @@ type Webhook struct {
 	ID       WebhookID
 	TenantID TenantID
 	Profile  Profile
-	URL      string
-	// Events are the patterns subscribed to, in the order given, without duplicates.
+	// Cache and Name identify a Momento webhook to its clients; empty for the
+	// other profiles.
+	Cache string
+	Name  string
+	URL   string
+	// Events are the patterns subscribed to, in the order given, without duplicates:
+	// for commenda topics, for momento its one topic.
 	Events []string
 	Secret Secret
 	Active bool
@@ -125,6 +130,12 @@ func (w *Webhook) StatusReason() string {
 // Host is HostOf the webhook's URL.
 func (w *Webhook) Host() string { return HostOf(w.URL) }
 
+// Plain tells a destination without TLS.
+func (w *Webhook) Plain() bool {
+	u, err := url.Parse(w.URL)
+	return err == nil && u.Scheme == "http"
+}
+
 // HostOf is a URL's host and port, for summaries; empty if the URL does not parse.
 func HostOf(raw string) string {
 	u, err := url.Parse(raw)
@@ -151,7 +162,7 @@ func (w *Webhook) Normalize() {
 		w.Timeout = w.Profile.DefaultTimeout()
 	}
 	if w.MaxAttempts == 0 {
-		w.MaxAttempts = MaxAttempts
+		w.MaxAttempts = w.Profile.DefaultAttempts()
 	}
 	if w.Health == "" {
 		w.Health = HealthHealthy
@@ -163,7 +174,7 @@ func (w *Webhook) Normalize() {
 // be called is not decided here.
 func (w *Webhook) Validate() error {
 	var v violations
-	if problem := URLProblem(w.URL); problem != "" {
+	if problem := w.URLProblem(); problem != "" {
 		v.add("body.url", shown(w.URL), "%s", problem)
 	}
 	w.validateEvents(&v)
@@ -175,35 +186,53 @@ func (w *Webhook) Validate() error {
 	if w.Timeout < time.Second || w.Timeout > MaxTimeout {
 		v.add("body.timeout_seconds", w.Timeout.Seconds(), "must be 1 to 30")
 	}
-	if w.MaxAttempts < 1 || w.MaxAttempts > MaxAttempts {
-		v.add("body.max_attempts", w.MaxAttempts, "must be 1 to %d", MaxAttempts)
+	if most := w.Profile.DefaultAttempts(); w.MaxAttempts < 1 || w.MaxAttempts > most {
+		v.add("body.max_attempts", w.MaxAttempts, "must be 1 to %d", most)
 	}
 	if w.RateLimit < 0 || w.RateLimit > MaxRateLimit {
 		v.add("body.rate_limit", w.RateLimit, "must be 1 to %d requests per second", MaxRateLimit)
 	}
-	if w.Profile == ProfileMomento {
+	if w.Profile == ProfileMomento && w.Cache == "" {
 		v.add("body.profile", string(w.Profile), "momento webhooks belong to a cache: PUT /caches/{cacheName}/webhooks/{webhookName}")
 	}
 	return v.err()
 }
 
 func (w *Webhook) validateEvents(v *violations) {
-	if len(w.Events) == 0 {
-		v.add("body.events", nil, "must name at least one event type")
+	noun, most := "event type", MaxEvents
+	switch w.Profile {
+	case ProfileCommenda:
+		noun = "topic"
+	case ProfileMomento:
+		noun, most = "topic", 1
+	case ProfileStandard:
 	}
-	if len(w.Events) > MaxEvents {
-		v.add("body.events", nil, "must name at most %d event types", MaxEvents)
+	if len(w.Events) == 0 {
+		v.add("body.events", nil, "must name at least one %s", noun)
+	}
+	if len(w.Events) > most {
+		v.add("body.events", nil, "must name at most %d %ss", most, noun)
 		return
 	}
 	for i, e := range w.Events {
-		problem := PatternProblem(e)
-		if w.Profile == ProfileCommenda {
-			problem = TopicProblem(e)
-		}
-		if problem != "" {
+		if problem := w.eventProblem(e); problem != "" {
 			v.add(indexed("body.events", i), shown(e), "%s", problem)
 		}
 	}
+}
+
+func (w *Webhook) eventProblem(event string) string {
+	switch w.Profile {
+	case ProfileCommenda:
+		return TopicProblem(event)
+	case ProfileMomento:
+		if event != TrimName(event) {
+			return "must not be surrounded by spaces"
+		}
+		return NameProblem(event)
+	case ProfileStandard:
+	}
+	return PatternProblem(event)
 }
 
 func (w *Webhook) validateSecret(v *violations) {
@@ -221,14 +250,23 @@ func TopicProblem(topic string) string {
 	return ""
 }
 
-// URLProblem says what is wrong with a destination (spec 8); "" if nothing is.
-func URLProblem(raw string) string {
-	if raw == "" {
+// URLProblem says what is wrong with the destination (spec 8); "" if nothing is.
+func (w *Webhook) URLProblem() string {
+	most := MaxURLLength
+	if w.Profile == ProfileMomento {
+		most = MaxTopicURLLength
+	}
+	switch {
+	case w.URL == "":
 		return "must not be empty"
+	case utf8.RuneCountInString(w.URL) > most:
+		return fmt.Sprintf("must be at most %d characters", most)
+	default:
+		return urlProblem(w.URL)
 	}
-	if len(raw) > MaxURLLength {
-		return "must be at most 2048 characters"
-	}
+}
+
+func urlProblem(raw string) string {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || !cleanText(raw) || strings.ContainsAny(raw, " \\"):

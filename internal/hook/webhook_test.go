@@ -51,6 +51,11 @@ func locations(t *testing.T, err error) []string {
 	return out
 }
 
+func urlProblem(url string) string {
+	w := hook.Webhook{URL: url}
+	return w.URLProblem()
+}
+
 // Spec 8: http or https, no userinfo, any port.
 func TestURLProblem(t *testing.T) {
 	t.Parallel()
@@ -60,7 +65,7 @@ func TestURLProblem(t *testing.T) {
 		"https://example.com/a%2Fb", "https://example.com?x=y", "https://example.com/@not-userinfo",
 		"https://a/" + strings.Repeat("a", hook.MaxURLLength-len("https://a/")),
 	} {
-		require.Empty(t, hook.URLProblem(good), good)
+		require.Empty(t, urlProblem(good), good)
 	}
 	for name, bad := range map[string]string{
 		"empty":                     "",
@@ -109,7 +114,7 @@ func TestURLProblem(t *testing.T) {
 		"label over 63":             "https://" + strings.Repeat("a", 64) + ".example/",
 		"longer than 2048":          "https://a/" + strings.Repeat("a", hook.MaxURLLength-len("https://a/")+1),
 	} {
-		require.NotEmpty(t, hook.URLProblem(bad), name)
+		require.NotEmpty(t, urlProblem(bad), name)
 	}
 }
 
@@ -152,7 +157,10 @@ func TestValidateNamesEveryLocation(t *testing.T) {
 		"six attempts":                  {func(w *hook.Webhook) { w.MaxAttempts = 6 }, []string{"body.max_attempts"}},
 		"negative rate":                 {func(w *hook.Webhook) { w.RateLimit = -1 }, []string{"body.rate_limit"}},
 		"rate over the bound":           {func(w *hook.Webhook) { w.RateLimit = 10_001 }, []string{"body.rate_limit"}},
-		"momento":                       {func(w *hook.Webhook) { w.Profile = hook.ProfileMomento }, []string{"body.profile"}},
+		"momento":                       {func(w *hook.Webhook) { w.Profile, w.MaxAttempts = hook.ProfileMomento, 1 }, []string{"body.profile"}},
+		"momento, five attempts": {
+			func(w *hook.Webhook) { w.Profile, w.Cache, w.Name = hook.ProfileMomento, "c", "n" }, []string{"body.max_attempts"},
+		},
 		"all at once": {
 			func(w *hook.Webhook) { *w = hook.Webhook{RateLimit: -1, Headers: map[string]hook.Secret{"Host": ""}} },
 			[]string{"body.url", "body.events", "body.secret", "body.headers.Host", "body.timeout_seconds", "body.max_attempts", "body.rate_limit"},

@@ -1,0 +1,231 @@
+// Package follow lets any number of subscribers follow Momento's topics, at next
+// to no cost while nothing is published: a process listens once for all of them
+// and reads a message once for all who wait for it. The store is the truth; what
+// is kept here is who waits. It must not import the API.
+package follow
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"grapnel/internal/hook"
+)
+
+// Store is what following needs of the store.
+type Store interface {
+	// Messages reads a topic's kept messages from a number on, and where it is.
+	Messages(ctx context.Context, q hook.MessageQuery) (hook.Messages, error)
+	// LastSequences tells the newest message's number of topics.
+	LastSequences(ctx context.Context, topics []hook.TopicID) (map[hook.TopicID]int64, error)
+	// AnnounceTopics tells other processes of new messages.
+	AnnounceTopics(ctx context.Context, topics []hook.TopicID) error
+	// ListenTopics hears what other processes announce until it fails.
+	ListenTopics(ctx context.Context, listening func(), heard func([]hook.TopicID)) error
+}
+
+// Config is what New needs.
+type Config struct {
+	Store  Store
+	Logger *slog.Logger
+	// Age and Newest are how long messages are kept, and how many of a topic (M8).
+	Age    time.Duration
+	Newest int
+	// LookEvery is how often topics that are followed are looked at in case an
+	// announcement got lost; default 2 s.
+	LookEvery time.Duration
+}
+
+const defaultLookEvery = 2 * time.Second
+
+// Hub knows who follows what. It is safe for concurrent use.
+type Hub struct {
+	Config
+	reads singleflight.Group
+
+	mu sync.Mutex
+	// version counts all changes of all topics, so that none is ever met again.
+	version  uint64
+	followed map[hook.TopicID]*topic
+	// published are the topics to announce.
+	published map[hook.TopicID]bool
+	announce  chan struct{}
+}
+
+// topic is one that somebody follows.
+type topic struct {
+	followers int
+	// version is the hub's at the last change, changed closes at the next.
+	version uint64
+	changed chan struct{}
+	// last is the newest message's number that was seen.
+	last int64
+}
+
+// New builds a Hub; Run makes it hear of other processes.
+func New(c Config) (*Hub, error) {
+	if c.Store == nil || c.Logger == nil || c.Age <= 0 || c.Newest <= 0 {
+		return nil, errors.New("follow: store, logger, age and newest are required")
+	}
+	if c.LookEvery == 0 {
+		c.LookEvery = defaultLookEvery
+	}
+	return &Hub{Config: c, followed: map[hook.TopicID]*topic{}, published: map[hook.TopicID]bool{}, announce: make(chan struct{}, 1)}, nil
+}
+
+// Published wakes who follows the topic, here and in other processes: it has a
+// new message, which is committed.
+func (h *Hub) Published(id hook.TopicID) {
+	h.mu.Lock()
+	h.wake(id)
+	h.published[id] = true
+	h.mu.Unlock()
+	select {
+	case h.announce <- struct{}{}:
+	default: // it is known already that there is something to announce
+	}
+}
+
+// wake must be called with mu held.
+func (h *Hub) wake(id hook.TopicID) {
+	t := h.followed[id]
+	if t == nil {
+		return
+	}
+	h.version++
+	t.version = h.version
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+func (h *Hub) enter(id hook.TopicID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.followed[id]
+	if t == nil {
+		h.version++
+		t = &topic{version: h.version, changed: make(chan struct{})}
+		h.followed[id] = t
+	}
+	t.followers++
+}
+
+func (h *Hub) leave(id hook.TopicID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.followed[id]
+	if t.followers--; t.followers == 0 {
+		delete(h.followed, id)
+	}
+}
+
+// state is the topic's version and what closes when it is another. Asked for
+// before reading, no change after the reading is missed.
+func (h *Hub) state(id hook.TopicID) (version uint64, changed <-chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.followed[id]
+	return t.version, t.changed
+}
+
+// Run announces what is published here and hears what is published elsewhere,
+// until ctx ends. Where a message was not heard of, because listening was
+// interrupted or a process died before it could announce, looking finds it.
+func (h *Hub) Run(ctx context.Context) error {
+	var parts sync.WaitGroup
+	parts.Go(func() { h.announceAll(ctx) })
+	parts.Go(func() { h.listen(ctx) })
+	parts.Go(func() { h.look(ctx) })
+	parts.Wait()
+	return nil
+}
+
+// announceAll announces what has come together while the announcement before was
+// under way.
+func (h *Hub) announceAll(ctx context.Context) {
+	for {
+		select {
+		case <-h.announce:
+		case <-ctx.Done():
+			return
+		}
+		h.mu.Lock()
+		topics := slices.Collect(maps.Keys(h.published))
+		clear(h.published)
+		h.mu.Unlock()
+		if err := h.Store.AnnounceTopics(ctx, topics); err != nil && ctx.Err() == nil {
+			h.Logger.WarnContext(ctx, "announce messages", slog.Int("topics", len(topics)), slog.Any("error", err))
+		}
+	}
+}
+
+func (h *Hub) listen(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := h.Store.ListenTopics(ctx, h.wakeAll, func(topics []hook.TopicID) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			for _, id := range topics {
+				h.wake(id)
+			}
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		h.Logger.WarnContext(ctx, "listen for messages", slog.Any("error", err))
+		pause(ctx, h.LookEvery)
+	}
+}
+
+// wakeAll wakes everybody, when listening begins: nobody knows what was said before.
+func (h *Hub) wakeAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id := range h.followed {
+		h.wake(id)
+	}
+}
+
+// look asks the store for all followed topics at once, now and then.
+func (h *Hub) look(ctx context.Context) {
+	for pause(ctx, h.LookEvery) {
+		h.mu.Lock()
+		topics := slices.Collect(maps.Keys(h.followed))
+		h.mu.Unlock()
+		if len(topics) == 0 {
+			continue
+		}
+		last, err := h.Store.LastSequences(ctx, topics)
+		if err != nil {
+			if ctx.Err() == nil {
+				h.Logger.WarnContext(ctx, "look for messages", slog.Int("topics", len(topics)), slog.Any("error", err))
+			}
+			continue
+		}
+		h.mu.Lock()
+		for id, n := range last {
+			if t := h.followed[id]; t != nil && t.last != n {
+				t.last = n
+				h.wake(id)
+			}
+		}
+		h.mu.Unlock()
+	}
+}
+
+// pause waits; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,144 @@
+package storage
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// Messages reads a topic's kept messages from a number on, oldest first, and
+// where the topic is. There is no error for a topic without any.
+func (s *Store) Messages(ctx context.Context, q hook.MessageQuery) (hook.Messages, error) {
+	// The bound on ids spares the partitions of days before.
+	rows, _ := s.pool.Query(ctx, `
+		select t.page, t.last_sequence, m.sequence, m.data
+		from topics t left join lateral (
+			select sequence, data, sum(length(data)) over (order by sequence) - length(data) as before
+			from (
+				select e.sequence, e.data from events e
+				where e.topic_id = t.id and e.sequence >= @from and @from > 0 and e.sequence > t.last_sequence - @newest
+					and e.id >= @oldest
+				order by e.sequence limit @limit
+			) e
+		) m on m.before < @bytes
+		where t.id = @topic
+		order by m.sequence`, pgx.StrictNamedArgs{
+		"topic": [16]byte(q.Topic), "from": q.From, "limit": q.Limit, "bytes": q.Bytes, "newest": q.Newest,
+		"oldest": hook.IDTime(time.Now().Add(-q.Age)),
+	})
+	var m hook.Messages
+	var sequence *int64
+	var text []byte
+	_, err := pgx.ForEachRow(rows, []any{&m.Page, &m.Last, &sequence, &text}, func() error {
+		if sequence != nil {
+			m.List = append(m.List, hook.Message{Sequence: *sequence, Text: text})
+			text = nil
+		}
+		return nil
+	})
+	if err != nil {
+		return hook.Messages{}, mapErr(fmt.Errorf("read messages of topic %s: %w", q.Topic, err))
+	}
+	return m, nil
+}
+
+// LastSequences tells the newest message's number of those topics that have any.
+func (s *Store) LastSequences(ctx context.Context, topics []hook.TopicID) (map[hook.TopicID]int64, error) {
+	rows, _ := s.pool.Query(ctx, `select id, last_sequence from topics where id = any($1)`, raw(topics))
+	last := make(map[hook.TopicID]int64, len(topics))
+	var id hook.TopicID
+	var sequence int64
+	_, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&id), &sequence}, func() error {
+		last[id] = sequence
+		return nil
+	})
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("read %d topics: %w", len(topics), err))
+	}
+	return last, nil
+}
+
+// The channel on which processes tell each other of messages. A payload is the
+// sender's origin and topics' ids, all in hexadecimal; PostgreSQL bounds it to
+// 8,000 bytes.
+const (
+	topicChannel     = "grapnel_topics"
+	originLength     = 16
+	topicIDLength    = 32
+	topicsPerPayload = 200
+)
+
+func newOrigin() string {
+	b := make([]byte, originLength/2)
+	rand.Read(b) // it never fails since Go 1.24
+	return hex.EncodeToString(b)
+}
+
+// AnnounceTopics tells other processes that these topics have new messages. It is
+// called after their commit, and not within it: PostgreSQL lets transactions that
+// notify commit only one after the other.
+func (s *Store) AnnounceTopics(ctx context.Context, topics []hook.TopicID) error {
+	for len(topics) > 0 {
+		n := min(len(topics), topicsPerPayload)
+		var b strings.Builder
+		b.WriteString(s.origin)
+		for _, id := range topics[:n] {
+			b.WriteString(id.String())
+		}
+		if _, err := s.pool.Exec(ctx, `select pg_notify($1, $2)`, topicChannel, b.String()); err != nil {
+			return mapErr(fmt.Errorf("announce %d topics: %w", n, err))
+		}
+		topics = topics[n:]
+	}
+	return nil
+}
+
+// ListenTopics calls listening once it hears what other processes announce, and
+// then heard with the topics. It has a connection of its own, and returns when
+// that breaks or ctx ends.
+func (s *Store) ListenTopics(ctx context.Context, listening func(), heard func([]hook.TopicID)) error {
+	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	if err != nil {
+		return mapErr(fmt.Errorf("listen to topics: %w", err))
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	if _, err := conn.Exec(ctx, `listen `+topicChannel); err != nil {
+		return mapErr(fmt.Errorf("listen to topics: %w", err))
+	}
+	listening()
+	for {
+		n, err := conn.WaitForNotification(ctx)
+		if err != nil {
+			return mapErr(fmt.Errorf("listen to topics: %w", err))
+		}
+		if topics := s.announced(n.Payload); len(topics) > 0 {
+			heard(topics)
+		}
+	}
+}
+
+// announced reads a payload; what this store has sent, or no process of ours, is
+// nothing.
+func (s *Store) announced(payload string) []hook.TopicID {
+	if len(payload) < originLength || payload[:originLength] == s.origin {
+		return nil
+	}
+	payload = payload[originLength:]
+	topics := make([]hook.TopicID, 0, len(payload)/topicIDLength)
+	for len(payload) >= topicIDLength {
+		id, err := hook.ParseTopicID(payload[:topicIDLength])
+		if err != nil {
+			return nil
+		}
+		topics = append(topics, id)
+		payload = payload[topicIDLength:]
+	}
+	return topics
+}
