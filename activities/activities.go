@@ -24,6 +24,13 @@ type Store interface {
 	Record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error)
 	// CancelDeliveries ends deliveries without another attempt.
 	CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, reason string) error
+	// ClaimDeliveries returns those of the at-most-once deliveries that the claim
+	// may send; claiming again is safe.
+	ClaimDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) ([]hook.DeliveryID, error)
+	// ReleaseDeliveries takes a claim back when nothing was sent.
+	ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) error
+	// DropDeliveries ends claimed deliveries of which nobody will say what came.
+	DropDeliveries(ctx context.Context, ids []hook.DeliveryID) error
 }
 
 // Lookup reads deliveries, outstanding or not.

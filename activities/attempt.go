@@ -54,7 +54,7 @@ func (a *Activities) logAttempt(ctx context.Context, job *hook.Job, sent *hook.A
 // recordUntil records, again and again while the store is away, for as long as
 // the activity may run: the requests were made, and what is not recorded will be
 // sent once more. Recording twice is safe.
-func (a *Activities) recordUntil(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
+func (a *Activities) recordUntil(ctx context.Context, records []hook.Record) (deliveries []hook.Delivery, err error) {
 	// A worker that is stopped has lost its context but not what it sent.
 	until := time.Now().Add(recordMargin)
 	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-time.Second).After(until) {
@@ -62,18 +62,28 @@ func (a *Activities) recordUntil(ctx context.Context, records []hook.Record) ([]
 	}
 	write, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
+	err = a.insist(write, "record attempts", len(records), func() error {
+		deliveries, err = a.store.Record(write, records)
+		return err
+	})
+	return deliveries, err
+}
+
+// insist does something with the store again and again while that is away, until
+// ctx ends. It must be safe to repeat.
+func (a *Activities) insist(ctx context.Context, doing string, n int, do func() error) error {
 	for {
-		deliveries, err := a.store.Record(write, records)
-		if err == nil || hook.KindOf(err) != hook.KindUnavailable || write.Err() != nil {
-			return deliveries, err
+		err := do()
+		if err == nil || hook.KindOf(err) != hook.KindUnavailable || ctx.Err() != nil {
+			return err
 		}
-		a.log.WarnContext(ctx, "recording attempts again", slog.Int("attempts", len(records)), slog.Any("error", err))
+		a.log.WarnContext(ctx, "again: "+doing, slog.Int("deliveries", n), slog.Any("error", err))
 		pause := time.NewTimer(500 * time.Millisecond)
 		select {
 		case <-pause.C:
-		case <-write.Done():
+		case <-ctx.Done():
 			pause.Stop()
-			return nil, err
+			return err
 		}
 	}
 }

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"slices"
@@ -42,8 +43,8 @@ func (a *Activities) Deliver(ctx context.Context, in DeliverInput) (DeliverResul
 		return DeliverResult{}, a.ours(ctx, "load deliveries", err)
 	}
 	r := newRun(ctx, a)
-	if err := r.cancel(ctx, jobs); err != nil {
-		return DeliverResult{}, a.ours(ctx, "cancel deliveries", err)
+	if err := r.admit(ctx, jobs); err != nil {
+		return DeliverResult{}, a.ours(ctx, "end deliveries", err)
 	}
 	err = r.loop(ctx)
 	if outstanding := r.outstanding(); len(outstanding) > 0 {
@@ -67,8 +68,8 @@ func (a *Activities) Deliver(ctx context.Context, in DeliverInput) (DeliverResul
 	return summarize(all), nil
 }
 
-// errHeld says that what is left can't be sent, for a reason that was logged.
-var errHeld = errors.New("webhooks whose secrets can't be read")
+// errHeld says that what is left can't be sent now, for a reason that was logged.
+var errHeld = errors.New("deliveries are held")
 
 // run is one activity's way through its deliveries.
 type run struct {
@@ -83,6 +84,8 @@ type run struct {
 	held []hook.Delivery
 	// loaded is when the jobs were.
 	loaded time.Time
+	// claim is this run's right to send at-most-once deliveries.
+	claim hook.Claim
 	// stopping is closed when the worker stops; nothing new is begun then.
 	stopping <-chan struct{}
 }
@@ -99,24 +102,35 @@ type result struct {
 	record hook.Record
 	// ended says that there was nothing left to send.
 	ended bool
-	err   error
+	// held says that another run may be sending it.
+	held bool
+	err  error
 }
 
 func newRun(ctx context.Context, a *Activities) *run {
 	// The deadline is the process's clock's; now may be another.
 	deadline := a.now().Add(time.Until(activity.GetInfo(ctx).Deadline))
-	return &run{
+	r := &run{
 		Activities: a, deadline: deadline, results: make(chan result, a.concurrency),
 		loaded: a.now(), stopping: activity.GetWorkerStopChannel(ctx),
 	}
+	rand.Read(r.claim[:]) // it never fails since Go 1.24
+	return r
 }
 
-// cancel ends what must not be sent, because its webhook went between the accept
-// and now, and queues the rest.
-func (r *run) cancel(ctx context.Context, jobs []hook.Job) error {
+// admit ends what must not be sent, because its webhook went between the accept
+// and now, or because it is at-most-once and may have been sent by a run that did
+// not live to say so; it queues the rest.
+func (r *run) admit(ctx context.Context, jobs []hook.Job) error {
 	canceled := map[string][]hook.DeliveryID{}
+	var lost []hook.DeliveryID
 	now := r.now()
 	for i := range jobs {
+		if jobs[i].Delivery.State == hook.StateSending {
+			lost = append(lost, jobs[i].Delivery.ID)
+			r.done = append(r.done, droppedDelivery(jobs[i].Delivery))
+			continue
+		}
 		if err := jobs[i].Err; err != nil {
 			r.log.ErrorContext(ctx, "webhook can't be used", slog.String("webhook_id", jobs[i].Delivery.WebhookID.String()), slog.Any("error", err))
 			r.held = append(r.held, jobs[i].Delivery)
@@ -134,7 +148,11 @@ func (r *run) cancel(ctx context.Context, jobs []hook.Job) error {
 			return err
 		}
 	}
-	return nil
+	if len(lost) == 0 {
+		return nil
+	}
+	r.log.WarnContext(ctx, "outcome unknown: the run that was sending is gone", slog.Int("deliveries", len(lost)))
+	return r.store.DropDeliveries(ctx, lost)
 }
 
 func canceledDelivery(d hook.Delivery, reason string) hook.Delivery {
@@ -174,6 +192,12 @@ func (r *run) loop(ctx context.Context) error {
 // startDue puts in flight what is due and can end before the activity must.
 func (r *run) startDue(ctx context.Context) {
 	now := r.now()
+	var once []waiting
+	defer func() {
+		if len(once) > 0 {
+			go r.sendOnce(ctx, once)
+		}
+	}()
 	for len(r.waiting) > 0 && r.inFlight < r.concurrency {
 		next := r.waiting[0]
 		if next.due.After(now) {
@@ -184,6 +208,10 @@ func (r *run) startDue(ctx context.Context) {
 		}
 		r.waiting = r.waiting[1:]
 		r.inFlight++
+		if next.job.AtMostOnce() {
+			once = append(once, next)
+			continue
+		}
 		go func() { r.results <- r.send(ctx, next) }()
 	}
 }
@@ -205,29 +233,36 @@ func (r *run) isStopping() bool {
 // staleAfter is how long what was loaded may be trusted.
 const staleAfter = time.Second
 
-// send makes the next attempt. What this run has sent before, or loaded a while
-// ago, is loaded anew: the webhook may have changed or gone since (S15).
+// send makes the next attempt.
 func (r *run) send(ctx context.Context, w waiting) result {
-	if !w.again && r.now().Sub(r.loaded) < staleAfter {
-		return r.attempt(ctx, w.job, false)
+	job, ended, err := r.fresh(ctx, w)
+	if err != nil || ended {
+		return result{job: job, ended: ended, err: err}
 	}
-	job, err := r.lookup.Job(ctx, w.job.Delivery.ID)
+	return r.attempt(ctx, job, false)
+}
+
+// fresh is the job as it is to be sent now. What this run has sent before, or
+// loaded a while ago, is loaded anew: the webhook may have changed or gone since
+// (S15), and then there may be nothing left to send.
+func (r *run) fresh(ctx context.Context, w waiting) (job hook.Job, ended bool, err error) {
+	if !w.again && r.now().Sub(r.loaded) < staleAfter {
+		return w.job, false, nil
+	}
+	job, err = r.lookup.Job(ctx, w.job.Delivery.ID)
 	if err == nil {
 		err = job.Err
 	}
 	if err != nil {
-		return result{job: w.job, err: err}
+		return w.job, false, err
 	}
 	if reason := job.Canceled(); reason != "" && job.Delivery.Outstanding() {
 		if err := r.store.CancelDeliveries(ctx, []hook.DeliveryID{job.Delivery.ID}, reason); err != nil {
-			return result{job: job, err: err}
+			return job, false, err
 		}
 		job.Delivery = canceledDelivery(job.Delivery, reason)
 	}
-	if !job.Delivery.Outstanding() {
-		return result{job: job, ended: true}
-	}
-	return r.attempt(ctx, job, false)
+	return job, !job.Delivery.Outstanding(), nil
 }
 
 // dueSoon tells whether waiting here is better than another round through Temporal.
@@ -288,6 +323,9 @@ func (r *run) record(ctx context.Context, batch []result) error {
 			continue
 		case b.ended:
 			r.done = append(r.done, b.job.Delivery)
+			continue
+		case b.held:
+			r.held = append(r.held, b.job.Delivery)
 			continue
 		}
 		records = append(records, b.record)

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"crypto/rand"
 
 	"grapnel/internal/hook"
 )
@@ -24,10 +25,14 @@ func (a *Activities) SendNow(ctx context.Context, in SendNowInput) (Outcome, err
 	if reason := job.Canceled(); reason != "" {
 		return Outcome{}, a.ours(ctx, "send", &hook.Error{Kind: hook.KindPrecondition, Message: reason})
 	}
-	// The first sending of a test is its only scheduled one.
-	sent := a.attempt(ctx, job, !job.Delivery.Test || job.Delivery.Attempts > 0)
-	if sent.err != nil {
+	sent, err := a.sendByHand(ctx, job)
+	switch {
+	case err != nil:
+		return Outcome{}, a.ours(ctx, "send", err)
+	case sent.err != nil:
 		return Outcome{}, a.ours(ctx, "send", sent.err)
+	case sent.ended:
+		return outcomeOf(&sent.job.Delivery), nil
 	}
 	deliveries, err := a.recordUntil(ctx, []hook.Record{sent.record})
 	if err != nil {
@@ -37,4 +42,23 @@ func (a *Activities) SendNow(ctx context.Context, in SendNowInput) (Outcome, err
 		return Outcome{}, a.ours(ctx, "record attempt", hook.NotFound("delivery"))
 	}
 	return outcomeOf(&deliveries[0]), nil
+}
+
+// sendByHand makes the attempt. The first sending of a test is its only scheduled
+// one; that of a message takes the place of its only scheduled one, if that has
+// not begun: it must not be sent a second time unless a person asks again (M7).
+func (a *Activities) sendByHand(ctx context.Context, job hook.Job) (result, error) {
+	if !job.AtMostOnce() || !job.Delivery.Outstanding() {
+		return a.attempt(ctx, job, !job.Delivery.Test || job.Delivery.Attempts > 0), nil
+	}
+	var claim hook.Claim
+	rand.Read(claim[:]) // it never fails since Go 1.24
+	claimed, err := a.store.ClaimDeliveries(ctx, []hook.DeliveryID{job.Delivery.ID}, claim)
+	if err != nil {
+		return result{}, err
+	}
+	if len(claimed) == 0 {
+		return result{}, &hook.Error{Kind: hook.KindPrecondition, Message: "the message is being sent"}
+	}
+	return a.settle(ctx, a.attempt(ctx, job, false), claim), nil
 }

@@ -89,20 +89,21 @@ func insertEvent(ctx context.Context, q querier, accepted *hook.Accepted) error 
 		), waiting as (
 			insert into outbox (event_id) select @id from counted where n > 0
 		)
-		select (select n from counted) as total, m.id, m.url from matched m order by m.id limit @targets`,
+		select n, coalesce((select last_sequence from topic), 0), m.id, m.url
+		from counted left join matched m on true order by m.id limit @targets`,
 		pgx.StrictNamedArgs{
 			"id": [16]byte(e.ID), "tenant_id": [16]byte(e.TenantID), "type": e.Type, "data": e.Data,
 			"organization_id": e.OrganizationID, "created_at": e.CreatedAt,
 			"cache": e.Cache, "topic_id": topicID(e), "token_id": e.TokenID,
 			"patterns": hook.Candidates(e.Type), "targets": hook.MaxTargets,
 		})
-	var err error
-	accepted.Targets, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Target, error) {
-		var t hook.Target
-		var url string
-		err := row.Scan(&e.Deliveries, (*[16]byte)(&t.WebhookID), &url)
-		t.Host = hook.HostOf(url)
-		return t, err
+	var webhook *[16]byte
+	var url *string
+	_, err := pgx.ForEachRow(rows, []any{&e.Deliveries, &e.Sequence, &webhook, &url}, func() error {
+		if webhook != nil {
+			accepted.Targets = append(accepted.Targets, hook.Target{WebhookID: *webhook, Host: hook.HostOf(*url)})
+		}
+		return nil
 	})
 	e.WorkflowID = workflowID(e.Deliveries, nil, e.ID)
 	return err

@@ -19,6 +19,9 @@ const (
 	OpCancel      = "CancelDeliveries"
 	OpJob         = "Job"
 	OpStates      = "States"
+	OpClaim       = "ClaimDeliveries"
+	OpRelease     = "ReleaseDeliveries"
+	OpDrop        = "DropDeliveries"
 )
 
 // Store is an activities.Store and activities.Lookup in memory. It must be used
@@ -38,6 +41,7 @@ type Store struct {
 	log        []hook.Attempt
 	batches    []int
 	slices     map[[2]int]bool
+	claims     map[hook.DeliveryID]hook.Claim
 }
 
 type webhook struct {
@@ -50,6 +54,7 @@ func NewStore(now func() time.Time) *Store {
 	return &Store{
 		now: now, events: map[hook.EventID]hook.Event{}, webhooks: map[hook.WebhookID]*webhook{},
 		deliveries: map[hook.DeliveryID]*hook.Delivery{}, slices: map[[2]int]bool{},
+		claims: map[hook.DeliveryID]hook.Claim{},
 	}
 }
 

@@ -15,10 +15,6 @@ import (
 )
 
 var (
-	// ErrNotSent marks an error of Send after which the receiver has certainly
-	// seen nothing, so that even an at-most-once request may be sent again.
-	ErrNotSent = errors.New("nothing was sent")
-
 	errDeadline  = errors.New("egress: deadline of the attempt")
 	errEmptyBody = errors.New("egress: a request needs a body")
 )
@@ -31,7 +27,7 @@ type Request = hook.Request
 //
 // An error means that we could not send or wait: it is the cause of ctx's end,
 // or a want of sockets, memory, network or roots on this machine. It never speaks
-// of the receiver, and must not use up an attempt. If ErrNotSent is in its chain,
+// of the receiver, and must not use up an attempt. If hook.ErrNotSent is in its chain,
 // nothing was sent; otherwise the request may have arrived.
 func (c *Client) Send(ctx context.Context, r Request) (hook.Attempt, error) {
 	if r.Timeout <= 0 || r.Timeout > hook.MaxTimeout {
@@ -40,7 +36,7 @@ func (c *Client) Send(ctx context.Context, r Request) (hook.Attempt, error) {
 	start := time.Now()
 	a := hook.Attempt{URL: r.URL, StartedAt: start.UTC()}
 	if len(r.Body) == 0 {
-		return a, fmt.Errorf("%w: %w", ErrNotSent, errEmptyBody)
+		return a, fmt.Errorf("%w: %w", hook.ErrNotSent, errEmptyBody)
 	}
 	t := c.newTrace(start, r.Timeout)
 	ctx, cancel := context.WithDeadlineCause(ctx, t.deadline, errDeadline)
@@ -68,7 +64,7 @@ func (c *Client) Send(ctx context.Context, r Request) (hook.Attempt, error) {
 	}
 	if ours := localFailure(ctx, err, o); ours != nil {
 		if !o.connected {
-			ours = fmt.Errorf("%w: %w", ErrNotSent, ours)
+			ours = fmt.Errorf("%w: %w", hook.ErrNotSent, ours)
 		}
 		return a, ours
 	}

@@ -281,7 +281,7 @@ func TestSendCancelled(t *testing.T) {
 		cancel(stopping)
 		a, err := setup(t).Send(ctx, request(r.url()))
 		require.ErrorIs(t, err, stopping)
-		require.ErrorIs(t, err, ErrNotSent)
+		require.ErrorIs(t, err, hook.ErrNotSent)
 		require.Equal(t, hook.ClassNone, a.Class)
 		require.Zero(t, r.conns.Load())
 	})
@@ -342,5 +342,5 @@ func TestSendLocalFailure(t *testing.T) {
 func TestSendEmptyBody(t *testing.T) {
 	t.Parallel()
 	_, err := setup(t).Send(t.Context(), Request{URL: "http://127.0.0.1/"})
-	require.ErrorIs(t, err, ErrNotSent)
+	require.ErrorIs(t, err, hook.ErrNotSent)
 }

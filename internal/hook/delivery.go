@@ -74,6 +74,15 @@ type Job struct {
 	DueIn time.Duration
 }
 
+// Claim is the right of one run of an activity to send at-most-once deliveries.
+type Claim [16]byte
+
+// AtMostOnce tells a job that must never be sent twice: a Momento message, unless
+// a person asks for it (M7).
+func (j *Job) AtMostOnce() bool {
+	return j.Webhook.Profile == ProfileMomento && !j.Delivery.Test
+}
+
 // Canceled says why the job must not be sent; "" if it may be. A test is sent to
 // an inactive webhook too (S11).
 func (j *Job) Canceled() string {

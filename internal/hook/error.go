@@ -40,8 +40,9 @@ type Error struct {
 	Err        error
 }
 
-// ErrNotSent is in the chain of an error of sending by hand when it is certain
-// that no request has been made.
+// ErrNotSent is in the chain of an error of sending when it is certain that no
+// request has reached the receiver, so that even an at-most-once delivery may be
+// tried again.
 var ErrNotSent = errors.New("nothing was sent")
 
 // Violation names one wrong value: where it is ("body.url", "path.id",

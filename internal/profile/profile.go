@@ -29,7 +29,9 @@ func Request(job *hook.Job, at time.Time) hook.Request {
 		r.Body = CommendaBody(&job.Event, w.ID)
 		signing.CommendaHeaders(r.Header, w.Secret.Reveal(), r.Body)
 	case hook.ProfileMomento:
-		// Momento's seven-key body needs its topic messages, which come with its surface.
+		r.Header.Set("User-Agent", momentoUserAgent)
+		r.Body = MomentoBody(&job.Event, at)
+		signing.MomentoHeaders(r.Header, w.Secret.Reveal(), r.Body)
 	case hook.ProfileStandard:
 		r.Body = StandardBody(&job.Event)
 		r.Header.Set("X-Event-Type", job.Event.Type)
@@ -95,6 +97,34 @@ func CommendaBody(e *hook.Event, w hook.WebhookID) []byte {
 	b = append(b, `,"api_version":"`...)
 	b = append(b, commendaAPIVersion...)
 	return append(b, `"}`...)
+}
+
+// momentoUserAgent is Momento's own (spec 1).
+const momentoUserAgent = "Momento/1.0 (Webhooks; +https://docs.momentohq.com/topics/webhooks)"
+
+// MomentoBody is Momento's: cache, topic, event_timestamp, publish_timestamp,
+// topic_sequence_number, token_id, text. at is the time of sending. Where the
+// publishing machine's clock is ahead, the event has the time of sending too: no
+// receiver should see a message from its future, or one sent before it was
+// published (M6).
+func MomentoBody(e *hook.Event, at time.Time) []byte {
+	sent := at.UnixMilli()
+	b := make([]byte, 0, len(e.Data)+320)
+	b = append(b, `{"cache":`...)
+	b = canonjson.AppendString(b, e.Cache)
+	b = append(b, `,"topic":`...)
+	b = canonjson.AppendString(b, e.Type)
+	b = append(b, `,"event_timestamp":`...)
+	b = strconv.AppendInt(b, min(e.CreatedAt.UnixMilli(), sent), 10)
+	b = append(b, `,"publish_timestamp":`...)
+	b = strconv.AppendInt(b, sent, 10)
+	b = append(b, `,"topic_sequence_number":`...)
+	b = strconv.AppendInt(b, e.Sequence, 10)
+	b = append(b, `,"token_id":`...)
+	b = canonjson.AppendString(b, e.TokenID)
+	b = append(b, `,"text":`...)
+	b = append(b, e.Data...)
+	return append(b, '}')
 }
 
 // LargestSize is the length of the largest body that any profile makes of what is

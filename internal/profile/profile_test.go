@@ -89,6 +89,64 @@ func TestCommendaBody(t *testing.T) {
 	require.Equal(t, v6.Signature, r.Header.Get("Commenda-X-Secret"))
 }
 
+// Spec 1 and M6, V2: Momento's seven keys, byte for byte, and their signature; the
+// time of sending is the moment's.
+func TestMomentoBody(t *testing.T) {
+	t.Parallel()
+	v2 := vectorOf(t, "V2")
+	job := setup(t, hook.ProfileMomento)
+	job.Webhook.Secret = hook.Secret(v2.Key)
+	job.Event = hook.Event{
+		Cache: "chat", Type: "room-281", Sequence: 1, TokenID: "mo-the-squirrel", Data: []byte(`"Here I am!!"`),
+		CreatedAt: time.UnixMilli(1704296470564),
+	}
+	r := profile.Request(job, time.UnixMilli(1704296470565))
+	require.Equal(t, string(v2.Body), string(r.Body))
+	require.Equal(t, []string{v2.Signature}, r.Header["momento-signature"])
+	require.Equal(t, 5*time.Second, r.Timeout)
+
+	later := profile.Request(job, time.UnixMilli(1704296479999))
+	require.Contains(t, string(later.Body), `"event_timestamp":1704296470564,"publish_timestamp":1704296479999`)
+}
+
+// M6: event_timestamp ≤ publish_timestamp ≤ the receiver's now, also where the
+// publishing machine's clock is ahead of the sending one's.
+func TestMomentoTimes(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		created := rapid.Int64Range(0, 4e12).Draw(t, "created µs")
+		at := rapid.Int64Range(0, 4e12).Draw(t, "at µs")
+		e := hook.Event{Cache: "c", Type: "t", Data: []byte(`""`), CreatedAt: time.UnixMicro(created)}
+		var got struct {
+			Event   int64 `json:"event_timestamp"`
+			Publish int64 `json:"publish_timestamp"`
+		}
+		require.NoError(t, json.Unmarshal(profile.MomentoBody(&e, time.UnixMicro(at)), &got))
+		require.LessOrEqual(t, got.Event, got.Publish)
+		require.LessOrEqual(t, got.Publish*1000, at)
+		if created <= at {
+			require.Equal(t, created/1000, got.Event)
+		}
+	})
+}
+
+// Spec 2: a body is what parsing and printing it again gives, whatever the names
+// and the text.
+func TestMomentoBodyIsCanonical(t *testing.T) {
+	t.Parallel()
+	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[\x00-\x1f"\\<>&\x{2028}\x{2029}\x{feff}😀é]{0,20}`))
+	rapid.Check(t, func(t *rapid.T) {
+		e := hook.Event{
+			Cache: text.Draw(t, "cache"), Type: text.Draw(t, "topic"), TokenID: text.Draw(t, "token"), Sequence: rapid.Int64Range(0, 1<<53).Draw(t, "sequence"),
+			Data: canonjson.AppendString(nil, text.Draw(t, "text")), CreatedAt: time.Now(),
+		}
+		body := profile.MomentoBody(&e, time.Now())
+		canonical, err := canonjson.Canonicalize(body)
+		require.NoError(t, err)
+		require.Equal(t, string(canonical), string(body))
+	})
+}
+
 // Spec 1: the headers of each profile, and no others of ours.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
@@ -103,6 +161,13 @@ func TestHeaders(t *testing.T) {
 		require.Equal(t, []string{"user.created"}, r.Header.Values("X-Event-Type"))
 		require.Equal(t, []string{"1"}, r.Header.Values("X-Webhook-Attempt"))
 		require.Equal(t, []string{signing.HexSHA256("whsec_abc123", r.Body)}, r.Header.Values("X-Webhook-Signature"))
+	})
+	t.Run("momento", func(t *testing.T) {
+		t.Parallel()
+		r := profile.Request(setup(t, hook.ProfileMomento), at)
+		require.Equal(t, []string{"Content-Type", "User-Agent", "momento-signature"}, names(r.Header), "in lower case")
+		require.Equal(t, []string{signing.HexSHA3("whsec_abc123", r.Body)}, r.Header["momento-signature"])
+		require.Equal(t, "Momento/1.0 (Webhooks; +https://docs.momentohq.com/topics/webhooks)", r.Header.Get("User-Agent"))
 	})
 	t.Run("standard with a Standard Webhooks secret", func(t *testing.T) {
 		t.Parallel()

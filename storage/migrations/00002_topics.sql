@@ -37,10 +37,14 @@ alter table events
     add check ((topic_id is null) = (sequence is null)),
     add check (topic_id is null or cache <> '');
 
+-- Whose attempt an at-most-once delivery in the state sending is.
+alter table deliveries add column claim uuid;
+
 create index events_of_topic on events (topic_id, sequence) where topic_id is not null;
 
 -- +goose Down
 drop index events_of_topic;
+alter table deliveries drop column claim;
 alter table events drop column cache, drop column topic_id, drop column sequence, drop column token_id;
 delete from webhooks where profile = 'momento';
 alter table subscriptions drop constraint subscriptions_pkey, drop column cache, add primary key (tenant_id, pattern, webhook_id);

@@ -1,0 +1,288 @@
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+	sdkworker "go.temporal.io/sdk/worker"
+
+	"grapnel/activities"
+	"grapnel/internal/deliverytest"
+	"grapnel/internal/hook"
+)
+
+func momento(w *hook.Webhook) {
+	w.Profile, w.Cache, w.Name, w.Events = hook.ProfileMomento, "chat", "bot", []string{"room"}
+}
+
+// message publishes a message for one Momento webhook.
+func (b *bench) message() (hook.WebhookID, hook.Start) {
+	b.Helper()
+	a := b.store.AddWebhook(urlA, momento)
+	return a, b.store.Publish("room", `"hello"`, a)
+}
+
+// M7: one attempt, whatever comes of it, within five seconds.
+func TestMessageHasOneAttempt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		outcome deliverytest.Outcome
+		state   hook.DeliveryState
+		text    string
+		took    time.Duration
+	}{
+		"200":         {deliverytest.Status(200), hook.StateSuccess, "", 0},
+		"hangs":       {deliverytest.Hang(), hook.StateTimedOut, "Connection timeout", 5 * second},
+		"500":         {deliverytest.Status(500), hook.StateFailed, "HTTP 500 Internal Server Error", 0},
+		"302":         {deliverytest.Status(302), hook.StateFailed, "HTTP 302 Found", 0},
+		"429 and ask": {deliverytest.Status(429).RetryAfter(time.Minute), hook.StateFailed, "HTTP 429 Too Many Requests", 0},
+		"refused":     {deliverytest.Refused(), hook.StateFailed, "Connection refused", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(b *bench) {
+				a, s := b.message()
+				b.sender.Script(urlA, c.outcome)
+				_, err := b.deliver(s)
+				require.NoError(b, err)
+				d := b.store.Delivery(a)
+				require.Equal(b, c.state, d.State)
+				require.Equal(b, c.text, d.Error)
+				require.Equal(b, 1, d.Attempts)
+				require.False(b, d.Outstanding())
+				require.Equal(b, c.took, time.Since(b.start))
+
+				_, err = b.deliver(s)
+				require.NoError(b, err)
+				b.requireSentAt(urlA, 0)
+			})
+		})
+	}
+}
+
+// M7: the store knows of the attempt before the receiver does.
+func TestMessageIsClaimedBeforeItIsSent(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a, s := b.message()
+		var during hook.DeliveryState
+		b.sender.Script(urlA, deliverytest.Status(200).Then(func() { during = b.store.Delivery(a).State }))
+		_, err := b.deliver(s)
+		require.NoError(b, err)
+		require.Equal(b, hook.StateSending, during)
+	})
+}
+
+// M7: a crash between sending and recording leaves it dropped, never re-sent; its
+// at-least-once neighbours are sent.
+func TestMessageOfADeadWorkerIsDropped(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a, c := b.store.AddWebhook(urlA, momento), b.store.AddWebhook(urlC, nil)
+		s := b.store.Publish("room", `"hello"`, a, c)
+		b.store.Abandon(b.store.Delivery(a).ID)
+		r, err := b.deliver(s)
+		require.NoError(b, err)
+		require.Equal(b, 1, r.Succeeded)
+		require.Equal(b, 1, r.Failed)
+		d := b.store.Delivery(a)
+		require.Equal(b, hook.StateDropped, d.State)
+		require.Equal(b, hook.TextDropped, d.Error)
+		require.Empty(b, b.sender.Requests(urlA))
+		b.requireSentAt(urlC, 0)
+	})
+}
+
+// All messages of an event are claimed with one writing.
+func TestMessagesAreClaimedTogether(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		var ids []hook.WebhookID
+		for i := range 50 {
+			ids = append(ids, b.store.AddWebhook(fmt.Sprintf("https://%d.example/", i), momento))
+		}
+		claims := 0
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpClaim {
+				claims++
+			}
+			return nil
+		}
+		r, err := b.deliver(b.store.Publish("room", `"hello"`, ids...))
+		require.NoError(b, err)
+		require.Equal(b, 50, r.Succeeded)
+		require.Equal(b, 1, claims)
+	})
+}
+
+// lossy is a store whose first claims are made, but whose answers get lost.
+type lossy struct {
+	*deliverytest.Store
+	lost int
+}
+
+func (s *lossy) ClaimDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) ([]hook.DeliveryID, error) {
+	claimed, err := s.Store.ClaimDeliveries(ctx, ids, claim)
+	if s.lost > 0 {
+		s.lost--
+		return nil, hook.Unavailable("the store", errors.New("the connection broke"))
+	}
+	return claimed, err
+}
+
+// Spec 9: an outage of ours uses up no attempt: a claim whose answer got lost is
+// asked for again, and the message is sent, once.
+func TestMessageIsClaimedAgainAfterALostAnswer(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a, s := b.message()
+		_, err := b.deliver(s)
+		require.NoError(b, err)
+		require.Equal(b, hook.StateSuccess, b.store.Delivery(a).State)
+		b.requireSentAt(urlA, second)
+	}, func(d *activities.Deps) { d.Store = &lossy{Store: d.Store.(*deliverytest.Store), lost: 2} })
+}
+
+// A store that stays away leaves the message unsent and claimable.
+func TestMessageIsNotSentUnclaimed(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a, s := b.message()
+		away := true
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpClaim && away {
+				return hook.Unavailable("the store", errors.New("away"))
+			}
+			return nil
+		}
+		_, err := b.deliver(s)
+		b.asked(err, activities.ErrorOurs, 5*second)
+		require.Equal(b, hook.StatePending, b.store.Delivery(a).State)
+		require.Empty(b, b.sender.Requests(urlA))
+		require.Less(b, time.Since(b.start), 45*second, "within the activity's time")
+
+		away = false
+		_, err = b.deliver(s)
+		require.NoError(b, err)
+		require.Len(b, b.sender.Requests(urlA), 1)
+	})
+}
+
+// What certainly did not leave may be tried again; what may have left may not.
+func TestMessageThatWeCouldNotSend(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ours  error
+		state hook.DeliveryState
+		sent  int
+	}{
+		"nothing was sent":       {fmt.Errorf("%w: out of sockets", hook.ErrNotSent), hook.StateSuccess, 1},
+		"it may have been":       {errors.New("out of memory"), hook.StateDropped, 0},
+		"the worker was stopped": {sdkworker.ErrWorkerShutdown, hook.StateDropped, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(b *bench) {
+				a, s := b.message()
+				b.sender.Script(urlA, deliverytest.Ours(c.ours), deliverytest.Status(200))
+				_, err := b.deliver(s)
+				if c.sent > 0 {
+					b.asked(err, activities.ErrorOurs, 5*second)
+					require.Equal(b, hook.StatePending, b.store.Delivery(a).State)
+					_, err = b.deliver(s)
+				}
+				require.NoError(b, err)
+				require.Equal(b, c.state, b.store.Delivery(a).State)
+				require.Len(b, b.sender.Requests(urlA), c.sent)
+				_, err = b.deliver(s)
+				require.NoError(b, err)
+				require.Len(b, b.sender.Requests(urlA), c.sent, "never again")
+			})
+		})
+	}
+}
+
+// A worker that is stopped in the middle of sending says what it does not know.
+func TestMessageOfAStoppedWorkerIsDropped(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a, s := b.message()
+		b.sender.Script(urlA, deliverytest.Status(200).After(4*second))
+		b.during(2*second, func() { b.stop(sdkworker.ErrWorkerShutdown) })
+		_, _ = b.deliver(s) // what Temporal is told does not matter here
+		require.Equal(b, hook.StateDropped, b.store.Delivery(a).State)
+		require.Len(b, b.sender.Requests(urlA), 1)
+	})
+}
+
+// Two runs at once: Temporal takes one for dead that is not. Only one sends.
+func TestMessageIsSentByOneRun(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a, s := b.message()
+		b.sender.Script(urlA, deliverytest.Status(200).After(3*second))
+		// The other run has loaded the delivery as pending and finds it claimed.
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpClaim {
+				b.store.Fail = nil
+				b.store.Abandon(b.store.Delivery(a).ID)
+			}
+			return nil
+		}
+		_, err := b.deliver(s)
+		b.asked(err, activities.ErrorOurs, 5*second)
+		require.Empty(b, b.sender.Requests(urlA))
+		require.Equal(b, hook.StateSending, b.store.Delivery(a).State)
+	})
+}
+
+// A retry by hand of a message that has not been tried is its one attempt.
+func TestMessageSentByHandIsNotSentTwice(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a, s := b.message()
+		b.sender.Script(urlA, deliverytest.Status(500))
+		o, err := b.sendNow(b.store.Delivery(a))
+		require.NoError(b, err)
+		require.Equal(b, hook.StateFailed, o.State)
+		_, err = b.deliver(s)
+		require.NoError(b, err)
+		require.Len(b, b.sender.Requests(urlA), 1)
+
+		// After that, a person may ask for it again.
+		b.sender.Script(urlA, deliverytest.Status(200))
+		o, err = b.sendNow(b.store.Delivery(a))
+		require.NoError(b, err)
+		require.Equal(b, hook.StateSuccess, o.State)
+		require.Equal(b, 2, o.Attempts)
+	})
+}
+
+func TestMessageBeingSentIsNotSentByHand(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a, _ := b.message()
+		b.store.Abandon(b.store.Delivery(a).ID)
+		_, err := b.sendNow(b.store.Delivery(a))
+		var app *temporal.ApplicationError
+		require.ErrorAs(b, err, &app)
+		require.Equal(b, activities.ErrorRefused, app.Type())
+		require.Empty(b, b.sender.Requests(urlA))
+	})
+}
+
+// S11: a test of a Momento webhook is not a message; it can be sent.
+func TestMessageTest(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, momento)
+		o, err := b.sendNow(b.store.Test("room", `"hello"`, a))
+		require.NoError(b, err)
+		require.Equal(b, hook.StateSuccess, o.State)
+	})
+}

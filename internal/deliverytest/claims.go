@@ -1,0 +1,61 @@
+package deliverytest
+
+import (
+	"context"
+
+	"grapnel/internal/hook"
+)
+
+// ClaimDeliveries claims those that are pending, or held by the claim already.
+func (s *Store) ClaimDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) ([]hook.DeliveryID, error) {
+	var claimed []hook.DeliveryID
+	err := s.change(ctx, OpClaim, ids, func(d *hook.Delivery) {
+		if d.State == hook.StatePending || d.State == hook.StateSending && s.claims[d.ID] == claim {
+			d.State, s.claims[d.ID] = hook.StateSending, claim
+			claimed = append(claimed, d.ID)
+		}
+	})
+	return claimed, err
+}
+
+// ReleaseDeliveries takes a claim back.
+func (s *Store) ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) error {
+	return s.change(ctx, OpRelease, ids, func(d *hook.Delivery) {
+		if d.State == hook.StateSending && s.claims[d.ID] == claim {
+			d.State = hook.StatePending
+		}
+	})
+}
+
+// DropDeliveries ends those that are claimed.
+func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID) error {
+	return s.change(ctx, OpDrop, ids, func(d *hook.Delivery) {
+		if d.State == hook.StateSending {
+			d.State, d.Error, d.NextAttemptAt = hook.StateDropped, hook.TextDropped, nil
+		}
+	})
+}
+
+// Abandon leaves an outstanding delivery as a worker does that dies while it is
+// sending: claimed by nobody who is left.
+func (s *Store) Abandon(id hook.DeliveryID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deliveries[id].State, s.claims[id] = hook.StateSending, hook.Claim{1}
+}
+
+// change changes those that are outstanding.
+func (s *Store) change(ctx context.Context, op string, ids []hook.DeliveryID, how func(*hook.Delivery)) error {
+	if err := s.failing(ctx, op); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		if d := s.deliveries[id]; d != nil && d.Outstanding() {
+			how(d)
+			d.UpdatedAt = s.now()
+		}
+	}
+	return nil
+}
