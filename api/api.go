@@ -143,6 +143,7 @@ func build(d Deps) *API {
 	a.registerTests()
 	a.registerDeliveries()
 	a.registerKeys()
+	a.registerTenants()
 	a.registerMomento()
 	a.registerTopics()
 	a.registerCommenda()

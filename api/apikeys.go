@@ -23,7 +23,9 @@ type Store interface {
 	eventStore
 	deliveryStore
 	testStore
+	topicStore
 	keyStore
+	tenantStore
 }
 
 // APIKey is a key without its text.

@@ -24,12 +24,17 @@ func principal(ctx context.Context) hook.APIKey {
 // tenant is the account that the request is for.
 func tenant(ctx context.Context) hook.TenantID { return principal(ctx).TenantID }
 
-// authorize lets in requests with a key that has one of the scopes.
-func (a *API) authorize(scopes []hook.Scope, keyAnywhere bool) func(huma.Context, func(huma.Context)) {
+// authorize lets in requests with a key that may use the operation.
+func (a *API) authorize(op *operation) func(huma.Context, func(huma.Context)) {
+	scopes, operator, keyAnywhere := op.scopes, op.operator, op.keyAnywhere
 	return func(ctx huma.Context, next func(huma.Context)) {
 		key, err := a.authenticate(ctx, keyAnywhere)
-		if err == nil && !key.Allows(scopes...) {
+		switch {
+		case err != nil:
+		case !key.Allows(scopes...):
 			err = &hook.Error{Kind: hook.KindForbidden, Message: "the API key lacks the scope " + oneOf(scopes)}
+		case operator && !key.Operator:
+			err = &hook.Error{Kind: hook.KindForbidden, Message: "only the operator's key, GRAPNEL_ADMIN_KEY, may do this"}
 		}
 		if err != nil {
 			a.refuse(ctx, err)
@@ -46,7 +51,7 @@ func (a *API) authenticate(ctx huma.Context, keyAnywhere bool) (hook.APIKey, err
 	}
 	text, err := find(ctx)
 	if a.Config.NoAuth {
-		return hook.APIKey{TenantID: hook.DefaultTenant(), Name: "--auth=none", Scopes: []hook.Scope{hook.ScopeAdmin}}, nil
+		return hook.APIKey{TenantID: hook.DefaultTenant(), Name: "--auth=none", Scopes: []hook.Scope{hook.ScopeAdmin}, Operator: true}, nil
 	}
 	if err != nil {
 		return hook.APIKey{}, err

@@ -1,3 +1,277 @@
 package api
 
-func (a *API) registerCommenda() {}
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/profile"
+)
+
+// CommendaWebhook is a webhook in Commenda's words; nobody sees its key again.
+type CommendaWebhook struct {
+	ID         string    `json:"id" format:"uuid" doc:"Names the webhook in paths and in event objects." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
+	APIVersion string    `json:"api_version" enum:"v1.0" doc:"The version of its event objects." example:"v1.0"`
+	Name       string    `json:"name" doc:"What it is for, in the client's words; empty if not given." example:"Registrations"`
+	Topics     []string  `json:"topics" doc:"The topics subscribed to." example:"[\"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED\"]"`
+	URL        string    `json:"url" doc:"Where event objects are POSTed to." example:"https://yourapp.com/webhook"`
+	Status     string    `json:"status" enum:"ENABLED,DISABLED" doc:"Whether events are delivered." example:"ENABLED"`
+	CreatedAt  time.Time `json:"created_at" doc:"When it was registered." example:"2026-01-15T12:00:00Z"`
+}
+
+// CommendaWebhookWithKey also holds the key, which only the answer to registering
+// shows.
+type CommendaWebhookWithKey struct {
+	CommendaWebhook
+	Key string `json:"key" doc:"Signs every request; its UTF-8 bytes are the key of the HMAC." example:"dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
+}
+
+// Commenda's statuses.
+const (
+	commendaEnabled  = "ENABLED"
+	commendaDisabled = "DISABLED"
+)
+
+func viewCommendaWebhook(w *hook.Webhook) CommendaWebhook {
+	v := CommendaWebhook{
+		ID: w.ID.UUID(), APIVersion: profile.CommendaVersion, Name: w.Description, Topics: w.Events, URL: w.URL,
+		Status: commendaDisabled, CreatedAt: seconds(w.CreatedAt),
+	}
+	if w.Active {
+		v.Status = commendaEnabled
+	}
+	return v
+}
+
+type createCommendaWebhookRequest struct {
+	_          struct{} `json:"-" additionalProperties:"true"`
+	URL        string   `json:"url" maxLength:"2048" doc:"Where event objects are POSTed to: absolute, without user name, and https unless the operator allows http." example:"https://yourapp.com/webhook"`
+	Topics     []string `json:"topics,omitempty" maxItems:"100" doc:"Topics, free-form strings; * has no meaning of its own. At least one, here or in topic." example:"[\"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED\"]"`
+	Topic      *string  `json:"topic,omitempty" doc:"A single topic; it is added to topics." example:"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"`
+	Key        *string  `json:"key,omitempty" minLength:"1" maxLength:"256" doc:"Signs every request. Default: base64 of 32 random bytes." example:"dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
+	Name       *string  `json:"name,omitempty" maxLength:"1000" doc:"What it is for." example:"Registrations"`
+	Status     *string  `json:"status,omitempty" enum:"ENABLED,DISABLED" doc:"Default: ENABLED." example:"ENABLED"`
+	APIVersion *string  `json:"api_version,omitempty" enum:"v1.0" doc:"Default: v1.0." example:"v1.0"`
+}
+
+type createCommendaWebhookInput struct {
+	Body createCommendaWebhookRequest
+}
+
+type createCommendaWebhookResponse struct {
+	Data    CommendaWebhookWithKey `json:"data" doc:"The webhook, with its key."`
+	Message string                 `json:"message" doc:"What has been done." example:"Successfully registered webhook."`
+}
+
+type createCommendaWebhookOutput struct {
+	Body createCommendaWebhookResponse
+}
+
+type commendaWebhookList struct {
+	Webhooks []CommendaWebhook `json:"webhooks" doc:"All of the account's Commenda webhooks, newest first."`
+}
+
+type listCommendaWebhooksResponse struct {
+	Data    commendaWebhookList `json:"data" doc:"The webhooks."`
+	Message string              `json:"message" doc:"What has been done." example:"Successfully fetched webhooks."`
+}
+
+type listCommendaWebhooksOutput struct {
+	Body listCommendaWebhooksResponse
+}
+
+type getCommendaWebhookResponse struct {
+	Data    CommendaWebhook `json:"data" doc:"The webhook."`
+	Message string          `json:"message" doc:"What has been done." example:"Successfully fetched webhook."`
+}
+
+type getCommendaWebhookOutput struct {
+	Body getCommendaWebhookResponse
+}
+
+type updateCommendaWebhookRequest struct {
+	_          struct{} `json:"-" additionalProperties:"true"`
+	URL        *string  `json:"url,omitempty" maxLength:"2048" doc:"Where event objects are POSTed to." example:"https://yourapp.com/webhook"`
+	Topics     []string `json:"topics,omitempty" maxItems:"100" doc:"Replaces all topics subscribed to." example:"[\"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED\"]"`
+	Topic      *string  `json:"topic,omitempty" doc:"Replaces all topics by this one, or is added to topics." example:"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"`
+	Key        *string  `json:"key,omitempty" minLength:"1" maxLength:"256" doc:"The new key, in force at once." example:"dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
+	Name       *string  `json:"name,omitempty" maxLength:"1000" doc:"What it is for." example:"Registrations"`
+	Status     *string  `json:"status,omitempty" enum:"ENABLED,DISABLED" doc:"DISABLED cancels what is pending." example:"DISABLED"`
+	APIVersion *string  `json:"api_version,omitempty" enum:"v1.0" doc:"The version of its event objects." example:"v1.0"`
+}
+
+type updateCommendaWebhookInput struct {
+	IDPath
+	Body updateCommendaWebhookRequest
+}
+
+type updateCommendaWebhookResponse struct {
+	Data    CommendaWebhook `json:"data" doc:"The webhook as it is now."`
+	Message string          `json:"message" doc:"What has been done." example:"Successfully updated webhook."`
+}
+
+type updateCommendaWebhookOutput struct {
+	Body updateCommendaWebhookResponse
+}
+
+func (a *API) registerCommenda() {
+	manage, read := []hook.Scope{hook.ScopeWebhooks}, []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
+	register(a, operation{
+		id: "create-commenda-webhook", method: http.MethodPost, path: "/webhooks", tag: tagCommenda, scopes: manage,
+		summary: "Register a Commenda webhook", description: "Subscribes a URL to topics. Only this answer shows the key.",
+	}, a.createCommendaWebhook)
+	register(a, operation{
+		id: "list-commenda-webhooks", method: http.MethodGet, path: "/webhooks", tag: tagCommenda, scopes: read,
+		summary: "List Commenda webhooks", description: "All of the account's, newest first, without their keys.",
+	}, a.listCommendaWebhooks)
+	register(a, operation{
+		id: "get-commenda-webhook", method: http.MethodGet, path: "/webhooks/{id}", tag: tagCommenda, scopes: read,
+		summary: "Get a Commenda webhook", description: "Without its key.", errors: []int{http.StatusNotFound},
+	}, a.getCommendaWebhook)
+	register(a, operation{
+		id: "update-commenda-webhook", method: http.MethodPost, path: "/webhooks/{id}", tag: tagCommenda, scopes: manage,
+		summary: "Update a Commenda webhook", errors: []int{http.StatusNotFound},
+		description: "Changes what is given and leaves the rest. Retries use the new url and key. DISABLED cancels what is pending.",
+	}, a.updateCommendaWebhook)
+	register(a, operation{
+		id: "delete-commenda-webhook", method: http.MethodDelete, path: "/webhooks/{id}", tag: tagCommenda, status: http.StatusNoContent, scopes: manage,
+		summary: "Delete a Commenda webhook", description: "What is pending for it ends as canceled.", errors: []int{http.StatusNotFound},
+	}, a.deleteCommendaWebhook)
+	a.registerCommendaTests()
+	a.registerCommendaEvents()
+	a.registerCommendaDeliveries()
+}
+
+func (a *API) createCommendaWebhook(ctx context.Context, in *createCommendaWebhookInput) (*createCommendaWebhookOutput, error) {
+	b := &in.Body
+	topics, places := joinTopics(b.Topics, b.Topic)
+	w := hook.Webhook{TenantID: tenant(ctx), Profile: hook.ProfileCommenda, URL: b.URL, Events: topics, Active: true}
+	if b.Key == nil {
+		w.Secret = generateSecret(w.Profile)
+	}
+	if b.Status != nil {
+		setActive(&w, *b.Status == commendaEnabled)
+	}
+	w.Normalize()
+	apply(&w, b.Name, b.Key, nil, nil, nil)
+	if err := inCommendaWords(a.checkWebhook(&w, "", nil), places); err != nil {
+		return nil, err
+	}
+	w, err := a.Store.CreateWebhook(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	return &createCommendaWebhookOutput{Body: createCommendaWebhookResponse{
+		Data:    CommendaWebhookWithKey{viewCommendaWebhook(&w), w.Secret.Reveal()},
+		Message: "Successfully registered webhook.",
+	}}, nil
+}
+
+func (a *API) listCommendaWebhooks(ctx context.Context, _ *empty) (*listCommendaWebhooksOutput, error) {
+	webhooks, err := a.allWebhooks(ctx, hook.WebhookFilter{Profile: hook.ProfileCommenda})
+	if err != nil {
+		return nil, err
+	}
+	out := &listCommendaWebhooksOutput{}
+	out.Body.Message = "Successfully fetched webhooks."
+	out.Body.Data.Webhooks = make([]CommendaWebhook, 0, len(webhooks))
+	for i := range webhooks {
+		out.Body.Data.Webhooks = append(out.Body.Data.Webhooks, viewCommendaWebhook(&webhooks[i]))
+	}
+	return out, nil
+}
+
+func (a *API) getCommendaWebhook(ctx context.Context, in *IDPath) (*getCommendaWebhookOutput, error) {
+	w, err := a.commendaWebhook(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &getCommendaWebhookOutput{Body: getCommendaWebhookResponse{viewCommendaWebhook(&w), "Successfully fetched webhook."}}, nil
+}
+
+// commendaWebhook reads the caller's Commenda webhook of that id.
+func (a *API) commendaWebhook(ctx context.Context, text string) (hook.Webhook, error) {
+	w, err := a.webhook(ctx, text)
+	if err != nil {
+		return w, err
+	}
+	return w, ofCommenda(&w)
+}
+
+// ofCommenda is nil for Commenda webhooks: this surface has no others.
+func ofCommenda(w *hook.Webhook) error {
+	if w.Profile != hook.ProfileCommenda {
+		return hook.NotFound("webhook")
+	}
+	return nil
+}
+
+func (a *API) updateCommendaWebhook(ctx context.Context, in *updateCommendaWebhookInput) (*updateCommendaWebhookOutput, error) {
+	id, err := webhookID(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	b := &in.Body
+	topics, places := joinTopics(b.Topics, b.Topic)
+	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
+		if err := ofCommenda(w); err != nil {
+			return err
+		}
+		before := w.URL
+		if b.URL != nil {
+			w.URL = *b.URL
+		}
+		if b.Topics != nil || b.Topic != nil {
+			w.Events = topics
+		}
+		if b.Status != nil {
+			setActive(w, *b.Status == commendaEnabled)
+		}
+		w.Normalize()
+		apply(w, b.Name, b.Key, nil, nil, nil)
+		return inCommendaWords(a.checkWebhook(w, before, nil), places)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &updateCommendaWebhookOutput{Body: updateCommendaWebhookResponse{viewCommendaWebhook(&w), "Successfully updated webhook."}}, nil
+}
+
+func (a *API) deleteCommendaWebhook(ctx context.Context, in *IDPath) (*empty, error) {
+	w, err := a.commendaWebhook(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.Store.DeleteWebhook(ctx, w.TenantID, w.ID)
+}
+
+// joinTopics makes one list, without repetitions, of topics and topic. places
+// tells where each was given.
+func joinTopics(topics []string, topic *string) (joined, places []string) {
+	add := func(name, place string) {
+		if !slices.Contains(joined, name) {
+			joined, places = append(joined, name), append(places, place)
+		}
+	}
+	for i, name := range topics {
+		add(name, fmt.Sprintf("body.topics[%d]", i))
+	}
+	if topic != nil {
+		add(*topic, "body.topic")
+	}
+	return joined, places
+}
+
+// inCommendaWords names what is wrong with a webhook as this surface calls it.
+func inCommendaWords(err error, places []string) error {
+	given := make(map[string]string, len(places))
+	for i, place := range places {
+		given[fmt.Sprintf("body.events[%d]", i)] = place
+	}
+	return relocated(relocated(err, given), map[string]string{
+		"body.events": "body.topics", "body.secret": "body.key", "body.description": "body.name",
+	})
+}

@@ -78,6 +78,12 @@ type deliveryOutput struct {
 
 type listDeliveriesInput struct {
 	IDPath
+	DeliveryQuery
+}
+
+// DeliveryQuery are the query parameters of the log of one webhook; exported
+// like IDPath.
+type DeliveryQuery struct {
 	Paging
 	Status    string    `query:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"Only deliveries of this status."`
 	EventType string    `query:"event_type" maxLength:"128" doc:"Only deliveries of events of this type."`
@@ -118,25 +124,30 @@ func (a *API) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*lis
 	if err != nil {
 		return nil, err
 	}
-	page, err := in.page(listDeliveries)
+	deliveries, next, err := a.deliveries(ctx, w.ID, &in.DeliveryQuery)
 	if err != nil {
 		return nil, err
 	}
-	if err := typeFilter("event_type", in.EventType); err != nil {
-		return nil, err
-	}
-	page.Since, page.Until = in.Since, in.Until
-	filter := hook.DeliveryFilter{State: hook.DeliveryState(in.Status), EventType: in.EventType}
-	deliveries, more, err := a.Store.Deliveries(ctx, w.ID, filter, page)
+	return &listDeliveriesOutput{Body: deliveryList{viewDeliveries(deliveries), next}}, nil
+}
+
+// deliveries reads a page of a webhook's log, and what leads to the next one:
+// every surface's list comes here.
+func (a *API) deliveries(ctx context.Context, w hook.WebhookID, q *DeliveryQuery) (list []hook.Delivery, next *string, err error) {
+	page, err := q.page(listDeliveries)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := &listDeliveriesOutput{}
-	out.Body.Deliveries = viewDeliveries(deliveries)
+	if err := typeFilter("event_type", q.EventType); err != nil {
+		return nil, nil, err
+	}
+	page.Since, page.Until = q.Since, q.Until
+	filter := hook.DeliveryFilter{State: hook.DeliveryState(q.Status), EventType: q.EventType}
+	list, more, err := a.Store.Deliveries(ctx, w, filter, page)
 	if more {
-		out.Body.NextCursor = nextCursor(listDeliveries, deliveries[len(deliveries)-1].ID)
+		next = nextCursor(listDeliveries, list[len(list)-1].ID)
 	}
-	return out, nil
+	return list, next, err
 }
 
 func (a *API) getDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, error) {
@@ -155,13 +166,7 @@ func (a *API) retryDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, e
 	if err := a.Sender.Send(ctx, d); err != nil {
 		return nil, err
 	}
-	return a.afterSending(ctx, d)
-}
-
-// afterSending reads a delivery again, with what has come of it.
-func (a *API) afterSending(ctx context.Context, d hook.Delivery) (*deliveryOutput, error) {
-	d, err := a.Store.Delivery(ctx, d.TenantID, d.ID)
-	if err != nil {
+	if d, err = a.Store.Delivery(ctx, d.TenantID, d.ID); err != nil {
 		return nil, err
 	}
 	return a.deliveryDetail(ctx, d)

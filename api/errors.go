@@ -284,6 +284,9 @@ func (a *API) withoutRoute(mux *http.ServeMux) http.Handler {
 			return
 		}
 		status, detail := http.StatusNotFound, "there is nothing at this path"
+		if strings.Contains(r.URL.EscapedPath(), "//") {
+			detail = "the path has an empty segment"
+		}
 		if probe.status == http.StatusMethodNotAllowed {
 			status, detail = probe.status, "the path does not have this method"
 			w.Header().Set("Allow", probe.header.Get("Allow"))

@@ -57,7 +57,7 @@ func (s *sender) Send(ctx context.Context, d hook.Delivery) error {
 		}
 	}
 	a := s.outcome
-	a.Manual = true
+	a.Manual = !d.Test || d.Attempts > 0 // as activities do
 	return record(ctx, s.store, d.ID, a)
 }
 
@@ -157,6 +157,13 @@ func (s *faulty) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.Webh
 		return nil, false, err
 	}
 	return s.Store.Webhooks(ctx, tenant, f, p)
+}
+
+func (s *faulty) WebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (hook.WebhookID, error) {
+	if err := s.next(); err != nil {
+		return hook.WebhookID{}, err
+	}
+	return s.Store.WebhookNamed(ctx, tenant, cache, name)
 }
 
 func (s *faulty) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID, change func(*hook.Webhook) error) (hook.Webhook, error) {

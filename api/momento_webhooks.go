@@ -1,3 +1,173 @@
 package api
 
-func (a *API) registerMomento() {}
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+// MomentoWebhook is a webhook in Momento's words, without its secret.
+type MomentoWebhook struct {
+	ID          MomentoWebhookID   `json:"id" doc:"What names it."`
+	Destination MomentoDestination `json:"destination" doc:"Where messages go."`
+	TopicName   string             `json:"topicName" doc:"The topic of the cache whose messages it gets." example:"mo-nuts"`
+}
+
+// MomentoWebhookID names a webhook within the account.
+type MomentoWebhookID struct {
+	CacheName   string `json:"cacheName" doc:"The cache that it belongs to." example:"chat"`
+	WebhookName string `json:"webhookName" doc:"Its name within the cache." example:"translator"`
+}
+
+// MomentoDestination is where a webhook's messages go.
+type MomentoDestination struct {
+	PostURL string `json:"postUrl" doc:"Where messages are POSTed to." example:"https://yourapp.com/webhook"`
+}
+
+type momentoWebhookList struct {
+	Webhooks []MomentoWebhook `json:"webhooks" doc:"All webhooks of the cache, newest first; none for a cache that nobody has used."`
+}
+
+type listMomentoWebhooksOutput struct {
+	Body momentoWebhookList
+}
+
+type putMomentoWebhookRequest struct {
+	_           struct{}                      `json:"-" additionalProperties:"true"`
+	Destination *putMomentoWebhookDestination `json:"destination" nullable:"false" doc:"Where messages go."`
+	TopicName   string                        `json:"topicName" doc:"The topic of the cache whose messages it gets: 1 to 128 characters. It need not exist yet." example:"mo-nuts"`
+}
+
+type putMomentoWebhookDestination struct {
+	_       struct{} `json:"-" additionalProperties:"true"`
+	PostURL string   `json:"postUrl" maxLength:"1024" doc:"Where messages are POSTed to: absolute, http or https, without user name." example:"https://yourapp.com/webhook"`
+}
+
+type putMomentoWebhookInput struct {
+	WebhookPath
+	RawBody []byte `contentType:"application/json"`
+}
+
+type momentoSecretString struct {
+	SecretString string `json:"secretString" doc:"Signs every request; its UTF-8 bytes are the key of the HMAC." example:"dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
+}
+
+type putMomentoWebhookOutput struct {
+	Body momentoSecretString
+}
+
+func (a *API) registerMomento() {
+	manage, read := []hook.Scope{hook.ScopeWebhooks}, []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
+	register(a, operation{
+		id: "put-momento-webhook", method: http.MethodPut, path: "/caches/{cacheName}/webhooks/{webhookName}", tag: tagMomento, scopes: manage,
+		summary: "Put a topic webhook", raw: true, errors: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
+		description: "Subscribes a URL to a topic of the cache. Where there is a webhook of that name, its topic and destination change and its secret stays; one that was disabled because its endpoint failed is active again.",
+		body:        a.jsonBody(putMomentoWebhookRequest{}, "PutMomentoWebhookRequest", true),
+	}, a.putMomentoWebhook)
+	register(a, operation{
+		id: "list-momento-webhooks", method: http.MethodGet, path: "/caches/{cacheName}/webhooks", tag: tagMomento, scopes: read,
+		summary: "List a cache's webhooks", description: "All of them, without their secrets.",
+	}, a.listMomentoWebhooks)
+	register(a, operation{
+		id: "delete-momento-webhook", method: http.MethodDelete, path: "/caches/{cacheName}/webhooks/{webhookName}", tag: tagMomento,
+		status: http.StatusNoContent, scopes: manage, errors: []int{http.StatusNotFound},
+		summary: "Delete a topic webhook", description: "Nothing more is sent, and the secret is gone: the same name put again gets another.",
+	}, a.deleteMomentoWebhook)
+	a.registerMomentoSecrets()
+	a.registerMomentoDeliveries()
+}
+
+// Putting is repeated when another process makes or deletes the webhook between
+// the look and the leap.
+const putTries = 5
+
+func (a *API) putMomentoWebhook(ctx context.Context, in *putMomentoWebhookInput) (*putMomentoWebhookOutput, error) {
+	w, err := a.momentoWebhook(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	for range putTries {
+		var id hook.WebhookID
+		var stored hook.Webhook
+		if id, err = a.Store.WebhookNamed(ctx, w.TenantID, w.Cache, w.Name); err == nil {
+			stored, err = a.Store.UpdateWebhook(ctx, w.TenantID, id, func(old *hook.Webhook) error {
+				old.URL, old.Events = w.URL, w.Events
+				if old.DisabledReason != hook.ReasonByClient {
+					setActive(old, true)
+				}
+				return nil
+			})
+		} else if hook.KindOf(err) == hook.KindNotFound {
+			stored, err = a.Store.CreateWebhook(ctx, w)
+		}
+		if err == nil {
+			return &putMomentoWebhookOutput{Body: momentoSecretString{stored.Secret.Reveal()}}, nil
+		}
+		if kind := hook.KindOf(err); kind != hook.KindConflict && kind != hook.KindNotFound {
+			return nil, err
+		}
+	}
+	return nil, &hook.Error{
+		Kind: hook.KindUnavailable, Message: "the webhook is being made and deleted by others; try again", RetryAfter: time.Second, Err: err,
+	}
+}
+
+// momentoWebhook is the webhook that a request describes, with a new secret.
+func (a *API) momentoWebhook(ctx context.Context, in *putMomentoWebhookInput) (hook.Webhook, error) {
+	var b putMomentoWebhookRequest
+	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
+		return hook.Webhook{}, err
+	}
+	w := hook.Webhook{
+		TenantID: tenant(ctx), Profile: hook.ProfileMomento, Events: []string{hook.TrimName(b.TopicName)},
+		Secret: generateSecret(hook.ProfileMomento), Active: true,
+	}
+	urlAt := "body.destination"
+	if b.Destination != nil {
+		w.URL, urlAt = b.Destination.PostURL, "body.destination.postUrl"
+	}
+	var wrong []hook.Violation
+	w.Cache, w.Name = in.names(&wrong)
+	w.Normalize()
+	return w, relocated(a.checkWebhook(&w, "", wrong), map[string]string{"body.url": urlAt, "body.events[0]": "body.topicName"})
+}
+
+func (a *API) listMomentoWebhooks(ctx context.Context, in *CachePath) (*listMomentoWebhooksOutput, error) {
+	var wrong []hook.Violation
+	cache := in.name(&wrong)
+	if err := invalid(wrong); err != nil {
+		return nil, err
+	}
+	webhooks, err := a.allWebhooks(ctx, hook.WebhookFilter{Profile: hook.ProfileMomento, Cache: cache})
+	if err != nil {
+		return nil, err
+	}
+	out := &listMomentoWebhooksOutput{Body: momentoWebhookList{Webhooks: make([]MomentoWebhook, 0, len(webhooks))}}
+	for i := range webhooks {
+		w := &webhooks[i]
+		out.Body.Webhooks = append(out.Body.Webhooks, MomentoWebhook{
+			ID: MomentoWebhookID{w.Cache, w.Name}, Destination: MomentoDestination{w.URL}, TopicName: w.Events[0],
+		})
+	}
+	return out, nil
+}
+
+func (a *API) deleteMomentoWebhook(ctx context.Context, in *WebhookPath) (*empty, error) {
+	id, err := a.webhookNamed(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.Store.DeleteWebhook(ctx, tenant(ctx), id)
+}
+
+// webhookNamed finds the caller's webhook of the names in a path.
+func (a *API) webhookNamed(ctx context.Context, in *WebhookPath) (hook.WebhookID, error) {
+	var wrong []hook.Violation
+	cache, name := in.names(&wrong)
+	if err := invalid(wrong); err != nil {
+		return hook.WebhookID{}, err
+	}
+	return a.Store.WebhookNamed(ctx, tenant(ctx), cache, name)
+}

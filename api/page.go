@@ -19,6 +19,7 @@ const (
 	listEvents     = 'e'
 	listDeliveries = 'd'
 	listKeys       = 'k'
+	listTenants    = 't'
 )
 
 // page reads the Paging parameters; a cursor that is none of ours is an error,

@@ -44,10 +44,28 @@ func readBody(raw []byte, v any, unknown unknownMembers) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &semantic):
-		return hook.Unprocessable(location(string(semantic.JSONPointer)), "%s", misfit(semantic))
+		return invalid(misfits(canonical, v))
 	default:
 		return &hook.Error{Kind: hook.KindInvalid, Message: "the request body could not be read", Err: err}
 	}
+}
+
+// misfits are the members of an object that the struct v points to can't hold, in
+// the object's order: the decoder stops at the first of them.
+func misfits(object []byte, v any) (violations []hook.Violation) {
+	dec := jsontext.NewDecoder(bytes.NewReader(object))
+	_, _ = dec.ReadToken() // the object, which has been read once, begins
+	for dec.PeekKind() == '"' {
+		name, _ := dec.ReadValue()
+		name = name.Clone() // the next read may write over it
+		value, _ := dec.ReadValue()
+		alone := slices.Concat([]byte{'{'}, name, []byte{':'}, value, []byte{'}'})
+		var semantic *json.SemanticError
+		if errors.As(json.Unmarshal(alone, reflect.New(reflect.TypeOf(v).Elem()).Interface()), &semantic) {
+			violations = append(violations, hook.Violation{Location: location(string(semantic.JSONPointer)), Message: misfit(semantic)})
+		}
+	}
+	return violations
 }
 
 // membersOf names the members that the struct v points to has.
@@ -161,11 +179,16 @@ func required(members map[string]bool) error {
 	var violations []hook.Violation
 	for name, present := range members {
 		if !present {
-			violations = append(violations, hook.Violation{Location: "body", Message: "expected required property " + name + " to be present"})
+			violations = append(violations, missing(name))
 		}
 	}
 	slices.SortFunc(violations, func(a, b hook.Violation) int { return strings.Compare(a.Message, b.Message) })
 	return invalid(violations)
+}
+
+// missing says in Huma's words that the body lacks a member.
+func missing(name string) hook.Violation {
+	return hook.Violation{Location: "body", Message: "expected required property " + name + " to be present"}
 }
 
 // clip shortens what a client chose and an answer repeats.
@@ -178,8 +201,12 @@ func clip(name string) string {
 
 // jsonBody documents a body that its operation reads itself.
 func (a *API) jsonBody(v any, name string, must bool) *huma.RequestBody {
-	schema := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, name)
-	return &huma.RequestBody{Required: must, Content: map[string]*huma.MediaType{jsonType: {Schema: schema}}}
+	return &huma.RequestBody{Required: must, Content: map[string]*huma.MediaType{jsonType: {Schema: a.schemaOf(v, name)}}}
+}
+
+// schemaOf documents a JSON value that its operation reads or writes itself.
+func (a *API) schemaOf(v any, name string) *huma.Schema {
+	return a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, name)
 }
 
 // anyJSON is published data: any JSON value, in canonical form once decoded.

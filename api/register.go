@@ -27,6 +27,8 @@ type operation struct {
 	status int
 	// scopes are those that let a key in, one of them enough; admin always does.
 	scopes []hook.Scope
+	// operator says that only the operator's own key is let in.
+	operator bool
 	// errors are the statuses beside those that every operation may answer with.
 	errors []int
 	// maxBody bounds the request's body, in bytes; default 64 KiB.
@@ -104,7 +106,7 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: op.description,
 		Tags: []string{op.tag}, DefaultStatus: op.status, Errors: slices.Compact(statuses), Responses: responses, MaxBodyBytes: op.maxBody,
 		Security:         security(op.keyAnywhere),
-		Middlewares:      huma.Middlewares{a.measure(op.id), a.authorize(op.scopes, op.keyAnywhere), a.wellFormed(hasBody[I](), op.text)},
+		Middlewares:      huma.Middlewares{a.measure(op.id), a.authorize(&op), a.wellFormed(hasBody[I](), op.text)},
 		RequestBody:      op.body,
 		SkipValidateBody: op.raw,
 	}, func(ctx context.Context, in *I) (*O, error) {

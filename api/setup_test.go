@@ -206,7 +206,7 @@ func (c *client) do(t *testing.T, method, path, body string, header map[string]s
 	content, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	a := answer{status: response.StatusCode, header: response.Header, body: content, request: method + " " + path}
-	c.conforms(t, method, r.URL.Path, a)
+	c.conforms(t, method, r.URL.EscapedPath(), a)
 	return a
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -30,4 +31,25 @@ func relocated(err error, names map[string]string) error {
 		out.Violations = append(out.Violations, v)
 	}
 	return &out
+}
+
+// wholePage is how many webhooks are read at a time where all are shown.
+const wholePage = 100
+
+// allWebhooks reads every page of a list that a surface shows whole.
+func (a *API) allWebhooks(ctx context.Context, f hook.WebhookFilter) ([]hook.Webhook, error) {
+	var all []hook.Webhook
+	page := hook.Page{Limit: wholePage}
+	for {
+		list, more, err := a.Store.Webhooks(ctx, tenant(ctx), f, page)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+		if !more {
+			return all, nil
+		}
+		last := [16]byte(list[len(list)-1].ID)
+		page.Before = &last
+	}
 }

@@ -50,7 +50,11 @@ func (a *API) testWebhook(ctx context.Context, in *testInput) (*deliveryOutput, 
 	if err != nil {
 		return nil, err
 	}
-	return a.sendTest(ctx, w, p)
+	d, err := a.sendTest(ctx, w, p)
+	if err != nil {
+		return nil, err
+	}
+	return a.deliveryDetail(ctx, d)
 }
 
 // testPublication is what a test of the webhook sends: the type and data given,
@@ -96,12 +100,12 @@ func (a *API) completeMessage(p *hook.Publication, eventType *string) error {
 	return nil
 }
 
-// sendTest stores a sample event, has it sent and returns the delivery: every
-// surface's test comes here.
-func (a *API) sendTest(ctx context.Context, w hook.Webhook, p hook.Publication) (*deliveryOutput, error) {
+// sendTest stores a sample event, has it sent and returns the delivery with what
+// has come of it: every surface's test comes here.
+func (a *API) sendTest(ctx context.Context, w hook.Webhook, p hook.Publication) (hook.Delivery, error) {
 	d, err := a.Store.CreateTest(ctx, w, p)
 	if err != nil {
-		return nil, err
+		return d, err
 	}
 	// What has been ordered goes on when the caller goes away, and so what has come
 	// of the order is waited for.
@@ -111,9 +115,9 @@ func (a *API) sendTest(ctx context.Context, w hook.Webhook, p hook.Publication) 
 		if neverSent(err) {
 			a.dropTest(ctx, d)
 		}
-		return nil, err
+		return d, err
 	}
-	return a.afterSending(ctx, d)
+	return a.Store.Delivery(ctx, d.TenantID, d.ID)
 }
 
 // neverSent tells whether it is certain that a request was not made. Where it is

@@ -1,3 +1,91 @@
 package api
 
-func (a *API) registerTopics() {}
+import (
+	"context"
+	"net/http"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"grapnel/internal/canonjson"
+	"grapnel/internal/hook"
+)
+
+type topicStore interface {
+	// Messages tells where a topic is, and its messages from a number on.
+	Messages(ctx context.Context, q hook.MessageQuery) (hook.Messages, error)
+}
+
+type publishMessageInput struct {
+	TopicPath
+	RawBody []byte `contentType:"text/plain"`
+}
+
+func (a *API) registerTopics() {
+	text := &huma.MediaType{
+		Schema: &huma.Schema{
+			Type: huma.TypeString, MaxLength: new(hook.MaxMessage),
+			Description: "The message: up to 65,536 bytes of UTF-8 text, kept byte for byte. Every textual content type is taken.",
+		},
+		Example: "Hello, squirrels!",
+	}
+	register(a, operation{
+		id: "publish-topic-message", method: http.MethodPost, path: "/topics/{cacheName}/{topicName}", tag: tagMomento,
+		status: http.StatusNoContent, scopes: []hook.Scope{hook.ScopePublish}, raw: true, text: true, keyAnywhere: true,
+		summary:     "Publish a message to a topic",
+		description: "The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.",
+		maxBody:     hook.MaxMessage + 1, // Huma refuses what has as many
+		body:        &huma.RequestBody{Content: map[string]*huma.MediaType{"text/plain": text}},
+	}, a.publishMessage)
+	a.registerFollow()
+}
+
+func (a *API) publishMessage(ctx context.Context, in *publishMessageInput) (*empty, error) {
+	topic, err := in.topic(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkAllowed(ctx, topic.Name); err != nil {
+		return nil, err
+	}
+	text := string(in.RawBody)
+	if at := invalidUTF8(text); at >= 0 {
+		return nil, hook.Unprocessable("body", "is not UTF-8 at byte %d", at)
+	}
+	p := hook.Publication{
+		TenantID: topic.TenantID, Type: topic.Name, Cache: topic.Cache, TokenID: tokenID(ctx), Data: canonjson.AppendString(nil, text),
+	}
+	if _, err := a.accept(ctx, p); err != nil {
+		return nil, err
+	}
+	a.Topics.Published(topic.ID())
+	return nil, nil
+}
+
+// topic is the topic of the caller's that a path names.
+func (p *TopicPath) topic(ctx context.Context) (*hook.Topic, error) {
+	var wrong []hook.Violation
+	cache, name := p.names(&wrong)
+	return &hook.Topic{TenantID: tenant(ctx), Cache: cache, Name: name}, invalid(wrong)
+}
+
+// tokenID is what the caller's key shows of who publishes.
+func tokenID(ctx context.Context) string {
+	key := principal(ctx)
+	return key.TokenID
+}
+
+// invalidUTF8 is where text stops being UTF-8; -1 if it does not.
+func invalidUTF8(text string) int {
+	if utf8.ValidString(text) {
+		return -1
+	}
+	for i, r := range text {
+		if r == utf8.RuneError {
+			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
+				return i
+			}
+		}
+	}
+	return -1
+}

@@ -14,6 +14,8 @@ import (
 type webhookStore interface {
 	CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook, error)
 	Webhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Webhook, error)
+	// WebhookNamed finds the id of a Momento webhook.
+	WebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (hook.WebhookID, error)
 	Webhooks(ctx context.Context, tenant hook.TenantID, f hook.WebhookFilter, p hook.Page) ([]hook.Webhook, bool, error)
 	// UpdateWebhook stores what change makes of the webhook. change runs within
 	// the transaction and must do no I/O: a second connection, waited for while
@@ -172,7 +174,7 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	if err != nil {
 		return nil, err
 	}
-	if err := a.checkWebhook(&w, unknown); err != nil {
+	if err := a.checkWebhook(&w, "", unknown); err != nil {
 		return nil, err
 	}
 	w, err = a.Store.CreateWebhook(ctx, w)
@@ -247,6 +249,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		return nil, err
 	}
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
+		before := w.URL
 		if b.URL != nil {
 			w.URL = *b.URL
 		}
@@ -261,7 +264,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		}
 		w.Normalize()
 		apply(w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-		return a.checkWebhook(w, unknown)
+		return a.checkWebhook(w, before, unknown)
 	})
 	if err != nil {
 		return nil, err
@@ -306,8 +309,10 @@ func setActive(w *hook.Webhook, active bool) {
 }
 
 // checkWebhook reports all that is wrong with a webhook about to be stored, at
-// once; unknown is what was found of its events. It does no I/O.
-func (a *API) checkWebhook(w *hook.Webhook, unknown []hook.Violation) error {
+// once; unknown is what was found of its events. Whether requests may go to its
+// URL is asked only where that is another than before: what the operator has come
+// to forbid must not keep a webhook from being disabled. It does no I/O.
+func (a *API) checkWebhook(w *hook.Webhook, before string, unknown []hook.Violation) error {
 	var violations []hook.Violation
 	if err := w.Validate(); err != nil {
 		var e *hook.Error
@@ -317,7 +322,7 @@ func (a *API) checkWebhook(w *hook.Webhook, unknown []hook.Violation) error {
 		violations = e.Violations
 	}
 	switch {
-	case w.URLProblem() != "":
+	case w.URLProblem() != "", w.URL == before:
 	case w.Profile == hook.ProfileCommenda && !a.Config.AllowHTTP && w.Plain():
 		violations = append(violations, hook.Violation{Location: "body.url", Message: "must be https; --allow-http lets Commenda webhooks have http URLs"})
 	default:

@@ -65,7 +65,7 @@ func checkQuery(raw string) error {
 }
 
 func checkHeaders(h http.Header) error {
-	for _, name := range []string{"Authorization", "Content-Type", "Idempotency-Key"} {
+	for _, name := range []string{"Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"} {
 		if n := len(h.Values(name)); n > 1 {
 			return malformed("header."+name, "is given %d times", n)
 		}

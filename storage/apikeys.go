@@ -21,14 +21,15 @@ type keyRow struct {
 	ExpiresAt *time.Time
 	RevokedAt *time.Time
 	CreatedAt time.Time
+	Operator  bool
 }
 
-const keyColumns = `id, tenant_id, name, scopes, token_id, topics, expires_at, revoked_at, created_at`
+const keyColumns = `id, tenant_id, name, scopes, token_id, topics, expires_at, revoked_at, created_at, operator`
 
 func (r *keyRow) key() hook.APIKey {
 	k := hook.APIKey{
 		ID: r.ID, TenantID: r.TenantID, Name: r.Name, TokenID: r.TokenID, Topics: r.Topics,
-		ExpiresAt: r.ExpiresAt, RevokedAt: r.RevokedAt, CreatedAt: r.CreatedAt,
+		ExpiresAt: r.ExpiresAt, RevokedAt: r.RevokedAt, CreatedAt: r.CreatedAt, Operator: r.Operator,
 	}
 	for _, s := range r.Scopes {
 		k.Scopes = append(k.Scopes, hook.Scope(s))
@@ -40,6 +41,14 @@ func (r *keyRow) key() hook.APIKey {
 // with its id. The text itself is never stored. A conflict means that this text
 // is a key already.
 func (s *Store) CreateKey(ctx context.Context, k hook.APIKey, text hook.Secret) (hook.APIKey, error) {
+	if err := insertKey(ctx, s.pool, &k, text); err != nil {
+		return hook.APIKey{}, mapErr(fmt.Errorf("insert api key: %w", err))
+	}
+	return k, nil
+}
+
+// insertKey stores a key and fills in what the store gives it.
+func insertKey(ctx context.Context, q querier, k *hook.APIKey, text hook.Secret) error {
 	k.ID = newID[hook.KeyID]()
 	scopes := make([]string, 0, len(k.Scopes))
 	for _, scope := range k.Scopes {
@@ -48,17 +57,16 @@ func (s *Store) CreateKey(ctx context.Context, k hook.APIKey, text hook.Secret) 
 	if k.Topics == nil {
 		k.Topics = []string{}
 	}
-	err := s.pool.QueryRow(ctx, `
-		insert into api_keys (id, tenant_id, name, hash, scopes, token_id, topics, expires_at)
-		values (@id, @tenant_id, @name, @hash, @scopes, @token_id, @topics, @expires_at) returning created_at`,
+	rows, _ := q.Query(ctx, `
+		insert into api_keys (id, tenant_id, name, hash, scopes, token_id, topics, expires_at, operator)
+		values (@id, @tenant_id, @name, @hash, @scopes, @token_id, @topics, @expires_at, @operator) returning created_at`,
 		pgx.StrictNamedArgs{
 			"id": [16]byte(k.ID), "tenant_id": [16]byte(k.TenantID), "name": k.Name, "hash": hashKey(text), "scopes": scopes,
-			"token_id": k.TokenID, "topics": k.Topics, "expires_at": k.ExpiresAt,
-		}).Scan(&k.CreatedAt)
-	if err != nil {
-		return hook.APIKey{}, mapErr(fmt.Errorf("insert api key: %w", err))
-	}
-	return k, nil
+			"token_id": k.TokenID, "topics": k.Topics, "expires_at": k.ExpiresAt, "operator": k.Operator,
+		})
+	var err error
+	k.CreatedAt, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[time.Time])
+	return err
 }
 
 // Authenticate finds the key with this text that is neither revoked nor expired.

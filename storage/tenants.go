@@ -2,10 +2,59 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"grapnel/internal/hook"
 )
+
+type tenantRow struct {
+	ID        [16]byte
+	Name      string
+	CreatedAt time.Time
+}
+
+func (r *tenantRow) tenant() hook.Tenant {
+	return hook.Tenant{ID: r.ID, Name: r.Name, CreatedAt: r.CreatedAt}
+}
+
+// CreateTenant stores a validated tenant with an admin key of that text: without
+// one nobody could do anything with it. A conflict means that the name is taken.
+func (s *Store) CreateTenant(ctx context.Context, t hook.Tenant, text hook.Secret) (hook.Tenant, hook.APIKey, error) {
+	t.ID = newID[hook.TenantID]()
+	k := hook.APIKey{TenantID: t.ID, Name: "first key", Scopes: []hook.Scope{hook.ScopeAdmin}}
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `insert into tenants (id, name) values ($1, $2) returning created_at`, [16]byte(t.ID), t.Name).Scan(&t.CreatedAt)
+		if err != nil {
+			return err
+		}
+		return insertKey(ctx, tx, &k, text)
+	})
+	if err != nil {
+		return hook.Tenant{}, hook.APIKey{}, mapErr(fmt.Errorf("insert tenant: %w", err))
+	}
+	return t, k, nil
+}
+
+// Tenants lists all, newest first; more tells whether there are further ones.
+func (s *Store) Tenants(ctx context.Context, p hook.Page) (list []hook.Tenant, more bool, err error) {
+	lo, hi := bounds(p)
+	rows, _ := s.pool.Query(ctx, `
+		select id, name, created_at from tenants where id >= @lo and id < @hi order by id desc limit @limit`,
+		pgx.StrictNamedArgs{"lo": lo, "hi": hi, "limit": p.Limit + 1})
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[tenantRow])
+	if err != nil {
+		return nil, false, mapErr(fmt.Errorf("list tenants: %w", err))
+	}
+	found, more = cut(found, p.Limit)
+	for i := range found {
+		list = append(list, found[i].tenant())
+	}
+	return list, more, nil
+}
 
 // Tenant finds a tenant by its name.
 func (s *Store) Tenant(ctx context.Context, name string) (hook.TenantID, error) {
@@ -15,4 +64,22 @@ func (s *Store) Tenant(ctx context.Context, name string) (hook.TenantID, error) 
 		return id, notFound("tenant "+name, fmt.Errorf("select tenant %s: %w", name, err))
 	}
 	return id, nil
+}
+
+// EnsureOperatorKey stores the operator's own admin key of the tenant default, or
+// makes the key that has this text the operator's.
+func (s *Store) EnsureOperatorKey(ctx context.Context, name string, text hook.Secret) error {
+	k := hook.APIKey{TenantID: hook.DefaultTenant(), Name: name, Scopes: []hook.Scope{hook.ScopeAdmin}, Operator: true}
+	_, err := s.CreateKey(ctx, k, text)
+	var domain *hook.Error
+	if !errors.As(err, &domain) || domain.Kind != hook.KindConflict {
+		return err
+	}
+	_, err = s.pool.Exec(ctx, `
+		update api_keys set operator = true
+		where hash = $1 and tenant_id = $2 and 'admin' = any(scopes) and not operator`, hashKey(text), [16]byte(k.TenantID))
+	if err != nil {
+		return mapErr(fmt.Errorf("mark operator key: %w", err))
+	}
+	return nil
 }

@@ -126,7 +126,7 @@ func (s *stackProcess) stop() error {
 	return nil
 }
 
-func (s *stackProcess) pid(t *testing.T, name string) int {
+func (s *stackProcess) pid(t testing.TB, name string) int {
 	t.Helper()
 	pid, err := strconv.Atoi(s.ready["pid_"+name])
 	require.NoError(t, err)
@@ -134,7 +134,7 @@ func (s *stackProcess) pid(t *testing.T, name string) int {
 }
 
 // start launches a stack of the test's own.
-func start(t *testing.T, dir string, args ...string) *stackProcess {
+func start(t testing.TB, dir string, args ...string) *stackProcess {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -169,7 +169,7 @@ func sharedAPI(t testing.TB) *apiClient {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		shared.process, shared.err = launch(ctx, shared.dir, append(flags, quick)...)
+		shared.process, shared.err = launch(ctx, shared.dir, append(flags, quick, "--allow-http")...)
 	})
 	require.NoError(t, shared.err)
 	return clientOf(t, shared.process)
@@ -205,36 +205,44 @@ func clientOf(t testing.TB, s *stackProcess) *apiClient {
 // object is a JSON object.
 type object = map[string]any
 
-// try makes a request and returns the status and the decoded answer.
-func (c *apiClient) try(method, path string, body any) (int, object, error) {
-	var reader io.Reader = http.NoBody
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return 0, nil, err
-		}
-		reader = bytes.NewReader(text)
-	}
-	r, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, reader)
+// send makes a request with a body of any kind and returns the status and the
+// answer. It fails no test, so that handlers and publishers may call it.
+func (c *apiClient) send(ctx context.Context, method, path, contentType string, body []byte) (int, []byte, error) {
+	r, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}
 	r.Header.Set("Authorization", "Bearer "+c.key)
-	if body != nil {
-		r.Header.Set("Content-Type", "application/json")
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
 	}
 	response, err := c.transport.Do(r)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer response.Body.Close() // read to its end
-	text, err := io.ReadAll(response.Body)
-	if err != nil || len(text) == 0 {
-		return response.StatusCode, nil, err
+	answer, err := io.ReadAll(response.Body)
+	return response.StatusCode, answer, err
+}
+
+// try makes a request and returns the status and the decoded answer.
+func (c *apiClient) try(method, path string, body any) (int, object, error) {
+	var text []byte
+	contentType := ""
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return 0, nil, err
+		}
+		contentType = "application/json"
+	}
+	code, answer, err := c.send(c.t.Context(), method, path, contentType, text)
+	if err != nil || len(answer) == 0 {
+		return code, nil, err
 	}
 	var out object
-	err = json.Unmarshal(text, &out)
-	return response.StatusCode, out, err
+	err = json.Unmarshal(answer, &out)
+	return code, out, err
 }
 
 // do makes a request that must be answered with the status.
@@ -289,7 +297,13 @@ func (c *apiClient) settled(webhook string) object {
 // waitFor polls until ok, or fails the test.
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(eventually)
+	waitUpTo(t, eventually, what, ok)
+}
+
+// waitUpTo is waitFor for what takes longer than most.
+func waitUpTo(t testing.TB, patience time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
 			require.FailNow(t, "waited in vain for "+what)

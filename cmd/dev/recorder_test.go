@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -17,7 +18,8 @@ type recorded struct {
 }
 
 // recorder is a receiver that records what it gets, byte for byte, and answers
-// by a script: the last entry goes on for ever.
+// by a script, whose entries may read the body again: the last one goes on for
+// ever.
 type recorder struct {
 	URL    string
 	mu     sync.Mutex
@@ -47,6 +49,7 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		answer = r.script[min(len(r.got), len(r.script))-1]
 	}
 	r.mu.Unlock()
+	req.Body = io.NopCloser(bytes.NewReader(body))
 	answer(w, req)
 }
 

@@ -26,14 +26,9 @@ type tenantFlags struct {
 	Tenant string `default:"default" env:"-" help:"Whose keys."`
 }
 
-// open opens the store for work on keys, which are hashed, not sealed: no
-// encryption key is needed, and a fresh one is never used.
+// open opens the store for work on a tenant's keys.
 func (f *tenantFlags) open(ctx context.Context) (*storage.Store, hook.TenantID, error) {
-	box, err := seal.New(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))
-	if err != nil {
-		return nil, hook.TenantID{}, err
-	}
-	store, err := storage.Open(ctx, storage.Config{URL: f.DatabaseURL.Reveal(), Box: box})
+	store, err := openForKeys(ctx, &f.Database)
 	if err != nil {
 		return nil, hook.TenantID{}, err
 	}
@@ -43,6 +38,16 @@ func (f *tenantFlags) open(ctx context.Context) (*storage.Store, hook.TenantID, 
 		return nil, hook.TenantID{}, err
 	}
 	return store, tenant, nil
+}
+
+// openForKeys opens the store for work on keys, which are hashed, not sealed: no
+// encryption key is needed, and a fresh one is never used.
+func openForKeys(ctx context.Context, d *config.Database) (*storage.Store, error) {
+	box, err := seal.New(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))
+	if err != nil {
+		return nil, err
+	}
+	return storage.Open(ctx, storage.Config{URL: d.DatabaseURL.Reveal(), Box: box})
 }
 
 type createKeyCommand struct {

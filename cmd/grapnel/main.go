@@ -24,6 +24,7 @@ type commands struct {
 	Migrate     migrateCommand     `cmd:"" help:"Bring the database up to date."`
 	OpenAPI     openAPICommand     `cmd:"" name:"openapi" help:"Print the OpenAPI document."`
 	Keys        keysCommand        `cmd:"" help:"Create, list and revoke API keys."`
+	Tenants     tenantsCommand     `cmd:"" help:"Create and list tenants."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the API at --api-addr is alive, for containers."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }

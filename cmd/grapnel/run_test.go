@@ -98,7 +98,7 @@ func TestBadCommandLines(t *testing.T) {
 func TestHelpIsTheReference(t *testing.T) {
 	t.Parallel()
 	out := succeed(t, "--help")
-	for _, command := range []string{"serve", "api", "worker", "migrate", "openapi", "keys", "healthcheck", "version"} {
+	for _, command := range []string{"serve", "api", "worker", "migrate", "openapi", "keys", "tenants", "healthcheck", "version"} {
 		require.Contains(t, out, command)
 	}
 	out = succeed(t, "serve", "--help")
@@ -193,6 +193,8 @@ func TestEnvironment(t *testing.T) {
 		"GRAPNEL_RETENTION":                             {"1h", "--retention 1h"},
 		"GRAPNEL_SHUTDOWN_TIMEOUT":                      {"1ms", "--shutdown-timeout 1ms"},
 		"GRAPNEL_DRAIN_DELAY":                           {"-1s", "--drain-delay -1s"},
+		"GRAPNEL_TOPIC_RETENTION":                       {"0s", "--topic-retention 0s"},
+		"GRAPNEL_TOPIC_MESSAGES":                        {"0", "--topic-messages 0"},
 		"GRAPNEL_METRICS_ADDR":                          {"nowhere", `--metrics-addr "nowhere"`},
 		"GRAPNEL_LOG_LEVEL":                             {"loud", "--log-level"},
 		"GRAPNEL_LOG_FORMAT":                            {"xml", "--log-format"},
@@ -204,6 +206,25 @@ func TestEnvironment(t *testing.T) {
 			require.ErrorContains(t, err, c.want)
 			require.NotContains(t, err.Error(), "hush")
 		})
+	}
+}
+
+// Spec 7: tenants are made by the CLI too, each with a key that works.
+func TestTenants(t *testing.T) {
+	t.Parallel()
+	database := "--database-url=" + migrated(t)
+	out := strings.Fields(succeed(t, "tenants", "create", "acme", database))
+	require.Len(t, out, 2)
+	require.Regexp(t, `^ten_`, out[0])
+	require.Regexp(t, `^gk_`, out[1])
+	list := succeed(t, "tenants", "list", database)
+	require.Contains(t, list, out[0]+"  acme")
+	require.Contains(t, list, "default")
+	require.NotContains(t, list, out[1])
+	require.Contains(t, succeed(t, "keys", "list", "--tenant=acme", database), "first key")
+	for _, name := range []string{"acme", "", " x", strings.Repeat("x", 101)} {
+		_, err := grapnel(t, "tenants", "create", name, database)
+		require.Error(t, err, name)
 	}
 }
 

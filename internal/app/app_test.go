@@ -48,7 +48,7 @@ func options(t *testing.T) app.Options {
 		Config: config.Config{
 			Database: config.Database{DatabaseURL: hook.Secret(url)},
 			Keys:     config.Keys{EncryptionKey: hook.Secret(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))},
-			API:      config.API{APIAddr: "127.0.0.1:0", Auth: "key", AdminKey: adminKey, MaxBody: 102_400},
+			API:      config.API{APIAddr: "127.0.0.1:0", Auth: "key", AdminKey: adminKey, MaxBody: 102_400, TopicAge: 24 * time.Hour, TopicKeep: 10_000},
 			Delivery: config.Delivery{RetrySchedule: hook.DefaultSchedule(), MaxEvents: 1, Retention: 720 * time.Hour},
 			Process:  config.Process{ShutdownTimeout: 10 * time.Second},
 		},
@@ -110,6 +110,31 @@ func (r *running) awaitKey(t *testing.T) {
 }
 
 const webhookBody = `{"url":"https://yourapp.com/webhook","events":["user.created"]}`
+
+// M8: a subscriber that waits is answered when the process stops, and does not keep
+// it from stopping.
+func TestStopAnswersSubscribers(t *testing.T) {
+	t.Parallel()
+	o := options(t) // it stops within 10 s, or fails; a poll takes 30 s
+	r := start(t, o)
+	r.awaitKey(t)
+	answer := make(chan string, 1)
+	go func() {
+		_, body := r.do(t, http.MethodGet, "/topics/chat/room", "")
+		answer <- body
+	}()
+	db, err := pgx.Connect(t.Context(), o.Config.DatabaseURL.Reveal())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close(context.WithoutCancel(t.Context()))) })
+	require.Eventually(t, func() bool { // it has read where the topic is
+		var n int
+		require.NoError(t, db.QueryRow(t.Context(), `select count(*) from pg_stat_activity where query like '%from topics t left join%' and pid <> pg_backend_pid() and datname = current_database()`).Scan(&n))
+		return n > 0
+	}, 20*time.Second, 10*time.Millisecond)
+	r.cancel()
+	require.NoError(t, <-r.done)
+	require.JSONEq(t, `{"items":[]}`, <-answer)
+}
 
 // S8: the 202 is given while Temporal is down, and the event waits in the outbox.
 func TestAcceptsWhileTemporalIsAway(t *testing.T) {

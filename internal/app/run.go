@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"time"
-
-	"grapnel/internal/hook"
 )
 
 // Run does what the roles say until ctx ends or a part fails, and then stops in
@@ -57,10 +55,9 @@ func (a *App) ensureAdminKey(ctx context.Context) error {
 		close(a.keyed)
 		return nil
 	}
-	key := hook.APIKey{TenantID: hook.DefaultTenant(), Name: "GRAPNEL_ADMIN_KEY", Scopes: []hook.Scope{hook.ScopeAdmin}}
 	for {
-		_, err := a.store.CreateKey(ctx, key, text)
-		if err == nil || hook.KindOf(err) == hook.KindConflict {
+		err := a.store.EnsureOperatorKey(ctx, "GRAPNEL_ADMIN_KEY", text)
+		if err == nil {
 			close(a.keyed)
 			return nil
 		}

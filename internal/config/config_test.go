@@ -23,7 +23,7 @@ func valid() config.Config {
 	return config.Config{
 		Database: config.Database{DatabaseURL: "postgres:///grapnel"},
 		Keys:     config.Keys{EncryptionKey: hook.Secret(key(1))},
-		API:      config.API{APIAddr: "127.0.0.1:8080", Auth: "key", MaxBody: 102_400},
+		API:      config.API{APIAddr: "127.0.0.1:8080", Auth: "key", MaxBody: 102_400, TopicAge: 24 * time.Hour, TopicKeep: 10_000},
 		Delivery: config.Delivery{RetrySchedule: hook.DefaultSchedule(), MaxEvents: 1, Retention: 720 * time.Hour},
 		Process:  config.Process{ShutdownTimeout: 45 * time.Second, MetricsAddr: "127.0.0.1:9464", LogLevel: "info", LogFormat: "json"},
 	}
@@ -67,6 +67,10 @@ func TestValidate(t *testing.T) {
 		"two events per workflow": {func(c *config.Config) { c.MaxEvents = 2 }, "--max-events-per-workflow 2: only 1"},
 		"retention of a day":      {func(c *config.Config) { c.Retention = 24 * time.Hour }, ""},
 		"retention below a day":   {func(c *config.Config) { c.Retention = 24*time.Hour - 1 }, "--retention"},
+		"messages for a second":   {func(c *config.Config) { c.TopicAge = time.Second }, ""},
+		"messages for no time":    {func(c *config.Config) { c.TopicAge = 0 }, "--topic-retention 0s: want at least 1s"},
+		"one message":             {func(c *config.Config) { c.TopicKeep = 1 }, ""},
+		"no messages":             {func(c *config.Config) { c.TopicKeep = 0 }, "--topic-messages 0: want at least 1"},
 		"no delay of draining":    {func(c *config.Config) { c.DrainDelay = 0 }, ""},
 		"draining before time":    {func(c *config.Config) { c.DrainDelay = -1 }, "--drain-delay -1ns: want 0s or more"},
 		"no metrics":              {func(c *config.Config) { c.MetricsAddr = "" }, ""},

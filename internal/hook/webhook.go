@@ -186,7 +186,10 @@ func (w *Webhook) Validate() error {
 	if w.Timeout < time.Second || w.Timeout > MaxTimeout {
 		v.add("body.timeout_seconds", w.Timeout.Seconds(), "must be 1 to 30")
 	}
-	if most := w.Profile.DefaultAttempts(); w.MaxAttempts < 1 || w.MaxAttempts > most {
+	switch most := w.Profile.DefaultAttempts(); {
+	case most == 1 && w.MaxAttempts != 1:
+		v.add("body.max_attempts", w.MaxAttempts, "must be 1: a message is never sent twice")
+	case w.MaxAttempts < 1 || w.MaxAttempts > most:
 		v.add("body.max_attempts", w.MaxAttempts, "must be 1 to %d", most)
 	}
 	if w.RateLimit < 0 || w.RateLimit > MaxRateLimit {
@@ -199,19 +202,18 @@ func (w *Webhook) Validate() error {
 }
 
 func (w *Webhook) validateEvents(v *violations) {
-	noun, most := "event type", MaxEvents
-	switch w.Profile {
-	case ProfileCommenda:
+	noun := "event type"
+	if w.Profile == ProfileCommenda {
 		noun = "topic"
-	case ProfileMomento:
-		noun, most = "topic", 1
-	case ProfileStandard:
 	}
-	if len(w.Events) == 0 {
+	switch {
+	case w.Profile == ProfileMomento && len(w.Events) != 1:
+		v.add("body.events", nil, "must name exactly one topic")
+		return
+	case len(w.Events) == 0:
 		v.add("body.events", nil, "must name at least one %s", noun)
-	}
-	if len(w.Events) > most {
-		v.add("body.events", nil, "must name at most %d %ss", most, noun)
+	case len(w.Events) > MaxEvents:
+		v.add("body.events", nil, "must name at most %d %ss", MaxEvents, noun)
 		return
 	}
 	for i, e := range w.Events {

@@ -75,8 +75,8 @@ func StandardBody(e *hook.Event) []byte {
 	return append(b, '}')
 }
 
-// commendaAPIVersion is the version of Commenda's event object (C1).
-const commendaAPIVersion = "v1.0"
+// CommendaVersion is the one version of Commenda's event object (C1).
+const CommendaVersion = "v1.0"
 
 // CommendaBody is Commenda's event object: id, topic, triggered_at, webhook_id,
 // organization_id, data, api_version.
@@ -95,7 +95,7 @@ func CommendaBody(e *hook.Event, w hook.WebhookID) []byte {
 	b = append(b, `,"data":`...)
 	b = append(b, e.Data...)
 	b = append(b, `,"api_version":"`...)
-	b = append(b, commendaAPIVersion...)
+	b = append(b, CommendaVersion...)
 	return append(b, `"}`...)
 }
 

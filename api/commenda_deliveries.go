@@ -1,0 +1,62 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"grapnel/internal/hook"
+)
+
+// CommendaDelivery is a delivery of the log with the ids that this surface shows.
+type CommendaDelivery struct {
+	ID        string `json:"id" format:"uuid" doc:"Names the delivery, on /v1/deliveries too." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
+	EventID   string `json:"event_id" format:"uuid" doc:"The event delivered: the event object's id." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
+	WebhookID string `json:"webhook_id" format:"uuid" doc:"The webhook delivered to." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
+	Delivery
+}
+
+func viewCommendaDelivery(d *hook.Delivery) CommendaDelivery {
+	return CommendaDelivery{
+		ID: d.ID.UUID(), EventID: d.EventID.UUID(), WebhookID: d.WebhookID.UUID(),
+		Delivery: viewDelivery(d),
+	}
+}
+
+// CommendaDeliveryDetail is a delivery with its attempts.
+type CommendaDeliveryDetail struct {
+	CommendaDelivery
+	AttemptLog []Attempt `json:"attempt_log" doc:"Every attempt, oldest first."`
+}
+
+type commendaDeliveryList struct {
+	Deliveries []CommendaDelivery `json:"deliveries" doc:"This page of deliveries, newest first."`
+	NextCursor *string            `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWQBmrHU6q9ekr-Xz5m6pYVu"`
+}
+
+type listCommendaDeliveriesOutput struct {
+	Body commendaDeliveryList
+}
+
+func (a *API) registerCommendaDeliveries() {
+	register(a, operation{
+		id: "list-commenda-deliveries", method: http.MethodGet, path: "/webhooks/{id}/deliveries", tag: tagCommenda,
+		scopes: []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}, errors: []int{http.StatusNotFound},
+		summary: "List a Commenda webhook's deliveries", description: "Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries.",
+	}, a.listCommendaDeliveries)
+}
+
+func (a *API) listCommendaDeliveries(ctx context.Context, in *listDeliveriesInput) (*listCommendaDeliveriesOutput, error) {
+	w, err := a.commendaWebhook(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	deliveries, next, err := a.deliveries(ctx, w.ID, &in.DeliveryQuery)
+	if err != nil {
+		return nil, err
+	}
+	out := &listCommendaDeliveriesOutput{Body: commendaDeliveryList{Deliveries: make([]CommendaDelivery, 0, len(deliveries)), NextCursor: next}}
+	for i := range deliveries {
+		out.Body.Deliveries = append(out.Body.Deliveries, viewCommendaDelivery(&deliveries[i]))
+	}
+	return out, nil
+}

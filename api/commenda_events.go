@@ -1,0 +1,119 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/profile"
+)
+
+type publishCommendaEventRequest struct {
+	_              struct{} `json:"-" additionalProperties:"true"`
+	Topic          *string  `json:"topic" nullable:"false" minLength:"1" maxLength:"128" doc:"Any string without control characters or surrounding spaces." example:"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"`
+	Data           anyJSON  `json:"data"`
+	OrganizationID *string  `json:"organization_id,omitempty" maxLength:"255" doc:"Shown in event objects as it is. Default: empty." example:"c2710df6-c6cf-4cd0-aa38-63faa44f16bc"`
+}
+
+type publishCommendaEventInput struct {
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true."`
+	RawBody        []byte `contentType:"application/json"`
+}
+
+// CommendaEvent is the answer to a publish: the event object, but for what
+// depends on the webhook.
+type CommendaEvent struct {
+	ID             string `json:"id" format:"uuid" doc:"The same in the event object of every webhook." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
+	Topic          string `json:"topic" doc:"Its topic." example:"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"`
+	TriggeredAt    int64  `json:"triggered_at" doc:"When it was published, in Unix seconds." example:"1768480200"`
+	OrganizationID string `json:"organization_id" doc:"As it was given; empty if it was not." example:"c2710df6-c6cf-4cd0-aa38-63faa44f16bc"`
+	APIVersion     string `json:"api_version" enum:"v1.0" doc:"The version of the event object." example:"v1.0"`
+	Deliveries     int    `json:"deliveries" doc:"How many webhooks it matched, of every profile." example:"1"`
+	Duplicate      bool   `json:"duplicate,omitempty" doc:"Whether an earlier publish with the same Idempotency-Key stands for this one." example:"false"`
+}
+
+type publishCommendaEventResponse struct {
+	Data    CommendaEvent `json:"data" doc:"The event."`
+	Message string        `json:"message" doc:"What has been done." example:"Successfully accepted event."`
+}
+
+type publishCommendaEventOutput struct {
+	Body publishCommendaEventResponse
+}
+
+func (a *API) registerCommendaEvents() {
+	register(a, operation{
+		id: "publish-commenda-event", method: http.MethodPost, path: "/events", tag: tagCommenda, status: http.StatusAccepted,
+		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event to a topic", maxBody: rawRequestLimit, raw: true,
+		description: "202 means: stored durably, with a delivery for every webhook that matches now, standard ones of this type too. Delivering begins at once and is not waited for.",
+		errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
+		body:        a.jsonBody(publishCommendaEventRequest{}, "PublishCommendaEventRequest", true),
+	}, a.publishCommendaEvent)
+}
+
+func (a *API) publishCommendaEvent(ctx context.Context, in *publishCommendaEventInput) (*publishCommendaEventOutput, error) {
+	var b publishCommendaEventRequest
+	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
+		return nil, err
+	}
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	key, err := idempotencyKey(in.IdempotencyKey, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkAllowed(ctx, *b.Topic); err != nil {
+		return nil, err
+	}
+	p := hook.Publication{TenantID: tenant(ctx), Type: *b.Topic, Data: b.Data, IdempotencyKey: key}
+	if b.OrganizationID != nil {
+		p.OrganizationID = *b.OrganizationID
+	}
+	if err := a.checkSize(p.Type, p.OrganizationID, p.Data); err != nil {
+		return nil, err
+	}
+	accepted, err := a.accept(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	e := &accepted.Event
+	return &publishCommendaEventOutput{Body: publishCommendaEventResponse{
+		Data: CommendaEvent{
+			ID: e.ID.UUID(), Topic: e.Type, TriggeredAt: e.CreatedAt.Unix(), OrganizationID: e.OrganizationID,
+			APIVersion: profile.CommendaVersion, Deliveries: e.Deliveries, Duplicate: accepted.Duplicate,
+		},
+		Message: "Successfully accepted event.",
+	}}, nil
+}
+
+// check reports all that is wrong with the members, at once.
+func (b *publishCommendaEventRequest) check() error {
+	var violations []hook.Violation
+	if b.Data == nil {
+		violations = append(violations, missing("data"))
+	}
+	if b.Topic == nil {
+		violations = append(violations, missing("topic"))
+	} else if problem := hook.TopicProblem(*b.Topic); problem != "" {
+		violations = append(violations, hook.Violation{Location: "body.topic", Message: problem})
+	}
+	if b.OrganizationID != nil && !isOrganizationID(*b.OrganizationID) {
+		violations = append(violations, hook.Violation{
+			Location: "body.organization_id", Message: "must be at most 255 characters without control characters",
+		})
+	}
+	return invalid(violations)
+}
+
+// maxOrganizationID bounds it, in characters.
+const maxOrganizationID = 255
+
+// isOrganizationID tells what may stand in an event object for it; it is valid
+// UTF-8, as the whole body is.
+func isOrganizationID(s string) bool {
+	return utf8.RuneCountInString(s) <= maxOrganizationID && !strings.ContainsFunc(s, unicode.IsControl)
+}

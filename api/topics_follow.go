@@ -1,0 +1,178 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"grapnel/internal/hook"
+)
+
+type followInput struct {
+	TopicPath
+	SequenceNumber int64  `query:"sequence_number" minimum:"0" doc:"The number of the message wanted next. Absent or 0: only what is yet to come." example:"2"`
+	SequencePage   int64  `query:"sequence_page" minimum:"0" doc:"The sequence_page that the number was counted on. Absent or 0: not known." example:"1768480200"`
+	LastEventID    string `header:"Last-Event-ID" doc:"Resumes after the event of that id, sequence_page.topic_sequence_number, whatever the query says." example:"1768480200.1"`
+}
+
+// The answer is written by hand, so that texts stay as they are; these document it.
+type topicItemList struct {
+	Items []topicItem `json:"items" doc:"Messages, oldest first. Empty when none has come in time."`
+}
+
+type topicItem struct {
+	Item          *topicMessage       `json:"item,omitempty" doc:"A message."`
+	Discontinuity *topicDiscontinuity `json:"discontinuity,omitempty" doc:"Instead of item: messages are missing here, because they are kept no longer."`
+}
+
+type topicMessage struct {
+	SequencePage        int64      `json:"sequence_page" doc:"Tells this topic from an earlier one of the same name." example:"1768480200"`
+	TopicSequenceNumber int64      `json:"topic_sequence_number" doc:"Counts the topic's messages from 1." example:"1"`
+	Value               topicValue `json:"value" doc:"The message itself."`
+}
+
+type topicValue struct {
+	Text string `json:"text" doc:"The message, byte for byte." example:"Hello, squirrels!"`
+}
+
+type topicDiscontinuity struct {
+	LastTopicSequence int64 `json:"last_topic_sequence" doc:"The number of the last message before the gap; 0 if there was none." example:"1"`
+	NewTopicSequence  int64 `json:"new_topic_sequence" doc:"The number of the first message after the gap." example:"5"`
+	NewSequencePage   int64 `json:"new_sequence_page" doc:"The page that it is counted on." example:"1768480200"`
+}
+
+type followOutput struct {
+	Body func(huma.Context)
+}
+
+const streamType = "text/event-stream"
+
+func (a *API) registerFollow() {
+	register(a, operation{
+		id: "follow-topic", method: http.MethodGet, path: "/topics/{cacheName}/{topicName}", tag: tagMomento,
+		scopes: []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}, waits: true, keyAnywhere: true,
+		summary: "Follow a topic",
+		description: "Waits for messages: answers as soon as there are any, with none after 30 seconds. " +
+			"With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.",
+		answers: map[string]*huma.MediaType{
+			jsonType:   {Schema: a.schemaOf(topicItemList{}, "TopicItemList"), Example: exampleItems()},
+			streamType: {Schema: &huma.Schema{Type: huma.TypeString}, Example: exampleStream},
+		},
+	}, a.followTopic)
+}
+
+func (a *API) followTopic(ctx context.Context, in *followInput) (*followOutput, error) {
+	topic, err := in.topic(ctx)
+	if err != nil {
+		return nil, err
+	}
+	from := hook.Cursor{Next: in.SequenceNumber, Page: in.SequencePage}
+	if in.LastEventID != "" {
+		if from, err = afterEvent(in.LastEventID); err != nil {
+			return nil, err
+		}
+	}
+	if accept, _ := ctx.Value(acceptKey{}).(string); wantsStream(accept) {
+		return a.streamTopic(ctx, topic.ID(), from)
+	}
+	return a.pollTopic(ctx, topic.ID(), from)
+}
+
+// pollTopic answers with the first items that come, or with none.
+func (a *API) pollTopic(ctx context.Context, topic hook.TopicID, from hook.Cursor) (*followOutput, error) {
+	waiting, cancel := a.whilePolling(ctx)
+	defer cancel()
+	var found []hook.Item
+	for items, err := range a.Topics.Follow(waiting, topic, from, a.Config.LongPoll) {
+		if err != nil {
+			return nil, err
+		}
+		found = items
+		break
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err // the caller has gone
+	}
+	return &followOutput{Body: func(ctx huma.Context) {
+		ctx.SetHeader("Content-Type", jsonType)
+		ctx.SetHeader("Cache-Control", "no-store")
+		ctx.SetStatus(http.StatusOK)
+		_, _ = ctx.BodyWriter().Write(appendItems(nil, found)) // the client has gone; there is nobody to tell
+	}}, nil
+}
+
+// whilePolling ends with ctx, and when subscribers must go elsewhere.
+func (a *API) whilePolling(ctx context.Context) (context.Context, context.CancelFunc) {
+	waiting, cancel := context.WithCancel(ctx)
+	forget := context.AfterFunc(a.polling, cancel)
+	return waiting, func() {
+		forget()
+		cancel()
+	}
+}
+
+// wantsStream tells whether one of the media types of an Accept header is that of
+// server-sent events.
+func wantsStream(accept string) bool {
+	for one := range strings.SplitSeq(accept, ",") {
+		mediaType, parameters, _ := strings.Cut(one, ";")
+		if strings.EqualFold(strings.TrimSpace(mediaType), streamType) {
+			return strings.ReplaceAll(parameters, " ", "") != "q=0"
+		}
+	}
+	return false
+}
+
+// afterEvent is the place after the event of an id.
+func afterEvent(id string) (hook.Cursor, error) {
+	page, sequence, _ := strings.Cut(id, ".")
+	p, err := strconv.ParseUint(page, 10, 63)
+	if err == nil {
+		var n uint64
+		if n, err = strconv.ParseUint(sequence, 10, 62); err == nil {
+			return hook.Cursor{Next: int64(n) + 1, Page: int64(p)}, nil
+		}
+	}
+	return hook.Cursor{}, malformed("header.Last-Event-ID", "is not the id of an event of this stream")
+}
+
+// appendItems writes the answer to a poll.
+func appendItems(b []byte, items []hook.Item) []byte {
+	b = append(b, `{"items":[`...)
+	for i := range items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendItem(b, &items[i])
+	}
+	return append(b, "]}\n"...)
+}
+
+// appendItem writes an item, its text as the JSON string that was stored.
+func appendItem(b []byte, i *hook.Item) []byte {
+	if i.Gap != nil {
+		b = strconv.AppendInt(append(b, `{"discontinuity":{"last_topic_sequence":`...), i.Gap.Last, 10)
+		b = strconv.AppendInt(append(b, `,"new_topic_sequence":`...), i.Gap.Next, 10)
+		b = strconv.AppendInt(append(b, `,"new_sequence_page":`...), i.Page, 10)
+		return append(b, "}}"...)
+	}
+	b = strconv.AppendInt(append(b, `{"item":{"sequence_page":`...), i.Page, 10)
+	b = strconv.AppendInt(append(b, `,"topic_sequence_number":`...), i.Message.Sequence, 10)
+	b = append(append(b, `,"value":{"text":`...), i.Message.Text...)
+	return append(b, "}}}"...)
+}
+
+func exampleItems() topicItemList {
+	return topicItemList{Items: []topicItem{
+		{Item: &topicMessage{SequencePage: 1768480200, TopicSequenceNumber: 1, Value: topicValue{Text: "Hello, squirrels!"}}},
+		{Discontinuity: &topicDiscontinuity{LastTopicSequence: 1, NewTopicSequence: 5, NewSequencePage: 1768480200}},
+	}}
+}
+
+const exampleStream = `id: 1768480200.1
+data: {"item":{"sequence_page":1768480200,"topic_sequence_number":1,"value":{"text":"Hello, squirrels!"}}}
+
+`
