@@ -284,3 +284,17 @@ func (s *faulty) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.Ke
 	}
 	return s.Store.RevokeKey(ctx, tenant, id)
 }
+
+func (s *faulty) CreateTenant(ctx context.Context, t hook.Tenant, text hook.Secret) (hook.Tenant, hook.APIKey, error) {
+	if err := s.next(); err != nil {
+		return hook.Tenant{}, hook.APIKey{}, err
+	}
+	return s.Store.CreateTenant(ctx, t, text)
+}
+
+func (s *faulty) Tenants(ctx context.Context, p hook.Page) ([]hook.Tenant, bool, error) {
+	if err := s.next(); err != nil {
+		return nil, false, err
+	}
+	return s.Store.Tenants(ctx, p)
+}

@@ -138,12 +138,12 @@ func TestSchemaNames(t *testing.T) {
 		"APIKey", "APIKeyList", "AcceptedEvent", "Attempt", "AttemptError", "AttemptRequest", "AttemptResponse", "AttemptTimings",
 		"CommendaDelivery", "CommendaDeliveryDetail", "CommendaDeliveryList", "CommendaEvent", "CommendaWebhook",
 		"CommendaWebhookList", "CommendaWebhookWithKey", "CreateAPIKeyRequest", "CreateCommendaWebhookRequest",
-		"CreateCommendaWebhookResponse", "CreateWebhookRequest", "CreatedAPIKey", "CreatedWebhook", "Delivery", "DeliveryDetail",
+		"CreateCommendaWebhookResponse", "CreateTenantRequest", "CreateWebhookRequest", "CreatedAPIKey", "CreatedTenant", "CreatedWebhook", "Delivery", "DeliveryDetail",
 		"DeliveryList", "Event", "EventDetail", "EventList", "EventType", "EventTypeList", "GetCommendaWebhookResponse",
 		"ListCommendaWebhooksResponse", "MomentoDestination", "MomentoSecret", "MomentoSecretString", "MomentoWebhook", "MomentoWebhookID",
 		"MomentoWebhookList", "NotDelivered", "Problem", "ProblemDetail", "PublishCommendaEventRequest",
 		"PublishCommendaEventResponse", "PublishEventRequest", "PutEventTypeRequest", "PutMomentoWebhookDestination", "PutMomentoWebhookRequest",
-		"RotateSecretRequest", "TestWebhookRequest", "TopicDiscontinuity", "TopicItem", "TopicItemList", "TopicMessage", "TopicValue",
+		"RotateSecretRequest", "Tenant", "TenantList", "TestWebhookRequest", "TopicDiscontinuity", "TopicItem", "TopicItemList", "TopicMessage", "TopicValue",
 		"TriggerCommendaWebhookRequest", "TriggerCommendaWebhookResponse", "UpdateCommendaWebhookRequest",
 		"UpdateCommendaWebhookResponse", "UpdateWebhookRequest", "Webhook", "WebhookList", "WebhookSecret",
 	}, slices.Sorted(maps.Keys(schemas)))
@@ -160,7 +160,7 @@ func TestSchemaNames(t *testing.T) {
 	}
 	// What embeds another has all of it.
 	for larger, smaller := range map[string]string{
-		"CreatedWebhook": "Webhook", "DeliveryDetail": "Delivery", "EventDetail": "Event", "CreatedAPIKey": "APIKey",
+		"CreatedWebhook": "Webhook", "DeliveryDetail": "Delivery", "EventDetail": "Event", "CreatedAPIKey": "APIKey", "CreatedTenant": "Tenant",
 		"CommendaWebhookWithKey": "CommendaWebhook", "CommendaDelivery": "Delivery", "CommendaDeliveryDetail": "CommendaDelivery",
 	} {
 		for member := range schemas[smaller].Properties {

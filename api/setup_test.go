@@ -78,7 +78,7 @@ func setup(t *testing.T, change ...func(*api.Deps)) *fixture {
 		c(&deps)
 	}
 	f.client, f.api = serve(t, deps)
-	f.key = f.newKey(t, hook.DefaultTenant(), hook.ScopeAdmin)
+	f.key = f.operatorKey(t)
 	return f
 }
 
@@ -97,6 +97,14 @@ func (f *fixture) newKey(t *testing.T, tenant hook.TenantID, scopes ...hook.Scop
 	text := keytext.New()
 	_, err := f.store.CreateKey(t.Context(), hook.APIKey{TenantID: tenant, Name: "test", Scopes: scopes}, text)
 	require.NoError(t, err)
+	return text.Reveal()
+}
+
+// operatorKey is an admin key of the default tenant that also manages tenants.
+func (f *fixture) operatorKey(t *testing.T) string {
+	t.Helper()
+	text := keytext.New()
+	require.NoError(t, f.store.EnsureOperatorKey(t.Context(), "test", text))
 	return text.Reveal()
 }
 

@@ -550,3 +550,17 @@ func TestWebhookProblemsOfEveryKindAtOnce(t *testing.T) {
 		p.at(t, "body.description")
 	}
 }
+
+// S4: what the operator has come to forbid keeps no webhook from being disabled or
+// renamed; only another URL is held against the rules.
+func TestUpdateWebhookWithAURLThatIsForbiddenNow(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	webhook := f.newWebhook(t, "user.created")
+	f.blocked.url = "https://yourapp.com/webhook"
+	path := "/v1/webhooks/" + webhook
+	f.do(t, http.MethodPatch, path, `{"description":"x","url":"https://yourapp.com/webhook"}`, nil).object(t, http.StatusOK)
+	require.Equal(t, false, f.do(t, http.MethodPatch, path, `{"active":false}`, nil).object(t, http.StatusOK)["active"])
+	f.do(t, http.MethodPatch, path, `{"url":"https://elsewhere.example/"}`, nil).object(t, http.StatusOK)
+	f.do(t, http.MethodPatch, path, `{"url":"https://yourapp.com/webhook"}`, nil).refused(t, "body.url", "not an allowed destination")
+}
