@@ -35,13 +35,13 @@ type CommendaEvent struct {
 	Duplicate      bool   `json:"duplicate,omitempty" doc:"Whether an earlier publish with the same Idempotency-Key stands for this one." example:"false"`
 }
 
-type publishCommendaEventResponse struct {
+type commendaEventAccepted struct {
 	Data    CommendaEvent `json:"data" doc:"The event."`
 	Message string        `json:"message" doc:"What has been done." example:"Successfully accepted event."`
 }
 
 type publishCommendaEventOutput struct {
-	Body publishCommendaEventResponse
+	Body commendaEventAccepted
 }
 
 func (a *API) registerCommendaEvents() {
@@ -81,7 +81,7 @@ func (a *API) publishCommendaEvent(ctx context.Context, in *publishCommendaEvent
 		return nil, err
 	}
 	e := &accepted.Event
-	return &publishCommendaEventOutput{Body: publishCommendaEventResponse{
+	return &publishCommendaEventOutput{Body: commendaEventAccepted{
 		Data: CommendaEvent{
 			ID: e.ID.UUID(), Topic: e.Type, TriggeredAt: e.CreatedAt.Unix(), OrganizationID: e.OrganizationID,
 			APIVersion: profile.CommendaVersion, Deliveries: e.Deliveries, Duplicate: accepted.Duplicate,

@@ -14,13 +14,13 @@ type triggerCommendaWebhookRequest struct {
 	Topic     *string  `json:"topic,omitempty" doc:"Default: the webhook's first topic." example:"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"`
 }
 
-type triggerCommendaWebhookResponse struct {
+type commendaWebhookTriggered struct {
 	Message string                 `json:"message" doc:"What has been done." example:"Successfully triggered webhook."`
 	Data    CommendaDeliveryDetail `json:"data" doc:"The delivery, with what came back."`
 }
 
 type triggerCommendaWebhookOutput struct {
-	Body triggerCommendaWebhookResponse
+	Body commendaWebhookTriggered
 }
 
 func (a *API) registerCommendaTests() {
@@ -59,7 +59,7 @@ func (a *API) triggerCommendaWebhook(ctx context.Context, in *testInput) (*trigg
 	if err != nil {
 		return nil, err
 	}
-	return &triggerCommendaWebhookOutput{Body: triggerCommendaWebhookResponse{
+	return &triggerCommendaWebhookOutput{Body: commendaWebhookTriggered{
 		Message: "Successfully triggered webhook.",
 		Data:    CommendaDeliveryDetail{viewCommendaDelivery(&d), detail.Body.AttemptLog},
 	}}, nil

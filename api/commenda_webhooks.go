@@ -61,35 +61,35 @@ type createCommendaWebhookInput struct {
 	Body createCommendaWebhookRequest
 }
 
-type createCommendaWebhookResponse struct {
+type commendaWebhookCreated struct {
 	Data    CommendaWebhookWithKey `json:"data" doc:"The webhook, with its key."`
 	Message string                 `json:"message" doc:"What has been done." example:"Successfully registered webhook."`
 }
 
 type createCommendaWebhookOutput struct {
-	Body createCommendaWebhookResponse
+	Body commendaWebhookCreated
 }
 
 type commendaWebhookList struct {
 	Webhooks []CommendaWebhook `json:"webhooks" doc:"All of the account's Commenda webhooks, newest first."`
 }
 
-type listCommendaWebhooksResponse struct {
+type commendaWebhooksFetched struct {
 	Data    commendaWebhookList `json:"data" doc:"The webhooks."`
 	Message string              `json:"message" doc:"What has been done." example:"Successfully fetched webhooks."`
 }
 
 type listCommendaWebhooksOutput struct {
-	Body listCommendaWebhooksResponse
+	Body commendaWebhooksFetched
 }
 
-type getCommendaWebhookResponse struct {
+type commendaWebhookFetched struct {
 	Data    CommendaWebhook `json:"data" doc:"The webhook."`
 	Message string          `json:"message" doc:"What has been done." example:"Successfully fetched webhook."`
 }
 
 type getCommendaWebhookOutput struct {
-	Body getCommendaWebhookResponse
+	Body commendaWebhookFetched
 }
 
 type updateCommendaWebhookRequest struct {
@@ -108,13 +108,13 @@ type updateCommendaWebhookInput struct {
 	Body updateCommendaWebhookRequest
 }
 
-type updateCommendaWebhookResponse struct {
+type commendaWebhookUpdated struct {
 	Data    CommendaWebhook `json:"data" doc:"The webhook as it is now."`
 	Message string          `json:"message" doc:"What has been done." example:"Successfully updated webhook."`
 }
 
 type updateCommendaWebhookOutput struct {
-	Body updateCommendaWebhookResponse
+	Body commendaWebhookUpdated
 }
 
 func (a *API) registerCommenda() {
@@ -164,7 +164,7 @@ func (a *API) createCommendaWebhook(ctx context.Context, in *createCommendaWebho
 	if err != nil {
 		return nil, err
 	}
-	return &createCommendaWebhookOutput{Body: createCommendaWebhookResponse{
+	return &createCommendaWebhookOutput{Body: commendaWebhookCreated{
 		Data:    CommendaWebhookWithKey{viewCommendaWebhook(&w), w.Secret.Reveal()},
 		Message: "Successfully registered webhook.",
 	}}, nil
@@ -189,7 +189,7 @@ func (a *API) getCommendaWebhook(ctx context.Context, in *IDPath) (*getCommendaW
 	if err != nil {
 		return nil, err
 	}
-	return &getCommendaWebhookOutput{Body: getCommendaWebhookResponse{viewCommendaWebhook(&w), "Successfully fetched webhook."}}, nil
+	return &getCommendaWebhookOutput{Body: commendaWebhookFetched{viewCommendaWebhook(&w), "Successfully fetched webhook."}}, nil
 }
 
 // commendaWebhook reads the caller's Commenda webhook of that id.
@@ -237,7 +237,7 @@ func (a *API) updateCommendaWebhook(ctx context.Context, in *updateCommendaWebho
 	if err != nil {
 		return nil, err
 	}
-	return &updateCommendaWebhookOutput{Body: updateCommendaWebhookResponse{viewCommendaWebhook(&w), "Successfully updated webhook."}}, nil
+	return &updateCommendaWebhookOutput{Body: commendaWebhookUpdated{viewCommendaWebhook(&w), "Successfully updated webhook."}}, nil
 }
 
 func (a *API) deleteCommendaWebhook(ctx context.Context, in *IDPath) (*empty, error) {
