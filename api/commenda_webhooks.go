@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"grapnel/internal/hook"
@@ -57,8 +58,10 @@ type createCommendaWebhookRequest struct {
 	APIVersion *string  `json:"api_version,omitempty" enum:"v1.0" doc:"Default: v1.0." example:"v1.0"`
 }
 
+// Bodies of this surface are read here, not by Huma: what it does not know in them
+// may be anything (spec 6), and Huma takes all of a body in.
 type createCommendaWebhookInput struct {
-	Body createCommendaWebhookRequest
+	RawBody []byte `contentType:"application/json"`
 }
 
 type commendaWebhookCreated struct {
@@ -105,7 +108,7 @@ type updateCommendaWebhookRequest struct {
 
 type updateCommendaWebhookInput struct {
 	IDPath
-	Body updateCommendaWebhookRequest
+	RawBody []byte `contentType:"application/json"`
 }
 
 type commendaWebhookUpdated struct {
@@ -122,6 +125,8 @@ func (a *API) registerCommenda() {
 	register(a, operation{
 		id: "create-commenda-webhook", method: http.MethodPost, path: "/webhooks", tag: tagCommenda, scopes: manage,
 		summary: "Register a Commenda webhook", description: "Subscribes a URL to topics. Only this answer shows the key.",
+		raw: true, errors: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
+		body: a.jsonBody(createCommendaWebhookRequest{}, "CreateCommendaWebhookRequest", true),
 	}, a.createCommendaWebhook)
 	register(a, operation{
 		id: "list-commenda-webhooks", method: http.MethodGet, path: "/webhooks", tag: tagCommenda, scopes: read,
@@ -133,8 +138,10 @@ func (a *API) registerCommenda() {
 	}, a.getCommendaWebhook)
 	register(a, operation{
 		id: "update-commenda-webhook", method: http.MethodPost, path: "/webhooks/{id}", tag: tagCommenda, scopes: manage,
-		summary: "Update a Commenda webhook", errors: []int{http.StatusNotFound},
+		summary: "Update a Commenda webhook", raw: true,
 		description: "Changes what is given and leaves the rest. Retries use the new url and key. DISABLED cancels what is pending.",
+		errors:      []int{http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
+		body:        a.jsonBody(updateCommendaWebhookRequest{}, "UpdateCommendaWebhookRequest", true),
 	}, a.updateCommendaWebhook)
 	register(a, operation{
 		id: "delete-commenda-webhook", method: http.MethodDelete, path: "/webhooks/{id}", tag: tagCommenda, status: http.StatusNoContent, scopes: manage,
@@ -146,7 +153,11 @@ func (a *API) registerCommenda() {
 }
 
 func (a *API) createCommendaWebhook(ctx context.Context, in *createCommendaWebhookInput) (*createCommendaWebhookOutput, error) {
-	b := &in.Body
+	var b createCommendaWebhookRequest
+	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
+		return nil, err
+	}
+	wrong := checkCommendaEnums(b.Status, b.APIVersion)
 	topics, places := joinTopics(b.Topics, b.Topic)
 	w := hook.Webhook{TenantID: tenant(ctx), Profile: hook.ProfileCommenda, URL: b.URL, Events: topics, Active: true}
 	if b.Key == nil {
@@ -157,7 +168,7 @@ func (a *API) createCommendaWebhook(ctx context.Context, in *createCommendaWebho
 	}
 	w.Normalize()
 	apply(&w, b.Name, b.Key, nil, nil, nil)
-	if err := inCommendaWords(a.checkWebhook(&w, "", nil), places); err != nil {
+	if err := inCommendaWords(a.checkWebhook(&w, "", wrong), places); err != nil {
 		return nil, err
 	}
 	w, err := a.Store.CreateWebhook(ctx, w)
@@ -214,7 +225,11 @@ func (a *API) updateCommendaWebhook(ctx context.Context, in *updateCommendaWebho
 	if err != nil {
 		return nil, err
 	}
-	b := &in.Body
+	var b updateCommendaWebhookRequest
+	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
+		return nil, err
+	}
+	wrong := checkCommendaEnums(b.Status, b.APIVersion)
 	topics, places := joinTopics(b.Topics, b.Topic)
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
 		if err := ofCommenda(w); err != nil {
@@ -232,7 +247,7 @@ func (a *API) updateCommendaWebhook(ctx context.Context, in *updateCommendaWebho
 		}
 		w.Normalize()
 		apply(w, b.Name, b.Key, nil, nil, nil)
-		return inCommendaWords(a.checkWebhook(w, before, nil), places)
+		return inCommendaWords(a.checkWebhook(w, before, wrong), places)
 	})
 	if err != nil {
 		return nil, err
@@ -248,11 +263,24 @@ func (a *API) deleteCommendaWebhook(ctx context.Context, in *IDPath) (*empty, er
 	return nil, a.Store.DeleteWebhook(ctx, w.TenantID, w.ID)
 }
 
+// checkCommendaEnums reports what is wrong with the members that can be one of few.
+func checkCommendaEnums(status, version *string) (wrong []hook.Violation) {
+	check := func(location string, given *string, known ...string) {
+		if given != nil && !slices.Contains(known, *given) {
+			wrong = append(wrong, hook.Violation{Location: location, Message: "must be one of " + strings.Join(known, ", "), Value: *given})
+		}
+	}
+	check("body.status", status, commendaEnabled, commendaDisabled)
+	check("body.api_version", version, profile.CommendaVersion)
+	return wrong
+}
+
 // joinTopics makes one list, without repetitions, of topics and topic. places
 // tells where each was given.
 func joinTopics(topics []string, topic *string) (joined, places []string) {
 	add := func(name, place string) {
-		if !slices.Contains(joined, name) {
+		// One too many is enough to refuse them all.
+		if len(joined) <= hook.MaxEvents && !slices.Contains(joined, name) {
 			joined, places = append(joined, name), append(places, place)
 		}
 	}

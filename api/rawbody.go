@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -155,10 +156,14 @@ func notCanonical(at jsontext.Pointer, err error) error {
 	}}
 }
 
-// location writes a pointer to a member of the body as Huma writes it.
+// location writes a pointer to a member of the body as Huma writes it:
+// body.topics[0].
 func location(pointer string) string {
-	return "body" + strings.ReplaceAll(pointer, "/", ".")
+	return "body" + listIndex.ReplaceAllString(strings.ReplaceAll(pointer, "/", "."), "[$1]")
 }
+
+// listIndex matches what no member that is read here is called.
+var listIndex = regexp.MustCompile(`\.([0-9]+)\b`)
 
 func misfit(e *json.SemanticError) string {
 	want := "value of another type"
@@ -168,6 +173,8 @@ func misfit(e *json.SemanticError) string {
 			want = "string"
 		case reflect.Struct, reflect.Map:
 			want = "object"
+		case reflect.Slice:
+			want = "array"
 		default:
 		}
 	}

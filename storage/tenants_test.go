@@ -114,6 +114,6 @@ func TestEnsureOperatorKey(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, operator(text))
 		require.NoError(t, f.EnsureOperatorKey(t.Context(), "op", text))
-		require.Equal(t, text == "gk_admin", operator(text), string(text.Reveal()))
+		require.Equal(t, text == "gk_admin", operator(text), text.Reveal())
 	}
 }

@@ -64,8 +64,11 @@ func TestMessagesAreNumberedPerTopic(t *testing.T) {
 	f := setup(t)
 	other := f.tenant(t, "other")
 	topics := []*hook.Topic{
-		room(), {TenantID: hook.DefaultTenant(), Cache: "chat", Name: "room2"}, {TenantID: hook.DefaultTenant(), Cache: "chat2", Name: "room"},
-		{TenantID: other, Cache: "chat", Name: "room"}, {TenantID: hook.DefaultTenant(), Cache: "cha", Name: "troom"},
+		room(),
+		{TenantID: hook.DefaultTenant(), Cache: "chat", Name: "room2"},
+		{TenantID: hook.DefaultTenant(), Cache: "chat2", Name: "room"},
+		{TenantID: other, Cache: "chat", Name: "room"},
+		{TenantID: hook.DefaultTenant(), Cache: "cha", Name: "troom"},
 	}
 	for n := int64(1); n <= 3; n++ {
 		for _, topic := range topics {

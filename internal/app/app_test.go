@@ -118,10 +118,18 @@ func TestStopAnswersSubscribers(t *testing.T) {
 	o := options(t) // it stops within 10 s, or fails; a poll takes 30 s
 	r := start(t, o)
 	r.awaitKey(t)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.addr+"/topics/chat/room?token="+adminKey, nil)
+	require.NoError(t, err)
 	answer := make(chan string, 1)
 	go func() {
-		_, body := r.do(t, http.MethodGet, "/topics/chat/room", "")
-		answer <- body
+		response, err := r.client.Do(request)
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer response.Body.Close()
+		body, _ := io.ReadAll(response.Body)
+		answer <- string(body)
 	}()
 	db, err := pgx.Connect(t.Context(), o.Config.DatabaseURL.Reveal())
 	require.NoError(t, err)
