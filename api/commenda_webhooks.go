@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -158,7 +157,7 @@ func (a *API) createCommendaWebhook(ctx context.Context, in *createCommendaWebho
 		return nil, err
 	}
 	wrong := checkCommendaEnums(b.Status, b.APIVersion)
-	topics, places := joinTopics(b.Topics, b.Topic)
+	topics, places := joinEvents("body.topics", b.Topics, "body.topic", b.Topic)
 	w := hook.Webhook{TenantID: tenant(ctx), Profile: hook.ProfileCommenda, URL: b.URL, Events: topics, Active: true}
 	if b.Key == nil {
 		w.Secret = generateSecret(w.Profile)
@@ -230,7 +229,7 @@ func (a *API) updateCommendaWebhook(ctx context.Context, in *updateCommendaWebho
 		return nil, err
 	}
 	wrong := checkCommendaEnums(b.Status, b.APIVersion)
-	topics, places := joinTopics(b.Topics, b.Topic)
+	topics, places := joinEvents("body.topics", b.Topics, "body.topic", b.Topic)
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
 		if err := ofCommenda(w); err != nil {
 			return err
@@ -275,31 +274,9 @@ func checkCommendaEnums(status, version *string) (wrong []hook.Violation) {
 	return wrong
 }
 
-// joinTopics makes one list, without repetitions, of topics and topic. places
-// tells where each was given.
-func joinTopics(topics []string, topic *string) (joined, places []string) {
-	add := func(name, place string) {
-		// One too many is enough to refuse them all.
-		if len(joined) <= hook.MaxEvents && !slices.Contains(joined, name) {
-			joined, places = append(joined, name), append(places, place)
-		}
-	}
-	for i, name := range topics {
-		add(name, fmt.Sprintf("body.topics[%d]", i))
-	}
-	if topic != nil {
-		add(*topic, "body.topic")
-	}
-	return joined, places
-}
-
 // inCommendaWords names what is wrong with a webhook as this surface calls it.
-func inCommendaWords(err error, places []string) error {
-	given := make(map[string]string, len(places))
-	for i, place := range places {
-		given[fmt.Sprintf("body.events[%d]", i)] = place
-	}
-	return relocated(relocated(err, given), map[string]string{
+func inCommendaWords(err error, places eventPlaces) error {
+	return relocated(places.relocate(err), map[string]string{
 		"body.events": "body.topics", "body.secret": "body.key", "body.description": "body.name",
 	})
 }

@@ -145,9 +145,7 @@ func (a *API) unknownNewEvents(ctx context.Context, id hook.WebhookID, events []
 	if err != nil {
 		return nil, err
 	}
-	changed := hook.Webhook{Profile: w.Profile, Events: events}
-	changed.Normalize() // what is stored, and so counted from
-	return a.unknownEvents(ctx, changed.Profile, changed.Events)
+	return a.unknownEvents(ctx, w.Profile, events)
 }
 
 // unknownTypes says of each name that is not in the catalogue which known one is

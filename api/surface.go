@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"grapnel/internal/hook"
@@ -31,6 +33,36 @@ func relocated(err error, names map[string]string) error {
 		out.Violations = append(out.Violations, v)
 	}
 	return &out
+}
+
+// eventPlaces tells where each of a webhook's events was given, whose repetitions
+// have been dropped.
+type eventPlaces []string
+
+// joinEvents makes one list, without repetitions, of a list and of one more.
+func joinEvents(listAt string, list []string, oneAt string, one *string) (joined []string, places eventPlaces) {
+	add := func(name, place string) {
+		// One too many is enough to refuse them all.
+		if len(joined) <= hook.MaxEvents && !slices.Contains(joined, name) {
+			joined, places = append(joined, name), append(places, place)
+		}
+	}
+	for i, name := range list {
+		add(name, fmt.Sprintf("%s[%d]", listAt, i))
+	}
+	if one != nil {
+		add(*one, oneAt)
+	}
+	return joined, places
+}
+
+// relocate makes an error of a webhook's check name places of the request.
+func (p eventPlaces) relocate(err error) error {
+	given := make(map[string]string, len(p))
+	for i, place := range p {
+		given[fmt.Sprintf("body.events[%d]", i)] = place
+	}
+	return relocated(err, given)
 }
 
 // wholePage is how many webhooks are read at a time where all are shown.

@@ -158,7 +158,8 @@ func (a *API) registerWebhooks() {
 
 func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*createWebhookOutput, error) {
 	b := &in.Body
-	w := hook.Webhook{TenantID: tenant(ctx), URL: b.URL, Events: b.Events, Active: true, Headers: secrets(b.Headers)}
+	events, places := joinEvents("body.events", b.Events, "", nil)
+	w := hook.Webhook{TenantID: tenant(ctx), URL: b.URL, Events: events, Active: true, Headers: secrets(b.Headers)}
 	if b.Profile != nil {
 		w.Profile = hook.Profile(*b.Profile)
 	}
@@ -174,7 +175,7 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	if err != nil {
 		return nil, err
 	}
-	if err := a.checkWebhook(&w, "", unknown); err != nil {
+	if err := places.relocate(a.checkWebhook(&w, "", unknown)); err != nil {
 		return nil, err
 	}
 	w, err = a.Store.CreateWebhook(ctx, w)
@@ -244,7 +245,8 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		return nil, err
 	}
 	b := &in.Body
-	unknown, err := a.unknownNewEvents(ctx, id, b.Events)
+	events, places := joinEvents("body.events", b.Events, "", nil)
+	unknown, err := a.unknownNewEvents(ctx, id, events)
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +256,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 			w.URL = *b.URL
 		}
 		if b.Events != nil {
-			w.Events = b.Events
+			w.Events = events
 		}
 		if b.Active != nil {
 			setActive(w, *b.Active)
@@ -264,7 +266,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		}
 		w.Normalize()
 		apply(w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-		return a.checkWebhook(w, before, unknown)
+		return places.relocate(a.checkWebhook(w, before, unknown))
 	})
 	if err != nil {
 		return nil, err

@@ -564,3 +564,15 @@ func TestUpdateWebhookWithAURLThatIsForbiddenNow(t *testing.T) {
 	f.do(t, http.MethodPatch, path, `{"url":"https://elsewhere.example/"}`, nil).object(t, http.StatusOK)
 	f.do(t, http.MethodPatch, path, `{"url":"https://yourapp.com/webhook"}`, nil).refused(t, "body.url", "not an allowed destination")
 }
+
+// Spec 6: what is wrong is named where it was given, repetitions or not.
+func TestWebhookEventsAreNamedWhereTheyWereGiven(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	webhook := f.newWebhook(t, "user.created")
+	body := `{"url":"https://yourapp.com/webhook","events":["user.created","user.created","x y","user.payd","x y"]}`
+	for _, a := range []answer{f.post(t, "/v1/webhooks", body), f.do(t, http.MethodPatch, "/v1/webhooks/"+webhook, body, nil)} {
+		a.refused(t, "body.events[2]", "letters, digits")
+		a.refused(t, "body.events[3]", "not a known event type")
+	}
+}
