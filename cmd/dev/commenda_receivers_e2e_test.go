@@ -92,7 +92,7 @@ func TestCommendaReceiversVerify(t *testing.T) {
 	topic := c.commendaTopic()
 	r := newRecorder(t)
 	id, key := c.commendaHook(r.URL, object{"topic": topic})
-	node := startScript(t, "testdata/commenda_receiver.js")
+	node := startScript(t, []string{"testdata/commenda_receiver.js"})
 	if node != nil {
 		_, raw := c.commendaHook(node.url+"/raw", object{"topics": []string{topic}, "key": "whsec_abc123..."})
 		_, parsed := c.commendaHook(node.url+"/parsed", object{"topics": []string{"unused", topic}})

@@ -164,15 +164,17 @@ type nodeScript struct {
 	stdin io.Writer
 }
 
-// startScript starts a receiver of testdata; nil where there is no node.
-func startScript(t *testing.T, file string) *nodeScript {
+// startScript runs node with the arguments, a receiver that prints its URL first;
+// nil where there is no node.
+func startScript(t *testing.T, args []string, env ...string) *nodeScript {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Log("node is not here: only the receivers in Go are tried")
 		return nil
 	}
-	cmd := exec.CommandContext(t.Context(), node, file)
+	cmd := exec.CommandContext(t.Context(), node, args...)
+	cmd.Env = append(cmd.Environ(), env...)
 	stdin, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	stdout, err := cmd.StdoutPipe()

@@ -49,7 +49,7 @@ func TestMomentoReceiversVerify(t *testing.T) {
 	cache, topic := topicOf(t)
 	r := newRecorder(t)
 	secret := c.topicHook(cache, "re-serialises", r.URL, topic)
-	node := startScript(t, "testdata/momento_receiver.js")
+	node := startScript(t, []string{"testdata/momento_receiver.js"})
 	if node != nil {
 		node.learn(t, map[string]string{
 			"/raw":    c.topicHook(cache, "raw", node.url+"/raw", topic),

@@ -182,12 +182,15 @@ func (c *childProcess) arguments() []string {
 		"--role=" + c.role, "--temporal-addr=" + o.TemporalAddr, "--api-addr=" + o.APIAddr, "--temporal-ui-url=" + o.TemporalUI,
 		"--allow-destinations=" + strings.Join(prefixes, ","), "--retry-schedule=" + strings.Join(delays, ","),
 		"--shutdown-timeout=" + o.ShutdownTimeout.String(), "--log-level=" + o.LogLevel, "--auth=" + o.Auth, "--retention=" + o.Retention.String(), "--drain-delay=0s",
-		fmt.Sprintf("--max-body=%d", o.MaxBody), "--allow-http",
+		fmt.Sprintf("--max-body=%d", o.MaxBody), "--topic-retention=" + o.TopicAge.String(), fmt.Sprintf("--topic-messages=%d", o.TopicKeep),
 	}
 	if c.role == roleAPI {
 		args = append(args, "--metrics-addr="+o.MetricsAddr)
 	} else {
 		args = append(args, "--metrics-addr=") // one process has the port
+	}
+	if o.AllowHTTP {
+		args = append(args, "--allow-http")
 	}
 	if o.DisableFinal {
 		args = append(args, "--disable-webhook-after-failed-delivery")
