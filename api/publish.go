@@ -88,7 +88,7 @@ func (a *API) accept(ctx context.Context, p hook.Publication) (hook.Accepted, er
 	}
 	if e := &accepted.Event; !accepted.Duplicate && e.Deliveries > 0 {
 		a.Dispatcher.Dispatch(hook.Start{
-			EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Deliveries: e.Deliveries, Targets: accepted.Targets,
+			EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Cache: e.Cache, Deliveries: e.Deliveries, Targets: accepted.Targets,
 		})
 	}
 	return accepted, nil

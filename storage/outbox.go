@@ -24,13 +24,13 @@ func (s *Store) Started(ctx context.Context, events []hook.EventID) error {
 // given one, at most limit.
 func (s *Store) Unstarted(ctx context.Context, age time.Duration, after hook.EventID, limit int) ([]hook.Start, error) {
 	rows, _ := s.pool.Query(ctx, `
-		select e.id, e.tenant_id, e.type, e.deliveries from events e
+		select e.id, e.tenant_id, e.type, e.cache, e.deliveries from events e
 		where e.id = any(array(
 			select event_id from outbox where event_id > @after and created_at < now() - @age::interval order by event_id limit @limit))
 		order by e.id`, pgx.StrictNamedArgs{"age": age, "after": [16]byte(after), "limit": limit})
 	starts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Start, error) {
 		var st hook.Start
-		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Deliveries)
+		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Cache, &st.Deliveries)
 		return st, err
 	})
 	if err != nil {

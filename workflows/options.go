@@ -78,7 +78,7 @@ func DeliverStart(s hook.Start) (client.StartWorkflowOptions, DeliverInput) {
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		EnableEagerStart:         true,
-		StaticSummary:            fmt.Sprintf("%s → %s", clip(s.EventType, maxType), plural(s.Deliveries, "webhook")),
+		StaticSummary:            fmt.Sprintf("%s → %s", clip(s.Subject(), maxType), plural(s.Deliveries, "webhook")),
 		StaticDetails:            details(s),
 		TypedSearchAttributes: temporal.NewSearchAttributes(
 			a.EventID.ValueSet([]string{s.EventID.String()}), a.EventType.ValueSet(s.EventType),
@@ -115,7 +115,7 @@ func SendNowStart(d hook.Delivery) (client.StartWorkflowOptions, SendNowInput) {
 func details(s hook.Start) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** for %s of tenant `%s`\n\n| webhook | host |\n|---|---|\n",
-		cell(clip(s.EventType, maxType)), plural(s.Deliveries, "webhook"), s.TenantID)
+		cell(clip(s.Subject(), maxType)), plural(s.Deliveries, "webhook"), s.TenantID)
 	for _, t := range s.Targets {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", t.WebhookID, cell(clip(t.Host, maxHost)))
 	}

@@ -100,6 +100,18 @@ func TestDeliverStartNamesOneWebhook(t *testing.T) {
 	require.Equal(t, "user.created → 1 webhook", options.StaticSummary)
 }
 
+// A message is shown with its cache; it is found by its topic.
+func TestDeliverStartOfAMessage(t *testing.T) {
+	t.Parallel()
+	s := start(1)
+	s.Cache, s.EventType = "chat", "room-281"
+	options, _ := workflows.DeliverStart(s)
+	require.Equal(t, "chat/room-281 → 1 webhook", options.StaticSummary)
+	require.Contains(t, options.StaticDetails, "**chat/room-281** for 1 webhook")
+	eventType, _ := options.TypedSearchAttributes.GetKeyword(workflows.Attributes().EventType)
+	require.Equal(t, "room-281", eventType)
+}
+
 func TestDeliverStartSaysHowManyMore(t *testing.T) {
 	t.Parallel()
 	options, input := workflows.DeliverStart(start(1_200))
@@ -124,7 +136,7 @@ func TestStartsStayWithinTemporalsBounds(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %d", name, targets), func(t *testing.T) {
 				t.Parallel()
 				s := start(targets)
-				s.EventType = c.eventType
+				s.EventType, s.Cache = c.eventType, c.eventType
 				for i := range s.Targets {
 					s.Targets[i].Host = c.host
 				}
