@@ -29,8 +29,9 @@ type Store interface {
 	ClaimDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) ([]hook.DeliveryID, error)
 	// ReleaseDeliveries takes a claim back when nothing was sent.
 	ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) error
-	// DropDeliveries ends claimed deliveries of which nobody will say what came.
-	DropDeliveries(ctx context.Context, ids []hook.DeliveryID) error
+	// DropDeliveries ends those that were claimed longer ago than age and of which
+	// nobody will say what came, and returns them.
+	DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error)
 }
 
 // Lookup reads deliveries, outstanding or not.
@@ -63,6 +64,11 @@ type Deps struct {
 	// Now is the clock; default time.Now. Tests that skip time set it.
 	Now func() time.Time
 }
+
+// RunTimeout bounds one run of an activity: the longest request and what it takes
+// to load and record. It is also how long it takes to notice a dead worker, and how
+// old a claim must be to be a dead worker's.
+const RunTimeout = hook.MaxTimeout + 15*time.Second
 
 // Activities are the activities; register them all with the worker.
 type Activities struct {

@@ -123,12 +123,11 @@ func newRun(ctx context.Context, a *Activities) *run {
 // not live to say so; it queues the rest.
 func (r *run) admit(ctx context.Context, jobs []hook.Job) error {
 	canceled := map[string][]hook.DeliveryID{}
-	var lost []hook.DeliveryID
+	var claimed []hook.Delivery
 	now := r.now()
 	for i := range jobs {
 		if jobs[i].Delivery.State == hook.StateSending {
-			lost = append(lost, jobs[i].Delivery.ID)
-			r.done = append(r.done, droppedDelivery(jobs[i].Delivery))
+			claimed = append(claimed, jobs[i].Delivery)
 			continue
 		}
 		if err := jobs[i].Err; err != nil {
@@ -148,11 +147,7 @@ func (r *run) admit(ctx context.Context, jobs []hook.Job) error {
 			return err
 		}
 	}
-	if len(lost) == 0 {
-		return nil
-	}
-	r.log.WarnContext(ctx, "outcome unknown: the run that was sending is gone", slog.Int("deliveries", len(lost)))
-	return r.store.DropDeliveries(ctx, lost)
+	return r.dropLost(ctx, claimed)
 }
 
 func canceledDelivery(d hook.Delivery, reason string) hook.Delivery {
@@ -258,7 +253,7 @@ func (r *run) fresh(ctx context.Context, w waiting) (job hook.Job, ended bool, e
 	}
 	if reason := job.Canceled(); reason != "" && job.Delivery.Outstanding() {
 		if err := r.store.CancelDeliveries(ctx, []hook.DeliveryID{job.Delivery.ID}, reason); err != nil {
-			return job, false, err
+			return w.job, false, err // which still has the webhook it had
 		}
 		job.Delivery = canceledDelivery(job.Delivery, reason)
 	}

@@ -14,6 +14,28 @@ import (
 // store is told before the request is made: the delivery is claimed. Who finds it
 // claimed by a run that is gone can't know whether it was sent, and drops it.
 
+// dropLost ends deliveries that were claimed by a run that is gone. A claim that is
+// younger than any run may be one that is being sent right now, by hand for
+// instance: it is held.
+func (r *run) dropLost(ctx context.Context, claimed []hook.Delivery) error {
+	if len(claimed) == 0 {
+		return nil
+	}
+	dropped, err := r.store.DropDeliveries(ctx, idsOf(claimed), RunTimeout)
+	if err != nil {
+		return err
+	}
+	for _, d := range claimed {
+		if !slices.Contains(dropped, d.ID) {
+			r.held = append(r.held, d)
+			continue
+		}
+		r.log.WarnContext(ctx, "outcome unknown: the run that was sending is gone", slog.String("delivery_id", d.ID.String()))
+		r.done = append(r.done, droppedDelivery(d))
+	}
+	return nil
+}
+
 // sendOnce claims at-most-once deliveries, all with one writing, and sends those
 // that it got.
 func (r *run) sendOnce(ctx context.Context, list []waiting) {
@@ -31,28 +53,45 @@ func (r *run) sendOnce(ctx context.Context, list []waiting) {
 }
 
 // claimUntil claims, again and again while the store is away: without an answer
-// nobody knows whether they are claimed, and what is claimed and not sent is lost.
-// What is left of the activity must do for the attempts, and for recording them.
+// nobody knows whether they are claimed.
 func (r *run) claimUntil(ctx context.Context, list []waiting) (claimed []hook.DeliveryID, err error) {
-	ids := make([]hook.DeliveryID, 0, len(list))
+	deliveries := make([]hook.Delivery, 0, len(list))
 	var longest time.Duration
 	for i := range list {
-		ids = append(ids, list[i].job.Delivery.ID)
+		deliveries = append(deliveries, list[i].job.Delivery)
 		longest = max(longest, list[i].job.Webhook.Timeout)
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.deadline.Sub(r.now())-longest-recordMargin)
+	ids := idsOf(deliveries)
+	before, cancel := r.beforeSending(ctx, longest)
 	defer cancel()
-	err = r.insist(ctx, "claim", len(ids), func() error {
-		claimed, err = r.store.ClaimDeliveries(ctx, ids, r.claim)
+	err = r.insist(before, "claim", len(ids), func() error {
+		claimed, err = r.store.ClaimDeliveries(before, ids, r.claim)
 		return err
 	})
+	if err != nil {
+		// They may be claimed all the same, and nothing was sent.
+		r.release(ctx, ids, r.claim)
+	}
 	return claimed, err
+}
+
+// beforeSending bounds what is done before requests of that timeout: what is left
+// of the run must do for them, and for recording them.
+func (r *run) beforeSending(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, r.deadline.Sub(r.now())-timeout-recordMargin)
 }
 
 // sendClaimed makes the one attempt. Where it certainly did not leave, the claim
 // is taken back; where nobody will know, that is the delivery's end.
 func (r *run) sendClaimed(ctx context.Context, w waiting) result {
-	job, ended, err := r.fresh(ctx, w)
+	before, cancel := r.beforeSending(ctx, w.job.Webhook.Timeout)
+	defer cancel()
+	var job hook.Job
+	var ended bool
+	err := r.insist(before, "load", 1, func() (err error) {
+		job, ended, err = r.fresh(before, w)
+		return err
+	})
 	switch {
 	case err != nil:
 		return r.settle(ctx, result{job: job, err: errors.Join(hook.ErrNotSent, err)}, r.claim)
@@ -67,22 +106,35 @@ func (a *Activities) settle(ctx context.Context, sent result, claim hook.Claim) 
 	if sent.err == nil {
 		return sent
 	}
-	// A worker that is stopped has lost its context.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordMargin)
-	defer cancel()
 	ids := []hook.DeliveryID{sent.job.Delivery.ID}
 	if errors.Is(sent.err, hook.ErrNotSent) {
-		if err := a.store.ReleaseDeliveries(ctx, ids, claim); err != nil {
-			a.log.WarnContext(ctx, "claim not released: the delivery will be dropped", slog.Any("error", err))
-		}
+		a.release(ctx, ids, claim)
 		return sent
 	}
-	if err := a.store.DropDeliveries(ctx, ids); err != nil {
-		return sent // the next run drops it
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordMargin)
+	defer cancel()
+	err := a.insist(ctx, "drop", 1, func() error {
+		_, err := a.store.DropDeliveries(ctx, ids, 0)
+		return err
+	})
+	if err != nil {
+		return sent // a later run drops it
 	}
 	a.log.WarnContext(ctx, "outcome unknown", slog.String("delivery_id", ids[0].String()), slog.Any("error", sent.err))
 	sent.job.Delivery = droppedDelivery(sent.job.Delivery)
 	return result{job: sent.job, ended: true}
+}
+
+// release takes a claim back, for a while also when the store is away: what stays
+// claimed is dropped, although nothing was sent. A worker that is stopped has lost
+// its context, and does it all the same.
+func (a *Activities) release(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordMargin)
+	defer cancel()
+	err := a.insist(ctx, "release", len(ids), func() error { return a.store.ReleaseDeliveries(ctx, ids, claim) })
+	if err != nil {
+		a.log.WarnContext(ctx, "claim not released: what it holds will be dropped", slog.Int("deliveries", len(ids)), slog.Any("error", err))
+	}
 }
 
 // passOver is the result of a delivery that another run has claimed, or that has
@@ -97,6 +149,14 @@ func (r *run) passOver(ctx context.Context, w waiting) result {
 	}
 	r.log.WarnContext(ctx, "claimed by another run", slog.String("delivery_id", job.Delivery.ID.String()))
 	return result{job: job, held: true}
+}
+
+func idsOf(list []hook.Delivery) []hook.DeliveryID {
+	ids := make([]hook.DeliveryID, 0, len(list))
+	for i := range list {
+		ids = append(ids, list[i].ID)
+	}
+	return ids
 }
 
 func droppedDelivery(d hook.Delivery) hook.Delivery {

@@ -58,7 +58,7 @@ func (a *Activities) sendByHand(ctx context.Context, job hook.Job) (result, erro
 		return result{}, err
 	}
 	if len(claimed) == 0 {
-		return result{}, &hook.Error{Kind: hook.KindPrecondition, Message: "the message is being sent"}
+		return result{}, &hook.Error{Kind: hook.KindConflict, Message: "the message is being sent"}
 	}
 	return a.settle(ctx, a.attempt(ctx, job, false), claim), nil
 }

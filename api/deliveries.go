@@ -29,7 +29,7 @@ type Delivery struct {
 	WebhookID     string     `json:"webhook_id" doc:"The webhook delivered to." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
 	EventType     string     `json:"event_type" doc:"The event's type." example:"user.created"`
 	Test          bool       `json:"test,omitempty" doc:"Whether it is a test delivery." example:"false"`
-	Status        string     `json:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled." example:"success"`
+	Status        string     `json:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived." example:"success"`
 	StatusCode    int        `json:"status_code,omitempty" doc:"The last HTTP status that any attempt got." example:"200"`
 	Attempts      int        `json:"attempts" doc:"Requests made so far, those sent by hand too." example:"1"`
 	DeliveredAt   *time.Time `json:"delivered_at,omitempty" doc:"Only on success." example:"2026-01-15T12:30:00Z"`

@@ -13,6 +13,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
+	"grapnel/internal/keytext"
 )
 
 const putBody = `{"destination":{"postUrl":"https://yourapp.com/webhook"},"topicName":"mo-nuts"}`
@@ -316,4 +317,26 @@ func TestMomentoWebhooksOnTheStandardSurface(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, f.do(t, http.MethodDelete, path, "", nil).status)
 	require.Empty(t, f.get(t, "/caches/chat/webhooks").list(t, "webhooks"))
 	f.get(t, named("chat", "translator")+"/secret").problem(t, http.StatusNotFound, "NOT_FOUND")
+}
+
+// S11 and 7: a test of a Momento webhook is held to what a message is held to.
+func TestMomentoTestIsAMessage(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.sender.outcome = hook.Attempt{StatusCode: 200}
+	f.newMomentoWebhook(t)
+	id := f.get(t, "/v1/webhooks").list(t, "webhooks")[0]["id"].(string)
+	path := "/v1/webhooks/" + id + "/test"
+	fits := strings.Repeat("é", hook.MaxMessage/2)
+	f.post(t, path, `{"data":"`+fits+`"}`).object(t, http.StatusOK)
+	f.post(t, path, `{"data":"`+fits+`!"}`).problem(t, http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE")
+	f.post(t, path, `{"data":{"a":1}}`).refused(t, "body.data", "must be a string")
+	f.post(t, path, `{"type":"elsewhere"}`).refused(t, "body.type", "must be the webhook's topic")
+
+	text := keytext.New()
+	_, err := f.store.CreateKey(t.Context(), hook.APIKey{
+		TenantID: hook.DefaultTenant(), Name: "x", Scopes: []hook.Scope{hook.ScopeWebhooks}, Topics: []string{"elsewhere"},
+	}, text)
+	require.NoError(t, err)
+	f.as(text.Reveal()).post(t, path, "").problem(t, http.StatusForbidden, "PERMISSION_DENIED")
 }

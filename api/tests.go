@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+
+	"github.com/go-json-experiment/json"
 
 	"grapnel/internal/hook"
 )
@@ -64,7 +67,9 @@ func (a *API) testPublication(ctx context.Context, w *hook.Webhook, eventType *s
 	p := hook.Publication{TenantID: w.TenantID, Type: hook.SampleType(w), Data: data, Cache: w.Cache, TokenID: key.TokenID}
 	switch {
 	case w.Profile == hook.ProfileMomento:
-		return p, a.completeMessage(&p, eventType)
+		if err := completeMessage(&p, eventType); err != nil {
+			return p, err
+		}
 	case eventType == nil:
 	case w.Profile == hook.ProfileCommenda:
 		p.Type = *eventType
@@ -83,11 +88,14 @@ func (a *API) testPublication(ctx context.Context, w *hook.Webhook, eventType *s
 	if p.Data == nil {
 		p.Data = hook.SampleData(p.Type)
 	}
+	if p.Cache != "" {
+		return p, nil // its size has been checked
+	}
 	return p, a.checkSize(p.Type, p.OrganizationID, p.Data)
 }
 
 // completeMessage makes the test of a Momento webhook a message of its topic.
-func (a *API) completeMessage(p *hook.Publication, eventType *string) error {
+func completeMessage(p *hook.Publication, eventType *string) error {
 	if eventType != nil && *eventType != p.Type {
 		return hook.Unprocessable("body.type", "must be the webhook's topic")
 	}
@@ -96,6 +104,13 @@ func (a *API) completeMessage(p *hook.Publication, eventType *string) error {
 		p.Data = hook.SampleText()
 	case p.Data[0] != '"':
 		return hook.Unprocessable("body.data", "must be a string, the message's text")
+	}
+	var text string
+	if err := json.Unmarshal(p.Data, &text); err != nil {
+		return err // it is canonical JSON
+	}
+	if len(text) > hook.MaxMessage {
+		return &hook.Error{Kind: hook.KindTooLarge, Message: fmt.Sprintf("the message has %d bytes, more than %d", len(text), hook.MaxMessage)}
 	}
 	return nil
 }

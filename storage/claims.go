@@ -1,8 +1,11 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,21 +27,28 @@ func (s *Store) ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, cl
 	return err
 }
 
-// DropDeliveries ends claimed deliveries whose sender went before it could say
-// what came of them (M7). If it is still there and says so later, that counts.
-func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID) error {
-	_, err := s.move(ctx, ids, `state = 'sending'`, `state = 'dropped', error = $2, next_attempt_at = null`, hook.TextDropped)
-	return err
+// DropDeliveries ends deliveries that were claimed longer ago than age and whose
+// sender went before it could say what came of them (M7), and returns them. If it
+// is still there and says so later, that counts.
+func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error) {
+	return s.move(ctx, ids, `state = 'sending' and updated_at <= now() - $2::interval`,
+		`state = 'dropped', error = '`+hook.TextDropped+`', next_attempt_at = null`, age)
 }
 
-// move changes those of the deliveries that are outstanding and for which the
-// condition holds, and returns which. They are locked by id, as everywhere.
+// move changes those of the deliveries for which the condition holds, and returns
+// which. They are locked by id, as everywhere. The condition must hold for states
+// that are outstanding, and not say that they are: the planner would go through all
+// that is outstanding. The bounds spare it the other days' partitions.
 func (s *Store) move(ctx context.Context, ids []hook.DeliveryID, when, set string, arg any) ([]hook.DeliveryID, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	sorted := slices.SortedFunc(slices.Values(ids), func(a, b hook.DeliveryID) int { return bytes.Compare(a[:], b[:]) })
 	rows, _ := s.pool.Query(ctx, `
 		update deliveries set `+set+`, updated_at = now()
-		where id = any(array(
-			select id from deliveries where id = any($1) and next_attempt_at is not null and (`+when+`) order by id for update))
-		returning id`, raw(ids), arg)
+		where id between $3 and $4 and id = any(array(
+			select id from deliveries where id between $3 and $4 and id = any($1) and (`+when+`) order by id for update))
+		returning id`, raw(ids), arg, [16]byte(sorted[0]), [16]byte(sorted[len(sorted)-1]))
 	moved, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (id hook.DeliveryID, err error) {
 		return id, row.Scan((*[16]byte)(&id))
 	})

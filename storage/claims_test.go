@@ -3,6 +3,7 @@ package storage_test
 import (
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -35,7 +36,13 @@ func TestClaimDeliveries(t *testing.T) {
 	require.Equal(t, hook.StateSending, f.read(t, ids[0]).State, "not the other's to release")
 	require.Equal(t, hook.StatePending, f.read(t, ids[1]).State)
 
-	require.NoError(t, f.DropDeliveries(t.Context(), ids))
+	list, err := f.DropDeliveries(t.Context(), ids, time.Minute)
+	require.NoError(t, err)
+	require.Empty(t, list, "it is being sent")
+	require.Equal(t, hook.StateSending, f.read(t, ids[0]).State)
+	list, err = f.DropDeliveries(t.Context(), ids, 0)
+	require.NoError(t, err)
+	require.Equal(t, ids[:1], list)
 	dropped := f.read(t, ids[0])
 	require.Equal(t, hook.StateDropped, dropped.State)
 	require.Equal(t, hook.TextDropped, dropped.Error)
@@ -45,6 +52,22 @@ func TestClaimDeliveries(t *testing.T) {
 
 	// The run that was taken for dead says what came of it.
 	require.Equal(t, hook.StateSuccess, f.attempt(t, ids[0], answered(200)).State)
+}
+
+// S12: what is being sent is pending, in the filter too.
+func TestClaimedDeliveriesArePending(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.topicWebhook(t, room(), "a")
+	jobs, err := f.Outstanding(t.Context(), []hook.EventID{message(t, f.Store, room(), "x").ID}, 0, 1)
+	require.NoError(t, err)
+	_, err = f.ClaimDeliveries(t.Context(), []hook.DeliveryID{jobs[0].Delivery.ID}, hook.Claim{1})
+	require.NoError(t, err)
+	for state, want := range map[hook.DeliveryState]int{hook.StatePending: 1, "": 1, hook.StateFailed: 0} {
+		list, _, err := f.Deliveries(t.Context(), w.ID, hook.DeliveryFilter{State: state}, hook.Page{Limit: 10})
+		require.NoError(t, err)
+		require.Len(t, list, want, "%q", state)
+	}
 }
 
 // M7: of many that claim the same delivery at once, one gets it.

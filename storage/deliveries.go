@@ -65,7 +65,7 @@ func (s *Store) Deliveries(ctx context.Context, w hook.WebhookID, f hook.Deliver
 	rows, _ := s.pool.Query(ctx, `
 		select `+deliveryColumns+` from deliveries d
 		where d.webhook_id = @webhook_id and d.id >= @lo and d.id < @hi
-			and (@state = '' or d.state = @state) and (@type = '' or d.event_type = @type)
+			and (@state = '' or d.state = @state or (@state = 'pending' and d.state = 'sending')) and (@type = '' or d.event_type = @type)
 		order by d.id desc limit @limit`, pgx.StrictNamedArgs{
 		"webhook_id": [16]byte(w), "lo": lo, "hi": hi, "state": string(f.State), "type": f.EventType, "limit": p.Limit + 1,
 	})

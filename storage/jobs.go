@@ -60,7 +60,7 @@ func sliceArgs(events []hook.EventID, slice, of int) pgx.StrictNamedArgs {
 	return pgx.StrictNamedArgs{"events": raw(events), "los": los, "his": his}
 }
 
-// Job loads one delivery to be sent by hand, whatever its state.
+// Job loads one delivery, whatever its state.
 func (s *Store) Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error) {
 	jobs, err := s.jobs(ctx, `from deliveries d left join webhooks w on w.id = d.webhook_id where d.id = @id`,
 		pgx.StrictNamedArgs{"id": [16]byte(id)})

@@ -1,9 +1,13 @@
 package storage_test
 
 import (
+	"database/sql"
+	"os"
 	"sync/atomic"
 	"testing"
 
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver that goose uses
+	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
@@ -46,6 +50,25 @@ func TestMigrateConcurrently(t *testing.T) {
 	require.NoError(t, g.Wait())
 	require.EqualValues(t, want, total.Load())
 	require.NoError(t, open(t, url, encryptionKey).Ready(t.Context()))
+}
+
+// Every migration can be taken back, with rows there, and run again.
+func TestMigrateDownAndUp(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.topicWebhook(t, room(), "bot")
+	message(t, f.Store, room(), "x")
+	db, err := sql.Open("pgx", f.url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, os.DirFS("migrations"))
+	require.NoError(t, err)
+	down, err := provider.DownTo(t.Context(), 0)
+	require.NoError(t, err)
+	up, err := storage.Migrate(t.Context(), f.url)
+	require.NoError(t, err)
+	require.Equal(t, len(down), up)
+	f.topicWebhook(t, room(), "bot")
 }
 
 // Readiness names what the operator has to do.

@@ -27,6 +27,17 @@ func (s *Store) Publish(ctx context.Context, p hook.Publication) (hook.Accepted,
 	}
 	event.CreatedAt = event.ID.Time()
 	accepted := hook.Accepted{Event: event}
+	if id := topicID(&event); id != nil {
+		// Publishers to one topic go one after the other, by its row. They wait here,
+		// and not with a connection each, which others need.
+		turn := s.turns[id[0]]
+		select {
+		case turn <- struct{}{}:
+			defer func() { <-turn }()
+		case <-ctx.Done():
+			return hook.Accepted{}, mapErr(fmt.Errorf("wait for topic: %w", ctx.Err()))
+		}
+	}
 	if p.IdempotencyKey == "" {
 		if err := insertEvent(ctx, s.pool, &accepted); err != nil {
 			return hook.Accepted{}, mapErr(fmt.Errorf("insert event %s: %w", event.ID, err))

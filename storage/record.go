@@ -101,7 +101,6 @@ const recordSQL = `
 			state = case
 				when r.succeeded or d.state = 'success' then 'success'
 				when d.state = 'canceled' and not r.was_canceled then 'canceled'
-				when r.manual then 'failed'
 				else r.state end,
 			error = case
 				when r.succeeded or d.state = 'success' then null

@@ -35,6 +35,8 @@ type Store struct {
 	box  *seal.Box
 	// origin marks this store's own notifications.
 	origin string
+	// turns are those of publishers to one topic, by its id's first byte.
+	turns [256]chan struct{}
 }
 
 // Open prepares a pool; it does not connect, so that a process can start while
@@ -66,7 +68,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	return &Store{pool: pool, box: cfg.Box, origin: newOrigin()}, nil
+	s := &Store{pool: pool, box: cfg.Box, origin: newOrigin()}
+	for i := range s.turns {
+		s.turns[i] = make(chan struct{}, 1)
+	}
+	return s, nil
 }
 
 // Close waits for connections in use and closes the pool.

@@ -67,7 +67,8 @@ func (s *Store) Tenant(ctx context.Context, name string) (hook.TenantID, error) 
 }
 
 // EnsureOperatorKey stores the operator's own admin key of the tenant default, or
-// makes the key that has this text the operator's.
+// makes the key that has this text the operator's. It is a conflict when that is
+// not an admin key of the tenant default, which then is left as it is.
 func (s *Store) EnsureOperatorKey(ctx context.Context, name string, text hook.Secret) error {
 	k := hook.APIKey{TenantID: hook.DefaultTenant(), Name: name, Scopes: []hook.Scope{hook.ScopeAdmin}, Operator: true}
 	_, err := s.CreateKey(ctx, k, text)
@@ -75,11 +76,13 @@ func (s *Store) EnsureOperatorKey(ctx context.Context, name string, text hook.Se
 	if !errors.As(err, &domain) || domain.Kind != hook.KindConflict {
 		return err
 	}
-	_, err = s.pool.Exec(ctx, `
-		update api_keys set operator = true
-		where hash = $1 and tenant_id = $2 and 'admin' = any(scopes) and not operator`, hashKey(text), [16]byte(k.TenantID))
+	tag, err := s.pool.Exec(ctx, `
+		update api_keys set operator = true where hash = $1 and tenant_id = $2 and 'admin' = any(scopes)`, hashKey(text), [16]byte(k.TenantID))
 	if err != nil {
 		return mapErr(fmt.Errorf("mark operator key: %w", err))
+	}
+	if tag.RowsAffected() == 0 {
+		return &hook.Error{Kind: hook.KindConflict, Message: "the text is that of another key"}
 	}
 	return nil
 }

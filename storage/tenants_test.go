@@ -113,7 +113,11 @@ func TestEnsureOperatorKey(t *testing.T) {
 		_, err := f.CreateKey(t.Context(), k, text)
 		require.NoError(t, err)
 		require.False(t, operator(text))
-		require.NoError(t, f.EnsureOperatorKey(t.Context(), "op", text))
+		if err := f.EnsureOperatorKey(t.Context(), "op", text); text == "gk_admin" {
+			require.NoError(t, err)
+		} else {
+			requireKind(t, hook.KindConflict, err)
+		}
 		require.Equal(t, text == "gk_admin", operator(text), text.Reveal())
 	}
 }

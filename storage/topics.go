@@ -39,7 +39,7 @@ func (s *Store) Messages(ctx context.Context, q hook.MessageQuery) (hook.Message
 	_, err := pgx.ForEachRow(rows, []any{&m.Page, &m.Last, &sequence, &text}, func() error {
 		if sequence != nil {
 			m.List = append(m.List, hook.Message{Sequence: *sequence, Text: text})
-			text = nil
+			text = nil // it is the message's now, and not to be written over
 		}
 		return nil
 	})
@@ -92,7 +92,9 @@ func (s *Store) AnnounceTopics(ctx context.Context, topics []hook.TopicID) error
 		for _, id := range topics[:n] {
 			b.WriteString(id.String())
 		}
-		if _, err := s.pool.Exec(ctx, `select pg_notify($1, $2)`, topicChannel, b.String()); err != nil {
+		// It writes nothing, and so need not wait for the disk.
+		_, err := s.pool.Exec(ctx, `select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`, topicChannel, b.String())
+		if err != nil {
 			return mapErr(fmt.Errorf("announce %d topics: %w", n, err))
 		}
 		topics = topics[n:]

@@ -99,7 +99,7 @@ func (s *Store) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.Webho
 		where w.tenant_id = @tenant_id and w.id >= @lo and w.id < @hi
 			and (@active::boolean is null or w.active = @active)
 			and (@profile = '' or w.profile = @profile) and (@cache = '' or w.cache = @cache)
-			and (@patterns::text[] is null or @event = any(w.events) or (w.profile = 'standard' and w.events && @patterns))
+			and (@patterns::text[] is null or (@event = any(w.events) and w.cache = '') or (w.profile = 'standard' and w.events && @patterns))
 		order by w.id desc limit @limit`, pgx.StrictNamedArgs{
 		"tenant_id": [16]byte(tenant), "lo": lo, "hi": hi, "limit": p.Limit + 1,
 		"active": f.Active, "profile": string(f.Profile), "event": f.Event, "patterns": patterns,
@@ -154,8 +154,8 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActiv
 		return err
 	}
 	args := row.args()
-	args["reactivated"] = w.Active && !wasActive
 	// Re-enabling forgives: the five days of S14 begin anew.
+	args["reactivated"] = w.Active && !wasActive
 	for _, fixed := range []string{"tenant_id", "created_at", "cache", "name"} {
 		delete(args, fixed)
 	}

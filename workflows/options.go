@@ -12,12 +12,9 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"grapnel/activities"
 	"grapnel/internal/hook"
 )
-
-// attemptTimeout bounds one run of an activity: the longest request and what it
-// takes to load and record. It is also how long it takes to notice a dead worker.
-const attemptTimeout = hook.MaxTimeout + 15*time.Second
 
 // RetryPolicy fits the schedule: with the default of 30 s, 5 min, 30 min, 2 h it
 // is 30 s growing by 6.2145 = (7200/30)^(1/3) up to 2 h. It is what counts after
@@ -35,7 +32,7 @@ func RetryPolicy(s hook.Schedule) *temporal.RetryPolicy {
 
 func deliverOptions(ctx workflow.Context, s hook.Schedule, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: attemptTimeout,
+		StartToCloseTimeout: activities.RunTimeout,
 		RetryPolicy:         RetryPolicy(s),
 		Summary:             summary,
 	})
@@ -44,7 +41,7 @@ func deliverOptions(ctx workflow.Context, s hook.Schedule, summary string) workf
 // sendNowOptions: one attempt, and no waiting for a worker longer than a person would.
 func sendNowOptions(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout:    attemptTimeout,
+		StartToCloseTimeout:    activities.RunTimeout,
 		ScheduleToStartTimeout: sendNowPatience,
 		RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: 1},
 	})
@@ -53,7 +50,7 @@ func sendNowOptions(ctx workflow.Context) workflow.Context {
 const sendNowPatience = 10 * time.Second
 
 // SendNowTimeout bounds the whole of a sending by hand.
-const SendNowTimeout = sendNowPatience + attemptTimeout
+const SendNowTimeout = sendNowPatience + activities.RunTimeout
 
 // Temporal refuses to start a workflow whose summary is over 400 bytes or whose
 // details are over 20,000; hosts and topics can be longer than that. With these

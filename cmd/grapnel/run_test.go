@@ -106,7 +106,7 @@ func TestHelpIsTheReference(t *testing.T) {
 		"--api-addr", "127.0.0.1:8080", "$GRAPNEL_API_ADDR", "--database-url", "$DATABASE_URL", "--retry-schedule", "30s,5m,30m,2h",
 		"--allow-destinations", "--allow-http", "--encryption-key", "--admin-key", "$GRAPNEL_ADMIN_KEY", "--max-events-per-workflow",
 		"--retention", "--shutdown-timeout", "--drain-delay", "--metrics-addr", "127.0.0.1:9464",
-		"no effect until the Commenda surface exists",
+		"Let Commenda webhooks have http URLs",
 	} {
 		require.Contains(t, strings.Join(strings.Fields(out), " "), text)
 	}

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"time"
+
+	"grapnel/internal/hook"
 )
 
 // Run does what the roles say until ctx ends or a part fails, and then stops in
@@ -57,6 +59,10 @@ func (a *App) ensureAdminKey(ctx context.Context) error {
 	}
 	for {
 		err := a.store.EnsureOperatorKey(ctx, "GRAPNEL_ADMIN_KEY", text)
+		if hook.KindOf(err) == hook.KindConflict {
+			a.options.Logger.ErrorContext(ctx, "--admin-key is another key's, which stays as it is", slog.Any("error", err))
+			err = nil
+		}
 		if err == nil {
 			close(a.keyed)
 			return nil

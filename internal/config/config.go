@@ -37,7 +37,6 @@ type API struct {
 	Auth       string        `default:"key" enum:"key,none" help:"none asks for no API key and refuses to listen beyond loopback."`
 	TemporalUI string        `name:"temporal-ui-url" placeholder:"URL" help:"Base URL of the Temporal Web UI, for links in answers."`
 	MaxBody    int           `default:"102400" help:"Largest body that a delivery may have, in bytes; at most 1048576. The default is Express' own limit."`
-	AllowHTTP  bool          `name:"allow-http" help:"Let Commenda webhooks have http URLs; other webhooks always may."`
 	TopicAge   time.Duration `name:"topic-retention" default:"24h" help:"How long a topic's messages can be read by subscribers; --retention bounds it."`
 	TopicKeep  int           `name:"topic-messages" default:"10000" help:"How many of a topic's newest messages can be read by subscribers."`
 	DrainDelay time.Duration `default:"2s" help:"How long a stopping API goes on taking requests after /readyz has begun to say no, for balancers to see it; part of --shutdown-timeout. 0 for none."`
@@ -47,6 +46,7 @@ type API struct {
 type Delivery struct {
 	RetrySchedule     []time.Duration `default:"30s,5m,30m,2h" help:"Delays before attempts 2 to 5, each from the end of the attempt before."`
 	AllowDestinations []netip.Prefix  `placeholder:"CIDR,…" help:"Ranges that requests may go to although they are loopback, private or otherwise special."`
+	AllowHTTP         bool            `name:"allow-http" help:"Let Commenda webhooks have http URLs; other webhooks always may."`
 	DisableFinal      bool            `name:"disable-webhook-after-failed-delivery" help:"Disable a webhook as soon as one of its deliveries has failed for good."`
 	MaxEvents         int             `name:"max-events-per-workflow" default:"1" help:"Events that may share one workflow in a burst. Sharing is not built yet: only 1 is accepted."`
 	Retention         time.Duration   `default:"720h" help:"How long events, messages, deliveries and attempts are kept."`

@@ -2,6 +2,7 @@ package deliverytest
 
 import (
 	"context"
+	"time"
 
 	"grapnel/internal/hook"
 )
@@ -9,51 +10,60 @@ import (
 // ClaimDeliveries claims those that are pending, or held by the claim already.
 func (s *Store) ClaimDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) ([]hook.DeliveryID, error) {
 	var claimed []hook.DeliveryID
-	err := s.change(ctx, OpClaim, ids, func(d *hook.Delivery) {
-		if d.State == hook.StatePending || d.State == hook.StateSending && s.claims[d.ID] == claim {
-			d.State, s.claims[d.ID] = hook.StateSending, claim
-			claimed = append(claimed, d.ID)
+	err := s.change(ctx, OpClaim, ids, func(d *hook.Delivery) bool {
+		if d.State != hook.StatePending && (d.State != hook.StateSending || s.claims[d.ID] != claim) {
+			return false
 		}
+		d.State, s.claims[d.ID] = hook.StateSending, claim
+		claimed = append(claimed, d.ID)
+		return true
 	})
 	return claimed, err
 }
 
 // ReleaseDeliveries takes a claim back.
 func (s *Store) ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) error {
-	return s.change(ctx, OpRelease, ids, func(d *hook.Delivery) {
-		if d.State == hook.StateSending && s.claims[d.ID] == claim {
-			d.State = hook.StatePending
+	return s.change(ctx, OpRelease, ids, func(d *hook.Delivery) bool {
+		if d.State != hook.StateSending || s.claims[d.ID] != claim {
+			return false
 		}
+		d.State = hook.StatePending
+		return true
 	})
 }
 
-// DropDeliveries ends those that are claimed.
-func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID) error {
-	return s.change(ctx, OpDrop, ids, func(d *hook.Delivery) {
-		if d.State == hook.StateSending {
-			d.State, d.Error, d.NextAttemptAt = hook.StateDropped, hook.TextDropped, nil
+// DropDeliveries ends those that were claimed longer ago than age, and returns them.
+func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error) {
+	var dropped []hook.DeliveryID
+	err := s.change(ctx, OpDrop, ids, func(d *hook.Delivery) bool {
+		if d.State != hook.StateSending || s.now().Sub(d.UpdatedAt) < age {
+			return false
 		}
+		d.State, d.Error, d.NextAttemptAt = hook.StateDropped, hook.TextDropped, nil
+		dropped = append(dropped, d.ID)
+		return true
 	})
+	return dropped, err
 }
 
-// Abandon leaves an outstanding delivery as a worker does that dies while it is
-// sending: claimed by nobody who is left.
-func (s *Store) Abandon(id hook.DeliveryID) {
+// Abandon leaves an outstanding delivery as a worker does that died while it was
+// sending, some time ago: claimed by nobody who is left.
+func (s *Store) Abandon(id hook.DeliveryID, ago time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.deliveries[id].State, s.claims[id] = hook.StateSending, hook.Claim{1}
+	s.deliveries[id].UpdatedAt = s.now().Add(-ago)
 }
 
 // change changes those that are outstanding.
-func (s *Store) change(ctx context.Context, op string, ids []hook.DeliveryID, how func(*hook.Delivery)) error {
+func (s *Store) change(ctx context.Context, op string, ids []hook.DeliveryID, how func(*hook.Delivery) bool) error {
 	if err := s.failing(ctx, op); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range ids {
-		if d := s.deliveries[id]; d != nil && d.Outstanding() {
-			how(d)
+		if d := s.deliveries[id]; d != nil && d.Outstanding() && how(d) {
 			d.UpdatedAt = s.now()
 		}
 	}

@@ -34,7 +34,7 @@ const startPatience = 5 * time.Second
 
 // Send returns nil when an attempt was made and recorded, whatever came of it;
 // unavailable when Temporal or the workers are away; precondition when the webhook
-// is deleted or disabled. hook.ErrNotSent is in the chain where it is certain
+// is deleted or disabled, or the message is being sent. hook.ErrNotSent is in the chain where it is certain
 // that no request was made.
 func (s *SendNow) Send(ctx context.Context, d hook.Delivery) error {
 	start, cancel := context.WithTimeout(ctx, startPatience)
@@ -91,8 +91,12 @@ func sendError(err error) error {
 	case errors.As(err, &app) && app.Type() == activities.ErrorRefused:
 		refused := &hook.Error{Kind: hook.KindPrecondition, Message: "the webhook is deleted or disabled", Err: errors.Join(hook.ErrNotSent, err)}
 		var kind hook.Kind
-		if app.Details(&kind) == nil && kind == hook.KindNotFound {
+		_ = app.Details(&kind) // what has none is refused for the reason above
+		switch kind {
+		case hook.KindNotFound:
 			refused.Kind, refused.Message = kind, "delivery not found"
+		case hook.KindConflict:
+			refused.Message = "the message is being sent"
 		}
 		return refused
 	case errors.As(err, &late) && late.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START:

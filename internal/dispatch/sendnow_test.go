@@ -32,6 +32,11 @@ func TestSendNow(t *testing.T) {
 func TestSendNowErrors(t *testing.T) {
 	t.Parallel()
 	refused := temporal.NewNonRetryableApplicationError("send: precondition", activities.ErrorRefused, nil)
+	because := func(k hook.Kind) func(context.Context) error {
+		return func(context.Context) error {
+			return temporal.NewNonRetryableApplicationError("send", activities.ErrorRefused, nil, k)
+		}
+	}
 	ours := temporal.NewApplicationError("record attempt: unavailable", activities.ErrorOurs)
 	for name, c := range map[string]struct {
 		start func(context.Context, string) error
@@ -41,12 +46,15 @@ func TestSendNowErrors(t *testing.T) {
 		notSent bool
 		kind    hook.Kind
 		after   time.Duration
+		text    string // "" is any
 	}{
 		"Temporal away": {start: func(context.Context, string) error { return serviceerror.NewUnavailable("away") }, kind: hook.KindUnavailable, notSent: true},
 		// A person waits: not for longer than the order may take.
 		"Temporal does not answer": {start: hangs, kind: hook.KindUnavailable, after: 5 * time.Second, notSent: true},
 		"webhook deleted":          {get: func(context.Context) error { return refused }, kind: hook.KindPrecondition},
 		"webhook deleted, wrapped": {get: func(context.Context) error { return errors.Join(errors.New("workflow"), refused) }, kind: hook.KindPrecondition},
+		"delivery gone":            {get: because(hook.KindNotFound), kind: hook.KindNotFound, notSent: true, text: "delivery not found"},
+		"being sent":               {get: because(hook.KindConflict), kind: hook.KindPrecondition, text: "the message is being sent"},
 		"our failure":              {get: func(context.Context) error { return ours }, kind: hook.KindUnavailable},
 		"no worker":                {get: func(ctx context.Context) error { return hangs(ctx, "") }, nobody: true, kind: hook.KindUnavailable, after: 5 * time.Second, notSent: true},
 		"a worker that hangs":      {get: func(ctx context.Context) error { return hangs(ctx, "") }, kind: hook.KindUnavailable, after: 5*time.Second + workflows.SendNowTimeout},
@@ -62,6 +70,7 @@ func TestSendNowErrors(t *testing.T) {
 				var e *hook.Error
 				require.ErrorAs(t, err, &e)
 				require.NotEmpty(t, e.Message)
+				require.Contains(t, e.Message, c.text)
 			})
 		})
 	}

@@ -72,7 +72,7 @@ func (h *Hub) read(ctx context.Context, id hook.TopicID, from int64, version uin
 			Topic: id, From: from, Limit: mostMessages, Bytes: mostBytes, Age: h.Age, Newest: h.Newest,
 		})
 		if err == nil {
-			h.seen(id, messages.Last)
+			h.seen(id, version, messages.Last)
 		}
 		return messages, err
 	})
@@ -87,12 +87,20 @@ func (h *Hub) read(ctx context.Context, id hook.TopicID, from int64, version uin
 	}
 }
 
-// seen spares looking from waking those who have read already.
-func (h *Hub) seen(id hook.TopicID, last int64) {
+// seen spares looking from waking those who have read already. The first reading
+// of a version says what everybody who was woken for it will find; a later one that
+// finds more has found what nobody was told of, and tells them.
+func (h *Hub) seen(id hook.TopicID, version uint64, last int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if t := h.followed[id]; t != nil {
+	t := h.followed[id]
+	switch {
+	case t == nil || version < t.readAt:
+	case version > t.readAt:
+		t.readAt, t.last = version, last
+	case last != t.last:
 		t.last = last
+		h.wake(id)
 	}
 }
 

@@ -3,6 +3,7 @@ package follow_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -209,6 +210,47 @@ func TestFollowWhatIsPublishedElsewhere(t *testing.T) {
 		g := <-sub
 		require.Equal(t, []string{"2"}, shown(g.items))
 		require.LessOrEqual(t, g.at, 2*time.Second)
+	})
+}
+
+// M8: a message whose announcement got lost is found although somebody else has
+// read it already.
+func TestFollowFindsWhatAnotherHasRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newTopics()
+		h, id := newHub(t, store), topicID("room")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		store.add(id, "1")
+		waiting := subscribe(ctx, h, id, hook.Cursor{Next: 2}, quiet)
+		synctest.Wait()
+		store.add(id, "2") // and the process that published it died
+		require.Equal(t, []string{"1", "2"}, shown(first(t, h, id, hook.Cursor{Next: 1}).items))
+		g := <-waiting
+		require.Equal(t, []string{"2"}, shown(g.items))
+		require.LessOrEqual(t, g.at, 2*time.Second)
+	})
+}
+
+// A process that stops still announces what it has published.
+func TestStoppingAnnounces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newTopics()
+		here, id := newHub(t, store), topicID("room")
+		stopping, err := follow.New(follow.Config{Store: store, Logger: slog.New(slog.DiscardHandler), Age: time.Hour, Newest: 100})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		sub := subscribe(ctx, here, id, hook.Cursor{}, quiet)
+		synctest.Wait()
+		store.add(id, "1")
+		stopping.Published(id)
+		ended, stop := context.WithCancel(t.Context())
+		stop()
+		require.NoError(t, stopping.Run(ended))
+		require.Zero(t, (<-sub).at)
 	})
 }
 

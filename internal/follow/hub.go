@@ -64,8 +64,9 @@ type topic struct {
 	// version is the hub's at the last change, changed closes at the next.
 	version uint64
 	changed chan struct{}
-	// last is the newest message's number that was seen.
-	last int64
+	// last is the newest message's number, as it was read at the version readAt.
+	last   int64
+	readAt uint64
 }
 
 // New builds a Hub; Run makes it hear of other processes.
@@ -152,16 +153,31 @@ func (h *Hub) announceAll(ctx context.Context) {
 	for {
 		select {
 		case <-h.announce:
+			h.announcePublished(ctx)
 		case <-ctx.Done():
+			h.announcePublished(ctx)
 			return
 		}
-		h.mu.Lock()
-		topics := slices.Collect(maps.Keys(h.published))
-		clear(h.published)
-		h.mu.Unlock()
-		if err := h.Store.AnnounceTopics(ctx, topics); err != nil && ctx.Err() == nil {
-			h.Logger.WarnContext(ctx, "announce messages", slog.Int("topics", len(topics)), slog.Any("error", err))
-		}
+	}
+}
+
+// announceTimeout bounds an announcement, which a stopping process still makes.
+const announceTimeout = 2 * time.Second
+
+// announcePublished tells other processes. Where that fails, their looking finds
+// what it was about.
+func (h *Hub) announcePublished(ctx context.Context) {
+	h.mu.Lock()
+	topics := slices.Collect(maps.Keys(h.published))
+	clear(h.published)
+	h.mu.Unlock()
+	if len(topics) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), announceTimeout)
+	defer cancel()
+	if err := h.Store.AnnounceTopics(ctx, topics); err != nil {
+		h.Logger.WarnContext(ctx, "announce messages", slog.Int("topics", len(topics)), slog.Any("error", err))
 	}
 }
 

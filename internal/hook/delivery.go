@@ -78,7 +78,7 @@ type Job struct {
 type Claim [16]byte
 
 // AtMostOnce tells a job that must never be sent twice: a Momento message, unless
-// a person asks for it (M7).
+// a person asks for it (M7). It must have its webhook.
 func (j *Job) AtMostOnce() bool {
 	return j.Webhook.Profile == ProfileMomento && !j.Delivery.Test
 }

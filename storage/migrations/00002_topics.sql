@@ -19,7 +19,7 @@ alter table webhooks
     add column name  text not null default '',
     add check ((profile = 'momento') = (cache <> '')),
     add check ((profile = 'momento') = (name <> '')),
-    add check (profile <> 'momento' or (cardinality(events) = 1 and max_attempts = 1));
+    add constraint webhooks_momento_check check (profile <> 'momento' or (cardinality(events) = 1 and max_attempts = 1));
 
 create unique index webhooks_by_name on webhooks (tenant_id, cache, name) where profile = 'momento';
 
@@ -34,12 +34,13 @@ alter table events
     add column topic_id uuid,
     add column sequence bigint,
     add column token_id text not null default '',
-    add check ((topic_id is null) = (sequence is null)),
-    add check (topic_id is null or cache <> '');
+    -- not valid: what was there before is not looked through
+    add constraint events_topic_check check ((topic_id is null) = (sequence is null) and (topic_id is null or cache <> '')) not valid;
 
 -- Whose attempt an at-most-once delivery in the state sending is.
 alter table deliveries add column claim uuid;
 
+-- It reads all events once, while publishing waits.
 create index events_of_topic on events (topic_id, sequence) where topic_id is not null;
 
 -- +goose Down
@@ -49,5 +50,5 @@ alter table events drop column cache, drop column topic_id, drop column sequence
 delete from webhooks where profile = 'momento';
 alter table subscriptions drop constraint subscriptions_pkey, drop column cache, add primary key (tenant_id, pattern, webhook_id);
 drop index webhooks_by_name;
-alter table webhooks drop column cache, drop column name;
+alter table webhooks drop constraint webhooks_momento_check, drop column cache, drop column name;
 drop table topics;
