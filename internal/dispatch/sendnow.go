@@ -92,10 +92,10 @@ func sendError(err error) error {
 		refused := &hook.Error{Kind: hook.KindPrecondition, Message: "the webhook is deleted or disabled", Err: errors.Join(hook.ErrNotSent, err)}
 		var kind hook.Kind
 		_ = app.Details(&kind) // what has none is refused for the reason above
-		switch kind {
-		case hook.KindNotFound:
+		if kind == hook.KindNotFound {
 			refused.Kind, refused.Message = kind, "delivery not found"
-		case hook.KindConflict:
+		}
+		if kind == hook.KindConflict {
 			refused.Message = "the message is being sent"
 		}
 		return refused
