@@ -87,9 +87,10 @@ func anyKey(ctx huma.Context) (hook.Secret, error) {
 		return hook.Secret(token), nil
 	case header != "" && !strings.Contains(header, " "):
 		return hook.Secret(header), nil
-	case header != "":
-		return bearerKey(ctx)
 	default:
+		if key, err := bearerKey(ctx); err == nil {
+			return key, nil
+		}
 		return "", &hook.Error{Kind: hook.KindUnauthorized, Message: "send an API key: Authorization: KEY, or the query parameter token"}
 	}
 }

@@ -1,12 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
+	"net/url"
 	"regexp"
 	"runtime/debug"
 	"strconv"
@@ -162,6 +164,9 @@ func newHumaError(status int, message string, errs ...error) huma.StatusError {
 	if status == http.StatusInternalServerError {
 		status, message, errs = http.StatusBadRequest, "the request body could not be read", nil
 	}
+	if status == http.StatusRequestEntityTooLarge {
+		message = "the request body is too large" // Huma's own text has a limit that is not quite ours
+	}
 	p := &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: codeOf(status), Detail: message}
 	if len(errs) == 0 && aboutBody(status) {
 		p.Errors = []problemDetail{{Location: "body", Message: message}}
@@ -266,10 +271,12 @@ func (w *trackedWriter) Write(b []byte) (int, error) {
 // withoutRoute answers what no operation is for in the one form of errors.
 func (a *API) withoutRoute(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		spaceSlashes(r.URL)
 		h, pattern := mux.Handler(r)
-		// The mux would redirect a path with an empty segment, such as an id that a
-		// script forgot to set, to one without it, which is something else.
-		if strings.Contains(r.URL.EscapedPath(), "//") {
+		// The mux would redirect a path with an empty or a dot segment, such as an id
+		// that a script forgot to set, to one without it, which is something else.
+		missing := pathProblem(r.URL.EscapedPath())
+		if missing != "" {
 			h, pattern = http.NotFoundHandler(), ""
 		}
 		if pattern != "" {
@@ -283,10 +290,7 @@ func (a *API) withoutRoute(mux *http.ServeMux) http.Handler {
 			mux.ServeHTTP(w, r)
 			return
 		}
-		status, detail := http.StatusNotFound, "there is nothing at this path"
-		if strings.Contains(r.URL.EscapedPath(), "//") {
-			detail = "the path has an empty segment"
-		}
+		status, detail := http.StatusNotFound, cmp.Or(missing, "there is nothing at this path")
 		if probe.status == http.StatusMethodNotAllowed {
 			status, detail = probe.status, "the path does not have this method"
 			w.Header().Set("Allow", probe.header.Get("Allow"))
@@ -294,6 +298,35 @@ func (a *API) withoutRoute(mux *http.ServeMux) http.Handler {
 		p := newHumaError(status, detail)
 		write(w, problemType, status, p)
 	})
+}
+
+// pathProblem says why nothing can be at a path; "" if something can.
+func pathProblem(escaped string) string {
+	switch {
+	case strings.Contains(escaped, "//"):
+		return "the path has an empty segment"
+	case strings.Contains(escaped+"/", "/./"), strings.Contains(escaped+"/", "/../"):
+		return "the path has a dot segment; a name of dots is written %2E"
+	default:
+		return ""
+	}
+}
+
+// spaceSlashes makes the mux find a name that is a slash and nothing else, which it
+// takes for the path's end. A space before it changes nothing: names are trimmed.
+func spaceSlashes(u *url.URL) {
+	segments := strings.Split(u.EscapedPath(), "/")
+	found := false
+	for i, segment := range segments {
+		if strings.EqualFold(segment, "%2F") {
+			segments[i], found = "%20%2F", true
+		}
+	}
+	if !found {
+		return
+	}
+	u.RawPath = strings.Join(segments, "/")
+	u.Path, _ = url.PathUnescape(u.RawPath) // it was one
 }
 
 type statusProbe struct {

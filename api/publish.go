@@ -100,7 +100,7 @@ func (a *API) accept(ctx context.Context, p hook.Publication) (hook.Accepted, er
 func (a *API) checkSize(eventType, organizationID string, data []byte) error {
 	if size := profile.LargestSize(eventType, organizationID, data); size > a.Config.MaxBody {
 		return &hook.Error{Kind: hook.KindTooLarge, Message: fmt.Sprintf(
-			"the body to deliver would be %d bytes, more than the %d that receivers are expected to take", size, a.Config.MaxBody)}
+			"the largest body to deliver would be %d bytes, more than the %d that receivers are expected to take", size, a.Config.MaxBody)}
 	}
 	return nil
 }

@@ -178,7 +178,7 @@ func TestPublishRefusals(t *testing.T) {
 		"cut off":               {good[:20], "application/json", 400, "INVALID_ARGUMENT"},
 		"more after the object": {good + `{}`, "application/json", 400, "INVALID_ARGUMENT"},
 		"a trailing comma":      {`{"type":"user.created","data":1,}`, "application/json", 400, "INVALID_ARGUMENT"},
-		"a byte order mark":     {"\ufeff" + good, "application/json", 400, "INVALID_ARGUMENT"},
+		"a byte order mark":     {"\ufeff" + good, "application/json", 422, "INVALID_ARGUMENT"},
 		"a form":                {good, "application/x-www-form-urlencoded", 415, "INVALID_ARGUMENT"},
 		"octets":                {good, "application/octet-stream", 415, "INVALID_ARGUMENT"},
 		"no media type":         {good, "json", 415, "INVALID_ARGUMENT"},

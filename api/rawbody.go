@@ -35,6 +35,9 @@ func readBody(raw []byte, v any, unknown unknownMembers) error {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return &hook.Error{Kind: hook.KindInvalid, Message: "the request body is missing"}
 	}
+	if bytes.HasPrefix(raw, []byte("\ufeff")) {
+		return hook.Unprocessable("body", "starts with a byte order mark; send UTF-8 without one")
+	}
 	canonical, err := canonicalMembers(raw, membersOf(v), unknown)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -114,16 +115,26 @@ func (a *API) whilePolling(ctx context.Context) (context.Context, context.Cancel
 	}
 }
 
-// wantsStream tells whether one of the media types of an Accept header is that of
-// server-sent events.
+// wantsStream tells whether a client that accepts these media types takes
+// server-sent events, and would not rather have JSON.
 func wantsStream(accept string) bool {
+	return quality(accept, streamType) > quality(accept, jsonType)
+}
+
+// quality is how much a client that sends the Accept header wants the media type
+// (RFC 9110, 12.5.1), which it must name; 0 not at all.
+func quality(accept, want string) float64 {
 	for one := range strings.SplitSeq(accept, ",") {
-		mediaType, parameters, _ := strings.Cut(one, ";")
-		if strings.EqualFold(strings.TrimSpace(mediaType), streamType) {
-			return strings.ReplaceAll(parameters, " ", "") != "q=0"
+		mediaType, parameters, err := mime.ParseMediaType(one)
+		if err != nil || mediaType != want {
+			continue
 		}
+		if q, err := strconv.ParseFloat(parameters["q"], 64); err == nil {
+			return q
+		}
+		return 1
 	}
-	return false
+	return 0
 }
 
 // afterEvent is the place after the event of an id.

@@ -168,6 +168,7 @@ func TestStreamIsAskedFor(t *testing.T) {
 	for accept, want := range map[string]string{
 		"text/event-stream": "text/event-stream", "TEXT/Event-Stream; charset=utf-8": "text/event-stream",
 		"application/json;q=0.1, text/event-stream ;q=0.9": "text/event-stream",
+		"application/json, text/event-stream":              "application/json", "text/event-stream, application/json;q=0.9": "text/event-stream",
 		"*/*": "application/json", "text/*": "application/json", "application/json": "application/json", "text/event-streams": "application/json",
 		"text/event-stream;q=0": "application/json", "text/event-stream; q=0, */*": "application/json",
 	} {

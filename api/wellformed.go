@@ -31,6 +31,9 @@ func (a *API) wellFormed(body, text bool) func(huma.Context, func(huma.Context))
 		if err == nil && body {
 			err = checkType(r)
 		}
+		if encoding := r.Header.Get("Content-Encoding"); err == nil && body && encoding != "" && !strings.EqualFold(encoding, "identity") {
+			err = &hook.Error{Kind: hook.KindMediaType, Message: "send the body as it is, without a content encoding"}
+		}
 		// The answer is JSON whatever the client would accept; an operation with
 		// another one has its own view of it.
 		ctx = huma.WithValue(ctx, acceptKey{}, r.Header.Get("Accept"))

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"io"
 	"net/http"
 	"testing"
 
@@ -85,4 +86,34 @@ func TestEmptySegments(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	f.post(t, "/v1/webhooks//test", "").problem(t, http.StatusNotFound, "NOT_FOUND")
+}
+
+// Spec 6: a path that the mux would send elsewhere is not found, in the one form.
+func TestDotSegments(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	for _, path := range []string{"/caches/chat/webhooks/..", "/topics/../t", "/v1/./webhooks", "/v1/webhooks/.", "/../v1/webhooks"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.server.URL+path, nil)
+		require.NoError(t, err)
+		response, err := f.server.Client().Do(r)
+		require.NoError(t, err)
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusNotFound, response.StatusCode, path)
+		require.Equal(t, "application/problem+json", response.Header.Get("Content-Type"))
+		require.Contains(t, string(body), "dot segment", path)
+	}
+}
+
+// A body that is compressed would be taken for another.
+func TestContentEncoding(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	for _, path := range []string{"/v1/webhooks", "/v1/events", "/topics/chat/room", "/webhooks"} {
+		f.do(t, http.MethodPost, path, "{}", map[string]string{"Content-Encoding": "gzip"}).
+			problem(t, http.StatusUnsupportedMediaType, "INVALID_ARGUMENT")
+	}
+	a := f.do(t, http.MethodPost, "/topics/chat/room", "x", map[string]string{"Content-Encoding": "identity", "Content-Type": "text/plain"})
+	require.Equal(t, http.StatusNoContent, a.status)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 
@@ -24,6 +25,8 @@ func startPart(ctx context.Context, o *options, roles func() app.Roles, logPath 
 	if err != nil {
 		return nil, err
 	}
+	slog.SetLogLoggerLevel(slog.LevelDebug) // as the product does
+	slog.SetDefault(logger)
 	a, err := app.New(ctx, app.Options{Config: o.Config, Roles: roles(), Logger: logger, Version: "dev"})
 	if err != nil {
 		return nil, errors.Join(err, f.Close())

@@ -48,6 +48,9 @@ func (c *workerCommand) Run(ctx context.Context) error {
 
 func serve(ctx context.Context, c config.Config, roles app.Roles) error {
 	logger := newLogger(c.Process)
+	// net/http says some things by the log package alone, with bytes of receivers.
+	slog.SetLogLoggerLevel(slog.LevelDebug)
+	slog.SetDefault(logger)
 	a, err := app.New(ctx, app.Options{Config: c, Roles: roles, Logger: logger, Version: version()})
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"grapnel/internal/hook"
 )
@@ -97,6 +98,7 @@ func (c *Client) newRequest(ctx context.Context, r Request, t *trace) (*http.Req
 	if err != nil {
 		return nil, err
 	}
+	req.URL.RawQuery = asciiQuery(req.URL.RawQuery)
 	h := make(http.Header, len(r.Header)+2)
 	h["User-Agent"] = []string{c.userAgent}
 	for name, values := range r.Header {
@@ -127,6 +129,20 @@ func (c *Client) newRequest(ctx context.Context, r Request, t *trace) (*http.Req
 		return io.NopCloser(bytes.NewReader(r.Body)), nil
 	}
 	return req, nil
+}
+
+// asciiQuery percent-encodes what may not stand in a request line (RFC 3986), as
+// net/url does in paths.
+func asciiQuery(query string) string {
+	var b strings.Builder
+	for i := range len(query) {
+		if c := query[i]; c < utf8.RuneSelf {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 // readBody reads what is logged of an answer's body, however it ends: the status

@@ -183,8 +183,12 @@ func (w *Webhook) Validate() error {
 	if utf8.RuneCountInString(w.Description) > 1000 || !cleanText(w.Description) {
 		v.add("body.description", nil, "must be at most 1000 characters, without control characters")
 	}
-	if w.Timeout < time.Second || w.Timeout > MaxTimeout {
-		v.add("body.timeout_seconds", w.Timeout.Seconds(), "must be 1 to 30")
+	most := MaxTimeout
+	if w.Profile == ProfileMomento {
+		most = w.Profile.DefaultTimeout() // M7: what has no answer by then is dropped
+	}
+	if w.Timeout < time.Second || w.Timeout > most {
+		v.add("body.timeout_seconds", w.Timeout.Seconds(), "must be 1 to %v", most.Seconds())
 	}
 	switch most := w.Profile.DefaultAttempts(); {
 	case most == 1 && w.MaxAttempts != 1:

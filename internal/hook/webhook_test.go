@@ -157,9 +157,16 @@ func TestValidateNamesEveryLocation(t *testing.T) {
 		"six attempts":                  {func(w *hook.Webhook) { w.MaxAttempts = 6 }, []string{"body.max_attempts"}},
 		"negative rate":                 {func(w *hook.Webhook) { w.RateLimit = -1 }, []string{"body.rate_limit"}},
 		"rate over the bound":           {func(w *hook.Webhook) { w.RateLimit = 10_001 }, []string{"body.rate_limit"}},
-		"momento":                       {func(w *hook.Webhook) { w.Profile, w.MaxAttempts = hook.ProfileMomento, 1 }, []string{"body.profile"}},
+		"momento": {func(w *hook.Webhook) {
+			w.Profile, w.MaxAttempts, w.Timeout = hook.ProfileMomento, 1, 5*time.Second
+		}, []string{"body.profile"}},
+		"momento, six seconds": {func(w *hook.Webhook) {
+			w.Profile, w.Cache, w.Name, w.MaxAttempts, w.Timeout = hook.ProfileMomento, "c", "n", 1, 6*time.Second
+		}, []string{"body.timeout_seconds"}},
 		"momento, five attempts": {
-			func(w *hook.Webhook) { w.Profile, w.Cache, w.Name = hook.ProfileMomento, "c", "n" }, []string{"body.max_attempts"},
+			func(w *hook.Webhook) {
+				w.Profile, w.Cache, w.Name, w.Timeout = hook.ProfileMomento, "c", "n", 5*time.Second
+			}, []string{"body.max_attempts"},
 		},
 		"all at once": {
 			func(w *hook.Webhook) { *w = hook.Webhook{RateLimit: -1, Headers: map[string]hook.Secret{"Host": ""}} },
