@@ -13,52 +13,45 @@ import (
 )
 
 // Publish accepts an event: the event, a delivery for every webhook that matches
-// now, the outbox row and the idempotency key, in one transaction. When it
-// returns without error the event is durable (S8). The same key with the same
-// content gives the first event again, as a duplicate; with other content it is
-// a conflict.
-//
-// Group commit has its place here: every statement below takes arrays, so that
-// waiting publications can share a transaction.
+// now, the outbox row and the idempotency key, in one transaction, which it may
+// share with others. When it returns without error the event is durable (S8). The
+// same key with the same content gives the first event again, as a duplicate; with
+// other content it is a conflict.
 func (s *Store) Publish(ctx context.Context, p hook.Publication) (hook.Accepted, error) {
 	event := hook.Event{
 		ID: newID[hook.EventID](), TenantID: p.TenantID, Type: p.Type, Data: p.Data, OrganizationID: p.OrganizationID,
 		Cache: p.Cache, TokenID: p.TokenID,
 	}
 	event.CreatedAt = event.ID.Time()
-	accepted := hook.Accepted{Event: event}
-	if id := topicID(&event); id != nil {
-		// Publishers to one topic go one after the other, by its row. They wait here,
-		// and not with a connection each, which others need.
-		turn := s.turns[id[0]]
-		select {
-		case turn <- struct{}{}:
-			defer func() { <-turn }()
-		case <-ctx.Done():
-			return hook.Accepted{}, mapErr(fmt.Errorf("wait for topic: %w", ctx.Err()))
-		}
-	}
+	accepted := &hook.Accepted{Event: event}
+	var err error
 	if p.IdempotencyKey == "" {
-		if err := insertEvent(ctx, s.pool, &accepted); err != nil {
-			return hook.Accepted{}, mapErr(fmt.Errorf("insert event %s: %w", event.ID, err))
-		}
-		return accepted, nil
+		err = s.group.add(ctx, accepted)
+	} else {
+		accepted, err = s.publishOnce(ctx, p, accepted)
 	}
+	if err != nil {
+		return hook.Accepted{}, mapErr(fmt.Errorf("insert event %s: %w", event.ID, err))
+	}
+	return *accepted, nil
+}
+
+// publishOnce stores an event under its idempotency key, or finds the one that was
+// stored under it. It has a transaction of its own, which may have to wait for
+// another publisher's.
+func (s *Store) publishOnce(ctx context.Context, p hook.Publication, accepted *hook.Accepted) (*hook.Accepted, error) {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		first, err := claimKey(ctx, tx, p, event)
+		first, err := claimKey(ctx, tx, p, accepted.Event)
 		if err != nil {
 			return err
 		}
 		if first != nil {
-			accepted = hook.Accepted{Event: *first, Duplicate: true}
+			accepted = &hook.Accepted{Event: *first, Duplicate: true}
 			return nil
 		}
-		return insertEvent(ctx, tx, &accepted)
+		return insertEvents(ctx, tx, []*hook.Accepted{accepted})
 	})
-	if err != nil {
-		return hook.Accepted{}, mapErr(fmt.Errorf("insert event %s: %w", event.ID, err))
-	}
-	return accepted, nil
+	return accepted, err
 }
 
 // querier is a pool or a transaction.
@@ -66,58 +59,102 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// insertEvent stores the accepted event with its deliveries, and fills in how
-// many there are, the first of their targets, and the workflow that will deliver
-// them. One statement, so one transaction by itself.
+// insertEvents stores accepted events with their deliveries, and fills in how many
+// there are, the first of their targets, and the workflow that will deliver them.
+// One statement, so one transaction by itself.
 //
 // A message gets its topic's next number. The topic's row stays locked until the
 // commit: so numbers appear in their order, and one that is rolled back is given
-// to the next (M6).
-func insertEvent(ctx context.Context, q querier, accepted *hook.Accepted) error {
-	e := &accepted.Event
-	rows, _ := q.Query(ctx, `
-		with topic as (
-			insert into topics (id, tenant_id, cache, name, last_sequence)
-			select @topic_id, @tenant_id, @cache, @type, 1 where @topic_id::uuid is not null
-			on conflict (id) do update set last_sequence = topics.last_sequence + 1
-			returning last_sequence
-		), matched as (
-			select distinct w.id, w.url
-			from subscriptions s join webhooks w on w.id = s.webhook_id
-			where s.tenant_id = @tenant_id and s.cache = @cache and s.pattern = any(@patterns) and w.active
-				and (w.profile = 'standard' or s.pattern = @type) -- the others' topics are never patterns
-		), delivery as (
-			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at)
-			select encode(substring(uuid_send(@id::uuid) for 8) || substring(uuid_send(gen_random_uuid()) from 9), 'hex')::uuid,
-				@id, m.id, @tenant_id, @type, 'pending', now(), @created_at, now()
-			from matched m
-		), counted as (
-			select count(*)::int as n from matched
-		), event as (
-			insert into events (id, tenant_id, type, data, organization_id, deliveries, created_at, cache, topic_id, sequence, token_id)
-			select @id, @tenant_id, @type, @data, @organization_id, n, @created_at, @cache, @topic_id, (select last_sequence from topic), @token_id
-			from counted
-		), waiting as (
-			insert into outbox (event_id) select @id from counted where n > 0
-		)
-		select n, coalesce((select last_sequence from topic), 0), m.id, m.url
-		from counted left join matched m on true order by m.id limit @targets`,
-		pgx.StrictNamedArgs{
-			"id": [16]byte(e.ID), "tenant_id": [16]byte(e.TenantID), "type": e.Type, "data": e.Data,
-			"organization_id": e.OrganizationID, "created_at": e.CreatedAt,
-			"cache": e.Cache, "topic_id": topicID(e), "token_id": e.TokenID,
-			"patterns": hook.Candidates(e.Type), "targets": hook.MaxTargets,
-		})
+// to the next (M6). Topics are locked in the order of their ids, so that no two
+// transactions wait for each other.
+func insertEvents(ctx context.Context, q querier, list []*hook.Accepted) error {
+	for _, accepted := range list {
+		accepted.Targets = nil // of a try before this one
+	}
+	rows, _ := q.Query(ctx, insertEventsSQL, eventArgs(list))
+	var n, deliveries int
+	var sequence int64
 	var webhook *[16]byte
 	var url *string
-	_, err := pgx.ForEachRow(rows, []any{&e.Deliveries, &e.Sequence, &webhook, &url}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&n, &deliveries, &sequence, &webhook, &url}, func() error {
+		accepted := list[n-1]
+		e := &accepted.Event
+		e.Deliveries, e.Sequence = deliveries, sequence
+		e.WorkflowID = workflowID(deliveries, nil, e.ID)
 		if webhook != nil {
 			accepted.Targets = append(accepted.Targets, hook.Target{WebhookID: *webhook, Host: hook.HostOf(*url)})
 		}
 		return nil
 	})
-	e.WorkflowID = workflowID(e.Deliveries, nil, e.ID)
 	return err
+}
+
+// The offset keeps the planner from looking for subscriptions by any other way
+// than the primary key: by its estimates, reading all of them may look cheaper.
+const insertEventsSQL = `
+	with e as (
+		select *, row_number() over (partition by topic_id order by n) as rank, count(*) over (partition by topic_id) as added
+		from unnest(@ids::uuid[], @tenants::uuid[], @types::text[], @data::bytea[], @organizations::text[], @created::timestamptz[],
+			@caches::text[], @topics::uuid[], @tokens::text[])
+			with ordinality as e(id, tenant_id, type, data, organization_id, created_at, cache, topic_id, token_id, n)
+	), topic as (
+		insert into topics (id, tenant_id, cache, name, last_sequence)
+		select distinct on (topic_id) topic_id, tenant_id, cache, type, added from e where topic_id is not null order by topic_id
+		on conflict (id) do update set last_sequence = topics.last_sequence + excluded.last_sequence
+		returning id, last_sequence
+	), matched as (
+		select distinct e.n, w.id, w.url
+		from e join unnest(@candidates::int[], @patterns::text[]) as c(n, pattern) on c.n = e.n
+		cross join lateral (
+			select s.webhook_id from subscriptions s
+			where s.tenant_id = e.tenant_id and s.cache = e.cache and s.pattern = c.pattern offset 0
+		) s
+		join webhooks w on w.id = s.webhook_id
+		where w.active and (w.profile = 'standard' or c.pattern = e.type) -- the others' topics are never patterns
+	), delivery as (
+		insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at)
+		select encode(substring(uuid_send(e.id) for 8) || substring(uuid_send(gen_random_uuid()) from 9), 'hex')::uuid,
+			e.id, m.id, e.tenant_id, e.type, 'pending', now(), e.created_at, now()
+		from matched m join e on e.n = m.n
+	), counted as (
+		select e.n, count(m.id)::int as deliveries, coalesce(max(t.last_sequence) - max(e.added) + max(e.rank), 0) as sequence
+		from e left join matched m on m.n = e.n left join topic t on t.id = e.topic_id group by e.n
+	), event as (
+		insert into events (id, tenant_id, type, data, organization_id, deliveries, created_at, cache, topic_id, sequence, token_id)
+		select e.id, e.tenant_id, e.type, e.data, e.organization_id, c.deliveries, e.created_at, e.cache, e.topic_id, nullif(c.sequence, 0), e.token_id
+		from e join counted c on c.n = e.n
+	), waiting as (
+		insert into outbox (event_id) select e.id from e join counted c on c.n = e.n where c.deliveries > 0
+	)
+	select c.n, c.deliveries, c.sequence, m.id, m.url
+	from counted c left join (select *, row_number() over (partition by n order by id) as rank from matched) m on m.n = c.n and m.rank <= @targets
+	order by c.n, m.id`
+
+// eventArgs turns events into one array per column, and their candidate patterns
+// into pairs with their places.
+func eventArgs(list []*hook.Accepted) pgx.StrictNamedArgs {
+	var (
+		ids, tenants                                  [][16]byte
+		types, organizations, caches, tokens, pattern []string
+		data                                          [][]byte
+		created                                       []time.Time
+		topics                                        []*[16]byte
+		candidates                                    []int
+	)
+	for i, a := range list {
+		e := &a.Event
+		ids, tenants = append(ids, e.ID), append(tenants, e.TenantID)
+		types, organizations, data = append(types, e.Type), append(organizations, e.OrganizationID), append(data, e.Data)
+		created, caches, tokens = append(created, e.CreatedAt), append(caches, e.Cache), append(tokens, e.TokenID)
+		topics = append(topics, topicID(e))
+		for _, p := range hook.Candidates(e.Type) {
+			candidates, pattern = append(candidates, i+1), append(pattern, p)
+		}
+	}
+	return pgx.StrictNamedArgs{
+		"ids": ids, "tenants": tenants, "types": types, "data": data, "organizations": organizations, "created": created,
+		"caches": caches, "topics": topics, "tokens": tokens, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
+	}
 }
 
 // topicID is the topic that counts the event; nil if none does.

@@ -1,7 +1,10 @@
 package storage_test
 
 import (
+	"bytes"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -356,4 +359,88 @@ func TestCommendaTopicsAreNoPatterns(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	require.Equal(t, exact.ID, list[0].ID)
+}
+
+// One event that can't be stored fails none of those it would have shared a
+// transaction with, and takes no number.
+func TestPublishTogetherWithOneThatFails(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	f.exec(t, `alter table events add constraint fails check (data <> '"bad"')`)
+	const publishers = 40
+	var group errgroup.Group
+	refused := make([]bool, publishers)
+	for i := range publishers {
+		group.Go(func() error {
+			for n := range 10 {
+				p := hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: []byte(`"good"`)}
+				if i%2 == 1 {
+					p.Type, p.Cache = "room", "chat"
+				}
+				bad := i%4 < 2 && n == 5
+				if bad {
+					p.Data = []byte(`"bad"`)
+				}
+				_, err := f.Publish(t.Context(), p)
+				if !bad && err != nil {
+					return err
+				}
+				refused[i] = refused[i] || err != nil
+			}
+			return nil
+		})
+	}
+	require.NoError(t, group.Wait())
+	for i, r := range refused {
+		require.Equal(t, i%4 < 2, r)
+	}
+	require.Equal(t, publishers*10-publishers/2, scalar[int](t, f, `select count(*) from events`))
+	require.Equal(t, publishers/2*10-publishers/4, scalar[int](t, f, `select count(*) from deliveries where webhook_id = $1`, [16]byte(w.ID)))
+	m := f.messages(t, from(room(), 1))
+	require.Len(t, m.List, publishers/2*10-publishers/4)
+	for i, message := range m.List {
+		require.Equal(t, int64(i+1), message.Sequence)
+	}
+}
+
+// Each event of a shared transaction has its own deliveries and its own answer.
+func TestPublishTogetherKeepsEventsApart(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	other := f.tenant(t, "other")
+	all := f.webhook(t, events("*"))
+	created := f.webhook(t, events("user.created", "user.*"))
+	theirs := f.webhook(t, ofTenant(other), events("*"))
+	want := map[string][]hook.WebhookID{"user.created": {all.ID, created.ID}, "user.deleted": {all.ID, created.ID}, "payment.failed": {all.ID}}
+	var group errgroup.Group
+	for range 20 {
+		for eventType, targets := range want {
+			group.Go(func() error {
+				a, err := f.Publish(t.Context(), hook.Publication{TenantID: hook.DefaultTenant(), Type: eventType, Data: []byte(strconv.Quote(eventType))})
+				if err != nil {
+					return err
+				}
+				var got []hook.WebhookID
+				for _, target := range a.Targets {
+					got = append(got, target.WebhookID)
+				}
+				slices.SortFunc(got, func(x, y hook.WebhookID) int { return bytes.Compare(x[:], y[:]) })
+				if !slices.Equal(targets, got) || a.Event.Deliveries != len(targets) {
+					return fmt.Errorf("%s: %d deliveries to %v", eventType, a.Event.Deliveries, got)
+				}
+				return nil
+			})
+			group.Go(func() error {
+				a, err := f.Publish(t.Context(), hook.Publication{TenantID: other, Type: eventType, Data: []byte(`1`)})
+				if err == nil && (len(a.Targets) != 1 || a.Targets[0].WebhookID != theirs.ID) {
+					err = fmt.Errorf("%v", a.Targets)
+				}
+				return err
+			})
+		}
+	}
+	require.NoError(t, group.Wait())
+	require.Zero(t, scalar[int](t, f, `select count(*) from deliveries d join events e on e.id = d.event_id where e.type <> d.event_type or e.tenant_id <> d.tenant_id`))
+	require.Equal(t, 20*(5+3), scalar[int](t, f, `select count(*) from deliveries`))
 }

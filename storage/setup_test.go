@@ -29,7 +29,7 @@ type fixture struct {
 	db  *pgxpool.Pool
 }
 
-func setup(t *testing.T) *fixture {
+func setup(t testing.TB) *fixture {
 	t.Helper()
 	url := pgtest.New(t, pgtest.Template{Key: storage.MigrationsKey(), Migrate: migrate})
 	db, err := pgxpool.New(t.Context(), url)
@@ -43,7 +43,7 @@ func migrate(ctx context.Context, url string) error {
 	return err
 }
 
-func open(t *testing.T, url, keys string) *storage.Store {
+func open(t testing.TB, url, keys string) *storage.Store {
 	t.Helper()
 	box, err := seal.New(keys)
 	require.NoError(t, err)
@@ -70,7 +70,7 @@ func scalar[T any](t *testing.T, f *fixture, sql string, args ...any) T {
 
 // webhook makes one of the default tenant that gets user.created, changed by the
 // given functions before it is stored.
-func (f *fixture) webhook(t *testing.T, change ...func(*hook.Webhook)) hook.Webhook {
+func (f *fixture) webhook(t testing.TB, change ...func(*hook.Webhook)) hook.Webhook {
 	t.Helper()
 	w := hook.Webhook{
 		TenantID: hook.DefaultTenant(), URL: "https://example.com/hooks", Events: []string{"user.created"},

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"grapnel/internal/hook"
 	"grapnel/internal/seal"
 )
 
@@ -35,8 +36,7 @@ type Store struct {
 	box  *seal.Box
 	// origin marks this store's own notifications.
 	origin string
-	// turns are those of publishers to one topic, by its id's first byte.
-	turns [256]chan struct{}
+	group  group
 }
 
 // Open prepares a pool; it does not connect, so that a process can start while
@@ -69,9 +69,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s := &Store{pool: pool, box: cfg.Box, origin: newOrigin()}
-	for i := range s.turns {
-		s.turns[i] = make(chan struct{}, 1)
-	}
+	s.group.commit = func(ctx context.Context, list []*hook.Accepted) error { return insertEvents(ctx, s.pool, list) }
 	return s, nil
 }
 
