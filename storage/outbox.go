@@ -1,8 +1,10 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,25 +21,86 @@ func (s *Store) Started(ctx context.Context, events []hook.EventID) error {
 	return nil
 }
 
-// Unstarted lists events that were accepted longer ago than age and whose
-// workflow has not been started (design: sweeper), oldest first, those after the
-// given one, at most limit.
+// Unstarted lists what was accepted longer ago than age and whose workflow has not
+// been started (design: sweeper), oldest first, events after the given one, at most
+// limit of them, and those that share a workflow with them. It takes them over: no
+// burst gets them any more, so that nothing is started by two.
 func (s *Store) Unstarted(ctx context.Context, age time.Duration, after hook.EventID, limit int) ([]hook.Start, error) {
+	args := pgx.StrictNamedArgs{"age": age, "after": [16]byte(after), "limit": limit}
+	_, err := s.pool.Exec(ctx, `
+		update outbox set workflow_id = '' where workflow_id is null and event_id = any(array(
+			select event_id from outbox where event_id > @after and created_at < now() - @age::interval
+			order by event_id limit @limit for update skip locked))`, args)
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("take over unstarted events: %w", err))
+	}
 	rows, _ := s.pool.Query(ctx, `
-		select e.id, e.tenant_id, e.type, e.cache, e.deliveries from events e
-		where e.id = any(array(
-			select event_id from outbox where event_id > @after and created_at < now() - @age::interval order by event_id limit @limit))
-		order by e.id`, pgx.StrictNamedArgs{"age": age, "after": [16]byte(after), "limit": limit})
-	starts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Start, error) {
+		with old as (
+			select event_id, workflow_id from outbox where event_id > @after and created_at < now() - @age::interval
+			order by event_id limit @limit
+		), taken as (
+			select event_id, workflow_id from old where workflow_id = ''
+			union
+			select o.event_id, o.workflow_id from outbox o
+			where o.workflow_id = any(array(select workflow_id from old where workflow_id <> ''))
+		)
+		select e.id, e.tenant_id, e.type, e.cache, e.deliveries, t.workflow_id
+		from taken t cross join lateral (select * from events e where e.id = t.event_id offset 0) e order by e.id`, args)
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Start, error) {
 		var st hook.Start
-		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Cache, &st.Deliveries)
+		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Cache, &st.Deliveries, &st.WorkflowID)
 		return st, err
 	})
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("list unstarted events: %w", err))
 	}
-	return starts, s.addTargets(ctx, starts)
+	if err := s.addTargets(ctx, list); err != nil {
+		return nil, err
+	}
+	return joinShared(list), nil
 }
+
+// joinShared makes one start of those that share a workflow, in the place of the
+// first.
+func joinShared(list []hook.Start) []hook.Start {
+	shared := map[string][]hook.Start{}
+	for _, st := range list {
+		shared[st.WorkflowID] = append(shared[st.WorkflowID], st)
+	}
+	starts := list[:0]
+	for _, st := range list {
+		switch members := shared[st.WorkflowID]; {
+		case st.WorkflowID == "":
+			starts = append(starts, st)
+		case members[0].EventID == st.EventID:
+			starts = append(starts, hook.Share(st.WorkflowID, members))
+		}
+	}
+	return starts
+}
+
+// ShareWorkflow gives events, before it is started, to a workflow of a burst, and
+// returns those that it got: the others have been taken over by a sweeper.
+func (s *Store) ShareWorkflow(ctx context.Context, workflowID string, events []hook.EventID) ([]hook.EventID, error) {
+	rows, _ := s.pool.Query(ctx, `
+		with given as (
+			update outbox set workflow_id = $1 where event_id = any(array(
+				select event_id from outbox where event_id = any($2) and workflow_id is null order by event_id for update))
+			returning event_id
+		), named as (
+			update events e set workflow_id = $1 from given g where e.id = g.event_id and e.id between $3 and $4
+		)
+		select event_id from given`, workflowID, raw(events), [16]byte(slices.MinFunc(events, compareEvents)), [16]byte(slices.MaxFunc(events, compareEvents)))
+	given, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (id hook.EventID, err error) {
+		return id, row.Scan((*[16]byte)(&id))
+	})
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("share a workflow among %d events: %w", len(events), err))
+	}
+	return given, nil
+}
+
+func compareEvents(a, b hook.EventID) int { return bytes.Compare(a[:], b[:]) }
 
 // addTargets names the first webhooks of each event.
 func (s *Store) addTargets(ctx context.Context, starts []hook.Start) error {

@@ -27,17 +27,17 @@ type DeliverInput struct {
 	To string `json:"to,omitempty"`
 }
 
-// How deliveries are split: at most deliveriesPerActivity in one activity, at
-// most activitiesPerWorkflow of those in one workflow, the rest in children.
-const (
-	deliveriesPerActivity = 500
-	activitiesPerWorkflow = 20
-)
+// DeliveriesPerActivity is how many deliveries one activity has at most.
+const DeliveriesPerActivity = 500
+
+// activitiesPerWorkflow is how many activities one workflow has at most; the rest
+// are its children's.
+const activitiesPerWorkflow = 20
 
 // Deliver delivers events to every webhook that matched. It ends when nothing is
 // outstanding: with the result, or failed when a delivery failed for good.
 func (w *Workflows) Deliver(ctx workflow.Context, in DeliverInput) (activities.DeliverResult, error) {
-	of := max((in.Deliveries+deliveriesPerActivity-1)/deliveriesPerActivity, 1)
+	of := max((in.Deliveries+DeliveriesPerActivity-1)/DeliveriesPerActivity, 1)
 	d := deliver{schedule: w.Schedule, slices: DeliverSlicesInput{EventIDs: in.EventIDs, Deliveries: in.Deliveries, To: of, Of: of}, to: in.To}
 	result, err := d.run(ctx)
 	if err != nil {

@@ -27,6 +27,10 @@ const (
 // so that no event can be delivered by two.
 func DeliverID(e hook.EventID) string { return e.String() }
 
+// BurstID is the id of a workflow that events share, the first of which is e. No
+// event's own workflow has such an id.
+func BurstID(e hook.EventID) string { return e.String() + "-burst" }
+
 // SendNowID is the id of the workflow that sends one delivery by hand. One runs
 // at a time; a second request while it does joins it.
 func SendNowID(d hook.DeliveryID) string { return d.String() }

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -69,20 +70,39 @@ func DeliverStart(s hook.Start) (client.StartWorkflowOptions, DeliverInput) {
 	for _, t := range s.Targets {
 		webhooks = append(webhooks, t.WebhookID.String())
 	}
+	events := s.EventIDs()
+	named := make([]string, 0, min(len(events), maxNamedEvents))
+	for _, e := range events[:min(len(events), maxNamedEvents)] {
+		named = append(named, e.String())
+	}
+	attributes := []temporal.SearchAttributeUpdate{
+		a.EventID.ValueSet(named), a.WebhookID.ValueSet(webhooks), a.TenantID.ValueSet(s.TenantID.String()),
+	}
+	if s.EventType != "" {
+		attributes = append(attributes, a.EventType.ValueSet(s.EventType))
+	}
 	options := client.StartWorkflowOptions{
-		ID:                       DeliverID(s.EventID),
+		ID:                       cmp.Or(s.WorkflowID, DeliverID(s.EventID)),
 		TaskQueue:                TaskQueue,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		EnableEagerStart:         true,
-		StaticSummary:            fmt.Sprintf("%s → %s", clip(s.Subject(), maxType), plural(s.Deliveries, "webhook")),
+		StaticSummary:            fmt.Sprintf("%s → %s", clip(s.Subject(), maxType), targets(s)),
 		StaticDetails:            details(s),
-		TypedSearchAttributes: temporal.NewSearchAttributes(
-			a.EventID.ValueSet([]string{s.EventID.String()}), a.EventType.ValueSet(s.EventType),
-			a.WebhookID.ValueSet(webhooks), a.TenantID.ValueSet(s.TenantID.String()),
-		),
+		TypedSearchAttributes:    temporal.NewSearchAttributes(attributes...),
 	}
-	return options, DeliverInput{EventIDs: []hook.EventID{s.EventID}, Deliveries: s.Deliveries, To: to(s)}
+	return options, DeliverInput{EventIDs: events, Deliveries: s.Deliveries, To: to(s)}
+}
+
+// maxNamedEvents bounds the events of a burst by which its workflow is found.
+const maxNamedEvents = 50
+
+// targets says how many webhooks an event goes to, or what a burst comes to.
+func targets(s hook.Start) string {
+	if len(s.Others) > 0 {
+		return fmt.Sprintf("%d deliveries", s.Deliveries)
+	}
+	return plural(s.Deliveries, "webhook")
 }
 
 // SendNowStart is how a delivery is sent by hand.
@@ -112,11 +132,11 @@ func SendNowStart(d hook.Delivery) (client.StartWorkflowOptions, SendNowInput) {
 func details(s hook.Start) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** for %s of tenant `%s`\n\n| webhook | host |\n|---|---|\n",
-		cell(clip(s.Subject(), maxType)), plural(s.Deliveries, "webhook"), s.TenantID)
+		cell(clip(s.Subject(), maxType)), targets(s), s.TenantID)
 	for _, t := range s.Targets {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", t.WebhookID, cell(clip(t.Host, maxHost)))
 	}
-	if more := s.Deliveries - len(s.Targets); more > 0 {
+	if more := s.Deliveries - len(s.Targets); more > 0 && len(s.Others) == 0 {
 		fmt.Fprintf(&b, "\nand %d more\n", more)
 	}
 	return b.String()

@@ -100,6 +100,36 @@ func TestDeliverStartNamesOneWebhook(t *testing.T) {
 	require.Equal(t, "user.created → 1 webhook", options.StaticSummary)
 }
 
+// A burst's workflow names its events and where they go; nothing in it is as long
+// as the burst.
+func TestDeliverStartOfABurst(t *testing.T) {
+	t.Parallel()
+	var starts []hook.Start
+	for i := range 200 {
+		s := start(2)
+		s.EventID = hook.EventID{14: 1, 15: byte(i)}
+		starts = append(starts, s)
+	}
+	burst := hook.Share(workflows.BurstID(starts[0].EventID), starts)
+	options, input := workflows.DeliverStart(burst)
+	require.Equal(t, starts[0].EventID.String()+"-burst", options.ID)
+	require.Equal(t, "200 × user.created → 400 deliveries", options.StaticSummary)
+	require.Len(t, input.EventIDs, 200)
+	require.Equal(t, 400, input.Deliveries)
+	a := workflows.Attributes()
+	events, _ := options.TypedSearchAttributes.GetKeywordList(a.EventID)
+	require.Len(t, events, 50)
+	require.LessOrEqual(t, len(strings.Join(events, `","`)), 2_000)
+	webhooks, _ := options.TypedSearchAttributes.GetKeywordList(a.WebhookID)
+	require.Len(t, webhooks, 2, "each once")
+	require.NotContains(t, options.StaticDetails, "more")
+
+	starts[7].EventType = "user.deleted"
+	options, _ = workflows.DeliverStart(hook.Share("x", starts))
+	require.Equal(t, "200 events → 400 deliveries", options.StaticSummary)
+	require.False(t, options.TypedSearchAttributes.ContainsKey(a.EventType), "they are of several types")
+}
+
 // A message is shown with its cache; it is found by its topic.
 func TestDeliverStartOfAMessage(t *testing.T) {
 	t.Parallel()

@@ -84,7 +84,9 @@ func (a *App) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.starter, err = dispatch.NewStarter(dispatch.StarterConfig{Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger})
+	a.starter, err = dispatch.NewStarter(dispatch.StarterConfig{
+		Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger, MaxEvents: o.Config.MaxEvents,
+	})
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ type Delivery struct {
 	AllowDestinations []netip.Prefix  `placeholder:"CIDR,…" help:"Ranges that requests may go to although they are loopback, private or otherwise special."`
 	AllowHTTP         bool            `name:"allow-http" help:"Let Commenda webhooks have http URLs; other webhooks always may."`
 	DisableFinal      bool            `name:"disable-webhook-after-failed-delivery" help:"Disable a webhook as soon as one of its deliveries has failed for good."`
-	MaxEvents         int             `name:"max-events-per-workflow" default:"1" help:"Events that may share one workflow in a burst. Sharing is not built yet: only 1 is accepted."`
+	MaxEvents         int             `name:"max-events-per-workflow" default:"200" help:"Events that may share one workflow in a burst, 1 to 200; 1 gives each a workflow of its own always."`
 	Retention         time.Duration   `default:"720h" help:"How long events, messages, deliveries and attempts are kept."`
 }
 
@@ -141,13 +141,16 @@ func (a *API) validate() error {
 	return errors.Join(errs...)
 }
 
+// mostEvents is the most events that --max-events-per-workflow can allow.
+const mostEvents = 200
+
 func (d *Delivery) validate() error {
 	var errs []error
 	if err := d.Schedule().Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("--retry-schedule: %w", err))
 	}
-	if d.MaxEvents != 1 {
-		errs = append(errs, fmt.Errorf("--max-events-per-workflow %d: only 1, sharing is not built yet", d.MaxEvents))
+	if d.MaxEvents < 1 || d.MaxEvents > mostEvents {
+		errs = append(errs, fmt.Errorf("--max-events-per-workflow %d: want 1 to %d", d.MaxEvents, mostEvents))
 	}
 	if d.Retention < 24*time.Hour {
 		errs = append(errs, fmt.Errorf("--retention %v: want at least 24h", d.Retention))

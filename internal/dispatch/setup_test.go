@@ -130,6 +130,11 @@ type outbox struct {
 
 	mu      sync.Mutex
 	waiting []hook.Start
+	// taken are those that belong to a burst or a sweeper; shared are bursts.
+	taken  []hook.EventID
+	shared map[string][]hook.EventID
+	// sharing is what sharing fails with.
+	sharing error
 	marks   []int
 	lists   int
 	tidied  int
@@ -149,6 +154,27 @@ func (o *outbox) Started(ctx context.Context, events []hook.EventID) error {
 	o.marks = append(o.marks, len(events))
 	o.waiting = slices.DeleteFunc(o.waiting, func(s hook.Start) bool { return slices.Contains(events, s.EventID) })
 	return nil
+}
+
+// ShareWorkflow gives those that nobody has taken, as the store does.
+func (o *outbox) ShareWorkflow(_ context.Context, workflowID string, events []hook.EventID) ([]hook.EventID, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sharing != nil {
+		return nil, o.sharing
+	}
+	var given []hook.EventID
+	for _, id := range events {
+		if !slices.Contains(o.taken, id) {
+			given = append(given, id)
+		}
+	}
+	o.taken = append(o.taken, given...)
+	if o.shared == nil {
+		o.shared = map[string][]hook.EventID{}
+	}
+	o.shared[workflowID] = given
+	return given, nil
 }
 
 func (o *outbox) Exclusively(ctx context.Context, f func(context.Context) error) (bool, error) {

@@ -27,6 +27,9 @@ type Temporal interface {
 type Outbox interface {
 	// Started removes events from the outbox.
 	Started(ctx context.Context, events []hook.EventID) error
+	// ShareWorkflow gives events to a workflow before it is started, and returns those
+	// that it got.
+	ShareWorkflow(ctx context.Context, workflowID string, events []hook.EventID) ([]hook.EventID, error)
 }
 
 // StarterConfig is what NewStarter needs; the first three are required.
@@ -34,8 +37,10 @@ type StarterConfig struct {
 	Temporal Temporal
 	Outbox   Outbox
 	Logger   *slog.Logger
-	// Workers is how many starts are under way at once; default 16.
+	// Workers is how many starts are under way at once; default 8.
 	Workers int
+	// MaxEvents is how many events may share a workflow; default 1.
+	MaxEvents int
 	// Queue is how many events wait for a start; default 10,000. What is over is
 	// left to the sweeper.
 	Queue int
@@ -49,7 +54,9 @@ type Starter struct {
 }
 
 const (
-	defaultStarters = 16
+	// defaultStarters do at ordinary rates; in a burst, the fewer there are, the more
+	// events share a workflow.
+	defaultStarters = 8
 	defaultQueue    = 10_000
 	// startTimeout bounds one start; the sweeper has another go at what it cuts off.
 	startTimeout = 10 * time.Second
@@ -69,6 +76,7 @@ func NewStarter(c StarterConfig) (*Starter, error) {
 	if c.Queue == 0 {
 		c.Queue = defaultQueue
 	}
+	c.MaxEvents = max(c.MaxEvents, 1)
 	return &Starter{config: c, queue: make(chan hook.Start, c.Queue), started: make(chan hook.EventID, c.Queue)}, nil
 }
 
@@ -94,8 +102,6 @@ func (s *Starter) Run(ctx context.Context, drain time.Duration) error {
 	var marking, starting sync.WaitGroup
 	marking.Go(func() { s.mark(ctx) })
 	for range s.config.Workers {
-		// Bursts sharing a workflow have their place here: a worker that becomes
-		// free can take all that is waiting, up to the bounds of design 3.
 		starting.Go(func() { s.work(ctx, late) })
 	}
 	starting.Wait()
@@ -108,13 +114,13 @@ func (s *Starter) work(ctx, late context.Context) {
 	for {
 		select {
 		case start := <-s.queue:
-			s.begin(late, start)
+			s.beginBurst(late, start)
 			continue
 		default:
 		}
 		select {
 		case start := <-s.queue:
-			s.begin(late, start)
+			s.beginBurst(late, start)
 		case <-ctx.Done():
 			if len(s.queue) == 0 || late.Err() != nil {
 				return
@@ -129,7 +135,9 @@ func (s *Starter) begin(ctx context.Context, start hook.Start) {
 		s.config.Logger.DebugContext(ctx, "start deferred", slog.String("event_id", start.EventID.String()), slog.Any("error", err))
 		return
 	}
-	s.started <- start.EventID
+	for _, id := range start.EventIDs() {
+		s.started <- id
+	}
 }
 
 // start starts the event's workflow, or finds it started.

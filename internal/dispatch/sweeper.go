@@ -160,7 +160,7 @@ func (s *Sweeper) startAll(ctx context.Context, starts []hook.Start) ([]hook.Eve
 	for i, err := range errs {
 		switch {
 		case err == nil:
-			started = append(started, starts[i].EventID)
+			started = append(started, starts[i].EventIDs()...)
 		case failure == nil:
 			failure = err
 		}

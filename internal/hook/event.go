@@ -92,25 +92,6 @@ type Target struct {
 	Host      string
 }
 
-// Start is what it takes to start the workflow of accepted events.
-type Start struct {
-	EventID   EventID
-	TenantID  TenantID
-	EventType string
-	// Cache is that of a Momento message, whose topic EventType is; empty otherwise.
-	Cache      string
-	Deliveries int
-	Targets    []Target
-}
-
-// Subject is what the event is about, for a person: its type, or cache/topic.
-func (s *Start) Subject() string {
-	if s.Cache == "" {
-		return s.EventType
-	}
-	return s.Cache + "/" + s.EventType
-}
-
 // NotDelivered is a webhook that an event was not for, and why (S10).
 type NotDelivered struct {
 	WebhookID WebhookID

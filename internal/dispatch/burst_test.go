@@ -1,0 +1,160 @@
+package dispatch_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/dispatch"
+	"grapnel/internal/hook"
+	"grapnel/workflows"
+)
+
+// slow makes every start take a while.
+func slow(d time.Duration) func(context.Context, string) error {
+	return func(ctx context.Context, _ string) error {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func bursting(most int) func(*dispatch.StarterConfig) {
+	return func(c *dispatch.StarterConfig) { c.Workers, c.MaxEvents = 1, most }
+}
+
+// inputs are the events of each started workflow, by its id.
+func (s *temporalServer) events() map[string][]hook.EventID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[string][]hook.EventID{}
+	for id, input := range s.inputs {
+		all[id] = input.(workflows.DeliverInput).EventIDs
+	}
+	return all
+}
+
+// Design 3: events that had to wait share a workflow; every event is in exactly one.
+func TestBurstsShareWorkflows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{start: slow(time.Second)}, &outbox{}
+		starter := newStarter(t, s, o, bursting(10))
+		running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })
+		starts := o.accept(25)
+		for _, start := range starts {
+			starter.Dispatch(start)
+		}
+		pass(time.Minute)
+		require.Zero(t, o.left(), "all are started")
+		seen := map[hook.EventID]int{}
+		sizes := map[int]int{}
+		for id, events := range s.events() {
+			sizes[len(events)]++
+			if len(events) > 1 {
+				require.Equal(t, workflows.BurstID(events[0]), id)
+				require.Equal(t, events, o.shared[id], "the store was told first")
+			} else {
+				require.Equal(t, workflows.DeliverID(events[0]), id)
+			}
+			for _, e := range events {
+				seen[e]++
+			}
+		}
+		require.Len(t, seen, 25)
+		for e, n := range seen {
+			require.Equal(t, 1, n, e)
+		}
+		require.LessOrEqual(t, sizes[10], 2)
+		require.GreaterOrEqual(t, len(s.events()), 3)
+		require.LessOrEqual(t, len(s.events()), 4)
+	})
+}
+
+// At ordinary rates one event is one workflow.
+func TestEventsThatDoNotWaitHaveTheirOwnWorkflow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{start: slow(10 * time.Millisecond)}, &outbox{}
+		starter := newStarter(t, s, o, bursting(200))
+		running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })
+		for range 20 {
+			starter.Dispatch(o.accept(1)[0])
+			pass(50 * time.Millisecond)
+		}
+		pass(time.Second)
+		require.Len(t, s.events(), 20)
+		require.Empty(t, o.shared)
+	})
+}
+
+// Bursts are of one tenant, and of no more deliveries than one activity does.
+func TestBurstsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{start: slow(time.Second)}, &outbox{}
+		starter := newStarter(t, s, o, bursting(200))
+		starts := o.accept(9)
+		for i := range starts {
+			starts[i].Deliveries = 200
+			if i%3 == 2 {
+				starts[i].TenantID = hook.TenantID{15: 9}
+			}
+			starter.Dispatch(starts[i])
+		}
+		tenants := map[hook.EventID]hook.TenantID{}
+		for _, start := range starts {
+			tenants[start.EventID] = start.TenantID
+		}
+		running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })
+		pass(time.Minute)
+		require.Zero(t, o.left())
+		for _, events := range s.events() {
+			require.LessOrEqual(t, len(events), 2)
+			for _, e := range events {
+				require.Equal(t, tenants[events[0]], tenants[e])
+			}
+		}
+	})
+}
+
+// What a sweeper has taken over meanwhile is left to it; where the store does not
+// answer, all is.
+func TestBurstsLeaveWhatIsTaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{}, &outbox{}
+		starter := newStarter(t, s, o, bursting(200))
+		starts := o.accept(5)
+		o.taken = []hook.EventID{starts[0].EventID, starts[3].EventID}
+		for _, start := range starts {
+			starter.Dispatch(start)
+		}
+		running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })
+		pass(time.Second)
+		require.Equal(t, 2, o.left())
+		require.Equal(t, map[string][]hook.EventID{
+			workflows.BurstID(starts[0].EventID): {starts[1].EventID, starts[2].EventID, starts[4].EventID},
+		}, s.events())
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{}, &outbox{sharing: errors.New("away")}
+		starter := newStarter(t, s, o, bursting(200))
+		for _, start := range o.accept(5) {
+			starter.Dispatch(start)
+		}
+		running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })
+		pass(time.Second)
+		require.Equal(t, 5, o.left())
+		require.Empty(t, s.events())
+	})
+}

@@ -1,0 +1,62 @@
+package hook
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Start is what it takes to start the workflow of accepted events: of one, or in a
+// burst of several (see Share).
+type Start struct {
+	EventID  EventID
+	TenantID TenantID
+	// EventType is that of all the events; empty if they differ.
+	EventType string
+	// Cache is that of Momento messages, whose topic EventType is; empty otherwise.
+	Cache      string
+	Deliveries int
+	Targets    []Target
+	// Others are the further events of a burst, and WorkflowID is then the workflow
+	// they share; empty for one event, whose workflow has its id.
+	Others     []EventID
+	WorkflowID string
+}
+
+// EventIDs are all the events of the start.
+func (s *Start) EventIDs() []EventID { return append([]EventID{s.EventID}, s.Others...) }
+
+// Subject is what the start is about, for a person: its event's type, or
+// cache/topic, or how many there are.
+func (s *Start) Subject() string {
+	what := s.EventType
+	if s.Cache != "" {
+		what = s.Cache + "/" + s.EventType
+	}
+	switch {
+	case len(s.Others) == 0:
+		return what
+	case what == "":
+		return fmt.Sprintf("%d events", len(s.Others)+1)
+	default:
+		return fmt.Sprintf("%d × %s", len(s.Others)+1, what)
+	}
+}
+
+// Share makes one start of several of one tenant, for the workflow.
+func Share(workflowID string, starts []Start) Start {
+	s := starts[0]
+	s.WorkflowID, s.Others, s.Targets = workflowID, nil, slices.Clone(s.Targets)
+	for _, other := range starts[1:] {
+		s.Others = append(s.Others, other.EventID)
+		s.Deliveries += other.Deliveries
+		if other.EventType != s.EventType || other.Cache != s.Cache {
+			s.EventType, s.Cache = "", ""
+		}
+		for _, t := range other.Targets {
+			if len(s.Targets) < MaxTargets && !slices.Contains(s.Targets, t) {
+				s.Targets = append(s.Targets, t)
+			}
+		}
+	}
+	return s
+}
