@@ -15,7 +15,7 @@ import (
 // Design 3: at ordinary rates one event is one workflow, whose id is the event's.
 // It runs before the tests that run together: on a machine that is short of time
 // events wait, and may share one.
-func TestOrdinaryRatesShareNoWorkflow(t *testing.T) { //nolint:paralleltest // see above
+func TestOrdinaryRatesShareNoWorkflow(t *testing.T) {
 	c := clientOf(t, startWith(t, t.TempDir())) // where nobody else publishes
 	r := newRecorder(t)
 	_, eventType := c.webhook(r.URL, nil)

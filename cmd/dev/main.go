@@ -37,6 +37,9 @@ func mainCode() int {
 // run is the program without the process around it. Everything it started has
 // ended when it returns, also when the start failed half way.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == benchCommand {
+		return runBench(ctx, args[1:], stdout, stderr)
+	}
 	var o options
 	exited := errors.New("exit") // what kong's --help does
 	parser, err := kong.New(&o,
