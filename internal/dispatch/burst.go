@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 
 	"grapnel/internal/hook"
 	"grapnel/workflows"
@@ -13,21 +14,14 @@ import (
 // activity does them. An event with more has a workflow to itself.
 const mostDeliveries = workflows.DeliveriesPerActivity
 
-// beginBurst starts what is waiting: at ordinary rates that is one event, and its
-// workflow is its own. Events that had to wait, because every worker was busy,
-// share one (design 3): so an orchestrated event costs less, the more there are.
-func (s *Starter) beginBurst(ctx context.Context, first hook.Start) {
-	for _, burst := range s.gather(first) {
-		if len(burst) == 1 {
-			s.begin(ctx, burst[0])
-			continue
-		}
-		s.beginShared(ctx, burst)
-	}
-}
+// lingerFor is how long an event waits at most for starts that are under way, to
+// share a workflow with those that come meanwhile. Where none is under way, it does
+// not wait: at ordinary rates an event's workflow is its own (design 3). The more
+// there are, the more share one, and the less each costs.
+const lingerFor = 100 * time.Millisecond
 
 // gather takes what is waiting, in bursts of one tenant each.
-func (s *Starter) gather(first hook.Start) [][]hook.Start {
+func (s *Starter) gather(ctx context.Context, first hook.Start) [][]hook.Start {
 	bursts := [][]hook.Start{{first}}
 	deliveries := []int{first.Deliveries}
 	add := func(start hook.Start) {
@@ -40,15 +34,47 @@ func (s *Starter) gather(first hook.Start) [][]hook.Start {
 		}
 		bursts, deliveries = append(bursts, []hook.Start{start}), append(deliveries, start.Deliveries)
 	}
-	for range s.config.MaxEvents - 1 {
+	var linger <-chan time.Time
+	if len(s.slots) > 0 && s.config.MaxEvents > 1 {
+		timer := time.NewTimer(lingerFor)
+		defer timer.Stop()
+		linger = timer.C
+	}
+	for taken := 1; taken < s.config.MaxEvents; {
 		select {
 		case start := <-s.queue:
 			add(start)
+			taken++
+			continue
 		default:
+		}
+		if linger == nil {
 			return bursts
+		}
+		select {
+		case start := <-s.queue:
+			add(start)
+			taken++
+		case <-s.ended:
+			if len(s.slots) == 0 {
+				linger = nil
+			}
+		case <-linger:
+			linger = nil
+		case <-ctx.Done():
+			linger = nil
 		}
 	}
 	return bursts
+}
+
+// beginBurst starts the workflow of one event, or one for several.
+func (s *Starter) beginBurst(ctx context.Context, burst []hook.Start) {
+	if len(burst) == 1 {
+		s.begin(ctx, burst[0])
+		return
+	}
+	s.beginShared(ctx, burst)
 }
 
 // beginShared starts one workflow for several events. The store is told first, so

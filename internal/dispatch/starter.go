@@ -51,11 +51,13 @@ type Starter struct {
 	config  StarterConfig
 	queue   chan hook.Start
 	started chan hook.EventID
+	// slots are taken by starts that are under way.
+	slots chan struct{}
+	// ended says that a start has ended.
+	ended chan struct{}
 }
 
 const (
-	// defaultStarters do at ordinary rates; in a burst, the fewer there are, the more
-	// events share a workflow.
 	defaultStarters = 8
 	defaultQueue    = 10_000
 	// startTimeout bounds one start; the sweeper has another go at what it cuts off.
@@ -77,7 +79,10 @@ func NewStarter(c StarterConfig) (*Starter, error) {
 		c.Queue = defaultQueue
 	}
 	c.MaxEvents = max(c.MaxEvents, 1)
-	return &Starter{config: c, queue: make(chan hook.Start, c.Queue), started: make(chan hook.EventID, c.Queue)}, nil
+	return &Starter{
+		config: c, queue: make(chan hook.Start, c.Queue), started: make(chan hook.EventID, c.Queue), slots: make(chan struct{}, c.Workers),
+		ended: make(chan struct{}, 1),
+	}, nil
 }
 
 // Dispatch takes an accepted event on. It never waits: when too many are
@@ -101,8 +106,18 @@ func (s *Starter) Run(ctx context.Context, drain time.Duration) error {
 	})
 	var marking, starting sync.WaitGroup
 	marking.Go(func() { s.mark(ctx) })
-	for range s.config.Workers {
-		starting.Go(func() { s.work(ctx, late) })
+	for first, ok := s.next(ctx, late); ok; first, ok = s.next(ctx, late) {
+		for _, burst := range s.gather(ctx, first) {
+			s.slots <- struct{}{}
+			starting.Go(func() {
+				s.beginBurst(late, burst)
+				<-s.slots
+				select {
+				case s.ended <- struct{}{}:
+				default: // it is known already
+				}
+			})
+		}
 	}
 	starting.Wait()
 	close(s.started)
@@ -110,22 +125,19 @@ func (s *Starter) Run(ctx context.Context, drain time.Duration) error {
 	return nil
 }
 
-func (s *Starter) work(ctx, late context.Context) {
-	for {
-		select {
-		case start := <-s.queue:
-			s.beginBurst(late, start)
-			continue
-		default:
-		}
-		select {
-		case start := <-s.queue:
-			s.beginBurst(late, start)
-		case <-ctx.Done():
-			if len(s.queue) == 0 || late.Err() != nil {
-				return
-			}
-		}
+// next is the next event that waits; false when there is none and ctx has ended, or
+// when it is too late.
+func (s *Starter) next(ctx, late context.Context) (hook.Start, bool) {
+	select {
+	case start := <-s.queue:
+		return start, late.Err() == nil
+	default:
+	}
+	select {
+	case start := <-s.queue:
+		return start, true
+	case <-ctx.Done():
+		return hook.Start{}, false
 	}
 }
 
