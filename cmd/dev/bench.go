@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"grapnel/cmd/dev/bench"
+)
+
+// benchCommand is the argument that makes this program measure instead of run.
+const benchCommand = "bench"
+
+// The processes of a benchmark other than the one that prints: each is this
+// binary, with its name after benchCommand.
+const (
+	benchStackRole = "stack"
+	benchFloorRole = "floor"
+	benchLoadRole  = "load"
+)
+
+// benchOptions are the benchmark's flags.
+type benchOptions struct {
+	Case       []string      `placeholder:"NAME,…" help:"Cases to run; default: all (${cases})."`
+	Seconds    int           `default:"20" help:"Length of the measured load of each case."`
+	WarmUp     time.Duration `default:"3s" help:"Load that is not measured, before each case."`
+	Drain      time.Duration `default:"3m" help:"How long what was accepted may take to arrive after the load; then it is lost."`
+	Publishers int           `default:"64" help:"Publishers of the cases without a fixed rate."`
+	Payload    int           `default:"300" help:"Size of an event's data in bytes."`
+	Rate       float64       `placeholder:"N" help:"Events per second of the case isolation. Default: a third of the saturation."`
+	Stored     int           `default:"100000" help:"Deliveries that the case stored begins with."`
+	Medians    int           `default:"1" help:"Runs of each case, each on a fresh stack; the median is reported."`
+	JSON       string        `name:"json" placeholder:"FILE" help:"Write the report as JSON, too."`
+	SVG        string        `name:"svg" placeholder:"DIR" help:"Write charts, two for each row."`
+	Profile    string        `placeholder:"DIR" help:"Write a processor profile of the process that has the API, one for each case."`
+	Processes  string        `default:"product" enum:"product,one,split" help:"product: API and worker in one process, as in grapnel serve, and Temporal in another; one: all in one, as the dev stack is; split: each in its own."`
+	StackFlag  []string      `sep:"none" placeholder:"--FLAG=VALUE" help:"A flag for the stack; may be repeated."`
+}
+
+// Validate reports all wrong flags at once.
+func (o *benchOptions) Validate() error {
+	errs := []error{bench.CheckCases(o.Case)}
+	for name, value := range map[string]int{"--seconds": o.Seconds, "--publishers": o.Publishers, "--medians": o.Medians} {
+		if value < 1 {
+			errs = append(errs, fmt.Errorf("%s %d: want at least 1", name, value))
+		}
+	}
+	if o.Payload < 32 || o.Payload > 100_000 {
+		errs = append(errs, fmt.Errorf("--payload %d: want 32 to 100000", o.Payload))
+	}
+	if o.WarmUp < 0 || o.Drain < time.Second || o.Rate < 0 || o.Stored < 0 {
+		errs = append(errs, errors.New("--warm-up, --rate and --stored can't be negative, --drain is at least 1s"))
+	}
+	return errors.Join(errs...)
+}
+
+// errBench ends the program with a failure when the numbers say so.
+var errBench = errors.New("deliveries were lost, sent twice or sent to the wrong endpoint: see the report")
+
+// runBench is the command bench, or one of the processes it starts.
+func runBench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case benchStackRole:
+			return runBenchStack(untilStdinEnds(ctx), args[1:], stdout, stderr)
+		case benchFloorRole:
+			return runBenchFloor(untilStdinEnds(ctx), stdout)
+		case benchLoadRole:
+			return runBenchLoad(ctx, stdout)
+		}
+	}
+	var o benchOptions
+	if stop, err := parseBench(&o, args, stdout, stderr); stop || err != nil {
+		return err
+	}
+	if len(o.Case) == 0 {
+		o.Case = bench.Cases()
+	}
+	b := &bencher{benchOptions: &o, stderr: stderr, begin: time.Now()}
+	b.report.Machine = bench.ThisMachine()
+	b.report.Command = strings.Join(append([]string{"go -C cmd/dev run . bench"}, args...), " ")
+	for _, name := range bench.Cases() { // in their order, whatever the flag's
+		if !slices.Contains(o.Case, name) {
+			continue
+		}
+		if err := b.measure(ctx, name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	b.report.Compare()
+	if err := b.write(stdout); err != nil {
+		return err
+	}
+	if b.report.Failed() {
+		return errBench
+	}
+	return nil
+}
+
+// parseBench reads flags; stop says that they only asked for help.
+func parseBench(into any, args []string, stdout, stderr io.Writer) (stop bool, err error) {
+	exited := errors.New("exit") // what kong's --help does
+	parser, err := kong.New(into, kong.Name("dev bench"), kong.Writers(stdout, stderr),
+		kong.Description("Measures Grapnel on a fresh stack: rates, latencies, processor time, losses and duplicates. Fails when anything was lost or sent twice."),
+		kong.Vars{"cases": strings.Join(bench.Cases(), ", ")}, kong.Exit(func(int) { panic(exited) }))
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		if v := recover(); v == any(exited) {
+			stop, err = true, nil
+		} else if v != nil {
+			panic(v)
+		}
+	}()
+	_, err = parser.Parse(args)
+	return false, err
+}
+
+// bencher runs cases and gathers what they say.
+type bencher struct {
+	*benchOptions
+	stderr io.Writer
+	begin  time.Time
+	report bench.Report
+	// saturation is events per second, once it has been measured.
+	saturation float64
+}
+
+func (b *bencher) progress(format string, args ...any) {
+	fmt.Fprintf(b.stderr, "%6.1fs  %s\n", time.Since(b.begin).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// measure runs a case as often as is wanted and keeps the median.
+func (b *bencher) measure(ctx context.Context, name string) error {
+	rate := b.Rate
+	if name == bench.CaseIsolation && rate == 0 {
+		if b.saturation == 0 {
+			rows, err := b.runCase(ctx, bench.CaseSaturation, 0, 0)
+			if err != nil {
+				return err
+			}
+			b.saturation = rows[0].SustainedPerSecond
+		}
+		rate = max(1, b.saturation/3)
+	}
+	var runs [][]bench.Result
+	for i := range b.Medians {
+		rows, err := b.runCase(ctx, name, i, rate)
+		if err != nil {
+			return err
+		}
+		runs = append(runs, rows)
+	}
+	rows := bench.Median(runs)
+	if name == bench.CaseSaturation {
+		b.saturation = rows[0].SustainedPerSecond
+	}
+	b.report.Results = append(b.report.Results, rows...)
+	return nil
+}
+
+// runCase starts what a case needs, runs it once, and stops everything.
+func (b *bencher) runCase(ctx context.Context, name string, number int, rate float64) (rows []bench.Result, err error) {
+	dir, err := os.MkdirTemp("", "grapnel-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	spec := bench.Spec{
+		Case: name, Rate: rate, WarmUp: b.WarmUp, Window: time.Duration(b.Seconds) * time.Second, Drain: b.Drain,
+		Publishers: b.Publishers, Payload: b.Payload,
+	}
+	b.progress("%s: starting", name)
+	var target *benchChild
+	if name == bench.CaseFloor {
+		target, err = b.startFloor(ctx, &spec)
+	} else {
+		target, err = b.startStack(ctx, dir, &spec, number)
+	}
+	if target != nil {
+		defer func() { err = errors.Join(err, target.stop()) }()
+	}
+	if err != nil {
+		return nil, err
+	}
+	note := ""
+	if name == bench.CaseStored {
+		if note, err = fillStore(ctx, target.ready["postgres"], b.Stored); err != nil {
+			return nil, err
+		}
+	}
+	b.progress("%s: running", name)
+	if rows, err = load(ctx, &spec); err != nil {
+		return nil, err
+	}
+	for i := range rows {
+		rows[i].Note += note
+		if rows[i].Seconds == 0 {
+			b.progress("%s: %s", rows[i].Case, rows[i].Note)
+			continue
+		}
+		b.progress("%s: %.0f accepted/s, %.0f delivered/s, p50 %.1f ms, p99 %.1f ms, %d lost, %d duplicates", rows[i].Case,
+			rows[i].AcceptedPerSecond, rows[i].DeliveredPerSecond, rows[i].Receive.P50, rows[i].Receive.P99, rows[i].Lost, rows[i].Duplicates)
+	}
+	return rows, nil
+}
+
+// write prints the report and writes the files.
+func (b *bencher) write(stdout io.Writer) error {
+	if b.SVG != "" {
+		if err := os.MkdirAll(b.SVG, 0o750); err != nil {
+			return err
+		}
+		for i := range b.report.Results {
+			row := &b.report.Results[i]
+			if row.Seconds == 0 {
+				continue
+			}
+			name := filepath.Join(b.SVG, strings.ReplaceAll(row.Case, " ", "-"))
+			if err := errors.Join(writeFile(name+"-rate.svg", bench.RateChart(row)), writeFile(name+"-latency.svg", bench.LatencyChart(row))); err != nil {
+				return err
+			}
+		}
+	}
+	if b.JSON != "" {
+		text, err := json.MarshalIndent(&b.report, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := writeFile(b.JSON, string(text)+"\n"); err != nil {
+			return err
+		}
+	}
+	return b.report.Write(stdout)
+}
+
+func writeFile(name, text string) error {
+	return os.WriteFile(name, []byte(text), 0o644) //nolint:gosec // a report, to be read by others
+}

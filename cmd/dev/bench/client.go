@@ -1,0 +1,103 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// batchPath is where many events are published with one request, once that is
+// built.
+const batchPath = "/v1/events/batch"
+
+// client speaks to what is measured.
+type client struct {
+	url, key string
+	http     *http.Client
+}
+
+func newClient(url, key string, conns int) *client {
+	return &client{url: url, key: key, http: &http.Client{
+		Transport: &http.Transport{MaxIdleConnsPerHost: conns, DisableCompression: true},
+		Timeout:   time.Minute,
+	}}
+}
+
+// send makes a request and returns the status and the answer.
+func (c *client) send(ctx context.Context, method, path string, body []byte) (int, []byte, error) {
+	r, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	r.Header.Set("Authorization", "Bearer "+c.key)
+	r.Header.Set("Content-Type", "application/json")
+	response, err := c.http.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	return response.StatusCode, answer, err
+}
+
+// outcome names what a publish was answered, for counting.
+func outcome(status int, err error) string {
+	if err != nil {
+		return "no answer"
+	}
+	return "HTTP " + strconv.Itoa(status)
+}
+
+// subscribe makes an event type and a webhook for it on each URL.
+func (c *client) subscribe(ctx context.Context, eventType string, urls ...string) error {
+	if status, answer, err := c.send(ctx, http.MethodPut, "/v1/event-types/"+eventType, []byte(`{}`)); err != nil || status/100 != 2 {
+		return fmt.Errorf("create event type: HTTP %d %s: %w", status, answer, err)
+	}
+	for _, url := range urls {
+		body, err := json.Marshal(map[string]any{"url": url, "events": []string{eventType}})
+		if err != nil {
+			return err
+		}
+		if status, answer, err := c.send(ctx, http.MethodPost, "/v1/webhooks", body); err != nil || status != http.StatusCreated {
+			return fmt.Errorf("create webhook: HTTP %d %s: %w", status, answer, err)
+		}
+	}
+	return nil
+}
+
+// hasBatch asks whether there is such a thing as a batch.
+func (c *client) hasBatch(ctx context.Context) (bool, error) {
+	status, _, err := c.send(ctx, http.MethodPost, batchPath, []byte(`{}`))
+	return status != http.StatusNotFound && status != http.StatusMethodNotAllowed, err
+}
+
+// taken reports, of the answer to a batch, which items were accepted: those that
+// have an id and no error. The list is the answer's only array.
+func taken(answer []byte, n int) ([]bool, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(answer, &members); err != nil {
+		return nil, err
+	}
+	for _, value := range members {
+		var items []map[string]any
+		if json.Unmarshal(value, &items) != nil || len(items) != n {
+			continue
+		}
+		ok := make([]bool, n)
+		for i, item := range items {
+			_, failed := item["error"]
+			_, accepted := item["id"]
+			if event, nested := item["event"].(map[string]any); nested {
+				_, accepted = event["id"]
+			}
+			ok[i] = accepted && !failed
+		}
+		return ok, nil
+	}
+	return nil, fmt.Errorf("the answer to a batch of %d has no list of as many results", n)
+}

@@ -1,0 +1,144 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// Report is all that a benchmark found out.
+type Report struct {
+	Machine Machine  `json:"machine"`
+	Command string   `json:"command"`
+	Results []Result `json:"results"`
+}
+
+// Machine is what the numbers depend on.
+type Machine struct {
+	CPU        string `json:"cpu"`
+	Cores      int    `json:"cores"`
+	Kernel     string `json:"kernel"`
+	Go         string `json:"go"`
+	PostgreSQL string `json:"postgresql"`
+	// Durability are the settings that PostgreSQL said it has.
+	Durability string `json:"durability"`
+	// Layout says which processes there were.
+	Layout string `json:"layout"`
+}
+
+// Failed reports whether a promise was broken in any row.
+func (r *Report) Failed() bool {
+	return slices.ContainsFunc(r.Results, func(row Result) bool { return row.Failed() })
+}
+
+// Compare fills in the shares of the floor and the ratios between cases, as far
+// as both were measured.
+func (r *Report) Compare() {
+	row := func(name string) *Result {
+		if i := slices.IndexFunc(r.Results, func(row Result) bool { return row.Case == name }); i >= 0 {
+			return &r.Results[i]
+		}
+		return nil
+	}
+	if floor := row(CaseFloor); floor != nil && floor.SustainedPerSecond > 0 {
+		for i := range r.Results {
+			if !givenRate(r.Results[i].Case) {
+				r.Results[i].Floor = r.Results[i].SustainedPerSecond / floor.SustainedPerSecond
+			}
+		}
+	}
+	if floor, idle := row(rowFloorIdle), row(CaseIdle); floor != nil && idle != nil && floor.Receive.P50 > 0 {
+		idle.Ratio = idle.Receive.P50 / floor.Receive.P50
+		idle.Note += fmt.Sprintf("; p50 is %.1f times the floor's", idle.Ratio)
+	}
+	if saturation, stored := row(CaseSaturation), row(CaseStored); saturation != nil && stored != nil && saturation.SustainedPerSecond > 0 {
+		stored.Ratio = stored.SustainedPerSecond / saturation.SustainedPerSecond
+		stored.Note += fmt.Sprintf("; %.0f %% of saturation without them", 100*stored.Ratio)
+	}
+}
+
+// Write prints the report for people.
+func (r *Report) Write(w io.Writer) error {
+	m := &r.Machine
+	fmt.Fprintf(w, "%s, %d cores, %s, %s\n", m.CPU, m.Cores, m.Kernel, m.Go)
+	if m.PostgreSQL != "" { // the floor has none
+		fmt.Fprintf(w, "PostgreSQL %s (%s)\n%s\n", m.PostgreSQL, m.Durability, m.Layout)
+	}
+	fmt.Fprintf(w, "%s\n\n", r.Command)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "case\taccepted/s\tdelivered/s\tsustained/s\tof floor\tp50 ms\tp90\tp99\t202 p50\t202 p99\tCPU ms/event\tdrain s\tevents\tlost\tdup.\t")
+	for i := range r.Results {
+		row := &r.Results[i]
+		if row.Seconds == 0 {
+			fmt.Fprintf(t, "%s\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t\n", row.Case)
+			continue
+		}
+		share := "-"
+		if row.Floor > 0 {
+			share = fmt.Sprintf("%.1f %%", 100*row.Floor)
+		}
+		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t%.2f\t%.1f\t%d\t%d\t%d\t\n",
+			row.Case, row.AcceptedPerSecond, row.DeliveredPerSecond, row.SustainedPerSecond, share,
+			short(row.Receive.P50), short(row.Receive.P90), short(row.Receive.P99), short(row.Accept.P50), short(row.Accept.P99),
+			sum(row.CPU), row.DrainSeconds, row.Events, row.Lost, row.Duplicates)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	for i := range r.Results {
+		fmt.Fprintf(w, "%s: %s\n", r.Results[i].Case, strings.Join(details(&r.Results[i]), "; "))
+	}
+	_, err := fmt.Fprint(w, explanation)
+	return err
+}
+
+// explanation is what the columns' names are too short for.
+const explanation = `
+delivered/s: within the window; sustained/s: deliveries by the window and the drain together.
+p50, p90, p99: from when an event was to be sent to its receipt; 202: to the answer.
+CPU: all processes but the load's, from the window's begin until everything had arrived.
+`
+
+// details are what the table has no columns for.
+func details(row *Result) []string {
+	var out []string
+	if row.Note != "" {
+		out = append(out, row.Note)
+	}
+	for _, name := range slices.Sorted(maps.Keys(row.CPU)) {
+		out = append(out, fmt.Sprintf("%s %.2f ms CPU per event", name, row.CPU[name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(row.Memory)) {
+		out = append(out, fmt.Sprintf("%s %.0f MiB at most", name, row.Memory[name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(row.Errors)) {
+		out = append(out, fmt.Sprintf("%d × %s", row.Errors[name], name))
+	}
+	if row.Strays > 0 {
+		out = append(out, fmt.Sprintf("%d deliveries to the wrong endpoint", row.Strays))
+	}
+	return out
+}
+
+func sum(by map[string]float64) (total float64) {
+	for _, v := range by {
+		total += v
+	}
+	return total
+}
+
+// short prints three digits or so: nobody needs the microseconds of a second.
+func short(ms float64) string {
+	switch {
+	case ms < 10:
+		return fmt.Sprintf("%.2f", ms)
+	case ms < 100:
+		return fmt.Sprintf("%.1f", ms)
+	default:
+		return fmt.Sprintf("%.0f", ms)
+	}
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/pprof"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// benchStackOptions are the flags of the stack that is measured.
+type benchStackOptions struct {
+	options
+	Layout  string `default:"product" enum:"product,one,split" help:"Which processes there are."`
+	Profile string `help:"File for a processor profile."`
+}
+
+// runBenchStack runs a stack to be measured, until ctx ends.
+func runBenchStack(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	var o benchStackOptions
+	if stop, err := parseBench(&o, args, stdout, stderr); stop || err != nil {
+		return err
+	}
+	s := &stack{options: &o.options, stdout: stdout, stderr: stderr, begin: time.Now()}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	start := s.startApart
+	if o.Layout != "product" {
+		o.Processes = o.Layout
+		start = s.start
+	}
+	if err := start(ctx); err != nil {
+		return err
+	}
+	if o.Profile != "" {
+		f, err := os.Create(o.Profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close() //nolint:errcheck // a profile that is cut off says so itself
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.procs.ended:
+		return err
+	}
+}
+
+// startApart is start with API and worker in this process, as in grapnel serve,
+// and the Temporal server in one of its own: what the product costs can be told
+// from what Temporal does. There is no Web UI, which would be in this process.
+func (s *stack) startApart(ctx context.Context) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	if err := s.openState(); err != nil {
+		return err
+	}
+	if err := s.startPostgres(ctx); err != nil {
+		return err
+	}
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	s.ui = &webUI{URL: "-"}
+	if err := s.complete(s.state.Secrets, s.databaseURL, ""); err != nil {
+		return err
+	}
+	temporal := &childProcess{stack: s, role: roleTemporal}
+	if err := temporal.start(ctx); err != nil {
+		return err
+	}
+	s.onStop(temporal.stop)
+	go temporal.keep(ctx)
+	if err := setTemporalEnvironment(s.TemporalAddr); err != nil {
+		return err
+	}
+	p, err := startPart(ctx, s.options, roleBoth, s.state.Path("grapnel.log"))
+	if err != nil {
+		return err
+	}
+	s.onStop(p.stop)
+	s.procs = grapnelProcesses{apiPID: os.Getpid(), workerPID: os.Getpid(), temporalPID: temporal.pid(), ended: p.ended}
+	if err := awaitReady(ctx, p, "http://"+s.APIAddr); err != nil {
+		return err
+	}
+	return s.announce()
+}
+
+// durability asks PostgreSQL for its version and whether it keeps its promises; if
+// not, whatever is measured means nothing.
+func durability(ctx context.Context, databaseURL string) (version, settings string, err error) {
+	conn, err := pgx.Connect(ctx, databaseURL)
+	if err != nil {
+		return "", "", fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is under way
+	var fsync, commit, pages string
+	err = conn.QueryRow(ctx, `select current_setting('server_version'), current_setting('fsync'),
+		current_setting('synchronous_commit'), current_setting('full_page_writes')`).Scan(&version, &fsync, &commit, &pages)
+	if err != nil {
+		return "", "", fmt.Errorf("ask PostgreSQL for its settings: %w", err)
+	}
+	settings = fmt.Sprintf("fsync=%s, synchronous_commit=%s, full_page_writes=%s", fsync, commit, pages)
+	if fsync != "on" || commit != "on" || pages != "on" {
+		return "", "", fmt.Errorf("PostgreSQL is not durable: %s", settings)
+	}
+	return version, settings, nil
+}
+
+// fillStore makes events that were delivered over the last day, and says so.
+func fillStore(ctx context.Context, databaseURL string, n int) (note string, err error) {
+	conn, err := pgx.Connect(ctx, databaseURL)
+	if err != nil {
+		return "", fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is under way
+	tenant := hook.DefaultTenant()
+	// A delivery's id begins as its event's does, with the time. Ten webhooks that
+	// there are no more have got them all.
+	if _, err := conn.Exec(ctx, `
+		with stored as (
+			select at, lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || substr(md5(i::text), 1, 3) || '8' as head,
+				md5('e' || i) as event, md5('d' || i) as delivery, lpad(to_hex(i % 10), 32, '0')::uuid as webhook
+			from (select i, now() - interval '1 day' * i / $1::int as at from generate_series(1, $1::int) i) s
+		), events as (
+			insert into events (id, tenant_id, type, data, deliveries, created_at)
+			select (head || left(event, 15))::uuid, $2, 'bench.stored', convert_to('{"n":0,"padding":"' || repeat('x', 280) || '"}', 'utf8'), 1, at
+			from stored
+		)
+		insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, attempts, scheduled, status_code, delivered_at, created_at, updated_at)
+		select (head || left(delivery, 15))::uuid, (head || left(event, 15))::uuid, webhook, $2, 'bench.stored', 'success', 1, 1, 200, at, at, at
+		from stored`, n, tenant[:]); err != nil {
+		return "", fmt.Errorf("fill the store: %w", err)
+	}
+	// What filling has left to do is not to be done while we measure.
+	for _, statement := range []string{`vacuum analyze events, deliveries`, `checkpoint`} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return "", fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return fmt.Sprintf("beside %d stored deliveries", n), nil
+}
