@@ -73,9 +73,6 @@ func (a *API) publishCommendaEvent(ctx context.Context, in *publishCommendaEvent
 	if b.OrganizationID != nil {
 		p.OrganizationID = *b.OrganizationID
 	}
-	if err := a.checkSize(p.Type, p.OrganizationID, p.Data); err != nil {
-		return nil, err
-	}
 	accepted, err := a.accept(ctx, p)
 	if err != nil {
 		return nil, err

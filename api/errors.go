@@ -305,7 +305,7 @@ func pathProblem(escaped string) string {
 	switch {
 	case strings.Contains(escaped, "//"):
 		return "the path has an empty segment"
-	case strings.Contains(escaped+"/", "/./"), strings.Contains(escaped+"/", "/../"):
+	case strings.Contains(escaped, "/./"), strings.Contains(escaped, "/../"), strings.HasSuffix(escaped, "/."), strings.HasSuffix(escaped, "/.."):
 		return "the path has a dot segment; a name of dots is written %2E"
 	default:
 		return ""
@@ -315,6 +315,9 @@ func pathProblem(escaped string) string {
 // spaceSlashes makes the mux find a name that is a slash and nothing else, which it
 // takes for the path's end. A space before it changes nothing: names are trimmed.
 func spaceSlashes(u *url.URL) {
+	if u.RawPath == "" {
+		return // nothing in it is written otherwise than net/url would
+	}
 	segments := strings.Split(u.EscapedPath(), "/")
 	found := false
 	for i, segment := range segments {

@@ -64,11 +64,7 @@ func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, er
 	if err := a.checkPublishedType(ctx, b.Type); err != nil {
 		return nil, err
 	}
-	p := hook.Publication{TenantID: tenant(ctx), Type: b.Type, Data: b.Data, IdempotencyKey: key}
-	if err := a.checkSize(p.Type, p.OrganizationID, p.Data); err != nil {
-		return nil, err
-	}
-	accepted, err := a.accept(ctx, p)
+	accepted, err := a.accept(ctx, hook.Publication{TenantID: tenant(ctx), Type: b.Type, Data: b.Data, IdempotencyKey: key})
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +78,9 @@ func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, er
 // accept stores a publication and has its workflow started: every surface's
 // publish comes here.
 func (a *API) accept(ctx context.Context, p hook.Publication) (hook.Accepted, error) {
+	if err := a.checkSize(&p); err != nil {
+		return hook.Accepted{}, err
+	}
 	accepted, err := a.Store.Publish(ctx, p)
 	if err != nil {
 		return accepted, err
@@ -96,9 +95,12 @@ func (a *API) accept(ctx context.Context, p hook.Publication) (hook.Accepted, er
 
 // checkSize refuses what would make a body that receivers don't take (spec 2.4),
 // whichever profile's webhooks it will be for: a webhook can't miss an event that
-// others get.
-func (a *API) checkSize(eventType, organizationID string, data []byte) error {
-	if size := profile.LargestSize(eventType, organizationID, data); size > a.Config.MaxBody {
+// others get. A message has a bound of its own, which is the request's.
+func (a *API) checkSize(p *hook.Publication) error {
+	if p.Cache != "" {
+		return nil
+	}
+	if size := profile.LargestSize(p.Type, p.OrganizationID, p.Data); size > a.Config.MaxBody {
 		return &hook.Error{Kind: hook.KindTooLarge, Message: fmt.Sprintf(
 			"the largest body to deliver would be %d bytes, more than the %d that receivers are expected to take", size, a.Config.MaxBody)}
 	}

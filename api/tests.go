@@ -88,10 +88,7 @@ func (a *API) testPublication(ctx context.Context, w *hook.Webhook, eventType *s
 	if p.Data == nil {
 		p.Data = hook.SampleData(p.Type)
 	}
-	if p.Cache != "" {
-		return p, nil // its size has been checked
-	}
-	return p, a.checkSize(p.Type, p.OrganizationID, p.Data)
+	return p, a.checkSize(&p)
 }
 
 // completeMessage makes the test of a Momento webhook a message of its topic.
