@@ -127,10 +127,7 @@ func TestFollowWhatIsToCome(t *testing.T) {
 func TestFollowFromTheFuture(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := newTopics()
-		h, id := newHub(t, store), topicID("room")
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
+		ctx, store, h, id := followed(t)
 		sub := subscribe(ctx, h, id, hook.Cursor{Next: 3}, quiet)
 		for range 4 {
 			store.add(id, "x")
@@ -146,9 +143,8 @@ func TestFollowFromTheFuture(t *testing.T) {
 func TestFollowIsQuiet(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := newTopics()
-		h, id := newHub(t, store), topicID("room")
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, store, h, id := followed(t)
+		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		sub := subscribe(ctx, h, id, hook.Cursor{}, quiet)
 		for i := 1; i <= 3; i++ {
@@ -218,10 +214,7 @@ func TestFollowWhatIsPublishedElsewhere(t *testing.T) {
 func TestFollowFindsWhatAnotherHasRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := newTopics()
-		h, id := newHub(t, store), topicID("room")
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
+		ctx, store, h, id := followed(t)
 		store.add(id, "1")
 		waiting := subscribe(ctx, h, id, hook.Cursor{Next: 2}, quiet)
 		synctest.Wait()
@@ -259,10 +252,7 @@ func TestStoppingAnnounces(t *testing.T) {
 func TestManyFollowersAreCheap(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := newTopics()
-		h, id := newHub(t, store), topicID("room")
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
+		ctx, store, h, id := followed(t)
 		var subs []<-chan got
 		for range 1000 {
 			subs = append(subs, subscribe(ctx, h, id, hook.Cursor{Next: 1}, time.Hour))
@@ -289,10 +279,7 @@ func TestManyFollowersAreCheap(t *testing.T) {
 func TestFollowMissesNothingWhileReading(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := newTopics()
-		h, id := newHub(t, store), topicID("room")
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
+		ctx, store, h, id := followed(t)
 		store.set(func(s *topics) { s.slow = time.Second })
 		sub := subscribe(ctx, h, id, hook.Cursor{Next: 1}, quiet)
 		synctest.Wait() // it has read that there is nothing, and does not know it yet

@@ -148,6 +148,17 @@ func newHub(t *testing.T, store *topics) *follow.Hub {
 	return h
 }
 
+// followed is what most tests begin with: a store, a running hub on it, a topic, and
+// a context for subscribers that ends with the test.
+func followed(t *testing.T) (context.Context, *topics, *follow.Hub, hook.TopicID) {
+	t.Helper()
+	store := newTopics()
+	h := newHub(t, store)
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	return ctx, store, h, topicID("room")
+}
+
 // got is what a subscriber has been given, and when.
 type got struct {
 	items []hook.Item
