@@ -30,7 +30,7 @@ func (s *Store) Unstarted(ctx context.Context, age time.Duration, after hook.Eve
 	_, err := s.pool.Exec(ctx, `
 		update outbox set workflow_id = '' where workflow_id is null and event_id = any(array(
 			select event_id from outbox where event_id > @after and created_at < now() - @age::interval
-			order by event_id limit @limit for update skip locked))`, args)
+			order by event_id limit @limit for update))`, args)
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("take over unstarted events: %w", err))
 	}

@@ -169,7 +169,8 @@ func sharedAPI(t testing.TB) *apiClient {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		shared.process, shared.err = launch(ctx, shared.dir, append(flags, quick, "--allow-http")...)
+		// Tests publish all at once, and look at the workflows of their events.
+		shared.process, shared.err = launch(ctx, shared.dir, append(flags, quick, "--allow-http", "--max-events-per-workflow=1")...)
 	})
 	require.NoError(t, shared.err)
 	return clientOf(t, shared.process)

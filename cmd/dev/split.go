@@ -183,6 +183,7 @@ func (c *childProcess) arguments() []string {
 		"--allow-destinations=" + strings.Join(prefixes, ","), "--retry-schedule=" + strings.Join(delays, ","),
 		"--shutdown-timeout=" + o.ShutdownTimeout.String(), "--log-level=" + o.LogLevel, "--auth=" + o.Auth, "--retention=" + o.Retention.String(), "--drain-delay=0s",
 		fmt.Sprintf("--max-body=%d", o.MaxBody), "--topic-retention=" + o.TopicAge.String(), fmt.Sprintf("--topic-messages=%d", o.TopicKeep),
+		fmt.Sprintf("--max-events-per-workflow=%d", o.MaxEvents),
 	}
 	if c.role == roleAPI {
 		args = append(args, "--metrics-addr="+o.MetricsAddr)
