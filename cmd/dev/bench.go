@@ -42,6 +42,7 @@ type benchOptions struct {
 	JSON       string        `name:"json" placeholder:"FILE" help:"Write the report as JSON, too."`
 	SVG        string        `name:"svg" placeholder:"DIR" help:"Write charts, two for each row."`
 	Profile    string        `placeholder:"DIR" help:"Write a processor profile of the process that has the API, one for each case."`
+	Statements string        `placeholder:"DIR" help:"Write what each SQL statement cost, a table for each case."`
 	Processes  string        `default:"product" enum:"product,one,split" help:"product: API and worker in one process, as in grapnel serve, and Temporal in another; one: all in one, as the dev stack is; split: each in its own."`
 	StackFlag  []string      `sep:"none" placeholder:"--FLAG=VALUE" help:"A flag for the stack; may be repeated."`
 }
@@ -199,9 +200,21 @@ func (b *bencher) runCase(ctx context.Context, name string, number int, rate flo
 			return nil, err
 		}
 	}
+	counted := b.Statements != "" && name != bench.CaseFloor
+	if counted {
+		if err := countStatements(ctx, target.ready["postgres"]); err != nil {
+			return nil, err
+		}
+	}
 	b.progress("%s: running", name)
 	if rows, err = load(ctx, &spec); err != nil {
 		return nil, err
+	}
+	if counted {
+		file := filepath.Join(b.Statements, fmt.Sprintf("%s-%d.txt", name, number+1))
+		if err := writeStatements(ctx, target.ready["postgres"], file); err != nil {
+			return nil, err
+		}
 	}
 	for i := range rows {
 		rows[i].Note += note

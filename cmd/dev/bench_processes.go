@@ -170,6 +170,9 @@ func (b *bencher) startStack(ctx context.Context, dir string, spec *bench.Spec, 
 		}
 		args = append(args, "--profile="+filepath.Join(b.Profile, fmt.Sprintf("%s-%d.pprof", spec.Case, number+1)))
 	}
+	if b.Statements != "" {
+		args = append(args, "--statements")
+	}
 	c, err := startBenchChild(append(args, b.StackFlag...)...)
 	if err != nil {
 		return nil, err

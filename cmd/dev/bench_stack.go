@@ -17,8 +17,9 @@ import (
 // benchStackOptions are the flags of the stack that is measured.
 type benchStackOptions struct {
 	options
-	Layout  string `default:"product" enum:"product,one,split" help:"Which processes there are."`
-	Profile string `help:"File for a processor profile."`
+	Layout     string `default:"product" enum:"product,one,split" help:"Which processes there are."`
+	Profile    string `help:"File for a processor profile."`
+	Statements bool   `help:"Count what each SQL statement costs."`
 }
 
 // runBenchStack runs a stack to be measured, until ctx ends.
@@ -29,6 +30,9 @@ func runBenchStack(ctx context.Context, args []string, stdout, stderr io.Writer)
 	}
 	s := &stack{options: &o.options, stdout: stdout, stderr: stderr, begin: time.Now()}
 	defer func() { err = errors.Join(err, s.stop()) }()
+	if o.Statements {
+		s.postgresSettings = statementSettings()
+	}
 	start := s.startApart
 	if o.Layout != "product" {
 		o.Processes = o.Layout

@@ -27,6 +27,9 @@ type stack struct {
 	begin          time.Time
 	stops          []func() error
 
+	// postgresSettings are further settings of PostgreSQL.
+	postgresSettings map[string]string
+
 	postgresPID int
 	databaseURL string
 	ui          *webUI
@@ -160,7 +163,7 @@ func (s *stack) startPostgres(ctx context.Context) error {
 	}
 	server, err := pgtest.Start(ctx, pgtest.Options{
 		DataDir: s.state.Path("postgres"), LogFile: s.state.Path("postgres.log"), Port: port,
-		Durable: true, MaxConnections: temporalConns + grapnelConns,
+		Durable: true, MaxConnections: temporalConns + grapnelConns, Settings: s.postgresSettings,
 	})
 	if err != nil {
 		return postgresPortError(err, "--postgres-port")
