@@ -70,16 +70,52 @@ func insertKey(ctx context.Context, q querier, k *hook.APIKey, text hook.Secret)
 }
 
 // Authenticate finds the key with this text that is neither revoked nor expired.
-// The look-up is by hash, so its time tells nothing about the text.
+// The look-up is by hash, so its time tells nothing about the text. It may share a
+// statement with others, one that begins after it was called: a key that was revoked
+// before is refused.
 func (s *Store) Authenticate(ctx context.Context, text hook.Secret) (hook.APIKey, error) {
-	rows, _ := s.pool.Query(ctx, `
-		select `+keyColumns+` from api_keys
-		where hash = $1 and revoked_at is null and (expires_at is null or expires_at > now())`, hashKey(text))
-	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[keyRow])
-	if err != nil {
-		return hook.APIKey{}, notFound("api key", fmt.Errorf("look up api key: %w", err))
+	look := &keyLookup{hash: [sha256.Size]byte(hashKey(text))}
+	if err := s.keys.add(ctx, look); err != nil {
+		return hook.APIKey{}, mapErr(fmt.Errorf("look up api key: %w", err))
 	}
-	return row.key(), nil
+	if look.found == nil {
+		return hook.APIKey{}, hook.NotFound("api key")
+	}
+	return look.found.key(), nil
+}
+
+// keyLookup asks for a key by its hash.
+type keyLookup struct {
+	hash  [sha256.Size]byte
+	found *keyRow
+}
+
+func (s *Store) lookUpKeys(ctx context.Context, list []*keyLookup) error {
+	asked := make(map[[sha256.Size]byte]*keyRow, 1) // most come with the same key
+	for _, look := range list {
+		asked[look.hash] = nil
+	}
+	hashes := make([][]byte, 0, len(asked))
+	for hash := range asked {
+		hashes = append(hashes, hash[:])
+	}
+	rows, _ := s.pool.Query(ctx, `
+		select `+keyColumns+`, hash from api_keys
+		where hash = any($1) and revoked_at is null and (expires_at is null or expires_at > now())`, hashes)
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[struct {
+		keyRow
+		Hash []byte
+	}])
+	if err != nil {
+		return err
+	}
+	for i := range found {
+		asked[[sha256.Size]byte(found[i].Hash)] = &found[i].keyRow
+	}
+	for _, look := range list {
+		look.found = asked[look.hash]
+	}
+	return nil
 }
 
 // Keys lists a tenant's, revoked ones too, newest first.

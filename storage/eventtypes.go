@@ -50,13 +50,42 @@ func (s *Store) UnknownEventTypes(ctx context.Context, tenant hook.TenantID, nam
 	if len(asked) == 0 {
 		return nil, nil
 	}
-	rows, _ := s.pool.Query(ctx, `
-		select n.name from unnest($2::text[]) with ordinality as n(name, at)
-		where not exists (select from event_types t where t.tenant_id = $1 and t.name = n.name) order by n.at`,
-		[16]byte(tenant), asked)
-	unknown, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
+	look := &typesLookup{tenant: tenant, names: asked}
+	if err := s.eventTypes.add(ctx, look); err != nil {
 		return nil, mapErr(fmt.Errorf("look up event types: %w", err))
 	}
-	return unknown, nil
+	return look.unknown, nil
+}
+
+// typesLookup asks which names are not among a tenant's own types.
+type typesLookup struct {
+	tenant  hook.TenantID
+	names   []string
+	unknown []string
+}
+
+func (s *Store) lookUpTypes(ctx context.Context, list []*typesLookup) error {
+	var (
+		places  []int
+		tenants [][16]byte
+		names   []string
+	)
+	for i, look := range list {
+		look.unknown = nil // of a try before this one
+		for _, name := range look.names {
+			places, tenants, names = append(places, i), append(tenants, look.tenant), append(names, name)
+		}
+	}
+	// The offset keeps the planner from reading all types there are.
+	rows, _ := s.pool.Query(ctx, `
+		select n.place, n.name from unnest($1::int[], $2::uuid[], $3::text[]) with ordinality as n(place, tenant_id, name, at)
+		where not exists (select from event_types t where t.tenant_id = n.tenant_id and t.name = n.name offset 0) order by n.at`,
+		places, tenants, names)
+	var place int
+	var name string
+	_, err := pgx.ForEachRow(rows, []any{&place, &name}, func() error {
+		list[place].unknown = append(list[place].unknown, name)
+		return nil
+	})
+	return err
 }

@@ -10,87 +10,134 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Bounds of group commit.
+// Bounds of a group.
 const (
-	// mostInGroup is how many events share a transaction at most.
-	mostInGroup = 500
-	// mostCommits is how many transactions are under way at once: while one waits
-	// for the disk, the next can be prepared.
-	mostCommits = 2
-	// mostWaiting and mostWaitingBytes bound what waits for a transaction; who comes
+	// mostWaiting and mostWaitingBytes bound what waits for a statement; who comes
 	// then is told to come again.
 	mostWaiting      = 5_000
 	mostWaitingBytes = 64 << 20
-	// commitTimeout bounds a transaction, which nobody's request can end.
-	commitTimeout = 10 * time.Second
+	// groupTimeout bounds a statement, which nobody's request can end.
+	groupTimeout = 10 * time.Second
 )
 
-// group gathers events that are accepted at the same time into shared
-// transactions: what has queued up while a commit was running goes into the next
-// one. One that waits for nobody is committed at once.
-type group struct {
-	// commit stores events, all of them or none.
-	commit func(ctx context.Context, list []*hook.Accepted) error
+// group gathers what is asked of the database at the same time into shared
+// statements: what has queued up while one was running goes into the next. What
+// waits for nobody is done at once.
+type group[T any] struct {
+	// do does all of them or none, and leaves in each what came of it.
+	do func(ctx context.Context, items []T) error
+	// rows and bytes are an item's weight; nil is 1 and 0.
+	rows  func(T) int
+	bytes func(T) int
+	// together is how many rows share a statement at most; an item that has more
+	// has one to itself.
+	together int
+	// atOnce is how many statements are under way at once: while one waits for the
+	// disk, the next can be prepared.
+	atOnce int
 
 	mu      sync.Mutex
-	waiting []*member
-	bytes   int
+	waiting []*member[T]
+	weight  struct{ rows, bytes int }
 	running int
 }
 
-// member is an event that waits for its commit.
-type member struct {
-	accepted *hook.Accepted
-	done     chan error
+// member is an item that waits for its statement.
+type member[T any] struct {
+	item T
+	done chan error
 }
 
-// add stores an event and returns when it is durable, or ctx ends; then it may be
-// stored all the same.
-func (g *group) add(ctx context.Context, accepted *hook.Accepted) error {
-	m := &member{accepted: accepted, done: make(chan error, 1)}
-	if !g.enter(m) { //nolint:contextcheck // a transaction that is shared ends with nobody's request
-		return &hook.Error{Kind: hook.KindUnavailable, Message: "too many events are waiting to be stored", RetryAfter: time.Second}
-	}
-	select {
-	case err := <-m.done:
+// add does one item and returns when that is done, or ctx ends; then it may be done
+// all the same, and nobody may look at what came of it.
+func (g *group[T]) add(ctx context.Context, item T) error {
+	errs, err := g.addAll(ctx, []T{item})
+	if err != nil {
 		return err
-	case <-ctx.Done():
-		return fmt.Errorf("wait for commit: %w", ctx.Err())
 	}
+	return errs[0]
 }
 
-func (g *group) enter(m *member) bool {
+// addAll is add for several, which are taken on together or not at all: what comes
+// of each is in its place.
+func (g *group[T]) addAll(ctx context.Context, items []T) ([]error, error) {
+	members := make([]*member[T], 0, len(items))
+	for _, item := range items {
+		members = append(members, &member[T]{item: item, done: make(chan error, 1)})
+	}
+	if !g.enter(members) { //nolint:contextcheck // a statement that is shared ends with nobody's request
+		return nil, &hook.Error{Kind: hook.KindUnavailable, Message: "too much is waiting to be stored", RetryAfter: time.Second}
+	}
+	errs := make([]error, 0, len(items))
+	for _, m := range members {
+		select {
+		case err := <-m.done:
+			errs = append(errs, err)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for a shared statement: %w", ctx.Err())
+		}
+	}
+	return errs, nil
+}
+
+// enter queues items. A queue that is empty takes any number of them.
+func (g *group[T]) enter(members []*member[T]) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	size := len(m.accepted.Event.Data)
-	if len(g.waiting) >= mostWaiting || g.bytes+size > mostWaitingBytes {
+	rows, bytes := 0, 0
+	for _, m := range members {
+		r, b := g.weigh(m.item)
+		rows, bytes = rows+r, bytes+b
+	}
+	if len(g.waiting) > 0 && (g.weight.rows+rows > mostWaiting || g.weight.bytes+bytes > mostWaitingBytes) {
 		return false
 	}
-	g.waiting = append(g.waiting, m)
-	g.bytes += size
-	if g.running < mostCommits {
+	g.waiting = append(g.waiting, members...)
+	g.weight.rows += rows
+	g.weight.bytes += bytes
+	if g.running < g.atOnce {
 		g.running++
 		go g.run()
 	}
 	return true
 }
 
-// run commits what waits until nothing does.
-func (g *group) run() {
+func (g *group[T]) weigh(item T) (rows, bytes int) {
+	rows = 1
+	if g.rows != nil {
+		rows = g.rows(item)
+	}
+	if g.bytes != nil {
+		bytes = g.bytes(item)
+	}
+	return rows, bytes
+}
+
+// run does what waits until nothing does.
+func (g *group[T]) run() {
 	for {
 		batch := g.take()
 		if len(batch) == 0 {
 			return
 		}
-		g.store(batch)
+		g.finish(batch)
 	}
 }
 
-// take takes the next transaction's events; none ends the run.
-func (g *group) take() []*member {
+// take takes the next statement's items; none ends the run.
+func (g *group[T]) take() []*member[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := min(len(g.waiting), mostInGroup)
+	n, total := 0, 0
+	for n < len(g.waiting) {
+		rows, bytes := g.weigh(g.waiting[n].item)
+		if n > 0 && total+rows > g.together {
+			break
+		}
+		n, total = n+1, total+rows
+		g.weight.rows -= rows
+		g.weight.bytes -= bytes
+	}
 	if n == 0 {
 		g.running--
 		g.waiting = nil // what it held is not kept alive
@@ -98,37 +145,34 @@ func (g *group) take() []*member {
 	}
 	batch := g.waiting[:n:n]
 	g.waiting = g.waiting[n:]
-	for _, m := range batch {
-		g.bytes -= len(m.accepted.Event.Data)
-	}
 	return batch
 }
 
-// store commits a batch, and where that is refused, each of its events alone: one
-// that can't be stored must not take its neighbours along. Where the store is
-// away, none is tried again: whoever publishes has to know.
-func (g *group) store(batch []*member) {
-	err := g.commitAll(batch)
+// finish does a batch, and where that is refused, each of its items alone: one that
+// can't be done must not take its neighbours along. Where the store is away, none
+// is tried again: whoever asked has to know.
+func (g *group[T]) finish(batch []*member[T]) {
+	err := g.doAll(batch)
 	for _, m := range batch {
 		if err != nil && len(batch) > 1 && !isAway(err) {
-			m.done <- g.commitAll([]*member{m})
+			m.done <- g.doAll([]*member[T]{m})
 			continue
 		}
 		m.done <- err
 	}
 }
 
-func (g *group) commitAll(batch []*member) error {
-	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+func (g *group[T]) doAll(batch []*member[T]) error {
+	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
 	defer cancel()
-	list := make([]*hook.Accepted, 0, len(batch))
+	items := make([]T, 0, len(batch))
 	for _, m := range batch {
-		list = append(list, m.accepted)
+		items = append(items, m.item)
 	}
-	return g.commit(ctx, list)
+	return g.do(ctx, items)
 }
 
-// isAway tells an error that other events would meet as well.
+// isAway tells an error that others would meet as well.
 func isAway(err error) bool {
 	return hook.KindOf(mapErr(err)) == hook.KindUnavailable || errors.Is(err, context.Canceled)
 }

@@ -51,10 +51,19 @@ func (c *commits) sizes() []int {
 }
 
 // idle tells that nothing waits or runs.
-func (g *group) idle() bool {
+func (g *group[T]) idle() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.waiting) == 0 && g.running == 0 && g.bytes == 0
+	return len(g.waiting) == 0 && g.running == 0 && g.weight.rows == 0 && g.weight.bytes == 0
+}
+
+// atOnce is how many commits the tests' groups have under way.
+const atOnce = 2
+
+func grouped(commit func(context.Context, []*hook.Accepted) error) *group[*hook.Accepted] {
+	return &group[*hook.Accepted]{
+		do: commit, bytes: func(a *hook.Accepted) int { return len(a.Event.Data) }, together: 500, atOnce: atOnce,
+	}
 }
 
 // event is the n-th event.
@@ -68,7 +77,7 @@ func TestGroupSharesCommits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := &commits{}
-		g := &group{commit: c.commit}
+		g := grouped(c.commit)
 		begin := time.Now()
 		results := make(chan error, 20)
 		for i := range 20 {
@@ -102,7 +111,7 @@ func TestGroupKeepsItsMembersApart(t *testing.T) {
 			}
 			return nil
 		}}
-		g := &group{commit: c.commit}
+		g := grouped(c.commit)
 		results := make([]chan error, 20)
 		for i := range results {
 			results[i] = make(chan error, 1)
@@ -127,7 +136,7 @@ func TestGroupWhileTheStoreIsAway(t *testing.T) {
 			asked.Add(1)
 			return hook.Unavailable("the store", errors.New("away"))
 		}}
-		g := &group{commit: c.commit}
+		g := grouped(c.commit)
 		results := make(chan error, 50)
 		for i := range 50 {
 			go func() { results <- g.add(t.Context(), event(i, "x")) }()
@@ -155,15 +164,15 @@ func TestGroupIsBounded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := &commits{}
 				slow := make(chan struct{})
-				g := &group{commit: func(ctx context.Context, list []*hook.Accepted) error {
+				g := grouped(func(ctx context.Context, list []*hook.Accepted) error {
 					<-slow
 					return store.commit(ctx, list)
-				}}
+				})
 				ctx, giveUp := context.WithCancel(t.Context())
-				results := make(chan error, c.fits+mostCommits)
-				for i := range c.fits + mostCommits {
+				results := make(chan error, c.fits+atOnce)
+				for i := range c.fits + atOnce {
 					go func() { results <- g.add(ctx, event(i, c.data)) }()
-					if i < mostCommits {
+					if i < atOnce {
 						synctest.Wait() // it is being committed, and waits no more
 					}
 				}
@@ -174,7 +183,7 @@ func TestGroupIsBounded(t *testing.T) {
 				require.Positive(t, e.RetryAfter)
 
 				giveUp()
-				for range c.fits + mostCommits {
+				for range c.fits + atOnce {
 					require.ErrorIs(t, <-results, context.Canceled)
 				}
 				close(slow)
@@ -185,7 +194,7 @@ func TestGroupIsBounded(t *testing.T) {
 				for _, n := range store.sizes() {
 					stored += n
 				}
-				require.Equal(t, c.fits+mostCommits, stored)
+				require.Equal(t, c.fits+atOnce, stored)
 				require.True(t, g.idle())
 			})
 		})

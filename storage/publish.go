@@ -26,7 +26,7 @@ func (s *Store) Publish(ctx context.Context, p hook.Publication) (hook.Accepted,
 	accepted := &hook.Accepted{Event: event}
 	var err error
 	if p.IdempotencyKey == "" {
-		err = s.group.add(ctx, accepted)
+		err = s.publishing.add(ctx, accepted)
 	} else {
 		accepted, err = s.publishOnce(ctx, p, accepted)
 	}

@@ -95,7 +95,7 @@ const recordSQL = `
 			@request_headers::text[], @response_headers::text[], @response_body::bytea[])
 			as r(id, attempt_id, manual, was_canceled, succeeded, state, next_in, status, error, error_class, url, started_at, duration,
 				dns, connect, tls, first_byte, remote_addr, request_headers, response_headers, response_body)
-		where not exists (select from (select a.id from attempts a where a.delivery_id = r.id offset 0) a where a.id = r.attempt_id)
+		where not exists (select from attempts a where a.delivery_id = r.id and a.id = r.attempt_id offset 0)
 	), d as (
 		update deliveries d set
 			attempts = d.attempts + 1,

@@ -36,7 +36,10 @@ type Store struct {
 	box  *seal.Box
 	// origin marks this store's own notifications.
 	origin string
-	group  group
+	// Publishes, recordings and look-ups that come at the same time share statements.
+	publishing group[*hook.Accepted]
+	keys       group[*keyLookup]
+	eventTypes group[*typesLookup]
 }
 
 // Open prepares a pool; it does not connect, so that a process can start while
@@ -69,8 +72,19 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s := &Store{pool: pool, box: cfg.Box, origin: newOrigin()}
-	s.group.commit = func(ctx context.Context, list []*hook.Accepted) error { return insertEvents(ctx, s.pool, list) }
+	s.share()
 	return s, nil
+}
+
+// share sets up what shares statements. Two commits at once keep the disk busy;
+// more would only be smaller.
+func (s *Store) share() {
+	s.publishing.do = func(ctx context.Context, list []*hook.Accepted) error { return insertEvents(ctx, s.pool, list) }
+	s.publishing.bytes = func(a *hook.Accepted) int { return len(a.Event.Data) }
+	s.publishing.together, s.publishing.atOnce = 500, 2
+	s.keys.do, s.keys.together, s.keys.atOnce = s.lookUpKeys, 500, 2
+	s.eventTypes.do, s.eventTypes.together, s.eventTypes.atOnce = s.lookUpTypes, 500, 2
+	s.eventTypes.rows = func(l *typesLookup) int { return len(l.names) }
 }
 
 // Close waits for connections in use and closes the pool.
