@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -90,30 +91,32 @@ type keyLookup struct {
 	found *keyRow
 }
 
+// lookUpKeys asks once for each text, all in one round trip: one statement for all of
+// them would be planned anew each time.
 func (s *Store) lookUpKeys(ctx context.Context, list []*keyLookup) error {
-	asked := make(map[[sha256.Size]byte]*keyRow, 1) // most come with the same key
+	found := make(map[[sha256.Size]byte]*keyRow, 1) // most come with the same key
+	batch := &pgx.Batch{}
 	for _, look := range list {
-		asked[look.hash] = nil
+		if _, asked := found[look.hash]; asked {
+			continue
+		}
+		found[look.hash] = nil
+		batch.Queue(`
+			select `+keyColumns+` from api_keys
+			where hash = $1 and revoked_at is null and (expires_at is null or expires_at > now())`, look.hash[:]).Query(func(rows pgx.Rows) error {
+			row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[keyRow])
+			if errors.Is(err, pgx.ErrNoRows) {
+				return nil
+			}
+			found[look.hash] = row
+			return err
+		})
 	}
-	hashes := make([][]byte, 0, len(asked))
-	for hash := range asked {
-		hashes = append(hashes, hash[:])
-	}
-	rows, _ := s.pool.Query(ctx, `
-		select `+keyColumns+`, hash from api_keys
-		where hash = any($1) and revoked_at is null and (expires_at is null or expires_at > now())`, hashes)
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[struct {
-		keyRow
-		Hash []byte
-	}])
-	if err != nil {
+	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return err
 	}
-	for i := range found {
-		asked[[sha256.Size]byte(found[i].Hash)] = &found[i].keyRow
-	}
 	for _, look := range list {
-		look.found = asked[look.hash]
+		look.found = found[look.hash]
 	}
 	return nil
 }

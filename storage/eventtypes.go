@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -64,28 +65,35 @@ type typesLookup struct {
 	unknown []string
 }
 
+// lookUpTypes asks once for each name, all in one round trip: see lookUpKeys.
 func (s *Store) lookUpTypes(ctx context.Context, list []*typesLookup) error {
-	var (
-		places  []int
-		tenants [][16]byte
-		names   []string
-	)
-	for i, look := range list {
-		look.unknown = nil // of a try before this one
+	type typeName struct {
+		tenant hook.TenantID
+		name   string
+	}
+	known := make(map[typeName]bool, 1)
+	batch := &pgx.Batch{}
+	for _, look := range list {
 		for _, name := range look.names {
-			places, tenants, names = append(places, i), append(tenants, look.tenant), append(names, name)
+			asked := typeName{look.tenant, name}
+			if _, ok := known[asked]; ok {
+				continue
+			}
+			known[asked] = false
+			batch.Queue(`select exists (select from event_types where tenant_id = $1 and name = $2)`, [16]byte(look.tenant), name).
+				QueryRow(func(row pgx.Row) error {
+					var exists bool
+					err := row.Scan(&exists)
+					known[asked] = exists
+					return err
+				})
 		}
 	}
-	// The offset keeps the planner from reading all types there are.
-	rows, _ := s.pool.Query(ctx, `
-		select n.place, n.name from unnest($1::int[], $2::uuid[], $3::text[]) with ordinality as n(place, tenant_id, name, at)
-		where not exists (select from event_types t where t.tenant_id = n.tenant_id and t.name = n.name offset 0) order by n.at`,
-		places, tenants, names)
-	var place int
-	var name string
-	_, err := pgx.ForEachRow(rows, []any{&place, &name}, func() error {
-		list[place].unknown = append(list[place].unknown, name)
-		return nil
-	})
-	return err
+	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
+		return err
+	}
+	for _, look := range list {
+		look.unknown = slices.DeleteFunc(slices.Clone(look.names), func(name string) bool { return known[typeName{look.tenant, name}] })
+	}
+	return nil
 }

@@ -14,7 +14,7 @@ import (
 // statementSettings make PostgreSQL count what each statement costs. The extension
 // is in Debian's postgresql package and in most others.
 func statementSettings() map[string]string {
-	return map[string]string{"shared_preload_libraries": "pg_stat_statements"}
+	return map[string]string{"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track_planning": "on"}
 }
 
 // countStatements begins to count what statements cost, or begins anew.
@@ -46,7 +46,7 @@ func writeStatements(ctx context.Context, databaseURL, file string) error {
 				s.rows::float8 / s.calls as rows_per_call, (s.shared_blks_hit + s.shared_blks_read)::float8 / s.calls as blocks,
 				s.wal_bytes::float8 / s.calls as wal_per_call, regexp_replace(s.query, '\s+', ' ', 'g') as query
 			from pg_stat_statements s join pg_database d on d.oid = s.dbid
-			where s.calls > 0 order by s.total_exec_time desc limit 40`)
+			where s.calls > 0 order by s.total_exec_time + s.total_plan_time desc limit 40`)
 		var err error
 		found, err = pgx.CollectRows(rows, pgx.RowToStructByName[statement])
 		return err
@@ -56,11 +56,11 @@ func writeStatements(ctx context.Context, databaseURL, file string) error {
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "database\ttotal ms\tcalls\tmean ms\trows\tblocks\tWAL bytes\tstatement")
+	fmt.Fprintln(w, "database\texecute ms\tplan ms\tcalls\tmean ms\trows\tblocks\tWAL bytes\tstatement")
 	for i := range found {
 		s := &found[i]
-		fmt.Fprintf(w, "%s\t%.0f\t%d\t%.3f\t%.1f\t%.0f\t%.0f\t%.160s\n",
-			s.Database, s.TotalMs, s.Calls, s.MeanMs, s.RowsPerCall, s.Blocks, s.WALPerCall, s.Query)
+		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%d\t%.3f\t%.1f\t%.0f\t%.0f\t%.160s\n",
+			s.Database, s.TotalMs, s.PlanMs, s.Calls, s.MeanMs, s.RowsPerCall, s.Blocks, s.WALPerCall, s.Query)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -20,6 +20,10 @@ const mostDeliveries = workflows.DeliveriesPerActivity
 // there are, the more share one, and the less each costs.
 const lingerFor = 100 * time.Millisecond
 
+// busy is how many events make it worth lingering to the end although no start is
+// under way: there is more to come.
+const busy = 20
+
 // gather takes what is waiting, in bursts of one tenant each.
 func (s *Starter) gather(ctx context.Context, first hook.Start) [][]hook.Start {
 	bursts := [][]hook.Start{{first}}
@@ -56,7 +60,7 @@ func (s *Starter) gather(ctx context.Context, first hook.Start) [][]hook.Start {
 			add(start)
 			taken++
 		case <-s.ended:
-			if len(s.slots) == 0 {
+			if len(s.slots) == 0 && taken < busy {
 				linger = nil
 			}
 		case <-linger:
