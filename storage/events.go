@@ -11,9 +11,13 @@ import (
 	"grapnel/internal/hook"
 )
 
-// eventColumns are those of eventRow, in any query that joins events as e.
-const eventColumns = `e.id, e.tenant_id, e.type, e.data, e.organization_id, e.test, e.deliveries, e.workflow_id, e.created_at,
+// eventColumns are those of eventRow, in any query that joins events as e;
+// sentColumns are without the workflow, which sending does not need.
+const (
+	eventColumns = sentColumns + `, (select s.workflow_id from shared_workflows s where s.event_id = e.id) as workflow_id`
+	sentColumns  = `e.id, e.tenant_id, e.type, e.data, e.organization_id, e.test, e.deliveries, e.created_at,
 	e.cache, coalesce(e.sequence, 0) as sequence, e.token_id`
+)
 
 type eventRow struct {
 	ID             [16]byte
@@ -23,11 +27,11 @@ type eventRow struct {
 	OrganizationID string
 	Test           bool
 	Deliveries     int
-	WorkflowID     *string
 	CreatedAt      time.Time
 	Cache          string
 	Sequence       int64
 	TokenID        string
+	WorkflowID     *string
 }
 
 func (r *eventRow) event() hook.Event {

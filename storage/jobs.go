@@ -112,8 +112,8 @@ func (s *Store) eventsByID(ctx context.Context, jobs []jobRow) (map[[16]byte]hoo
 	if len(ids) == 0 {
 		return seen, nil
 	}
-	rows, _ := s.pool.Query(ctx, `select `+eventColumns+` from events e where e.id = any($1)`, ids)
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[eventRow])
+	rows, _ := s.pool.Query(ctx, `select `+sentColumns+` from events e where e.id = any($1)`, ids)
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByNameLax[eventRow])
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("load events: %w", err))
 	}

@@ -1,10 +1,8 @@
 package storage
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -88,9 +86,9 @@ func (s *Store) ShareWorkflow(ctx context.Context, workflowID string, events []h
 				select event_id from outbox where event_id = any($2) and workflow_id is null order by event_id for update))
 			returning event_id
 		), named as (
-			update events e set workflow_id = $1 from given g where e.id = g.event_id and e.id between $3 and $4
+			insert into shared_workflows (event_id, workflow_id) select event_id, $1 from given
 		)
-		select event_id from given`, workflowID, raw(events), [16]byte(slices.MinFunc(events, compareEvents)), [16]byte(slices.MaxFunc(events, compareEvents)))
+		select event_id from given`, workflowID, raw(events))
 	given, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (id hook.EventID, err error) {
 		return id, row.Scan((*[16]byte)(&id))
 	})
@@ -99,8 +97,6 @@ func (s *Store) ShareWorkflow(ctx context.Context, workflowID string, events []h
 	}
 	return given, nil
 }
-
-func compareEvents(a, b hook.EventID) int { return bytes.Compare(a[:], b[:]) }
 
 // addTargets names the first webhooks of each event.
 func (s *Store) addTargets(ctx context.Context, starts []hook.Start) error {

@@ -15,8 +15,8 @@ import (
 )
 
 // Record writes attempts into the log and moves their deliveries and webhooks
-// on, all in one transaction. It must get at most one record per delivery. What
-// it decides, it decides on the rows as they are now:
+// on, all in one transaction, which it may share with others. It must get at most
+// one record per delivery. What it decides, it decides on the rows as they are now:
 //   - a success ends the delivery; one that had succeeded before stays a success,
 //     whatever a later attempt by hand comes to;
 //   - an attempt by hand leaves the schedule as it is;
@@ -30,18 +30,73 @@ func (s *Store) Record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 	if len(records) == 0 {
 		return nil, nil
 	}
+	r := &recording{records: records}
+	if err := s.recordings.add(ctx, r); err != nil {
+		return nil, mapErr(fmt.Errorf("record %d attempts: %w", len(records), err))
+	}
+	return r.found, nil
+}
+
+// recording is what one call of Record asks for.
+type recording struct {
+	records []hook.Record
+	// found are the deliveries as they then stand.
+	found []hook.Delivery
+}
+
+func (r *recording) rows() int { return len(r.records) }
+
+// bytes is about what the recording holds in memory.
+func (r *recording) bytes() int {
+	n := 0
+	for i := range r.records {
+		n += len(r.records[i].Attempt.ResponseBody)
+	}
+	return n
+}
+
+// recordAll does recordings in one transaction. Of those that are about the same
+// delivery, as a retry by hand beside the schedule may be, the later ones wait for
+// the next.
+func (s *Store) recordAll(ctx context.Context, list []*recording) error {
+	owner := make(map[hook.DeliveryID]*recording, len(list))
+	var records []hook.Record
+	var later []*recording
+	for _, r := range list {
+		r.found = nil // of a try before this one
+		if slices.ContainsFunc(r.records, func(record hook.Record) bool { return owner[record.Delivery.ID] != nil }) {
+			later = append(later, r)
+			continue
+		}
+		for i := range r.records {
+			owner[r.records[i].Delivery.ID] = r
+		}
+		records = append(records, r.records...)
+	}
+	found, err := s.record(ctx, records)
+	if err != nil {
+		return err
+	}
+	for i := range found {
+		r := owner[found[i].ID]
+		r.found = append(r.found, found[i])
+	}
+	if len(later) > 0 {
+		return s.recordAll(ctx, later)
+	}
+	return nil
+}
+
+func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
 	// By id, as everywhere: see healthChange.lock.
-	records = slices.SortedFunc(slices.Values(records), func(a, b hook.Record) int {
-		return bytes.Compare(a.Delivery.ID[:], b.Delivery.ID[:])
-	})
+	slices.SortFunc(records, func(a, b hook.Record) int { return bytes.Compare(a.Delivery.ID[:], b.Delivery.ID[:]) })
 	args, err := recordArgs(records)
 	if err != nil {
 		return nil, err
 	}
 	health := healthOf(records)
 	if len(health.ids) == 0 {
-		found, err := writeRecords(ctx, s.pool, args) // one statement is a transaction by itself
-		return found, mapErr(err)
+		return writeRecords(ctx, s.pool, args) // one statement is a transaction by itself
 	}
 	var found []hook.Delivery
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -60,10 +115,7 @@ func (s *Store) Record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 		found, err = byID(ctx, tx, args["id"].([][16]byte))
 		return err
 	})
-	if err != nil {
-		return nil, mapErr(fmt.Errorf("record %d attempts: %w", len(records), err))
-	}
-	return found, nil
+	return found, err
 }
 
 func writeRecords(ctx context.Context, q querier, args pgx.StrictNamedArgs) ([]hook.Delivery, error) {

@@ -38,6 +38,7 @@ type Store struct {
 	origin string
 	// Publishes, recordings and look-ups that come at the same time share statements.
 	publishing group[*hook.Accepted]
+	recordings group[*recording]
 	keys       group[*keyLookup]
 	eventTypes group[*typesLookup]
 }
@@ -82,6 +83,8 @@ func (s *Store) share() {
 	s.publishing.do = func(ctx context.Context, list []*hook.Accepted) error { return insertEvents(ctx, s.pool, list) }
 	s.publishing.bytes = func(a *hook.Accepted) int { return len(a.Event.Data) }
 	s.publishing.together, s.publishing.atOnce = 500, 2
+	s.recordings.do, s.recordings.rows, s.recordings.bytes = s.recordAll, (*recording).rows, (*recording).bytes
+	s.recordings.together, s.recordings.atOnce = 500, 2
 	s.keys.do, s.keys.together, s.keys.atOnce = s.lookUpKeys, 500, 2
 	s.eventTypes.do, s.eventTypes.together, s.eventTypes.atOnce = s.lookUpTypes, 500, 2
 	s.eventTypes.rows = func(l *typesLookup) int { return len(l.names) }

@@ -29,7 +29,7 @@ const (
 	// that the receiver is closing, and lose a request that cannot be re-sent.
 	idleTimeout        = 4 * time.Second
 	maxIdle            = 1024
-	defaultIdlePerHost = 64 // the requests in flight per webhook (spec 9)
+	defaultIdlePerHost = 256 // the requests in flight per webhook (spec 9)
 	tlsSessions        = 512
 )
 
