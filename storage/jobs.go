@@ -112,7 +112,8 @@ func (s *Store) eventsByID(ctx context.Context, jobs []jobRow) (map[[16]byte]hoo
 	if len(ids) == 0 {
 		return seen, nil
 	}
-	rows, _ := s.pool.Query(ctx, `select `+sentColumns+` from events e where e.id = any($1)`, ids)
+	rows, _ := s.pool.Query(ctx, `
+		select `+sentColumns+` from unnest($1::uuid[]) as k(id) cross join lateral (select * from events e where e.id = k.id offset 0) e`, ids)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByNameLax[eventRow])
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("load events: %w", err))
