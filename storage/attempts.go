@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -74,19 +73,6 @@ func (r *attemptRow) attempt() (hook.Attempt, error) {
 		}
 	}
 	return a, nil
-}
-
-// cleanHeaders makes headers storable.
-func cleanHeaders(h http.Header) http.Header {
-	out := make(http.Header, len(h))
-	for name, values := range h {
-		clean := make([]string, 0, len(values))
-		for _, v := range values {
-			clean = append(clean, storableText(v))
-		}
-		out[name] = clean
-	}
-	return out
 }
 
 // storableText makes text of a receiver's storable: valid UTF-8 without NUL. One

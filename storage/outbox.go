@@ -112,7 +112,7 @@ func (s *Store) addTargets(ctx context.Context, starts []hook.Start) error {
 		cross join lateral (
 			select d.event_id, d.webhook_id from deliveries d
 			where d.id between k.lo and k.hi and d.event_id = k.event_id order by d.id limit @targets) t
-		left join webhooks w on w.id = t.webhook_id`, args)
+		left join webhooks w on w.id = t.webhook_id order by t.webhook_id`, args)
 	targets := make(map[hook.EventID][]hook.Target, len(starts))
 	var event hook.EventID
 	var t hook.Target

@@ -1,10 +1,9 @@
 package storage
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,40 +17,83 @@ import (
 // same key with the same content gives the first event again, as a duplicate; with
 // other content it is a conflict.
 func (s *Store) Publish(ctx context.Context, p hook.Publication) (hook.Accepted, error) {
-	event := hook.Event{
-		ID: newID[hook.EventID](), TenantID: p.TenantID, Type: p.Type, Data: p.Data, OrganizationID: p.OrganizationID,
-		Cache: p.Cache, TokenID: p.TokenID,
-	}
-	event.CreatedAt = event.ID.Time()
-	accepted := &hook.Accepted{Event: event}
-	var err error
-	if p.IdempotencyKey == "" {
-		err = s.publishing.add(ctx, accepted)
-	} else {
-		accepted, err = s.publishOnce(ctx, p, accepted)
-	}
-	if err != nil {
-		return hook.Accepted{}, mapErr(fmt.Errorf("insert event %s: %w", event.ID, err))
-	}
-	return *accepted, nil
+	accepted, errs := s.PublishAll(ctx, []hook.Publication{p})
+	return accepted[0], errs[0]
 }
 
-// publishOnce stores an event under its idempotency key, or finds the one that was
-// stored under it. It has a transaction of its own, which may have to wait for
-// another publisher's.
-func (s *Store) publishOnce(ctx context.Context, p hook.Publication, accepted *hook.Accepted) (*hook.Accepted, error) {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		first, err := claimKey(ctx, tx, p, accepted.Event)
+// PublishAll is Publish for several, which may share a transaction: what came of
+// each is in its place. One that is refused takes no other along (S9).
+func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook.Accepted, []error) {
+	items := make([]*publishing, 0, len(list))
+	for i := range list {
+		items = append(items, newPublishing(&list[i]))
+	}
+	errs, err := s.publishing.addAll(ctx, items)
+	accepted := make([]hook.Accepted, len(list))
+	if err != nil {
+		errs = slices.Repeat([]error{err}, len(list))
+	}
+	for i, item := range items {
+		if errs[i] == nil {
+			errs[i] = item.refused
+		}
+		if errs[i] == nil {
+			accepted[i] = item.accepted
+		} else {
+			errs[i] = mapErr(fmt.Errorf("insert event %s: %w", item.id, errs[i]))
+		}
+	}
+	return accepted, errs
+}
+
+// publishing is an event on its way into the store.
+type publishing struct {
+	*hook.Publication
+	id       hook.EventID
+	accepted hook.Accepted
+	// refused says why this one alone can't be stored.
+	refused error
+}
+
+func newPublishing(p *hook.Publication) *publishing {
+	return &publishing{Publication: p, id: newID[hook.EventID]()}
+}
+
+// fresh forgets a try before this one.
+func (p *publishing) fresh() {
+	p.refused = nil
+	p.accepted = hook.Accepted{Event: hook.Event{
+		ID: p.id, TenantID: p.TenantID, Type: p.Type, Data: p.Data, OrganizationID: p.OrganizationID,
+		Cache: p.Cache, TokenID: p.TokenID, CreatedAt: p.id.Time(),
+	}}
+}
+
+func (p *publishing) bytes() int { return len(p.Data) }
+
+// publishAll stores events in one transaction, those under idempotency keys only if
+// their keys are free.
+func (s *Store) publishAll(ctx context.Context, list []*publishing) error {
+	keyed := false
+	for _, p := range list {
+		p.fresh()
+		keyed = keyed || p.IdempotencyKey != ""
+	}
+	if !keyed {
+		return insertEvents(ctx, s.pool, list) // one statement is a transaction by itself
+	}
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		fresh, settle, err := claimKeys(ctx, tx, list)
 		if err != nil {
 			return err
 		}
-		if first != nil {
-			accepted = &hook.Accepted{Event: *first, Duplicate: true}
-			return nil
+		if len(fresh) > 0 {
+			if err := insertEvents(ctx, tx, fresh); err != nil {
+				return err
+			}
 		}
-		return insertEvents(ctx, tx, []*hook.Accepted{accepted})
+		settle()
+		return nil
 	})
-	return accepted, err
 }
 
 // querier is a pool or a transaction.
@@ -59,25 +101,22 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// insertEvents stores accepted events with their deliveries, and fills in how many
-// there are, the first of their targets, and the workflow that will deliver them.
-// One statement, so one transaction by itself.
+// insertEvents stores events with their deliveries, and fills in how many there
+// are, the first of their targets, and the workflow that will deliver them. One
+// statement, so one transaction by itself.
 //
 // A message gets its topic's next number. The topic's row stays locked until the
 // commit: so numbers appear in their order, and one that is rolled back is given
 // to the next (M6). Topics are locked in the order of their ids, so that no two
 // transactions wait for each other.
-func insertEvents(ctx context.Context, q querier, list []*hook.Accepted) error {
-	for _, accepted := range list {
-		accepted.Targets = nil // of a try before this one
-	}
+func insertEvents(ctx context.Context, q querier, list []*publishing) error {
 	rows, _ := q.Query(ctx, insertEventsSQL, eventArgs(list))
 	var n, deliveries int
 	var sequence int64
 	var webhook *[16]byte
 	var url *string
 	_, err := pgx.ForEachRow(rows, []any{&n, &deliveries, &sequence, &webhook, &url}, func() error {
-		accepted := list[n-1]
+		accepted := &list[n-1].accepted
 		e := &accepted.Event
 		e.Deliveries, e.Sequence = deliveries, sequence
 		e.WorkflowID = workflowID(deliveries, nil, e.ID)
@@ -89,8 +128,9 @@ func insertEvents(ctx context.Context, q querier, list []*hook.Accepted) error {
 	return err
 }
 
-// The offset keeps the planner from looking for subscriptions by any other way
-// than the primary key: by its estimates, reading all of them may look cheaper.
+// The offsets keep the planner from looking for subscriptions and webhooks by any
+// other way than the primary key: by its estimates, reading all of them may look
+// cheaper, and then an event would cost what webhooks there are, not what it matches.
 const insertEventsSQL = `
 	with e as (
 		select *, row_number() over (partition by topic_id order by n) as rank, count(*) over (partition by topic_id) as added
@@ -109,8 +149,8 @@ const insertEventsSQL = `
 			select s.webhook_id from subscriptions s
 			where s.tenant_id = e.tenant_id and s.cache = e.cache and s.pattern = c.pattern offset 0
 		) s
-		join webhooks w on w.id = s.webhook_id
-		where w.active and (w.profile = 'standard' or c.pattern = e.type) -- the others' topics are never patterns
+		cross join lateral (select w.id, w.url, w.profile from webhooks w where w.id = s.webhook_id and w.active offset 0) w
+		where w.profile = 'standard' or c.pattern = e.type -- the others' topics are never patterns
 	), delivery as (
 		insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at)
 		select encode(substring(uuid_send(e.id) for 8) || substring(uuid_send(gen_random_uuid()) from 9), 'hex')::uuid,
@@ -132,7 +172,7 @@ const insertEventsSQL = `
 
 // eventArgs turns events into one array per column, and their candidate patterns
 // into pairs with their places.
-func eventArgs(list []*hook.Accepted) pgx.StrictNamedArgs {
+func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 	var (
 		ids, tenants                                  [][16]byte
 		types, organizations, caches, tokens, pattern []string
@@ -141,14 +181,14 @@ func eventArgs(list []*hook.Accepted) pgx.StrictNamedArgs {
 		topics                                        []*[16]byte
 		candidates                                    []int
 	)
-	for i, a := range list {
-		e := &a.Event
+	for i, p := range list {
+		e := &p.accepted.Event
 		ids, tenants = append(ids, e.ID), append(tenants, e.TenantID)
 		types, organizations, data = append(types, e.Type), append(organizations, e.OrganizationID), append(data, e.Data)
 		created, caches, tokens = append(created, e.CreatedAt), append(caches, e.Cache), append(tokens, e.TokenID)
 		topics = append(topics, topicID(e))
-		for _, p := range hook.Candidates(e.Type) {
-			candidates, pattern = append(candidates, i+1), append(pattern, p)
+		for _, c := range hook.Candidates(e.Type) {
+			candidates, pattern = append(candidates, i+1), append(pattern, c)
 		}
 	}
 	return pgx.StrictNamedArgs{
@@ -165,50 +205,6 @@ func topicID(e *hook.Event) *[16]byte {
 	topic := hook.Topic{TenantID: e.TenantID, Cache: e.Cache, Name: e.Type}
 	id := [16]byte(topic.ID())
 	return &id
-}
-
-// claimKey takes the idempotency key for the event, or returns the event that
-// holds it. A second publisher waits here until the first has committed.
-func claimKey(ctx context.Context, tx pgx.Tx, p hook.Publication, e hook.Event) (*hook.Event, error) {
-	print := p.Fingerprint()
-	tag, err := tx.Exec(ctx, `
-		insert into idempotency_keys as k (tenant_id, key, fingerprint, event_id, expires_at)
-		values (@tenant_id, @key, @fingerprint, @event_id, now() + @window)
-		on conflict (tenant_id, key) do update
-			set fingerprint = excluded.fingerprint, event_id = excluded.event_id, expires_at = excluded.expires_at
-			where k.expires_at <= now()`, pgx.StrictNamedArgs{
-		"tenant_id": [16]byte(p.TenantID), "key": p.IdempotencyKey, "fingerprint": print[:],
-		"event_id": [16]byte(e.ID), "window": hook.IdempotencyWindow,
-	})
-	if err != nil || tag.RowsAffected() == 1 {
-		return nil, err
-	}
-	var held []byte
-	var first [16]byte
-	err = tx.QueryRow(ctx, `select fingerprint, event_id from idempotency_keys where tenant_id = $1 and key = $2`,
-		[16]byte(p.TenantID), p.IdempotencyKey).Scan(&held, &first)
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(held, print[:]) {
-		return nil, &hook.Error{Kind: hook.KindConflict, Message: "the idempotency key was used within 24 hours for an event with other content"}
-	}
-	rows, _ := tx.Query(ctx, `select `+eventColumns+` from events e where e.id = $1`, first)
-	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[eventRow])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("event %s of idempotency key is gone", hook.EventID(first))
-	}
-	event := row.event()
-	return &event, err
-}
-
-// PurgeIdempotencyKeys deletes those whose window has passed.
-func (s *Store) PurgeIdempotencyKeys(ctx context.Context) (int64, error) {
-	tag, err := s.pool.Exec(ctx, `delete from idempotency_keys where expires_at <= now()`)
-	if err != nil {
-		return 0, mapErr(fmt.Errorf("purge idempotency keys: %w", err))
-	}
-	return tag.RowsAffected(), nil
 }
 
 // CreateTest stores a sample event and its one delivery, to be sent at once and

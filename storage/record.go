@@ -3,14 +3,15 @@ package storage
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"grapnel/internal/canonjson"
 	"grapnel/internal/hook"
 )
 
@@ -90,16 +91,13 @@ func (s *Store) recordAll(ctx context.Context, list []*recording) error {
 func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
 	// By id, as everywhere: see healthChange.lock.
 	slices.SortFunc(records, func(a, b hook.Record) int { return bytes.Compare(a.Delivery.ID[:], b.Delivery.ID[:]) })
-	args, err := recordArgs(records)
-	if err != nil {
-		return nil, err
-	}
+	args := recordArgs(records)
 	health := healthOf(records)
 	if len(health.ids) == 0 {
 		return writeRecords(ctx, s.pool, args) // one statement is a transaction by itself
 	}
 	var found []hook.Delivery
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		webhooks, err := health.lock(ctx, tx)
 		if err != nil {
 			return fmt.Errorf("lock webhooks: %w", err)
@@ -136,9 +134,10 @@ func byID(ctx context.Context, q querier, ids [][16]byte) ([]hook.Delivery, erro
 	return collectDeliveries(rows)
 }
 
-// The offset, and naming the ids again, keep the planner from looking for attempts
-// and deliveries by any other way than their primary keys: by its estimates for a
-// young partition, reading all of it may look cheaper.
+// The offset keeps the planner from looking for attempts by any other way than the
+// primary key. Naming the deliveries' ids again makes it look them up by theirs, and
+// the smallest of them leaves out the days before; that both come from sub-queries
+// hides their values, by which it would expect one row and compare all with all.
 const recordSQL = `
 	with r as (
 		select * from unnest(@id::uuid[], @attempt_id::uuid[], @manual::bool[], @was_canceled::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
@@ -167,7 +166,7 @@ const recordSQL = `
 				else clock_timestamp() + r.next_in end,
 			delivered_at = coalesce(d.delivered_at, case when r.succeeded then clock_timestamp() end),
 			updated_at = clock_timestamp()
-		from r where d.id = r.id and d.id = any(@id::uuid[]) and d.id between @first and @last
+		from r where d.id = r.id and d.id = any((select @id::uuid[])::uuid[]) and d.id >= (select @first::uuid)
 		returning ` + deliveryColumns + `
 	), logged as (
 		insert into attempts (id, delivery_id, number, manual, url, started_at, duration_us, dns_us, connect_us, tls_us, first_byte_us,
@@ -179,7 +178,7 @@ const recordSQL = `
 	select * from d`
 
 // recordArgs turns records into one array per column.
-func recordArgs(records []hook.Record) (pgx.StrictNamedArgs, error) {
+func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 	var (
 		ids, attemptIDs                                  [][16]byte
 		manual, wasCanceled, succeeded                   []bool
@@ -194,10 +193,6 @@ func recordArgs(records []hook.Record) (pgx.StrictNamedArgs, error) {
 	for i := range records {
 		r := &records[i]
 		a := &r.Attempt
-		request, err := headersJSON(a.RequestHeaders)
-		if err != nil {
-			return nil, err
-		}
 		ids, attemptIDs = append(ids, r.Delivery.ID), append(attemptIDs, a.ID)
 		manual = append(manual, a.Manual)
 		wasCanceled = append(wasCanceled, r.Delivery.State == hook.StateCanceled)
@@ -205,7 +200,7 @@ func recordArgs(records []hook.Record) (pgx.StrictNamedArgs, error) {
 		states = append(states, string(r.Verdict.State))
 		errs, classes = append(errs, storableText(a.Error)), append(classes, string(a.Class))
 		urls, remotes = append(urls, a.URL), append(remotes, storableText(a.RemoteAddr))
-		reqHeaders = append(reqHeaders, request)
+		reqHeaders = append(reqHeaders, headersJSON(a.RequestHeaders))
 		started = append(started, a.StartedAt)
 		duration = append(duration, a.Duration.Microseconds())
 		dns, connect = append(dns, a.Timings.DNS.Microseconds()), append(connect, a.Timings.Connect.Microseconds())
@@ -218,29 +213,38 @@ func recordArgs(records []hook.Record) (pgx.StrictNamedArgs, error) {
 		}
 		if a.StatusCode != 0 {
 			status = &a.StatusCode
-			text, err := headersJSON(a.ResponseHeaders)
-			if err != nil {
-				return nil, err
-			}
+			text := headersJSON(a.ResponseHeaders)
 			response = &text
 		}
 		nextIn, statuses, resHeaders = append(nextIn, next), append(statuses, status), append(resHeaders, response)
 		bodies = append(bodies, a.ResponseBody)
 	}
 	return pgx.StrictNamedArgs{
-		"id": ids, "attempt_id": attemptIDs, "first": ids[0], "last": ids[len(ids)-1], "manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
+		"id": ids, "attempt_id": attemptIDs, "first": ids[0], "manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
 		"error": errs, "error_class": classes, "url": urls, "started_at": started, "duration": duration,
 		"dns": dns, "connect": connect, "tls": tls, "first_byte": firstByte, "remote_addr": remotes,
 		"request_headers": reqHeaders, "response_headers": resHeaders, "response_body": bodies,
-	}, nil
+	}
 }
 
 // headersJSON writes headers as an object of lists; bytes that PostgreSQL's text
 // can't hold, which a receiver may send, become U+FFFD.
-func headersJSON(h http.Header) (string, error) {
-	text, err := json.Marshal(cleanHeaders(h))
-	if err != nil {
-		return "", fmt.Errorf("encode headers: %w", err)
+func headersJSON(h http.Header) string {
+	names := slices.AppendSeq(make([]string, 0, len(h)), maps.Keys(h))
+	slices.Sort(names)
+	b := append(make([]byte, 0, 512), '{')
+	for i, name := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(canonjson.AppendString(b, storableText(name)), ":["...)
+		for j, value := range h[name] {
+			if j > 0 {
+				b = append(b, ',')
+			}
+			b = canonjson.AppendString(b, storableText(value))
+		}
+		b = append(b, ']')
 	}
-	return string(text), nil
+	return string(append(b, '}'))
 }

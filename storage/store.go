@@ -17,7 +17,6 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"grapnel/internal/hook"
 	"grapnel/internal/seal"
 )
 
@@ -37,7 +36,7 @@ type Store struct {
 	// origin marks this store's own notifications.
 	origin string
 	// Publishes, recordings and look-ups that come at the same time share statements.
-	publishing group[*hook.Accepted]
+	publishing group[*publishing]
 	recordings group[*recording]
 	keys       group[*keyLookup]
 	eventTypes group[*typesLookup]
@@ -60,13 +59,17 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
 		pc.ConnConfig.RuntimeParams["application_name"] = "grapnel"
 	}
-	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+	pc.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		// Without it timestamptz scans in the process's local zone.
 		conn.TypeMap().RegisterType(&pgtype.Type{
 			Name: "timestamptz", OID: pgtype.TimestamptzOID,
 			Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
 		})
-		return nil
+		// Planning a statement over a month of partitions takes longer than doing it, and
+		// plans made for one event and for many are alike: the statements see to that. Not
+		// a start-up parameter: connection poolers refuse those.
+		_, err := conn.Exec(ctx, `set plan_cache_mode = force_generic_plan`)
+		return err
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
@@ -80,8 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 // share sets up what shares statements. Two commits at once keep the disk busy;
 // more would only be smaller.
 func (s *Store) share() {
-	s.publishing.do = func(ctx context.Context, list []*hook.Accepted) error { return insertEvents(ctx, s.pool, list) }
-	s.publishing.bytes = func(a *hook.Accepted) int { return len(a.Event.Data) }
+	s.publishing.do, s.publishing.bytes = s.publishAll, (*publishing).bytes
 	s.publishing.together, s.publishing.atOnce = 500, 2
 	s.recordings.do, s.recordings.rows, s.recordings.bytes = s.recordAll, (*recording).rows, (*recording).bytes
 	s.recordings.together, s.recordings.atOnce = 500, 2

@@ -42,10 +42,10 @@ func Request(job *hook.Job, at time.Time) hook.Request {
 }
 
 // RedactHeaders is what may be logged of a request's headers: all of ours, and
-// the names of the webhook's own.
+// the names of the webhook's own. Where that has none, it is h itself.
 func RedactHeaders(w *hook.Webhook, h http.Header) http.Header {
-	if h == nil {
-		return nil // nothing was sent
+	if h == nil || len(w.Headers) == 0 {
+		return h // nothing was sent, or nothing secret
 	}
 	custom := make(map[string]hook.Secret, len(w.Headers))
 	for name, value := range w.Headers {

@@ -1,0 +1,161 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// scopedKey is a client's idempotency key; each tenant has its own.
+type scopedKey struct {
+	tenant hook.TenantID
+	key    string
+}
+
+// claimKeys takes the idempotency keys of those that have one, and returns what is
+// to be stored: those whose key was free, and those without. The others' outcomes
+// are filled in by settle, once these are stored: it may be one of them that holds
+// the key. A second publisher of a key waits here until the first has committed;
+// keys are taken in their order, so that no two transactions wait for each other.
+func claimKeys(ctx context.Context, tx pgx.Tx, list []*publishing) (fresh []*publishing, settle func(), err error) {
+	first := map[scopedKey]*publishing{}
+	var again []*publishing
+	for _, p := range list {
+		key := scopedKey{p.TenantID, p.IdempotencyKey}
+		if p.IdempotencyKey == "" {
+			continue
+		}
+		if first[key] != nil {
+			again = append(again, p)
+			continue
+		}
+		first[key] = p
+	}
+	taken, err := insertKeys(ctx, tx, first)
+	if err != nil {
+		return nil, nil, err
+	}
+	held, err := holders(ctx, tx, first, taken)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range list {
+		key := scopedKey{p.TenantID, p.IdempotencyKey}
+		if p.IdempotencyKey == "" || first[key] == p && taken[key] {
+			fresh = append(fresh, p)
+		}
+	}
+	return fresh, func() {
+		for key, p := range first {
+			if !taken[key] {
+				p.repeats(held[key].fingerprint, held[key].event)
+			}
+		}
+		for _, p := range again {
+			owner := first[scopedKey{p.TenantID, p.IdempotencyKey}]
+			print := owner.Fingerprint()
+			if owner.refused != nil { // the key is held, with a content that neither may be like
+				h := held[scopedKey{p.TenantID, p.IdempotencyKey}]
+				p.repeats(h.fingerprint, h.event)
+				continue
+			}
+			p.repeats(print[:], owner.accepted.Event)
+		}
+	}, nil
+}
+
+// repeats makes the outcome that of the event that holds the key: the same if the
+// content is the same, and otherwise a conflict.
+func (p *publishing) repeats(fingerprint []byte, event hook.Event) {
+	print := p.Fingerprint()
+	if !bytes.Equal(fingerprint, print[:]) {
+		p.refused = &hook.Error{Kind: hook.KindConflict, Message: "the idempotency key was used within 24 hours for an event with other content"}
+		return
+	}
+	p.accepted = hook.Accepted{Event: event, Duplicate: true}
+}
+
+// insertKeys takes those keys that are free, or whose window has passed.
+func insertKeys(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing) (taken map[scopedKey]bool, err error) {
+	var (
+		tenants, events [][16]byte
+		keys            []string
+		prints          [][]byte
+	)
+	for key, p := range list {
+		print := p.Fingerprint()
+		tenants, keys, prints, events = append(tenants, key.tenant), append(keys, key.key), append(prints, print[:]), append(events, p.id)
+	}
+	rows, _ := tx.Query(ctx, `
+		insert into idempotency_keys as k (tenant_id, key, fingerprint, event_id, expires_at)
+		select n.tenant_id, n.key, n.fingerprint, n.event_id, now() + @window
+		from unnest(@tenants::uuid[], @keys::text[], @prints::bytea[], @events::uuid[]) as n(tenant_id, key, fingerprint, event_id)
+		order by n.tenant_id, n.key
+		on conflict (tenant_id, key) do update
+			set fingerprint = excluded.fingerprint, event_id = excluded.event_id, expires_at = excluded.expires_at
+			where k.expires_at <= now()
+		returning k.tenant_id, k.key`, pgx.StrictNamedArgs{
+		"tenants": tenants, "keys": keys, "prints": prints, "events": events, "window": hook.IdempotencyWindow,
+	})
+	taken = make(map[scopedKey]bool, len(list))
+	var key scopedKey
+	_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&key.tenant), &key.key}, func() error {
+		taken[key] = true
+		return nil
+	})
+	return taken, err
+}
+
+// holder is the event that holds a key.
+type holder struct {
+	fingerprint []byte
+	event       hook.Event
+}
+
+// holders reads the events that hold those keys that were not taken.
+func holders(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing, taken map[scopedKey]bool) (map[scopedKey]holder, error) {
+	var tenants [][16]byte
+	var keys []string
+	for key := range list {
+		if !taken[key] {
+			tenants, keys = append(tenants, key.tenant), append(keys, key.key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	rows, _ := tx.Query(ctx, `
+		select k.key, k.fingerprint, `+eventColumns+`
+		from unnest($1::uuid[], $2::text[]) as n(tenant_id, key)
+		join idempotency_keys k on k.tenant_id = n.tenant_id and k.key = n.key
+		cross join lateral (select * from events e where e.id = k.event_id offset 0) e`, tenants, keys)
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[struct {
+		eventRow
+		Key         string
+		Fingerprint []byte
+	}])
+	if err != nil {
+		return nil, err
+	}
+	held := make(map[scopedKey]holder, len(found))
+	for i := range found {
+		held[scopedKey{found[i].TenantID, found[i].Key}] = holder{found[i].Fingerprint, found[i].event()}
+	}
+	if len(held) < len(keys) {
+		return nil, fmt.Errorf("the events of %d idempotency keys are gone", len(keys)-len(held))
+	}
+	return held, nil
+}
+
+// PurgeIdempotencyKeys deletes those whose window has passed.
+func (s *Store) PurgeIdempotencyKeys(ctx context.Context) (int64, error) {
+	tag, err := s.pool.Exec(ctx, `delete from idempotency_keys where expires_at <= now()`)
+	if err != nil {
+		return 0, mapErr(fmt.Errorf("purge idempotency keys: %w", err))
+	}
+	return tag.RowsAffected(), nil
+}
