@@ -11,6 +11,7 @@ import (
 
 type eventStore interface {
 	Publish(ctx context.Context, p hook.Publication) (hook.Accepted, error)
+	PublishAll(ctx context.Context, list []hook.Publication) ([]hook.Accepted, []error)
 	Event(ctx context.Context, tenant hook.TenantID, id hook.EventID) (hook.Event, error)
 	Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) ([]hook.Event, bool, error)
 	NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]hook.NotDelivered, error)
@@ -84,6 +85,7 @@ const (
 func (a *API) registerEvents() {
 	read := []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	a.registerPublish()
+	a.registerBatch()
 	register(a, operation{
 		id: "list-events", method: http.MethodGet, path: "/v1/events", tag: tagStandard, scopes: read,
 		summary: "List events", description: "Newest first, without test events.",

@@ -148,6 +148,9 @@ func (a *API) unknownNewEvents(ctx context.Context, id hook.WebhookID, events []
 	return a.unknownEvents(ctx, w.Profile, events)
 }
 
+// mostHints bounds the names that the whole catalogue is compared with.
+const mostHints = 20
+
 // unknownTypes says of each name that is not in the catalogue which known one is
 // closest (S7). The whole catalogue is read only when there is one to suggest.
 func (a *API) unknownTypes(ctx context.Context, names []string) (map[string]string, error) {
@@ -167,8 +170,12 @@ func (a *API) unknownTypes(ctx context.Context, names []string) (map[string]stri
 		known = append(known, types[i].Name)
 	}
 	problems := map[string]string{}
-	for _, name := range unknown {
-		problems[name] = fmt.Sprintf("is not a known event type; did you mean %s? PUT /v1/event-types/{name} adds one", hook.Closest(name, known))
+	for i, name := range unknown {
+		hint := ""
+		if i < mostHints {
+			hint = fmt.Sprintf("did you mean %s? ", hook.Closest(name, known))
+		}
+		problems[name] = "is not a known event type; " + hint + "PUT /v1/event-types/{name} adds one"
 	}
 	return problems, nil
 }

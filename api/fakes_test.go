@@ -208,6 +208,13 @@ func (s *faulty) Publish(ctx context.Context, p hook.Publication) (hook.Accepted
 	return s.Store.Publish(ctx, p)
 }
 
+func (s *faulty) PublishAll(ctx context.Context, list []hook.Publication) ([]hook.Accepted, []error) {
+	if err := s.next(); err != nil {
+		return make([]hook.Accepted, len(list)), slices.Repeat([]error{err}, len(list))
+	}
+	return s.Store.PublishAll(ctx, list)
+}
+
 func (s *faulty) Event(ctx context.Context, tenant hook.TenantID, id hook.EventID) (hook.Event, error) {
 	if err := s.next(); err != nil {
 		return hook.Event{}, err

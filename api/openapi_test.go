@@ -153,7 +153,7 @@ func TestSchemaNames(t *testing.T) {
 		"CreatedWebhook", "Delivery", "DeliveryDetail", "DeliveryList", "Event", "EventDetail", "EventList", "EventType",
 		"EventTypeList", "MomentoDestination", "MomentoSecret", "MomentoSecretString", "MomentoWebhook", "MomentoWebhookID",
 		"MomentoWebhookList", "NotDelivered", "Problem", "ProblemDetail", "PublishCommendaEventRequest", "PublishEventRequest",
-		"PutEventTypeRequest", "PutMomentoWebhookDestination", "PutMomentoWebhookRequest", "RotateSecretRequest", "Tenant",
+		"PublishEventsRequest", "PublishResult", "PublishedEvents", "PutEventTypeRequest", "PutMomentoWebhookDestination", "PutMomentoWebhookRequest", "RotateSecretRequest", "Tenant",
 		"TenantList", "TestWebhookRequest", "TopicDiscontinuity", "TopicItem", "TopicItemList", "TopicMessage", "TopicValue",
 		"TriggerCommendaWebhookRequest", "UpdateCommendaWebhookRequest", "UpdateWebhookRequest", "Webhook", "WebhookList",
 		"WebhookSecret",

@@ -42,6 +42,7 @@ func calls() []call {
 		{"list-event-types", "GET", "/v1/event-types", "", 200, []hook.Scope{hook.ScopeWebhooks, hook.ScopeRead, hook.ScopePublish}},
 		{"put-event-type", "PUT", "/v1/event-types/invoice.paid", `{"description":"An invoice was paid"}`, 200, manage},
 		{"publish-event", "POST", "/v1/events", `{"type":"user.created","data":{}}`, 202, []hook.Scope{hook.ScopePublish}},
+		{"publish-events", "POST", "/v1/events/batch", `{"events":[{"type":"user.created","data":{}}]}`, 202, []hook.Scope{hook.ScopePublish}},
 		{"list-events", "GET", "/v1/events", "", 200, read},
 		{"get-event", "GET", "/v1/events/{event}", "", 200, read},
 		{"create-api-key", "POST", "/v1/api-keys", `{"name":"one","scopes":["read"]}`, 201, nil},

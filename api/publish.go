@@ -50,29 +50,40 @@ func (a *API) registerPublish() {
 }
 
 func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, error) {
-	var b publishEventRequest
-	if err := readBody(in.RawBody, &b, refuseUnknown); err != nil {
+	p, err := readPublication(in.IdempotencyKey, in.RawBody)
+	if err != nil {
 		return nil, err
+	}
+	if err := a.checkPublishedType(ctx, p.Type); err != nil {
+		return nil, err
+	}
+	p.TenantID = tenant(ctx)
+	accepted, err := a.accept(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return &publishOutput{Body: viewAccepted(&accepted, p.IdempotencyKey)}, nil
+}
+
+// readPublication reads one event, whose key may also come in a header.
+func readPublication(header string, raw []byte) (hook.Publication, error) {
+	var b publishEventRequest
+	if err := readBody(raw, &b, refuseUnknown); err != nil {
+		return hook.Publication{}, err
 	}
 	if err := required(map[string]bool{"type": b.Type != "", "data": b.Data != nil}); err != nil {
-		return nil, err
+		return hook.Publication{}, err
 	}
-	key, err := idempotencyKey(in.IdempotencyKey, b.ID)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.checkPublishedType(ctx, b.Type); err != nil {
-		return nil, err
-	}
-	accepted, err := a.accept(ctx, hook.Publication{TenantID: tenant(ctx), Type: b.Type, Data: b.Data, IdempotencyKey: key})
-	if err != nil {
-		return nil, err
-	}
+	key, err := idempotencyKey(header, b.ID)
+	return hook.Publication{Type: b.Type, Data: b.Data, IdempotencyKey: key}, err
+}
+
+func viewAccepted(accepted *hook.Accepted, key string) AcceptedEvent {
 	e := &accepted.Event
-	return &publishOutput{Body: AcceptedEvent{
+	return AcceptedEvent{
 		ID: e.ID.String(), Type: e.Type, CreatedAt: seconds(e.CreatedAt), Deliveries: e.Deliveries,
 		IdempotencyKey: key, Duplicate: accepted.Duplicate,
-	}}, nil
+	}
 }
 
 // accept stores a publication and has its workflow started: every surface's
@@ -85,12 +96,17 @@ func (a *API) accept(ctx context.Context, p hook.Publication) (hook.Accepted, er
 	if err != nil {
 		return accepted, err
 	}
+	a.dispatch(&accepted)
+	return accepted, nil
+}
+
+// dispatch has the workflow of an event started that is to be delivered.
+func (a *API) dispatch(accepted *hook.Accepted) {
 	if e := &accepted.Event; !accepted.Duplicate && e.Deliveries > 0 {
 		a.Dispatcher.Dispatch(hook.Start{
 			EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Cache: e.Cache, Deliveries: e.Deliveries, Targets: accepted.Targets,
 		})
 	}
-	return accepted, nil
 }
 
 // checkSize refuses what would make a body that receivers don't take (spec 2.4),
@@ -128,9 +144,16 @@ func idempotencyKey(header string, id *string) (string, error) {
 	}
 }
 
-func (a *API) checkPublishedType(ctx context.Context, name string) error {
+func checkTypeName(name string) error {
 	if problem := hook.TypeProblem(name); problem != "" {
 		return hook.Unprocessable("body.type", "%s", problem)
+	}
+	return nil
+}
+
+func (a *API) checkPublishedType(ctx context.Context, name string) error {
+	if err := checkTypeName(name); err != nil {
+		return err
 	}
 	problems, err := a.unknownTypes(ctx, []string{name})
 	if err != nil {

@@ -32,11 +32,8 @@ const (
 // readBody decodes a request's body into v, a pointer to a struct whose data
 // member is a jsontext.Value and then holds canonical JSON.
 func readBody(raw []byte, v any, unknown unknownMembers) error {
-	if len(bytes.TrimSpace(raw)) == 0 {
-		return &hook.Error{Kind: hook.KindInvalid, Message: "the request body is missing"}
-	}
-	if bytes.HasPrefix(raw, []byte("\ufeff")) {
-		return hook.Unprocessable("body", "starts with a byte order mark; send UTF-8 without one")
+	if err := checkPresent(raw); err != nil {
+		return err
 	}
 	canonical, err := canonicalMembers(raw, membersOf(v), unknown)
 	if err != nil {
@@ -52,6 +49,17 @@ func readBody(raw []byte, v any, unknown unknownMembers) error {
 	default:
 		return &hook.Error{Kind: hook.KindInvalid, Message: "the request body could not be read", Err: err}
 	}
+}
+
+// checkPresent refuses what is no text at all.
+func checkPresent(raw []byte) error {
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return &hook.Error{Kind: hook.KindInvalid, Message: "the request body is missing"}
+	}
+	if bytes.HasPrefix(raw, []byte("\ufeff")) {
+		return hook.Unprocessable("body", "starts with a byte order mark; send UTF-8 without one")
+	}
+	return nil
 }
 
 // misfits are the members of an object that the struct v points to can't hold, in
@@ -129,11 +137,21 @@ func canonicalMembers(raw []byte, known []string, unknown unknownMembers) ([]byt
 			return nil, notCanonical(pointer, err)
 		}
 	}
-	_, err := dec.ReadToken()
-	if _, end := dec.ReadToken(); err != nil || !errors.Is(end, io.EOF) {
+	if err := endOfObject(dec); err != nil {
 		return nil, notObject(raw)
 	}
 	return append(out, '}'), nil
+}
+
+// endOfObject reads the end of the object, which must be all there is.
+func endOfObject(dec *jsontext.Decoder) error {
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the object")
+	}
+	return nil
 }
 
 // notObject says why a body is no JSON object: canonjson says it best.

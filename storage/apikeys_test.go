@@ -2,11 +2,14 @@ package storage_test
 
 import (
 	"crypto/sha256"
+	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
 )
@@ -100,4 +103,95 @@ func TestAPIKeyPagesAreTheWholeList(t *testing.T) {
 		}
 		require.Equal(t, want, got, "limit %d", limit)
 	}
+}
+
+// Spec 7: look-ups that come at the same time share statements; each gets its own
+// answer all the same, whatever is wrong with its neighbours' keys.
+func TestAuthenticateTogether(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	other := f.tenant(t, "other")
+	past := time.Now().Add(-time.Second)
+	const callers = 50
+	want := make([]*hook.APIKey, callers) // nil where there is none to be found
+	texts := make([]hook.Secret, callers)
+	for i := range callers {
+		texts[i] = hook.Secret(fmt.Sprintf("gk_%d", i%30)) // some come more than once
+		if i >= 30 {
+			want[i] = want[i%30]
+			continue
+		}
+		k := hook.APIKey{TenantID: hook.DefaultTenant(), Name: fmt.Sprint(i), Scopes: []hook.Scope{hook.ScopeRead}}
+		switch i % 6 {
+		case 0:
+			continue // unknown
+		case 1:
+			k.ExpiresAt = &past
+		case 2:
+			k.TenantID, k.Scopes = other, []hook.Scope{hook.ScopePublish}
+		}
+		k, err := f.CreateKey(t.Context(), k, texts[i])
+		require.NoError(t, err)
+		switch i % 6 {
+		case 1:
+		case 3:
+			require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), k.ID))
+		default:
+			want[i] = &k
+		}
+	}
+	var g errgroup.Group
+	for range 3 {
+		for i := range callers {
+			g.Go(func() error {
+				got, err := f.Authenticate(t.Context(), texts[i])
+				switch {
+				case want[i] != nil && (err != nil || !reflect.DeepEqual(*want[i], got)):
+					return fmt.Errorf("key %s: %+v, %w", texts[i].Reveal(), got, err)
+				case want[i] == nil && hook.KindOf(err) != hook.KindNotFound:
+					return fmt.Errorf("key %s is let in: %+v, %w", texts[i].Reveal(), got, err)
+				}
+				return nil
+			})
+		}
+	}
+	require.NoError(t, g.Wait())
+}
+
+// S7: so do look-ups of event types; one tenant's types are unknown to the other.
+func TestUnknownEventTypesTogether(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	other := f.tenant(t, "other")
+	for tenant, names := range map[hook.TenantID][]string{
+		hook.DefaultTenant(): {"both.paid", "mine.paid"}, other: {"both.paid", "theirs.paid"},
+	} {
+		for _, name := range names {
+			_, _, err := f.PutEventType(t.Context(), tenant, hook.EventType{Name: name})
+			require.NoError(t, err)
+		}
+	}
+	var g errgroup.Group
+	for range 25 {
+		for _, c := range []struct {
+			tenant      hook.TenantID
+			names, want []string
+		}{
+			{hook.DefaultTenant(), []string{"theirs.paid", "both.paid", "user.created", "mine.paid", "nobody.paid"}, []string{"theirs.paid", "nobody.paid"}},
+			{other, []string{"nobody.paid", "mine.paid", "user.created", "both.paid", "theirs.paid"}, []string{"nobody.paid", "mine.paid"}},
+			{other, []string{"theirs.paid"}, nil},
+			{hook.DefaultTenant(), []string{"theirs.paid"}, []string{"theirs.paid"}},
+			{hook.DefaultTenant(), []string{"user.created"}, nil},
+			{hook.DefaultTenant(), nil, nil},
+		} {
+			g.Go(func() error {
+				got, err := f.UnknownEventTypes(t.Context(), c.tenant, c.names)
+				if err == nil && !slices.Equal(c.want, got) {
+					err = fmt.Errorf("of %v, %v are unknown", c.names, got)
+				}
+				return err
+			})
+		}
+	}
+	require.NoError(t, g.Wait())
 }

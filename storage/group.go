@@ -65,7 +65,7 @@ func (g *group[T]) addAll(ctx context.Context, items []T) ([]error, error) {
 	for _, item := range items {
 		members = append(members, &member[T]{item: item, done: make(chan error, 1)})
 	}
-	if !g.enter(members) { //nolint:contextcheck // a statement that is shared ends with nobody's request
+	if !g.enter(members) {
 		return nil, &hook.Error{Kind: hook.KindUnavailable, Message: "too much is waiting to be stored", RetryAfter: time.Second}
 	}
 	errs := make([]error, 0, len(items))

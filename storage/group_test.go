@@ -3,6 +3,8 @@ package storage
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -199,4 +201,181 @@ func TestGroupIsBounded(t *testing.T) {
 			})
 		})
 	}
+}
+
+// list are events in the order of their numbers.
+func list(from, to int) []*hook.Accepted {
+	var events []*hook.Accepted
+	for n := from; n < to; n++ {
+		events = append(events, event(n, "x"))
+	}
+	return events
+}
+
+// Several that come together go into the queue together, in their order, and share
+// statements as others do; each has its own result in its place.
+func TestGroupAddsAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		refused := errors.New("refused")
+		c := &commits{fail: func(batch []byte) error {
+			if slices.Contains(batch, 7) {
+				return refused
+			}
+			return nil
+		}}
+		g := grouped(c.commit)
+		g.together = 5
+		errs, err := g.addAll(t.Context(), list(0, 12))
+		require.NoError(t, err)
+		require.Len(t, errs, 12)
+		for i, err := range errs {
+			if i == 7 {
+				require.ErrorIs(t, err, refused)
+			} else {
+				require.NoError(t, err)
+			}
+		}
+		require.Equal(t, [][]byte{{0, 1, 2, 3, 4}, {5}, {6}, {8}, {9}, {10, 11}}, c.batches, "those beside the bad one are done alone")
+
+		errs, err = g.addAll(t.Context(), nil)
+		require.NoError(t, err)
+		require.Empty(t, errs)
+		synctest.Wait()
+		require.True(t, g.idle())
+	})
+}
+
+// While the store is away, each of them is told so.
+func TestGroupAddsAllWhileTheStoreIsAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &commits{fail: func([]byte) error { return hook.Unavailable("the store", errors.New("away")) }}
+		g := grouped(c.commit)
+		errs, err := g.addAll(t.Context(), list(0, 3))
+		require.NoError(t, err)
+		require.Len(t, errs, 3)
+		for _, err := range errs {
+			require.Equal(t, hook.KindUnavailable, hook.KindOf(err))
+		}
+	})
+}
+
+// A statement has as many rows as may be together; an item that has more has a
+// statement to itself.
+func TestGroupCountsRows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &commits{}
+		g := grouped(c.commit)
+		g.rows = func(a *hook.Accepted) int { return len(a.Event.Data) }
+		g.together = 10
+		var items []*hook.Accepted
+		for n, rows := range []int{4, 6, 1, 9, 1, 25, 10, 3, 0, 8} {
+			items = append(items, event(n, strings.Repeat("x", rows)))
+		}
+		_, err := g.addAll(t.Context(), items)
+		require.NoError(t, err)
+		require.Equal(t, [][]byte{{0, 1}, {2, 3}, {4}, {5}, {6}, {7, 8}, {9}}, c.batches)
+		synctest.Wait()
+		require.True(t, g.idle())
+	})
+}
+
+// Several are taken on together or not at all: where only some of them would fit,
+// none is. A queue that is empty takes any number, which could never come in
+// otherwise.
+func TestGroupTakesAllOrNone(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fits int // beside one
+		data string
+	}{
+		"in number": {mostWaiting - 1, ""},
+		"in bytes":  {mostWaitingBytes>>20 - 1, string(make([]byte, 1<<20))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store, slow := &commits{}, make(chan struct{})
+				g := grouped(func(ctx context.Context, list []*hook.Accepted) error {
+					<-slow
+					return store.commit(ctx, list)
+				})
+				add := func(n int) chan error {
+					items := make([]*hook.Accepted, n)
+					for i := range items {
+						items[i] = event(i, c.data)
+					}
+					result := make(chan error, 1)
+					go func() {
+						errs, err := g.addAll(t.Context(), items)
+						result <- errors.Join(append(errs, err)...)
+					}()
+					synctest.Wait()
+					return result
+				}
+				var taken []chan error
+				total := 0
+				for _, n := range []int{1, 1, 1, c.fits} { // two are under way, the third waits
+					taken = append(taken, add(n))
+					total += n
+				}
+				require.Equal(t, hook.KindUnavailable, hook.KindOf(<-add(1)), "the queue is full")
+				close(slow)
+				for _, result := range taken {
+					require.NoError(t, <-result)
+				}
+
+				slow = make(chan struct{})
+				taken = nil
+				for _, n := range []int{1, 1, 1} {
+					taken = append(taken, add(n))
+					total += n
+				}
+				require.Equal(t, hook.KindUnavailable, hook.KindOf(<-add(c.fits+1)), "all but one would fit")
+				taken = append(taken, add(c.fits)) // the others took no room
+				total += c.fits
+				close(slow)
+				for _, result := range taken {
+					require.NoError(t, <-result)
+				}
+				synctest.Wait()
+				require.True(t, g.idle())
+
+				slow = make(chan struct{})
+				taken = []chan error{add(1), add(1), add(3 * (c.fits + 1))} // nothing waits, although something runs
+				total += 2 + 3*(c.fits+1)
+				require.Equal(t, hook.KindUnavailable, hook.KindOf(<-add(1)))
+				close(slow)
+				for _, result := range taken {
+					require.NoError(t, <-result)
+				}
+				stored := 0
+				for _, n := range store.sizes() {
+					stored += n
+				}
+				require.Equal(t, total, stored)
+				synctest.Wait()
+				require.True(t, g.idle())
+			})
+		})
+	}
+}
+
+// Who gives up on several does not undo them, and is not told what came of any.
+func TestGroupAddsAllForNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &commits{}
+		g := grouped(c.commit)
+		g.together = 1
+		ctx, giveUp := context.WithTimeout(t.Context(), 1500*time.Microsecond) // while the second is stored
+		defer giveUp()
+		errs, err := g.addAll(ctx, list(0, 4))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Nil(t, errs)
+		time.Sleep(time.Minute) //nolint:forbidigo // the bubble's
+		require.Equal(t, []int{1, 1, 1, 1}, c.sizes())
+	})
 }

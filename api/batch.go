@@ -1,0 +1,244 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"grapnel/internal/canonjson"
+	"grapnel/internal/hook"
+)
+
+// mostInBatch is how many events one request may publish (S9).
+const mostInBatch = 1000
+
+// batchRequestLimit bounds the request, in bytes.
+const batchRequestLimit = 16 << 20
+
+// publishEventsRequest documents the body, which readBatch reads.
+type publishEventsRequest struct {
+	Events []publishEventRequest `json:"events" minItems:"1" maxItems:"1000" doc:"Each as for publish-event."`
+}
+
+type publishEventsInput struct {
+	RawBody []byte `contentType:"application/json"`
+}
+
+// PublishedEvents is the answer to a batch.
+type PublishedEvents struct {
+	Accepted int             `json:"accepted" doc:"How many events were stored, or had been before." example:"1"`
+	Refused  int             `json:"refused" doc:"How many were not." example:"1"`
+	Results  []publishResult `json:"results" doc:"What came of each event, in the request's order."`
+}
+
+type publishResult struct {
+	Status int            `json:"status" doc:"What publish-event would have answered." example:"202"`
+	Event  *AcceptedEvent `json:"event,omitempty" doc:"The event, where it was accepted."`
+	Error  *problem       `json:"error,omitempty" doc:"What is wrong with it, where it was not."`
+}
+
+type publishEventsOutput struct {
+	Body PublishedEvents
+}
+
+func (a *API) registerBatch() {
+	register(a, operation{
+		id: "publish-events", method: http.MethodPost, path: "/v1/events/batch", tag: tagStandard, status: http.StatusAccepted,
+		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish up to 1,000 events", maxBody: batchRequestLimit, raw: true,
+		description: "Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. " +
+			"Give events ids to be able to repeat a request whose answer got lost.",
+		errors: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
+		body:   a.jsonBody(publishEventsRequest{}, "PublishEventsRequest", true),
+	}, a.publishEvents)
+}
+
+func (a *API) publishEvents(ctx context.Context, in *publishEventsInput) (*publishEventsOutput, error) {
+	items, err := readBatch(in.RawBody)
+	if err != nil {
+		return nil, err
+	}
+	// What is not refused here is published, and its outcome goes to its place.
+	errs := make([]error, len(items))
+	var list []hook.Publication
+	var places []int
+	publications := make([]hook.Publication, len(items))
+	for i, item := range items {
+		if publications[i], errs[i] = readPublication("", item); errs[i] == nil {
+			publications[i].TenantID = tenant(ctx)
+		}
+	}
+	if err := a.checkBatch(ctx, publications, errs); err != nil {
+		return nil, err
+	}
+	for i := range publications {
+		if errs[i] == nil {
+			list, places = append(list, publications[i]), append(places, i)
+		}
+	}
+	accepted := make([]hook.Accepted, len(items))
+	if len(list) > 0 {
+		stored, failed := a.Store.PublishAll(ctx, list)
+		if err := outage(failed); err != nil {
+			return nil, err
+		}
+		for n, i := range places {
+			accepted[i], errs[i] = stored[n], failed[n]
+		}
+	}
+	return &publishEventsOutput{Body: a.publishedEvents(ctx, publications, accepted, errs)}, nil
+}
+
+// outage is the error of a store that stored nothing and blames none of the events:
+// it is away, or broken, or nobody waits for it any more. Then the whole request is
+// to be repeated.
+func outage(errs []error) error {
+	for _, err := range errs {
+		if err == nil {
+			return nil
+		}
+		if status, _ := mapping(hook.KindOf(err)); status < http.StatusInternalServerError {
+			return nil
+		}
+	}
+	return errs[0]
+}
+
+// checkBatch looks at the events' types and sizes, and asks for all types at once.
+// Its own error is the store's.
+func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []error) error {
+	var names []string
+	asked := map[string]bool{}
+	for i := range list {
+		if errs[i] == nil {
+			errs[i] = checkTypeName(list[i].Type)
+		}
+		if errs[i] == nil && !asked[list[i].Type] {
+			asked[list[i].Type] = true
+			names = append(names, list[i].Type)
+		}
+	}
+	problems, err := a.unknownTypes(ctx, names)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if errs[i] != nil {
+			continue
+		}
+		if problem := problems[list[i].Type]; problem != "" {
+			errs[i] = hook.Unprocessable("body.type", "%s", problem)
+		} else if errs[i] = checkAllowed(ctx, list[i].Type); errs[i] == nil {
+			errs[i] = a.checkSize(&list[i])
+		}
+	}
+	return nil
+}
+
+// publishedEvents has workflows started for what was accepted and makes the answer.
+func (a *API) publishedEvents(ctx context.Context, list []hook.Publication, accepted []hook.Accepted, errs []error) PublishedEvents {
+	answer := PublishedEvents{Results: make([]publishResult, len(list))}
+	for i := range list {
+		result := &answer.Results[i]
+		if err := errs[i]; err != nil {
+			place := fmt.Sprintf("body.events[%d]", i)
+			result.Error = problemOf(relocated(err, map[string]string{"body": place}))
+			result.Status = result.Error.Status
+			if result.Status >= http.StatusInternalServerError {
+				a.Logger.ErrorContext(ctx, "event of a batch failed", slog.Int("place", i), slog.Int("status_code", result.Status), slog.Any("error", err))
+			}
+			answer.Refused++
+			continue
+		}
+		a.dispatch(&accepted[i])
+		event := viewAccepted(&accepted[i], list[i].IdempotencyKey)
+		result.Status, result.Event = http.StatusAccepted, &event
+		answer.Accepted++
+	}
+	return answer
+}
+
+// readBatch splits the body into its events without looking into them: each is to
+// be refused by itself.
+func readBatch(raw []byte) ([]jsontext.Value, error) {
+	if err := checkPresent(raw); err != nil {
+		return nil, err
+	}
+	dec := jsontext.NewDecoder(bytes.NewReader(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if dec.PeekKind() != '{' {
+		return nil, notObject(raw)
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, notJSON(err)
+	}
+	var items []jsontext.Value
+	seen := false
+	for dec.PeekKind() == '"' {
+		token, err := dec.ReadToken()
+		if err != nil {
+			return nil, notJSON(err)
+		}
+		switch name := token.String(); {
+		case name != "events":
+			return nil, hook.Unprocessable("body."+clip(name), "unexpected property")
+		case seen:
+			return nil, notCanonical("/events", &canonjson.Error{Reason: canonjson.ReasonDuplicateKey, Message: "the key appears twice"})
+		case dec.PeekKind() == jsontext.KindInvalid: // reading says why
+			_, err = dec.ReadToken()
+			return nil, notJSON(err)
+		case dec.PeekKind() != '[':
+			return nil, hook.Unprocessable("body.events", "expected array")
+		}
+		seen = true
+		if items, err = readItems(dec); err != nil {
+			return nil, err
+		}
+	}
+	if err := endOfObject(dec); err != nil {
+		return nil, notJSON(err)
+	}
+	switch {
+	case !seen:
+		return nil, invalid([]hook.Violation{missing("events")})
+	case len(items) == 0:
+		return nil, hook.Unprocessable("body.events", "expected array length >= 1")
+	}
+	return items, nil
+}
+
+// readItems reads an array's elements, and no more of them than may be.
+func readItems(dec *jsontext.Decoder) ([]jsontext.Value, error) {
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, notJSON(err)
+	}
+	var items []jsontext.Value
+	for dec.PeekKind() != ']' {
+		if len(items) == mostInBatch {
+			return nil, hook.Unprocessable("body.events", "expected array length <= %d", mostInBatch)
+		}
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil, notJSON(err)
+		}
+		items = append(items, value.Clone()) // the next read may write over it
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, notJSON(err)
+	}
+	return items, nil
+}
+
+// notJSON says where the body ceases to be JSON; what its events are like does not
+// matter then.
+func notJSON(err error) error {
+	message := "something follows the object"
+	var syntax *jsontext.SyntacticError
+	if errors.As(err, &syntax) {
+		message = fmt.Sprintf("is not JSON from byte %d on", syntax.ByteOffset)
+	}
+	return notCanonical("", &canonjson.Error{Reason: canonjson.ReasonNotJSON, Message: message})
+}

@@ -1,0 +1,177 @@
+package storage_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"grapnel/internal/hook"
+)
+
+// jobs publishes events and returns what there is to send to the webhook.
+func (f *fixture) jobs(t *testing.T, w hook.Webhook, n int) []hook.Job {
+	t.Helper()
+	list := make([]hook.Job, n)
+	for i := range list {
+		var err error
+		list[i], err = f.Job(t.Context(), f.delivery(t, w))
+		require.NoError(t, err)
+	}
+	return list
+}
+
+// requireNumbered checks that the delivery has so many attempts, numbered without
+// gaps.
+func (f *fixture) requireNumbered(t *testing.T, id hook.DeliveryID, attempts int) {
+	t.Helper()
+	require.Equal(t, attempts, f.read(t, id).Attempts)
+	log, err := f.Attempts(t.Context(), id)
+	require.NoError(t, err)
+	require.Len(t, log, attempts)
+	for i, a := range log {
+		require.Equal(t, i+1, a.Number)
+	}
+}
+
+// S13: a retry by hand and the schedule may record attempts of the same delivery at
+// the same moment. Both are recorded, whoever else shares their transactions, and
+// neither is told of the other's deliveries.
+func TestRecordTheSameDeliveryTogether(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	const deliveries = 20
+	jobs := f.jobs(t, f.webhook(t), deliveries)
+	// A sequence goes on where a transaction is rolled back: it counts what was tried.
+	f.exec(t, `create sequence tried`)
+	f.exec(t, `alter table attempts add column try bigint default nextval('tried')`)
+	var g errgroup.Group
+	for i := range jobs {
+		scheduled := []hook.Record{recordOf(&jobs[i], answered(500))}
+		if i%2 == 0 { // and one that another call records by hand too
+			scheduled = append(scheduled, recordOf(&jobs[(i+1)%deliveries], byHand(answered(503))))
+		}
+		for _, records := range [][]hook.Record{scheduled, {recordOf(&jobs[i], byHand(answered(404)))}} {
+			g.Go(func() error {
+				found, err := f.Record(t.Context(), records)
+				if err == nil {
+					err = sameDeliveries(records, found)
+				}
+				return err
+			})
+		}
+	}
+	require.NoError(t, g.Wait())
+	for i := range jobs {
+		attempts := 2 + i%2
+		f.requireNumbered(t, jobs[i].Delivery.ID, attempts)
+		d := f.read(t, jobs[i].Delivery.ID)
+		require.Equal(t, 1, d.Scheduled, "attempts by hand leave the schedule as it is")
+		require.True(t, d.Outstanding())
+	}
+	require.Equal(t, scalar[int](t, f, `select count(*) from attempts`), scalar[int](t, f, `select last_value from tried`),
+		"no transaction failed on account of the two, to be taken apart and tried again")
+}
+
+// sameDeliveries tells whether what Record returned is about its own records.
+func sameDeliveries(records []hook.Record, found []hook.Delivery) error {
+	if len(found) != len(records) {
+		return fmt.Errorf("%d deliveries for %d records", len(found), len(records))
+	}
+	for i := range records {
+		own := slices.IndexFunc(found, func(d hook.Delivery) bool { return d.ID == records[i].Delivery.ID })
+		if own < 0 {
+			return fmt.Errorf("delivery %s is missing", records[i].Delivery.ID)
+		}
+		// Any later attempt of a delivery can have changed it but for the event.
+		if found[own].EventID != records[i].Delivery.EventID || found[own].Attempts == 0 {
+			return fmt.Errorf("delivery %s is %+v", records[i].Delivery.ID, found[own])
+		}
+	}
+	return nil
+}
+
+// Design 4: recordings that come at the same time share transactions, and each gets
+// back its own deliveries as they then stand.
+func TestRecordTogetherKeepsDeliveriesApart(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	const callers, most = 40, 5
+	one, other := f.webhook(t), f.webhook(t, events("user.*"))
+	jobs := slices.Concat(f.jobs(t, one, callers*most/2), f.jobs(t, other, callers*most/2))
+	var g errgroup.Group
+	for i := range callers {
+		var records []hook.Record
+		for n := range 1 + i%most {
+			job := &jobs[i+n*callers]
+			a := answered(200)
+			if i%2 == 0 {
+				a = answered(500 + n)
+			}
+			records = append(records, recordOf(job, a))
+		}
+		g.Go(func() error {
+			found, err := f.Record(t.Context(), records)
+			if err != nil {
+				return err
+			}
+			if err := sameDeliveries(records, found); err != nil {
+				return err
+			}
+			for _, r := range records {
+				d := found[slices.IndexFunc(found, func(d hook.Delivery) bool { return d.ID == r.Delivery.ID })]
+				if d.StatusCode != r.Attempt.StatusCode || d.State != r.Verdict.State || d.Attempts != 1 || d.WebhookID != r.Delivery.WebhookID {
+					return fmt.Errorf("%+v of %+v", d, r)
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, g.Wait())
+	recorded := 0
+	for i := range callers {
+		recorded += 1 + i%most
+	}
+	require.Equal(t, recorded, scalar[int](t, f, `select count(*) from attempts`))
+	require.Equal(t, recorded, scalar[int](t, f, `select count(*) from deliveries where attempts = 1`))
+}
+
+// Spec 9: a record that can't be stored fails its own call, and none of those that
+// it would have shared a transaction with.
+func TestRecordTogetherWithOneThatFails(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	const callers = 30
+	jobs := f.jobs(t, f.webhook(t), 2*callers)
+	f.exec(t, `alter table attempts add constraint fails check (status_code <> 599)`)
+	errs := make([]error, callers)
+	var g errgroup.Group
+	for i := range callers {
+		records := []hook.Record{recordOf(&jobs[i], answered(500)), recordOf(&jobs[callers+i], answered(500))}
+		if i%3 == 0 {
+			records[i%2] = recordOf(&jobs[i%2*callers+i], answered(599))
+		}
+		g.Go(func() error {
+			var found []hook.Delivery
+			found, errs[i] = f.Record(t.Context(), records)
+			if errs[i] == nil {
+				return sameDeliveries(records, found)
+			}
+			return nil
+		})
+	}
+	require.NoError(t, g.Wait())
+	for i, err := range errs {
+		attempts := 1
+		if i%3 == 0 {
+			requireKind(t, hook.KindInternal, err)
+			attempts = 0 // of both: a call is one transaction
+		} else {
+			require.NoError(t, err)
+		}
+		f.requireNumbered(t, jobs[i].Delivery.ID, attempts)
+		f.requireNumbered(t, jobs[callers+i].Delivery.ID, attempts)
+	}
+}
