@@ -30,7 +30,7 @@ const (
 
 // benchOptions are the benchmark's flags.
 type benchOptions struct {
-	Case       []string      `placeholder:"NAME,…" help:"Cases to run; default: all (${cases})."`
+	Case       []string      `placeholder:"NAME,…" help:"Cases to run; default: ${cases}. Only when they are named, for they take long: ${long}."`
 	Seconds    int           `default:"20" help:"Length of the measured load of each case."`
 	WarmUp     time.Duration `default:"3s" help:"Load that is not measured, before each case."`
 	Drain      time.Duration `default:"3m" help:"How long what was accepted may take to arrive after the load; then it is lost."`
@@ -38,19 +38,22 @@ type benchOptions struct {
 	Payload    int           `default:"300" help:"Size of an event's data in bytes."`
 	Rate       float64       `placeholder:"N" help:"Events per second of the case isolation. Default: a third of the saturation."`
 	Stored     int           `default:"100000" help:"Deliveries that the case stored begins with."`
+	Webhooks   int           `default:"10000" help:"Webhooks of the cases wide (one event to all of them) and many (one event to each)."`
+	Soak       time.Duration `default:"20m" help:"Length of the measured load of the case soak."`
+	SoakRate   float64       `placeholder:"N" help:"Events per second of the case soak. Default: half of the saturation."`
 	Medians    int           `default:"1" help:"Runs of each case, each on a fresh stack; the median is reported."`
 	JSON       string        `name:"json" placeholder:"FILE" help:"Write the report as JSON, too."`
-	SVG        string        `name:"svg" placeholder:"DIR" help:"Write charts, two for each row."`
+	SVG        string        `name:"svg" placeholder:"DIR" help:"Write charts, two for each row and two more of a soak."`
 	Profile    string        `placeholder:"DIR" help:"Write a processor profile of the process that has the API, one for each case."`
 	Statements string        `placeholder:"DIR" help:"Write what each SQL statement cost, a table for each case."`
-	Processes  string        `default:"product" enum:"product,one,split" help:"product: API and worker in one process, as in grapnel serve, and Temporal in another; one: all in one, as the dev stack is; split: each in its own."`
+	Processes  string        `default:"product" enum:"product,one,split,pairs" help:"product: API and worker in one process, as in grapnel serve, and Temporal in another; one: all in one, as the dev stack is; split: each in its own; pairs: as split, with two APIs, published to in turn, and two workers."`
 	StackFlag  []string      `sep:"none" placeholder:"--FLAG=VALUE" help:"A flag for the stack; may be repeated."`
 }
 
 // Validate reports all wrong flags at once.
 func (o *benchOptions) Validate() error {
 	errs := []error{bench.CheckCases(o.Case)}
-	for name, value := range map[string]int{"--seconds": o.Seconds, "--publishers": o.Publishers, "--medians": o.Medians} {
+	for name, value := range map[string]int{"--seconds": o.Seconds, "--publishers": o.Publishers, "--medians": o.Medians, "--webhooks": o.Webhooks} {
 		if value < 1 {
 			errs = append(errs, fmt.Errorf("%s %d: want at least 1", name, value))
 		}
@@ -58,8 +61,8 @@ func (o *benchOptions) Validate() error {
 	if o.Payload < 32 || o.Payload > 100_000 {
 		errs = append(errs, fmt.Errorf("--payload %d: want 32 to 100000", o.Payload))
 	}
-	if o.WarmUp < 0 || o.Drain < time.Second || o.Rate < 0 || o.Stored < 0 {
-		errs = append(errs, errors.New("--warm-up, --rate and --stored can't be negative, --drain is at least 1s"))
+	if o.WarmUp < 0 || o.Drain < time.Second || o.Rate < 0 || o.Stored < 0 || o.Soak < time.Second || o.SoakRate < 0 {
+		errs = append(errs, errors.New("--warm-up, --rate, --soak-rate and --stored can't be negative, --drain and --soak are at least 1s"))
 	}
 	return errors.Join(errs...)
 }
@@ -84,7 +87,7 @@ func runBench(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return err
 	}
 	if len(o.Case) == 0 {
-		o.Case = bench.Cases()
+		o.Case = bench.DefaultCases()
 	}
 	b := &bencher{benchOptions: &o, stderr: stderr, begin: time.Now()}
 	b.report.Machine = bench.ThisMachine()
@@ -112,7 +115,7 @@ func parseBench(into any, args []string, stdout, stderr io.Writer) (stop bool, e
 	exited := errors.New("exit") // what kong's --help does
 	parser, err := kong.New(into, kong.Name("dev bench"), kong.Writers(stdout, stderr),
 		kong.Description("Measures Grapnel on a fresh stack: rates, latencies, processor time, losses and duplicates. Fails when anything was lost or sent twice."),
-		kong.Vars{"cases": strings.Join(bench.Cases(), ", ")}, kong.Exit(func(int) { panic(exited) }))
+		kong.Vars{"cases": strings.Join(bench.DefaultCases(), ", "), "long": strings.Join(bench.LongCases(), ", ")}, kong.Exit(func(int) { panic(exited) }))
 	if err != nil {
 		return false, err
 	}
@@ -143,16 +146,9 @@ func (b *bencher) progress(format string, args ...any) {
 
 // measure runs a case as often as is wanted and keeps the median.
 func (b *bencher) measure(ctx context.Context, name string) error {
-	rate := b.Rate
-	if name == bench.CaseIsolation && rate == 0 {
-		if b.saturation == 0 {
-			rows, err := b.runCase(ctx, bench.CaseSaturation, 0, 0)
-			if err != nil {
-				return err
-			}
-			b.saturation = rows[0].SustainedPerSecond
-		}
-		rate = max(1, b.saturation/3)
+	rate, err := b.rate(ctx, name)
+	if err != nil {
+		return err
 	}
 	var runs [][]bench.Result
 	for i := range b.Medians {
@@ -170,6 +166,32 @@ func (b *bencher) measure(ctx context.Context, name string) error {
 	return nil
 }
 
+// rate is events per second of the cases whose rate can be given, 0 of the others.
+// Where it was not given it is a share of the saturation, which is measured first if
+// it has not been.
+func (b *bencher) rate(ctx context.Context, name string) (float64, error) {
+	var given, share float64
+	switch name {
+	case bench.CaseIsolation:
+		given, share = b.Rate, 1./3
+	case bench.CaseSoak:
+		given, share = b.SoakRate, 1./2
+	default:
+		return 0, nil
+	}
+	if given > 0 {
+		return given, nil
+	}
+	if b.saturation == 0 {
+		rows, err := b.runCase(ctx, bench.CaseSaturation, 0, 0)
+		if err != nil {
+			return 0, err
+		}
+		b.saturation = rows[0].SustainedPerSecond
+	}
+	return max(1, share*b.saturation), nil
+}
+
 // runCase starts what a case needs, runs it once, and stops everything.
 func (b *bencher) runCase(ctx context.Context, name string, number int, rate float64) (rows []bench.Result, err error) {
 	dir, err := os.MkdirTemp("", "grapnel-bench-")
@@ -179,7 +201,10 @@ func (b *bencher) runCase(ctx context.Context, name string, number int, rate flo
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	spec := bench.Spec{
 		Case: name, Rate: rate, WarmUp: b.WarmUp, Window: time.Duration(b.Seconds) * time.Second, Drain: b.Drain,
-		Publishers: b.Publishers, Payload: b.Payload,
+		Publishers: b.Publishers, Payload: b.Payload, Webhooks: b.Webhooks,
+	}
+	if name == bench.CaseSoak {
+		spec.Window = b.Soak
 	}
 	b.progress("%s: starting", name)
 	var target *benchChild
@@ -207,7 +232,12 @@ func (b *bencher) runCase(ctx context.Context, name string, number int, rate flo
 		}
 	}
 	b.progress("%s: running", name)
-	if rows, err = load(ctx, &spec); err != nil {
+	if name == bench.CaseSoak {
+		rows, err = sampledLoad(ctx, &spec, target.ready["postgres"])
+	} else {
+		rows, err = load(ctx, &spec)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if counted {
@@ -231,18 +261,8 @@ func (b *bencher) runCase(ctx context.Context, name string, number int, rate flo
 // write prints the report and writes the files.
 func (b *bencher) write(stdout io.Writer) error {
 	if b.SVG != "" {
-		if err := os.MkdirAll(b.SVG, 0o750); err != nil {
+		if err := b.draw(); err != nil {
 			return err
-		}
-		for i := range b.report.Results {
-			row := &b.report.Results[i]
-			if row.Seconds == 0 {
-				continue
-			}
-			name := filepath.Join(b.SVG, strings.ReplaceAll(row.Case, " ", "-"))
-			if err := errors.Join(writeFile(name+"-rate.svg", bench.RateChart(row)), writeFile(name+"-latency.svg", bench.LatencyChart(row))); err != nil {
-				return err
-			}
 		}
 	}
 	if b.JSON != "" {
@@ -255,6 +275,28 @@ func (b *bencher) write(stdout io.Writer) error {
 		}
 	}
 	return b.report.Write(stdout)
+}
+
+// draw writes the charts.
+func (b *bencher) draw() error {
+	if err := os.MkdirAll(b.SVG, 0o750); err != nil {
+		return err
+	}
+	for i := range b.report.Results {
+		row := &b.report.Results[i]
+		if row.Seconds == 0 {
+			continue
+		}
+		name := filepath.Join(b.SVG, strings.ReplaceAll(row.Case, " ", "-"))
+		err := errors.Join(writeFile(name+"-rate.svg", bench.RateChart(row)), writeFile(name+"-latency.svg", bench.LatencyChart(row)))
+		if row.Soak != nil {
+			err = errors.Join(err, writeFile(name+"-minutes.svg", bench.SoakLatencyChart(row)), writeFile(name+"-memory.svg", bench.SoakMemoryChart(row)))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func writeFile(name, text string) error {

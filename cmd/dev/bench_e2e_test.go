@@ -50,10 +50,11 @@ func TestBench(t *testing.T) {
 }
 
 func TestBenchRefusesWrongFlags(t *testing.T) {
-	for _, flag := range []string{"--case=idel", "--seconds=0", "--payload=10", "--processes=many", "--nonsense"} {
+	for _, flag := range []string{"--case=idel", "--seconds=0", "--payload=10", "--processes=many", "--webhooks=0", "--soak=0s", "--soak-rate=-1", "--case=all", "--nonsense"} {
 		require.Error(t, run(t.Context(), []string{"bench", flag}, &bytes.Buffer{}, &bytes.Buffer{}), flag)
 	}
 	var help bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"bench", "--help"}, &help, &help))
 	require.Contains(t, help.String(), "isolation")
+	require.Contains(t, help.String(), "soak-rate")
 }

@@ -149,13 +149,13 @@ func untilStdinEnds(ctx context.Context) context.Context {
 
 // startStack starts a fresh stack for a case.
 func (b *bencher) startStack(ctx context.Context, dir string, spec *bench.Spec, number int) (*benchChild, error) {
-	addrs, err := freeAddrs(ctx, loopback, 3)
+	addrs, err := freeAddrs(ctx, loopback, 4)
 	if err != nil {
 		return nil, err
 	}
 	args := []string{
 		benchStackRole, "--data-dir=" + dir, "--no-receiver", "--metrics-addr=", "--shutdown-timeout=10s", "--layout=" + b.Processes,
-		"--api-addr=" + addrs[0].String(), "--temporal-addr=" + addrs[1].String(), "--ui-addr=" + addrs[2].String(),
+		"--api-addr=" + addrs[0].String(), "--temporal-addr=" + addrs[1].String(), "--ui-addr=" + addrs[2].String(), "--second-api-addr=" + addrs[3].String(),
 	}
 	if spec.Case == bench.CaseOutage {
 		var delays []string
@@ -183,13 +183,16 @@ func (b *bencher) startStack(ctx context.Context, dir string, spec *bench.Spec, 
 	if b.report.Machine.PostgreSQL, b.report.Machine.Durability, err = durability(ctx, c.ready["postgres"]); err != nil {
 		return c, err
 	}
-	spec.Target, spec.Key = c.ready["api"], c.ready["key"]
+	spec.Targets, spec.Key = strings.Split(c.ready["api"], ","), c.ready["key"]
 	spec.Processes, b.report.Machine.Layout, err = processesOf(c.ready)
 	return c, err
 }
 
 // processesOf tells the stack's processes apart. Parts that share one are one.
 func processesOf(ready map[string]string) (processes []bench.Process, layout string, err error) {
+	if strings.Contains(ready["pid_api"], ",") {
+		return pairProcesses(ready)
+	}
 	pid := map[string]int{}
 	for _, part := range []string{"api", "worker", "temporal", "postgres"} {
 		if pid[part], err = strconv.Atoi(ready["pid_"+part]); err != nil {
@@ -218,7 +221,7 @@ func (b *bencher) startFloor(ctx context.Context, spec *bench.Spec) (*benchChild
 	if err := c.awaitReady(ctx); err != nil {
 		return c, err
 	}
-	spec.Target = c.ready["url"]
+	spec.Targets = []string{c.ready["url"]}
 	spec.Processes = []bench.Process{{Name: benchFloorRole, PID: c.cmd.Process.Pid}}
 	return c, nil
 }

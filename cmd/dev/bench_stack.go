@@ -17,7 +17,8 @@ import (
 // benchStackOptions are the flags of the stack that is measured.
 type benchStackOptions struct {
 	options
-	Layout     string `default:"product" enum:"product,one,split" help:"Which processes there are."`
+	Layout     string `default:"product" enum:"product,one,split,pairs" help:"Which processes there are."`
+	SecondAPI  string `name:"second-api-addr" placeholder:"ADDR" help:"Address of the second API of the layout pairs."`
 	Profile    string `help:"File for a processor profile."`
 	Statements bool   `help:"Count what each SQL statement costs."`
 }
@@ -33,8 +34,13 @@ func runBenchStack(ctx context.Context, args []string, stdout, stderr io.Writer)
 	if o.Statements {
 		s.postgresSettings = statementSettings()
 	}
-	start := s.startApart
-	if o.Layout != "product" {
+	var start func(context.Context) error
+	switch o.Layout {
+	case "product":
+		start = s.startApart
+	case "pairs":
+		start = func(ctx context.Context) error { return s.startPairs(ctx, o.SecondAPI) }
+	default:
 		o.Processes = o.Layout
 		start = s.start
 	}
@@ -64,28 +70,10 @@ func runBenchStack(ctx context.Context, args []string, stdout, stderr io.Writer)
 // and the Temporal server in one of its own: what the product costs can be told
 // from what Temporal does. There is no Web UI, which would be in this process.
 func (s *stack) startApart(ctx context.Context) error {
-	if err := s.check(); err != nil {
+	temporal, err := s.startBelow(ctx)
+	if err != nil {
 		return err
 	}
-	if err := s.openState(); err != nil {
-		return err
-	}
-	if err := s.startPostgres(ctx); err != nil {
-		return err
-	}
-	if err := s.migrate(ctx); err != nil {
-		return err
-	}
-	s.ui = &webUI{URL: "-"}
-	if err := s.complete(s.state.Secrets, s.databaseURL, ""); err != nil {
-		return err
-	}
-	temporal := &childProcess{stack: s, role: roleTemporal}
-	if err := temporal.start(ctx); err != nil {
-		return err
-	}
-	s.onStop(temporal.stop)
-	go temporal.keep(ctx)
 	if err := setTemporalEnvironment(s.TemporalAddr); err != nil {
 		return err
 	}
@@ -99,6 +87,29 @@ func (s *stack) startApart(ctx context.Context) error {
 		return err
 	}
 	return s.announce()
+}
+
+// startBelow starts what Grapnel needs, without a Web UI: PostgreSQL and, in a process
+// of its own, the Temporal server.
+func (s *stack) startBelow(ctx context.Context) (temporal *childProcess, err error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	if err := s.openState(); err != nil {
+		return nil, err
+	}
+	if err := s.startPostgres(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.migrate(ctx); err != nil {
+		return nil, err
+	}
+	s.ui = &webUI{URL: "-"}
+	if err := s.complete(s.state.Secrets, s.databaseURL, ""); err != nil {
+		return nil, err
+	}
+	temporal = &childProcess{stack: s, role: roleTemporal}
+	return temporal, s.startChild(ctx, temporal)
 }
 
 // durability asks PostgreSQL for its version and whether it keeps its promises; if

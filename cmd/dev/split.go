@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,24 +87,36 @@ func (s *stack) startSplit(ctx context.Context) error {
 		role string
 		pid  *int
 	}{{roleTemporal, &s.procs.temporalPID}, {roleWorker, &s.procs.workerPID}, {roleAPI, &s.procs.apiPID}} {
-		s.progress("starting %s", child.role)
 		c := &childProcess{stack: s, role: child.role}
-		if err := c.start(ctx); err != nil {
+		if err := s.startChild(ctx, c); err != nil {
 			return err
 		}
 		*child.pid = c.pid()
-		s.onStop(c.stop)
-		go c.keep(ctx)
 	}
 	wait, cancel := context.WithTimeoutCause(ctx, readyTime, errNotReady)
 	defer cancel()
 	return waitHTTP(wait, "http://"+s.APIAddr+"/readyz")
 }
 
+// startChild starts a process, to be stopped with the stack.
+func (s *stack) startChild(ctx context.Context, c *childProcess) error {
+	s.progress("starting %s", c.name())
+	if err := c.start(ctx); err != nil {
+		return err
+	}
+	s.onStop(c.stop)
+	go c.keep(ctx)
+	return nil
+}
+
 // childProcess is a role in a process of its own.
 type childProcess struct {
 	stack *stack
 	role  string
+	// suffix tells processes of one role apart; the only one needs none.
+	suffix string
+	// apiAddr is where the API listens; by default where the stack's options say.
+	apiAddr string
 
 	mu       sync.Mutex
 	cmd      *exec.Cmd
@@ -112,13 +125,16 @@ type childProcess struct {
 	stopping bool
 }
 
+// name is what messages call the process, and its log file.
+func (c *childProcess) name() string { return c.role + c.suffix }
+
 // start starts the process and waits until it is ready.
 func (c *childProcess) start(ctx context.Context) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	log, err := os.OpenFile(c.stack.state.Path(c.role+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(c.stack.state.Path(c.name()+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -140,7 +156,7 @@ func (c *childProcess) start(ctx context.Context) error {
 		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", c.role, err)
+		return fmt.Errorf("start %s: %w", c.name(), err)
 	}
 	exited := make(chan struct{})
 	ready := make(chan bool, 1)
@@ -161,7 +177,7 @@ func (c *childProcess) start(ctx context.Context) error {
 	case <-ready:
 		return nil
 	case <-exited:
-		return fmt.Errorf("%s ended while it started: see %s", c.role, log.Name())
+		return fmt.Errorf("%s ended while it started: see %s", c.name(), log.Name())
 	case <-ctx.Done():
 		return errors.Join(ctx.Err(), c.stop())
 	}
@@ -179,7 +195,7 @@ func (c *childProcess) arguments() []string {
 		delays = append(delays, d.String())
 	}
 	args := []string{
-		"--role=" + c.role, "--temporal-addr=" + o.TemporalAddr, "--api-addr=" + o.APIAddr, "--temporal-ui-url=" + o.TemporalUI,
+		"--role=" + c.role, "--temporal-addr=" + o.TemporalAddr, "--api-addr=" + cmp.Or(c.apiAddr, o.APIAddr), "--temporal-ui-url=" + o.TemporalUI,
 		"--allow-destinations=" + strings.Join(prefixes, ","), "--retry-schedule=" + strings.Join(delays, ","),
 		"--shutdown-timeout=" + o.ShutdownTimeout.String(), "--log-level=" + o.LogLevel, "--auth=" + o.Auth, "--retention=" + o.Retention.String(), "--drain-delay=0s",
 		fmt.Sprintf("--max-body=%d", o.MaxBody), "--topic-retention=" + o.TopicAge.String(), fmt.Sprintf("--topic-messages=%d", o.TopicKeep),
@@ -212,7 +228,7 @@ func (c *childProcess) keep(ctx context.Context) {
 		if c.isStopping() || ctx.Err() != nil {
 			return
 		}
-		c.stack.progress("%s (pid %d) has ended", c.role, c.pid())
+		c.stack.progress("%s (pid %d) has ended", c.name(), c.pid())
 		if !c.stack.Restart {
 			return
 		}
@@ -227,7 +243,7 @@ func (c *childProcess) keep(ctx context.Context) {
 			c.stack.progress("%v", err)
 			continue
 		}
-		c.stack.progress("%s is back, pid %d", c.role, c.pid())
+		c.stack.progress("%s is back, pid %d", c.name(), c.pid())
 	}
 }
 
@@ -259,6 +275,6 @@ func (c *childProcess) stop() error {
 	case <-timer.C:
 		_ = cmd.Process.Kill() // it may have gone by now
 		<-exited
-		return fmt.Errorf("%s did not stop in time and was killed", c.role)
+		return fmt.Errorf("%s did not stop in time and was killed", c.name())
 	}
 }

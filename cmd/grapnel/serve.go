@@ -51,6 +51,7 @@ func serve(ctx context.Context, c config.Config, roles app.Roles) error {
 	// net/http says some things by the log package alone, with bytes of receivers.
 	slog.SetLogLoggerLevel(slog.LevelDebug)
 	slog.SetDefault(logger)
+	app.TuneMemory()
 	a, err := app.New(ctx, app.Options{Config: c, Roles: roles, Logger: logger, Version: version()})
 	if err != nil {
 		return err

@@ -44,6 +44,12 @@ func Run(ctx context.Context, spec Spec) ([]Result, error) {
 		return runIsolation(ctx, spec)
 	case CaseOutage:
 		return oneRow(runOutage(ctx, spec))
+	case CaseWide:
+		return runWide(ctx, spec)
+	case CaseMany:
+		return oneRow(runMany(ctx, spec))
+	case CaseSoak:
+		return oneRow(runSoak(ctx, spec))
 	}
 	return nil, CheckCases([]string{spec.Case})
 }
@@ -52,7 +58,7 @@ func oneRow(r Result, err error) ([]Result, error) { return []Result{r}, err }
 
 // startSimple is a run with one event type, to which all endpoints subscribe.
 func startSimple(ctx context.Context, spec Spec, endpoints int) (*run, error) {
-	r, err := startRun(ctx, spec, endpoints)
+	r, err := startRun(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +226,7 @@ func refusingURL(ctx context.Context) (string, error) {
 // isolated publishes to the healthy endpoints in turn, and to the bad ones as well.
 // Each has an event type of its own, so that an event goes to one of them.
 func isolated(ctx context.Context, spec Spec, name string, bad []string) (Result, error) {
-	r, err := startRun(ctx, spec, healthyEndpoints)
+	r, err := startRun(ctx, spec)
 	if err != nil {
 		return Result{}, err
 	}

@@ -52,6 +52,29 @@ func LatencyChart(r *Result) string {
 	})
 }
 
+// SoakLatencyChart is an SVG of the time to the receipt by minute, of a row that
+// has a soak.
+func SoakLatencyChart(r *Result) string {
+	same := func(v float64) float64 { return v }
+	return chart(r.Case+": latency to the receipt", "minutes", "milliseconds", same, []line{
+		{"p50", "#1f77b4", r.Soak.minutes(func(m *Minute) float64 { return m.P50 })},
+		{"p99", "#d62728", r.Soak.p99()},
+	})
+}
+
+// SoakMemoryChart is an SVG of what each process had resident over time, of a row
+// that has a soak.
+func SoakMemoryChart(r *Result) string {
+	same := func(v float64) float64 { return v }
+	memory := r.Soak.memory()
+	colors := [...]string{"#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e"} // the most processes of a layout
+	var lines []line
+	for i, process := range sortedKeys(memory) {
+		lines = append(lines, line{process, colors[i%len(colors)], memory[process]})
+	}
+	return chart(r.Case+": resident memory", "minutes", "MiB", same, lines)
+}
+
 // chart draws lines over a grid. label makes of a place on the x axis what is
 // written there.
 func chart(title, x, y string, label func(float64) float64, lines []line) string {
@@ -83,7 +106,7 @@ func chart(title, x, y string, label func(float64) float64, lines []line) string
 			fmt.Fprintf(&points, "%.1f,%.1f ", atX(p[0]), atY(p[1]))
 		}
 		fmt.Fprintf(&b, `<polyline fill="none" stroke="%s" stroke-width="2" points="%s"/>`+"\n", l.color, strings.TrimSpace(points.String()))
-		fmt.Fprintf(&b, `<text x="%d" y="%d" fill="%s">%s</text>`+"\n", chartLeft+plotWidth/2+i*120, chartHeight-8, l.color, html.EscapeString(l.name))
+		fmt.Fprintf(&b, `<text x="%d" y="%d" fill="%s">%s</text>`+"\n", chartLeft+i*plotWidth/len(lines), chartHeight-8, l.color, html.EscapeString(l.name))
 	}
 	b.WriteString("</svg>\n")
 	return b.String()

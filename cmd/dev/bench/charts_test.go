@@ -34,6 +34,20 @@ func TestChartsAreXML(t *testing.T) {
 	}
 }
 
+func TestSoakChartsHaveALineForEach(t *testing.T) {
+	t.Parallel()
+	empty := bench.Result{Case: bench.CaseSoak, Soak: &bench.Soak{}}
+	full := bench.Result{Case: bench.CaseSoak, Soak: &bench.Soak{
+		Minutes: []bench.Minute{{Minute: 1, Deliveries: 1, P50: 1, P99: 2}, {Minute: 2}, {Minute: 3, Deliveries: 1, P50: 1, P99: 200}},
+		Samples: []bench.Sample{{Memory: map[string]float64{"grapnel": 80, "temporal": 200}}, {Seconds: 90, Memory: map[string]float64{"grapnel": 81}}},
+	}}
+	for _, r := range []*bench.Result{&empty, &full} {
+		require.Equal(t, 2, elements(t, bench.SoakLatencyChart(r))["polyline"])
+		require.Equal(t, len(r.Soak.Samples), elements(t, bench.SoakMemoryChart(r))["polyline"])
+		require.NotContains(t, bench.SoakLatencyChart(r)+bench.SoakMemoryChart(r), "NaN")
+	}
+}
+
 // elements counts the elements of a document, which must be well-formed.
 func elements(t *testing.T, text string) map[string]int {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,14 +16,16 @@ import (
 // built.
 const batchPath = "/v1/events/batch"
 
-// client speaks to what is measured.
+// client speaks to what is measured, with each request to the next of its addresses.
 type client struct {
-	url, key string
+	urls     []string
+	key      string
 	http     *http.Client
+	requests atomic.Uint64
 }
 
-func newClient(url, key string, conns int) *client {
-	return &client{url: url, key: key, http: &http.Client{
+func newClient(urls []string, key string, conns int) *client {
+	return &client{urls: urls, key: key, http: &http.Client{
 		Transport: &http.Transport{MaxIdleConnsPerHost: conns, DisableCompression: true},
 		Timeout:   time.Minute,
 	}}
@@ -30,7 +33,8 @@ func newClient(url, key string, conns int) *client {
 
 // send makes a request and returns the status and the answer.
 func (c *client) send(ctx context.Context, method, path string, body []byte) (int, []byte, error) {
-	r, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
+	url := c.urls[c.requests.Add(1)%uint64(len(c.urls))]
+	r, err := http.NewRequestWithContext(ctx, method, url+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -55,17 +59,31 @@ func outcome(status int, err error) string {
 
 // subscribe makes an event type and a webhook for it on each URL.
 func (c *client) subscribe(ctx context.Context, eventType string, urls ...string) error {
+	if err := c.createType(ctx, eventType); err != nil {
+		return err
+	}
+	for _, url := range urls {
+		if err := c.createWebhook(ctx, eventType, url); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *client) createType(ctx context.Context, eventType string) error {
 	if status, answer, err := c.send(ctx, http.MethodPut, "/v1/event-types/"+eventType, []byte(`{}`)); err != nil || status/100 != 2 {
 		return fmt.Errorf("create event type: HTTP %d %s: %w", status, answer, err)
 	}
-	for _, url := range urls {
-		body, err := json.Marshal(map[string]any{"url": url, "events": []string{eventType}})
-		if err != nil {
-			return err
-		}
-		if status, answer, err := c.send(ctx, http.MethodPost, "/v1/webhooks", body); err != nil || status != http.StatusCreated {
-			return fmt.Errorf("create webhook: HTTP %d %s: %w", status, answer, err)
-		}
+	return nil
+}
+
+func (c *client) createWebhook(ctx context.Context, eventType, url string) error {
+	body, err := json.Marshal(map[string]any{"url": url, "events": []string{eventType}})
+	if err != nil {
+		return err
+	}
+	if status, answer, err := c.send(ctx, http.MethodPost, "/v1/webhooks", body); err != nil || status != http.StatusCreated {
+		return fmt.Errorf("create webhook: HTTP %d %s: %w", status, answer, err)
 	}
 	return nil
 }

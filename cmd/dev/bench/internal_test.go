@@ -62,6 +62,12 @@ func TestProcessorTimeOfOurselves(t *testing.T) {
 	peak, err := me.Peak()
 	require.NoError(t, err)
 	require.Greater(t, peak, 1.0)
+	now, err := me.Resident()
+	require.NoError(t, err)
+	require.Greater(t, now, 1.0)
+	require.Empty(t, MemoryOf([]Process{me}), "children share what they have with their parent")
+	me.Children = false
+	require.Contains(t, MemoryOf([]Process{me, {Name: "gone", PID: -1}}), "me")
 }
 
 func TestDatabaseOfATitle(t *testing.T) {

@@ -26,11 +26,11 @@ type run struct {
 	errors map[string]int
 }
 
-// startRun makes a run with a receiver of its own for a number of endpoints.
-func startRun(ctx context.Context, spec Spec, endpoints int) (*run, error) {
+// startRun makes a run with a receiver of its own.
+func startRun(ctx context.Context, spec Spec) (*run, error) {
 	r := &run{
-		spec: spec, client: newClient(spec.Target, spec.Key, max(spec.Publishers, 64)),
-		track: NewTracker(endpoints), begin: time.Now(), errors: map[string]int{},
+		spec: spec, client: newClient(spec.Targets, spec.Key, max(spec.Publishers, 64)),
+		track: NewTracker(), begin: time.Now(), errors: map[string]int{},
 	}
 	var err error
 	r.receiver, err = startReceiver(ctx, r.track, r.begin)
@@ -162,14 +162,25 @@ func (r *run) drain(ctx context.Context) error {
 var errDeadline = errors.New("not everything arrived in time")
 
 // measure runs the load, waits until everything has arrived and returns the row.
+// The window is the spec's: publishers that end a little later don't make a longer
+// one.
 func (r *run) measure(ctx context.Context, name string, load func()) (Result, error) {
+	return r.measureUntil(ctx, name, func(begin time.Duration) time.Duration {
+		load()
+		return begin + r.spec.Window
+	})
+}
+
+// measureUntil is measure for a load that knows when its window, which begins as it
+// does, has ended.
+func (r *run) measureUntil(ctx context.Context, name string, load func(begin time.Duration) (end time.Duration)) (Result, error) {
 	before, err := cpuOf(r.spec.Processes)
 	if err != nil {
 		return Result{}, err
 	}
+	result := Result{Case: name, MemoryBefore: MemoryOf(r.spec.Processes)}
 	begin := r.now()
-	load()
-	end := begin + r.spec.Window // publishers that end a little later don't make a longer window
+	end := load(begin)
 	if err := r.drain(ctx); err != nil {
 		return Result{}, err
 	}
@@ -177,7 +188,7 @@ func (r *run) measure(ctx context.Context, name string, load func()) (Result, er
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Case: name}
+	result.MemoryAfter = MemoryOf(r.spec.Processes)
 	r.track.Fill(&result, begin, end)
 	result.DrainSeconds = max(0, (r.track.LastReceived(end) - end).Seconds())
 	result.SustainedPerSecond = float64(result.Deliveries) / (result.Seconds + result.DrainSeconds)

@@ -79,14 +79,32 @@ func databaseOf(title string) string {
 
 // Peak is the most memory that was resident at once, in MiB, without children:
 // PostgreSQL's share most of theirs, and a sum would count it many times.
-func (p Process) Peak() (float64, error) {
+func (p Process) Peak() (float64, error) { return p.memory("VmHWM:") }
+
+// Resident is the memory that is resident now, in MiB, without children.
+func (p Process) Resident() (float64, error) { return p.memory("VmRSS:") }
+
+// MemoryOf is the memory that is resident now, in MiB, of those processes whose
+// memory is their own. Without /proc it is empty.
+func MemoryOf(processes []Process) map[string]float64 {
+	mib := map[string]float64{}
+	for _, p := range processes {
+		if now, err := p.Resident(); err == nil && !p.Children {
+			mib[p.Name] = now
+		}
+	}
+	return mib
+}
+
+// memory reads a member of /proc/PID/status that is in KiB, and returns MiB.
+func (p Process) memory(member string) (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
 	if err != nil {
 		return 0, err
 	}
-	_, rest, found := strings.Cut(string(status), "VmHWM:")
+	_, rest, found := strings.Cut(string(status), member)
 	if !found {
-		return 0, fmt.Errorf("process %d has no VmHWM", p.PID)
+		return 0, fmt.Errorf("process %d has no %s", p.PID, strings.TrimSuffix(member, ":"))
 	}
 	kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 	return kib / 1024, err

@@ -3,7 +3,6 @@ package bench
 import (
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -92,6 +91,13 @@ func (r *Report) Write(w io.Writer) error {
 	for i := range r.Results {
 		fmt.Fprintf(w, "%s: %s\n", r.Results[i].Case, strings.Join(details(&r.Results[i]), "; "))
 	}
+	for i := range r.Results {
+		if soak := r.Results[i].Soak; soak != nil {
+			if err := soak.write(w); err != nil {
+				return err
+			}
+		}
+	}
 	_, err := fmt.Fprint(w, explanation)
 	return err
 }
@@ -99,6 +105,7 @@ func (r *Report) Write(w io.Writer) error {
 // explanation is what the columns' names are too short for.
 const explanation = `
 delivered/s: within the window; sustained/s: deliveries by the window and the drain together.
+wide is one event: its rates are over the time to the last delivery, its drain begins with the 202.
 p50, p90, p99: from when an event was to be sent to its receipt; 202: to the answer.
 CPU: all processes but the load's, from the window's begin until everything had arrived.
 `
@@ -109,13 +116,13 @@ func details(row *Result) []string {
 	if row.Note != "" {
 		out = append(out, row.Note)
 	}
-	for _, name := range slices.Sorted(maps.Keys(row.CPU)) {
+	for _, name := range sortedKeys(row.CPU) {
 		out = append(out, fmt.Sprintf("%s %.2f ms CPU per event", name, row.CPU[name]))
 	}
-	for _, name := range slices.Sorted(maps.Keys(row.Memory)) {
-		out = append(out, fmt.Sprintf("%s %.0f MiB at most", name, row.Memory[name]))
+	for _, name := range sortedKeys(row.Memory) {
+		out = append(out, fmt.Sprintf("%s %.0f MiB before, %.0f after, %.0f at most", name, row.MemoryBefore[name], row.MemoryAfter[name], row.Memory[name]))
 	}
-	for _, name := range slices.Sorted(maps.Keys(row.Errors)) {
+	for _, name := range sortedKeys(row.Errors) {
 		out = append(out, fmt.Sprintf("%d × %s", row.Errors[name], name))
 	}
 	if row.Strays > 0 {

@@ -45,9 +45,13 @@ type Result struct {
 	Receive Latency `json:"receive"`
 
 	// CPU is the processor time from the window's begin until all was delivered,
-	// by process, in milliseconds per event; Memory the peak in MiB.
-	CPU    map[string]float64 `json:"cpu_ms_per_event,omitempty"`
-	Memory map[string]float64 `json:"memory_peak_mib,omitempty"`
+	// by process, in milliseconds per event; Memory the peak since the process began,
+	// MemoryBefore and MemoryAfter what was resident before the window and once all
+	// was delivered, in MiB.
+	CPU          map[string]float64 `json:"cpu_ms_per_event,omitempty"`
+	Memory       map[string]float64 `json:"memory_peak_mib,omitempty"`
+	MemoryBefore map[string]float64 `json:"memory_before_mib,omitempty"`
+	MemoryAfter  map[string]float64 `json:"memory_after_mib,omitempty"`
 
 	// Accepted and Received are counts by second from the window's begin.
 	Accepted []int `json:"accepted_by_second"`
@@ -57,6 +61,9 @@ type Result struct {
 	// case is about. 0 is not measured.
 	Floor float64 `json:"share_of_floor,omitempty"`
 	Ratio float64 `json:"ratio,omitempty"`
+
+	// Soak is what the case soak alone has; nil elsewhere.
+	Soak *Soak `json:"soak,omitempty"`
 }
 
 // Failed reports whether a promise was broken.
@@ -138,7 +145,7 @@ func Median(runs [][]Result) []Result {
 // was measured.
 func givenRate(name string) bool {
 	switch name {
-	case CaseIdle, rowFloorIdle, CaseIsolation, rowQuiet, CaseOutage:
+	case CaseIdle, rowFloorIdle, CaseIsolation, rowQuiet, CaseOutage, CaseSoak:
 		return true
 	}
 	return false

@@ -75,8 +75,19 @@ func TestOutageScheduleOutlastsTheOutage(t *testing.T) {
 	}
 }
 
+// What takes long runs only when it is named.
+func TestLongCasesAreNotTheDefault(t *testing.T) {
+	t.Parallel()
+	require.ElementsMatch(t, bench.Cases(), append(bench.DefaultCases(), bench.LongCases()...))
+	for _, name := range bench.LongCases() {
+		require.NotContains(t, bench.DefaultCases(), name)
+	}
+}
+
 func TestCheckCasesNamesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, bench.CheckCases(bench.Cases()))
+	require.NoError(t, bench.CheckCases([]string{bench.CaseWide, bench.CaseMany, bench.CaseSoak}))
+	require.ErrorContains(t, bench.CheckCases([]string{"all"}), "not by default, wide, many, soak")
 	require.ErrorContains(t, bench.CheckCases([]string{"idle", "idel", "x"}), "idel, x")
 }

@@ -22,7 +22,7 @@ func TestRunAgainstTheFloor(t *testing.T) {
 	go func() { served <- bench.NewFloor().Serve(ctx, l) }()
 
 	rows, err := bench.Run(t.Context(), bench.Spec{
-		Case: bench.CaseFloor, Target: "http://" + l.Addr().String(), Publishers: 2, Payload: 100,
+		Case: bench.CaseFloor, Targets: []string{"http://" + l.Addr().String()}, Publishers: 2, Payload: 100,
 		WarmUp: 50 * time.Millisecond, Window: 500 * time.Millisecond, Drain: 10 * time.Second,
 	})
 	cancel()

@@ -23,15 +23,24 @@ const (
 	CaseIsolation  = "isolation"
 	CaseStored     = "stored"
 	CaseOutage     = "outage"
+	CaseWide       = "wide"
+	CaseMany       = "many"
+	CaseSoak       = "soak"
 )
 
 // Cases are all cases in the order in which they run: what others are compared
-// with comes first.
-func Cases() []string {
+// with comes first, and what takes long comes last.
+func Cases() []string { return append(DefaultCases(), LongCases()...) }
+
+// DefaultCases are those that run when none is named.
+func DefaultCases() []string {
 	return []string{
 		CaseFloor, CaseSaturation, CaseFanout, CaseBatch, CaseBurst, CaseIdle, CaseIsolation, CaseStored, CaseOutage,
 	}
 }
+
+// LongCases are those that run only when they are named: they take long.
+func LongCases() []string { return []string{CaseWide, CaseMany, CaseSoak} }
 
 // CheckCases reports names that are no cases, all at once.
 func CheckCases(names []string) error {
@@ -42,7 +51,8 @@ func CheckCases(names []string) error {
 		}
 	}
 	if len(unknown) > 0 {
-		return fmt.Errorf("--case: no such case: %s; there are %s", strings.Join(unknown, ", "), strings.Join(Cases(), ", "))
+		return fmt.Errorf("--case: no such case: %s; there are %s, and, not by default, %s",
+			strings.Join(unknown, ", "), strings.Join(DefaultCases(), ", "), strings.Join(LongCases(), ", "))
 	}
 	return nil
 }
@@ -50,9 +60,10 @@ func CheckCases(names []string) error {
 // Spec is what a load process is told.
 type Spec struct {
 	Case string `json:"case"`
-	// Target is the base URL of what is published to, and Key its API key.
-	Target string `json:"target"`
-	Key    string `json:"key"`
+	// Targets are the base URLs of what is published to, in turn; Key is the API
+	// key of all.
+	Targets []string `json:"targets"`
+	Key     string   `json:"key"`
 	// Processes are those whose processor time and memory are reported.
 	Processes []Process `json:"processes"`
 
@@ -68,6 +79,8 @@ type Spec struct {
 	Payload int `json:"payload"`
 	// Rate is events per second, for the cases with a fixed rate.
 	Rate float64 `json:"rate"`
+	// Webhooks is how many there are in the cases that are about many.
+	Webhooks int `json:"webhooks"`
 }
 
 // OutageLength is how long the receiver is down in the case outage.

@@ -10,8 +10,6 @@ import (
 type Tracker struct {
 	mu     sync.Mutex
 	events []tracked
-	// received holds, by endpoint and event, when the event came first; 0 is never.
-	received [][]time.Duration
 
 	outstanding, duplicates, strays int
 	acceptedAt, receivedAt          []time.Duration
@@ -20,13 +18,15 @@ type Tracker struct {
 // tracked is one event.
 type tracked struct {
 	intended, accepted time.Duration // accepted is 0 until the 202
-	first, count, got  int           // endpoints that are to receive it; how many have
+	first, got         int           // the endpoints that are to receive it follow first; how many have
+	// received holds, by endpoint from first on, when it came first; 0 is never. It
+	// belongs to the event and not to the endpoint, so that what is kept grows with
+	// the deliveries and not with endpoints times events.
+	received []time.Duration
 }
 
-// NewTracker tracks deliveries to a number of endpoints.
-func NewTracker(endpoints int) *Tracker {
-	return &Tracker{received: make([][]time.Duration, endpoints)}
-}
+// NewTracker tracks deliveries.
+func NewTracker() *Tracker { return &Tracker{} }
 
 // Begin numbers an event that is to be sent at the intended time. Its number
 // decides on the endpoints that it is to reach: count of them, from first on.
@@ -35,7 +35,7 @@ func (t *Tracker) Begin(intended time.Duration, endpoints func(n int) (first, co
 	defer t.mu.Unlock()
 	n = len(t.events)
 	first, count := endpoints(n)
-	t.events = append(t.events, tracked{intended: intended, first: first, count: count})
+	t.events = append(t.events, tracked{intended: intended, first: first, received: make([]time.Duration, count)})
 	return n
 }
 
@@ -46,7 +46,7 @@ func (t *Tracker) Accept(n int, at time.Duration) {
 	defer t.mu.Unlock()
 	e := &t.events[n]
 	e.accepted = max(at, 1)
-	t.outstanding += e.count - e.got
+	t.outstanding += len(e.received) - e.got
 	t.acceptedAt = append(t.acceptedAt, at)
 }
 
@@ -54,30 +54,32 @@ func (t *Tracker) Accept(n int, at time.Duration) {
 func (t *Tracker) Receive(n, endpoint int, at time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n < 0 || n >= len(t.events) || endpoint < 0 || endpoint >= len(t.received) {
+	if n < 0 || n >= len(t.events) {
 		t.strays++
 		return
 	}
 	e := &t.events[n]
-	if endpoint < e.first || endpoint >= e.first+e.count {
+	if endpoint < e.first || endpoint >= e.first+len(e.received) {
 		t.strays++
 		return
 	}
-	got := t.received[endpoint]
-	if more := n + 1 - len(got); more > 0 {
-		got = append(got, make([]time.Duration, more)...)
-		t.received[endpoint] = got
-	}
-	if got[n] != 0 {
+	if e.received[endpoint-e.first] != 0 {
 		t.duplicates++
 		return
 	}
-	got[n] = max(at, 1)
+	e.received[endpoint-e.first] = max(at, 1)
 	t.receivedAt = append(t.receivedAt, at)
 	e.got++
 	if e.accepted != 0 {
 		t.outstanding--
 	}
+}
+
+// Events is how many events have been begun.
+func (t *Tracker) Events() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.events)
 }
 
 // Outstanding is how many deliveries were promised and have not arrived.
@@ -93,9 +95,9 @@ func (t *Tracker) LastReceived(before time.Duration) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var last time.Duration
-	for _, got := range t.received {
-		for n, at := range got {
-			if t.events[n].intended < before {
+	for n := range t.events {
+		if t.events[n].intended < before {
+			for _, at := range t.events[n].received {
 				last = max(last, at)
 			}
 		}
@@ -122,12 +124,8 @@ func (t *Tracker) Fill(r *Result, begin, end time.Duration) {
 			continue
 		}
 		accepts = append(accepts, e.accepted-e.intended)
-		r.Expected += e.count
-		for endpoint := e.first; endpoint < e.first+e.count; endpoint++ {
-			if n < len(t.received[endpoint]) && t.received[endpoint][n] != 0 {
-				receipts = append(receipts, t.received[endpoint][n]-e.intended)
-			}
-		}
+		r.Expected += len(e.received)
+		receipts = e.latencies(receipts)
 	}
 	r.Published, r.Lost, r.Duplicates, r.Strays = events, t.outstanding, t.duplicates, t.strays
 	r.Events, r.Deliveries = len(accepts), len(receipts)
@@ -137,6 +135,41 @@ func (t *Tracker) Fill(r *Result, begin, end time.Duration) {
 	r.AcceptedPerSecond = float64(count(t.acceptedAt, in)) / window
 	r.DeliveredPerSecond = float64(count(t.receivedAt, in)) / window
 	r.Accepted, r.Received = perSecond(t.acceptedAt, begin), perSecond(t.receivedAt, begin)
+}
+
+// latencies appends the times to the receipts that there were.
+func (e *tracked) latencies(to []time.Duration) []time.Duration {
+	for _, at := range e.received {
+		if at != 0 {
+			to = append(to, at-e.intended)
+		}
+	}
+	return to
+}
+
+// Minutes are the receipts of accepted events by the minute, counted from begin,
+// that the events were intended in. A minute without any is in its place, empty.
+func (t *Tracker) Minutes(begin, end time.Duration) []Minute {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var times [][]time.Duration
+	for n := range t.events {
+		e := &t.events[n]
+		if e.accepted == 0 || e.intended < begin || e.intended >= end {
+			continue
+		}
+		minute := int((e.intended - begin) / time.Minute)
+		for len(times) <= minute {
+			times = append(times, nil)
+		}
+		times[minute] = e.latencies(times[minute])
+	}
+	minutes := make([]Minute, len(times))
+	for i := range times {
+		l := NewLatency(times[i])
+		minutes[i] = Minute{Minute: i + 1, Deliveries: l.Count, P50: l.P50, P99: l.P99, Max: l.Max}
+	}
+	return minutes
 }
 
 func count(times []time.Duration, in func(time.Duration) bool) (n int) {

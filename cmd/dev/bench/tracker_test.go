@@ -16,7 +16,7 @@ const second = time.Second
 
 func TestTrackerFindsLossesAndDuplicates(t *testing.T) {
 	t.Parallel()
-	track := bench.NewTracker(2)
+	track := bench.NewTracker()
 	all := toAll(2)
 	arrived, lost, twice, refused := track.Begin(0, all), track.Begin(0, all), track.Begin(0, all), track.Begin(0, all)
 	for _, n := range []int{arrived, lost, twice} {
@@ -44,7 +44,7 @@ func TestTrackerFindsLossesAndDuplicates(t *testing.T) {
 
 func TestTrackerTakesADeliveryBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
-	track := bench.NewTracker(1)
+	track := bench.NewTracker()
 	n := track.Begin(0, toAll(1))
 	track.Receive(n, 0, 5*time.Millisecond)
 	require.Zero(t, track.Outstanding())
@@ -54,7 +54,7 @@ func TestTrackerTakesADeliveryBeforeTheAnswer(t *testing.T) {
 
 func TestTrackerCountsStrays(t *testing.T) {
 	t.Parallel()
-	track := bench.NewTracker(2)
+	track := bench.NewTracker()
 	n := track.Begin(0, func(int) (int, int) { return 1, 1 })
 	track.Accept(n, 1)
 	track.Receive(n, 0, 2)  // not its endpoint
@@ -69,7 +69,7 @@ func TestTrackerCountsStrays(t *testing.T) {
 
 func TestTrackerMeasuresTheWindowOnly(t *testing.T) {
 	t.Parallel()
-	track := bench.NewTracker(1)
+	track := bench.NewTracker()
 	for _, at := range []time.Duration{second / 2, second, 3 * second / 2, 5 * second / 2} {
 		n := track.Begin(at, toAll(1))
 		track.Accept(n, at+100*time.Millisecond)
@@ -87,4 +87,45 @@ func TestTrackerMeasuresTheWindowOnly(t *testing.T) {
 	require.InDelta(t, 100, r.Accept.P99, 1e-9)
 	require.Equal(t, 3200*time.Millisecond, track.LastReceived(3*second))
 	require.Equal(t, 2200*time.Millisecond, track.LastReceived(2*second))
+}
+
+func TestTrackerSortsReceiptsIntoMinutes(t *testing.T) {
+	t.Parallel()
+	track := bench.NewTracker()
+	publish := func(at time.Duration, took ...time.Duration) {
+		n := track.Begin(at, toAll(2))
+		track.Accept(n, at)
+		for endpoint, latency := range took {
+			track.Receive(n, endpoint, at+latency)
+		}
+	}
+	const begin = 10 * second
+	publish(begin-1, second, second) // the warm-up's
+	publish(begin, 10*time.Millisecond, 30*time.Millisecond)
+	publish(begin+time.Minute-1, 20*time.Millisecond, 2*time.Minute) // counts where it was intended
+	publish(begin + time.Minute)                                     // lost
+	publish(begin+2*time.Minute, 40*time.Millisecond)
+	publish(begin+3*time.Minute, second, second) // after the window
+	track.Begin(begin+2*time.Minute, toAll(2))   // not accepted
+	require.Equal(t, []bench.Minute{
+		{Minute: 1, Deliveries: 4, P50: 20, P99: 120_000, Max: 120_000},
+		{Minute: 2},
+		{Minute: 3, Deliveries: 1, P50: 40, P99: 40, Max: 40},
+	}, track.Minutes(begin, begin+3*time.Minute))
+	require.Empty(t, track.Minutes(time.Hour, 2*time.Hour))
+}
+
+// Of many events that go to one endpoint each, each costs its own delivery only.
+func TestTrackerOfManyEndpoints(t *testing.T) {
+	t.Parallel()
+	track := bench.NewTracker()
+	const endpoints = 5000
+	for n := range endpoints {
+		require.Equal(t, n, track.Begin(0, func(n int) (int, int) { return n, 1 }))
+		track.Accept(n, 1)
+		track.Receive(n, n, 2)
+	}
+	require.Zero(t, track.Outstanding())
+	require.Equal(t, endpoints, track.Events())
+	require.Equal(t, time.Duration(2), track.LastReceived(1))
 }

@@ -1,0 +1,130 @@
+package bench_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/cmd/dev/bench"
+)
+
+// fakeGrapnel keeps webhooks and sends each event once, when it is published.
+type fakeGrapnel struct {
+	mu       sync.Mutex
+	webhooks map[string][]string // URLs by event type
+}
+
+func (f *fakeGrapnel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	var in struct {
+		URL    string   `json:"url"`
+		Events []string `json:"events"`
+		Type   string   `json:"type"`
+	}
+	_ = json.Unmarshal(body, &in) // what is missing is answered below
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch r.URL.Path {
+	case "/v1/webhooks":
+		for _, eventType := range in.Events {
+			f.webhooks[eventType] = append(f.webhooks[eventType], in.URL)
+		}
+		w.WriteHeader(http.StatusCreated)
+	case "/v1/events":
+		for _, url := range f.webhooks[in.Type] {
+			if err := post(r, url, body); err != nil {
+				w.WriteHeader(http.StatusBadGateway)
+				return
+			}
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}
+}
+
+func post(r *http.Request, url string, body []byte) error {
+	out, err := http.NewRequestWithContext(r.Context(), http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	response, err := (&http.Client{}).Do(out)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
+}
+
+// setupScale returns a spec whose targets are two addresses of one fake.
+func setupScale(t *testing.T, name string) bench.Spec {
+	t.Helper()
+	fake := &fakeGrapnel{webhooks: map[string][]string{}}
+	spec := bench.Spec{
+		Case: name, Publishers: 3, Payload: 100, Webhooks: 7, Rate: 100,
+		WarmUp: 20 * time.Millisecond, Window: 100 * time.Millisecond, Drain: time.Minute,
+	}
+	for range 2 {
+		server := httptest.NewServer(fake)
+		t.Cleanup(server.Close)
+		spec.Targets = append(spec.Targets, server.URL)
+	}
+	return spec
+}
+
+func TestWideIsOneEventToAllTwice(t *testing.T) {
+	t.Parallel()
+	rows, err := bench.Run(t.Context(), setupScale(t, bench.CaseWide))
+	require.NoError(t, err)
+	require.Len(t, rows, 2)
+	require.Equal(t, "wide again", rows[1].Case)
+	for _, r := range rows {
+		require.False(t, r.Failed(), "%+v", r)
+		require.Empty(t, r.Errors)
+		require.Equal(t, 1, r.Events)
+		require.Equal(t, 7, r.Deliveries)
+		require.Contains(t, r.Note, "of 7 deliveries")
+	}
+}
+
+func TestManyIsOneEventEach(t *testing.T) {
+	t.Parallel()
+	rows, err := bench.Run(t.Context(), setupScale(t, bench.CaseMany))
+	require.NoError(t, err)
+	require.Len(t, rows, 1)
+	require.False(t, rows[0].Failed(), "%+v", rows[0])
+	require.Empty(t, rows[0].Errors)
+	require.Equal(t, 7, rows[0].Events)
+	require.Equal(t, 7, rows[0].Deliveries)
+}
+
+func TestSoakHasMinutes(t *testing.T) {
+	t.Parallel()
+	rows, err := bench.Run(t.Context(), setupScale(t, bench.CaseSoak))
+	require.NoError(t, err)
+	require.Len(t, rows, 1)
+	require.False(t, rows[0].Failed(), "%+v", rows[0])
+	require.Equal(t, 10, rows[0].Events, "100 a second for a tenth of one")
+	require.Len(t, rows[0].Soak.Minutes, 1)
+	require.Equal(t, 10, rows[0].Soak.Minutes[0].Deliveries)
+}
+
+func TestScaleEndsWhenWebhooksCannotBeMade(t *testing.T) {
+	t.Parallel()
+	refusing := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(refusing.Close)
+	for _, name := range bench.LongCases() {
+		spec := setupScale(t, name)
+		spec.Targets = []string{refusing.URL}
+		_, err := bench.Run(t.Context(), spec)
+		require.ErrorContains(t, err, "HTTP 404", name)
+	}
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/cmd/dev/bench"
+)
+
+func TestProcessesOfPairs(t *testing.T) {
+	t.Parallel()
+	ready := map[string]string{"pid_api": "1,2", "pid_worker": "3,4", "pid_temporal": "5", "pid_postgres": "6"}
+	processes, layout, err := processesOf(ready)
+	require.NoError(t, err)
+	require.Contains(t, layout, "two APIs")
+	require.Equal(t, []bench.Process{
+		{Name: "api 1", PID: 1},
+		{Name: "api 2", PID: 2},
+		{Name: "worker 1", PID: 3},
+		{Name: "worker 2", PID: 4},
+		{Name: "temporal", PID: 5},
+		{Name: "postgres", PID: 6, Children: true},
+	}, processes)
+	ready["pid_worker"] = "3,x"
+	_, _, err = processesOf(ready)
+	require.ErrorContains(t, err, "worker 2")
+}
+
+// Two processes of one role must share neither an address nor a log.
+func TestChildProcessesOfOneRoleDiffer(t *testing.T) {
+	t.Parallel()
+	s := &stack{options: &options{}}
+	s.APIAddr = "127.0.0.1:1"
+	first := &childProcess{stack: s, role: roleAPI}
+	second := &childProcess{stack: s, role: roleAPI, suffix: "2", apiAddr: "127.0.0.1:2"}
+	require.Equal(t, "api", first.name())
+	require.Equal(t, "api2", second.name())
+	require.Contains(t, first.arguments(), "--api-addr=127.0.0.1:1")
+	require.Contains(t, second.arguments(), "--api-addr=127.0.0.1:2")
+}
