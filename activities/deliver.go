@@ -42,7 +42,7 @@ func (a *Activities) Deliver(ctx context.Context, in DeliverInput) (DeliverResul
 	if err != nil {
 		return DeliverResult{}, a.ours(ctx, "load deliveries", err)
 	}
-	r := newRun(ctx, a)
+	r := newRun(ctx, a, len(jobs))
 	if err := r.admit(ctx, jobs); err != nil {
 		return DeliverResult{}, a.ours(ctx, "end deliveries", err)
 	}
@@ -78,7 +78,7 @@ type run struct {
 	// waiting are not in flight, the next due first.
 	waiting  []waiting
 	inFlight int
-	results  chan result
+	results  chan *result
 	done     []hook.Delivery
 	// held are outstanding and can't be sent, for a reason of ours.
 	held []hook.Delivery
@@ -107,11 +107,11 @@ type result struct {
 	err  error
 }
 
-func newRun(ctx context.Context, a *Activities) *run {
+func newRun(ctx context.Context, a *Activities, jobs int) *run {
 	// The deadline is the process's clock's; now may be another.
 	deadline := a.now().Add(time.Until(activity.GetInfo(ctx).Deadline))
 	r := &run{
-		Activities: a, deadline: deadline, results: make(chan result, a.concurrency),
+		Activities: a, deadline: deadline, results: make(chan *result, min(jobs, a.concurrency)), waiting: make([]waiting, 0, jobs),
 		loaded: a.now(), stopping: activity.GetWorkerStopChannel(ctx),
 	}
 	rand.Read(r.claim[:]) // it never fails since Go 1.24
@@ -207,7 +207,7 @@ func (r *run) startDue(ctx context.Context) {
 			once = append(once, next)
 			continue
 		}
-		go func() { r.results <- r.send(ctx, next) }()
+		go func() { r.came(r.send(ctx, next)) }()
 	}
 }
 
@@ -224,6 +224,9 @@ func (r *run) isStopping() bool {
 		return false
 	}
 }
+
+// came hands a result over to the loop.
+func (r *run) came(res result) { r.results <- &res }
 
 // staleAfter is how long what was loaded may be trusted.
 const staleAfter = time.Second
@@ -273,7 +276,7 @@ const recordMargin = 5 * time.Second
 
 // wait returns the results that have come in, at least one, or none when
 // something became due first, or when ctx ended and nothing is in flight.
-func (r *run) wait(ctx context.Context) []result {
+func (r *run) wait(ctx context.Context) []*result {
 	var due <-chan time.Time
 	if len(r.waiting) > 0 && r.inFlight < r.concurrency && ctx.Err() == nil && r.fits(r.waiting[0], r.now()) {
 		timer := time.NewTimer(max(r.waiting[0].due.Sub(r.now()), time.Millisecond))
@@ -284,7 +287,7 @@ func (r *run) wait(ctx context.Context) []result {
 	if r.inFlight == 0 {
 		stopped = ctx.Done()
 	}
-	var batch []result
+	var batch []*result
 	select {
 	case first := <-r.results:
 		batch = append(batch, first)
@@ -305,12 +308,12 @@ func (r *run) wait(ctx context.Context) []result {
 }
 
 // record writes a batch and queues what is to be tried again.
-func (r *run) record(ctx context.Context, batch []result) error {
+func (r *run) record(ctx context.Context, batch []*result) error {
 	var failure error
 	records := make([]hook.Record, 0, len(batch))
-	jobs := make(map[hook.DeliveryID]hook.Job, len(batch))
+	jobs := make(map[hook.DeliveryID]*hook.Job, len(batch))
 	for _, b := range batch {
-		jobs[b.job.Delivery.ID] = b.job
+		jobs[b.job.Delivery.ID] = &b.job
 		switch {
 		case b.err != nil:
 			failure = b.err
@@ -331,7 +334,7 @@ func (r *run) record(ctx context.Context, batch []result) error {
 	deliveries, err := r.recordUntil(ctx, records)
 	if err != nil {
 		for i := range records {
-			r.enqueue(waiting{job: jobs[records[i].Delivery.ID], due: r.now()})
+			r.enqueue(waiting{job: *jobs[records[i].Delivery.ID], due: r.now()})
 		}
 		return err
 	}
@@ -345,7 +348,7 @@ func (r *run) record(ctx context.Context, batch []result) error {
 			r.done = append(r.done, d)
 			continue
 		}
-		job := jobs[d.ID]
+		job := *jobs[d.ID]
 		job.Delivery = d
 		r.enqueue(waiting{job: job, due: retryAt[d.ID], again: true})
 	}

@@ -43,11 +43,11 @@ func (r *run) sendOnce(ctx context.Context, list []waiting) {
 	for _, w := range list {
 		switch {
 		case err != nil:
-			r.results <- result{job: w.job, err: err}
+			r.came(result{job: w.job, err: err})
 		case slices.Contains(claimed, w.job.Delivery.ID):
-			go func() { r.results <- r.sendClaimed(ctx, w) }()
+			go func() { r.came(r.sendClaimed(ctx, w)) }()
 		default:
-			go func() { r.results <- r.passOver(ctx, w) }()
+			go func() { r.came(r.passOver(ctx, w)) }()
 		}
 	}
 }

@@ -44,7 +44,7 @@ type benchOptions struct {
 	Medians    int           `default:"1" help:"Runs of each case, each on a fresh stack; the median is reported."`
 	JSON       string        `name:"json" placeholder:"FILE" help:"Write the report as JSON, too."`
 	SVG        string        `name:"svg" placeholder:"DIR" help:"Write charts, two for each row and two more of a soak."`
-	Profile    string        `placeholder:"DIR" help:"Write a processor profile of the process that has the API, one for each case."`
+	Profile    string        `placeholder:"DIR" help:"Write profiles of the process that has the API, of the processor and of what was allocated, one each for each case."`
 	Statements string        `placeholder:"DIR" help:"Write what each SQL statement cost, a table for each case."`
 	Processes  string        `default:"product" enum:"product,one,split,pairs" help:"product: API and worker in one process, as in grapnel serve, and Temporal in another; one: all in one, as the dev stack is; split: each in its own; pairs: as split, with two APIs, published to in turn, and two workers."`
 	StackFlag  []string      `sep:"none" placeholder:"--FLAG=VALUE" help:"A flag for the stack; may be repeated."`

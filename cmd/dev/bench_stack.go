@@ -48,15 +48,11 @@ func runBenchStack(ctx context.Context, args []string, stdout, stderr io.Writer)
 		return err
 	}
 	if o.Profile != "" {
-		f, err := os.Create(o.Profile)
-		if err != nil {
-			return err
+		stop, failed := profile(o.Profile)
+		if failed != nil {
+			return failed
 		}
-		defer f.Close() //nolint:errcheck // a profile that is cut off says so itself
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
+		defer func() { err = errors.Join(err, stop()) }()
 	}
 	select {
 	case <-ctx.Done():
@@ -64,6 +60,29 @@ func runBenchStack(ctx context.Context, args []string, stdout, stderr io.Writer)
 	case err := <-s.procs.ended:
 		return err
 	}
+}
+
+// allocsSuffix names the profile of what was allocated, beside the processor's.
+const allocsSuffix = ".allocs"
+
+// profile writes a processor profile of this process, and when it is stopped, one of
+// all that was allocated.
+func profile(file string) (stop func() error, err error) {
+	cpu, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(cpu); err != nil {
+		return nil, err
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		allocs, err := os.Create(file + allocsSuffix)
+		if err != nil {
+			return errors.Join(err, cpu.Close())
+		}
+		return errors.Join(cpu.Close(), pprof.Lookup("allocs").WriteTo(allocs, 0), allocs.Close())
+	}, nil
 }
 
 // startApart is start with API and worker in this process, as in grapnel serve,
