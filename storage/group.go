@@ -18,6 +18,10 @@ const (
 	mostWaitingBytes = 64 << 20
 	// groupTimeout bounds a statement, which nobody's request can end.
 	groupTimeout = 10 * time.Second
+	// patience is how long what waits leaves a statement to itself. One at a time is
+	// the least work for the database; one that is held up, by a lock or a slow disk,
+	// must not hold up all that come after it.
+	patience = 50 * time.Millisecond
 )
 
 // group gathers what is asked of the database at the same time into shared
@@ -32,20 +36,23 @@ type group[T any] struct {
 	// together is how many rows share a statement at most; an item that has more
 	// has one to itself.
 	together int
-	// atOnce is how many statements are under way at once: while one waits for the
-	// disk, the next can be prepared.
+	// atOnce is how many statements may be under way at once, where they take longer
+	// than patience.
 	atOnce int
 
 	mu      sync.Mutex
 	waiting []*member[T]
 	weight  struct{ rows, bytes int }
 	running int
+	// helping says that a look is due at whether the statements under way are held up.
+	helping bool
 }
 
 // member is an item that waits for its statement.
 type member[T any] struct {
-	item T
-	done chan error
+	item  T
+	since time.Time
+	done  chan error
 }
 
 // add does one item and returns when that is done, or ctx ends; then it may be done
@@ -62,8 +69,9 @@ func (g *group[T]) add(ctx context.Context, item T) error {
 // of each is in its place.
 func (g *group[T]) addAll(ctx context.Context, items []T) ([]error, error) {
 	members := make([]*member[T], 0, len(items))
+	now := time.Now()
 	for _, item := range items {
-		members = append(members, &member[T]{item: item, done: make(chan error, 1)})
+		members = append(members, &member[T]{item: item, since: now, done: make(chan error, 1)})
 	}
 	if !g.enter(members) {
 		return nil, &hook.Error{Kind: hook.KindUnavailable, Message: "too much is waiting to be stored", RetryAfter: time.Second}
@@ -95,11 +103,32 @@ func (g *group[T]) enter(members []*member[T]) bool {
 	g.waiting = append(g.waiting, members...)
 	g.weight.rows += rows
 	g.weight.bytes += bytes
-	if g.running < g.atOnce {
+	if g.running == 0 {
 		g.running++
 		go g.run()
+	} else if !g.helping && g.running < g.atOnce {
+		g.helping = true
+		time.AfterFunc(patience, g.help)
 	}
 	return true
+}
+
+// help begins another statement if something has been waiting for as long as
+// patience.
+func (g *group[T]) help() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.helping = false
+	if len(g.waiting) == 0 || g.running == g.atOnce {
+		return
+	}
+	if wait := patience - time.Since(g.waiting[0].since); g.running > 0 && wait > 0 {
+		g.helping = true
+		time.AfterFunc(wait, g.help)
+		return
+	}
+	g.running++
+	go g.run()
 }
 
 func (g *group[T]) weigh(item T) (rows, bytes int) {

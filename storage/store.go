@@ -80,8 +80,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// share sets up what shares statements. Two commits at once keep the disk busy;
-// more would only be smaller.
+// share sets up what shares statements.
 func (s *Store) share() {
 	s.publishing.do, s.publishing.bytes = s.publishAll, (*publishing).bytes
 	s.publishing.together, s.publishing.atOnce = 500, 2

@@ -48,7 +48,7 @@ type Delivery struct {
 	AllowDestinations []netip.Prefix  `placeholder:"CIDR,…" help:"Ranges that requests may go to although they are loopback, private or otherwise special."`
 	AllowHTTP         bool            `name:"allow-http" help:"Let Commenda webhooks have http URLs; other webhooks always may."`
 	DisableFinal      bool            `name:"disable-webhook-after-failed-delivery" help:"Disable a webhook as soon as one of its deliveries has failed for good."`
-	MaxEvents         int             `name:"max-events-per-workflow" default:"200" help:"Events that may share one workflow in a burst, 1 to 200; 1 gives each a workflow of its own always."`
+	MaxEvents         int             `name:"max-events-per-workflow" default:"500" help:"Events that may share one workflow in a burst, 1 to 500; 1 gives each a workflow of its own always."`
 	Retention         time.Duration   `default:"720h" help:"How long events, messages, deliveries and attempts are kept."`
 }
 
@@ -142,7 +142,7 @@ func (a *API) validate() error {
 }
 
 // mostEvents is the most events that --max-events-per-workflow can allow.
-const mostEvents = 200
+const mostEvents = 500
 
 func (d *Delivery) validate() error {
 	var errs []error

@@ -17,12 +17,17 @@ const mostDeliveries = workflows.DeliveriesPerActivity
 // lingerFor is how long an event waits at most for starts that are under way, to
 // share a workflow with those that come meanwhile. Where none is under way, it does
 // not wait: at ordinary rates an event's workflow is its own (design 3). The more
-// there are, the more share one, and the less each costs.
+// there are, the more share one, and the less each costs. Where very many come, it
+// waits as long again: then what a workflow costs is what limits how fast they all
+// are delivered.
 const lingerFor = 100 * time.Millisecond
 
 // busy is how many events make it worth lingering to the end although no start is
 // under way: there is more to come.
 const busy = 20
+
+// flood is how many events within lingerFor are very many.
+const flood = 100
 
 // gather takes what is waiting, in bursts of one tenant each.
 func (s *Starter) gather(ctx context.Context, first hook.Start) [][]hook.Start {
@@ -39,11 +44,12 @@ func (s *Starter) gather(ctx context.Context, first hook.Start) [][]hook.Start {
 		bursts, deliveries = append(bursts, []hook.Start{start}), append(deliveries, start.Deliveries)
 	}
 	var linger <-chan time.Time
+	timer := time.NewTimer(lingerFor)
+	defer timer.Stop()
 	if len(s.slots) > 0 && s.config.MaxEvents > 1 {
-		timer := time.NewTimer(lingerFor)
-		defer timer.Stop()
 		linger = timer.C
 	}
+	again := true
 	for taken := 1; taken < s.config.MaxEvents; {
 		select {
 		case start := <-s.queue:
@@ -64,6 +70,11 @@ func (s *Starter) gather(ctx context.Context, first hook.Start) [][]hook.Start {
 				linger = nil
 			}
 		case <-linger:
+			if again && taken >= flood {
+				again = false
+				timer.Reset(lingerFor)
+				continue
+			}
 			linger = nil
 		case <-ctx.Done():
 			linger = nil
