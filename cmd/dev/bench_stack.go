@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime/pprof"
 	"time"
 
@@ -68,7 +69,7 @@ const allocsSuffix = ".allocs"
 // profile writes a processor profile of this process, and when it is stopped, one of
 // all that was allocated.
 func profile(file string) (stop func() error, err error) {
-	cpu, err := os.Create(file)
+	cpu, err := os.Create(filepath.Clean(file))
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +78,7 @@ func profile(file string) (stop func() error, err error) {
 	}
 	return func() error {
 		pprof.StopCPUProfile()
-		allocs, err := os.Create(file + allocsSuffix)
+		allocs, err := os.Create(filepath.Clean(file + allocsSuffix))
 		if err != nil {
 			return errors.Join(err, cpu.Close())
 		}
