@@ -81,9 +81,9 @@ func temporalConfig(store temporalStore, addrs temporalAddrs) *config.Config {
 // temporalDynamicConfig lifts the limits that protect a shared cluster from
 // one tenant: they would cap this one near 200 workflows/s whatever the
 // hardware. The rest trades memory and a few polls for latency.
-func temporalDynamicConfig() dynamicconfig.StaticClient {
+func temporalDynamicConfig() dynamicconfig.Client {
 	const unlimited = 1_000_000
-	return dynamicconfig.StaticClient{
+	static := dynamicconfig.StaticClient{
 		dynamicconfig.FrontendRPS.Key():                                         unlimited,
 		dynamicconfig.FrontendMaxNamespaceRPSPerInstance.Key():                  unlimited,
 		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key():        unlimited,
@@ -110,10 +110,30 @@ func temporalDynamicConfig() dynamicconfig.StaticClient {
 		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
 		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
 
-		// A search attribute is usable as soon as it is registered.
-		dynamicconfig.ForceSearchAttributesCacheRefreshOnRead.Key(): true,
 		// Otherwise a task can go to a worker that is shutting down, and is
 		// lost until its timeout.
 		dynamicconfig.EnableCancelWorkerPollsOnShutdown.Key(): true,
 	}
+	return startingConfig{StaticClient: static, until: time.Now().Add(startingFor)}
+}
+
+// startingFor is how long after its start the server looks for new search attributes
+// each time that it reads one, which it does ten times for every workflow. Grapnel
+// registers its own at once. Whoever registers others later waits for the server's
+// cache, a minute at most.
+const startingFor = time.Minute
+
+// startingConfig makes search attributes usable as soon as they are registered, while
+// the server is starting.
+type startingConfig struct {
+	dynamicconfig.StaticClient
+	until time.Time
+}
+
+// GetValue implements dynamicconfig.Client.
+func (c startingConfig) GetValue(key dynamicconfig.Key) []dynamicconfig.ConstrainedValue {
+	if key == dynamicconfig.ForceSearchAttributesCacheRefreshOnRead.Key() && time.Now().Before(c.until) {
+		return []dynamicconfig.ConstrainedValue{{Value: true}}
+	}
+	return c.StaticClient.GetValue(key)
 }
