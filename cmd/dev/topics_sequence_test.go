@@ -22,9 +22,16 @@ func TestTopicSequenceOfManyPublishers(t *testing.T) {
 	t.Parallel()
 	const publishers, messages, hangUp = 50, 2000, 5
 	processes := []*apiClient{sharedAPI(t), secondAPI(t, shared.process, shared.dir)}
-	for _, c := range processes {
-		c.transport = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: publishers}, Timeout: time.Minute}
-		t.Cleanup(c.transport.CloseIdleConnections)
+	// Those that hang up have connections of their own: net/http may give the end of one
+	// request to the next on its connection.
+	hangers := make([]*apiClient, len(processes))
+	for i, c := range processes {
+		hanger := *c
+		hangers[i] = &hanger
+		for _, c := range []*apiClient{c, &hanger} {
+			c.transport = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: publishers}, Timeout: time.Minute}
+			t.Cleanup(c.transport.CloseIdleConnections)
+		}
 	}
 	cache, topic := topicOf(t)
 	var mu sync.Mutex
@@ -32,12 +39,13 @@ func TestTopicSequenceOfManyPublishers(t *testing.T) {
 	var group errgroup.Group
 	begin := time.Now()
 	for p := range publishers {
-		c := processes[p%len(processes)]
 		group.Go(func() error {
 			for i := range messages / publishers {
+				c := processes[p%len(processes)]
 				text, ctx, cancel := fmt.Sprintf("%d/%d", p, i), t.Context(), context.CancelFunc(func() {})
 				hangsUp := (p+i)%hangUp == 0
 				if hangsUp {
+					c = hangers[p%len(processes)]
 					// Fifty at once wait for each other: this ends requests at every stage.
 					ctx, cancel = context.WithTimeout(ctx, time.Duration(1000+rand.IntN(50_000))*time.Microsecond)
 				}
