@@ -130,9 +130,7 @@ func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []er
 		if errs[i] != nil {
 			continue
 		}
-		if problem := problems[list[i].Type]; problem != "" {
-			errs[i] = hook.Unprocessable("body.type", "%s", problem)
-		} else if errs[i] = checkAllowed(ctx, list[i].Type); errs[i] == nil {
+		if errs[i] = checkListed(ctx, list[i].Type, problems); errs[i] == nil {
 			errs[i] = a.checkSize(&list[i])
 		}
 	}

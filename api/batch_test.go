@@ -293,11 +293,7 @@ func TestPublishBatchWithoutTheScope(t *testing.T) {
 // be repeated, also where some of its events are bad.
 func TestPublishBatchWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
-	store := &faulty{}
-	f := setup(t, func(d *api.Deps) {
-		store.Store = d.Store
-		d.Store = store
-	})
+	f, store := setupFaulty(t)
 	f.newWebhook(t, "*")
 	body := batchOf(`{"type":"user.created","data":1,"id":"a"}`, `{"type":"user.created"}`, `{"type":"user.deleted","data":2}`)
 	for _, at := range []int{1, 2} { // the look-up of the types, the storing

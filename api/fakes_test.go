@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"testing"
 	"time"
 
 	"grapnel/api"
@@ -113,6 +114,17 @@ type faulty struct {
 	calls int
 	at    int
 	err   error
+}
+
+// setupFaulty is setup with a store that can be made to fail.
+func setupFaulty(t *testing.T) (*fixture, *faulty) {
+	t.Helper()
+	store := &faulty{}
+	f := setup(t, func(d *api.Deps) {
+		store.Store = d.Store
+		d.Store = store
+	})
+	return f, store
 }
 
 func (s *faulty) arm(at int, err error) {

@@ -159,6 +159,11 @@ func (a *API) checkPublishedType(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	return checkListed(ctx, name, problems)
+}
+
+// checkListed holds a type against what unknownTypes said, and against the key.
+func checkListed(ctx context.Context, name string, problems map[string]string) error {
 	if problem := problems[name]; problem != "" {
 		return hook.Unprocessable("body.type", "%s", problem)
 	}

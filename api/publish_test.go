@@ -279,11 +279,7 @@ func TestPublishWithALimitedKey(t *testing.T) {
 // S8: no 202 and nothing dispatched unless it is stored.
 func TestPublishThatCannotBeStored(t *testing.T) {
 	t.Parallel()
-	store := &faulty{}
-	f := setup(t, func(d *api.Deps) {
-		store.Store = d.Store
-		d.Store = store
-	})
+	f, store := setupFaulty(t)
 	f.newWebhook(t, "user.created")
 	store.arm(2, hook.Unavailable("the store", errors.New(marker))) // after the look-up of the type
 	f.post(t, "/v1/events", `{"type":"user.created","data":1}`).problem(t, http.StatusServiceUnavailable, "UNAVAILABLE")

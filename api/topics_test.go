@@ -13,7 +13,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/api"
 	"grapnel/internal/hook"
 	"grapnel/internal/keytext"
 )
@@ -274,11 +273,7 @@ func TestTokenIsNotLogged(t *testing.T) {
 // M5: no 204, nothing to deliver and nobody woken unless it is stored.
 func TestMessageThatCannotBeStored(t *testing.T) {
 	t.Parallel()
-	store := &faulty{}
-	f := setup(t, func(d *api.Deps) {
-		store.Store = d.Store
-		d.Store = store
-	})
+	f, store := setupFaulty(t)
 	f.put(t, "chat", "translator", "mo-nuts")
 	store.arm(1, hook.Unavailable("the store", errors.New(marker)))
 	a := f.post(t, topicPath("chat", "mo-nuts"), "a")

@@ -91,8 +91,7 @@ type keyLookup struct {
 	found *keyRow
 }
 
-// lookUpKeys asks once for each text, all in one round trip: one statement for all of
-// them would be planned anew each time.
+// lookUpKeys asks once for each text, all in one round trip; mostly it is one text.
 func (s *Store) lookUpKeys(ctx context.Context, list []*keyLookup) error {
 	found := make(map[[sha256.Size]byte]*keyRow, 1) // most come with the same key
 	batch := &pgx.Batch{}

@@ -1,8 +1,8 @@
 package storage
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -16,6 +16,8 @@ type scopedKey struct {
 	key    string
 }
 
+func (p *publishing) scopedKey() scopedKey { return scopedKey{p.TenantID, p.IdempotencyKey} }
+
 // claimKeys takes the idempotency keys of those that have one, and returns what is
 // to be stored: those whose key was free, and those without. The others' outcomes
 // are filled in by settle, once these are stored: it may be one of them that holds
@@ -23,17 +25,10 @@ type scopedKey struct {
 // keys are taken in their order, so that no two transactions wait for each other.
 func claimKeys(ctx context.Context, tx pgx.Tx, list []*publishing) (fresh []*publishing, settle func(), err error) {
 	first := map[scopedKey]*publishing{}
-	var again []*publishing
 	for _, p := range list {
-		key := scopedKey{p.TenantID, p.IdempotencyKey}
-		if p.IdempotencyKey == "" {
-			continue
+		if key := p.scopedKey(); p.IdempotencyKey != "" && first[key] == nil {
+			first[key] = p
 		}
-		if first[key] != nil {
-			again = append(again, p)
-			continue
-		}
-		first[key] = p
 	}
 	taken, err := insertKeys(ctx, tx, first)
 	if err != nil {
@@ -43,40 +38,41 @@ func claimKeys(ctx context.Context, tx pgx.Tx, list []*publishing) (fresh []*pub
 	if err != nil {
 		return nil, nil, err
 	}
+	var repeated []*publishing
 	for _, p := range list {
-		key := scopedKey{p.TenantID, p.IdempotencyKey}
-		if p.IdempotencyKey == "" || first[key] == p && taken[key] {
+		if key := p.scopedKey(); p.IdempotencyKey == "" || first[key] == p && taken[key] {
 			fresh = append(fresh, p)
+		} else {
+			repeated = append(repeated, p)
 		}
 	}
 	return fresh, func() {
-		for key, p := range first {
-			if !taken[key] {
-				p.repeats(held[key].fingerprint, held[key].event)
-			}
+		for key := range taken {
+			held[key] = first[key].holder()
 		}
-		for _, p := range again {
-			owner := first[scopedKey{p.TenantID, p.IdempotencyKey}]
-			print := owner.Fingerprint()
-			if owner.refused != nil { // the key is held, with a content that neither may be like
-				h := held[scopedKey{p.TenantID, p.IdempotencyKey}]
-				p.repeats(h.fingerprint, h.event)
-				continue
-			}
-			p.repeats(print[:], owner.accepted.Event)
+		for _, p := range repeated {
+			p.repeats(held[p.scopedKey()])
 		}
 	}, nil
 }
 
+// holder is the event that holds a key.
+type holder struct {
+	fingerprint [sha256.Size]byte
+	event       hook.Event
+}
+
+// holder is the event as one that holds its key.
+func (p *publishing) holder() holder { return holder{p.Fingerprint(), p.accepted.Event} }
+
 // repeats makes the outcome that of the event that holds the key: the same if the
 // content is the same, and otherwise a conflict.
-func (p *publishing) repeats(fingerprint []byte, event hook.Event) {
-	print := p.Fingerprint()
-	if !bytes.Equal(fingerprint, print[:]) {
+func (p *publishing) repeats(h holder) {
+	if h.fingerprint != p.Fingerprint() {
 		p.refused = &hook.Error{Kind: hook.KindConflict, Message: "the idempotency key was used within 24 hours for an event with other content"}
 		return
 	}
-	p.accepted = hook.Accepted{Event: event, Duplicate: true}
+	p.accepted = hook.Accepted{Event: h.event, Duplicate: true}
 }
 
 // insertKeys takes those keys that are free, or whose window has passed.
@@ -110,12 +106,6 @@ func insertKeys(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing) 
 	return taken, err
 }
 
-// holder is the event that holds a key.
-type holder struct {
-	fingerprint []byte
-	event       hook.Event
-}
-
 // holders reads the events that hold those keys that were not taken.
 func holders(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing, taken map[scopedKey]bool) (map[scopedKey]holder, error) {
 	var tenants [][16]byte
@@ -125,13 +115,14 @@ func holders(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing, tak
 			tenants, keys = append(tenants, key.tenant), append(keys, key.key)
 		}
 	}
+	held := make(map[scopedKey]holder, len(list))
 	if len(keys) == 0 {
-		return nil, nil
+		return held, nil
 	}
 	rows, _ := tx.Query(ctx, `
 		select k.key, k.fingerprint, `+eventColumns+`
 		from unnest($1::uuid[], $2::text[]) as n(tenant_id, key)
-		join idempotency_keys k on k.tenant_id = n.tenant_id and k.key = n.key
+		cross join lateral (select * from idempotency_keys k where k.tenant_id = n.tenant_id and k.key = n.key offset 0) k
 		cross join lateral (select * from events e where e.id = k.event_id offset 0) e`, tenants, keys)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[struct {
 		eventRow
@@ -141,9 +132,8 @@ func holders(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing, tak
 	if err != nil {
 		return nil, err
 	}
-	held := make(map[scopedKey]holder, len(found))
 	for i := range found {
-		held[scopedKey{found[i].TenantID, found[i].Key}] = holder{found[i].Fingerprint, found[i].event()}
+		held[scopedKey{found[i].TenantID, found[i].Key}] = holder{[sha256.Size]byte(found[i].Fingerprint), found[i].event()}
 	}
 	if len(held) < len(keys) {
 		return nil, fmt.Errorf("the events of %d idempotency keys are gone", len(keys)-len(held))

@@ -356,13 +356,7 @@ func TestRecordConcurrently(t *testing.T) {
 	}
 	require.NoError(t, g.Wait())
 	require.Equal(t, hook.StateSuccess, f.read(t, id).State, "once a success, always a success")
-	require.Equal(t, attempts, f.read(t, id).Attempts)
-	log, err := f.Attempts(t.Context(), id)
-	require.NoError(t, err)
-	require.Len(t, log, attempts)
-	for i, a := range log {
-		require.Equal(t, i+1, a.Number)
-	}
+	f.requireNumbered(t, id, attempts)
 }
 
 // Spec 6: when the log can't be written, neither delivery nor webhook moves.

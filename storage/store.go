@@ -1,7 +1,8 @@
 // Package storage keeps Grapnel's state in PostgreSQL: webhooks, events,
 // deliveries, attempts, API keys. It is the truth that Temporal's workflows work
-// from. One method is one transaction; SQL stands beside the method it serves;
-// driver errors are turned into the domain's once, in mapErr. It must not import
+// from. One method is one transaction, which publishes, recordings and look-ups
+// share with what comes at the same time (group); SQL stands beside the method it
+// serves; driver errors are turned into the domain's once, in mapErr. It must not import
 // Temporal or Huma. Its invariant: an event and all its delivery rows appear
 // together or not at all.
 package storage
@@ -82,12 +83,13 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 
 // share sets up what shares statements.
 func (s *Store) share() {
+	const together, atOnce = 500, 2
 	s.publishing.do, s.publishing.bytes = s.publishAll, (*publishing).bytes
-	s.publishing.together, s.publishing.atOnce = 500, 2
+	s.publishing.together, s.publishing.atOnce = together, atOnce
 	s.recordings.do, s.recordings.rows, s.recordings.bytes = s.recordAll, (*recording).rows, (*recording).bytes
-	s.recordings.together, s.recordings.atOnce = 500, 2
-	s.keys.do, s.keys.together, s.keys.atOnce = s.lookUpKeys, 500, 2
-	s.eventTypes.do, s.eventTypes.together, s.eventTypes.atOnce = s.lookUpTypes, 500, 2
+	s.recordings.together, s.recordings.atOnce = together, atOnce
+	s.keys.do, s.keys.together, s.keys.atOnce = s.lookUpKeys, together, atOnce
+	s.eventTypes.do, s.eventTypes.together, s.eventTypes.atOnce = s.lookUpTypes, together, atOnce
 	s.eventTypes.rows = func(l *typesLookup) int { return len(l.names) }
 }
 

@@ -135,14 +135,11 @@ func (s *stack) startBelow(ctx context.Context) (temporal *childProcess, err err
 // durability asks PostgreSQL for its version and whether it keeps its promises; if
 // not, whatever is measured means nothing.
 func durability(ctx context.Context, databaseURL string) (version, settings string, err error) {
-	conn, err := pgx.Connect(ctx, databaseURL)
-	if err != nil {
-		return "", "", fmt.Errorf("connect to PostgreSQL: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is under way
 	var fsync, commit, pages string
-	err = conn.QueryRow(ctx, `select current_setting('server_version'), current_setting('fsync'),
-		current_setting('synchronous_commit'), current_setting('full_page_writes')`).Scan(&version, &fsync, &commit, &pages)
+	err = onDatabase(ctx, databaseURL, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `select current_setting('server_version'), current_setting('fsync'),
+			current_setting('synchronous_commit'), current_setting('full_page_writes')`).Scan(&version, &fsync, &commit, &pages)
+	})
 	if err != nil {
 		return "", "", fmt.Errorf("ask PostgreSQL for its settings: %w", err)
 	}
@@ -155,11 +152,11 @@ func durability(ctx context.Context, databaseURL string) (version, settings stri
 
 // fillStore makes events that were delivered over the last day, and says so.
 func fillStore(ctx context.Context, databaseURL string, n int) (note string, err error) {
-	conn, err := pgx.Connect(ctx, databaseURL)
-	if err != nil {
-		return "", fmt.Errorf("connect to PostgreSQL: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is under way
+	err = onDatabase(ctx, databaseURL, func(conn *pgx.Conn) error { return fill(ctx, conn, n) })
+	return fmt.Sprintf("beside %d stored deliveries", n), err
+}
+
+func fill(ctx context.Context, conn *pgx.Conn, n int) error {
 	tenant := hook.DefaultTenant()
 	// A delivery's id begins as its event's does, with the time. Ten webhooks that
 	// there are no more have got them all.
@@ -176,13 +173,13 @@ func fillStore(ctx context.Context, databaseURL string, n int) (note string, err
 		insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, attempts, scheduled, status_code, delivered_at, created_at, updated_at)
 		select (head || left(delivery, 15))::uuid, (head || left(event, 15))::uuid, webhook, $2, 'bench.stored', 'success', 1, 1, 200, at, at, at
 		from stored`, n, tenant[:]); err != nil {
-		return "", fmt.Errorf("fill the store: %w", err)
+		return fmt.Errorf("fill the store: %w", err)
 	}
 	// What filling has left to do is not to be done while we measure.
 	for _, statement := range []string{`vacuum analyze events, deliveries`, `checkpoint`} {
 		if _, err := conn.Exec(ctx, statement); err != nil {
-			return "", fmt.Errorf("%s: %w", statement, err)
+			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}
-	return fmt.Sprintf("beside %d stored deliveries", n), nil
+	return nil
 }

@@ -70,12 +70,3 @@ func writeStatements(ctx context.Context, databaseURL, file string) error {
 	}
 	return writeFile(file, b.String())
 }
-
-func onDatabase(ctx context.Context, databaseURL string, do func(*pgx.Conn) error) error {
-	conn, err := pgx.Connect(ctx, databaseURL)
-	if err != nil {
-		return fmt.Errorf("connect to PostgreSQL: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is under way
-	return do(conn)
-}

@@ -284,24 +284,31 @@ const readyTime = 30 * time.Second
 
 var errNotReady = errors.New("the API and the worker were not ready in time")
 
-// createDatabase makes the database unless it exists.
-func createDatabase(ctx context.Context, adminURL, name string) error {
-	conn, err := pgx.Connect(ctx, adminURL)
+// onDatabase does something over a connection of its own.
+func onDatabase(ctx context.Context, databaseURL string, do func(*pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, databaseURL)
 	if err != nil {
 		return fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is under way
-	var exists bool
-	if err := conn.QueryRow(ctx, `select exists (select from pg_database where datname = $1)`, name).Scan(&exists); err != nil {
-		return fmt.Errorf("look for database %s: %w", name, err)
-	}
-	if exists {
+	return do(conn)
+}
+
+// createDatabase makes the database unless it exists.
+func createDatabase(ctx context.Context, adminURL, name string) error {
+	return onDatabase(ctx, adminURL, func(conn *pgx.Conn) error {
+		var exists bool
+		if err := conn.QueryRow(ctx, `select exists (select from pg_database where datname = $1)`, name).Scan(&exists); err != nil {
+			return fmt.Errorf("look for database %s: %w", name, err)
+		}
+		if exists {
+			return nil
+		}
+		if _, err := conn.Exec(ctx, `create database `+pgx.Identifier{name}.Sanitize()); err != nil {
+			return fmt.Errorf("create database %s: %w", name, err)
+		}
 		return nil
-	}
-	if _, err := conn.Exec(ctx, `create database `+pgx.Identifier{name}.Sanitize()); err != nil {
-		return fmt.Errorf("create database %s: %w", name, err)
-	}
-	return nil
+	})
 }
 
 // withoutPassword is a URL fit for a terminal.

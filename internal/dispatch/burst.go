@@ -44,10 +44,8 @@ func (s *Starter) gather(ctx context.Context, first hook.Start) [][]hook.Start {
 		bursts, deliveries = append(bursts, []hook.Start{start}), append(deliveries, start.Deliveries)
 	}
 	var linger <-chan time.Time
-	timer := time.NewTimer(lingerFor)
-	defer timer.Stop()
 	if len(s.slots) > 0 && s.config.MaxEvents > 1 {
-		linger = timer.C
+		linger = time.After(lingerFor)
 	}
 	again := true
 	for taken := 1; taken < s.config.MaxEvents; {
@@ -70,12 +68,10 @@ func (s *Starter) gather(ctx context.Context, first hook.Start) [][]hook.Start {
 				linger = nil
 			}
 		case <-linger:
-			if again && taken >= flood {
-				again = false
-				timer.Reset(lingerFor)
-				continue
-			}
 			linger = nil
+			if again && taken >= flood {
+				again, linger = false, time.After(lingerFor)
+			}
 		case <-ctx.Done():
 			linger = nil
 		}

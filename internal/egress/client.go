@@ -29,7 +29,7 @@ const (
 	// that the receiver is closing, and lose a request that cannot be re-sent.
 	idleTimeout        = 4 * time.Second
 	maxIdle            = 1024
-	defaultIdlePerHost = 256 // the requests in flight per webhook (spec 9)
+	defaultIdlePerHost = 256 // a burst has as many in flight; dialling anew costs more than keeping them
 	tlsSessions        = 512
 )
 
@@ -42,7 +42,7 @@ type Config struct {
 	// UserAgent is sent where a request brings none of its own; default Grapnel/1.0.
 	UserAgent string
 	// MaxIdlePerHost is how many connections to one host stay open between
-	// requests; default 64.
+	// requests; default 256.
 	MaxIdlePerHost int
 	// Resolver replaces the system's, for tests. It must have PreferGo set: libc
 	// reads 0x7f.1 as an address, Go's resolver asks for it as a name.
