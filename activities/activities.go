@@ -11,6 +11,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"grapnel/internal/hook"
@@ -81,6 +82,11 @@ type Activities struct {
 	concurrency int
 	jitter      func(time.Duration) time.Duration
 	now         func() time.Time
+	inFlight    *inFlight
+	ahead       *ahead
+	// stopped is closed by Stop.
+	stopped chan struct{}
+	stop    func()
 }
 
 // defaultConcurrency is as many as an activity can have: deliveries that hang must
@@ -104,8 +110,15 @@ func New(d Deps) (*Activities, error) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
+	stopped := make(chan struct{})
 	return &Activities{
 		store: d.Store, lookup: d.Lookup, sender: d.Sender, schedule: d.Schedule, strict: d.DisableOnFinal,
 		log: d.Logger, concurrency: d.Concurrency, jitter: d.Jitter, now: d.Now,
+		inFlight: &inFlight{webhooks: map[hook.WebhookID]int{}}, ahead: &ahead{events: map[hook.EventID]*loading{}},
+		stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) }),
 	}, nil
 }
+
+// Stop keeps activities from beginning further requests; those under way go on. Call
+// it before the worker is stopped, which tells local activities too late.
+func (a *Activities) Stop() { a.stop() }

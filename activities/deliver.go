@@ -42,11 +42,15 @@ func (a *Activities) Deliver(ctx context.Context, in DeliverInput) (DeliverResul
 	if err != nil {
 		return DeliverResult{}, a.ours(ctx, "load deliveries", err)
 	}
+	return a.deliver(ctx, in, jobs)
+}
+
+func (a *Activities) deliver(ctx context.Context, in DeliverInput, jobs []hook.Job) (DeliverResult, error) {
 	r := newRun(ctx, a, len(jobs))
 	if err := r.admit(ctx, jobs); err != nil {
 		return DeliverResult{}, a.ours(ctx, "end deliveries", err)
 	}
-	err = r.loop(ctx)
+	err := r.loop(ctx)
 	if outstanding := r.outstanding(); len(outstanding) > 0 {
 		heartbeat(ctx, outstanding)
 		switch {
@@ -219,6 +223,8 @@ func (r *run) fits(w waiting, at time.Time) bool {
 func (r *run) isStopping() bool {
 	select {
 	case <-r.stopping:
+		return true
+	case <-r.stopped:
 		return true
 	default:
 		return false

@@ -53,3 +53,12 @@ func (a *Activities) ours(ctx context.Context, doing string, err error) error {
 	a.log.WarnContext(ctx, doing, slog.String("kind", string(kind)), slog.Any("error", err))
 	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("%s: %s", doing, kind), typ, options)
 }
+
+// messageOf is what a person reads of an error that leaves an activity.
+func messageOf(err error) string {
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) {
+		return app.Message()
+	}
+	return string(hook.KindInternal)
+}

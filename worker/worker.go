@@ -84,6 +84,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case failure = <-w.fatal:
 	}
+	w.config.Activities.Stop()
 	sdk.Stop()
 	return failure
 }
@@ -127,5 +128,6 @@ func Register(r Registry, w *workflows.Workflows, a *activities.Activities) {
 	r.RegisterWorkflowWithOptions(w.DeliverSlices, workflow.RegisterOptions{Name: workflows.NameDeliverSlices})
 	r.RegisterWorkflowWithOptions(w.SendNow, workflow.RegisterOptions{Name: workflows.NameSendNow})
 	r.RegisterActivityWithOptions(a.Deliver, activity.RegisterOptions{Name: workflows.ActivityDeliver})
+	r.RegisterActivityWithOptions(a.DeliverFirst, activity.RegisterOptions{Name: workflows.ActivityDeliverFirst})
 	r.RegisterActivityWithOptions(a.SendNow, activity.RegisterOptions{Name: workflows.ActivitySendNow})
 }

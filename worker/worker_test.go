@@ -92,7 +92,7 @@ func TestRegister(t *testing.T) {
 	var n names
 	Register(&n, c.Workflows, c.Activities)
 	require.Equal(t, []string{"Deliver", "DeliverSlices", "SendNow"}, n.workflows)
-	require.Equal(t, []string{"Deliver", "SendNow"}, n.activities)
+	require.Equal(t, []string{"Deliver", "DeliverFirst", "SendNow"}, n.activities)
 }
 
 // The SDK panics on options and registrations that it does not take.

@@ -25,6 +25,8 @@ type DeliverInput struct {
 	Deliveries int `json:"deliveries"`
 	// To is for a person: the first webhooks and their hosts.
 	To string `json:"to,omitempty"`
+	// First says that a local activity makes the first attempts.
+	First bool `json:"first,omitempty"`
 }
 
 // DeliveriesPerActivity is how many deliveries one activity has at most.
@@ -39,6 +41,11 @@ const activitiesPerWorkflow = 20
 func (w *Workflows) Deliver(ctx workflow.Context, in DeliverInput) (activities.DeliverResult, error) {
 	of := max((in.Deliveries+DeliveriesPerActivity-1)/DeliveriesPerActivity, 1)
 	d := deliver{schedule: w.Schedule, slices: DeliverSlicesInput{EventIDs: in.EventIDs, Deliveries: in.Deliveries, To: of, Of: of}, to: in.To}
+	if in.First {
+		if result, done := d.first(ctx); done {
+			return result, conclude(ctx, result)
+		}
+	}
 	result, err := d.run(ctx)
 	if err != nil {
 		return result, err
@@ -69,6 +76,24 @@ type deliver struct {
 	to       string
 }
 
+// first makes the first attempts within the workflow's first task; false when
+// something is left for run.
+func (d *deliver) first(ctx workflow.Context) (activities.DeliverResult, bool) {
+	var a *activities.Activities
+	var result activities.FirstResult
+	// Whatever went wrong, the regular activity finds out and says so.
+	if err := workflow.ExecuteLocalActivity(firstOptions(ctx, d.to), a.DeliverFirst, d.input(0)).Get(ctx, &result); err != nil {
+		workflow.GetLogger(ctx).Warn("first attempts", "Error", err)
+		return activities.DeliverResult{}, false
+	}
+	return result.DeliverResult, result.Done
+}
+
+// input is that of the activity of one slice.
+func (d *deliver) input(slice int) activities.DeliverInput {
+	return activities.DeliverInput{EventIDs: d.slices.EventIDs, Deliveries: d.slices.Deliveries, Slice: slice, Of: d.slices.Of}
+}
+
 func (d *deliver) run(ctx workflow.Context) (activities.DeliverResult, error) {
 	var total activities.DeliverResult
 	var futures []workflow.Future
@@ -95,8 +120,7 @@ func (d *deliver) startActivities(ctx workflow.Context) []workflow.Future {
 		if d.slices.Of > 1 {
 			summary = fmt.Sprintf("part %d of %d", slice+1, d.slices.Of)
 		}
-		in := activities.DeliverInput{EventIDs: d.slices.EventIDs, Deliveries: d.slices.Deliveries, Slice: slice, Of: d.slices.Of}
-		futures = append(futures, workflow.ExecuteActivity(deliverOptions(ctx, d.schedule, summary), a.Deliver, in))
+		futures = append(futures, workflow.ExecuteActivity(deliverOptions(ctx, d.schedule, summary), a.Deliver, d.input(slice)))
 	}
 	return futures
 }

@@ -154,7 +154,7 @@ func TestFanOut(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(c.deliveries), func(t *testing.T) {
 			t.Parallel()
-			inWorld(t, func(w *world) {
+			inOneWorld(t, false, func(w *world) {
 				a := w.store.AddWebhook(urlA, nil)
 				w.sender.Script(urlB, deliverytest.Status(410))
 				b := w.store.AddWebhook(urlB, nil)
@@ -181,6 +181,37 @@ func TestFanOut(t *testing.T) {
 				require.Len(w, w.sender.Requests(urlA), c.deliveries-1)
 				message, _ := w.requireFailed()
 				require.Equal(w, fmt.Sprintf("1 of %d deliveries failed for good; %s failed: HTTP 410 Gone after 1 attempt", c.deliveries, b), message)
+			})
+		})
+	}
+}
+
+// At ordinary rates no regular activity runs, unless something is left for it.
+func TestFirstAttemptsAreLocal(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answers        []deliverytest.Outcome
+		local, regular int
+	}{
+		"all succeed":           {[]deliverytest.Outcome{deliverytest.Status(200)}, 1, 0},
+		"one fails":             {[]deliverytest.Outcome{deliverytest.Status(500), deliverytest.Status(200)}, 1, 2}, // at once, and when it is due
+		"one fails for good":    {[]deliverytest.Outcome{deliverytest.Status(410)}, 1, 0},
+		"one webhook is slow":   {[]deliverytest.Outcome{deliverytest.Status(200).After(14 * second)}, 1, 0},
+		"one webhook times out": {[]deliverytest.Outcome{deliverytest.Hang(), deliverytest.Status(200)}, 1, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inOneWorld(t, true, func(w *world) {
+				a, b := w.store.AddWebhook(urlA, nil), w.store.AddWebhook(urlB, nil)
+				w.sender.Script(urlA, c.answers...)
+				local, regular := 0, 0
+				w.env.SetOnLocalActivityCompletedListener(func(*activity.Info, converter.EncodedValue, error) { local++ })
+				w.env.SetOnActivityStartedListener(func(*activity.Info, context.Context, converter.EncodedValues) { regular++ })
+				w.deliver(w.store.Publish(eventType, payload, a, b))
+				require.Equal(w, c.local, local)
+				require.Equal(w, c.regular, regular)
+				require.Len(w, w.sender.Requests(urlA), len(c.answers))
+				require.Len(w, w.sender.Requests(urlB), 1)
 			})
 		})
 	}
@@ -219,6 +250,12 @@ func TestTemporalHoldsNoSecrets(t *testing.T) {
 			require.NoError(w, args.Get(&in))
 			hold(in)
 			hold(*i)
+		})
+		w.env.SetOnLocalActivityCompletedListener(func(_ *activity.Info, result converter.EncodedValue, err error) {
+			require.NoError(w, err)
+			var r activities.FirstResult
+			require.NoError(w, result.Get(&r))
+			hold(r)
 		})
 		s := w.store.Publish(eventType, payload, a, b)
 		options, input := workflows.DeliverStart(s)

@@ -19,8 +19,9 @@ const (
 	NameDeliverSlices = "DeliverSlices"
 	NameSendNow       = "SendNow"
 
-	ActivityDeliver = "Deliver"
-	ActivitySendNow = "SendNow"
+	ActivityDeliver      = "Deliver"
+	ActivityDeliverFirst = "DeliverFirst"
+	ActivitySendNow      = "SendNow"
 )
 
 // DeliverID is the id of the workflow that delivers an event: the event's own,

@@ -39,6 +39,24 @@ func deliverOptions(ctx workflow.Context, s hook.Schedule, summary string) workf
 	})
 }
 
+// firstOptions: one run, no longer than one of the regular activity.
+func firstOptions(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		StartToCloseTimeout: activities.RunTimeout,
+		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
+		Summary:             summary,
+	})
+}
+
+// maxFirstDeliveries is how many deliveries an event can have for their first
+// attempts to be made within the workflow's first task.
+const maxFirstDeliveries = 20
+
+// firstTaskTimeout bounds the workflow tasks of those. A task that runs out is done
+// again by another worker, with the requests in it: so it is above the longest run,
+// and, since the SDK asks for more time after 80 % of it, by a quarter.
+const firstTaskTimeout = activities.RunTimeout * 4 / 3
+
 // sendNowOptions: one attempt, and no waiting for a worker longer than a person would.
 func sendNowOptions(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
@@ -91,7 +109,11 @@ func DeliverStart(s hook.Start) (client.StartWorkflowOptions, DeliverInput) {
 		StaticDetails:            details(s),
 		TypedSearchAttributes:    temporal.NewSearchAttributes(attributes...),
 	}
-	return options, DeliverInput{EventIDs: events, Deliveries: s.Deliveries, To: to(s)}
+	input := DeliverInput{EventIDs: events, Deliveries: s.Deliveries, To: to(s)}
+	if len(events) == 1 && s.Deliveries <= maxFirstDeliveries {
+		input.First, options.WorkflowTaskTimeout = true, firstTaskTimeout
+	}
+	return options, input
 }
 
 // maxNamedEvents bounds the events of a burst by which its workflow is found.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
 
+	"grapnel/activities"
 	"grapnel/internal/hook"
 	"grapnel/workflows"
 )
@@ -92,6 +93,27 @@ func TestDeliverStart(t *testing.T) {
 	require.Equal(t, []hook.EventID{s.EventID}, input.EventIDs)
 	require.Equal(t, 2, input.Deliveries)
 	require.Equal(t, fmt.Sprintf("%s host-0.example:8443, %s host-1.example:8443", s.Targets[0].WebhookID, s.Targets[1].WebhookID), input.To)
+}
+
+// The first attempts of one event with few deliveries are made within the workflow's
+// first task, which must then outlast them: a task that runs out is done again.
+func TestDeliverStartOfFirstAttempts(t *testing.T) {
+	t.Parallel()
+	for deliveries, first := range map[int]bool{1: true, 20: true, 21: false, 10_000: false} {
+		s := start(1)
+		s.Deliveries = deliveries
+		options, input := workflows.DeliverStart(s)
+		require.Equal(t, first, input.First, "%d deliveries", deliveries)
+		if !first {
+			require.Zero(t, options.WorkflowTaskTimeout, "Temporal's 10 s")
+			continue
+		}
+		const asksForMore = 0.8 // of the timeout: the SDK's
+		require.GreaterOrEqual(t, options.WorkflowTaskTimeout.Seconds()*asksForMore, activities.RunTimeout.Seconds())
+		require.LessOrEqual(t, options.WorkflowTaskTimeout, 2*time.Minute, "the server's bound")
+	}
+	_, input := workflows.DeliverStart(hook.Share("x", []hook.Start{start(1), start(1)}))
+	require.False(t, input.First, "events that share a workflow")
 }
 
 func TestDeliverStartNamesOneWebhook(t *testing.T) {

@@ -22,6 +22,10 @@ func wanted() []string {
 		"deliver_success.json",
 		"deliver_retries_then_success.json",
 		"deliver_failed.json",
+		// The same with the first attempts made by a local activity.
+		"first_success.json",
+		"first_retries_then_success.json",
+		"first_failed.json",
 		"deliver_fanout.json", // over 500 deliveries: several activities; over 10,000: children too
 		"sendnow.json",
 	}

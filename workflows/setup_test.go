@@ -47,15 +47,32 @@ type world struct {
 	store    *deliverytest.Store
 	sender   *deliverytest.Sender
 	accepted time.Time
+	// first says that a local activity makes the first attempts, as at ordinary rates.
+	first bool
 	// instead, if set before run, stands in for the activity Deliver.
 	instead func(real deliverFunc) deliverFunc
 	failure error
 }
 
-// inWorld runs the test in a bubble of its own.
+// inWorld runs the test in bubbles of its own: once with the first attempts made by
+// the regular activity, and once by the local one.
 func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(setup(t)) })
+	for name, first := range map[string]bool{"regular": false, "first": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inOneWorld(t, first, test)
+		})
+	}
+}
+
+func inOneWorld(t *testing.T, first bool, test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := setup(t)
+		w.first = first
+		test(w)
+	})
 }
 
 func setup(t *testing.T) *world {
@@ -101,6 +118,7 @@ func (r registry) RegisterActivityWithOptions(a any, o activity.RegisterOptions)
 func (w *world) deliver(s hook.Start) activities.DeliverResult {
 	w.Helper()
 	options, input := workflows.DeliverStart(s)
+	input.First = input.First && w.first
 	var result activities.DeliverResult
 	w.run(options, workflows.NameDeliver, input, &result)
 	return result

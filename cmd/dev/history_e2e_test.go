@@ -51,11 +51,11 @@ func TestHistoriesReplay(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(temporal.Close)
 	for name, run := range map[string]func() string{
-		"deliver_success":              func() string { return deliver(nil) },
-		"deliver_retries_then_success": func() string { return deliver(nil, status(500), status(500), status(200)) },
-		"deliver_failed":               func() string { return deliver(object{"max_attempts": 2}, status(500)) },
-		"deliver_fanout":               fanOut,
-		"sendnow":                      byHand,
+		"first_success":              func() string { return deliver(nil) },
+		"first_retries_then_success": func() string { return deliver(nil, status(500), status(500), status(200)) },
+		"first_failed":               func() string { return deliver(object{"max_attempts": 2}, status(500)) },
+		"deliver_fanout":             fanOut,
+		"sendnow":                    byHand,
 	} {
 		history := historyOf(t, temporal, run())
 		w := &workflows.Workflows{Schedule: hook.DefaultSchedule()}

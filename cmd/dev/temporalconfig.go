@@ -121,7 +121,7 @@ func temporalDynamicConfig() dynamicconfig.Client {
 // each time that it reads one, which it does ten times for every workflow. Grapnel
 // registers its own at once. Whoever registers others later waits for the server's
 // cache, a minute at most.
-const startingFor = time.Minute
+const startingFor = 15 * time.Second
 
 // startingConfig makes search attributes usable as soon as they are registered, while
 // the server is starting.

@@ -16,6 +16,7 @@ import (
 	"grapnel/internal/dispatch"
 	"grapnel/internal/egress"
 	"grapnel/internal/follow"
+	"grapnel/internal/hook"
 	"grapnel/internal/seal"
 	"grapnel/internal/telemetry"
 	"grapnel/storage"
@@ -47,10 +48,12 @@ type App struct {
 	starter *dispatch.Starter
 	sweeper *dispatch.Sweeper
 	worker  *worker.Worker
-	api     *api.API
-	topics  *follow.Hub
-	metrics *telemetry.Metrics
-	plan    stopPlan
+	// activities are nil without the worker's role.
+	activities *activities.Activities
+	api        *api.API
+	topics     *follow.Hub
+	metrics    *telemetry.Metrics
+	plan       stopPlan
 	// keyed is closed when the admin key is stored, or none is to be.
 	keyed chan struct{}
 }
@@ -84,19 +87,19 @@ func (a *App) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if o.Roles.Worker {
+		if err := a.buildWorker(); err != nil {
+			return err
+		}
+	}
 	a.starter, err = dispatch.NewStarter(dispatch.StarterConfig{
-		Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger, MaxEvents: o.Config.MaxEvents,
+		Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger, MaxEvents: o.Config.MaxEvents, Ahead: a.loadAhead(),
 	})
 	if err != nil {
 		return err
 	}
 	a.sweeper = &dispatch.Sweeper{
 		Starter: a.starter, Backlog: a.store, Housekeeping: a.store, Logger: o.Logger, Retention: o.Config.Retention,
-	}
-	if o.Roles.Worker {
-		if err := a.buildWorker(); err != nil {
-			return err
-		}
 	}
 	if o.Roles.API {
 		if err := a.buildAPI(); err != nil { //nolint:contextcheck // requests bring their own contexts
@@ -108,7 +111,8 @@ func (a *App) build(ctx context.Context) error {
 
 func (a *App) buildWorker() error {
 	c := &a.options.Config
-	acts, err := activities.New(activities.Deps{
+	var err error
+	a.activities, err = activities.New(activities.Deps{
 		Store: a.store, Lookup: a.store, Sender: a.egress, Schedule: c.Schedule(), Logger: a.options.Logger,
 		DisableOnFinal: c.DisableFinal,
 	})
@@ -116,10 +120,18 @@ func (a *App) buildWorker() error {
 		return err
 	}
 	a.worker, err = worker.New(worker.Config{
-		Client: a.cluster.Client, Workflows: &workflows.Workflows{Schedule: c.Schedule()}, Activities: acts,
+		Client: a.cluster.Client, Workflows: &workflows.Workflows{Schedule: c.Schedule()}, Activities: a.activities,
 		Logger: a.options.Logger, StopTimeout: a.plan.worker,
 	})
 	return err
+}
+
+// loadAhead is how the starter tells a worker in this process what is about to come.
+func (a *App) loadAhead() func(context.Context, hook.EventID) {
+	if a.activities == nil {
+		return nil
+	}
+	return a.activities.Ahead
 }
 
 func (a *App) buildAPI() error {

@@ -37,6 +37,9 @@ type StarterConfig struct {
 	Temporal Temporal
 	Outbox   Outbox
 	Logger   *slog.Logger
+	// Ahead, where a worker is in this process, tells it of an event whose workflow is
+	// about to be started; it must not wait.
+	Ahead func(ctx context.Context, event hook.EventID)
 	// Workers is how many starts are under way at once; default 8.
 	Workers int
 	// MaxEvents is how many events may share a workflow; default 1.
@@ -157,6 +160,9 @@ func (s *Starter) start(ctx context.Context, start hook.Start) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options, input := workflows.DeliverStart(start)
+	if input.First && s.config.Ahead != nil {
+		s.config.Ahead(ctx, start.EventID)
+	}
 	_, err := s.config.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDeliver, input)
 	return err
 }

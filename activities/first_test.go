@@ -1,0 +1,183 @@
+package activities_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/testsuite"
+	sdkworker "go.temporal.io/sdk/worker"
+
+	"grapnel/activities"
+	"grapnel/internal/deliverytest"
+	"grapnel/internal/hook"
+)
+
+// first runs the local activity, beside others if need be.
+func (b *bench) first(s hook.Start) activities.FirstResult {
+	b.Helper()
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	env.SetWorkerOptions(sdkworker.Options{BackgroundActivityContext: b.Context()})
+	env.RegisterActivity(b.acts.DeliverFirst)
+	var r activities.FirstResult
+	value, err := env.ExecuteActivity(b.acts.DeliverFirst, activities.DeliverInput{EventIDs: []hook.EventID{s.EventID}, Deliveries: s.Deliveries, Of: 1})
+	require.NoError(b, err)
+	require.NoError(b, value.Get(&r))
+	return r
+}
+
+func TestFirstAttemptSucceeds(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		s := b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil))
+		r := b.first(s)
+		require.True(b, r.Done)
+		require.Equal(b, 2, r.Succeeded)
+		b.requireSentAt(urlA, 0)
+		b.requireSentAt(urlB, 0)
+	})
+}
+
+// What has an attempt to come is the regular activity's: the local one does not wait
+// for it, and says for a person what it is.
+func TestFirstAttemptFails(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, nil)
+		b.sender.Script(urlA, deliverytest.Status(503))
+		r := b.first(b.store.Publish(eventType, payload, a))
+		require.False(b, r.Done)
+		require.Equal(b, "1 of 1 deliveries outstanding; "+a.String()+" HTTP 503 Service Unavailable, attempt 1; next in 30s", r.Reason)
+		require.Equal(b, 1, b.store.Delivery(a).Attempts)
+		require.Zero(b, time.Since(b.start))
+	})
+}
+
+// A workflow task is too dear to wait for who is slow or failing: with that, nothing
+// is sent here.
+func TestFirstAttemptIsForWhatPromisesToBeQuick(t *testing.T) {
+	t.Parallel()
+	t.Run("failing", func(t *testing.T) {
+		t.Parallel()
+		onBench(t, func(b *bench) {
+			for _, health := range []hook.Health{hook.HealthFailing, hook.HealthFailed} {
+				a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Health = health })
+				r := b.first(b.store.Publish(eventType, payload, a, b.store.AddWebhook(urlB, nil)))
+				require.Equal(b, activities.FirstResult{Reason: a.String() + " is slow or failing"}, r)
+			}
+			require.Zero(b, b.sender.MostInFlight())
+		})
+	})
+	for inFlight, done := range map[int]bool{7: true, 8: false} {
+		t.Run(map[bool]string{true: "seven in flight", false: "eight in flight"}[done], func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(b *bench) {
+				a := b.store.AddWebhook(urlA, nil)
+				targets := make([]hook.WebhookID, inFlight)
+				for i := range targets {
+					targets[i] = a
+				}
+				b.sender.Script(urlA, outcomes(deliverytest.Status(200).After(10*second), inFlight)...)
+				b.sender.Script(urlA, deliverytest.Status(200))
+				b.during(second, func() {
+					require.Equal(b, done, b.first(b.store.Publish(eventType, payload, a)).Done)
+					require.True(b, b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlB, nil))).Done, "another webhook")
+				})
+				_, err := b.deliver(b.store.Publish(eventType, payload, targets...))
+				require.NoError(b, err)
+				require.True(b, b.first(b.store.Publish(eventType, payload, a)).Done, "once they have ended")
+			})
+		})
+	}
+}
+
+func outcomes(o deliverytest.Outcome, n int) []deliverytest.Outcome {
+	list := make([]deliverytest.Outcome, n)
+	for i := range list {
+		list[i] = o
+	}
+	return list
+}
+
+// However many receivers hang, they hold no more than 64 workflow tasks.
+func TestFirstAttemptsAreBounded(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		b.sender.Script(urlA, deliverytest.Hang())
+		done := make(chan activities.FirstResult)
+		for range 64 {
+			s := b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil))
+			go func() { done <- b.first(s) }()
+		}
+		<-time.After(second)
+		require.Equal(b, activities.FirstResult{Reason: "busy"}, b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlB, nil))))
+		for range 64 {
+			require.Contains(b, (<-done).Reason, "Connection timeout")
+		}
+		require.True(b, b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlB, nil))).Done)
+	})
+}
+
+// It never fails: what goes wrong here, the regular activity meets again.
+func TestFirstAttemptWhileTheStoreIsAway(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		b.store.Fail = func(string) error { return hook.Unavailable("the store", errors.New("10.0.0.1 refused")) }
+		r := b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)))
+		require.Equal(b, activities.FirstResult{Reason: "load deliveries: unavailable"}, r)
+	})
+}
+
+// Once the worker is about to stop, nothing new is begun.
+func TestFirstAttemptAfterStop(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		b.acts.Stop()
+		b.acts.Stop() // again is no harm
+		r := b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)))
+		require.False(b, r.Done)
+		require.Zero(b, b.sender.MostInFlight())
+	})
+}
+
+// What was loaded while the workflow was being started is used once, and only while
+// it is fresh.
+func TestLoadedAhead(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		loads := 0
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpOutstanding {
+				loads++
+				<-time.After(100 * time.Millisecond) // a store that takes its time
+			}
+			return nil
+		}
+		publish := func() hook.Start { return b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)) }
+		ahead := publish()
+		b.acts.Ahead(t.Context(), ahead.EventID)
+		b.acts.Ahead(t.Context(), ahead.EventID) // once is enough
+		require.True(b, b.first(ahead).Done)
+		require.Equal(b, 1, loads)
+		require.Equal(b, 100*time.Millisecond, time.Since(b.start), "it waits for what is on its way")
+
+		old := publish()
+		b.acts.Ahead(t.Context(), old.EventID)
+		<-time.After(second)
+		require.True(b, b.first(old).Done)
+		require.Equal(b, 3, loads, "too old to be trusted")
+
+		// What is never asked for does not pile up, and keeps nobody else from it for long.
+		for range 300 {
+			b.acts.Ahead(t.Context(), publish().EventID)
+		}
+		<-time.After(second)
+		require.Equal(b, 3+256, loads)
+		next := publish()
+		b.acts.Ahead(t.Context(), next.EventID)
+		require.True(b, b.first(next).Done)
+		require.Equal(b, 3+256+1, loads)
+	})
+}
