@@ -32,6 +32,7 @@ func (a *App) Run(ctx context.Context, listener net.Listener) error {
 	}
 	s.start(ctx, "starter", func(ctx context.Context) error { return a.starter.Run(ctx, a.plan.starts) })
 	s.start(ctx, "sweeper", a.sweeper.Run)
+	s.start(ctx, "reconciler", a.reconciler.Run)
 	if a.api != nil {
 		s.start(ctx, "admin key", a.ensureAdminKey)
 		s.start(ctx, "topics", a.topics.Run)

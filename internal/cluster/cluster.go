@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"time"
 
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
@@ -65,6 +66,18 @@ func (c *Cluster) Ready(ctx context.Context) error {
 	_, err := c.Client.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: c.Namespace})
 	if err != nil {
 		return fmt.Errorf("temporal at %s: %w", c.Address, err)
+	}
+	return nil
+}
+
+// ResetActivity has an activity that waits for its next attempt make it now.
+func (c *Cluster) ResetActivity(ctx context.Context, workflowID, runID, activityID string) error {
+	_, err := c.Client.WorkflowService().ResetActivity(ctx, &workflowservice.ResetActivityRequest{
+		Namespace: c.Namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: workflowID, RunId: runID},
+		Activity: &workflowservice.ResetActivityRequest_Id{Id: activityID}, KeepPaused: true,
+	})
+	if err != nil {
+		return fmt.Errorf("reset activity %s of workflow %s: %w", activityID, workflowID, err)
 	}
 	return nil
 }
