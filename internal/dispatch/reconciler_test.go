@@ -115,6 +115,8 @@ func activity(id string, state enumspb.PendingActivityState, next time.Duration)
 type ledger struct {
 	locked  bool
 	failing error
+	// turn is held by the one that reconciles.
+	turn sync.Mutex
 
 	mu     sync.Mutex
 	events []outstanding // the longest due first
@@ -127,9 +129,10 @@ type outstanding struct {
 }
 
 func (l *ledger) Reconciling(ctx context.Context, f func(context.Context) error) (bool, error) {
-	if l.locked {
+	if l.locked || !l.turn.TryLock() {
 		return false, nil
 	}
+	defer l.turn.Unlock()
 	return true, f(ctx)
 }
 
@@ -426,8 +429,7 @@ func TestReconcilerRoundsAreBounded(t *testing.T) {
 	})
 }
 
-// Several reconcilers take turns; two at once, as when a connection breaks that holds
-// the lock, still leave one workflow of an id, because Temporal has but one.
+// Several reconcilers take turns: what one is at, no other is.
 func TestReconcilersTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -438,6 +440,17 @@ func TestReconcilersTakeTurns(t *testing.T) {
 		require.Zero(t, l.looked())
 		calls, _ := c.numbers()
 		require.Zero(t, calls)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		c, l := &cluster{}, &ledger{}
+		c.start = slow(time.Second)
+		ids := l.add(1_000)
+		for range 3 {
+			defer reconciling(t, c, l)()
+		}
+		pass(20 * time.Minute)
+		require.ElementsMatch(t, ids, c.ids(), "each once")
+		require.LessOrEqual(t, c.mostInFlight(), 8)
 	})
 }
 

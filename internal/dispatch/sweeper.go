@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"grapnel/internal/hook"
@@ -92,6 +93,8 @@ func (s *Sweeper) sweep(ctx context.Context, age time.Duration) error {
 			if err != nil || len(starts) == 0 {
 				return err
 			}
+			last := lastOf(starts)
+			starts = slices.DeleteFunc(starts, func(start hook.Start) bool { return s.Starter.mine.any(&start) })
 			started, failure := s.startAll(ctx, starts)
 			if len(started) > 0 {
 				s.Logger.InfoContext(ctx, "swept", slog.Int("started", len(started)), slog.Int("found", len(starts)))
@@ -103,7 +106,7 @@ func (s *Sweeper) sweep(ctx context.Context, age time.Duration) error {
 				return failure
 			}
 			// What was refused must not keep what comes after it from being started.
-			after = lastOf(starts)
+			after = last
 		}
 	})
 	return err
