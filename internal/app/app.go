@@ -41,13 +41,14 @@ type Options struct {
 
 // App is a process's parts. Run it once.
 type App struct {
-	options Options
-	store   *storage.Store
-	cluster *cluster.Cluster
-	egress  *egress.Client
-	starter *dispatch.Starter
-	sweeper *dispatch.Sweeper
-	worker  *worker.Worker
+	options    Options
+	store      *storage.Store
+	cluster    *cluster.Cluster
+	egress     *egress.Client
+	starter    *dispatch.Starter
+	sweeper    *dispatch.Sweeper
+	reconciler *dispatch.Reconciler
+	worker     *worker.Worker
 	// activities are nil without the worker's role.
 	activities *activities.Activities
 	api        *api.API
@@ -100,6 +101,9 @@ func (a *App) build(ctx context.Context) error {
 	}
 	a.sweeper = &dispatch.Sweeper{
 		Starter: a.starter, Backlog: a.store, Housekeeping: a.store, Logger: o.Logger, Retention: o.Config.Retention,
+	}
+	a.reconciler = &dispatch.Reconciler{
+		Ledger: a.store, Temporal: a.cluster.Client, Resetter: a.cluster, Logger: o.Logger, After: o.Config.ReconcileAfter,
 	}
 	if o.Roles.API {
 		if err := a.buildAPI(); err != nil { //nolint:contextcheck // requests bring their own contexts
