@@ -54,6 +54,8 @@ type Deps struct {
 	Store    Store
 	Lookup   Lookup
 	Sender   Sender
+	Parking  Parking
+	Drains   Drains
 	Schedule hook.Schedule
 	Logger   *slog.Logger
 	// DisableOnFinal disables a webhook whose delivery has failed for good (S14).
@@ -82,7 +84,9 @@ type Activities struct {
 	concurrency int
 	jitter      func(time.Duration) time.Duration
 	now         func() time.Time
-	inFlight    *inFlight
+	gates       *gates
+	parking     Parking
+	drains      Drains
 	ahead       *ahead
 	// stopped is closed by Stop.
 	stopped chan struct{}
@@ -95,8 +99,8 @@ const defaultConcurrency = 500
 
 // New checks the dependencies.
 func New(d Deps) (*Activities, error) {
-	if d.Store == nil || d.Lookup == nil || d.Sender == nil || d.Logger == nil {
-		return nil, errors.New("activities: store, lookup, sender and logger are required")
+	if d.Store == nil || d.Lookup == nil || d.Sender == nil || d.Parking == nil || d.Drains == nil || d.Logger == nil {
+		return nil, errors.New("activities: store, lookup, sender, parking, drains and logger are required")
 	}
 	if err := d.Schedule.Validate(); err != nil {
 		return nil, err
@@ -114,7 +118,7 @@ func New(d Deps) (*Activities, error) {
 	return &Activities{
 		store: d.Store, lookup: d.Lookup, sender: d.Sender, schedule: d.Schedule, strict: d.DisableOnFinal,
 		log: d.Logger, concurrency: d.Concurrency, jitter: d.Jitter, now: d.Now,
-		inFlight: &inFlight{webhooks: map[hook.WebhookID]int{}}, ahead: &ahead{events: map[hook.EventID]*loading{}},
+		gates: newGates(), parking: d.Parking, drains: d.Drains, ahead: &ahead{events: map[hook.EventID]*loading{}},
 		stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) }),
 	}, nil
 }

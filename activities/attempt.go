@@ -12,9 +12,7 @@ import (
 
 // attempt sends one request and judges what came of it.
 func (a *Activities) attempt(ctx context.Context, job hook.Job, manual bool) result {
-	ended := a.inFlight.add(job.Webhook.ID)
 	sent, err := a.sender.Send(ctx, profile.Request(&job, a.now()))
-	ended()
 	if err != nil {
 		return result{job: job, err: err}
 	}

@@ -2,13 +2,7 @@ package activities
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"log/slog"
-	"slices"
-	"time"
-
-	"go.temporal.io/sdk/activity"
 
 	"grapnel/internal/hook"
 )
@@ -30,6 +24,8 @@ type DeliverResult struct {
 	Succeeded int `json:"succeeded"`
 	Failed    int `json:"failed"`
 	Canceled  int `json:"canceled"`
+	// Waiting are those that wait for their webhook; its drain will see to them.
+	Waiting int `json:"waiting,omitempty"`
 	// Outcomes are the first of them, the failed ones before the others.
 	Outcomes []Outcome `json:"outcomes,omitempty"`
 }
@@ -51,6 +47,9 @@ func (a *Activities) deliver(ctx context.Context, in DeliverInput, jobs []hook.J
 		return DeliverResult{}, a.ours(ctx, "end deliveries", err)
 	}
 	err := r.loop(ctx)
+	if failed := r.handOver(ctx); failed != nil {
+		return DeliverResult{}, a.ours(ctx, "park deliveries", failed)
+	}
 	if outstanding := r.outstanding(); len(outstanding) > 0 {
 		heartbeat(ctx, outstanding)
 		switch {
@@ -61,7 +60,7 @@ func (a *Activities) deliver(ctx context.Context, in DeliverInput, jobs []hook.J
 		}
 		return DeliverResult{}, retry(outstanding, in.Deliveries, r.nextIn())
 	}
-	if len(r.done) == in.Deliveries {
+	if r.done = append(r.done, r.parked...); len(r.done) == in.Deliveries {
 		return summarize(r.done), nil
 	}
 	// Some were finished before, or are another slice's.
@@ -74,303 +73,3 @@ func (a *Activities) deliver(ctx context.Context, in DeliverInput, jobs []hook.J
 
 // errHeld says that what is left can't be sent now, for a reason that was logged.
 var errHeld = errors.New("deliveries are held")
-
-// run is one activity's way through its deliveries.
-type run struct {
-	*Activities
-	deadline time.Time
-	// waiting are not in flight, the next due first.
-	waiting  []waiting
-	inFlight int
-	results  chan *result
-	done     []hook.Delivery
-	// held are outstanding and can't be sent, for a reason of ours.
-	held []hook.Delivery
-	// loaded is when the jobs were.
-	loaded time.Time
-	// claim is this run's right to send at-most-once deliveries.
-	claim hook.Claim
-	// stopping is closed when the worker stops; nothing new is begun then.
-	stopping <-chan struct{}
-}
-
-type waiting struct {
-	job hook.Job
-	due time.Time
-	// again says that this run has sent it before, so that job may be outdated.
-	again bool
-}
-
-type result struct {
-	job    hook.Job
-	record hook.Record
-	// ended says that there was nothing left to send.
-	ended bool
-	// held says that another run may be sending it.
-	held bool
-	err  error
-}
-
-func newRun(ctx context.Context, a *Activities, jobs int) *run {
-	// The deadline is the process's clock's; now may be another.
-	deadline := a.now().Add(time.Until(activity.GetInfo(ctx).Deadline))
-	r := &run{
-		Activities: a, deadline: deadline, results: make(chan *result, min(jobs, a.concurrency)), waiting: make([]waiting, 0, jobs),
-		loaded: a.now(), stopping: activity.GetWorkerStopChannel(ctx),
-	}
-	rand.Read(r.claim[:]) // it never fails since Go 1.24
-	return r
-}
-
-// admit ends what must not be sent, because its webhook went between the accept
-// and now, or because it is at-most-once and may have been sent by a run that did
-// not live to say so; it queues the rest.
-func (r *run) admit(ctx context.Context, jobs []hook.Job) error {
-	canceled := map[string][]hook.DeliveryID{}
-	var claimed []hook.Delivery
-	now := r.now()
-	for i := range jobs {
-		if jobs[i].Delivery.State == hook.StateSending {
-			claimed = append(claimed, jobs[i].Delivery)
-			continue
-		}
-		if err := jobs[i].Err; err != nil {
-			r.log.ErrorContext(ctx, "webhook can't be used", slog.String("webhook_id", jobs[i].Delivery.WebhookID.String()), slog.Any("error", err))
-			r.held = append(r.held, jobs[i].Delivery)
-			continue
-		}
-		if reason := jobs[i].Canceled(); reason != "" {
-			canceled[reason] = append(canceled[reason], jobs[i].Delivery.ID)
-			r.done = append(r.done, canceledDelivery(jobs[i].Delivery, reason))
-			continue
-		}
-		r.enqueue(waiting{job: jobs[i], due: now.Add(jobs[i].DueIn)})
-	}
-	for reason, ids := range canceled {
-		if err := r.store.CancelDeliveries(ctx, ids, reason); err != nil {
-			return err
-		}
-	}
-	return r.dropLost(ctx, claimed)
-}
-
-func canceledDelivery(d hook.Delivery, reason string) hook.Delivery {
-	d.State, d.Error, d.NextAttemptAt = hook.StateCanceled, reason, nil
-	return d
-}
-
-func (r *run) enqueue(w waiting) {
-	at, _ := slices.BinarySearchFunc(r.waiting, w.due, func(w waiting, t time.Time) int { return w.due.Compare(t) })
-	r.waiting = slices.Insert(r.waiting, at, w)
-}
-
-// loop sends what is due and records results as they come, each record taking
-// along all that have come in by then. A delivery that becomes due while another
-// is still in flight is sent too, so that a slow receiver delays nobody (S16).
-// It ends when nothing is in flight; the error is ours.
-func (r *run) loop(ctx context.Context) error {
-	var failure error
-	for {
-		more := failure == nil && ctx.Err() == nil && !r.isStopping()
-		if more {
-			r.startDue(ctx)
-		}
-		if r.inFlight == 0 && (!more || !r.dueSoon()) {
-			return failure
-		}
-		batch := r.wait(ctx)
-		if len(batch) == 0 {
-			continue
-		}
-		if err := r.record(ctx, batch); err != nil && failure == nil {
-			failure = err
-		}
-	}
-}
-
-// startDue puts in flight what is due and can end before the activity must.
-func (r *run) startDue(ctx context.Context) {
-	now := r.now()
-	var once []waiting
-	defer func() {
-		if len(once) > 0 {
-			go r.sendOnce(ctx, once)
-		}
-	}()
-	for len(r.waiting) > 0 && r.inFlight < r.concurrency {
-		next := r.waiting[0]
-		if next.due.After(now) {
-			return
-		}
-		if r.inFlight+len(r.done) > 0 && !r.fits(next, now) {
-			return
-		}
-		r.waiting = r.waiting[1:]
-		r.inFlight++
-		if next.job.AtMostOnce() {
-			once = append(once, next)
-			continue
-		}
-		go func() { r.came(r.send(ctx, next)) }()
-	}
-}
-
-// fits tells whether an attempt begun at a time would end before the activity must.
-func (r *run) fits(w waiting, at time.Time) bool {
-	return at.Add(w.job.Webhook.Timeout + recordMargin).Before(r.deadline)
-}
-
-func (r *run) isStopping() bool {
-	select {
-	case <-r.stopping:
-		return true
-	case <-r.stopped:
-		return true
-	default:
-		return false
-	}
-}
-
-// came hands a result over to the loop.
-func (r *run) came(res result) { r.results <- &res }
-
-// staleAfter is how long what was loaded may be trusted.
-const staleAfter = time.Second
-
-// send makes the next attempt.
-func (r *run) send(ctx context.Context, w waiting) result {
-	job, ended, err := r.fresh(ctx, w)
-	if err != nil || ended {
-		return result{job: job, ended: ended, err: err}
-	}
-	return r.attempt(ctx, job, false)
-}
-
-// fresh is the job as it is to be sent now. What this run has sent before, or
-// loaded a while ago, is loaded anew: the webhook may have changed or gone since
-// (S15), and then there may be nothing left to send.
-func (r *run) fresh(ctx context.Context, w waiting) (job hook.Job, ended bool, err error) {
-	if !w.again && r.now().Sub(r.loaded) < staleAfter {
-		return w.job, false, nil
-	}
-	job, err = r.lookup.Job(ctx, w.job.Delivery.ID)
-	if err == nil {
-		err = job.Err
-	}
-	if err != nil {
-		return w.job, false, err
-	}
-	if reason := job.Canceled(); reason != "" && job.Delivery.Outstanding() {
-		if err := r.store.CancelDeliveries(ctx, []hook.DeliveryID{job.Delivery.ID}, reason); err != nil {
-			return w.job, false, err // which still has the webhook it had
-		}
-		job.Delivery = canceledDelivery(job.Delivery, reason)
-	}
-	return job, !job.Delivery.Outstanding(), nil
-}
-
-// dueSoon tells whether waiting here is better than another round through Temporal.
-func (r *run) dueSoon() bool {
-	return len(r.waiting) > 0 && r.waiting[0].due.Sub(r.now()) <= worthWaiting && r.fits(r.waiting[0], r.now())
-}
-
-// worthWaiting covers what Temporal's timers and the store's clock differ by.
-const worthWaiting = 100 * time.Millisecond
-
-// recordMargin is what is left for recording when the slowest request ends.
-const recordMargin = 5 * time.Second
-
-// wait returns the results that have come in, at least one, or none when
-// something became due first, or when ctx ended and nothing is in flight.
-func (r *run) wait(ctx context.Context) []*result {
-	var due <-chan time.Time
-	if len(r.waiting) > 0 && r.inFlight < r.concurrency && ctx.Err() == nil && r.fits(r.waiting[0], r.now()) {
-		timer := time.NewTimer(max(r.waiting[0].due.Sub(r.now()), time.Millisecond))
-		defer timer.Stop()
-		due = timer.C
-	}
-	var stopped <-chan struct{}
-	if r.inFlight == 0 {
-		stopped = ctx.Done()
-	}
-	var batch []*result
-	select {
-	case first := <-r.results:
-		batch = append(batch, first)
-	case <-due:
-		return nil
-	case <-stopped:
-		return nil
-	}
-	for {
-		select {
-		case more := <-r.results:
-			batch = append(batch, more)
-		default:
-			r.inFlight -= len(batch)
-			return batch
-		}
-	}
-}
-
-// record writes a batch and queues what is to be tried again.
-func (r *run) record(ctx context.Context, batch []*result) error {
-	var failure error
-	records := make([]hook.Record, 0, len(batch))
-	jobs := make(map[hook.DeliveryID]*hook.Job, len(batch))
-	for _, b := range batch {
-		jobs[b.job.Delivery.ID] = &b.job
-		switch {
-		case b.err != nil:
-			failure = b.err
-			r.enqueue(waiting{job: b.job, due: r.now()})
-			continue
-		case b.ended:
-			r.done = append(r.done, b.job.Delivery)
-			continue
-		case b.held:
-			r.held = append(r.held, b.job.Delivery)
-			continue
-		}
-		records = append(records, b.record)
-	}
-	if len(records) == 0 {
-		return failure
-	}
-	deliveries, err := r.recordUntil(ctx, records)
-	if err != nil {
-		for i := range records {
-			r.enqueue(waiting{job: *jobs[records[i].Delivery.ID], due: r.now()})
-		}
-		return err
-	}
-	retryAt := make(map[hook.DeliveryID]time.Time, len(records))
-	for i := range records {
-		a := &records[i].Attempt
-		retryAt[records[i].Delivery.ID] = a.StartedAt.Add(a.Duration + records[i].Verdict.RetryIn)
-	}
-	for _, d := range deliveries {
-		if !d.Outstanding() {
-			r.done = append(r.done, d)
-			continue
-		}
-		job := *jobs[d.ID]
-		job.Delivery = d
-		r.enqueue(waiting{job: job, due: retryAt[d.ID], again: true})
-	}
-	return failure
-}
-
-func (r *run) outstanding() []hook.Delivery {
-	list := append(make([]hook.Delivery, 0, len(r.held)+len(r.waiting)), r.held...)
-	for i := range r.waiting {
-		list = append(list, r.waiting[i].job.Delivery)
-	}
-	return list
-}
-
-// nextIn is how long it is until the next delivery is due; never zero, which
-// Temporal would read as not set.
-func (r *run) nextIn() time.Duration {
-	return max(r.waiting[0].due.Sub(r.now()), time.Millisecond)
-}

@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"log/slog"
-	"sync"
 
 	"grapnel/internal/hook"
 )
@@ -38,17 +37,18 @@ const (
 // DeliverFirst is Deliver as a local activity. It never fails: what it did not do is
 // left to Deliver.
 func (a *Activities) DeliverFirst(ctx context.Context, in DeliverInput) (FirstResult, error) {
-	if !a.inFlight.enter() {
+	if !a.gates.enterFirst() {
 		return FirstResult{Reason: "busy"}, nil
 	}
-	defer a.inFlight.leave()
+	defer a.gates.leaveFirst()
 	jobs, err := a.loaded(ctx, in)
 	if err != nil {
 		a.log.WarnContext(ctx, "load deliveries", slog.Any("error", err))
 		return FirstResult{Reason: "load deliveries: " + string(hook.KindOf(err))}, nil
 	}
 	for i := range jobs {
-		if w := jobs[i].Webhook; w != nil && (w.Health != hook.HealthHealthy || a.inFlight.of(w.ID) >= maxFirstInFlight) {
+		// To one that is tripped nothing is sent: to park its deliveries is quick.
+		if w := jobs[i].Webhook; w != nil && w.TrippedAt == nil && (w.Health != hook.HealthHealthy || a.gates.inFlight(w.ID) >= maxFirstInFlight) {
 			return FirstResult{Reason: w.ID.String() + " is slow or failing"}, nil
 		}
 	}
@@ -65,49 +65,4 @@ func (a *Activities) loaded(ctx context.Context, in DeliverInput) ([]hook.Job, e
 		return jobs, nil
 	}
 	return a.store.Outstanding(ctx, in.EventIDs, in.Slice, in.Of)
-}
-
-// inFlight counts the requests of this process that are under way.
-type inFlight struct {
-	mu       sync.Mutex
-	webhooks map[hook.WebhookID]int
-	first    int
-}
-
-// enter takes one of the places for first attempts; false when there is none.
-func (f *inFlight) enter() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.first == maxFirst {
-		return false
-	}
-	f.first++
-	return true
-}
-
-func (f *inFlight) leave() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.first--
-}
-
-// of is how many requests to the webhook are under way.
-func (f *inFlight) of(id hook.WebhookID) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.webhooks[id]
-}
-
-// add counts a request that begins; call what it returns when it has ended.
-func (f *inFlight) add(id hook.WebhookID) (done func()) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.webhooks[id]++
-	return func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if f.webhooks[id]--; f.webhooks[id] == 0 {
-			delete(f.webhooks, id)
-		}
-	}
 }

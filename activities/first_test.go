@@ -2,10 +2,12 @@ package activities_test
 
 import (
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
 	sdkworker "go.temporal.io/sdk/worker"
 
@@ -18,6 +20,7 @@ import (
 func (b *bench) first(s hook.Start) activities.FirstResult {
 	b.Helper()
 	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestActivityEnvironment()
 	env.SetWorkerOptions(sdkworker.Options{BackgroundActivityContext: b.Context()})
 	env.RegisterActivity(b.acts.DeliverFirst)

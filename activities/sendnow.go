@@ -48,6 +48,8 @@ func (a *Activities) SendNow(ctx context.Context, in SendNowInput) (Outcome, err
 // one; that of a message takes the place of its only scheduled one, if that has
 // not begun: it must not be sent a second time unless a person asks again (M7).
 func (a *Activities) sendByHand(ctx context.Context, job hook.Job) (result, error) {
+	a.gates.enterByHand(job.Webhook.ID, a.now())
+	defer a.gates.leave(job.Webhook.ID, nil, a.now())
 	if !job.AtMostOnce() || !job.Delivery.Outstanding() {
 		return a.attempt(ctx, job, !job.Delivery.Test || job.Delivery.Attempts > 0), nil
 	}

@@ -25,9 +25,11 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
-	_ activities.Store  = (*deliverytest.Store)(nil)
-	_ activities.Lookup = (*deliverytest.Store)(nil)
-	_ activities.Sender = (*deliverytest.Sender)(nil)
+	_ activities.Store   = (*deliverytest.Store)(nil)
+	_ activities.Lookup  = (*deliverytest.Store)(nil)
+	_ activities.Sender  = (*deliverytest.Sender)(nil)
+	_ activities.Parking = (*deliverytest.Store)(nil)
+	_ activities.Drains  = (*deliverytest.Store)(nil)
 )
 
 const (
@@ -82,7 +84,7 @@ func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 		b.heartbeats = append(b.heartbeats, list)
 	})
 	deps := activities.Deps{
-		Store: b.store, Lookup: b.store, Sender: b.sender, Schedule: hook.DefaultSchedule(), Jitter: none,
+		Store: b.store, Lookup: b.store, Parking: b.store, Drains: b.store, Sender: b.sender, Schedule: hook.DefaultSchedule(), Jitter: none,
 		Logger: slog.New(slog.NewJSONHandler(b.log, nil)),
 	}
 	for _, option := range options {

@@ -84,6 +84,10 @@ func summarize(list []hook.Delivery) DeliverResult {
 	var r DeliverResult
 	slices.SortStableFunc(list, func(a, b hook.Delivery) int { return rank(a.State) - rank(b.State) })
 	for i := range list {
+		if list[i].Parked && list[i].Outstanding() {
+			r.Waiting++
+			continue
+		}
 		switch list[i].State {
 		case hook.StateSuccess:
 			r.Succeeded++

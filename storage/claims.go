@@ -43,7 +43,7 @@ func (s *Store) move(ctx context.Context, ids []hook.DeliveryID, when, set strin
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	sorted := slices.SortedFunc(slices.Values(ids), func(a, b hook.DeliveryID) int { return bytes.Compare(a[:], b[:]) })
+	sorted := sortedIDs(ids)
 	rows, _ := s.pool.Query(ctx, `
 		update deliveries set `+set+`, updated_at = now()
 		where id between $3 and $4 and id = any(array(
@@ -56,4 +56,8 @@ func (s *Store) move(ctx context.Context, ids []hook.DeliveryID, when, set strin
 		return nil, mapErr(fmt.Errorf("set %s of %d deliveries: %w", set, len(ids), err))
 	}
 	return moved, nil
+}
+
+func sortedIDs(ids []hook.DeliveryID) []hook.DeliveryID {
+	return slices.SortedFunc(slices.Values(ids), func(a, b hook.DeliveryID) int { return bytes.Compare(a[:], b[:]) })
 }

@@ -13,7 +13,7 @@ import (
 
 // deliveryColumns are those of deliveryRow, in any query that joins deliveries as d.
 const deliveryColumns = `d.id, d.event_id, d.webhook_id, d.tenant_id, d.event_type, d.test, d.state, d.attempts, d.scheduled,
-	d.status_code, d.error, d.next_attempt_at, d.delivered_at, d.created_at, d.updated_at`
+	d.status_code, d.error, d.next_attempt_at, d.delivered_at, d.created_at, d.updated_at, d.parked`
 
 type deliveryRow struct {
 	ID            [16]byte
@@ -22,6 +22,7 @@ type deliveryRow struct {
 	TenantID      [16]byte
 	EventType     string
 	Test          bool
+	Parked        bool
 	State         string
 	Attempts      int
 	Scheduled     int
@@ -36,7 +37,7 @@ type deliveryRow struct {
 func (r *deliveryRow) delivery() hook.Delivery {
 	d := hook.Delivery{
 		ID: r.ID, EventID: r.EventID, WebhookID: r.WebhookID, TenantID: r.TenantID, EventType: r.EventType,
-		Test: r.Test, State: hook.DeliveryState(r.State), Attempts: r.Attempts, Scheduled: r.Scheduled,
+		Test: r.Test, Parked: r.Parked, State: hook.DeliveryState(r.State), Attempts: r.Attempts, Scheduled: r.Scheduled,
 		NextAttemptAt: r.NextAttemptAt, DeliveredAt: r.DeliveredAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 	if r.StatusCode != nil {

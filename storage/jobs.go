@@ -27,22 +27,23 @@ type jobRow struct {
 	MaxAttempts    *int
 	Health         *string
 	Cache          *string
+	TrippedAt      *time.Time
 }
 
 // jobColumns name only what sending needs of a webhook.
 const jobColumns = deliveryColumns + `,
 	coalesce(extract(epoch from d.next_attempt_at - clock_timestamp()), 0)::float8 as due_in,
 	w.id is not null as webhook_exists, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
-	w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.cache`
+	w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.cache, w.tripped_at`
 
 // Outstanding loads the deliveries of the events that still have an attempt to
-// come, due or not, each with its event and its webhook as it stands now. Of
+// come, due or not, parked ones left out, each with its event and its webhook as it stands now. Of
 // more than one slice it loads the given one: a delivery is always in the same.
 func (s *Store) Outstanding(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Job, error) {
 	return s.jobs(ctx, `
 		from `+ofEvents+`
 		left join webhooks w on w.id = d.webhook_id
-		where d.event_id = k.event_id and d.next_attempt_at is not null and not d.test`, sliceArgs(events, slice, of))
+		where d.event_id = k.event_id and d.next_attempt_at is not null and not d.test and not d.parked`, sliceArgs(events, slice, of))
 }
 
 // ofEvents are the deliveries in the events' ranges of ids. The offset keeps the
@@ -128,6 +129,6 @@ func (r *jobRow) webhook() webhookRow {
 	return webhookRow{
 		ID: r.WebhookID, TenantID: r.TenantID, Profile: *r.Profile, URL: *r.URL, Events: r.Events,
 		Secret: r.Secret, Headers: r.Headers, Active: *r.Active, DisabledReason: *r.DisabledReason,
-		TimeoutMs: *r.TimeoutMs, RateLimit: *r.RateLimit, MaxAttempts: *r.MaxAttempts, Health: *r.Health, Cache: *r.Cache,
+		TimeoutMs: *r.TimeoutMs, RateLimit: *r.RateLimit, MaxAttempts: *r.MaxAttempts, Health: *r.Health, Cache: *r.Cache, TrippedAt: r.TrippedAt,
 	}
 }

@@ -19,7 +19,7 @@ func (s *Store) Overdue(ctx context.Context, age time.Duration, after hook.Overd
 	rows, _ := s.pool.Query(ctx, `
 		with due as (
 			select d.id, d.event_id, d.next_attempt_at from deliveries d
-			where d.next_attempt_at < now() - @age::interval and not d.test
+			where d.next_attempt_at < now() - @age::interval and not d.test and not d.parked
 				and (d.next_attempt_at, d.id) > (@due_at::timestamptz, @id::uuid)
 			order by d.next_attempt_at, d.id limit @limit
 		)
@@ -66,7 +66,7 @@ func (s *Store) Restarts(ctx context.Context, list []hook.Overdue) ([]hook.Start
 		cross join lateral (select * from events e where e.id = k.event_id offset 0) e
 		cross join lateral (
 			select count(*) as outstanding from (select * from deliveries d where d.id between k.lo and k.hi offset 0) d
-			where d.event_id = k.event_id and d.next_attempt_at is not null and not d.test) n
+			where d.event_id = k.event_id and d.next_attempt_at is not null and not d.test and not d.parked) n
 		where n.outstanding > 0 order by e.id`, args)
 	starts, err := collectStarts(rows)
 	if err != nil {

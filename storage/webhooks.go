@@ -15,7 +15,7 @@ import (
 
 // webhookColumns are those of webhookRow, in any query that joins webhooks as w.
 const webhookColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
-	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name`
+	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name, w.tripped_at`
 
 type webhookRow struct {
 	ID             [16]byte
@@ -36,6 +36,7 @@ type webhookRow struct {
 	UpdatedAt      time.Time
 	Cache          string
 	Name           string
+	TrippedAt      *time.Time
 }
 
 // CreateWebhook stores a validated webhook and gives it its id and times. It is a
@@ -135,12 +136,12 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook
 		if w, err = s.unseal(row); err != nil {
 			return err
 		}
-		wasActive, events := w.Active, w.Events
+		wasActive, events, url := w.Active, w.Events, w.URL
 		if err := change(&w); err != nil {
 			return err
 		}
 		w.UpdatedAt = time.Now().UTC().Truncate(time.Microsecond)
-		return s.replace(ctx, tx, w, wasActive, slices.Equal(events, w.Events))
+		return s.replace(ctx, tx, w, wasActive, slices.Equal(events, w.Events), url != w.URL)
 	})
 	if err != nil {
 		return hook.Webhook{}, mapErr(fmt.Errorf("update webhook %s: %w", id, err))
@@ -148,14 +149,16 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook
 	return w, nil
 }
 
-func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActive, sameEvents bool) error {
+func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActive, sameEvents, elsewhere bool) error {
 	row, err := s.seal(w)
 	if err != nil {
 		return err
 	}
 	args := row.args()
-	// Re-enabling forgives: the five days of S14 begin anew.
+	// Re-enabling forgives: the five days of S14 begin anew; and nobody knows yet
+	// whether it is available, as at another address.
 	args["reactivated"] = w.Active && !wasActive
+	args["elsewhere"] = elsewhere
 	for _, fixed := range []string{"tenant_id", "created_at", "cache", "name"} {
 		delete(args, fixed)
 	}
@@ -163,7 +166,8 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActiv
 		update webhooks set profile = @profile, url = @url, events = @events, secret = @secret, headers = @headers,
 			active = @active, disabled_reason = @disabled_reason, description = @description, timeout_ms = @timeout_ms,
 			rate_limit = @rate_limit, max_attempts = @max_attempts, health = @health, updated_at = @updated_at,
-			failing_since = case when @reactivated then null else failing_since end
+			failing_since = case when @reactivated then null else failing_since end,
+			tripped_at = case when @reactivated or @elsewhere then null else tripped_at end
 		where id = @id`, args)
 	if err != nil {
 		return err
@@ -246,7 +250,7 @@ func (s *Store) unseal(r webhookRow) (hook.Webhook, error) {
 		ID: r.ID, TenantID: r.TenantID, Profile: hook.Profile(r.Profile), URL: r.URL, Events: r.Events,
 		Active: r.Active, DisabledReason: r.DisabledReason, Description: r.Description,
 		Timeout: time.Duration(r.TimeoutMs) * time.Millisecond, RateLimit: r.RateLimit, MaxAttempts: r.MaxAttempts,
-		Health: hook.Health(r.Health), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Cache: r.Cache, Name: r.Name,
+		Health: hook.Health(r.Health), TrippedAt: r.TrippedAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Cache: r.Cache, Name: r.Name,
 	}
 	secret, err := s.box.Open(r.Secret, r.ID[:])
 	if err != nil {

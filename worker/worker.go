@@ -131,5 +131,7 @@ func Register(r Registry, w *workflows.Workflows, a *activities.Activities) {
 	r.RegisterWorkflowWithOptions(w.SendNow, workflow.RegisterOptions{Name: workflows.NameSendNow})
 	r.RegisterActivityWithOptions(a.Deliver, activity.RegisterOptions{Name: workflows.ActivityDeliver})
 	r.RegisterActivityWithOptions(a.DeliverFirst, activity.RegisterOptions{Name: workflows.ActivityDeliverFirst})
+	r.RegisterWorkflowWithOptions(w.Drain, workflow.RegisterOptions{Name: workflows.NameDrain})
+	r.RegisterActivityWithOptions(a.Drain, activity.RegisterOptions{Name: workflows.ActivityDrain})
 	r.RegisterActivityWithOptions(a.SendNow, activity.RegisterOptions{Name: workflows.ActivitySendNow})
 }

@@ -144,6 +144,7 @@ func add(total *activities.DeliverResult, part activities.DeliverResult) {
 	total.Succeeded += part.Succeeded
 	total.Failed += part.Failed
 	total.Canceled += part.Canceled
+	total.Waiting += part.Waiting
 	total.Outcomes = append(total.Outcomes, part.Outcomes...)
 	activities.FailedFirst(total.Outcomes)
 	total.Outcomes = total.Outcomes[:min(len(total.Outcomes), maxOutcomes)]
@@ -159,7 +160,7 @@ func conclude(ctx workflow.Context, r activities.DeliverResult) error {
 	if r.Failed == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("%d of %d deliveries failed for good", r.Failed, r.Succeeded+r.Failed+r.Canceled)
+	text := fmt.Sprintf("%d of %d deliveries failed for good", r.Failed, r.Succeeded+r.Failed+r.Canceled+r.Waiting)
 	if len(r.Outcomes) > 0 {
 		text += "; " + r.Outcomes[0].Text()
 	}
@@ -170,8 +171,11 @@ func conclude(ctx workflow.Context, r activities.DeliverResult) error {
 
 func outcomesTable(r activities.DeliverResult) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d succeeded, %d failed, %d canceled\n\n| webhook | state | attempts | status | error | delivery |\n|---|---|---|---|---|---|\n",
-		r.Succeeded, r.Failed, r.Canceled)
+	fmt.Fprintf(&b, "%d succeeded, %d failed, %d canceled", r.Succeeded, r.Failed, r.Canceled)
+	if r.Waiting > 0 {
+		fmt.Fprintf(&b, ", %d waiting for their webhooks (workflows `hook_…-drain`)", r.Waiting)
+	}
+	b.WriteString("\n\n| webhook | state | attempts | status | error | delivery |\n|---|---|---|---|---|---|\n")
 	for _, o := range r.Outcomes {
 		status := ""
 		if o.StatusCode != 0 {

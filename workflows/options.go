@@ -66,6 +66,17 @@ func sendNowOptions(ctx workflow.Context) workflow.Context {
 	})
 }
 
+// drainOptions: the activity says when it wants to go on; a crash costs it a few
+// seconds.
+func drainOptions(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: activities.RunTimeout,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: drainRetry, BackoffCoefficient: 1},
+	})
+}
+
+const drainRetry = 5 * time.Second
+
 const sendNowPatience = 10 * time.Second
 
 // SendNowTimeout bounds the whole of a sending by hand.
@@ -135,6 +146,20 @@ func targets(s hook.Start) string {
 		return fmt.Sprintf("%d deliveries", s.Deliveries)
 	}
 	return plural(s.Deliveries, "webhook")
+}
+
+// DrainStart is how the drain of a webhook is started; one that runs is found.
+func DrainStart(webhook hook.WebhookID) (client.StartWorkflowOptions, DrainInput) {
+	options := client.StartWorkflowOptions{
+		ID:                       DrainID(webhook),
+		TaskQueue:                TaskQueue,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		EnableEagerStart:         true,
+		StaticSummary:            fmt.Sprintf("deliveries that wait for %s", webhook),
+		TypedSearchAttributes:    temporal.NewSearchAttributes(Attributes().WebhookID.ValueSet([]string{webhook.String()})),
+	}
+	return options, DrainInput{WebhookID: webhook}
 }
 
 // SendNowStart is how a delivery is sent by hand.

@@ -87,7 +87,7 @@ func setup(t *testing.T) *world {
 	now := func() time.Time { return env.Now().Add(time.Since(start)) }
 	w := &world{T: t, env: env, store: deliverytest.NewStore(now), sender: deliverytest.NewSender(now), accepted: now()}
 	acts, err := activities.New(activities.Deps{
-		Store: w.store, Lookup: w.store, Sender: w.sender, Schedule: hook.DefaultSchedule(), Jitter: none,
+		Store: w.store, Lookup: w.store, Parking: w.store, Drains: w.store, Sender: w.sender, Schedule: hook.DefaultSchedule(), Jitter: none,
 		Logger: slog.New(slog.DiscardHandler), Now: now,
 	})
 	require.NoError(t, err)

@@ -22,6 +22,13 @@ const (
 	OpClaim       = "ClaimDeliveries"
 	OpRelease     = "ReleaseDeliveries"
 	OpDrop        = "DropDeliveries"
+	OpPark        = "Park"
+	OpParked      = "Parked"
+	OpExpire      = "ExpireParked"
+	OpTrip        = "Trip"
+	OpSleeps      = "DrainSleeps"
+	OpEnds        = "DrainEnds"
+	OpDrain       = "Drain"
 )
 
 // Store is an activities.Store and activities.Lookup in memory. It must be used
@@ -42,6 +49,8 @@ type Store struct {
 	batches    []int
 	slices     map[[2]int]bool
 	claims     map[hook.DeliveryID]hook.Claim
+	marks      map[hook.WebhookID]time.Time
+	drained    []hook.WebhookID
 }
 
 type webhook struct {
@@ -54,7 +63,7 @@ func NewStore(now func() time.Time) *Store {
 	return &Store{
 		now: now, events: map[hook.EventID]hook.Event{}, webhooks: map[hook.WebhookID]*webhook{},
 		deliveries: map[hook.DeliveryID]*hook.Delivery{}, slices: map[[2]int]bool{},
-		claims: map[hook.DeliveryID]hook.Claim{},
+		claims: map[hook.DeliveryID]hook.Claim{}, marks: map[hook.WebhookID]time.Time{},
 	}
 }
 
@@ -189,7 +198,7 @@ func (s *Store) Outstanding(ctx context.Context, events []hook.EventID, slice, o
 	s.slices[[2]int{slice, of}] = true
 	var jobs []hook.Job
 	for _, d := range s.of(events, slice, of) {
-		if d.Outstanding() {
+		if d.Outstanding() && !d.Parked {
 			jobs = append(jobs, s.job(d))
 		}
 	}

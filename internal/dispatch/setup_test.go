@@ -142,6 +142,16 @@ type outbox struct {
 	marks   []int
 	lists   int
 	tidied  int
+	// lost are webhooks whose drain got lost.
+	lost []hook.WebhookID
+}
+
+func (o *outbox) LostDrains(context.Context, time.Duration, int) ([]hook.WebhookID, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	lost := o.lost
+	o.lost = nil // for a while
+	return lost, nil
 }
 
 func (o *outbox) Started(ctx context.Context, events []hook.EventID) error {

@@ -21,6 +21,9 @@ type Backlog interface {
 	Unstarted(ctx context.Context, age time.Duration, after hook.EventID, limit int) ([]hook.Start, error)
 	// Started removes events from the outbox.
 	Started(ctx context.Context, events []hook.EventID) error
+	// LostDrains lists webhooks whose drain should have looked longer ago than age, and
+	// gives each as long again.
+	LostDrains(ctx context.Context, age time.Duration, limit int) ([]hook.WebhookID, error)
 }
 
 // Housekeeping is what has to be done now and then.
@@ -90,8 +93,11 @@ func (s *Sweeper) sweep(ctx context.Context, age time.Duration) error {
 		var after hook.EventID
 		for {
 			starts, err := s.Backlog.Unstarted(ctx, age, after, sweepPage)
-			if err != nil || len(starts) == 0 {
+			if err != nil {
 				return err
+			}
+			if len(starts) == 0 {
+				return s.startDrains(ctx)
 			}
 			last := lastOf(starts)
 			starts = slices.DeleteFunc(starts, func(start hook.Start) bool { return s.Starter.mine.any(&start) })

@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 
 	"grapnel/internal/dispatch"
+	"grapnel/internal/hook"
 	"grapnel/workflows"
 )
 
@@ -43,6 +45,24 @@ func TestSweeperStartsWhatWasLeft(t *testing.T) {
 		pass(10 * time.Second)
 		calls, _ = s.numbers()
 		require.Equal(t, 3, calls, "once each")
+	})
+}
+
+// Spec 9, 10: what waits for its webhook is sent, also when the drain went with a crash
+// or with Temporal's database; one that runs is found.
+func TestSweeperStartsLostDrains(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lost := hook.WebhookID{1}
+		s, o := &temporalServer{}, &outbox{lost: []hook.WebhookID{lost}}
+		defer sweeping(t, s, o)()
+		pass(2*time.Second + time.Millisecond)
+		options := s.started[workflows.DrainID(lost)]
+		require.Equal(t, lost.String()+"-drain", options.ID)
+		require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, options.WorkflowIDConflictPolicy)
+		require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, options.WorkflowIDReusePolicy)
+		require.Equal(t, workflows.DrainInput{WebhookID: lost}, s.inputs[options.ID])
+		require.Equal(t, workflows.NameDrain, s.names[options.ID])
 	})
 }
 

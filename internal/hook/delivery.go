@@ -42,6 +42,8 @@ type Delivery struct {
 	// Test marks a test delivery: one attempt, no retry (S11).
 	Test  bool
 	State DeliveryState
+	// Parked says that it waits for its webhook, which is over a limit or unavailable.
+	Parked bool
 	// Attempts counts all requests, those sent by hand too.
 	Attempts int
 	// Scheduled counts the requests that the schedule sent: the five of spec 1.

@@ -60,6 +60,7 @@ const (
 	ReasonGone        = "gone"
 	ReasonFailedDays  = "failing for 5 days"
 	ReasonFailedFinal = "a delivery failed for good"
+	ReasonUnavailable = "endpoint unavailable: deliveries wait for it"
 )
 
 // DisableAfter is how long a webhook may only fail before it is disabled (S14).
@@ -103,8 +104,11 @@ type Webhook struct {
 	// MaxAttempts is 1 to 5.
 	MaxAttempts int
 	Health      Health
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
+	// TrippedAt is since when the endpoint has been unavailable and deliveries wait
+	// for it (spec 9); nil if they don't.
+	TrippedAt *time.Time
+	CreatedAt time.Time
+	UpdatedAt time.Time
 }
 
 // Status is what the API shows: the health, or disabled.
@@ -120,6 +124,8 @@ func (w *Webhook) StatusReason() string {
 	switch {
 	case !w.Active:
 		return w.DisabledReason
+	case w.TrippedAt != nil:
+		return ReasonUnavailable
 	case w.Health == HealthFailed:
 		return ReasonFailedFinal
 	default:

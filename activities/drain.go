@@ -1,0 +1,224 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"grapnel/internal/hook"
+)
+
+// DrainInput names the webhook whose parked deliveries are to be sent.
+type DrainInput struct {
+	WebhookID hook.WebhookID `json:"webhook_id"`
+}
+
+// DrainResult is what the parked deliveries came to.
+type DrainResult struct {
+	Succeeded int `json:"succeeded"`
+	Failed    int `json:"failed"`
+	Canceled  int `json:"canceled"`
+}
+
+// drainState goes from one run of the activity to the next.
+type drainState struct {
+	DrainResult
+	// Probes are those in a row that found nobody there, and ProbeAt is when the next
+	// one may be made.
+	Probes  int       `json:"probes,omitempty"`
+	ProbeAt time.Time `json:"probe_at,omitzero"`
+	// Batch is how many deliveries were sent together the last time.
+	Batch int `json:"batch,omitempty"`
+}
+
+const (
+	// drainFor is how long a run goes on beginning batches; the last may take as long as
+	// the longest request.
+	drainFor = 10 * time.Second
+	// firstBatch and mostBatch bound a batch, which doubles each time: an endpoint that
+	// has just come back is not to be buried.
+	firstBatch = 4
+	mostBatch  = 256
+	// drainRate is how many deliveries a second are sent to a webhook without a rate
+	// limit of its own.
+	drainRate = 200
+	// mostProbeDelay is the longest time between two probes of an endpoint that is
+	// unavailable; they begin a second apart and double it.
+	mostProbeDelay = 5 * time.Minute
+	// drainSlack is added to when a drain says it will look again.
+	drainSlack = RunTimeout
+)
+
+// Drain sends what is parked of a webhook's deliveries, at a bounded rate. While the
+// endpoint is unavailable it sends one at a time, ever more rarely, until one is
+// answered; such a probe is an ordinary attempt of its delivery. It returns an error
+// that asks for the next run as long as something is parked.
+func (a *Activities) Drain(ctx context.Context, in DrainInput) (DrainResult, error) {
+	d := drain{Activities: a, webhook: in.WebhookID, began: a.now()}
+	if activity.HasHeartbeatDetails(ctx) {
+		if err := activity.GetHeartbeatDetails(ctx, &d.state); err != nil {
+			return DrainResult{}, a.ours(ctx, "drain", err)
+		}
+	}
+	for {
+		ended, err := d.step(ctx)
+		switch {
+		case err != nil:
+			return DrainResult{}, err
+		case ended:
+			return d.state.DrainResult, nil
+		}
+	}
+}
+
+type drain struct {
+	*Activities
+	webhook hook.WebhookID
+	began   time.Time
+	state   drainState
+}
+
+// step sends one batch, or one probe; the error asks for the next run.
+func (d *drain) step(ctx context.Context) (ended bool, err error) {
+	backlog, err := d.parking.Parked(ctx, d.webhook, mostBatch)
+	if err != nil {
+		return false, d.again(ctx, err)
+	}
+	if backlog.Waiting == 0 {
+		ended, err := d.parking.DrainEnds(ctx, d.webhook, backlog.Mark)
+		if err != nil {
+			return false, d.again(ctx, err)
+		}
+		return ended, nil
+	}
+	if backlog.TrippedAt != nil {
+		return false, d.probe(ctx, &backlog)
+	}
+	d.state.Probes, d.state.ProbeAt = 0, time.Time{}
+	if wait := backlog.Jobs[0].DueIn; wait > worthWaiting {
+		return false, d.later(ctx, wait, fmt.Sprintf("%d deliveries have an attempt to come", backlog.Waiting))
+	}
+	d.state.Batch = min(max(d.state.Batch*2, firstBatch), mostBatch)
+	began := d.now()
+	sent, err := d.send(ctx, due(backlog.Jobs, d.state.Batch))
+	if err != nil {
+		return false, err
+	}
+	if d.now().Sub(d.began) >= drainFor || sent.isStopping() {
+		return false, d.later(ctx, time.Millisecond, fmt.Sprintf("%d deliveries waiting", backlog.Waiting))
+	}
+	return false, d.pace(ctx, began, len(sent.done)+len(sent.waiting))
+}
+
+// due are the first n jobs that are due, or will be in a moment.
+func due(jobs []hook.Job, n int) []hook.Job {
+	jobs = jobs[:min(n, len(jobs))]
+	for i := range jobs {
+		if jobs[i].DueIn > worthWaiting {
+			return jobs[:i]
+		}
+	}
+	return jobs
+}
+
+// probe finds out whether the endpoint is back, when it is time to.
+func (d *drain) probe(ctx context.Context, backlog *hook.Backlog) error {
+	expired, err := d.parking.ExpireParked(ctx, d.webhook, hook.ParkedFor, mostBatch)
+	if err != nil {
+		return d.again(ctx, err)
+	}
+	if expired > 0 {
+		d.state.Failed += expired
+		return nil // and look again
+	}
+	if d.state.ProbeAt.IsZero() {
+		d.state.ProbeAt = d.now().Add(d.probeDelay())
+	}
+	wait := max(d.state.ProbeAt.Sub(d.now()), backlog.Jobs[0].DueIn)
+	if wait > worthWaiting {
+		return d.later(ctx, wait, fmt.Sprintf("%d deliveries waiting; endpoint unavailable for %s, %d probes", backlog.Waiting,
+			rounded(d.now().Sub(*backlog.TrippedAt)), d.state.Probes))
+	}
+	d.gates.reopen(d.webhook)
+	sent, err := d.send(ctx, backlog.Jobs[:1])
+	if err != nil {
+		return err
+	}
+	if sent.answered == 0 {
+		d.state.Probes++
+		d.state.ProbeAt = d.now().Add(d.probeDelay())
+		return nil
+	}
+	d.state.Batch = 0
+	if err := d.parking.Trip(ctx, d.webhook, false); err != nil {
+		return d.again(ctx, err)
+	}
+	d.log.InfoContext(ctx, "endpoint available again", slog.String("webhook_id", d.webhook.String()), slog.Int("waiting", backlog.Waiting))
+	return nil
+}
+
+// probeDelay is how long to wait for the next probe, with a fifth of chance in it.
+func (d *drain) probeDelay() time.Duration {
+	delay := min(time.Second<<min(d.state.Probes, 10), mostProbeDelay)
+	return delay + d.jitter(delay/5)
+}
+
+// send makes the next attempts of some jobs. Where it can do nothing with them, it is
+// no use to go on at once.
+func (d *drain) send(ctx context.Context, jobs []hook.Job) (*run, error) {
+	r := newRun(ctx, d.Activities, len(jobs))
+	r.draining = true
+	if err := r.admit(ctx, jobs); err != nil {
+		return nil, d.again(ctx, err)
+	}
+	err := r.loop(ctx)
+	part := summarize(r.done)
+	d.state.Succeeded += part.Succeeded
+	d.state.Failed += part.Failed
+	d.state.Canceled += part.Canceled
+	switch {
+	case err != nil:
+		return nil, d.again(ctx, err)
+	case r.attempts+len(r.done) == 0:
+		return nil, d.again(ctx, errHeld)
+	}
+	return r, nil
+}
+
+// pace keeps to the rate at which a backlog is sent.
+func (d *drain) pace(ctx context.Context, began time.Time, sent int) error {
+	timer := time.NewTimer(max(time.Duration(sent)*time.Second/drainRate-d.now().Sub(began), 0))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return d.again(ctx, ctx.Err())
+	}
+}
+
+// later asks for the next run in a while, for a reason that a person reads.
+func (d *drain) later(ctx context.Context, in time.Duration, why string) error {
+	d.note(ctx, in)
+	in = max(in, time.Millisecond)
+	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("%s; next in %s", why, rounded(in)), ErrorOutstanding,
+		temporal.ApplicationErrorOptions{NextRetryDelay: in, Category: temporal.ApplicationErrorCategoryBenign})
+}
+
+// again asks for the next run after a failure of ours.
+func (d *drain) again(ctx context.Context, err error) error {
+	d.note(ctx, oursRetry+oursJitter)
+	return d.ours(ctx, "drain", err)
+}
+
+// note hands the state on, and says when the next run will be.
+func (d *drain) note(ctx context.Context, in time.Duration) {
+	activity.RecordHeartbeat(ctx, d.state)
+	if err := d.parking.DrainSleeps(ctx, d.webhook, in+drainSlack); err != nil {
+		d.log.DebugContext(ctx, "drain not noted", slog.String("webhook_id", d.webhook.String()), slog.Any("error", err))
+	}
+}

@@ -1,0 +1,259 @@
+package activities_test
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	sdkworker "go.temporal.io/sdk/worker"
+
+	"grapnel/activities"
+	"grapnel/internal/deliverytest"
+	"grapnel/internal/hook"
+)
+
+// drainer runs a webhook's drain, run after run, as Temporal does: what a run notes as
+// its heartbeat the next one finds.
+type drainer struct {
+	*bench
+	webhook hook.WebhookID
+	state   any
+	// waits are what the runs asked for, and why.
+	waits []time.Duration
+	whys  []string
+}
+
+func (b *bench) drainer(id hook.WebhookID) *drainer { return &drainer{bench: b, webhook: id} }
+
+// run is one run.
+func (d *drainer) run() (activities.DrainResult, error) {
+	d.Helper()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	env := suite.NewTestActivityEnvironment()
+	env.SetWorkerOptions(sdkworker.Options{BackgroundActivityContext: d.Context()})
+	env.RegisterActivity(d.acts.Drain)
+	if d.state != nil {
+		env.SetHeartbeatDetails(d.state)
+	}
+	env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
+		var state map[string]any
+		require.NoError(d, details.Get(&state))
+		d.state = state
+	})
+	var r activities.DrainResult
+	value, err := env.ExecuteActivity(d.acts.Drain, activities.DrainInput{WebhookID: d.webhook})
+	if err == nil {
+		require.NoError(d, value.Get(&r))
+	}
+	return r, err
+}
+
+// all runs until the drain ends.
+func (d *drainer) all() (activities.DrainResult, error) {
+	d.Helper()
+	for range 10_000 {
+		r, err := d.run()
+		var app *temporal.ApplicationError
+		if !errors.As(err, &app) || app.NonRetryable() {
+			return r, err
+		}
+		d.waits, d.whys = append(d.waits, app.NextRetryDelay()), append(d.whys, app.Message())
+		<-time.After(app.NextRetryDelay())
+	}
+	return activities.DrainResult{}, errors.New("it never ends")
+}
+
+func (b *bench) drainAll(id hook.WebhookID) (activities.DrainResult, error) {
+	return b.drainer(id).all()
+}
+
+// parked makes a webhook whose endpoint is unavailable, with parked deliveries.
+func (b *bench) parked(n int, change func(*hook.Webhook)) hook.WebhookID {
+	b.Helper()
+	now := time.Now()
+	a := b.store.AddWebhook(urlA, func(h *hook.Webhook) {
+		h.TrippedAt = &now
+		if change != nil {
+			change(h)
+		}
+	})
+	r, err := b.deliver(b.store.Publish(eventType, payload, many(a, n)...))
+	require.NoError(b, err)
+	require.Equal(b, n, r.Waiting)
+	return a
+}
+
+// Spec 9: deliveries wait for a probe to succeed, and then all arrive, at a bounded
+// rate, slowly at first; only the probes have used up an attempt.
+func TestDrainProbesAndThenSendsAll(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.parked(1000, nil)
+		b.sender.Script(urlA, append(outcomes(deliverytest.Refused(), 4), deliverytest.Status(200).After(10*time.Millisecond))...)
+		d := b.drainer(a)
+		r, err := d.all()
+		require.NoError(b, err)
+		require.Equal(b, activities.DrainResult{Succeeded: 1000}, r)
+		require.Nil(b, b.store.Webhook(a).TrippedAt)
+		times := b.sender.Times(urlA, b.start)
+		require.Equal(b, []time.Duration{second, 3 * second, 7 * second, 15 * second, 31 * second}, times[:5], "one at a time, ever more rarely")
+		require.Contains(b, d.whys[1], "1000 deliveries waiting; endpoint unavailable for ")
+		require.LessOrEqual(b, b.sender.MostInFlight(), 64)
+		rest := times[5:]
+		require.Less(b, within(rest, rest[0]+100*time.Millisecond), 30, "slowly at first")
+		for at := rest[0]; at < rest[len(rest)-1]; at += second {
+			require.LessOrEqual(b, within(rest, at+second)-within(rest, at), 200+256, "at a bounded rate")
+		}
+		require.GreaterOrEqual(b, within(rest, rest[0]+8*second), 996, "all but those that failed as probes, which have their own schedule")
+		attempts := 0
+		for _, delivery := range b.store.Deliveries(a) {
+			require.Equal(b, hook.StateSuccess, delivery.State)
+			attempts += delivery.Attempts
+		}
+		require.Equal(b, 1004, attempts)
+		require.Len(b, times, 1004)
+	})
+}
+
+// within is how many were sent up to a time.
+func within(times []time.Duration, until time.Duration) int {
+	n := 0
+	for _, t := range times {
+		if t <= until {
+			n++
+		}
+	}
+	return n
+}
+
+// Spec 9: at the latest 24 h after the event they fail as Endpoint unavailable; what is
+// waited for costs Temporal some hundred runs a day, however many deliveries wait.
+func TestDrainGivesUpAfterADay(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.parked(300, nil)
+		b.sender.Script(urlA, deliverytest.Hang())
+		d := b.drainer(a)
+		r, err := d.all()
+		require.NoError(b, err)
+		require.Equal(b, activities.DrainResult{Failed: 300}, r)
+		require.InDelta(b, 24*time.Hour, time.Since(b.start), float64(10*time.Minute))
+		require.Less(b, len(d.waits), 400)
+		gaveUp := 0
+		for _, delivery := range b.store.Deliveries(a) {
+			require.Equal(b, hook.StateFailed, delivery.State)
+			require.LessOrEqual(b, delivery.Attempts, hook.MaxAttempts)
+			if delivery.Error == hook.TextUnavailable {
+				gaveUp++
+			}
+		}
+		require.Greater(b, gaveUp, 200)
+		require.Equal(b, hook.HealthFailed, b.store.Webhook(a).Health)
+		for _, wait := range d.waits {
+			require.LessOrEqual(b, wait, 6*time.Minute)
+		}
+	})
+}
+
+// A delivery that fails in the drain keeps to its own schedule, and is the drain's to
+// the end.
+func TestDrainKeepsTheSchedule(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.parked(1, nil)
+		b.sender.Script(urlA, deliverytest.Status(500))
+		r, err := b.drainAll(a)
+		require.NoError(b, err)
+		require.Equal(b, activities.DrainResult{Failed: 1}, r)
+		b.requireSentAt(urlA, second, 31*second, 5*time.Minute+31*second, 35*time.Minute+31*second, 2*time.Hour+35*time.Minute+31*second)
+		require.Equal(b, 5, b.store.Delivery(a).Scheduled)
+	})
+}
+
+// S5, S15: deleting or deactivating the webhook ends what waits for it.
+func TestDrainOfAWebhookThatGoes(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]bool{"deleted": false, "deactivated": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(b *bench) {
+				a := b.parked(3, nil)
+				b.store.ChangeWebhook(a, func(h *hook.Webhook) { h.TrippedAt = nil })
+				b.store.LoseWebhook(a, lose)
+				r, err := b.drainAll(a)
+				require.NoError(b, err)
+				require.Equal(b, activities.DrainResult{Canceled: 3}, r)
+				require.Zero(b, b.sender.MostInFlight())
+			})
+		})
+	}
+}
+
+// M7: a message that waits is sent once, whatever comes of it.
+func TestDrainSendsMessagesOnce(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.parked(20, func(h *hook.Webhook) { h.Profile, h.Timeout, h.MaxAttempts = hook.ProfileMomento, 5*second, 1 })
+		b.sender.Script(urlA, deliverytest.Hang(), deliverytest.Status(500), deliverytest.Status(200))
+		r, err := b.drainAll(a)
+		require.NoError(b, err)
+		require.Equal(b, activities.DrainResult{Succeeded: 18, Failed: 2}, r)
+		require.Len(b, b.sender.Requests(urlA), 20)
+	})
+}
+
+// What is parked just as a drain ends is not forgotten.
+func TestDrainSeesWhatComesAtItsEnd(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.parked(1, nil)
+		again := true
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpEnds && again {
+				again = false
+				b.store.Publish(eventType, payload, a)
+				<-time.After(time.Millisecond)
+				return b.store.Park(t.Context(), []hook.DeliveryID{b.store.Deliveries(a)[1].ID}, []hook.WebhookID{a})
+			}
+			return nil
+		}
+		r, err := b.drainAll(a)
+		require.NoError(b, err)
+		require.Equal(b, 2, r.Succeeded)
+	})
+}
+
+// Spec 9: an outage of ours uses up nothing, and the drain goes on after it.
+func TestDrainWhileTheStoreIsAway(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{
+		deliverytest.OpParked, deliverytest.OpExpire, deliverytest.OpTrip, deliverytest.OpSleeps, deliverytest.OpEnds, deliverytest.OpRecord,
+	} {
+		t.Run(op, func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(b *bench) {
+				a := b.parked(10, nil)
+				fails := 3
+				b.store.Fail = func(at string) error {
+					if at == op && fails > 0 {
+						fails--
+						return hook.Unavailable("the store", errors.New("away"))
+					}
+					return nil
+				}
+				r, err := b.drainAll(a)
+				require.NoError(b, err)
+				require.Equal(b, 10, r.Succeeded)
+				require.Len(b, b.sender.Requests(urlA), 10)
+			})
+		})
+	}
+}

@@ -1,0 +1,184 @@
+package activities_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/activities"
+	"grapnel/internal/deliverytest"
+	"grapnel/internal/hook"
+)
+
+func many(id hook.WebhookID, n int) []hook.WebhookID {
+	list := make([]hook.WebhookID, n)
+	for i := range list {
+		list[i] = id
+	}
+	return list
+}
+
+// Spec 9: at most 64 requests in flight per webhook and process; what is over waits its
+// turn, and uses up no attempt.
+func TestAtMost64InFlightPerWebhook(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
+		b.sender.Script(urlA, deliverytest.Status(200).After(100*time.Millisecond))
+		b.sender.Script(urlB, deliverytest.Status(200).After(10*time.Millisecond))
+		r, err := b.deliver(b.store.Publish(eventType, payload, append(many(a, 200), c)...))
+		require.NoError(b, err)
+		require.Equal(b, 201, r.Succeeded)
+		require.Equal(b, 65, b.sender.MostInFlight(), "the other webhook is sent to beside them")
+		b.requireSentAt(urlB, 0)
+		require.Less(b, time.Since(b.start), 500*time.Millisecond, "places that come free are taken at once")
+	})
+}
+
+// Spec 9: what finds no place for a second holds no worker's place any longer: it is
+// parked for the webhook's drain, its schedule and attempts untouched.
+func TestWhatFindsNoPlaceIsParked(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Timeout = 5 * second })
+		b.sender.Script(urlA, deliverytest.Status(200).After(4*second))
+		r, err := b.deliver(b.store.Publish(eventType, payload, many(a, 100)...))
+		require.NoError(b, err)
+		require.Equal(b, 64, r.Succeeded)
+		require.Equal(b, 36, r.Waiting)
+		require.Zero(b, r.Failed)
+		require.Equal(b, 4*second, time.Since(b.start), "no longer than what is in flight")
+		require.Equal(b, []hook.WebhookID{a}, b.store.Drained())
+		parked := 0
+		for _, d := range b.store.Deliveries(a) {
+			if d.Parked {
+				parked++
+				require.Equal(b, hook.StatePending, d.State)
+				require.Zero(b, d.Attempts)
+				require.True(b, d.Outstanding())
+			}
+		}
+		require.Equal(b, 36, parked)
+	})
+}
+
+// Spec 9: per-webhook rate limit.
+func TestRateLimit(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.RateLimit = 20 })
+		r, err := b.deliver(b.store.Publish(eventType, payload, many(a, 100)...))
+		require.NoError(b, err)
+		require.InDelta(b, 22, r.Succeeded, 1, "two at once and twenty in the second that it waits")
+		require.Equal(b, 100, r.Succeeded+r.Waiting)
+		first := b.sender.Times(urlA, b.start)
+		require.Equal(b, []time.Duration{0, 0}, first[:2], "a tenth of a second's at once")
+
+		// The drain keeps to it as well.
+		drained, err := b.drainAll(a)
+		require.NoError(b, err)
+		require.Equal(b, 100, r.Succeeded+drained.Succeeded)
+		times := b.sender.Times(urlA, b.start)
+		for i := range times[:len(times)-22] {
+			require.Greater(b, times[i+22]-times[i], 990*time.Millisecond, "from request %d on", i)
+		}
+	})
+}
+
+// Spec 9: an endpoint that keeps timing out or refusing trips the breaker; what is due
+// then waits, without using up attempts. Others are none the worse for it.
+func TestBreakerTrips(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]deliverytest.Outcome{"refuses": deliverytest.Refused(), "hangs": deliverytest.Hang()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(b *bench) {
+				a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
+				b.sender.Script(urlA, answer)
+				_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 9)...))
+				b.asked(err, activities.ErrorOutstanding, 30*second)
+				require.Nil(b, b.store.Webhook(a).TrippedAt, "nine in a row")
+				_, err = b.deliver(b.store.Publish(eventType, payload, a))
+				b.asked(err, activities.ErrorOutstanding, 30*second)
+				require.NotNil(b, b.store.Webhook(a).TrippedAt, "ten")
+
+				before := len(b.sender.Requests(urlA))
+				r, err := b.deliver(b.store.Publish(eventType, payload, append(many(a, 50), c)...))
+				require.NoError(b, err)
+				require.Equal(b, 50, r.Waiting)
+				require.Equal(b, 1, r.Succeeded)
+				require.Len(b, b.sender.Requests(urlA), before, "not one more")
+				require.Equal(b, []hook.WebhookID{a}, b.store.Drained())
+			})
+		})
+	}
+}
+
+// Any answer says that somebody is there: it is for the schedule to deal with.
+func TestAnswersTripNoBreaker(t *testing.T) {
+	t.Parallel()
+	for name, answers := range map[string][]deliverytest.Outcome{
+		"HTTP 500":             outcomes(deliverytest.Status(500), 40),
+		"one answer among ten": append(outcomes(deliverytest.Refused(), 9), append([]deliverytest.Outcome{deliverytest.Status(503)}, outcomes(deliverytest.Refused(), 9)...)...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(b *bench) {
+				a := b.store.AddWebhook(urlA, nil)
+				b.sender.Script(urlA, answers...)
+				for range answers {
+					_, err := b.deliver(b.store.Publish(eventType, payload, a))
+					b.asked(err, activities.ErrorOutstanding, 30*second)
+				}
+				require.Nil(b, b.store.Webhook(a).TrippedAt)
+			})
+		})
+	}
+}
+
+// A burst to an endpoint that hangs: 64 find out, the rest waits for its drain, and no
+// run lasts longer than one time-out.
+func TestBurstToAHangingEndpoint(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, nil)
+		b.sender.Script(urlA, deliverytest.Hang())
+		_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 300)...))
+		message := b.asked(err, activities.ErrorOutstanding, 30*second)
+		require.Contains(b, message, "64 of 300 deliveries outstanding")
+		require.Equal(b, 15*second, time.Since(b.start))
+		require.Len(b, b.sender.Requests(urlA), 64)
+		require.NotNil(b, b.store.Webhook(a).TrippedAt)
+	})
+}
+
+// What could not be parked, because the store is away, is still its workflow's.
+func TestParkingFails(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		now := time.Now()
+		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.TrippedAt = &now })
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpPark {
+				return fmt.Errorf("disk full")
+			}
+			return nil
+		}
+		_, err := b.deliver(b.store.Publish(eventType, payload, a))
+		require.Equal(b, "park deliveries: internal", b.asked(err, activities.ErrorOurs, 5*second))
+		require.False(b, b.store.Delivery(a).Parked)
+
+		// That its drain does not start is no failure: the sweeper will.
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpDrain {
+				return hook.Unavailable("Temporal", nil)
+			}
+			return nil
+		}
+		r, err := b.deliver(b.store.Publish(eventType, payload, a))
+		require.NoError(b, err)
+		require.Equal(b, 1, r.Waiting)
+	})
+}

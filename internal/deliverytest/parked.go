@@ -1,0 +1,132 @@
+package deliverytest
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+// Park hands deliveries over to the drains of their webhooks.
+func (s *Store) Park(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error {
+	if err := s.failing(ctx, OpPark); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		s.deliveries[id].Parked = true
+	}
+	for _, id := range webhooks {
+		s.marks[id] = s.now()
+	}
+	return nil
+}
+
+// Parked loads what is parked of a webhook's deliveries, the longest due first.
+func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (hook.Backlog, error) {
+	var b hook.Backlog
+	if err := s.failing(ctx, OpParked); err != nil {
+		return b, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.webhooks[webhook]; w != nil {
+		b.TrippedAt = w.TrippedAt
+	}
+	b.Mark = s.marks[webhook]
+	for _, d := range s.parkedOf(webhook) {
+		if b.Waiting++; len(b.Jobs) < limit {
+			b.Jobs = append(b.Jobs, s.job(d))
+		}
+	}
+	return b, nil
+}
+
+func (s *Store) parkedOf(webhook hook.WebhookID) []*hook.Delivery {
+	var list []*hook.Delivery
+	for _, id := range s.order {
+		if d := s.deliveries[id]; d.WebhookID == webhook && d.Parked && d.Outstanding() {
+			list = append(list, d)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *hook.Delivery) int {
+		return cmp.Compare(a.NextAttemptAt.UnixNano(), b.NextAttemptAt.UnixNano())
+	})
+	return list
+}
+
+// ExpireParked fails those whose event is older than age.
+func (s *Store) ExpireParked(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (n int, err error) {
+	if err := s.failing(ctx, OpExpire); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.parkedOf(webhook) {
+		if n < limit && s.now().Sub(d.CreatedAt) > age {
+			d.State, d.Error, d.NextAttemptAt = hook.StateFailed, hook.TextUnavailable, nil
+			s.webhooks[webhook].Health = hook.HealthFailed
+			n++
+		}
+	}
+	return n, nil
+}
+
+// Trip opens or closes the webhook's circuit breaker.
+func (s *Store) Trip(ctx context.Context, webhook hook.WebhookID, open bool) error {
+	if err := s.failing(ctx, OpTrip); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.webhooks[webhook]
+	if w == nil || (w.TrippedAt != nil) == open {
+		return nil
+	}
+	w.TrippedAt = nil
+	if open {
+		now := s.now()
+		w.TrippedAt = &now
+	}
+	return nil
+}
+
+// DrainSleeps says when the drain will look again.
+func (s *Store) DrainSleeps(ctx context.Context, _ hook.WebhookID, _ time.Duration) error {
+	return s.failing(ctx, OpSleeps)
+}
+
+// DrainEnds ends a drain that has nothing left.
+func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID, mark time.Time) (bool, error) {
+	if err := s.failing(ctx, OpEnds); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.marks[webhook].After(mark) {
+		return false, nil
+	}
+	delete(s.marks, webhook)
+	return true, nil
+}
+
+// Drain notes which drains were asked for.
+func (s *Store) Drain(ctx context.Context, webhook hook.WebhookID) error {
+	if err := s.failing(ctx, OpDrain); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drained = append(s.drained, webhook)
+	return nil
+}
+
+// Drained are the webhooks whose drains were asked for, in that order.
+func (s *Store) Drained() []hook.WebhookID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.drained)
+}

@@ -1,0 +1,35 @@
+package hook
+
+import "time"
+
+// TextUnavailable ends a delivery that has waited for its endpoint for too long
+// (spec 9).
+const TextUnavailable = "Endpoint unavailable"
+
+// ParkedFor is how long a delivery waits for an endpoint that is unavailable, from its
+// event on; then it fails (spec 9).
+const ParkedFor = 24 * time.Hour
+
+// Backlog is what is parked of one webhook's deliveries.
+type Backlog struct {
+	// Jobs are the first of them, those that have been due longest first; some may not
+	// be due yet.
+	Jobs []Job
+	// Waiting is how many there are, counted up to a bound of the store's.
+	Waiting int
+	// TrippedAt is since when the endpoint has been unavailable; nil if it is not.
+	TrippedAt *time.Time
+	// Mark is the moment of the last parking, as DrainEnds wants it.
+	Mark time.Time
+}
+
+// Unavailable tells a failure that says that nobody is there to answer, by which the
+// circuit breaker counts. An answer, whatever its status, says that somebody is.
+func (a *Attempt) Unavailable() bool {
+	switch a.Class {
+	case ClassTimeout, ClassRefused, ClassReset, ClassUnreachable, ClassDNS, ClassTLS:
+		return a.StatusCode == 0
+	case ClassNone, ClassStatus, ClassRedirect, ClassBlocked, ClassTooLarge, ClassProtocol, ClassOther:
+	}
+	return false
+}
