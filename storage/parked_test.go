@@ -1,0 +1,194 @@
+package storage_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
+)
+
+// backlog is what is parked of the webhook's deliveries.
+func (f *fixture) backlog(t *testing.T, w hook.Webhook, limit int) hook.Backlog {
+	t.Helper()
+	b, err := f.Parked(t.Context(), w.ID, limit)
+	require.NoError(t, err)
+	return b
+}
+
+func (f *fixture) park(t *testing.T, w hook.Webhook, ids ...hook.DeliveryID) {
+	t.Helper()
+	require.NoError(t, f.Park(t.Context(), ids, []hook.WebhookID{w.ID, w.ID}))
+}
+
+// Spec 9: what is parked is the drain's until it ends, and no longer its workflow's.
+func TestPark(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w, other := f.webhook(t), f.webhook(t)
+	event := f.publish(t, "user.created").Event.ID
+	list := must(f.DeliveriesOfEvent(t.Context(), event, 10))
+	require.Len(t, list, 2)
+	mine := list[0]
+	if mine.WebhookID != w.ID {
+		mine = list[1]
+	}
+	f.park(t, w, mine.ID)
+	f.park(t, w, mine.ID) // again is no harm
+
+	jobs := must(f.Outstanding(t.Context(), []hook.EventID{event}, 0, 1))
+	require.Len(t, jobs, 1)
+	require.Equal(t, other.ID, jobs[0].Delivery.WebhookID)
+	b := f.backlog(t, w, 10)
+	require.Equal(t, 1, b.Waiting)
+	require.Len(t, b.Jobs, 1)
+	require.Equal(t, mine.ID, b.Jobs[0].Delivery.ID)
+	require.True(t, b.Jobs[0].Delivery.Parked)
+	require.Equal(t, hook.Secret("whsec_abc123"), b.Jobs[0].Webhook.Secret)
+	require.Equal(t, eventData(), b.Jobs[0].Event.Data)
+	require.LessOrEqual(t, b.Jobs[0].DueIn, time.Duration(0))
+	require.Zero(t, f.backlog(t, other, 10).Waiting)
+
+	d := f.read(t, mine.ID)
+	require.Equal(t, hook.StatePending, d.State, "it has not been tried")
+	require.True(t, d.Outstanding())
+	f.due(t, event, "1 hour")
+	require.Len(t, f.overdue(t, 100), 0, "its event waits in the outbox")
+	require.NoError(t, f.Started(t.Context(), []hook.EventID{event}))
+	f.attempt(t, jobs[0].Delivery.ID, answered(200))
+	require.Empty(t, f.overdue(t, 100), "what is parked is not the reconciler's")
+
+	d = f.attempt(t, mine.ID, answered(500))
+	require.True(t, d.Parked)
+	require.Greater(t, f.backlog(t, w, 10).Jobs[0].DueIn, 20*time.Second)
+	f.attempt(t, mine.ID, answered(200))
+	require.Zero(t, f.backlog(t, w, 10).Waiting)
+}
+
+func TestParkedComeLongestDueFirst(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	ids := make([]hook.DeliveryID, 0, 5)
+	for i := range 5 {
+		id := f.delivery(t, w)
+		f.exec(t, `update deliveries set next_attempt_at = now() + $2 * interval '1 minute' where id = $1`, [16]byte(id), 2-i)
+		ids = append(ids, id)
+	}
+	f.park(t, w, ids...)
+	b := f.backlog(t, w, 3)
+	require.Equal(t, 5, b.Waiting)
+	require.Len(t, b.Jobs, 3)
+	for i, job := range b.Jobs {
+		require.Equal(t, ids[4-i], job.Delivery.ID)
+	}
+}
+
+// A drain that has nothing left ends, unless something came after it looked.
+func TestDrainEnds(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	id := f.delivery(t, w)
+	f.park(t, w, id)
+	f.attempt(t, id, answered(200))
+	before := f.backlog(t, w, 10)
+	require.Zero(t, before.Waiting)
+	late := f.delivery(t, w)
+	f.park(t, w, late)
+	require.False(t, must(f.DrainEnds(t.Context(), w.ID, before.Mark)))
+	f.attempt(t, late, answered(200))
+	require.True(t, must(f.DrainEnds(t.Context(), w.ID, f.backlog(t, w, 10).Mark)))
+	require.True(t, must(f.DrainEnds(t.Context(), w.ID, f.backlog(t, w, 10).Mark)), "there was none")
+	require.Zero(t, scalar[int](t, f, `select count(*) from drains`))
+}
+
+// Spec 10: a drain that does not look when it said it would is lost, and somebody else
+// starts it; once for each that asks.
+func TestLostDrains(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w, asleep := f.webhook(t), f.webhook(t)
+	f.park(t, w, f.delivery(t, w))
+	f.park(t, asleep, f.delivery(t, asleep))
+	require.NoError(t, f.DrainSleeps(t.Context(), asleep.ID, 5*time.Minute))
+	require.Empty(t, must(f.LostDrains(t.Context(), time.Minute, 10)))
+	f.exec(t, `update drains set due_at = due_at - interval '2 minutes'`)
+	require.Equal(t, []hook.WebhookID{w.ID}, must(f.LostDrains(t.Context(), time.Minute, 10)))
+	require.Empty(t, must(f.LostDrains(t.Context(), time.Minute, 10)), "it has as long again")
+}
+
+// Spec 9: at the latest 24 h after the event they fail as Endpoint unavailable.
+func TestExpireParked(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	ids := []hook.DeliveryID{f.delivery(t, w), f.delivery(t, w), f.delivery(t, w), f.delivery(t, w), f.delivery(t, w)}
+	f.park(t, w, ids[:4]...)
+	f.attempt(t, ids[1], timedOut())
+	f.exec(t, `update deliveries set created_at = now() - interval '24 hours 1 second' where id <> $1`, [16]byte(ids[3]))
+	f.exec(t, `update deliveries set state = 'sending' where id = $1`, [16]byte(ids[2]))
+	require.Equal(t, 1, must(f.ExpireParked(t.Context(), w.ID, hook.ParkedFor, 1)))
+	require.Equal(t, 1, must(f.ExpireParked(t.Context(), w.ID, hook.ParkedFor, 10)))
+	require.Zero(t, must(f.ExpireParked(t.Context(), w.ID, hook.ParkedFor, 10)))
+	for i, attempts := range []int{0, 1} {
+		d := f.read(t, ids[i])
+		require.Equal(t, hook.StateFailed, d.State)
+		require.Equal(t, "Endpoint unavailable", d.Error)
+		require.Equal(t, attempts, d.Attempts)
+		require.False(t, d.Outstanding())
+	}
+	for _, id := range ids[2:] {
+		require.True(t, outstanding(f.read(t, id)), "under way, younger, or not parked")
+	}
+	require.Equal(t, "failed", f.status(t, w))
+}
+
+// Spec 9: the breaker is open for every process; a new address, or being enabled anew,
+// closes it.
+func TestTrip(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	event := f.publish(t, "user.created").Event.ID
+	tripped := func() *time.Time {
+		return must(f.Outstanding(t.Context(), []hook.EventID{event}, 0, 1))[0].Webhook.TrippedAt
+	}
+	require.Nil(t, tripped())
+	require.NoError(t, f.Trip(t.Context(), w.ID, true))
+	since := *tripped()
+	require.WithinDuration(t, time.Now(), since, time.Minute)
+	require.NoError(t, f.Trip(t.Context(), w.ID, true))
+	require.Equal(t, since, *tripped(), "since when it has been open")
+	require.Equal(t, since, *f.backlog(t, w, 1).TrippedAt)
+	require.Contains(t, f.reason(t, w), "endpoint unavailable")
+	require.NoError(t, f.Trip(t.Context(), w.ID, false))
+	require.Nil(t, tripped())
+	require.Empty(t, f.reason(t, w))
+
+	change := func(how func(*hook.Webhook)) {
+		require.NoError(t, f.Trip(t.Context(), w.ID, true))
+		_, err := f.UpdateWebhook(t.Context(), hook.DefaultTenant(), w.ID, func(w *hook.Webhook) error { how(w); return nil })
+		require.NoError(t, err)
+	}
+	change(func(w *hook.Webhook) { w.Description = "another" })
+	require.NotNil(t, tripped())
+	change(func(w *hook.Webhook) { w.URL = "https://example.org/hooks" })
+	require.Nil(t, tripped())
+	change(inactive)
+	change(func(w *hook.Webhook) { w.Active, w.DisabledReason = true, "" })
+	require.Nil(t, f.health(t, w).TrippedAt)
+}
+
+// S5: what is parked for a webhook that goes is canceled like everything else.
+func TestParkedOfADeletedWebhook(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	id := f.delivery(t, w)
+	f.park(t, w, id)
+	require.NoError(t, f.DeleteWebhook(t.Context(), hook.DefaultTenant(), w.ID))
+	require.Equal(t, hook.StateCanceled, f.read(t, id).State)
+	require.Zero(t, f.backlog(t, w, 10).Waiting)
+}
