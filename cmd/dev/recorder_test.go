@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 )
 
 // recorded is a request as a receiver got it.
@@ -29,8 +32,18 @@ type recorder struct {
 
 func newRecorder(t testing.TB, script ...http.HandlerFunc) *recorder {
 	t.Helper()
+	return newRecorderAt(t, "127.0.0.1:0", script...)
+}
+
+func newRecorderAt(t testing.TB, addr string, script ...http.HandlerFunc) *recorder {
+	t.Helper()
 	r := &recorder{script: script}
-	server := httptest.NewServer(r)
+	l, err := net.Listen("tcp", addr)
+	require.NoError(t, err)
+	server := httptest.NewUnstartedServer(r)
+	require.NoError(t, server.Listener.Close())
+	server.Listener = l
+	server.Start()
 	t.Cleanup(server.Close)
 	r.URL = server.URL
 	return r
