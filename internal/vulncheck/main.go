@@ -69,7 +69,7 @@ type message struct {
 	Config *struct {
 		ScanLevel string `json:"scan_level"`
 	} `json:"config"`
-	OSV  *struct {
+	OSV *struct {
 		ID      string `json:"id"`
 		Summary string `json:"summary"`
 	} `json:"osv"`
