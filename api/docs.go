@@ -15,7 +15,16 @@ func registerDocs(mux *http.ServeMux) {
 		HideCurl: false, JsonEditor: false,
 		SettingsUI: map[string]string{"persistAuthorization": "true", "defaultModelsExpandDepth": "0"},
 	})
-	mux.Handle("GET /docs/", page)
+	mux.Handle("GET /docs/", whole(page))
 	mux.Handle("GET /docs", http.RedirectHandler("/docs/", http.StatusMovedPermanently))
 	mux.Handle("GET /{$}", http.RedirectHandler("/docs/", http.StatusFound))
+}
+
+// whole has files served whole: anybody may ask for them, and a header with very
+// many ranges of one costs net/http processor time without bound (GO-2026-6609).
+func whole(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Range")
+		next.ServeHTTP(w, r)
+	})
 }

@@ -34,6 +34,9 @@ func TestDocs(t *testing.T) {
 		a := stranger.get(t, path)
 		require.Equal(t, http.StatusOK, a.status, path)
 		require.NotEmpty(t, a.body, path)
+		part := stranger.do(t, http.MethodGet, path, "", map[string]string{"Range": "bytes=0-0,2-2,4-4"})
+		require.Equal(t, http.StatusOK, part.status, "ranges are not served")
+		require.Equal(t, a.body, part.body, path)
 	}
 	for _, path := range []string{"/docs", "/"} {
 		require.Equal(t, page.body, stranger.get(t, path).body, "%s leads there", path)

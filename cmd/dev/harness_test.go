@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -63,13 +64,18 @@ func freeFlags(ctx context.Context) ([]string, error) {
 
 // launch starts a stack and waits until it is ready.
 func launch(ctx context.Context, dir string, args ...string) (*stackProcess, error) {
+	return launchWith(ctx, nil, dir, args...)
+}
+
+// launchWith is launch with more in the stack's environment.
+func launchWith(ctx context.Context, environment []string, dir string, args ...string) (*stackProcess, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	s := &stackProcess{output: &lockedBuffer{}, exited: make(chan struct{}), ready: map[string]string{}}
 	s.cmd = exec.Command(exe, append([]string{"--data-dir=" + dir}, args...)...) // ourselves; stopped by signal
-	s.cmd.Env = append(os.Environ(), childEnv+"=1")
+	s.cmd.Env = slices.Concat(os.Environ(), environment, []string{childEnv + "=1"})
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s.cmd.Stderr = s.output
 	stdout, err := s.cmd.StdoutPipe()

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 
@@ -26,6 +28,20 @@ type options struct {
 
 	// Role is what a process of --processes=split is.
 	Role string `hidden:"" enum:",api,worker,temporal" default:"" env:"-"`
+	// NameServer is asked for receivers' names instead of the system's: the end-to-end
+	// tests have names that resolve to what no receiver may be.
+	NameServer netip.AddrPort `hidden:"" env:"-"`
+}
+
+// resolver asks the name server of the options; nil is the system's.
+func (o *options) resolver() *net.Resolver {
+	if !o.NameServer.IsValid() {
+		return nil
+	}
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, o.NameServer.String())
+	}}
 }
 
 // Validate replaces the product's: what it requires, the stack makes up.

@@ -28,7 +28,7 @@ func startPart(ctx context.Context, o *options, roles func() app.Roles, logPath 
 	slog.SetLogLoggerLevel(slog.LevelDebug) // as the product does
 	slog.SetDefault(logger)
 	app.TuneMemory()
-	a, err := app.New(ctx, app.Options{Config: o.Config, Roles: roles(), Logger: logger, Version: "dev"})
+	a, err := app.New(ctx, app.Options{Config: o.Config, Roles: roles(), Logger: logger, Version: "dev", Resolver: o.resolver()})
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

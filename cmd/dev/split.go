@@ -212,6 +212,9 @@ func (c *childProcess) arguments() []string {
 	if o.DisableFinal {
 		args = append(args, "--disable-webhook-after-failed-delivery")
 	}
+	if o.NameServer.IsValid() {
+		args = append(args, "--name-server="+o.NameServer.String())
+	}
 	return args
 }
 

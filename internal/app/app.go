@@ -37,6 +37,8 @@ type Options struct {
 	Roles   Roles
 	Logger  *slog.Logger
 	Version string
+	// Resolver looks up receivers' names; nil is the system's. It is for tests.
+	Resolver *net.Resolver
 }
 
 // App is a process's parts. Run it once.
@@ -84,7 +86,7 @@ func (a *App) build(ctx context.Context) error {
 	if a.cluster, err = cluster.Open(o.Logger.With(slog.String("component", "temporal"))); err != nil {
 		return err
 	}
-	a.egress, err = egress.New(egress.Config{Allow: o.Config.AllowDestinations, UserAgent: userAgent(o.Version)})
+	a.egress, err = egress.New(egress.Config{Allow: o.Config.AllowDestinations, UserAgent: userAgent(o.Version), Resolver: o.Resolver})
 	if err != nil {
 		return err
 	}

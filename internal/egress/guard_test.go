@@ -92,7 +92,7 @@ func TestSendBlocked(t *testing.T) {
 		"meta.test":    {"169.254.169.254"},
 	}
 	c := setup(t, func(cfg *Config) {
-		cfg.Allow, cfg.Resolver = nil, names(t, addrs)
+		cfg.Allow, cfg.Resolver = nil, names(addrs)
 	})
 	v4, err := net.Listen("tcp4", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -124,7 +124,7 @@ func TestSendPassesOverBlocked(t *testing.T) {
 	_, port, err := net.SplitHostPort(r.listener.Addr().String())
 	require.NoError(t, err)
 	c := setup(t, func(cfg *Config) {
-		cfg.Resolver = names(t, map[string][]string{"several.test": {"10.0.0.1", "169.254.169.254", "127.0.0.1"}})
+		cfg.Resolver = names(map[string][]string{"several.test": {"10.0.0.1", "169.254.169.254", "127.0.0.1"}})
 	})
 	a, err := c.Send(t.Context(), request("http://several.test:"+port))
 	require.NoError(t, err)

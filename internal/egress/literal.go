@@ -7,6 +7,9 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
 // CheckURL refuses a destination that names a refused address outright: as a
@@ -44,19 +47,21 @@ func (c *Client) CheckURL(u string) error {
 	return nil
 }
 
-// foldHost does what net/http's IDNA mapping does to letters, digits and dots of
-// other widths, so that １２７.０.０.１ is seen for what will be dialled.
+// foldHost does what net/http does to a host before it dials: it maps what is not
+// ASCII by IDNA, so that １２７.０.０.１, ①②⑦.⓪.⓪.① and a soft hyphen amid the digits
+// are seen for what will be dialled. A host that IDNA has no form for stays as it
+// is, as it does there.
 func foldHost(host string) string {
-	return strings.ToLower(strings.Map(func(r rune) rune {
-		switch {
-		case r >= '！' && r <= '～':
-			return r - '！' + '!'
-		case r == '。' || r == '｡':
-			return '.'
-		default:
-			return r
+	if !isASCII(host) {
+		if mapped, err := idna.Lookup.ToASCII(host); err == nil {
+			host = mapped
 		}
-	}, host))
+	}
+	return strings.ToLower(host)
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
 // parseLooseIPv4 reads what inet_aton and browsers take for an IPv4 address:

@@ -209,7 +209,7 @@ func TestSendWithoutConnection(t *testing.T) {
 	refused := l.Addr().String()
 	require.NoError(t, l.Close())
 	c := setup(t, func(cfg *Config) {
-		cfg.Resolver = names(t, map[string][]string{"refused.test": {"127.0.0.1"}, "silent.test": nil})
+		cfg.Resolver = names(map[string][]string{"refused.test": {"127.0.0.1"}, "silent.test": nil})
 	})
 	_, port, err := net.SplitHostPort(refused)
 	require.NoError(t, err)

@@ -3,12 +3,10 @@ package egress
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"grapnel/internal/egresstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -141,59 +141,10 @@ func (r *receiver) drip(c net.Conn, text string) {
 
 // names is a resolver that knows the given names and denies all others; one with
 // no addresses never gets an answer.
-func names(t testing.TB, known map[string][]string) *net.Resolver {
-	t.Helper()
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		client, server := net.Pipe()
-		// Go's resolver would read on for 5 s after the lookup was given up.
-		stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-		go func() { // ends with the lookup, whose end the test may not wait for
-			defer stop()
-			defer server.Close()
-			var size [2]byte
-			for {
-				if _, err := io.ReadFull(server, size[:]); err != nil {
-					return
-				}
-				query := make([]byte, binary.BigEndian.Uint16(size[:]))
-				if _, err := io.ReadFull(server, query); err != nil {
-					return
-				}
-				if answer := answerDNS(query, known); answer != nil {
-					_, _ = server.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...))
-				}
-			}
-		}()
-		return client, nil
-	}}
-}
-
-func answerDNS(query []byte, known map[string][]string) []byte {
-	var labels []string
-	at := 12
-	for query[at] != 0 {
-		labels = append(labels, string(query[at+1:at+1+int(query[at])]))
-		at += 1 + int(query[at])
+func names(known map[string][]string) *net.Resolver {
+	answers := make(map[string][][]string, len(known))
+	for name, addrs := range known {
+		answers[name] = [][]string{addrs}
 	}
-	question := query[12 : at+5]
-	qtype := query[at+2]
-	out := append([]byte{query[0], query[1], 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, question...)
-	addrs, ok := known[strings.Join(labels, ".")]
-	switch {
-	case !ok:
-		out[3] |= 3 // NXDOMAIN
-	case len(addrs) == 0:
-		return nil
-	}
-	for _, a := range addrs {
-		ip := netip.MustParseAddr(a)
-		if ip.Is4() != (qtype == 1) {
-			continue
-		}
-		out[7]++
-		raw := ip.AsSlice()
-		out = append(out, 0xc0, 12, 0, qtype, 0, 1, 0, 0, 0, 0, 0, byte(len(raw)))
-		out = append(out, raw...)
-	}
-	return out
+	return egresstest.NewNameServer(answers).Resolver()
 }

@@ -86,7 +86,7 @@ func TestSendIgnoresProxies(t *testing.T) { //nolint:paralleltest // see above
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"} {
 		t.Setenv(name, "http://"+proxy.listener.Addr().String())
 	}
-	c := setup(t, func(cfg *Config) { cfg.Resolver = names(t, map[string][]string{"receiver.test": {"127.0.0.1"}}) })
+	c := setup(t, func(cfg *Config) { cfg.Resolver = names(map[string][]string{"receiver.test": {"127.0.0.1"}}) })
 	_, port, err := net.SplitHostPort(r.listener.Addr().String())
 	require.NoError(t, err)
 	a, err := c.Send(t.Context(), request("http://receiver.test:"+port))
