@@ -368,3 +368,21 @@ func TestCommendaWebhooksShareTopicsAndURLs(t *testing.T) {
 	require.ElementsMatch(t, []string{both}, f.receivers(t, f.publishTo(t, "C")["id"]))
 	require.ElementsMatch(t, []string{one, two}, f.receivers(t, f.publishTo(t, "A")["id"]))
 }
+
+// 9, C3: what was disabled for its failures is DISABLED here, and ENABLED it is healthy,
+// is sent to, and has its five days again.
+func TestEnableCommendaWebhookThatWasDisabled(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	id := f.newCommendaWebhook(t, "A")
+	for _, reason := range []string{hook.ReasonGone, hook.ReasonFailedDays} {
+		f.exec(t, `update webhooks set active = false, disabled_reason = $1, health = 'failed', failing_since = now() - interval '6 days'`, reason)
+		require.Equal(t, "DISABLED", f.webhookOf(t, id)["status"])
+		require.EqualValues(t, 0, f.publishTo(t, "A")["deliveries"])
+		f.update(t, id, `{"name":"the same"}`)
+		require.Equal(t, "DISABLED", f.webhookOf(t, id)["status"], "another change wakes nobody")
+		f.update(t, id, `{"status":"ENABLED"}`)
+		require.EqualValues(t, 1, f.publishTo(t, "A")["deliveries"])
+		require.Equal(t, 1, value[int](t, f, `select count(*) from webhooks where active and health = 'healthy' and failing_since is null`), reason)
+	}
+}

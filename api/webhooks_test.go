@@ -388,6 +388,18 @@ func TestGetWebhook(t *testing.T) {
 	require.Equal(t, []any{"healthy", nil, true}, status(), "S14: a success makes it healthy")
 	f.deliver(t, id, failure(410))
 	require.Equal(t, []any{"disabled", "gone", false}, status(), "9: 410 disables")
+
+	// S4: active again it is healthy, is sent to, and has its five days again.
+	for _, reason := range []string{"gone", "failing for 5 days"} {
+		f.exec(t, `update webhooks set active = false, disabled_reason = $1, health = 'failed', failing_since = now() - interval '6 days'`, reason)
+		require.Equal(t, []any{"disabled", reason, false}, status())
+		f.do(t, http.MethodPatch, path, `{"description":"the same"}`, nil).object(t, http.StatusOK)
+		require.Equal(t, []any{"disabled", reason, false}, status(), "another change wakes nobody")
+		f.do(t, http.MethodPatch, path, `{"active":true}`, nil).object(t, http.StatusOK)
+		require.Equal(t, []any{"healthy", nil, true}, status())
+		f.deliver(t, id, failure(500))
+		require.Equal(t, []any{"failing", nil, true}, status())
+	}
 }
 
 // S4: each field by itself, the rest stays.

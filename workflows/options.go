@@ -19,17 +19,23 @@ import (
 
 // RetryPolicy fits the schedule: with the default of 30 s, 5 min, 30 min, 2 h it
 // is 30 s growing by 6.2145 = (7200/30)^(1/3) up to 2 h. It is what counts after
-// a crash or a time-out; otherwise the activity asks for the exact delay by
-// NextRetryDelay. Attempts are unlimited: the store counts the customer's, and
-// an outage of ours must not use them up.
+// a crash or a time-out, where the reconciler sees to it that it is not hours;
+// otherwise the activity asks for the exact delay by NextRetryDelay. Attempts are
+// unlimited: the store counts the customer's, and an outage of ours must not use
+// them up.
 func RetryPolicy(s hook.Schedule) *temporal.RetryPolicy {
 	first, last := s[0], s[len(s)-1]
 	coefficient := 1.0
 	if len(s) > 1 {
 		coefficient = math.Pow(float64(last)/float64(first), 1/float64(len(s)-1))
 	}
-	return &temporal.RetryPolicy{InitialInterval: first, BackoffCoefficient: coefficient, MaximumInterval: last}
+	return &temporal.RetryPolicy{InitialInterval: first, BackoffCoefficient: coefficient, MaximumInterval: max(last, leastMaximum)}
 }
+
+// leastMaximum keeps a schedule of seconds from bounding other waits, as for a day's
+// Retry-After: the server bounds NextRetryDelay by MaximumInterval too, and the activity
+// runs, with nothing to do, whenever that is over.
+const leastMaximum = 2 * time.Hour
 
 func deliverOptions(ctx workflow.Context, s hook.Schedule, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{

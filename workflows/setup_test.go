@@ -43,9 +43,14 @@ type deliverFunc func(context.Context, activities.DeliverInput) (activities.Deli
 // what requests take, which passes in the bubble's time.
 type world struct {
 	*testing.T
-	env      *testsuite.TestWorkflowEnvironment
-	store    *deliverytest.Store
-	sender   *deliverytest.Sender
+	env    *testsuite.TestWorkflowEnvironment
+	store  *deliverytest.Store
+	sender *deliverytest.Sender
+	// real, if set before run, sends instead: by HTTP, to receivers of the test's.
+	real activities.Sender
+	now  func() time.Time
+	// began is when the environment was made, by the bubble's clock.
+	began    time.Time
 	accepted time.Time
 	// first says that a local activity makes the first attempts, as at ordinary rates.
 	first bool
@@ -77,22 +82,50 @@ func inOneWorld(t *testing.T, first bool, test func(w *world)) {
 
 func setup(t *testing.T) *world {
 	t.Helper()
+	w := &world{T: t}
+	w.now = func() time.Time { return w.env.Now().Add(time.Since(w.began)) }
+	w.store, w.sender = deliverytest.NewStore(w.now), deliverytest.NewSender(w.now)
+	w.begin(time.Now())
+	w.accepted = w.now()
+	return w
+}
+
+// begin makes the environment of one workflow, in which it is the given time.
+func (w *world) begin(at time.Time) {
+	w.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	suite.SetDisableRegistrationAliasing(true) // as the worker does
-	env := suite.NewTestWorkflowEnvironment()
-	env.SetTestTimeout(time.Hour)
-	env.SetActivityTimeoutGracePeriod(time.Hour) // it counts from the first attempt on
-	start := time.Now()
-	now := func() time.Time { return env.Now().Add(time.Since(start)) }
-	w := &world{T: t, env: env, store: deliverytest.NewStore(now), sender: deliverytest.NewSender(now), accepted: now()}
+	w.env, w.began = suite.NewTestWorkflowEnvironment(), time.Now()
+	w.env.SetStartTime(at)
+	w.env.SetTestTimeout(time.Hour)
+	w.env.SetActivityTimeoutGracePeriod(time.Hour) // it counts from the first attempt on
 	acts, err := activities.New(activities.Deps{
-		Store: w.store, Lookup: w.store, Parking: w.store, Drains: w.store, Sender: w.sender, Schedule: hook.DefaultSchedule(), Jitter: none,
-		Logger: slog.New(slog.DiscardHandler), Now: now,
+		Store: w.store, Lookup: w.store, Parking: w.store, Drains: w.store, Sender: senders{w}, Schedule: hook.DefaultSchedule(), Jitter: none,
+		Logger: slog.New(slog.DiscardHandler), Now: w.now,
 	})
-	require.NoError(t, err)
+	require.NoError(w, err)
 	worker.Register(registry{w}, &workflows.Workflows{Schedule: hook.DefaultSchedule()}, acts)
-	return w
+}
+
+// at makes the environment of another workflow, so long after the accept.
+func (w *world) at(d time.Duration) {
+	w.Helper()
+	require.Greater(w, w.accepted.Add(d), w.now(), "time does not go back")
+	w.begin(w.accepted.Add(d))
+}
+
+// senders are the world's.
+type senders struct{ *world }
+
+func (s senders) Send(ctx context.Context, r hook.Request) (hook.Attempt, error) {
+	if s.real != nil {
+		begun := s.now()
+		a, err := s.real.Send(ctx, r)
+		a.StartedAt = begun // which knows nothing of skipped time
+		return a, err
+	}
+	return s.sender.Send(ctx, r)
 }
 
 // registry registers with the environment, with what stands in for the activity.

@@ -135,12 +135,16 @@ func (s *Store) deliver(e hook.Event, id hook.WebhookID, test bool) *hook.Delive
 }
 
 // ChangeWebhook changes a webhook, as PATCH does; deactivating it cancels what
-// is pending (S15).
+// is pending (S15), activating it begins the five days anew (S14).
 func (s *Store) ChangeWebhook(id hook.WebhookID, change func(*hook.Webhook)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.webhooks[id]
+	wasActive := w.Active
 	change(&w.Webhook)
+	if w.Active && !wasActive {
+		w.failingSince = nil
+	}
 	if !w.Active {
 		s.cancelOutstanding(id, hook.TextWebhookDisabled)
 	}
