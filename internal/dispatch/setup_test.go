@@ -138,6 +138,8 @@ type outbox struct {
 	marks   []int
 	lists   int
 	tidied  int
+	// untidy is what making partitions comes to.
+	untidy error
 }
 
 func (o *outbox) Started(ctx context.Context, events []hook.EventID) error {
@@ -201,7 +203,7 @@ func (o *outbox) EnsurePartitions(context.Context) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.tidied++
-	return 0, nil
+	return 0, o.untidy
 }
 
 func (o *outbox) DropOldPartitions(context.Context, time.Duration) (int, error) { return 0, nil }
