@@ -23,14 +23,18 @@ func mapErr(err error) error {
 	if errors.As(err, &domain) {
 		return err
 	}
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		// Whatever the server's reason is, there is no store to ask.
+		return hook.Unavailable("the store", err)
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		return mapPgErr(pg, err)
 	}
-	var connect *pgconn.ConnectError
 	var network net.Error
 	switch {
-	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, puddle.ErrClosedPool), pgconn.SafeToRetry(err),
+	case errors.As(err, &network), errors.Is(err, puddle.ErrClosedPool), pgconn.SafeToRetry(err),
 		// How a server that was killed ends a statement.
 		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
 		return hook.Unavailable("the store", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 
 	"github.com/jackc/pgx/v5"
 
@@ -37,6 +38,11 @@ func claimKeys(ctx context.Context, tx pgx.Tx, list []*publishing) (fresh []*pub
 	held, err := holders(ctx, tx, first, taken)
 	if err != nil {
 		return nil, nil, err
+	}
+	if len(taken)+len(held) < len(first) {
+		if err := takeOver(ctx, tx, first, taken, held); err != nil {
+			return nil, nil, err
+		}
 	}
 	var repeated []*publishing
 	for _, p := range list {
@@ -106,7 +112,8 @@ func insertKeys(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing) 
 	return taken, err
 }
 
-// holders reads the events that hold those keys that were not taken.
+// holders reads the events that hold those keys that were not taken; one whose event
+// is gone is not among them.
 func holders(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing, taken map[scopedKey]bool) (map[scopedKey]holder, error) {
 	var tenants [][16]byte
 	var keys []string
@@ -135,10 +142,31 @@ func holders(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing, tak
 	for i := range found {
 		held[scopedKey{found[i].TenantID, found[i].Key}] = holder{[sha256.Size]byte(found[i].Fingerprint), found[i].event()}
 	}
-	if len(held) < len(keys) {
-		return nil, fmt.Errorf("the events of %d idempotency keys are gone", len(keys)-len(held))
-	}
 	return held, nil
+}
+
+// takeOver takes those keys whose events are gone: a clock was wrong, or the retention
+// was shortened, and their day was dropped within their window. insertKeys has locked
+// them, so that nobody else does.
+func takeOver(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing, taken map[scopedKey]bool, held map[scopedKey]holder) error {
+	orphaned := map[scopedKey]*publishing{}
+	var tenants [][16]byte
+	var keys []string
+	for key, p := range list {
+		if _, ok := held[key]; !ok && !taken[key] {
+			orphaned[key] = p
+			tenants, keys = append(tenants, key.tenant), append(keys, key.key)
+		}
+	}
+	_, err := tx.Exec(ctx, `
+		delete from idempotency_keys k using unnest($1::uuid[], $2::text[]) as n(tenant_id, key)
+		where k.tenant_id = n.tenant_id and k.key = n.key`, tenants, keys)
+	if err != nil {
+		return err
+	}
+	again, err := insertKeys(ctx, tx, orphaned)
+	maps.Copy(taken, again)
+	return err
 }
 
 // PurgeIdempotencyKeys deletes those whose window has passed.

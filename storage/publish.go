@@ -218,17 +218,18 @@ func (s *Store) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publicati
 		EventType: p.Type, Test: true, State: hook.StatePending, NextAttemptAt: &now, CreatedAt: event.Time(),
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// In the order of partitioned_tables: see migration 00006.
 		_, err := tx.Exec(ctx, `
-			insert into events (id, tenant_id, type, data, organization_id, cache, token_id, test, deliveries, created_at)
-			values ($1, $2, $3, $4, $5, $6, $7, true, 1, $8)`,
-			[16]byte(event), [16]byte(w.TenantID), p.Type, p.Data, p.OrganizationID, p.Cache, p.TokenID, d.CreatedAt)
+			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, test, state, next_attempt_at, created_at, updated_at)
+			values ($1, $2, $3, $4, $5, true, 'pending', now(), $6, now())`,
+			[16]byte(d.ID), [16]byte(event), [16]byte(w.ID), [16]byte(w.TenantID), p.Type, d.CreatedAt)
 		if err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `
-			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, test, state, next_attempt_at, created_at, updated_at)
-			values ($1, $2, $3, $4, $5, true, 'pending', now(), $6, now())`,
-			[16]byte(d.ID), [16]byte(event), [16]byte(w.ID), [16]byte(w.TenantID), p.Type, d.CreatedAt)
+			insert into events (id, tenant_id, type, data, organization_id, cache, token_id, test, deliveries, created_at)
+			values ($1, $2, $3, $4, $5, $6, $7, true, 1, $8)`,
+			[16]byte(event), [16]byte(w.TenantID), p.Type, p.Data, p.OrganizationID, p.Cache, p.TokenID, d.CreatedAt)
 		return err
 	})
 	if err != nil {
@@ -241,8 +242,12 @@ func (s *Store) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publicati
 // behind. One that was sent stays.
 func (s *Store) DropTest(ctx context.Context, d hook.Delivery) error {
 	_, err := s.pool.Exec(ctx, `
-		with gone as (delete from deliveries where id = $1 and test and attempts = 0 returning event_id)
-		delete from events where id in (select event_id from gone) and test`, [16]byte(d.ID))
+		with gone as (
+			delete from deliveries where id = $1 and test and attempts = 0 returning event_id
+		), event as ( -- and not the statement itself, which would lock its table first
+			delete from events where id in (select event_id from gone) and test
+		)
+		select from gone`, [16]byte(d.ID))
 	if err != nil {
 		return mapErr(fmt.Errorf("drop test %s: %w", d.ID, err))
 	}

@@ -25,6 +25,7 @@ type commands struct {
 	OpenAPI     openAPICommand     `cmd:"" name:"openapi" help:"Print the OpenAPI document."`
 	Keys        keysCommand        `cmd:"" help:"Create, list and revoke API keys."`
 	Tenants     tenantsCommand     `cmd:"" help:"Create and list tenants."`
+	Secrets     secretsCommand     `cmd:"" help:"Encrypt secrets anew after a new key."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the API at --api-addr is alive, for containers."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }

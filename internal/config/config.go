@@ -75,12 +75,12 @@ func (d *Delivery) Schedule() hook.Schedule { return d.RetrySchedule }
 
 // Validate reports everything that is wrong, at once.
 func (c *Config) Validate() error {
-	return errors.Join(c.Database.Validate(), c.Keys.validate(), c.API.validate(), c.Delivery.validate(), c.Process.validate())
+	return errors.Join(c.Database.Validate(), c.Keys.Validate(), c.API.validate(), c.Delivery.validate(), c.Process.validate())
 }
 
 // ValidateWorker reports everything that is wrong with a worker's part, at once.
 func (c *Config) ValidateWorker() error {
-	return errors.Join(c.Database.Validate(), c.Keys.validate(), c.Delivery.validate(), c.Process.validate())
+	return errors.Join(c.Database.Validate(), c.Keys.Validate(), c.Delivery.validate(), c.Process.validate())
 }
 
 // Validate reports what is wrong with the database's part, for commands that need
@@ -92,7 +92,8 @@ func (d *Database) Validate() error {
 	return nil
 }
 
-func (k *Keys) validate() error {
+// Validate reports what is wrong with the keys, for commands that need little else.
+func (k *Keys) Validate() error {
 	if k.EncryptionKey == "" {
 		return errors.New("--encryption-key (GRAPNEL_ENCRYPTION_KEY) is required: openssl rand -base64 32")
 	}

@@ -144,6 +144,8 @@ type outbox struct {
 	tidied  int
 	// lost are webhooks whose drain got lost.
 	lost []hook.WebhookID
+	// untidy is what making partitions comes to.
+	untidy error
 }
 
 func (o *outbox) LostDrains(context.Context, time.Duration, int) ([]hook.WebhookID, error) {
@@ -234,7 +236,7 @@ func (o *outbox) EnsurePartitions(context.Context) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.tidied++
-	return 0, nil
+	return 0, o.untidy
 }
 
 func (o *outbox) DropOldPartitions(context.Context, time.Duration) (int, error) { return 0, nil }

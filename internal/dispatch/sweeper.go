@@ -58,6 +58,9 @@ const (
 	defaultSweepAge   = 5 * time.Second
 	sweepPage         = 500
 	tidyEvery         = 10 * time.Minute
+	// tidyAgain is when what failed is tried again: where days went by without a process,
+	// today's partition has to be there before much lies outside of it.
+	tidyAgain = time.Minute
 	// staleTest is beyond any wait for a test's outcome.
 	staleTest = 2 * workflows.SendNowTimeout
 )
@@ -72,16 +75,15 @@ func (s *Sweeper) Run(ctx context.Context) error {
 		age = defaultSweepAge
 	}
 	tell := teller{logger: s.Logger}
-	sweep, tidy := time.NewTicker(interval), time.NewTicker(tidyEvery)
+	sweep, tidy := time.NewTicker(interval), time.NewTimer(s.tidy(ctx))
 	defer sweep.Stop()
 	defer tidy.Stop()
-	s.tidy(ctx)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tidy.C:
-			s.tidy(ctx)
+			tidy.Reset(s.tidy(ctx))
 		case <-sweep.C:
 			tell.tell(ctx, "sweep", s.sweep(ctx, age))
 		}
@@ -151,15 +153,22 @@ func (s *Sweeper) startAll(ctx context.Context, starts []hook.Start) ([]hook.Eve
 	return started, nil
 }
 
-func (s *Sweeper) tidy(ctx context.Context) {
+// tidy does what has to be done now and then, and returns when to do it again.
+func (s *Sweeper) tidy(ctx context.Context) time.Duration {
 	_, made := s.Housekeeping.EnsurePartitions(ctx)
 	_, purged := s.Housekeeping.PurgeIdempotencyKeys(ctx)
+	// Before the days: a test that nobody waits for must not outlive its day.
+	canceled := s.Housekeeping.CancelStaleTests(ctx, staleTest)
 	var dropped error
 	if s.Retention > 0 {
 		_, dropped = s.Housekeeping.DropOldPartitions(ctx, s.Retention)
 	}
-	canceled := s.Housekeeping.CancelStaleTests(ctx, staleTest)
-	if err := errors.Join(made, purged, dropped, canceled); err != nil && ctx.Err() == nil {
+	err := errors.Join(made, purged, canceled, dropped)
+	if err == nil {
+		return tidyEvery
+	}
+	if ctx.Err() == nil {
 		s.Logger.WarnContext(ctx, "housekeeping", slog.Any("error", err))
 	}
+	return tidyAgain
 }

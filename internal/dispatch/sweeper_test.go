@@ -290,3 +290,30 @@ func TestSweeperTidies(t *testing.T) {
 		require.Equal(t, []int{1, 2, 3}, slices.Compact(tidied))
 	})
 }
+
+// What could not be done, behind a long query or while the database was away, is done
+// a minute later: today's partition may be missing.
+func TestSweeperTidiesAgainSoonAfterAFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{}, &outbox{untidy: hook.Unavailable("the store", nil)}
+		defer sweeping(t, s, o)()
+		tidied := func() int {
+			_, _, n := o.seen()
+			return n
+		}
+		pass(time.Second)
+		require.Equal(t, 1, tidied())
+		pass(time.Minute)
+		require.Equal(t, 2, tidied())
+		o.mu.Lock()
+		o.untidy = nil
+		o.mu.Unlock()
+		pass(time.Minute)
+		require.Equal(t, 3, tidied())
+		pass(9 * time.Minute)
+		require.Equal(t, 3, tidied(), "it is tidy")
+		pass(time.Minute)
+		require.Equal(t, 4, tidied())
+	})
+}

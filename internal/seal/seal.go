@@ -74,6 +74,12 @@ func (b *Box) Seal(plain, owner []byte) []byte {
 	return b.aeads[b.first].Seal(out, nonce, plain, owner)
 }
 
+// Current reports whether the value was sealed with the first key, so that it needs
+// no other. It does not look at whether it can be opened.
+func (b *Box) Current(sealed []byte) bool {
+	return len(sealed) >= headSize && sealed[0] == version && [keyIDSize]byte(sealed[1:1+keyIDSize]) == b.first
+}
+
 // Open decrypts what Seal made for the same owner. It fails when the value was
 // sealed with a key that is not among the Box's, for another owner, or was
 // changed.
@@ -81,9 +87,10 @@ func (b *Box) Open(sealed, owner []byte) ([]byte, error) {
 	if len(sealed) < headSize || sealed[0] != version {
 		return nil, errors.New("open sealed value: not in a known form")
 	}
-	aead, ok := b.aeads[[keyIDSize]byte(sealed[1:1+keyIDSize])]
+	id := sealed[1 : 1+keyIDSize]
+	aead, ok := b.aeads[[keyIDSize]byte(id)]
 	if !ok {
-		return nil, errors.New("open sealed value: its encryption key is not configured")
+		return nil, fmt.Errorf("open sealed value: its encryption key, whose SHA-256 begins with %x, is not configured", id)
 	}
 	plain, err := aead.Open(nil, sealed[1+keyIDSize:headSize], sealed[headSize:], owner)
 	if err != nil {

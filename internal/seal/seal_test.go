@@ -2,7 +2,9 @@ package seal_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"strings"
 	"testing"
 
@@ -67,6 +69,16 @@ func TestRotation(t *testing.T) {
 	require.ErrorContains(t, err, "not configured")
 	_, err = after.Open(old, owner)
 	require.ErrorContains(t, err, "not configured")
+	sum := sha256.Sum256(bytes.Repeat([]byte{1}, seal.KeySize))
+	require.ErrorContains(t, err, hex.EncodeToString(sum[:4]), "it says which key is missing, as an operator can work out of the keys")
+
+	for _, box := range []*seal.Box{during, after} {
+		require.True(t, box.Current(fresh))
+		require.False(t, box.Current(old), "another key's, configured or not")
+		for _, sealed := range [][]byte{nil, fresh[:16], append([]byte{2}, fresh[1:]...)} {
+			require.False(t, box.Current(sealed), "not in a known form")
+		}
+	}
 }
 
 func TestOpenRefusesEveryChange(t *testing.T) {

@@ -1,0 +1,154 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"grapnel/internal/hook"
+)
+
+// Reencryption is what came of Reencrypt.
+type Reencryption struct {
+	// Webhooks is how many there are, Changed how many of them were sealed anew; one
+	// that another process sealed with its own first key meanwhile counts again.
+	Webhooks, Changed int
+	// Unreadable are those that no key opens. They are left as they are.
+	Unreadable []UnreadableSecret
+}
+
+// UnreadableSecret is a webhook's sealed value that no key opens.
+type UnreadableSecret struct {
+	TenantID hook.TenantID
+	Webhook  hook.WebhookID
+	// Err says which value it is, and why; it holds nothing secret.
+	Err error
+}
+
+const (
+	reencryptPage = 100
+	// reencryptPasses bounds the passes: a second one finds what was missed in the
+	// first, and what processes with another first key have written since.
+	reencryptPasses = 5
+)
+
+// errStillSealed says that somebody goes on sealing with another key.
+var errStillSealed = errors.New("webhooks are still being sealed with another key: a process runs that has another one first")
+
+// Reencrypt opens every sealed value and seals with the first key what was sealed
+// with another (spec 7). Processes may run meanwhile: a webhook that changes under
+// its hands is looked at again. It goes page by page, each a transaction of its own,
+// and is safe to end and to repeat. Only when it returns without error and nothing is
+// unreadable does the first key open everything.
+func (s *Store) Reencrypt(ctx context.Context) (Reencryption, error) {
+	var total Reencryption
+	for range reencryptPasses {
+		pass, missed, err := s.reencryptAll(ctx)
+		total.Webhooks, total.Unreadable = pass.Webhooks, pass.Unreadable
+		total.Changed += pass.Changed
+		if err != nil {
+			return total, mapErr(fmt.Errorf("reencrypt: %w", err))
+		}
+		if pass.Changed+missed == 0 {
+			return total, nil
+		}
+	}
+	return total, errStillSealed
+}
+
+// reencryptAll goes through all webhooks once; missed is how many of them changed or
+// went between reading and writing.
+func (s *Store) reencryptAll(ctx context.Context) (pass Reencryption, missed int, err error) {
+	var after [16]byte
+	for {
+		rows, _ := s.pool.Query(ctx, `select id, tenant_id, secret, headers from webhooks where id > $1 order by id limit $2`, after, reencryptPage)
+		page, err := pgx.CollectRows(rows, pgx.RowToStructByName[sealedRow])
+		if err != nil || len(page) == 0 {
+			return pass, missed, err
+		}
+		after = page[len(page)-1].ID
+		pass.Webhooks += len(page)
+		var stale []resealing
+		for i := range page {
+			row := &page[i]
+			fresh, err := s.reseal(row)
+			if err != nil {
+				pass.Unreadable = append(pass.Unreadable, UnreadableSecret{row.TenantID, row.ID, err})
+			} else if fresh != nil {
+				stale = append(stale, resealing{row, fresh})
+			}
+		}
+		changed, err := s.replaceSealed(ctx, stale)
+		if err != nil {
+			return pass, missed, err
+		}
+		pass.Changed += changed
+		missed += len(stale) - changed
+	}
+}
+
+// sealedRow is what is sealed of a webhook.
+type sealedRow struct {
+	ID       [16]byte
+	TenantID [16]byte
+	Secret   []byte
+	Headers  []byte
+}
+
+// resealing is a row as it was read, and as it is to be.
+type resealing struct{ was, fresh *sealedRow }
+
+// reseal opens the row's values and seals with the first key what another has
+// sealed; nil when there is nothing of that.
+func (s *Store) reseal(row *sealedRow) (*sealedRow, error) {
+	fresh := *row
+	stale := false
+	for _, v := range []struct {
+		name string
+		at   *[]byte
+	}{{"secret", &fresh.Secret}, {"headers", &fresh.Headers}} {
+		if *v.at == nil {
+			continue
+		}
+		plain, err := s.box.Open(*v.at, row.ID[:])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", v.name, err)
+		}
+		if !s.box.Current(*v.at) {
+			*v.at, stale = s.box.Seal(plain, row.ID[:]), true
+		}
+	}
+	if !stale {
+		return nil, nil //nolint:nilnil // nothing is to be done
+	}
+	return &fresh, nil
+}
+
+// replaceSealed writes those whose sealed bytes are still what was read, in one
+// transaction and by id, as webhooks are locked everywhere. updated_at stays: to its
+// owner nothing has changed.
+func (s *Store) replaceSealed(ctx context.Context, list []resealing) (changed int, err error) {
+	if len(list) == 0 {
+		return 0, nil
+	}
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		batch := &pgx.Batch{}
+		for _, r := range list {
+			batch.Queue(`
+				update webhooks set secret = $2, headers = $3
+				where id = $1 and secret = $4 and headers is not distinct from $5`,
+				r.was.ID, r.fresh.Secret, r.fresh.Headers, r.was.Secret, r.was.Headers).Exec(func(tag pgconn.CommandTag) error {
+				changed += int(tag.RowsAffected())
+				return nil
+			})
+		}
+		return tx.SendBatch(ctx, batch).Close()
+	})
+	if err != nil {
+		return 0, err
+	}
+	return changed, nil
+}

@@ -1,0 +1,418 @@
+package storage_test
+
+import (
+	"maps"
+	"net/url"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/pgtest"
+	"grapnel/storage"
+)
+
+// Sixty days are lived through in a synctest bubble, where sleeping costs no time,
+// against a real PostgreSQL whose now() is told the bubble's time. The product's code
+// runs as it is. In a process of its own: ids never go back in time, so those that
+// are made afterwards would lie sixty days ahead, too.
+const daysEnv = "GRAPNEL_TEST_DAYS"
+
+// simulatedRetention is the default.
+const simulatedRetention = 30 * day
+
+const day = 24 * time.Hour
+
+// Spec 11: sixty days, ten of them without any process. Each day, exactly what is
+// older than the retention and over is gone, whole, and nothing else.
+func TestSixtyDays(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(daysEnv) == "" {
+		exe, err := os.Executable()
+		require.NoError(t, err)
+		child := exec.CommandContext(t.Context(), exe, "-test.run=^TestSixtyDays$", "-test.v")
+		child.Env = append(os.Environ(), daysEnv+"=1")
+		out, err := child.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		require.Contains(t, string(out), "--- PASS: TestSixtyDays")
+		return
+	}
+	// By the bubble's time a pool would look after its connections, and open new ones, all
+	// the time.
+	at := withParameters(t, pgtest.New(t, pgtest.Template{Key: storage.MigrationsKey(), Migrate: migrate}),
+		"pool_health_check_period", "pool_max_conn_lifetime", "pool_max_conn_idle_time")
+	begin := time.Now().UTC().Truncate(day).Add(12 * time.Hour)
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(begin))
+		s := newSimulation(t, at)
+		for ; s.today < 60; s.today++ {
+			s.live()
+			time.Sleep(time.Until(begin.Add(time.Duration(s.today+1) * day)))
+			s.setClock()
+		}
+	})
+}
+
+// withParameters sets the pool's times to more than a year.
+func withParameters(t *testing.T, raw string, names ...string) string {
+	t.Helper()
+	u, err := url.Parse(raw)
+	require.NoError(t, err)
+	q := u.Query()
+	for _, name := range names {
+		q.Set(name, "10000h")
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// simulation is what there should be, beside what there is.
+type simulation struct {
+	*fixture
+	t     *testing.T
+	begin time.Time
+	today int
+	// others are further processes.
+	others []*storage.Store
+
+	ok, slow, room hook.Webhook
+	days           map[int]*simulatedDay
+	// partitions are the days that have one, by their place.
+	partitions map[int]bool
+	messages   int64
+}
+
+// simulatedDay is what was published in a day.
+type simulatedDay struct {
+	events     []hook.EventID // without tests
+	deliveries []hook.DeliveryID
+	test       hook.Delivery
+	messages   []int64
+	// outstanding is the delivery that keeps the day; zero if there is none.
+	outstanding hook.DeliveryID
+	daily       hook.EventID
+}
+
+func newSimulation(t *testing.T, at string) *simulation {
+	t.Helper()
+	db, err := pgxpool.New(t.Context(), at)
+	require.NoError(t, err)
+	t.Cleanup(db.Close)
+	s := &simulation{fixture: &fixture{url: at, db: db}, t: t, begin: time.Now(), days: map[int]*simulatedDay{}, partitions: map[int]bool{}}
+	for _, sql := range []string{
+		`create schema simulated`,
+		`create table simulated.clock as select now() as at`,
+		`create function simulated.now() returns timestamptz language sql stable as $$ select at from simulated.clock $$`,
+		`create function simulated.clock_timestamp() returns timestamptz language sql stable as $$ select at from simulated.clock $$`,
+		// Before pg_catalog's; what is created goes into the first.
+		`do $$ begin execute format('alter database %I set search_path = public, simulated, pg_catalog', current_database()); end $$`,
+	} {
+		s.exec(t, sql)
+	}
+	s.Store = open(t, at, encryptionKey)
+	s.others = []*storage.Store{open(t, at, encryptionKey), open(t, at, encryptionKey)}
+	s.setClock()
+	s.ok, s.slow = s.webhook(t), s.webhook(t, events("order.created"))
+	s.room = s.topicWebhook(t, room(), "bot")
+	// Those that the migration made: from yesterday to three days ahead.
+	for d := -1; d <= 3; d++ {
+		s.partitions[d] = true
+	}
+	return s
+}
+
+// setClock tells PostgreSQL the time.
+func (s *simulation) setClock() {
+	s.t.Helper()
+	s.exec(s.t, `update simulated.clock set at = $1`, time.Now())
+}
+
+// pass lets time go by within the day.
+func (s *simulation) pass(d time.Duration) {
+	s.t.Helper()
+	time.Sleep(d)
+	s.setClock()
+}
+
+// live is one day.
+func (s *simulation) live() {
+	s.t.Helper()
+	const away, back = 45, 55
+	switch {
+	case s.today >= away && s.today < back:
+		return // no process runs
+	case s.today == back:
+		s.publishAll() // before the first tidy of the process that is back
+		s.requirePartitions("nothing has been made yet")
+	}
+	s.tidy()
+	if s.today != back {
+		s.publishAll()
+	}
+	s.end()
+	s.tidy()
+	s.requirePartitions("after the day's second tidy")
+	if slices.Contains([]int{7, 31, 41, 55, 59}, s.today) {
+		s.requireExactlyWhatIsKept()
+	}
+	s.requireIdempotency()
+}
+
+// tidy is what every process does every ten minutes, all at once.
+func (s *simulation) tidy() {
+	s.t.Helper()
+	var g errgroup.Group
+	for _, store := range append(s.others, s.Store) {
+		g.Go(func() error {
+			ctx := s.t.Context()
+			if _, err := store.EnsurePartitions(ctx); err != nil {
+				return err
+			}
+			if _, err := store.PurgeIdempotencyKeys(ctx); err != nil {
+				return err
+			}
+			if err := store.CancelStaleTests(ctx, time.Hour); err != nil {
+				return err
+			}
+			_, err := store.DropOldPartitions(ctx, simulatedRetention)
+			return err
+		})
+	}
+	require.NoError(s.t, g.Wait())
+	for d := s.today - 1; d <= s.today+3; d++ {
+		s.partitions[d] = true
+	}
+	maps.DeleteFunc(s.partitions, func(d int, _ bool) bool { return s.gone(d) })
+}
+
+// gone tells whether the day has to be dropped by now.
+func (s *simulation) gone(d int) bool {
+	end := s.begin.Truncate(day).Add(time.Duration(d+1) * day)
+	return time.Since(end) >= simulatedRetention && (s.days[d] == nil || s.days[d].outstanding == hook.DeliveryID{})
+}
+
+// publishAll is everything that can be published, in one day.
+func (s *simulation) publishAll() {
+	t := s.t
+	d := &simulatedDay{}
+	s.days[s.today] = d
+	keep := func(e hook.EventID, record bool) []hook.DeliveryID {
+		d.events = append(d.events, e)
+		list, err := s.DeliveriesOfEvent(t.Context(), e, 10)
+		require.NoError(t, err)
+		var ids []hook.DeliveryID
+		for _, delivery := range list {
+			if record {
+				s.attempt(t, delivery.ID, answered(200))
+			}
+			ids = append(ids, delivery.ID)
+		}
+		d.deliveries = append(d.deliveries, ids...)
+		require.NoError(t, s.Started(t.Context(), []hook.EventID{e}))
+		return ids
+	}
+	shared := s.publish(t, "user.created").Event.ID
+	_, err := s.ShareWorkflow(t.Context(), "burst", []hook.EventID{shared})
+	require.NoError(t, err)
+	keep(shared, true)
+	keep(s.publish(t, "nobody.listens").Event.ID, true)
+
+	daily, err := s.Publish(t.Context(), daily(`1`))
+	require.NoError(t, err)
+	require.False(t, daily.Duplicate, "yesterday's key has expired")
+	d.daily = daily.Event.ID
+	keep(d.daily, true)
+
+	for n := range 3 {
+		e := message(t, s.Store, room(), "hello")
+		s.messages++
+		require.Equal(t, s.messages, e.Sequence, "numbers go on, whatever has been dropped")
+		d.messages = append(d.messages, e.Sequence)
+		keep(e.ID, s.today != 17 || n < 2)
+	}
+	order := keep(s.publish(t, "order.created").Event.ID, s.today != 2 && s.today != 9)
+	switch s.today {
+	case 2:
+		d.outstanding = order[0]
+	case 9: // a failed attempt, and one to come
+		require.NotNil(t, s.attempt(t, order[0], answered(500)).NextAttemptAt)
+		d.outstanding = order[0]
+	case 17: // a message that is being sent
+		d.outstanding = d.deliveries[len(d.deliveries)-2]
+		claimed, err := s.ClaimDeliveries(t.Context(), []hook.DeliveryID{d.outstanding}, hook.Claim{1})
+		require.NoError(t, err)
+		require.Len(t, claimed, 1)
+	}
+
+	d.test, err = s.CreateTest(t.Context(), s.ok, hook.Publication{TenantID: s.ok.TenantID, Type: "user.created", Data: eventData()})
+	require.NoError(t, err)
+	if s.today%2 == 0 { // the others' senders have gone
+		s.attempt(t, d.test.ID, answered(200))
+	}
+	s.pass(2 * time.Hour)
+}
+
+// end ends what was outstanding for long.
+func (s *simulation) end() {
+	t := s.t
+	switch s.today {
+	case 40:
+		require.Equal(t, hook.StateSuccess, s.attempt(t, s.days[2].outstanding, answered(200)).State)
+		s.days[2].outstanding = hook.DeliveryID{}
+	case 42:
+		require.NoError(t, s.CancelDeliveries(t.Context(), []hook.DeliveryID{s.days[9].outstanding}, hook.TextWebhookDisabled))
+		s.days[9].outstanding = hook.DeliveryID{}
+	case 57:
+		dropped, err := s.DropDeliveries(t.Context(), []hook.DeliveryID{s.days[17].outstanding}, time.Hour)
+		require.NoError(t, err)
+		require.Len(t, dropped, 1)
+		s.days[17].outstanding = hook.DeliveryID{}
+	}
+}
+
+// requirePartitions checks that each table has the partitions of just these days, and
+// nothing in its default partition but what is expected there.
+func (s *simulation) requirePartitions(when string) {
+	s.t.Helper()
+	want := []string{}
+	for d := range s.partitions {
+		want = append(want, s.begin.Add(time.Duration(d)*day).Format("20060102"))
+	}
+	slices.Sort(want)
+	for _, base := range partitioned {
+		rows, _ := s.db.Query(s.t.Context(), `
+			select right(inhrelid::regclass::text, 8) from pg_inherits
+			where inhparent = $1::regclass and inhrelid::regclass::text not like '%\_default' order by 1`, base)
+		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(s.t, err)
+		require.Equal(s.t, want, found, "%s on day %d, %s", base, s.today, when)
+		if late := scalar[int](s.t, s.fixture, `select count(*) from `+base+`_default`); late > 0 {
+			require.False(s.t, s.partitions[s.today], "%s: %d rows in the default partition on day %d", base, late, s.today)
+		}
+	}
+}
+
+// requireExactlyWhatIsKept reads everything that was ever published, one by one and
+// in lists.
+func (s *simulation) requireExactlyWhatIsKept() {
+	t := s.t
+	var kept []hook.EventID
+	var deliveries []hook.DeliveryID
+	var numbers []int64
+	for n := range s.today + 1 {
+		d := s.days[n]
+		if d == nil {
+			continue
+		}
+		gone := s.gone(n)
+		for _, id := range d.events {
+			e, err := s.Event(t.Context(), hook.DefaultTenant(), id)
+			if s.requireKept(gone, err) {
+				require.NotEmpty(t, e.Data)
+				kept = append(kept, id)
+			}
+		}
+		for _, id := range append([]hook.DeliveryID{d.test.ID}, d.deliveries...) {
+			delivery, err := s.Delivery(t.Context(), hook.DefaultTenant(), id)
+			if s.requireKept(gone, err) && delivery.WebhookID == s.ok.ID {
+				deliveries = append(deliveries, id)
+			}
+			if !gone && delivery.Test {
+				require.Equal(t, n%2 == 0, delivery.State == hook.StateSuccess)
+				require.False(t, delivery.Outstanding(), "nobody waits for it any more")
+			}
+		}
+		if _, err := s.Job(t.Context(), d.test.ID); gone {
+			requireKind(t, hook.KindNotFound, err)
+		}
+		log, err := s.Attempts(t.Context(), d.deliveries[0])
+		require.NoError(t, err)
+		require.Equal(t, !gone, len(log) == 1, "the log goes with the delivery")
+		if !gone {
+			numbers = append(numbers, d.messages...)
+			e, err := s.Event(t.Context(), hook.DefaultTenant(), d.events[0])
+			require.NoError(t, err)
+			require.Equal(t, "burst", e.WorkflowID)
+		}
+	}
+	slices.Reverse(kept)
+	idOf := func(e hook.Event) [16]byte { return e.ID }
+	list := func(p hook.Page) ([]hook.Event, bool, error) {
+		return s.Events(t.Context(), hook.DefaultTenant(), hook.EventFilter{}, p)
+	}
+	require.Equal(t, kept, idsOf(pages(t, 7, list, idOf), func(e hook.Event) hook.EventID { return e.ID }))
+	slices.SortFunc(deliveries, func(a, b hook.DeliveryID) int { return strings.Compare(string(b[:]), string(a[:])) })
+	require.Equal(t, deliveries, idsOf(pages(t, 7, func(p hook.Page) ([]hook.Delivery, bool, error) {
+		return s.Deliveries(t.Context(), s.ok.ID, hook.DeliveryFilter{}, p)
+	}, func(d hook.Delivery) [16]byte { return d.ID }), func(d hook.Delivery) hook.DeliveryID { return d.ID }))
+
+	// A cursor that was given out in a day that is gone goes on with what is older and
+	// kept, or is the end.
+	for n, d := range s.days {
+		if n%4 != 0 {
+			continue
+		}
+		before := [16]byte(d.events[1])
+		page, _, err := list(hook.Page{Limit: 100, Before: &before})
+		require.NoError(t, err)
+		var want []hook.EventID
+		for _, id := range kept {
+			if string(id[:]) < string(before[:]) {
+				want = append(want, id)
+			}
+		}
+		require.Equal(t, want[:min(100, len(want))], idsOf(page, func(e hook.Event) hook.EventID { return e.ID }), "cursor of day %d", n)
+	}
+
+	// Subscribers that may look back further than the retention see what is there.
+	m, err := s.Messages(t.Context(), hook.MessageQuery{Topic: s.roomID(), From: 1, Limit: 1000, Bytes: 1 << 20, Age: 100 * day, Newest: 1000})
+	require.NoError(t, err)
+	require.Equal(t, s.messages, m.Last)
+	require.Equal(t, numbers, sequences(m))
+}
+
+func (s *simulation) roomID() hook.TopicID { return room().ID() }
+
+func (s *simulation) requireKept(gone bool, err error) (kept bool) {
+	s.t.Helper()
+	if gone {
+		requireKind(s.t, hook.KindNotFound, err)
+		return false
+	}
+	require.NoError(s.t, err)
+	return true
+}
+
+// requireIdempotency publishes the day's key again, before its window has passed.
+func (s *simulation) requireIdempotency() {
+	t := s.t
+	again, err := s.Publish(t.Context(), daily(`1`))
+	require.NoError(t, err)
+	require.True(t, again.Duplicate)
+	require.Equal(t, s.days[s.today].daily, again.Event.ID)
+	_, err = s.Publish(t.Context(), daily(`2`))
+	requireKind(t, hook.KindConflict, err)
+	require.Equal(t, 1, scalar[int](t, s.fixture, `select count(*) from idempotency_keys`))
+}
+
+// daily is an event under the key that is used once a day.
+func daily(data string) hook.Publication {
+	return hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: []byte(data), IdempotencyKey: "daily"}
+}
+
+func idsOf[T any, ID ~[16]byte](list []T, id func(T) ID) []ID {
+	var ids []ID
+	for _, v := range list {
+		ids = append(ids, id(v))
+	}
+	return ids
+}
