@@ -186,3 +186,10 @@ func TestNewWantsItsDependencies(t *testing.T) {
 	_, err := api.New(api.Deps{})
 	require.Error(t, err)
 }
+
+// invalid is what is wrong with a JSON value by its schema.
+func invalid(doc *huma.OpenAPI, schema *huma.Schema, v any) []error {
+	result := &huma.ValidateResult{}
+	huma.Validate(doc.Components.Schemas, schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, v, result)
+	return result.Errors
+}
