@@ -91,7 +91,7 @@ func TestEveryAnswerIsDocumented(t *testing.T) {
 			want = append(want, "404")
 		}
 		if op.RequestBody != nil {
-			want = append(want, "413", "415")
+			want = append(want, "408", "413", "415")
 		}
 		for _, status := range want {
 			require.Contains(t, op.Responses, status, name)
