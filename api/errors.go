@@ -309,6 +309,8 @@ func (a *API) withoutRoute(mux *http.ServeMux) http.Handler {
 // pathProblem says why nothing can be at a path; "" if something can.
 func pathProblem(escaped string) string {
 	switch {
+	case !strings.HasPrefix(escaped, "/"): // the mux would answer a * with an empty 400
+		return "there is nothing at this path"
 	case strings.Contains(escaped, "//"):
 		return "the path has an empty segment"
 	case strings.Contains(escaped, "/./"), strings.Contains(escaped, "/../"), strings.HasSuffix(escaped, "/."), strings.HasSuffix(escaped, "/.."):
