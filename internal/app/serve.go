@@ -29,7 +29,7 @@ func (a *App) newServer(handler http.Handler) *http.Server {
 		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is no path of ours either
-		ErrorLog: slog.NewLogLogger(a.options.Logger.Handler(), slog.LevelDebug),
+		ErrorLog:                     slog.NewLogLogger(a.options.Logger.Handler(), slog.LevelDebug),
 	}
 }
 
