@@ -36,11 +36,11 @@ func TestDeepJSON(t *testing.T) {
 		require.True(t, strings.HasPrefix(at, "body.events[3]/data/0/0"), at)
 
 		for path, body := range map[string]string{
-			"/v1/webhooks":                     `{"url":` + nested(depth) + `}`,
+			"/v1/webhooks":                      `{"url":` + nested(depth) + `}`,
 			"/v1/webhooks/" + webhook + "/test": deep,
-			"/v1/api-keys":                     `{"name":` + nested(depth) + `}`,
-			"/events":                          `{"topic":"A","data":` + nested(depth) + `}`,
-			"/webhooks":                        `{"url":"https://yourapp.com/","topics":` + nested(depth) + `}`,
+			"/v1/api-keys":                      `{"name":` + nested(depth) + `}`,
+			"/events":                           `{"topic":"A","data":` + nested(depth) + `}`,
+			"/webhooks":                         `{"url":"https://yourapp.com/","topics":` + nested(depth) + `}`,
 		} {
 			a := f.post(t, path, body)
 			require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, a.status, path)

@@ -121,11 +121,11 @@ func TestContract(t *testing.T) {
 	t.Parallel()
 	s := newContract(t).schema(t, "paths", "/v1/webhooks", "get", "responses", "200", "content", "application/json", "schema")
 	for text, ok := range map[string]bool{
-		`{"webhooks":[],"next_cursor":null}`:         true,
-		`{"webhooks":[],"next_cursor":"AQ"}`:         true,
-		`{"webhooks":null,"next_cursor":null}`:       false,
-		`{"webhooks":[]}`:                            false,
-		`{"webhooks":[{}],"next_cursor":null}`:       false,
+		`{"webhooks":[],"next_cursor":null}`:          true,
+		`{"webhooks":[],"next_cursor":"AQ"}`:          true,
+		`{"webhooks":null,"next_cursor":null}`:        false,
+		`{"webhooks":[]}`:                             false,
+		`{"webhooks":[{}],"next_cursor":null}`:        false,
 		`{"webhooks":[],"next_cursor":null,"more":1}`: false,
 	} {
 		var v any

@@ -176,7 +176,9 @@ type client struct {
 }
 
 // as is the same client with another key.
-func (c *client) as(key string) *client { return &client{server: c.server, contract: c.contract, key: key} }
+func (c *client) as(key string) *client {
+	return &client{server: c.server, contract: c.contract, key: key}
+}
 
 func (c *client) get(t *testing.T, path string) answer {
 	t.Helper()
