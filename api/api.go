@@ -57,6 +57,12 @@ type Config struct {
 	// TemporalUI is the base URL of the Temporal Web UI with the namespace's path,
 	// for links; empty for none.
 	TemporalUI string
+	// KeyRateLimit is how many requests per second one API key may make of this
+	// process, and as many at once; 0 for no limit.
+	KeyRateLimit int
+	// MaxPolls is how many subscribers of one API key may wait in this process at
+	// once; 0 for no limit.
+	MaxPolls int
 	// Timeout bounds an operation once its request has been read; default 10 s.
 	// Operations that send have the time of sending and 5 s.
 	Timeout time.Duration
@@ -94,6 +100,7 @@ type API struct {
 	Deps
 	huma     huma.API
 	handler  http.Handler
+	limits   *limits
 	draining sync.Once
 	drained  chan struct{}
 	// polling ends when subscribers must go elsewhere.
@@ -134,7 +141,7 @@ func build(d Deps) *API {
 		d.Config.LongPoll = defaultLongPoll
 	}
 	mux := http.NewServeMux()
-	a := &API{Deps: d, huma: humago.New(mux, humaConfig(d.Config.Version)), drained: make(chan struct{})}
+	a := &API{Deps: d, huma: humago.New(mux, humaConfig(d.Config.Version)), limits: newLimits(&d.Config), drained: make(chan struct{})}
 	a.polling, a.endPolls = context.WithCancel(context.Background())
 	a.registerWebhooks()
 	a.registerSecrets()

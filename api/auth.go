@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -29,6 +30,9 @@ func (a *API) authorize(op *operation) func(huma.Context, func(huma.Context)) {
 	scopes, operator, keyAnywhere := op.scopes, op.operator, op.keyAnywhere
 	return func(ctx huma.Context, next func(huma.Context)) {
 		key, err := a.authenticate(ctx, keyAnywhere)
+		if err == nil {
+			err = a.limits.request(key.ID, time.Now())
+		}
 		switch {
 		case err != nil:
 		case !key.Allows(scopes...):

@@ -161,11 +161,22 @@ func (a *API) publishedEvents(ctx context.Context, list []hook.Publication, acce
 }
 
 // readBatch splits the body into its events without looking into them: each is to
-// be refused by itself.
+// be refused by itself, one that is too deep too.
 func readBatch(raw []byte) ([]jsontext.Value, error) {
 	if err := checkPresent(raw); err != nil {
 		return nil, err
 	}
+	items, err := splitBatch(raw)
+	if err == nil {
+		return items, nil
+	}
+	if readable, ok := shallow(raw, splitDepth); ok {
+		return splitBatch(readable)
+	}
+	return nil, err
+}
+
+func splitBatch(raw []byte) ([]jsontext.Value, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if dec.PeekKind() != '{' {
 		return nil, notObject(raw)

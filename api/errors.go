@@ -119,7 +119,7 @@ func problemOf(err error) *problem {
 		return p
 	}
 	p.retryAfter = int(math.Ceil(e.RetryAfter.Seconds()))
-	for _, v := range e.Violations {
+	for _, v := range most(e.Violations) {
 		p.Errors = append(p.Errors, problemDetail{Location: v.Location, Message: v.Message, Value: shown(v.Location, v.Value)})
 	}
 	return p
@@ -171,7 +171,7 @@ func newHumaError(status int, message string, errs ...error) huma.StatusError {
 	if len(errs) == 0 && aboutBody(status) {
 		p.Errors = []problemDetail{{Location: "body", Message: message}}
 	}
-	for _, err := range errs {
+	for _, err := range most(errs) {
 		detail := problemDetail{Message: err.Error()}
 		var d huma.ErrorDetailer
 		if errors.As(err, &d) {
@@ -194,6 +194,12 @@ var secretLocation = regexp.MustCompile(`(?i)secret|header|key|token|^body$`)
 
 // longestValue bounds what is repeated of a wrong value.
 const longestValue = 200
+
+// mostDetails bounds what one answer says is wrong: a request of a few bytes a
+// mistake must not have an answer many times its size.
+const mostDetails = 100
+
+func most[T any](list []T) []T { return list[:min(len(list), mostDetails)] }
 
 // shown is the wrong value where it may be repeated: short, scalar, not secret.
 func shown(location string, v any) any {
@@ -303,6 +309,8 @@ func (a *API) withoutRoute(mux *http.ServeMux) http.Handler {
 // pathProblem says why nothing can be at a path; "" if something can.
 func pathProblem(escaped string) string {
 	switch {
+	case !strings.HasPrefix(escaped, "/"): // the mux would answer a * with an empty 400
+		return "there is nothing at this path"
 	case strings.Contains(escaped, "//"):
 		return "the path has an empty segment"
 	case strings.Contains(escaped, "/./"), strings.Contains(escaped, "/../"), strings.HasSuffix(escaped, "/."), strings.HasSuffix(escaped, "/.."):

@@ -91,7 +91,7 @@ func TestEveryAnswerIsDocumented(t *testing.T) {
 			want = append(want, "404")
 		}
 		if op.RequestBody != nil {
-			want = append(want, "413", "415")
+			want = append(want, "408", "413", "415")
 		}
 		for _, status := range want {
 			require.Contains(t, op.Responses, status, name)
@@ -185,4 +185,11 @@ func TestNewWantsItsDependencies(t *testing.T) {
 	t.Parallel()
 	_, err := api.New(api.Deps{})
 	require.Error(t, err)
+}
+
+// invalid is what is wrong with a JSON value by its schema.
+func invalid(doc *huma.OpenAPI, schema *huma.Schema, v any) []error {
+	result := &huma.ValidateResult{}
+	huma.Validate(doc.Components.Schemas, schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, v, result)
+	return result.Errors
 }

@@ -86,7 +86,7 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 		http.StatusTooManyRequests, http.StatusServiceUnavailable,
 	}, op.errors...)
 	if hasBody[I]() {
-		statuses = append(statuses, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+		statuses = append(statuses, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
 	slices.Sort(statuses)
 	timeout := a.Config.Timeout
@@ -97,6 +97,10 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 	if op.answers != nil {
 		responses[strconv.Itoa(http.StatusOK)] = &huma.Response{Description: http.StatusText(http.StatusOK), Content: op.answers}
 	}
+	middlewares := huma.Middlewares{a.measure(op.id), a.authorize(&op), a.wellFormed(hasBody[I](), op.text)}
+	if op.waits {
+		middlewares = append(middlewares, a.limitWaiting)
+	}
 	// Huma documents every body that it hands over raw as required and binary.
 	var document huma.RequestBody
 	if op.body != nil {
@@ -106,7 +110,8 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: op.description,
 		Tags: []string{op.tag}, DefaultStatus: op.status, Errors: slices.Compact(statuses), Responses: responses, MaxBodyBytes: op.maxBody,
 		Security:         security(op.keyAnywhere),
-		Middlewares:      huma.Middlewares{a.measure(op.id), a.authorize(&op), a.wellFormed(hasBody[I](), op.text)},
+		Middlewares:      middlewares,
+		BodyReadTimeout:  bodyTime(op.maxBody),
 		RequestBody:      op.body,
 		SkipValidateBody: op.raw,
 	}, func(ctx context.Context, in *I) (*O, error) {
@@ -130,6 +135,12 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 			Description: http.StatusText(http.StatusCreated), Content: responses[strconv.Itoa(http.StatusOK)].Content,
 		}
 	}
+}
+
+// bodyTime is how long a request's body may take to come; it is below the server's
+// own bound, which ends the connection without an answer.
+func bodyTime(most int64) time.Duration {
+	return 10*time.Second + time.Duration(most>>20)*time.Second
 }
 
 // hasBody tells whether an operation's input has a body.

@@ -9,13 +9,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
@@ -89,7 +87,7 @@ func serve(t *testing.T, deps api.Deps) (*client, *api.API) {
 	require.NoError(t, err)
 	server := httptest.NewServer(a)
 	t.Cleanup(server.Close)
-	return &client{server: server, doc: api.Document("test")}, a
+	return &client{server: server, contract: newContract(t)}, a
 }
 
 func (f *fixture) newKey(t *testing.T, tenant hook.TenantID, scopes ...hook.Scope) string {
@@ -172,13 +170,15 @@ func (f *fixture) record(t *testing.T, d hook.Delivery, a hook.Attempt) {
 }
 
 type client struct {
-	server *httptest.Server
-	doc    *huma.OpenAPI
-	key    string
+	server   *httptest.Server
+	contract *contract
+	key      string
 }
 
 // as is the same client with another key.
-func (c *client) as(key string) *client { return &client{server: c.server, doc: c.doc, key: key} }
+func (c *client) as(key string) *client {
+	return &client{server: c.server, contract: c.contract, key: key}
+}
 
 func (c *client) get(t *testing.T, path string) answer {
 	t.Helper()
@@ -214,57 +214,8 @@ func (c *client) do(t *testing.T, method, path, body string, header map[string]s
 	content, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	a := answer{status: response.StatusCode, header: response.Header, body: content, request: method + " " + path}
-	c.conforms(t, method, r.URL.EscapedPath(), a)
+	c.contract.conforms(t, method, r.URL.EscapedPath(), a)
 	return a
-}
-
-// conforms fails the test when an answer is not what the document promises.
-func (c *client) conforms(t *testing.T, method, path string, a answer) {
-	t.Helper()
-	op := find(c.doc, method, path)
-	if op == nil {
-		return
-	}
-	promised := op.Responses[strconv.Itoa(a.status)]
-	require.NotNil(t, promised, "%s: status %d is not documented: %s", a.request, a.status, a.body)
-	if len(promised.Content) == 0 {
-		require.Empty(t, a.body, a.request)
-		return
-	}
-	media := promised.Content[a.header.Get("Content-Type")]
-	require.NotNil(t, media, "%s: content type %q of %d is not documented", a.request, a.header.Get("Content-Type"), a.status)
-	var v any
-	require.NoError(t, json.Unmarshal(a.body, &v), "%s: %s", a.request, a.body)
-	require.Empty(t, invalid(c.doc, media.Schema, v), "%s: %s", a.request, a.body)
-}
-
-// find is the document's operation at a path; nil if there is none.
-func find(doc *huma.OpenAPI, method, path string) *huma.Operation {
-	for template, item := range doc.Paths {
-		want, have := strings.Split(template, "/"), strings.Split(path, "/")
-		same := len(want) == len(have)
-		for i := 0; same && i < len(want); i++ {
-			same = want[i] == have[i] || strings.HasPrefix(want[i], "{") && have[i] != ""
-		}
-		if op := methods(item)[method]; same && op != nil {
-			return op
-		}
-	}
-	return nil
-}
-
-func methods(item *huma.PathItem) map[string]*huma.Operation {
-	return map[string]*huma.Operation{
-		http.MethodGet: item.Get, http.MethodPut: item.Put, http.MethodPost: item.Post,
-		http.MethodPatch: item.Patch, http.MethodDelete: item.Delete,
-	}
-}
-
-// invalid is what is wrong with a JSON value by its schema.
-func invalid(doc *huma.OpenAPI, schema *huma.Schema, v any) []error {
-	result := &huma.ValidateResult{}
-	huma.Validate(doc.Components.Schemas, schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, v, result)
-	return result.Errors
 }
 
 type answer struct {

@@ -28,7 +28,8 @@ func (a *App) newServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(a.options.Logger.Handler(), slog.LevelDebug),
+		DisableGeneralOptionsHandler: true, // OPTIONS * is no path of ours either
+		ErrorLog:                     slog.NewLogLogger(a.options.Logger.Handler(), slog.LevelDebug),
 	}
 }
 
@@ -39,7 +40,7 @@ func (a *App) serveAPI(ctx context.Context, l net.Listener) error {
 	// Subscribers that wait would keep it from stopping; they go to another process.
 	server.RegisterOnShutdown(a.api.EndPolls)
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
+	go func() { failed <- server.Serve(oneFormat{l}) }()
 	a.options.Logger.InfoContext(ctx, "api listening", slog.String("addr", l.Addr().String()))
 	select {
 	case err := <-failed:

@@ -39,6 +39,8 @@ type API struct {
 	MaxBody    int           `default:"102400" help:"Largest body that a delivery may have, in bytes; at most 1048576. The default is Express' own limit."`
 	TopicAge   time.Duration `name:"topic-retention" default:"24h" help:"How long a topic's messages can be read by subscribers; --retention bounds it."`
 	TopicKeep  int           `name:"topic-messages" default:"10000" help:"How many of a topic's newest messages can be read by subscribers."`
+	KeyRate    int           `name:"key-rate-limit" default:"0" help:"Requests per second that one API key may make of one process, and as many at once; what is over is answered with 429. A batch is one request. 0 for no limit."`
+	MaxPolls   int           `name:"max-polls" default:"10000" help:"Long polls and streams of topics that one API key may have waiting in one process; what is over is answered with 429. 0 for no limit."`
 	DrainDelay time.Duration `default:"2s" help:"How long a stopping API goes on taking requests after /readyz has begun to say no, for balancers to see it; part of --shutdown-timeout. 0 for none."`
 }
 
@@ -136,6 +138,12 @@ func (a *API) validate() error {
 	}
 	if a.TopicKeep < 1 {
 		errs = append(errs, fmt.Errorf("--topic-messages %d: want at least 1", a.TopicKeep))
+	}
+	if a.KeyRate < 0 {
+		errs = append(errs, fmt.Errorf("--key-rate-limit %d: want 0 or more", a.KeyRate))
+	}
+	if a.MaxPolls < 0 {
+		errs = append(errs, fmt.Errorf("--max-polls %d: want 0 or more", a.MaxPolls))
 	}
 	if a.DrainDelay < 0 {
 		errs = append(errs, fmt.Errorf("--drain-delay %v: want 0s or more", a.DrainDelay))

@@ -155,7 +155,7 @@ func readBody(resp *http.Response) []byte {
 	}
 	size := int64(512)
 	if resp.ContentLength > 0 {
-		size = min(resp.ContentLength+1, hook.MaxResponseBody) // one more for the end
+		size = min(resp.ContentLength, hook.MaxResponseBody-1) + 1 // one more for the end; the length is the receiver's word
 	}
 	buf := make([]byte, 0, size)
 	for len(buf) < hook.MaxResponseBody {

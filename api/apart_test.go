@@ -1,0 +1,192 @@
+package api_test
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/stretchr/testify/require"
+
+	"grapnel/api"
+	"grapnel/internal/hook"
+)
+
+// ownNames are the operations whose paths hold names that each tenant gives: the
+// same ones of another tenant are other things, and not there is what they are until
+// it makes them.
+func ownNames() []string {
+	return []string{"put-event-type", "put-momento-webhook", "list-momento-webhooks", "publish-topic-message", "follow-topic"}
+}
+
+// everyOperation calls f with each operation of the document and the call that
+// stands for it, in the document's order.
+func everyOperation(t *testing.T, f func(template string, op *huma.Operation, c call)) {
+	t.Helper()
+	byID := map[string]call{}
+	for _, c := range calls() {
+		byID[c.id] = c
+	}
+	doc := api.Document("test")
+	for _, template := range slices.Sorted(maps.Keys(doc.Paths)) {
+		for _, op := range methods(doc.Paths[template]) {
+			if op != nil {
+				c, ok := byID[op.OperationID]
+				require.True(t, ok, "%s is not in the table of calls", op.OperationID)
+				f(template, op, c)
+			}
+		}
+	}
+}
+
+// Spec 0: an id or a name in the path of any operation is looked for among the
+// caller's own things. TestTenantsAreApart makes each call whose path holds one of
+// another tenant; here it is made sure that no operation is passed over.
+func TestEveryPathNamesAnothersThing(t *testing.T) {
+	t.Parallel()
+	everyOperation(t, func(template string, op *huma.Operation, c call) {
+		named := strings.Contains(template, "{")
+		require.Equal(t, named && !slices.Contains(ownNames(), c.id), strings.Contains(c.path, "{"),
+			"%s: its call must be made with the id of another tenant's thing", c.id)
+		if strings.Contains(c.path, "{") {
+			require.Contains(t, op.Responses, "404", c.id)
+		}
+	})
+}
+
+// Spec 0: what is another tenant's and what is nothing look the same: the whole
+// answer but its path, headers too.
+func TestAnothersThingsLookLikeNothing(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	ids := f.resources(t)
+	nothing := map[string]string{
+		"webhook": hook.WebhookID{1}.String(), "event": hook.EventID{1}.String(), "delivery": hook.DeliveryID{1}.String(),
+		"key": hook.KeyID{1}.String(), "commenda": hook.WebhookID{1}.UUID(), "momento": "nothing",
+	}
+	_, key := f.newTenant(t)
+	other := f.as(key)
+	everyOperation(t, func(_ string, _ *huma.Operation, c call) {
+		if !strings.Contains(c.path, "{") {
+			return
+		}
+		theirs, none := other.do(t, c.method, c.with(ids), c.body, nil), other.do(t, c.method, c.with(nothing), c.body, nil)
+		require.Equal(t, http.StatusNotFound, theirs.status, c.id)
+		require.Equal(t, none.status, theirs.status, c.id)
+		require.Equal(t, string(none.body), string(theirs.body), c.id)
+		none.header.Del("Date")
+		theirs.header.Del("Date")
+		require.Equal(t, none.header, theirs.header, c.id)
+		// A body that is wrong is no way to find out either.
+		theirs = other.do(t, c.method, c.with(ids), `{"`, nil)
+		none = other.do(t, c.method, c.with(nothing), `{"`, nil)
+		require.Equal(t, string(none.body), string(theirs.body), c.id)
+	})
+}
+
+// Spec 0: under the names that another tenant uses, one has what is one's own.
+func TestNamesAreEachTenantsOwn(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	secret := f.do(t, "PUT", "/caches/own/webhooks/own", `{"destination":{"postUrl":"https://yourapp.com/mine"},"topicName":"own"}`, nil).
+		object(t, http.StatusOK)["secretString"]
+	f.say(t, "own", "own", "mine")
+	f.do(t, "PUT", "/v1/event-types/invoice.paid", `{"description":"mine"}`, nil)
+	_, key := f.newTenant(t)
+	other := f.as(key)
+	require.Empty(t, other.get(t, "/caches/own/webhooks").list(t, "webhooks"))
+	theirs := other.do(t, "PUT", "/caches/own/webhooks/own", `{"destination":{"postUrl":"https://yourapp.com/theirs"},"topicName":"own"}`, nil).object(t, http.StatusOK)["secretString"]
+	require.NotEqual(t, secret, theirs)
+	require.Equal(t, http.StatusCreated, other.do(t, "PUT", "/v1/event-types/invoice.paid", `{"description":"theirs"}`, nil).status)
+	other.say(t, "own", "own", "theirs")
+	for c, want := range map[*client]string{f.client: "mine", other: "theirs"} {
+		a := c.get(t, "/topics/own/own?sequence_number=1")
+		require.Equal(t, []string{want}, texts(t, a), "and each counts from 1")
+		list := c.get(t, "/caches/own/webhooks").list(t, "webhooks")
+		require.Len(t, list, 1)
+		require.Equal(t, map[string]any{"postUrl": "https://yourapp.com/" + want}, list[0]["destination"])
+		types := c.get(t, "/v1/event-types").list(t, "event_types")
+		require.Equal(t, want, types[len(types)-1]["description"])
+		require.Len(t, c.get(t, "/v1/webhooks").list(t, "webhooks"), 1)
+	}
+}
+
+// paged are the lists with a cursor: the path and the member of the answer.
+func paged() map[string][2]string {
+	return map[string][2]string{
+		"list-webhooks":            {"/v1/webhooks", "webhooks"},
+		"list-events":              {"/v1/events", "events"},
+		"list-api-keys":            {"/v1/api-keys", "api_keys"},
+		"list-deliveries":          {"/v1/webhooks/{webhook}/deliveries", "deliveries"},
+		"list-commenda-deliveries": {"/webhooks/{commenda}/deliveries", ""},
+		"list-momento-deliveries":  {"/caches/own/webhooks/{momento}/deliveries", "deliveries"},
+		"list-tenants":             {"/v1/tenants", "tenants"},
+	}
+}
+
+// Spec 0, S2: a cursor leads nowhere but into the caller's own list: one that
+// another tenant was given shows nothing of that tenant's, and one of another list
+// is 400.
+func TestCursorsOfOthers(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	_, key := f.newTenant(t)
+	other := f.as(key)
+	mine := f.resources(t)
+	for range 3 {
+		f.publish(t, `1`)
+		f.newKey(t, hook.DefaultTenant(), hook.ScopeRead)
+		f.say(t, "own", "quiet", "text")
+		f.post(t, "/events", `{"topic":"A","data":1}`)
+	}
+	for _, text := range []string{"one", "two"} { // they have things too, which must be all they see
+		other.post(t, "/v1/webhooks", `{"url":"https://theirs.example/`+text+`","events":["user.created"]}`)
+		other.post(t, "/v1/events", `{"type":"user.created","data":"theirs"}`)
+	}
+	cursors := map[string]string{}
+	everyOperation(t, func(_ string, op *huma.Operation, c call) {
+		if !slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == "cursor" }) {
+			return
+		}
+		list, ok := paged()[c.id]
+		require.True(t, ok, "%s has a cursor and is not in the table", c.id)
+		path := call{path: list[0]}.with(mine)
+		if c.id == "list-tenants" {
+			other.get(t, path).problem(t, http.StatusForbidden, "PERMISSION_DENIED")
+			f.post(t, path, `{"name":"more"}`)
+		}
+		page := f.get(t, path+"?limit=1").object(t, http.StatusOK)
+		if data, ok := page["data"].(map[string]any); ok {
+			page = data
+		}
+		cursor, _ := page["next_cursor"].(string)
+		require.NotEmpty(t, cursor, "%s: more than a page", c.id)
+		cursors[c.id] = cursor
+		switch {
+		case strings.Contains(list[0], "{"):
+			other.get(t, path+"?cursor="+cursor).problem(t, http.StatusNotFound, "NOT_FOUND")
+		case c.id == "list-tenants":
+		default:
+			for _, item := range other.get(t, path+"?cursor="+cursor).list(t, list[1]) {
+				id := item["id"].(string)
+				for _, theirs := range other.get(t, path+"?limit=100").list(t, list[1]) {
+					if theirs["id"] == id {
+						id = ""
+					}
+				}
+				require.Empty(t, id, "%s shows another tenant's", c.id)
+			}
+		}
+	})
+	require.Len(t, cursors, len(paged()))
+	for from, cursor := range cursors {
+		for to, list := range paged() {
+			log := func(id string) bool { return strings.HasSuffix(id, "deliveries") }
+			if from != to && !(log(from) && log(to)) { // one kind of list on three surfaces
+				f.get(t, call{path: list[0]}.with(mine)+"?cursor="+cursor).problem(t, http.StatusBadRequest, "INVALID_ARGUMENT")
+			}
+		}
+	}
+}

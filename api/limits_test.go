@@ -1,0 +1,100 @@
+package api_test
+
+import (
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/api"
+	"grapnel/internal/hook"
+)
+
+// Spec 7: per-key rate limits are configurable; 429 with Retry-After (spec 6).
+func TestKeyRateLimit(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(d *api.Deps) { d.Config.KeyRateLimit = 2 })
+	other := f.as(f.newKey(t, hook.DefaultTenant(), hook.ScopeRead))
+	limited := false
+	for range 50 {
+		a := f.get(t, "/v1/webhooks")
+		if a.status == http.StatusOK {
+			continue
+		}
+		limited = true
+		p := a.problem(t, http.StatusTooManyRequests, "LIMIT_EXCEEDED")
+		require.Contains(t, p.Detail, "2 requests per second")
+		require.Equal(t, "1", a.header.Get("Retry-After"))
+		break
+	}
+	require.True(t, limited, "50 requests in a row are more than 2 per second")
+	require.Equal(t, http.StatusOK, other.get(t, "/v1/webhooks").status, "another key's requests are its own")
+	require.Eventually(t, func() bool { return f.get(t, "/v1/webhooks").status == http.StatusOK }, 20*time.Second, 50*time.Millisecond)
+	f.as("gk_unknown").get(t, "/v1/webhooks").problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
+}
+
+// Spec 7: every operation counts, those that the key may not use too.
+func TestKeyRateLimitHoldsEverywhere(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(d *api.Deps) { d.Config.KeyRateLimit, d.Config.LongPoll = 1, time.Millisecond })
+	ids := map[string]string{"webhook": "x", "event": "x", "delivery": "x", "key": "x", "commenda": "x", "momento": "x"}
+	for _, c := range calls() {
+		key := f.as(f.newKey(t, hook.DefaultTenant(), hook.ScopeRead))
+		limited := false
+		for range 50 {
+			a := key.do(t, c.method, c.with(ids), "", nil)
+			if a.status == http.StatusTooManyRequests {
+				limited = true
+				break
+			}
+		}
+		require.True(t, limited, c.id)
+	}
+}
+
+// Without a limit there is none.
+func TestNoKeyRateLimit(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	for range 200 {
+		require.Equal(t, http.StatusOK, f.get(t, "/v1/event-types").status)
+	}
+}
+
+// Spec 7: who waits for messages holds a connection, and a key may have only so
+// many of them, polls and streams together.
+func TestMaxPolls(t *testing.T) {
+	t.Parallel()
+	f, read := following(t, func(d *api.Deps) { d.Config.MaxPolls = 2 })
+	path := topicPath("chat", "mo-nuts")
+	poll := f.poll(t, path)
+	wait(t, read)
+	stream := f.open(t, path, nil)
+	stream.next(t)
+	for _, accept := range []string{"application/json", "text/event-stream"} {
+		a := f.do(t, http.MethodGet, path, "", map[string]string{"Accept": accept})
+		p := a.problem(t, http.StatusTooManyRequests, "LIMIT_EXCEEDED")
+		require.Contains(t, p.Detail, strconv.Itoa(2))
+		require.Equal(t, "1", a.header.Get("Retry-After"))
+	}
+	other := f.as(f.newKey(t, hook.DefaultTenant(), hook.ScopeRead))
+	for len(read) > 0 {
+		<-read
+	}
+	theirs := other.poll(t, path)
+	wait(t, read)
+	f.say(t, "chat", "mo-nuts", "to all")
+	require.Equal(t, []string{"to all"}, texts(t, wait(t, poll)))
+	require.Equal(t, []string{"to all"}, texts(t, wait(t, theirs)))
+	// Each of the two makes room when it has ended.
+	for range 2 {
+		another := f.open(t, path+"?sequence_number=1", nil)
+		require.Equal(t, http.StatusOK, another.response.StatusCode)
+		f.get(t, path+"?sequence_number=1").problem(t, http.StatusTooManyRequests, "LIMIT_EXCEEDED")
+		stream.close()
+		require.Eventually(t, func() bool { return f.get(t, path+"?sequence_number=1").status == http.StatusOK }, 20*time.Second, 10*time.Millisecond)
+		stream = another
+	}
+}
