@@ -134,7 +134,11 @@ func (p *Proxy) pump(c *pair, from, to *net.TCPConn, answers bool) {
 			}
 		}
 		if err != nil {
-			_ = to.CloseWrite() // the other direction may go on
+			if p.mayEnd(c, answers) {
+				_ = to.CloseWrite() // the other direction may go on
+			} else {
+				c.reset()
+			}
 			return
 		}
 	}
@@ -160,6 +164,20 @@ func (p *Proxy) mayPass(c *pair, from *net.TCPConn, answers bool) bool {
 		default:
 			return !held || !gone(from)
 		}
+	}
+}
+
+// mayEnd waits until the end of a direction may be handed on, and tells whether it is
+// to be: what has a hole ends otherwise.
+func (p *Proxy) mayEnd(c *pair, answers bool) bool {
+	for {
+		p.mu.Lock()
+		fault, changed, lost := p.fault, p.changed, c.lost
+		p.mu.Unlock()
+		if fault != Stall && (fault != HalfOpen || !answers) {
+			return !lost
+		}
+		<-changed
 	}
 }
 
