@@ -21,8 +21,9 @@ func (s *Store) Started(ctx context.Context, events []hook.EventID) error {
 
 // Unstarted lists what was accepted longer ago than age and whose workflow has not
 // been started (design: sweeper), oldest first, events after the given one, at most
-// limit of them, and those that share a workflow with them. It takes them over: no
-// burst gets them any more, so that nothing is started by two.
+// limit of them, and all that share a workflow with them, in the outbox or not: a
+// workflow is the same whoever starts it. It takes them over: no burst gets them any
+// more, so that nothing is started by two.
 func (s *Store) Unstarted(ctx context.Context, age time.Duration, after hook.EventID, limit int) ([]hook.Start, error) {
 	args := pgx.StrictNamedArgs{"age": age, "after": [16]byte(after), "limit": limit}
 	_, err := s.pool.Exec(ctx, `
@@ -39,16 +40,12 @@ func (s *Store) Unstarted(ctx context.Context, age time.Duration, after hook.Eve
 		), taken as (
 			select event_id, workflow_id from old where workflow_id = ''
 			union
-			select o.event_id, o.workflow_id from outbox o
-			where o.workflow_id = any(array(select workflow_id from old where workflow_id <> ''))
+			select s.event_id, s.workflow_id from shared_workflows s
+			where s.workflow_id = any(array(select workflow_id from old where workflow_id <> ''))
 		)
 		select e.id, e.tenant_id, e.type, e.cache, e.deliveries, t.workflow_id
 		from taken t cross join lateral (select * from events e where e.id = t.event_id offset 0) e order by e.id`, args)
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Start, error) {
-		var st hook.Start
-		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Cache, &st.Deliveries, &st.WorkflowID)
-		return st, err
-	})
+	list, err := collectStarts(rows)
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("list unstarted events: %w", err))
 	}
@@ -56,6 +53,14 @@ func (s *Store) Unstarted(ctx context.Context, age time.Duration, after hook.Eve
 		return nil, err
 	}
 	return joinShared(list), nil
+}
+
+func collectStarts(rows pgx.Rows) ([]hook.Start, error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Start, error) {
+		var st hook.Start
+		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Cache, &st.Deliveries, &st.WorkflowID)
+		return st, err
+	})
 }
 
 // joinShared makes one start of those that share a workflow, in the place of the
@@ -131,22 +136,37 @@ func (s *Store) addTargets(ctx context.Context, starts []hook.Start) error {
 	return nil
 }
 
-// sweepLock is the advisory lock that lets one process sweep at a time. The
-// number is arbitrary and only has to differ from goose's.
-const sweepLock = 0x67726170_6e656c01
+// The advisory locks that let one process sweep, and one reconcile, at a time. The
+// numbers are arbitrary and only have to differ from each other and from goose's.
+const (
+	sweepLock     = 0x67726170_6e656c01
+	reconcileLock = 0x67726170_6e656c02
+)
 
-// Exclusively runs f in one process at a time; where another one is at it, it
-// returns false at once. The lock goes with the connection, so it is let go when
+// Exclusively runs f, which sweeps, in one process at a time; where another one is at
+// it, it returns false at once. The lock goes with the connection, so it is let go when
 // the process dies.
 func (s *Store) Exclusively(ctx context.Context, f func(context.Context) error) (ran bool, err error) {
+	if ran, err = s.exclusively(ctx, sweepLock, f); err != nil {
+		return ran, mapErr(fmt.Errorf("sweep: %w", err))
+	}
+	return ran, nil
+}
+
+// Reconciling is Exclusively for the reconciler.
+func (s *Store) Reconciling(ctx context.Context, f func(context.Context) error) (ran bool, err error) {
+	if ran, err = s.exclusively(ctx, reconcileLock, f); err != nil {
+		return ran, mapErr(fmt.Errorf("reconcile: %w", err))
+	}
+	return ran, nil
+}
+
+func (s *Store) exclusively(ctx context.Context, lock int64, f func(context.Context) error) (ran bool, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, `select pg_try_advisory_xact_lock($1)`, int64(sweepLock)).Scan(&ran); err != nil || !ran {
+		if err := tx.QueryRow(ctx, `select pg_try_advisory_xact_lock($1)`, lock).Scan(&ran); err != nil || !ran {
 			return err
 		}
 		return f(ctx)
 	})
-	if err != nil {
-		return ran, mapErr(fmt.Errorf("sweep: %w", err))
-	}
-	return ran, nil
+	return ran, err
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -31,10 +32,10 @@ type Config struct {
 	StopTimeout time.Duration
 }
 
-// Worker runs workflows and activities. Run it once.
+// Worker runs workflows and activities. When Run has returned it may be run again.
 type Worker struct {
 	config  Config
-	fatal   chan error
+	begun   sync.Once
 	started chan struct{}
 }
 
@@ -63,32 +64,33 @@ func New(c Config) (*Worker, error) {
 	if c.StopTimeout == 0 {
 		c.StopTimeout = defaultStopTimeout
 	}
-	return &Worker{config: c, fatal: make(chan error, 1), started: make(chan struct{})}, nil
+	return &Worker{config: c, started: make(chan struct{})}, nil
 }
 
-// Started is closed when the worker polls.
+// Started is closed when the worker polls for the first time.
 func (w *Worker) Started() <-chan struct{} { return w.started }
 
 // Run polls until ctx ends, then stops taking work and waits for what is under
-// way. It returns an error when the worker can't go on, and the process should
-// then end. Temporal must answer when it is called.
+// way. It returns an error when the worker can't go on. Temporal must answer when it
+// is called.
 func (w *Worker) Run(ctx context.Context) error {
-	sdk := w.build()
+	fatal := make(chan error, 1)
+	sdk := w.build(fatal)
 	if err := sdk.Start(); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}
-	close(w.started)
+	w.begun.Do(func() { close(w.started) })
 	w.config.Logger.InfoContext(ctx, "worker started", slog.String("task_queue", workflows.TaskQueue))
 	var failure error
 	select {
 	case <-ctx.Done():
-	case failure = <-w.fatal:
+	case failure = <-fatal:
 	}
 	sdk.Stop()
 	return failure
 }
 
-func (w *Worker) build() sdkworker.Worker {
+func (w *Worker) build(fatal chan<- error) sdkworker.Worker {
 	pollers := func() sdkworker.PollerBehavior {
 		return sdkworker.NewPollerBehaviorAutoscaling(sdkworker.PollerBehaviorAutoscalingOptions{
 			InitialNumberOfPollers: initialPollers, MinimumNumberOfPollers: minPollers, MaximumNumberOfPollers: maxPollers,
@@ -105,7 +107,7 @@ func (w *Worker) build() sdkworker.Worker {
 		DisableRegistrationAliasing: true,
 		OnFatalError: func(err error) {
 			select {
-			case w.fatal <- fmt.Errorf("worker: %w", err):
+			case fatal <- fmt.Errorf("worker: %w", err):
 			default: // the first one has ended it
 			}
 		},

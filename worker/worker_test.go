@@ -100,7 +100,7 @@ func TestBuildIsTakenByTheSDK(t *testing.T) {
 	t.Parallel()
 	w, err := New(setup(t))
 	require.NoError(t, err)
-	require.NotPanics(t, func() { w.build() })
+	require.NotPanics(t, func() { w.build(make(chan error, 1)) })
 }
 
 // A worker that can't start says so, and the process ends.

@@ -5,6 +5,8 @@
 package workflows
 
 import (
+	"cmp"
+
 	"go.temporal.io/sdk/temporal"
 
 	"grapnel/internal/hook"
@@ -30,6 +32,9 @@ func DeliverID(e hook.EventID) string { return e.String() }
 // BurstID is the id of a workflow that events share, the first of which is e. No
 // event's own workflow has such an id.
 func BurstID(e hook.EventID) string { return e.String() + "-burst" }
+
+// OverdueID is the id of the workflow that is to deliver what is overdue.
+func OverdueID(o hook.Overdue) string { return cmp.Or(o.WorkflowID, DeliverID(o.EventID)) }
 
 // SendNowID is the id of the workflow that sends one delivery by hand. One runs
 // at a time; a second request while it does joins it.

@@ -94,6 +94,16 @@ func DeliverStart(s hook.Start) (client.StartWorkflowOptions, DeliverInput) {
 	return options, DeliverInput{EventIDs: events, Deliveries: s.Deliveries, To: to(s)}
 }
 
+// DeliverAgain is how a workflow is started anew that has ended with deliveries
+// outstanding, or is lost. It has the id of the one before it; while that runs, it is
+// found and nothing is started.
+func DeliverAgain(s hook.Start) (client.StartWorkflowOptions, DeliverInput) {
+	options, input := DeliverStart(s)
+	options.WorkflowIDReusePolicy = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
+	options.StaticDetails += "\nStarted anew: the workflow before it had ended, or was lost, with these outstanding.\n"
+	return options, input
+}
+
 // maxNamedEvents bounds the events of a burst by which its workflow is found.
 const maxNamedEvents = 50
 

@@ -94,6 +94,23 @@ func TestDeliverStart(t *testing.T) {
 	require.Equal(t, fmt.Sprintf("%s host-0.example:8443, %s host-1.example:8443", s.Targets[0].WebhookID, s.Targets[1].WebhookID), input.To)
 }
 
+// Design 3: a workflow that is gone is started anew under its own id, and one that
+// runs is found; nothing else differs.
+func TestDeliverAgain(t *testing.T) {
+	t.Parallel()
+	s := start(2)
+	first, input := workflows.DeliverStart(s)
+	options, again := workflows.DeliverAgain(s)
+	require.Equal(t, input, again)
+	require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, options.WorkflowIDReusePolicy)
+	require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, options.WorkflowIDConflictPolicy)
+	require.Contains(t, options.StaticDetails, "Started anew")
+	options.WorkflowIDReusePolicy, options.StaticDetails = first.WorkflowIDReusePolicy, first.StaticDetails
+	require.Equal(t, first, options)
+	require.Equal(t, s.EventID.String(), workflows.OverdueID(hook.Overdue{EventID: s.EventID}))
+	require.Equal(t, "burst", workflows.OverdueID(hook.Overdue{EventID: s.EventID, WorkflowID: "burst"}))
+}
+
 func TestDeliverStartNamesOneWebhook(t *testing.T) {
 	t.Parallel()
 	options, _ := workflows.DeliverStart(start(1))

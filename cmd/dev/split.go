@@ -213,7 +213,7 @@ func (c *childProcess) arguments() []string {
 	args := []string{
 		"--role=" + c.role, "--temporal-addr=" + o.TemporalAddr, "--api-addr=" + cmp.Or(c.apiAddr, o.APIAddr), "--temporal-ui-url=" + o.TemporalUI,
 		"--allow-destinations=" + strings.Join(prefixes, ","), "--retry-schedule=" + strings.Join(delays, ","),
-		"--shutdown-timeout=" + o.ShutdownTimeout.String(), "--log-level=" + o.LogLevel, "--auth=" + o.Auth, "--retention=" + o.Retention.String(), "--drain-delay=0s",
+		"--shutdown-timeout=" + o.ShutdownTimeout.String(), "--log-level=" + o.LogLevel, "--auth=" + o.Auth, "--retention=" + o.Retention.String(), "--reconcile-after=" + o.ReconcileAfter.String(), "--drain-delay=0s",
 		fmt.Sprintf("--max-body=%d", o.MaxBody), "--topic-retention=" + o.TopicAge.String(), fmt.Sprintf("--topic-messages=%d", o.TopicKeep),
 		fmt.Sprintf("--max-events-per-workflow=%d", o.MaxEvents),
 	}

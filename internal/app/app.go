@@ -40,17 +40,18 @@ type Options struct {
 
 // App is a process's parts. Run it once.
 type App struct {
-	options Options
-	store   *storage.Store
-	cluster *cluster.Cluster
-	egress  *egress.Client
-	starter *dispatch.Starter
-	sweeper *dispatch.Sweeper
-	worker  *worker.Worker
-	api     *api.API
-	topics  *follow.Hub
-	metrics *telemetry.Metrics
-	plan    stopPlan
+	options    Options
+	store      *storage.Store
+	cluster    *cluster.Cluster
+	egress     *egress.Client
+	starter    *dispatch.Starter
+	sweeper    *dispatch.Sweeper
+	reconciler *dispatch.Reconciler
+	worker     *worker.Worker
+	api        *api.API
+	topics     *follow.Hub
+	metrics    *telemetry.Metrics
+	plan       stopPlan
 	// keyed is closed when the admin key is stored, or none is to be.
 	keyed chan struct{}
 }
@@ -92,6 +93,9 @@ func (a *App) build(ctx context.Context) error {
 	}
 	a.sweeper = &dispatch.Sweeper{
 		Starter: a.starter, Backlog: a.store, Housekeeping: a.store, Logger: o.Logger, Retention: o.Config.Retention,
+	}
+	a.reconciler = &dispatch.Reconciler{
+		Ledger: a.store, Temporal: a.cluster.Client, Resetter: a.cluster, Logger: o.Logger, After: o.Config.ReconcileAfter,
 	}
 	if o.Roles.Worker {
 		if err := a.buildWorker(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"grapnel/internal/cluster"
 	"grapnel/internal/hook"
 )
 
@@ -27,11 +28,13 @@ func (a *App) Run(ctx context.Context, listener net.Listener) error {
 	if metrics != nil {
 		s.start(ctx, "metrics", func(ctx context.Context) error { return a.serveMetrics(ctx, metrics) })
 	}
+	s.start(ctx, "search attributes", func(ctx context.Context) error { return a.cluster.KeepReady(ctx, a.options.Logger) })
 	if a.worker != nil {
 		s.start(ctx, "worker", a.runWorker)
 	}
 	s.start(ctx, "starter", func(ctx context.Context) error { return a.starter.Run(ctx, a.plan.starts) })
 	s.start(ctx, "sweeper", a.sweeper.Run)
+	s.start(ctx, "reconciler", a.reconciler.Run)
 	if a.api != nil {
 		s.start(ctx, "admin key", a.ensureAdminKey)
 		s.start(ctx, "topics", a.topics.Run)
@@ -42,11 +45,20 @@ func (a *App) Run(ctx context.Context, listener net.Listener) error {
 	return s.stop(time.Now().Add(a.options.Config.ShutdownTimeout))
 }
 
+// runWorker runs the worker. Where Temporal has lost its namespace, as with all of its
+// database, it waits until there is one again: the process may be the API's, too, which
+// must go on accepting. Whatever else ends the worker ends the process.
 func (a *App) runWorker(ctx context.Context) error {
-	if err := a.cluster.AwaitReady(ctx, a.options.Logger); err != nil {
-		return nil //nolint:nilerr // stopped before Temporal had answered; nothing was begun
+	for {
+		if err := a.cluster.AwaitReady(ctx, a.options.Logger); err != nil {
+			return nil //nolint:nilerr // stopped before Temporal had answered; nothing was begun
+		}
+		err := a.worker.Run(ctx)
+		if !cluster.IsLost(err) {
+			return err
+		}
+		a.options.Logger.WarnContext(ctx, "worker stopped until Temporal has its namespace again", slog.Any("error", err))
 	}
-	return a.worker.Run(ctx)
 }
 
 // ensureAdminKey stores the configured admin key unless it is a key already,

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"time"
 
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
@@ -69,6 +70,18 @@ func (c *Cluster) Ready(ctx context.Context) error {
 	return nil
 }
 
+// ResetActivity has an activity that waits for its next attempt make it now.
+func (c *Cluster) ResetActivity(ctx context.Context, workflowID, runID, activityID string) error {
+	_, err := c.Client.WorkflowService().ResetActivity(ctx, &workflowservice.ResetActivityRequest{
+		Namespace: c.Namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: workflowID, RunId: runID},
+		Activity: &workflowservice.ResetActivityRequest_Id{Id: activityID}, KeepPaused: true,
+	})
+	if err != nil {
+		return fmt.Errorf("reset activity %s of workflow %s: %w", activityID, workflowID, err)
+	}
+	return nil
+}
+
 // retryEvery is how often AwaitReady asks.
 const retryEvery = time.Second
 
@@ -77,12 +90,7 @@ const retryEvery = time.Second
 func (c *Cluster) AwaitReady(ctx context.Context, logger *slog.Logger) error {
 	told := ""
 	for {
-		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
-		err := c.Ready(attempt)
-		if err == nil {
-			err = c.ensureSearchAttributes(attempt)
-		}
-		cancel()
+		err := c.makeReady(ctx)
 		if err == nil {
 			return nil
 		}
@@ -90,14 +98,58 @@ func (c *Cluster) AwaitReady(ctx context.Context, logger *slog.Logger) error {
 			told = err.Error()
 			logger.WarnContext(ctx, "waiting for Temporal", slog.Any("error", err))
 		}
-		pause := time.NewTimer(retryEvery)
-		select {
-		case <-ctx.Done():
-			pause.Stop()
-			return context.Cause(ctx)
-		case <-pause.C:
+		if err := sleep(ctx, retryEvery); err != nil {
+			return err
 		}
 	}
+}
+
+// keepEvery is how often KeepReady looks; what is accepted meanwhile is started later.
+const keepEvery = 10 * time.Second
+
+// KeepReady registers the search attributes again whenever they are gone, until ctx
+// ends: Temporal may come back with an empty database, and without them takes no
+// starts. Several processes may do so.
+func (c *Cluster) KeepReady(ctx context.Context, logger *slog.Logger) error {
+	told := ""
+	for sleep(ctx, keepEvery) == nil {
+		err := c.makeReady(ctx)
+		switch {
+		case err == nil:
+			told = ""
+		case ctx.Err() == nil && err.Error() != told:
+			told = err.Error()
+			logger.WarnContext(ctx, "Temporal is not ready", slog.Any("error", err))
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) makeReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := c.Ready(ctx); err != nil {
+		return err
+	}
+	return c.ensureSearchAttributes(ctx)
+}
+
+// sleep returns an error when ctx ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// IsLost tells that Temporal does not know the namespace any more.
+func IsLost(err error) bool {
+	var lost *serviceerror.NamespaceNotFound
+	return errors.As(err, &lost)
 }
 
 // ensureSearchAttributes registers ours; it is idempotent and may run in several

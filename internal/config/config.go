@@ -49,6 +49,7 @@ type Delivery struct {
 	AllowHTTP         bool            `name:"allow-http" help:"Let Commenda webhooks have http URLs; other webhooks always may."`
 	DisableFinal      bool            `name:"disable-webhook-after-failed-delivery" help:"Disable a webhook as soon as one of its deliveries has failed for good."`
 	MaxEvents         int             `name:"max-events-per-workflow" default:"500" help:"Events that may share one workflow in a burst, 1 to 500; 1 gives each a workflow of its own always."`
+	ReconcileAfter    time.Duration   `default:"10m" help:"How long a delivery's attempt may be overdue before its workflow is looked at: one that has ended, or is lost, is started anew."`
 	Retention         time.Duration   `default:"720h" help:"How long events, messages, deliveries and attempts are kept."`
 }
 
@@ -151,6 +152,9 @@ func (d *Delivery) validate() error {
 	}
 	if d.MaxEvents < 1 || d.MaxEvents > mostEvents {
 		errs = append(errs, fmt.Errorf("--max-events-per-workflow %d: want 1 to %d", d.MaxEvents, mostEvents))
+	}
+	if d.ReconcileAfter < time.Second {
+		errs = append(errs, fmt.Errorf("--reconcile-after %v: want at least 1s", d.ReconcileAfter))
 	}
 	if d.Retention < 24*time.Hour {
 		errs = append(errs, fmt.Errorf("--retention %v: want at least 24h", d.Retention))

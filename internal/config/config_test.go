@@ -24,7 +24,7 @@ func valid() config.Config {
 		Database: config.Database{DatabaseURL: "postgres:///grapnel"},
 		Keys:     config.Keys{EncryptionKey: hook.Secret(key(1))},
 		API:      config.API{APIAddr: "127.0.0.1:8080", Auth: "key", MaxBody: 102_400, TopicAge: 24 * time.Hour, TopicKeep: 10_000},
-		Delivery: config.Delivery{RetrySchedule: hook.DefaultSchedule(), MaxEvents: 1, Retention: 720 * time.Hour},
+		Delivery: config.Delivery{RetrySchedule: hook.DefaultSchedule(), MaxEvents: 1, ReconcileAfter: 10 * time.Minute, Retention: 720 * time.Hour},
 		Process:  config.Process{ShutdownTimeout: 45 * time.Second, MetricsAddr: "127.0.0.1:9464", LogLevel: "info", LogFormat: "json"},
 	}
 }
@@ -67,6 +67,8 @@ func TestValidate(t *testing.T) {
 		"500 events per workflow": {func(c *config.Config) { c.MaxEvents = 500 }, ""},
 		"501 events per workflow": {func(c *config.Config) { c.MaxEvents = 501 }, "--max-events-per-workflow 501: want 1 to 500"},
 		"no events per workflow":  {func(c *config.Config) { c.MaxEvents = 0 }, "--max-events-per-workflow 0"},
+		"reconciled after 1 s":    {func(c *config.Config) { c.ReconcileAfter = time.Second }, ""},
+		"reconciled after less":   {func(c *config.Config) { c.ReconcileAfter = time.Second - 1 }, "--reconcile-after"},
 		"retention of a day":      {func(c *config.Config) { c.Retention = 24 * time.Hour }, ""},
 		"retention below a day":   {func(c *config.Config) { c.Retention = 24*time.Hour - 1 }, "--retention"},
 		"messages for a second":   {func(c *config.Config) { c.TopicAge = time.Second }, ""},

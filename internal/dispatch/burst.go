@@ -99,7 +99,13 @@ func (s *Starter) beginShared(ctx context.Context, burst []hook.Start) {
 	given, err := s.config.Outbox.ShareWorkflow(ctx, workflow, ids)
 	if err != nil {
 		s.config.Logger.DebugContext(ctx, "burst deferred", slog.Int("events", len(ids)), slog.Any("error", err))
+		s.mine.remove(ids...)
 		return
+	}
+	for _, id := range ids {
+		if !slices.Contains(given, id) {
+			s.mine.remove(id)
+		}
 	}
 	burst = slices.DeleteFunc(burst, func(start hook.Start) bool { return !slices.Contains(given, start.EventID) })
 	if len(burst) > 0 {

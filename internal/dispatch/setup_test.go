@@ -130,9 +130,13 @@ type outbox struct {
 
 	mu      sync.Mutex
 	waiting []hook.Start
+	// all are those that were ever accepted.
+	all []hook.Start
 	// taken are those that belong to a burst or a sweeper; shared are bursts.
 	taken  []hook.EventID
 	shared map[string][]hook.EventID
+	// joined is how many events share a workflow when they are listed; 0 is none.
+	joined int
 	// sharing is what sharing fails with.
 	sharing error
 	marks   []int
@@ -194,7 +198,26 @@ func (o *outbox) Unstarted(_ context.Context, age time.Duration, after hook.Even
 			list = append(list, s)
 		}
 	}
-	return list, nil
+	return o.join(list), nil
+}
+
+// join makes one start of those that share a workflow, and of all that do, as the store
+// does.
+func (o *outbox) join(list []hook.Start) []hook.Start {
+	if o.joined == 0 {
+		return list
+	}
+	var starts []hook.Start
+	seen := map[hook.EventID]bool{}
+	for _, s := range list {
+		at := slices.IndexFunc(o.all, func(other hook.Start) bool { return other.EventID == s.EventID }) / o.joined * o.joined
+		burst := o.all[at:min(at+o.joined, len(o.all))]
+		if first := burst[0].EventID; !seen[first] {
+			seen[first] = true
+			starts = append(starts, hook.Share(workflows.BurstID(first), burst))
+		}
+	}
+	return starts
 }
 
 func (o *outbox) EnsurePartitions(context.Context) (int, error) {
@@ -234,7 +257,7 @@ func (o *outbox) accept(n int) []hook.Start {
 		at[14], at[15] = byte((i+1)>>8), byte(i+1)
 		starts[i] = hook.Start{EventID: id, TenantID: hook.DefaultTenant(), EventType: "user.created", Deliveries: 1}
 	}
-	o.waiting = append(o.waiting, starts...)
+	o.waiting, o.all = append(o.waiting, starts...), append(o.all, starts...)
 	return starts
 }
 

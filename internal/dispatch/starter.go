@@ -55,6 +55,8 @@ type Starter struct {
 	slots chan struct{}
 	// ended says that a start has ended.
 	ended chan struct{}
+	// mine are the events that no sweeper of this process need see to.
+	mine pending
 }
 
 const (
@@ -88,9 +90,11 @@ func NewStarter(c StarterConfig) (*Starter, error) {
 // Dispatch takes an accepted event on. It never waits: when too many are
 // waiting, this one is left to the sweeper.
 func (s *Starter) Dispatch(start hook.Start) {
+	s.mine.add(start.EventID)
 	select {
 	case s.queue <- start:
 	default:
+		s.mine.remove(start.EventID)
 	}
 }
 
@@ -145,6 +149,7 @@ func (s *Starter) begin(ctx context.Context, start hook.Start) {
 	if err := s.start(ctx, start); err != nil {
 		// The sweeper will start it; an outage need not fill the log.
 		s.config.Logger.DebugContext(ctx, "start deferred", slog.String("event_id", start.EventID.String()), slog.Any("error", err))
+		s.mine.remove(start.EventIDs()...)
 		return
 	}
 	for _, id := range start.EventIDs() {
@@ -170,8 +175,11 @@ func (s *Starter) mark(ctx context.Context) {
 	var batch []hook.EventID
 	gaveUp := false
 	flush := func() {
-		if len(batch) == 0 || gaveUp {
+		defer func() {
+			s.mine.remove(batch...)
 			batch = batch[:0]
+		}()
+		if len(batch) == 0 || gaveUp {
 			return
 		}
 		write, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
@@ -180,7 +188,6 @@ func (s *Starter) mark(ctx context.Context) {
 			s.config.Logger.WarnContext(ctx, "outbox not updated; the sweeper will", slog.Any("error", err))
 			gaveUp = ctx.Err() != nil
 		}
-		batch = batch[:0]
 	}
 	defer flush()
 	for {

@@ -1,13 +1,12 @@
 package dispatch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
-	"sync/atomic"
+	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
 	"grapnel/workflows"
@@ -49,9 +48,6 @@ type Sweeper struct {
 	Interval time.Duration
 	// Age is how long a start may take before the sweeper takes over; default 5 s.
 	Age time.Duration
-
-	// told is the last failure logged, so that an outage fills no log.
-	told string
 }
 
 const (
@@ -72,6 +68,7 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	if age == 0 {
 		age = defaultSweepAge
 	}
+	tell := teller{logger: s.Logger}
 	sweep, tidy := time.NewTicker(interval), time.NewTicker(tidyEvery)
 	defer sweep.Stop()
 	defer tidy.Stop()
@@ -83,16 +80,12 @@ func (s *Sweeper) Run(ctx context.Context) error {
 		case <-tidy.C:
 			s.tidy(ctx)
 		case <-sweep.C:
-			s.sweep(ctx, age)
+			tell.tell(ctx, "sweep", s.sweep(ctx, age))
 		}
 	}
 }
 
-// errAway says that Temporal stopped taking starts, so that the next page would
-// fare no better.
-var errAway = errors.New("Temporal takes no starts")
-
-func (s *Sweeper) sweep(ctx context.Context, age time.Duration) {
+func (s *Sweeper) sweep(ctx context.Context, age time.Duration) error {
 	_, err := s.Backlog.Exclusively(ctx, func(ctx context.Context) error {
 		var after hook.EventID
 		for {
@@ -100,6 +93,8 @@ func (s *Sweeper) sweep(ctx context.Context, age time.Duration) {
 			if err != nil || len(starts) == 0 {
 				return err
 			}
+			last := lastOf(starts)
+			starts = slices.DeleteFunc(starts, func(start hook.Start) bool { return s.Starter.mine.any(&start) })
 			started, failure := s.startAll(ctx, starts)
 			if len(started) > 0 {
 				s.Logger.InfoContext(ctx, "swept", slog.Int("started", len(started)), slog.Int("found", len(starts)))
@@ -107,65 +102,41 @@ func (s *Sweeper) sweep(ctx context.Context, age time.Duration) {
 					return err
 				}
 			}
-			if failure != nil || len(starts) < sweepPage {
+			if failure != nil {
 				return failure
 			}
 			// What was refused must not keep what comes after it from being started.
-			after = starts[len(starts)-1].EventID
+			after = last
 		}
 	})
-	s.tell(ctx, err)
+	return err
 }
 
-// tell logs a failure when it is another one than the last.
-func (s *Sweeper) tell(ctx context.Context, err error) {
-	switch {
-	case err == nil:
-		s.told = ""
-	case ctx.Err() == nil && err.Error() != s.told:
-		s.told = err.Error()
-		s.Logger.WarnContext(ctx, "sweep", slog.Any("error", err))
+// lastOf is the last event of all, by id; those that share a workflow come with its
+// first.
+func lastOf(starts []hook.Start) (last hook.EventID) {
+	for i := range starts {
+		for _, id := range starts[i].EventIDs() {
+			if bytes.Compare(id[:], last[:]) > 0 {
+				last = id
+			}
+		}
 	}
+	return last
 }
 
 // startAll starts each, and returns those that were; the error is errAway when
 // Temporal was, or went, away.
 func (s *Sweeper) startAll(ctx context.Context, starts []hook.Start) ([]hook.EventID, error) {
-	// One first: while Temporal is away, one time-out is enough.
-	first := s.Starter.start(ctx, starts[0])
-	if isAway(first) {
-		return nil, errors.Join(errAway, first)
-	}
-	errs := make([]error, len(starts))
-	errs[0] = first
-	var away atomic.Bool
-	var group errgroup.Group
-	group.SetLimit(s.Starter.config.Workers)
-	for i := 1; i < len(starts); i++ {
-		group.Go(func() error {
-			// Nor does each of the rest of the page take one of its own.
-			if away.Load() {
-				errs[i] = errAway
-				return nil
-			}
-			if errs[i] = s.Starter.start(ctx, starts[i]); isAway(errs[i]) {
-				away.Store(true)
-			}
-			return nil
-		})
-	}
-	_ = group.Wait() // the errors are in errs
+	errs, away := askAll(len(starts), s.Starter.config.Workers, func(i int) error { return s.Starter.start(ctx, starts[i]) })
 	var started []hook.EventID
-	var failure error
 	for i, err := range errs {
-		switch {
-		case err == nil:
+		if err == nil {
 			started = append(started, starts[i].EventIDs()...)
-		case failure == nil:
-			failure = err
 		}
 	}
-	if away.Load() {
+	failure := firstOf(errs)
+	if away {
 		return started, errors.Join(errAway, failure)
 	}
 	if failure != nil && ctx.Err() == nil {

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 
 	"grapnel/internal/dispatch"
+	"grapnel/workflows"
 )
 
 // sweeping runs a sweeper at its defaults: every 2 s, for what is older than 5 s.
@@ -183,6 +184,60 @@ func TestSweeperStartsAgainWhatWasNotMarked(t *testing.T) {
 		pass(9 * time.Second)
 		require.Equal(t, []string{idOf(event), idOf(event)}, s.ids())
 		require.Zero(t, o.left())
+	})
+}
+
+// What a starter of this process has in its queue is left to it, however far it is
+// behind; what it could not start is not.
+func TestSweeperLeavesTheStarterItsQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{}, &outbox{}
+		refused := map[string]bool{}
+		s.start = func(ctx context.Context, id string) error {
+			if refused[id] {
+				refused[id] = false
+				return errors.New("no")
+			}
+			return slow(time.Second)(ctx, id)
+		}
+		starter := newStarter(t, s, o, func(c *dispatch.StarterConfig) { c.Workers = 1 })
+		sweeper := &dispatch.Sweeper{Starter: starter, Backlog: o, Housekeeping: o, Logger: slog.New(slog.DiscardHandler)}
+		defer running(t, sweeper.Run)()
+		defer running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })()
+		events := o.accept(30)
+		refused[idOf(events[3])] = true
+		for _, e := range events {
+			starter.Dispatch(e)
+		}
+		pass(10 * time.Second)
+		require.Less(t, len(s.ids()), 15)
+		pass(50 * time.Second)
+		require.Zero(t, o.left())
+		started := map[string]int{}
+		for _, id := range s.ids() {
+			started[id]++
+		}
+		for id, n := range started {
+			require.Equal(t, 1, n, id)
+		}
+		require.Len(t, started, 30)
+	})
+}
+
+// Events of bursts whose workflow could not be started come together, and are more than
+// a page has room for: a sweep goes on past them.
+func TestSweeperGoesOnPastBursts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{}, &outbox{}
+		defer sweeping(t, s, o)()
+		events := o.accept(1_200)
+		o.joined = 400
+		pass(6*time.Second + time.Millisecond)
+		require.Zero(t, o.left(), "in one sweep")
+		require.Len(t, s.ids(), 3)
+		require.Equal(t, workflows.BurstID(events[0].EventID), s.ids()[0])
 	})
 }
 

@@ -1,0 +1,251 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"grapnel/internal/hook"
+	"grapnel/workflows"
+)
+
+// Ledger is what the reconciler needs of the store.
+type Ledger interface {
+	// Reconciling runs f in one process at a time, or returns false.
+	Reconciling(ctx context.Context, f func(context.Context) error) (bool, error)
+	// Overdue lists the events of deliveries that have been due for longer than age,
+	// after the mark, and returns the mark to go on from; the zero mark at the end.
+	Overdue(ctx context.Context, age time.Duration, after hook.OverdueMark, limit int) ([]hook.Overdue, hook.OverdueMark, error)
+	// Restarts is what it takes to start the workflows of overdue events anew.
+	Restarts(ctx context.Context, list []hook.Overdue) ([]hook.Start, error)
+}
+
+// Runs starts workflows and shows how they are; client.Client does.
+type Runs interface {
+	Temporal
+	DescribeWorkflowExecution(ctx context.Context, workflowID, runID string) (*workflowservice.DescribeWorkflowExecutionResponse, error)
+}
+
+// Resetter ends an activity's wait for its next attempt; cluster.Cluster does.
+type Resetter interface {
+	ResetActivity(ctx context.Context, workflowID, runID, activityID string) error
+}
+
+// Reconciler looks after deliveries whose attempt should have been made a while ago
+// (design 3). Where the workflow that is to deliver them has ended or is lost, it
+// starts another of the same id, so that Temporal sees to it that there is one only,
+// whoever starts it, and the event's record goes on naming it. Where the workflow
+// waits although something is due, as after a crash in an attempt, which leaves the
+// next one to the retry policy, it ends the wait: a crash of ours must not delay by
+// hours. Where it runs, or waits for a worker, it does nothing. Every process runs one;
+// they take turns.
+type Reconciler struct {
+	Ledger   Ledger
+	Temporal Runs
+	Resetter Resetter
+	Logger   *slog.Logger
+	// After is how long something must have been due; default 10 min. As long a
+	// workflow that has ended is left alone: one that can only fail does so no more
+	// often, and what it was sending has come to an end.
+	After time.Duration
+	// Interval is how often it looks; default a tenth of After, 1 s to 1 min.
+	Interval time.Duration
+
+	// mark is where the next round begins: what runs and only waits for a worker must
+	// not keep what comes after it from being looked at.
+	mark hook.OverdueMark
+}
+
+const (
+	defaultReconcileAfter = 10 * time.Minute
+	reconcilePage         = 500
+	// reconcilePages bounds a round, and so what it can ask of Temporal.
+	reconcilePages = 4
+	// reconcileAtOnce is how many requests to Temporal are under way at once.
+	reconcileAtOnce = 8
+	// reconcileSoon is when the next round is after one that started something and did
+	// not get to the end.
+	reconcileSoon = time.Second
+)
+
+// Run reconciles until ctx ends.
+func (r *Reconciler) Run(ctx context.Context) error {
+	if r.After == 0 {
+		r.After = defaultReconcileAfter
+	}
+	if r.Interval == 0 {
+		r.Interval = min(max(r.After/10, time.Second), time.Minute)
+	}
+	tell := teller{logger: r.Logger}
+	timer := time.NewTimer(r.Interval)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		more, err := r.round(ctx)
+		tell.tell(ctx, "reconcile", err)
+		pause := r.Interval
+		if more && err == nil {
+			pause = min(pause, reconcileSoon)
+		}
+		timer.Reset(pause)
+	}
+}
+
+// round looks at some pages; more says that it started workflows and there is more to
+// look at.
+func (r *Reconciler) round(ctx context.Context) (more bool, err error) {
+	_, err = r.Ledger.Reconciling(ctx, func(ctx context.Context) error {
+		seen := map[string]bool{}
+		var did actions
+		for range reconcilePages {
+			list, next, err := r.Ledger.Overdue(ctx, r.After, r.mark, reconcilePage)
+			if err != nil {
+				return err
+			}
+			if err := r.page(ctx, unseen(list, seen), &did); err != nil {
+				return err // and the same page again next time
+			}
+			if r.mark = next; next == (hook.OverdueMark{}) {
+				return nil
+			}
+		}
+		more = did.restarted.Load() > 0
+		return nil
+	})
+	return more, err
+}
+
+// unseen drops those whose workflow is in seen, and puts the others' there.
+func unseen(list []hook.Overdue, seen map[string]bool) []hook.Overdue {
+	var fresh []hook.Overdue
+	for _, o := range list {
+		if id := workflows.OverdueID(o); !seen[id] {
+			seen[id] = true
+			fresh = append(fresh, o)
+		}
+	}
+	return fresh
+}
+
+// actions counts what was done.
+type actions struct{ restarted, hurried atomic.Int64 }
+
+// page looks at the workflow of each, and does what has to be done. The error says
+// that it should be done again.
+func (r *Reconciler) page(ctx context.Context, list []hook.Overdue, did *actions) error {
+	before := did.restarted.Load() + did.hurried.Load()
+	lost := make([]bool, len(list))
+	errs, away := askAll(len(list), reconcileAtOnce, func(i int) (err error) {
+		lost[i], err = r.look(ctx, workflows.OverdueID(list[i]), did)
+		return err
+	})
+	if away {
+		return errors.Join(errAway, firstOf(errs))
+	}
+	failure := firstOf(errs)
+	var gone []hook.Overdue
+	for i := range list {
+		if lost[i] {
+			gone = append(gone, list[i])
+		}
+	}
+	if len(gone) > 0 {
+		starts, err := r.Ledger.Restarts(ctx, gone)
+		if err != nil {
+			return err
+		}
+		errs, away := askAll(len(starts), reconcileAtOnce, func(i int) error { return r.restart(ctx, starts[i], did) })
+		if away {
+			return errors.Join(errAway, firstOf(errs))
+		}
+		failure = errors.Join(failure, firstOf(errs))
+	}
+	if did.restarted.Load()+did.hurried.Load() > before {
+		r.Logger.InfoContext(ctx, "reconciled", slog.Int64("restarted", did.restarted.Load()), slog.Int64("hurried", did.hurried.Load()),
+			slog.Int("overdue", len(list)))
+	}
+	if failure != nil && ctx.Err() == nil {
+		// What is refused must not keep what comes after it from being looked at.
+		r.Logger.WarnContext(ctx, "some workflows were not reconciled", slog.Any("error", failure))
+	}
+	return ctx.Err()
+}
+
+// look tells whether the workflow is lost or has ended a while ago, and hurries it
+// where it waits although something is due.
+func (r *Reconciler) look(ctx context.Context, id string, did *actions) (lost bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	d, err := r.Temporal.DescribeWorkflowExecution(ctx, id, "")
+	var notFound *serviceerror.NotFound
+	if errors.As(err, &notFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	info := d.GetWorkflowExecutionInfo()
+	if info.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		return time.Since(info.GetCloseTime().AsTime()) >= r.After, nil
+	}
+	if err := r.hurry(ctx, d, did); err != nil {
+		return false, err
+	}
+	for _, child := range d.GetPendingChildren() {
+		part, err := r.Temporal.DescribeWorkflowExecution(ctx, child.GetWorkflowId(), child.GetRunId())
+		if err == nil {
+			err = r.hurry(ctx, part, did)
+		}
+		if err != nil && !errors.As(err, &notFound) { // it may have ended by now
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// hurry ends the wait of activities that would not make another attempt before the
+// next round. One of them with nothing due just waits on.
+func (r *Reconciler) hurry(ctx context.Context, d *workflowservice.DescribeWorkflowExecutionResponse, did *actions) error {
+	execution := d.GetWorkflowExecutionInfo().GetExecution()
+	for _, a := range d.GetPendingActivities() {
+		if !r.waits(a) {
+			continue
+		}
+		err := r.Resetter.ResetActivity(ctx, execution.GetWorkflowId(), execution.GetRunId(), a.GetActivityId())
+		var notFound *serviceerror.NotFound
+		if err != nil && !errors.As(err, &notFound) { // it may have ended by now
+			return err
+		}
+		did.hurried.Add(1)
+	}
+	return nil
+}
+
+// waits tells an activity whose next attempt is a while away; one that a person has
+// paused stays as it is.
+func (r *Reconciler) waits(a *workflowpb.PendingActivityInfo) bool {
+	at := a.GetNextAttemptScheduleTime()
+	return a.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED && !a.GetPaused() && at != nil && time.Until(at.AsTime()) > r.Interval
+}
+
+func (r *Reconciler) restart(ctx context.Context, start hook.Start, did *actions) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	options, input := workflows.DeliverAgain(start)
+	if _, err := r.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDeliver, input); err != nil {
+		return err
+	}
+	did.restarted.Add(1)
+	return nil
+}

@@ -1,0 +1,106 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// Overdue lists the events of deliveries whose attempt has been due for longer than
+// age, the longest first, after the mark; at most limit deliveries are looked at. What
+// waits in the outbox is the sweeper's and left out. It returns the mark to go on
+// from, the zero mark at the end. It costs what is overdue, however much there is that
+// is not.
+func (s *Store) Overdue(ctx context.Context, age time.Duration, after hook.OverdueMark, limit int) ([]hook.Overdue, hook.OverdueMark, error) {
+	rows, _ := s.pool.Query(ctx, `
+		with due as (
+			select d.id, d.event_id, d.next_attempt_at from deliveries d
+			where d.next_attempt_at < now() - @age::interval and not d.test
+				and (d.next_attempt_at, d.id) > (@due_at::timestamptz, @id::uuid)
+			order by d.next_attempt_at, d.id limit @limit
+		)
+		select d.id, d.event_id, d.next_attempt_at, coalesce(s.workflow_id, ''),
+			exists (select from outbox o where o.event_id = d.event_id)
+		from due d left join lateral (select * from shared_workflows s where s.event_id = d.event_id offset 0) s on true
+		order by d.next_attempt_at, d.id`, pgx.StrictNamedArgs{
+		"age": age, "due_at": after.DueAt, "id": [16]byte(after.DeliveryID), "limit": limit,
+	})
+	var list []hook.Overdue
+	var o hook.Overdue
+	var mark hook.OverdueMark
+	var unstarted bool
+	seen := map[hook.EventID]bool{}
+	tag, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&mark.DeliveryID), (*[16]byte)(&o.EventID), &mark.DueAt, &o.WorkflowID, &unstarted}, func() error {
+		if !unstarted && !seen[o.EventID] {
+			seen[o.EventID] = true
+			list = append(list, o)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, hook.OverdueMark{}, mapErr(fmt.Errorf("list overdue deliveries: %w", err))
+	}
+	if tag.RowsAffected() < int64(limit) {
+		mark = hook.OverdueMark{}
+	}
+	return list, mark, nil
+}
+
+// Restarts is what it takes to start the workflows of overdue events anew: each with
+// all of its events that have something outstanding, overdue or not, since it is the
+// one workflow that will see to them. A workflow without any is left out.
+func (s *Store) Restarts(ctx context.Context, list []hook.Overdue) ([]hook.Start, error) {
+	events, workflows, err := s.membersOf(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	args := sliceArgs(events, 0, 1)
+	args["workflows"] = workflows
+	rows, _ := s.pool.Query(ctx, `
+		select e.id, e.tenant_id, e.type, e.cache, n.outstanding, k.workflow_id
+		from unnest(@events::uuid[], @los::uuid[], @his::uuid[], @workflows::text[]) as k(event_id, lo, hi, workflow_id)
+		cross join lateral (select * from events e where e.id = k.event_id offset 0) e
+		cross join lateral (
+			select count(*) as outstanding from (select * from deliveries d where d.id between k.lo and k.hi offset 0) d
+			where d.event_id = k.event_id and d.next_attempt_at is not null and not d.test) n
+		where n.outstanding > 0 order by e.id`, args)
+	starts, err := collectStarts(rows)
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("list events to start anew: %w", err))
+	}
+	if err := s.addTargets(ctx, starts); err != nil {
+		return nil, err
+	}
+	return joinShared(starts), nil
+}
+
+// membersOf are all events of the workflows, each with its workflow's id where that is
+// not its own.
+func (s *Store) membersOf(ctx context.Context, list []hook.Overdue) (events []hook.EventID, workflows []string, err error) {
+	var shared []string
+	for _, o := range list {
+		if o.WorkflowID != "" {
+			shared = append(shared, o.WorkflowID)
+			continue
+		}
+		events, workflows = append(events, o.EventID), append(workflows, "")
+	}
+	if len(shared) == 0 {
+		return events, workflows, nil
+	}
+	rows, _ := s.pool.Query(ctx, `select event_id, workflow_id from shared_workflows where workflow_id = any($1)`, shared)
+	var event hook.EventID
+	var workflow string
+	_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&event), &workflow}, func() error {
+		events, workflows = append(events, event), append(workflows, workflow)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, mapErr(fmt.Errorf("list events of %d workflows: %w", len(shared), err))
+	}
+	return events, workflows, nil
+}
