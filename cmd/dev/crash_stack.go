@@ -30,11 +30,12 @@ type crashStack struct {
 	postgresDown sync.Mutex
 }
 
-// crashFlags are the stack's: retries follow soon, so that runs are short, and a
+// crashFlags are the stack's: retries follow soon and lost workflows are looked for
+// soon, so that runs are short, and a
 // stopping API goes on taking requests for long enough that a balancer sees it.
 func crashFlags() []string {
 	return []string{
-		"--no-receiver", "--metrics-addr=", "--allow-http", "--retry-schedule=1s,2s,3s,4s", "--shutdown-timeout=20s",
+		"--no-receiver", "--metrics-addr=", "--allow-http", "--retry-schedule=1s,2s,3s,4s", "--shutdown-timeout=20s", "--reconcile-after=5s",
 	}
 }
 
