@@ -134,16 +134,22 @@ func (s *crashStack) fillDisk(ctx context.Context, st *crash.Strike) error {
 	if err == nil {
 		err = pauseFor(ctx, st.For)
 	}
-	return errors.Join(err, s.execute(context.WithoutCancel(ctx), `drop function if exists disk_full cascade`))
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTime)
+	defer cancel()
+	return errors.Join(err, s.execute(clean, `drop function if exists disk_full cascade`))
 }
 
 // loseTemporal kills Temporal and drops what it knows: workflows, timers, history.
 func (s *crashStack) loseTemporal(ctx context.Context, st *crash.Strike) (int, error) {
-	wait, hit := s.temporal.signal(syscall.SIGKILL, func(ctx context.Context) error {
-		return errors.Join(s.execute(ctx, `drop database if exists temporal with (force)`, `drop database if exists temporal_visibility with (force)`), pauseFor(ctx, st.For))
-	})
-	if err := wait(ctx); err != nil || !hit {
-		return 0, err
-	}
-	return 1, nil
+	for {
+		wait, hit := s.temporal.signal(syscall.SIGKILL, func(ctx context.Context) error {
+			return errors.Join(s.execute(ctx, `drop database if exists temporal with (force)`, `drop database if exists temporal_visibility with (force)`), pauseFor(ctx, st.For))
+		})
+		if err := wait(ctx); err != nil {
+			return 0, err
+		}
+		if hit {
+			return 1, nil
+		}
+	} // it was down already, and now it is up
 }
