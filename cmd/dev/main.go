@@ -40,6 +40,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && args[0] == benchCommand {
 		return runBench(ctx, args[1:], stdout, stderr)
 	}
+	if len(args) > 0 && args[0] == crashCommand {
+		return runCrash(ctx, args[1:], stdout, stderr)
+	}
 	var o options
 	exited := errors.New("exit") // what kong's --help does
 	parser, err := kong.New(&o,

@@ -117,12 +117,22 @@ type childProcess struct {
 	suffix string
 	// apiAddr is where the API listens; by default where the stack's options say.
 	apiAddr string
+	// databaseURL is where it finds the store; by default where the stack has it.
+	databaseURL string
+	// more are further arguments, which win.
+	more []string
 
 	mu       sync.Mutex
 	cmd      *exec.Cmd
 	stdin    io.Closer
 	exited   chan struct{}
 	stopping bool
+	// up says that it is ready and has not ended since; started counts how often it has
+	// become ready.
+	up      bool
+	started int
+	// between is what comes between its next death and its restart.
+	between func(context.Context) error
 }
 
 // name is what messages call the process, and its log file.
@@ -142,7 +152,7 @@ func (c *childProcess) start(ctx context.Context) error {
 	o := c.stack.options
 	cmd := exec.Command(exe, c.arguments()...) //nolint:gosec,noctx // ourselves; stopped by its standard input
 	cmd.Env = append(os.Environ(),
-		"GRAPNEL_DATABASE_URL="+c.stack.databaseURL, "GRAPNEL_ENCRYPTION_KEY="+o.EncryptionKey.Reveal(),
+		"GRAPNEL_DATABASE_URL="+cmp.Or(c.databaseURL, c.stack.databaseURL), "GRAPNEL_ENCRYPTION_KEY="+o.EncryptionKey.Reveal(),
 		"GRAPNEL_ADMIN_KEY="+o.AdminKey.Reveal())
 	// A Ctrl-C on the terminal is the stack's to hand on, in its order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -168,13 +178,19 @@ func (c *childProcess) start(ctx context.Context) error {
 			}
 		}
 		_ = cmd.Wait() // how it ended is in its log
+		c.mu.Lock()
+		c.up = false
+		c.mu.Unlock()
 		close(exited)
 	}()
 	c.mu.Lock()
-	c.cmd, c.stdin, c.exited = cmd, stdin, exited
+	c.cmd, c.stdin, c.exited, c.up = cmd, stdin, exited, false
 	c.mu.Unlock()
 	select {
 	case <-ready:
+		c.mu.Lock()
+		c.up, c.started = true, c.started+1
+		c.mu.Unlock()
 		return nil
 	case <-exited:
 		return fmt.Errorf("%s ended while it started: see %s", c.name(), log.Name())
@@ -215,7 +231,7 @@ func (c *childProcess) arguments() []string {
 	if o.NameServer.IsValid() {
 		args = append(args, "--name-server="+o.NameServer.String())
 	}
-	return args
+	return append(args, c.more...)
 }
 
 // restartAfter keeps a process that can't start from being started all the time.
@@ -235,18 +251,33 @@ func (c *childProcess) keep(ctx context.Context) {
 		if !c.stack.Restart {
 			return
 		}
-		timer := time.NewTimer(restartAfter)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if c.rest(ctx) != nil {
 			return
-		case <-timer.C:
 		}
 		if err := c.start(ctx); err != nil {
 			c.stack.progress("%v", err)
 			continue
 		}
 		c.stack.progress("%s is back, pid %d", c.name(), c.pid())
+	}
+}
+
+// rest is the time between a death and the restart.
+func (c *childProcess) rest(ctx context.Context) error {
+	c.mu.Lock()
+	between := c.between
+	c.between = nil
+	c.mu.Unlock()
+	if between != nil {
+		return between(ctx)
+	}
+	timer := time.NewTimer(restartAfter)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }
 

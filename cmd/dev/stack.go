@@ -30,6 +30,7 @@ type stack struct {
 	// postgresSettings are further settings of PostgreSQL.
 	postgresSettings map[string]string
 
+	postgres    *pgtest.Server // nil where it is not ours
 	postgresPID int
 	databaseURL string
 	ui          *webUI
@@ -157,23 +158,37 @@ func (s *stack) startPostgres(ctx context.Context) error {
 		return nil
 	}
 	s.progress("starting PostgreSQL")
+	s.onStop(func() error {
+		if s.postgres == nil {
+			return nil
+		}
+		return s.postgres.Stop(context.WithoutCancel(ctx))
+	})
+	if err := s.launchPostgres(ctx); err != nil {
+		return postgresPortError(err, "--postgres-port")
+	}
+	if err := createDatabase(ctx, s.postgres.URL("postgres"), grapnelDatabase); err != nil {
+		return err
+	}
+	s.databaseURL = s.postgres.URL(grapnelDatabase)
+	return nil
+}
+
+// launchPostgres starts our server, also after it has ended: where its port was given,
+// nothing that was connected to it need know.
+func (s *stack) launchPostgres(ctx context.Context) (err error) {
 	port := s.PostgresPort
 	if port == 0 {
 		port = pgtest.AnyPort
 	}
-	server, err := pgtest.Start(ctx, pgtest.Options{
+	s.postgres, err = pgtest.Start(ctx, pgtest.Options{
 		DataDir: s.state.Path("postgres"), LogFile: s.state.Path("postgres.log"), Port: port,
 		Durable: true, MaxConnections: temporalConns + grapnelConns, Settings: s.postgresSettings,
 	})
 	if err != nil {
-		return postgresPortError(err, "--postgres-port")
-	}
-	s.onStop(func() error { return server.Stop(context.WithoutCancel(ctx)) })
-	s.postgresPID = server.PID()
-	if err := createDatabase(ctx, server.URL("postgres"), grapnelDatabase); err != nil {
 		return err
 	}
-	s.databaseURL = server.URL(grapnelDatabase)
+	s.postgresPID = s.postgres.PID()
 	return nil
 }
 

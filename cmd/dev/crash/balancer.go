@@ -1,0 +1,151 @@
+package crash
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Balancer sends requests to one of several APIs, as the simplest of load balancers
+// do: to those whose /readyz says yes, in turn, and to another only when a
+// connection is refused, which is certain not to have had any effect.
+type Balancer struct {
+	urls  []string
+	key   string
+	http  *http.Client
+	turn  atomic.Uint64
+	mu    sync.Mutex
+	ready map[string]bool
+}
+
+// errRefused says that no API took a connection: nothing has been done.
+var errRefused = errors.New("no API takes connections")
+
+const (
+	// readyEvery is how often APIs are asked whether they are ready. It is well below
+	// the time that a stopping API goes on taking requests.
+	readyEvery = 100 * time.Millisecond
+	// answerTime is how long a client waits for an answer.
+	answerTime = 15 * time.Second
+)
+
+// NewBalancer makes one; Run keeps it informed.
+func NewBalancer(urls []string, key string) *Balancer {
+	b := &Balancer{urls: urls, key: key, ready: map[string]bool{}, http: &http.Client{
+		Timeout: answerTime, Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
+	}}
+	for _, url := range urls {
+		b.ready[url] = true
+	}
+	return b
+}
+
+// Run asks who is ready until ctx ends.
+func (b *Balancer) Run(ctx context.Context) {
+	var group sync.WaitGroup
+	for _, url := range b.urls {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				ok := b.isReady(ctx, url)
+				b.mu.Lock()
+				b.ready[url] = ok
+				b.mu.Unlock()
+				_ = sleep(ctx, readyEvery) // the loop looks at ctx
+			}
+		})
+	}
+	group.Wait()
+	b.http.CloseIdleConnections()
+}
+
+func (b *Balancer) isReady(ctx context.Context, url string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	response, err := b.http.Do(r)
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	return err == nil && response.StatusCode == http.StatusOK
+}
+
+// order is the APIs in the order in which they are to be tried: the ready ones in
+// turn, and then the others, for they may have come back.
+func (b *Balancer) order() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	turn := int(b.turn.Add(1) % uint64(len(b.urls))) //nolint:gosec // small
+	var ready, others []string
+	for i := range b.urls {
+		url := b.urls[(i+turn)%len(b.urls)]
+		if b.ready[url] {
+			ready = append(ready, url)
+		} else {
+			others = append(others, url)
+		}
+	}
+	return append(ready, others...)
+}
+
+// request is what Send sends.
+type request struct {
+	method, path, contentType, key string
+	body                           []byte
+}
+
+// Send makes a request and returns status and answer. The error is errRefused where
+// it is certain that the request had no effect.
+func (b *Balancer) Send(ctx context.Context, r request) (status int, answer []byte, err error) {
+	for _, url := range b.order() {
+		status, answer, err = b.sendTo(ctx, url, r)
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			return status, answer, err
+		}
+	}
+	return 0, nil, errors.Join(errRefused, err)
+}
+
+func (b *Balancer) sendTo(ctx context.Context, url string, r request) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, r.method, url+r.path, bytes.NewReader(r.body))
+	if err != nil {
+		return 0, nil, err
+	}
+	// The transport must not repeat what we would not.
+	req.GetBody = nil
+	req.Header.Set("Authorization", "Bearer "+b.key)
+	if r.contentType != "" {
+		req.Header.Set("Content-Type", r.contentType)
+	}
+	if r.key != "" {
+		req.Header.Set("Idempotency-Key", r.key)
+	}
+	response, err := b.http.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	return response.StatusCode, answer, err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,62 @@
+package crash_test
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/cmd/dev/crash"
+)
+
+// clockEnv makes this test binary a process that tells the time for every line it
+// reads.
+const clockEnv = "GRAPNEL_DEV_TEST_CLOCK"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(clockEnv) != "" {
+		begin := time.Now()
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			fmt.Println(time.Now().Unix(), time.Since(begin).Milliseconds()) // the test reads it
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// The clock of a running Go process jumps ahead and back, and its timers don't.
+func TestSetClock(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), clockEnv+"=1")
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		require.NoError(t, in.Close())
+		require.NoError(t, cmd.Wait())
+	})
+	lines := bufio.NewScanner(out)
+	ask := func() (ahead time.Duration, monotonic int64) {
+		_, err := fmt.Fprintln(in)
+		require.NoError(t, err)
+		require.True(t, lines.Scan())
+		var seconds int64
+		_, err = fmt.Sscan(lines.Text(), &seconds, &monotonic)
+		require.NoError(t, err)
+		return time.Until(time.Unix(seconds, 0)), monotonic
+	}
+	for _, offset := range []time.Duration{0, 48 * time.Hour, -time.Hour, 0} {
+		require.NoError(t, crash.SetClock(cmd.Process.Pid, offset))
+		ahead, monotonic := ask()
+		require.InDelta(t, offset.Seconds(), ahead.Seconds(), 3)
+		require.Less(t, monotonic, int64(60_000))
+		require.GreaterOrEqual(t, monotonic, int64(0))
+	}
+}

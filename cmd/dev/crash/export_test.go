@@ -1,0 +1,33 @@
+package crash
+
+import (
+	"context"
+	"net/http"
+)
+
+// RefOf is refOf: what a receiver reads.
+func RefOf(data []byte) string { return refOf(data) }
+
+// DataOf is dataOf: what is published.
+func DataOf(ref string) string { return dataOf(ref) }
+
+// Outcome is what an endpoint answers the n-th request about a publication.
+func (w *Webhook) Outcome(seed uint64, ref string, n int) int { return w.answer(seed, ref, n) }
+
+// Load is what the first n requests publish.
+func Load(seed uint64, n int) []Publication {
+	var list []Publication
+	for i := range n {
+		o := newOrder(seed, i)
+		list = append(list, *o.publication(0, 1))
+	}
+	return list
+}
+
+// Webhooks are the run's.
+func Webhooks() []*Webhook { return webhooks() }
+
+// Post is Send for tests.
+func (b *Balancer) Post(ctx context.Context, path string) (int, []byte, error) {
+	return b.Send(ctx, request{method: http.MethodPost, path: path})
+}

@@ -1,0 +1,196 @@
+package crash
+
+import (
+	"slices"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+// mostAttempts is how often a delivery may be attempted (spec 1).
+const mostAttempts = 5
+
+// slack is what the receiver's time of a request and the sender's may differ by.
+const slack = 500 * time.Millisecond
+
+// checkDelivery holds a delivery against its attempts and its requests.
+func (o *oracle) checkDelivery(d *Delivery) {
+	event, w := o.byID[d.EventID], o.webhooks[d.WebhookID]
+	if event == nil || w == nil {
+		o.violated(RulePhantom, "delivery %s is of event %s for webhook %s", d.ID, d.EventID, d.WebhookID)
+		return
+	}
+	if d.UpdatedAt.After(o.Last) {
+		o.Last = d.UpdatedAt
+	}
+	c := &checked{
+		oracle: o, Delivery: d, webhook: w, name: event.Ref() + " for " + w.Name, attempts: o.attempts[d.ID],
+		requests: o.requests[[2]string{w.Name, event.Ref()}],
+	}
+	if p := o.published[event.Ref()]; p != nil {
+		c.accepted = p.Accepted
+	}
+	c.checkState()
+	c.checkNumbers()
+	c.checkRecords()
+	c.checkDuplicates()
+}
+
+// checked is a delivery with all that is known of it.
+type checked struct {
+	*oracle
+	*Delivery
+	webhook  *Webhook
+	name     string
+	accepted bool
+	attempts []*Attempt
+	requests []*Request // in the order of their times
+	// late are those whose sender had just given up.
+	late []*Request
+}
+
+// ended is a violation of a promise about how deliveries end; it is a loss where the
+// promise was given.
+func (c *checked) ended(format string, args ...any) {
+	if c.accepted {
+		c.Lost++
+	}
+	c.violated(RuleLost, c.name+": "+format, args...)
+}
+
+func (c *checked) momento() bool { return c.webhook.Profile == hook.ProfileMomento }
+
+func succeeded(r *Request) bool { return r.Status/100 == 2 }
+
+// checkState says whether the delivery came to the end that its receiver gave it.
+func (c *checked) checkState() {
+	if c.Outstanding {
+		c.violated(RuleStuck, "%s is %s after %d attempts, and not at its end", c.name, c.State, c.Delivery.Attempts)
+		if c.accepted {
+			c.Lost++
+		}
+		return
+	}
+	switch c.State {
+	case hook.StateSuccess:
+		if !slices.ContainsFunc(c.requests, succeeded) {
+			c.violated(RuleArrival, "%s is a success; it got %d requests and answered none with 2xx", c.name, len(c.requests))
+		}
+	case hook.StateFailed:
+		c.Failed++
+		switch {
+		case !c.momento() && c.Delivery.Attempts < mostAttempts:
+			c.ended("failed after %d attempts", c.Delivery.Attempts)
+		case !c.traits.Unreached && !c.mayFail():
+			c.ended("failed; its endpoint takes such events")
+		}
+	case hook.StateTimedOut:
+		if !c.momento() || !c.traits.Unreached && !slices.ContainsFunc(c.requests, func(r *Request) bool { return r.Status == 0 }) {
+			c.ended("timed out; its endpoint answers")
+		}
+	case hook.StateDropped:
+		c.Dropped++
+		if !c.momento() || !c.traits.Repeats {
+			c.ended("dropped, which this damage is no reason for")
+		}
+	case hook.StatePending, hook.StateSending, hook.StateCanceled:
+		c.ended("ended as %s", c.State)
+	}
+}
+
+// mayFail tells whether the endpoint answered no request well.
+func (c *checked) mayFail() bool {
+	return len(c.requests) > 0 && !slices.ContainsFunc(c.requests, succeeded)
+}
+
+// checkNumbers counts attempts.
+func (c *checked) checkNumbers() {
+	most := mostAttempts
+	if c.momento() {
+		most = 1
+	}
+	if len(c.attempts) != c.Delivery.Attempts || len(c.attempts) > most {
+		c.violated(RuleAttempts, "%s counts %d attempts and has %d, at most %d", c.name, c.Delivery.Attempts, len(c.attempts), most)
+	}
+	for i, a := range c.attempts {
+		if a.Number != i+1 {
+			c.violated(RuleAttempts, "%s: attempt %d has number %d", c.name, i+1, a.Number)
+			break
+		}
+	}
+}
+
+// checkRecords finds the request of every attempt, and the attempt of every request.
+func (c *checked) checkRecords() {
+	left := slices.Clone(c.requests)
+	for _, a := range c.attempts {
+		at := slices.IndexFunc(left, func(r *Request) bool { return c.isOf(r, a) })
+		if at < 0 {
+			if !c.traits.Unreached || a.Status != 0 || !c.excused(a.StartedAt, a.StartedAt.Add(a.Duration)) {
+				c.violated(RuleRecord, "%s: attempt %d (%d %s) was recorded, and no request came", c.name, a.Number, a.Status, a.Class)
+			}
+			continue
+		}
+		r := left[at]
+		left = slices.Delete(left, at, at+1)
+		if c.crossed(r, a) {
+			c.late = append(c.late, r)
+		} else if a.Status != r.Status && (!c.traits.Unreached || !c.excused(r.At, r.Until)) {
+			c.violated(RuleRecord, "%s: attempt %d was answered with %d, and %d %s was recorded", c.name, a.Number, r.Status, a.Status, a.Class)
+		}
+	}
+	c.Repeated += len(left)
+	for _, r := range left {
+		if !c.excused(r.At, r.Until) {
+			c.violated(RuleDuplicate, "%s: the request at %s was not recorded, and nothing was struck then", c.name, r.At.Format(time.StampMilli))
+		}
+	}
+}
+
+// crossed tells whether the answer came just as its sender gave up: on a machine that
+// is short of time neither is wrong.
+func (c *checked) crossed(r *Request, a *Attempt) bool {
+	return a.Class == hook.ClassTimeout && r.Status != 0 && r.Until.After(a.StartedAt.Add(a.Duration-slack))
+}
+
+// isOf tells whether the request is the attempt's.
+func (c *checked) isOf(r *Request, a *Attempt) bool {
+	if c.webhook.Profile == hook.ProfileStandard && r.Attempt != a.Number {
+		return false
+	}
+	return r.At.After(a.StartedAt.Add(-slack)) && r.At.Before(a.StartedAt.Add(a.Duration+slack))
+}
+
+// checkDuplicates looks at what came after a success.
+func (c *checked) checkDuplicates() {
+	if c.momento() {
+		if len(c.requests) > 1 {
+			c.Duplicates += len(c.requests) - 1
+			c.violated(RuleTwice, "%s was sent %d times", c.name, len(c.requests))
+		}
+		return
+	}
+	var last *Request
+	for _, r := range c.requests {
+		if last != nil {
+			c.Duplicates++
+			if !c.excused(last.At, last.Until) && !slices.Contains(c.late, last) {
+				c.violated(RuleDuplicate, "%s was a success at %s, and was sent again at %s; nothing was struck then", c.name, last.At.Format(time.StampMilli), r.At.Format(time.StampMilli))
+			}
+		}
+		if succeeded(r) {
+			last = r
+		}
+	}
+}
+
+// excused tells whether something was struck around then that may hide what came of
+// a request.
+func (o *oracle) excused(begin, end time.Time) bool {
+	if end.Before(begin) {
+		end = begin
+	}
+	return slices.ContainsFunc(o.Struck, func(s Struck) bool {
+		return Of(s.Damage).Repeats && end.After(s.Begin.Add(-o.Window)) && begin.Before(s.End.Add(o.Window))
+	})
+}

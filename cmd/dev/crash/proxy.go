@@ -1,0 +1,205 @@
+package crash
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Fault is what a Proxy does to the bytes that come its way.
+type Fault int
+
+// The faults.
+const (
+	// Pass hands on.
+	Pass Fault = iota
+	// Stall holds everything, in both directions, until it is over.
+	Stall
+	// Reset cuts off what there is and whoever comes.
+	Reset
+	// HalfOpen hands on what clients say and loses what they are answered.
+	HalfOpen
+)
+
+// Faults is how many there are beside Pass.
+const Faults = 3
+
+// Proxy is a listener that hands connections on to an address, and can be told to
+// do that badly.
+type Proxy struct {
+	listener net.Listener
+	to       string
+
+	mu      sync.Mutex
+	fault   Fault
+	changed chan struct{} // closed when fault changes
+	pairs   map[*pair]bool
+	closed  bool
+}
+
+// pair is a connection and its continuation.
+type pair struct {
+	client, server *net.TCPConn
+	// lost says that bytes were lost, so that it can't go on.
+	lost bool
+}
+
+// NewProxy listens on a loopback port and hands on to an address.
+func NewProxy(ctx context.Context, to string) (*Proxy, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	p := &Proxy{listener: l, to: to, changed: make(chan struct{}), pairs: map[*pair]bool{}}
+	go p.serve(ctx)
+	return p, nil
+}
+
+// Addr is where it listens.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Set begins a fault, or ends it with Pass. What can't go on is cut off then.
+func (p *Proxy) Set(f Fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = f
+	close(p.changed)
+	p.changed = make(chan struct{})
+	for pair := range p.pairs {
+		if f == Reset || f == Pass && pair.lost {
+			pair.reset()
+		}
+	}
+}
+
+// Close stops listening and cuts off what there is.
+func (p *Proxy) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	for pair := range p.pairs {
+		pair.reset()
+	}
+	p.mu.Unlock()
+	return p.listener.Close()
+}
+
+func (p *Proxy) serve(ctx context.Context) {
+	for {
+		conn, err := p.listener.Accept()
+		if err != nil {
+			return // it was closed
+		}
+		go p.handle(ctx, conn.(*net.TCPConn))
+	}
+}
+
+func (p *Proxy) handle(ctx context.Context, client *net.TCPConn) {
+	dialer := net.Dialer{Timeout: 10 * time.Second}
+	server, err := dialer.DialContext(ctx, "tcp", p.to)
+	if err != nil {
+		_ = client.SetLinger(0) // so that the client is told at once
+		_ = client.Close()
+		return
+	}
+	c := &pair{client: client, server: server.(*net.TCPConn)}
+	p.mu.Lock()
+	p.pairs[c] = true
+	if p.closed || p.fault == Reset {
+		c.reset()
+	}
+	p.mu.Unlock()
+	var group sync.WaitGroup
+	group.Go(func() { p.pump(c, c.client, c.server, false) })
+	group.Go(func() { p.pump(c, c.server, c.client, true) })
+	group.Wait()
+	_ = c.client.Close() // both ends have been told
+	_ = c.server.Close()
+	p.mu.Lock()
+	delete(p.pairs, c)
+	p.mu.Unlock()
+}
+
+// pump hands bytes on in one direction until there are no more.
+func (p *Proxy) pump(c *pair, from, to *net.TCPConn, answers bool) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 && p.mayPass(c, from, answers) {
+			if _, err := to.Write(buffer[:n]); err != nil {
+				c.reset()
+				return
+			}
+		}
+		if err != nil {
+			if p.mayEnd(c, answers) {
+				_ = to.CloseWrite() // the other direction may go on
+			} else {
+				c.reset()
+			}
+			return
+		}
+	}
+}
+
+// mayPass waits until bytes may be handed on, and tells whether they are to be. What
+// was held while its sender gave up is not: it would come out of nowhere.
+func (p *Proxy) mayPass(c *pair, from *net.TCPConn, answers bool) bool {
+	held := false
+	for {
+		p.mu.Lock()
+		fault, changed := p.fault, p.changed
+		if fault == HalfOpen && answers {
+			c.lost = true
+		}
+		p.mu.Unlock()
+		switch fault {
+		case Stall:
+			held = true
+			<-changed
+		case HalfOpen:
+			return !answers
+		default:
+			return !held || !gone(from)
+		}
+	}
+}
+
+// mayEnd waits until the end of a direction may be handed on, and tells whether it is
+// to be: what has a hole ends otherwise.
+func (p *Proxy) mayEnd(c *pair, answers bool) bool {
+	for {
+		p.mu.Lock()
+		fault, changed, lost := p.fault, p.changed, c.lost
+		p.mu.Unlock()
+		if fault != Stall && (fault != HalfOpen || !answers) {
+			return !lost
+		}
+		<-changed
+	}
+}
+
+// gone tells whether the peer has closed the connection.
+func gone(conn *net.TCPConn) bool {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return true
+	}
+	closed := false
+	err = raw.Control(func(fd uintptr) {
+		var one [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		closed = n == 0 && err == nil || err != nil && err != syscall.EAGAIN //nolint:errorlint // a bare number
+	})
+	return err != nil || closed
+}
+
+// reset cuts both connections off.
+func (c *pair) reset() {
+	for _, conn := range []*net.TCPConn{c.client, c.server} {
+		_ = conn.SetLinger(0) // it may have been closed already
+		_ = conn.Close()
+	}
+}

@@ -1,0 +1,253 @@
+package crash
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+// Publisher publishes at a steady rate, tries again as a client would, and keeps
+// what it was answered.
+type Publisher struct {
+	balancer *Balancer
+	seed     uint64
+
+	mu    sync.Mutex
+	list  []*Publication
+	count Counts
+}
+
+// Counts are of the requests that publish.
+type Counts struct {
+	Requests int `json:"requests"`
+	// Refused are those for which nobody took a connection, Unanswered those whose
+	// connection broke or whose answer did not come, Unavailable those with a 503.
+	Refused     int `json:"refused"`
+	Unanswered  int `json:"unanswered"`
+	Unavailable int `json:"unavailable"`
+	// Wrong are the answers that no client should get, by what they were.
+	Wrong map[string]int `json:"wrong,omitempty"`
+}
+
+// Failed is how many requests a client had to make again.
+func (c *Counts) Failed() int { return c.Refused + c.Unanswered + c.Unavailable }
+
+const (
+	// mostUnderWay bounds what is published at once: a client has only so many.
+	mostUnderWay = 256
+	// pauseLeast and pauseMost are how long a client waits before it tries again.
+	pauseLeast, pauseMost = 200 * time.Millisecond, 2 * time.Second
+	// insistence is how long after the load a client goes on trying.
+	insistence = 45 * time.Second
+)
+
+// NewPublisher makes one.
+func NewPublisher(b *Balancer, seed uint64) *Publisher {
+	return &Publisher{balancer: b, seed: seed, count: Counts{Wrong: map[string]int{}}}
+}
+
+// Run publishes for a while, requests per second, and returns when the last has
+// been answered or given up.
+func (p *Publisher) Run(ctx context.Context, rate float64, length time.Duration) {
+	until := time.Now().Add(length)
+	tick := time.NewTicker(time.Duration(float64(time.Second) / rate))
+	defer tick.Stop()
+	insist, cancel := context.WithDeadline(ctx, until.Add(insistence))
+	defer cancel()
+	slots := make(chan struct{}, mostUnderWay)
+	var group sync.WaitGroup
+	defer group.Wait()
+	for n := 0; time.Now().Before(until); n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		slots <- struct{}{}
+		group.Go(func() {
+			p.publish(insist, newOrder(p.seed, n))
+			<-slots
+		})
+	}
+}
+
+// Publications are all of them, and the counts; call it after Run.
+func (p *Publisher) Publications() ([]*Publication, Counts) { return p.list, p.count }
+
+// AcceptedBetween is how many were accepted then.
+func (p *Publisher) AcceptedBetween(begin, end time.Time) (n int) {
+	for _, publication := range p.list {
+		if publication.Accepted && publication.At.After(begin) && publication.At.Before(end) {
+			n++
+		}
+	}
+	return n
+}
+
+// publish has an order accepted, however often it must be tried.
+func (p *Publisher) publish(ctx context.Context, o order) {
+	again := o.again && (o.kind == keyed || o.kind == commendaKeyed)
+	var list []*Publication
+	for try := 1; ; try++ {
+		if try == 1 || list[0].Key == "" {
+			list = p.begin(&o, try)
+		}
+		if p.try(ctx, &o, list) {
+			break
+		}
+		if sleep(ctx, min(pauseLeast<<min(try, 10), pauseMost)) != nil {
+			return
+		}
+	}
+	if again {
+		p.try(ctx, &o, list)
+	}
+}
+
+// begin notes what is about to be published.
+func (p *Publisher) begin(o *order, try int) []*Publication {
+	n := 1
+	if o.kind == batch {
+		n = batchSize
+	}
+	var list []*Publication
+	for i := range n {
+		list = append(list, o.publication(i, try))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.list = append(p.list, list...)
+	return list
+}
+
+// try makes one request and tells whether all of it is accepted.
+func (p *Publisher) try(ctx context.Context, o *order, list []*Publication) bool {
+	status, answer, err := p.balancer.Send(ctx, requestOf(o, list))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.count.Requests++
+	want := http.StatusAccepted
+	if o.kind == momento {
+		want = http.StatusNoContent
+	}
+	switch {
+	case errors.Is(err, errRefused):
+		p.count.Refused++
+		return false
+	case err != nil:
+		p.count.Unanswered++
+	case status == http.StatusServiceUnavailable:
+		p.count.Unavailable++
+	case status != want:
+		p.count.Wrong[fmt.Sprintf("HTTP %d %s", status, clip(answer))]++
+	default:
+		return p.accept(o, list, answer)
+	}
+	for _, publication := range list {
+		if !publication.Accepted {
+			publication.Unknown++
+		}
+	}
+	return false
+}
+
+// accept notes what an answer of success says.
+func (p *Publisher) accept(o *order, list []*Publication, answer []byte) bool {
+	if o.kind == momento {
+		list[0].accept("")
+		return true
+	}
+	if o.kind != batch {
+		id, err := eventOf(o.kind, answer)
+		if err != nil {
+			p.count.Wrong[err.Error()]++
+		}
+		list[0].accept(id)
+		return true
+	}
+	var a struct {
+		Results []struct {
+			Status int
+			Event  struct{ ID string }
+		}
+	}
+	if err := json.Unmarshal(answer, &a); err != nil || len(a.Results) != len(list) {
+		p.count.Wrong["batch: "+clip(answer)]++
+		return true
+	}
+	all := true
+	for i, result := range a.Results {
+		switch id, err := hook.ParseEventID(result.Event.ID); {
+		case result.Status == http.StatusAccepted && err == nil:
+			list[i].accept(id.UUID())
+		case result.Status == http.StatusServiceUnavailable:
+			list[i].Unknown++
+			all = false
+		default:
+			p.count.Wrong[fmt.Sprintf("batch: item with HTTP %d", result.Status)]++
+		}
+	}
+	return all
+}
+
+// accept notes a success. One that comes again must be about the same event.
+func (p *Publication) accept(id string) {
+	if p.Accepted {
+		if p.ID != id {
+			p.Wrong = fmt.Sprintf("accepted as %s and again as %s", p.ID, id)
+		}
+		return
+	}
+	p.Accepted, p.ID, p.At = true, id, time.Now()
+}
+
+// requestOf is the request that publishes an order.
+func requestOf(o *order, list []*Publication) request {
+	r := request{method: http.MethodPost, path: "/v1/events", contentType: "application/json"}
+	first := list[0]
+	switch o.kind {
+	case single, keyed:
+		r.key = first.Key
+		r.body = fmt.Appendf(nil, `{"type":%q,"data":%s}`, first.Type, dataOf(first.Ref))
+	case batch:
+		r.path = "/v1/events/batch"
+		items := make([]string, 0, len(list))
+		for _, p := range list {
+			items = append(items, fmt.Sprintf(`{"type":%q,"data":%s,"id":%q}`, p.Type, dataOf(p.Ref), p.Key))
+		}
+		r.body = fmt.Appendf(nil, `{"events":[%s]}`, strings.Join(items, ","))
+	case commenda, commendaKeyed:
+		r.path, r.key = "/events", first.Key
+		r.body = fmt.Appendf(nil, `{"topic":%q,"data":%s,"organization_id":"crash"}`, first.Type, dataOf(first.Ref))
+	case momento:
+		r.path, r.contentType = "/topics/"+url.PathEscape(first.Cache)+"/"+url.PathEscape(first.Type), "text/plain"
+		r.body = []byte(dataOf(first.Ref))
+	}
+	return r
+}
+
+// eventOf is the event that an answer names.
+func eventOf(k kind, answer []byte) (string, error) {
+	var a struct {
+		ID   string
+		Data struct{ ID string }
+	}
+	if err := json.Unmarshal(answer, &a); err != nil {
+		return "", fmt.Errorf("answer %s: %w", clip(answer), err)
+	}
+	if k == commenda || k == commendaKeyed {
+		return a.Data.ID, nil
+	}
+	id, err := hook.ParseEventID(a.ID)
+	return id.UUID(), err
+}
+
+func clip(text []byte) string { return string(text[:min(len(text), 300)]) }

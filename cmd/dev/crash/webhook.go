@@ -1,0 +1,143 @@
+package crash
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"grapnel/internal/hook"
+)
+
+// Webhook is a subscription of the run, and how its endpoint behaves.
+type Webhook struct {
+	// Name is the last part of its URL's path.
+	Name    string
+	Profile hook.Profile
+	// Events are the types, patterns or topics it subscribes to, Cache the cache of a
+	// Momento webhook.
+	Events []string
+	Cache  string
+	// ID is the product's, as a UUID; Secret is what it signs with.
+	ID, Secret string
+	// Flaky is the share of events, in hundredths, whose first one or two requests are
+	// answered with 500; Poison the share that never gets anything else; Hang the share
+	// whose first request is not answered.
+	Flaky, Poison, Hang uint32
+}
+
+// timeoutSeconds is how long standard webhooks wait: it bounds how long before a
+// kill a request may have come of which nothing was recorded.
+const timeoutSeconds = 3
+
+// webhooks are the run's.
+func webhooks() []*Webhook {
+	return []*Webhook{
+		{Name: "orders", Profile: hook.ProfileStandard, Events: []string{typeCreated, typePaid}, Secret: "whsec_Y3Jhc2gtY3Jhc2gtY3Jhc2gtY3Jhc2gh"},
+		{Name: "everything", Profile: hook.ProfileStandard, Events: []string{"crash.*"}, Secret: "whsec_b3RoZXItb3RoZXItb3RoZXItb3RoZXIh", Flaky: 10, Poison: 1},
+		{Name: "users", Profile: hook.ProfileStandard, Events: []string{typeUser}, Secret: "plain users' secret", Hang: 4},
+		{Name: "validations", Profile: hook.ProfileCommenda, Events: []string{topicA, topicB}, Secret: "plain validations' key"},
+		{Name: "payments", Profile: hook.ProfileCommenda, Events: []string{topicA, typePaid}, Secret: "plain payments' key", Flaky: 8},
+		{Name: "chat-1", Profile: hook.ProfileMomento, Cache: cache, Events: []string{chatter}},
+		{Name: "chat-2", Profile: hook.ProfileMomento, Cache: cache, Events: []string{chatter}, Flaky: 5},
+		{Name: "alarm", Profile: hook.ProfileMomento, Cache: cache, Events: []string{alarms}, Hang: 2},
+	}
+}
+
+// Matches tells whether the webhook is to get what was published (spec 1): prefixes
+// are for standard webhooks alone, messages for Momento's.
+func (w *Webhook) Matches(eventType, cache string) bool {
+	if w.Cache != cache {
+		return false
+	}
+	return slices.ContainsFunc(w.Events, func(pattern string) bool {
+		if pattern == eventType {
+			return true
+		}
+		prefix, wild := strings.CutSuffix(pattern, "*")
+		return w.Profile == hook.ProfileStandard && wild && strings.HasPrefix(eventType, prefix)
+	})
+}
+
+// subscribe makes the event types and the webhooks, at their URLs below base.
+func subscribe(ctx context.Context, b *Balancer, base string, list []*Webhook) error {
+	for _, name := range []string{typeCreated, typePaid, typeUser} {
+		if err := call(ctx, b, http.MethodPut, "/v1/event-types/"+name, map[string]any{}, nil); err != nil {
+			return err
+		}
+	}
+	for _, w := range list {
+		if err := w.create(ctx, b, base+"/"+w.Name); err != nil {
+			return err
+		}
+	}
+	return findIDs(ctx, b, base, list)
+}
+
+func (w *Webhook) create(ctx context.Context, b *Balancer, url string) error {
+	switch w.Profile {
+	case hook.ProfileStandard:
+		return call(ctx, b, http.MethodPost, "/v1/webhooks", map[string]any{
+			"url": url, "events": w.Events, "secret": w.Secret, "timeout_seconds": timeoutSeconds,
+		}, nil)
+	case hook.ProfileCommenda:
+		return call(ctx, b, http.MethodPost, "/webhooks", map[string]any{"url": url, "topics": w.Events, "key": w.Secret}, nil)
+	case hook.ProfileMomento:
+		var answer struct{ SecretString string }
+		err := call(ctx, b, http.MethodPut, "/caches/"+w.Cache+"/webhooks/"+w.Name, map[string]any{
+			"destination": map[string]any{"postUrl": url}, "topicName": w.Events[0],
+		}, &answer)
+		w.Secret = answer.SecretString
+		return err
+	}
+	return fmt.Errorf("webhook %s: profile %q", w.Name, w.Profile)
+}
+
+// findIDs reads the webhooks' ids from the list of all profiles (S2).
+func findIDs(ctx context.Context, b *Balancer, base string, list []*Webhook) error {
+	var answer struct{ Webhooks []struct{ ID, URL string } }
+	if err := call(ctx, b, http.MethodGet, "/v1/webhooks?limit=100", nil, &answer); err != nil {
+		return err
+	}
+	for _, w := range list {
+		for _, found := range answer.Webhooks {
+			if found.URL != base+"/"+w.Name {
+				continue
+			}
+			id, err := hook.ParseWebhookID(found.ID)
+			if err != nil {
+				return err
+			}
+			w.ID = id.UUID()
+		}
+		if w.ID == "" {
+			return fmt.Errorf("webhook %s is not in the list of webhooks", w.Name)
+		}
+	}
+	return nil
+}
+
+// call makes a request that must succeed.
+func call(ctx context.Context, b *Balancer, method, path string, body, into any) error {
+	r := request{method: method, path: path}
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		r.body, r.contentType = text, "application/json"
+	}
+	status, answer, err := b.Send(ctx, r)
+	if err != nil || status/100 != 2 {
+		return fmt.Errorf("%s %s: HTTP %d %s: %w", method, path, status, clip(answer), err)
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, into); err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"grapnel/cmd/dev/crash"
+	"grapnel/internal/config"
+)
+
+// crashStack is a stack to be struck: two APIs and two workers, the Temporal server,
+// each a process of its own that is started again when it has died, and PostgreSQL.
+// APIs and workers reach PostgreSQL through a proxy, Temporal directly.
+type crashStack struct {
+	*stack
+	cancel   context.CancelFunc
+	database *crash.Proxy
+	temporal *childProcess
+	apis     []*childProcess
+	workers  []*childProcess
+	// postgresDown is held while PostgreSQL is stopped on purpose.
+	postgresDown sync.Mutex
+}
+
+// crashFlags are the stack's: retries follow soon and lost workflows are looked for
+// soon, so that runs are short, and a
+// stopping API goes on taking requests for long enough that a balancer sees it.
+func crashFlags() []string {
+	return []string{
+		"--no-receiver", "--metrics-addr=", "--allow-http", "--retry-schedule=1s,2s,3s,4s", "--shutdown-timeout=20s", "--reconcile-after=5s",
+	}
+}
+
+// crashDrain is how long an API takes requests after it has begun to stop.
+const crashDrain = "--drain-delay=700ms"
+
+// startCrashStack starts it on a fresh directory.
+func startCrashStack(ctx context.Context, dir string, begin time.Time, stderr io.Writer) (_ *crashStack, err error) {
+	var o options
+	parser, err := kong.New(&o, kong.DefaultEnvars(config.EnvPrefix+"_CRASH"))
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := freeAddrs(ctx, loopback, 4)
+	if err != nil {
+		return nil, err
+	}
+	args := append(crashFlags(), "--data-dir="+dir, "--fresh", "--processes=split", "--restart",
+		"--temporal-addr="+addrs[0].String(), "--api-addr="+addrs[1].String(), "--postgres-port="+strconv.Itoa(addrs[3].Port))
+	if _, err := parser.Parse(args); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s := &crashStack{stack: &stack{options: &o, stdout: io.Discard, stderr: stderr, begin: begin}, cancel: cancel}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.temporal, err = s.startBelow(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.startGrapnels(ctx, addrs[1].String(), addrs[2].String())
+}
+
+// startGrapnels starts the APIs and workers.
+func (s *crashStack) startGrapnels(ctx context.Context, apiAddrs ...string) error {
+	u, err := url.Parse(s.databaseURL)
+	if err != nil {
+		return err
+	}
+	if s.database, err = crash.NewProxy(ctx, u.Host); err != nil {
+		return err
+	}
+	s.onStop(s.database.Close)
+	u.Host = s.database.Addr()
+	for i, addr := range apiAddrs {
+		worker := &childProcess{stack: s.stack, role: roleWorker, suffix: strconv.Itoa(i + 1), databaseURL: u.String()}
+		s.workers = append(s.workers, worker)
+		api := &childProcess{stack: s.stack, role: roleAPI, suffix: strconv.Itoa(i + 1), databaseURL: u.String(), apiAddr: addr, more: []string{crashDrain}}
+		s.apis = append(s.apis, api)
+		for _, c := range []*childProcess{worker, api} {
+			if err := s.startChild(ctx, c); err != nil {
+				return err
+			}
+		}
+	}
+	wait, cancel := context.WithTimeoutCause(ctx, readyTime, errNotReady)
+	defer cancel()
+	for _, url := range s.urls() {
+		if err := waitHTTP(wait, url+"/readyz"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// urls are the APIs'.
+func (s *crashStack) urls() []string {
+	var urls []string
+	for _, c := range s.apis {
+		urls = append(urls, "http://"+c.apiAddr)
+	}
+	return urls
+}
+
+// close stops everything; nothing is started again meanwhile.
+func (s *crashStack) close() error {
+	s.cancel()
+	if err := s.stop(); err != nil {
+		return fmt.Errorf("stop the stack: %w", err)
+	}
+	return nil
+}
