@@ -52,11 +52,11 @@ func TestSixtyDays(t *testing.T) {
 		"pool_health_check_period", "pool_max_conn_lifetime", "pool_max_conn_idle_time")
 	begin := time.Now().UTC().Truncate(day).Add(12 * time.Hour)
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Until(begin))
+		<-time.After(time.Until(begin))
 		s := newSimulation(t, at)
 		for ; s.today < 60; s.today++ {
 			s.live()
-			time.Sleep(time.Until(begin.Add(time.Duration(s.today+1) * day)))
+			<-time.After(time.Until(begin.Add(time.Duration(s.today+1) * day)))
 			s.setClock()
 		}
 	})
@@ -139,7 +139,7 @@ func (s *simulation) setClock() {
 // pass lets time go by within the day.
 func (s *simulation) pass(d time.Duration) {
 	s.t.Helper()
-	time.Sleep(d)
+	<-time.After(d)
 	s.setClock()
 }
 
