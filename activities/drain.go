@@ -31,7 +31,8 @@ type drainState struct {
 	// one may be made.
 	Probes  int       `json:"probes,omitempty"`
 	ProbeAt time.Time `json:"probe_at,omitzero"`
-	// Batch is how many deliveries were sent together the last time.
+	// Batch is how many deliveries were sent together the last time, since the endpoint
+	// came back; 0 if it was never away.
 	Batch int `json:"batch,omitempty"`
 }
 
@@ -39,16 +40,18 @@ const (
 	// drainFor is how long a run goes on beginning batches; the last may take as long as
 	// the longest request.
 	drainFor = 10 * time.Second
-	// firstBatch and mostBatch bound a batch, which doubles each time: an endpoint that
-	// has just come back is not to be buried.
+	// firstBatch and mostBatch bound a batch. To an endpoint that has come back it
+	// doubles each time, and drainRate bounds how many a second it gets of its backlog:
+	// it is not to be buried. What was only over a limit keeps to that.
 	firstBatch = 4
 	mostBatch  = 256
-	// drainRate is how many deliveries a second are sent to a webhook without a rate
-	// limit of its own.
-	drainRate = 200
+	drainRate  = 200
 	// mostProbeDelay is the longest time between two probes of an endpoint that is
 	// unavailable; they begin a second apart and double it.
 	mostProbeDelay = 5 * time.Minute
+	// drainNap is the longest sleep of a drain whose endpoint is available: what is parked
+	// meanwhile does not wake it.
+	drainNap = 30 * time.Second
 	// drainSlack is added to when a drain says it will look again.
 	drainSlack = RunTimeout
 )
@@ -100,18 +103,24 @@ func (d *drain) step(ctx context.Context) (ended bool, err error) {
 	}
 	d.state.Probes, d.state.ProbeAt = 0, time.Time{}
 	if wait := backlog.Jobs[0].DueIn; wait > worthWaiting {
-		return false, d.later(ctx, wait, fmt.Sprintf("%d deliveries have an attempt to come", backlog.Waiting))
+		return false, d.later(ctx, min(wait, drainNap), fmt.Sprintf("%d deliveries have an attempt to come", backlog.Waiting))
 	}
-	d.state.Batch = min(max(d.state.Batch*2, firstBatch), mostBatch)
-	began := d.now()
-	sent, err := d.send(ctx, due(backlog.Jobs, d.state.Batch))
+	began, batch := d.now(), mostBatch
+	if d.state.Batch > 0 {
+		d.state.Batch = min(d.state.Batch*2, mostBatch)
+		batch = d.state.Batch
+	}
+	sent, err := d.send(ctx, due(backlog.Jobs, batch))
 	if err != nil {
 		return false, err
 	}
 	if d.now().Sub(d.began) >= drainFor || sent.isStopping() {
 		return false, d.later(ctx, time.Millisecond, fmt.Sprintf("%d deliveries waiting", backlog.Waiting))
 	}
-	return false, d.pace(ctx, began, len(sent.done)+len(sent.waiting))
+	if d.state.Batch == 0 {
+		return false, nil
+	}
+	return false, d.pace(ctx, began, sent.attempts)
 }
 
 // due are the first n jobs that are due, or will be in a moment.
@@ -153,7 +162,7 @@ func (d *drain) probe(ctx context.Context, backlog *hook.Backlog) error {
 		d.state.ProbeAt = d.now().Add(d.probeDelay())
 		return nil
 	}
-	d.state.Batch = 0
+	d.state.Batch = firstBatch / 2
 	if err := d.parking.Trip(ctx, d.webhook, false); err != nil {
 		return d.again(ctx, err)
 	}

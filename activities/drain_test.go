@@ -178,6 +178,25 @@ func TestDrainKeepsTheSchedule(t *testing.T) {
 	})
 }
 
+// A drain that waits for an attempt to come sees what is parked meanwhile soon.
+func TestDrainSleepsShortly(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.parked(1, nil)
+		b.sender.Script(urlA, append(outcomes(deliverytest.Status(500), 3), deliverytest.Status(200))...)
+		b.during(10*time.Minute, func() {
+			b.store.Publish(eventType, payload, a)
+			require.NoError(b, b.store.Park(t.Context(), []hook.DeliveryID{b.store.Deliveries(a)[1].ID}, []hook.WebhookID{a}))
+		})
+		r, err := b.drainAll(a)
+		require.NoError(b, err)
+		require.Equal(b, 2, r.Succeeded)
+		times := b.sender.Times(urlA, b.start)
+		require.Len(b, times, 5)
+		require.Less(b, times[3], 10*time.Minute+31*second, "while the first waits for half an hour")
+	})
+}
+
 // S5, S15: deleting or deactivating the webhook ends what waits for it.
 func TestDrainOfAWebhookThatGoes(t *testing.T) {
 	t.Parallel()

@@ -35,8 +35,9 @@ type Drains interface {
 	Drain(ctx context.Context, webhook hook.WebhookID) error
 }
 
-// crowdPatience is how long what is over a limit waits in its run, for a place that
-// may well come free; then it is parked.
+// crowdPatience is how long what is over a limit waits in its run for the next place to
+// come free; then all of it is parked. As long as places do come free it is quicker here;
+// not so behind a rate limit, which knows no better than one after the other.
 const crowdPatience = time.Second
 
 // crowdLook is how often a run looks whether another one has left it a place.
@@ -44,6 +45,7 @@ const crowdLook = 5 * time.Millisecond
 
 // crowd is what is due and over a limit of its webhook.
 type crowd struct {
+	// since is when the last of them got a place; behind a rate limit, the first.
 	since time.Time
 	list  []waiting
 }
@@ -87,7 +89,9 @@ func (r *run) readmit(ctx context.Context, now time.Time, once *[]waiting) {
 			}
 			switch r.gates.enter(next.job.Webhook, now) {
 			case admitted:
-				c.list = c.list[1:]
+				if c.list = c.list[1:]; next.job.Webhook.RateLimit == 0 {
+					c.since = now
+				}
 				r.send(ctx, next, once)
 			case full:
 				break admission

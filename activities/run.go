@@ -20,7 +20,12 @@ type run struct {
 	waiting  []waiting
 	inFlight int
 	results  chan *result
-	done     []hook.Delivery
+	// unrecorded are results that have come in; while recording, one batch of them is
+	// being recorded, and recorded says what came of it.
+	unrecorded []*result
+	recording  bool
+	recorded   chan recorded
+	done       []hook.Delivery
 	// held are outstanding and can't be sent, for a reason of ours.
 	held []hook.Delivery
 	// parked wait for their webhooks, crowds for a little while here; left are those
@@ -65,7 +70,7 @@ func newRun(ctx context.Context, a *Activities, jobs int) *run {
 	deadline := a.now().Add(time.Until(activity.GetInfo(ctx).Deadline))
 	r := &run{
 		Activities: a, deadline: deadline, results: make(chan *result, min(jobs, a.concurrency)), waiting: make([]waiting, 0, jobs),
-		loaded: a.now(), stopping: activity.GetWorkerStopChannel(ctx), crowds: map[hook.WebhookID]*crowd{},
+		loaded: a.now(), stopping: activity.GetWorkerStopChannel(ctx), crowds: map[hook.WebhookID]*crowd{}, recorded: make(chan recorded, 1),
 	}
 	rand.Read(r.claim[:]) // it never fails since Go 1.24
 	return r
@@ -118,9 +123,9 @@ func (r *run) enqueue(w waiting) {
 }
 
 // loop sends what is due and records results as they come, each record taking
-// along all that have come in by then. A delivery that becomes due while another
-// is still in flight is sent too, so that a slow receiver delays nobody (S16).
-// It ends when nothing is in flight; the error is ours.
+// along all that have come in by then, while sending goes on. A delivery that becomes
+// due while another is still in flight is sent too, so that a slow receiver delays
+// nobody (S16). It ends when nothing is in flight; the error is ours.
 func (r *run) loop(ctx context.Context) error {
 	var failure error
 	for {
@@ -128,14 +133,11 @@ func (r *run) loop(ctx context.Context) error {
 		if more {
 			r.startDue(ctx)
 		}
-		if r.inFlight == 0 && (!more || !r.dueSoon()) {
+		r.startRecording(ctx)
+		if r.inFlight == 0 && !r.recording && (!more || !r.dueSoon()) {
 			return failure
 		}
-		batch := r.wait(ctx)
-		if len(batch) == 0 {
-			continue
-		}
-		if err := r.record(ctx, batch); err != nil && failure == nil {
+		if err := r.wait(ctx); err != nil && failure == nil {
 			failure = err
 		}
 	}
@@ -248,99 +250,6 @@ const worthWaiting = 100 * time.Millisecond
 
 // recordMargin is what is left for recording when the slowest request ends.
 const recordMargin = 5 * time.Second
-
-// wait returns the results that have come in, at least one, or none when
-// something became due first, or when ctx ended and nothing is in flight.
-func (r *run) wait(ctx context.Context) []*result {
-	var due <-chan time.Time
-	if len(r.waiting) > 0 && r.inFlight < r.concurrency && ctx.Err() == nil && r.fits(r.waiting[0], r.now()) {
-		timer := time.NewTimer(max(r.waiting[0].due.Sub(r.now()), time.Millisecond))
-		defer timer.Stop()
-		due = timer.C
-	}
-	if len(r.crowds) > 0 && ctx.Err() == nil && !r.isStopping() {
-		ticker := time.NewTimer(crowdLook)
-		defer ticker.Stop()
-		due = ticker.C
-	}
-	var stopped <-chan struct{}
-	if r.inFlight == 0 {
-		stopped = ctx.Done()
-	}
-	var batch []*result
-	select {
-	case first := <-r.results:
-		batch = append(batch, first)
-	case <-due:
-		return nil
-	case <-stopped:
-		return nil
-	}
-	for {
-		select {
-		case more := <-r.results:
-			batch = append(batch, more)
-		default:
-			r.inFlight -= len(batch)
-			return batch
-		}
-	}
-}
-
-// record writes a batch and queues what is to be tried again.
-func (r *run) record(ctx context.Context, batch []*result) error {
-	var failure error
-	records := make([]hook.Record, 0, len(batch))
-	jobs := make(map[hook.DeliveryID]*hook.Job, len(batch))
-	for _, b := range batch {
-		jobs[b.job.Delivery.ID] = &b.job
-		switch {
-		case b.err != nil:
-			failure = b.err
-			r.enqueue(waiting{job: b.job, due: r.now()})
-			continue
-		case b.ended:
-			r.done = append(r.done, b.job.Delivery)
-			continue
-		case b.held:
-			r.held = append(r.held, b.job.Delivery)
-			continue
-		}
-		records = append(records, b.record)
-		r.attempts++
-		if b.record.Attempt.StatusCode != 0 {
-			r.answered++
-		}
-		if b.trips {
-			r.trip(ctx, b.job.Webhook.ID)
-		}
-	}
-	if len(records) == 0 {
-		return failure
-	}
-	deliveries, err := r.recordUntil(ctx, records)
-	if err != nil {
-		for i := range records {
-			r.enqueue(waiting{job: *jobs[records[i].Delivery.ID], due: r.now()})
-		}
-		return err
-	}
-	retryAt := make(map[hook.DeliveryID]time.Time, len(records))
-	for i := range records {
-		a := &records[i].Attempt
-		retryAt[records[i].Delivery.ID] = a.StartedAt.Add(a.Duration + records[i].Verdict.RetryIn)
-	}
-	for _, d := range deliveries {
-		if !d.Outstanding() {
-			r.done = append(r.done, d)
-			continue
-		}
-		job := *jobs[d.ID]
-		job.Delivery = d
-		r.enqueue(waiting{job: job, due: retryAt[d.ID], again: true})
-	}
-	return failure
-}
 
 func (r *run) outstanding() []hook.Delivery {
 	list := append(make([]hook.Delivery, 0, len(r.held)+len(r.waiting)), r.held...)

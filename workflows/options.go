@@ -77,11 +77,15 @@ func sendNowOptions(ctx workflow.Context) workflow.Context {
 func drainOptions(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: activities.RunTimeout,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: drainRetry, BackoffCoefficient: 1},
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: drainRetry, BackoffCoefficient: 1, MaximumInterval: drainMost},
 	})
 }
 
-const drainRetry = 5 * time.Second
+const (
+	drainRetry = 5 * time.Second
+	// drainMost bounds what the activity can ask for; it is above its longest sleep.
+	drainMost = 10 * time.Minute
+)
 
 const sendNowPatience = 10 * time.Second
 

@@ -33,7 +33,9 @@ func TestEndpointThatIsAwayForAWhile(t *testing.T) {
 	waitFor(t, "the breaker to trip", func() bool { return reason() == "endpoint unavailable: deliveries wait for it" })
 	publish(50)
 	waitFor(t, "the others to have them", func() bool { return len(healthy.requests()) == 70 })
-	waitFor(t, "the drain", func() bool { return describe(t, c, hook+"-drain").WorkflowExecutionInfo.Status == "WORKFLOW_EXECUTION_STATUS_RUNNING" })
+	waitFor(t, "the drain", func() bool {
+		return describe(t, c, hook+"-drain").WorkflowExecutionInfo.Status == "WORKFLOW_EXECUTION_STATUS_RUNNING"
+	})
 	for _, d := range c.deliveries(hook) {
 		require.LessOrEqual(t, d.(object)["attempts"], 2.0, "what waits uses up no attempts")
 	}
@@ -47,7 +49,9 @@ func TestEndpointThatIsAwayForAWhile(t *testing.T) {
 	})
 	waitFor(t, "the webhook to be healthy", func() bool { return c.do(http.MethodGet, "/v1/webhooks/"+hook, nil, 200)["status"] == "healthy" })
 	require.Nil(t, reason())
-	waitFor(t, "the drain to end", func() bool { return describe(t, c, hook+"-drain").WorkflowExecutionInfo.Status == "WORKFLOW_EXECUTION_STATUS_COMPLETED" })
+	waitFor(t, "the drain to end", func() bool {
+		return describe(t, c, hook+"-drain").WorkflowExecutionInfo.Status == "WORKFLOW_EXECUTION_STATUS_COMPLETED"
+	})
 	require.Len(t, healthy.requests(), 70)
 }
 
