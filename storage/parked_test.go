@@ -54,7 +54,7 @@ func TestPark(t *testing.T) {
 	require.Equal(t, hook.StatePending, d.State, "it has not been tried")
 	require.True(t, d.Outstanding())
 	f.due(t, event, "1 hour")
-	require.Len(t, f.overdue(t, 100), 0, "its event waits in the outbox")
+	require.Empty(t, f.overdue(t, 100), "its event waits in the outbox")
 	require.NoError(t, f.Started(t.Context(), []hook.EventID{event}))
 	f.attempt(t, jobs[0].Delivery.ID, answered(200))
 	require.Empty(t, f.overdue(t, 100), "what is parked is not the reconciler's")

@@ -105,7 +105,7 @@ func (s *NameServer) serve(c net.Conn) {
 			return
 		}
 		if answer := s.answer(query); answer != nil {
-			_, _ = c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...))
+			_, _ = c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...)) //nolint:gosec // an answer is some hundred bytes
 		}
 	}
 }
@@ -141,7 +141,7 @@ func (s *NameServer) answer(query []byte) []byte {
 		}
 		out[7]++
 		raw := ip.AsSlice()
-		out = append(out, 0xc0, headerSize, 0, qtype, 0, 1, 0, 0, 0, 0, 0, byte(len(raw)))
+		out = append(out, 0xc0, headerSize, 0, qtype, 0, 1, 0, 0, 0, 0, 0, byte(len(raw))) //nolint:gosec // 4 or 16
 		out = append(out, raw...)
 	}
 	return out

@@ -2,6 +2,7 @@ package crash
 
 import (
 	"context"
+	"crypto/hmac"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -172,17 +173,17 @@ func (got *Request) read(w *Webhook, header http.Header, body []byte) {
 		}
 		got.EventID, got.Ref = id.UUID(), refOf(b.Data)
 		signature = signing.HexSHA256(w.Secret, body)
-		got.check(header.Get("X-Webhook-Signature") == signature, "signature")
+		got.check(hmac.Equal([]byte(header.Get("X-Webhook-Signature")), []byte(signature)), "signature")
 		got.Attempt, err = strconv.Atoi(header.Get("X-Webhook-Attempt"))
 		got.check(err == nil, "X-Webhook-Attempt")
 	case hook.ProfileCommenda:
 		got.EventID, got.Ref = b.ID, refOf(b.Data)
 		signature = signing.HexSHA256(w.Secret, body)
-		got.check(header.Get("Commenda-X-Secret") == signature, "signature")
+		got.check(hmac.Equal([]byte(header.Get("Commenda-X-Secret")), []byte(signature)), "signature")
 	case hook.ProfileMomento:
 		got.Sequence, got.Ref = b.Sequence, refOf([]byte(b.Text))
 		signature = signing.HexSHA3(w.Secret, body)
-		got.check(header.Get("momento-signature") == signature, "signature")
+		got.check(hmac.Equal([]byte(header.Get("momento-signature")), []byte(signature)), "signature")
 	}
 	got.check(got.Ref != "", "body: not what was published")
 }
