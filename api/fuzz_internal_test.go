@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -153,7 +152,7 @@ func FuzzBatch(f *testing.F) {
 		items, err := readBatch(raw)
 		if err != nil {
 			var e *hook.Error
-			require.True(t, errors.As(err, &e))
+			require.ErrorAs(t, err, &e)
 			require.Contains(t, []hook.Kind{hook.KindInvalid, hook.KindUnprocessable}, e.Kind)
 			return
 		}

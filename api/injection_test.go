@@ -173,14 +173,14 @@ func put(v any, place []string, text string) any {
 	if len(place) == 0 {
 		return text
 	}
-	switch {
-	case place[0] == "0":
+	switch place[0] {
+	case "0":
 		first := any(map[string]any{})
 		if list, ok := v.([]any); ok && len(list) > 0 {
 			first = list[0]
 		}
 		return []any{put(first, place[1:], text)}
-	case place[0] == "*":
+	case "*":
 		return map[string]any{text: "value"}
 	}
 	out := map[string]any{}

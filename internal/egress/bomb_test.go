@@ -39,7 +39,7 @@ func TestAnswersThatAreBombs(t *testing.T) { //nolint:paralleltest // it measure
 	require.Greater(t, bomb.Len(), hook.MaxResponseBody)
 
 	const most = 10 * time.Second
-	for _, c := range []struct {
+	for _, c := range []struct { //nolint:paralleltest // see above
 		name   string
 		script func(c net.Conn)
 		status int
@@ -94,7 +94,7 @@ func TestAnswersThatAreBombs(t *testing.T) { //nolint:paralleltest // it measure
 		},
 		{name: "a status line without end", script: func(c net.Conn) { endless(c, "HTTP/1.1 200 O") }, class: hook.ClassTooLarge},
 	} {
-		t.Run(c.name, func(t *testing.T) { //nolint:paralleltest // see above
+		t.Run(c.name, func(t *testing.T) {
 			client := setup(t)
 			r := listen(t, answering(func(_ *receiver, conn net.Conn) { c.script(conn) }))
 			var before, after runtime.MemStats
