@@ -184,7 +184,7 @@ func TestCursorsOfOthers(t *testing.T) {
 	for from, cursor := range cursors {
 		for to, list := range paged() {
 			log := func(id string) bool { return strings.HasSuffix(id, "deliveries") }
-			if from != to && (!log(from) || !log(to)) { // one kind of list on three surfaces
+			if from != to && (!log(from) || !log(to)) { // the log is one kind of list on three surfaces
 				f.get(t, call{path: list[0]}.with(mine)+"?cursor="+cursor).problem(t, http.StatusBadRequest, "INVALID_ARGUMENT")
 			}
 		}

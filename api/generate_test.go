@@ -138,8 +138,14 @@ func (g *generator) anything(depth int) any {
 	}
 }
 
-// nasty is a text that has broken something somewhere.
-func (g *generator) nasty() string { return g.pick(nastyTexts()) }
+// nasty is a text that has broken something somewhere; one of three is what breaks
+// stores.
+func (g *generator) nasty() string {
+	if g.chance(33) {
+		return g.pick([]string{"\x00", "a\x00b", "user.\x00", "\xff", "a\xed\xa0\x80"}) // in JSON, U+FFFD is all that is left of the last two
+	}
+	return g.pick(nastyTexts())
+}
 
 func nastyTexts() []string {
 	return []string{

@@ -68,6 +68,7 @@ func TestNoKeyRateLimit(t *testing.T) {
 func TestMaxPolls(t *testing.T) {
 	t.Parallel()
 	f, read := following(t, func(d *api.Deps) { d.Config.MaxPolls = 2 })
+	f.server.Client().Timeout = time.Minute // who is let in by mistake waits for long
 	path := topicPath("chat", "mo-nuts")
 	poll := f.poll(t, path)
 	wait(t, read)
