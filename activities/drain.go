@@ -98,6 +98,9 @@ func (d *drain) step(ctx context.Context) (ended bool, err error) {
 		}
 		return ended, nil
 	}
+	if len(backlog.Jobs) == 0 {
+		return false, nil // the last of them have just ended
+	}
 	if backlog.TrippedAt != nil {
 		return false, d.probe(ctx, &backlog)
 	}
