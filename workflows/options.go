@@ -59,9 +59,11 @@ func firstOptions(ctx workflow.Context, summary string) workflow.Context {
 const maxFirstDeliveries = 20
 
 // firstTaskTimeout bounds the workflow tasks of those. A task that runs out is done
-// again by another worker, with the requests in it: so it is above the longest run,
-// and, since the SDK asks for more time after 80 % of it, by a quarter.
-const firstTaskTimeout = activities.RunTimeout * 4 / 3
+// again by another worker, with the requests in it: so 80 % of it, when the SDK asks for
+// more time, are above the time-out that webhooks have unless they say otherwise, and
+// the rest is for a process that stands still. A task that got lost on its way to a
+// worker waits as long.
+const firstTaskTimeout = 20 * time.Second
 
 // sendNowOptions: one attempt, and no waiting for a worker longer than a person would.
 func sendNowOptions(ctx workflow.Context) workflow.Context {

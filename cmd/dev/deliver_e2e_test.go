@@ -68,6 +68,28 @@ func TestSeedsFailedExample(t *testing.T) {
 	waitFor(t, "the workflow to fail", func() bool { return workflowStatus(t, c, event) == "WORKFLOW_EXECUTION_STATUS_FAILED" })
 }
 
+// A first attempt that takes longer than a workflow task is made once.
+func TestSlowFirstAttemptIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	c := sharedAPI(t)
+	r := newRecorder(t, func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-time.After(26 * time.Second):
+			w.WriteHeader(http.StatusOK)
+		case <-r.Context().Done():
+		}
+	})
+	hook, eventType := c.webhook(r.URL, object{"timeout_seconds": 30})
+	event := c.publish(eventType, object{})
+	waitUpTo(t, time.Minute, "the answer", func() bool {
+		list := c.deliveries(hook)
+		return len(list) == 1 && list[0].(object)["status"] == "success"
+	})
+	require.EqualValues(t, 1, c.settled(hook)["attempts"])
+	require.Len(t, r.requests(), 1)
+	waitFor(t, "the workflow to complete", func() bool { return workflowStatus(t, c, event) == "WORKFLOW_EXECUTION_STATUS_COMPLETED" })
+}
+
 // S14: five attempts and no more; the webhook is failed, stays active, and a
 // success makes it healthy.
 func TestFiveAttemptsThenFailed(t *testing.T) {
