@@ -141,7 +141,7 @@ func workflowData(t testing.TB, temporalAddr, ui string) (all string, workflows 
 		require.NoError(t, err)
 		response, err := http.DefaultClient.Do(r) //nolint:forbidigo // a test's
 		require.NoError(t, err)
-		defer response.Body.Close() //nolint:errcheck // read to its end
+		defer response.Body.Close() // read to its end
 		require.Equal(t, http.StatusOK, response.StatusCode, path)
 		text, err := io.ReadAll(response.Body)
 		require.NoError(t, err)
@@ -207,7 +207,7 @@ func (s *speaker) exchange(method, path string, header http.Header, body string,
 	}
 	response, err := s.transport.Do(r)
 	require.NoError(s.t, err)
-	defer response.Body.Close() //nolint:errcheck // read to its end
+	defer response.Body.Close() // read to its end
 	answer, err := io.ReadAll(response.Body)
 	require.NoError(s.t, err)
 	require.NotEqual(s.t, http.StatusInternalServerError, response.StatusCode, "%s %s: %s", method, path, answer)
