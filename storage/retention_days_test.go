@@ -403,16 +403,3 @@ func (s *simulation) requireIdempotency() {
 	requireKind(t, hook.KindConflict, err)
 	require.Equal(t, 1, scalar[int](t, s.fixture, `select count(*) from idempotency_keys`))
 }
-
-// daily is an event under the key that is used once a day.
-func daily(data string) hook.Publication {
-	return hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: []byte(data), IdempotencyKey: "daily"}
-}
-
-func idsOf[T any, ID ~[16]byte](list []T, id func(T) ID) []ID {
-	var ids []ID
-	for _, v := range list {
-		ids = append(ids, id(v))
-	}
-	return ids
-}

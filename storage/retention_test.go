@@ -343,3 +343,16 @@ func patiently(ctx context.Context, do func(context.Context) (int, error)) (n in
 	}
 	return n, err
 }
+
+// daily is an event under the key that is used once a day.
+func daily(data string) hook.Publication {
+	return hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: []byte(data), IdempotencyKey: "daily"}
+}
+
+func idsOf[T any, ID ~[16]byte](list []T, id func(T) ID) []ID {
+	var ids []ID
+	for _, v := range list {
+		ids = append(ids, id(v))
+	}
+	return ids
+}
