@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -355,4 +356,17 @@ func idsOf[T any, ID ~[16]byte](list []T, id func(T) ID) []ID {
 		ids = append(ids, id(v))
 	}
 	return ids
+}
+
+// withParameters sets the pool's times to more than a year.
+func withParameters(t *testing.T, raw string, names ...string) string {
+	t.Helper()
+	u, err := url.Parse(raw)
+	require.NoError(t, err)
+	q := u.Query()
+	for _, name := range names {
+		q.Set(name, "10000h")
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
 }
