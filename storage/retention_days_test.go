@@ -2,7 +2,6 @@ package storage_test
 
 import (
 	"maps"
-	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -60,19 +59,6 @@ func TestSixtyDays(t *testing.T) {
 			s.setClock()
 		}
 	})
-}
-
-// withParameters sets the pool's times to more than a year.
-func withParameters(t *testing.T, raw string, names ...string) string {
-	t.Helper()
-	u, err := url.Parse(raw)
-	require.NoError(t, err)
-	q := u.Query()
-	for _, name := range names {
-		q.Set(name, "10000h")
-	}
-	u.RawQuery = q.Encode()
-	return u.String()
 }
 
 // simulation is what there should be, beside what there is.
@@ -374,13 +360,11 @@ func (s *simulation) requireExactlyWhatIsKept() {
 	}
 
 	// Subscribers that may look back further than the retention see what is there.
-	m, err := s.Messages(t.Context(), hook.MessageQuery{Topic: s.roomID(), From: 1, Limit: 1000, Bytes: 1 << 20, Age: 100 * day, Newest: 1000})
+	m, err := s.Messages(t.Context(), hook.MessageQuery{Topic: room().ID(), From: 1, Limit: 1000, Bytes: 1 << 20, Age: 100 * day, Newest: 1000})
 	require.NoError(t, err)
 	require.Equal(t, s.messages, m.Last)
 	require.Equal(t, numbers, sequences(m))
 }
-
-func (s *simulation) roomID() hook.TopicID { return room().ID() }
 
 func (s *simulation) requireKept(gone bool, err error) (kept bool) {
 	s.t.Helper()
@@ -402,17 +386,4 @@ func (s *simulation) requireIdempotency() {
 	_, err = s.Publish(t.Context(), daily(`2`))
 	requireKind(t, hook.KindConflict, err)
 	require.Equal(t, 1, scalar[int](t, s.fixture, `select count(*) from idempotency_keys`))
-}
-
-// daily is an event under the key that is used once a day.
-func daily(data string) hook.Publication {
-	return hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: []byte(data), IdempotencyKey: "daily"}
-}
-
-func idsOf[T any, ID ~[16]byte](list []T, id func(T) ID) []ID {
-	var ids []ID
-	for _, v := range list {
-		ids = append(ids, id(v))
-	}
-	return ids
 }

@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -342,4 +343,30 @@ func patiently(ctx context.Context, do func(context.Context) (int, error)) (n in
 		}
 	}
 	return n, err
+}
+
+// daily is an event under the key that is used once a day.
+func daily(data string) hook.Publication {
+	return hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: []byte(data), IdempotencyKey: "daily"}
+}
+
+func idsOf[T any, ID ~[16]byte](list []T, id func(T) ID) []ID {
+	var ids []ID
+	for _, v := range list {
+		ids = append(ids, id(v))
+	}
+	return ids
+}
+
+// withParameters sets the pool's times to more than a year.
+func withParameters(t *testing.T, raw string, names ...string) string {
+	t.Helper()
+	u, err := url.Parse(raw)
+	require.NoError(t, err)
+	q := u.Query()
+	for _, name := range names {
+		q.Set(name, "10000h")
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
 }
