@@ -141,7 +141,7 @@ func (a *attack) answer(w http.ResponseWriter, r *http.Request) {
 // at create, update, test or delivery, by whatever way it came into the store, by
 // redirect or by proxy. It comes before the tests that run side by side, some of
 // which have times to keep.
-func TestNothingReachesHostileDestinations(t *testing.T) { //nolint:paralleltest // see above
+func TestNothingReachesHostileDestinations(t *testing.T) {
 	a := startAttack(t)
 	a.do(http.MethodPut, "/v1/event-types/attack", object{}, http.StatusCreated)
 	a.do(http.MethodPut, "/v1/event-types/redirect", object{}, http.StatusCreated)

@@ -105,14 +105,15 @@ func New(cfg Config) (*Client, error) {
 	// Not net/http's own copy of this package: in Go 1.26 that one sends a request
 	// again after a PROTOCOL_ERROR too, which says nothing of whether it was
 	// processed (golang/go#47635).
-	h2, err := http2.ConfigureTransports(c.transport)
+	// Built by Go 1.27 it is net/http's, too, which is why it is deprecated.
+	h2, err := http2.ConfigureTransports(c.transport) //nolint:staticcheck // see above
 	if err != nil {
 		return nil, fmt.Errorf("egress: %w", err)
 	}
 	// A silent connection is given up, so that not every later request to the host
 	// hangs on it, but only after the longest attempt could have timed out: a
 	// receiver that does not answer is a timeout, not a reset.
-	h2.ReadIdleTimeout, h2.PingTimeout = hook.MaxTimeout/2, hook.MaxTimeout/2
+	h2.ReadIdleTimeout, h2.PingTimeout = hook.MaxTimeout/2, hook.MaxTimeout/2 //nolint:staticcheck // see above
 	return c, nil
 }
 

@@ -105,7 +105,8 @@ func (s *NameServer) serve(c net.Conn) {
 			return
 		}
 		if answer := s.answer(query); answer != nil {
-			_, _ = c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...))
+			length := uint16(len(answer)) //nolint:gosec // a query's length and a few addresses
+			_, _ = c.Write(append(binary.BigEndian.AppendUint16(nil, length), answer...))
 		}
 	}
 }
@@ -140,9 +141,8 @@ func (s *NameServer) answer(query []byte) []byte {
 			continue
 		}
 		out[7]++
-		raw := ip.AsSlice()
-		out = append(out, 0xc0, headerSize, 0, qtype, 0, 1, 0, 0, 0, 0, 0, byte(len(raw)))
-		out = append(out, raw...)
+		out = append(out, 0xc0, headerSize, 0, qtype, 0, 1, 0, 0, 0, 0, 0, byte(ip.BitLen()/8)) //nolint:gosec // 4 or 16
+		out = append(out, ip.AsSlice()...)
 	}
 	return out
 }
