@@ -36,7 +36,7 @@ func (s *crashStack) Strike(ctx context.Context, st *crash.Strike) (killed int, 
 	case crash.JumpClock:
 		return 0, s.jumpClock(ctx, st)
 	case crash.Roll:
-		return 0, s.roll(ctx, st)
+		return s.roll(ctx, st)
 	case crash.None, crash.All, crash.BreakReceivers:
 	}
 	return 0, fmt.Errorf("%s is no strike of the stack's", st.Damage)
@@ -110,7 +110,7 @@ func (c *childProcess) answers(ctx context.Context) bool {
 
 // roll stops each API and each worker with SIGTERM, as a deploy does: the next one
 // when the one before is back.
-func (s *crashStack) roll(ctx context.Context, st *crash.Strike) error {
+func (s *crashStack) roll(ctx context.Context, st *crash.Strike) (ended int, err error) {
 	for i := range s.apis {
 		for _, c := range []*childProcess{s.apis[i], s.workers[i]} {
 			c.mu.Lock()
@@ -118,18 +118,19 @@ func (s *crashStack) roll(ctx context.Context, st *crash.Strike) error {
 			c.mu.Unlock()
 			wait, hit := c.signal(syscall.SIGTERM, func(ctx context.Context) error { return pauseFor(ctx, st.For) })
 			if err := wait(ctx); err != nil {
-				return err
+				return ended, err
 			}
 			if !hit {
 				continue
 			}
+			ended++
 			<-exited
 			if code := cmd.ProcessState.ExitCode(); code != 0 {
 				s.progress("%s ended with code %d on SIGTERM", c.name(), code)
 			}
 		}
 	}
-	return nil
+	return ended, nil
 }
 
 // jumpClock sets an API's clock, and later puts it right.

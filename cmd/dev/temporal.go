@@ -50,7 +50,7 @@ func startTemporal(ctx context.Context, opts temporalOptions) (*temporalServer, 
 		return nil, err
 	}
 	logger := &temporalLogger{slog: opts.Logger}
-	if err := setUpSchemas(store, logger); err != nil {
+	if err := setUpSchemas(ctx, opts.DatabaseURL, store, logger); err != nil {
 		return nil, err
 	}
 	ports, err := temporalPorts(ctx, opts.Addr)

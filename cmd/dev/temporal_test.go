@@ -158,6 +158,32 @@ func TestSchemasOverASocket(t *testing.T) {
 	store, err := parseTemporalStore(db.URL("postgres"))
 	require.NoError(t, err)
 	for range 2 {
-		require.NoError(t, setUpSchemas(store, &temporalLogger{slog: quietLogger()}))
+		require.NoError(t, setUpSchemas(t.Context(), db.URL("postgres"), store, &temporalLogger{slog: quietLogger()}))
 	}
+}
+
+// A set-up that was cut off half way is begun anew: what it left behind can't be gone
+// on from. A database that was finished is left alone.
+func TestHalfMadeSchemasAreMadeAnew(t *testing.T) {
+	t.Parallel()
+	db, err := pgtest.Start(t.Context(), pgtest.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Stop(context.WithoutCancel(t.Context()))) })
+	store, err := parseTemporalStore(db.URL("postgres"))
+	require.NoError(t, err)
+	logger := &temporalLogger{slog: quietLogger()}
+	exec := func(database, sql string) {
+		require.NoError(t, onDatabase(t.Context(), db.URL(database), func(conn *pgx.Conn) error {
+			_, err := conn.Exec(t.Context(), sql)
+			return err
+		}))
+	}
+	require.NoError(t, setUpSchemas(t.Context(), db.URL("postgres"), store, logger))
+	exec(temporalDatabase, `create table witness ()`)
+	// As a kill between two statements of an update leaves it.
+	exec(visibilityDatabase, `update schema_version set curr_version = '1.1'`)
+	require.Error(t, setUpSchemas(t.Context(), db.URL("postgres"), store, logger))
+	exec("postgres", `comment on database `+visibilityDatabase+` is '`+halfMade+`'`)
+	require.NoError(t, setUpSchemas(t.Context(), db.URL("postgres"), store, logger))
+	exec(temporalDatabase, `drop table witness`)
 }

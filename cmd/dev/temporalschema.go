@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net/url"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"go.temporal.io/server/common/config"
 	"go.temporal.io/server/common/persistence/sql/sqlplugin/postgresql"
 	"go.temporal.io/server/tools/common/schema"
@@ -75,23 +77,30 @@ func (s temporalStore) visibilitySQL() *config.SQL {
 
 // setUpSchemas creates what is missing of the two databases and brings their
 // schemas up to date with the server that is linked in.
-func setUpSchemas(store temporalStore, logger *temporalLogger) error {
+func setUpSchemas(ctx context.Context, databaseURL string, store temporalStore, logger *temporalLogger) error {
 	for database, name := range map[string]string{
 		temporalDatabase:   "postgresql/v12/temporal",
 		visibilityDatabase: "postgresql/v12/visibility",
 	} {
-		if err := setUpSchema(store, database, name, logger); err != nil {
+		if err := setUpSchema(ctx, databaseURL, store, database, name, logger); err != nil {
 			return fmt.Errorf("set up database %s: %w", database, err)
 		}
 	}
 	return nil
 }
 
-func setUpSchema(store temporalStore, database, name string, logger *temporalLogger) error {
+func setUpSchema(ctx context.Context, databaseURL string, store temporalStore, database, name string, logger *temporalLogger) error {
+	if err := dropHalfMade(ctx, databaseURL, database); err != nil {
+		return err
+	}
 	const anyConn = 1
 	// It changes the configuration it is given.
 	if err := sqltool.DoCreateDatabase(store.sql(database, anyConn), "postgres", logger); err != nil {
 		return fmt.Errorf("create: %w", err)
+	}
+	marked, err := markHalfMade(ctx, databaseURL, database)
+	if err != nil {
+		return err
 	}
 	conn, err := sqltool.NewConnection(store.sql(database, anyConn), logger)
 	if err != nil {
@@ -106,5 +115,51 @@ func setUpSchema(store temporalStore, database, name string, logger *temporalLog
 	if err := schema.NewUpdateSchemaTask(conn, update, logger).Run(); err != nil {
 		return fmt.Errorf("update schema: %w", err)
 	}
-	return nil
+	if !marked {
+		return nil
+	}
+	return note(ctx, databaseURL, database, "null")
+}
+
+// halfMade is the comment of a database whose first schema is being made. Who is
+// killed at that leaves what the next update of the schema can't go on from.
+const halfMade = "half made"
+
+// dropHalfMade drops the database if its first schema was never finished: nothing has
+// been stored there.
+func dropHalfMade(ctx context.Context, databaseURL, database string) error {
+	return onDatabase(ctx, databaseURL, func(conn *pgx.Conn) error {
+		var half bool
+		err := conn.QueryRow(ctx, `select exists (select from pg_database where datname = $1 and shobj_description(oid, 'pg_database') = $2)`,
+			database, halfMade).Scan(&half)
+		if err != nil || !half {
+			return err
+		}
+		_, err = conn.Exec(ctx, `drop database `+pgx.Identifier{database}.Sanitize()+` with (force)`)
+		return err
+	})
+}
+
+// markHalfMade marks the database if it has no schema yet, and tells whether it did.
+func markHalfMade(ctx context.Context, databaseURL, database string) (marked bool, err error) {
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		return false, errors.New("the database address must be a postgres://user@host/database URL")
+	}
+	u.Path = "/" + database
+	err = onDatabase(ctx, u.String(), func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `select to_regclass('schema_version') is null`).Scan(&marked)
+	})
+	if err != nil || !marked {
+		return false, err
+	}
+	return true, note(ctx, databaseURL, database, "'"+halfMade+"'")
+}
+
+// note sets the database's comment to an SQL literal.
+func note(ctx context.Context, databaseURL, database, comment string) error {
+	return onDatabase(ctx, databaseURL, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `comment on database `+pgx.Identifier{database}.Sanitize()+` is `+comment)
+		return err
+	})
 }

@@ -37,13 +37,13 @@ func SetClock(pid int, offset time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("clock of process %d: %w", pid, err)
 	}
-	defer mem.Close()
+	defer mem.Close() //nolint:errcheck // each write has told how it went
 	image := make([]byte, end-first)
 	if _, err := mem.ReadAt(image, first); err != nil {
 		return fmt.Errorf("read the vDSO of process %d: %w", pid, err)
 	}
 	code := clockCode(int32(seconds))
-	at, err := clockGettime(image, len(code))
+	at, err := clockGettime(image, uint64(len(code)))
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func vdso(pid int) (first, end int64, err error) {
 }
 
 // clockGettime finds the function in the image, which must have room for size bytes.
-func clockGettime(image []byte, size int) (at int64, err error) {
+func clockGettime(image []byte, size uint64) (at int64, err error) {
 	file, err := elf.NewFile(bytes.NewReader(image))
 	if err != nil {
 		return 0, fmt.Errorf("read the vDSO: %w", err)
@@ -96,8 +96,8 @@ func clockGettime(image []byte, size int) (at int64, err error) {
 		return 0, fmt.Errorf("read the vDSO: %w", err)
 	}
 	for _, s := range symbols {
-		if s.Name == "__vdso_clock_gettime" && s.Size >= uint64(size) && s.Value < uint64(len(image)-size) {
-			return int64(s.Value), nil
+		if s.Name == "__vdso_clock_gettime" && s.Size >= size && s.Value < uint64(len(image))-size {
+			return int64(s.Value), nil //nolint:gosec // it is inside of the image
 		}
 	}
 	return 0, errors.New("the vDSO has no clock_gettime that can be replaced")

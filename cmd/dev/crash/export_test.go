@@ -12,7 +12,10 @@ func RefOf(data []byte) string { return refOf(data) }
 func DataOf(ref string) string { return dataOf(ref) }
 
 // Outcome is what an endpoint answers the n-th request about a publication.
-func (w *Webhook) Outcome(seed uint64, ref string, n int) int { return w.answer(seed, ref, n) }
+func (w *Webhook) Outcome(seed uint64, ref string, n int) int {
+	status, _ := w.answer(seed, ref, n)
+	return status
+}
 
 // Load is what the first n requests publish.
 func Load(seed uint64, n int) []Publication {

@@ -243,7 +243,7 @@ func (o *oracle) checkEvent(e *Event) {
 		}
 		expected++
 		if p.Accepted {
-			o.Findings.Deliveries++
+			o.Deliveries++
 		}
 		switch {
 		case got[w.ID] == 0 && p.Accepted:

@@ -65,7 +65,7 @@ func succeeded(r *Request) bool { return r.Status/100 == 2 }
 // checkState says whether the delivery came to the end that its receiver gave it.
 func (c *checked) checkState() {
 	if c.Outstanding {
-		c.violated(RuleStuck, "%s is %s after %d attempts, and not at its end", c.name, c.State, c.Delivery.Attempts)
+		c.violated(RuleStuck, "%s is %s after %d attempts, and not at its end", c.name, c.State, c.Attempts)
 		if c.accepted {
 			c.Lost++
 		}
@@ -79,8 +79,8 @@ func (c *checked) checkState() {
 	case hook.StateFailed:
 		c.Failed++
 		switch {
-		case !c.momento() && c.Delivery.Attempts < mostAttempts:
-			c.ended("failed after %d attempts", c.Delivery.Attempts)
+		case !c.momento() && c.Attempts < mostAttempts:
+			c.ended("failed after %d attempts", c.Attempts)
 		case !c.traits.Unreached && !c.mayFail():
 			c.ended("failed; its endpoint takes such events")
 		}
@@ -109,8 +109,8 @@ func (c *checked) checkNumbers() {
 	if c.momento() {
 		most = 1
 	}
-	if len(c.attempts) != c.Delivery.Attempts || len(c.attempts) > most {
-		c.violated(RuleAttempts, "%s counts %d attempts and has %d, at most %d", c.name, c.Delivery.Attempts, len(c.attempts), most)
+	if len(c.attempts) != c.Attempts || len(c.attempts) > most {
+		c.violated(RuleAttempts, "%s counts %d attempts and has %d, at most %d", c.name, c.Attempts, len(c.attempts), most)
 	}
 	for i, a := range c.attempts {
 		if a.Number != i+1 {

@@ -25,7 +25,7 @@ type Struck struct {
 	Strike
 	// Begin is when it began, End when everything answered again.
 	Begin, End time.Time
-	// Killed is how many processes ended of it.
+	// Killed is how many processes it ended, by whatever signal.
 	Killed int
 }
 

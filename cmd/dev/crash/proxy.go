@@ -2,6 +2,7 @@ package crash
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -161,7 +162,7 @@ func (p *Proxy) mayPass(c *pair, from *net.TCPConn, answers bool) bool {
 			<-changed
 		case HalfOpen:
 			return !answers
-		default:
+		case Pass, Reset:
 			return !held || !gone(from)
 		}
 	}
@@ -191,7 +192,7 @@ func gone(conn *net.TCPConn) bool {
 	err = raw.Control(func(fd uintptr) {
 		var one [1]byte
 		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		closed = n == 0 && err == nil || err != nil && err != syscall.EAGAIN //nolint:errorlint // a bare number
+		closed = n == 0 && err == nil || err != nil && !errors.Is(err, syscall.EAGAIN)
 	})
 	return err != nil || closed
 }

@@ -94,13 +94,13 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	} else {
 		got.read(webhook, req.Header, body)
 	}
-	status := http.StatusOK
+	status, after := http.StatusOK, time.Duration(0)
 	r.mu.Lock()
 	r.list = append(r.list, got)
 	at := [2]string{got.Webhook, got.Ref}
 	r.seen[at]++
 	if webhook != nil {
-		status = webhook.answer(r.seed, got.Ref, r.seen[at])
+		status, after = webhook.answer(r.seed, got.Ref, r.seen[at])
 	}
 	r.mu.Unlock()
 	if status == 0 {
@@ -108,6 +108,8 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.finish(got, 0)
 		return
 	}
+	// Who has taken an event has taken it, whether or not its sender still lives.
+	time.Sleep(after)
 	r.finish(got, status) // before the answer, so that no record of it is older
 	w.WriteHeader(status)
 }
@@ -118,9 +120,12 @@ func (r *Receiver) finish(got *Request, status int) {
 	got.Status, got.Until = status, time.Now()
 }
 
-// answer is the status of the n-th request about a publication; 0 is none. The same
-// seed gives the same answers.
-func (w *Webhook) answer(seed uint64, ref string, n int) int {
+// slowAnswer is how long slow answers take: well below every time-out.
+const slowAnswer = time.Second
+
+// answer is the status of the n-th request about a publication, 0 is none, and how
+// long after it has come. The same seed gives the same answers.
+func (w *Webhook) answer(seed uint64, ref string, n int) (status int, after time.Duration) {
 	h := fnv.New32a()
 	fmt.Fprintf(h, "%d %s %s", seed, w.Name, ref)
 	at := h.Sum32() % 10_000
@@ -131,17 +136,19 @@ func (w *Webhook) answer(seed uint64, ref string, n int) int {
 	}
 	switch {
 	case share(w.Poison):
-		return http.StatusInternalServerError
+		return http.StatusInternalServerError, 0
 	case share(w.Hang):
 		if n == 1 {
-			return 0
+			return 0, 0
 		}
 	case share(w.Flaky):
 		if n <= 1+int(h.Sum32()>>16)%2 {
-			return http.StatusInternalServerError
+			return http.StatusInternalServerError, 0
 		}
+	case share(w.Slow):
+		return http.StatusOK, slowAnswer
 	}
-	return http.StatusOK
+	return http.StatusOK, 0
 }
 
 // read takes apart what came, and says what is wrong with it.

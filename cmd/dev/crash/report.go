@@ -14,7 +14,9 @@ type Row struct {
 	What    string  `json:"what"`
 	Seconds float64 `json:"seconds"`
 	Strikes int     `json:"strikes"`
-	Killed  int     `json:"killed"`
+	// Killed is how many processes were ended: a backend's death ends all sessions of
+	// PostgreSQL, and counts as one.
+	Killed int `json:"killed"`
 	// Requests are those of publishers.
 	Requests Counts `json:"requests"`
 	// Accepted is events, of which AcceptedMeanwhile were accepted while something was
@@ -86,7 +88,7 @@ func (r *Report) Write(to io.Writer) error {
 		}
 		fmt.Fprintf(w, "| %s |\n", strings.Join(text, "\t| "))
 	}
-	line("damage", "strikes", "killed", "events", "deliveries", "lost", "duplicates", "dropped", "failed requests", "last final")
+	line("damage", "strikes", "processes ended", "events", "deliveries", "lost", "duplicates", "dropped", "failed requests", "last final")
 	line("---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:")
 	for i := range r.Rows {
 		row := &r.Rows[i]

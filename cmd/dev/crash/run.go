@@ -13,7 +13,7 @@ import (
 
 // Stack is a running Grapnel that can be struck.
 type Stack interface {
-	// Strike does the damage, and returns how many processes ended of it when all that
+	// Strike does the damage, and returns how many processes it ended when all that
 	// was struck answers again. It is asked for everything but BreakReceivers, which
 	// the run does by itself.
 	Strike(ctx context.Context, s *Strike) (killed int, err error)

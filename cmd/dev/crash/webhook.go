@@ -2,6 +2,8 @@ package crash
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -24,8 +26,9 @@ type Webhook struct {
 	ID, Secret string
 	// Flaky is the share of events, in hundredths, whose first one or two requests are
 	// answered with 500; Poison the share that never gets anything else; Hang the share
-	// whose first request is not answered.
-	Flaky, Poison, Hang uint32
+	// whose first request is not answered; Slow the share that is answered a while after
+	// it has come, so that there is always something under way.
+	Flaky, Poison, Hang, Slow uint32
 }
 
 // timeoutSeconds is how long standard webhooks wait: it bounds how long before a
@@ -34,16 +37,23 @@ const timeoutSeconds = 3
 
 // webhooks are the run's.
 func webhooks() []*Webhook {
-	return []*Webhook{
-		{Name: "orders", Profile: hook.ProfileStandard, Events: []string{typeCreated, typePaid}, Secret: "whsec_Y3Jhc2gtY3Jhc2gtY3Jhc2gtY3Jhc2gh"},
-		{Name: "everything", Profile: hook.ProfileStandard, Events: []string{"crash.*"}, Secret: "whsec_b3RoZXItb3RoZXItb3RoZXItb3RoZXIh", Flaky: 10, Poison: 1},
-		{Name: "users", Profile: hook.ProfileStandard, Events: []string{typeUser}, Secret: "plain users' secret", Hang: 4},
-		{Name: "validations", Profile: hook.ProfileCommenda, Events: []string{topicA, topicB}, Secret: "plain validations' key"},
-		{Name: "payments", Profile: hook.ProfileCommenda, Events: []string{topicA, typePaid}, Secret: "plain payments' key", Flaky: 8},
-		{Name: "chat-1", Profile: hook.ProfileMomento, Cache: cache, Events: []string{chatter}},
+	list := []*Webhook{
+		{Name: "orders", Profile: hook.ProfileStandard, Events: []string{typeCreated, typePaid}, Slow: 15},
+		{Name: "everything", Profile: hook.ProfileStandard, Events: []string{"crash.*"}, Flaky: 10, Poison: 1},
+		{Name: "users", Profile: hook.ProfileStandard, Events: []string{typeUser}, Hang: 4},
+		{Name: "validations", Profile: hook.ProfileCommenda, Events: []string{topicA, topicB}, Slow: 30},
+		{Name: "payments", Profile: hook.ProfileCommenda, Events: []string{topicA, typePaid}, Flaky: 8},
+		{Name: "chat-1", Profile: hook.ProfileMomento, Cache: cache, Events: []string{chatter}, Slow: 40},
 		{Name: "chat-2", Profile: hook.ProfileMomento, Cache: cache, Events: []string{chatter}, Flaky: 5},
-		{Name: "alarm", Profile: hook.ProfileMomento, Cache: cache, Events: []string{alarms}, Hang: 2},
+		{Name: "alarm", Profile: hook.ProfileMomento, Cache: cache, Events: []string{alarms}, Hang: 2, Slow: 20},
 	}
+	for _, w := range list {
+		if w.Profile != hook.ProfileMomento { // whose secrets are made for them
+			sum := sha256.Sum256([]byte(w.Name))
+			w.Secret = "whsec_" + base64.StdEncoding.EncodeToString(sum[:])
+		}
+	}
+	return list
 }
 
 // Matches tells whether the webhook is to get what was published (spec 1): prefixes
