@@ -181,7 +181,7 @@ func TestHalfMadeSchemasAreMadeAnew(t *testing.T) {
 	require.NoError(t, setUpSchemas(t.Context(), db.URL("postgres"), store, logger))
 	exec(temporalDatabase, `create table witness ()`)
 	// As a kill between two statements of an update leaves it.
-	exec(visibilityDatabase, `update schema_version set curr_version = '0.0'`)
+	exec(visibilityDatabase, `update schema_version set curr_version = '1.1'`)
 	require.Error(t, setUpSchemas(t.Context(), db.URL("postgres"), store, logger))
 	exec("postgres", `comment on database `+visibilityDatabase+` is '`+halfMade+`'`)
 	require.NoError(t, setUpSchemas(t.Context(), db.URL("postgres"), store, logger))
