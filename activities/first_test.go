@@ -3,6 +3,7 @@ package activities_test
 import (
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,10 +151,10 @@ func TestFirstAttemptAfterStop(t *testing.T) {
 func TestLoadedAhead(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		loads := 0
+		var loads atomic.Int32
 		b.store.Fail = func(op string) error {
 			if op == deliverytest.OpOutstanding {
-				loads++
+				loads.Add(1)
 				<-time.After(100 * time.Millisecond) // a store that takes its time
 			}
 			return nil
@@ -163,24 +164,24 @@ func TestLoadedAhead(t *testing.T) {
 		b.acts.Ahead(t.Context(), ahead.EventID)
 		b.acts.Ahead(t.Context(), ahead.EventID) // once is enough
 		require.True(b, b.first(ahead).Done)
-		require.Equal(b, 1, loads)
+		require.EqualValues(b, 1, loads.Load())
 		require.Equal(b, 100*time.Millisecond, time.Since(b.start), "it waits for what is on its way")
 
 		old := publish()
 		b.acts.Ahead(t.Context(), old.EventID)
 		<-time.After(second)
 		require.True(b, b.first(old).Done)
-		require.Equal(b, 3, loads, "too old to be trusted")
+		require.EqualValues(b, 3, loads.Load(), "too old to be trusted")
 
 		// What is never asked for does not pile up, and keeps nobody else from it for long.
 		for range 300 {
 			b.acts.Ahead(t.Context(), publish().EventID)
 		}
 		<-time.After(second)
-		require.Equal(b, 3+256, loads)
+		require.EqualValues(b, 3+256, loads.Load())
 		next := publish()
 		b.acts.Ahead(t.Context(), next.EventID)
 		require.True(b, b.first(next).Done)
-		require.Equal(b, 3+256+1, loads)
+		require.EqualValues(b, 3+256+1, loads.Load())
 	})
 }
