@@ -2,17 +2,13 @@ package activities_test
 
 import (
 	"errors"
-	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
-	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
-	"go.temporal.io/sdk/testsuite"
-	sdkworker "go.temporal.io/sdk/worker"
 
 	"grapnel/activities"
 	"grapnel/internal/deliverytest"
@@ -35,11 +31,8 @@ func (b *bench) drainer(id hook.WebhookID) *drainer { return &drainer{bench: b, 
 // run is one run.
 func (d *drainer) run() (activities.DrainResult, error) {
 	d.Helper()
-	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	env := suite.NewTestActivityEnvironment()
-	env.SetWorkerOptions(sdkworker.Options{BackgroundActivityContext: d.Context()})
-	env.RegisterActivity(d.acts.Drain)
+	env := newEnvironment(d.Context())
+	env.RegisterActivityWithOptions(d.acts.Drain, activity.RegisterOptions{Name: "Drain"})
 	if d.state != nil {
 		env.SetHeartbeatDetails(d.state)
 	}

@@ -2,15 +2,12 @@ package activities_test
 
 import (
 	"errors"
-	"log/slog"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/log"
-	"go.temporal.io/sdk/testsuite"
-	sdkworker "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/activity"
 
 	"grapnel/activities"
 	"grapnel/internal/deliverytest"
@@ -20,11 +17,8 @@ import (
 // first runs the local activity, beside others if need be.
 func (b *bench) first(s hook.Start) activities.FirstResult {
 	b.Helper()
-	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	env := suite.NewTestActivityEnvironment()
-	env.SetWorkerOptions(sdkworker.Options{BackgroundActivityContext: b.Context()})
-	env.RegisterActivity(b.acts.DeliverFirst)
+	env := newEnvironment(b.Context())
+	env.RegisterActivityWithOptions(b.acts.DeliverFirst, activity.RegisterOptions{Name: "DeliverFirst"})
 	var r activities.FirstResult
 	value, err := env.ExecuteActivity(b.acts.DeliverFirst, activities.DeliverInput{EventIDs: []hook.EventID{s.EventID}, Deliveries: s.Deliveries, Of: 1})
 	require.NoError(b, err)

@@ -64,18 +64,24 @@ func onBench(t *testing.T, test func(b *bench), options ...func(*activities.Deps
 	synctest.Test(t, func(t *testing.T) { test(setup(t, options...)) })
 }
 
+// newEnvironment runs activities until ctx ends.
+func newEnvironment(ctx context.Context) *testsuite.TestActivityEnvironment {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	suite.SetDisableRegistrationAliasing(true) // as the worker does
+	env := suite.NewTestActivityEnvironment()
+	env.SetWorkerOptions(sdkworker.Options{BackgroundActivityContext: ctx})
+	return env
+}
+
 func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 	t.Helper()
 	ctx, stop := context.WithCancelCause(context.WithoutCancel(t.Context()))
 	t.Cleanup(func() { stop(nil) })
-	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	suite.SetDisableRegistrationAliasing(true) // as the worker does
 	b := &bench{
-		T: t, env: suite.NewTestActivityEnvironment(), store: deliverytest.NewStore(time.Now),
+		T: t, env: newEnvironment(ctx), store: deliverytest.NewStore(time.Now),
 		sender: deliverytest.NewSender(time.Now), start: time.Now(), log: &bytes.Buffer{}, stop: stop,
 	}
-	b.env.SetWorkerOptions(sdkworker.Options{BackgroundActivityContext: ctx})
 	b.env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
 		var list []activities.Outcome
 		if err := details.Get(&list); err != nil {
