@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -204,7 +205,9 @@ func TestReconcilerStartsWhatIsLost(t *testing.T) {
 		defer reconciling(t, c, l)()
 		ids := l.add(3)
 		shared := outstanding{due: time.Now(), Overdue: hook.Overdue{EventID: hook.EventID{15: 9}, WorkflowID: "x-burst"}}
+		l.mu.Lock()
 		l.events = append(l.events, shared)
+		l.mu.Unlock()
 		pass(10 * time.Minute)
 		calls, _ := c.numbers()
 		require.Zero(t, calls, "not before")
@@ -327,10 +330,11 @@ func TestReconcilerAndTemporalAway(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c, l := &cluster{}, &ledger{}
-				away := true
+				var away atomic.Bool
+				away.Store(true)
 				c.asked = func(ctx context.Context, id string) error {
 					switch {
-					case !away:
+					case !away.Load():
 						return nil
 					case err == nil:
 						return hangs(ctx, id)
@@ -345,7 +349,7 @@ func TestReconcilerAndTemporalAway(t *testing.T) {
 				require.Len(t, looks, 1)
 				calls, _ := c.numbers()
 				require.Zero(t, calls)
-				away = false
+				away.Store(false)
 				pass(2 * time.Minute)
 				require.ElementsMatch(t, ids, c.ids())
 			})
@@ -358,9 +362,10 @@ func TestTemporalGoesAwayWithinARound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c, l := &cluster{}, &ledger{}
-		away := true
+		var away atomic.Bool
+		away.Store(true)
 		c.start = func(context.Context, string) error {
-			if away {
+			if away.Load() {
 				return serviceerror.NewUnavailable("away")
 			}
 			return nil
@@ -370,7 +375,7 @@ func TestTemporalGoesAwayWithinARound(t *testing.T) {
 		pass(11*time.Minute + 30*time.Second)
 		calls, _ := c.numbers()
 		require.Equal(t, 1, calls)
-		away = false
+		away.Store(false)
 		pass(time.Minute)
 		require.ElementsMatch(t, ids, c.ids())
 	})

@@ -250,10 +250,9 @@ func TestSweeperLeavesTheStarterItsQueue(t *testing.T) {
 func TestSweeperGoesOnPastBursts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, o := &temporalServer{}, &outbox{}
+		s, o := &temporalServer{}, &outbox{joined: 400}
 		defer sweeping(t, s, o)()
 		events := o.accept(1_200)
-		o.joined = 400
 		pass(6*time.Second + time.Millisecond)
 		require.Zero(t, o.left(), "in one sweep")
 		require.Len(t, s.ids(), 3)
