@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -73,17 +74,13 @@ func TestFirstAttemptIsForWhatPromisesToBeQuick(t *testing.T) {
 			t.Parallel()
 			onBench(t, func(b *bench) {
 				a := b.store.AddWebhook(urlA, nil)
-				targets := make([]hook.WebhookID, inFlight)
-				for i := range targets {
-					targets[i] = a
-				}
 				b.sender.Script(urlA, outcomes(deliverytest.Status(200).After(10*second), inFlight)...)
 				b.sender.Script(urlA, deliverytest.Status(200))
 				b.during(second, func() {
 					require.Equal(b, done, b.first(b.store.Publish(eventType, payload, a)).Done)
 					require.True(b, b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlB, nil))).Done, "another webhook")
 				})
-				_, err := b.deliver(b.store.Publish(eventType, payload, targets...))
+				_, err := b.deliver(b.store.Publish(eventType, payload, many(a, inFlight)...))
 				require.NoError(b, err)
 				require.True(b, b.first(b.store.Publish(eventType, payload, a)).Done, "once they have ended")
 			})
@@ -92,11 +89,7 @@ func TestFirstAttemptIsForWhatPromisesToBeQuick(t *testing.T) {
 }
 
 func outcomes(o deliverytest.Outcome, n int) []deliverytest.Outcome {
-	list := make([]deliverytest.Outcome, n)
-	for i := range list {
-		list[i] = o
-	}
-	return list
+	return slices.Repeat([]deliverytest.Outcome{o}, n)
 }
 
 // However many receivers hang, they hold no more than 64 workflow tasks.

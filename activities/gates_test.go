@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,11 +14,7 @@ import (
 )
 
 func many(id hook.WebhookID, n int) []hook.WebhookID {
-	list := make([]hook.WebhookID, n)
-	for i := range list {
-		list[i] = id
-	}
-	return list
+	return slices.Repeat([]hook.WebhookID{id}, n)
 }
 
 // Spec 9: at most 64 requests in flight per webhook and process; what is over waits its

@@ -160,12 +160,18 @@ func conclude(ctx workflow.Context, r activities.DeliverResult) error {
 	if r.Failed == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("%d of %d deliveries failed for good", r.Failed, r.Succeeded+r.Failed+r.Canceled+r.Waiting)
+	first := ""
 	if len(r.Outcomes) > 0 {
-		text += "; " + r.Outcomes[0].Text()
+		first = "; " + r.Outcomes[0].Text()
 	}
+	return failedForGood(r.Failed, r.Succeeded+r.Failed+r.Canceled+r.Waiting, first, r)
+}
+
+// failedForGood is the error that the Web UI's Failed filter finds.
+func failedForGood(failed, of int, first string, result any) error {
+	text := fmt.Sprintf("%d of %d deliveries failed for good%s", failed, of, first)
 	return temporal.NewApplicationErrorWithOptions(text, ErrorFailed, temporal.ApplicationErrorOptions{
-		NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{r},
+		NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{result},
 	})
 }
 

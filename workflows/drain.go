@@ -1,9 +1,6 @@
 package workflows
 
 import (
-	"fmt"
-
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"grapnel/activities"
@@ -28,8 +25,5 @@ func (w *Workflows) Drain(ctx workflow.Context, in DrainInput) (activities.Drain
 	if r.Failed == 0 {
 		return r, nil
 	}
-	text := fmt.Sprintf("%d of %d deliveries failed for good", r.Failed, r.Succeeded+r.Failed+r.Canceled)
-	return r, temporal.NewApplicationErrorWithOptions(text, ErrorFailed, temporal.ApplicationErrorOptions{
-		NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{r},
-	})
+	return r, failedForGood(r.Failed, r.Succeeded+r.Failed+r.Canceled, "", r)
 }
