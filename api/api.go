@@ -74,9 +74,12 @@ type Metrics interface {
 	Request(operation string, status int, took time.Duration)
 }
 
-// Dispatcher takes accepted events on to their workflows; it never waits.
+// Dispatcher takes what was accepted on to its workflows; it never waits.
 type Dispatcher interface {
+	// Dispatch has an event's workflow started.
 	Dispatch(start hook.Start)
+	// Drain has the workflow started that sends what is parked of a webhook's.
+	Drain(webhook hook.WebhookID)
 }
 
 // Topics lets subscribers follow what is published to topics.

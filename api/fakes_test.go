@@ -19,12 +19,19 @@ import (
 type dispatcher struct {
 	mu     sync.Mutex
 	starts []hook.Start
+	drains []hook.WebhookID
 }
 
 func (d *dispatcher) Dispatch(s hook.Start) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.starts = append(d.starts, s)
+}
+
+func (d *dispatcher) Drain(webhook hook.WebhookID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.drains = append(d.drains, webhook)
 }
 
 func (d *dispatcher) events() []string {

@@ -100,12 +100,15 @@ func (a *API) accept(ctx context.Context, p hook.Publication) (hook.Accepted, er
 	return accepted, nil
 }
 
-// dispatch has the workflow of an event started that is to be delivered.
+// dispatch has the workflows of an event started that is to be delivered.
 func (a *API) dispatch(accepted *hook.Accepted) {
-	if e := &accepted.Event; !accepted.Duplicate && e.Deliveries > 0 {
+	if e := &accepted.Event; accepted.Due > 0 {
 		a.Dispatcher.Dispatch(hook.Start{
-			EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Cache: e.Cache, Deliveries: e.Deliveries, Targets: accepted.Targets,
+			EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Cache: e.Cache, Deliveries: accepted.Due, Targets: accepted.Targets,
 		})
+	}
+	for _, webhook := range accepted.Undrained {
+		a.Dispatcher.Drain(webhook)
 	}
 }
 

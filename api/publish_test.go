@@ -57,6 +57,24 @@ func TestPublishWithoutMatch(t *testing.T) {
 	require.NotContains(t, e, "workflow_url")
 }
 
+// Spec 9: an event for an endpoint that is unavailable is accepted as any other; its
+// drain is asked for instead of a workflow, once.
+func TestPublishForAnUnavailableEndpoint(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	id, err := hook.ParseWebhookID(f.newWebhook(t, "user.created"))
+	require.NoError(t, err)
+	f.exec(t, `update webhooks set tripped_at = now()`)
+	for range 2 {
+		accepted := f.post(t, "/v1/events", `{"type":"user.created","data":{}}`).object(t, http.StatusAccepted)
+		require.EqualValues(t, 1, accepted["deliveries"])
+		e := f.get(t, "/v1/events/"+accepted["id"].(string)).object(t, http.StatusOK)
+		require.Equal(t, hook.DrainID(id), e["workflow_id"])
+	}
+	require.Empty(t, f.dispatched.events())
+	require.Equal(t, []hook.WebhookID{id}, f.dispatched.drains)
+}
+
 // vectors are the shared ones of spec 2, made with node.
 type vectors struct {
 	Accept []struct{ Input, Output string }

@@ -16,7 +16,7 @@ import (
 const (
 	eventColumns = sentColumns + `, (select s.workflow_id from shared_workflows s where s.event_id = e.id) as workflow_id`
 	sentColumns  = `e.id, e.tenant_id, e.type, e.data, e.organization_id, e.test, e.deliveries, e.created_at,
-	e.cache, coalesce(e.sequence, 0) as sequence, e.token_id`
+	e.cache, coalesce(e.sequence, 0) as sequence, e.token_id, e.drained_by`
 )
 
 type eventRow struct {
@@ -31,6 +31,7 @@ type eventRow struct {
 	Cache          string
 	Sequence       int64
 	TokenID        string
+	DrainedBy      *[16]byte
 	WorkflowID     *string
 }
 
@@ -41,17 +42,19 @@ func (r *eventRow) event() hook.Event {
 		Cache: r.Cache, Sequence: r.Sequence, TokenID: r.TokenID,
 	}
 	if !r.Test {
-		e.WorkflowID = workflowID(r.Deliveries, r.WorkflowID, e.ID)
+		e.WorkflowID = workflowID(r.Deliveries, r.WorkflowID, r.DrainedBy, e.ID)
 	}
 	return e
 }
 
 // workflowID names the workflow that delivers an event: its own unless another
-// took it along.
-func workflowID(deliveries int, other *string, id hook.EventID) string {
+// took it along, or all of it waits for a drain.
+func workflowID(deliveries int, other *string, drainedBy *[16]byte, id hook.EventID) string {
 	switch {
 	case other != nil:
 		return *other
+	case drainedBy != nil:
+		return hook.DrainID(*drainedBy)
 	case deliveries == 0:
 		return ""
 	default:

@@ -105,22 +105,30 @@ type querier interface {
 // are, the first of their targets, and the workflow that will deliver them. One
 // statement, so one transaction by itself.
 //
+// What is for a webhook whose endpoint is unavailable is parked from the start: a
+// workflow could only park it. An event that has nothing else gets no workflow.
+//
 // A message gets its topic's next number. The topic's row stays locked until the
 // commit: so numbers appear in their order, and one that is rolled back is given
 // to the next (M6). Topics are locked in the order of their ids, so that no two
 // transactions wait for each other.
 func insertEvents(ctx context.Context, q querier, list []*publishing) error {
 	rows, _ := q.Query(ctx, insertEventsSQL, eventArgs(list))
-	var n, deliveries int
+	var n, deliveries, due int
 	var sequence int64
-	var webhook *[16]byte
+	var drainedBy, webhook *[16]byte
 	var url *string
-	_, err := pgx.ForEachRow(rows, []any{&n, &deliveries, &sequence, &webhook, &url}, func() error {
+	var undrained bool
+	_, err := pgx.ForEachRow(rows, []any{&n, &deliveries, &due, &sequence, &drainedBy, &webhook, &url, &undrained}, func() error {
 		accepted := &list[n-1].accepted
 		e := &accepted.Event
-		e.Deliveries, e.Sequence = deliveries, sequence
-		e.WorkflowID = workflowID(deliveries, nil, e.ID)
-		if webhook != nil {
+		e.Deliveries, e.Sequence, accepted.Due = deliveries, sequence, due
+		e.WorkflowID = workflowID(deliveries, nil, drainedBy, e.ID)
+		switch {
+		case webhook == nil:
+		case undrained:
+			accepted.Undrained = append(accepted.Undrained, *webhook)
+		default:
 			accepted.Targets = append(accepted.Targets, hook.Target{WebhookID: *webhook, Host: hook.HostOf(*url)})
 		}
 		return nil
@@ -143,32 +151,42 @@ const insertEventsSQL = `
 		on conflict (id) do update set last_sequence = topics.last_sequence + excluded.last_sequence
 		returning id, last_sequence
 	), matched as (
-		select distinct e.n, w.id, w.url
+		select distinct e.n, w.id, w.url, w.tripped_at is not null as parked
 		from e join unnest(@candidates::int[], @patterns::text[]) as c(n, pattern) on c.n = e.n
 		cross join lateral (
 			select s.webhook_id from subscriptions s
 			where s.tenant_id = e.tenant_id and s.cache = e.cache and s.pattern = c.pattern offset 0
 		) s
-		cross join lateral (select w.id, w.url, w.profile from webhooks w where w.id = s.webhook_id and w.active offset 0) w
+		cross join lateral (select w.id, w.url, w.profile, w.tripped_at from webhooks w where w.id = s.webhook_id and w.active offset 0) w
 		where w.profile = 'standard' or c.pattern = e.type -- the others' topics are never patterns
 	), delivery as (
-		insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at)
+		insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at, parked)
 		select encode(substring(uuid_send(e.id) for 8) || substring(uuid_send(gen_random_uuid()) from 9), 'hex')::uuid,
-			e.id, m.id, e.tenant_id, e.type, 'pending', now(), e.created_at, now()
+			e.id, m.id, e.tenant_id, e.type, 'pending', now(), e.created_at, now(), m.parked
 		from matched m join e on e.n = m.n
+	), drain as ( -- as Park does; a row that is new has no drain yet
+		insert into drains (webhook_id) select distinct id from matched where parked order by id
+		on conflict (webhook_id) do update set parked_at = clock_timestamp()
+		returning webhook_id, xmax = 0 as undrained
 	), counted as (
-		select e.n, count(m.id)::int as deliveries, coalesce(max(t.last_sequence) - max(e.added) + max(e.rank), 0) as sequence
+		select e.n, count(m.id)::int as deliveries, count(m.id) filter (where not m.parked)::int as due,
+			case when bool_and(m.parked) then (array_agg(m.id order by m.id))[1] end as drained_by, coalesce(max(t.last_sequence) - max(e.added) + max(e.rank), 0) as sequence
 		from e left join matched m on m.n = e.n left join topic t on t.id = e.topic_id group by e.n
 	), event as (
-		insert into events (id, tenant_id, type, data, organization_id, deliveries, created_at, cache, topic_id, sequence, token_id)
-		select e.id, e.tenant_id, e.type, e.data, e.organization_id, c.deliveries, e.created_at, e.cache, e.topic_id, nullif(c.sequence, 0), e.token_id
+		insert into events (id, tenant_id, type, data, organization_id, deliveries, created_at, cache, topic_id, sequence, token_id, drained_by)
+		select e.id, e.tenant_id, e.type, e.data, e.organization_id, c.deliveries, e.created_at, e.cache, e.topic_id, nullif(c.sequence, 0), e.token_id,
+			c.drained_by
 		from e join counted c on c.n = e.n
 	), waiting as (
-		insert into outbox (event_id) select e.id from e join counted c on c.n = e.n where c.deliveries > 0
+		insert into outbox (event_id) select e.id from e join counted c on c.n = e.n where c.due > 0
+	), shown as (
+		select m.n, m.id, m.url, coalesce(d.undrained, false) as undrained, row_number() over (partition by m.n, m.parked order by m.id) as rank
+		from matched m left join drain d on d.webhook_id = m.id and m.parked
+		where not m.parked or d.undrained
 	)
-	select c.n, c.deliveries, c.sequence, m.id, m.url
-	from counted c left join (select *, row_number() over (partition by n order by id) as rank from matched) m on m.n = c.n and m.rank <= @targets
-	order by c.n, m.id`
+	select c.n, c.deliveries, c.due, c.sequence, c.drained_by, s.id, s.url, coalesce(s.undrained, false)
+	from counted c left join shown s on s.n = c.n and (s.undrained or s.rank <= @targets)
+	order by c.n, s.id`
 
 // eventArgs turns events into one array per column, and their candidate patterns
 // into pairs with their places.

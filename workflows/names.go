@@ -39,10 +39,6 @@ func BurstID(e hook.EventID) string { return e.String() + "-burst" }
 // OverdueID is the id of the workflow that is to deliver what is overdue.
 func OverdueID(o hook.Overdue) string { return cmp.Or(o.WorkflowID, DeliverID(o.EventID)) }
 
-// DrainID is the id of the workflow that sends a webhook's parked deliveries. One runs
-// at a time.
-func DrainID(w hook.WebhookID) string { return w.String() + "-drain" }
-
 // SendNowID is the id of the workflow that sends one delivery by hand. One runs
 // at a time; a second request while it does joins it.
 func SendNowID(d hook.DeliveryID) string { return d.String() }

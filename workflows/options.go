@@ -163,7 +163,7 @@ func targets(s hook.Start) string {
 // DrainStart is how the drain of a webhook is started; one that runs is found.
 func DrainStart(webhook hook.WebhookID) (client.StartWorkflowOptions, DrainInput) {
 	options := client.StartWorkflowOptions{
-		ID:                       DrainID(webhook),
+		ID:                       hook.DrainID(webhook),
 		TaskQueue:                TaskQueue,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,

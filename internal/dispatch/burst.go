@@ -24,7 +24,7 @@ const lingerFor = 100 * time.Millisecond
 
 // busy is how many events make it worth lingering to the end although no start is
 // under way: there is more to come.
-const busy = 20
+const busy = 4
 
 // flood is how many events within lingerFor are very many.
 const flood = 100

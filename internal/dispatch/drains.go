@@ -26,6 +26,30 @@ func (d *Drains) Drain(ctx context.Context, webhook hook.WebhookID) error {
 	return nil
 }
 
+// Drain has the drain of a webhook started that has none. It never waits: what is too
+// much is left to the sweeper.
+func (s *Starter) Drain(webhook hook.WebhookID) {
+	select {
+	case s.undrained <- webhook:
+	default:
+	}
+}
+
+// startDrains starts what Drain takes, until ctx ends.
+func (s *Starter) startDrains(ctx context.Context) {
+	drains := Drains{Temporal: s.config.Temporal}
+	for {
+		select {
+		case webhook := <-s.undrained:
+			if err := drains.Drain(ctx, webhook); err != nil {
+				s.config.Logger.DebugContext(ctx, "drain deferred", slog.String("webhook_id", webhook.String()), slog.Any("error", err))
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 const (
 	// lostDrainAge is how long a drain may be late before it is taken for lost: it says
 	// when it will look again, with more than its longest run to spare.

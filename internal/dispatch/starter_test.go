@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/dispatch"
+	"grapnel/internal/hook"
 	"grapnel/workflows"
 )
 
@@ -34,6 +35,27 @@ func TestStarterStartsAndMarks(t *testing.T) {
 		require.Equal(t, 1, o.left(), "marks are gathered")
 		pass(100 * time.Millisecond)
 		require.Zero(t, o.left())
+	})
+}
+
+// Spec 9: a drain that is needed is started beside the events, and never waited for.
+func TestStarterStartsDrains(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &temporalServer{}
+		starter := newStarter(t, s, &outbox{}, nil)
+		webhook := hook.WebhookID{1}
+		for range 1_100 {
+			starter.Drain(webhook)
+		}
+		stop := running(t, func(ctx context.Context) error { return starter.Run(ctx, time.Second) })
+		defer stop()
+		synctest.Wait()
+		options, input := workflows.DrainStart(webhook)
+		require.Equal(t, options, s.started[hook.DrainID(webhook)])
+		require.Equal(t, input, s.inputs[hook.DrainID(webhook)])
+		require.Equal(t, workflows.NameDrain, s.names[hook.DrainID(webhook)])
+		require.Equal(t, 1_000, s.calls, "what is too much is the sweeper's")
 	})
 }
 

@@ -57,7 +57,7 @@ func TestSweeperStartsLostDrains(t *testing.T) {
 		s, o := &temporalServer{}, &outbox{lost: []hook.WebhookID{lost}}
 		defer sweeping(t, s, o)()
 		pass(2*time.Second + time.Millisecond)
-		options := s.started[workflows.DrainID(lost)]
+		options := s.started[hook.DrainID(lost)]
 		require.Equal(t, lost.String()+"-drain", options.ID)
 		require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, options.WorkflowIDConflictPolicy)
 		require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, options.WorkflowIDReusePolicy)

@@ -77,9 +77,15 @@ type Accepted struct {
 	Event Event
 	// Duplicate says that an earlier publish with the same key stands for this one.
 	Duplicate bool
-	// Targets are the webhooks that matched, for the workflow's summary; empty
-	// for a duplicate. At most MaxTargets are listed.
+	// Due is how many of its deliveries are its workflow's: all but those that are
+	// parked. Without any it has no workflow.
+	Due int
+	// Targets are the webhooks of those, for the workflow's summary; empty for a
+	// duplicate. At most MaxTargets are listed.
 	Targets []Target
+	// Undrained are webhooks for which something is parked, and for which no drain runs
+	// yet.
+	Undrained []WebhookID
 }
 
 // MaxTargets bounds the webhooks a start names in summaries and search

@@ -1,0 +1,85 @@
+package storage_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
+)
+
+// Spec 9: what is published for an endpoint that is unavailable is its drain's from the
+// start, and the event's workflow has the rest.
+func TestPublishParks(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	away, other := f.webhook(t), f.webhook(t)
+	require.NoError(t, f.Trip(t.Context(), away.ID, true))
+
+	first, second := f.publish(t, "user.created"), f.publish(t, "user.created")
+	for _, a := range []hook.Accepted{first, second} {
+		require.Equal(t, 2, a.Event.Deliveries)
+		require.Equal(t, 1, a.Due)
+		require.Equal(t, []hook.Target{{WebhookID: other.ID, Host: other.Host()}}, a.Targets)
+		require.Equal(t, a.Event.ID.String(), a.Event.WorkflowID)
+		jobs := must(f.Outstanding(t.Context(), []hook.EventID{a.Event.ID}, 0, 1))
+		require.Len(t, jobs, 1)
+		require.Equal(t, other.ID, jobs[0].Delivery.WebhookID)
+	}
+	require.Equal(t, []hook.WebhookID{away.ID}, first.Undrained)
+	require.Empty(t, second.Undrained, "its drain has been asked for")
+	require.Equal(t, 2, f.backlog(t, away, 10).Waiting)
+	require.Zero(t, f.backlog(t, other, 10).Waiting)
+
+	starts := must(f.Unstarted(t.Context(), 0, hook.EventID{}, 10))
+	require.Len(t, starts, 2)
+
+	require.NoError(t, f.Trip(t.Context(), away.ID, false))
+	a := f.publish(t, "user.created")
+	require.Equal(t, 2, a.Due)
+	require.Len(t, a.Targets, 2)
+}
+
+// An event of which all waits has no workflow of its own: the drain's stands for it.
+func TestPublishOnlyParked(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	one, two := f.webhook(t), f.webhook(t)
+	for _, w := range []hook.Webhook{one, two} {
+		require.NoError(t, f.Trip(t.Context(), w.ID, true))
+	}
+	p := publication("key", `{"n":1}`)
+	a := must(f.Publish(t.Context(), p))
+	require.Equal(t, 2, a.Event.Deliveries)
+	require.Zero(t, a.Due)
+	require.Empty(t, a.Targets)
+	require.Equal(t, []hook.WebhookID{one.ID, two.ID}, a.Undrained)
+	require.Equal(t, hook.DrainID(one.ID), a.Event.WorkflowID)
+	require.Equal(t, a.Event, must(f.Event(t.Context(), hook.DefaultTenant(), a.Event.ID)))
+	require.Empty(t, must(f.Unstarted(t.Context(), 0, hook.EventID{}, 10)), "there is no workflow to start")
+
+	again := must(f.Publish(t.Context(), p))
+	require.Equal(t, hook.Accepted{Event: a.Event, Duplicate: true}, again)
+	require.Equal(t, 1, f.backlog(t, one, 10).Waiting)
+}
+
+// A drain that has found nothing does not end when something was parked meanwhile at
+// an accept; when it has ended, the next accept says so.
+func TestPublishKeepsTheDrain(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	require.NoError(t, f.Trip(t.Context(), w.ID, true))
+	require.Equal(t, []hook.WebhookID{w.ID}, f.publish(t, "user.created").Undrained)
+	expire := func() hook.Backlog {
+		f.exec(t, `update deliveries set created_at = now() - interval '25 hours'`)
+		require.Equal(t, 1, must(f.ExpireParked(t.Context(), w.ID, 24*time.Hour, 10)))
+		return f.backlog(t, w, 10)
+	}
+	before := expire()
+	require.Empty(t, f.publish(t, "user.created").Undrained)
+	require.False(t, must(f.DrainEnds(t.Context(), w.ID, before.Mark)))
+	require.True(t, must(f.DrainEnds(t.Context(), w.ID, expire().Mark)))
+	require.Equal(t, []hook.WebhookID{w.ID}, f.publish(t, "user.created").Undrained)
+}
