@@ -32,7 +32,7 @@ type drainState struct {
 	Probes  int       `json:"probes,omitempty"`
 	ProbeAt time.Time `json:"probe_at,omitzero"`
 	// Batch is how many deliveries were sent together the last time, since the endpoint
-	// came back; 0 if it was never away.
+	// came back or the pause ended; 0 if there was neither.
 	Batch int `json:"batch,omitempty"`
 }
 
@@ -57,6 +57,7 @@ const (
 )
 
 // Drain sends what is parked of a webhook's deliveries, at a bounded rate. While the
+// webhook is paused it sends nothing. While the
 // endpoint is unavailable it sends one at a time, ever more rarely, until one is
 // answered; such a probe is an ordinary attempt of its delivery. It returns an error
 // that asks for the next run as long as something is parked.
@@ -100,6 +101,11 @@ func (d *drain) step(ctx context.Context) (ended bool, err error) {
 	}
 	if len(backlog.Jobs) == 0 {
 		return false, nil // the last of them have just ended
+	}
+	if backlog.PausedAt != nil {
+		d.state.Probes, d.state.ProbeAt, d.state.Batch = 0, time.Time{}, firstBatch/2
+		return false, d.later(ctx, mostProbeDelay, fmt.Sprintf("%d deliveries waiting; paused by the client since %s",
+			backlog.Waiting, backlog.PausedAt.UTC().Format(time.RFC3339)))
 	}
 	if backlog.TrippedAt != nil {
 		return false, d.probe(ctx, &backlog)

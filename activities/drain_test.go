@@ -156,6 +156,55 @@ func TestDrainGivesUpAfterADay(t *testing.T) {
 	})
 }
 
+// Spec 9: while the client has paused the webhook, everything waits
+// and nothing is tried or given up; afterwards it goes out slowly at first.
+func TestDrainOfAPausedWebhook(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.parked(300, func(h *hook.Webhook) { h.PausedAt, h.TrippedAt = h.TrippedAt, nil })
+		b.during(48*time.Hour+3*second, func() { b.store.ChangeWebhook(a, func(h *hook.Webhook) { h.PausedAt = nil }) })
+		d := b.drainer(a)
+		r, err := d.all()
+		require.NoError(b, err)
+		require.Equal(b, activities.DrainResult{Succeeded: 300}, r)
+		times := b.sender.Times(urlA, b.start)
+		require.Len(b, times, 300)
+		require.Greater(b, times[0], 48*time.Hour)
+		require.Less(b, times[0], 48*time.Hour+6*time.Minute)
+		require.Less(b, within(times, times[0]+20*time.Millisecond), 30, "slowly at first")
+		require.Contains(b, d.whys[0], "300 deliveries waiting; paused by the client since ")
+	})
+}
+
+// What is under way when the webhook is paused stops: an event's later attempts wait too,
+// and so does what a drain had begun.
+func TestPauseStopsWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		pause := func(a hook.WebhookID) {
+			now := time.Now()
+			b.store.ChangeWebhook(a, func(h *hook.Webhook) { h.PausedAt = &now })
+		}
+		a := b.parked(2000, nil)
+		b.store.ChangeWebhook(a, func(h *hook.Webhook) { h.TrippedAt = nil })
+		b.sender.Script(urlA, deliverytest.Status(200).After(100*time.Millisecond))
+		b.during(2*second, func() { pause(a) })
+		_, err := b.drainer(a).run()
+		require.ErrorContains(b, err, "paused by the client")
+		sent := len(b.sender.Requests(urlA))
+		require.Greater(b, sent, 1000)
+		require.Less(b, sent, 2000)
+		require.Less(b, b.sender.Times(urlA, b.start)[sent-1], 3*second+100*time.Millisecond, "what was loaded may go out for a second")
+
+		other := b.store.AddWebhook(urlB, nil)
+		pause(other)
+		r, err := b.deliver(b.store.Publish(eventType, payload, other))
+		require.NoError(b, err)
+		require.Equal(b, 1, r.Waiting)
+		require.Empty(b, b.sender.Requests(urlB))
+	})
+}
+
 // A delivery that fails in the drain keeps to its own schedule, and is the drain's to
 // the end.
 func TestDrainKeepsTheSchedule(t *testing.T) {

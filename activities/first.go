@@ -47,8 +47,8 @@ func (a *Activities) DeliverFirst(ctx context.Context, in DeliverInput) (FirstRe
 		return FirstResult{Reason: "load deliveries: " + string(hook.KindOf(err))}, nil
 	}
 	for i := range jobs {
-		// To one that is tripped nothing is sent: to park its deliveries is quick.
-		if w := jobs[i].Webhook; w != nil && w.TrippedAt == nil && (w.Health != hook.HealthHealthy || a.gates.inFlight(w.ID) >= maxFirstInFlight) {
+		// To one that is held nothing is sent: to park its deliveries is quick.
+		if w := jobs[i].Webhook; w != nil && !w.Held() && (w.Health != hook.HealthHealthy || a.gates.inFlight(w.ID) >= maxFirstInFlight) {
 			return FirstResult{Reason: w.ID.String() + " is slow or failing"}, nil
 		}
 	}

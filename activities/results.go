@@ -67,6 +67,9 @@ func (r *run) took(ctx context.Context, res *result) error {
 	case res.held:
 		r.held = append(r.held, res.job.Delivery)
 		return nil
+	case res.parked:
+		r.park(res.job)
+		return nil
 	}
 	r.unrecorded = append(r.unrecorded, res)
 	r.attempts++

@@ -58,9 +58,10 @@ type result struct {
 	record hook.Record
 	// ended says that there was nothing left to send.
 	ended bool
-	// held says that another run may be sending it.
-	held bool
-	err  error
+	// held says that another run may be sending it, parked that its webhook is to be
+	// waited for.
+	held, parked bool
+	err          error
 	// trips says that by this one the webhook's breaker trips.
 	trips bool
 }
@@ -98,7 +99,7 @@ func (r *run) admit(ctx context.Context, jobs []hook.Job) error {
 			r.done = append(r.done, canceledDelivery(jobs[i].Delivery, reason))
 			continue
 		}
-		if jobs[i].Webhook.TrippedAt != nil && !r.draining && jobs[i].DueIn <= 0 {
+		if jobs[i].Webhook.Held() && !r.draining && jobs[i].DueIn <= 0 {
 			r.park(jobs[i])
 			continue
 		}
@@ -195,7 +196,7 @@ func (r *run) isStopping() bool {
 // came hands a result over to the loop, and gives its place back.
 func (r *run) came(res result) {
 	var sent *hook.Attempt
-	if res.err == nil && !res.ended && !res.held {
+	if res.err == nil && !res.ended && !res.held && !res.parked {
 		sent = &res.record.Attempt
 	}
 	res.trips = r.gates.leave(res.job.Delivery.WebhookID, sent, r.now())
@@ -210,6 +211,9 @@ func (r *run) sendNext(ctx context.Context, w waiting) result {
 	job, ended, err := r.fresh(ctx, w)
 	if err != nil || ended {
 		return result{job: job, ended: ended, err: err}
+	}
+	if job.Webhook.PausedAt != nil || job.Webhook.TrippedAt != nil && !r.draining {
+		return result{job: job, parked: true}
 	}
 	return r.attempt(ctx, job, false)
 }

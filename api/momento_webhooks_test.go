@@ -26,7 +26,7 @@ func TestPutMomentoWebhook(t *testing.T) {
 	secret := f.put(t, "chat", "translator", "mo-nuts")
 	w := f.get(t, "/v1/webhooks").list(t, "webhooks")[0]
 	require.Equal(t, map[string]any{
-		"id": w["id"], "url": "https://yourapp.com/mo-nuts", "events": []any{"mo-nuts"}, "active": true, "profile": "momento",
+		"id": w["id"], "url": "https://yourapp.com/mo-nuts", "events": []any{"mo-nuts"}, "active": true, "paused": false, "profile": "momento",
 		"cache_name": "chat", "webhook_name": "translator", "status": "healthy", "timeout_seconds": 5.0, "max_attempts": 1.0,
 		"created_at": w["created_at"], "updated_at": w["updated_at"],
 	}, w)

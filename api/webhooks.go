@@ -30,6 +30,7 @@ type Webhook struct {
 	URL          string            `json:"url" doc:"Where events are POSTed to." example:"https://yourapp.com/webhook"`
 	Events       []string          `json:"events" doc:"Event types subscribed to; also prefix.* and *." example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
 	Active       bool              `json:"active" doc:"Whether events are delivered." example:"true"`
+	Paused       bool              `json:"paused" doc:"Whether deliveries are held: they wait, and go out when it is false again." example:"false"`
 	Profile      string            `json:"profile" enum:"standard,momento,commenda" doc:"Form of body and signature." example:"standard"`
 	CacheName    string            `json:"cache_name,omitempty" doc:"The cache of a momento webhook, which gets the messages of the one topic in events." example:"chat"`
 	WebhookName  string            `json:"webhook_name,omitempty" doc:"What names a momento webhook within its cache." example:"translator"`
@@ -53,7 +54,7 @@ type CreatedWebhook struct {
 
 func viewWebhook(w *hook.Webhook) Webhook {
 	v := Webhook{
-		ID: w.ID.String(), URL: w.URL, Events: w.Events, Active: w.Active, Profile: string(w.Profile),
+		ID: w.ID.String(), URL: w.URL, Events: w.Events, Active: w.Active, Paused: w.PausedAt != nil, Profile: string(w.Profile),
 		CacheName: w.Cache, WebhookName: w.Name,
 		Status: w.Status(), StatusReason: w.StatusReason(), Description: w.Description,
 		Timeout: int(w.Timeout / time.Second), RateLimit: w.RateLimit, MaxAttempts: w.MaxAttempts,
@@ -76,6 +77,7 @@ type createWebhookRequest struct {
 	Events      []string          `json:"events" minItems:"1" maxItems:"100" doc:"Event types; also prefix.* and *." example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
 	Secret      *string           `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"Signs every request. Default: whsec_ and base64 of 32 random bytes, which Standard Webhooks libraries can use." example:"whsec_abc123..."`
 	Active      *bool             `json:"active,omitempty" doc:"Default: true." example:"true"`
+	Paused      *bool             `json:"paused,omitempty" doc:"true holds deliveries until it is false. Default: false." example:"false"`
 	Description *string           `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
 	Headers     map[string]string `json:"headers,omitempty" doc:"Sent with every request. Hop-by-hop, signature and content headers are refused." example:"{\"X-Tenant\":\"acme\"}"`
 	Timeout     *int              `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt. Default: 15 (commenda: 10)." example:"15"`
@@ -117,6 +119,7 @@ type updateWebhookRequest struct {
 	Events      []string           `json:"events,omitempty" maxItems:"100" doc:"Replaces all event types subscribed to." example:"[\"user.created\"]"`
 	Secret      *string            `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"The new secret, in force at once." example:"whsec_abc123..."`
 	Active      *bool              `json:"active,omitempty" doc:"false cancels what is pending." example:"true"`
+	Paused      *bool              `json:"paused,omitempty" doc:"true holds deliveries: what is pending and what is published waits, and nothing is lost. When it is false again, they go out, at the rate limit or slowly." example:"false"`
 	Description *string            `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
 	Headers     *map[string]string `json:"headers,omitempty" doc:"Replaces all custom headers." example:"{\"X-Tenant\":\"acme\"}"`
 	Timeout     *int               `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt." example:"15"`
@@ -165,6 +168,9 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	}
 	if b.Active != nil {
 		setActive(&w, *b.Active)
+	}
+	if b.Paused != nil {
+		w.Pause(*b.Paused, time.Now().UTC().Truncate(time.Microsecond))
 	}
 	if b.Secret == nil {
 		w.Secret = generateSecret(w.Profile)
@@ -250,6 +256,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 	if err != nil {
 		return nil, err
 	}
+	now := time.Now().UTC().Truncate(time.Microsecond)
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
 		before := w.URL
 		if b.URL != nil {
@@ -260,6 +267,9 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		}
 		if b.Active != nil {
 			setActive(w, *b.Active)
+		}
+		if b.Paused != nil {
+			w.Pause(*b.Paused, now)
 		}
 		if b.Headers != nil {
 			w.Headers = secrets(*b.Headers)

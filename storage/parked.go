@@ -43,10 +43,10 @@ const mostCounted = 10_000
 func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (hook.Backlog, error) {
 	var b hook.Backlog
 	err := s.pool.QueryRow(ctx, `
-		select (select tripped_at from webhooks where id = $1), coalesce((select parked_at from drains where webhook_id = $1), to_timestamp(0)),
+		select (select tripped_at from webhooks where id = $1), (select paused_at from webhooks where id = $1), coalesce((select parked_at from drains where webhook_id = $1), to_timestamp(0)),
 			(select count(*) from (
 				select from deliveries where webhook_id = $1 and parked and next_attempt_at is not null limit $2) n)`,
-		[16]byte(webhook), mostCounted).Scan(&b.TrippedAt, &b.Mark, &b.Waiting)
+		[16]byte(webhook), mostCounted).Scan(&b.TrippedAt, &b.PausedAt, &b.Mark, &b.Waiting)
 	if err != nil {
 		return b, mapErr(fmt.Errorf("count parked deliveries of %s: %w", webhook, err))
 	}
@@ -64,20 +64,25 @@ func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (
 
 // ExpireParked fails those of a webhook's parked deliveries whose event is older than
 // age, for good and without another attempt, and returns how many, at most limit: the
-// endpoint has been unavailable for too long (spec 9). One whose outcome is unknown is
-// not touched.
+// endpoint has been unavailable for too long (spec 9). The time for which the webhook was
+// paused does not count. One whose outcome is unknown is not touched.
 func (s *Store) ExpireParked(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (n int, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		// The webhook before its deliveries, as everywhere.
-		if _, err := tx.Exec(ctx, `select from webhooks where id = $1 for update`, [16]byte(webhook)); err != nil {
+		var resumed time.Time
+		err := tx.QueryRow(ctx, `
+			select coalesce(max(resumed_at), to_timestamp(0)) from (select resumed_at from webhooks where id = $1 for update) w`,
+			[16]byte(webhook)).Scan(&resumed)
+		if err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, `
 			update deliveries set state = 'failed', error = $3, next_attempt_at = null, updated_at = now()
 			where id = any(array(
 				select id from deliveries
-				where webhook_id = $1 and parked and next_attempt_at is not null and state <> 'sending' and created_at < now() - $2::interval
-				order by id limit $4 for update))`, [16]byte(webhook), age, hook.TextUnavailable, limit)
+				where webhook_id = $1 and parked and next_attempt_at is not null and state <> 'sending'
+					and greatest(created_at, $5) < now() - $2::interval
+				order by id limit $4 for update))`, [16]byte(webhook), age, hook.TextUnavailable, limit, resumed)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
@@ -102,9 +107,9 @@ func (s *Store) Trip(ctx context.Context, webhook hook.WebhookID, open bool) err
 	return nil
 }
 
-// DrainSleeps says when the drain of a webhook will look again.
+// DrainSleeps says when the drain of a webhook will look again, unless it is to look now.
 func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, in time.Duration) error {
-	_, err := s.pool.Exec(ctx, `update drains set due_at = clock_timestamp() + $2::interval where webhook_id = $1`, [16]byte(webhook), in)
+	_, err := s.pool.Exec(ctx, `update drains set due_at = clock_timestamp() + $2::interval where webhook_id = $1 and due_at > '-infinity'`, [16]byte(webhook), in)
 	if err != nil {
 		return mapErr(fmt.Errorf("note when the drain of %s looks again: %w", webhook, err))
 	}
@@ -124,8 +129,14 @@ func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID, mark time
 	return !left, nil
 }
 
-// LostDrains lists webhooks whose drain should have looked longer ago than age, and
-// gives each as long again, so that nobody starts it meanwhile.
+// wakeDrain has the drain of a webhook look now.
+func wakeDrain(ctx context.Context, tx pgx.Tx, webhook hook.WebhookID) error {
+	_, err := tx.Exec(ctx, `update drains set due_at = '-infinity' where webhook_id = $1`, [16]byte(webhook))
+	return err
+}
+
+// LostDrains lists webhooks whose drain should have looked longer ago than age, or is to
+// look now, and gives each as long again, so that nobody starts it meanwhile.
 func (s *Store) LostDrains(ctx context.Context, age time.Duration, limit int) ([]hook.WebhookID, error) {
 	rows, _ := s.pool.Query(ctx, `
 		update drains set due_at = clock_timestamp() where webhook_id = any(array(

@@ -105,7 +105,7 @@ type querier interface {
 // are, the first of their targets, and the workflow that will deliver them. One
 // statement, so one transaction by itself.
 //
-// What is for a webhook whose endpoint is unavailable is parked from the start: a
+// What is for a webhook that is paused or unavailable is parked from the start: a
 // workflow could only park it. An event that has nothing else gets no workflow.
 //
 // A message gets its topic's next number. The topic's row stays locked until the
@@ -151,13 +151,13 @@ const insertEventsSQL = `
 		on conflict (id) do update set last_sequence = topics.last_sequence + excluded.last_sequence
 		returning id, last_sequence
 	), matched as (
-		select distinct e.n, w.id, w.url, w.tripped_at is not null as parked
+		select distinct e.n, w.id, w.url, w.held as parked
 		from e join unnest(@candidates::int[], @patterns::text[]) as c(n, pattern) on c.n = e.n
 		cross join lateral (
 			select s.webhook_id from subscriptions s
 			where s.tenant_id = e.tenant_id and s.cache = e.cache and s.pattern = c.pattern offset 0
 		) s
-		cross join lateral (select w.id, w.url, w.profile, w.tripped_at from webhooks w where w.id = s.webhook_id and w.active offset 0) w
+		cross join lateral (select w.id, w.url, w.profile, w.tripped_at is not null or w.paused_at is not null as held from webhooks w where w.id = s.webhook_id and w.active offset 0) w
 		where w.profile = 'standard' or c.pattern = e.type -- the others' topics are never patterns
 	), delivery as (
 		insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at, parked)

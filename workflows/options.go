@@ -79,7 +79,9 @@ func sendNowOptions(ctx workflow.Context) workflow.Context {
 func drainOptions(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: activities.RunTimeout,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: drainRetry, BackoffCoefficient: 1, MaximumInterval: drainMost},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: drainRetry, BackoffCoefficient: 1, MaximumInterval: drainMost, MaximumAttempts: unlimited,
+		},
 	})
 }
 
@@ -87,6 +89,8 @@ const (
 	drainRetry = 5 * time.Second
 	// drainMost bounds what the activity can ask for; it is above its longest sleep.
 	drainMost = 10 * time.Minute
+	// unlimited is what a server takes 0 for, and the test environment does not.
+	unlimited = math.MaxInt32
 )
 
 const sendNowPatience = 10 * time.Second

@@ -28,6 +28,7 @@ func wanted() []string {
 		"first_failed.json",
 		"deliver_fanout.json", // over 500 deliveries: several activities; over 10,000: children too
 		"sendnow.json",
+		"drain.json",
 	}
 }
 

@@ -283,7 +283,10 @@ func workflowStatus(t *testing.T, c *apiClient, workflowID string) string {
 // described is what these tests want to know of a workflow.
 type described struct {
 	WorkflowExecutionInfo struct{ Status string }
-	PendingActivities     []struct{ Attempt int }
+	PendingActivities     []struct {
+		Attempt                 int
+		NextAttemptScheduleTime string
+	}
 }
 
 // describe asks the Web UI's API about a workflow.

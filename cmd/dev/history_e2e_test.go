@@ -47,6 +47,13 @@ func TestHistoriesReplay(t *testing.T) {
 		id, _ := c.webhook(newRecorder(t).URL, nil)
 		return c.do(http.MethodPost, "/v1/webhooks/"+id+"/test", nil, http.StatusOK)["id"].(string)
 	}
+	drained := func() string {
+		id, eventType := c.webhook(newRecorder(t, status(500), status(200)).URL, object{"paused": true})
+		c.publish(eventType, object{"id": 1})
+		c.do(http.MethodPatch, "/v1/webhooks/"+id, object{"paused": false}, http.StatusOK)
+		c.settled(id)
+		return id + "-drain"
+	}
 	temporal, err := client.Dial(client.Options{HostPort: shared.process.ready["temporal"]})
 	require.NoError(t, err)
 	t.Cleanup(temporal.Close)
@@ -56,11 +63,13 @@ func TestHistoriesReplay(t *testing.T) {
 		"first_failed":               func() string { return deliver(object{"max_attempts": 2}, status(500)) },
 		"deliver_fanout":             fanOut,
 		"sendnow":                    byHand,
+		"drain":                      drained,
 	} {
 		history := historyOf(t, temporal, run())
 		w := &workflows.Workflows{Schedule: hook.DefaultSchedule()}
 		replayer := worker.NewWorkflowReplayer()
 		replayer.RegisterWorkflowWithOptions(w.Deliver, workflow.RegisterOptions{Name: workflows.NameDeliver})
+		replayer.RegisterWorkflowWithOptions(w.Drain, workflow.RegisterOptions{Name: workflows.NameDrain})
 		replayer.RegisterWorkflowWithOptions(w.SendNow, workflow.RegisterOptions{Name: workflows.NameSendNow})
 		require.NoError(t, replayer.ReplayWorkflowHistory(nil, history), name)
 		if *record {

@@ -102,7 +102,8 @@ func (a *App) build(ctx context.Context) error {
 		return err
 	}
 	a.sweeper = &dispatch.Sweeper{
-		Starter: a.starter, Backlog: a.store, Housekeeping: a.store, Logger: o.Logger, Retention: o.Config.Retention,
+		Starter: a.starter, Backlog: a.store, Housekeeping: a.store, Temporal: a.cluster.Client, Resetter: a.cluster,
+		Logger: o.Logger, Retention: o.Config.Retention,
 	}
 	a.reconciler = &dispatch.Reconciler{
 		Ledger: a.store, Temporal: a.cluster.Client, Resetter: a.cluster, Logger: o.Logger, After: o.Config.ReconcileAfter,

@@ -34,7 +34,7 @@ func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w := s.webhooks[webhook]; w != nil {
-		b.TrippedAt = w.TrippedAt
+		b.TrippedAt, b.PausedAt = w.TrippedAt, w.PausedAt
 	}
 	b.Mark = s.marks[webhook]
 	for _, d := range s.parkedOf(webhook) {

@@ -58,18 +58,37 @@ const (
 	drainPage = 500
 )
 
-// startDrains starts the drains that got lost, with a crash or with Temporal's database.
+// startDrains starts the drains that got lost, with a crash or with Temporal's database,
+// and ends the wait of those for which something has changed: the webhook is no longer
+// paused, or elsewhere.
 func (s *Sweeper) startDrains(ctx context.Context) error {
 	lost, err := s.Backlog.LostDrains(ctx, lostDrainAge, drainPage)
 	if err != nil {
 		return err
 	}
-	drains := Drains{Temporal: s.Starter.config.Temporal}
 	for _, webhook := range lost {
-		if err := drains.Drain(ctx, webhook); err != nil {
+		if err := s.startDrain(ctx, webhook); err != nil {
 			return err
 		}
-		s.Logger.InfoContext(ctx, "drain started anew", slog.String("webhook_id", webhook.String()))
 	}
+	return nil
+}
+
+func (s *Sweeper) startDrain(ctx context.Context, webhook hook.WebhookID) error {
+	drains := Drains{Temporal: s.Temporal}
+	if err := drains.Drain(ctx, webhook); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	description, err := s.Temporal.DescribeWorkflowExecution(ctx, hook.DrainID(webhook), "")
+	if err != nil {
+		return fmt.Errorf("describe drain of %s: %w", webhook, err)
+	}
+	hurried, err := hurry(ctx, s.Resetter, description, time.Second)
+	if err != nil {
+		return fmt.Errorf("hurry drain of %s: %w", webhook, err)
+	}
+	s.Logger.InfoContext(ctx, "drain started anew", slog.String("webhook_id", webhook.String()), slog.Bool("ran", hurried > 0))
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
-	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
 	"grapnel/internal/hook"
@@ -199,44 +198,23 @@ func (r *Reconciler) look(ctx context.Context, id string, did *actions) (lost bo
 	if info.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		return time.Since(info.GetCloseTime().AsTime()) >= r.After, nil
 	}
-	if err := r.hurry(ctx, d, did); err != nil {
+	// Something is due: what would not be sent before the next round is to be sent now.
+	hurried, err := hurry(ctx, r.Resetter, d, r.Interval)
+	did.hurried.Add(int64(hurried))
+	if err != nil {
 		return false, err
 	}
 	for _, child := range d.GetPendingChildren() {
 		part, err := r.Temporal.DescribeWorkflowExecution(ctx, child.GetWorkflowId(), child.GetRunId())
 		if err == nil {
-			err = r.hurry(ctx, part, did)
+			hurried, err = hurry(ctx, r.Resetter, part, r.Interval)
+			did.hurried.Add(int64(hurried))
 		}
 		if err != nil && !errors.As(err, &notFound) { // it may have ended by now
 			return false, err
 		}
 	}
 	return false, nil
-}
-
-// hurry ends the wait of activities that would not make another attempt before the
-// next round. One of them with nothing due just waits on.
-func (r *Reconciler) hurry(ctx context.Context, d *workflowservice.DescribeWorkflowExecutionResponse, did *actions) error {
-	execution := d.GetWorkflowExecutionInfo().GetExecution()
-	for _, a := range d.GetPendingActivities() {
-		if !r.waits(a) {
-			continue
-		}
-		err := r.Resetter.ResetActivity(ctx, execution.GetWorkflowId(), execution.GetRunId(), a.GetActivityId())
-		var notFound *serviceerror.NotFound
-		if err != nil && !errors.As(err, &notFound) { // it may have ended by now
-			return err
-		}
-		did.hurried.Add(1)
-	}
-	return nil
-}
-
-// waits tells an activity whose next attempt is a while away; one that a person has
-// paused stays as it is.
-func (r *Reconciler) waits(a *workflowpb.PendingActivityInfo) bool {
-	at := a.GetNextAttemptScheduleTime()
-	return a.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED && !a.GetPaused() && at != nil && time.Until(at.AsTime()) > r.Interval
 }
 
 func (r *Reconciler) restart(ctx context.Context, start hook.Start, did *actions) error {

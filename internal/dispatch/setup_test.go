@@ -32,6 +32,8 @@ type temporalServer struct {
 	get func(ctx context.Context) error
 	// nobody says that no worker has taken what was started.
 	nobody bool
+	// waiting is when the activity of what runs makes its next attempt.
+	waiting time.Time
 
 	mu       sync.Mutex
 	calls    int
@@ -41,10 +43,21 @@ type temporalServer struct {
 	started  map[string]client.StartWorkflowOptions
 	inputs   map[string]any
 	names    map[string]any
+	resets   []string
 }
 
-func (s *temporalServer) DescribeWorkflowExecution(context.Context, string, string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+func (s *temporalServer) ResetActivity(_ context.Context, workflowID, _, _ string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.resets = append(s.resets, workflowID)
+	return nil
+}
+
+func (s *temporalServer) DescribeWorkflowExecution(_ context.Context, id, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	d := &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{HistoryLength: 5}}
+	if !s.waiting.IsZero() {
+		d = describe(id, activity("5", enumspb.PENDING_ACTIVITY_STATE_SCHEDULED, time.Until(s.waiting)))
+	}
 	if s.nobody {
 		d.WorkflowExecutionInfo.HistoryLength = 2
 		d.PendingWorkflowTask = &workflowpb.PendingWorkflowTaskInfo{State: enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED}

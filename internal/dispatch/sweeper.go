@@ -21,8 +21,8 @@ type Backlog interface {
 	Unstarted(ctx context.Context, age time.Duration, after hook.EventID, limit int) ([]hook.Start, error)
 	// Started removes events from the outbox.
 	Started(ctx context.Context, events []hook.EventID) error
-	// LostDrains lists webhooks whose drain should have looked longer ago than age, and
-	// gives each as long again.
+	// LostDrains lists webhooks whose drain should have looked longer ago than age, or
+	// should look now, and gives each as long again.
 	LostDrains(ctx context.Context, age time.Duration, limit int) ([]hook.WebhookID, error)
 }
 
@@ -44,6 +44,8 @@ type Sweeper struct {
 	Starter      *Starter
 	Backlog      Backlog
 	Housekeeping Housekeeping
+	Temporal     Runs
+	Resetter     Resetter
 	Logger       *slog.Logger
 	// Retention is how long events and their deliveries are kept; 0 is for ever.
 	Retention time.Duration

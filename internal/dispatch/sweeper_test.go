@@ -22,7 +22,7 @@ import (
 func sweeping(t *testing.T, s *temporalServer, o *outbox) (stop func()) {
 	t.Helper()
 	sweeper := &dispatch.Sweeper{
-		Starter: newStarter(t, s, o, nil), Backlog: o, Housekeeping: o, Logger: slog.New(slog.DiscardHandler),
+		Starter: newStarter(t, s, o, nil), Backlog: o, Housekeeping: o, Temporal: s, Resetter: s, Logger: slog.New(slog.DiscardHandler),
 	}
 	return running(t, sweeper.Run)
 }
@@ -63,6 +63,19 @@ func TestSweeperStartsLostDrains(t *testing.T) {
 		require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, options.WorkflowIDReusePolicy)
 		require.Equal(t, workflows.DrainInput{WebhookID: lost}, s.inputs[options.ID])
 		require.Equal(t, workflows.NameDrain, s.names[options.ID])
+		require.Empty(t, s.resets, "it does not wait")
+	})
+}
+
+// What a drain waits for may be over: a pause, or an address at which nobody was. Then it
+// looks at once.
+func TestSweeperWakesDrains(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &temporalServer{waiting: time.Now().Add(5 * time.Minute)}
+		defer sweeping(t, s, &outbox{lost: []hook.WebhookID{{1}}})()
+		pass(2*time.Second + time.Millisecond)
+		require.Equal(t, []string{hook.DrainID(hook.WebhookID{1})}, s.resets)
 	})
 }
 
@@ -222,7 +235,7 @@ func TestSweeperLeavesTheStarterItsQueue(t *testing.T) {
 			return slow(time.Second)(ctx, id)
 		}
 		starter := newStarter(t, s, o, func(c *dispatch.StarterConfig) { c.Workers = 1 })
-		sweeper := &dispatch.Sweeper{Starter: starter, Backlog: o, Housekeeping: o, Logger: slog.New(slog.DiscardHandler)}
+		sweeper := &dispatch.Sweeper{Starter: starter, Backlog: o, Housekeeping: o, Temporal: s, Resetter: s, Logger: slog.New(slog.DiscardHandler)}
 		defer running(t, sweeper.Run)()
 		defer running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })()
 		events := o.accept(30)

@@ -23,6 +23,8 @@ type Backlog struct {
 	Waiting int
 	// TrippedAt is since when the endpoint has been unavailable; nil if it is not.
 	TrippedAt *time.Time
+	// PausedAt is since when the client wants them held; nil if it does not.
+	PausedAt *time.Time
 	// Mark is the moment of the last parking, as DrainEnds wants it.
 	Mark time.Time
 }

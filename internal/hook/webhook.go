@@ -60,6 +60,7 @@ const (
 	ReasonGone        = "gone"
 	ReasonFailedDays  = "failing for 5 days"
 	ReasonFailedFinal = "a delivery failed for good"
+	ReasonPaused      = "paused by the client: deliveries wait"
 	ReasonUnavailable = "endpoint unavailable: deliveries wait for it"
 )
 
@@ -107,6 +108,9 @@ type Webhook struct {
 	// TrippedAt is since when the endpoint has been unavailable and deliveries wait
 	// for it (spec 9); nil if they don't.
 	TrippedAt *time.Time
+	// PausedAt is since when the client has wanted deliveries held; nil if it does not.
+	// They wait, and go out when it no longer does.
+	PausedAt  *time.Time
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }
@@ -124,12 +128,28 @@ func (w *Webhook) StatusReason() string {
 	switch {
 	case !w.Active:
 		return w.DisabledReason
+	case w.PausedAt != nil:
+		return ReasonPaused
 	case w.TrippedAt != nil:
 		return ReasonUnavailable
 	case w.Health == HealthFailed:
 		return ReasonFailedFinal
 	default:
 		return ""
+	}
+}
+
+// Held tells that what is due waits for the webhook: its endpoint is unavailable, or the
+// client has paused it.
+func (w *Webhook) Held() bool { return w.TrippedAt != nil || w.PausedAt != nil }
+
+// Pause holds deliveries, or lets them go.
+func (w *Webhook) Pause(pause bool, now time.Time) {
+	switch {
+	case !pause:
+		w.PausedAt = nil
+	case w.PausedAt == nil:
+		w.PausedAt = &now
 	}
 }
 

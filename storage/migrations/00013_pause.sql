@@ -1,0 +1,7 @@
+-- +goose Up
+
+-- Since when the client wants a webhook's deliveries held, and since when no longer.
+alter table webhooks add column paused_at timestamptz, add column resumed_at timestamptz;
+
+-- +goose Down
+alter table webhooks drop column resumed_at, drop column paused_at;

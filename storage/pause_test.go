@@ -1,0 +1,80 @@
+package storage_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
+)
+
+// pause pauses the webhook, or lets it go on.
+func (f *fixture) pause(t *testing.T, w hook.Webhook, pause bool) hook.Webhook {
+	t.Helper()
+	w, err := f.UpdateWebhook(t.Context(), hook.DefaultTenant(), w.ID, func(w *hook.Webhook) error {
+		w.Pause(pause, time.Now().UTC().Truncate(time.Microsecond))
+		return nil
+	})
+	require.NoError(t, err)
+	return w
+}
+
+// What is published for a paused webhook waits for it, and its drain knows why.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	since := f.pause(t, w, true).PausedAt
+	require.NotNil(t, since)
+	require.Equal(t, since, f.pause(t, w, true).PausedAt, "since when it has been paused")
+	require.Equal(t, since, f.health(t, w).PausedAt)
+	require.Equal(t, "healthy", f.status(t, w))
+	require.Contains(t, f.reason(t, w), "paused by the client")
+
+	a := f.publish(t, "user.created")
+	require.Zero(t, a.Due)
+	require.Equal(t, []hook.WebhookID{w.ID}, a.Undrained)
+	b := f.backlog(t, w, 10)
+	require.Equal(t, 1, b.Waiting)
+	require.Equal(t, since, b.PausedAt)
+	require.NotNil(t, b.Jobs[0].Webhook.PausedAt)
+
+	require.Nil(t, f.pause(t, w, false).PausedAt)
+	require.Nil(t, f.backlog(t, w, 10).PausedAt)
+	require.Empty(t, f.reason(t, w))
+	require.Equal(t, 1, f.publish(t, "user.created").Due)
+}
+
+// The drain of a webhook that was changed looks at once, although it said that it would
+// not for a while, and although it has just said so again.
+func TestChangeWakesTheDrain(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	f.pause(t, w, true)
+	f.publish(t, "user.created")
+	require.NoError(t, f.DrainSleeps(t.Context(), w.ID, 5*time.Minute))
+	require.Empty(t, must(f.LostDrains(t.Context(), 30*time.Second, 10)))
+	f.pause(t, w, false)
+	require.NoError(t, f.DrainSleeps(t.Context(), w.ID, 5*time.Minute))
+	require.Equal(t, []hook.WebhookID{w.ID}, must(f.LostDrains(t.Context(), 30*time.Second, 10)))
+	require.Empty(t, must(f.LostDrains(t.Context(), 30*time.Second, 10)))
+	require.NoError(t, f.DrainSleeps(t.Context(), w.ID, -time.Minute))
+	require.Len(t, must(f.LostDrains(t.Context(), 30*time.Second, 10)), 1)
+}
+
+// None is lost by a pause: what has waited for longer than a day gets its day for an
+// endpoint that turns out to be unavailable.
+func TestPauseDoesNotCountAsWaiting(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	f.pause(t, w, true)
+	f.publish(t, "user.created")
+	f.pause(t, w, false)
+	f.exec(t, `update deliveries set created_at = now() - interval '3 days'`)
+	require.Zero(t, must(f.ExpireParked(t.Context(), w.ID, hook.ParkedFor, 10)))
+	f.exec(t, `update webhooks set resumed_at = now() - interval '25 hours'`)
+	require.Equal(t, 1, must(f.ExpireParked(t.Context(), w.ID, hook.ParkedFor, 10)))
+}

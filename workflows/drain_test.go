@@ -1,0 +1,82 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"grapnel/activities"
+	"grapnel/internal/deliverytest"
+	"grapnel/internal/hook"
+	"grapnel/workflows"
+)
+
+// drain runs the drain of the webhook to its end.
+func (w *world) drain(id hook.WebhookID) activities.DrainResult {
+	w.Helper()
+	options, input := workflows.DrainStart(id)
+	var result activities.DrainResult
+	w.run(options, workflows.NameDrain, input, &result)
+	return result
+}
+
+// parked is a webhook for which n deliveries of an event each wait.
+func (w *world) parked(n int, change func(h *hook.Webhook, now time.Time)) hook.WebhookID {
+	w.Helper()
+	id := w.store.AddWebhook(urlA, func(h *hook.Webhook) { change(h, w.now()) })
+	for range n {
+		w.store.Publish(eventType, payload, id)
+	}
+	ids := make([]hook.DeliveryID, 0, n)
+	for _, d := range w.store.Deliveries(id) {
+		ids = append(ids, d.ID)
+	}
+	require.NoError(w, w.store.Park(w.Context(), ids, []hook.WebhookID{id}))
+	return id
+}
+
+// Spec 9: deliveries wait for a probe to succeed, for as long as it takes, without using
+// up attempts.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	inOneWorld(t, false, func(w *world) {
+		id := w.parked(5, func(h *hook.Webhook, now time.Time) { h.TrippedAt = &now })
+		w.sender.Script(urlA, append(outcomes(deliverytest.Refused(), 3), deliverytest.Status(200))...)
+		require.Equal(w, activities.DrainResult{Succeeded: 5}, w.drain(id))
+		require.NoError(w, w.failure)
+		times := w.sender.Times(urlA, w.accepted)
+		require.Equal(w, []time.Duration{second, 3 * second, 7 * second, 15 * second}, times[:4])
+		require.Nil(w, w.store.Webhook(id).TrippedAt)
+	})
+}
+
+// A paused webhook's deliveries go out when it no longer is.
+func TestDrainAfterAPause(t *testing.T) {
+	t.Parallel()
+	inOneWorld(t, false, func(w *world) {
+		id := w.parked(5, func(h *hook.Webhook, now time.Time) { h.PausedAt = &now })
+		w.sender.Script(urlA, deliverytest.Status(200))
+		w.later(30*hour+time.Second, func() { w.store.ChangeWebhook(id, func(h *hook.Webhook) { h.PausedAt = nil }) })
+		require.Equal(w, activities.DrainResult{Succeeded: 5}, w.drain(id))
+		require.Greater(w, w.sender.Times(urlA, w.accepted)[0], 30*hour)
+	})
+}
+
+// Web UI's Failed filter finds a drain in which a delivery failed for good.
+func TestDrainFails(t *testing.T) {
+	t.Parallel()
+	inOneWorld(t, false, func(w *world) {
+		id := w.parked(2, func(*hook.Webhook, time.Time) {})
+		w.sender.Script(urlA, deliverytest.Status(500))
+		w.drain(id)
+		var app *temporal.ApplicationError
+		require.ErrorAs(w, w.failure, &app)
+		require.Equal(w, workflows.ErrorFailed, app.Type())
+		require.Contains(w, app.Message(), "2 of 2 deliveries failed for good")
+		var r activities.DrainResult
+		require.NoError(w, app.Details(&r))
+		require.Equal(w, activities.DrainResult{Failed: 2}, r)
+	})
+}
