@@ -56,6 +56,7 @@ type Deps struct {
 	Sender   Sender
 	Parking  Parking
 	Drains   Drains
+	Replays  Replays
 	Schedule hook.Schedule
 	Logger   *slog.Logger
 	// DisableOnFinal disables a webhook whose delivery has failed for good (S14).
@@ -87,6 +88,7 @@ type Activities struct {
 	gates       *gates
 	parking     Parking
 	drains      Drains
+	replays     Replays
 	ahead       *ahead
 	// stopped is closed by Stop.
 	stopped chan struct{}
@@ -99,8 +101,8 @@ const defaultConcurrency = 500
 
 // New checks the dependencies.
 func New(d Deps) (*Activities, error) {
-	if d.Store == nil || d.Lookup == nil || d.Sender == nil || d.Parking == nil || d.Drains == nil || d.Logger == nil {
-		return nil, errors.New("activities: store, lookup, sender, parking, drains and logger are required")
+	if d.Store == nil || d.Lookup == nil || d.Sender == nil || d.Parking == nil || d.Drains == nil || d.Replays == nil || d.Logger == nil {
+		return nil, errors.New("activities: store, lookup, sender, parking, drains, replays and logger are required")
 	}
 	if err := d.Schedule.Validate(); err != nil {
 		return nil, err
@@ -118,7 +120,7 @@ func New(d Deps) (*Activities, error) {
 	return &Activities{
 		store: d.Store, lookup: d.Lookup, sender: d.Sender, schedule: d.Schedule, strict: d.DisableOnFinal,
 		log: d.Logger, concurrency: d.Concurrency, jitter: d.Jitter, now: d.Now,
-		gates: newGates(), parking: d.Parking, drains: d.Drains, ahead: &ahead{events: map[hook.EventID]*loading{}},
+		gates: newGates(), parking: d.Parking, drains: d.Drains, replays: d.Replays, ahead: &ahead{events: map[hook.EventID]*loading{}},
 		stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) }),
 	}, nil
 }
@@ -126,3 +128,12 @@ func New(d Deps) (*Activities, error) {
 // Stop keeps activities from beginning further requests; those under way go on. Call
 // it before the worker is stopped, which tells local activities too late.
 func (a *Activities) Stop() { a.stop() }
+
+func (a *Activities) isStopped() bool {
+	select {
+	case <-a.stopped:
+		return true
+	default:
+		return false
+	}
+}

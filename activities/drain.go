@@ -209,19 +209,32 @@ func (d *drain) send(ctx context.Context, jobs []hook.Job) (*run, error) {
 
 // pace keeps to the rate at which a backlog is sent.
 func (d *drain) pace(ctx context.Context, began time.Time, sent int) error {
-	timer := time.NewTimer(max(time.Duration(sent)*time.Second/drainRate-d.now().Sub(began), 0))
+	if err := wait(ctx, time.Duration(sent)*time.Second/drainRate-d.now().Sub(began)); err != nil {
+		return d.again(ctx, err)
+	}
+	return nil
+}
+
+// wait lets time pass, unless ctx ends.
+func wait(ctx context.Context, in time.Duration) error {
+	timer := time.NewTimer(max(in, 0))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return d.again(ctx, ctx.Err())
+		return ctx.Err()
 	}
 }
 
 // later asks for the next run in a while, for a reason that a person reads.
 func (d *drain) later(ctx context.Context, in time.Duration, why string) error {
 	d.note(ctx, in)
+	return comeBack(in, why)
+}
+
+// comeBack asks Temporal for the next run of an activity in a while.
+func comeBack(in time.Duration, why string) error {
 	in = max(in, time.Millisecond)
 	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("%s; next in %s", why, rounded(in)), ErrorOutstanding,
 		temporal.ApplicationErrorOptions{NextRetryDelay: in, Category: temporal.ApplicationErrorCategoryBenign})

@@ -90,7 +90,7 @@ func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 		b.heartbeats = append(b.heartbeats, list)
 	})
 	deps := activities.Deps{
-		Store: b.store, Lookup: b.store, Parking: b.store, Drains: b.store, Sender: b.sender, Schedule: hook.DefaultSchedule(), Jitter: none,
+		Store: b.store, Lookup: b.store, Parking: b.store, Drains: b.store, Replays: b.store, Sender: b.sender, Schedule: hook.DefaultSchedule(), Jitter: none,
 		Logger: slog.New(slog.NewJSONHandler(b.log, nil)),
 	}
 	for _, option := range options {

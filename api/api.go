@@ -80,6 +80,8 @@ type Dispatcher interface {
 	Dispatch(start hook.Start)
 	// Drain has the workflow started that sends what is parked of a webhook's.
 	Drain(webhook hook.WebhookID)
+	// Replay has the workflow of a replay started.
+	Replay(replay hook.ReplayID)
 }
 
 // Topics lets subscribers follow what is published to topics.
@@ -152,6 +154,7 @@ func build(d Deps) *API {
 	a.registerEvents()
 	a.registerTests()
 	a.registerDeliveries()
+	a.registerReplays()
 	a.registerKeys()
 	a.registerTenants()
 	a.registerMomento()

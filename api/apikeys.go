@@ -22,6 +22,7 @@ type Store interface {
 	eventTypeStore
 	eventStore
 	deliveryStore
+	replayStore
 	testStore
 	topicStore
 	keyStore

@@ -29,13 +29,14 @@ type Delivery struct {
 	WebhookID     string     `json:"webhook_id" doc:"The webhook delivered to." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
 	EventType     string     `json:"event_type" doc:"The event's type." example:"user.created"`
 	Test          bool       `json:"test,omitempty" doc:"Whether it is a test delivery." example:"false"`
-	Status        string     `json:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived." example:"success"`
+	ReplayID      string     `json:"replay_id,omitempty" doc:"The replay that made it, if one did." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
+	Status        string     `json:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived." example:"success"`
 	StatusCode    int        `json:"status_code,omitempty" doc:"The last HTTP status that any attempt got." example:"200"`
 	Attempts      int        `json:"attempts" doc:"Requests made so far, those sent by hand too." example:"1"`
 	DeliveredAt   *time.Time `json:"delivered_at,omitempty" doc:"Only on success." example:"2026-01-15T12:30:00Z"`
 	Error         string     `json:"error,omitempty" doc:"The last attempt's." example:"HTTP 500 Internal Server Error"`
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty" doc:"Only while another attempt follows." example:"2026-01-15T12:30:30.125Z"`
-	CreatedAt     time.Time  `json:"created_at" doc:"When the event was published." example:"2026-01-15T12:30:00Z"`
+	CreatedAt     time.Time  `json:"created_at" doc:"When the event was published, or the replay made it." example:"2026-01-15T12:30:00Z"`
 }
 
 func viewDelivery(d *hook.Delivery) Delivery {
@@ -43,6 +44,9 @@ func viewDelivery(d *hook.Delivery) Delivery {
 		ID: d.ID.String(), EventID: d.EventID.String(), WebhookID: d.WebhookID.String(), EventType: d.EventType,
 		Test: d.Test, Status: string(d.State), StatusCode: d.StatusCode, Attempts: d.Attempts, Error: d.Error,
 		CreatedAt: seconds(d.CreatedAt),
+	}
+	if d.ReplayID != (hook.ReplayID{}) {
+		v.ReplayID = d.ReplayID.String()
 	}
 	if d.State == hook.StateSending {
 		v.Status = string(hook.StatePending) // how it is done is not the caller's concern

@@ -37,10 +37,18 @@ func (a *API) viewEvent(e *hook.Event) Event {
 		Deliveries: e.Deliveries, Test: e.Test, WorkflowID: e.WorkflowID,
 		CacheName: e.Cache, Sequence: e.Sequence,
 	}
-	if e.WorkflowID != "" && a.Config.TemporalUI != "" {
-		v.WorkflowURL = a.Config.TemporalUI + "/workflows/" + url.PathEscape(e.WorkflowID)
+	if e.WorkflowID != "" {
+		v.WorkflowURL = a.workflowURL(e.WorkflowID)
 	}
 	return v
+}
+
+// workflowURL leads to a workflow in the Web UI; empty where none is known.
+func (a *API) workflowURL(id string) string {
+	if a.Config.TemporalUI == "" {
+		return ""
+	}
+	return a.Config.TemporalUI + "/workflows/" + url.PathEscape(id)
 }
 
 // EventDetail is an event with its deliveries and with the webhooks it was not for.

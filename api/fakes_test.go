@@ -20,6 +20,8 @@ type dispatcher struct {
 	mu     sync.Mutex
 	starts []hook.Start
 	drains []hook.WebhookID
+	// replays are those that were begun.
+	replays []hook.ReplayID
 }
 
 func (d *dispatcher) Dispatch(s hook.Start) {
@@ -32,6 +34,12 @@ func (d *dispatcher) Drain(webhook hook.WebhookID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.drains = append(d.drains, webhook)
+}
+
+func (d *dispatcher) Replay(replay hook.ReplayID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.replays = append(d.replays, replay)
 }
 
 func (d *dispatcher) events() []string {

@@ -41,7 +41,7 @@ func TestInjectionIntoBodies(t *testing.T) {
 		ids := f.resources(t)
 		schema := op.RequestBody.Content["application/json"].Schema
 		places := stringPlaces(f.contract.doc, schema, nil)
-		require.NotEmpty(t, places, c.id)
+		require.Equal(t, c.id == "update-replay", len(places) == 0, "%s: only this one has no string", c.id)
 		var base map[string]any
 		require.NoError(t, json.Unmarshal([]byte(map[bool]string{true: c.body, false: "{}"}[c.body != ""]), &base))
 		for _, place := range places {

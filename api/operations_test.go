@@ -39,6 +39,13 @@ func calls() []call {
 		{"list-deliveries", "GET", "/v1/webhooks/{webhook}/deliveries", "", 200, read},
 		{"get-delivery", "GET", "/v1/deliveries/{delivery}", "", 200, read},
 		{"retry-delivery", "POST", "/v1/deliveries/{delivery}/retry", "", 200, manage},
+		{"replay-webhook", "POST", "/v1/webhooks/{webhook}/replay", `{"since":"2026-01-01T00:00:00Z","status":"all"}`, 202, manage},
+		{"list-replays", "GET", "/v1/replays", "", 200, read},
+		{"get-replay", "GET", "/v1/replays/{replay}", "", 200, read},
+		{"update-replay", "PATCH", "/v1/replays/{replay}", `{"rate":7}`, 200, manage},
+		{"pause-replay", "POST", "/v1/replays/{replay}/pause", "", 200, manage},
+		{"resume-replay", "POST", "/v1/replays/{replay}/resume", "", 200, manage},
+		{"cancel-replay", "POST", "/v1/replays/{replay}/cancel", "", 200, manage},
 		{"list-event-types", "GET", "/v1/event-types", "", 200, []hook.Scope{hook.ScopeWebhooks, hook.ScopeRead, hook.ScopePublish}},
 		{"put-event-type", "PUT", "/v1/event-types/invoice.paid", `{"description":"An invoice was paid"}`, 200, manage},
 		{"publish-event", "POST", "/v1/events", `{"type":"user.created","data":{}}`, 202, []hook.Scope{hook.ScopePublish}},
@@ -82,7 +89,9 @@ func (f *fixture) resources(t *testing.T) map[string]string {
 	t.Helper()
 	webhook := f.newWebhook(t, "user.created")
 	delivery := f.deliver(t, webhook)
+	replay := f.replay(t, f.newWebhook(t, "user.created"), `{"since":"2026-01-01T00:00:00Z","status":"all"}`)
 	return map[string]string{
+		"replay":  replay.object(t, http.StatusAccepted)["id"].(string),
 		"webhook": webhook, "delivery": delivery, "commenda": f.newCommendaWebhook(t, "A"), "momento": f.newMomentoWebhook(t),
 		"event": f.get(t, "/v1/deliveries/"+delivery).object(t, http.StatusOK)["event_id"].(string),
 		"key":   f.post(t, "/v1/api-keys", `{"name":"one","scopes":["read"]}`).object(t, http.StatusCreated)["id"].(string),

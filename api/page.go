@@ -20,6 +20,7 @@ const (
 	listDeliveries = 'd'
 	listKeys       = 'k'
 	listTenants    = 't'
+	listReplays    = 'r'
 )
 
 // page reads the Paging parameters; a cursor that is none of ours is an error,

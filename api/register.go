@@ -50,6 +50,8 @@ type operation struct {
 	answers map[string]*huma.MediaType
 	// created says that success may be 201 as well, with the same body.
 	created bool
+	// bodies are those of successes by status, where they differ.
+	bodies map[int]any
 }
 
 const defaultMaxRequest = 64 << 10
@@ -129,6 +131,12 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 	})
 	if op.body != nil {
 		*op.body = document
+	}
+	for status, body := range op.bodies {
+		schema := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(body), true, "")
+		responses[strconv.Itoa(status)] = &huma.Response{
+			Description: http.StatusText(status), Content: map[string]*huma.MediaType{"application/json": {Schema: schema}},
+		}
 	}
 	if op.created {
 		responses[strconv.Itoa(http.StatusCreated)] = &huma.Response{

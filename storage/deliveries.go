@@ -13,7 +13,7 @@ import (
 
 // deliveryColumns are those of deliveryRow, in any query that joins deliveries as d.
 const deliveryColumns = `d.id, d.event_id, d.webhook_id, d.tenant_id, d.event_type, d.test, d.state, d.attempts, d.scheduled,
-	d.status_code, d.error, d.next_attempt_at, d.delivered_at, d.created_at, d.updated_at, d.parked`
+	d.status_code, d.error, d.next_attempt_at, d.delivered_at, d.created_at, d.updated_at, d.parked, d.replay_id`
 
 type deliveryRow struct {
 	ID            [16]byte
@@ -23,6 +23,7 @@ type deliveryRow struct {
 	EventType     string
 	Test          bool
 	Parked        bool
+	ReplayID      *[16]byte
 	State         string
 	Attempts      int
 	Scheduled     int
@@ -39,6 +40,9 @@ func (r *deliveryRow) delivery() hook.Delivery {
 		ID: r.ID, EventID: r.EventID, WebhookID: r.WebhookID, TenantID: r.TenantID, EventType: r.EventType,
 		Test: r.Test, Parked: r.Parked, State: hook.DeliveryState(r.State), Attempts: r.Attempts, Scheduled: r.Scheduled,
 		NextAttemptAt: r.NextAttemptAt, DeliveredAt: r.DeliveredAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+	if r.ReplayID != nil {
+		d.ReplayID = *r.ReplayID
 	}
 	if r.StatusCode != nil {
 		d.StatusCode = *r.StatusCode
@@ -92,10 +96,10 @@ func (s *Store) DeliveriesOfEvent(ctx context.Context, e hook.EventID, limit int
 	return found, nil
 }
 
-// States loads the events' deliveries, outstanding or not; of more than one
-// slice the given one.
+// States loads the events' deliveries, outstanding or not, without those of replays; of
+// more than one slice the given one.
 func (s *Store) States(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Delivery, error) {
-	rows, _ := s.pool.Query(ctx, `select `+deliveryColumns+` from `+ofEvents+` where d.event_id = k.event_id and not d.test`,
+	rows, _ := s.pool.Query(ctx, `select `+deliveryColumns+` from `+ofEvents+` where d.event_id = k.event_id and not d.test and d.replay_id is null`,
 		sliceArgs(events, slice, of))
 	found, err := collectDeliveries(rows)
 	if err != nil {

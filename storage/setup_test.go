@@ -27,6 +27,8 @@ type fixture struct {
 	*storage.Store
 	url string
 	db  *pgxpool.Pool
+	// pasts numbers events of the past.
+	pasts int
 }
 
 func setup(t testing.TB) *fixture {

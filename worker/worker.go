@@ -133,5 +133,7 @@ func Register(r Registry, w *workflows.Workflows, a *activities.Activities) {
 	r.RegisterActivityWithOptions(a.DeliverFirst, activity.RegisterOptions{Name: workflows.ActivityDeliverFirst})
 	r.RegisterWorkflowWithOptions(w.Drain, workflow.RegisterOptions{Name: workflows.NameDrain})
 	r.RegisterActivityWithOptions(a.Drain, activity.RegisterOptions{Name: workflows.ActivityDrain})
+	r.RegisterWorkflowWithOptions(w.Replay, workflow.RegisterOptions{Name: workflows.NameReplay})
+	r.RegisterActivityWithOptions(a.Replay, activity.RegisterOptions{Name: workflows.ActivityReplay})
 	r.RegisterActivityWithOptions(a.SendNow, activity.RegisterOptions{Name: workflows.ActivitySendNow})
 }

@@ -37,7 +37,7 @@ func setup(t *testing.T) Config {
 	t.Cleanup(c.Close)
 	store := deliverytest.NewStore(time.Now)
 	acts, err := activities.New(activities.Deps{
-		Store: store, Lookup: store, Sender: deliverytest.NewSender(time.Now), Parking: store, Drains: store, Schedule: hook.DefaultSchedule(), Logger: logger,
+		Store: store, Lookup: store, Sender: deliverytest.NewSender(time.Now), Parking: store, Drains: store, Replays: store, Schedule: hook.DefaultSchedule(), Logger: logger,
 	})
 	require.NoError(t, err)
 	return Config{Client: c, Workflows: &workflows.Workflows{Schedule: hook.DefaultSchedule()}, Activities: acts, Logger: logger}
@@ -91,8 +91,8 @@ func TestRegister(t *testing.T) {
 	c := setup(t)
 	var n names
 	Register(&n, c.Workflows, c.Activities)
-	require.Equal(t, []string{"Deliver", "DeliverSlices", "SendNow", "Drain"}, n.workflows)
-	require.Equal(t, []string{"Deliver", "DeliverFirst", "Drain", "SendNow"}, n.activities)
+	require.Equal(t, []string{"Deliver", "DeliverSlices", "SendNow", "Drain", "Replay"}, n.workflows)
+	require.Equal(t, []string{"Deliver", "DeliverFirst", "Drain", "Replay", "SendNow"}, n.activities)
 }
 
 // The SDK panics on options and registrations that it does not take.

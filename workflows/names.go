@@ -21,11 +21,13 @@ const (
 	NameDeliverSlices = "DeliverSlices"
 	NameSendNow       = "SendNow"
 	NameDrain         = "Drain"
+	NameReplay        = "Replay"
 
 	ActivityDeliver      = "Deliver"
 	ActivityDeliverFirst = "DeliverFirst"
 	ActivitySendNow      = "SendNow"
 	ActivityDrain        = "Drain"
+	ActivityReplay       = "Replay"
 )
 
 // DeliverID is the id of the workflow that delivers an event: the event's own,

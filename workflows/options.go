@@ -74,8 +74,8 @@ func sendNowOptions(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// drainOptions: the activity says when it wants to go on; a crash costs it a few
-// seconds.
+// drainOptions: the activity says when it wants to go on, a drain's and a replay's; a
+// crash costs it a few seconds.
 func drainOptions(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: activities.RunTimeout,
@@ -176,6 +176,18 @@ func DrainStart(webhook hook.WebhookID) (client.StartWorkflowOptions, DrainInput
 		TypedSearchAttributes:    temporal.NewSearchAttributes(Attributes().WebhookID.ValueSet([]string{webhook.String()})),
 	}
 	return options, DrainInput{WebhookID: webhook}
+}
+
+// ReplayStart is how a replay is started; one that runs is found.
+func ReplayStart(replay hook.ReplayID) (client.StartWorkflowOptions, ReplayInput) {
+	return client.StartWorkflowOptions{
+		ID:                       replay.String(),
+		TaskQueue:                TaskQueue,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		EnableEagerStart:         true,
+		StaticSummary:            "events of the past, sent again",
+	}, ReplayInput{ReplayID: replay}
 }
 
 // SendNowStart is how a delivery is sent by hand.

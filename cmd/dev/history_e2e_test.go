@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -54,6 +55,14 @@ func TestHistoriesReplay(t *testing.T) {
 		c.settled(id)
 		return id + "-drain"
 	}
+	replayed := func() string {
+		_, eventType := c.webhook(newRecorder(t).URL, nil)
+		c.publish(eventType, object{"id": 1})
+		id := c.do(http.MethodPost, "/v1/webhooks", object{"url": newRecorder(t).URL, "events": []string{eventType}}, http.StatusCreated)["id"].(string)
+		path := c.replay(id, object{"status": "missing"})
+		waitFor(t, "the replay to end", func() bool { return c.do(http.MethodGet, path, nil, http.StatusOK)["ended_at"] != nil })
+		return strings.TrimPrefix(path, "/v1/replays/")
+	}
 	temporal, err := client.Dial(client.Options{HostPort: shared.process.ready["temporal"]})
 	require.NoError(t, err)
 	t.Cleanup(temporal.Close)
@@ -64,12 +73,14 @@ func TestHistoriesReplay(t *testing.T) {
 		"deliver_fanout":             fanOut,
 		"sendnow":                    byHand,
 		"drain":                      drained,
+		"replay":                     replayed,
 	} {
 		history := historyOf(t, temporal, run())
 		w := &workflows.Workflows{Schedule: hook.DefaultSchedule()}
 		replayer := worker.NewWorkflowReplayer()
 		replayer.RegisterWorkflowWithOptions(w.Deliver, workflow.RegisterOptions{Name: workflows.NameDeliver})
 		replayer.RegisterWorkflowWithOptions(w.Drain, workflow.RegisterOptions{Name: workflows.NameDrain})
+		replayer.RegisterWorkflowWithOptions(w.Replay, workflow.RegisterOptions{Name: workflows.NameReplay})
 		replayer.RegisterWorkflowWithOptions(w.SendNow, workflow.RegisterOptions{Name: workflows.NameSendNow})
 		require.NoError(t, replayer.ReplayWorkflowHistory(nil, history), name)
 		if *record {

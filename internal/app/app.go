@@ -120,8 +120,8 @@ func (a *App) buildWorker() error {
 	c := &a.options.Config
 	var err error
 	a.activities, err = activities.New(activities.Deps{
-		Store: a.store, Lookup: a.store, Sender: a.egress, Parking: a.store, Drains: &dispatch.Drains{Temporal: a.cluster.Client}, Schedule: c.Schedule(), Logger: a.options.Logger,
-		DisableOnFinal: c.DisableFinal,
+		Store: a.store, Lookup: a.store, Sender: a.egress, Parking: a.store, Drains: &dispatch.Drains{Temporal: a.cluster.Client},
+		Replays: a.store, Schedule: c.Schedule(), Logger: a.options.Logger, DisableOnFinal: c.DisableFinal,
 	})
 	if err != nil {
 		return err

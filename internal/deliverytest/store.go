@@ -29,6 +29,9 @@ const (
 	OpSleeps      = "DrainSleeps"
 	OpEnds        = "DrainEnds"
 	OpDrain       = "Drain"
+
+	OpReplayStep   = "ReplayStep"
+	OpReplaySleeps = "ReplaySleeps"
 )
 
 // Store is an activities.Store and activities.Lookup in memory. It must be used
@@ -51,6 +54,7 @@ type Store struct {
 	claims     map[hook.DeliveryID]hook.Claim
 	marks      map[hook.WebhookID]time.Time
 	drained    []hook.WebhookID
+	replays    map[hook.ReplayID]*hook.Replay
 }
 
 type webhook struct {
@@ -64,6 +68,7 @@ func NewStore(now func() time.Time) *Store {
 		now: now, events: map[hook.EventID]hook.Event{}, webhooks: map[hook.WebhookID]*webhook{},
 		deliveries: map[hook.DeliveryID]*hook.Delivery{}, slices: map[[2]int]bool{},
 		claims: map[hook.DeliveryID]hook.Claim{}, marks: map[hook.WebhookID]time.Time{},
+		replays: map[hook.ReplayID]*hook.Replay{},
 	}
 }
 

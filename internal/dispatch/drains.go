@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"go.temporal.io/sdk/client"
+
 	"grapnel/internal/hook"
 	"grapnel/workflows"
 )
@@ -17,32 +19,57 @@ type Drains struct {
 
 // Drain starts the drain of a webhook, or finds it running.
 func (d *Drains) Drain(ctx context.Context, webhook hook.WebhookID) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	options, input := workflows.DrainStart(webhook)
-	if _, err := d.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDrain, input); err != nil {
-		return fmt.Errorf("start drain of %s: %w", webhook, err)
-	}
-	return nil
+	e := drainOf(webhook)
+	return e.start(ctx, d.Temporal)
 }
 
 // Drain has the drain of a webhook started that has none. It never waits: what is too
 // much is left to the sweeper.
-func (s *Starter) Drain(webhook hook.WebhookID) {
+func (s *Starter) Drain(webhook hook.WebhookID) { s.beside(drainOf(webhook)) }
+
+// Replay has the workflow of a replay started; as Drain.
+func (s *Starter) Replay(replay hook.ReplayID) { s.beside(replayOf(replay)) }
+
+// errand is a workflow beside those of events; one that runs is found.
+type errand struct {
+	options client.StartWorkflowOptions
+	name    string
+	input   any
+}
+
+func drainOf(webhook hook.WebhookID) errand {
+	options, input := workflows.DrainStart(webhook)
+	return errand{options, workflows.NameDrain, input}
+}
+
+func replayOf(replay hook.ReplayID) errand {
+	options, input := workflows.ReplayStart(replay)
+	return errand{options, workflows.NameReplay, input}
+}
+
+func (e *errand) start(ctx context.Context, t Temporal) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if _, err := t.ExecuteWorkflow(ctx, e.options, e.name, e.input); err != nil {
+		return fmt.Errorf("start %s: %w", e.options.ID, err)
+	}
+	return nil
+}
+
+func (s *Starter) beside(e errand) {
 	select {
-	case s.undrained <- webhook:
+	case s.errands <- e:
 	default:
 	}
 }
 
-// startDrains starts what Drain takes, until ctx ends.
-func (s *Starter) startDrains(ctx context.Context) {
-	drains := Drains{Temporal: s.config.Temporal}
+// runErrands starts what Drain and Replay take, until ctx ends.
+func (s *Starter) runErrands(ctx context.Context) {
 	for {
 		select {
-		case webhook := <-s.undrained:
-			if err := drains.Drain(ctx, webhook); err != nil {
-				s.config.Logger.DebugContext(ctx, "drain deferred", slog.String("webhook_id", webhook.String()), slog.Any("error", err))
+		case e := <-s.errands:
+			if err := e.start(ctx, s.config.Temporal); err != nil {
+				s.config.Logger.DebugContext(ctx, "start deferred", slog.String("workflow_id", e.options.ID), slog.Any("error", err))
 			}
 		case <-ctx.Done():
 			return
@@ -58,37 +85,47 @@ const (
 	drainPage = 500
 )
 
-// startDrains starts the drains that got lost, with a crash or with Temporal's database,
-// and ends the wait of those for which something has changed: the webhook is no longer
-// paused, or elsewhere.
-func (s *Sweeper) startDrains(ctx context.Context) error {
-	lost, err := s.Backlog.LostDrains(ctx, lostDrainAge, drainPage)
+// startErrands starts the drains and replays that got lost, with a crash or with
+// Temporal's database, and ends the wait of those for which something has changed: the
+// webhook is no longer paused, or elsewhere.
+func (s *Sweeper) startErrands(ctx context.Context) error {
+	drains, err := s.Backlog.LostDrains(ctx, lostDrainAge, drainPage)
 	if err != nil {
 		return err
 	}
-	for _, webhook := range lost {
-		if err := s.startDrain(ctx, webhook); err != nil {
+	replays, err := s.Backlog.LostReplays(ctx, lostDrainAge, drainPage)
+	if err != nil {
+		return err
+	}
+	var lost []errand
+	for _, webhook := range drains {
+		lost = append(lost, drainOf(webhook))
+	}
+	for _, replay := range replays {
+		lost = append(lost, replayOf(replay))
+	}
+	for _, e := range lost {
+		if err := s.startErrand(ctx, e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Sweeper) startDrain(ctx context.Context, webhook hook.WebhookID) error {
-	drains := Drains{Temporal: s.Temporal}
-	if err := drains.Drain(ctx, webhook); err != nil {
+func (s *Sweeper) startErrand(ctx context.Context, e errand) error {
+	if err := e.start(ctx, s.Temporal); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	description, err := s.Temporal.DescribeWorkflowExecution(ctx, hook.DrainID(webhook), "")
+	description, err := s.Temporal.DescribeWorkflowExecution(ctx, e.options.ID, "")
 	if err != nil {
-		return fmt.Errorf("describe drain of %s: %w", webhook, err)
+		return fmt.Errorf("describe %s: %w", e.options.ID, err)
 	}
 	hurried, err := hurry(ctx, s.Resetter, description, time.Second)
 	if err != nil {
-		return fmt.Errorf("hurry drain of %s: %w", webhook, err)
+		return fmt.Errorf("hurry %s: %w", e.options.ID, err)
 	}
-	s.Logger.InfoContext(ctx, "drain started anew", slog.String("webhook_id", webhook.String()), slog.Bool("ran", hurried > 0))
+	s.Logger.DebugContext(ctx, "started anew, or hurried", slog.String("workflow_id", e.options.ID), slog.Bool("hurried", hurried > 0))
 	return nil
 }

@@ -157,9 +157,17 @@ type outbox struct {
 	tidied  int
 	// lost are webhooks whose drain got lost.
 	lost []hook.WebhookID
+	// lostReplays are replays that did.
+	lostReplays []hook.ReplayID
 	// untidy is what making partitions comes to.
 	untidy error
 }
+
+func (o *outbox) LostReplays(context.Context, time.Duration, int) ([]hook.ReplayID, error) {
+	return o.lostReplays, nil
+}
+
+func (o *outbox) PurgeReplays(context.Context, time.Duration) error { return nil }
 
 func (o *outbox) LostDrains(context.Context, time.Duration, int) ([]hook.WebhookID, error) {
 	o.mu.Lock()

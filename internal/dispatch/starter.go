@@ -54,8 +54,8 @@ type Starter struct {
 	config  StarterConfig
 	queue   chan hook.Start
 	started chan hook.EventID
-	// undrained are webhooks whose drain is to be started.
-	undrained chan hook.WebhookID
+	// errands are workflows to start beside those of events.
+	errands chan errand
 	// slots are taken by starts that are under way.
 	slots chan struct{}
 	// ended says that a start has ended.
@@ -67,8 +67,8 @@ type Starter struct {
 const (
 	defaultStarters = 8
 	defaultQueue    = 10_000
-	// mostUndrained is how many drains wait to be started.
-	mostUndrained = 1000
+	// mostErrands is how many drains and replays wait to be started.
+	mostErrands = 1000
 	// startTimeout bounds one start; the sweeper has another go at what it cuts off.
 	startTimeout = 10 * time.Second
 	// markEvery is how long started events are gathered before the outbox is told.
@@ -90,7 +90,7 @@ func NewStarter(c StarterConfig) (*Starter, error) {
 	c.MaxEvents = max(c.MaxEvents, 1)
 	return &Starter{
 		config: c, queue: make(chan hook.Start, c.Queue), started: make(chan hook.EventID, c.Queue), slots: make(chan struct{}, c.Workers),
-		ended: make(chan struct{}, 1), undrained: make(chan hook.WebhookID, mostUndrained),
+		ended: make(chan struct{}, 1), errands: make(chan errand, mostErrands),
 	}, nil
 }
 
@@ -117,7 +117,7 @@ func (s *Starter) Run(ctx context.Context, drain time.Duration) error {
 	})
 	var marking, starting sync.WaitGroup
 	marking.Go(func() { s.mark(ctx) })
-	starting.Go(func() { s.startDrains(ctx) })
+	starting.Go(func() { s.runErrands(ctx) })
 	for first, ok := s.next(ctx, late); ok; first, ok = s.next(ctx, late) {
 		for _, burst := range s.gather(ctx, first) {
 			s.slots <- struct{}{}

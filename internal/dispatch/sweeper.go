@@ -24,6 +24,8 @@ type Backlog interface {
 	// LostDrains lists webhooks whose drain should have looked longer ago than age, or
 	// should look now, and gives each as long again.
 	LostDrains(ctx context.Context, age time.Duration, limit int) ([]hook.WebhookID, error)
+	// LostReplays is LostDrains for replays.
+	LostReplays(ctx context.Context, age time.Duration, limit int) ([]hook.ReplayID, error)
 }
 
 // Housekeeping is what has to be done now and then.
@@ -36,6 +38,8 @@ type Housekeeping interface {
 	CancelStaleTests(ctx context.Context, age time.Duration) error
 	// PurgeIdempotencyKeys deletes those whose window has passed.
 	PurgeIdempotencyKeys(ctx context.Context) (int64, error)
+	// PurgeReplays deletes those that ended longer ago than age.
+	PurgeReplays(ctx context.Context, age time.Duration) error
 }
 
 // Sweeper starts what was accepted and not started (design 3), and keeps the
@@ -101,7 +105,7 @@ func (s *Sweeper) sweep(ctx context.Context, age time.Duration) error {
 				return err
 			}
 			if len(starts) == 0 {
-				return s.startDrains(ctx)
+				return s.startErrands(ctx)
 			}
 			last := lastOf(starts)
 			starts = slices.DeleteFunc(starts, func(start hook.Start) bool { return s.Starter.mine.any(&start) })
@@ -164,6 +168,7 @@ func (s *Sweeper) tidy(ctx context.Context) time.Duration {
 	var dropped error
 	if s.Retention > 0 {
 		_, dropped = s.Housekeeping.DropOldPartitions(ctx, s.Retention)
+		dropped = errors.Join(dropped, s.Housekeeping.PurgeReplays(ctx, s.Retention))
 	}
 	err := errors.Join(made, purged, canceled, dropped)
 	if err == nil {

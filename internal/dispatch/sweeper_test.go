@@ -67,6 +67,21 @@ func TestSweeperStartsLostDrains(t *testing.T) {
 	})
 }
 
+// A replay that got lost goes on.
+func TestSweeperStartsLostReplays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lost := hook.ReplayID{1}
+		s := &temporalServer{}
+		defer sweeping(t, s, &outbox{lostReplays: []hook.ReplayID{lost}})()
+		pass(2*time.Second + time.Millisecond)
+		options, input := workflows.ReplayStart(lost)
+		require.Equal(t, options, s.started[lost.String()])
+		require.Equal(t, input, s.inputs[lost.String()])
+		require.Equal(t, workflows.NameReplay, s.names[lost.String()])
+	})
+}
+
 // What a drain waits for may be over: a pause, or an address at which nobody was. Then it
 // looks at once.
 func TestSweeperWakesDrains(t *testing.T) {

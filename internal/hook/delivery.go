@@ -40,8 +40,10 @@ type Delivery struct {
 	TenantID  TenantID
 	EventType string
 	// Test marks a test delivery: one attempt, no retry (S11).
-	Test  bool
-	State DeliveryState
+	Test bool
+	// ReplayID is the replay that made it; zero if none did.
+	ReplayID ReplayID
+	State    DeliveryState
 	// Parked says that it waits for its webhook, which is over a limit or unavailable.
 	Parked bool
 	// Attempts counts all requests, those sent by hand too.

@@ -24,6 +24,8 @@ type (
 	DeliveryID [16]byte
 	// KeyID identifies an API key. Its prefix is key.
 	KeyID [16]byte
+	// ReplayID identifies a replay. Its prefix is rpl.
+	ReplayID [16]byte
 )
 
 const (
@@ -32,6 +34,7 @@ const (
 	prefixEvent    = "evt"
 	prefixDelivery = "del"
 	prefixKey      = "key"
+	prefixReplay   = "rpl"
 )
 
 // DefaultTenant is the tenant "default" that exists from the start (spec 0).
@@ -45,6 +48,7 @@ func (id WebhookID) String() string  { return formatID(prefixWebhook, id) }
 func (id EventID) String() string    { return formatID(prefixEvent, id) }
 func (id DeliveryID) String() string { return formatID(prefixDelivery, id) }
 func (id KeyID) String() string      { return formatID(prefixKey, id) }
+func (id ReplayID) String() string   { return formatID(prefixReplay, id) }
 
 // UUID is the identifier as the Commenda surface shows it (spec 0).
 func (id WebhookID) UUID() string { return formatUUID(id) }
@@ -69,6 +73,15 @@ func (id DeliveryID) MarshalText() ([]byte, error) { return []byte(id.String()),
 
 // MarshalText makes an identifier a string in JSON.
 func (id KeyID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// MarshalText makes an identifier a string in JSON, in Temporal's payloads too.
+func (id ReplayID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (id *ReplayID) UnmarshalText(text []byte) (err error) {
+	*id, err = parseID[ReplayID](prefixReplay, string(text))
+	return err
+}
 
 // UnmarshalText reads what MarshalText wrote.
 func (id *WebhookID) UnmarshalText(text []byte) (err error) {
@@ -102,6 +115,9 @@ func ParseDeliveryID(s string) (DeliveryID, error) { return parseID[DeliveryID](
 
 // ParseKeyID reads key_…; the error says what is wrong with it.
 func ParseKeyID(s string) (KeyID, error) { return parseID[KeyID](prefixKey, s) }
+
+// ParseReplayID reads rpl_…; the error says what is wrong with it.
+func ParseReplayID(s string) (ReplayID, error) { return parseID[ReplayID](prefixReplay, s) }
 
 // Time is when the identifier was made, to the millisecond.
 func (id EventID) Time() time.Time { return idTime(id) }

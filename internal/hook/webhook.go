@@ -153,6 +153,15 @@ func (w *Webhook) Pause(pause bool, now time.Time) {
 	}
 }
 
+// Subscribes tells whether events of the type are for the webhook. Only the standard
+// profile has patterns.
+func (w *Webhook) Subscribes(eventType string) bool {
+	if w.Profile == ProfileStandard {
+		return Matches(w.Events, eventType)
+	}
+	return slices.Contains(w.Events, eventType)
+}
+
 // Host is HostOf the webhook's URL.
 func (w *Webhook) Host() string { return HostOf(w.URL) }
 

@@ -29,6 +29,7 @@ func wanted() []string {
 		"deliver_fanout.json", // over 500 deliveries: several activities; over 10,000: children too
 		"sendnow.json",
 		"drain.json",
+		"replay.json",
 	}
 }
 

@@ -1,0 +1,318 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+type replayStore interface {
+	CreateReplay(ctx context.Context, r hook.Replay) (hook.Replay, error)
+	Replay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID) (hook.Replay, error)
+	Replays(ctx context.Context, tenant hook.TenantID, webhook *hook.WebhookID, p hook.Page) ([]hook.Replay, bool, error)
+	UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID, change func(*hook.Replay) error) (hook.Replay, error)
+	ReplayProgress(ctx context.Context, id hook.ReplayID) (hook.ReplayProgress, error)
+	// CountReplay counts what a replay would send, until there are most or ctx ends.
+	CountReplay(ctx context.Context, r hook.Replay, most int) (hook.Estimate, error)
+}
+
+// Replay is a replay as it stands.
+type Replay struct {
+	ID         string          `json:"id" doc:"Names the replay in paths, and its workflow in the Temporal Web UI." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
+	WebhookID  string          `json:"webhook_id" doc:"The webhook that gets the events." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
+	Status     string          `json:"status" enum:"failed,missing,all" doc:"Which events it sends." example:"failed"`
+	EventTypes []string        `json:"event_types,omitempty" doc:"Only events of these types." example:"[\"user.created\"]"`
+	Since      time.Time       `json:"since" doc:"Events from this time on." example:"2026-01-15T00:00:00Z"`
+	Until      time.Time       `json:"until" doc:"Events before this time." example:"2026-01-16T00:00:00Z"`
+	Rate       int             `json:"rate" doc:"Deliveries per second at most." example:"100"`
+	State      string          `json:"state" enum:"running,paused,completed,canceled" doc:"completed: all of its deliveries have ended." example:"running"`
+	Reason     string          `json:"reason,omitempty" doc:"Why it was canceled, where nobody asked for it." example:"Webhook deleted"`
+	Events     int             `json:"events" doc:"Events looked at so far." example:"20000"`
+	LookedTo   time.Time       `json:"looked_to" doc:"Up to which time events have been looked at: between since and until." example:"2026-01-15T12:00:00Z"`
+	Created    int             `json:"created" doc:"Deliveries made so far." example:"1200"`
+	Progress   *ReplayProgress `json:"progress,omitempty" doc:"What became of them; not in lists."`
+	CreatedAt  time.Time       `json:"created_at" doc:"When it was begun." example:"2026-01-16T08:00:00Z"`
+	UpdatedAt  time.Time       `json:"updated_at" doc:"When it last went on." example:"2026-01-16T08:00:12Z"`
+	EndedAt    *time.Time      `json:"ended_at,omitempty" doc:"When it was completed or canceled." example:"2026-01-16T08:03:00Z"`
+	WorkflowID string          `json:"workflow_id" doc:"Its workflow in Temporal." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
+	Workflow   string          `json:"workflow_url,omitempty" doc:"The workflow in the Temporal Web UI." example:"http://127.0.0.1:8233/namespaces/default/workflows/rpl_01kab1s6rzfkqbzry2kztmfpx1"`
+}
+
+// ReplayProgress counts the deliveries of a replay by what became of them.
+type ReplayProgress struct {
+	Succeeded   int `json:"succeeded" example:"1100"`
+	Failed      int `json:"failed" doc:"For good." example:"20"`
+	Canceled    int `json:"canceled" example:"0"`
+	Outstanding int `json:"outstanding" doc:"With an attempt to come." example:"80"`
+}
+
+// ReplayEstimate is what a replay would send.
+type ReplayEstimate struct {
+	DryRun   bool `json:"dry_run" doc:"Nothing was sent, and nothing will be." example:"true"`
+	Events   int  `json:"events" doc:"How many events would be sent." example:"1200"`
+	Complete bool `json:"complete" doc:"Whether all were counted; otherwise there may be more." example:"true"`
+}
+
+func (a *API) viewReplay(r *hook.Replay) Replay {
+	v := Replay{
+		ID: r.ID.String(), WebhookID: r.WebhookID.String(), Status: string(r.Status), EventTypes: r.EventTypes,
+		Since: r.Since.UTC(), Until: r.Until.UTC(), Rate: r.Rate, State: string(r.State), Reason: r.Reason, Events: r.Looked,
+		LookedTo: r.Cursor.Time(), Created: r.Created, CreatedAt: seconds(r.CreatedAt), UpdatedAt: seconds(r.UpdatedAt),
+		WorkflowID: r.ID.String(), Workflow: a.workflowURL(r.ID.String()),
+	}
+	if r.EndedAt != nil {
+		at := seconds(*r.EndedAt)
+		v.EndedAt = &at
+	}
+	return v
+}
+
+type replayWebhookRequest struct {
+	Since      time.Time `json:"since" doc:"Events from this time on." example:"2026-01-15T00:00:00Z"`
+	Until      time.Time `json:"until,omitempty" doc:"Events before this time. Default: now." example:"2026-01-16T00:00:00Z"`
+	Status     string    `json:"status" enum:"failed,missing,all" doc:"failed: events that had deliveries and no successful one. missing: events that match the webhook's subscriptions and never had a delivery, as those published before the webhook was there. all: all events that match. Events that have an attempt to come are left out." example:"failed"`
+	EventTypes []string  `json:"event_types,omitempty" maxItems:"100" doc:"Only events of these types; also prefix.* and *." example:"[\"user.created\"]"`
+	DryRun     *bool     `json:"dry_run,omitempty" doc:"true counts, and sends nothing." example:"false"`
+	Rate       *int      `json:"rate,omitempty" minimum:"1" maximum:"1000" doc:"Deliveries per second at most. Default: 100. The webhook's own limit holds too." example:"100"`
+}
+
+type replayWebhookInput struct {
+	IDPath
+	Body replayWebhookRequest
+}
+
+type replayInput struct{ IDPath }
+
+type replayOutput struct {
+	Body Replay
+}
+
+// replayWebhookOutput has a Replay, or of a dry run a ReplayEstimate.
+type replayWebhookOutput struct {
+	Status int
+	Body   any
+}
+
+type listReplaysInput struct {
+	Paging
+	WebhookID string `query:"webhook_id" doc:"Only replays of this webhook." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
+}
+
+type replayList struct {
+	Replays    []Replay `json:"replays" doc:"This page of replays, newest first."`
+	NextCursor *string  `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AXIBmrHU6q9ekr-Xz5m6pYVu"`
+}
+
+type listReplaysOutput struct {
+	Body replayList
+}
+
+type updateReplayRequest struct {
+	Rate int `json:"rate" minimum:"1" maximum:"1000" doc:"Deliveries per second at most." example:"10"`
+}
+
+type updateReplayInput struct {
+	IDPath
+	Body updateReplayRequest
+}
+
+func (a *API) registerReplays() {
+	manage, read := []hook.Scope{hook.ScopeWebhooks}, []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
+	one := []int{http.StatusNotFound, http.StatusConflict}
+	register(a, operation{
+		id: "replay-webhook", method: http.MethodPost, path: "/v1/webhooks/{id}/replay", tag: tagStandard, scopes: manage,
+		status: http.StatusAccepted, summary: "Send events of the past", errors: one,
+		description: "Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.",
+		bodies:      map[int]any{http.StatusOK: ReplayEstimate{}, http.StatusAccepted: Replay{}},
+	}, a.replayWebhook)
+	register(a, operation{
+		id: "list-replays", method: http.MethodGet, path: "/v1/replays", tag: tagStandard, scopes: read,
+		summary: "List replays", description: "Newest first. Those that have ended are kept as long as events.",
+	}, a.listReplays)
+	register(a, operation{
+		id: "get-replay", method: http.MethodGet, path: "/v1/replays/{id}", tag: tagStandard, scopes: read,
+		summary: "Get a replay", description: "With what became of its deliveries so far.", errors: []int{http.StatusNotFound},
+	}, a.getReplay)
+	register(a, operation{
+		id: "update-replay", method: http.MethodPatch, path: "/v1/replays/{id}", tag: tagStandard, scopes: manage,
+		summary: "Change a replay's rate", description: "In force within seconds.", errors: one,
+	}, a.updateReplay)
+	for verb, does := range map[string]struct {
+		state                hook.ReplayState
+		summary, description string
+	}{
+		"pause":  {hook.ReplayPaused, "Pause a replay", "It makes no more deliveries until it is resumed; those it has made are still sent. Pausing again does nothing."},
+		"resume": {hook.ReplayRunning, "Resume a replay", "It goes on where it was paused."},
+		"cancel": {hook.ReplayCanceled, "Cancel a replay", "It makes no more deliveries, and those of its deliveries that have an attempt to come end as canceled."},
+	} {
+		register(a, operation{
+			id: verb + "-replay", method: http.MethodPost, path: "/v1/replays/{id}/" + verb, tag: tagStandard, scopes: manage,
+			summary: does.summary, description: does.description, errors: one,
+		}, func(ctx context.Context, in *replayInput) (*replayOutput, error) {
+			return a.changeReplay(ctx, in.ID, func(r *hook.Replay) error {
+				r.State = does.state
+				return nil
+			})
+		})
+	}
+}
+
+// mostEstimated and estimateFor bound a count.
+const (
+	mostEstimated = 100_000
+	estimateFor   = 5 * time.Second
+)
+
+func (a *API) replayWebhook(ctx context.Context, in *replayWebhookInput) (*replayWebhookOutput, error) {
+	r, err := a.readReplay(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	if in.Body.DryRun != nil && *in.Body.DryRun {
+		n, err := a.estimate(ctx, r)
+		return &replayWebhookOutput{Status: http.StatusOK, Body: n}, err
+	}
+	if r, err = a.Store.CreateReplay(ctx, r); err != nil {
+		return nil, err
+	}
+	a.Dispatcher.Replay(r.ID)
+	return &replayWebhookOutput{Status: http.StatusAccepted, Body: a.viewReplay(&r)}, nil
+}
+
+// estimate counts for as long as there is time.
+func (a *API) estimate(ctx context.Context, r hook.Replay) (ReplayEstimate, error) {
+	counting, cancel := context.WithTimeout(ctx, estimateFor)
+	defer cancel()
+	n, err := a.Store.CountReplay(counting, r, mostEstimated)
+	if counting.Err() != nil && ctx.Err() == nil {
+		err = nil
+	}
+	return ReplayEstimate{DryRun: true, Events: n.Events, Complete: n.Complete}, err
+}
+
+// readReplay checks what is asked for.
+func (a *API) readReplay(ctx context.Context, in *replayWebhookInput) (hook.Replay, error) {
+	w, err := a.webhook(ctx, in.ID)
+	if err != nil {
+		return hook.Replay{}, err
+	}
+	b, now := &in.Body, time.Now().UTC().Truncate(time.Millisecond)
+	r := hook.Replay{
+		TenantID: w.TenantID, WebhookID: w.ID, Status: hook.ReplayStatus(b.Status), EventTypes: b.EventTypes,
+		Since: b.Since.Truncate(time.Millisecond), Until: b.Until.Truncate(time.Millisecond), Rate: hook.DefaultReplayRate,
+	}
+	if b.Until.IsZero() || r.Until.After(now) {
+		r.Until = now // what is published from now on is no past
+	}
+	if b.Rate != nil {
+		r.Rate = *b.Rate
+	}
+	switch {
+	case !r.Since.Before(r.Until):
+		return r, hook.Unprocessable("body.since", "must be before until, and in the past")
+	case w.Profile == hook.ProfileMomento && r.Status != hook.ReplayMissing:
+		return r, hook.Unprocessable("body.status", "must be missing: a message is never sent twice")
+	case !w.Active:
+		return r, &hook.Error{Kind: hook.KindPrecondition, Message: "the webhook is not active"}
+	}
+	for _, pattern := range b.EventTypes {
+		if problem := patternProblem(&w, pattern); problem != "" {
+			return r, hook.Unprocessable("body.event_types", "%s: %s", strings.ToValidUTF8(pattern, "?"), problem)
+		}
+	}
+	return r, nil
+}
+
+// patternProblem says what is wrong with a type to narrow a replay to.
+func patternProblem(w *hook.Webhook, pattern string) string {
+	if w.Profile == hook.ProfileStandard || hook.IsWildcard(pattern) {
+		return hook.PatternProblem(pattern)
+	}
+	return hook.TopicProblem(pattern)
+}
+
+func (a *API) listReplays(ctx context.Context, in *listReplaysInput) (*listReplaysOutput, error) {
+	page, err := in.page(listReplays)
+	if err != nil {
+		return nil, err
+	}
+	var webhook *hook.WebhookID
+	if in.WebhookID != "" {
+		id, err := hook.ParseWebhookID(in.WebhookID)
+		if err != nil {
+			return nil, hook.Unprocessable("query.webhook_id", "%s", err)
+		}
+		webhook = &id
+	}
+	replays, more, err := a.Store.Replays(ctx, tenant(ctx), webhook, page)
+	if err != nil {
+		return nil, err
+	}
+	out := &listReplaysOutput{}
+	out.Body.Replays = make([]Replay, 0, len(replays))
+	for i := range replays {
+		out.Body.Replays = append(out.Body.Replays, a.viewReplay(&replays[i]))
+	}
+	if more {
+		out.Body.NextCursor = nextCursor(listReplays, replays[len(replays)-1].ID)
+	}
+	return out, nil
+}
+
+func (a *API) getReplay(ctx context.Context, in *replayInput) (*replayOutput, error) {
+	id, err := replayID(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	r, err := a.Store.Replay(ctx, tenant(ctx), id)
+	if err != nil {
+		return nil, err
+	}
+	return a.replayDetail(ctx, &r)
+}
+
+func (a *API) replayDetail(ctx context.Context, r *hook.Replay) (*replayOutput, error) {
+	p, err := a.Store.ReplayProgress(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := &replayOutput{Body: a.viewReplay(r)}
+	out.Body.Progress = &ReplayProgress{Succeeded: p.Succeeded, Failed: p.Failed, Canceled: p.Canceled, Outstanding: p.Outstanding}
+	return out, nil
+}
+
+func (a *API) updateReplay(ctx context.Context, in *updateReplayInput) (*replayOutput, error) {
+	return a.changeReplay(ctx, in.ID, func(r *hook.Replay) error {
+		r.Rate = in.Body.Rate
+		return nil
+	})
+}
+
+// changeReplay changes a replay that is under way.
+func (a *API) changeReplay(ctx context.Context, text string, change func(*hook.Replay) error) (*replayOutput, error) {
+	id, err := replayID(text)
+	if err != nil {
+		return nil, err
+	}
+	r, err := a.Store.UpdateReplay(ctx, tenant(ctx), id, func(r *hook.Replay) error {
+		if r.Ended() {
+			return &hook.Error{Kind: hook.KindPrecondition, Message: "the replay is " + string(r.State)}
+		}
+		return change(r)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a.replayDetail(ctx, &r)
+}
+
+func replayID(text string) (hook.ReplayID, error) {
+	id, err := hook.ParseReplayID(text)
+	if err != nil {
+		return id, hook.NotFound("replay")
+	}
+	return id, nil
+}

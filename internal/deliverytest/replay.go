@@ -1,0 +1,117 @@
+package deliverytest
+
+import (
+	"context"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+// AddReplay makes a replay of all events that the webhook has no delivery of.
+func (s *Store) AddReplay(webhook hook.WebhookID, rate int) hook.ReplayID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := &hook.Replay{
+		ID: s.nextID(), TenantID: hook.DefaultTenant(), WebhookID: webhook, Status: hook.ReplayMissing, Rate: rate,
+		State: hook.ReplayRunning, Until: s.now(), CreatedAt: s.now(), UpdatedAt: s.now(),
+	}
+	s.replays[r.ID] = r
+	return r.ID
+}
+
+// ChangeReplay changes a replay; one that becomes canceled ends what is outstanding of it.
+func (s *Store) ChangeReplay(id hook.ReplayID, change func(*hook.Replay)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.replays[id]
+	change(r)
+	if r.State == hook.ReplayCanceled {
+		s.endReplay(r)
+		for _, d := range s.deliveries {
+			if d.ReplayID == id && d.Outstanding() {
+				s.cancel(d, hook.TextReplayCanceled)
+			}
+		}
+	}
+}
+
+// Replay is the replay as it stands.
+func (s *Store) Replay(id hook.ReplayID) hook.Replay {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return *s.replays[id]
+}
+
+func (s *Store) endReplay(r *hook.Replay) {
+	now := s.now()
+	r.EndedAt = &now
+}
+
+// ReplayStep makes deliveries of the events that the webhook has none of, one event a
+// look, parked.
+func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hook.ReplayStep, error) {
+	if err := s.failing(ctx, OpReplayStep); err != nil {
+		return hook.ReplayStep{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.replays[id]
+	if r == nil {
+		return hook.ReplayStep{}, hook.NotFound("replay")
+	}
+	var step hook.ReplayStep
+	if r.State == hook.ReplayRunning {
+		s.replayOn(r, &step, r.Rate-made)
+	}
+	step.Replay = *r
+	return step, nil
+}
+
+func (s *Store) replayOn(r *hook.Replay, step *hook.ReplayStep, limit int) {
+	had := map[hook.EventID]bool{}
+	for _, d := range s.deliveries {
+		if d.WebhookID == r.WebhookID {
+			had[d.EventID] = true
+		}
+	}
+	step.Exhausted = true
+	for _, e := range s.events {
+		if had[e.ID] {
+			continue
+		}
+		if step.Created == limit {
+			step.Exhausted = false
+			break
+		}
+		d := s.deliver(e, r.WebhookID, false)
+		d.Parked, d.ReplayID = true, r.ID
+		step.Created++
+		step.Looked++
+	}
+	r.Created, r.Looked = r.Created+step.Created, r.Looked+step.Looked
+	if step.Created > 0 {
+		_, drained := s.marks[r.WebhookID]
+		step.Undrained = !drained
+		s.marks[r.WebhookID] = s.now()
+	}
+	for _, d := range s.deliveries {
+		switch {
+		case d.ReplayID != r.ID:
+		case d.Outstanding():
+			step.Progress.Outstanding++
+		case d.State == hook.StateSuccess:
+			step.Progress.Succeeded++
+		default:
+			step.Progress.Failed++
+		}
+	}
+	if step.Exhausted && step.Progress.Outstanding == 0 {
+		r.State = hook.ReplayCompleted
+		s.endReplay(r)
+	}
+}
+
+// ReplaySleeps says when the replay will look again.
+func (s *Store) ReplaySleeps(ctx context.Context, _ hook.ReplayID, _ time.Duration) error {
+	return s.failing(ctx, OpReplaySleeps)
+}

@@ -1,0 +1,196 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+const replayColumns = `r.id, r.tenant_id, r.webhook_id, r.status, r.event_types, r.since, r.until, r.rate, r.state, r.reason, r.cursor,
+	r.looked, r.created, r.created_at, r.updated_at, r.ended_at`
+
+type replayRow struct {
+	ID         [16]byte
+	TenantID   [16]byte
+	WebhookID  [16]byte
+	Status     string
+	EventTypes []string
+	Since      time.Time
+	Until      time.Time
+	Rate       int
+	State      string
+	Reason     string
+	Cursor     [16]byte
+	Looked     int
+	Created    int
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	EndedAt    *time.Time
+}
+
+func (r *replayRow) replay() hook.Replay {
+	return hook.Replay{
+		ID: r.ID, TenantID: r.TenantID, WebhookID: r.WebhookID, Status: hook.ReplayStatus(r.Status), EventTypes: r.EventTypes,
+		Since: r.Since, Until: r.Until, Rate: r.Rate, State: hook.ReplayState(r.State), Reason: r.Reason, Cursor: r.Cursor,
+		Looked: r.Looked, Created: r.Created, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, EndedAt: r.EndedAt,
+	}
+}
+
+// CreateReplay stores a replay that begins to run. It is a conflict while another one of
+// the webhook is under way.
+func (s *Store) CreateReplay(ctx context.Context, r hook.Replay) (hook.Replay, error) {
+	r.ID, r.State, r.Cursor = newID[hook.ReplayID](), hook.ReplayRunning, hook.EventID(hook.IDTime(r.Since))
+	r.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
+	r.UpdatedAt = r.CreatedAt
+	r.Since, r.Until = r.Since.UTC().Truncate(time.Millisecond), r.Until.UTC().Truncate(time.Millisecond) // as ids have it
+	if r.EventTypes == nil {
+		r.EventTypes = []string{}
+	}
+	tag, err := s.pool.Exec(ctx, `
+		insert into replays (id, tenant_id, webhook_id, status, event_types, since, until, rate, state, cursor, created_at, updated_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
+		on conflict (webhook_id) where ended_at is null do nothing`,
+		[16]byte(r.ID), [16]byte(r.TenantID), [16]byte(r.WebhookID), string(r.Status), r.EventTypes, r.Since, r.Until, r.Rate,
+		string(r.State), [16]byte(r.Cursor), r.CreatedAt)
+	if err != nil {
+		return r, mapErr(fmt.Errorf("insert replay: %w", err))
+	}
+	if tag.RowsAffected() == 0 {
+		return r, &hook.Error{Kind: hook.KindConflict, Message: "another replay of the webhook is under way: wait for its end, or cancel it"}
+	}
+	return r, nil
+}
+
+// Replay reads one; not found if it is another tenant's.
+func (s *Store) Replay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID) (hook.Replay, error) {
+	rows, _ := s.pool.Query(ctx, `select `+replayColumns+` from replays r where r.id = $1 and r.tenant_id = $2`,
+		[16]byte(id), [16]byte(tenant))
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[replayRow])
+	if err != nil {
+		return hook.Replay{}, notFound("replay", fmt.Errorf("select replay %s: %w", id, err))
+	}
+	return row.replay(), nil
+}
+
+// Replays lists a tenant's, newest first; those of one webhook, if one is given.
+func (s *Store) Replays(ctx context.Context, tenant hook.TenantID, webhook *hook.WebhookID, p hook.Page) (list []hook.Replay, more bool, err error) {
+	lo, hi := bounds(p)
+	rows, _ := s.pool.Query(ctx, `
+		select `+replayColumns+` from replays r
+		where r.tenant_id = @tenant_id and r.id >= @lo and r.id < @hi and (@webhook::uuid is null or r.webhook_id = @webhook)
+		order by r.id desc limit @limit`, pgx.StrictNamedArgs{
+		"tenant_id": [16]byte(tenant), "webhook": (*[16]byte)(webhook), "lo": lo, "hi": hi, "limit": p.Limit + 1,
+	})
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[replayRow])
+	if err != nil {
+		return nil, false, mapErr(fmt.Errorf("list replays: %w", err))
+	}
+	found, more = cut(found, p.Limit)
+	for i := range found {
+		list = append(list, found[i].replay())
+	}
+	return list, more, nil
+}
+
+// UpdateReplay applies change to a replay that has not ended, and has its workflow look
+// at once. A replay that becomes canceled ends what is outstanding of it. An error of
+// change is returned as it is and nothing is stored.
+func (s *Store) UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID, change func(*hook.Replay) error) (hook.Replay, error) {
+	var r hook.Replay
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+		if r, err = lockReplay(ctx, tx, id); err != nil {
+			return notFound("replay", err)
+		}
+		if r.TenantID != tenant {
+			return hook.NotFound("replay")
+		}
+		if err := change(&r); err != nil {
+			return err
+		}
+		return updateReplay(ctx, tx, &r, true)
+	})
+	if err != nil {
+		return hook.Replay{}, mapErr(fmt.Errorf("update replay %s: %w", id, err))
+	}
+	return r, nil
+}
+
+func lockReplay(ctx context.Context, tx pgx.Tx, id hook.ReplayID) (hook.Replay, error) {
+	rows, _ := tx.Query(ctx, `select `+replayColumns+` from replays r where r.id = $1 for update`, [16]byte(id))
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[replayRow])
+	return row.replay(), err
+}
+
+// updateReplay stores a replay; wake has its workflow look at once.
+func updateReplay(ctx context.Context, tx pgx.Tx, r *hook.Replay, wake bool) error {
+	r.UpdatedAt = time.Now().UTC().Truncate(time.Microsecond)
+	if r.State == hook.ReplayCompleted || r.State == hook.ReplayCanceled {
+		r.EndedAt = &r.UpdatedAt
+	}
+	_, err := tx.Exec(ctx, `
+		update replays set rate = $2, state = $3, reason = $4, cursor = $5, looked = $6, created = $7, updated_at = $8, ended_at = $9,
+			due_at = case when $10 then '-infinity' else clock_timestamp() end where id = $1`,
+		[16]byte(r.ID), r.Rate, string(r.State), r.Reason, [16]byte(r.Cursor), r.Looked, r.Created, r.UpdatedAt, r.EndedAt, wake)
+	if err != nil || r.State != hook.ReplayCanceled {
+		return err
+	}
+	return cancel(ctx, tx, `replay_id = $1`, [16]byte(r.ID), hook.TextReplayCanceled)
+}
+
+// ReplayProgress counts what became of the deliveries of a replay.
+func (s *Store) ReplayProgress(ctx context.Context, id hook.ReplayID) (hook.ReplayProgress, error) {
+	p, err := replayProgress(ctx, s.pool, id)
+	if err != nil {
+		return p, mapErr(fmt.Errorf("count deliveries of replay %s: %w", id, err))
+	}
+	return p, nil
+}
+
+func replayProgress(ctx context.Context, q querier, id hook.ReplayID) (p hook.ReplayProgress, err error) {
+	rows, _ := q.Query(ctx, `
+		select count(*) filter (where state = 'success'), count(*) filter (where state = 'canceled'),
+			count(*) filter (where next_attempt_at is not null), count(*)
+		from deliveries where replay_id = $1`, [16]byte(id))
+	var all int
+	_, err = pgx.ForEachRow(rows, []any{&p.Succeeded, &p.Canceled, &p.Outstanding, &all}, func() error { return nil })
+	p.Failed = all - p.Succeeded - p.Canceled - p.Outstanding
+	return p, err
+}
+
+// ReplaySleeps says when the workflow of a replay will look again, unless it is to look
+// now.
+func (s *Store) ReplaySleeps(ctx context.Context, id hook.ReplayID, in time.Duration) error {
+	_, err := s.pool.Exec(ctx, `update replays set due_at = clock_timestamp() + $2::interval where id = $1 and due_at > '-infinity'`, [16]byte(id), in)
+	if err != nil {
+		return mapErr(fmt.Errorf("note when replay %s looks again: %w", id, err))
+	}
+	return nil
+}
+
+// LostReplays lists replays whose workflow should have looked longer ago than age, or is
+// to look now, and gives each as long again.
+func (s *Store) LostReplays(ctx context.Context, age time.Duration, limit int) ([]hook.ReplayID, error) {
+	rows, _ := s.pool.Query(ctx, `
+		update replays set due_at = clock_timestamp() where id = any(array(
+			select id from replays where due_at < now() - $1::interval and ended_at is null order by id limit $2 for update skip locked))
+		returning id`, age, limit)
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (id hook.ReplayID, err error) {
+		return id, row.Scan((*[16]byte)(&id))
+	})
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("list lost replays: %w", err))
+	}
+	return list, nil
+}
+
+// PurgeReplays deletes those that ended longer ago than age.
+func (s *Store) PurgeReplays(ctx context.Context, age time.Duration) error {
+	if _, err := s.pool.Exec(ctx, `delete from replays where ended_at < now() - $1::interval`, age); err != nil {
+		return mapErr(fmt.Errorf("purge replays: %w", err))
+	}
+	return nil
+}
