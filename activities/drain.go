@@ -93,7 +93,7 @@ func (d *drain) step(ctx context.Context) (ended bool, err error) {
 		return false, d.again(ctx, err)
 	}
 	if backlog.Waiting == 0 {
-		ended, err := d.parking.DrainEnds(ctx, d.webhook, backlog.Mark)
+		ended, err := d.parking.DrainEnds(ctx, d.webhook)
 		if err != nil {
 			return false, d.again(ctx, err)
 		}

@@ -26,8 +26,8 @@ type Parking interface {
 	Trip(ctx context.Context, webhook hook.WebhookID, open bool) error
 	// DrainSleeps says when the drain will look again, so that a lost one is noticed.
 	DrainSleeps(ctx context.Context, webhook hook.WebhookID, in time.Duration) error
-	// DrainEnds ends a drain that has nothing left; false if something came after mark.
-	DrainEnds(ctx context.Context, webhook hook.WebhookID, mark time.Time) (bool, error)
+	// DrainEnds ends a drain, unless something is parked by now.
+	DrainEnds(ctx context.Context, webhook hook.WebhookID) (bool, error)
 }
 
 // Drains starts the workflow that drains a webhook, unless it runs.

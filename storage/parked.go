@@ -16,8 +16,10 @@ func (s *Store) Park(ctx context.Context, ids []hook.DeliveryID, webhooks []hook
 	sorted := sortedIDs(ids)
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
-			insert into drains (webhook_id) select distinct id from unnest($1::uuid[]) as id order by id
-			on conflict (webhook_id) do update set parked_at = clock_timestamp()`, raw(webhooks))
+			with draining as (select webhook_id from drains where webhook_id = any($1) order by webhook_id for key share)
+			insert into drains (webhook_id) select distinct id from unnest($1::uuid[]) as id
+			where id not in (select webhook_id from draining) order by id
+			on conflict (webhook_id) do update set due_at = drains.due_at`, raw(webhooks))
 		if err != nil {
 			return err
 		}
@@ -43,10 +45,10 @@ const mostCounted = 10_000
 func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (hook.Backlog, error) {
 	var b hook.Backlog
 	err := s.pool.QueryRow(ctx, `
-		select (select tripped_at from webhooks where id = $1), (select paused_at from webhooks where id = $1), coalesce((select parked_at from drains where webhook_id = $1), to_timestamp(0)),
+		select (select tripped_at from webhooks where id = $1), (select paused_at from webhooks where id = $1),
 			(select count(*) from (
 				select from deliveries where webhook_id = $1 and parked and next_attempt_at is not null limit $2) n)`,
-		[16]byte(webhook), mostCounted).Scan(&b.TrippedAt, &b.PausedAt, &b.Mark, &b.Waiting)
+		[16]byte(webhook), mostCounted).Scan(&b.TrippedAt, &b.PausedAt, &b.Waiting)
 	if err != nil {
 		return b, mapErr(fmt.Errorf("count parked deliveries of %s: %w", webhook, err))
 	}
@@ -116,17 +118,27 @@ func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, in time
 	return nil
 }
 
-// DrainEnds ends the drain of a webhook that has nothing parked; false when something
-// was parked after the mark.
-func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID, mark time.Time) (bool, error) {
-	var left bool
-	err := s.pool.QueryRow(ctx, `
-		with gone as (delete from drains where webhook_id = $1 and parked_at <= $2 returning webhook_id)
-		select exists (select from drains where webhook_id = $1) and not exists (select from gone)`, [16]byte(webhook), mark).Scan(&left)
+// DrainEnds ends the drain of a webhook unless something is parked for it. Whoever parks
+// holds a lock on the drain's row that others who do can hold too, so that they don't wait
+// for each other; this one waits for all of them, and sees what they have parked.
+func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID) (ended bool, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `select from drains where webhook_id = $1 for update`, [16]byte(webhook)); err != nil {
+			return err
+		}
+		err := tx.QueryRow(ctx, `
+			select not exists (select from deliveries where webhook_id = $1 and parked and next_attempt_at is not null)`,
+			[16]byte(webhook)).Scan(&ended)
+		if err != nil || !ended {
+			return err
+		}
+		_, err = tx.Exec(ctx, `delete from drains where webhook_id = $1`, [16]byte(webhook))
+		return err
+	})
 	if err != nil {
 		return false, mapErr(fmt.Errorf("end the drain of %s: %w", webhook, err))
 	}
-	return !left, nil
+	return ended, nil
 }
 
 // wakeDrain has the drain of a webhook look now.

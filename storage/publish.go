@@ -164,9 +164,11 @@ const insertEventsSQL = `
 		select encode(substring(uuid_send(e.id) for 8) || substring(uuid_send(gen_random_uuid()) from 9), 'hex')::uuid,
 			e.id, m.id, e.tenant_id, e.type, 'pending', now(), e.created_at, now(), m.parked
 		from matched m join e on e.n = m.n
-	), drain as ( -- as Park does; a row that is new has no drain yet
-		insert into drains (webhook_id) select distinct id from matched where parked order by id
-		on conflict (webhook_id) do update set parked_at = clock_timestamp()
+	), draining as ( -- as Park does: see DrainEnds
+		select webhook_id from drains where webhook_id in (select id from matched where parked) order by webhook_id for key share
+	), drain as ( -- a row that is new has no drain yet
+		insert into drains (webhook_id) select distinct id from matched where parked and id not in (select webhook_id from draining) order by id
+		on conflict (webhook_id) do update set due_at = drains.due_at
 		returning webhook_id, xmax = 0 as undrained
 	), counted as (
 		select e.n, count(m.id)::int as deliveries, count(m.id) filter (where not m.parked)::int as due,

@@ -1,10 +1,12 @@
 package storage_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
 )
@@ -72,14 +74,54 @@ func TestPublishKeepsTheDrain(t *testing.T) {
 	w := f.webhook(t)
 	require.NoError(t, f.Trip(t.Context(), w.ID, true))
 	require.Equal(t, []hook.WebhookID{w.ID}, f.publish(t, "user.created").Undrained)
-	expire := func() hook.Backlog {
+	expire := func() {
 		f.exec(t, `update deliveries set created_at = now() - interval '25 hours'`)
 		require.Equal(t, 1, must(f.ExpireParked(t.Context(), w.ID, 24*time.Hour, 10)))
-		return f.backlog(t, w, 10)
+		require.Zero(t, f.backlog(t, w, 10).Waiting)
 	}
-	before := expire()
+	expire()
 	require.Empty(t, f.publish(t, "user.created").Undrained)
-	require.False(t, must(f.DrainEnds(t.Context(), w.ID, before.Mark)))
-	require.True(t, must(f.DrainEnds(t.Context(), w.ID, expire().Mark)))
+	require.False(t, must(f.DrainEnds(t.Context(), w.ID)))
+	expire()
+	require.True(t, must(f.DrainEnds(t.Context(), w.ID)))
 	require.Equal(t, []hook.WebhookID{w.ID}, f.publish(t, "user.created").Undrained)
+}
+
+// Whoever parks while a drain ends, what is parked is some drain's: either this one did not
+// end, or the accept says that there is none.
+func TestParkingWhileTheDrainEnds(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	require.NoError(t, f.Trip(t.Context(), w.ID, true))
+	kept, begun := 0, 0
+	for range 100 {
+		f.publish(t, "user.created")
+		require.Equal(t, 1, must(f.ExpireParked(t.Context(), w.ID, -time.Hour, 10)))
+		var ended atomic.Bool
+		var undrained atomic.Int32
+		var both errgroup.Group
+		for range 3 {
+			both.Go(func() error {
+				a, err := f.Publish(t.Context(), publication("", `{}`))
+				undrained.Add(int32(len(a.Undrained))) //nolint:gosec // one at most
+				return err
+			})
+		}
+		both.Go(func() error {
+			end, err := f.DrainEnds(t.Context(), w.ID)
+			ended.Store(end)
+			return err
+		})
+		require.NoError(t, both.Wait())
+		require.Equal(t, 1, scalar[int](t, f, `select count(*) from drains`))
+		if require.Equal(t, ended.Load(), undrained.Load() > 0); ended.Load() {
+			begun++
+		} else {
+			kept++
+		}
+		require.Equal(t, 3, must(f.ExpireParked(t.Context(), w.ID, -time.Hour, 10)))
+		require.True(t, must(f.DrainEnds(t.Context(), w.ID)))
+	}
+	t.Logf("the drain ended in %d of 100 rounds, and went on in %d", begun, kept)
 }

@@ -208,7 +208,7 @@ func insertReplayed(ctx context.Context, tx pgx.Tx, r *hook.Replay, events []rep
 			from unnest(@ids::uuid[], @events::uuid[], @types::text[]) as k(id, event_id, type) order by k.id
 		)
 		insert into drains (webhook_id) values (@webhook)
-		on conflict (webhook_id) do update set parked_at = clock_timestamp(), due_at = '-infinity'
+		on conflict (webhook_id) do update set due_at = '-infinity'
 		returning xmax = 0`, pgx.StrictNamedArgs{
 		"ids": ids, "events": of, "types": types,
 		"webhook": [16]byte(r.WebhookID), "tenant": [16]byte(r.TenantID), "replay": [16]byte(r.ID),

@@ -20,7 +20,7 @@ func (s *Store) Park(ctx context.Context, ids []hook.DeliveryID, webhooks []hook
 		s.deliveries[id].Parked = true
 	}
 	for _, id := range webhooks {
-		s.marks[id] = s.now()
+		s.drains[id] = true
 	}
 	return nil
 }
@@ -36,7 +36,6 @@ func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (
 	if w := s.webhooks[webhook]; w != nil {
 		b.TrippedAt, b.PausedAt = w.TrippedAt, w.PausedAt
 	}
-	b.Mark = s.marks[webhook]
 	for _, d := range s.parkedOf(webhook) {
 		if b.Waiting++; len(b.Jobs) < limit {
 			b.Jobs = append(b.Jobs, s.job(d))
@@ -99,17 +98,17 @@ func (s *Store) DrainSleeps(ctx context.Context, _ hook.WebhookID, _ time.Durati
 	return s.failing(ctx, OpSleeps)
 }
 
-// DrainEnds ends a drain that has nothing left.
-func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID, mark time.Time) (bool, error) {
+// DrainEnds ends a drain, unless something is parked by now.
+func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID) (bool, error) {
 	if err := s.failing(ctx, OpEnds); err != nil {
 		return false, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.marks[webhook].After(mark) {
+	if len(s.parkedOf(webhook)) > 0 {
 		return false, nil
 	}
-	delete(s.marks, webhook)
+	delete(s.drains, webhook)
 	return true, nil
 }
 

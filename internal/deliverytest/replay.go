@@ -90,9 +90,8 @@ func (s *Store) replayOn(r *hook.Replay, step *hook.ReplayStep, limit int) {
 	}
 	r.Created, r.Looked = r.Created+step.Created, r.Looked+step.Looked
 	if step.Created > 0 {
-		_, drained := s.marks[r.WebhookID]
-		step.Undrained = !drained
-		s.marks[r.WebhookID] = s.now()
+		step.Undrained = !s.drains[r.WebhookID]
+		s.drains[r.WebhookID] = true
 	}
 	for _, d := range s.deliveries {
 		switch {

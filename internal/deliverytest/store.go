@@ -52,7 +52,7 @@ type Store struct {
 	batches    []int
 	slices     map[[2]int]bool
 	claims     map[hook.DeliveryID]hook.Claim
-	marks      map[hook.WebhookID]time.Time
+	drains     map[hook.WebhookID]bool
 	drained    []hook.WebhookID
 	replays    map[hook.ReplayID]*hook.Replay
 }
@@ -67,7 +67,7 @@ func NewStore(now func() time.Time) *Store {
 	return &Store{
 		now: now, events: map[hook.EventID]hook.Event{}, webhooks: map[hook.WebhookID]*webhook{},
 		deliveries: map[hook.DeliveryID]*hook.Delivery{}, slices: map[[2]int]bool{},
-		claims: map[hook.DeliveryID]hook.Claim{}, marks: map[hook.WebhookID]time.Time{},
+		claims: map[hook.DeliveryID]hook.Claim{}, drains: map[hook.WebhookID]bool{},
 		replays: map[hook.ReplayID]*hook.Replay{},
 	}
 }

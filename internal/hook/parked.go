@@ -25,8 +25,6 @@ type Backlog struct {
 	TrippedAt *time.Time
 	// PausedAt is since when the client wants them held; nil if it does not.
 	PausedAt *time.Time
-	// Mark is the moment of the last parking, as DrainEnds wants it.
-	Mark time.Time
 }
 
 // Unavailable tells a failure that says that nobody is there to answer, by which the
