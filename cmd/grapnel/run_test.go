@@ -364,4 +364,10 @@ func TestHealthcheck(t *testing.T) {
 	require.ErrorContains(t, err, "500")
 	_, err = grapnel(t, "healthcheck", "--api-addr", "nowhere")
 	require.ErrorContains(t, err, "--api-addr")
+	_, err = grapnel(t, "healthcheck", "--worker", "--metrics-addr", addr)
+	require.ErrorContains(t, err, "500")
+	status = http.StatusOK
+	succeed(t, "healthcheck", "--worker", "--metrics-addr", addr)
+	_, err = grapnel(t, "healthcheck", "--worker", "--metrics-addr=")
+	require.ErrorContains(t, err, "--metrics-addr")
 }
