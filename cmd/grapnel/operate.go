@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ type migrateCommand struct {
 
 // Run migrates the database.
 func (c *migrateCommand) Run(ctx context.Context, stdout io.Writer) error {
-	ran, err := storage.Migrate(ctx, c.DatabaseURL.Reveal())
+	ran, err := storage.Migrate(ctx, cmp.Or(c.DirectURL, c.DatabaseURL).Reveal())
 	if err != nil {
 		return err
 	}
