@@ -35,9 +35,9 @@ type stack struct {
 	databaseURL string
 	// storeURL is where Grapnel finds it: the same, but for --pgbouncer.
 	storeURL string
-	ui          *webUI
-	receiver    *receiverServer
-	procs       grapnelProcesses
+	ui       *webUI
+	receiver *receiverServer
+	procs    grapnelProcesses
 }
 
 // grapnelProcesses are the parts of Grapnel and Temporal, in this process or in

@@ -115,7 +115,7 @@ max_client_conn = 500
 	if err != nil {
 		return fmt.Errorf("start pgbouncer: %w", err)
 	}
-	defer log.Close() //nolint:errcheck // the process has its own copy
+	defer log.Close()                //nolint:errcheck // the process has its own copy
 	cmd := exec.Command(b.exe, path) //nolint:gosec,noctx // found above; stopped by signal
 	cmd.Stdout, cmd.Stderr = log, log
 	if b.proc, err = spawn(cmd, cred); err != nil {
