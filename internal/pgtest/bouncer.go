@@ -111,7 +111,7 @@ max_client_conn = 500
 	if err := give(path, cred); err != nil {
 		return err
 	}
-	log, err := os.Create(filepath.Join(b.run.path, "pgbouncer.log")) //nolint:gosec // made above
+	log, err := os.Create(filepath.Join(b.run.path, "pgbouncer.log"))
 	if err != nil {
 		return fmt.Errorf("start pgbouncer: %w", err)
 	}
