@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"embed"
 	"encoding/hex"
 	"errors"
@@ -20,33 +21,61 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// migrateLock is the number that goose's own session lock has: binaries that use
+// that and binaries that don't wait for each other.
+const migrateLock = lock.DefaultLockID
+
 // Migrate brings the database at url up to date and returns how many migrations
-// it ran. It is safe to run from several processes at once: they queue on a
-// session lock.
+// it ran. It is safe to run from several processes at once: they queue on a lock. It
+// works through a connection pooler in transaction mode, which has to have two
+// connections for it.
 func Migrate(ctx context.Context, url string) (ran int, err error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
 		return 0, fmt.Errorf("migrate: %w", err)
 	}
+	if cfg.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+		cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // no named statements
+	}
 	db := stdlib.OpenDB(*cfg)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	locker, err := lock.NewPostgresSessionLocker()
-	if err != nil {
-		return 0, fmt.Errorf("migrate: %w", err)
-	}
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return 0, fmt.Errorf("migrate: %w", err)
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithSessionLocker(locker))
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, dir)
 	if err != nil {
 		return 0, fmt.Errorf("migrate: %w", err)
 	}
+	unlock, err := lockMigrations(ctx, db)
+	if err != nil {
+		return 0, mapErr(fmt.Errorf("migrate: lock: %w", err))
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	results, err := provider.Up(ctx)
 	if err != nil {
 		return len(results), mapErr(fmt.Errorf("migrate: %w", err))
 	}
 	return len(results), nil
+}
+
+// lockMigrations waits until no other process migrates. The lock is a transaction's,
+// which stays open beside the migrations and holds back nothing: a session's would be
+// left to somebody else behind a connection pooler.
+func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, statement := range []string{
+		`set local idle_in_transaction_session_timeout = 0`,
+		fmt.Sprintf(`select pg_advisory_xact_lock(%d)`, migrateLock),
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return nil, errors.Join(err, tx.Rollback())
+		}
+	}
+	return tx.Rollback, nil
 }
 
 // MigrationsKey identifies the set of migrations, for template databases in tests.

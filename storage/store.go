@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,6 +27,9 @@ type Config struct {
 	// URL is a PostgreSQL connection string; pool_max_conns in it sizes the pool
 	// (default: the larger of 4 and the number of CPUs).
 	URL string
+	// DirectURL is PostgreSQL itself, where URL is a connection pooler: ListenTopics
+	// needs it. Empty is URL.
+	DirectURL string
 	// Box seals secrets.
 	Box *seal.Box
 }
@@ -34,6 +38,10 @@ type Config struct {
 type Store struct {
 	pool *pgxpool.Pool
 	box  *seal.Box
+	// pooler is what may be between us and the server.
+	pooler *pooler
+	// direct is how to connect to the server itself; nil is as the pool does.
+	direct *pgx.ConnConfig
 	// origin marks this store's own notifications.
 	origin string
 	// Publishes, recordings and look-ups that come at the same time share statements.
@@ -54,31 +62,41 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		// pgx redacts the password in its parse errors.
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	if pc.ConnConfig.ConnectTimeout == 0 {
-		pc.ConnConfig.ConnectTimeout = 5 * time.Second
+	withDefaults(pc.ConnConfig)
+	var direct *pgx.ConnConfig
+	if cfg.DirectURL != "" {
+		if direct, err = pgx.ParseConfig(cfg.DirectURL); err != nil {
+			return nil, fmt.Errorf("open store: direct: %w", err)
+		}
+		withDefaults(direct)
 	}
-	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
-		pc.ConnConfig.RuntimeParams["application_name"] = "grapnel"
-	}
+	between := &pooler{chosen: strings.Contains(cfg.URL, "default_query_exec_mode")}
+	pc.BeforeConnect = between.beforeConnect
 	pc.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		// Without it timestamptz scans in the process's local zone.
 		conn.TypeMap().RegisterType(&pgtype.Type{
 			Name: "timestamptz", OID: pgtype.TimestamptzOID,
 			Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
 		})
-		// Planning a statement over a month of partitions takes longer than doing it, and
-		// plans made for one event and for many are alike: the statements see to that. Not
-		// a start-up parameter: connection poolers refuse those.
-		_, err := conn.Exec(ctx, `set plan_cache_mode = force_generic_plan`)
-		return err
+		return between.afterConnect(ctx, conn)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{pool: pool, box: cfg.Box, origin: newOrigin()}
+	s := &Store{pool: pool, box: cfg.Box, pooler: between, direct: direct, origin: newOrigin()}
 	s.share()
 	return s, nil
+}
+
+// withDefaults fills in what the URL leaves open.
+func withDefaults(c *pgx.ConnConfig) {
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = 5 * time.Second
+	}
+	if c.RuntimeParams["application_name"] == "" {
+		c.RuntimeParams["application_name"] = "grapnel"
+	}
 }
 
 // share sets up what shares statements.

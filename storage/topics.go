@@ -104,13 +104,25 @@ func (s *Store) AnnounceTopics(ctx context.Context, topics []hook.TopicID) error
 
 // ListenTopics calls listening once it hears what other processes announce, and
 // then heard with the topics. It has a connection of its own, and returns when
-// that breaks or ctx ends.
+// that breaks or ctx ends; and nil at once where a connection pooler is between, behind
+// which nothing can be heard, and somebody else's connection would hear it instead.
 func (s *Store) ListenTopics(ctx context.Context, listening func(), heard func([]hook.TopicID)) error {
-	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	config := s.direct
+	if config == nil {
+		config = s.pool.Config().ConnConfig
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return mapErr(fmt.Errorf("listen to topics: %w", err))
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	pooled, err := isPooled(ctx, conn)
+	if err != nil {
+		return mapErr(fmt.Errorf("listen to topics: %w", err))
+	}
+	if pooled {
+		return nil
+	}
 	if _, err := conn.Exec(ctx, `listen `+topicChannel); err != nil {
 		return mapErr(fmt.Errorf("listen to topics: %w", err))
 	}

@@ -37,9 +37,13 @@ func (s *stack) announce() error {
 		fmt.Fprintf(&b, "\nTry, in another terminal:\n\n%s\n", s.examples(api, key))
 	}
 	fmt.Fprintf(&b, "Stop with Ctrl-C; the state is kept. What the receiver gets is printed here.\n\n")
-	fmt.Fprintf(&b, "ready api=%s docs=%s ui=%s receiver=%s key=%s temporal=%s postgres=%s pid_api=%d pid_worker=%d pid_temporal=%d pid_postgres=%d\n",
+	fmt.Fprintf(&b, "ready api=%s docs=%s ui=%s receiver=%s key=%s temporal=%s postgres=%s pid_api=%d pid_worker=%d pid_temporal=%d pid_postgres=%d",
 		api, api+"/docs/", s.ui.URL, receiver, key, s.TemporalAddr, withoutPassword(s.databaseURL),
 		s.procs.apiPID, s.procs.workerPID, s.procs.temporalPID, s.postgresPID)
+	if s.Pgbouncer {
+		fmt.Fprintf(&b, " pgbouncer=%s", withoutPassword(s.storeURL))
+	}
+	b.WriteString("\n")
 	_, err := fmt.Fprint(s.stdout, b.String())
 	return err
 }

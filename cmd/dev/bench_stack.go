@@ -125,7 +125,7 @@ func (s *stack) startBelow(ctx context.Context) (temporal *childProcess, err err
 		return nil, err
 	}
 	s.ui = &webUI{URL: "-"}
-	if err := s.complete(s.state.Secrets, s.databaseURL, ""); err != nil {
+	if err := s.complete(s.state.Secrets, s.storeURL, ""); err != nil {
 		return nil, err
 	}
 	temporal = &childProcess{stack: s, role: roleTemporal}

@@ -24,6 +24,7 @@ type options struct {
 	NoReceiver   bool   `help:"Start no sample receiver."`
 	PostgresPort int    `default:"0" help:"Port of PostgreSQL; 0 takes a free one."`
 	Processes    string `default:"one" enum:"one,split" help:"split runs API, worker and Temporal server as processes of their own."`
+	Pgbouncer    bool   `help:"Put a pgbouncer in transaction mode, which must be installed, between Grapnel and the stack's PostgreSQL."`
 	Restart      bool   `help:"With --processes=split, start a process again that has died."`
 
 	// Role is what a process of --processes=split is.
@@ -48,6 +49,9 @@ func (o *options) resolver() *net.Resolver {
 func (o *options) Validate() error {
 	if o.Restart && o.Processes != "split" {
 		return errors.New("--restart goes with --processes=split")
+	}
+	if o.Pgbouncer && o.DatabaseURL != "" {
+		return errors.New("--pgbouncer goes before the stack's own PostgreSQL, not that of --database-url")
 	}
 	return nil
 }

@@ -135,6 +135,14 @@ type childProcess struct {
 	between func(context.Context) error
 }
 
+// database is where the process finds its own; Temporal's server goes past a pgbouncer.
+func (c *childProcess) database() string {
+	if c.role == roleTemporal {
+		return cmp.Or(c.databaseURL, c.stack.databaseURL)
+	}
+	return cmp.Or(c.databaseURL, c.stack.storeURL)
+}
+
 // name is what messages call the process, and its log file.
 func (c *childProcess) name() string { return c.role + c.suffix }
 
@@ -152,7 +160,7 @@ func (c *childProcess) start(ctx context.Context) error {
 	o := c.stack.options
 	cmd := exec.Command(exe, c.arguments()...) //nolint:gosec,noctx // ourselves; stopped by its standard input
 	cmd.Env = append(os.Environ(),
-		"GRAPNEL_DATABASE_URL="+cmp.Or(c.databaseURL, c.stack.databaseURL), "GRAPNEL_ENCRYPTION_KEY="+o.EncryptionKey.Reveal(),
+		"GRAPNEL_DATABASE_URL="+c.database(), "GRAPNEL_ENCRYPTION_KEY="+o.EncryptionKey.Reveal(),
 		"GRAPNEL_ADMIN_KEY="+o.AdminKey.Reveal())
 	// A Ctrl-C on the terminal is the stack's to hand on, in its order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -33,9 +33,11 @@ type stack struct {
 	postgres    *pgtest.Server // nil where it is not ours
 	postgresPID int
 	databaseURL string
-	ui          *webUI
-	receiver    *receiverServer
-	procs       grapnelProcesses
+	// storeURL is where Grapnel finds it: the same, but for --pgbouncer.
+	storeURL string
+	ui       *webUI
+	receiver *receiverServer
+	procs    grapnelProcesses
 }
 
 // grapnelProcesses are the parts of Grapnel and Temporal, in this process or in
@@ -85,7 +87,7 @@ func (s *stack) start(ctx context.Context) error {
 	if err := s.startUI(ctx); err != nil {
 		return err
 	}
-	if err := s.complete(s.state.Secrets, s.databaseURL, s.ui.URL); err != nil {
+	if err := s.complete(s.state.Secrets, s.storeURL, s.ui.URL); err != nil {
 		return err
 	}
 	if err := s.startGrapnel(ctx); err != nil {
@@ -153,7 +155,7 @@ const grapnelConns = 60
 
 func (s *stack) startPostgres(ctx context.Context) error {
 	if given := s.DatabaseURL.Reveal(); given != "" {
-		s.databaseURL = given
+		s.databaseURL, s.storeURL = given, given
 		s.progress("PostgreSQL as given by --database-url")
 		return nil
 	}
@@ -171,7 +173,7 @@ func (s *stack) startPostgres(ctx context.Context) error {
 		return err
 	}
 	s.databaseURL = s.postgres.URL(grapnelDatabase)
-	return nil
+	return s.startPgbouncer(ctx)
 }
 
 // launchPostgres starts our server, also after it has ended: where its port was given,
@@ -194,8 +196,28 @@ func (s *stack) launchPostgres(ctx context.Context) (err error) {
 
 func (s *stack) migrate(ctx context.Context) error {
 	s.progress("migrating")
-	_, err := storage.Migrate(ctx, s.databaseURL)
+	_, err := storage.Migrate(ctx, s.storeURL)
 	return err
+}
+
+// bouncerConns is what the pgbouncer may take of grapnelConns.
+const bouncerConns = 8
+
+// startPgbouncer puts one before the store, if that is wanted. Temporal's server needs
+// sessions, and stays as it is.
+func (s *stack) startPgbouncer(ctx context.Context) error {
+	s.storeURL = s.databaseURL
+	if !s.Pgbouncer {
+		return nil
+	}
+	s.progress("starting pgbouncer")
+	b, err := pgtest.StartBouncer(ctx, s.databaseURL, bouncerConns)
+	if err != nil {
+		return err
+	}
+	s.onStop(b.Stop)
+	s.storeURL = b.URL()
+	return nil
 }
 
 func (s *stack) startUI(ctx context.Context) (err error) {

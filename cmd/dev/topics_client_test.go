@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -141,7 +142,7 @@ func secondAPI(t *testing.T, s *stackProcess, dir string) *apiClient {
 	require.NoError(t, err)
 	cmd := exec.Command(exe, "--role="+roleAPI, "--temporal-addr="+s.ready["temporal"], "--api-addr="+addrs[0].String(),
 		"--temporal-ui-url="+s.ready["ui"], "--allow-destinations=127.0.0.0/8", "--drain-delay=0s", "--metrics-addr=", "--allow-http")
-	cmd.Env = append(os.Environ(), childEnv+"=1", "GRAPNEL_DATABASE_URL="+s.ready["postgres"], "GRAPNEL_ENCRYPTION_KEY="+secrets.Encryption)
+	cmd.Env = append(os.Environ(), childEnv+"=1", "GRAPNEL_DATABASE_URL="+cmp.Or(s.ready["pgbouncer"], s.ready["postgres"]), "GRAPNEL_ENCRYPTION_KEY="+secrets.Encryption)
 	log := &lockedBuffer{}
 	cmd.Stderr = log
 	stdin, err := cmd.StdinPipe()

@@ -26,7 +26,7 @@ type commands struct {
 	Keys        keysCommand        `cmd:"" help:"Create, list and revoke API keys."`
 	Tenants     tenantsCommand     `cmd:"" help:"Create and list tenants."`
 	Secrets     secretsCommand     `cmd:"" help:"Encrypt secrets anew after a new key."`
-	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the API at --api-addr is alive, for containers."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the API at --api-addr is alive, or with --worker the worker at --metrics-addr; for containers."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ type migrateCommand struct {
 
 // Run migrates the database.
 func (c *migrateCommand) Run(ctx context.Context, stdout io.Writer) error {
-	ran, err := storage.Migrate(ctx, c.DatabaseURL.Reveal())
+	ran, err := storage.Migrate(ctx, cmp.Or(c.DirectURL, c.DatabaseURL).Reveal())
 	if err != nil {
 		return err
 	}
@@ -48,16 +49,22 @@ func (c *openAPICommand) Run(stdout io.Writer) error {
 }
 
 type healthcheckCommand struct {
-	APIAddr string `default:"127.0.0.1:8080" help:"Address the API listens on."`
+	APIAddr     string `default:"127.0.0.1:8080" help:"Address the API listens on."`
+	MetricsAddr string `default:"127.0.0.1:9464" help:"Address that a worker serves its health and metrics on."`
+	Worker      bool   `env:"-" help:"Ask a worker, at --metrics-addr, instead of an API at --api-addr."`
 }
 
 // Run asks /healthz.
 func (c *healthcheckCommand) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	host, port, err := net.SplitHostPort(c.APIAddr)
+	flag, addr := "--api-addr", c.APIAddr
+	if c.Worker {
+		flag, addr = "--metrics-addr", c.MetricsAddr
+	}
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fmt.Errorf("--api-addr: %w", err)
+		return fmt.Errorf("%s: %w", flag, err)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"

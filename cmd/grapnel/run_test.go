@@ -263,6 +263,8 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		{"keys", "list", "--database-url=postgres://user:" + hush + "@host:port/x"},
 		{"keys", "list", "--database-url=host=127.0.0.1 port=1 password=" + hush + " sslmode=nonsense"},
 		{"migrate", "--database-url=postgres://user:" + hush + "@%zz/x"},
+		{"migrate", "--direct-database-url=postgres://user:" + hush + "@%zz/x"},
+		{"worker", "--encryption-key=" + encryptionKey(), "--direct-database-url=postgres://user:" + hush + "@%zz/x"},
 	} {
 		out, err := grapnel(t, args...)
 		if args[len(args)-1] != "--help" {
@@ -288,6 +290,8 @@ func TestMigrate(t *testing.T) {
 	url := pgtest.New(t, pgtest.Template{})
 	require.Regexp(t, `^[1-9][0-9]* migrations run; the database is up to date\n$`, succeed(t, "migrate", "--database-url", url))
 	require.Equal(t, "0 migrations run; the database is up to date\n", succeed(t, "migrate", "--database-url", url))
+	// Past a pooler, where it is told the way.
+	require.Equal(t, "0 migrations run; the database is up to date\n", succeed(t, "migrate", "--database-url=postgres://127.0.0.1:1/x", "--direct-database-url", url))
 }
 
 func TestKeys(t *testing.T) {
@@ -364,4 +368,10 @@ func TestHealthcheck(t *testing.T) {
 	require.ErrorContains(t, err, "500")
 	_, err = grapnel(t, "healthcheck", "--api-addr", "nowhere")
 	require.ErrorContains(t, err, "--api-addr")
+	_, err = grapnel(t, "healthcheck", "--worker", "--metrics-addr", addr)
+	require.ErrorContains(t, err, "500")
+	status = http.StatusOK
+	succeed(t, "healthcheck", "--worker", "--metrics-addr", addr)
+	_, err = grapnel(t, "healthcheck", "--worker", "--metrics-addr=")
+	require.ErrorContains(t, err, "--metrics-addr")
 }

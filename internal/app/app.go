@@ -79,7 +79,9 @@ func (a *App) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.store, err = storage.Open(ctx, storage.Config{URL: o.Config.DatabaseURL.Reveal(), Box: box}); err != nil {
+	if a.store, err = storage.Open(ctx, storage.Config{
+		URL: o.Config.DatabaseURL.Reveal(), DirectURL: o.Config.DirectURL.Reveal(), Box: box,
+	}); err != nil {
 		return err
 	}
 	a.metrics.WatchPool(func() telemetry.PoolStat { return a.store.PoolStat() })

@@ -304,6 +304,40 @@ func TestMetrics(t *testing.T) {
 	require.NoError(t, <-second.done)
 }
 
+// A worker has no API; that it lives and has begun to work is served beside its
+// metrics. Temporal is out of reach here, and so it has not.
+func TestWorkerTellsOfItsHealth(t *testing.T) {
+	t.Parallel()
+	log := &logged{}
+	o := options(t)
+	o.Roles = app.Roles{Worker: true}
+	o.Config.MetricsAddr = "127.0.0.1:0"
+	o.Logger = slog.New(slog.NewTextHandler(log, nil))
+	a, err := app.New(t.Context(), o)
+	require.NoError(t, err)
+	t.Cleanup(a.Close)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx, nil) }()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
+	var found []string
+	require.Eventually(t, func() bool {
+		found = regexp.MustCompile(`msg="metrics listening" addr=(\S+)`).FindStringSubmatch(log.String())
+		return found != nil
+	}, 20*time.Second, 10*time.Millisecond)
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	side := &running{addr: found[1], client: &http.Client{Transport: transport}}
+	status, text := side.do(t, http.MethodGet, "/healthz", "")
+	require.Equal(t, http.StatusOK, status)
+	require.JSONEq(t, `{"status":"ok"}`, text)
+	status, text = side.do(t, http.MethodGet, "/readyz", "")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.JSONEq(t, `{"status":"not ready"}`, text)
+	status, _ = side.do(t, http.MethodGet, "/metrics", "")
+	require.Equal(t, http.StatusOK, status)
+}
+
 func TestMetricsAddressThatIsNone(t *testing.T) {
 	t.Parallel()
 	o := options(t)

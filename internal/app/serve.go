@@ -85,7 +85,7 @@ func (a *App) listenMetrics(ctx context.Context) (net.Listener, error) {
 
 // serveMetrics serves the metrics until ctx ends; a scrape that is cut off is no loss.
 func (a *App) serveMetrics(ctx context.Context, l net.Listener) error {
-	server := a.newServer(a.metrics.Handler())
+	server := a.newServer(a.side())
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	a.options.Logger.InfoContext(ctx, "metrics listening", slog.String("addr", l.Addr().String()))

@@ -22,7 +22,8 @@ const EnvPrefix = "GRAPNEL"
 
 // Database is where the state is.
 type Database struct {
-	DatabaseURL hook.Secret `name:"database-url" env:"GRAPNEL_DATABASE_URL,DATABASE_URL" placeholder:"URL" help:"PostgreSQL connection string; pool_max_conns in it sizes the pool."`
+	DatabaseURL hook.Secret `name:"database-url" env:"GRAPNEL_DATABASE_URL,DATABASE_URL" placeholder:"URL" help:"PostgreSQL connection string; pool_max_conns in it sizes the pool. It may be a connection pooler's, as pgbouncer in transaction mode."`
+	DirectURL   hook.Secret `name:"direct-database-url" placeholder:"URL" help:"PostgreSQL itself, where --database-url is a connection pooler's. Not needed: with it migrate goes past the pooler, and an API hears at once of messages published in other processes, which it looks for every 500ms otherwise."`
 }
 
 // Keys are what seals secrets at rest.

@@ -327,6 +327,36 @@ func TestListeningBeginsAgain(t *testing.T) {
 	})
 }
 
+// Behind a connection pooler nothing is heard, and so it is looked for more often;
+// until the pooler has gone.
+func TestFollowWhereNothingIsHeard(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newTopics()
+		store.set(func(s *topics) { s.pooled = true })
+		h, id := newHub(t, store), topicID("room")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		time.Sleep(10 * time.Second) //nolint:forbidigo // the bubble's
+		sub := subscribe(ctx, h, id, hook.Cursor{}, quiet)
+		synctest.Wait()
+		store.add(id, "1")
+		g := <-sub
+		require.Equal(t, []string{"1"}, shown(g.items))
+		require.LessOrEqual(t, g.at, 500*time.Millisecond)
+
+		store.set(func(s *topics) { s.pooled = false })
+		time.Sleep(time.Minute + time.Second/3) //nolint:forbidigo // the bubble's
+		sub = subscribe(ctx, h, id, hook.Cursor{Next: 2}, quiet)
+		synctest.Wait()
+		store.add(id, "2")
+		newHub(t, store).Published(id)
+		g = <-sub
+		require.Equal(t, []string{"2"}, shown(g.items))
+		require.Zero(t, g.at, "it is heard again")
+	})
+}
+
 func TestNewChecksItsConfig(t *testing.T) {
 	t.Parallel()
 	_, err := follow.New(follow.Config{})

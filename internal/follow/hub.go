@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -26,7 +27,8 @@ type Store interface {
 	LastSequences(ctx context.Context, topics []hook.TopicID) (map[hook.TopicID]int64, error)
 	// AnnounceTopics tells other processes of new messages.
 	AnnounceTopics(ctx context.Context, topics []hook.TopicID) error
-	// ListenTopics hears what other processes announce until it fails.
+	// ListenTopics hears what other processes announce until it fails; nil says that
+	// nothing can be heard here.
 	ListenTopics(ctx context.Context, listening func(), heard func([]hook.TopicID)) error
 }
 
@@ -44,6 +46,13 @@ type Config struct {
 
 const defaultLookEvery = 2 * time.Second
 
+// Where nothing can be heard, looking is all there is: it is done more often, at one
+// query for all topics that are followed, and listening is tried again now and then.
+const (
+	lookWhenDeaf   = 500 * time.Millisecond
+	listenWhenDeaf = time.Minute
+)
+
 // Hub knows who follows what. It is safe for concurrent use.
 type Hub struct {
 	Config
@@ -56,6 +65,8 @@ type Hub struct {
 	// published are the topics to announce.
 	published map[hook.TopicID]bool
 	announce  chan struct{}
+	// deaf says that nothing can be heard of other processes.
+	deaf atomic.Bool
 }
 
 // topic is one that somebody follows.
@@ -183,7 +194,7 @@ func (h *Hub) announcePublished(ctx context.Context) {
 
 func (h *Hub) listen(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := h.Store.ListenTopics(ctx, h.wakeAll, func(topics []hook.TopicID) {
+		err := h.Store.ListenTopics(ctx, h.listening, func(topics []hook.TopicID) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			for _, id := range topics {
@@ -193,13 +204,22 @@ func (h *Hub) listen(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if err == nil {
+			if !h.deaf.Swap(true) {
+				h.Logger.InfoContext(ctx, "a connection pooler keeps this process from hearing of messages published in others: it looks for them instead; --direct-database-url would let it hear",
+					slog.Duration("every", h.lookEvery()))
+			}
+			pause(ctx, listenWhenDeaf)
+			continue
+		}
 		h.Logger.WarnContext(ctx, "listen for messages", slog.Any("error", err))
 		pause(ctx, h.LookEvery)
 	}
 }
 
-// wakeAll wakes everybody, when listening begins: nobody knows what was said before.
-func (h *Hub) wakeAll() {
+// listening wakes everybody, when listening begins: nobody knows what was said before.
+func (h *Hub) listening() {
+	h.deaf.Store(false)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for id := range h.followed {
@@ -207,9 +227,16 @@ func (h *Hub) wakeAll() {
 	}
 }
 
+func (h *Hub) lookEvery() time.Duration {
+	if h.deaf.Load() {
+		return min(h.LookEvery, lookWhenDeaf)
+	}
+	return h.LookEvery
+}
+
 // look asks the store for all followed topics at once, now and then.
 func (h *Hub) look(ctx context.Context) {
-	for pause(ctx, h.LookEvery) {
+	for pause(ctx, h.lookEvery()) {
 		h.mu.Lock()
 		topics := slices.Collect(maps.Keys(h.followed))
 		h.mu.Unlock()

@@ -29,6 +29,8 @@ type topics struct {
 	slow time.Duration
 	// deaf makes announcements get lost.
 	deaf bool
+	// pooled makes listening impossible.
+	pooled bool
 }
 
 func newTopics() *topics {
@@ -117,6 +119,10 @@ func (s *topics) ListenTopics(ctx context.Context, listening func(), heard func(
 	if s.err != nil {
 		s.mu.Unlock()
 		return s.err
+	}
+	if s.pooled {
+		s.mu.Unlock()
+		return nil
 	}
 	n := s.next
 	s.next++

@@ -1,0 +1,193 @@
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/pgtest"
+	"grapnel/internal/seal"
+	"grapnel/storage"
+)
+
+// bouncerTo starts a pgbouncer in transaction mode, which has two connections for all:
+// what relies on getting the same one twice finds itself on another.
+func bouncerTo(t *testing.T, url string) string {
+	t.Helper()
+	return startBouncer(t, url).URL()
+}
+
+func startBouncer(t *testing.T, url string) *pgtest.Bouncer {
+	t.Helper()
+	b, err := pgtest.StartBouncer(t.Context(), url, 2)
+	if errors.Is(err, pgtest.ErrNoBouncer) && os.Getenv("CI") == "" {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Stop()) })
+	return b
+}
+
+// TestPgbouncerIsOne: that the test's pgbouncer does what breaks what relies on
+// sessions; pgx's own default does.
+func TestPgbouncerIsOne(t *testing.T) {
+	t.Parallel()
+	url := bouncerTo(t, pgtest.New(t, pgtest.Template{}))
+	var conns [2]*pgx.Conn
+	for i := range conns {
+		conn, err := pgx.Connect(t.Context(), url)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+		conns[i] = conn
+	}
+	var failed error
+	for i := range 20 {
+		var n int
+		failed = errors.Join(failed, conns[i%2].QueryRow(t.Context(), fmt.Sprintf(`select $1::int + %d`, i/4), 1).Scan(&n))
+	}
+	require.ErrorContains(t, failed, "prepared statement")
+}
+
+// The same store, through a pgbouncer in transaction mode: everything that it does
+// takes one transaction. No setting tells it so.
+func TestThroughPgbouncer(t *testing.T) {
+	t.Parallel()
+	direct := setup(t)
+	url := bouncerTo(t, direct.url)
+	f := &fixture{Store: open(t, url, encryptionKey), url: direct.url, db: direct.db}
+	require.NoError(t, f.Ready(t.Context()))
+	w := f.webhook(t)
+
+	var publishers sync.WaitGroup
+	failed := make(chan error, 800)
+	for i := range 20 {
+		publishers.Go(func() {
+			for n := range 20 {
+				data := fmt.Appendf(nil, `{"n":%d}`, 20*i+n)
+				if _, err := f.Publish(t.Context(), hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: data}); err != nil {
+					failed <- err
+				}
+				if _, err := f.Webhook(t.Context(), w.TenantID, w.ID); err != nil {
+					failed <- err
+				}
+			}
+		})
+	}
+	publishers.Wait()
+	close(failed)
+	for err := range failed {
+		require.NoError(t, err)
+	}
+	require.Equal(t, 400, scalar[int](t, f, `select count(*) from deliveries`))
+
+	// The sweeper's lock goes with its transaction, wherever that is.
+	ran, err := f.Exclusively(t.Context(), func(ctx context.Context) error {
+		for range 5 {
+			ran, err := f.Exclusively(ctx, func(context.Context) error { return nil })
+			if err != nil || ran {
+				return fmt.Errorf("a second one at a time: %v, %w", ran, err)
+			}
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.True(t, ran)
+	ran, err = f.Exclusively(t.Context(), func(context.Context) error { return nil })
+	require.NoError(t, err)
+	require.True(t, ran, "it is let go")
+
+	// What is a session's is left on no connection of the pgbouncer's.
+	require.Zero(t, scalar[int](t, f, `
+		select count(*) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())`))
+	conn, err := pgx.Connect(t.Context(), url+"&default_query_exec_mode=exec")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	for range 10 {
+		var mode string
+		require.NoError(t, conn.QueryRow(t.Context(), `select current_setting('plan_cache_mode')`).Scan(&mode))
+		require.Equal(t, "auto", mode)
+	}
+}
+
+// While it is away the store is, and when it is back so is the store, which still knows
+// nothing of it but what it finds out.
+func TestPgbouncerThatIsAwayAtFirst(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	b := startBouncer(t, f.url)
+	require.NoError(t, b.Stop())
+	store := open(t, b.URL(), encryptionKey)
+	requireKind(t, hook.KindUnavailable, store.Ready(t.Context()))
+	require.NoError(t, b.Start(t.Context()))
+	for range 10 {
+		require.NoError(t, store.Ready(t.Context()))
+	}
+}
+
+// Migrations run through it, and from several processes at once, of which one is an
+// older one with a session's lock, only one at a time.
+func TestMigrateThroughPgbouncer(t *testing.T) {
+	t.Parallel()
+	direct := pgtest.New(t, pgtest.Template{})
+	url := bouncerTo(t, direct)
+	ran, err := storage.Migrate(t.Context(), url)
+	require.NoError(t, err)
+	require.Positive(t, ran)
+	ran, err = storage.Migrate(t.Context(), url)
+	require.NoError(t, err)
+	require.Zero(t, ran)
+
+	older, err := pgx.Connect(t.Context(), direct)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = older.Close(context.WithoutCancel(t.Context())) })
+	_, err = older.Exec(t.Context(), `select pg_advisory_lock(4097083626)`)
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		_, err := storage.Migrate(t.Context(), url)
+		done <- err
+	}()
+	require.Eventually(t, func() bool {
+		var waits bool
+		err := older.QueryRow(t.Context(), `select exists (select from pg_locks where locktype = 'advisory' and not granted and objid = 4097083626::oid)`).Scan(&waits)
+		return err == nil && waits
+	}, 10*time.Second, 10*time.Millisecond)
+	_, err = older.Exec(t.Context(), `select pg_advisory_unlock(4097083626)`)
+	require.NoError(t, err)
+	require.NoError(t, <-done)
+}
+
+// M8: behind a pgbouncer nothing can be heard, which is said at once, and nobody else's
+// connection is made to hear it. By the direct URL it is heard.
+func TestListenTopicsThroughPgbouncer(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	url := bouncerTo(t, f.url)
+	pooled := open(t, url, encryptionKey)
+	require.NoError(t, pooled.ListenTopics(t.Context(), func() { t.Error("it listens") }, func([]hook.TopicID) {}))
+
+	box, err := seal.New(encryptionKey)
+	require.NoError(t, err)
+	both, err := storage.Open(t.Context(), storage.Config{URL: url, DirectURL: f.url, Box: box})
+	require.NoError(t, err)
+	t.Cleanup(both.Close)
+	ctx, cancel := context.WithCancel(t.Context())
+	listening, heard, done := make(chan bool, 1), make(chan []hook.TopicID, 1), make(chan error, 1)
+	go func() {
+		done <- both.ListenTopics(ctx, func() { listening <- true }, func(topics []hook.TopicID) { heard <- topics })
+	}()
+	<-listening
+	topic := hook.TopicID{1, 2, 3}
+	require.NoError(t, pooled.AnnounceTopics(t.Context(), []hook.TopicID{topic}))
+	require.Equal(t, []hook.TopicID{topic}, <-heard)
+	cancel()
+	require.Error(t, <-done)
+}
