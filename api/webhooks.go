@@ -115,7 +115,7 @@ type listWebhooksOutput struct {
 type updateWebhookRequest struct {
 	URL         *string            `json:"url,omitempty" maxLength:"2048" doc:"Where events are POSTed to." example:"https://yourapp.com/webhook"`
 	Events      []string           `json:"events,omitempty" maxItems:"100" doc:"Replaces all event types subscribed to." example:"[\"user.created\"]"`
-	Secret      *string            `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"The new secret, in force at once." example:"whsec_abc123..."`
+	Secret      *string            `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"The new secret, at once and alone: overlaps of earlier rotations end. To change it without a gap, rotate it." example:"whsec_abc123..."`
 	Active      *bool              `json:"active,omitempty" doc:"false cancels what is pending." example:"true"`
 	Description *string            `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
 	Headers     *map[string]string `json:"headers,omitempty" doc:"Replaces all custom headers." example:"{\"X-Tenant\":\"acme\"}"`
@@ -288,7 +288,7 @@ func apply(w *hook.Webhook, description, secret *string, timeout, rateLimit, max
 		w.Description = *description
 	}
 	if secret != nil {
-		w.Secret = hook.Secret(*secret)
+		w.Replace(hook.Secret(*secret))
 	}
 	if timeout != nil {
 		w.Timeout = time.Duration(*timeout) * time.Second
