@@ -67,8 +67,8 @@ func verifyHex(newHash func() hash.Hash, secret string, h http.Header, name stri
 		return err
 	}
 	given, err := hex.DecodeString(text)
-	if err != nil || len(given) != sha256.Size {
-		return fmt.Errorf("%w: %s is not 64 hexadecimal digits", ErrMalformedHeader, name)
+	if err != nil || len(given) != sha256.Size || strings.ToLower(text) != text {
+		return fmt.Errorf("%w: %s is not 64 hexadecimal digits in lower case", ErrMalformedHeader, name)
 	}
 	mac := hmac.New(newHash, []byte(secret))
 	mac.Write(body) // a hash never returns an error

@@ -106,8 +106,8 @@ function verifyHex(hash: string, secret: string, headers: RequestHeaders, name: 
     throw new WebhookVerificationError("key", "webhook: a verification key is not usable: it is empty");
   }
   const text = header(headers, name);
-  if (!/^[0-9a-fA-F]{64}$/.test(text)) {
-    throw malformed(`${name} is not 64 hexadecimal digits`);
+  if (!/^[0-9a-f]{64}$/.test(text)) {
+    throw malformed(`${name} is not 64 hexadecimal digits in lower case`);
   }
   const expected = createHmac(hash, Buffer.from(secret)).update(bytes(body)).digest();
   if (!timingSafeEqual(expected, Buffer.from(text, "hex"))) {

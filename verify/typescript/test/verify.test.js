@@ -99,7 +99,7 @@ for (const [verify, name, hash] of profiles) {
     for (const headers of [{}, { [name]: undefined }, { [name]: "" }, { [name]: [] }, { other: sum }, new Headers()]) {
       refused("missing_header", () => verify(secret, headers, body));
     }
-    for (const value of [sum.slice(1), sum + "00", "sha256=" + sum, "x".repeat(64), [sum, sum], `${sum}, ${sum}`, secret, sum + "\n"]) {
+    for (const value of [sum.slice(1), sum + "00", sum.toUpperCase(), "sha256=" + sum, "x".repeat(64), [sum, sum], `${sum}, ${sum}`, secret, sum + "\n"]) {
       refused("malformed_header", () => verify(secret, { [name]: value }, body), value);
     }
     assert.throws(() => verify(secret, { [name]: sum }, JSON.parse(body)), TypeError);
