@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -120,5 +119,5 @@ func TestREADMEsGo(t *testing.T) {
 	require.NotNil(t, m)
 	example, err := os.ReadFile("example_test.go")
 	require.NoError(t, err)
-	require.Contains(t, string(example), strings.TrimSpace(m[1]), fmt.Sprintf("it is %q", m[1]))
+	require.Contains(t, string(example), strings.TrimSpace(m[1]))
 }

@@ -96,7 +96,8 @@ func TestProfiles(t *testing.T) {
 		}
 		for _, malformed := range []http.Header{
 			{name: {sum[:63]}},
-			{name: {sum + "00"}}, {name: {strings.ToUpper(sum)}},
+			{name: {sum + "00"}},
+			{name: {strings.ToUpper(sum)}},
 			{name: {"sha256=" + sum}},
 			{name: {strings.Repeat("x", 64)}},
 			{name: {sum, sum}},
