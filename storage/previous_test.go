@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -109,4 +110,29 @@ func TestReencryptPreviousSecretsAndSigningKeys(t *testing.T) {
 	require.Equal(t, w.ID, lost.Unreadable[0].Webhook)
 	require.Len(t, lost.Unreadable[1].SigningKey, 32)
 	require.ErrorContains(t, lost.Unreadable[1].Err, "signing key: open sealed value: its encryption key")
+}
+
+// What housekeeping removes between reading and writing does not come back.
+func TestReencryptBringsNothingBack(t *testing.T) {
+	t.Parallel()
+	before, during := reencrypting(t)
+	w := before.inOverlap(t, before.webhook(t))
+	tx, err := before.db.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }) // it fails after the commit
+	_, err = tx.Exec(t.Context(), `update webhooks set previous_secrets = '{}', previous_until = '{}'`)
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		_, err := during.Reencrypt(t.Context())
+		done <- err
+	}()
+	require.Eventually(t, func() bool {
+		return scalar[bool](t, before, `select exists (select from pg_stat_activity
+			where datname = current_database() and wait_event_type = 'Lock' and query like '%update webhooks set secret%')`)
+	}, 10*time.Second, 5*time.Millisecond, "it has read, and waits for the row")
+	require.NoError(t, tx.Commit(t.Context()))
+	require.NoError(t, <-done)
+	w.Previous = nil
+	requireOpens(t, open(t, before.url, otherKey), w)
 }
