@@ -150,6 +150,7 @@ func build(d Deps) *API {
 	a.polling, a.endPolls = context.WithCancel(context.Background())
 	a.registerWebhooks()
 	a.registerSecrets()
+	a.registerSigningKeys()
 	a.registerEventTypes()
 	a.registerEvents()
 	a.registerTests()

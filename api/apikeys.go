@@ -19,6 +19,7 @@ type keyStore interface {
 // Store is all that the API needs of the store.
 type Store interface {
 	webhookStore
+	signingKeyStore
 	eventTypeStore
 	eventStore
 	deliveryStore

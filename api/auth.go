@@ -114,9 +114,12 @@ func securitySchemes() map[string]*huma.SecurityScheme {
 }
 
 // security is how an operation's callers may show who they are.
-func security(keyAnywhere bool) []map[string][]string {
+func security(op *operation) []map[string][]string {
+	if op.public {
+		return []map[string][]string{}
+	}
 	all := []map[string][]string{{bearer: {}}}
-	if keyAnywhere {
+	if op.keyAnywhere {
 		all = append(all, map[string][]string{rawKey: {}}, map[string][]string{tokenKey: {}})
 	}
 	return all

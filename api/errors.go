@@ -189,8 +189,9 @@ func aboutBody(status int) bool {
 	return status == http.StatusBadRequest || status == http.StatusRequestTimeout || status == http.StatusRequestEntityTooLarge
 }
 
-// secretLocation matches values that must not be repeated.
-var secretLocation = regexp.MustCompile(`(?i)secret|header|key|token|^body$`)
+// secretLocation matches values that must not be repeated: secrets, and what stands
+// where one may have slipped in.
+var secretLocation = regexp.MustCompile(`(?i)secret|overlap|signature|header|key|token|^body$`)
 
 // longestValue bounds what is repeated of a wrong value.
 const longestValue = 200

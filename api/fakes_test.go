@@ -200,6 +200,13 @@ func (s *faulty) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hoo
 	return s.Store.UpdateWebhook(ctx, tenant, id, change)
 }
 
+func (s *faulty) SigningKeys(ctx context.Context, tenant hook.TenantID) ([]hook.SigningKey, error) {
+	if err := s.next(); err != nil {
+		return nil, err
+	}
+	return s.Store.SigningKeys(ctx, tenant)
+}
+
 func (s *faulty) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) error {
 	if err := s.next(); err != nil {
 		return err

@@ -49,7 +49,7 @@ func (a *API) rotateMomentoSecret(ctx context.Context, in *WebhookPath) (*moment
 		return nil, err
 	}
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
-		w.Secret = generateSecret(w.Profile)
+		w.Replace(generateSecret(w.Profile))
 		return nil
 	})
 	if err != nil {

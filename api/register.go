@@ -27,6 +27,8 @@ type operation struct {
 	status int
 	// scopes are those that let a key in, one of them enough; admin always does.
 	scopes []hook.Scope
+	// public operations need no key.
+	public bool
 	// operator says that only the operator's own key is let in.
 	operator bool
 	// errors are the statuses beside those that every operation may answer with.
@@ -84,9 +86,11 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 		op.maxBody = defaultMaxRequest
 	}
 	statuses := append([]int{
-		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity,
-		http.StatusTooManyRequests, http.StatusServiceUnavailable,
+		http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusServiceUnavailable,
 	}, op.errors...)
+	if !op.public {
+		statuses = append(statuses, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests)
+	}
 	if hasBody[I]() {
 		statuses = append(statuses, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
@@ -99,7 +103,11 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 	if op.answers != nil {
 		responses[strconv.Itoa(http.StatusOK)] = &huma.Response{Description: http.StatusText(http.StatusOK), Content: op.answers}
 	}
-	middlewares := huma.Middlewares{a.measure(op.id), a.authorize(&op), a.wellFormed(hasBody[I](), op.text)}
+	middlewares := huma.Middlewares{a.measure(op.id)}
+	if !op.public {
+		middlewares = append(middlewares, a.authorize(&op))
+	}
+	middlewares = append(middlewares, a.wellFormed(hasBody[I](), op.text))
 	if op.waits {
 		middlewares = append(middlewares, a.limitWaiting)
 	}
@@ -111,7 +119,7 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 	huma.Register(a.huma, huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: op.description,
 		Tags: []string{op.tag}, DefaultStatus: op.status, Errors: slices.Compact(statuses), Responses: responses, MaxBodyBytes: op.maxBody,
-		Security:         security(op.keyAnywhere),
+		Security:         security(&op),
 		Middlewares:      middlewares,
 		BodyReadTimeout:  bodyTime(op.maxBody),
 		RequestBody:      op.body,

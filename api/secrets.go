@@ -3,12 +3,15 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/signing"
 )
 
 type webhookSecret struct {
-	Secret string `json:"secret" doc:"Signs every request; its UTF-8 bytes are the key." example:"whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
+	Secret       string     `json:"secret" doc:"Signs every request; its UTF-8 bytes are the key." example:"whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
+	OverlapUntil *time.Time `json:"overlap_until,omitempty" doc:"Until when webhook-signature also carries a signature with a secret from before. Absent when this one signs alone." example:"2026-01-16T12:00:00Z"`
 }
 
 type secretOutput struct {
@@ -16,7 +19,8 @@ type secretOutput struct {
 }
 
 type rotateSecretRequest struct {
-	Secret *string `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"The new secret. Default: generated." example:"whsec_abc123..."`
+	Secret  *string `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"The new secret. Default: generated." example:"whsec_abc123..."`
+	Overlap *int    `json:"overlap_seconds,omitempty" minimum:"0" maximum:"604800" doc:"How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap." example:"86400"`
 }
 
 type rotateSecretInput struct {
@@ -33,8 +37,8 @@ func (a *API) registerSecrets() {
 	}, a.getSecret)
 	register(a, operation{
 		id: "rotate-webhook-secret", method: http.MethodPost, path: "/v1/webhooks/{id}/secret/rotate", tag: tagStandard, scopes: manage,
-		summary: "Rotate a webhook's secret", errors: []int{http.StatusNotFound},
-		description: "The new secret signs every request from now on, retries too.",
+		summary: "Rotate a webhook's secret", errors: []int{http.StatusNotFound, http.StatusConflict},
+		description: "The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.",
 	}, a.rotateSecret)
 }
 
@@ -55,9 +59,15 @@ func (a *API) rotateSecret(ctx context.Context, in *rotateSecretInput) (*secretO
 		return nil, err
 	}
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
-		w.Secret = generateSecret(w.Profile)
+		secret, overlap := generateSecret(w.Profile), hook.DefaultOverlap
 		if in.Body != nil && in.Body.Secret != nil {
-			w.Secret = hook.Secret(*in.Body.Secret)
+			secret = hook.Secret(*in.Body.Secret)
+		}
+		if in.Body != nil && in.Body.Overlap != nil {
+			overlap = time.Duration(*in.Body.Overlap) * time.Second
+		}
+		if err := rotate(w, secret, overlap, time.Now()); err != nil {
+			return err
 		}
 		return w.Validate()
 	})
@@ -67,6 +77,25 @@ func (a *API) rotateSecret(ctx context.Context, in *rotateSecretInput) (*secretO
 	return secretOf(&w), nil
 }
 
+// rotate makes secret the webhook's. Where the old one has no signature that can stand
+// beside the new one's, it is not kept.
+func rotate(w *hook.Webhook, secret hook.Secret, overlap time.Duration, now time.Time) error {
+	if overlap == 0 {
+		w.Replace(secret)
+		return nil
+	}
+	until := now
+	if _, ok := signing.StandardWebhooksKey(w.Secret.Reveal()); ok && w.Signs(hook.SchemeV1) {
+		until = now.Add(overlap)
+	}
+	return w.Rotate(secret, now, until)
+}
+
 func secretOf(w *hook.Webhook) *secretOutput {
-	return &secretOutput{Body: webhookSecret{w.Secret.Reveal()}}
+	out := &secretOutput{Body: webhookSecret{Secret: w.Secret.Reveal()}}
+	if until := w.OverlapUntil(time.Now()); !until.IsZero() {
+		until = seconds(until)
+		out.Body.OverlapUntil = &until
+	}
+	return out
 }

@@ -4,8 +4,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
 )
 
 // S6.
@@ -16,13 +19,14 @@ func TestSecret(t *testing.T) {
 	path := "/v1/webhooks/" + w["id"].(string) + "/secret"
 	require.Equal(t, map[string]any{"secret": "whsec_abc123..."}, f.get(t, path).object(t, http.StatusOK))
 
-	for _, body := range []string{"", "{}"} {
+	for _, body := range []string{"", "{}", `{"overlap_seconds":0}`} {
 		rotated := f.post(t, path+"/rotate", body).object(t, http.StatusOK)
+		delete(rotated, "overlap_until")
 		require.Regexp(t, `^whsec_[A-Za-z0-9+/]{43}=$`, rotated["secret"])
-		require.Equal(t, rotated, f.get(t, path).object(t, http.StatusOK), "in force at once")
+		require.Equal(t, rotated["secret"], f.get(t, path).object(t, http.StatusOK)["secret"], "in force at once")
 	}
 	given := f.post(t, path+"/rotate", `{"secret":"my own é"}`).object(t, http.StatusOK)
-	require.Equal(t, map[string]any{"secret": "my own é"}, given)
+	require.Equal(t, "my own é", given["secret"])
 	require.Equal(t, given, f.get(t, path).object(t, http.StatusOK))
 }
 
@@ -36,13 +40,89 @@ func TestRotateSecretRefusals(t *testing.T) {
 		`{"secret":"a\nb"}`: "body.secret",
 		`{"secret":"` + strings.Repeat("a", 257) + `"}`: "body.secret",
 		`{"secret":"` + strings.Repeat("é", 129) + `"}`: "body.secret",
-		`{"secrets":"a"}`: "body.secrets",
-		`{"secret":true}`: "body.secret",
+		`{"secrets":"a"}`:             "body.secrets",
+		`{"secret":true}`:             "body.secret",
+		`{"overlap_seconds":-1}`:      "body.overlap_seconds",
+		`{"overlap_seconds":604801}`:  "body.overlap_seconds",
+		`{"overlap_seconds":1.5}`:     "body.overlap_seconds",
+		`{"overlap_seconds":"86400"}`: "body.overlap_seconds",
 	} {
 		f.post(t, path+"/rotate", body).refused(t, location, "")
 	}
 	f.post(t, path+"/rotate", `{`).problem(t, http.StatusBadRequest, "INVALID_ARGUMENT")
 	require.Equal(t, before, f.get(t, path).body)
+}
+
+// S6: the overlap is a day unless the client says otherwise, and the answer says until when.
+func TestRotateWithAnOverlap(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	path := "/v1/webhooks/" + f.newWebhook(t, "user.created") + "/secret"
+	secret := func() string { return f.get(t, path).object(t, http.StatusOK)["secret"].(string) }
+	until := func(a map[string]any) time.Duration {
+		at, err := time.Parse(time.RFC3339, a["overlap_until"].(string))
+		require.NoError(t, err)
+		return time.Until(at).Round(time.Minute)
+	}
+	first := secret()
+	rotated := f.post(t, path+"/rotate", "").object(t, http.StatusOK)
+	require.Equal(t, 24*time.Hour, until(rotated))
+	require.Equal(t, rotated, f.get(t, path).object(t, http.StatusOK))
+	second := secret()
+	require.Equal(t, 24*time.Hour, until(f.post(t, path+"/rotate", `{"overlap_seconds":3600}`).object(t, http.StatusOK)), "the first one's time is the last to come")
+	w := f.stored(t, path)
+	require.Len(t, w.Previous, 2)
+	require.Equal(t, []hook.Secret{hook.Secret(second), hook.Secret(first)}, []hook.Secret{w.Previous[0].Secret, w.Previous[1].Secret})
+	require.WithinDuration(t, time.Now().Add(time.Hour), w.Previous[0].Until, time.Minute)
+
+	require.NotContains(t, f.post(t, path+"/rotate", `{"overlap_seconds":0}`).object(t, http.StatusOK), "overlap_until")
+	require.Empty(t, f.stored(t, path).Previous, "a clean cut")
+	require.Equal(t, 7*24*time.Hour, until(f.post(t, path+"/rotate", `{"overlap_seconds":604800}`).object(t, http.StatusOK)))
+	f.do(t, "PATCH", strings.TrimSuffix(path, "/secret"), `{"description":"x"}`, nil).object(t, http.StatusOK)
+	require.Len(t, f.stored(t, path).Previous, 1)
+	f.do(t, "PATCH", strings.TrimSuffix(path, "/secret"), `{"secret":"`+first+`"}`, nil).object(t, http.StatusOK)
+	require.Equal(t, map[string]any{"secret": first}, f.get(t, path).object(t, http.StatusOK), "PATCH replaces at once")
+	require.Empty(t, f.stored(t, path).Previous)
+}
+
+// S6: a secret is not withdrawn before its time to make room.
+func TestRotateTooOften(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	path := "/v1/webhooks/" + f.newWebhook(t, "user.created") + "/secret"
+	for range hook.MaxPrevious {
+		f.post(t, path+"/rotate", "").object(t, http.StatusOK)
+	}
+	before := f.get(t, path).body
+	p := f.post(t, path+"/rotate", "").problem(t, http.StatusConflict, "FAILED_PRECONDITION")
+	require.Contains(t, p.Detail, "4 earlier secrets are still valid")
+	require.Equal(t, before, f.get(t, path).body)
+	f.post(t, path+"/rotate", `{"overlap_seconds":0}`).object(t, http.StatusOK)
+	f.post(t, path+"/rotate", "").object(t, http.StatusOK)
+}
+
+// A secret that has no place in webhook-signature can't sign beside another, and is not kept.
+func TestRotateWhatCannotOverlap(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	for _, body := range []string{
+		`{"url":"https://a.example/","events":["*"],"secret":"plain"}`,
+		`{"url":"https://a.example/","events":["A"],"profile":"commenda"}`,
+	} {
+		path := "/v1/webhooks/" + f.post(t, "/v1/webhooks", body).object(t, http.StatusCreated)["id"].(string) + "/secret"
+		require.NotContains(t, f.post(t, path+"/rotate", `{"overlap_seconds":3600}`).object(t, http.StatusOK), "overlap_until")
+		require.Empty(t, f.stored(t, path).Previous)
+	}
+}
+
+// stored is the webhook of a path as the store has it.
+func (f *fixture) stored(t *testing.T, path string) hook.Webhook {
+	t.Helper()
+	id, err := hook.ParseWebhookID(strings.Split(path, "/")[3])
+	require.NoError(t, err)
+	w, err := f.store.Webhook(t.Context(), hook.DefaultTenant(), id)
+	require.NoError(t, err)
+	return w
 }
 
 // Spec 7: secrets are encrypted at rest and never logged.

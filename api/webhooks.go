@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"grapnel/internal/hook"
@@ -26,23 +27,25 @@ type webhookStore interface {
 
 // Webhook is a webhook as everybody with the scope read may see it.
 type Webhook struct {
-	ID           string            `json:"id" doc:"Names the webhook in paths." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
-	URL          string            `json:"url" doc:"Where events are POSTed to." example:"https://yourapp.com/webhook"`
-	Events       []string          `json:"events" doc:"Event types subscribed to; also prefix.* and *." example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
-	Active       bool              `json:"active" doc:"Whether events are delivered." example:"true"`
-	Paused       bool              `json:"paused" doc:"Whether deliveries are held: they wait, and go out when it is false again." example:"false"`
-	Profile      string            `json:"profile" enum:"standard,momento,commenda" doc:"Form of body and signature." example:"standard"`
-	CacheName    string            `json:"cache_name,omitempty" doc:"The cache of a momento webhook, which gets the messages of the one topic in events." example:"chat"`
-	WebhookName  string            `json:"webhook_name,omitempty" doc:"What names a momento webhook within its cache." example:"translator"`
-	Status       string            `json:"status" enum:"healthy,failing,failed,disabled" doc:"healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active." example:"healthy"`
-	StatusReason string            `json:"status_reason,omitempty" doc:"Why the status is not healthy." example:"gone"`
-	Description  string            `json:"description,omitempty" doc:"What it is for, in the client's words." example:"Billing system"`
-	Headers      map[string]string `json:"headers,omitempty" doc:"The custom headers, with *** for each value." example:"{\"X-Tenant\":\"***\"}"`
-	Timeout      int               `json:"timeout_seconds" doc:"Bound on a whole attempt." example:"15"`
-	RateLimit    int               `json:"rate_limit,omitempty" doc:"Requests per second at most." example:"10"`
-	MaxAttempts  int               `json:"max_attempts" doc:"Attempts of a delivery at most." example:"5"`
-	CreatedAt    time.Time         `json:"created_at" doc:"When it was created." example:"2026-01-15T12:00:00Z"`
-	UpdatedAt    time.Time         `json:"updated_at" doc:"When it was last changed by a client, or disabled." example:"2026-01-15T12:00:00Z"`
+	ID             string            `json:"id" doc:"Names the webhook in paths." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
+	URL            string            `json:"url" doc:"Where events are POSTed to." example:"https://yourapp.com/webhook"`
+	Events         []string          `json:"events" doc:"Event types subscribed to; also prefix.* and *." example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
+	Active         bool              `json:"active" doc:"Whether events are delivered." example:"true"`
+	Paused         bool              `json:"paused" doc:"Whether deliveries are held: they wait, and go out when it is false again." example:"false"`
+	Profile        string            `json:"profile" enum:"standard,momento,commenda" doc:"Form of body and signature." example:"standard"`
+	CacheName      string            `json:"cache_name,omitempty" doc:"The cache of a momento webhook, which gets the messages of the one topic in events." example:"chat"`
+	WebhookName    string            `json:"webhook_name,omitempty" doc:"What names a momento webhook within its cache." example:"translator"`
+	Status         string            `json:"status" enum:"healthy,failing,failed,disabled" doc:"healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active." example:"healthy"`
+	StatusReason   string            `json:"status_reason,omitempty" doc:"Why the status is not healthy." example:"gone"`
+	Description    string            `json:"description,omitempty" doc:"What it is for, in the client's words." example:"Billing system"`
+	Headers        map[string]string `json:"headers,omitempty" doc:"The custom headers, with *** for each value." example:"{\"X-Tenant\":\"***\"}"`
+	Timeout        int               `json:"timeout_seconds" doc:"Bound on a whole attempt." example:"15"`
+	RateLimit      int               `json:"rate_limit,omitempty" doc:"Requests per second at most." example:"10"`
+	MaxAttempts    int               `json:"max_attempts" doc:"Attempts of a delivery at most." example:"5"`
+	Schemes        []string          `json:"signature_schemes,omitempty" enum:"v1,v1a" doc:"Standard Webhooks signatures that webhook-signature carries; of the standard profile only." example:"[\"v1\"]"`
+	PublicKeysPath string            `json:"public_keys_path,omitempty" doc:"Where on this server the public keys are that verify v1a." example:"/.well-known/webhook-keys"`
+	CreatedAt      time.Time         `json:"created_at" doc:"When it was created." example:"2026-01-15T12:00:00Z"`
+	UpdatedAt      time.Time         `json:"updated_at" doc:"When it was last changed by a client, or disabled." example:"2026-01-15T12:00:00Z"`
 }
 
 // CreatedWebhook also holds the secret, which only this answer and the secret
@@ -66,6 +69,7 @@ func viewWebhook(w *hook.Webhook) Webhook {
 			v.Headers[name] = value.String()
 		}
 	}
+	v.showSchemes(w)
 	return v
 }
 
@@ -83,6 +87,7 @@ type createWebhookRequest struct {
 	Timeout     *int              `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt. Default: 15 (commenda: 10)." example:"15"`
 	RateLimit   *int              `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"Requests per second at most; 0 is no limit, the default. What is over waits its turn. Each worker process counts by itself." example:"10"`
 	MaxAttempts *int              `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Attempts of a delivery at most. Default: 5." example:"5"`
+	Schemes     []string          `json:"signature_schemes,omitempty" minItems:"1" enum:"v1,v1a" doc:"Standard Webhooks signatures that webhook-signature carries: v1 is HMAC-SHA-256 with the secret, where that is whsec_ and base64; v1a is Ed25519 with the account's key, verified by the public keys at /.well-known/webhook-keys. Of the standard profile only. Default: v1." example:"[\"v1\",\"v1a\"]"`
 	Profile     *string           `json:"profile,omitempty" enum:"standard,commenda,momento" doc:"Form of body and signature. Default: standard. momento webhooks belong to a cache and are refused here." example:"standard"`
 }
 
@@ -117,7 +122,7 @@ type listWebhooksOutput struct {
 type updateWebhookRequest struct {
 	URL         *string            `json:"url,omitempty" maxLength:"2048" doc:"Where events are POSTed to." example:"https://yourapp.com/webhook"`
 	Events      []string           `json:"events,omitempty" maxItems:"100" doc:"Replaces all event types subscribed to." example:"[\"user.created\"]"`
-	Secret      *string            `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"The new secret, in force at once." example:"whsec_abc123..."`
+	Secret      *string            `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"The new secret, at once and alone: overlaps of earlier rotations end. To change it without a gap, rotate it." example:"whsec_abc123..."`
 	Active      *bool              `json:"active,omitempty" doc:"false cancels what is pending." example:"true"`
 	Paused      *bool              `json:"paused,omitempty" doc:"true holds deliveries: what is pending and what is published waits, and nothing is lost. When it is false again, they go out, at the rate limit or slowly." example:"false"`
 	Description *string            `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
@@ -125,6 +130,7 @@ type updateWebhookRequest struct {
 	Timeout     *int               `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt." example:"15"`
 	RateLimit   *int               `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"0 is no limit." example:"10"`
 	MaxAttempts *int               `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Attempts of a delivery at most." example:"5"`
+	Schemes     []string           `json:"signature_schemes,omitempty" minItems:"1" enum:"v1,v1a" doc:"Standard Webhooks signatures that webhook-signature carries; of the standard profile only." example:"[\"v1\",\"v1a\"]"`
 }
 
 type updateWebhookInput struct {
@@ -177,10 +183,12 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	}
 	w.Normalize()
 	apply(&w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
+	wrong := setSchemes(&w, b.Schemes)
 	unknown, err := a.unknownEvents(ctx, w.Profile, w.Events)
 	if err != nil {
 		return nil, err
 	}
+	unknown = append(unknown, wrong...)
 	if err := places.relocate(a.checkWebhook(&w, "", unknown)); err != nil {
 		return nil, err
 	}
@@ -276,7 +284,8 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		}
 		w.Normalize()
 		apply(w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-		return places.relocate(a.checkWebhook(w, before, unknown))
+		wrong := slices.Concat(unknown, setSchemes(w, b.Schemes))
+		return places.relocate(a.checkWebhook(w, before, wrong))
 	})
 	if err != nil {
 		return nil, err
@@ -298,7 +307,7 @@ func apply(w *hook.Webhook, description, secret *string, timeout, rateLimit, max
 		w.Description = *description
 	}
 	if secret != nil {
-		w.Secret = hook.Secret(*secret)
+		w.Replace(hook.Secret(*secret))
 	}
 	if timeout != nil {
 		w.Timeout = time.Duration(*timeout) * time.Second

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"time"
 
@@ -29,13 +30,17 @@ type jobRow struct {
 	Cache          *string
 	TrippedAt      *time.Time
 	PausedAt       *time.Time
+	sealedPrevious
+	SignatureSchemes []string
+	SigningKeys      [][]byte
 }
 
 // jobColumns name only what sending needs of a webhook.
 const jobColumns = deliveryColumns + `,
 	coalesce(extract(epoch from d.next_attempt_at - clock_timestamp()), 0)::float8 as due_in,
 	w.id is not null as webhook_exists, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
-	w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.cache, w.tripped_at, w.paused_at`
+	w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.cache, w.tripped_at, w.paused_at,
+	w.previous_secrets, w.previous_until, w.signature_schemes, ` + signingKeysColumn
 
 // Outstanding loads the deliveries of the events that still have an attempt to
 // come, due or not, parked ones left out, each with its event and its webhook as it stands now. Of
@@ -86,6 +91,7 @@ func (s *Store) jobs(ctx context.Context, from string, args pgx.StrictNamedArgs)
 		return nil, err
 	}
 	jobs := make([]hook.Job, 0, len(found))
+	ring := keyring{s, map[hook.TenantID][]ed25519.PrivateKey{}}
 	for i := range found {
 		row := &found[i]
 		job := hook.Job{
@@ -94,6 +100,9 @@ func (s *Store) jobs(ctx context.Context, from string, args pgx.StrictNamedArgs)
 		}
 		if row.WebhookExists {
 			w, err := s.unseal(row.webhook())
+			if err == nil && w.Signs(hook.SchemeV1a) {
+				job.SigningKeys, err = ring.open(w.TenantID, row.SigningKeys)
+			}
 			job.Webhook, job.Err = &w, err
 		}
 		jobs = append(jobs, job)
@@ -132,5 +141,6 @@ func (r *jobRow) webhook() webhookRow {
 		Secret: r.Secret, Headers: r.Headers, Active: *r.Active, DisabledReason: *r.DisabledReason,
 		TimeoutMs: *r.TimeoutMs, RateLimit: *r.RateLimit, MaxAttempts: *r.MaxAttempts, Health: *r.Health, Cache: *r.Cache,
 		TrippedAt: r.TrippedAt, PausedAt: r.PausedAt,
+		sealedPrevious: r.sealedPrevious, SignatureSchemes: r.SignatureSchemes,
 	}
 }

@@ -2,8 +2,10 @@ package storage
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -16,14 +18,18 @@ type Reencryption struct {
 	// Webhooks is how many there are, Changed how many of them were sealed anew; one
 	// that another process sealed with its own first key meanwhile counts again.
 	Webhooks, Changed int
+	// SigningKeys is how many there are of those, ChangedKeys how many were sealed anew.
+	SigningKeys, ChangedKeys int
 	// Unreadable are those that no key opens. They are left as they are.
 	Unreadable []UnreadableSecret
 }
 
-// UnreadableSecret is a webhook's sealed value that no key opens.
+// UnreadableSecret is a sealed value of a webhook, or a signing key, that no key opens.
 type UnreadableSecret struct {
 	TenantID hook.TenantID
 	Webhook  hook.WebhookID
+	// SigningKey is the public key where it is a signing key; Webhook is zero then.
+	SigningKey ed25519.PublicKey
 	// Err says which value it is, and why; it holds nothing secret.
 	Err error
 }
@@ -49,10 +55,15 @@ func (s *Store) Reencrypt(ctx context.Context) (Reencryption, error) {
 		pass, missed, err := s.reencryptAll(ctx)
 		total.Webhooks, total.Unreadable = pass.Webhooks, pass.Unreadable
 		total.Changed += pass.Changed
+		if err == nil {
+			err = s.reencryptKeys(ctx, &pass)
+			total.SigningKeys, total.Unreadable = pass.SigningKeys, pass.Unreadable
+			total.ChangedKeys += pass.ChangedKeys
+		}
 		if err != nil {
 			return total, mapErr(fmt.Errorf("reencrypt: %w", err))
 		}
-		if pass.Changed+missed == 0 {
+		if pass.Changed+pass.ChangedKeys+missed == 0 {
 			return total, nil
 		}
 	}
@@ -64,7 +75,7 @@ func (s *Store) Reencrypt(ctx context.Context) (Reencryption, error) {
 func (s *Store) reencryptAll(ctx context.Context) (pass Reencryption, missed int, err error) {
 	var after [16]byte
 	for {
-		rows, _ := s.pool.Query(ctx, `select id, tenant_id, secret, headers from webhooks where id > $1 order by id limit $2`, after, reencryptPage)
+		rows, _ := s.pool.Query(ctx, `select id, tenant_id, secret, headers, previous_secrets from webhooks where id > $1 order by id limit $2`, after, reencryptPage)
 		page, err := pgx.CollectRows(rows, pgx.RowToStructByName[sealedRow])
 		if err != nil || len(page) == 0 {
 			return pass, missed, err
@@ -76,7 +87,7 @@ func (s *Store) reencryptAll(ctx context.Context) (pass Reencryption, missed int
 			row := &page[i]
 			fresh, err := s.reseal(row)
 			if err != nil {
-				pass.Unreadable = append(pass.Unreadable, UnreadableSecret{row.TenantID, row.ID, err})
+				pass.Unreadable = append(pass.Unreadable, UnreadableSecret{TenantID: row.TenantID, Webhook: row.ID, Err: err})
 			} else if fresh != nil {
 				stale = append(stale, resealing{row, fresh})
 			}
@@ -96,6 +107,8 @@ type sealedRow struct {
 	TenantID [16]byte
 	Secret   []byte
 	Headers  []byte
+	// PreviousSecrets are those that still sign beside Secret, or did.
+	PreviousSecrets [][]byte
 }
 
 // resealing is a row as it was read, and as it is to be.
@@ -105,11 +118,17 @@ type resealing struct{ was, fresh *sealedRow }
 // sealed; nil when there is nothing of that.
 func (s *Store) reseal(row *sealedRow) (*sealedRow, error) {
 	fresh := *row
+	fresh.PreviousSecrets = slices.Clone(row.PreviousSecrets)
 	stale := false
-	for _, v := range []struct {
+	type value struct {
 		name string
 		at   *[]byte
-	}{{"secret", &fresh.Secret}, {"headers", &fresh.Headers}} {
+	}
+	values := []value{{"secret", &fresh.Secret}, {"headers", &fresh.Headers}}
+	for i := range fresh.PreviousSecrets {
+		values = append(values, value{"previous secret", &fresh.PreviousSecrets[i]})
+	}
+	for _, v := range values {
 		if *v.at == nil {
 			continue
 		}
@@ -138,9 +157,9 @@ func (s *Store) replaceSealed(ctx context.Context, list []resealing) (changed in
 		batch := &pgx.Batch{}
 		for _, r := range list {
 			batch.Queue(`
-				update webhooks set secret = $2, headers = $3
-				where id = $1 and secret = $4 and headers is not distinct from $5`,
-				r.was.ID, r.fresh.Secret, r.fresh.Headers, r.was.Secret, r.was.Headers).Exec(func(tag pgconn.CommandTag) error {
+				update webhooks set secret = $2, headers = $3, previous_secrets = $4
+				where id = $1 and secret = $5 and headers is not distinct from $6 and previous_secrets = $7`,
+				r.was.ID, r.fresh.Secret, r.fresh.Headers, r.fresh.PreviousSecrets, r.was.Secret, r.was.Headers, r.was.PreviousSecrets).Exec(func(tag pgconn.CommandTag) error {
 				changed += int(tag.RowsAffected())
 				return nil
 			})
@@ -151,4 +170,37 @@ func (s *Store) replaceSealed(ctx context.Context, list []resealing) (changed in
 		return 0, err
 	}
 	return changed, nil
+}
+
+// reencryptKeys is reencryptAll for signing keys; a tenant has few. A key never changes,
+// and one that goes meanwhile needs nothing.
+func (s *Store) reencryptKeys(ctx context.Context, pass *Reencryption) error {
+	rows, _ := s.pool.Query(ctx, `select public_key, tenant_id, private_key from signing_keys order by public_key`)
+	keys, err := pgx.CollectRows(rows, pgx.RowToStructByName[struct {
+		PublicKey  []byte
+		TenantID   [16]byte
+		PrivateKey []byte
+	}])
+	if err != nil {
+		return err
+	}
+	pass.SigningKeys = len(keys)
+	for _, k := range keys {
+		plain, err := s.box.Open(k.PrivateKey, k.TenantID[:])
+		switch {
+		case err != nil:
+			pass.Unreadable = append(pass.Unreadable, UnreadableSecret{
+				TenantID: k.TenantID, SigningKey: k.PublicKey, Err: fmt.Errorf("signing key: %w", err),
+			})
+			continue
+		case s.box.Current(k.PrivateKey):
+			continue
+		}
+		tag, err := s.pool.Exec(ctx, `update signing_keys set private_key = $2 where public_key = $1`, k.PublicKey, s.box.Seal(plain, k.TenantID[:]))
+		if err != nil {
+			return err
+		}
+		pass.ChangedKeys += int(tag.RowsAffected())
+	}
+	return nil
 }

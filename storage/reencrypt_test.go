@@ -237,9 +237,10 @@ func TestReencryptCanBeInterrupted(t *testing.T) {
 func TestWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	require.Equal(t, "api_keys.hash, idempotency_keys.fingerprint, webhooks.headers, webhooks.secret", scalar[string](t, f, `
+	require.Equal(t, "api_keys.hash, idempotency_keys.fingerprint, signing_keys.private_key, signing_keys.public_key, "+
+		"webhooks.headers, webhooks.previous_secrets, webhooks.secret", scalar[string](t, f, `
 		select string_agg(c.table_name || '.' || c.column_name, ', ' order by c.table_name, c.column_name)
 		from information_schema.columns c
-		where c.table_schema = 'public' and c.data_type = 'bytea' and c.table_name !~ '^(events|attempts)(_|$)'`),
+		where c.table_schema = 'public' and c.udt_name in ('bytea', '_bytea') and c.table_name !~ '^(events|attempts)(_|$)'`),
 		"every column of bytes beside payloads and answers")
 }

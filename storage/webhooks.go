@@ -15,7 +15,8 @@ import (
 
 // webhookColumns are those of webhookRow, in any query that joins webhooks as w.
 const webhookColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
-	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name, w.tripped_at, w.paused_at`
+	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name, w.tripped_at, w.paused_at,
+	w.previous_secrets, w.previous_until, w.signature_schemes`
 
 type webhookRow struct {
 	ID             [16]byte
@@ -38,6 +39,8 @@ type webhookRow struct {
 	Name           string
 	TrippedAt      *time.Time
 	PausedAt       *time.Time
+	sealedPrevious
+	SignatureSchemes []string
 }
 
 // CreateWebhook stores a validated webhook and gives it its id and times. It is a
@@ -53,10 +56,14 @@ func (s *Store) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			insert into webhooks (id, tenant_id, profile, url, events, secret, headers, active, disabled_reason,
-				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name, paused_at)
+				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name, paused_at, previous_secrets, previous_until, signature_schemes)
 			values (@id, @tenant_id, @profile, @url, @events, @secret, @headers, @active, @disabled_reason,
-				@description, @timeout_ms, @rate_limit, @max_attempts, @health, @created_at, @updated_at, @cache, @name, @paused_at)`, row.args())
+				@description, @timeout_ms, @rate_limit, @max_attempts, @health, @created_at, @updated_at, @cache, @name,
+				@paused_at, @previous_secrets, @previous_until, @signature_schemes)`, row.args())
 		if err != nil {
+			return err
+		}
+		if err := s.ensureSigningKey(ctx, tx, &w); err != nil {
 			return err
 		}
 		return subscribe(ctx, tx, w)
@@ -168,6 +175,7 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActiv
 			active = @active, disabled_reason = @disabled_reason, description = @description, timeout_ms = @timeout_ms,
 			rate_limit = @rate_limit, max_attempts = @max_attempts, health = @health, updated_at = @updated_at,
 			paused_at = @paused_at, resumed_at = case when paused_at is not null and @paused_at::timestamptz is null then now() else resumed_at end,
+			previous_secrets = @previous_secrets, previous_until = @previous_until, signature_schemes = @signature_schemes,
 			failing_since = case when @reactivated then null else failing_since end,
 			tripped_at = case when @reactivated or @elsewhere then null else tripped_at end
 		where id = @id`, args)
@@ -175,6 +183,9 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActiv
 		return err
 	}
 	if err := wakeDrain(ctx, tx, w.ID); err != nil {
+		return err
+	}
+	if err := s.ensureSigningKey(ctx, tx, &w); err != nil {
 		return err
 	}
 	if !sameEvents {
@@ -224,6 +235,7 @@ func (r *webhookRow) args() pgx.StrictNamedArgs {
 		"description": r.Description, "timeout_ms": r.TimeoutMs, "rate_limit": r.RateLimit,
 		"max_attempts": r.MaxAttempts, "health": r.Health, "created_at": r.CreatedAt, "updated_at": r.UpdatedAt,
 		"cache": r.Cache, "name": r.Name, "paused_at": r.PausedAt,
+		"previous_secrets": r.PreviousSecrets, "previous_until": r.PreviousUntil, "signature_schemes": r.SignatureSchemes,
 	}
 }
 
@@ -233,7 +245,7 @@ func (s *Store) seal(w hook.Webhook) (webhookRow, error) {
 		Secret: s.box.Seal([]byte(w.Secret.Reveal()), w.ID[:]), Active: w.Active, DisabledReason: w.DisabledReason,
 		Description: w.Description, TimeoutMs: int(w.Timeout.Milliseconds()), RateLimit: w.RateLimit,
 		MaxAttempts: w.MaxAttempts, Health: string(w.Health), CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt,
-		Cache: w.Cache, Name: w.Name, PausedAt: w.PausedAt,
+		Cache: w.Cache, Name: w.Name, PausedAt: w.PausedAt, sealedPrevious: s.sealPrevious(&w), SignatureSchemes: schemeNames(w.Schemes),
 	}
 	if len(w.Headers) == 0 {
 		return row, nil
@@ -256,12 +268,16 @@ func (s *Store) unseal(r webhookRow) (hook.Webhook, error) {
 		Active: r.Active, DisabledReason: r.DisabledReason, Description: r.Description,
 		Timeout: time.Duration(r.TimeoutMs) * time.Millisecond, RateLimit: r.RateLimit, MaxAttempts: r.MaxAttempts,
 		Health: hook.Health(r.Health), TrippedAt: r.TrippedAt, PausedAt: r.PausedAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Cache: r.Cache, Name: r.Name,
+		Schemes: schemes(r.SignatureSchemes),
 	}
 	secret, err := s.box.Open(r.Secret, r.ID[:])
 	if err != nil {
 		return w, fmt.Errorf("secret of webhook %s: %w", w.ID, err)
 	}
 	w.Secret = hook.Secret(secret)
+	if w.Previous, err = s.openPrevious(r.ID, r.sealedPrevious); err != nil {
+		return w, fmt.Errorf("previous secret of webhook %s: %w", w.ID, err)
+	}
 	if r.Headers == nil {
 		return w, nil
 	}

@@ -150,7 +150,7 @@ func requireMessage(t *testing.T, request recorded, secret string) message {
 	m, err := parseMessage(request.Body)
 	require.NoError(t, err, "%s", request.Body)
 	require.Equal(t, string(request.Body), m.again(), "the seven keys in order, as serde prints them")
-	require.True(t, verify(request.Header, []byte(m.again()), []string{secret}), "signature of %s", request.Body)
+	require.True(t, verified(request.Header, []byte(m.again()), []string{secret}), "signature of %s", request.Body)
 	require.LessOrEqual(t, m.EventTimestamp, m.PublishTimestamp)
 	require.LessOrEqual(t, m.PublishTimestamp, request.At.UnixMilli())
 	require.Equal(t, "application/json", request.Header.Get("Content-Type"))

@@ -3,20 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"crypto/sha3"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"grapnel/verify"
 )
 
 const (
@@ -85,16 +82,16 @@ func (rc *receiver) print(r *http.Request, body []byte, status int) {
 		Topic string `json:"topic"` // Commenda, Momento
 	}
 	_ = json.Unmarshal(body, &event) // any body is welcome; the line shows it
-	verified := "NO"
-	if verify(r.Header, body, rc.opts.Secrets) {
-		verified = "yes"
+	word := "NO"
+	if verified(r.Header, body, rc.opts.Secrets) {
+		word = "yes"
 	}
 	line := fmt.Sprintf("%s  %s  %s  attempt %s  verified %s  → %d  %s\n",
 		time.Now().Format("15:04:05.000"),
 		clean(or(r.Header.Get("X-Event-Type"), event.Type, event.Topic)),
 		clean(or(r.Header.Get("Webhook-Id"), event.ID)),
 		clean(or(r.Header.Get("X-Webhook-Attempt"))),
-		verified, status, shown(body))
+		word, status, shown(body))
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
 	_, _ = io.WriteString(rc.opts.Out, line) // the terminal is gone; the answer still counts
@@ -124,22 +121,12 @@ func wishes(r *http.Request) (status int, delay time.Duration, err error) {
 	return status, delay, nil
 }
 
-// verify checks the signature of whichever profile the request carries: the
-// lower-case hex HMAC of the raw body, keyed with the bytes of the secret.
-func verify(h http.Header, body []byte, secrets []string) bool {
-	for header, hasher := range map[string]func() hash.Hash{
-		"X-Webhook-Signature": sha256.New,
-		"Commenda-X-Secret":   sha256.New,
-		"Momento-Signature":   func() hash.Hash { return sha3.New256() },
-	} {
-		got := h.Get(header)
-		if got == "" {
-			continue
-		}
+// verified tells whether the request has a signature of one of the secrets, in whichever
+// profile's way.
+func verified(h http.Header, body []byte, secrets []string) bool {
+	for _, check := range []func(string, http.Header, []byte) error{verify.Standard, verify.Commenda, verify.Momento} {
 		for _, secret := range secrets {
-			mac := hmac.New(hasher, []byte(secret))
-			mac.Write(body)
-			if hmac.Equal([]byte(got), []byte(hex.EncodeToString(mac.Sum(nil)))) {
+			if check(secret, h, body) == nil {
 				return true
 			}
 		}

@@ -152,7 +152,7 @@ func (c *speaker) makeWebhooks(t *testing.T, h *hidden) *secretHooks {
 	out := c.ask(http.MethodPost, "/v1/webhooks", fmt.Sprintf(`{"url":%q,"events":[%q],"secret":%q,"headers":{"Authorization":%q,"X-Custom":%q}}`,
 		w.receiver.URL, w.eventType, h.add("client's secret", "whsec_"+marker("client")), h.add("custom header", "Bearer "+marker("header")), h.add("other custom header", marker("header2"))))
 	w.standard = out["id"].(string)
-	out = c.ask(http.MethodPost, "/v1/webhooks", fmt.Sprintf(`{"url":%q,"events":[%q]}`, w.receiver.URL, w.eventType))
+	out = c.ask(http.MethodPost, "/v1/webhooks", fmt.Sprintf(`{"url":%q,"events":[%q],"signature_schemes":["v1","v1a"]}`, w.receiver.URL, w.eventType))
 	w.generated = out["id"].(string)
 	h.add("generated secret", secretOf(out, "secret"))
 	out = c.ask(http.MethodPost, "/v1/webhooks", fmt.Sprintf(`{"url":%q,"events":[%q],"secret":%q}`,

@@ -26,6 +26,7 @@ type commands struct {
 	Keys        keysCommand        `cmd:"" help:"Create, list and revoke API keys."`
 	Tenants     tenantsCommand     `cmd:"" help:"Create and list tenants."`
 	Secrets     secretsCommand     `cmd:"" help:"Encrypt secrets anew after a new key."`
+	SigningKeys signingKeysCommand `cmd:"" help:"List and rotate the keys of v1a signatures."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the API at --api-addr is alive, or with --worker the worker at --metrics-addr; for containers."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }

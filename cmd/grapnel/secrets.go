@@ -8,6 +8,7 @@ import (
 
 	"grapnel/internal/config"
 	"grapnel/internal/seal"
+	"grapnel/internal/signing"
 	"grapnel/storage"
 )
 
@@ -37,16 +38,20 @@ func (c *reencryptCommand) Run(ctx context.Context, stdout io.Writer) error {
 	}
 	defer store.Close()
 	done, failed := store.Reencrypt(ctx)
-	fmt.Fprintf(stdout, "%d webhooks looked at, %d encrypted anew with the first key, %d not readable\n",
-		done.Webhooks, done.Changed, len(done.Unreadable))
+	fmt.Fprintf(stdout, "%d webhooks and %d signing keys looked at, %d encrypted anew with the first key, %d not readable\n",
+		done.Webhooks, done.SigningKeys, done.Changed+done.ChangedKeys, len(done.Unreadable))
 	for _, u := range done.Unreadable {
-		fmt.Fprintf(stdout, "%s of %s: %v\n", u.Webhook, u.TenantID, u.Err)
+		what := u.Webhook.String()
+		if u.SigningKey != nil {
+			what = signing.KeyID(u.SigningKey)
+		}
+		fmt.Fprintf(stdout, "%s of %s: %v\n", what, u.TenantID, u.Err)
 	}
 	if failed != nil {
 		return fmt.Errorf("not finished, run it again: %w", failed)
 	}
 	if n := len(done.Unreadable); n > 0 {
-		return fmt.Errorf("%d webhooks can't be read with any of the keys: remove none, add the one that is missing, or delete these webhooks", n)
+		return fmt.Errorf("%d secrets can't be read with any of the keys: remove none, add the one that is missing, or delete these webhooks and rotate these signing keys", n)
 	}
 	_, err = fmt.Fprintln(stdout, "The first key opens everything. Remove the others as soon as every process runs with this one first.")
 	return err

@@ -47,18 +47,18 @@ func TestSecretsReencrypt(t *testing.T) {
 	}
 	out, err := reencrypt(keyOf(2) + "," + keyOf(1))
 	require.NoError(t, err)
-	require.Equal(t, "3 webhooks looked at, 3 encrypted anew with the first key, 0 not readable\n"+
+	require.Equal(t, "3 webhooks and 0 signing keys looked at, 3 encrypted anew with the first key, 0 not readable\n"+
 		"The first key opens everything. Remove the others as soon as every process runs with this one first.\n", out)
 	out, err = reencrypt(keyOf(2))
 	require.NoError(t, err, "the old key is needed no more")
-	require.Contains(t, out, "3 webhooks looked at, 0 encrypted anew")
+	require.Contains(t, out, "3 webhooks and 0 signing keys looked at, 0 encrypted anew")
 
 	// One that was sealed with a key that is gone is named; the others are done.
 	lost, kept := webhookUnder(t, url, keyOf(3)), webhookUnder(t, url, keyOf(1))
 	for range 2 {
 		out, err = reencrypt(keyOf(2) + "," + keyOf(1))
-		require.EqualError(t, err, "1 webhooks can't be read with any of the keys: remove none, add the one that is missing, or delete these webhooks")
-		require.Contains(t, out, "5 webhooks looked at")
+		require.EqualError(t, err, "1 secrets can't be read with any of the keys: remove none, add the one that is missing, or delete these webhooks and rotate these signing keys")
+		require.Contains(t, out, "5 webhooks and 0 signing keys looked at")
 		require.Contains(t, out, "1 not readable\n"+lost.ID.String()+" of "+hook.DefaultTenant().String()+": secret: open sealed value: its encryption key, whose SHA-256 begins with ")
 		require.NotContains(t, out, kept.ID.String())
 		require.NotContains(t, out, "The first key opens everything")

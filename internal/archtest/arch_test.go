@@ -88,6 +88,7 @@ func directions() map[string]direction {
 			},
 		},
 		"internal/hook/":      {ours: []string{}, stdOnly: true},
+		"verify/":             {ours: []string{}, stdOnly: true},
 		"internal/canonjson/": leafRule,
 		"internal/signing/":   leafRule,
 		"internal/profile/":   leafRule,

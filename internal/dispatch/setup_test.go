@@ -266,6 +266,8 @@ func (o *outbox) CancelStaleTests(context.Context, time.Duration) error { return
 
 func (o *outbox) PurgeIdempotencyKeys(context.Context) (int64, error) { return 0, nil }
 
+func (o *outbox) ForgetSecrets(context.Context) (int64, error) { return 0, nil }
+
 // seen is what has been asked of the store so far.
 func (o *outbox) seen() (marks []int, lists, tidied int) {
 	o.mu.Lock()

@@ -40,6 +40,8 @@ type Housekeeping interface {
 	PurgeIdempotencyKeys(ctx context.Context) (int64, error)
 	// PurgeReplays deletes those that ended longer ago than age.
 	PurgeReplays(ctx context.Context, age time.Duration) error
+	// ForgetSecrets removes secrets and signing keys that were rotated out and have expired.
+	ForgetSecrets(ctx context.Context) (int64, error)
 }
 
 // Sweeper starts what was accepted and not started (design 3), and keeps the
@@ -163,6 +165,7 @@ func (s *Sweeper) startAll(ctx context.Context, starts []hook.Start) ([]hook.Eve
 func (s *Sweeper) tidy(ctx context.Context) time.Duration {
 	_, made := s.Housekeeping.EnsurePartitions(ctx)
 	_, purged := s.Housekeeping.PurgeIdempotencyKeys(ctx)
+	_, forgotten := s.Housekeeping.ForgetSecrets(ctx)
 	// Before the days: a test that nobody waits for must not outlive its day.
 	canceled := s.Housekeeping.CancelStaleTests(ctx, staleTest)
 	var dropped error
@@ -170,7 +173,7 @@ func (s *Sweeper) tidy(ctx context.Context) time.Duration {
 		_, dropped = s.Housekeeping.DropOldPartitions(ctx, s.Retention)
 		dropped = errors.Join(dropped, s.Housekeeping.PurgeReplays(ctx, s.Retention))
 	}
-	err := errors.Join(made, purged, canceled, dropped)
+	err := errors.Join(made, purged, forgotten, canceled, dropped)
 	if err == nil {
 		return tidyEvery
 	}

@@ -1,6 +1,9 @@
 package hook
 
-import "time"
+import (
+	"crypto/ed25519"
+	"time"
+)
 
 // DeliveryState is where a delivery stands; the same words are a CHECK
 // constraint in the database.
@@ -70,6 +73,9 @@ type Job struct {
 	Event    Event
 	// Webhook is as it stands now (S15); nil when it was deleted.
 	Webhook *Webhook
+	// SigningKeys are those of the webhook's tenant, the current one first, where the
+	// webhook wants v1a.
+	SigningKeys []ed25519.PrivateKey
 	// Err says that the webhook's secrets could not be read; the job must not be
 	// sent, and its neighbours are none the worse for it.
 	Err error

@@ -92,7 +92,11 @@ type Webhook struct {
 	// for commenda topics, for momento its one topic.
 	Events []string
 	Secret Secret
-	Active bool
+	// Previous are secrets that were rotated out and may still be valid, newest first (S6).
+	Previous []PreviousSecret
+	// Schemes are the Standard Webhooks signatures that requests carry; of standard only.
+	Schemes []Scheme
+	Active  bool
 	// DisabledReason says why Active is false; empty while it is true.
 	DisabledReason string
 	Description    string
@@ -193,6 +197,9 @@ func (w *Webhook) Normalize() {
 	if w.Profile == "" {
 		w.Profile = ProfileStandard
 	}
+	if len(w.Schemes) == 0 {
+		w.Schemes = []Scheme{SchemeV1}
+	}
 	if w.Timeout == 0 {
 		w.Timeout = w.Profile.DefaultTimeout()
 	}
@@ -214,6 +221,7 @@ func (w *Webhook) Validate() error {
 	}
 	w.validateEvents(&v)
 	w.validateSecret(&v)
+	w.validateSchemes(&v)
 	w.validateHeaders(&v)
 	if utf8.RuneCountInString(w.Description) > 1000 || !cleanText(w.Description) {
 		v.add("body.description", nil, "must be at most 1000 characters, without control characters")

@@ -36,9 +36,26 @@ func Request(job *hook.Job, at time.Time) hook.Request {
 		r.Body = StandardBody(&job.Event)
 		r.Header.Set("X-Event-Type", job.Event.Type)
 		r.Header.Set("X-Webhook-Attempt", strconv.Itoa(job.Delivery.Attempts+1))
-		signing.StandardHeaders(r.Header, []string{w.Secret.Reveal()}, job.Event.ID.String(), at.Unix(), r.Body)
+		signing.StandardHeaders(r.Header, standardKeys(job, at), job.Event.ID.String(), at.Unix(), r.Body)
 	}
 	return r
+}
+
+// standardKeys are what signs a standard request at a time: the current secret and,
+// within the overlap after a rotation, those before it (S6).
+func standardKeys(job *hook.Job, at time.Time) signing.StandardKeys {
+	w := job.Webhook
+	keys := signing.StandardKeys{Secret: w.Secret.Reveal()}
+	if w.Signs(hook.SchemeV1) {
+		keys.V1 = []string{keys.Secret}
+		for _, previous := range w.Valid(at) {
+			keys.V1 = append(keys.V1, previous.Secret.Reveal())
+		}
+	}
+	if w.Signs(hook.SchemeV1a) {
+		keys.V1a = job.SigningKeys
+	}
+	return keys
 }
 
 // RedactHeaders is what may be logged of a request's headers: all of ours, and

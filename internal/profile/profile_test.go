@@ -1,6 +1,7 @@
 package profile_test
 
 import (
+	"crypto/ed25519"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -185,6 +186,41 @@ func TestHeaders(t *testing.T) {
 		receiver, err := standardwebhooks.NewWebhook(standardID)
 		require.NoError(t, err)
 		require.NoError(t, receiver.VerifyIgnoringTimestamp(r.Body, r.Header), "as any of its libraries does")
+	})
+	t.Run("standard in an overlap (S6)", func(t *testing.T) {
+		t.Parallel()
+		const older = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+		job := setup(t, hook.ProfileStandard)
+		job.Webhook.Secret = standardID
+		job.Webhook.Previous = []hook.PreviousSecret{{Secret: older, Until: at.Add(time.Second)}}
+		r := profile.Request(job, at)
+		require.Equal(t, []string{signing.HexSHA256(standardID, r.Body)}, r.Header.Values("X-Webhook-Signature"), "one value, the new one's")
+		require.Len(t, strings.Split(r.Header.Get("Webhook-Signature"), " "), 2)
+		for _, secret := range []string{standardID, older} {
+			receiver, err := standardwebhooks.NewWebhook(secret)
+			require.NoError(t, err)
+			require.NoError(t, receiver.VerifyIgnoringTimestamp(r.Body, r.Header))
+		}
+		after := profile.Request(job, at.Add(time.Second))
+		require.NotContains(t, after.Header.Get("Webhook-Signature"), " ", "decided when it is sent")
+	})
+	t.Run("standard with v1a", func(t *testing.T) {
+		t.Parallel()
+		private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+		job := setup(t, hook.ProfileStandard)
+		job.SigningKeys = []ed25519.PrivateKey{private}
+		require.NotContains(t, profile.Request(job, at).Header, "Webhook-Signature", "only who asks for it gets it")
+		job.Webhook.Schemes = []hook.Scheme{hook.SchemeV1, hook.SchemeV1a}
+		r := profile.Request(job, at)
+		require.Equal(t, []string{signing.StandardWebhooksV1a(private, job.Event.ID.String(), at.Unix(), r.Body)}, r.Header.Values("Webhook-Signature"),
+			"beside a secret that has no v1")
+		require.Equal(t, job.Event.ID.String(), r.Header.Get("Webhook-Id"))
+		job.Webhook.Secret = standardID
+		require.Regexp(t, `^v1,\S+ v1a,\S+$`, profile.Request(job, at).Header.Get("Webhook-Signature"))
+		job.Webhook.Schemes = []hook.Scheme{hook.SchemeV1a}
+		r = profile.Request(job, at)
+		require.Regexp(t, `^v1a,\S+$`, r.Header.Get("Webhook-Signature"))
+		require.Equal(t, signing.HexSHA256(standardID, r.Body), r.Header.Get("X-Webhook-Signature"))
 	})
 	t.Run("commenda", func(t *testing.T) {
 		t.Parallel()

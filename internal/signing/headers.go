@@ -1,32 +1,43 @@
 package signing
 
 import (
+	"crypto/ed25519"
 	"net/http"
 	"strconv"
 	"strings"
 )
 
-// StandardHeaders sets the signature headers of the standard profile. The
-// current secret comes first in secrets; others are those still valid in the
-// overlap after a rotation. Without secrets nothing is set.
+// StandardKeys are what signs a request of the standard profile.
+type StandardKeys struct {
+	// Secret is the current one, of X-Webhook-Signature.
+	Secret string
+	// V1 are the secrets of Standard Webhooks' v1: the current one first, then those
+	// still valid in the overlap after a rotation. One that has no Standard Webhooks key
+	// (see [StandardWebhooksKey]) makes no signature.
+	V1 []string
+	// V1a are the keys of v1a, likewise.
+	V1a []ed25519.PrivateKey
+}
+
+// StandardHeaders sets the signature headers of the standard profile.
 //
 // X-Webhook-Signature is [HexSHA256] with the current secret: one value, as the
-// profile's receivers compare the whole of it. If any secret has a Standard
-// Webhooks key (see [StandardWebhooksKey]), the headers Webhook-Id,
-// Webhook-Timestamp (timestamp, Unix seconds) and Webhook-Signature are set as
-// well, the last with one v1 signature for each such secret, in the given order,
-// separated by spaces. The map keys are canonical; names of headers have no case.
-func StandardHeaders(h http.Header, secrets []string, msgID string, timestamp int64, body []byte) {
-	if len(secrets) == 0 {
-		return
-	}
-	h.Set("X-Webhook-Signature", HexSHA256(secrets[0], body))
+// profile's receivers compare the whole of it. If any of the others can sign, the
+// headers Webhook-Id, Webhook-Timestamp (timestamp, Unix seconds) and
+// Webhook-Signature are set as well, the last with one signature for each, v1 before
+// v1a and in the given order, separated by spaces. The map keys are canonical; names
+// of headers have no case.
+func StandardHeaders(h http.Header, keys StandardKeys, msgID string, timestamp int64, body []byte) {
+	h.Set("X-Webhook-Signature", HexSHA256(keys.Secret, body))
 
 	var signatures []string
-	for _, secret := range secrets {
+	for _, secret := range keys.V1 {
 		if key, ok := StandardWebhooksKey(secret); ok {
 			signatures = append(signatures, StandardWebhooksV1(key, msgID, timestamp, body))
 		}
+	}
+	for _, key := range keys.V1a {
+		signatures = append(signatures, StandardWebhooksV1a(key, msgID, timestamp, body))
 	}
 	if len(signatures) == 0 {
 		return

@@ -2,6 +2,7 @@ package signing_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"net/http"
 	"strings"
 	"testing"
@@ -32,6 +33,11 @@ func onTheWire(t *testing.T, h http.Header, body []byte) []string {
 	return strings.Split(head, "\r\n")
 }
 
+// of are the keys of a webhook with v1 alone, the current secret first.
+func of(secrets ...string) signing.StandardKeys {
+	return signing.StandardKeys{Secret: secrets[0], V1: secrets}
+}
+
 // verify is what a receiver does that uses the Standard Webhooks library.
 func verify(t *testing.T, secret string, body []byte, h http.Header) error {
 	t.Helper()
@@ -47,7 +53,7 @@ func TestStandardHeaders(t *testing.T) {
 	t.Run("one secret", func(t *testing.T) {
 		t.Parallel()
 		h := http.Header{}
-		signing.StandardHeaders(h, []string{current}, msgID, sentAt, body)
+		signing.StandardHeaders(h, of(current), msgID, sentAt, body)
 		require.Len(t, h, 4)
 		require.Equal(t, []string{signing.HexSHA256(current, body)}, h.Values("X-Webhook-Signature"))
 		require.Equal(t, []string{msgID}, h.Values("Webhook-Id"))
@@ -59,7 +65,7 @@ func TestStandardHeaders(t *testing.T) {
 	t.Run("overlap after a rotation", func(t *testing.T) {
 		t.Parallel()
 		h := http.Header{}
-		signing.StandardHeaders(h, []string{current, previous}, msgID, sentAt, body)
+		signing.StandardHeaders(h, of(current, previous), msgID, sentAt, body)
 		require.Equal(t, []string{signing.HexSHA256(current, body)}, h.Values("X-Webhook-Signature"))
 		key, ok := signing.StandardWebhooksKey(current)
 		require.True(t, ok)
@@ -73,28 +79,45 @@ func TestStandardHeaders(t *testing.T) {
 	t.Run("rotation away from a plain secret", func(t *testing.T) {
 		t.Parallel()
 		h := http.Header{}
-		signing.StandardHeaders(h, []string{current, "plain"}, msgID, sentAt, body)
+		signing.StandardHeaders(h, of(current, "plain"), msgID, sentAt, body)
 		require.NotContains(t, h.Get("Webhook-Signature"), " ")
 		require.NoError(t, verify(t, current, body, h))
 	})
 	t.Run("rotation to a plain secret", func(t *testing.T) {
 		t.Parallel()
 		h := http.Header{}
-		signing.StandardHeaders(h, []string{"plain", previous}, msgID, sentAt, body)
+		signing.StandardHeaders(h, of("plain", previous), msgID, sentAt, body)
 		require.Equal(t, signing.HexSHA256("plain", body), h.Get("X-Webhook-Signature"))
 		require.NoError(t, verify(t, previous, body, h))
 	})
 	t.Run("plain secret", func(t *testing.T) {
 		t.Parallel()
 		h := http.Header{}
-		signing.StandardHeaders(h, []string{"whsec_not base64"}, msgID, sentAt, body)
+		signing.StandardHeaders(h, of("whsec_not base64"), msgID, sentAt, body)
 		require.Equal(t, http.Header{"X-Webhook-Signature": {signing.HexSHA256("whsec_not base64", body)}}, h)
 	})
-	t.Run("no secret", func(t *testing.T) {
+	t.Run("with v1a", func(t *testing.T) {
 		t.Parallel()
+		private, ok := signing.ParseStandardWebhooksPrivateKey(loadVectors(t).StandardWebhooks[1].Secret)
+		require.True(t, ok)
+		older := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+		keys := of(current, previous)
+		keys.V1a = []ed25519.PrivateKey{private, older}
 		h := http.Header{}
-		signing.StandardHeaders(h, nil, msgID, sentAt, body)
-		require.Empty(t, h)
+		signing.StandardHeaders(h, keys, msgID, sentAt, body)
+		list := strings.Split(h.Get("Webhook-Signature"), " ")
+		require.Len(t, list, 4)
+		require.Equal(t, signing.StandardWebhooksV1a(private, msgID, sentAt, body), list[2])
+		require.Equal(t, signing.StandardWebhooksV1a(older, msgID, sentAt, body), list[3])
+		require.NoError(t, verify(t, current, body, h), "who knows only v1 passes over v1a")
+		require.NoError(t, verify(t, previous, body, h))
+
+		alone := http.Header{}
+		signing.StandardHeaders(alone, signing.StandardKeys{Secret: "plain", V1: []string{"plain"}, V1a: keys.V1a}, msgID, sentAt, body)
+		require.Equal(t, http.Header{
+			"X-Webhook-Signature": {signing.HexSHA256("plain", body)}, "Webhook-Id": {msgID}, "Webhook-Timestamp": {"1614265330"},
+			"Webhook-Signature": {list[2] + " " + list[3]},
+		}, alone)
 	})
 }
 
@@ -125,7 +148,7 @@ func TestStandardHeadersOnTheWire(t *testing.T) {
 	t.Parallel()
 	body := []byte("{}")
 	h := http.Header{}
-	signing.StandardHeaders(h, []string{current}, msgID, sentAt, body)
+	signing.StandardHeaders(h, of(current), msgID, sentAt, body)
 	lines := onTheWire(t, h, body)
 	require.Contains(t, lines, "X-Webhook-Signature: "+signing.HexSHA256(current, body))
 	require.Contains(t, lines, "Webhook-Id: "+msgID)

@@ -1,6 +1,8 @@
 package signing_test
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -93,6 +95,21 @@ func TestStandardWebhooksKey(t *testing.T) {
 		_, ok := signing.StandardWebhooksKey(secret)
 		require.False(t, ok, "%q", secret)
 	}
+}
+
+// RFC 8037, appendices A.1 to A.3.
+func TestKeyID(t *testing.T) {
+	t.Parallel()
+	seed, err := base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
+	require.NoError(t, err)
+	private := ed25519.NewKeyFromSeed(seed)
+	public := private.Public().(ed25519.PublicKey)
+	require.Equal(t, "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", signing.KeyX(public))
+	require.Equal(t, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", signing.KeyID(public))
+	again, ok := signing.ParseStandardWebhooksPrivateKey(signing.StandardWebhooksPrivateKey(private))
+	require.True(t, ok)
+	require.Equal(t, private, again)
+	require.Equal(t, signing.PublicText(public), signing.StandardWebhooksPublicKey(private))
 }
 
 func TestParseStandardWebhooksPrivateKey(t *testing.T) {

@@ -60,11 +60,15 @@ func ParseStandardWebhooksPrivateKey(secret string) (priv ed25519.PrivateKey, ok
 	return priv, true
 }
 
+// StandardWebhooksPrivateKey returns what [ParseStandardWebhooksPrivateKey] reads.
+func StandardWebhooksPrivateKey(priv ed25519.PrivateKey) string {
+	return privatePrefix + base64.StdEncoding.EncodeToString(priv)
+}
+
 // StandardWebhooksPublicKey returns what receivers verify v1a signatures with:
 // whpk_ and the base64 of the public key of priv.
 func StandardWebhooksPublicKey(priv ed25519.PrivateKey) string {
-	public := priv[ed25519.PrivateKeySize-ed25519.PublicKeySize:]
-	return publicPrefix + base64.StdEncoding.EncodeToString(public)
+	return PublicText(ed25519.PublicKey(priv[ed25519.PrivateKeySize-ed25519.PublicKeySize:]))
 }
 
 func decodeKey(secret, prefix string) ([]byte, bool) {

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"grapnel/internal/config"
+	"grapnel/internal/hook"
+	"grapnel/internal/seal"
+	"grapnel/internal/signing"
+	"grapnel/storage"
+)
+
+type signingKeysCommand struct {
+	List   listSigningKeysCommand  `cmd:"" help:"List the public keys that verify v1a signatures."`
+	Rotate rotateSigningKeyCommand `cmd:"" help:"Make a new key; the one before signs on beside it for the overlap."`
+}
+
+type listSigningKeysCommand struct{ tenantFlags }
+
+// Run lists the keys that sign now.
+func (c *listSigningKeysCommand) Run(ctx context.Context, stdout io.Writer) error {
+	store, tenant, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	keys, err := store.SigningKeys(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	return printSigningKeys(stdout, keys)
+}
+
+type rotateSigningKeyCommand struct {
+	tenantFlags
+	config.Keys
+	Overlap time.Duration `default:"24h" env:"-" help:"How long the key before signs on: at most 168h. 0 ends it, and all overlaps, at once."`
+}
+
+// Validate reports everything that is wrong, at once.
+func (c *rotateSigningKeyCommand) Validate() error {
+	var overlap error
+	if c.Overlap < 0 || c.Overlap > hook.MaxOverlap {
+		overlap = fmt.Errorf("--overlap: must be 0 to %v", hook.MaxOverlap)
+	}
+	return errors.Join(c.Database.Validate(), c.Keys.Validate(), overlap)
+}
+
+// Run makes a new key.
+func (c *rotateSigningKeyCommand) Run(ctx context.Context, stdout io.Writer) error {
+	box, err := seal.New(c.EncryptionKey.Reveal())
+	if err != nil {
+		return err
+	}
+	store, err := storage.Open(ctx, storage.Config{URL: c.DatabaseURL.Reveal(), Box: box})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	tenant, err := store.Tenant(ctx, c.Tenant)
+	if err != nil {
+		return err
+	}
+	keys, err := store.RotateSigningKey(ctx, tenant, c.Overlap)
+	if err != nil {
+		return err
+	}
+	return printSigningKeys(stdout, keys)
+}
+
+func printSigningKeys(stdout io.Writer, keys []hook.SigningKey) error {
+	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tPUBLIC KEY\tCREATED\tSIGNS")
+	for _, k := range keys {
+		until := "on"
+		if k.ExpiresAt != nil {
+			until = "until " + k.ExpiresAt.Format(time.RFC3339)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", signing.KeyID(k.Public), signing.PublicText(k.Public), k.CreatedAt.Format(time.RFC3339), until)
+	}
+	return table.Flush()
+}

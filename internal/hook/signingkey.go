@@ -1,0 +1,19 @@
+package hook
+
+import (
+	"crypto/ed25519"
+	"time"
+)
+
+// MaxSigningKeys is how many of a tenant's keys sign at once: the current one and
+// those that were rotated out and have not expired.
+const MaxSigningKeys = 1 + MaxPrevious
+
+// SigningKey is the public side of a key that signs a tenant's requests.
+type SigningKey struct {
+	TenantID  TenantID
+	Public    ed25519.PublicKey
+	CreatedAt time.Time
+	// ExpiresAt is when it stops signing; nil for the current one.
+	ExpiresAt *time.Time
+}

@@ -1,0 +1,59 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+// sealedPrevious are a webhook's previous secrets as they are stored (S6).
+type sealedPrevious struct {
+	PreviousSecrets [][]byte
+	PreviousUntil   []time.Time
+}
+
+// sealPrevious leaves out what has expired, so that any change of a webhook clears it.
+func (s *Store) sealPrevious(w *hook.Webhook) sealedPrevious {
+	p := sealedPrevious{PreviousSecrets: [][]byte{}, PreviousUntil: []time.Time{}}
+	for _, previous := range w.Valid(time.Now()) {
+		p.PreviousSecrets = append(p.PreviousSecrets, s.box.Seal([]byte(previous.Secret.Reveal()), w.ID[:]))
+		p.PreviousUntil = append(p.PreviousUntil, previous.Until)
+	}
+	return p
+}
+
+func (s *Store) openPrevious(id hook.WebhookID, p sealedPrevious) ([]hook.PreviousSecret, error) {
+	var list []hook.PreviousSecret
+	for i, sealed := range p.PreviousSecrets {
+		plain, err := s.box.Open(sealed, id[:])
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, hook.PreviousSecret{Secret: hook.Secret(plain), Until: p.PreviousUntil[i]})
+	}
+	return list, nil
+}
+
+// ForgetSecrets removes what was rotated out and has expired, secrets and signing keys,
+// so that it does not lie about for ever. It returns how many webhooks and keys it was.
+func (s *Store) ForgetSecrets(ctx context.Context) (int64, error) {
+	tag, err := s.pool.Exec(ctx, `
+		update webhooks w set previous_secrets = v.secrets, previous_until = v.until
+		from (
+			select id, array(select p.secret from unnest(previous_secrets, previous_until) with ordinality as p(secret, until, n)
+					where p.until > now() order by p.n) as secrets,
+				array(select p.until from unnest(previous_until) with ordinality as p(until, n) where p.until > now() order by p.n) as until
+			from webhooks where cardinality(previous_until) > 0 and now() >= any(previous_until)
+			order by id for update) v
+		where w.id = v.id`)
+	if err != nil {
+		return 0, mapErr(fmt.Errorf("forget previous secrets: %w", err))
+	}
+	keys, err := s.pool.Exec(ctx, `delete from signing_keys where expires_at <= now()`)
+	if err != nil {
+		return 0, mapErr(fmt.Errorf("forget signing keys: %w", err))
+	}
+	return tag.RowsAffected() + keys.RowsAffected(), nil
+}

@@ -1,0 +1,150 @@
+package storage
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/signing"
+)
+
+// signingKeysColumn are the keys that sign for w's tenant, the current one first, where
+// w wants such signatures.
+const signingKeysColumn = `case when 'v1a' = any(w.signature_schemes) then array(
+		select k.private_key from signing_keys k
+		where k.tenant_id = w.tenant_id and (k.expires_at is null or k.expires_at > clock_timestamp())
+		order by k.expires_at desc nulls first, k.public_key) end as signing_keys`
+
+func schemeNames(list []hook.Scheme) []string {
+	names := make([]string, 0, len(list))
+	for _, s := range list {
+		names = append(names, string(s))
+	}
+	return names
+}
+
+func schemes(names []string) []hook.Scheme {
+	list := make([]hook.Scheme, 0, len(names))
+	for _, name := range names {
+		list = append(list, hook.Scheme(name))
+	}
+	return list
+}
+
+// ensureSigningKey makes the tenant's first key when a webhook comes to need one.
+func (s *Store) ensureSigningKey(ctx context.Context, tx pgx.Tx, w *hook.Webhook) error {
+	if !w.Signs(hook.SchemeV1a) {
+		return nil
+	}
+	return s.insertSigningKey(ctx, tx, w.TenantID)
+}
+
+// insertSigningKey makes a current key unless there is one.
+func (s *Store) insertSigningKey(ctx context.Context, tx pgx.Tx, tenant hook.TenantID) error {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return fmt.Errorf("generate signing key: %w", err)
+	}
+	_, err = tx.Exec(ctx, `
+		insert into signing_keys (public_key, tenant_id, private_key) values ($1, $2, $3)
+		on conflict (tenant_id) where expires_at is null do nothing`,
+		[]byte(public), [16]byte(tenant), s.box.Seal([]byte(signing.StandardWebhooksPrivateKey(private)), tenant[:]))
+	return err
+}
+
+// SigningKeys lists the keys that sign for the tenant now, the current one first; none
+// when no webhook has wanted one yet.
+func (s *Store) SigningKeys(ctx context.Context, tenant hook.TenantID) ([]hook.SigningKey, error) {
+	keys, err := signingKeys(ctx, s.pool, tenant)
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("list signing keys: %w", err))
+	}
+	return keys, nil
+}
+
+func signingKeys(ctx context.Context, q querier, tenant hook.TenantID) ([]hook.SigningKey, error) {
+	rows, _ := q.Query(ctx, `
+		select public_key, created_at, expires_at from signing_keys
+		where tenant_id = $1 and (expires_at is null or expires_at > clock_timestamp())
+		order by expires_at desc nulls first, public_key`, [16]byte(tenant)) // CollectRows reports its error
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.SigningKey, error) {
+		k := hook.SigningKey{TenantID: tenant}
+		return k, row.Scan((*[]byte)(&k.Public), &k.CreatedAt, &k.ExpiresAt)
+	})
+}
+
+// RotateSigningKey makes a new current key of the tenant's; the one before goes on
+// signing beside it for the overlap, and is then gone, at once without one. It is an
+// error if too many would sign then. The keys as they then stand are returned.
+func (s *Store) RotateSigningKey(ctx context.Context, tenant hook.TenantID, overlap time.Duration) (keys []hook.SigningKey, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// One rotation at a time, and none beside a tenant's first key.
+		if err := tx.QueryRow(ctx, `select from tenants where id = $1 for no key update`, [16]byte(tenant)).Scan(); err != nil {
+			return notFound("tenant", err)
+		}
+		_, err := tx.Exec(ctx, `
+			update signing_keys set expires_at = clock_timestamp() + $2::interval where tenant_id = $1 and expires_at is null`,
+			[16]byte(tenant), overlap)
+		if err != nil {
+			return err
+		}
+		if overlap == 0 {
+			// Someone may know it: overlaps that are running end too.
+			if _, err := tx.Exec(ctx, `delete from signing_keys where tenant_id = $1`, [16]byte(tenant)); err != nil {
+				return err
+			}
+		}
+		if err := s.insertSigningKey(ctx, tx, tenant); err != nil {
+			return err
+		}
+		if keys, err = signingKeys(ctx, tx, tenant); err != nil {
+			return err
+		}
+		if len(keys) > hook.MaxSigningKeys {
+			return &hook.Error{Kind: hook.KindPrecondition, Message: fmt.Sprintf(
+				"%d earlier keys still sign: rotate later, or end all overlaps at once", hook.MaxSigningKeys-1)}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("rotate signing key of %s: %w", tenant, err))
+	}
+	return keys, nil
+}
+
+// keyring opens the signing keys of jobs, those of each tenant once.
+type keyring struct {
+	store *Store
+	known map[hook.TenantID][]ed25519.PrivateKey
+}
+
+var errNoSigningKey = errors.New("the tenant has no signing key")
+
+func (k *keyring) open(tenant hook.TenantID, sealed [][]byte) ([]ed25519.PrivateKey, error) {
+	if keys, ok := k.known[tenant]; ok {
+		return keys, nil
+	}
+	if len(sealed) == 0 {
+		return nil, errNoSigningKey
+	}
+	keys := make([]ed25519.PrivateKey, 0, len(sealed))
+	for _, value := range sealed {
+		plain, err := k.store.box.Open(value, tenant[:])
+		if err != nil {
+			return nil, fmt.Errorf("signing key of %s: %w", tenant, err)
+		}
+		key, ok := signing.ParseStandardWebhooksPrivateKey(string(plain))
+		if !ok {
+			return nil, fmt.Errorf("signing key of %s: not in a known form", tenant)
+		}
+		keys = append(keys, key)
+	}
+	k.known[tenant] = slices.Clip(keys)
+	return keys, nil
+}

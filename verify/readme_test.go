@@ -1,0 +1,123 @@
+package verify_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/signing"
+)
+
+// snippet is a piece of code in README.md, and how it is tried: after it comes what
+// reads cases from standard input, and prints for each whether it verifies.
+type snippet struct{ interpreter, scheme, code string }
+
+func snippets(t *testing.T) []snippet {
+	t.Helper()
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	var list []snippet
+	for _, m := range regexp.MustCompile("(?s)<!-- ([a-z0-9]+) ([a-z-]+) -->\n```[a-z]+\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		list = append(list, snippet{m[1], m[2], m[3]})
+	}
+	require.Len(t, list, 8)
+	return list
+}
+
+// harnesses run a snippet on cases: [{"secret", "headers", "body" in base64}].
+func harnesses() map[string][2]string {
+	return map[string][2]string{
+		"node": {"", `
+const cases = JSON.parse(require("fs").readFileSync(0, "utf8"));
+console.log(JSON.stringify(cases.map((c) => verify(c.secret, c.headers, Buffer.from(c.body, "base64")))));`},
+		"python3": {"", `
+import sys, json, base64
+print(json.dumps([verify(c["secret"], c["headers"], base64.b64decode(c["body"])) for c in json.load(sys.stdin)]))`},
+		"ruby": {"", `
+require "json"
+puts JSON.generate(JSON.parse(STDIN.read).map { |c| verify(c["secret"], c["headers"], c["body"].unpack1("m0")) })`},
+		"php": {"<?php\n", `
+echo json_encode(array_map(fn ($c) => verify($c['secret'], $c['headers'], base64_decode($c['body'])), json_decode(stream_get_contents(STDIN), true)));`},
+	}
+}
+
+type readmeCase struct {
+	Secret  string            `json:"secret"`
+	Headers map[string]string `json:"headers"`
+	Body    string            `json:"body"`
+}
+
+// newCase is a request signed with the secrets at a time, in overlap where they are two.
+func newCase(body string, at time.Time, secrets ...string) readmeCase {
+	h := http.Header{}
+	signing.StandardHeaders(h, signing.StandardKeys{Secret: secrets[0], V1: secrets}, "evt_1", at.Unix(), []byte(body))
+	c := readmeCase{Secret: secrets[0], Headers: map[string]string{}, Body: base64.StdEncoding.EncodeToString([]byte(body))}
+	for name := range h {
+		c.Headers[strings.ToLower(name)] = h.Get(name)
+	}
+	return c
+}
+
+// The lines in README.md do what it says, as they stand there.
+func TestREADME(t *testing.T) {
+	t.Parallel()
+	const body = `{"id":"evt_1","data":"é😀"}`
+	now := time.Now()
+	good := newCase(body, now, current)
+	changed := newCase(body, now, current)
+	changed.Body = base64.StdEncoding.EncodeToString([]byte(body + " "))
+	other := newCase(body, now, current)
+	other.Secret = foreign
+	rotated := newCase(body, now, current, previous)
+	rotated.Secret = previous
+	old := newCase(body, now.Add(-6*time.Minute), current)
+	ahead := newCase(body, now.Add(6*time.Minute), current)
+	forged := newCase(body, now, current)
+	forged.Headers["webhook-signature"], forged.Headers["x-webhook-signature"] = "v1,é v1 v1,", "é"
+	cases, err := json.Marshal([]readmeCase{good, newCase("", now, current), changed, other, forged, rotated, old, ahead})
+	require.NoError(t, err)
+	want := map[string]string{
+		"standard":          "[true,true,false,false,false,false,true,true]", // one signature, and no timestamp in it
+		"standard-webhooks": "[true,true,false,false,false,true,false,false]",
+	}
+	for _, s := range snippets(t) {
+		t.Run(s.interpreter+" "+s.scheme, func(t *testing.T) {
+			t.Parallel()
+			path, err := exec.LookPath(s.interpreter)
+			if err != nil {
+				t.Skipf("no %s here", s.interpreter)
+			}
+			around := harnesses()[s.interpreter]
+			file := t.TempDir() + "/snippet.cjs" // only node looks at the extension
+			require.NoError(t, os.WriteFile(file, []byte(around[0]+s.code+around[1]), 0o600))
+			cmd := exec.CommandContext(t.Context(), path, file)
+			cmd.Stdin = bytes.NewReader(cases)
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			out, err := cmd.Output()
+			require.NoError(t, err, "%s", &stderr)
+			require.Equal(t, want[s.scheme], strings.ReplaceAll(strings.TrimSpace(string(out)), " ", ""), "%s", &stderr)
+		})
+	}
+}
+
+// README.md's Go is that of the example, which is compiled.
+func TestREADMEsGo(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	m := regexp.MustCompile("(?s)<!-- go -->\n```go\n(.*?)```").FindStringSubmatch(string(text))
+	require.NotNil(t, m)
+	example, err := os.ReadFile("example_test.go")
+	require.NoError(t, err)
+	require.Contains(t, string(example), strings.TrimSpace(m[1]))
+}
