@@ -12,8 +12,11 @@ import (
 
 // attempt sends one request and judges what came of it.
 func (a *Activities) attempt(ctx context.Context, job hook.Job, manual bool) result {
+	a.metrics.Sending(1)
 	sent, err := a.sender.Send(ctx, profile.Request(&job, a.now()))
+	a.metrics.Sending(-1)
 	if err != nil {
+		a.metrics.NotSent()
 		return result{job: job, err: err}
 	}
 	rand.Read(sent.ID[:]) // it never fails since Go 1.24
@@ -26,6 +29,7 @@ func (a *Activities) attempt(ctx context.Context, job hook.Job, manual bool) res
 	if manual {
 		verdict.Retry, verdict.RetryIn = false, 0 // the schedule stays as it is
 	}
+	a.metrics.Attempted(&job, &sent)
 	a.logAttempt(ctx, &job, &sent, verdict)
 	return result{job: job, record: hook.Record{
 		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, Attempt: sent, Verdict: verdict,

@@ -31,8 +31,10 @@ func (s *Store) ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, cl
 // sender went before it could say what came of them (M7), and returns them. If it
 // is still there and says so later, that counts.
 func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error) {
-	return s.move(ctx, ids, `state = 'sending' and updated_at <= now() - $2::interval`,
+	dropped, err := s.move(ctx, ids, `state = 'sending' and updated_at <= now() - $2::interval`,
 		`state = 'dropped', error = '`+hook.TextDropped+`', next_attempt_at = null`, age)
+	s.metrics.Ended(hook.StateDropped, len(dropped))
+	return dropped, err
 }
 
 // move changes those of the deliveries for which the condition holds, and returns

@@ -53,10 +53,10 @@ func (c healthChange) lock(ctx context.Context, tx pgx.Tx) ([]hook.WebhookID, er
 	})
 }
 
-// apply moves the locked webhooks' health, disables those that answered 410 or
+// applyHealth moves the locked webhooks' health, disables those that answered 410 or
 // have only failed for five days, and cancels what is pending for the disabled;
 // disabled tells whether there were any.
-func (c healthChange) apply(ctx context.Context, tx pgx.Tx, locked []hook.WebhookID) (disabled bool, err error) {
+func (s *Store) applyHealth(ctx context.Context, tx pgx.Tx, c healthChange, locked []hook.WebhookID) (disabled bool, err error) {
 	rows, _ := tx.Query(ctx, `
 		with `+healthArgs+`
 		update webhooks w set
@@ -85,7 +85,7 @@ func (c healthChange) apply(ctx context.Context, tx pgx.Tx, locked []hook.Webhoo
 	if err != nil || len(gone) == 0 {
 		return false, err
 	}
-	return true, cancelOutstanding(ctx, tx, gone, hook.TextWebhookDisabled)
+	return true, s.cancelOutstanding(ctx, tx, gone, hook.TextWebhookDisabled)
 }
 
 // healthArgs is the change by webhook, for a WITH clause.

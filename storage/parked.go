@@ -88,16 +88,20 @@ func (s *Store) ExpireParked(ctx context.Context, webhook hook.WebhookID, age ti
 	if err != nil {
 		return 0, mapErr(fmt.Errorf("expire parked deliveries of %s: %w", webhook, err))
 	}
+	s.metrics.Ended(hook.StateFailed, n)
 	return n, nil
 }
 
 // Trip opens or closes the circuit breaker of a webhook. While it is open, what is due
 // is parked; only the drain sends, to find out whether the endpoint is back.
 func (s *Store) Trip(ctx context.Context, webhook hook.WebhookID, open bool) error {
-	_, err := s.pool.Exec(ctx, `
+	tag, err := s.pool.Exec(ctx, `
 		update webhooks set tripped_at = case when $2 then now() end where id = $1 and (tripped_at is null) = $2`, [16]byte(webhook), open)
 	if err != nil {
 		return mapErr(fmt.Errorf("trip webhook %s: %w", webhook, err))
+	}
+	if tag.RowsAffected() > 0 {
+		s.metrics.Breaker(open)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ func (s *Store) Publish(ctx context.Context, p hook.Publication) (hook.Accepted,
 // PublishAll is Publish for several, which may share a transaction: what came of
 // each is in its place. One that is refused takes no other along (S9).
 func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook.Accepted, []error) {
+	begin := time.Now()
 	items := make([]*publishing, 0, len(list))
 	for i := range list {
 		items = append(items, newPublishing(&list[i]))
@@ -43,6 +44,7 @@ func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook
 			errs[i] = mapErr(fmt.Errorf("insert event %s: %w", item.id, errs[i]))
 		}
 	}
+	s.countPublished(accepted, errs, time.Since(begin))
 	return accepted, errs
 }
 

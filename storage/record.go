@@ -78,6 +78,7 @@ func (s *Store) recordAll(ctx context.Context, list []*recording) error {
 	if err != nil {
 		return err
 	}
+	s.countEnded(records, found)
 	for i := range found {
 		r := owner[found[i].ID]
 		r.found = append(r.found, found[i])
@@ -105,7 +106,7 @@ func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 		if found, err = writeRecords(ctx, tx, args); err != nil || len(webhooks) == 0 {
 			return err
 		}
-		disabled, err := health.apply(ctx, tx, webhooks)
+		disabled, err := s.applyHealth(ctx, tx, health, webhooks)
 		if err != nil || !disabled {
 			return err
 		}

@@ -27,6 +27,8 @@ type fixture struct {
 	*storage.Store
 	url string
 	db  *pgxpool.Pool
+	// made counts what deliveries has made.
+	made int
 }
 
 func setup(t testing.TB) *fixture {

@@ -28,12 +28,15 @@ type Config struct {
 	URL string
 	// Box seals secrets.
 	Box *seal.Box
+	// Metrics counts what is done; nil counts nothing.
+	Metrics Metrics
 }
 
 // Store is the one store. It is safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
-	box  *seal.Box
+	pool    *pgxpool.Pool
+	box     *seal.Box
+	metrics Metrics
 	// origin marks this store's own notifications.
 	origin string
 	// Publishes, recordings and look-ups that come at the same time share statements.
@@ -48,6 +51,9 @@ type Store struct {
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Box == nil {
 		return nil, errors.New("open store: no encryption keys")
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = uncounted{}
 	}
 	pc, err := pgxpool.ParseConfig(cfg.URL)
 	if err != nil {
@@ -76,7 +82,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{pool: pool, box: cfg.Box, origin: newOrigin()}
+	s := &Store{pool: pool, box: cfg.Box, metrics: cfg.Metrics, origin: newOrigin()}
 	s.share()
 	return s, nil
 }
@@ -90,6 +96,9 @@ func (s *Store) share() {
 	s.recordings.together, s.recordings.atOnce = together, atOnce
 	s.keys.do, s.keys.together, s.keys.atOnce = s.lookUpKeys, together, atOnce
 	s.eventTypes.do, s.eventTypes.together, s.eventTypes.atOnce = s.lookUpTypes, together, atOnce
+	s.publishing.name, s.recordings.name, s.keys.name, s.eventTypes.name = groupPublish, groupRecord, groupKeys, groupEventTypes
+	count := s.metrics.Grouped
+	s.publishing.count, s.recordings.count, s.keys.count, s.eventTypes.count = count, count, count, count
 	s.eventTypes.rows = func(l *typesLookup) int { return len(l.names) }
 }
 

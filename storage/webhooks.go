@@ -181,7 +181,7 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActiv
 		}
 	}
 	if wasActive && !w.Active {
-		return cancelOutstanding(ctx, tx, []hook.WebhookID{w.ID}, hook.TextWebhookDisabled)
+		return s.cancelOutstanding(ctx, tx, []hook.WebhookID{w.ID}, hook.TextWebhookDisabled)
 	}
 	return nil
 }
@@ -197,7 +197,7 @@ func (s *Store) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook
 		if tag.RowsAffected() == 0 {
 			return hook.NotFound("webhook")
 		}
-		return cancelOutstanding(ctx, tx, []hook.WebhookID{id}, hook.TextWebhookDeleted)
+		return s.cancelOutstanding(ctx, tx, []hook.WebhookID{id}, hook.TextWebhookDeleted)
 	})
 	if err != nil {
 		return mapErr(fmt.Errorf("delete webhook %s: %w", id, err))

@@ -79,11 +79,12 @@ func (a *App) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.store, err = storage.Open(ctx, storage.Config{URL: o.Config.DatabaseURL.Reveal(), Box: box}); err != nil {
+	if a.store, err = storage.Open(ctx, storage.Config{URL: o.Config.DatabaseURL.Reveal(), Box: box, Metrics: a.metrics}); err != nil {
 		return err
 	}
 	a.metrics.WatchPool(func() telemetry.PoolStat { return a.store.PoolStat() })
-	if a.cluster, err = cluster.Open(o.Logger.With(slog.String("component", "temporal"))); err != nil {
+	a.metrics.WatchWaiting(o.Logger, a.store.Waiting)
+	if a.cluster, err = cluster.Open(cluster.Config{Logger: o.Logger.With(slog.String("component", "temporal")), Metrics: a.metrics.Temporal()}); err != nil {
 		return err
 	}
 	a.egress, err = egress.New(egress.Config{Allow: o.Config.AllowDestinations, UserAgent: userAgent(o.Version), Resolver: o.Resolver})
@@ -97,15 +98,18 @@ func (a *App) build(ctx context.Context) error {
 	}
 	a.starter, err = dispatch.NewStarter(dispatch.StarterConfig{
 		Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger, MaxEvents: o.Config.MaxEvents, Ahead: a.loadAhead(),
+		Metrics: a.metrics,
 	})
 	if err != nil {
 		return err
 	}
+	a.metrics.WatchQueue(a.starter.Queued)
 	a.sweeper = &dispatch.Sweeper{
 		Starter: a.starter, Backlog: a.store, Housekeeping: a.store, Logger: o.Logger, Retention: o.Config.Retention,
 	}
 	a.reconciler = &dispatch.Reconciler{
 		Ledger: a.store, Temporal: a.cluster.Client, Resetter: a.cluster, Logger: o.Logger, After: o.Config.ReconcileAfter,
+		Metrics: a.metrics,
 	}
 	if o.Roles.API {
 		if err := a.buildAPI(); err != nil { //nolint:contextcheck // requests bring their own contexts
@@ -119,8 +123,8 @@ func (a *App) buildWorker() error {
 	c := &a.options.Config
 	var err error
 	a.activities, err = activities.New(activities.Deps{
-		Store: a.store, Lookup: a.store, Sender: a.egress, Parking: a.store, Drains: &dispatch.Drains{Temporal: a.cluster.Client}, Schedule: c.Schedule(), Logger: a.options.Logger,
-		DisableOnFinal: c.DisableFinal,
+		Store: a.store, Lookup: a.store, Sender: a.egress, Parking: a.store, Drains: &dispatch.Drains{Temporal: a.cluster.Client, Metrics: a.metrics}, Schedule: c.Schedule(), Logger: a.options.Logger,
+		DisableOnFinal: c.DisableFinal, Metrics: a.metrics,
 	})
 	if err != nil {
 		return err
@@ -152,7 +156,7 @@ func (a *App) buildAPI() error {
 		return err
 	}
 	a.api, err = api.New(api.Deps{
-		Store: a.store, Dispatcher: a.starter, Sender: &dispatch.SendNow{Temporal: a.cluster.Client},
+		Store: a.store, Dispatcher: a.starter, Sender: &dispatch.SendNow{Temporal: a.cluster.Client, Metrics: a.metrics},
 		Destinations: a.egress, Topics: a.topics, Logger: a.options.Logger,
 		Config: api.Config{
 			Version: a.options.Version, MaxBody: c.MaxBody, AllowHTTP: c.AllowHTTP, NoAuth: c.Auth == "none", TemporalUI: ui,

@@ -13,6 +13,8 @@ import (
 // Drains starts the workflows that send what is parked.
 type Drains struct {
 	Temporal Temporal
+	// Metrics counts starts; nil counts none.
+	Metrics Metrics
 }
 
 // Drain starts the drain of a webhook, or finds it running.
@@ -20,7 +22,11 @@ func (d *Drains) Drain(ctx context.Context, webhook hook.WebhookID) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options, input := workflows.DrainStart(webhook)
-	if _, err := d.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDrain, input); err != nil {
+	_, err := d.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDrain, input)
+	if d.Metrics != nil {
+		d.Metrics.Started(ForDrain, 0, err)
+	}
+	if err != nil {
 		return fmt.Errorf("start drain of %s: %w", webhook, err)
 	}
 	return nil
@@ -40,7 +46,7 @@ func (s *Sweeper) startDrains(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	drains := Drains{Temporal: s.Starter.config.Temporal}
+	drains := Drains{Temporal: s.Starter.config.Temporal, Metrics: s.Starter.config.Metrics}
 	for _, webhook := range lost {
 		if err := drains.Drain(ctx, webhook); err != nil {
 			return err

@@ -55,6 +55,8 @@ type Reconciler struct {
 	// workflow that has ended is left alone: one that can only fail does so no more
 	// often, and what it was sending has come to an end.
 	After time.Duration
+	// Metrics counts what it does; nil counts nothing.
+	Metrics Metrics
 	// Interval is how often it looks; default a tenth of After, 1 s to 1 min.
 	Interval time.Duration
 
@@ -77,6 +79,9 @@ const (
 
 // Run reconciles until ctx ends.
 func (r *Reconciler) Run(ctx context.Context) error {
+	if r.Metrics == nil {
+		r.Metrics = uncounted{}
+	}
 	if r.After == 0 {
 		r.After = defaultReconcileAfter
 	}
@@ -228,6 +233,7 @@ func (r *Reconciler) hurry(ctx context.Context, d *workflowservice.DescribeWorkf
 			return err
 		}
 		did.hurried.Add(1)
+		r.Metrics.Hurried()
 	}
 	return nil
 }
@@ -243,7 +249,9 @@ func (r *Reconciler) restart(ctx context.Context, start hook.Start, did *actions
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options, input := workflows.DeliverAgain(start)
-	if _, err := r.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDeliver, input); err != nil {
+	_, err := r.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDeliver, input)
+	r.Metrics.Started(ByReconciler, len(start.Others)+1, err)
+	if err != nil {
 		return err
 	}
 	did.restarted.Add(1)

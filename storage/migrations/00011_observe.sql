@@ -1,0 +1,11 @@
+-- +goose Up
+
+-- Webhooks whose circuit breaker is open, to count them.
+create index webhooks_tripped on webhooks (tripped_at) where tripped_at is not null;
+
+-- Whether requests carry the trace that they belong to.
+alter table webhooks add column trace_context boolean not null default false;
+
+-- +goose Down
+alter table webhooks drop column trace_context;
+drop index webhooks_tripped;
