@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/tracing"
 )
 
 // Store is what delivering needs of the store.
@@ -68,6 +69,8 @@ type Deps struct {
 	Now func() time.Time
 	// Metrics counts requests; nil counts none.
 	Metrics Metrics
+	// Tracer makes spans of requests; nil makes none.
+	Tracer *tracing.Tracer
 }
 
 // Metrics counts requests to receivers.
@@ -107,6 +110,7 @@ type Activities struct {
 	drains      Drains
 	ahead       *ahead
 	metrics     Metrics
+	tracer      *tracing.Tracer
 	// stopped is closed by Stop.
 	stopped chan struct{}
 	stop    func()
@@ -141,7 +145,7 @@ func New(d Deps) (*Activities, error) {
 		store: d.Store, lookup: d.Lookup, sender: d.Sender, schedule: d.Schedule, strict: d.DisableOnFinal,
 		log: d.Logger, concurrency: d.Concurrency, jitter: d.Jitter, now: d.Now,
 		gates: newGates(), parking: d.Parking, drains: d.Drains, ahead: &ahead{events: map[hook.EventID]*loading{}},
-		metrics: d.Metrics, stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) }),
+		metrics: d.Metrics, tracer: d.Tracer, stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) }),
 	}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"grapnel/internal/hook"
 	"grapnel/internal/profile"
+	"grapnel/internal/tracing"
 )
 
 type publishEventRequest struct {
@@ -92,10 +93,14 @@ func (a *API) accept(ctx context.Context, p hook.Publication) (hook.Accepted, er
 	if err := a.checkSize(&p); err != nil {
 		return hook.Accepted{}, err
 	}
+	ctx, end := a.Tracer.Publish(ctx, 1)
+	p.Trace = tracing.Of(ctx)
 	accepted, err := a.Store.Publish(ctx, p)
 	if err != nil {
+		end(nil, 1)
 		return accepted, err
 	}
+	end([]hook.Accepted{accepted}, 0)
 	a.dispatch(&accepted)
 	return accepted, nil
 }
@@ -105,6 +110,7 @@ func (a *API) dispatch(accepted *hook.Accepted) {
 	if e := &accepted.Event; !accepted.Duplicate && e.Deliveries > 0 {
 		a.Dispatcher.Dispatch(hook.Start{
 			EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Cache: e.Cache, Deliveries: e.Deliveries, Targets: accepted.Targets,
+			Trace: e.Trace,
 		})
 	}
 }

@@ -97,7 +97,7 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 	if op.answers != nil {
 		responses[strconv.Itoa(http.StatusOK)] = &huma.Response{Description: http.StatusText(http.StatusOK), Content: op.answers}
 	}
-	middlewares := huma.Middlewares{a.measure(op.id), a.authorize(&op), a.wellFormed(hasBody[I](), op.text)}
+	middlewares := huma.Middlewares{a.measure(op.id), a.traced(&op), a.authorize(&op), a.wellFormed(hasBody[I](), op.text)}
 	if op.waits {
 		middlewares = append(middlewares, a.limitWaiting)
 	}

@@ -15,7 +15,7 @@ import (
 
 // webhookColumns are those of webhookRow, in any query that joins webhooks as w.
 const webhookColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
-	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name, w.tripped_at`
+	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name, w.tripped_at, w.trace_context`
 
 type webhookRow struct {
 	ID             [16]byte
@@ -37,6 +37,7 @@ type webhookRow struct {
 	Cache          string
 	Name           string
 	TrippedAt      *time.Time
+	TraceContext   bool
 }
 
 // CreateWebhook stores a validated webhook and gives it its id and times. It is a
@@ -52,9 +53,9 @@ func (s *Store) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			insert into webhooks (id, tenant_id, profile, url, events, secret, headers, active, disabled_reason,
-				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name)
+				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name, trace_context)
 			values (@id, @tenant_id, @profile, @url, @events, @secret, @headers, @active, @disabled_reason,
-				@description, @timeout_ms, @rate_limit, @max_attempts, @health, @created_at, @updated_at, @cache, @name)`, row.args())
+				@description, @timeout_ms, @rate_limit, @max_attempts, @health, @created_at, @updated_at, @cache, @name, @trace_context)`, row.args())
 		if err != nil {
 			return err
 		}
@@ -165,7 +166,7 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActiv
 	_, err = tx.Exec(ctx, `
 		update webhooks set profile = @profile, url = @url, events = @events, secret = @secret, headers = @headers,
 			active = @active, disabled_reason = @disabled_reason, description = @description, timeout_ms = @timeout_ms,
-			rate_limit = @rate_limit, max_attempts = @max_attempts, health = @health, updated_at = @updated_at,
+			rate_limit = @rate_limit, max_attempts = @max_attempts, trace_context = @trace_context, health = @health, updated_at = @updated_at,
 			failing_since = case when @reactivated then null else failing_since end,
 			tripped_at = case when @reactivated or @elsewhere then null else tripped_at end
 		where id = @id`, args)
@@ -218,7 +219,7 @@ func (r *webhookRow) args() pgx.StrictNamedArgs {
 		"secret": r.Secret, "headers": r.Headers, "active": r.Active, "disabled_reason": r.DisabledReason,
 		"description": r.Description, "timeout_ms": r.TimeoutMs, "rate_limit": r.RateLimit,
 		"max_attempts": r.MaxAttempts, "health": r.Health, "created_at": r.CreatedAt, "updated_at": r.UpdatedAt,
-		"cache": r.Cache, "name": r.Name,
+		"cache": r.Cache, "name": r.Name, "trace_context": r.TraceContext,
 	}
 }
 
@@ -228,7 +229,7 @@ func (s *Store) seal(w hook.Webhook) (webhookRow, error) {
 		Secret: s.box.Seal([]byte(w.Secret.Reveal()), w.ID[:]), Active: w.Active, DisabledReason: w.DisabledReason,
 		Description: w.Description, TimeoutMs: int(w.Timeout.Milliseconds()), RateLimit: w.RateLimit,
 		MaxAttempts: w.MaxAttempts, Health: string(w.Health), CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt,
-		Cache: w.Cache, Name: w.Name,
+		Cache: w.Cache, Name: w.Name, TraceContext: w.TraceContext,
 	}
 	if len(w.Headers) == 0 {
 		return row, nil
@@ -251,6 +252,7 @@ func (s *Store) unseal(r webhookRow) (hook.Webhook, error) {
 		Active: r.Active, DisabledReason: r.DisabledReason, Description: r.Description,
 		Timeout: time.Duration(r.TimeoutMs) * time.Millisecond, RateLimit: r.RateLimit, MaxAttempts: r.MaxAttempts,
 		Health: hook.Health(r.Health), TrippedAt: r.TrippedAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Cache: r.Cache, Name: r.Name,
+		TraceContext: r.TraceContext,
 	}
 	secret, err := s.box.Open(r.Secret, r.ID[:])
 	if err != nil {

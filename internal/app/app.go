@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 
 	"grapnel/activities"
 	"grapnel/api"
@@ -19,6 +20,7 @@ import (
 	"grapnel/internal/hook"
 	"grapnel/internal/seal"
 	"grapnel/internal/telemetry"
+	"grapnel/internal/tracing/otlp"
 	"grapnel/storage"
 	"grapnel/worker"
 	"grapnel/workflows"
@@ -56,6 +58,7 @@ type App struct {
 	api        *api.API
 	topics     *follow.Hub
 	metrics    *telemetry.Metrics
+	traces     *otlp.Provider
 	plan       stopPlan
 	// keyed is closed when the admin key is stored, or none is to be.
 	keyed chan struct{}
@@ -84,7 +87,17 @@ func (a *App) build(ctx context.Context) error {
 	}
 	a.metrics.WatchPool(func() telemetry.PoolStat { return a.store.PoolStat() })
 	a.metrics.WatchWaiting(o.Logger, a.store.Waiting)
-	if a.cluster, err = cluster.Open(cluster.Config{Logger: o.Logger.With(slog.String("component", "temporal")), Metrics: a.metrics.Temporal()}); err != nil {
+	if a.traces, err = otlp.Open(ctx, o.Version, o.Logger); err != nil {
+		return err
+	}
+	traced, err := a.traces.Temporal()
+	if err != nil {
+		return err
+	}
+	a.cluster, err = cluster.Open(cluster.Config{
+		Logger: o.Logger.With(slog.String("component", "temporal")), Metrics: a.metrics.Temporal(), Interceptors: traced,
+	})
+	if err != nil {
 		return err
 	}
 	a.egress, err = egress.New(egress.Config{Allow: o.Config.AllowDestinations, UserAgent: userAgent(o.Version), Resolver: o.Resolver})
@@ -98,7 +111,7 @@ func (a *App) build(ctx context.Context) error {
 	}
 	a.starter, err = dispatch.NewStarter(dispatch.StarterConfig{
 		Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger, MaxEvents: o.Config.MaxEvents, Ahead: a.loadAhead(),
-		Metrics: a.metrics,
+		Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	})
 	if err != nil {
 		return err
@@ -109,7 +122,7 @@ func (a *App) build(ctx context.Context) error {
 	}
 	a.reconciler = &dispatch.Reconciler{
 		Ledger: a.store, Temporal: a.cluster.Client, Resetter: a.cluster, Logger: o.Logger, After: o.Config.ReconcileAfter,
-		Metrics: a.metrics,
+		Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	}
 	if o.Roles.API {
 		if err := a.buildAPI(); err != nil { //nolint:contextcheck // requests bring their own contexts
@@ -124,7 +137,7 @@ func (a *App) buildWorker() error {
 	var err error
 	a.activities, err = activities.New(activities.Deps{
 		Store: a.store, Lookup: a.store, Sender: a.egress, Parking: a.store, Drains: &dispatch.Drains{Temporal: a.cluster.Client, Metrics: a.metrics}, Schedule: c.Schedule(), Logger: a.options.Logger,
-		DisableOnFinal: c.DisableFinal, Metrics: a.metrics,
+		DisableOnFinal: c.DisableFinal, Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	})
 	if err != nil {
 		return err
@@ -164,7 +177,7 @@ func (a *App) buildAPI() error {
 		},
 		Checks:  map[string]api.Check{"database": a.store.Ping, "migrations": a.store.Ready, "admin_key": a.adminKeyStored},
 		Reports: map[string]api.Check{"temporal": a.cluster.Ready},
-		Metrics: a.metrics,
+		Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	})
 	return err
 }
@@ -188,8 +201,17 @@ func (a *App) Listen(ctx context.Context) (net.Listener, error) {
 	return l, nil
 }
 
+// tracesPatience is how long the last spans may take; they are no part of what must not
+// be lost.
+const tracesPatience = 2 * time.Second
+
 // Close lets go of connections; call it after Run.
 func (a *App) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), tracesPatience)
+	defer cancel()
+	if err := a.traces.Close(ctx); err != nil {
+		a.options.Logger.WarnContext(ctx, "last spans not sent", slog.Any("error", err))
+	}
 	if a.egress != nil {
 		a.egress.Close()
 	}

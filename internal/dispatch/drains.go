@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/tracing"
 	"grapnel/workflows"
 )
 
@@ -22,7 +23,8 @@ func (d *Drains) Drain(ctx context.Context, webhook hook.WebhookID) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options, input := workflows.DrainStart(webhook)
-	_, err := d.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDrain, input)
+	// It sends what belongs to many traces, and has one of its own.
+	_, err := d.Temporal.ExecuteWorkflow(tracing.Detached(ctx), options, workflows.NameDrain, input)
 	if d.Metrics != nil {
 		d.Metrics.Started(ForDrain, 0, err)
 	}

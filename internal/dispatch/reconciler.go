@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/tracing"
 	"grapnel/workflows"
 )
 
@@ -57,6 +58,8 @@ type Reconciler struct {
 	After time.Duration
 	// Metrics counts what it does; nil counts nothing.
 	Metrics Metrics
+	// Tracer keeps workflows in the traces of their publishes; nil keeps none.
+	Tracer *tracing.Tracer
 	// Interval is how often it looks; default a tenth of After, 1 s to 1 min.
 	Interval time.Duration
 
@@ -249,6 +252,8 @@ func (r *Reconciler) restart(ctx context.Context, start hook.Start, did *actions
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options, input := workflows.DeliverAgain(start)
+	ctx, end := r.Tracer.Starting(ctx, &start)
+	defer end()
 	_, err := r.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDeliver, input)
 	r.Metrics.Started(ByReconciler, len(start.Others)+1, err)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/tracing"
 	"grapnel/workflows"
 )
 
@@ -42,6 +43,8 @@ type StarterConfig struct {
 	Ahead func(ctx context.Context, event hook.EventID)
 	// Metrics counts starts; nil counts none.
 	Metrics Metrics
+	// Tracer keeps workflows in the traces of their publishes; nil keeps none.
+	Tracer *tracing.Tracer
 	// Workers is how many starts are under way at once; default 8.
 	Workers int
 	// MaxEvents is how many events may share a workflow; default 1.
@@ -178,6 +181,8 @@ func (s *Starter) start(ctx context.Context, start hook.Start) error {
 	if input.First && s.config.Ahead != nil {
 		s.config.Ahead(ctx, start.EventID)
 	}
+	ctx, end := s.config.Tracer.Starting(ctx, &start)
+	defer end()
 	_, err := s.config.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDeliver, input)
 	return err
 }

@@ -25,6 +25,8 @@ type Event struct {
 	// Test marks the sample event of a test delivery.
 	Test      bool
 	CreatedAt time.Time
+	// Trace is where it was published; zero where nothing is traced.
+	Trace Trace
 	// WorkflowID names the workflow that delivers it; empty while none has been
 	// started, and for good when nothing matched.
 	WorkflowID string
@@ -51,6 +53,8 @@ type Publication struct {
 	TokenID string
 	// IdempotencyKey is the client's; empty if none was given.
 	IdempotencyKey string
+	// Trace is where it is published; zero where nothing is traced.
+	Trace Trace
 }
 
 // Fingerprint tells the same content from other content under one idempotency key.
