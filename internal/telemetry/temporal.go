@@ -75,8 +75,9 @@ const sdkHelp = "Of the Temporal SDK: docs.temporal.io/references/sdk-metrics."
 
 // Counter implements client.MetricsHandler.
 func (h sdkHandler) Counter(name string) client.MetricsCounter {
-	return sdkCounter{find(h, name+"_total", func(labels prometheus.Labels) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: name + "_total", Help: sdkHelp, ConstLabels: labels})
+	name = strings.TrimSuffix(name, "_total") + "_total" // one of the SDK's has it already
+	return sdkCounter{find(h, name, func(labels prometheus.Labels) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: sdkHelp, ConstLabels: labels})
 	})}
 }
 
