@@ -132,6 +132,9 @@ func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []er
 		if errs[i] == nil {
 			errs[i] = checkTypeName(list[i].Type)
 		}
+		if errs[i] == nil {
+			errs[i] = checkNotOurs("body.type", list[i].Type)
+		}
 		if errs[i] == nil && !asked[list[i].Type] {
 			asked[list[i].Type] = true
 			names = append(names, list[i].Type)

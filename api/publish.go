@@ -55,6 +55,9 @@ func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, er
 	if err != nil {
 		return nil, err
 	}
+	if err := checkNotOurs("body.type", p.Type); err != nil {
+		return nil, err
+	}
 	if err := a.checkPublishedType(ctx, p.Type); err != nil {
 		return nil, err
 	}
@@ -107,11 +110,8 @@ func (a *API) accept(ctx context.Context, p hook.Publication) (hook.Accepted, er
 
 // dispatch has the workflow of an event started that is to be delivered.
 func (a *API) dispatch(accepted *hook.Accepted) {
-	if e := &accepted.Event; !accepted.Duplicate && e.Deliveries > 0 {
-		a.Dispatcher.Dispatch(hook.Start{
-			EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Cache: e.Cache, Deliveries: e.Deliveries, Targets: accepted.Targets,
-			Trace: e.Trace,
-		})
+	if start, ok := accepted.Start(); ok {
+		a.Dispatcher.Dispatch(start)
 	}
 }
 
@@ -153,6 +153,15 @@ func idempotencyKey(header string, id *string) (string, error) {
 func checkTypeName(name string) error {
 	if problem := hook.TypeProblem(name); problem != "" {
 		return hook.Unprocessable("body.type", "%s", problem)
+	}
+	return nil
+}
+
+// checkNotOurs refuses a type whose events we publish ourselves: who subscribes to it
+// relies on that.
+func checkNotOurs(location, eventType string) error {
+	if hook.IsOperational(eventType) {
+		return hook.Unprocessable(location, "is an operational event type: its events are published by this service only")
 	}
 	return nil
 }

@@ -57,18 +57,25 @@ func (s *Store) countPublished(accepted []hook.Accepted, errs []error, took time
 	s.metrics.Published(p)
 }
 
-// countEnded counts the deliveries that have just ended; the records are in the order
-// of their ids.
-func (s *Store) countEnded(records []hook.Record, found []hook.Delivery) {
-	for i := range found {
-		d := &found[i]
+// endedOf are those of the deliveries that have just come to a final state, tests left
+// out; the records are in the order of their ids.
+func endedOf(records []hook.Record, changed []hook.Delivery) (ended []hook.Delivery) {
+	for i := range changed {
+		d := &changed[i]
 		if d.Outstanding() || d.Test {
 			continue
 		}
 		// An attempt by hand of one that had ended ends nothing.
 		if r := recordFor(records, d.ID); r != nil && r.Delivery.Outstanding() {
-			s.metrics.Ended(d.State, 1)
+			ended = append(ended, *d)
 		}
+	}
+	return ended
+}
+
+func (s *Store) countEnded(ended []hook.Delivery) {
+	for i := range ended {
+		s.metrics.Ended(ended[i].State, 1)
 	}
 }
 

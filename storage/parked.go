@@ -67,21 +67,24 @@ func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (
 // endpoint has been unavailable for too long (spec 9). One whose outcome is unknown is
 // not touched.
 func (s *Store) ExpireParked(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (n int, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.publishingOwn(ctx, func(tx pgx.Tx, happened *occurrences) error {
 		// The webhook before its deliveries, as everywhere.
 		if _, err := tx.Exec(ctx, `select from webhooks where id = $1 for update`, [16]byte(webhook)); err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, `
-			update deliveries set state = 'failed', error = $3, next_attempt_at = null, updated_at = now()
+		rows, _ := tx.Query(ctx, `
+			update deliveries d set state = 'failed', error = $3, next_attempt_at = null, updated_at = now()
 			where id = any(array(
 				select id from deliveries
 				where webhook_id = $1 and parked and next_attempt_at is not null and state <> 'sending' and created_at < now() - $2::interval
-				order by id limit $4 for update))`, [16]byte(webhook), age, hook.TextUnavailable, limit)
-		if err != nil || tag.RowsAffected() == 0 {
+				order by id limit $4 for update))
+			returning `+deliveryColumns, [16]byte(webhook), age, hook.TextUnavailable, limit)
+		expired, err := collectDeliveries(rows)
+		if err != nil || len(expired) == 0 {
 			return err
 		}
-		n = int(tag.RowsAffected())
+		n = len(expired)
+		happened.failed(expired)
 		_, err = tx.Exec(ctx, `update webhooks set health = 'failed', failing_since = coalesce(failing_since, now()) where id = $1`, [16]byte(webhook))
 		return err
 	})

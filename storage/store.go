@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"grapnel/internal/hook"
 	"grapnel/internal/seal"
 )
 
@@ -44,7 +45,14 @@ type Store struct {
 	recordings group[*recording]
 	keys       group[*keyLookup]
 	eventTypes group[*typesLookup]
+	// start is told of operational events that are to be delivered.
+	start func(hook.Start)
 }
+
+// OnOperational has events that the store itself has published taken on to their
+// workflows; start must not wait. Without it the sweeper sees to them. Call it before
+// the store is used.
+func (s *Store) OnOperational(start func(hook.Start)) { s.start = start }
 
 // Open prepares a pool; it does not connect, so that a process can start while
 // the database is away.
@@ -82,7 +90,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{pool: pool, box: cfg.Box, metrics: cfg.Metrics, origin: newOrigin()}
+	s := &Store{pool: pool, box: cfg.Box, metrics: cfg.Metrics, origin: newOrigin(), start: func(hook.Start) {}}
 	s.share()
 	return s, nil
 }

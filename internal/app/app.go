@@ -117,6 +117,7 @@ func (a *App) build(ctx context.Context) error {
 		return err
 	}
 	a.metrics.WatchQueue(a.starter.Queued)
+	a.store.OnOperational(a.starter.Dispatch)
 	a.sweeper = &dispatch.Sweeper{
 		Starter: a.starter, Backlog: a.store, Housekeeping: a.store, Logger: o.Logger, Retention: o.Config.Retention,
 	}

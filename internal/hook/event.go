@@ -107,7 +107,9 @@ type Published struct {
 	// Accepted were stored, Duplicates had been before, Refused have a key that stands
 	// for another content; Failed could not be stored.
 	Accepted, Duplicates, Refused, Failed int
-	// Deliveries were made of the accepted.
+	// Operational are events of ours, stored with what they tell of.
+	Operational int
+	// Deliveries were made of the accepted and the operational.
 	Deliveries int
 	// Took is until all of it was durable.
 	Took time.Duration

@@ -26,6 +26,15 @@ type Start struct {
 	Links []Trace
 }
 
+// Start is what it takes to start the accepted event's workflow; false when it needs
+// none, because nothing matched or an earlier publish stands for it.
+func (a *Accepted) Start() (Start, bool) {
+	e := &a.Event
+	return Start{
+		EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Cache: e.Cache, Deliveries: e.Deliveries, Targets: a.Targets, Trace: e.Trace,
+	}, !a.Duplicate && e.Deliveries > 0
+}
+
 // EventIDs are all the events of the start.
 func (s *Start) EventIDs() []EventID { return append([]EventID{s.EventID}, s.Others...) }
 

@@ -11,25 +11,26 @@ import (
 // acceptMetrics are those of what is stored. All series are there from the start, so
 // that what happens for the first time is an increase.
 type acceptMetrics struct {
-	accepted, duplicate, refused, failed prometheus.Counter
-	deliveries                           prometheus.Counter
-	took                                 prometheus.Histogram
-	ended                                map[hook.DeliveryState]prometheus.Counter
-	opened, closed                       prometheus.Counter
-	groups                               map[string]groupMetrics
+	accepted, duplicate, refused, failed, operational prometheus.Counter
+	deliveries                                        prometheus.Counter
+	took                                              prometheus.Histogram
+	ended                                             map[hook.DeliveryState]prometheus.Counter
+	opened, closed                                    prometheus.Counter
+	groups                                            map[string]groupMetrics
 }
 
 // groupMetrics are those of a group that shares statements.
 type groupMetrics struct{ rows, wait, duration prometheus.Observer }
 
 func (r *registry) acceptMetrics() acceptMetrics {
-	published := r.counters("events", "published_total", "Events published, by what came of them: refused are those whose id stands for another content, failed those that could not be stored.", "outcome")
+	published := r.counters("events", "published_total", "Events published, by what came of them: refused are those whose id stands for another content, failed those that could not be stored, operational those that the service itself has published.", "outcome")
 	ended := r.counters("deliveries", "ended_total", "Deliveries that have come to a final state, tests left out.", "state")
 	breakers := r.counters("breakers", "changes_total", "Circuit breakers opened, or closed because a probe was answered.", "to")
 	a := acceptMetrics{
 		accepted: published.WithLabelValues("accepted"), duplicate: published.WithLabelValues("duplicate"),
 		refused: published.WithLabelValues("refused"), failed: published.WithLabelValues("failed"),
-		deliveries: r.counter("deliveries", "accepted_total", "Deliveries made of accepted events."),
+		operational: published.WithLabelValues("operational"),
+		deliveries:  r.counter("deliveries", "accepted_total", "Deliveries made of accepted events."),
 		took: r.histogram("events", "accept_duration_seconds", "How long it took until what one request publishes was durable.",
 			[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}),
 		ended:  map[hook.DeliveryState]prometheus.Counter{},
@@ -61,7 +62,10 @@ func (m *Metrics) Published(p hook.Published) {
 	m.accept.refused.Add(float64(p.Refused))
 	m.accept.failed.Add(float64(p.Failed))
 	m.accept.deliveries.Add(float64(p.Deliveries))
-	m.accept.took.Observe(p.Took.Seconds())
+	m.accept.operational.Add(float64(p.Operational))
+	if p.Operational == 0 { // they share what they are told of
+		m.accept.took.Observe(p.Took.Seconds())
+	}
 }
 
 // Grouped counts a shared statement.
