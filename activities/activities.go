@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/tracing"
 )
 
 // Store is what delivering needs of the store.
@@ -67,7 +68,27 @@ type Deps struct {
 	Jitter func(time.Duration) time.Duration
 	// Now is the clock; default time.Now. Tests that skip time set it.
 	Now func() time.Time
+	// Metrics counts requests; nil counts none.
+	Metrics Metrics
+	// Tracer makes spans of requests; nil makes none.
+	Tracer *tracing.Tracer
 }
+
+// Metrics counts requests to receivers.
+type Metrics interface {
+	// Sending counts requests that begin, and by -1 those that end.
+	Sending(n int)
+	// Attempted counts a request that was made, and what came of it.
+	Attempted(job *hook.Job, sent *hook.Attempt)
+	// NotSent counts one that we could not make.
+	NotSent()
+}
+
+type uncounted struct{}
+
+func (uncounted) Sending(int)                        {}
+func (uncounted) Attempted(*hook.Job, *hook.Attempt) {}
+func (uncounted) NotSent()                           {}
 
 // RunTimeout bounds one run of an activity: the longest request and what it takes
 // to load and record. It is also how long it takes to notice a dead worker, and how
@@ -90,6 +111,8 @@ type Activities struct {
 	drains      Drains
 	replays     Replays
 	ahead       *ahead
+	metrics     Metrics
+	tracer      *tracing.Tracer
 	// stopped is closed by Stop.
 	stopped chan struct{}
 	stop    func()
@@ -116,12 +139,15 @@ func New(d Deps) (*Activities, error) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
+	if d.Metrics == nil {
+		d.Metrics = uncounted{}
+	}
 	stopped := make(chan struct{})
 	return &Activities{
 		store: d.Store, lookup: d.Lookup, sender: d.Sender, schedule: d.Schedule, strict: d.DisableOnFinal,
 		log: d.Logger, concurrency: d.Concurrency, jitter: d.Jitter, now: d.Now,
 		gates: newGates(), parking: d.Parking, drains: d.Drains, replays: d.Replays, ahead: &ahead{events: map[hook.EventID]*loading{}},
-		stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) }),
+		metrics: d.Metrics, tracer: d.Tracer, stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) }),
 	}, nil
 }
 

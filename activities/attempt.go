@@ -8,12 +8,21 @@ import (
 
 	"grapnel/internal/hook"
 	"grapnel/internal/profile"
+	"grapnel/internal/tracing"
 )
 
 // attempt sends one request and judges what came of it.
 func (a *Activities) attempt(ctx context.Context, job hook.Job, manual bool) result {
+	ctx, end := a.tracer.Attempt(ctx, &job, manual || job.Delivery.Test)
+	if job.Webhook.TraceContext {
+		job.TraceParent = tracing.Parent(ctx)
+	}
+	a.metrics.Sending(1)
 	sent, err := a.sender.Send(ctx, profile.Request(&job, a.now()))
+	a.metrics.Sending(-1)
+	end(&sent, err)
 	if err != nil {
+		a.metrics.NotSent()
 		return result{job: job, err: err}
 	}
 	rand.Read(sent.ID[:]) // it never fails since Go 1.24
@@ -26,28 +35,11 @@ func (a *Activities) attempt(ctx context.Context, job hook.Job, manual bool) res
 	if manual {
 		verdict.Retry, verdict.RetryIn = false, 0 // the schedule stays as it is
 	}
+	a.metrics.Attempted(&job, &sent)
 	a.logAttempt(ctx, &job, &sent, verdict)
 	return result{job: job, record: hook.Record{
 		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, Attempt: sent, Verdict: verdict,
 	}}
-}
-
-// logAttempt writes the one wide line per attempt.
-func (a *Activities) logAttempt(ctx context.Context, job *hook.Job, sent *hook.Attempt, v hook.Verdict) {
-	attrs := []slog.Attr{
-		slog.String("delivery_id", job.Delivery.ID.String()), slog.String("event_id", job.Event.ID.String()),
-		slog.String("webhook_id", job.Webhook.ID.String()), slog.String("tenant_id", job.Event.TenantID.String()),
-		slog.String("event_type", job.Event.Type), slog.String("host", job.Webhook.Host()),
-		slog.Int("attempt", sent.Number), slog.Bool("manual", sent.Manual), slog.Bool("test", job.Delivery.Test),
-		slog.Int("status_code", sent.StatusCode), slog.Float64("duration_ms", float64(sent.Duration.Microseconds())/1000), slog.String("state", string(v.State)),
-	}
-	if !sent.Succeeded() {
-		attrs = append(attrs, slog.String("error_class", string(sent.Class)), slog.String("error", sent.Error))
-	}
-	if v.Retry {
-		attrs = append(attrs, slog.Float64("retry_in_seconds", v.RetryIn.Seconds()))
-	}
-	a.log.LogAttrs(ctx, slog.LevelInfo, "attempt", attrs...)
 }
 
 // recordUntil records, again and again while the store is away, for as long as

@@ -434,9 +434,15 @@ func TestWhatIsLoggedOfAnAttempt(t *testing.T) {
 
 		line := b.log.String()
 		require.Equal(b, 1, strings.Count(line, `"msg":"attempt"`))
-		for _, has := range []string{d.ID.String(), a.String(), `"host":"a.example"`, `"attempt":1`, `"status_code":500`, `"error_class":"status"`} {
+		for _, has := range []string{
+			d.ID.String(), a.String(), d.EventID.String(), d.TenantID.String(), `"event_type":"user.created"`, `"profile":"standard"`,
+			`"host":"a.example"`, `"attempt":1`, `"status_code":500`, `"error_class":"status"`, `"outcome":"http_5xx"`, `"state":"failed"`,
+			`"duration_ms":`, `"dns_ms":`, `"connect_ms":`, `"tls_ms":`, `"first_byte_ms":`, `"age_ms":`, `"manual":false`, `"test":false`,
+			`"next_attempt_at":"` + b.start.Add(30*second).UTC().Format(time.RFC3339),
+		} {
 			require.Contains(b, line, has)
 		}
+		require.NotContains(b, line, "trace_id", "nothing is traced")
 		for _, secret := range []string{"secret-of", "query-of", "user_123", "/a"} {
 			require.NotContains(b, line, secret)
 		}

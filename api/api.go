@@ -23,6 +23,7 @@ import (
 
 	"grapnel/internal/canonjson"
 	"grapnel/internal/hook"
+	"grapnel/internal/tracing"
 )
 
 // Deps are what New needs.
@@ -40,6 +41,8 @@ type Deps struct {
 	Reports map[string]Check
 	// Metrics counts requests; nil counts none.
 	Metrics Metrics
+	// Tracer makes spans of requests and publishes; nil makes none.
+	Tracer *tracing.Tracer
 }
 
 // Config is what the API can be told.

@@ -12,6 +12,7 @@ import (
 
 	"grapnel/internal/canonjson"
 	"grapnel/internal/hook"
+	"grapnel/internal/tracing"
 )
 
 // mostInBatch is how many events one request may publish (S9).
@@ -82,7 +83,12 @@ func (a *API) publishEvents(ctx context.Context, in *publishEventsInput) (*publi
 	}
 	accepted := make([]hook.Accepted, len(items))
 	if len(list) > 0 {
+		ctx, end := a.Tracer.Publish(ctx, len(list))
+		for i := range list {
+			list[i].Trace = tracing.Of(ctx)
+		}
 		stored, failed := a.Store.PublishAll(ctx, list)
+		end(stored, countErrors(failed))
 		if err := outage(failed); err != nil {
 			return nil, err
 		}
@@ -91,6 +97,15 @@ func (a *API) publishEvents(ctx context.Context, in *publishEventsInput) (*publi
 		}
 	}
 	return &publishEventsOutput{Body: a.publishedEvents(ctx, publications, accepted, errs)}, nil
+}
+
+func countErrors(errs []error) (n int) {
+	for _, err := range errs {
+		if err != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // outage is the error of a store that stored nothing and blames none of the events:
@@ -116,6 +131,9 @@ func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []er
 	for i := range list {
 		if errs[i] == nil {
 			errs[i] = checkTypeName(list[i].Type)
+		}
+		if errs[i] == nil {
+			errs[i] = checkNotOurs("body.type", list[i].Type)
 		}
 		if errs[i] == nil && !asked[list[i].Type] {
 			asked[list[i].Type] = true

@@ -62,6 +62,9 @@ func (a *API) publishCommendaEvent(ctx context.Context, in *publishCommendaEvent
 	if err := b.check(); err != nil {
 		return nil, err
 	}
+	if err := checkNotOurs("body.topic", *b.Topic); err != nil {
+		return nil, err
+	}
 	key, err := idempotencyKey(in.IdempotencyKey, nil)
 	if err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func TestControlCharactersAreTheCallersMistake(t *testing.T) {
 		f.post(t, "/v1/events", `{"type":"user.created`+bad+`","data":1}`).refused(t, "body.type", "")
 		f.post(t, "/v1/events", `{"type":"user.created","data":1,"id":"`+bad+`"}`).refused(t, "body.id", "control characters")
 	}
-	require.Len(t, f.get(t, "/v1/event-types").list(t, "event_types"), 9)
+	require.Len(t, f.get(t, "/v1/event-types").list(t, "event_types"), 12)
 	// In data they are data.
 	f.publish(t, `"\u0000"`)
 }

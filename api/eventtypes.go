@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -61,7 +62,9 @@ func (a *API) registerEventTypes() {
 	register(a, operation{
 		id: "list-event-types", method: http.MethodGet, path: "/v1/event-types", tag: tagStandard,
 		scopes:  []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks, hook.ScopePublish},
-		summary: "List event types", description: "What can be published and subscribed to: nine built-in types, then your own by name.",
+		summary: "List event types", description: "What can be subscribed to: nine built-in types, those of operational events, then your own by name. " +
+			"Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; " +
+			"patterns don't match them, and nobody else can publish them.",
 	}, a.listEventTypes)
 	register(a, operation{
 		id: "put-event-type", method: http.MethodPut, path: "/v1/event-types/{name}", tag: tagStandard,
@@ -72,7 +75,9 @@ func (a *API) registerEventTypes() {
 
 func (a *API) catalogue(ctx context.Context) ([]hook.EventType, error) {
 	own, err := a.Store.EventTypes(ctx, tenant(ctx))
-	return append(hook.BuiltInEventTypes(), own...), err
+	// A name that became ours later is ours.
+	own = slices.DeleteFunc(own, func(t hook.EventType) bool { return hook.IsOperational(t.Name) })
+	return slices.Concat(hook.BuiltInEventTypes(), hook.OperationalEventTypes(), own), err
 }
 
 func (a *API) listEventTypes(ctx context.Context, _ *empty) (*listEventTypesOutput, error) {

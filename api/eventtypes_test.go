@@ -24,7 +24,7 @@ func TestBuiltInEventTypes(t *testing.T) {
 		{"payment.failed", "Payment failed"},
 	}
 	types := f.get(t, "/v1/event-types").list(t, "event_types")
-	require.Len(t, types, len(want))
+	require.Len(t, types, len(want)+3, "and those of operational events")
 	for i, w := range want {
 		require.Equal(t, map[string]any{"name": w[0], "description": w[1], "built_in": true}, types[i])
 		// Each can be subscribed to and published.
@@ -50,9 +50,9 @@ func TestPutEventType(t *testing.T) {
 	f.do(t, http.MethodPut, "/v1/event-types/a-b_C.9", "", nil).object(t, http.StatusCreated)
 
 	types := f.get(t, "/v1/event-types").list(t, "event_types")
-	require.Len(t, types, 11)
-	require.Equal(t, "a-b_C.9", types[9]["name"], "one's own by name, after the built-in")
-	require.Equal(t, again, types[10])
+	require.Len(t, types, 14)
+	require.Equal(t, "a-b_C.9", types[12]["name"], "one's own by name, after the built-in")
+	require.Equal(t, again, types[13])
 	f.newWebhook(t, "invoice.paid")
 	require.EqualValues(t, 1, f.post(t, "/v1/events", `{"type":"invoice.paid","data":1}`).object(t, 202)["deliveries"])
 }
@@ -66,7 +66,7 @@ func TestPutEventTypeRefusals(t *testing.T) {
 	f.do(t, http.MethodPut, "/v1/event-types/invoice.paid", `{"description":"`+strings.Repeat("a", 1001)+`"}`, nil).refused(t, "body.description", "1000")
 	f.do(t, http.MethodPut, "/v1/event-types/invoice.paid", `{"text":"a"}`, nil).refused(t, "body.text", "unexpected property")
 	f.do(t, http.MethodPut, "/v1/event-types/user.created", `{"description":"mine"}`, nil).problem(t, http.StatusConflict, "ALREADY_EXISTS")
-	require.Len(t, f.get(t, "/v1/event-types").list(t, "event_types"), 9)
+	require.Len(t, f.get(t, "/v1/event-types").list(t, "event_types"), 12)
 	require.Equal(t, http.StatusCreated, f.do(t, http.MethodPut, "/v1/event-types/"+strings.Repeat("a", 128), "", nil).status)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"grapnel/internal/hook"
 	"grapnel/internal/profile"
+	"grapnel/internal/tracing"
 )
 
 type publishEventRequest struct {
@@ -54,6 +55,9 @@ func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, er
 	if err != nil {
 		return nil, err
 	}
+	if err := checkNotOurs("body.type", p.Type); err != nil {
+		return nil, err
+	}
 	if err := a.checkPublishedType(ctx, p.Type); err != nil {
 		return nil, err
 	}
@@ -92,20 +96,22 @@ func (a *API) accept(ctx context.Context, p hook.Publication) (hook.Accepted, er
 	if err := a.checkSize(&p); err != nil {
 		return hook.Accepted{}, err
 	}
+	ctx, end := a.Tracer.Publish(ctx, 1)
+	p.Trace = tracing.Of(ctx)
 	accepted, err := a.Store.Publish(ctx, p)
 	if err != nil {
+		end(nil, 1)
 		return accepted, err
 	}
+	end([]hook.Accepted{accepted}, 0)
 	a.dispatch(&accepted)
 	return accepted, nil
 }
 
 // dispatch has the workflows of an event started that is to be delivered.
 func (a *API) dispatch(accepted *hook.Accepted) {
-	if e := &accepted.Event; accepted.Due > 0 {
-		a.Dispatcher.Dispatch(hook.Start{
-			EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Cache: e.Cache, Deliveries: accepted.Due, Targets: accepted.Targets,
-		})
+	if start, ok := accepted.Start(); ok {
+		a.Dispatcher.Dispatch(start)
 	}
 	for _, webhook := range accepted.Undrained {
 		a.Dispatcher.Drain(webhook)
@@ -150,6 +156,15 @@ func idempotencyKey(header string, id *string) (string, error) {
 func checkTypeName(name string) error {
 	if problem := hook.TypeProblem(name); problem != "" {
 		return hook.Unprocessable("body.type", "%s", problem)
+	}
+	return nil
+}
+
+// checkNotOurs refuses a type whose events we publish ourselves: who subscribes to it
+// relies on that.
+func checkNotOurs(location, eventType string) error {
+	if hook.IsOperational(eventType) {
+		return hook.Unprocessable(location, "is an operational event type: its events are published by this service only")
 	}
 	return nil
 }

@@ -103,7 +103,7 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 	if op.answers != nil {
 		responses[strconv.Itoa(http.StatusOK)] = &huma.Response{Description: http.StatusText(http.StatusOK), Content: op.answers}
 	}
-	middlewares := huma.Middlewares{a.measure(op.id)}
+	middlewares := huma.Middlewares{a.measure(op.id), a.traced(&op)}
 	if !op.public {
 		middlewares = append(middlewares, a.authorize(&op))
 	}

@@ -41,6 +41,7 @@ type Webhook struct {
 	Headers        map[string]string `json:"headers,omitempty" doc:"The custom headers, with *** for each value." example:"{\"X-Tenant\":\"***\"}"`
 	Timeout        int               `json:"timeout_seconds" doc:"Bound on a whole attempt." example:"15"`
 	RateLimit      int               `json:"rate_limit,omitempty" doc:"Requests per second at most." example:"10"`
+	TraceContext   bool              `json:"trace_context,omitempty" doc:"Whether requests carry a traceparent header." example:"true"`
 	MaxAttempts    int               `json:"max_attempts" doc:"Attempts of a delivery at most." example:"5"`
 	Schemes        []string          `json:"signature_schemes,omitempty" enum:"v1,v1a" doc:"Standard Webhooks signatures that webhook-signature carries; of the standard profile only." example:"[\"v1\"]"`
 	PublicKeysPath string            `json:"public_keys_path,omitempty" doc:"Where on this server the public keys are that verify v1a." example:"/.well-known/webhook-keys"`
@@ -60,7 +61,7 @@ func viewWebhook(w *hook.Webhook) Webhook {
 		ID: w.ID.String(), URL: w.URL, Events: w.Events, Active: w.Active, Paused: w.PausedAt != nil, Profile: string(w.Profile),
 		CacheName: w.Cache, WebhookName: w.Name,
 		Status: w.Status(), StatusReason: w.StatusReason(), Description: w.Description,
-		Timeout: int(w.Timeout / time.Second), RateLimit: w.RateLimit, MaxAttempts: w.MaxAttempts,
+		Timeout: int(w.Timeout / time.Second), RateLimit: w.RateLimit, MaxAttempts: w.MaxAttempts, TraceContext: w.TraceContext,
 		CreatedAt: seconds(w.CreatedAt), UpdatedAt: seconds(w.UpdatedAt),
 	}
 	if len(w.Headers) > 0 {
@@ -77,18 +78,19 @@ func viewWebhook(w *hook.Webhook) Webhook {
 func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
 type createWebhookRequest struct {
-	URL         string            `json:"url" maxLength:"2048" doc:"Where events are POSTed to: absolute, http or https, without user name." example:"https://yourapp.com/webhook"`
-	Events      []string          `json:"events" minItems:"1" maxItems:"100" doc:"Event types; also prefix.* and *." example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
-	Secret      *string           `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"Signs every request. Default: whsec_ and base64 of 32 random bytes, which Standard Webhooks libraries can use." example:"whsec_abc123..."`
-	Active      *bool             `json:"active,omitempty" doc:"Default: true." example:"true"`
-	Paused      *bool             `json:"paused,omitempty" doc:"true holds deliveries until it is false. Default: false." example:"false"`
-	Description *string           `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
-	Headers     map[string]string `json:"headers,omitempty" doc:"Sent with every request. Hop-by-hop, signature and content headers are refused." example:"{\"X-Tenant\":\"acme\"}"`
-	Timeout     *int              `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt. Default: 15 (commenda: 10)." example:"15"`
-	RateLimit   *int              `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"Requests per second at most; 0 is no limit, the default. What is over waits its turn. Each worker process counts by itself." example:"10"`
-	MaxAttempts *int              `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Attempts of a delivery at most. Default: 5." example:"5"`
-	Schemes     []string          `json:"signature_schemes,omitempty" minItems:"1" enum:"v1,v1a" doc:"Standard Webhooks signatures that webhook-signature carries: v1 is HMAC-SHA-256 with the secret, where that is whsec_ and base64; v1a is Ed25519 with the account's key, verified by the public keys at /.well-known/webhook-keys. Of the standard profile only. Default: v1." example:"[\"v1\",\"v1a\"]"`
-	Profile     *string           `json:"profile,omitempty" enum:"standard,commenda,momento" doc:"Form of body and signature. Default: standard. momento webhooks belong to a cache and are refused here." example:"standard"`
+	URL          string            `json:"url" maxLength:"2048" doc:"Where events are POSTed to: absolute, http or https, without user name." example:"https://yourapp.com/webhook"`
+	Events       []string          `json:"events" minItems:"1" maxItems:"100" doc:"Event types; also prefix.* and *." example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
+	Secret       *string           `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"Signs every request. Default: whsec_ and base64 of 32 random bytes, which Standard Webhooks libraries can use." example:"whsec_abc123..."`
+	Active       *bool             `json:"active,omitempty" doc:"Default: true." example:"true"`
+	Paused       *bool             `json:"paused,omitempty" doc:"true holds deliveries until it is false. Default: false." example:"false"`
+	Description  *string           `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
+	Headers      map[string]string `json:"headers,omitempty" doc:"Sent with every request. Hop-by-hop, signature and content headers are refused." example:"{\"X-Tenant\":\"acme\"}"`
+	Timeout      *int              `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt. Default: 15 (commenda: 10)." example:"15"`
+	RateLimit    *int              `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"Requests per second at most; 0 is no limit, the default. What is over waits its turn. Each worker process counts by itself." example:"10"`
+	TraceContext *bool             `json:"trace_context,omitempty" doc:"Whether requests carry a traceparent header (W3C Trace Context), so that your trace goes on at the receiver. Standard webhooks only, and only where this service is traced. Default: false." example:"true"`
+	MaxAttempts  *int              `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Attempts of a delivery at most. Default: 5." example:"5"`
+	Schemes      []string          `json:"signature_schemes,omitempty" minItems:"1" enum:"v1,v1a" doc:"Standard Webhooks signatures that webhook-signature carries: v1 is HMAC-SHA-256 with the secret, where that is whsec_ and base64; v1a is Ed25519 with the account's key, verified by the public keys at /.well-known/webhook-keys. Of the standard profile only. Default: v1." example:"[\"v1\",\"v1a\"]"`
+	Profile      *string           `json:"profile,omitempty" enum:"standard,commenda,momento" doc:"Form of body and signature. Default: standard. momento webhooks belong to a cache and are refused here." example:"standard"`
 }
 
 type createWebhookInput struct {
@@ -120,17 +122,18 @@ type listWebhooksOutput struct {
 }
 
 type updateWebhookRequest struct {
-	URL         *string            `json:"url,omitempty" maxLength:"2048" doc:"Where events are POSTed to." example:"https://yourapp.com/webhook"`
-	Events      []string           `json:"events,omitempty" maxItems:"100" doc:"Replaces all event types subscribed to." example:"[\"user.created\"]"`
-	Secret      *string            `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"The new secret, at once and alone: overlaps of earlier rotations end. To change it without a gap, rotate it." example:"whsec_abc123..."`
-	Active      *bool              `json:"active,omitempty" doc:"false cancels what is pending." example:"true"`
-	Paused      *bool              `json:"paused,omitempty" doc:"true holds deliveries: what is pending and what is published waits, and nothing is lost. When it is false again, they go out, at the rate limit or slowly." example:"false"`
-	Description *string            `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
-	Headers     *map[string]string `json:"headers,omitempty" doc:"Replaces all custom headers." example:"{\"X-Tenant\":\"acme\"}"`
-	Timeout     *int               `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt." example:"15"`
-	RateLimit   *int               `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"0 is no limit." example:"10"`
-	MaxAttempts *int               `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Attempts of a delivery at most." example:"5"`
-	Schemes     []string           `json:"signature_schemes,omitempty" minItems:"1" enum:"v1,v1a" doc:"Standard Webhooks signatures that webhook-signature carries; of the standard profile only." example:"[\"v1\",\"v1a\"]"`
+	URL          *string            `json:"url,omitempty" maxLength:"2048" doc:"Where events are POSTed to." example:"https://yourapp.com/webhook"`
+	Events       []string           `json:"events,omitempty" maxItems:"100" doc:"Replaces all event types subscribed to." example:"[\"user.created\"]"`
+	Secret       *string            `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"The new secret, at once and alone: overlaps of earlier rotations end. To change it without a gap, rotate it." example:"whsec_abc123..."`
+	Active       *bool              `json:"active,omitempty" doc:"false cancels what is pending." example:"true"`
+	Paused       *bool              `json:"paused,omitempty" doc:"true holds deliveries: what is pending and what is published waits, and nothing is lost. When it is false again, they go out, at the rate limit or slowly." example:"false"`
+	Description  *string            `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
+	Headers      *map[string]string `json:"headers,omitempty" doc:"Replaces all custom headers." example:"{\"X-Tenant\":\"acme\"}"`
+	Timeout      *int               `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt." example:"15"`
+	RateLimit    *int               `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"0 is no limit." example:"10"`
+	TraceContext *bool              `json:"trace_context,omitempty" doc:"Whether requests carry a traceparent header." example:"true"`
+	MaxAttempts  *int               `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Attempts of a delivery at most." example:"5"`
+	Schemes      []string           `json:"signature_schemes,omitempty" minItems:"1" enum:"v1,v1a" doc:"Standard Webhooks signatures that webhook-signature carries; of the standard profile only." example:"[\"v1\",\"v1a\"]"`
 }
 
 type updateWebhookInput struct {
@@ -180,6 +183,9 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	}
 	if b.Secret == nil {
 		w.Secret = generateSecret(w.Profile)
+	}
+	if b.TraceContext != nil {
+		w.TraceContext = *b.TraceContext
 	}
 	w.Normalize()
 	apply(&w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
@@ -281,6 +287,9 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		}
 		if b.Headers != nil {
 			w.Headers = secrets(*b.Headers)
+		}
+		if b.TraceContext != nil {
+			w.TraceContext = *b.TraceContext
 		}
 		w.Normalize()
 		apply(w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)

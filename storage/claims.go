@@ -18,12 +18,12 @@ import (
 // returns, so that no crash makes a message be sent twice (M7). Claiming again,
 // because an answer got lost, gives the same ones again.
 func (s *Store) ClaimDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) ([]hook.DeliveryID, error) {
-	return s.move(ctx, ids, `state = 'pending' or (state = 'sending' and claim = $2)`, `state = 'sending', claim = $2`, [16]byte(claim))
+	return move(ctx, s.pool, ids, `state = 'pending' or (state = 'sending' and claim = $2)`, `state = 'sending', claim = $2`, [16]byte(claim))
 }
 
 // ReleaseDeliveries takes a claim back: it is certain that nothing was sent.
 func (s *Store) ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) error {
-	_, err := s.move(ctx, ids, `state = 'sending' and claim = $2`, `state = 'pending', claim = null`, [16]byte(claim))
+	_, err := move(ctx, s.pool, ids, `state = 'sending' and claim = $2`, `state = 'pending', claim = null`, [16]byte(claim))
 	return err
 }
 
@@ -31,20 +31,34 @@ func (s *Store) ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, cl
 // sender went before it could say what came of them (M7), and returns them. If it
 // is still there and says so later, that counts.
 func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error) {
-	return s.move(ctx, ids, `state = 'sending' and updated_at <= now() - $2::interval`,
-		`state = 'dropped', error = '`+hook.TextDropped+`', next_attempt_at = null`, age)
+	var dropped []hook.DeliveryID
+	err := s.publishingOwn(ctx, func(tx pgx.Tx, happened *occurrences) (err error) {
+		dropped, err = move(ctx, tx, ids, `state = 'sending' and updated_at <= now() - $2::interval`,
+			`state = 'dropped', error = '`+hook.TextDropped+`', next_attempt_at = null`, age)
+		if err != nil || len(dropped) == 0 {
+			return err
+		}
+		deliveries, err := byID(ctx, tx, raw(dropped))
+		happened.failed(deliveries)
+		return err
+	})
+	if err != nil {
+		return nil, mapErr(err)
+	}
+	s.metrics.Ended(hook.StateDropped, len(dropped))
+	return dropped, nil
 }
 
 // move changes those of the deliveries for which the condition holds, and returns
 // which. They are locked by id, as everywhere. The condition must hold for states
 // that are outstanding, and not say that they are: the planner would go through all
 // that is outstanding. The bounds spare it the other days' partitions.
-func (s *Store) move(ctx context.Context, ids []hook.DeliveryID, when, set string, arg any) ([]hook.DeliveryID, error) {
+func move(ctx context.Context, q querier, ids []hook.DeliveryID, when, set string, arg any) ([]hook.DeliveryID, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
 	sorted := sortedIDs(ids)
-	rows, _ := s.pool.Query(ctx, `
+	rows, _ := q.Query(ctx, `
 		update deliveries set `+set+`, updated_at = now()
 		where id between $3 and $4 and id = any(array(
 			select id from deliveries where id between $3 and $4 and id = any($1) and (`+when+`) order by id for update))

@@ -123,22 +123,27 @@ func deliveriesOf(rows []deliveryRow) []hook.Delivery {
 
 // CancelDeliveries ends outstanding deliveries without another attempt.
 func (s *Store) CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, reason string) error {
-	if err := cancel(ctx, s.pool, `id = any($1)`, raw(ids), reason); err != nil {
+	n, err := cancel(ctx, s.pool, `id = any($1)`, raw(ids), reason)
+	if err != nil {
 		return mapErr(fmt.Errorf("cancel deliveries: %w", err))
 	}
+	s.metrics.Ended(hook.StateCanceled, n)
 	return nil
 }
 
 // cancelOutstanding ends what is pending for webhooks. A test in flight is left
-// to end by itself.
-func cancelOutstanding(ctx context.Context, tx pgx.Tx, ids []hook.WebhookID, reason string) error {
-	return cancel(ctx, tx, `webhook_id = any($1) and not test`, raw(ids), reason)
+// to end by itself. They are counted although the transaction may still fail, which it
+// hardly does.
+func (s *Store) cancelOutstanding(ctx context.Context, tx pgx.Tx, ids []hook.WebhookID, reason string) error {
+	n, err := cancel(ctx, tx, `webhook_id = any($1) and not test`, raw(ids), reason)
+	s.metrics.Ended(hook.StateCanceled, n)
+	return err
 }
 
 // CancelStaleTests ends tests that nobody waits for any more: the process that
 // was to send them has gone (S11).
 func (s *Store) CancelStaleTests(ctx context.Context, age time.Duration) error {
-	err := cancel(ctx, s.pool, `test and next_attempt_at < now() - $1::interval`, age, textTestLost)
+	_, err := cancel(ctx, s.pool, `test and next_attempt_at < now() - $1::interval`, age, textTestLost)
 	if err != nil {
 		return mapErr(fmt.Errorf("cancel stale tests: %w", err))
 	}
@@ -150,12 +155,12 @@ const textTestLost = "Not sent"
 // cancel locks the outstanding deliveries that match, by id as everywhere, and
 // ends them. The ids go through an array so that the update looks them up by
 // primary key, however many deliveries there are.
-func cancel(ctx context.Context, q execer, match string, arg any, reason string) error {
-	_, err := q.Exec(ctx, `
+func cancel(ctx context.Context, q execer, match string, arg any, reason string) (n int, err error) {
+	tag, err := q.Exec(ctx, `
 		update deliveries set state = 'canceled', error = $2, next_attempt_at = null, updated_at = now()
 		where id = any(array(
 			select id from deliveries where `+match+` and next_attempt_at is not null order by id for update))`, arg, reason)
-	return err
+	return int(tag.RowsAffected()), err
 }
 
 // execer is a pool or a transaction.

@@ -30,6 +30,9 @@ const (
 type group[T any] struct {
 	// do does all of them or none, and leaves in each what came of it.
 	do func(ctx context.Context, items []T) error
+	// name is the group's for count, which is told of each statement; nil is not.
+	name  string
+	count func(name string, rows int, waited, took time.Duration)
 	// rows and bytes are an item's weight; nil is 1 and 0.
 	rows  func(T) int
 	bytes func(T) int
@@ -181,7 +184,15 @@ func (g *group[T]) take() []*member[T] {
 // can't be done must not take its neighbours along. Where the store is away, none
 // is tried again: whoever asked has to know.
 func (g *group[T]) finish(batch []*member[T]) {
+	begin, rows := time.Now(), 0
+	for _, m := range batch {
+		n, _ := g.weigh(m.item)
+		rows += n
+	}
 	err := g.doAll(batch)
+	if g.count != nil {
+		g.count(g.name, rows, begin.Sub(batch[0].since), time.Since(begin))
+	}
 	for _, m := range batch {
 		if err != nil && len(batch) > 1 && !isAway(err) {
 			m.done <- g.doAll([]*member[T]{m})

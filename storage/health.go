@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -53,10 +54,11 @@ func (c healthChange) lock(ctx context.Context, tx pgx.Tx) ([]hook.WebhookID, er
 	})
 }
 
-// apply moves the locked webhooks' health, disables those that answered 410 or
+// applyHealth moves the locked webhooks' health, disables those that answered 410 or
 // have only failed for five days, and cancels what is pending for the disabled;
-// disabled tells whether there were any.
-func (c healthChange) apply(ctx context.Context, tx pgx.Tx, locked []hook.WebhookID) (disabled bool, err error) {
+// disabled tells whether there were any. What operational events tell of goes into
+// happened.
+func (s *Store) applyHealth(ctx context.Context, tx pgx.Tx, c healthChange, locked []hook.WebhookID, happened *occurrences) (disabled bool, err error) {
 	rows, _ := tx.Query(ctx, `
 		with `+healthArgs+`
 		update webhooks w set
@@ -71,21 +73,31 @@ func (c healthChange) apply(ctx context.Context, tx pgx.Tx, locked []hook.Webhoo
 				else '' end,
 			updated_at = case when w.active and not c.succeeded and (c.disable <> '' or w.failing_since < now() - @disable_after::interval)
 				then now() else w.updated_at end
-		from c where w.id = c.id and w.id = any(@locked::uuid[])
-		returning w.id, w.active`, c.args(locked))
+		from c join webhooks o on o.id = c.id -- as it was
+		where w.id = c.id and w.id = any(@locked::uuid[])
+		returning w.id, w.tenant_id, w.url, w.active, w.disabled_reason, w.health, o.active, o.health, o.failing_since`, c.args(locked))
 	var gone []hook.WebhookID
-	var id hook.WebhookID
-	var active bool
-	_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&id), &active}, func() error {
-		if !active {
-			gone = append(gone, id)
+	var now, before hook.Webhook
+	var failingSince *time.Time
+	_, err = pgx.ForEachRow(rows, []any{
+		(*[16]byte)(&now.ID), (*[16]byte)(&now.TenantID), &now.URL, &now.Active, &now.DisabledReason, (*string)(&now.Health),
+		&before.Active, (*string)(&before.Health), &failingSince,
+	}, func() error {
+		if !now.Active {
+			gone = append(gone, now.ID)
+		}
+		if !now.Active && before.Active {
+			happened.disabled(&now)
+		}
+		if now.Health == hook.HealthHealthy && before.Health == hook.HealthFailed {
+			happened.recovered(&now, failingSince)
 		}
 		return nil
 	})
 	if err != nil || len(gone) == 0 {
 		return false, err
 	}
-	return true, cancelOutstanding(ctx, tx, gone, hook.TextWebhookDisabled)
+	return true, s.cancelOutstanding(ctx, tx, gone, hook.TextWebhookDisabled)
 }
 
 // healthArgs is the change by webhook, for a WITH clause.

@@ -33,13 +33,14 @@ type jobRow struct {
 	sealedPrevious
 	SignatureSchemes []string
 	SigningKeys      [][]byte
+	TraceContext     *bool
 }
 
 // jobColumns name only what sending needs of a webhook.
 const jobColumns = deliveryColumns + `,
 	coalesce(extract(epoch from d.next_attempt_at - clock_timestamp()), 0)::float8 as due_in,
 	w.id is not null as webhook_exists, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
-	w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.cache, w.tripped_at, w.paused_at,
+	w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.cache, w.tripped_at, w.paused_at, w.trace_context,
 	w.previous_secrets, w.previous_until, w.signature_schemes, ` + signingKeysColumn
 
 // Outstanding loads the deliveries of the events that still have an attempt to
@@ -140,7 +141,7 @@ func (r *jobRow) webhook() webhookRow {
 		ID: r.WebhookID, TenantID: r.TenantID, Profile: *r.Profile, URL: *r.URL, Events: r.Events,
 		Secret: r.Secret, Headers: r.Headers, Active: *r.Active, DisabledReason: *r.DisabledReason,
 		TimeoutMs: *r.TimeoutMs, RateLimit: *r.RateLimit, MaxAttempts: *r.MaxAttempts, Health: *r.Health, Cache: *r.Cache,
-		TrippedAt: r.TrippedAt, PausedAt: r.PausedAt,
+		TrippedAt: r.TrippedAt, PausedAt: r.PausedAt, TraceContext: *r.TraceContext,
 		sealedPrevious: r.sealedPrevious, SignatureSchemes: r.SignatureSchemes,
 	}
 }

@@ -69,7 +69,7 @@ func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (
 // endpoint has been unavailable for too long (spec 9). The time for which the webhook was
 // paused does not count. One whose outcome is unknown is not touched.
 func (s *Store) ExpireParked(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (n int, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.publishingOwn(ctx, func(tx pgx.Tx, happened *occurrences) error {
 		// The webhook before its deliveries, as everywhere.
 		var resumed time.Time
 		err := tx.QueryRow(ctx, `
@@ -78,33 +78,40 @@ func (s *Store) ExpireParked(ctx context.Context, webhook hook.WebhookID, age ti
 		if err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, `
-			update deliveries set state = 'failed', error = $3, next_attempt_at = null, updated_at = now()
+		rows, _ := tx.Query(ctx, `
+			update deliveries d set state = 'failed', error = $3, next_attempt_at = null, updated_at = now()
 			where id = any(array(
 				select id from deliveries
 				where webhook_id = $1 and parked and next_attempt_at is not null and state <> 'sending'
 					and greatest(created_at, $5) < now() - $2::interval
-				order by id limit $4 for update))`, [16]byte(webhook), age, hook.TextUnavailable, limit, resumed)
-		if err != nil || tag.RowsAffected() == 0 {
+				order by id limit $4 for update))
+			returning `+deliveryColumns, [16]byte(webhook), age, hook.TextUnavailable, limit, resumed)
+		expired, err := collectDeliveries(rows)
+		if err != nil || len(expired) == 0 {
 			return err
 		}
-		n = int(tag.RowsAffected())
+		n = len(expired)
+		happened.failed(expired)
 		_, err = tx.Exec(ctx, `update webhooks set health = 'failed', failing_since = coalesce(failing_since, now()) where id = $1`, [16]byte(webhook))
 		return err
 	})
 	if err != nil {
 		return 0, mapErr(fmt.Errorf("expire parked deliveries of %s: %w", webhook, err))
 	}
+	s.metrics.Ended(hook.StateFailed, n)
 	return n, nil
 }
 
 // Trip opens or closes the circuit breaker of a webhook. While it is open, what is due
 // is parked; only the drain sends, to find out whether the endpoint is back.
 func (s *Store) Trip(ctx context.Context, webhook hook.WebhookID, open bool) error {
-	_, err := s.pool.Exec(ctx, `
+	tag, err := s.pool.Exec(ctx, `
 		update webhooks set tripped_at = case when $2 then now() end where id = $1 and (tripped_at is null) = $2`, [16]byte(webhook), open)
 	if err != nil {
 		return mapErr(fmt.Errorf("trip webhook %s: %w", webhook, err))
+	}
+	if tag.RowsAffected() > 0 {
+		s.metrics.Breaker(open)
 	}
 	return nil
 }

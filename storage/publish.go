@@ -24,6 +24,7 @@ func (s *Store) Publish(ctx context.Context, p hook.Publication) (hook.Accepted,
 // PublishAll is Publish for several, which may share a transaction: what came of
 // each is in its place. One that is refused takes no other along (S9).
 func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook.Accepted, []error) {
+	begin := time.Now()
 	items := make([]*publishing, 0, len(list))
 	for i := range list {
 		items = append(items, newPublishing(&list[i]))
@@ -43,6 +44,7 @@ func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook
 			errs[i] = mapErr(fmt.Errorf("insert event %s: %w", item.id, errs[i]))
 		}
 	}
+	s.countPublished(accepted, errs, time.Since(begin))
 	return accepted, errs
 }
 
@@ -64,7 +66,7 @@ func (p *publishing) fresh() {
 	p.refused = nil
 	p.accepted = hook.Accepted{Event: hook.Event{
 		ID: p.id, TenantID: p.TenantID, Type: p.Type, Data: p.Data, OrganizationID: p.OrganizationID,
-		Cache: p.Cache, TokenID: p.TokenID, CreatedAt: p.id.Time(),
+		Cache: p.Cache, TokenID: p.TokenID, CreatedAt: p.id.Time(), Trace: p.Trace,
 	}}
 }
 
@@ -143,8 +145,8 @@ const insertEventsSQL = `
 	with e as (
 		select *, row_number() over (partition by topic_id order by n) as rank, count(*) over (partition by topic_id) as added
 		from unnest(@ids::uuid[], @tenants::uuid[], @types::text[], @data::bytea[], @organizations::text[], @created::timestamptz[],
-			@caches::text[], @topics::uuid[], @tokens::text[])
-			with ordinality as e(id, tenant_id, type, data, organization_id, created_at, cache, topic_id, token_id, n)
+			@caches::text[], @topics::uuid[], @tokens::text[], @traces::bytea[])
+			with ordinality as e(id, tenant_id, type, data, organization_id, created_at, cache, topic_id, token_id, trace, n)
 	), topic as (
 		insert into topics (id, tenant_id, cache, name, last_sequence)
 		select distinct on (topic_id) topic_id, tenant_id, cache, type, added from e where topic_id is not null order by topic_id
@@ -175,9 +177,9 @@ const insertEventsSQL = `
 			case when bool_and(m.parked) then (array_agg(m.id order by m.id))[1] end as drained_by, coalesce(max(t.last_sequence) - max(e.added) + max(e.rank), 0) as sequence
 		from e left join matched m on m.n = e.n left join topic t on t.id = e.topic_id group by e.n
 	), event as (
-		insert into events (id, tenant_id, type, data, organization_id, deliveries, created_at, cache, topic_id, sequence, token_id, drained_by)
+		insert into events (id, tenant_id, type, data, organization_id, deliveries, created_at, cache, topic_id, sequence, token_id, drained_by, trace)
 		select e.id, e.tenant_id, e.type, e.data, e.organization_id, c.deliveries, e.created_at, e.cache, e.topic_id, nullif(c.sequence, 0), e.token_id,
-			c.drained_by
+			c.drained_by, e.trace
 		from e join counted c on c.n = e.n
 	), waiting as (
 		insert into outbox (event_id) select e.id from e join counted c on c.n = e.n where c.due > 0
@@ -196,7 +198,7 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 	var (
 		ids, tenants                                  [][16]byte
 		types, organizations, caches, tokens, pattern []string
-		data                                          [][]byte
+		data, traces                                  [][]byte
 		created                                       []time.Time
 		topics                                        []*[16]byte
 		candidates                                    []int
@@ -206,14 +208,14 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 		ids, tenants = append(ids, e.ID), append(tenants, e.TenantID)
 		types, organizations, data = append(types, e.Type), append(organizations, e.OrganizationID), append(data, e.Data)
 		created, caches, tokens = append(created, e.CreatedAt), append(caches, e.Cache), append(tokens, e.TokenID)
-		topics = append(topics, topicID(e))
+		topics, traces = append(topics, topicID(e)), append(traces, e.Trace.Bytes())
 		for _, c := range hook.Candidates(e.Type) {
 			candidates, pattern = append(candidates, i+1), append(pattern, c)
 		}
 	}
 	return pgx.StrictNamedArgs{
 		"ids": ids, "tenants": tenants, "types": types, "data": data, "organizations": organizations, "created": created,
-		"caches": caches, "topics": topics, "tokens": tokens, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
+		"caches": caches, "topics": topics, "tokens": tokens, "traces": traces, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
 	}
 }
 

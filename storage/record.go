@@ -94,18 +94,28 @@ func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 	args := recordArgs(records)
 	health := healthOf(records)
 	if len(health.ids) == 0 {
-		return writeRecords(ctx, s.pool, args) // one statement is a transaction by itself
+		found, _, err := writeRecords(ctx, s.pool, args) // one statement is a transaction by itself
+		if err == nil {
+			s.countEnded(endedOf(records, found))
+		}
+		return found, err
 	}
-	var found []hook.Delivery
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	var found, ended []hook.Delivery
+	err := s.publishingOwn(ctx, func(tx pgx.Tx, happened *occurrences) error {
 		webhooks, err := health.lock(ctx, tx)
 		if err != nil {
 			return fmt.Errorf("lock webhooks: %w", err)
 		}
-		if found, err = writeRecords(ctx, tx, args); err != nil || len(webhooks) == 0 {
+		var fresh []hook.Delivery
+		if found, fresh, err = writeRecords(ctx, tx, args); err != nil {
 			return err
 		}
-		disabled, err := health.apply(ctx, tx, webhooks)
+		ended = endedOf(records, fresh)
+		happened.failed(ended)
+		if len(webhooks) == 0 {
+			return nil
+		}
+		disabled, err := s.applyHealth(ctx, tx, health, webhooks, happened)
 		if err != nil || !disabled {
 			return err
 		}
@@ -113,20 +123,25 @@ func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 		found, err = byID(ctx, tx, args["id"].([][16]byte))
 		return err
 	})
+	if err == nil {
+		s.countEnded(ended)
+	}
 	return found, err
 }
 
-func writeRecords(ctx context.Context, q querier, args pgx.StrictNamedArgs) ([]hook.Delivery, error) {
+// writeRecords returns the deliveries as they now stand, and those of them that it has
+// changed.
+func writeRecords(ctx context.Context, q querier, args pgx.StrictNamedArgs) (found, fresh []hook.Delivery, err error) {
 	rows, _ := q.Query(ctx, recordSQL, args)
-	found, err := collectDeliveries(rows)
-	if err != nil {
-		return nil, fmt.Errorf("write attempts: %w", err)
+	if fresh, err = collectDeliveries(rows); err != nil {
+		return nil, nil, fmt.Errorf("write attempts: %w", err)
 	}
-	if ids := args["id"].([][16]byte); len(found) < len(ids) {
+	if ids := args["id"].([][16]byte); len(fresh) < len(ids) {
 		// The others were recorded by an earlier try whose answer got lost.
-		return byID(ctx, q, ids)
+		found, err = byID(ctx, q, ids)
+		return found, fresh, err
 	}
-	return found, nil
+	return fresh, fresh, nil
 }
 
 func byID(ctx context.Context, q querier, ids [][16]byte) ([]hook.Delivery, error) {

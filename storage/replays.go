@@ -138,7 +138,8 @@ func updateReplay(ctx context.Context, tx pgx.Tx, r *hook.Replay, wake bool) err
 	if err != nil || r.State != hook.ReplayCanceled {
 		return err
 	}
-	return cancel(ctx, tx, `replay_id = $1`, [16]byte(r.ID), hook.TextReplayCanceled)
+	_, err = cancel(ctx, tx, `replay_id = $1`, [16]byte(r.ID), hook.TextReplayCanceled)
+	return err
 }
 
 // ReplayProgress counts what became of the deliveries of a replay.

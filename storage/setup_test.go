@@ -29,6 +29,8 @@ type fixture struct {
 	db  *pgxpool.Pool
 	// pasts numbers events of the past.
 	pasts int
+	// made counts what deliveries has made.
+	made int
 }
 
 func setup(t testing.TB) *fixture {

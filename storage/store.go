@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"grapnel/internal/hook"
 	"grapnel/internal/seal"
 )
 
@@ -32,6 +33,8 @@ type Config struct {
 	DirectURL string
 	// Box seals secrets.
 	Box *seal.Box
+	// Metrics counts what is done; nil counts nothing.
+	Metrics Metrics
 }
 
 // Store is the one store. It is safe for concurrent use.
@@ -41,7 +44,8 @@ type Store struct {
 	// pooler is what may be between us and the server.
 	pooler *pooler
 	// direct is how to connect to the server itself; nil is as the pool does.
-	direct *pgx.ConnConfig
+	direct  *pgx.ConnConfig
+	metrics Metrics
 	// origin marks this store's own notifications.
 	origin string
 	// Publishes, recordings and look-ups that come at the same time share statements.
@@ -49,13 +53,23 @@ type Store struct {
 	recordings group[*recording]
 	keys       group[*keyLookup]
 	eventTypes group[*typesLookup]
+	// start is told of operational events that are to be delivered.
+	start func(hook.Start)
 }
+
+// OnOperational has events that the store itself has published taken on to their
+// workflows; start must not wait. Without it the sweeper sees to them. Call it before
+// the store is used.
+func (s *Store) OnOperational(start func(hook.Start)) { s.start = start }
 
 // Open prepares a pool; it does not connect, so that a process can start while
 // the database is away.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Box == nil {
 		return nil, errors.New("open store: no encryption keys")
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = uncounted{}
 	}
 	pc, err := pgxpool.ParseConfig(cfg.URL)
 	if err != nil {
@@ -84,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{pool: pool, box: cfg.Box, pooler: between, direct: direct, origin: newOrigin()}
+	s := &Store{pool: pool, box: cfg.Box, pooler: between, direct: direct, metrics: cfg.Metrics, origin: newOrigin(), start: func(hook.Start) {}}
 	s.share()
 	return s, nil
 }
@@ -108,6 +122,9 @@ func (s *Store) share() {
 	s.recordings.together, s.recordings.atOnce = together, atOnce
 	s.keys.do, s.keys.together, s.keys.atOnce = s.lookUpKeys, together, atOnce
 	s.eventTypes.do, s.eventTypes.together, s.eventTypes.atOnce = s.lookUpTypes, together, atOnce
+	s.publishing.name, s.recordings.name, s.keys.name, s.eventTypes.name = groupPublish, groupRecord, groupKeys, groupEventTypes
+	count := s.metrics.Grouped
+	s.publishing.count, s.recordings.count, s.keys.count, s.eventTypes.count = count, count, count, count
 	s.eventTypes.rows = func(l *typesLookup) int { return len(l.names) }
 }
 

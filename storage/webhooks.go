@@ -15,7 +15,7 @@ import (
 
 // webhookColumns are those of webhookRow, in any query that joins webhooks as w.
 const webhookColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
-	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name, w.tripped_at, w.paused_at,
+	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name, w.tripped_at, w.paused_at, w.trace_context,
 	w.previous_secrets, w.previous_until, w.signature_schemes`
 
 type webhookRow struct {
@@ -41,6 +41,7 @@ type webhookRow struct {
 	PausedAt       *time.Time
 	sealedPrevious
 	SignatureSchemes []string
+	TraceContext     bool
 }
 
 // CreateWebhook stores a validated webhook and gives it its id and times. It is a
@@ -56,10 +57,10 @@ func (s *Store) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			insert into webhooks (id, tenant_id, profile, url, events, secret, headers, active, disabled_reason,
-				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name, paused_at, previous_secrets, previous_until, signature_schemes)
+				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name, paused_at, trace_context, previous_secrets, previous_until, signature_schemes)
 			values (@id, @tenant_id, @profile, @url, @events, @secret, @headers, @active, @disabled_reason,
 				@description, @timeout_ms, @rate_limit, @max_attempts, @health, @created_at, @updated_at, @cache, @name,
-				@paused_at, @previous_secrets, @previous_until, @signature_schemes)`, row.args())
+				@paused_at, @trace_context, @previous_secrets, @previous_until, @signature_schemes)`, row.args())
 		if err != nil {
 			return err
 		}
@@ -174,7 +175,7 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActiv
 		update webhooks set profile = @profile, url = @url, events = @events, secret = @secret, headers = @headers,
 			active = @active, disabled_reason = @disabled_reason, description = @description, timeout_ms = @timeout_ms,
 			rate_limit = @rate_limit, max_attempts = @max_attempts, health = @health, updated_at = @updated_at,
-			paused_at = @paused_at, resumed_at = case when paused_at is not null and @paused_at::timestamptz is null then now() else resumed_at end,
+			trace_context = @trace_context, paused_at = @paused_at, resumed_at = case when paused_at is not null and @paused_at::timestamptz is null then now() else resumed_at end,
 			previous_secrets = @previous_secrets, previous_until = @previous_until, signature_schemes = @signature_schemes,
 			failing_since = case when @reactivated then null else failing_since end,
 			tripped_at = case when @reactivated or @elsewhere then null else tripped_at end
@@ -197,7 +198,7 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActiv
 		}
 	}
 	if wasActive && !w.Active {
-		return cancelOutstanding(ctx, tx, []hook.WebhookID{w.ID}, hook.TextWebhookDisabled)
+		return s.cancelOutstanding(ctx, tx, []hook.WebhookID{w.ID}, hook.TextWebhookDisabled)
 	}
 	return nil
 }
@@ -213,7 +214,7 @@ func (s *Store) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook
 		if tag.RowsAffected() == 0 {
 			return hook.NotFound("webhook")
 		}
-		return cancelOutstanding(ctx, tx, []hook.WebhookID{id}, hook.TextWebhookDeleted)
+		return s.cancelOutstanding(ctx, tx, []hook.WebhookID{id}, hook.TextWebhookDeleted)
 	})
 	if err != nil {
 		return mapErr(fmt.Errorf("delete webhook %s: %w", id, err))
@@ -234,7 +235,7 @@ func (r *webhookRow) args() pgx.StrictNamedArgs {
 		"secret": r.Secret, "headers": r.Headers, "active": r.Active, "disabled_reason": r.DisabledReason,
 		"description": r.Description, "timeout_ms": r.TimeoutMs, "rate_limit": r.RateLimit,
 		"max_attempts": r.MaxAttempts, "health": r.Health, "created_at": r.CreatedAt, "updated_at": r.UpdatedAt,
-		"cache": r.Cache, "name": r.Name, "paused_at": r.PausedAt,
+		"cache": r.Cache, "name": r.Name, "paused_at": r.PausedAt, "trace_context": r.TraceContext,
 		"previous_secrets": r.PreviousSecrets, "previous_until": r.PreviousUntil, "signature_schemes": r.SignatureSchemes,
 	}
 }
@@ -245,7 +246,7 @@ func (s *Store) seal(w hook.Webhook) (webhookRow, error) {
 		Secret: s.box.Seal([]byte(w.Secret.Reveal()), w.ID[:]), Active: w.Active, DisabledReason: w.DisabledReason,
 		Description: w.Description, TimeoutMs: int(w.Timeout.Milliseconds()), RateLimit: w.RateLimit,
 		MaxAttempts: w.MaxAttempts, Health: string(w.Health), CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt,
-		Cache: w.Cache, Name: w.Name, PausedAt: w.PausedAt, sealedPrevious: s.sealPrevious(&w), SignatureSchemes: schemeNames(w.Schemes),
+		Cache: w.Cache, Name: w.Name, PausedAt: w.PausedAt, TraceContext: w.TraceContext, sealedPrevious: s.sealPrevious(&w), SignatureSchemes: schemeNames(w.Schemes),
 	}
 	if len(w.Headers) == 0 {
 		return row, nil
@@ -268,7 +269,7 @@ func (s *Store) unseal(r webhookRow) (hook.Webhook, error) {
 		Active: r.Active, DisabledReason: r.DisabledReason, Description: r.Description,
 		Timeout: time.Duration(r.TimeoutMs) * time.Millisecond, RateLimit: r.RateLimit, MaxAttempts: r.MaxAttempts,
 		Health: hook.Health(r.Health), TrippedAt: r.TrippedAt, PausedAt: r.PausedAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Cache: r.Cache, Name: r.Name,
-		Schemes: schemes(r.SignatureSchemes),
+		TraceContext: r.TraceContext, Schemes: schemes(r.SignatureSchemes),
 	}
 	secret, err := s.box.Open(r.Secret, r.ID[:])
 	if err != nil {

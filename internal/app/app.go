@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 
 	"grapnel/activities"
 	"grapnel/api"
@@ -19,6 +20,7 @@ import (
 	"grapnel/internal/hook"
 	"grapnel/internal/seal"
 	"grapnel/internal/telemetry"
+	"grapnel/internal/tracing/otlp"
 	"grapnel/storage"
 	"grapnel/worker"
 	"grapnel/workflows"
@@ -56,6 +58,7 @@ type App struct {
 	api        *api.API
 	topics     *follow.Hub
 	metrics    *telemetry.Metrics
+	traces     *otlp.Provider
 	plan       stopPlan
 	// keyed is closed when the admin key is stored, or none is to be.
 	keyed chan struct{}
@@ -80,12 +83,23 @@ func (a *App) build(ctx context.Context) error {
 		return err
 	}
 	if a.store, err = storage.Open(ctx, storage.Config{
-		URL: o.Config.DatabaseURL.Reveal(), DirectURL: o.Config.DirectURL.Reveal(), Box: box,
+		URL: o.Config.DatabaseURL.Reveal(), DirectURL: o.Config.DirectURL.Reveal(), Box: box, Metrics: a.metrics,
 	}); err != nil {
 		return err
 	}
 	a.metrics.WatchPool(func() telemetry.PoolStat { return a.store.PoolStat() })
-	if a.cluster, err = cluster.Open(o.Logger.With(slog.String("component", "temporal"))); err != nil {
+	a.metrics.WatchWaiting(o.Logger, a.store.Waiting)
+	if a.traces, err = otlp.Open(ctx, o.Version, o.Logger); err != nil {
+		return err
+	}
+	traced, err := a.traces.Temporal()
+	if err != nil {
+		return err
+	}
+	a.cluster, err = cluster.Open(cluster.Config{
+		Logger: o.Logger.With(slog.String("component", "temporal")), Metrics: a.metrics.Temporal(), Interceptors: traced,
+	})
+	if err != nil {
 		return err
 	}
 	a.egress, err = egress.New(egress.Config{Allow: o.Config.AllowDestinations, UserAgent: userAgent(o.Version), Resolver: o.Resolver})
@@ -99,16 +113,20 @@ func (a *App) build(ctx context.Context) error {
 	}
 	a.starter, err = dispatch.NewStarter(dispatch.StarterConfig{
 		Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger, MaxEvents: o.Config.MaxEvents, Ahead: a.loadAhead(),
+		Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	})
 	if err != nil {
 		return err
 	}
+	a.metrics.WatchQueue(a.starter.Queued)
+	a.store.OnOperational(a.starter.Dispatch)
 	a.sweeper = &dispatch.Sweeper{
 		Starter: a.starter, Backlog: a.store, Housekeeping: a.store, Temporal: a.cluster.Client, Resetter: a.cluster,
 		Logger: o.Logger, Retention: o.Config.Retention,
 	}
 	a.reconciler = &dispatch.Reconciler{
 		Ledger: a.store, Temporal: a.cluster.Client, Resetter: a.cluster, Logger: o.Logger, After: o.Config.ReconcileAfter,
+		Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	}
 	if o.Roles.API {
 		if err := a.buildAPI(); err != nil { //nolint:contextcheck // requests bring their own contexts
@@ -122,8 +140,10 @@ func (a *App) buildWorker() error {
 	c := &a.options.Config
 	var err error
 	a.activities, err = activities.New(activities.Deps{
-		Store: a.store, Lookup: a.store, Sender: a.egress, Parking: a.store, Drains: &dispatch.Drains{Temporal: a.cluster.Client},
+		Store: a.store, Lookup: a.store, Sender: a.egress, Parking: a.store,
+		Drains:  &dispatch.Drains{Temporal: a.cluster.Client, Metrics: a.metrics},
 		Replays: a.store, Schedule: c.Schedule(), Logger: a.options.Logger, DisableOnFinal: c.DisableFinal,
+		Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	})
 	if err != nil {
 		return err
@@ -155,7 +175,7 @@ func (a *App) buildAPI() error {
 		return err
 	}
 	a.api, err = api.New(api.Deps{
-		Store: a.store, Dispatcher: a.starter, Sender: &dispatch.SendNow{Temporal: a.cluster.Client},
+		Store: a.store, Dispatcher: a.starter, Sender: &dispatch.SendNow{Temporal: a.cluster.Client, Metrics: a.metrics},
 		Destinations: a.egress, Topics: a.topics, Logger: a.options.Logger,
 		Config: api.Config{
 			Version: a.options.Version, MaxBody: c.MaxBody, AllowHTTP: c.AllowHTTP, NoAuth: c.Auth == "none", TemporalUI: ui,
@@ -163,7 +183,7 @@ func (a *App) buildAPI() error {
 		},
 		Checks:  map[string]api.Check{"database": a.store.Ping, "migrations": a.store.Ready, "admin_key": a.adminKeyStored},
 		Reports: map[string]api.Check{"temporal": a.cluster.Ready},
-		Metrics: a.metrics,
+		Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	})
 	return err
 }
@@ -187,8 +207,17 @@ func (a *App) Listen(ctx context.Context) (net.Listener, error) {
 	return l, nil
 }
 
+// tracesPatience is how long the last spans may take; they are no part of what must not
+// be lost.
+const tracesPatience = 2 * time.Second
+
 // Close lets go of connections; call it after Run.
 func (a *App) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), tracesPatience)
+	defer cancel()
+	if err := a.traces.Close(ctx); err != nil {
+		a.options.Logger.WarnContext(ctx, "last spans not sent", slog.Any("error", err))
+	}
 	if a.egress != nil {
 		a.egress.Close()
 	}

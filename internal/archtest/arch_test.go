@@ -72,7 +72,7 @@ func directions() map[string]direction {
 			denyDeps: map[string]string{pgx: noIO, huma: httpIsAPI, temporalServer: noServer},
 		},
 		"activities/": {
-			ours: []string{"internal/hook/", "internal/profile/", "internal/signing/"},
+			ours: []string{"internal/hook/", "internal/profile/", "internal/signing/", "internal/tracing/"},
 			deny: map[string]string{"database/sql": sqlIsStorage},
 			denyDeps: map[string]string{
 				pgx: sqlIsStorage, huma: httpIsAPI, temporalServer: noServer,

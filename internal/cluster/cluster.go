@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 
 	"grapnel/workflows"
@@ -31,10 +32,19 @@ type Cluster struct {
 	Address   string
 }
 
+// Config is what Open needs beside the environment.
+type Config struct {
+	Logger *slog.Logger
+	// Metrics takes in what the SDK measures; nil takes nothing.
+	Metrics client.MetricsHandler
+	// Interceptors are those of the client and of workers that use it.
+	Interceptors []interceptor.ClientInterceptor
+}
+
 // Open reads the standard TEMPORAL_* variables and the standard configuration
 // file (see Temporal's documentation on environment configuration). It does not
 // connect, so that a process can start while Temporal is away.
-func Open(logger *slog.Logger) (*Cluster, error) {
+func Open(c Config) (*Cluster, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
 		return nil, fmt.Errorf("temporal configuration: %w", err)
@@ -45,17 +55,18 @@ func Open(logger *slog.Logger) (*Cluster, error) {
 	if options.HostPort == "" {
 		options.HostPort = client.DefaultHostPort
 	}
-	options.Logger = log.NewStructuredLogger(logger)
+	options.Logger = log.NewStructuredLogger(c.Logger)
+	options.MetricsHandler, options.Interceptors = c.Metrics, c.Interceptors
 	if options.ConnectionOptions.TLS == nil {
 		// Without TLS it is this machine or its network, where compressing costs
 		// more than it saves.
 		options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	}
-	c, err := client.NewLazyClient(options)
+	temporal, err := client.NewLazyClient(options)
 	if err != nil {
 		return nil, fmt.Errorf("temporal client: %w", err)
 	}
-	return &Cluster{Client: c, Namespace: options.Namespace, Address: options.HostPort}, nil
+	return &Cluster{Client: temporal, Namespace: options.Namespace, Address: options.HostPort}, nil
 }
 
 // Close ends the connection.

@@ -22,7 +22,7 @@ func open(t *testing.T, environment map[string]string) (*cluster.Cluster, error)
 	for _, name := range []string{"TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_PROFILE", "TEMPORAL_TLS"} {
 		t.Setenv(name, environment[name])
 	}
-	c, err := cluster.Open(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	c, err := cluster.Open(cluster.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err == nil {
 		t.Cleanup(c.Close)
 	}

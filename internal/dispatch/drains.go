@@ -9,18 +9,21 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/tracing"
 	"grapnel/workflows"
 )
 
 // Drains starts the workflows that send what is parked.
 type Drains struct {
 	Temporal Temporal
+	// Metrics counts starts; nil counts none.
+	Metrics Metrics
 }
 
 // Drain starts the drain of a webhook, or finds it running.
 func (d *Drains) Drain(ctx context.Context, webhook hook.WebhookID) error {
 	e := drainOf(webhook)
-	return e.start(ctx, d.Temporal)
+	return e.start(ctx, d.Temporal, d.Metrics)
 }
 
 // Drain has the drain of a webhook started that has none. It never waits: what is too
@@ -35,22 +38,29 @@ type errand struct {
 	options client.StartWorkflowOptions
 	name    string
 	input   any
+	// purpose is what metrics call it.
+	purpose string
 }
 
 func drainOf(webhook hook.WebhookID) errand {
 	options, input := workflows.DrainStart(webhook)
-	return errand{options, workflows.NameDrain, input}
+	return errand{options, workflows.NameDrain, input, ForDrain}
 }
 
 func replayOf(replay hook.ReplayID) errand {
 	options, input := workflows.ReplayStart(replay)
-	return errand{options, workflows.NameReplay, input}
+	return errand{options, workflows.NameReplay, input, ForReplay}
 }
 
-func (e *errand) start(ctx context.Context, t Temporal) error {
+func (e *errand) start(ctx context.Context, t Temporal, m Metrics) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if _, err := t.ExecuteWorkflow(ctx, e.options, e.name, e.input); err != nil {
+	// It has to do with many traces, and has one of its own.
+	_, err := t.ExecuteWorkflow(tracing.Detached(ctx), e.options, e.name, e.input)
+	if m != nil {
+		m.Started(e.purpose, 0, err)
+	}
+	if err != nil {
 		return fmt.Errorf("start %s: %w", e.options.ID, err)
 	}
 	return nil
@@ -68,7 +78,7 @@ func (s *Starter) runErrands(ctx context.Context) {
 	for {
 		select {
 		case e := <-s.errands:
-			if err := e.start(ctx, s.config.Temporal); err != nil {
+			if err := e.start(ctx, s.config.Temporal, s.config.Metrics); err != nil {
 				s.config.Logger.DebugContext(ctx, "start deferred", slog.String("workflow_id", e.options.ID), slog.Any("error", err))
 			}
 		case <-ctx.Done():
@@ -113,7 +123,7 @@ func (s *Sweeper) startErrands(ctx context.Context) error {
 }
 
 func (s *Sweeper) startErrand(ctx context.Context, e errand) error {
-	if err := e.start(ctx, s.Temporal); err != nil {
+	if err := e.start(ctx, s.Temporal, s.Starter.config.Metrics); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)

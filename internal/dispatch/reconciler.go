@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/tracing"
 	"grapnel/workflows"
 )
 
@@ -54,6 +55,10 @@ type Reconciler struct {
 	// workflow that has ended is left alone: one that can only fail does so no more
 	// often, and what it was sending has come to an end.
 	After time.Duration
+	// Metrics counts what it does; nil counts nothing.
+	Metrics Metrics
+	// Tracer keeps workflows in the traces of their publishes; nil keeps none.
+	Tracer *tracing.Tracer
 	// Interval is how often it looks; default a tenth of After, 1 s to 1 min.
 	Interval time.Duration
 
@@ -76,6 +81,9 @@ const (
 
 // Run reconciles until ctx ends.
 func (r *Reconciler) Run(ctx context.Context) error {
+	if r.Metrics == nil {
+		r.Metrics = uncounted{}
+	}
 	if r.After == 0 {
 		r.After = defaultReconcileAfter
 	}
@@ -200,7 +208,7 @@ func (r *Reconciler) look(ctx context.Context, id string, did *actions) (lost bo
 	}
 	// Something is due: what would not be sent before the next round is to be sent now.
 	hurried, err := hurry(ctx, r.Resetter, d, r.Interval)
-	did.hurried.Add(int64(hurried))
+	r.hurried(did, hurried)
 	if err != nil {
 		return false, err
 	}
@@ -208,7 +216,7 @@ func (r *Reconciler) look(ctx context.Context, id string, did *actions) (lost bo
 		part, err := r.Temporal.DescribeWorkflowExecution(ctx, child.GetWorkflowId(), child.GetRunId())
 		if err == nil {
 			hurried, err = hurry(ctx, r.Resetter, part, r.Interval)
-			did.hurried.Add(int64(hurried))
+			r.hurried(did, hurried)
 		}
 		if err != nil && !errors.As(err, &notFound) { // it may have ended by now
 			return false, err
@@ -217,11 +225,22 @@ func (r *Reconciler) look(ctx context.Context, id string, did *actions) (lost bo
 	return false, nil
 }
 
+func (r *Reconciler) hurried(did *actions, n int) {
+	did.hurried.Add(int64(n))
+	for range n {
+		r.Metrics.Hurried()
+	}
+}
+
 func (r *Reconciler) restart(ctx context.Context, start hook.Start, did *actions) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options, input := workflows.DeliverAgain(start)
-	if _, err := r.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDeliver, input); err != nil {
+	ctx, end := r.Tracer.Starting(ctx, &start)
+	defer end()
+	_, err := r.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDeliver, input)
+	r.Metrics.Started(ByReconciler, len(start.Others)+1, err)
+	if err != nil {
 		return err
 	}
 	did.restarted.Add(1)

@@ -19,6 +19,8 @@ import (
 // which is then in the store (S11, S13). Two at once for one delivery are one.
 type SendNow struct {
 	Temporal Orders
+	// Metrics counts orders; nil counts none.
+	Metrics Metrics
 }
 
 // Orders starts workflows and takes them back; client.Client does.
@@ -40,6 +42,9 @@ func (s *SendNow) Send(ctx context.Context, d hook.Delivery) error {
 	defer cancel()
 	options, input := workflows.SendNowStart(d)
 	run, err := s.Temporal.ExecuteWorkflow(start, options, workflows.NameSendNow, input)
+	if s.Metrics != nil {
+		s.Metrics.Started(ByHand, 1, err)
+	}
 	if err != nil {
 		return hook.Unavailable("Temporal", errors.Join(hook.ErrNotSent, err))
 	}

@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/tracing"
 	"grapnel/workflows"
 )
 
@@ -40,6 +41,10 @@ type StarterConfig struct {
 	// Ahead, where a worker is in this process, tells it of an event whose workflow is
 	// about to be started; it must not wait.
 	Ahead func(ctx context.Context, event hook.EventID)
+	// Metrics counts starts; nil counts none.
+	Metrics Metrics
+	// Tracer keeps workflows in the traces of their publishes; nil keeps none.
+	Tracer *tracing.Tracer
 	// Workers is how many starts are under way at once; default 8.
 	Workers int
 	// MaxEvents is how many events may share a workflow; default 1.
@@ -81,6 +86,9 @@ func NewStarter(c StarterConfig) (*Starter, error) {
 	if c.Temporal == nil || c.Outbox == nil || c.Logger == nil {
 		return nil, errors.New("starter: temporal, outbox and logger are required")
 	}
+	if c.Metrics == nil {
+		c.Metrics = uncounted{}
+	}
 	if c.Workers == 0 {
 		c.Workers = defaultStarters
 	}
@@ -93,6 +101,9 @@ func NewStarter(c StarterConfig) (*Starter, error) {
 		ended: make(chan struct{}, 1), errands: make(chan errand, mostErrands),
 	}, nil
 }
+
+// Queued is how many events wait for a start.
+func (s *Starter) Queued() int { return len(s.queue) }
 
 // Dispatch takes an accepted event on. It never waits: when too many are
 // waiting, this one is left to the sweeper.
@@ -154,7 +165,9 @@ func (s *Starter) next(ctx, late context.Context) (hook.Start, bool) {
 }
 
 func (s *Starter) begin(ctx context.Context, start hook.Start) {
-	if err := s.start(ctx, start); err != nil {
+	err := s.start(ctx, start)
+	s.config.Metrics.Started(ByStarter, len(start.Others)+1, err)
+	if err != nil {
 		// The sweeper will start it; an outage need not fill the log.
 		s.config.Logger.DebugContext(ctx, "start deferred", slog.String("event_id", start.EventID.String()), slog.Any("error", err))
 		s.mine.remove(start.EventIDs()...)
@@ -173,6 +186,8 @@ func (s *Starter) start(ctx context.Context, start hook.Start) error {
 	if input.First && s.config.Ahead != nil {
 		s.config.Ahead(ctx, start.EventID)
 	}
+	ctx, end := s.config.Tracer.Starting(ctx, &start)
+	defer end()
 	_, err := s.config.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDeliver, input)
 	return err
 }

@@ -144,7 +144,11 @@ func lastOf(starts []hook.Start) (last hook.EventID) {
 // startAll starts each, and returns those that were; the error is errAway when
 // Temporal was, or went, away.
 func (s *Sweeper) startAll(ctx context.Context, starts []hook.Start) ([]hook.EventID, error) {
-	errs, away := askAll(len(starts), s.Starter.config.Workers, func(i int) error { return s.Starter.start(ctx, starts[i]) })
+	errs, away := askAll(len(starts), s.Starter.config.Workers, func(i int) error {
+		err := s.Starter.start(ctx, starts[i])
+		s.Starter.config.Metrics.Started(BySweeper, len(starts[i].Others)+1, err)
+		return err
+	})
 	var started []hook.EventID
 	for i, err := range errs {
 		if err == nil {

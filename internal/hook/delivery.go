@@ -79,6 +79,8 @@ type Job struct {
 	// Err says that the webhook's secrets could not be read; the job must not be
 	// sent, and its neighbours are none the worse for it.
 	Err error
+	// TraceParent is sent along, if it is not empty: the webhook has asked for it.
+	TraceParent string
 	// DueIn is how long it is until the next attempt, by the store's clock;
 	// zero or less when it is due.
 	DueIn time.Duration

@@ -25,6 +25,8 @@ type Event struct {
 	// Test marks the sample event of a test delivery.
 	Test      bool
 	CreatedAt time.Time
+	// Trace is where it was published; zero where nothing is traced.
+	Trace Trace
 	// WorkflowID names the workflow that delivers it; empty while none has been
 	// started, and for good when nothing matched.
 	WorkflowID string
@@ -51,6 +53,8 @@ type Publication struct {
 	TokenID string
 	// IdempotencyKey is the client's; empty if none was given.
 	IdempotencyKey string
+	// Trace is where it is published; zero where nothing is traced.
+	Trace Trace
 }
 
 // Fingerprint tells the same content from other content under one idempotency key.
@@ -102,4 +106,17 @@ type Target struct {
 type NotDelivered struct {
 	WebhookID WebhookID
 	Reason    string
+}
+
+// Published is what came of events that were published together, for metrics.
+type Published struct {
+	// Accepted were stored, Duplicates had been before, Refused have a key that stands
+	// for another content; Failed could not be stored.
+	Accepted, Duplicates, Refused, Failed int
+	// Operational are events of ours, stored with what they tell of.
+	Operational int
+	// Deliveries were made of the accepted and the operational.
+	Deliveries int
+	// Took is until all of it was durable.
+	Took time.Duration
 }

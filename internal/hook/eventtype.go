@@ -9,7 +9,7 @@ import (
 type EventType struct {
 	Name        string
 	Description string
-	// BuiltIn marks the nine of the seed, which every tenant has.
+	// BuiltIn marks the nine of the seed and the operational ones, which every tenant has.
 	BuiltIn   bool
 	CreatedAt time.Time
 }
@@ -33,9 +33,9 @@ func BuiltInEventTypes() []EventType {
 	return types
 }
 
-// IsBuiltIn tells whether the name is one of the nine.
+// IsBuiltIn tells whether the name is one of the nine or of operational events.
 func IsBuiltIn(name string) bool {
-	return slices.ContainsFunc(BuiltInEventTypes(), func(t EventType) bool { return t.Name == name })
+	return IsOperational(name) || slices.ContainsFunc(BuiltInEventTypes(), func(t EventType) bool { return t.Name == name })
 }
 
 // Closest is the name most like the given one, for "did you mean"; "" when

@@ -45,8 +45,12 @@ func PatternProblem(pattern string) string {
 const starProblem = `* stands alone ("*") or for what follows a prefix ("user.*")`
 
 // Candidates lists every pattern that matches an event type: the type itself,
-// each prefix.*, and *. Matching is then equality on an index.
+// each prefix.*, and *. Matching is then equality on an index. Operational types are
+// matched by their names alone.
 func Candidates(eventType string) []string {
+	if IsOperational(eventType) {
+		return []string{eventType}
+	}
 	out := []string{eventType, "*"}
 	for i := range len(eventType) {
 		if eventType[i] == '.' {
@@ -59,7 +63,13 @@ func Candidates(eventType string) []string {
 // Matches tells whether one of the patterns matches the event type.
 func Matches(patterns []string, eventType string) bool {
 	for _, p := range patterns {
-		if p == eventType || p == "*" || strings.HasSuffix(p, ".*") && strings.HasPrefix(eventType, p[:len(p)-1]) {
+		if p == eventType {
+			return true
+		}
+		if IsOperational(eventType) {
+			continue
+		}
+		if p == "*" || strings.HasSuffix(p, ".*") && strings.HasPrefix(eventType, p[:len(p)-1]) {
 			return true
 		}
 	}

@@ -16,6 +16,12 @@ func SampleData(eventType string) []byte {
 		return []byte(`{"id":"file_123","name":"report.pdf","size":48213,"content_type":"application/pdf"}`)
 	case "payment.succeeded", "payment.failed":
 		return []byte(payment)
+	case TypeWebhookDisabled:
+		return []byte(`{"webhook_id":"hook_01kab1s6rzfkqbzry2kztmfpx1","host":"yourapp.com","reason":"gone","disabled_at":"2026-01-15T12:30:00Z"}`)
+	case TypeWebhookRecovered:
+		return []byte(`{"webhook_id":"hook_01kab1s6rzfkqbzry2kztmfpx1","host":"yourapp.com","failing_since":"2026-01-15T12:30:00Z","recovered_at":"2026-01-15T14:30:00Z"}`)
+	case TypeDeliveryFailed:
+		return []byte(`{"delivery_id":"del_01kab1s6rzfkqbzry2kztmfpx1","event_id":"evt_01kab1s6rzfkqbzry2kztmfpx1","event_type":"user.created","webhook_id":"hook_01kab1s6rzfkqbzry2kztmfpx1","status":"failed","attempts":5,"status_code":500,"error":"HTTP 500 Internal Server Error","created_at":"2026-01-15T12:30:00Z","failed_at":"2026-01-15T15:05:31Z"}`)
 	default:
 		return []byte(`{"test":true,"message":"This is a test event."}`)
 	}

@@ -20,6 +20,19 @@ type Start struct {
 	// they share; empty for one event, whose workflow has its id.
 	Others     []EventID
 	WorkflowID string
+	// Trace is where the event was published, and all of a burst if they were in one
+	// place; otherwise Links are the first of their places.
+	Trace Trace
+	Links []Trace
+}
+
+// Start is what it takes to start the accepted event's workflow; false when it needs
+// none, because nothing matched, all that did waits, or an earlier publish stands for it.
+func (a *Accepted) Start() (Start, bool) {
+	e := &a.Event
+	return Start{
+		EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Cache: e.Cache, Deliveries: a.Due, Targets: a.Targets, Trace: e.Trace,
+	}, a.Due > 0
 }
 
 // EventIDs are all the events of the start.
@@ -46,6 +59,7 @@ func (s *Start) Subject() string {
 func Share(workflowID string, starts []Start) Start {
 	s := starts[0]
 	s.WorkflowID, s.Others, s.Targets = workflowID, nil, slices.Clone(s.Targets)
+	s.shareTraces(starts)
 	for _, other := range starts[1:] {
 		s.Others = append(s.Others, other.EventID)
 		s.Deliveries += other.Deliveries
@@ -59,4 +73,20 @@ func Share(workflowID string, starts []Start) Start {
 		}
 	}
 	return s
+}
+
+// maxLinks bounds the links of a burst's trace.
+const maxLinks = 50
+
+// shareTraces joins the traces of a burst.
+func (s *Start) shareTraces(starts []Start) {
+	s.Links = nil
+	for i := range starts {
+		if t := starts[i].Trace; !t.IsZero() && len(s.Links) < maxLinks && !slices.Contains(s.Links, t) {
+			s.Links = append(s.Links, t)
+		}
+	}
+	if s.Trace = (Trace{}); len(s.Links) == 1 {
+		s.Trace, s.Links = s.Links[0], nil
+	}
 }

@@ -108,7 +108,9 @@ type Webhook struct {
 	RateLimit int
 	// MaxAttempts is 1 to 5.
 	MaxAttempts int
-	Health      Health
+	// TraceContext has requests carry the trace that they belong to; standard only.
+	TraceContext bool
+	Health       Health
 	// TrippedAt is since when the endpoint has been unavailable and deliveries wait
 	// for it (spec 9); nil if they don't.
 	TrippedAt *time.Time
@@ -241,6 +243,9 @@ func (w *Webhook) Validate() error {
 	}
 	if w.RateLimit < 0 || w.RateLimit > MaxRateLimit {
 		v.add("body.rate_limit", w.RateLimit, "must be 1 to %d requests per second", MaxRateLimit)
+	}
+	if w.TraceContext && w.Profile != ProfileStandard {
+		v.add("body.trace_context", true, "only standard webhooks can have it: requests of the others have the headers of the system they stand for")
 	}
 	if w.Profile == ProfileMomento && w.Cache == "" {
 		v.add("body.profile", string(w.Profile), "momento webhooks belong to a cache: PUT /caches/{cacheName}/webhooks/{webhookName}")

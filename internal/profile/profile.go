@@ -36,6 +36,9 @@ func Request(job *hook.Job, at time.Time) hook.Request {
 		r.Body = StandardBody(&job.Event)
 		r.Header.Set("X-Event-Type", job.Event.Type)
 		r.Header.Set("X-Webhook-Attempt", strconv.Itoa(job.Delivery.Attempts+1))
+		if job.TraceParent != "" {
+			r.Header.Set("traceparent", job.TraceParent)
+		}
 		signing.StandardHeaders(r.Header, standardKeys(job, at), job.Event.ID.String(), at.Unix(), r.Body)
 	}
 	return r

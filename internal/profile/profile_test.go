@@ -240,6 +240,19 @@ func TestHeaders(t *testing.T) {
 		require.Equal(t, []string{""}, r.Header.Values("X-Empty"))
 		require.Equal(t, []string{"application/json"}, r.Header.Values("Content-Type"), "ours win")
 	})
+	t.Run("with a trace that the webhook wants", func(t *testing.T) {
+		t.Parallel()
+		for _, p := range []hook.Profile{hook.ProfileStandard, hook.ProfileMomento, hook.ProfileCommenda} {
+			job := setup(t, p)
+			job.TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+			job.Webhook.Headers = map[string]hook.Secret{"Traceparent": "the webhook's"}
+			want := "the webhook's" // the others' headers are those of the system they stand for
+			if p == hook.ProfileStandard {
+				want = job.TraceParent
+			}
+			require.Equal(t, []string{want}, profile.Request(job, at).Header.Values("traceparent"), p)
+		}
+	})
 	t.Run("no profile shows the secret", func(t *testing.T) {
 		t.Parallel()
 		for _, p := range []hook.Profile{hook.ProfileStandard, hook.ProfileCommenda} {

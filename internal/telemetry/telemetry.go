@@ -1,7 +1,7 @@
 // Package telemetry keeps the process's metrics and shows them to Prometheus. It
 // owns its registry: nothing registers itself behind its back, and two processes
 // in one test don't meet. It knows neither the API nor the store, which bring
-// plain values. Its invariant: no label's value comes from a client.
+// plain values and the domain's. Its invariant: no label's value comes from a client.
 package telemetry
 
 import (
@@ -18,31 +18,28 @@ const namespace = "grapnel"
 
 // Metrics are a process's. They are safe for concurrent use.
 type Metrics struct {
-	registry *prometheus.Registry
+	registry *registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	accept   acceptMetrics
+	attempts attemptMetrics
+	starts   startMetrics
 }
 
-// New makes the metrics of a process: Go's, the operating system's and those of
-// requests, which are there as soon as there are any.
+// New makes the metrics of a process: Go's, the operating system's, and ours. Those of
+// the API's requests are there as soon as there are any, the others from the start.
 func New() *Metrics {
-	m := &Metrics{
-		registry: prometheus.NewRegistry(),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Subsystem: "http", Name: "requests_total",
-			Help: "Requests of API operations, by operation and HTTP status; 499 is a client that went away.",
-		}, []string{"operation", "status"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: namespace, Subsystem: "http", Name: "request_duration_seconds",
-			Help: "How long requests of API operations took.",
+	r := &registry{prometheus.NewRegistry()}
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return &Metrics{
+		registry: r,
+		requests: r.counters("http", "requests_total", "Requests of API operations, by operation and HTTP status; 499 is a client that went away.",
+			"operation", "status"),
+		duration: r.histograms("http", "request_duration_seconds", "How long requests of API operations took.",
 			// From a look-up by key to a sending by hand, which may take a minute.
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
-		}, []string{"operation"}),
+			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "operation"),
+		accept: r.acceptMetrics(), attempts: r.attemptMetrics(), starts: r.startMetrics(),
 	}
-	m.registry.MustRegister(
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m.requests, m.duration,
-	)
-	return m
 }
 
 // Request counts one request of an operation.

@@ -1,0 +1,157 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/canonjson"
+	"grapnel/internal/hook"
+)
+
+// Operational events are published in the transaction of what they tell of, so that none
+// is told without having happened, or the other way round. Where no webhook of the
+// tenant's names the type there is no event: an outage must not fill the store with
+// what nobody wants to know.
+
+// occurrences are what a transaction has done that operational events tell of.
+type occurrences struct{ list []*publishing }
+
+func (o *occurrences) add(tenant hook.TenantID, eventType string, data []byte) {
+	o.list = append(o.list, newPublishing(&hook.Publication{TenantID: tenant, Type: eventType, Data: data}))
+}
+
+// failed tells of those of the deliveries that have ended without a success. That an
+// operational event could not be delivered is none itself: it would be told to the
+// same webhooks.
+func (o *occurrences) failed(ended []hook.Delivery) {
+	for i := range ended {
+		d := &ended[i]
+		if d.Test || hook.IsOperational(d.EventType) {
+			continue
+		}
+		switch d.State {
+		case hook.StateFailed, hook.StateTimedOut, hook.StateDropped:
+			o.add(d.TenantID, hook.TypeDeliveryFailed, failedData(d))
+		case hook.StatePending, hook.StateSending, hook.StateSuccess, hook.StateCanceled:
+		}
+	}
+}
+
+func (o *occurrences) disabled(w *hook.Webhook) {
+	b := appendMember([]byte{'{'}, "webhook_id", w.ID.String())
+	b = appendMember(b, "host", w.Host())
+	b = appendMember(b, "reason", w.DisabledReason)
+	b = appendMember(b, "disabled_at", inSeconds(time.Now()))
+	o.add(w.TenantID, hook.TypeWebhookDisabled, append(b, '}'))
+}
+
+func (o *occurrences) recovered(w *hook.Webhook, failingSince *time.Time) {
+	b := appendMember([]byte{'{'}, "webhook_id", w.ID.String())
+	b = appendMember(b, "host", w.Host())
+	if failingSince != nil {
+		b = appendMember(b, "failing_since", inSeconds(*failingSince))
+	}
+	b = appendMember(b, "recovered_at", inSeconds(time.Now()))
+	o.add(w.TenantID, hook.TypeWebhookRecovered, append(b, '}'))
+}
+
+// failedData is canonical JSON (spec 2), as all that is published.
+func failedData(d *hook.Delivery) []byte {
+	b := appendMember([]byte{'{'}, "delivery_id", d.ID.String())
+	b = appendMember(b, "event_id", d.EventID.String())
+	b = appendMember(b, "event_type", d.EventType)
+	b = appendMember(b, "webhook_id", d.WebhookID.String())
+	b = appendMember(b, "status", string(d.State))
+	b = strconv.AppendInt(append(b, `,"attempts":`...), int64(d.Attempts), 10)
+	if d.StatusCode != 0 {
+		b = strconv.AppendInt(append(b, `,"status_code":`...), int64(d.StatusCode), 10)
+	}
+	b = appendMember(b, "error", d.Error)
+	b = appendMember(b, "created_at", inSeconds(d.CreatedAt))
+	b = appendMember(b, "failed_at", inSeconds(d.UpdatedAt))
+	return append(b, '}')
+}
+
+// appendMember adds one of an object's; the name needs no escaping.
+func appendMember(b []byte, name, value string) []byte {
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	b = append(append(append(b, '"'), name...), `":`...)
+	return canonjson.AppendString(b, value)
+}
+
+func inSeconds(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// publishingOwn runs f in a transaction and publishes, within it, what has happened.
+func (s *Store) publishingOwn(ctx context.Context, f func(tx pgx.Tx, happened *occurrences) error) error {
+	var published []*publishing
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+		var happened occurrences
+		if err := f(tx, &happened); err != nil {
+			return err
+		}
+		published, err = wanted(ctx, tx, happened.list)
+		if err != nil || len(published) == 0 {
+			return err
+		}
+		for _, p := range published {
+			p.fresh()
+		}
+		if err := insertEvents(ctx, tx, published); err != nil {
+			return fmt.Errorf("publish operational events: %w", err)
+		}
+		return nil
+	})
+	if err != nil || len(published) == 0 {
+		return err
+	}
+	count := hook.Published{Operational: len(published)}
+	for _, p := range published {
+		count.Deliveries += p.accepted.Event.Deliveries
+		if start, ok := p.accepted.Start(); ok {
+			s.start(start)
+		}
+	}
+	s.metrics.Published(count)
+	return nil
+}
+
+// wanted are those that some active webhook of their tenant names.
+func wanted(ctx context.Context, tx pgx.Tx, list []*publishing) ([]*publishing, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	type topic struct {
+		tenant hook.TenantID
+		name   string
+	}
+	asked := map[topic]bool{}
+	var tenants [][16]byte
+	var names []string
+	for _, p := range list {
+		if t := (topic{p.TenantID, p.Type}); !asked[t] {
+			asked[t] = true
+			tenants, names = append(tenants, t.tenant), append(names, t.name)
+		}
+	}
+	rows, _ := tx.Query(ctx, `
+		select k.tenant_id, k.name from unnest($1::uuid[], $2::text[]) as k(tenant_id, name)
+		where exists (
+			select from subscriptions s join webhooks w on w.id = s.webhook_id
+			where s.tenant_id = k.tenant_id and s.cache = '' and s.pattern = k.name and w.active)`, tenants, names)
+	found := map[topic]bool{}
+	var t topic
+	if _, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&t.tenant), &t.name}, func() error {
+		found[t] = true
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("look up who wants operational events: %w", err)
+	}
+	return slices.DeleteFunc(list, func(p *publishing) bool { return !found[topic{p.TenantID, p.Type}] }), nil
+}
