@@ -34,7 +34,7 @@ func fillExamples(doc *huma.OpenAPI, content map[string]*huma.MediaType) {
 
 // exampleOf is nil where nothing is known of a value.
 func exampleOf(doc *huma.OpenAPI, s *huma.Schema) any {
-	if s.Ref != "" {
+	if s.Ref != "" && len(s.Examples) == 0 {
 		s = doc.Components.Schemas.SchemaFromRef(s.Ref)
 	}
 	switch {

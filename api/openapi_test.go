@@ -146,21 +146,26 @@ func TestSchemaNames(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		"APIKey", "APIKeyList", "AcceptedEvent", "Attempt", "AttemptError", "AttemptRequest", "AttemptResponse", "AttemptTimings",
-		"CommendaDelivery", "CommendaDeliveryDetail", "CommendaDeliveryList", "CommendaEvent", "CommendaEventAccepted",
-		"CommendaWebhook", "CommendaWebhookCreated", "CommendaWebhookFetched", "CommendaWebhookList", "CommendaWebhookTriggered",
+		"CommendaAPIVersion", "CommendaDelivery", "CommendaDeliveryDetail", "CommendaDeliveryList", "CommendaEvent", "CommendaEventAccepted",
+		"CommendaWebhook", "CommendaWebhookCreated", "CommendaWebhookFetched", "CommendaWebhookList", "CommendaWebhookStatus", "CommendaWebhookTriggered",
 		"CommendaWebhookUpdated", "CommendaWebhookWithKey", "CommendaWebhooksFetched", "CreateAPIKeyRequest",
 		"CreateCommendaWebhookRequest", "CreateTenantRequest", "CreateWebhookRequest", "CreatedAPIKey", "CreatedTenant",
-		"CreatedWebhook", "Delivery", "DeliveryDetail", "DeliveryList", "Event", "EventDetail", "EventList", "EventType",
+		"CreatedWebhook", "Delivery", "DeliveryDetail", "DeliveryList", "DeliveryStatus", "ErrorClass", "Event", "EventDetail", "EventList", "EventType",
 		"EventTypeList", "MomentoDestination", "MomentoSecret", "MomentoSecretString", "MomentoWebhook", "MomentoWebhookID",
-		"MomentoWebhookList", "NotDelivered", "Problem", "ProblemDetail", "PublishCommendaEventRequest", "PublishEventRequest",
-		"PublishEventsRequest", "PublishResult", "PublishedEvents", "PutEventTypeRequest", "PutMomentoWebhookDestination", "PutMomentoWebhookRequest", "RotateSecretRequest", "Tenant",
+		"MomentoWebhookList", "NotDelivered", "NotDeliveredReason", "Problem", "ProblemDetail", "PublishCommendaEventRequest", "PublishEventRequest",
+		"PublishEventsRequest", "PublishResult", "PublishedEvents", "PutEventTypeRequest", "PutMomentoWebhookDestination", "PutMomentoWebhookRequest", "RotateSecretRequest", "Scope", "Tenant",
 		"TenantList", "TestWebhookRequest", "TopicDiscontinuity", "TopicItem", "TopicItemList", "TopicMessage", "TopicValue",
 		"TriggerCommendaWebhookRequest", "UpdateCommendaWebhookRequest", "UpdateWebhookRequest", "Webhook", "WebhookList",
-		"WebhookSecret",
+		"WebhookProfile", "WebhookSecret", "WebhookStatus",
 	}, slices.Sorted(maps.Keys(schemas)))
 	for name, schema := range schemas {
-		require.NotEmpty(t, schema.Properties, name)
 		require.NotContains(t, answers, name)
+		if schema.Type == huma.TypeString { // a named set of values
+			require.NotEmpty(t, schema.Enum, name)
+			require.NotEmpty(t, schema.Description, name)
+			continue
+		}
+		require.NotEmpty(t, schema.Properties, name)
 		for member, property := range schema.Properties {
 			require.NotEmpty(t, property.Description, "%s.%s", name, member)
 			if strings.Contains(name, "Momento") {
