@@ -82,7 +82,12 @@ func TestEveryAnswerIsDocumented(t *testing.T) {
 				successes++
 			default:
 				require.Equal(t, []string{"application/problem+json"}, types, name)
-				require.Equal(t, "#/components/schemas/Problem", response.Content["application/problem+json"].Schema.Ref)
+				media := response.Content["application/problem+json"]
+				require.Equal(t, "#/components/schemas/Problem", media.Schema.Ref)
+				require.EqualValues(t, code, media.Example.(map[string]any)["status"], "%s: the example for %s is of another status", name, status)
+				if code == http.StatusUnprocessableEntity {
+					require.Contains(t, media.Example, "errors", name)
+				}
 			}
 		}
 		require.Positive(t, successes, name)

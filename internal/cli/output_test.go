@@ -54,7 +54,7 @@ func TestJSON(t *testing.T) {
 	t.Parallel()
 	r := commandOn(t, Streams{Colour: true}, "webhooks", "list", "--json", answering(t, http.StatusOK, "application/json", webhookList))
 	require.NoError(t, r.failed)
-	require.Equal(t, []byte(webhookList+"\n"), []byte(r.out))
+	require.Equal(t, webhookList+"\n", r.out) //nolint:testifylint // byte for byte
 }
 
 // A retry whose request failed is a failure for scripts, and is shown.

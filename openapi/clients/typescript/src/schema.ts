@@ -2496,15 +2496,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2519,16 +2512,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2543,16 +2529,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2591,16 +2570,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2615,16 +2587,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2639,16 +2604,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2706,15 +2664,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2729,16 +2680,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2753,16 +2697,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2778,15 +2715,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2801,16 +2731,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2826,15 +2749,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2873,16 +2789,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2897,16 +2806,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2921,16 +2823,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2969,15 +2864,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2992,16 +2880,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3016,16 +2897,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3040,16 +2914,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3088,16 +2955,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3112,16 +2972,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3136,16 +2989,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3220,15 +3066,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3243,16 +3082,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3267,16 +3099,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3291,16 +3116,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3339,16 +3157,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3363,16 +3174,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3387,16 +3191,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3444,15 +3241,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3467,16 +3257,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3491,16 +3274,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3515,16 +3291,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3563,16 +3332,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3587,16 +3349,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3611,16 +3366,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3668,15 +3416,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3691,16 +3432,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3715,16 +3449,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3739,16 +3466,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3787,16 +3507,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3811,16 +3524,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3835,16 +3541,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3913,15 +3612,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3936,16 +3628,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3960,16 +3645,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -3985,15 +3663,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4008,16 +3679,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4032,16 +3696,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4057,15 +3714,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4104,16 +3754,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4128,16 +3771,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4152,16 +3788,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4239,15 +3868,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4262,16 +3884,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4286,16 +3901,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4334,16 +3942,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4358,16 +3959,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4382,16 +3976,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4438,15 +4025,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4461,16 +4041,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4485,16 +4058,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4510,15 +4076,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4533,16 +4092,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4558,15 +4110,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4605,16 +4150,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4629,16 +4167,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4653,16 +4184,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4724,15 +4248,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4747,16 +4264,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4771,16 +4281,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4819,16 +4322,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4843,16 +4339,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4867,16 +4356,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4946,15 +4428,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4969,16 +4444,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4993,16 +4461,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5018,15 +4479,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5041,16 +4495,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5066,15 +4513,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5113,16 +4553,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5137,16 +4570,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5161,16 +4587,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5207,15 +4626,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5230,16 +4642,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5254,16 +4659,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5278,16 +4676,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5326,16 +4717,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5350,16 +4734,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5374,16 +4751,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5478,15 +4848,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5501,16 +4864,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5525,16 +4881,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5549,16 +4898,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5597,16 +4939,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5621,16 +4956,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5645,16 +4973,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5749,15 +5070,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5772,16 +5086,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5796,16 +5103,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5820,16 +5120,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5844,16 +5137,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5892,16 +5178,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5916,16 +5195,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5940,16 +5212,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5997,15 +5262,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6020,16 +5278,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6044,16 +5295,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6092,16 +5336,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6116,16 +5353,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6140,16 +5370,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6222,15 +5445,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6245,16 +5461,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6269,16 +5478,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6294,15 +5496,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6317,16 +5512,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6341,16 +5529,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6366,15 +5547,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6413,16 +5587,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6437,16 +5604,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6461,16 +5621,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6541,15 +5694,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6564,16 +5710,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6588,16 +5727,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6636,16 +5768,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6660,16 +5785,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6684,16 +5802,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6758,15 +5869,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6781,16 +5885,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6805,16 +5902,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6830,15 +5920,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6853,16 +5936,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6877,16 +5953,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6902,15 +5971,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6949,16 +6011,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6973,16 +6028,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6997,16 +6045,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7094,15 +6135,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7117,16 +6151,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7141,16 +6168,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7166,15 +6186,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7189,16 +6202,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7214,15 +6220,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7261,16 +6260,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7285,16 +6277,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7309,16 +6294,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7398,15 +6376,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7421,16 +6392,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7445,16 +6409,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7469,16 +6426,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7517,16 +6467,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7541,16 +6484,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7565,16 +6501,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7627,15 +6556,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7650,16 +6572,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7674,16 +6589,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7722,16 +6630,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7746,16 +6647,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7770,16 +6664,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7846,15 +6733,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7869,16 +6749,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7893,16 +6766,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7918,15 +6784,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7941,16 +6800,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7965,16 +6817,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7990,15 +6835,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8037,16 +6875,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8061,16 +6892,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8085,16 +6909,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8172,15 +6989,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8195,16 +7005,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8219,16 +7022,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8267,16 +7063,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8291,16 +7080,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8315,16 +7097,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8411,15 +7186,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8434,16 +7202,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8458,16 +7219,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8483,15 +7237,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8506,16 +7253,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8531,15 +7271,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8578,16 +7311,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8602,16 +7328,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8626,16 +7345,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8700,15 +7412,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8723,16 +7428,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8747,16 +7445,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8771,16 +7462,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8819,16 +7503,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8843,16 +7520,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8867,16 +7537,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8913,15 +7576,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8936,16 +7592,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8960,16 +7609,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8984,16 +7626,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9032,16 +7667,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9056,16 +7684,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9080,16 +7701,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9175,15 +7789,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9198,16 +7805,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9222,16 +7822,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9246,16 +7839,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9271,15 +7857,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9294,16 +7873,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9319,15 +7891,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9366,16 +7931,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9390,16 +7948,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9414,16 +7965,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9496,15 +8040,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9519,16 +8056,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9543,16 +8073,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9567,16 +8090,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9615,16 +8131,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9639,16 +8148,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9663,16 +8165,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9716,15 +8211,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9739,16 +8227,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9763,16 +8244,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9787,16 +8261,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9811,16 +8278,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9859,16 +8319,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9883,16 +8336,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9907,16 +8353,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9969,15 +8408,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9992,16 +8424,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10016,16 +8441,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10040,16 +8458,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10065,15 +8476,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10088,16 +8492,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10113,15 +8510,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10160,16 +8550,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10184,16 +8567,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10208,16 +8584,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10327,15 +8696,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10350,16 +8712,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10374,16 +8729,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10398,16 +8746,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10423,15 +8764,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10446,16 +8780,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10470,16 +8797,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10495,15 +8815,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10542,16 +8855,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10566,16 +8872,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10590,16 +8889,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10655,15 +8947,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10678,16 +8963,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10702,16 +8980,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10750,16 +9021,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10774,16 +9038,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10798,16 +9055,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10877,15 +9127,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10900,16 +9143,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10924,16 +9160,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10949,15 +9178,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10972,16 +9194,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10997,15 +9212,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11044,16 +9252,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11068,16 +9269,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11092,16 +9286,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11214,15 +9401,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11237,16 +9417,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11261,16 +9434,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11285,16 +9451,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11310,15 +9469,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11333,16 +9485,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11357,16 +9502,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11382,15 +9520,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11429,16 +9560,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11453,16 +9577,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11477,16 +9594,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11541,15 +9651,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11564,16 +9667,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11588,16 +9684,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11612,16 +9701,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11660,16 +9742,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11684,16 +9759,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11708,16 +9776,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11789,15 +9850,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11812,16 +9866,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11836,16 +9883,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11860,16 +9900,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11885,15 +9918,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11908,16 +9934,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11933,15 +9952,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11980,16 +9992,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12004,16 +10009,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12028,16 +10026,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12074,15 +10065,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12097,16 +10081,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12121,16 +10098,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12145,16 +10115,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12193,16 +10156,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12217,16 +10173,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12241,16 +10190,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12323,15 +10265,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12346,16 +10281,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12370,16 +10298,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12394,16 +10315,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12442,16 +10356,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12466,16 +10373,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12490,16 +10390,9 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
                      *       "type": "about:blank"
                      *     }
                      */
