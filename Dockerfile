@@ -8,6 +8,8 @@ WORKDIR /src
 # local: the pinned image decides the Go version, never a download in the middle of a build.
 ENV CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOTOOLCHAIN=local
 COPY go.mod go.sum ./
+# A module of its own, which the product's CLI is built with.
+COPY openapi/clients/go/go.mod openapi/clients/go/go.sum openapi/clients/go/
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \

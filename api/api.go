@@ -164,6 +164,7 @@ func build(d Deps) *API {
 	a.registerMomento()
 	a.registerTopics()
 	a.registerCommenda()
+	nameEnums(a.huma.OpenAPI())
 	addExamples(a.huma.OpenAPI())
 	a.registerHealth(mux)
 	registerDocs(mux)
@@ -184,7 +185,7 @@ func (a *API) EndPolls() { a.endPolls() }
 func humaConfig(version string) huma.Config {
 	c := huma.DefaultConfig("Grapnel", version)
 	c.Info.Description = "Signed, retried, logged webhook deliveries, on Temporal and PostgreSQL."
-	c.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
+	c.Info.License = &huma.License{Name: "Apache-2.0", URL: "https://www.apache.org/licenses/LICENSE-2.0"} // 3.0 has no identifier
 	c.Components.SecuritySchemes = securitySchemes()
 	c.Servers = []*huma.Server{{URL: "/", Description: "This server"}}
 	c.Tags = tags()

@@ -34,7 +34,7 @@ type Store interface {
 type APIKey struct { //nolint:revive // its name is that of the schema, and so of generated types
 	ID        string     `json:"id" doc:"Names the key in paths." example:"key_01kab1s6rzfkqbzry2kztmfpx1"`
 	Name      string     `json:"name" doc:"What it is for." example:"Publisher in production"`
-	Scopes    []string   `json:"scopes" doc:"What it may do: admin, webhooks, publish, read." example:"[\"publish\"]"`
+	Scopes    []string   `json:"scopes" enum:"admin,webhooks,publish,read" doc:"What it may do." example:"[\"publish\"]"`
 	TokenID   string     `json:"token_id,omitempty" doc:"Shown to receivers of topic webhooks as who published." example:"mo-the-squirrel"`
 	Topics    []string   `json:"topics,omitempty" doc:"The only event types that it may publish, as patterns." example:"[\"user.*\"]"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When it stops being valid; absent: never." example:"2027-01-15T12:00:00Z"`

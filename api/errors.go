@@ -93,6 +93,19 @@ func codeOf(status int) string {
 		kind = hook.KindMediaType
 	case http.StatusUnprocessableEntity:
 		kind = hook.KindUnprocessable
+	// Below here they are ours alone, for the document's examples.
+	case http.StatusUnauthorized:
+		kind = hook.KindUnauthorized
+	case http.StatusForbidden:
+		kind = hook.KindForbidden
+	case http.StatusConflict:
+		kind = hook.KindConflict
+	case http.StatusTooManyRequests:
+		kind = hook.KindRateLimited
+	case http.StatusServiceUnavailable:
+		kind = hook.KindUnavailable
+	case http.StatusInternalServerError:
+		kind = hook.KindInternal
 	}
 	_, code := mapping(kind)
 	return code

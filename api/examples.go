@@ -1,6 +1,9 @@
 package api
 
 import (
+	"fmt"
+	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,11 +20,25 @@ func addExamples(doc *huma.OpenAPI) {
 			if op.RequestBody != nil {
 				fillExamples(doc, op.RequestBody.Content)
 			}
-			for _, response := range op.Responses {
+			for status, response := range op.Responses {
+				if media := response.Content[problemType]; media != nil {
+					media.Example = exampleProblem(doc, media.Schema, status)
+				}
 				fillExamples(doc, response.Content)
 			}
 		}
 	}
+}
+
+// exampleProblem is a problem of the status: the schema's own example, where that is
+// its status.
+func exampleProblem(doc *huma.OpenAPI, s *huma.Schema, status string) any {
+	example, ok := exampleOf(doc, s).(map[string]any)
+	code, err := strconv.Atoi(status)
+	if !ok || err != nil || fmt.Sprint(example["status"]) == status {
+		return example
+	}
+	return map[string]any{"type": "about:blank", "title": http.StatusText(code), "status": code, "code": codeOf(code)}
 }
 
 func fillExamples(doc *huma.OpenAPI, content map[string]*huma.MediaType) {
@@ -34,7 +51,7 @@ func fillExamples(doc *huma.OpenAPI, content map[string]*huma.MediaType) {
 
 // exampleOf is nil where nothing is known of a value.
 func exampleOf(doc *huma.OpenAPI, s *huma.Schema) any {
-	if s.Ref != "" {
+	if s.Ref != "" && len(s.Examples) == 0 {
 		s = doc.Components.Schemas.SchemaFromRef(s.Ref)
 	}
 	switch {

@@ -85,7 +85,12 @@ func TestEveryAnswerIsDocumented(t *testing.T) {
 				successes++
 			default:
 				require.Equal(t, []string{"application/problem+json"}, types, name)
-				require.Equal(t, "#/components/schemas/Problem", response.Content["application/problem+json"].Schema.Ref)
+				media := response.Content["application/problem+json"]
+				require.Equal(t, "#/components/schemas/Problem", media.Schema.Ref)
+				require.EqualValues(t, code, media.Example.(map[string]any)["status"], "%s: the example for %s is of another status", name, status)
+				if code == http.StatusUnprocessableEntity {
+					require.Contains(t, media.Example, "errors", name)
+				}
 			}
 		}
 		require.Positive(t, successes, name)
@@ -152,21 +157,29 @@ func TestSchemaNames(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		"APIKey", "APIKeyList", "AcceptedEvent", "Attempt", "AttemptError", "AttemptRequest", "AttemptResponse", "AttemptTimings",
-		"CommendaDelivery", "CommendaDeliveryDetail", "CommendaDeliveryList", "CommendaEvent", "CommendaEventAccepted",
-		"CommendaWebhook", "CommendaWebhookCreated", "CommendaWebhookFetched", "CommendaWebhookList", "CommendaWebhookTriggered",
-		"CommendaWebhookUpdated", "CommendaWebhookWithKey", "CommendaWebhooksFetched", "CreateAPIKeyRequest",
-		"CreateCommendaWebhookRequest", "CreateTenantRequest", "CreateWebhookRequest", "CreatedAPIKey", "CreatedTenant",
-		"CreatedWebhook", "Delivery", "DeliveryDetail", "DeliveryList", "Event", "EventDetail", "EventList", "EventType",
-		"EventTypeList", "MomentoDestination", "MomentoSecret", "MomentoSecretString", "MomentoWebhook", "MomentoWebhookID",
-		"MomentoWebhookList", "NotDelivered", "Problem", "ProblemDetail", "PublishCommendaEventRequest", "PublishEventRequest",
-		"PublishEventsRequest", "PublishResult", "PublishedEvents", "PutEventTypeRequest", "PutMomentoWebhookDestination", "PutMomentoWebhookRequest", "RotateSecretRequest", "SigningKey", "SigningKeySet", "Tenant",
-		"TenantList", "TestWebhookRequest", "TopicDiscontinuity", "TopicItem", "TopicItemList", "TopicMessage", "TopicValue",
-		"TriggerCommendaWebhookRequest", "UpdateCommendaWebhookRequest", "UpdateWebhookRequest", "Webhook", "WebhookList",
-		"WebhookSecret",
+		"CommendaAPIVersion", "CommendaDelivery", "CommendaDeliveryDetail", "CommendaDeliveryList", "CommendaEvent",
+		"CommendaEventAccepted", "CommendaWebhook", "CommendaWebhookCreated", "CommendaWebhookFetched", "CommendaWebhookList",
+		"CommendaWebhookStatus", "CommendaWebhookTriggered", "CommendaWebhookUpdated", "CommendaWebhookWithKey",
+		"CommendaWebhooksFetched", "CreateAPIKeyRequest", "CreateCommendaWebhookRequest", "CreateTenantRequest",
+		"CreateWebhookRequest", "CreatedAPIKey", "CreatedTenant", "CreatedWebhook", "Delivery", "DeliveryDetail", "DeliveryList",
+		"DeliveryStatus", "ErrorClass", "Event", "EventDetail", "EventList", "EventType", "EventTypeList", "MomentoDestination",
+		"MomentoSecret", "MomentoSecretString", "MomentoWebhook", "MomentoWebhookID", "MomentoWebhookList", "NotDelivered",
+		"NotDeliveredReason", "Problem", "ProblemDetail", "PublishCommendaEventRequest", "PublishEventRequest", "PublishEventsRequest",
+		"PublishResult", "PublishedEvents", "PutEventTypeRequest", "PutMomentoWebhookDestination", "PutMomentoWebhookRequest",
+		"Replay", "ReplayEstimate", "ReplayList", "ReplayProgress", "ReplayState", "ReplayStatus", "ReplayWebhookRequest",
+		"RotateSecretRequest", "Scope", "SignatureScheme", "SigningKey", "SigningKeySet", "Tenant", "TenantList", "TestWebhookRequest",
+		"TopicDiscontinuity", "TopicItem", "TopicItemList", "TopicMessage", "TopicValue", "TriggerCommendaWebhookRequest",
+		"UpdateCommendaWebhookRequest", "UpdateReplayRequest", "UpdateWebhookRequest", "Webhook", "WebhookList", "WebhookProfile",
+		"WebhookSecret", "WebhookStatus",
 	}, slices.Sorted(maps.Keys(schemas)))
 	for name, schema := range schemas {
-		require.NotEmpty(t, schema.Properties, name)
 		require.NotContains(t, answers, name)
+		if schema.Type == huma.TypeString { // a named set of values
+			require.NotEmpty(t, schema.Enum, name)
+			require.NotEmpty(t, schema.Description, name)
+			continue
+		}
+		require.NotEmpty(t, schema.Properties, name)
 		for member, property := range schema.Properties {
 			require.NotEmpty(t, property.Description, "%s.%s", name, member)
 			if strings.Contains(name, "Momento") {

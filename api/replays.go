@@ -43,9 +43,9 @@ type Replay struct {
 
 // ReplayProgress counts the deliveries of a replay by what became of them.
 type ReplayProgress struct {
-	Succeeded   int `json:"succeeded" example:"1100"`
+	Succeeded   int `json:"succeeded" doc:"With an answer of 2xx." example:"1100"`
 	Failed      int `json:"failed" doc:"For good." example:"20"`
-	Canceled    int `json:"canceled" example:"0"`
+	Canceled    int `json:"canceled" doc:"With the replay, or because the webhook went." example:"0"`
 	Outstanding int `json:"outstanding" doc:"With an attempt to come." example:"80"`
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"grapnel/internal/cli"
 	"grapnel/internal/config"
 )
 
@@ -29,6 +30,7 @@ type commands struct {
 	SigningKeys signingKeysCommand `cmd:"" help:"List and rotate the keys of v1a signatures."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the API at --api-addr is alive, or with --worker the worker at --metrics-addr; for containers."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
+	cli.Commands
 }
 
 func main() {
@@ -36,7 +38,7 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "grapnel:", err)
-		os.Exit(1)
+		os.Exit(cli.ExitCode(err))
 	}
 }
 
@@ -45,7 +47,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	exited := errors.New("exit") // what kong's help does
 	var c commands
 	parser, err := kong.New(&c,
-		kong.Name("grapnel"), kong.Description("Webhook delivery: signed, retried, logged, never lost."),
+		kong.Name("grapnel"), kong.Description("Webhook delivery: signed, retried, logged, never lost.\n\n"+cli.ExitCodes),
+		kong.ExplicitGroups([]kong.Group{{Key: "api", Title: cli.GroupTitle}}), kong.Bind(cli.Standard(stdout)),
 		kong.DefaultEnvars(config.EnvPrefix), kong.Writers(stdout, os.Stderr),
 		kong.Exit(func(int) { panic(exited) }),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)))

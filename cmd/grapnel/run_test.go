@@ -98,7 +98,7 @@ func TestBadCommandLines(t *testing.T) {
 func TestHelpIsTheReference(t *testing.T) {
 	t.Parallel()
 	out := succeed(t, "--help")
-	for _, command := range []string{"serve", "api", "worker", "migrate", "openapi", "keys", "tenants", "secrets", "healthcheck", "version"} {
+	for _, command := range []string{"serve", "api", "worker", "migrate", "openapi", "keys", "tenants", "secrets", "healthcheck", "version", "webhooks", "events", "deliveries", "listen", "verify", "completion", "Exit codes:"} {
 		require.Contains(t, out, command)
 	}
 	out = succeed(t, "serve", "--help")

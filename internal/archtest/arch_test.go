@@ -43,6 +43,8 @@ func directions() map[string]direction {
 		storeTemporal = "storage knows PostgreSQL only; return data and let the caller talk to Temporal"
 	)
 
+	const byAPI = "the commands for users of the API call it by the generated client, as they would"
+
 	leafRule := direction{
 		deny: map[string]string{
 			pgx: sqlIsStorage, huma: httpIsAPI, temporal: leafTemporal,
@@ -85,6 +87,12 @@ func directions() map[string]direction {
 			denyDeps: map[string]string{
 				temporal: storeTemporal, huma: httpIsAPI, modulePath + "/api": leaf,
 				modulePath + "/workflows": leaf, modulePath + "/activities": leaf,
+			},
+		},
+		"internal/cli/": {
+			ours: []string{"internal/hook/", "internal/signing/", "openapi/clients/go/"},
+			denyDeps: map[string]string{
+				pgx: byAPI, huma: byAPI, temporal: byAPI, modulePath + "/storage": byAPI, modulePath + "/api": byAPI, modulePath + "/workflows": byAPI,
 			},
 		},
 		"internal/hook/":      {ours: []string{}, stdOnly: true},

@@ -1,0 +1,75 @@
+package api
+
+import (
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// enum names a set of values, so that generated clients have one type for it and
+// not one for each place: the schema's name, and a member that has it.
+type enum struct{ name, schema, member string }
+
+func enums() []enum {
+	return []enum{
+		{"CommendaAPIVersion", "CommendaWebhook", "api_version"},
+		{"CommendaWebhookStatus", "CommendaWebhook", "status"},
+		{"DeliveryStatus", "Delivery", "status"},
+		{"ErrorClass", "AttemptError", "class"},
+		{"NotDeliveredReason", "NotDelivered", "reason"},
+		{"ReplayState", "Replay", "state"},
+		{"ReplayStatus", "Replay", "status"},
+		{"Scope", "APIKey", "scopes"},
+		{"SignatureScheme", "Webhook", "signature_schemes"},
+		{"WebhookProfile", "Webhook", "profile"},
+		{"WebhookStatus", "Webhook", "status"},
+	}
+}
+
+// nameEnums makes every place with the values of a named enum refer to it. What a
+// place says of itself, it keeps.
+func nameEnums(doc *huma.OpenAPI) {
+	schemas := doc.Components.Schemas.Map()
+	named := make(map[string]*huma.Schema, len(enums()))
+	for _, e := range enums() {
+		values := *element(schemas[e.schema].Properties[e.member]) // a copy: the place itself will refer to it
+		values.Description = schemas[e.schema].Properties[e.member].Description
+		named[e.name] = &values
+	}
+	for _, schema := range schemas {
+		for _, member := range schema.Properties {
+			refer(named, element(member))
+		}
+	}
+	for _, item := range doc.Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Put, item.Post, item.Patch, item.Delete} {
+			if op == nil {
+				continue
+			}
+			for _, p := range op.Parameters {
+				refer(named, element(p.Schema))
+			}
+		}
+	}
+	for name, schema := range named {
+		schemas[name] = schema
+	}
+}
+
+// element is the schema of a list's elements, or of what is no list.
+func element(s *huma.Schema) *huma.Schema {
+	if s.Type == huma.TypeArray {
+		return s.Items
+	}
+	return s
+}
+
+func refer(named map[string]*huma.Schema, s *huma.Schema) {
+	for name, schema := range named {
+		if len(s.Enum) == len(schema.Enum) && !slices.ContainsFunc(s.Enum, func(v any) bool { return !slices.Contains(schema.Enum, v) }) {
+			// In place: Huma validates by the schemas that it has at hand.
+			*s = huma.Schema{Ref: "#/components/schemas/" + name, Description: s.Description, Examples: s.Examples, Default: s.Default}
+			return
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package cli
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"":                           "completion deliveries events listen verify webhooks",
+		"we":                         "webhooks",
+		"webhooks ":                  "create delete deliveries get list test update",
+		"webhooks de":                "delete deliveries",
+		"webhooks list --pro":        "--profile",
+		"webhooks list --profile ":   "commenda momento standard",
+		"webhooks list --profile mo": "momento",
+		"webhooks list --profile=st": "--profile=standard",
+		"webhooks --url http://x li": "list",
+		"webhooks list --json --act": "--active",
+		"webhooks get hook":          "",
+		"listen --profile ":          "commenda standard",
+		"listen --profile = co":      "commenda",
+		"listen --profile =":         "commenda standard",
+		"nothing like that":          "",
+		"completion ":                "bash fish zsh",
+	} {
+		r := command(t, "", append([]string{"completion", "words", "--"}, strings.Split(line, " ")...)...)
+		require.NoError(t, r.failed, line)
+		require.Equal(t, want, strings.Join(strings.Fields(r.out), " "), line)
+	}
+}
+
+// Bash itself completes with the script; what it asks is answered by a program
+// that prints its arguments.
+func TestBashCompletes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "grapnel"), []byte("#!/bin/sh\nfor word in \"$@\"; do echo \"$word\"; done\n"), 0o700))
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", command(t, "", "completion", "bash").out+`
+		COMP_WORDS=(`+filepath.Join(dir, "grapnel")+` webhooks "li") COMP_CWORD=2
+		_grapnel "${COMP_WORDS[0]}"
+		echo "${COMPREPLY[@]}"`)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Equal(t, "completion words -- webhooks li\n", string(out))
+	for _, shell := range []string{"zsh", "fish"} {
+		require.Contains(t, command(t, "", "completion", shell).out, "completion words --")
+	}
+}

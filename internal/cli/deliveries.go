@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	grapnelapi "grapnel/openapi/clients/go"
+)
+
+type deliveriesCommand struct {
+	Get   getDeliveryCommand   `cmd:"" help:"Show a delivery and its attempts."`
+	Retry retryDeliveryCommand `cmd:"" help:"Send a delivery once more, now, and show what came back."`
+}
+
+type listDeliveriesCommand struct {
+	connection
+	output
+	paging
+	webhookID
+	Status    string    `enum:",pending,success,failed,canceled,timed_out,dropped" default:"" env:"-" help:"Only those of this status: pending, success, failed, canceled, timed_out or dropped."`
+	EventType string    `env:"-" help:"Only those of events of this type."`
+	Since     time.Time `env:"-" help:"Only those of events from this time on, as 2026-01-15T12:00:00Z."`
+	Until     time.Time `env:"-" help:"Only those of events before this time."`
+}
+
+// Run lists a webhook's deliveries.
+func (c *listDeliveriesCommand) Run(ctx context.Context, s Streams) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	list, err := take[grapnelapi.DeliveryList](client.ListDeliveriesWithResponse(ctx, c.ID, &grapnelapi.ListDeliveriesParams{
+		Limit: &c.Limit, Cursor: given(c.Cursor), Status: given(grapnelapi.DeliveryStatus(c.Status)),
+		EventType: given(c.EventType), Since: given(c.Since), Until: given(c.Until),
+	}))
+	if err != nil {
+		return err
+	}
+	err = c.show(s, list.raw, func(p *printer) {
+		rows := [][]string{{"ID", "STATUS", "HTTP", "ATTEMPTS", "TYPE", "EVENT", "CREATED", "NEXT ATTEMPT"}}
+		for _, d := range list.value.Deliveries {
+			rows = append(rows, []string{
+				d.ID, string(d.Status), number(known(d.StatusCode)), number(d.Attempts), clean(d.EventType), d.EventID, moment(&d.CreatedAt), moment(d.NextAttemptAt),
+			})
+		}
+		p.table(rows)
+	})
+	more(s, list.value.NextCursor)
+	return err
+}
+
+type getDeliveryCommand struct {
+	connection
+	output
+	ID string `arg:"" help:"The delivery's id."`
+}
+
+// Run shows a delivery.
+func (c *getDeliveryCommand) Run(ctx context.Context, s Streams) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	d, err := take[grapnelapi.DeliveryDetail](client.GetDeliveryWithResponse(ctx, c.ID))
+	if err != nil {
+		return err
+	}
+	return c.show(s, d.raw, func(p *printer) { p.delivery(&d.value) })
+}
+
+type retryDeliveryCommand struct {
+	connection
+	output
+	ID string `arg:"" help:"The delivery's id."`
+}
+
+// Run sends a delivery again.
+func (c *retryDeliveryCommand) Run(ctx context.Context, s Streams) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	return c.sent(s)(take[grapnelapi.DeliveryDetail](client.RetryDeliveryWithResponse(ctx, c.ID)))
+}
+
+type testWebhookCommand struct {
+	connection
+	output
+	webhookID
+	Type string `env:"-" help:"The event's type. Default: the webhook's first."`
+	Data string `env:"-" placeholder:"JSON" help:"The event's data. Default: a sample for the type."`
+}
+
+// Run sends a test event.
+func (c *testWebhookCommand) Run(ctx context.Context, s Streams) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	request, err := object("type", c.Type, "data", c.Data)
+	if err != nil {
+		return err
+	}
+	return c.sent(s)(take[grapnelapi.DeliveryDetail](client.TestWebhookWithBodyWithResponse(ctx, c.ID, jsonType, request)))
+}
+
+// sent shows what came of a request that was sent by hand.
+func (o *output) sent(s Streams) func(body[grapnelapi.DeliveryDetail], error) error {
+	return func(d body[grapnelapi.DeliveryDetail], err error) error {
+		if err != nil {
+			return err
+		}
+		if err := o.show(s, d.raw, func(p *printer) { p.delivery(&d.value) }); err != nil {
+			return err
+		}
+		if d.value.Status != grapnelapi.DeliveryStatusSuccess {
+			return failf(codeNo, "the delivery did not succeed: %s", known(d.value.Error))
+		}
+		return nil
+	}
+}
+
+// delivery prints a delivery with its attempts.
+func (p *printer) delivery(d *grapnelapi.DeliveryDetail) {
+	p.facts(
+		"id", d.ID, "status", string(d.Status), "error", clean(known(d.Error)), "event", d.EventID, "type", clean(d.EventType), "webhook", d.WebhookID,
+		"created", moment(&d.CreatedAt), "delivered", moment(d.DeliveredAt), "next attempt", moment(d.NextAttemptAt),
+	)
+	if len(d.AttemptLog) == 0 {
+		return
+	}
+	rows := [][]string{{"ATTEMPT", "STARTED", "TOOK", "HTTP", "ADDRESS", "OUTCOME"}}
+	for _, a := range d.AttemptLog {
+		status, outcome := "", "success"
+		if a.Response != nil {
+			status = number(a.Response.StatusCode)
+		}
+		if a.Error != nil {
+			outcome = clean(a.Error.Message)
+		}
+		rows = append(rows, []string{number(a.Number), moment(&a.StartedAt), fmt.Sprintf("%.0f ms", a.DurationMs), status, known(a.RemoteAddress), outcome})
+	}
+	p.text.WriteByte('\n')
+	p.table(rows)
+}

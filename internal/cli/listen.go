@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"grapnel/internal/hook"
+	grapnelapi "grapnel/openapi/clients/go"
+)
+
+type listenCommand struct {
+	connection
+	Events    []string      `arg:"" optional:"" default:"*" help:"Event types to get; also prefix.* and *. Default: all."`
+	Addr      string        `name:"addr" default:"127.0.0.1:0" env:"-" help:"Address to listen on; port 0 takes a free one."`
+	PublicURL string        `name:"public-url" env:"-" placeholder:"URL" help:"Where the API reaches this, as the URL of a tunnel. Default: the address listened on."`
+	Profile   string        `enum:"standard,commenda" default:"standard" env:"-" help:"Form of body and signature: standard or commenda."`
+	Status    []int         `default:"200" env:"-" help:"What to answer to a delivery's attempts: 500,500,200 fails twice; the last goes on."`
+	Delay     time.Duration `env:"-" help:"How long to wait before each answer."`
+	Count     int           `env:"-" placeholder:"N" help:"End after so many requests. Default: at an interrupt."`
+	JSON      bool          `name:"json" env:"-" help:"Print each request as one line of JSON, for programs."`
+}
+
+// Validate refuses what can't be answered.
+func (c *listenCommand) Validate() error {
+	for _, status := range c.Status {
+		if status < 200 || status > 599 {
+			return fmt.Errorf("--status %d: want 200 to 599", status)
+		}
+	}
+	if len(c.Status) == 0 || c.Delay < 0 || c.Count < 0 {
+		return errors.New("--status, --delay or --count: want a status, and nothing below 0")
+	}
+	return nil
+}
+
+// goodbye is how long unregistering may take after an interrupt.
+const goodbye = 10 * time.Second
+
+// Run receives until ctx ends.
+func (c *listenCommand) Run(ctx context.Context, s Streams) (err error) {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
+	if err != nil {
+		return failf(codeWrong, "--addr: %w", err)
+	}
+	public := c.PublicURL
+	if public == "" {
+		public = "http://" + listener.Addr().String() + "/"
+	}
+	created, err := take[grapnelapi.CreatedWebhook](client.CreateWebhookWithResponse(ctx, grapnelapi.CreateWebhookRequest{
+		URL: public, Events: c.Events, Profile: new(grapnelapi.WebhookProfile(c.Profile)), Description: new("grapnel listen"),
+	}))
+	if err != nil {
+		return errors.Join(c.hinted(err), listener.Close())
+	}
+	webhook := created.value.ID
+	defer func() {
+		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
+		defer cancel()
+		deleting := answered(client.DeleteWebhookWithResponse(bye, webhook))
+		if deleting != nil {
+			deleting = fmt.Errorf("%s is not unregistered: %w", webhook, deleting)
+		}
+		err = errors.Join(err, deleting)
+	}()
+	fmt.Fprintf(s.Err, "%s gets %s at %s; interrupt to end\n", webhook, clean(strings.Join(c.Events, ", ")), clean(public))
+	return c.serve(ctx, s, listener, created.value.Secret)
+}
+
+// hinted says what helps where the API does not send to this machine.
+func (c *listenCommand) hinted(err error) error {
+	if c.PublicURL == "" && strings.Contains(err.Error(), "is not allowed") {
+		return fmt.Errorf("%w; start the API with --allow-destinations=127.0.0.0/8, or give the --public-url of a tunnel", err)
+	}
+	return err
+}
+
+// serve answers requests until ctx ends or there have been enough, and lets those
+// under way finish.
+func (c *listenCommand) serve(ctx context.Context, s Streams, listener net.Listener, secret string) error {
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	rc := &localReceiver{
+		streams: s, json: c.JSON, secret: secret, profile: hook.Profile(c.Profile), status: c.Status, delay: c.Delay,
+		left: c.Count, enough: enough, seen: map[string]int{},
+	}
+	server := &http.Server{Handler: rc, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye+c.Delay)
+	defer cancel()
+	return server.Shutdown(stopping)
+}
+
+// attempt tells which attempt at a delivery a request is, from 1: the standard
+// profile says it, and otherwise requests of one event are counted.
+func (rc *localReceiver) attempt(h http.Header, event string) int {
+	rc.seen[event]++
+	if n, err := strconv.Atoi(h.Get("X-Webhook-Attempt")); err == nil && n > 0 {
+		return n
+	}
+	return rc.seen[event]
+}

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// output are the flags of commands with something to show.
+type output struct {
+	JSON bool `name:"json" env:"-" help:"Print the API's answer, for programs."`
+}
+
+// show prints an answer: as it came, or as people want it.
+func (o *output) show(s Streams, raw []byte, people func(p *printer)) error {
+	if o.JSON {
+		_, err := fmt.Fprintf(s.Out, "%s\n", bytes.TrimSpace(raw))
+		return err
+	}
+	p := &printer{colour: s.Colour}
+	people(p)
+	_, err := io.WriteString(s.Out, p.text.String())
+	return err
+}
+
+// printer makes text for people.
+type printer struct {
+	text   strings.Builder
+	colour bool
+}
+
+// table prints rows in columns, the first row as their heads.
+func (p *printer) table(rows [][]string) {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for n, row := range rows {
+		for i, cell := range row {
+			shown := p.paint(cell)
+			if n == 0 {
+				shown = p.in(bold, cell)
+			}
+			p.text.WriteString(shown)
+			if i < len(row)-1 {
+				p.text.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+			}
+		}
+		p.text.WriteByte('\n')
+	}
+}
+
+// facts prints what is known of one thing; what is empty is left out.
+func (p *printer) facts(pairs ...string) {
+	width := 0
+	for pair := range slices.Chunk(pairs, 2) {
+		if pair[1] != "" {
+			width = max(width, utf8.RuneCountInString(pair[0]))
+		}
+	}
+	for pair := range slices.Chunk(pairs, 2) {
+		if pair[1] != "" {
+			gap := strings.Repeat(" ", width-utf8.RuneCountInString(pair[0])+2)
+			fmt.Fprintf(&p.text, "%s%s%s\n", p.in(bold, pair[0]), gap, p.paint(pair[1]))
+		}
+	}
+}
+
+// The codes of ANSI terminals.
+const (
+	bold   = "1"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+func (p *printer) in(code, text string) string {
+	if !p.colour {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// paint gives a status its colour.
+func (p *printer) paint(text string) string {
+	switch text {
+	case "healthy", "success", "fits":
+		return p.in(green, text)
+	case "pending", "failing", "canceled", "disabled":
+		return p.in(yellow, text)
+	case "failed", "timed_out", "dropped", "does not fit":
+		return p.in(red, text)
+	default:
+		return text
+	}
+}
+
+// clean keeps what others wrote from writing lines and terminal codes of its own.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if strconv.IsPrint(r) {
+			return r
+		}
+		return '·'
+	}, text)
+}
+
+// moment prints a time; "" for none.
+func moment(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+// number prints a number; "" for 0.
+func number(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// more says on standard error how a list goes on.
+func more(s Streams, next *string) {
+	if next != nil {
+		fmt.Fprintf(s.Err, "there are more: --cursor=%s\n", *next)
+	}
+}

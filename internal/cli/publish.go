@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	grapnelapi "grapnel/openapi/clients/go"
+)
+
+type eventsCommand struct {
+	Publish publishCommand `cmd:"" help:"Publish one event from flags, or many from a file or standard input."`
+}
+
+type publishCommand struct {
+	connection
+	output
+	File  string `arg:"" optional:"" default:"-" help:"NDJSON: one event a line, as {\"type\":…,\"data\":…} and, to be able to repeat, \"id\". Default: standard input."`
+	Type  string `env:"-" help:"The event's type. Without --data, every line is the data of an event of this type."`
+	Data  string `env:"-" placeholder:"JSON" help:"The data of one event, which is all that is published."`
+	ID    string `name:"id" env:"-" help:"Your id of the one event, for idempotency."`
+	Batch int    `default:"100" env:"-" help:"Events per request, 1 to 1000."`
+	Rate  int    `default:"0" env:"-" help:"Events per second at most; 0 for no limit."`
+}
+
+// Validate refuses combinations that mean nothing.
+func (c *publishCommand) Validate() error {
+	switch {
+	case c.Data != "" && c.Type == "":
+		return errors.New("--data wants --type")
+	case c.Data != "" && c.File != "-":
+		return errors.New("--data is one event: no file goes with it")
+	case c.ID != "" && c.Data == "":
+		return errors.New("--id is one event's: it wants --data")
+	case c.Batch < 1 || c.Batch > 1000:
+		return fmt.Errorf("--batch %d: want 1 to 1000", c.Batch)
+	case c.Rate < 0:
+		return fmt.Errorf("--rate %d: want 0 or more", c.Rate)
+	}
+	return nil
+}
+
+// Run publishes.
+func (c *publishCommand) Run(ctx context.Context, s Streams) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	if c.Data != "" {
+		return c.one(ctx, s, client)
+	}
+	in, size, err := s.open(c.File)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	return c.many(ctx, s, client, in, size)
+}
+
+const jsonType = "application/json"
+
+func (c *publishCommand) one(ctx context.Context, s Streams, client *grapnelapi.ClientWithResponses) error {
+	event, err := object("type", c.Type, "data", c.Data, "id", c.ID)
+	if err != nil {
+		return err
+	}
+	accepted, err := take[grapnelapi.AcceptedEvent](client.PublishEventWithBodyWithResponse(ctx, nil, jsonType, event))
+	if err != nil {
+		return err
+	}
+	return c.show(s, accepted.raw, func(p *printer) {
+		e := &accepted.value
+		duplicate := ""
+		if known(e.Duplicate) {
+			duplicate = "published before"
+		}
+		p.facts("id", e.ID, "type", clean(e.Type), "webhooks", fmt.Sprint(e.Deliveries), "created", moment(&e.CreatedAt), "duplicate", duplicate)
+	})
+}

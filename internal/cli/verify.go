@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+type verifyCommand struct {
+	File      string        `arg:"" optional:"" default:"-" help:"The request as it came: headers, an empty line, the body. Default: standard input."`
+	Secret    hook.Secret   `required:"" env:"GRAPNEL_SECRET" placeholder:"SECRET" help:"The webhook's secret."`
+	Profile   string        `enum:",standard,momento,commenda" default:"" env:"-" help:"standard, momento or commenda. Default: what the headers say."`
+	Tolerance time.Duration `env:"-" help:"How old a signed timestamp may be; 0 looks at no clock, since a saved request is old."`
+}
+
+// mostSaved bounds a saved request; no delivery is nearly as large.
+const mostSaved = 16 << 20
+
+// Run verifies a request.
+func (c *verifyCommand) Run(_ context.Context, s Streams) error {
+	in, _, err := s.open(c.File)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	raw, err := io.ReadAll(io.LimitReader(in, mostSaved))
+	if err != nil {
+		return err
+	}
+	header, body, err := parseRequest(raw)
+	if err != nil {
+		return failf(codeWrong, "%w", err)
+	}
+	profile := hook.Profile(c.Profile)
+	if profile == "" {
+		profile = profileOf(header)
+	}
+	list := signatures(profile, c.Secret.Reveal(), header, body)
+	if len(list) == 0 {
+		return failf(codeNo, "the request has no signature%s", of(profile))
+	}
+	p := &printer{colour: s.Colour}
+	good := true
+	rows := [][]string{{"HEADER", "PROFILE", "SIGNATURE"}}
+	for _, signature := range list {
+		verdict := "fits"
+		if !signature.fits {
+			verdict, good = "does not fit", false
+		}
+		rows = append(rows, []string{signature.header, string(profile), verdict})
+	}
+	p.table(rows)
+	if _, err := io.WriteString(s.Out, p.text.String()); err != nil {
+		return err
+	}
+	if !good {
+		return failf(codeNo, "a signature does not fit: another secret, or a body that is not byte for byte what was sent")
+	}
+	return c.age(header.Get("Webhook-Timestamp"), s)
+}
+
+func of(p hook.Profile) string {
+	if p == "" {
+		return ""
+	}
+	return " of the profile " + string(p)
+}
+
+// age holds the signed timestamp against the clock.
+func (c *verifyCommand) age(stamp string, s Streams) error {
+	seconds, err := strconv.ParseInt(stamp, 10, 64)
+	if err != nil {
+		return nil //nolint:nilerr // no time is signed, as in most profiles
+	}
+	age := time.Since(time.Unix(seconds, 0)).Round(time.Second)
+	fmt.Fprintf(s.Err, "signed %s ago\n", age)
+	if c.Tolerance > 0 && age.Abs() > c.Tolerance {
+		return failf(codeNo, "the signature fits, but its timestamp is more than %s off", c.Tolerance)
+	}
+	return nil
+}
