@@ -36,7 +36,7 @@ func TestRotationWithOverlap(t *testing.T) {
 	require.True(t, verifies(first, r.requests()[0]))
 
 	second := c.do(http.MethodPost, path+"/rotate", nil, http.StatusOK)["secret"].(string)
-	third := c.do(http.MethodPost, path+"/rotate", object{"overlap_seconds": 2}, http.StatusOK)["secret"].(string)
+	third := c.do(http.MethodPost, path+"/rotate", object{"overlap_seconds": 3600}, http.StatusOK)["secret"].(string)
 	request := attempt(delivery)
 	require.Len(t, strings.Split(request.Header.Get("Webhook-Signature"), " "), 3)
 	for _, secret := range []string{first, second, third} {
@@ -44,14 +44,16 @@ func TestRotationWithOverlap(t *testing.T) {
 	}
 	require.Equal(t, hmacHex(third, request.Body), request.Header.Get("X-Webhook-Signature"), "the new secret's alone")
 
-	waitFor(t, "the second secret to expire", func() bool { return !verifies(second, attempt(delivery)) })
+	fourth := c.do(http.MethodPost, path+"/rotate", object{"overlap_seconds": 1}, http.StatusOK)["secret"].(string)
+	waitFor(t, "the third secret to expire", func() bool { return !verifies(third, attempt(delivery)) })
 	request = attempt(delivery)
-	require.True(t, verifies(first, request), "it was promised a day")
-	require.True(t, verifies(third, request))
+	for _, secret := range []string{first, second, fourth} {
+		require.True(t, verifies(secret, request), "each until its own time")
+	}
 	c.do(http.MethodPatch, "/v1/webhooks/"+id, object{"secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"}, http.StatusOK)
 	request = attempt(delivery)
 	require.True(t, verifies("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", request))
-	for _, secret := range []string{first, second, third} {
+	for _, secret := range []string{first, second, third, fourth} {
 		require.False(t, verifies(secret, request), "PATCH replaces at once")
 	}
 }
