@@ -23,7 +23,7 @@ func saved(p hook.Profile, signedAt time.Time, lineBreak string) string {
 	h := http.Header{}
 	switch p {
 	case hook.ProfileStandard:
-		signing.StandardHeaders(h, []string{secret}, "evt_1", signedAt.Unix(), []byte(payload))
+		signing.StandardHeaders(h, signing.StandardKeys{Secret: secret, V1: []string{secret}}, "evt_1", signedAt.Unix(), []byte(payload))
 	case hook.ProfileMomento:
 		signing.MomentoHeaders(h, secret, []byte(payload))
 	case hook.ProfileCommenda:
