@@ -94,7 +94,7 @@ func counted(t *testing.T) (*fixture, *counts) {
 	require.NoError(t, err)
 	f.Store, err = storage.Open(t.Context(), storage.Config{URL: f.url, Box: box, Metrics: c})
 	require.NoError(t, err)
-	t.Cleanup(f.Store.Close)
+	t.Cleanup(f.Close)
 	return f, c
 }
 
@@ -111,7 +111,7 @@ func TestPublishingIsCounted(t *testing.T) {
 	require.Equal(t, []hook.Published{{Accepted: 2, Duplicates: 1, Refused: 1, Deliveries: 4}}, c.published)
 	require.Equal(t, 4, c.groups["publish"])
 
-	f.Store.Close()
+	f.Close()
 	_, err := f.Publish(t.Context(), publication("", `4`))
 	require.Error(t, err)
 	require.Equal(t, hook.Published{Failed: 1}, c.published[1])

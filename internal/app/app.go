@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"time"
 
 	"grapnel/activities"
 	"grapnel/api"
@@ -207,17 +206,8 @@ func (a *App) Listen(ctx context.Context) (net.Listener, error) {
 	return l, nil
 }
 
-// tracesPatience is how long the last spans may take; they are no part of what must not
-// be lost.
-const tracesPatience = 2 * time.Second
-
 // Close lets go of connections; call it after Run.
 func (a *App) Close() {
-	ctx, cancel := context.WithTimeout(context.Background(), tracesPatience)
-	defer cancel()
-	if err := a.traces.Close(ctx); err != nil {
-		a.options.Logger.WarnContext(ctx, "last spans not sent", slog.Any("error", err))
-	}
 	if a.egress != nil {
 		a.egress.Close()
 	}

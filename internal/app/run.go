@@ -25,6 +25,9 @@ func (a *App) Run(ctx context.Context, listener net.Listener) error {
 		return err
 	}
 	s := newStages(ctx)
+	if a.traces != nil {
+		s.start(ctx, "traces", a.keepTraces)
+	}
 	if metrics != nil {
 		s.start(ctx, "metrics", func(ctx context.Context) error { return a.serveMetrics(ctx, metrics) })
 	}
@@ -43,6 +46,21 @@ func (a *App) Run(ctx context.Context, listener net.Listener) error {
 	<-s.failed.Done()
 	a.options.Logger.InfoContext(ctx, "stopping")
 	return s.stop(time.Now().Add(a.options.Config.ShutdownTimeout))
+}
+
+// tracesPatience is how long the last spans may take; they are no part of what must not
+// be lost.
+const tracesPatience = time.Second
+
+// keepTraces sends the last spans when everything else has stopped.
+func (a *App) keepTraces(ctx context.Context) error {
+	<-ctx.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tracesPatience)
+	defer cancel()
+	if err := a.traces.Close(ctx); err != nil {
+		a.options.Logger.WarnContext(ctx, "last spans not sent", slog.Any("error", err))
+	}
+	return nil
 }
 
 // runWorker runs the worker. Where Temporal has lost its namespace, as with all of its

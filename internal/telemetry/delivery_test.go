@@ -145,7 +145,7 @@ func TestTemporal(t *testing.T) {
 }
 
 // An attempt is counted without allocating.
-func TestCountingAllocatesNothing(t *testing.T) {
+func TestCountingAllocatesNothing(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts everybody's
 	m := telemetry.New()
 	j, a := job(hook.ProfileStandard, time.Now()), &hook.Attempt{Number: 1, StatusCode: 200, StartedAt: time.Now()}
 	require.Zero(t, testing.AllocsPerRun(100, func() {

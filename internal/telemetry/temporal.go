@@ -30,7 +30,7 @@ func (s *sdkSeries) Describe(chan<- *prometheus.Desc) {}
 // Collect implements prometheus.Collector.
 func (s *sdkSeries) Collect(out chan<- prometheus.Metric) {
 	s.series.Range(func(_, metric any) bool {
-		out <- metric.(prometheus.Metric) //nolint:errcheck,forcetypeassert // find stores nothing else
+		out <- metric.(prometheus.Metric) // find stores nothing else
 		return true
 	})
 }
@@ -42,7 +42,7 @@ func find[T prometheus.Metric](h sdkHandler, name string, make func(labels prome
 	if !ok {
 		found, _ = h.series.series.LoadOrStore(key, make(h.tags))
 	}
-	return found.(T) //nolint:errcheck,forcetypeassert // a name is of one kind
+	return found.(T) // a name is of one kind
 }
 
 // sdkHandler makes series with some tags.

@@ -33,7 +33,7 @@ func open(t *testing.T, environment map[string]string) (*otlp.Provider, error) {
 }
 
 // Without an endpoint there is nothing, and so it costs nothing.
-func TestOff(t *testing.T) {
+func TestOff(t *testing.T) { //nolint:paralleltest // the environment is the process's
 	const endpoint = "http://127.0.0.1:1"
 	for _, environment := range []map[string]string{
 		{},
@@ -50,7 +50,7 @@ func TestOff(t *testing.T) {
 	}
 }
 
-func TestWrongSettings(t *testing.T) {
+func TestWrongSettings(t *testing.T) { //nolint:paralleltest // the environment is the process's
 	const endpoint = "http://127.0.0.1:1"
 	for name, environment := range map[string]map[string]string{
 		"OTEL_TRACES_EXPORTER=zipkin":           {"OTEL_TRACES_EXPORTER": "zipkin"},
@@ -67,7 +67,7 @@ func TestWrongSettings(t *testing.T) {
 }
 
 // What a collector gets, and the sampler that decides.
-func TestExport(t *testing.T) {
+func TestExport(t *testing.T) { //nolint:paralleltest // the environment is the process's
 	for sampler, spans := range map[string]int{"": 1, "always_off": 0} {
 		got := make(chan *collector.ExportTraceServiceRequest, 10)
 		server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
