@@ -203,6 +203,34 @@ func TestCommandLinePublishes(t *testing.T) {
 	require.Contains(t, errs, "line 1 is not JSON")
 }
 
+// A webhook is paused, and what it missed before it was there is replayed.
+func TestCommandLinePausesAndReplays(t *testing.T) {
+	t.Parallel()
+	c := sharedAPI(t)
+	l := commandLine(t, c)
+	name, receiver := c.eventType(), newRecorder(t)
+	c.publish(name, 1)
+	id := l.json("webhooks", "create", receiver.URL, name)["id"].(string)
+	require.Equal(t, true, l.json("webhooks", "update", id, "--paused=true")["paused"])
+	since := "--since=" + time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+	waitFor(t, "the event to be counted", func() bool {
+		return l.json("webhooks", "replay", id, since, "--status=missing", "--dry-run")["events"] == 1.0
+	})
+	out, _ := l.run(0, "", "webhooks", "replay", id, since, "--status=missing", "--rate=5")
+	require.Contains(t, masked(out), "state running\nwebhook <hook>\nstatus missing\n")
+	replay := regexp.MustCompile(`rpl_\w+`).FindString(out)
+	require.Equal(t, "paused", l.json("replays", "pause", replay)["state"])
+	require.Equal(t, "running", l.json("replays", "resume", replay)["state"])
+	require.Empty(t, receiver.requests(), "the webhook is paused")
+	l.json("webhooks", "update", id, "--paused=false")
+	waitFor(t, "the replay to end", func() bool { return l.json("replays", "get", replay)["state"] == "completed" })
+	out, _ = l.run(0, "", "replays", "list", "--webhook="+id)
+	require.Regexp(t, ` completed missing \d+ 1 <hook>`, masked(out)) // events of other tests may be among those looked at
+	_, errs := l.run(2, "", "replays", "cancel", replay)
+	require.Contains(t, errs, "the replay is completed")
+	require.Len(t, receiver.requests(), 1)
+}
+
 func TestCommandLineErrors(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)

@@ -194,8 +194,35 @@ func (to *tour) standard(ctx context.Context) {
 	events, err := to.ListEventsWithResponse(ctx, &grapnelapi.ListEventsParams{Type: &name})
 	require.Len(t, must(t, events, err, events.GetJSON200).Events, 2)
 	to.log(ctx, webhook.ID)
+	to.replays(ctx, webhook.ID)
+	signingKeys, err := to.GetSigningKeysWithResponse(ctx, nil)
+	must(t, signingKeys, err, signingKeys.GetJSON200)
 	deleted, err := to.DeleteWebhookWithResponse(ctx, webhook.ID)
 	succeeds(t, deleted, err)
+}
+
+// replays counts what a replay would send, begins one, and ends it.
+func (to *tour) replays(ctx context.Context, webhook string) {
+	t := to.t
+	t.Helper()
+	request := grapnelapi.ReplayWebhookRequest{Since: time.Now().Add(-time.Hour), Status: grapnelapi.ReplayStatusAll, Rate: new(int64(1)), DryRun: new(true)}
+	counted, err := to.ReplayWebhookWithResponse(ctx, webhook, request)
+	require.True(t, must(t, counted, err, counted.GetJSON200).DryRun)
+	request.DryRun = nil
+	begun, err := to.ReplayWebhookWithResponse(ctx, webhook, request)
+	id := must(t, begun, err, begun.GetJSON202).ID
+	paused, err := to.PauseReplayWithResponse(ctx, id)
+	require.Equal(t, grapnelapi.ReplayStatePaused, must(t, paused, err, paused.GetJSON200).State)
+	changed, err := to.UpdateReplayWithResponse(ctx, id, grapnelapi.UpdateReplayRequest{Rate: 2})
+	require.EqualValues(t, 2, must(t, changed, err, changed.GetJSON200).Rate)
+	resumed, err := to.ResumeReplayWithResponse(ctx, id)
+	require.Equal(t, grapnelapi.ReplayStateRunning, must(t, resumed, err, resumed.GetJSON200).State)
+	canceled, err := to.CancelReplayWithResponse(ctx, id)
+	require.Equal(t, grapnelapi.ReplayStateCanceled, must(t, canceled, err, canceled.GetJSON200).State)
+	got, err := to.GetReplayWithResponse(ctx, id)
+	require.NotNil(t, must(t, got, err, got.GetJSON200).Progress)
+	listed, err := to.ListReplaysWithResponse(ctx, &grapnelapi.ListReplaysParams{WebhookID: &webhook})
+	require.Len(t, must(t, listed, err, listed.GetJSON200).Replays, 1)
 }
 
 // log waits for the webhook's deliveries and sends one of them again.

@@ -18,6 +18,7 @@ type Commands struct {
 	Webhooks   webhooksCommand   `cmd:"" group:"api" help:"List, create, change, test and delete webhooks; look at their deliveries."`
 	Events     eventsCommand     `cmd:"" group:"api" help:"Publish events."`
 	Deliveries deliveriesCommand `cmd:"" group:"api" help:"Look at a delivery; send it again."`
+	Replays    replaysCommand    `cmd:"" group:"api" help:"Look at replays; pause, resume and cancel them."`
 	Listen     listenCommand     `cmd:"" group:"api" help:"Receive webhooks here: register, verify, print, answer as told, and unregister at the end."`
 	Verify     verifyCommand     `cmd:"" group:"api" help:"Check the signature of a saved request; the exit code says whether it fits."`
 	Completion completionCommand `cmd:"" group:"api" help:"Print what makes a shell complete commands and flags."`

@@ -15,7 +15,7 @@ func TestCompletion(t *testing.T) {
 	for line, want := range map[string]string{
 		"":                           "completion deliveries events listen verify webhooks",
 		"we":                         "webhooks",
-		"webhooks ":                  "create delete deliveries get list test update",
+		"webhooks ":                  "create delete deliveries get list replay test update",
 		"webhooks de":                "delete deliveries",
 		"webhooks list --pro":        "--profile",
 		"webhooks list --profile ":   "commenda momento standard",

@@ -1,13 +1,11 @@
 package cli
 
 import (
-	"crypto/subtle"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/signing"
+	"grapnel/verify"
 )
 
 // signed is one signature of a request: the header that has it, and whether it fits.
@@ -32,40 +30,24 @@ func profileOf(h http.Header) hook.Profile {
 }
 
 // signatures holds every signature that a request of the profile has against the
-// secret.
+// secret. A public key, whpk_, is for Standard Webhooks' v1a alone.
 func signatures(p hook.Profile, secret string, h http.Header, body []byte) (list []signed) {
-	header, want := "X-Webhook-Signature", ""
+	check := func(header string, err error) {
+		if h.Get(header) != "" {
+			list = append(list, signed{header, err == nil})
+		}
+	}
 	switch p {
 	case hook.ProfileStandard:
-		want = signing.HexSHA256(secret, body)
+		if !strings.HasPrefix(secret, "whpk_") {
+			check("X-Webhook-Signature", verify.Standard(secret, h, body))
+		}
+		// A saved request is old.
+		check("Webhook-Signature", verify.StandardWebhooks([]string{secret}, h, body, verify.WithTolerance(-1)))
 	case hook.ProfileMomento:
-		header, want = "Momento-Signature", signing.HexSHA3(secret, body)
+		check("Momento-Signature", verify.Momento(secret, h, body))
 	case hook.ProfileCommenda:
-		header, want = "Commenda-X-Secret", signing.HexSHA256(secret, body)
-	}
-	if got := h.Get(header); got != "" {
-		list = append(list, signed{header, same(got, want)})
-	}
-	if got := h.Get("Webhook-Signature"); got != "" && p == hook.ProfileStandard {
-		list = append(list, signed{"Webhook-Signature", standardWebhooks(secret, h, body)})
+		check("Commenda-X-Secret", verify.Commenda(secret, h, body))
 	}
 	return list
 }
-
-// standardWebhooks tells whether one of a request's v1 signatures fits.
-func standardWebhooks(secret string, h http.Header, body []byte) bool {
-	key, ok := signing.StandardWebhooksKey(secret)
-	at, err := strconv.ParseInt(h.Get("Webhook-Timestamp"), 10, 64)
-	if !ok || err != nil {
-		return false
-	}
-	want := signing.StandardWebhooksV1(key, h.Get("Webhook-Id"), at, body)
-	fits := false
-	for got := range strings.FieldsSeq(h.Get("Webhook-Signature")) {
-		fits = same(got, want) || fits
-	}
-	return fits
-}
-
-// same takes the same time whatever is different.
-func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

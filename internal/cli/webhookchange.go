@@ -37,7 +37,7 @@ func (c *createWebhookCommand) Run(ctx context.Context, s Streams) error {
 // plain is a created webhook without its secret.
 func plain(w *grapnelapi.CreatedWebhook) *grapnelapi.Webhook {
 	return &grapnelapi.Webhook{
-		ID: w.ID, URL: w.URL, Events: w.Events, Active: w.Active, Profile: w.Profile, CacheName: w.CacheName, WebhookName: w.WebhookName,
+		ID: w.ID, URL: w.URL, Events: w.Events, Active: w.Active, Paused: w.Paused, Profile: w.Profile, CacheName: w.CacheName, WebhookName: w.WebhookName,
 		Status: w.Status, StatusReason: w.StatusReason, Description: w.Description, Headers: w.Headers,
 		TimeoutSeconds: w.TimeoutSeconds, RateLimit: w.RateLimit, MaxAttempts: w.MaxAttempts, CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt,
 	}
@@ -52,6 +52,7 @@ type updateWebhookCommand struct {
 	Events      []string `env:"-" help:"Replaces all event types that it gets; separated by commas."`
 	NoHeaders   bool     `env:"-" help:"Remove all custom headers."`
 	Active      string   `enum:",true,false" default:"" env:"-" help:"false disables it and cancels what is pending; true enables it."`
+	Paused      string   `enum:",true,false" default:"" env:"-" help:"true holds deliveries until it is false again; none is lost."`
 }
 
 // Run changes a webhook.
@@ -76,6 +77,9 @@ func (c *updateWebhookCommand) Run(ctx context.Context, s Streams) error {
 	}
 	if c.Active != "" {
 		change.Active = new(c.Active == "true")
+	}
+	if c.Paused != "" {
+		change.Paused = new(c.Paused == "true")
 	}
 	if change == (grapnelapi.UpdateWebhookRequest{}) {
 		return failf(codeWrong, "nothing to change: give a flag, such as --destination, --events or --active=false")

@@ -17,6 +17,7 @@ type webhooksCommand struct {
 	Delete     deleteWebhookCommand  `cmd:"" help:"Delete a webhook; what is pending for it is canceled."`
 	Test       testWebhookCommand    `cmd:"" help:"Send a sample event and show what came back."`
 	Deliveries listDeliveriesCommand `cmd:"" help:"List a webhook's deliveries, newest first."`
+	Replay     replayWebhookCommand  `cmd:"" help:"Send events of the past to a webhook, or count them."`
 }
 
 // paging are the flags of lists.

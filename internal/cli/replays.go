@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	grapnelapi "grapnel/openapi/clients/go"
+)
+
+type replayWebhookCommand struct {
+	connection
+	output
+	webhookID
+	Since      time.Time `required:"" env:"-" help:"Events from this time on, as 2026-01-15T12:00:00Z."`
+	Until      time.Time `env:"-" help:"Events before this time. Default: now."`
+	Status     string    `enum:"failed,missing,all" default:"failed" env:"-" help:"failed: events that had deliveries and no successful one. missing: events that match and never had one. all: all that match."`
+	EventTypes []string  `env:"-" name:"event-type" help:"Only events of these types; also prefix.* and *; separated by commas."`
+	Rate       int64     `env:"-" placeholder:"N" help:"Deliveries per second at most. Default: 100."`
+	DryRun     bool      `env:"-" help:"Only count the events."`
+}
+
+// Run begins a replay, or counts what it would send.
+func (c *replayWebhookCommand) Run(ctx context.Context, s Streams) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	request := grapnelapi.ReplayWebhookRequest{
+		Since: c.Since, Until: given(c.Until), Status: grapnelapi.ReplayStatus(c.Status), Rate: given(c.Rate), DryRun: given(c.DryRun),
+	}
+	if len(c.EventTypes) > 0 {
+		request.EventTypes = &c.EventTypes
+	}
+	answer, err := client.ReplayWebhookWithResponse(ctx, c.ID, request)
+	if c.DryRun {
+		n, err := take[grapnelapi.ReplayEstimate](answer, err)
+		if err != nil {
+			return err
+		}
+		return c.show(s, n.raw, func(p *printer) {
+			least := map[bool]string{true: "", false: "at least "}[n.value.Complete]
+			p.facts("events", fmt.Sprintf("%s%d", least, n.value.Events))
+		})
+	}
+	r, err := take[grapnelapi.Replay](answer, err)
+	if err != nil {
+		return err
+	}
+	return c.show(s, r.raw, func(p *printer) { p.replay(&r.value) })
+}
+
+type replaysCommand struct {
+	List   listReplaysCommand  `cmd:"" help:"List replays, newest first."`
+	Get    getReplayCommand    `cmd:"" help:"Show how far a replay is."`
+	Pause  pauseReplayCommand  `cmd:"" help:"Make no more deliveries until it is resumed."`
+	Resume resumeReplayCommand `cmd:"" help:"Go on with a paused replay."`
+	Cancel cancelReplayCommand `cmd:"" help:"End a replay, and what is outstanding of it."`
+}
+
+type listReplaysCommand struct {
+	connection
+	output
+	paging
+	Webhook string `env:"-" placeholder:"ID" help:"Only those of this webhook."`
+}
+
+// Run lists replays.
+func (c *listReplaysCommand) Run(ctx context.Context, s Streams) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	list, err := take[grapnelapi.ReplayList](client.ListReplaysWithResponse(ctx, &grapnelapi.ListReplaysParams{
+		Limit: &c.Limit, Cursor: given(c.Cursor), WebhookID: given(c.Webhook),
+	}))
+	if err != nil {
+		return err
+	}
+	err = c.show(s, list.raw, func(p *printer) {
+		rows := [][]string{{"ID", "STATE", "STATUS", "EVENTS", "DELIVERIES", "WEBHOOK", "CREATED", "ENDED"}}
+		for _, r := range list.value.Replays {
+			rows = append(rows, []string{
+				r.ID, string(r.State), string(r.Status), number(r.Events), number(r.Created), r.WebhookID, moment(&r.CreatedAt), moment(r.EndedAt),
+			})
+		}
+		p.table(rows)
+	})
+	more(s, list.value.NextCursor)
+	return err
+}
+
+// replayID is the argument of commands on one replay.
+type replayID struct {
+	connection
+	output
+	ID string `arg:"" help:"The replay's id."`
+}
+
+type (
+	getReplayCommand    struct{ replayID }
+	pauseReplayCommand  struct{ replayID }
+	resumeReplayCommand struct{ replayID }
+	cancelReplayCommand struct{ replayID }
+)
+
+// Run shows a replay.
+func (c *getReplayCommand) Run(ctx context.Context, s Streams) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	return c.done(s)(take[grapnelapi.Replay](client.GetReplayWithResponse(ctx, c.ID)))
+}
+
+// Run pauses a replay.
+func (c *pauseReplayCommand) Run(ctx context.Context, s Streams) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	return c.done(s)(take[grapnelapi.Replay](client.PauseReplayWithResponse(ctx, c.ID)))
+}
+
+// Run resumes a replay.
+func (c *resumeReplayCommand) Run(ctx context.Context, s Streams) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	return c.done(s)(take[grapnelapi.Replay](client.ResumeReplayWithResponse(ctx, c.ID)))
+}
+
+// Run cancels a replay.
+func (c *cancelReplayCommand) Run(ctx context.Context, s Streams) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	return c.done(s)(take[grapnelapi.Replay](client.CancelReplayWithResponse(ctx, c.ID)))
+}
+
+// done shows the replay as it then is.
+func (c *replayID) done(s Streams) func(body[grapnelapi.Replay], error) error {
+	return func(r body[grapnelapi.Replay], err error) error {
+		if err != nil {
+			return err
+		}
+		return c.show(s, r.raw, func(p *printer) { p.replay(&r.value) })
+	}
+}
+
+// replay prints a replay with its progress.
+func (p *printer) replay(r *grapnelapi.Replay) {
+	progress := ""
+	if r.Progress != nil {
+		progress = fmt.Sprintf("%d succeeded, %d failed, %d canceled, %d outstanding",
+			r.Progress.Succeeded, r.Progress.Failed, r.Progress.Canceled, r.Progress.Outstanding)
+	}
+	p.facts(
+		"id", r.ID, "state", string(r.State), "reason", clean(known(r.Reason)), "webhook", r.WebhookID, "status", string(r.Status),
+		"since", moment(&r.Since), "until", moment(&r.Until), "looked to", moment(&r.LookedTo), "rate", number(r.Rate),
+		"events", number(r.Events), "deliveries", number(r.Created), "of these", progress, "created", moment(&r.CreatedAt), "ended", moment(r.EndedAt),
+	)
+}
