@@ -9,6 +9,7 @@ package api
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"io"
 	"iter"
@@ -182,9 +183,14 @@ func (a *API) Drain() { a.draining.Do(func() { close(a.drained) }) }
 // EndPolls answers all subscribers that are waiting, so that a server can stop.
 func (a *API) EndPolls() { a.endPolls() }
 
+// overview is what the API's page begins with.
+//
+//go:embed overview.md
+var overview string
+
 func humaConfig(version string) huma.Config {
 	c := huma.DefaultConfig("Grapnel", version)
-	c.Info.Description = "Signed, retried, logged webhook deliveries, on Temporal and PostgreSQL."
+	c.Info.Description = overview
 	c.Info.License = &huma.License{Name: "Apache-2.0", URL: "https://www.apache.org/licenses/LICENSE-2.0"} // 3.0 has no identifier
 	c.Components.SecuritySchemes = securitySchemes()
 	c.Servers = []*huma.Server{{URL: "/", Description: "This server"}}

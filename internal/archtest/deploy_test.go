@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,9 @@ const longestAttempt = 45 * time.Second
 
 // ofOthers are variables that the product reads through others: Go's runtime, pgx, Temporal's client.
 var ofOthers = regexp.MustCompile(`^(GOMEMLIMIT|GOGC|PGPASSWORD|TEMPORAL_(ADDRESS|NAMESPACE|API_KEY|TLS_[A-Z_]+))$`)
+
+// ofClients are variables of the commands that speak to the API, such as listen.
+var ofClients = regexp.MustCompile(`^GRAPNEL_(URL|KEY)$`)
 
 // compileSchema compiles the schema of a file in testdata, or the part of it that ref ("#/…") points to.
 func compileSchema(t *testing.T, file, ref string) *jsonschema.Schema {
@@ -133,7 +137,10 @@ func TestSettingsExist(t *testing.T) {
 	for _, path := range append(guides(t), filepath.Join(repoRoot(t), ".env.example")) {
 		src, err := os.ReadFile(path)
 		require.NoError(t, err)
-		b.requireCommand(filepath.Base(path), []string{"serve"}, regexp.MustCompile(`\bGRAPNEL_[A-Z_]*[A-Z]\b`).FindAllString(string(src), -1))
+		names := regexp.MustCompile(`\bGRAPNEL_[A-Z_]*[A-Z]\b`).FindAllString(string(src), -1)
+		servers := slices.DeleteFunc(slices.Clone(names), ofClients.MatchString)
+		b.requireCommand(filepath.Base(path), []string{"serve"}, servers)
+		b.requireCommand(filepath.Base(path), []string{"listen"}, slices.DeleteFunc(names, func(name string) bool { return !ofClients.MatchString(name) }))
 	}
 }
 
