@@ -23,6 +23,7 @@ import (
 
 	"grapnel/internal/canonjson"
 	"grapnel/internal/hook"
+	"grapnel/internal/schema"
 	"grapnel/internal/tracing"
 )
 
@@ -109,6 +110,7 @@ type API struct {
 	huma     huma.API
 	handler  http.Handler
 	limits   *limits
+	schemas  schema.Cache
 	draining sync.Once
 	drained  chan struct{}
 	// polling ends when subscribers must go elsewhere.

@@ -55,7 +55,7 @@ func (a *API) authenticate(ctx huma.Context, keyAnywhere bool) (hook.APIKey, err
 	}
 	text, err := find(ctx)
 	if a.Config.NoAuth {
-		return hook.APIKey{TenantID: hook.DefaultTenant(), Name: "--auth=none", Scopes: []hook.Scope{hook.ScopeAdmin}, Operator: true}, nil
+		return hook.APIKey{TenantID: hook.DefaultTenant(), Name: "--auth=none", Scopes: []hook.Scope{hook.ScopeAdmin}, Operator: true, Schemas: true}, nil
 	}
 	if err != nil {
 		return hook.APIKey{}, err

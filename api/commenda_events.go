@@ -76,7 +76,11 @@ func (a *API) publishCommendaEvent(ctx context.Context, in *publishCommendaEvent
 	if b.OrganizationID != nil {
 		p.OrganizationID = *b.OrganizationID
 	}
-	accepted, err := a.accept(ctx, p)
+	s, err := a.schemaOfTopic(ctx, p.Type)
+	if err != nil {
+		return nil, err
+	}
+	accepted, err := a.accept(ctx, p, s)
 	if err != nil {
 		return nil, err
 	}

@@ -82,18 +82,25 @@ func (s *Store) Authenticate(ctx context.Context, text hook.Secret) (hook.APIKey
 	if look.found == nil {
 		return hook.APIKey{}, hook.NotFound("api key")
 	}
-	return look.found.key(), nil
+	key := look.found.key()
+	key.Schemas = look.found.Schemas
+	return key, nil
 }
 
 // keyLookup asks for a key by its hash.
 type keyLookup struct {
 	hash  [sha256.Size]byte
-	found *keyRow
+	found *foundKey
+}
+
+type foundKey struct {
+	keyRow
+	Schemas bool
 }
 
 // lookUpKeys asks once for each text, all in one round trip; mostly it is one text.
 func (s *Store) lookUpKeys(ctx context.Context, list []*keyLookup) error {
-	found := make(map[[sha256.Size]byte]*keyRow, 1) // most come with the same key
+	found := make(map[[sha256.Size]byte]*foundKey, 1) // most come with the same key
 	batch := &pgx.Batch{}
 	for _, look := range list {
 		if _, asked := found[look.hash]; asked {
@@ -101,9 +108,10 @@ func (s *Store) lookUpKeys(ctx context.Context, list []*keyLookup) error {
 		}
 		found[look.hash] = nil
 		batch.Queue(`
-			select `+keyColumns+` from api_keys
-			where hash = $1 and revoked_at is null and (expires_at is null or expires_at > now())`, look.hash[:]).Query(func(rows pgx.Rows) error {
-			row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[keyRow])
+			select `+keyColumns+`,
+				exists (select from event_types t where t.tenant_id = api_keys.tenant_id and t.schema_hash is not null) as schemas
+			from api_keys where hash = $1 and revoked_at is null and (expires_at is null or expires_at > now())`, look.hash[:]).Query(func(rows pgx.Rows) error {
+			row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[foundKey])
 			if errors.Is(err, pgx.ErrNoRows) {
 				return nil
 			}

@@ -9,31 +9,49 @@ import (
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"grapnel/internal/canonjson"
 )
 
-// Example makes data that meets the schema: what the schema gives as an example, as
-// default, const or enum, and otherwise the plainest value of its type. It is not ok
-// where none was found, as for patterns that nothing at hand matches.
+// Example makes data that meets the schema, canonical JSON: what the schema gives as an
+// example, as default, const or enum, and otherwise the plainest value of its type. It is
+// not ok where none was found, as for patterns that nothing at hand matches. All of it
+// takes no more steps than a check may.
 func (s *Schema) Example() (data []byte, ok bool) {
 	p, err := compile(s.text)
 	if err != nil {
 		return nil, false
 	}
-	var candidates []any
-	g := generator{left: mostMade}
-	if err := p.within(func() { candidates = g.candidates(p.root, 0) }); err != nil {
+	g := generator{left: mostMade, budget: p.budget}
+	err = p.within(func() {
+		for _, candidate := range g.candidates(p.root, 0) {
+			if p.root.Validate(g.plain(candidate)) == nil {
+				data = canonical(candidate)
+				return
+			}
+		}
+	})
+	if err != nil || data == nil || len(data) > MaxExample {
 		return nil, false
 	}
-	for _, candidate := range candidates {
-		data, err := json.Marshal(candidate)
-		if err != nil {
-			continue
-		}
-		if problems, err := s.Check(data); err == nil && len(problems) == 0 {
-			return data, true
-		}
+	problems, err := s.Check(data)
+	return data, err == nil && len(problems) == 0
+}
+
+// MaxExample bounds an example, in bytes.
+const MaxExample = 32 << 10
+
+// canonical is a value's canonical JSON; nil if it has none.
+func canonical(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil
 	}
-	return nil, false
+	out, err := canonjson.Canonicalize(text)
+	if err != nil {
+		return nil
+	}
+	return out
 }
 
 // Bounds of what is made: schemas refer to themselves.
@@ -44,7 +62,10 @@ const (
 )
 
 // generator makes values; left is how many more it may.
-type generator struct{ left int }
+type generator struct {
+	left   int
+	budget *budget
+}
 
 // candidates are values that may meet the schema, the likeliest first.
 func (g *generator) candidates(s *jsonschema.Schema, depth int) []any {
@@ -105,7 +126,7 @@ func (g *generator) first(s *jsonschema.Schema, depth int) any {
 		if g.left--; g.left < 0 {
 			break
 		}
-		if s.Validate(plain(v)) == nil {
+		if s.Validate(g.plain(v)) == nil {
 			return v
 		}
 	}
@@ -113,11 +134,12 @@ func (g *generator) first(s *jsonschema.Schema, depth int) any {
 }
 
 // plain is a value as the validator takes it.
-func plain(v any) any {
+func (g *generator) plain(v any) any {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return nil
 	}
+	g.budget.spend(1 + len(text)/workOfAStep)
 	out, err := jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
 	if err != nil {
 		return nil

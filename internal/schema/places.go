@@ -13,7 +13,9 @@ import (
 // mostProblems bounds what is said of one event.
 const mostProblems = 20
 
-func wrong(pointer, message string) *Error { return &Error{[]Problem{{pointer, message}}} }
+func wrong(pointer, message string) *Error {
+	return &Error{[]Problem{{pointer, clip(message, longestMessage)}}}
+}
 
 // lookAt refuses what the compiler would take and that is no schema of 2020-12.
 func lookAt(document any) error {
@@ -72,7 +74,21 @@ func gather(e *jsonschema.ValidationError, list *[]Problem) {
 			return
 		}
 	}
-	*list = append(*list, Problem{pointer(e.InstanceLocation), message(e.ErrorKind)})
+	*list = append(*list, Problem{clip(pointer(e.InstanceLocation), longestPointer), clip(message(e.ErrorKind), longestMessage)})
+}
+
+// Bounds of what is said of one place, in bytes: names are as long as schema and data
+// have them.
+const (
+	longestPointer = 500
+	longestMessage = 300
+)
+
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 func pointer(location []string) string {

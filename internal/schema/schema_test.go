@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -162,7 +163,45 @@ func TestExample(t *testing.T) {
 		_, ok := compile(t, text).Example()
 		require.False(t, ok, text)
 	}
-	data, ok := compile(t, `{"type":"object","properties":{"child":{"$ref":"#"},"name":{"type":"string"}}}`).Example()
+	data, ok := compile(t, `{"properties":{"b":{"const":"<&>"},"1":{"const":1e3},"a":{"default":1.50}}}`).Example()
+	require.True(t, ok)
+	require.Equal(t, `{"1":1000,"a":1.5,"b":"<&>"}`, string(data), "canonical JSON")
+	data, ok = compile(t, `{"type":"object","properties":{"child":{"$ref":"#"},"name":{"type":"string"}}}`).Example()
 	require.True(t, ok, "one that refers to itself")
 	require.Less(t, len(data), 2000)
+}
+
+// A schema of a few lines has examples beyond number, or large ones, or costly ones.
+func TestExampleIsBounded(t *testing.T) {
+	t.Parallel()
+	many := `1` + strings.Repeat(",1", 1000)
+	for name, text := range map[string]string{
+		"alternatives": `{"type":"string","enum":[` + many + `],"allOf":[{"pattern":"(.*a){50}b"}]}`,
+		"at each level": `{"properties":{"a":{"$ref":"#"},"b":{"$ref":"#"},"c":{"$ref":"#"},"d":{"$ref":"#"}},"required":["a","b","c","d"],
+			"anyOf":[{"$ref":"#"},{"$ref":"#"}]}`,
+		"long":      `{"items":{"items":{"items":{"minLength":10000}}},"minItems":10,"prefixItems":[` + strings.Repeat(`{"minLength":10000},`, 1000) + `true]}`,
+		"long text": `{"minLength":1000000}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			begin := time.Now()
+			data, ok := compile(t, text).Example()
+			require.Less(t, time.Since(begin), 5*time.Second)
+			require.False(t, ok, "%.100s", data)
+		})
+	}
+}
+
+// What is said of data is no longer than it may be, however long names are.
+func TestProblemsAreShort(t *testing.T) {
+	t.Parallel()
+	name := strings.Repeat("é", 5000)
+	problems, err := compile(t, `{"properties":{"`+name+`":{"type":"null"}},"required":["x`+name+`"]}`).Check([]byte(`{"` + name + `":1}`))
+	require.NoError(t, err)
+	require.Len(t, problems, 2)
+	for _, p := range problems {
+		require.Less(t, len(p.Pointer), 510)
+		require.Less(t, len(p.Message), 310)
+		require.True(t, utf8.ValidString(p.Pointer+p.Message))
+	}
 }
