@@ -21,10 +21,10 @@ func (jsonSchema) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
 		Description: "A JSON Schema (2020-12), an object or a boolean, of at most 32 KiB. Nothing that it refers to is fetched.",
 		Examples: []any{map[string]any{
-			"type": "object", "required": []any{"id", "amount"},
+			"type": "object", "required": []any{"id"},
 			"properties": map[string]any{
-				"id":     map[string]any{"type": "string", "pattern": "^in_[0-9]+$"},
-				"amount": map[string]any{"type": "integer", "minimum": 0},
+				"id":    map[string]any{"type": "string", "minLength": 1},
+				"email": map[string]any{"type": "string", "format": "email"},
 			},
 		}},
 	}

@@ -186,7 +186,6 @@ func TestTestsMeetTheSchema(t *testing.T) {
 	f.post(t, "/v1/webhooks/"+standard+"/test", ``).refused(t, "body/data", "no example was found")
 	f.post(t, "/webhooks/test/trigger/"+commenda, ``).refused(t, "body/event_data", "no example was found")
 	require.Equal(t, http.StatusOK, f.post(t, "/webhooks/test/trigger/"+f.newCommendaWebhook(t, "no type"), `{"event_data":1}`).status)
-	f.newMomentoWebhook(t)
 }
 
 // counting counts what is asked of the store for the sake of schemas.

@@ -109,9 +109,12 @@ func TestKeysKnowWhetherThereAreSchemas(t *testing.T) {
 		_, _, err := f.PutEventType(t.Context(), hook.DefaultTenant(), hook.EventType{Name: "order.paid", Schema: schema})
 		require.NoError(t, err)
 		for text, want := range map[hook.Secret]bool{mine: schema != nil, theirs: false} {
-			k, err := f.Authenticate(t.Context(), text)
+			k, err := f.AuthenticateForTopics(t.Context(), text)
 			require.NoError(t, err)
 			require.Equal(t, want, k.Schemas)
+			k, err = f.Authenticate(t.Context(), text)
+			require.NoError(t, err)
+			require.False(t, k.Schemas, "it was not asked")
 		}
 	}
 }

@@ -31,7 +31,7 @@ type APIKey struct {
 	// Operator lets it manage tenants too: the key of the operator's environment.
 	Operator bool
 	// Schemas tells whether the tenant had any event type with a schema when the key was
-	// looked up: where it had none, nothing published need be held against one.
+	// looked up for topics: where it had none, nothing published need be held against one.
 	Schemas bool
 	// Topics limit what may be published, as patterns; empty is no limit.
 	Topics    []string

@@ -1525,7 +1525,7 @@ type EventType struct {
 
 	// Schema The JSON Schema (2020-12) that data must meet; absent if any will do.
 	//
-	// Example: {"properties":{"amount":{"minimum":0,"type":"integer"},"id":{"pattern":"^in_[0-9]+$","type":"string"}},"required":["id","amount"],"type":"object"}
+	// Example: {"properties":{"email":{"format":"email","type":"string"},"id":{"minLength":1,"type":"string"}},"required":["id"],"type":"object"}
 	Schema interface{} `json:"schema,omitempty"`
 }
 
@@ -1742,7 +1742,7 @@ type PutEventTypeRequest struct {
 
 	// Schema A JSON Schema (2020-12), an object or a boolean, of at most 32 KiB, that data must meet from now on. Nothing that it refers to is fetched. Absent or null: any data will do.
 	//
-	// Example: {"properties":{"amount":{"minimum":0,"type":"integer"},"id":{"pattern":"^in_[0-9]+$","type":"string"}},"required":["id","amount"],"type":"object"}
+	// Example: {"properties":{"email":{"format":"email","type":"string"},"id":{"minLength":1,"type":"string"}},"required":["id"],"type":"object"}
 	Schema interface{} `json:"schema,omitempty"`
 }
 

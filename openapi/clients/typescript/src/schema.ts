@@ -2005,18 +2005,17 @@ export interface components {
              * @description The JSON Schema (2020-12) that data must meet; absent if any will do.
              * @example {
              *       "properties": {
-             *         "amount": {
-             *           "minimum": 0,
-             *           "type": "integer"
+             *         "email": {
+             *           "format": "email",
+             *           "type": "string"
              *         },
              *         "id": {
-             *           "pattern": "^in_[0-9]+$",
+             *           "minLength": 1,
              *           "type": "string"
              *         }
              *       },
              *       "required": [
-             *         "id",
-             *         "amount"
+             *         "id"
              *       ],
              *       "type": "object"
              *     }
@@ -2235,18 +2234,17 @@ export interface components {
              * @description A JSON Schema (2020-12), an object or a boolean, of at most 32 KiB, that data must meet from now on. Nothing that it refers to is fetched. Absent or null: any data will do.
              * @example {
              *       "properties": {
-             *         "amount": {
-             *           "minimum": 0,
-             *           "type": "integer"
+             *         "email": {
+             *           "format": "email",
+             *           "type": "string"
              *         },
              *         "id": {
-             *           "pattern": "^in_[0-9]+$",
+             *           "minLength": 1,
              *           "type": "string"
              *         }
              *       },
              *       "required": [
-             *         "id",
-             *         "amount"
+             *         "id"
              *       ],
              *       "type": "object"
              *     }
@@ -5957,18 +5955,17 @@ export interface operations {
                      *           "name": "user.created",
                      *           "schema": {
                      *             "properties": {
-                     *               "amount": {
-                     *                 "minimum": 0,
-                     *                 "type": "integer"
+                     *               "email": {
+                     *                 "format": "email",
+                     *                 "type": "string"
                      *               },
                      *               "id": {
-                     *                 "pattern": "^in_[0-9]+$",
+                     *                 "minLength": 1,
                      *                 "type": "string"
                      *               }
                      *             },
                      *             "required": [
-                     *               "id",
-                     *               "amount"
+                     *               "id"
                      *             ],
                      *             "type": "object"
                      *           }
@@ -6124,18 +6121,17 @@ export interface operations {
                  *       "description": "An invoice was paid",
                  *       "schema": {
                  *         "properties": {
-                 *           "amount": {
-                 *             "minimum": 0,
-                 *             "type": "integer"
+                 *           "email": {
+                 *             "format": "email",
+                 *             "type": "string"
                  *           },
                  *           "id": {
-                 *             "pattern": "^in_[0-9]+$",
+                 *             "minLength": 1,
                  *             "type": "string"
                  *           }
                  *         },
                  *         "required": [
-                 *           "id",
-                 *           "amount"
+                 *           "id"
                  *         ],
                  *         "type": "object"
                  *       }
@@ -6165,18 +6161,17 @@ export interface operations {
                      *       "name": "user.created",
                      *       "schema": {
                      *         "properties": {
-                     *           "amount": {
-                     *             "minimum": 0,
-                     *             "type": "integer"
+                     *           "email": {
+                     *             "format": "email",
+                     *             "type": "string"
                      *           },
                      *           "id": {
-                     *             "pattern": "^in_[0-9]+$",
+                     *             "minLength": 1,
                      *             "type": "string"
                      *           }
                      *         },
                      *         "required": [
-                     *           "id",
-                     *           "amount"
+                     *           "id"
                      *         ],
                      *         "type": "object"
                      *       }
@@ -6205,18 +6200,17 @@ export interface operations {
                      *       "name": "user.created",
                      *       "schema": {
                      *         "properties": {
-                     *           "amount": {
-                     *             "minimum": 0,
-                     *             "type": "integer"
+                     *           "email": {
+                     *             "format": "email",
+                     *             "type": "string"
                      *           },
                      *           "id": {
-                     *             "pattern": "^in_[0-9]+$",
+                     *             "minLength": 1,
                      *             "type": "string"
                      *           }
                      *         },
                      *         "required": [
-                     *           "id",
-                     *           "amount"
+                     *           "id"
                      *         ],
                      *         "type": "object"
                      *       }
