@@ -24,6 +24,7 @@ import (
 
 	"grapnel/internal/canonjson"
 	"grapnel/internal/hook"
+	"grapnel/internal/schema"
 	"grapnel/internal/tracing"
 )
 
@@ -110,6 +111,7 @@ type API struct {
 	huma     huma.API
 	handler  http.Handler
 	limits   *limits
+	schemas  schema.Cache
 	draining sync.Once
 	drained  chan struct{}
 	// polling ends when subscribers must go elsewhere.

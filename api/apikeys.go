@@ -11,6 +11,7 @@ import (
 
 type keyStore interface {
 	Authenticate(ctx context.Context, text hook.Secret) (hook.APIKey, error)
+	AuthenticateForTopics(ctx context.Context, text hook.Secret) (hook.APIKey, error)
 	CreateKey(ctx context.Context, k hook.APIKey, text hook.Secret) (hook.APIKey, error)
 	Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) ([]hook.APIKey, bool, error)
 	RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID) error

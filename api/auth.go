@@ -27,9 +27,9 @@ func tenant(ctx context.Context) hook.TenantID { return principal(ctx).TenantID 
 
 // authorize lets in requests with a key that may use the operation.
 func (a *API) authorize(op *operation) func(huma.Context, func(huma.Context)) {
-	scopes, operator, keyAnywhere := op.scopes, op.operator, op.keyAnywhere
+	scopes, operator, keyAnywhere, topics := op.scopes, op.operator, op.keyAnywhere, op.topics
 	return func(ctx huma.Context, next func(huma.Context)) {
-		key, err := a.authenticate(ctx, keyAnywhere)
+		key, err := a.authenticate(ctx, keyAnywhere, topics)
 		if err == nil {
 			err = a.limits.request(key.ID, time.Now())
 		}
@@ -48,21 +48,25 @@ func (a *API) authorize(op *operation) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-func (a *API) authenticate(ctx huma.Context, keyAnywhere bool) (hook.APIKey, error) {
+func (a *API) authenticate(ctx huma.Context, keyAnywhere, topics bool) (hook.APIKey, error) {
 	find := bearerKey
 	if keyAnywhere {
 		find = anyKey
 	}
 	text, err := find(ctx)
 	if a.Config.NoAuth {
-		return hook.APIKey{TenantID: hook.DefaultTenant(), Name: "--auth=none", Scopes: []hook.Scope{hook.ScopeAdmin}, Operator: true}, nil
+		return hook.APIKey{TenantID: hook.DefaultTenant(), Name: "--auth=none", Scopes: []hook.Scope{hook.ScopeAdmin}, Operator: true, Schemas: true}, nil
 	}
 	if err != nil {
 		return hook.APIKey{}, err
 	}
 	bounded, cancel := context.WithTimeout(ctx.Context(), a.Config.Timeout)
 	defer cancel()
-	key, err := a.Store.Authenticate(bounded, text)
+	look := a.Store.Authenticate
+	if topics {
+		look = a.Store.AuthenticateForTopics
+	}
+	key, err := look(bounded, text)
 	if hook.KindOf(err) == hook.KindNotFound {
 		// Unknown, revoked and expired keys look the same from outside.
 		return key, &hook.Error{Kind: hook.KindUnauthorized, Message: "the API key is not valid"}

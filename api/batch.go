@@ -123,8 +123,8 @@ func outage(errs []error) error {
 	return errs[0]
 }
 
-// checkBatch looks at the events' types and sizes, and asks for all types at once.
-// Its own error is the store's.
+// checkBatch looks at the events' types, sizes and data, and asks for all types at once.
+// Its own error is the store's, or that time is up: checking many events may take long.
 func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []error) error {
 	var names []string
 	asked := map[string]bool{}
@@ -140,7 +140,11 @@ func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []er
 			names = append(names, list[i].Type)
 		}
 	}
-	problems, err := a.unknownTypes(ctx, names)
+	problems, hashes, err := a.lookUpTypes(ctx, names)
+	if err != nil {
+		return err
+	}
+	schemas, err := a.compiled(ctx, hashes)
 	if err != nil {
 		return err
 	}
@@ -148,8 +152,14 @@ func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []er
 		if errs[i] != nil {
 			continue
 		}
+		if err := ctx.Err(); err != nil {
+			return hook.Unavailable("the time to check so many events", err)
+		}
 		if errs[i] = checkListed(ctx, list[i].Type, problems); errs[i] == nil {
 			errs[i] = a.checkSize(&list[i])
+		}
+		if errs[i] == nil {
+			errs[i] = checkData(schemas[list[i].Type], list[i].Data)
 		}
 	}
 	return nil

@@ -47,7 +47,7 @@ type publishCommendaEventOutput struct {
 func (a *API) registerCommendaEvents() {
 	register(a, operation{
 		id: "publish-commenda-event", method: http.MethodPost, path: "/events", tag: tagCommenda, status: http.StatusAccepted,
-		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event to a topic", maxBody: rawRequestLimit, raw: true,
+		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event to a topic", maxBody: rawRequestLimit, raw: true, topics: true,
 		description: "202 means: stored durably, with a delivery for every webhook that matches now, standard ones of this type too. Delivering begins at once and is not waited for.",
 		errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:        a.jsonBody(publishCommendaEventRequest{}, "PublishCommendaEventRequest", true),
@@ -76,7 +76,11 @@ func (a *API) publishCommendaEvent(ctx context.Context, in *publishCommendaEvent
 	if b.OrganizationID != nil {
 		p.OrganizationID = *b.OrganizationID
 	}
-	accepted, err := a.accept(ctx, p)
+	s, err := a.schemaOfTopic(ctx, p.Type)
+	if err != nil {
+		return nil, err
+	}
+	accepted, err := a.accept(ctx, p, s)
 	if err != nil {
 		return nil, err
 	}

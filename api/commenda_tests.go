@@ -49,7 +49,7 @@ func (a *API) triggerCommendaWebhook(ctx context.Context, in *testInput) (*trigg
 	}
 	p, err := a.testPublication(ctx, &w, b.Topic, b.EventData)
 	if err != nil {
-		return nil, relocated(err, map[string]string{"body.type": "body.topic", "body.data": "body.event_data"})
+		return nil, relocated(err, map[string]string{"body.type": "body.topic", "body.data": "body.event_data", "body/data": "body/event_data"})
 	}
 	d, err := a.sendTest(ctx, w, p)
 	if err != nil {

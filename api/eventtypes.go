@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -8,14 +9,18 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"grapnel/internal/hook"
 )
 
 type eventTypeStore interface {
 	EventTypes(ctx context.Context, tenant hook.TenantID) ([]hook.EventType, error)
-	// UnknownEventTypes returns those of names that are neither built in nor the tenant's.
-	UnknownEventTypes(ctx context.Context, tenant hook.TenantID, names []string) ([]string, error)
+	EventTypeNames(ctx context.Context, tenant hook.TenantID) ([]string, error)
+	EventType(ctx context.Context, tenant hook.TenantID, name string) (hook.EventType, error)
+	// LookUpEventTypes returns those of names that are neither built in nor the tenant's,
+	// and the hashes of the schemas that others have.
+	LookUpEventTypes(ctx context.Context, tenant hook.TenantID, names []string) (unknown []string, schemas map[string]hook.SchemaHash, err error)
 	PutEventType(ctx context.Context, tenant hook.TenantID, t hook.EventType) (hook.EventType, bool, error)
 }
 
@@ -24,11 +29,13 @@ type EventType struct {
 	Name        string     `json:"name" doc:"What events name it by." example:"user.created"`
 	Description string     `json:"description" doc:"What such an event means." example:"New user registered"`
 	BuiltIn     bool       `json:"built_in" doc:"Whether every account has it." example:"true"`
+	Schema      jsonSchema `json:"schema,omitempty" doc:"The JSON Schema (2020-12) that data must meet; absent if any will do."`
+	Example     anyJSON    `json:"example,omitempty" doc:"Data that meets the schema, made from it: what test-webhook sends unless data is given. Absent where there is no schema, or no example was found."`
 	CreatedAt   *time.Time `json:"created_at,omitempty" doc:"Absent for built-in types." example:"2026-01-15T12:00:00Z"`
 }
 
 func viewEventType(t *hook.EventType) EventType {
-	v := EventType{Name: t.Name, Description: t.Description, BuiltIn: t.BuiltIn}
+	v := EventType{Name: t.Name, Description: t.Description, BuiltIn: t.BuiltIn, Schema: t.Schema, Example: t.Example}
 	if !t.BuiltIn {
 		at := seconds(t.CreatedAt)
 		v.CreatedAt = &at
@@ -45,18 +52,23 @@ type listEventTypesOutput struct {
 }
 
 type putEventTypeRequest struct {
-	Description string `json:"description,omitempty" maxLength:"1000" doc:"What such an event means." example:"An invoice was paid"`
+	Description string     `json:"description,omitempty" maxLength:"1000" doc:"What such an event means." example:"An invoice was paid"`
+	Schema      jsonSchema `json:"schema,omitempty" doc:"A JSON Schema (2020-12), an object or a boolean, of at most 32 KiB, that data must meet from now on. Nothing that it refers to is fetched. Absent or null: any data will do."`
 }
 
 type putEventTypeInput struct {
-	Name string `path:"name" doc:"Letters, digits, _ and - in parts joined by dots." example:"invoice.paid"`
-	Body *putEventTypeRequest
+	Name    string `path:"name" doc:"Letters, digits, _ and - in parts joined by dots." example:"invoice.paid"`
+	RawBody []byte `contentType:"application/json"`
 }
 
 type putEventTypeOutput struct {
 	Status int
 	Body   EventType
 }
+
+// putEventTypeLimit bounds a request whose schema may have white space that its canonical
+// form has not.
+const putEventTypeLimit = 256 << 10
 
 func (a *API) registerEventTypes() {
 	register(a, operation{
@@ -69,7 +81,10 @@ func (a *API) registerEventTypes() {
 	register(a, operation{
 		id: "put-event-type", method: http.MethodPut, path: "/v1/event-types/{name}", tag: tagStandard,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Add or describe an event type",
-		description: "201 when it is new, 200 when its description was replaced.", errors: []int{http.StatusConflict}, created: true,
+		description: "201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. " +
+			"A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.",
+		errors: []int{http.StatusConflict}, created: true, raw: true, maxBody: putEventTypeLimit,
+		body: a.jsonBody(putEventTypeRequest{}, "PutEventTypeRequest", false),
 	}, a.putEventType)
 }
 
@@ -99,12 +114,9 @@ func (a *API) putEventType(ctx context.Context, in *putEventTypeInput) (*putEven
 	if hook.IsBuiltIn(in.Name) {
 		return nil, &hook.Error{Kind: hook.KindConflict, Message: in.Name + " is built in"}
 	}
-	t := hook.EventType{Name: in.Name}
-	if in.Body != nil {
-		if strings.ContainsFunc(in.Body.Description, unicode.IsControl) {
-			return nil, hook.Unprocessable("body.description", "must not have control characters")
-		}
-		t.Description = in.Body.Description
+	t, err := readEventType(in)
+	if err != nil {
+		return nil, err
 	}
 	t, created, err := a.Store.PutEventType(ctx, tenant(ctx), t)
 	if err != nil {
@@ -116,6 +128,26 @@ func (a *API) putEventType(ctx context.Context, in *putEventTypeInput) (*putEven
 	}
 	return out, nil
 }
+
+func readEventType(in *putEventTypeInput) (hook.EventType, error) {
+	var b putEventTypeRequest
+	if len(bytes.TrimSpace(in.RawBody)) > 0 {
+		if err := readBody(in.RawBody, &b, refuseUnknown); err != nil {
+			return hook.EventType{}, err
+		}
+	}
+	switch {
+	case utf8.RuneCountInString(b.Description) > maxTypeDescription:
+		return hook.EventType{}, hook.Unprocessable("body.description", "expected length <= %d", maxTypeDescription)
+	case strings.ContainsFunc(b.Description, unicode.IsControl):
+		return hook.EventType{}, hook.Unprocessable("body.description", "must not have control characters")
+	}
+	t := hook.EventType{Name: in.Name, Description: b.Description}
+	return t, setSchema(&t, b.Schema)
+}
+
+// maxTypeDescription bounds a description, in characters.
+const maxTypeDescription = 1000
 
 // unknownEvents says what is wrong with those events that a webhook of the
 // profile would subscribe to and that are not in the catalogue. Patterns may wait
@@ -130,7 +162,7 @@ func (a *API) unknownEvents(ctx context.Context, profile hook.Profile, events []
 			names = append(names, e)
 		}
 	}
-	problems, err := a.unknownTypes(ctx, names)
+	problems, _, err := a.lookUpTypes(ctx, names)
 	var violations []hook.Violation
 	for i, e := range events {
 		if problem := problems[e]; problem != "" {
@@ -156,25 +188,27 @@ func (a *API) unknownNewEvents(ctx context.Context, id hook.WebhookID, events []
 // mostHints bounds the names that the whole catalogue is compared with.
 const mostHints = 20
 
-// unknownTypes says of each name that is not in the catalogue which known one is
-// closest (S7). The whole catalogue is read only when there is one to suggest.
-func (a *API) unknownTypes(ctx context.Context, names []string) (map[string]string, error) {
+// lookUpTypes says of each name that is not in the catalogue which known one is
+// closest (S7), and which of the others have schemas. All the catalogue's names are
+// read only when there is one to suggest.
+func (a *API) lookUpTypes(ctx context.Context, names []string) (problems map[string]string, schemas map[string]hook.SchemaHash, err error) {
 	if len(names) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	unknown, err := a.Store.UnknownEventTypes(ctx, tenant(ctx), names)
+	unknown, schemas, err := a.Store.LookUpEventTypes(ctx, tenant(ctx), names)
 	if err != nil || len(unknown) == 0 {
-		return nil, err
+		return nil, schemas, err
 	}
-	types, err := a.catalogue(ctx)
+	own, err := a.Store.EventTypeNames(ctx, tenant(ctx))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	known := make([]string, 0, len(types))
-	for i := range types {
-		known = append(known, types[i].Name)
+	var known []string
+	for _, t := range slices.Concat(hook.BuiltInEventTypes(), hook.OperationalEventTypes()) {
+		known = append(known, t.Name)
 	}
-	problems := map[string]string{}
+	known = append(known, own...)
+	problems = map[string]string{}
 	for i, name := range unknown {
 		hint := ""
 		if i < mostHints {
@@ -182,5 +216,5 @@ func (a *API) unknownTypes(ctx context.Context, names []string) (map[string]stri
 		}
 		problems[name] = "is not a known event type; " + hint + "PUT /v1/event-types/{name} adds one"
 	}
-	return problems, nil
+	return problems, schemas, nil
 }

@@ -221,11 +221,25 @@ func (s *faulty) EventTypes(ctx context.Context, tenant hook.TenantID) ([]hook.E
 	return s.Store.EventTypes(ctx, tenant)
 }
 
-func (s *faulty) UnknownEventTypes(ctx context.Context, tenant hook.TenantID, names []string) ([]string, error) {
+func (s *faulty) EventTypeNames(ctx context.Context, tenant hook.TenantID) ([]string, error) {
 	if err := s.next(); err != nil {
 		return nil, err
 	}
-	return s.Store.UnknownEventTypes(ctx, tenant, names)
+	return s.Store.EventTypeNames(ctx, tenant)
+}
+
+func (s *faulty) EventType(ctx context.Context, tenant hook.TenantID, name string) (hook.EventType, error) {
+	if err := s.next(); err != nil {
+		return hook.EventType{}, err
+	}
+	return s.Store.EventType(ctx, tenant, name)
+}
+
+func (s *faulty) LookUpEventTypes(ctx context.Context, tenant hook.TenantID, names []string) ([]string, map[string]hook.SchemaHash, error) {
+	if err := s.next(); err != nil {
+		return nil, nil, err
+	}
+	return s.Store.LookUpEventTypes(ctx, tenant, names)
 }
 
 func (s *faulty) PutEventType(ctx context.Context, tenant hook.TenantID, t hook.EventType) (hook.EventType, bool, error) {

@@ -8,6 +8,7 @@ import (
 
 	"grapnel/internal/hook"
 	"grapnel/internal/profile"
+	"grapnel/internal/schema"
 	"grapnel/internal/tracing"
 )
 
@@ -58,11 +59,16 @@ func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, er
 	if err := checkNotOurs("body.type", p.Type); err != nil {
 		return nil, err
 	}
-	if err := a.checkPublishedType(ctx, p.Type); err != nil {
+	hashes, err := a.checkPublishedType(ctx, p.Type)
+	if err != nil {
+		return nil, err
+	}
+	schemas, err := a.compiled(ctx, hashes)
+	if err != nil {
 		return nil, err
 	}
 	p.TenantID = tenant(ctx)
-	accepted, err := a.accept(ctx, p)
+	accepted, err := a.accept(ctx, p, schemas[p.Type])
 	if err != nil {
 		return nil, err
 	}
@@ -90,10 +96,13 @@ func viewAccepted(accepted *hook.Accepted, key string) AcceptedEvent {
 	}
 }
 
-// accept stores a publication and has its workflow started: every surface's
-// publish comes here.
-func (a *API) accept(ctx context.Context, p hook.Publication) (hook.Accepted, error) {
+// accept stores a publication that meets the schema, if there is one, and has its
+// workflow started: every surface's publish comes here.
+func (a *API) accept(ctx context.Context, p hook.Publication, s *schema.Schema) (hook.Accepted, error) {
 	if err := a.checkSize(&p); err != nil {
+		return hook.Accepted{}, err
+	}
+	if err := checkData(s, p.Data); err != nil {
 		return hook.Accepted{}, err
 	}
 	ctx, end := a.Tracer.Publish(ctx, 1)
@@ -169,18 +178,19 @@ func checkNotOurs(location, eventType string) error {
 	return nil
 }
 
-func (a *API) checkPublishedType(ctx context.Context, name string) error {
+// checkPublishedType also tells the hash of the type's schema, by its name.
+func (a *API) checkPublishedType(ctx context.Context, name string) (map[string]hook.SchemaHash, error) {
 	if err := checkTypeName(name); err != nil {
-		return err
+		return nil, err
 	}
-	problems, err := a.unknownTypes(ctx, []string{name})
+	problems, schemas, err := a.lookUpTypes(ctx, []string{name})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return checkListed(ctx, name, problems)
+	return schemas, checkListed(ctx, name, problems)
 }
 
-// checkListed holds a type against what unknownTypes said, and against the key.
+// checkListed holds a type against what lookUpTypes said, and against the key.
 func checkListed(ctx context.Context, name string, problems map[string]string) error {
 	if problem := problems[name]; problem != "" {
 		return hook.Unprocessable("body.type", "%s", problem)

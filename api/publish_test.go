@@ -340,3 +340,7 @@ type noCatalogue struct{ api.Store }
 func (noCatalogue) EventTypes(context.Context, hook.TenantID) ([]hook.EventType, error) {
 	return nil, errors.New(marker)
 }
+
+func (noCatalogue) EventTypeNames(context.Context, hook.TenantID) ([]string, error) {
+	return nil, errors.New(marker)
+}

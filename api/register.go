@@ -48,6 +48,8 @@ type operation struct {
 	// keyAnywhere says that the API key may also come raw in Authorization or as the
 	// query parameter token (M9).
 	keyAnywhere bool
+	// topics says that the operation needs to know of its key whether there are schemas.
+	topics bool
 	// answers documents the success of an operation that writes it itself.
 	answers map[string]*huma.MediaType
 	// created says that success may be 201 as well, with the same body.

@@ -20,7 +20,7 @@ type testStore interface {
 
 type testWebhookRequest struct {
 	Type *string `json:"type,omitempty" maxLength:"128" doc:"Default: the webhook's first event type." example:"user.created"`
-	Data anyJSON `json:"data,omitempty" doc:"Default: a sample for the type."`
+	Data anyJSON `json:"data,omitempty" doc:"Default: a sample for the type, its example where it has a schema, which other data must meet."`
 }
 
 type testInput struct {
@@ -78,15 +78,17 @@ func (a *API) testPublication(ctx context.Context, w *hook.Webhook, eventType *s
 		}
 	default:
 		p.Type = *eventType
-		if err := a.checkPublishedType(ctx, p.Type); err != nil {
+		if _, err := a.checkPublishedType(ctx, p.Type); err != nil {
 			return p, err
 		}
 	}
 	if err := checkAllowed(ctx, p.Type); err != nil {
 		return p, err
 	}
-	if p.Data == nil {
-		p.Data = hook.SampleData(p.Type)
+	if p.Cache == "" {
+		if err := a.completeTest(ctx, &p); err != nil {
+			return p, err
+		}
 	}
 	return p, a.checkSize(&p)
 }

@@ -55,7 +55,7 @@ func (a *API) publishMessage(ctx context.Context, in *publishMessageInput) (*emp
 	p := hook.Publication{
 		TenantID: topic.TenantID, Type: topic.Name, Cache: topic.Cache, TokenID: tokenID(ctx), Data: canonjson.AppendString(nil, text),
 	}
-	if _, err := a.accept(ctx, p); err != nil {
+	if _, err := a.accept(ctx, p, nil); err != nil {
 		return nil, err
 	}
 	a.Topics.Published(topic.ID())

@@ -75,39 +75,66 @@ func insertKey(ctx context.Context, q querier, k *hook.APIKey, text hook.Secret)
 // statement with others, one that begins after it was called: a key that was revoked
 // before is refused.
 func (s *Store) Authenticate(ctx context.Context, text hook.Secret) (hook.APIKey, error) {
-	look := &keyLookup{hash: [sha256.Size]byte(hashKey(text))}
+	return s.authenticate(ctx, text, false)
+}
+
+// AuthenticateForTopics is Authenticate that also fills in Schemas, which takes a little
+// longer.
+func (s *Store) AuthenticateForTopics(ctx context.Context, text hook.Secret) (hook.APIKey, error) {
+	return s.authenticate(ctx, text, true)
+}
+
+func (s *Store) authenticate(ctx context.Context, text hook.Secret, schemas bool) (hook.APIKey, error) {
+	look := &keyLookup{keyQuestion: keyQuestion{[sha256.Size]byte(hashKey(text)), schemas}}
 	if err := s.keys.add(ctx, look); err != nil {
 		return hook.APIKey{}, mapErr(fmt.Errorf("look up api key: %w", err))
 	}
 	if look.found == nil {
 		return hook.APIKey{}, hook.NotFound("api key")
 	}
-	return look.found.key(), nil
+	key := look.found.key()
+	key.Schemas = look.found.Schemas
+	return key, nil
 }
 
-// keyLookup asks for a key by its hash.
+// keyLookup asks for a key.
 type keyLookup struct {
-	hash  [sha256.Size]byte
-	found *keyRow
+	keyQuestion
+	found *foundKey
+}
+
+// keyQuestion is a key's hash, and whether to see if the tenant has schemas.
+type keyQuestion struct {
+	hash    [sha256.Size]byte
+	schemas bool
+}
+
+type foundKey struct {
+	keyRow
+	Schemas bool
 }
 
 // lookUpKeys asks once for each text, all in one round trip; mostly it is one text.
 func (s *Store) lookUpKeys(ctx context.Context, list []*keyLookup) error {
-	found := make(map[[sha256.Size]byte]*keyRow, 1) // most come with the same key
+	found := make(map[keyQuestion]*foundKey, 1) // most come with the same key
 	batch := &pgx.Batch{}
 	for _, look := range list {
-		if _, asked := found[look.hash]; asked {
+		if _, asked := found[look.keyQuestion]; asked {
 			continue
 		}
-		found[look.hash] = nil
+		found[look.keyQuestion] = nil
+		schemas := `false`
+		if look.schemas {
+			schemas = `exists (select from event_types t where t.tenant_id = api_keys.tenant_id and t.schema_hash is not null)`
+		}
 		batch.Queue(`
-			select `+keyColumns+` from api_keys
+			select `+keyColumns+`, `+schemas+` as schemas from api_keys
 			where hash = $1 and revoked_at is null and (expires_at is null or expires_at > now())`, look.hash[:]).Query(func(rows pgx.Rows) error {
-			row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[keyRow])
+			row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[foundKey])
 			if errors.Is(err, pgx.ErrNoRows) {
 				return nil
 			}
-			found[look.hash] = row
+			found[look.keyQuestion] = row
 			return err
 		})
 	}
@@ -115,7 +142,7 @@ func (s *Store) lookUpKeys(ctx context.Context, list []*keyLookup) error {
 		return err
 	}
 	for _, look := range list {
-		look.found = found[look.hash]
+		look.found = found[look.keyQuestion]
 	}
 	return nil
 }

@@ -159,7 +159,7 @@ func TestAuthenticateTogether(t *testing.T) {
 }
 
 // S7: so do look-ups of event types; one tenant's types are unknown to the other.
-func TestUnknownEventTypesTogether(t *testing.T) {
+func TestLookUpEventTypesTogether(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	other := f.tenant(t, "other")
@@ -185,7 +185,7 @@ func TestUnknownEventTypesTogether(t *testing.T) {
 			{hook.DefaultTenant(), nil, nil},
 		} {
 			g.Go(func() error {
-				got, err := f.UnknownEventTypes(t.Context(), c.tenant, c.names)
+				got, _, err := f.LookUpEventTypes(t.Context(), c.tenant, c.names)
 				if err == nil && !slices.Equal(c.want, got) {
 					err = fmt.Errorf("of %v, %v are unknown", c.names, got)
 				}

@@ -30,6 +30,9 @@ type APIKey struct {
 	TokenID string
 	// Operator lets it manage tenants too: the key of the operator's environment.
 	Operator bool
+	// Schemas tells whether the tenant had any event type with a schema when the key was
+	// looked up for topics: where it had none, nothing published need be held against one.
+	Schemas bool
 	// Topics limit what may be published, as patterns; empty is no limit.
 	Topics    []string
 	ExpiresAt *time.Time

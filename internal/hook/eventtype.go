@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"crypto/sha256"
 	"slices"
 	"time"
 )
@@ -10,9 +11,19 @@ type EventType struct {
 	Name        string
 	Description string
 	// BuiltIn marks the nine of the seed and the operational ones, which every tenant has.
-	BuiltIn   bool
+	BuiltIn bool
+	// Schema is the JSON Schema that data must meet, canonical JSON; nil if any will do.
+	Schema []byte
+	// Example is data that meets Schema, canonical JSON; nil where none was found.
+	Example   []byte
 	CreatedAt time.Time
 }
+
+// SchemaHash is the SHA-256 of a schema.
+type SchemaHash [sha256.Size]byte
+
+// MaxSchemas bounds all of a tenant's schemas together, in bytes.
+const MaxSchemas = 4 << 20
 
 // BuiltInEventTypes are the nine of the generic seed, in its order.
 func BuiltInEventTypes() []EventType {

@@ -1513,10 +1513,20 @@ type EventType struct {
 	// Example: New user registered
 	Description string `json:"description"`
 
+	// Example Data that meets the schema, made from it: what test-webhook sends unless data is given. Absent where there is no schema, or no example was found.
+	//
+	// Example: {"email":"john@example.com","id":"user_123","name":"John Doe","status":"active"}
+	Example interface{} `json:"example,omitempty"`
+
 	// Name What events name it by.
 	//
 	// Example: user.created
 	Name string `json:"name"`
+
+	// Schema The JSON Schema (2020-12) that data must meet; absent if any will do.
+	//
+	// Example: {"properties":{"email":{"format":"email","type":"string"},"id":{"minLength":1,"type":"string"}},"required":["id"],"type":"object"}
+	Schema interface{} `json:"schema,omitempty"`
 }
 
 // EventTypeList defines model for EventTypeList.
@@ -1729,6 +1739,11 @@ type PutEventTypeRequest struct {
 	//
 	// Example: An invoice was paid
 	Description *string `json:"description,omitempty"`
+
+	// Schema A JSON Schema (2020-12), an object or a boolean, of at most 32 KiB, that data must meet from now on. Nothing that it refers to is fetched. Absent or null: any data will do.
+	//
+	// Example: {"properties":{"email":{"format":"email","type":"string"},"id":{"minLength":1,"type":"string"}},"required":["id"],"type":"object"}
+	Schema interface{} `json:"schema,omitempty"`
 }
 
 // PutMomentoWebhookDestination defines model for PutMomentoWebhookDestination.
@@ -2052,7 +2067,7 @@ type TenantList struct {
 
 // TestWebhookRequest defines model for TestWebhookRequest.
 type TestWebhookRequest struct {
-	// Data Default: a sample for the type.
+	// Data Default: a sample for the type, its example where it has a schema, which other data must meet.
 	//
 	// Example: {"email":"john@example.com","id":"user_123","name":"John Doe","status":"active"}
 	Data interface{} `json:"data,omitempty"`
@@ -2831,7 +2846,7 @@ type ClientInterface interface {
 
 	// PutEventTypeWithBody Add or describe an event type
 	//
-	// 201 when it is new, 200 when its description was replaced.
+	// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2840,7 +2855,7 @@ type ClientInterface interface {
 
 	// PutEventType Add or describe an event type
 	//
-	// 201 when it is new, 200 when its description was replaced.
+	// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3541,7 +3556,7 @@ func (c *Client) ListEventTypes(ctx context.Context, reqEditors ...RequestEditor
 
 // PutEventTypeWithBody Add or describe an event type
 //
-// 201 when it is new, 200 when its description was replaced.
+// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3560,7 +3575,7 @@ func (c *Client) PutEventTypeWithBody(ctx context.Context, name string, contentT
 
 // PutEventType Add or describe an event type
 //
-// 201 when it is new, 200 when its description was replaced.
+// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6967,7 +6982,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutEventTypeWithBodyWithResponse Add or describe an event type
 	//
-	// 201 when it is new, 200 when its description was replaced.
+	// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6976,7 +6991,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutEventTypeWithResponse Add or describe an event type
 	//
-	// 201 when it is new, 200 when its description was replaced.
+	// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9849,7 +9864,7 @@ func (c *ClientWithResponses) ListEventTypesWithResponse(ctx context.Context, re
 
 // PutEventTypeWithBodyWithResponse Add or describe an event type
 //
-// 201 when it is new, 200 when its description was replaced.
+// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9864,7 +9879,7 @@ func (c *ClientWithResponses) PutEventTypeWithBodyWithResponse(ctx context.Conte
 
 // PutEventTypeWithResponse Add or describe an event type
 //
-// 201 when it is new, 200 when its description was replaced.
+// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

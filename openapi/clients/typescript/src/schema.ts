@@ -286,7 +286,7 @@ export interface paths {
         get?: never;
         /**
          * Add or describe an event type
-         * @description 201 when it is new, 200 when its description was replaced.
+         * @description 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
          */
         put: operations["put-event-type"];
         post?: never;
@@ -1987,10 +1987,40 @@ export interface components {
              */
             description: string;
             /**
+             * @description Data that meets the schema, made from it: what test-webhook sends unless data is given. Absent where there is no schema, or no example was found.
+             * @example {
+             *       "email": "john@example.com",
+             *       "id": "user_123",
+             *       "name": "John Doe",
+             *       "status": "active"
+             *     }
+             */
+            example?: unknown;
+            /**
              * @description What events name it by.
              * @example user.created
              */
             name: string;
+            /**
+             * @description The JSON Schema (2020-12) that data must meet; absent if any will do.
+             * @example {
+             *       "properties": {
+             *         "email": {
+             *           "format": "email",
+             *           "type": "string"
+             *         },
+             *         "id": {
+             *           "minLength": 1,
+             *           "type": "string"
+             *         }
+             *       },
+             *       "required": [
+             *         "id"
+             *       ],
+             *       "type": "object"
+             *     }
+             */
+            schema?: unknown;
         };
         EventTypeList: {
             /** @description Built-in types, then your own by name. */
@@ -2200,6 +2230,26 @@ export interface components {
              * @example An invoice was paid
              */
             description?: string;
+            /**
+             * @description A JSON Schema (2020-12), an object or a boolean, of at most 32 KiB, that data must meet from now on. Nothing that it refers to is fetched. Absent or null: any data will do.
+             * @example {
+             *       "properties": {
+             *         "email": {
+             *           "format": "email",
+             *           "type": "string"
+             *         },
+             *         "id": {
+             *           "minLength": 1,
+             *           "type": "string"
+             *         }
+             *       },
+             *       "required": [
+             *         "id"
+             *       ],
+             *       "type": "object"
+             *     }
+             */
+            schema?: unknown;
         };
         PutMomentoWebhookDestination: {
             /**
@@ -2526,7 +2576,7 @@ export interface components {
         };
         TestWebhookRequest: {
             /**
-             * @description Default: a sample for the type.
+             * @description Default: a sample for the type, its example where it has a schema, which other data must meet.
              * @example {
              *       "email": "john@example.com",
              *       "id": "user_123",
@@ -5896,7 +5946,29 @@ export interface operations {
                      *           "built_in": true,
                      *           "created_at": "2026-01-15T12:00:00Z",
                      *           "description": "New user registered",
-                     *           "name": "user.created"
+                     *           "example": {
+                     *             "email": "john@example.com",
+                     *             "id": "user_123",
+                     *             "name": "John Doe",
+                     *             "status": "active"
+                     *           },
+                     *           "name": "user.created",
+                     *           "schema": {
+                     *             "properties": {
+                     *               "email": {
+                     *                 "format": "email",
+                     *                 "type": "string"
+                     *               },
+                     *               "id": {
+                     *                 "minLength": 1,
+                     *                 "type": "string"
+                     *               }
+                     *             },
+                     *             "required": [
+                     *               "id"
+                     *             ],
+                     *             "type": "object"
+                     *           }
                      *         }
                      *       ]
                      *     }
@@ -6046,7 +6118,23 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "description": "An invoice was paid"
+                 *       "description": "An invoice was paid",
+                 *       "schema": {
+                 *         "properties": {
+                 *           "email": {
+                 *             "format": "email",
+                 *             "type": "string"
+                 *           },
+                 *           "id": {
+                 *             "minLength": 1,
+                 *             "type": "string"
+                 *           }
+                 *         },
+                 *         "required": [
+                 *           "id"
+                 *         ],
+                 *         "type": "object"
+                 *       }
                  *     }
                  */
                 "application/json": components["schemas"]["PutEventTypeRequest"];
@@ -6064,7 +6152,29 @@ export interface operations {
                      *       "built_in": true,
                      *       "created_at": "2026-01-15T12:00:00Z",
                      *       "description": "New user registered",
-                     *       "name": "user.created"
+                     *       "example": {
+                     *         "email": "john@example.com",
+                     *         "id": "user_123",
+                     *         "name": "John Doe",
+                     *         "status": "active"
+                     *       },
+                     *       "name": "user.created",
+                     *       "schema": {
+                     *         "properties": {
+                     *           "email": {
+                     *             "format": "email",
+                     *             "type": "string"
+                     *           },
+                     *           "id": {
+                     *             "minLength": 1,
+                     *             "type": "string"
+                     *           }
+                     *         },
+                     *         "required": [
+                     *           "id"
+                     *         ],
+                     *         "type": "object"
+                     *       }
                      *     }
                      */
                     "application/json": components["schemas"]["EventType"];
@@ -6081,7 +6191,29 @@ export interface operations {
                      *       "built_in": true,
                      *       "created_at": "2026-01-15T12:00:00Z",
                      *       "description": "New user registered",
-                     *       "name": "user.created"
+                     *       "example": {
+                     *         "email": "john@example.com",
+                     *         "id": "user_123",
+                     *         "name": "John Doe",
+                     *         "status": "active"
+                     *       },
+                     *       "name": "user.created",
+                     *       "schema": {
+                     *         "properties": {
+                     *           "email": {
+                     *             "format": "email",
+                     *             "type": "string"
+                     *           },
+                     *           "id": {
+                     *             "minLength": 1,
+                     *             "type": "string"
+                     *           }
+                     *         },
+                     *         "required": [
+                     *           "id"
+                     *         ],
+                     *         "type": "object"
+                     *       }
                      *     }
                      */
                     "application/json": components["schemas"]["EventType"];

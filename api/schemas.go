@@ -1,0 +1,161 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/schema"
+)
+
+// jsonSchema is a JSON Schema, in canonical form once decoded.
+type jsonSchema jsontext.Value
+
+// Schema documents it as what it may be.
+func (jsonSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Description: "A JSON Schema (2020-12), an object or a boolean, of at most 32 KiB. Nothing that it refers to is fetched.",
+		Examples: []any{map[string]any{
+			"type": "object", "required": []any{"id"},
+			"properties": map[string]any{
+				"id":    map[string]any{"type": "string", "minLength": 1},
+				"email": map[string]any{"type": "string", "format": "email"},
+			},
+		}},
+	}
+}
+
+// MarshalJSON writes the schema as it is.
+func (s jsonSchema) MarshalJSON() ([]byte, error) { return s, nil }
+
+// UnmarshalJSON keeps the bytes.
+func (s *jsonSchema) UnmarshalJSON(b []byte) error {
+	*s = bytes.Clone(b)
+	return nil
+}
+
+// setSchema gives a type the schema of a request, if that is one, and an example of it;
+// null is none.
+func setSchema(t *hook.EventType, text jsonSchema) error {
+	if text == nil || string(text) == "null" {
+		return nil
+	}
+	s, err := schema.Compile(text)
+	var e *schema.Error
+	if errors.As(err, &e) {
+		return invalid(violationsAt("body/schema", e.Problems))
+	}
+	if err != nil {
+		return err
+	}
+	t.Schema = text
+	if example, ok := s.Example(); ok {
+		t.Example = example
+	}
+	return nil
+}
+
+func violationsAt(place string, problems []schema.Problem) []hook.Violation {
+	violations := make([]hook.Violation, 0, len(problems))
+	for _, p := range problems {
+		violations = append(violations, hook.Violation{Location: place + p.Pointer, Message: p.Message})
+	}
+	return violations
+}
+
+// compiled are the schemas of types that the store has just given the hashes of. The
+// store is asked for those only that this process has not seen.
+func (a *API) compiled(ctx context.Context, hashes map[string]hook.SchemaHash) (map[string]*schema.Schema, error) {
+	var schemas map[string]*schema.Schema
+	for name, hash := range hashes {
+		s := a.schemas.Find(hash)
+		if s == nil {
+			t, err := a.Store.EventType(ctx, tenant(ctx), name)
+			if err != nil {
+				return nil, err
+			}
+			if t.Schema == nil {
+				continue // it has none any more
+			}
+			if s, err = a.compile(&t); err != nil {
+				return nil, err
+			}
+		}
+		if schemas == nil {
+			schemas = make(map[string]*schema.Schema, len(hashes))
+		}
+		schemas[name] = s
+	}
+	return schemas, nil
+}
+
+func (a *API) compile(t *hook.EventType) (*schema.Schema, error) {
+	s, err := a.schemas.Compile(t.Schema)
+	if err != nil { // it was one when it was stored
+		return nil, &hook.Error{Kind: hook.KindInternal, Err: fmt.Errorf("schema of event type %s: %w", t.Name, err)}
+	}
+	return s, nil
+}
+
+// schemaOfTopic is that of the event type of the topic's name, if there is one. Topics
+// are free-form, and nobody asks for them where the tenant has no schemas.
+func (a *API) schemaOfTopic(ctx context.Context, topic string) (*schema.Schema, error) {
+	if key := principal(ctx); !key.Schemas || hook.TypeProblem(topic) != "" {
+		return nil, nil
+	}
+	_, hashes, err := a.Store.LookUpEventTypes(ctx, tenant(ctx), []string{topic})
+	if err != nil {
+		return nil, err
+	}
+	schemas, err := a.compiled(ctx, hashes)
+	return schemas[topic], err
+}
+
+// checkData holds published data against its type's schema, if it has one (S7).
+func checkData(s *schema.Schema, data []byte) error {
+	if s == nil {
+		return nil
+	}
+	problems, err := s.Check(data)
+	switch {
+	case errors.Is(err, schema.ErrCostly):
+		return hook.Unprocessable("body/data", "can't be held against the event type's schema: %s", err)
+	case err != nil:
+		return err
+	default:
+		return invalid(violationsAt("body/data", problems))
+	}
+}
+
+// completeTest gives a test without data what its type's schema has for an example, or
+// a sample, and holds data that was given against the schema.
+func (a *API) completeTest(ctx context.Context, p *hook.Publication) error {
+	var t hook.EventType
+	if hook.TypeProblem(p.Type) == "" && !hook.IsBuiltIn(p.Type) {
+		var err error
+		if t, err = a.Store.EventType(ctx, p.TenantID, p.Type); err != nil && hook.KindOf(err) != hook.KindNotFound {
+			return err
+		}
+	}
+	switch {
+	case t.Schema == nil && p.Data == nil:
+		p.Data = hook.SampleData(p.Type)
+	case t.Schema == nil:
+	case p.Data == nil && t.Example == nil:
+		return hook.Unprocessable("body/data", "must be given: no example was found that meets the event type's schema")
+	case p.Data == nil:
+		p.Data = t.Example
+	default:
+		s, err := a.compile(&t)
+		if err != nil {
+			return err
+		}
+		return checkData(s, p.Data)
+	}
+	return nil
+}

@@ -1,0 +1,313 @@
+package schema
+
+import (
+	"encoding/json"
+	"maps"
+	"math"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"grapnel/internal/canonjson"
+)
+
+// Example makes data that meets the schema, canonical JSON: what the schema gives as an
+// example, as default, const or enum, and otherwise the plainest value of its type. It is
+// not ok where none was found, as for patterns that nothing at hand matches. All of it
+// takes no more steps than a check may.
+func (s *Schema) Example() (data []byte, ok bool) {
+	p, err := compile(s.text)
+	if err != nil {
+		return nil, false
+	}
+	g := generator{left: mostMade, budget: p.budget}
+	err = p.within(func() {
+		for _, candidate := range g.candidates(p.root, 0) {
+			if p.root.Validate(g.plain(candidate)) == nil {
+				data = canonical(candidate)
+				return
+			}
+		}
+	})
+	if err != nil || data == nil || len(data) > MaxExample {
+		return nil, false
+	}
+	problems, err := s.Check(data)
+	return data, err == nil && len(problems) == 0
+}
+
+// MaxExample bounds an example, in bytes.
+const MaxExample = 32 << 10
+
+// canonical is a value's canonical JSON; nil if it has none.
+func canonical(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil
+	}
+	out, err := canonjson.Canonicalize(text)
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+// Bounds of what is made: schemas refer to themselves.
+const (
+	mostMade    = 2000
+	deepestMade = 12
+	mostItems   = 10
+)
+
+// generator makes values; left is how many more it may.
+type generator struct {
+	left   int
+	budget *budget
+}
+
+// candidates are values that may meet the schema, the likeliest first.
+func (g *generator) candidates(s *jsonschema.Schema, depth int) []any {
+	if g.left--; g.left < 0 || depth > deepestMade {
+		return []any{nil}
+	}
+	if s.Bool != nil {
+		return []any{"text"}
+	}
+	list := slices.Clone(s.Examples)
+	if s.Default != nil {
+		list = append(list, *s.Default)
+	}
+	if s.Const != nil {
+		list = append(list, *s.Const)
+	}
+	if s.Enum != nil {
+		list = append(list, s.Enum.Values...)
+	}
+	if s.Ref != nil {
+		list = append(list, g.candidates(s.Ref, depth+1)...)
+	}
+	list = append(list, g.ofType(s, depth)...)
+	for _, alternatives := range [][]*jsonschema.Schema{s.OneOf, s.AnyOf, s.AllOf} {
+		for _, alternative := range alternatives {
+			for _, v := range g.candidates(alternative, depth+1) {
+				list = append(list, merged(list, v), v)
+			}
+		}
+	}
+	return list
+}
+
+// merged is the object with the members of the first object in the list that it lacks.
+func merged(list []any, v any) any {
+	object, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	out := maps.Clone(object)
+	for _, other := range list {
+		if more, ok := other.(map[string]any); ok {
+			for name, value := range more {
+				if _, has := out[name]; !has {
+					out[name] = value
+				}
+			}
+			break
+		}
+	}
+	return out
+}
+
+// first is the candidate that meets the subschema, or the likeliest.
+func (g *generator) first(s *jsonschema.Schema, depth int) any {
+	list := g.candidates(s, depth)
+	for _, v := range list {
+		if g.left--; g.left < 0 {
+			break
+		}
+		if s.Validate(g.plain(v)) == nil {
+			return v
+		}
+	}
+	return list[0]
+}
+
+// plain is a value as the validator takes it.
+func (g *generator) plain(v any) any {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil
+	}
+	g.budget.spend(1 + len(text)/workOfAStep)
+	out, err := jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+func (g *generator) ofType(s *jsonschema.Schema, depth int) []any {
+	var types []string
+	if s.Types != nil {
+		types = s.Types.ToStrings()
+	}
+	if len(types) == 0 {
+		types = []string{guessed(s)}
+	}
+	var list []any
+	for _, name := range types {
+		switch name {
+		case "object":
+			list = append(list, g.object(s, depth))
+		case "array":
+			list = append(list, g.array(s, depth))
+		case "string":
+			list = append(list, texts(s)...)
+		case "integer", "number":
+			list = append(list, numbers(s, name == "integer")...)
+		case "boolean":
+			list = append(list, true, false)
+		case "null":
+			list = append(list, nil)
+		}
+	}
+	return list
+}
+
+// guessed is the type that the keywords are for.
+func guessed(s *jsonschema.Schema) string {
+	switch {
+	case len(s.Properties) > 0 || len(s.Required) > 0 || s.MinProperties != nil:
+		return "object"
+	case s.Items2020 != nil || len(s.PrefixItems) > 0 || s.MinItems != nil || s.Contains != nil:
+		return "array"
+	case s.Minimum != nil || s.Maximum != nil || s.ExclusiveMinimum != nil || s.ExclusiveMaximum != nil || s.MultipleOf != nil:
+		return "number"
+	case s.Format != nil || s.Pattern != nil || s.MinLength != nil || s.MaxLength != nil:
+		return "string"
+	default:
+		return "object"
+	}
+}
+
+func (g *generator) object(s *jsonschema.Schema, depth int) any {
+	out := map[string]any{}
+	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
+		if p := s.Properties[name]; slices.Contains(s.Required, name) || depth < deepestMade/2 && !refuses(p) {
+			out[name] = g.first(p, depth+1)
+		}
+	}
+	for _, name := range s.Required {
+		if _, ok := out[name]; !ok {
+			out[name] = "text"
+		}
+	}
+	return out
+}
+
+func refuses(s *jsonschema.Schema) bool { return s.Bool != nil && !*s.Bool }
+
+func (g *generator) array(s *jsonschema.Schema, depth int) any {
+	out := make([]any, 0, 1)
+	for _, p := range s.PrefixItems {
+		out = append(out, g.first(p, depth+1))
+	}
+	want := 1
+	if s.MinItems != nil {
+		want = max(want, *s.MinItems)
+	}
+	if s.MaxItems != nil {
+		want = min(want, *s.MaxItems)
+	}
+	item := s.Items2020
+	if item == nil {
+		item = s.Contains
+	}
+	for len(out) < min(want, mostItems) {
+		switch {
+		case item == nil:
+			out = append(out, "text")
+		case s.UniqueItems:
+			list := g.candidates(item, depth+1)
+			out = append(out, list[len(out)%len(list)])
+		default:
+			out = append(out, g.first(item, depth+1))
+		}
+	}
+	return out
+}
+
+func texts(s *jsonschema.Schema) []any {
+	if s.Format != nil {
+		if v, ok := formats()[s.Format.Name]; ok {
+			return []any{v}
+		}
+	}
+	text := "text"
+	if s.MinLength != nil && *s.MinLength > len(text) {
+		text += strings.Repeat("x", min(*s.MinLength, 10_000)-len(text))
+	}
+	if s.MaxLength != nil && *s.MaxLength < len(text) {
+		text = text[:*s.MaxLength]
+	}
+	if s.Pattern == nil {
+		return []any{text}
+	}
+	if v, ok := matching(s.Pattern.String()); ok {
+		return []any{v, text}
+	}
+	return []any{text}
+}
+
+// formats are a text of each format.
+func formats() map[string]string {
+	return map[string]string{
+		"date-time": "2026-01-15T12:30:00Z", "date": "2026-01-15", "time": "12:30:00Z", "duration": "PT1H", "email": "john@example.com",
+		"idn-email": "john@example.com", "hostname": "example.com", "idn-hostname": "example.com", "ipv4": "192.0.2.1", "ipv6": "2001:db8::1",
+		"uri": "https://example.com/", "uri-reference": "/path", "iri": "https://example.com/", "iri-reference": "/path",
+		"uuid": "2535af08-a139-4d0c-9827-1651e46dfbcf", "uri-template": "https://example.com/{id}", "json-pointer": "/a", "relative-json-pointer": "0",
+		"regex": "^a$",
+	}
+}
+
+// numbers are some that the bounds may allow.
+func numbers(s *jsonschema.Schema, integer bool) []any {
+	var list []any
+	add := func(r *big.Rat) {
+		f, _ := r.Float64()
+		if integer {
+			f = math.Ceil(f)
+		}
+		list = append(list, f)
+	}
+	one := big.NewRat(1, 1)
+	add(one)
+	for _, bound := range []*big.Rat{s.Minimum, s.Maximum, s.MultipleOf} {
+		if bound != nil {
+			add(bound)
+		}
+	}
+	if s.ExclusiveMinimum != nil {
+		add(new(big.Rat).Add(s.ExclusiveMinimum, one))
+		if s.ExclusiveMaximum != nil {
+			add(new(big.Rat).Mul(new(big.Rat).Add(s.ExclusiveMinimum, s.ExclusiveMaximum), big.NewRat(1, 2)))
+		}
+	}
+	if s.ExclusiveMaximum != nil {
+		add(new(big.Rat).Sub(s.ExclusiveMaximum, one))
+	}
+	if s.MultipleOf != nil {
+		for _, bound := range []*big.Rat{s.Minimum, s.ExclusiveMinimum} {
+			if bound == nil {
+				continue
+			}
+			q, _ := new(big.Rat).Quo(bound, s.MultipleOf).Float64()
+			if n := new(big.Rat).SetFloat64(math.Floor(q) + 1); n != nil { // nil where it is infinite
+				add(n.Mul(n, s.MultipleOf))
+			}
+		}
+	}
+	add(new(big.Rat))
+	return list
+}

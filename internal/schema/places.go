@@ -1,0 +1,149 @@
+package schema
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+)
+
+// mostProblems bounds what is said of one event.
+const mostProblems = 20
+
+func wrong(pointer, message string) *Error {
+	return &Error{[]Problem{{pointer, clip(message, longestMessage)}}}
+}
+
+// lookAt refuses what the compiler would take and that is no schema of 2020-12.
+func lookAt(document any) error {
+	switch v := document.(type) {
+	case bool:
+		return nil
+	case map[string]any:
+		// Any other draft, or a meta-schema, would be fetched or guessed at.
+		const draft = "https://json-schema.org/draft/2020-12/schema"
+		if given, ok := v["$schema"]; ok && given != any(draft) && given != any(draft+"#") {
+			return wrong("/$schema", "must be "+draft)
+		}
+		return nil
+	default:
+		return wrong("", "must be an object or a boolean")
+	}
+}
+
+func compileError(err error) error {
+	var invalid *jsonschema.SchemaValidationError
+	if errors.As(err, &invalid) {
+		if problems := places(invalid.Err); len(problems) > 0 {
+			return &Error{problems}
+		}
+	}
+	var outside *jsonschema.LoadURLError
+	if errors.As(err, &outside) {
+		return wrong("", fmt.Sprintf("refers to %q, which is outside of the schema: put it under $defs", outside.URL))
+	}
+	return wrong("", strings.ReplaceAll(err.Error(), address, ""))
+}
+
+// places are what a validation found, each once, the first ones.
+func places(err error) []Problem {
+	var found *jsonschema.ValidationError
+	if !errors.As(err, &found) {
+		return nil
+	}
+	var list []Problem
+	gather(found, &list)
+	slices.SortStableFunc(list, func(a, b Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
+	list = slices.Compact(list)
+	return list[:min(len(list), mostProblems)]
+}
+
+// gather goes down to where the reasons are. Where there are alternatives, none of them
+// is the reason.
+func gather(e *jsonschema.ValidationError, list *[]Problem) {
+	switch e.ErrorKind.(type) {
+	case *kind.AnyOf, *kind.OneOf, *kind.Not, *kind.Contains, *kind.MinContains, *kind.MaxContains:
+	default:
+		if len(e.Causes) > 0 {
+			for _, cause := range e.Causes {
+				gather(cause, list)
+			}
+			return
+		}
+	}
+	*list = append(*list, Problem{clip(pointer(e.InstanceLocation), longestPointer), clip(message(e.ErrorKind), longestMessage)})
+}
+
+// Bounds of what is said of one place, in bytes: names are as long as schema and data
+// have them.
+const (
+	longestPointer = 500
+	longestMessage = 300
+)
+
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+func pointer(location []string) string {
+	var b strings.Builder
+	for _, token := range location {
+		b.WriteByte('/')
+		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(token))
+	}
+	return b.String()
+}
+
+// message says what is asked for, never what was given: that may be secret.
+func message(k jsonschema.ErrorKind) string {
+	switch k := k.(type) {
+	case *kind.Type:
+		return "must be " + strings.Join(k.Want, " or ")
+	case *kind.Required:
+		return "lacks " + quoted(k.Missing)
+	case *kind.DependentRequired:
+		return fmt.Sprintf("lacks %s, which %q needs", quoted(k.Missing), k.Prop)
+	case *kind.AdditionalProperties:
+		return "has members that are not allowed"
+	case *kind.Format:
+		return "must be in the format " + k.Want
+	case *kind.Pattern:
+		return "must match the pattern " + k.Want
+	case *kind.MinLength:
+		return fmt.Sprintf("must have at least %d characters", k.Want)
+	case *kind.MaxLength:
+		return fmt.Sprintf("must have at most %d characters", k.Want)
+	case *kind.MinItems:
+		return fmt.Sprintf("must have at least %d items", k.Want)
+	case *kind.MaxItems:
+		return fmt.Sprintf("must have at most %d items", k.Want)
+	case *kind.Enum:
+		return "must be one of the values that the schema lists"
+	case *kind.Const:
+		return "must be the one value that the schema has"
+	case *kind.FalseSchema:
+		return "is not allowed"
+	case *kind.AnyOf, *kind.OneOf:
+		return "meets none, or too many, of the alternatives"
+	case *kind.Not:
+		return "is what it must not be"
+	}
+	if path := k.KeywordPath(); len(path) > 0 {
+		return "does not meet " + path[0]
+	}
+	return "does not meet the schema"
+}
+
+func quoted(names []string) string {
+	list := make([]string, 0, len(names))
+	for _, name := range names {
+		list = append(list, fmt.Sprintf("%q", name))
+	}
+	return strings.Join(list, ", ")
+}

@@ -1,0 +1,207 @@
+package schema_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"grapnel/internal/schema"
+)
+
+func compile(t *testing.T, text string) *schema.Schema {
+	t.Helper()
+	s, err := schema.Compile([]byte(text))
+	require.NoError(t, err)
+	return s
+}
+
+const invoice = `{"type":"object","required":["id","lines"],"additionalProperties":false,"properties":{
+	"id":{"type":"string","pattern":"^in_[0-9]+$"},"email":{"type":"string","format":"email"},
+	"a/b~c":{"const":1},"lines":{"type":"array","minItems":1,"items":{"$ref":"#/$defs/line"}}},
+	"$defs":{"line":{"type":"object","required":["amount"],"properties":{"amount":{"type":"integer","minimum":0}}}}}`
+
+// S7: data that does not meet the schema is refused with the places.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	s := compile(t, invoice)
+	problems, err := s.Check([]byte(`{"id":"in_1","email":"a@example.com","lines":[{"amount":1},{"amount":2.0}]}`))
+	require.NoError(t, err)
+	require.Empty(t, problems)
+	problems, err = s.Check([]byte(`{"id":"geheim","email":"geheim","a/b~c":"geheim","lines":[{"amount":1},{"amount":"geheim"},{},{"amount":-17}],"geheim":1}`))
+	require.NoError(t, err)
+	require.Equal(t, []schema.Problem{
+		{"", "has members that are not allowed"},
+		{"/a~1b~0c", "must be the one value that the schema has"},
+		{"/email", "must be in the format email"},
+		{"/id", "must match the pattern ^in_[0-9]+$"},
+		{"/lines/1/amount", "must be integer"},
+		{"/lines/2", `lacks "amount"`},
+		{"/lines/3/amount", "does not meet minimum"},
+	}, problems, "all of them, and nothing of the data")
+	problems, err = s.Check([]byte(`[]`))
+	require.NoError(t, err)
+	require.Equal(t, []schema.Problem{{"", "must be object"}}, problems)
+	problems, err = compile(t, `{"items":{"type":"null"}}`).Check([]byte(`[` + strings.Repeat("1,", 50) + `1]`))
+	require.NoError(t, err)
+	require.Len(t, problems, 20)
+}
+
+func TestCompileRefuses(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]schema.Problem{
+		`[]`:                                    {"", "must be an object or a boolean"},
+		`{"type":"strin"}`:                      {"/type", "meets none"},
+		`{"minLength":-1}`:                      {"/minLength", "does not meet minimum"},
+		`{"properties":[]}`:                     {"/properties", "must be object"},
+		`{"pattern":"("}`:                       {"/pattern", "format regex"},
+		`{"$ref":"#/$defs/no"}`:                 {"", "no"},
+		`{"$ref":"https://example.com/s.json"}`: {"", `"https://example.com/s.json", which is outside`},
+		`{"$ref":"file:///etc/passwd"}`:         {"", "outside of the schema"},
+		`{"$ref":"other.json"}`:                 {"", "other"},
+		`{"$schema":"http://json-schema.org/draft-07/schema#"}`:         {"/$schema", "must be https://json-schema.org/draft/2020-12/schema"},
+		`{"$schema":"https://example.com/meta"}`:                        {"/$schema", "must be"},
+		`{"description":"` + strings.Repeat("a", schema.MaxSize) + `"}`: {"", "more than 32768"},
+		`{"pattern":"((a{100}){100}){10}"}`:                             {"/pattern", "format regex"},
+	} {
+		_, err := schema.Compile([]byte(text))
+		var e *schema.Error
+		require.ErrorAs(t, err, &e, text)
+		require.Equal(t, want.Pointer, e.Problems[0].Pointer, "%s: %v", text, err)
+		require.Contains(t, e.Problems[0].Message, want.Message)
+	}
+}
+
+// A schema of a few lines, on data of a few bytes, would take for ever.
+func TestCheckIsBounded(t *testing.T) {
+	t.Parallel()
+	deep := strings.Repeat(`{"x":`, 90) + "1" + strings.Repeat("}", 90)
+	for name, c := range map[string][2]string{
+		"twice at every level": {`{"properties":{"x":{"$ref":"#"}},"allOf":[{"properties":{"x":{"$ref":"#"}}}]}`, deep},
+		"alternatives":         {`{"anyOf":[{"properties":{"x":{"$ref":"#"}},"required":["y"]},{"properties":{"x":{"$ref":"#"}},"required":["z"]}]}`, deep},
+		"not not":              {`{"not":{"not":{"properties":{"x":{"$ref":"#"}}}},"allOf":[{"properties":{"x":{"$ref":"#"}}}]}`, deep},
+		"patterns":             {`{"pattern":"(.*a){50}b","items":{"pattern":"x"},"allOf":[{"pattern":"(.*b){50}b"}]}`, `"` + strings.Repeat("ab", 50_000) + `"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := compile(t, c[0])
+			begin := time.Now()
+			_, err := s.Check([]byte(c[1]))
+			require.ErrorIs(t, err, schema.ErrCostly)
+			require.Less(t, time.Since(begin), 5*time.Second)
+			problems, err := s.Check([]byte(`null`))
+			require.NoError(t, err, "it can be used again")
+			require.LessOrEqual(t, len(problems), 2)
+		})
+	}
+	large := `[` + strings.Repeat(`{"amount":1},`, 7_000) + `{"amount":1}]`
+	problems, err := compile(t, `{"items":{"type":"object","properties":{"amount":{"type":"integer"}}}}`).Check([]byte(large))
+	require.NoError(t, err, "what is large and ordinary is no problem")
+	require.Empty(t, problems)
+}
+
+func TestCheckConcurrently(t *testing.T) {
+	t.Parallel()
+	s := compile(t, invoice)
+	var g errgroup.Group
+	for range 16 {
+		g.Go(func() error {
+			for range 50 {
+				if problems, err := s.Check([]byte(`{"id":"in_1","lines":[{"amount":1}]}`)); err != nil || len(problems) > 0 {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, g.Wait())
+}
+
+// Every example meets its schema; where none is found, there is none.
+func TestExample(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`true`:                                                                      `"text"`,
+		`{"type":"string"}`:                                                         `"text"`,
+		`{"type":"string","minLength":6}`:                                           `"textxx"`,
+		`{"type":"string","maxLength":2}`:                                           `"te"`,
+		`{"type":"string","format":"date-time"}`:                                    `"2026-01-15T12:30:00Z"`,
+		`{"type":"string","pattern":"^in_[0-9]{3}-(x|y)+$"}`:                        `"in_111-x"`,
+		`{"const":{"a":[1]}}`:                                                       `{"a":[1]}`,
+		`{"enum":["b","a"]}`:                                                        `"b"`,
+		`{"type":"integer","default":7}`:                                            `7`,
+		`{"examples":[42,43],"type":"integer"}`:                                     `42`,
+		`{"examples":["no"],"type":"integer"}`:                                      `1`,
+		`{"type":"integer","minimum":17}`:                                           `17`,
+		`{"type":"integer","exclusiveMinimum":17,"multipleOf":5}`:                   `20`,
+		`{"type":"number","exclusiveMinimum":0,"exclusiveMaximum":0.5}`:             `0.25`,
+		`{"type":"number","maximum":-3}`:                                            `-3`,
+		`{"type":["null","string"]}`:                                                `null`,
+		`{"type":"array","items":{"type":"boolean"},"minItems":2}`:                  `[true,true]`,
+		`{"type":"array","items":{"enum":[1,2,3]},"minItems":3,"uniqueItems":true}`: `[1,2,3]`,
+		`{"type":"array","prefixItems":[{"const":1},{"const":2}],"items":false,"maxItems":2}`:                                             `[1,2]`,
+		`{"properties":{"b":{"type":"integer"},"a":{"type":"string"},"no":false},"required":["c"]}`:                                       `{"a":"text","b":1,"c":"text"}`,
+		`{"oneOf":[{"type":"integer"},{"type":"string"}]}`:                                                                                `1`,
+		`{"type":"object","properties":{"k":{"const":"x"}},"required":["k"],"allOf":[{"properties":{"v":{"const":1}},"required":["v"]}]}`: `{"k":"x","v":1}`,
+		invoice: `{"a/b~c":1,"email":"john@example.com","id":"in_1","lines":[{"amount":1}]}`,
+	} {
+		s := compile(t, text)
+		data, ok := s.Example()
+		require.True(t, ok, text)
+		require.JSONEq(t, want, string(data), text)
+		problems, err := s.Check(data)
+		require.NoError(t, err)
+		require.Empty(t, problems)
+	}
+	for _, text := range []string{
+		`false`, `{"type":"string","pattern":"a\\bb"}`, `{"type":"integer","minimum":2,"maximum":1}`, `{"not":{}}`,
+		`{"type":"object","required":["x"],"properties":{"x":{"$ref":"#"}}}`,
+	} {
+		_, ok := compile(t, text).Example()
+		require.False(t, ok, text)
+	}
+	data, ok := compile(t, `{"properties":{"b":{"const":"<&>"},"1":{"const":1e3},"a":{"default":1.50}}}`).Example()
+	require.True(t, ok)
+	require.Equal(t, `{"1":1000,"a":1.5,"b":"<&>"}`, string(data), "canonical JSON")
+	data, ok = compile(t, `{"type":"object","properties":{"child":{"$ref":"#"},"name":{"type":"string"}}}`).Example()
+	require.True(t, ok, "one that refers to itself")
+	require.Less(t, len(data), 2000)
+}
+
+// A schema of a few lines has examples beyond number, or large ones, or costly ones.
+func TestExampleIsBounded(t *testing.T) {
+	t.Parallel()
+	many := `1` + strings.Repeat(",1", 1000)
+	for name, text := range map[string]string{
+		"alternatives": `{"type":"string","enum":[` + many + `],"allOf":[{"pattern":"(.*a){50}b"}]}`,
+		"at each level": `{"properties":{"a":{"$ref":"#"},"b":{"$ref":"#"},"c":{"$ref":"#"},"d":{"$ref":"#"}},"required":["a","b","c","d"],
+			"anyOf":[{"$ref":"#"},{"$ref":"#"}]}`,
+		"long":      `{"items":{"items":{"items":{"minLength":10000}}},"minItems":10,"prefixItems":[` + strings.Repeat(`{"minLength":10000},`, 1000) + `true]}`,
+		"long text": `{"minLength":1000000}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			begin := time.Now()
+			data, ok := compile(t, text).Example()
+			require.Less(t, time.Since(begin), 5*time.Second)
+			require.False(t, ok, "%.100s", data)
+		})
+	}
+}
+
+// What is said of data is no longer than it may be, however long names are.
+func TestProblemsAreShort(t *testing.T) {
+	t.Parallel()
+	name := strings.Repeat("é", 5000)
+	problems, err := compile(t, `{"properties":{"`+name+`":{"type":"null"}},"required":["x`+name+`"]}`).Check([]byte(`{"` + name + `":1}`))
+	require.NoError(t, err)
+	require.Len(t, problems, 2)
+	for _, p := range problems {
+		require.Less(t, len(p.Pointer), 510)
+		require.Less(t, len(p.Message), 310)
+		require.True(t, utf8.ValidString(p.Pointer+p.Message))
+	}
+}

@@ -1,0 +1,38 @@
+package storage_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/keytext"
+)
+
+// BenchmarkLookUps measures what a publish asks before it is stored: the key, and the
+// type, which has no schema. Another thousand of the tenant's types don't matter.
+func BenchmarkLookUps(b *testing.B) {
+	f := setup(b)
+	text := keytext.New()
+	_, err := f.CreateKey(b.Context(), hook.APIKey{TenantID: hook.DefaultTenant(), Name: "bench", Scopes: hook.Scopes()}, text)
+	require.NoError(b, err)
+	for i := range 1000 {
+		_, _, err := f.PutEventType(b.Context(), hook.DefaultTenant(), hook.EventType{Name: fmt.Sprintf("type.%d", i)})
+		require.NoError(b, err)
+	}
+	_, err = f.db.Exec(b.Context(), `analyze`)
+	require.NoError(b, err)
+	b.Run("key", func(b *testing.B) {
+		for b.Loop() {
+			_, err := f.Authenticate(b.Context(), text)
+			require.NoError(b, err)
+		}
+	})
+	b.Run("type", func(b *testing.B) {
+		for b.Loop() {
+			_, _, err := f.LookUpEventTypes(b.Context(), hook.DefaultTenant(), []string{"type.500"})
+			require.NoError(b, err)
+		}
+	})
+}
