@@ -123,6 +123,7 @@ func paged() map[string][2]string {
 		"list-commenda-deliveries": {"/webhooks/{commenda}/deliveries", ""},
 		"list-momento-deliveries":  {"/caches/own/webhooks/{momento}/deliveries", "deliveries"},
 		"list-tenants":             {"/v1/tenants", "tenants"},
+		"list-replays":             {"/v1/replays", "replays"},
 	}
 }
 
@@ -140,6 +141,7 @@ func TestCursorsOfOthers(t *testing.T) {
 		f.newKey(t, hook.DefaultTenant(), hook.ScopeRead)
 		f.say(t, "own", "quiet", "text")
 		f.post(t, "/events", `{"topic":"A","data":1}`)
+		f.replay(t, f.newWebhook(t, "user.created"), `{"since":"2026-01-01T00:00:00Z","status":"all"}`)
 	}
 	for _, text := range []string{"one", "two"} { // they have things too, which must be all they see
 		other.post(t, "/v1/webhooks", `{"url":"https://theirs.example/`+text+`","events":["user.created"]}`)

@@ -305,6 +305,27 @@ func (s *faulty) DeliveriesOfEvent(ctx context.Context, e hook.EventID, limit in
 	return s.Store.DeliveriesOfEvent(ctx, e, limit)
 }
 
+func (s *faulty) Replays(ctx context.Context, tenant hook.TenantID, webhook *hook.WebhookID, p hook.Page) ([]hook.Replay, bool, error) {
+	if err := s.next(); err != nil {
+		return nil, false, err
+	}
+	return s.Store.Replays(ctx, tenant, webhook, p)
+}
+
+func (s *faulty) Replay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID) (hook.Replay, error) {
+	if err := s.next(); err != nil {
+		return hook.Replay{}, err
+	}
+	return s.Store.Replay(ctx, tenant, id)
+}
+
+func (s *faulty) UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID, change func(*hook.Replay) error) (hook.Replay, error) {
+	if err := s.next(); err != nil {
+		return hook.Replay{}, err
+	}
+	return s.Store.UpdateReplay(ctx, tenant, id, change)
+}
+
 func (s *faulty) Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attempt, error) {
 	if err := s.next(); err != nil {
 		return nil, err
