@@ -186,10 +186,8 @@ func (r *run) isStopping() bool {
 	select {
 	case <-r.stopping:
 		return true
-	case <-r.stopped:
-		return true
 	default:
-		return false
+		return r.isStopped()
 	}
 }
 

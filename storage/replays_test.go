@@ -167,6 +167,7 @@ func TestReplayRate(t *testing.T) {
 	ended, err := f.ReplayStep(t.Context(), r.ID, 0)
 	require.NoError(t, err)
 	require.Equal(t, step.Replay, ended.Replay)
+	require.Equal(t, step.Progress, ended.Progress, "a run that comes after the end tells the same")
 }
 
 // What is being accepted when a replay looks is not missed: the last seconds come last.
@@ -233,6 +234,7 @@ func TestPauseAndCancelReplay(t *testing.T) {
 	canceled := set(hook.ReplayCanceled)
 	require.True(t, canceled.Ended())
 	require.Equal(t, hook.ReplayProgress{Canceled: 1}, must(f.ReplayProgress(t.Context(), r.ID)))
+	require.Equal(t, hook.ReplayProgress{Canceled: 1}, must(f.ReplayStep(t.Context(), r.ID, 0)).Progress)
 	require.Zero(t, f.backlog(t, w, 10).Waiting)
 	require.True(t, outstanding(f.read(t, kept)))
 }

@@ -30,23 +30,28 @@ func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hoo
 	var step hook.ReplayStep
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		step = hook.ReplayStep{} // the transaction may be begun anew
-		r, err := lockReplay(ctx, tx, id)
-		if err != nil {
+		r := &step.Replay
+		var err error
+		if *r, err = lockReplay(ctx, tx, id); err != nil {
 			return notFound("replay", err)
 		}
-		if step.Replay = r; r.State != hook.ReplayRunning {
+		if r.Ended() {
+			step.Progress, err = replayProgress(ctx, tx, id)
+			return err
+		}
+		if r.State != hook.ReplayRunning {
 			return nil
 		}
-		w, err := s.replayed(ctx, tx, &r)
+		w, err := s.replayed(ctx, tx, r)
 		if err != nil {
 			return err
 		}
-		if r.Reason != "" {
-			step.Replay.State, step.Replay.Reason = hook.ReplayCanceled, r.Reason
-		} else if err := replayOn(ctx, tx, &step, &w, r.Rate-made); err != nil {
-			return err
+		if r.State == hook.ReplayRunning {
+			if err := replayOn(ctx, tx, &step, &w, r.Rate-made); err != nil {
+				return err
+			}
 		}
-		return updateReplay(ctx, tx, &step.Replay, false)
+		return updateReplay(ctx, tx, r, false)
 	})
 	if err != nil {
 		return step, mapErr(fmt.Errorf("replay %s: %w", id, err))
@@ -55,18 +60,18 @@ func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hoo
 }
 
 // replayed reads the webhook, which then can't go before the transaction ends; where it
-// went before, the replay gets the reason.
+// went before, the replay is canceled, with the reason.
 func (s *Store) replayed(ctx context.Context, tx pgx.Tx, r *hook.Replay) (hook.Webhook, error) {
 	rows, _ := tx.Query(ctx, `select `+webhookColumns+` from webhooks w where w.id = $1 for share`, [16]byte(r.WebhookID))
 	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[webhookRow])
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		r.Reason = hook.TextWebhookDeleted
+		r.State, r.Reason = hook.ReplayCanceled, hook.TextWebhookDeleted
 		return hook.Webhook{}, nil
 	case err != nil:
 		return hook.Webhook{}, err
 	case !row.Active:
-		r.Reason = hook.TextWebhookDisabled
+		r.State, r.Reason = hook.ReplayCanceled, hook.TextWebhookDisabled
 	}
 	w, _ := s.unseal(row) // its secrets are not needed here
 	return w, nil

@@ -63,8 +63,29 @@ func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hoo
 	if r.State == hook.ReplayRunning {
 		s.replayOn(r, &step, r.Rate-made)
 	}
+	if r.Ended() {
+		step.Progress = s.progress(id)
+	}
 	step.Replay = *r
 	return step, nil
+}
+
+// progress counts what became of the replay's deliveries; the caller holds the lock.
+func (s *Store) progress(id hook.ReplayID) (p hook.ReplayProgress) {
+	for _, d := range s.deliveries {
+		switch {
+		case d.ReplayID != id:
+		case d.Outstanding():
+			p.Outstanding++
+		case d.State == hook.StateSuccess:
+			p.Succeeded++
+		case d.State == hook.StateCanceled:
+			p.Canceled++
+		default:
+			p.Failed++
+		}
+	}
+	return p
 }
 
 func (s *Store) replayOn(r *hook.Replay, step *hook.ReplayStep, limit int) {
@@ -93,17 +114,7 @@ func (s *Store) replayOn(r *hook.Replay, step *hook.ReplayStep, limit int) {
 		step.Undrained = !s.drains[r.WebhookID]
 		s.drains[r.WebhookID] = true
 	}
-	for _, d := range s.deliveries {
-		switch {
-		case d.ReplayID != r.ID:
-		case d.Outstanding():
-			step.Progress.Outstanding++
-		case d.State == hook.StateSuccess:
-			step.Progress.Succeeded++
-		default:
-			step.Progress.Failed++
-		}
-	}
+	step.Progress = s.progress(r.ID)
 	if step.Exhausted && step.Progress.Outstanding == 0 {
 		r.State = hook.ReplayCompleted
 		s.endReplay(r)

@@ -102,7 +102,7 @@ type ReplayStep struct {
 	Full bool
 	// Exhausted says that there is no event left to look at.
 	Exhausted bool
-	// Progress is filled in when there is none.
+	// Progress is filled in when there is none, or the replay has ended.
 	Progress ReplayProgress
 	// Undrained says that no drain sends them yet.
 	Undrained bool
