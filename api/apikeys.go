@@ -12,6 +12,9 @@ import (
 type keyStore interface {
 	Authenticate(ctx context.Context, text hook.Secret) (hook.APIKey, error)
 	AuthenticateForTopics(ctx context.Context, text hook.Secret) (hook.APIKey, error)
+	// RecalledKey is the key as it was the last time; what it lets in must be checked
+	// when it is stored (hook.Premises).
+	RecalledKey(text hook.Secret) (hook.APIKey, bool)
 	CreateKey(ctx context.Context, k hook.APIKey, text hook.Secret) (hook.APIKey, error)
 	Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) ([]hook.APIKey, bool, error)
 	RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID) error

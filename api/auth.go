@@ -27,9 +27,10 @@ func tenant(ctx context.Context) hook.TenantID { return principal(ctx).TenantID 
 
 // authorize lets in requests with a key that may use the operation.
 func (a *API) authorize(op *operation) func(huma.Context, func(huma.Context)) {
-	scopes, operator, keyAnywhere, topics := op.scopes, op.operator, op.keyAnywhere, op.topics
+	scopes, operator := op.scopes, op.operator
+	way := keyWay{anywhere: op.keyAnywhere, topics: op.topics, recalls: op.recalls}
 	return func(ctx huma.Context, next func(huma.Context)) {
-		key, err := a.authenticate(ctx, keyAnywhere, topics)
+		key, recalled, err := a.authenticate(ctx, way)
 		if err == nil {
 			err = a.limits.request(key.ID, time.Now())
 		}
@@ -44,28 +45,47 @@ func (a *API) authorize(op *operation) func(huma.Context, func(huma.Context)) {
 			a.refuse(ctx, err)
 			return
 		}
+		if recalled != "" {
+			ctx = huma.WithValue(ctx, recalledKey{}, recalled)
+		}
 		next(huma.WithValue(ctx, principalKey{}, key))
 	}
 }
 
-func (a *API) authenticate(ctx huma.Context, keyAnywhere, topics bool) (hook.APIKey, error) {
+// keyWay is how an operation finds its caller's API key.
+type keyWay struct{ anywhere, topics, recalls bool }
+
+// authenticate finds the request's key; recalled is its text where it is known from
+// before only.
+func (a *API) authenticate(ctx huma.Context, way keyWay) (key hook.APIKey, recalled hook.Secret, err error) {
 	find := bearerKey
-	if keyAnywhere {
+	if way.anywhere {
 		find = anyKey
 	}
 	text, err := find(ctx)
 	if a.Config.NoAuth {
-		return hook.APIKey{TenantID: hook.DefaultTenant(), Name: "--auth=none", Scopes: []hook.Scope{hook.ScopeAdmin}, Operator: true, Schemas: true}, nil
+		return hook.APIKey{TenantID: hook.DefaultTenant(), Name: "--auth=none", Scopes: []hook.Scope{hook.ScopeAdmin}, Operator: true, Schemas: true}, "", nil
 	}
 	if err != nil {
-		return hook.APIKey{}, err
+		return hook.APIKey{}, "", err
 	}
-	bounded, cancel := context.WithTimeout(ctx.Context(), a.Config.Timeout)
-	defer cancel()
+	if way.recalls {
+		if key, ok := a.Store.RecalledKey(text); ok {
+			return key, text, nil
+		}
+	}
 	look := a.Store.Authenticate
-	if topics {
+	if way.topics {
 		look = a.Store.AuthenticateForTopics
 	}
+	key, err = a.lookUpKey(ctx.Context(), look, text)
+	return key, "", err
+}
+
+// lookUpKey asks the store for a key.
+func (a *API) lookUpKey(ctx context.Context, look func(context.Context, hook.Secret) (hook.APIKey, error), text hook.Secret) (hook.APIKey, error) {
+	bounded, cancel := context.WithTimeout(ctx, a.Config.Timeout)
+	defer cancel()
 	key, err := look(bounded, text)
 	if hook.KindOf(err) == hook.KindNotFound {
 		// Unknown, revoked and expired keys look the same from outside.

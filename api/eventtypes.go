@@ -21,6 +21,9 @@ type eventTypeStore interface {
 	// LookUpEventTypes returns those of names that are neither built in nor the tenant's,
 	// and the hashes of the schemas that others have.
 	LookUpEventTypes(ctx context.Context, tenant hook.TenantID, names []string) (unknown []string, schemas map[string]hook.SchemaHash, err error)
+	// RecalledEventType is the hash of the schema that one of the tenant's had the last
+	// time; as RecalledKey.
+	RecalledEventType(tenant hook.TenantID, name string) (hook.SchemaHash, bool)
 	PutEventType(ctx context.Context, tenant hook.TenantID, t hook.EventType) (hook.EventType, bool, error)
 }
 

@@ -44,7 +44,7 @@ const rawRequestLimit = 2 << 20
 func (a *API) registerPublish() {
 	register(a, operation{
 		id: "publish-event", method: http.MethodPost, path: "/v1/events", tag: tagStandard, status: http.StatusAccepted,
-		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event", maxBody: rawRequestLimit, raw: true,
+		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event", maxBody: rawRequestLimit, raw: true, recalls: true,
 		description: "202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.",
 		errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:        a.jsonBody(publishEventRequest{}, "PublishEventRequest", true),
@@ -52,6 +52,16 @@ func (a *API) registerPublish() {
 }
 
 func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, error) {
+	out, err := a.publishOne(ctx, in)
+	if fresh, again, failed := a.again(ctx, err); failed != nil {
+		return nil, failed
+	} else if again {
+		return a.publishOne(fresh, in)
+	}
+	return out, err
+}
+
+func (a *API) publishOne(ctx context.Context, in *publishInput) (*publishOutput, error) {
 	p, err := readPublication(in.IdempotencyKey, in.RawBody)
 	if err != nil {
 		return nil, err
@@ -59,7 +69,7 @@ func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, er
 	if err := checkNotOurs("body.type", p.Type); err != nil {
 		return nil, err
 	}
-	hashes, err := a.checkPublishedType(ctx, p.Type)
+	hashes, premises, err := a.checkPublishedType(ctx, p.Type)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +77,7 @@ func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, er
 	if err != nil {
 		return nil, err
 	}
-	p.TenantID = tenant(ctx)
+	p.TenantID, p.Premises = tenant(ctx), premises
 	accepted, err := a.accept(ctx, p, schemas[p.Type])
 	if err != nil {
 		return nil, err
@@ -178,16 +188,21 @@ func checkNotOurs(location, eventType string) error {
 	return nil
 }
 
-// checkPublishedType also tells the hash of the type's schema, by its name.
-func (a *API) checkPublishedType(ctx context.Context, name string) (map[string]hook.SchemaHash, error) {
+// checkPublishedType also tells the hash of the type's schema, by its name, and what an
+// event of the type relies on.
+func (a *API) checkPublishedType(ctx context.Context, name string) (map[string]hook.SchemaHash, hook.Premises, error) {
 	if err := checkTypeName(name); err != nil {
-		return nil, err
+		return nil, hook.Premises{}, err
+	}
+	schemas, premises, ok := a.recallType(ctx, name)
+	if ok {
+		return schemas, premises, checkAllowed(ctx, name)
 	}
 	problems, schemas, err := a.lookUpTypes(ctx, []string{name})
 	if err != nil {
-		return nil, err
+		return nil, premises, err
 	}
-	return schemas, checkListed(ctx, name, problems)
+	return schemas, premises, checkListed(ctx, name, problems)
 }
 
 // checkListed holds a type against what lookUpTypes said, and against the key.

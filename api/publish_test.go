@@ -294,12 +294,33 @@ func TestPublishWithALimitedKey(t *testing.T) {
 	limited.post(t, "/v1/events", `{"type":"payment.failed","data":1}`).problem(t, http.StatusForbidden, "PERMISSION_DENIED")
 }
 
+// Spec 7: a key that was just used and is revoked in another process publishes nothing
+// more, and is told so; what its publish would have been refused for is not told.
+func TestPublishWithAKeyThatWasRevokedElsewhere(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	text := f.newKey(t, hook.DefaultTenant(), hook.ScopePublish)
+	c := f.as(text)
+	const event, unknown = `{"type":"user.created","data":1}`, `{"type":"no.such","data":1}`
+	c.post(t, "/v1/events", event).object(t, http.StatusAccepted)
+	c.post(t, "/v1/events", event).object(t, http.StatusAccepted) // the key is known now
+	c.post(t, "/v1/events", unknown).refused(t, "body.type", "not a known event type")
+	f.exec(t, `update api_keys set revoked_at = now() where hash = sha256($1::bytea)`, []byte(text))
+	for _, body := range []string{event, unknown, `{"type":"user.created","data":1,"id":"order-1"}`} {
+		a := c.post(t, "/v1/events", body)
+		a.problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
+		require.Equal(t, "Bearer", a.header.Get("WWW-Authenticate"))
+	}
+	require.Equal(t, 2, value[int](t, f, `select count(*)::int from events`))
+	require.Zero(t, value[int](t, f, `select count(*)::int from idempotency_keys`))
+}
+
 // S8: no 202 and nothing dispatched unless it is stored.
 func TestPublishThatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	f, store := setupFaulty(t)
 	f.newWebhook(t, "user.created")
-	store.arm(2, hook.Unavailable("the store", errors.New(marker))) // after the look-up of the type
+	store.arm(1, hook.Unavailable("the store", errors.New(marker))) // the key and the type are known
 	f.post(t, "/v1/events", `{"type":"user.created","data":1}`).problem(t, http.StatusServiceUnavailable, "UNAVAILABLE")
 	require.True(t, store.failed())
 	require.Empty(t, f.dispatched.events())

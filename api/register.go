@@ -45,6 +45,9 @@ type operation struct {
 	sends bool
 	// waits says that the operation waits for what may not come, and bounds itself.
 	waits bool
+	// recalls says that the API key may be one that was found before, and that the
+	// handler sees to it that it still holds (see recall.go).
+	recalls bool
 	// keyAnywhere says that the API key may also come raw in Authorization or as the
 	// query parameter token (M9).
 	keyAnywhere bool

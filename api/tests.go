@@ -78,7 +78,7 @@ func (a *API) testPublication(ctx context.Context, w *hook.Webhook, eventType *s
 		}
 	default:
 		p.Type = *eventType
-		if _, err := a.checkPublishedType(ctx, p.Type); err != nil {
+		if _, _, err := a.checkPublishedType(ctx, p.Type); err != nil {
 			return p, err
 		}
 	}

@@ -93,7 +93,9 @@ func (s *Store) authenticate(ctx context.Context, text hook.Secret, schemas bool
 		return hook.APIKey{}, hook.NotFound("api key")
 	}
 	key := look.found.key()
-	key.Schemas = look.found.Schemas
+	if key.Schemas = look.found.Schemas; !schemas {
+		s.recalled.keepKey(look.hash, &key)
+	}
 	return key, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -94,6 +95,11 @@ func (s *Store) LookUpEventTypes(ctx context.Context, tenant hook.TenantID, name
 	if err := s.eventTypes.add(ctx, look); err != nil {
 		return nil, nil, mapErr(fmt.Errorf("look up event types: %w", err))
 	}
+	for _, name := range asked {
+		if !slices.Contains(look.unknown, name) {
+			s.recalled.keepType(typeName{tenant, name}, look.schemas[name])
+		}
+	}
 	return look.unknown, look.schemas, nil
 }
 
@@ -108,10 +114,6 @@ type typesLookup struct {
 
 // lookUpTypes asks once for each name, all in one round trip: see lookUpKeys.
 func (s *Store) lookUpTypes(ctx context.Context, list []*typesLookup) error {
-	type typeName struct {
-		tenant hook.TenantID
-		name   string
-	}
 	type found struct {
 		known  bool
 		schema []byte

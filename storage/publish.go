@@ -38,6 +38,9 @@ func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook
 		if errs[i] == nil {
 			errs[i] = item.refused
 		}
+		if hook.KindOf(errs[i]) == hook.KindPrecondition {
+			s.recalled.forget(item.Publication)
+		}
 		if errs[i] == nil {
 			accepted[i] = item.accepted
 		} else {
@@ -84,6 +87,10 @@ func (s *Store) publishAll(ctx context.Context, list []*publishing) error {
 		return insertEvents(ctx, s.pool, list) // one statement is a transaction by itself
 	}
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		list, err := checkPremises(ctx, tx, list)
+		if err != nil {
+			return err
+		}
 		fresh, settle, err := claimKeys(ctx, tx, list)
 		if err != nil {
 			return err
@@ -121,7 +128,9 @@ func insertEvents(ctx context.Context, q querier, list []*publishing) error {
 	var drainedBy, webhook *[16]byte
 	var url *string
 	var undrained bool
+	stored := make([]bool, len(list))
 	_, err := pgx.ForEachRow(rows, []any{&n, &deliveries, &due, &sequence, &drainedBy, &webhook, &url, &undrained}, func() error {
+		stored[n-1] = true
 		accepted := &list[n-1].accepted
 		e := &accepted.Event
 		e.Deliveries, e.Sequence, accepted.Due = deliveries, sequence, due
@@ -135,7 +144,15 @@ func insertEvents(ctx context.Context, q querier, list []*publishing) error {
 		}
 		return nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	for i, p := range list {
+		if !stored[i] {
+			p.outdated()
+		}
+	}
+	return nil
 }
 
 // The offsets keep the planner from looking for subscriptions and webhooks by any
@@ -145,8 +162,9 @@ const insertEventsSQL = `
 	with e as (
 		select *, row_number() over (partition by topic_id order by n) as rank, count(*) over (partition by topic_id) as added
 		from unnest(@ids::uuid[], @tenants::uuid[], @types::text[], @data::bytea[], @organizations::text[], @created::timestamptz[],
-			@caches::text[], @topics::uuid[], @tokens::text[], @traces::bytea[])
-			with ordinality as e(id, tenant_id, type, data, organization_id, created_at, cache, topic_id, token_id, trace, n)
+			@caches::text[], @topics::uuid[], @tokens::text[], @traces::bytea[], @keys::bytea[], @listed::bool[], @schemas::bytea[])
+			with ordinality as e(id, tenant_id, type, data, organization_id, created_at, cache, topic_id, token_id, trace, key, listed, schema, n)
+		where ` + premisesHold + `
 	), topic as (
 		insert into topics (id, tenant_id, cache, name, last_sequence)
 		select distinct on (topic_id) topic_id, tenant_id, cache, type, added from e where topic_id is not null order by topic_id
@@ -213,8 +231,9 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 			candidates, pattern = append(candidates, i+1), append(pattern, c)
 		}
 	}
+	keys, listed, schemas := premises(list)
 	return pgx.StrictNamedArgs{
-		"ids": ids, "tenants": tenants, "types": types, "data": data, "organizations": organizations, "created": created,
+		"keys": keys, "listed": listed, "schemas": schemas, "ids": ids, "tenants": tenants, "types": types, "data": data, "organizations": organizations, "created": created,
 		"caches": caches, "topics": topics, "tokens": tokens, "traces": traces, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
 	}
 }

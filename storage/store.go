@@ -53,6 +53,7 @@ type Store struct {
 	recordings group[*recording]
 	keys       group[*keyLookup]
 	eventTypes group[*typesLookup]
+	recalled   memory
 	// start is told of operational events that are to be delivered.
 	start func(hook.Start)
 }

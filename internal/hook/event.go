@@ -55,6 +55,8 @@ type Publication struct {
 	IdempotencyKey string
 	// Trace is where it is published; zero where nothing is traced.
 	Trace Trace
+	// Premises must hold for it to be stored.
+	Premises Premises
 }
 
 // Fingerprint tells the same content from other content under one idempotency key.

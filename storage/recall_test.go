@@ -1,0 +1,125 @@
+package storage_test
+
+import (
+	"crypto/sha256"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
+)
+
+// Spec 7: what is let in by what was known from before is stored only if that still
+// holds, whoever has changed it.
+func TestPublishOnPremises(t *testing.T) {
+	t.Parallel()
+	const text = hook.Secret("grk_known")
+	object := []byte(`{"type":"object"}`)
+	schema := hook.SchemaHash(sha256.Sum256(object))
+	// setup is a store with the key and two types.
+	setup := func(t *testing.T) *fixture {
+		t.Helper()
+		f := setup(t)
+		f.webhook(t, events("*"))
+		_, err := f.CreateKey(t.Context(), hook.APIKey{TenantID: hook.DefaultTenant(), Name: "k", Scopes: []hook.Scope{hook.ScopePublish}}, text)
+		require.NoError(t, err)
+		for _, eventType := range []hook.EventType{{Name: "order.made"}, {Name: "invoice.paid", Schema: object}} {
+			_, _, err = f.PutEventType(t.Context(), hook.DefaultTenant(), eventType)
+			require.NoError(t, err)
+		}
+		return f
+	}
+	known := hook.Premises{Key: text}
+	listed := hook.Premises{Key: text, Listed: true}
+	withSchema := hook.Premises{Key: text, Listed: true, Schema: schema}
+
+	for name, c := range map[string]struct {
+		eventType string
+		premises  hook.Premises
+		change    string // of somebody else
+	}{
+		"key unknown":        {"user.created", hook.Premises{Key: "grk_other"}, ``},
+		"key revoked":        {"user.created", known, `update api_keys set revoked_at = now()`},
+		"key expired":        {"user.created", known, `update api_keys set expires_at = now() - interval '1 ms'`},
+		"type not listed":    {"order.lost", listed, ``},
+		"of another tenant":  {"order.made", listed, `update event_types set tenant_id = (select id from tenants where name = 'other')`},
+		"type has a schema":  {"invoice.paid", listed, ``},
+		"type has none":      {"order.made", withSchema, ``},
+		"schema has changed": {"invoice.paid", withSchema, `update event_types set schema = 'true' where name = 'invoice.paid'`},
+		"schema has gone":    {"invoice.paid", withSchema, `update event_types set schema = null where name = 'invoice.paid'`},
+	} {
+		for _, key := range []string{"", "order-1"} {
+			t.Run(name+key, func(t *testing.T) {
+				t.Parallel()
+				f := setup(t)
+				f.tenant(t, "other")
+				p := hook.Publication{TenantID: hook.DefaultTenant(), Type: c.eventType, Data: eventData(), IdempotencyKey: key, Premises: c.premises}
+				neighbour := hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: eventData()}
+				if c.change != "" {
+					_, err := f.Publish(t.Context(), p)
+					require.NoError(t, err)
+					f.exec(t, c.change)
+				}
+				before := scalar[int](t, f, `select (select count(*) from events) + (select count(*) from deliveries) + (select count(*) from outbox)`)
+				accepted, errs := f.PublishAll(t.Context(), []hook.Publication{neighbour, p, neighbour})
+				require.Equal(t, hook.KindPrecondition, hook.KindOf(errs[1]), errs[1])
+				require.Zero(t, accepted[1].Event.ID)
+				require.NoError(t, errs[0])
+				require.NoError(t, errs[2])
+				require.Equal(t, 1, accepted[2].Event.Deliveries)
+				require.Equal(t, before+6, scalar[int](t, f, `select (select count(*) from events) + (select count(*) from deliveries) + (select count(*) from outbox)`))
+				if key != "" && c.change == "" {
+					p.Premises = hook.Premises{}
+					a, err := f.Publish(t.Context(), p)
+					require.NoError(t, err)
+					require.False(t, a.Duplicate, "its idempotency key was not taken")
+				}
+			})
+		}
+	}
+	f := setup(t)
+	for eventType, premises := range map[string]hook.Premises{"user.created": known, "order.made": listed, "invoice.paid": withSchema} {
+		a, err := f.Publish(t.Context(), hook.Publication{TenantID: hook.DefaultTenant(), Type: eventType, Data: eventData(), Premises: premises})
+		require.NoError(t, err, eventType)
+		require.Equal(t, 1, a.Event.Deliveries)
+	}
+}
+
+// What was found is known from then on, and forgotten when it was wrong.
+func TestRecall(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	const text = hook.Secret("grk_known")
+	k, err := f.CreateKey(t.Context(), hook.APIKey{TenantID: hook.DefaultTenant(), Name: "k", Scopes: []hook.Scope{hook.ScopePublish}}, text)
+	require.NoError(t, err)
+	_, _, err = f.PutEventType(t.Context(), hook.DefaultTenant(), hook.EventType{Name: "order.made"})
+	require.NoError(t, err)
+	known := func() (key, eventType bool) {
+		found, key := f.RecalledKey(text)
+		require.True(t, !key || found.ID == k.ID)
+		hash, eventType := f.RecalledEventType(hook.DefaultTenant(), "order.made")
+		require.Zero(t, hash)
+		return key, eventType
+	}
+	key, eventType := known()
+	require.False(t, key || eventType, "nothing was looked up")
+
+	_, err = f.Authenticate(t.Context(), text)
+	require.NoError(t, err)
+	_, _, err = f.LookUpEventTypes(t.Context(), hook.DefaultTenant(), []string{"order.made", "order.lost"})
+	require.NoError(t, err)
+	key, eventType = known()
+	require.True(t, key && eventType)
+	_, ok := f.RecalledEventType(hook.DefaultTenant(), "order.lost")
+	require.False(t, ok, "it is no type")
+	_, ok = f.RecalledEventType(f.tenant(t, "other"), "order.made")
+	require.False(t, ok)
+
+	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), k.ID))
+	_, err = f.Publish(t.Context(), hook.Publication{
+		TenantID: hook.DefaultTenant(), Type: "order.made", Data: eventData(), Premises: hook.Premises{Key: text, Listed: true},
+	})
+	require.Equal(t, hook.KindPrecondition, hook.KindOf(err))
+	key, eventType = known()
+	require.False(t, key || eventType)
+}
