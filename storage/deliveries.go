@@ -35,6 +35,15 @@ type deliveryRow struct {
 	UpdatedAt     time.Time
 }
 
+// targets are where to scan deliveryColumns to. Unlike by their names, that takes
+// nothing but the values for each row.
+func (r *deliveryRow) targets() []any {
+	return []any{
+		&r.ID, &r.EventID, &r.WebhookID, &r.TenantID, &r.EventType, &r.Test, &r.State, &r.Attempts, &r.Scheduled,
+		&r.StatusCode, &r.Error, &r.NextAttemptAt, &r.DeliveredAt, &r.CreatedAt, &r.UpdatedAt, &r.Parked, &r.ReplayID,
+	}
+}
+
 func (r *deliveryRow) delivery() hook.Delivery {
 	d := hook.Delivery{
 		ID: r.ID, EventID: r.EventID, WebhookID: r.WebhookID, TenantID: r.TenantID, EventType: r.EventType,
@@ -109,16 +118,13 @@ func (s *Store) States(ctx context.Context, events []hook.EventID, slice, of int
 }
 
 func collectDeliveries(rows pgx.Rows) ([]hook.Delivery, error) {
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[deliveryRow])
-	return deliveriesOf(found), err
-}
-
-func deliveriesOf(rows []deliveryRow) []hook.Delivery {
-	list := make([]hook.Delivery, 0, len(rows))
-	for i := range rows {
-		list = append(list, rows[i].delivery())
-	}
-	return list
+	list := []hook.Delivery{}
+	var row deliveryRow
+	_, err := pgx.ForEachRow(rows, row.targets(), func() error {
+		list = append(list, row.delivery())
+		return nil
+	})
+	return list, err
 }
 
 // CancelDeliveries ends outstanding deliveries without another attempt.

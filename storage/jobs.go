@@ -11,37 +11,13 @@ import (
 	"grapnel/internal/hook"
 )
 
-// jobRow is a delivery and its webhook; the latter is all null when it was deleted.
+// jobRow is a delivery that may be sent.
 type jobRow struct {
 	deliveryRow
-	DueIn          float64 // seconds
-	WebhookExists  bool
-	Profile        *string
-	URL            *string
-	Events         []string
-	Secret         []byte
-	Headers        []byte
-	Active         *bool
-	DisabledReason *string
-	TimeoutMs      *int
-	RateLimit      *int
-	MaxAttempts    *int
-	Health         *string
-	Cache          *string
-	TrippedAt      *time.Time
-	PausedAt       *time.Time
-	sealedPrevious
-	SignatureSchemes []string
-	SigningKeys      [][]byte
-	TraceContext     *bool
+	DueIn float64 // seconds
 }
 
-// jobColumns name only what sending needs of a webhook.
-const jobColumns = deliveryColumns + `,
-	coalesce(extract(epoch from d.next_attempt_at - clock_timestamp()), 0)::float8 as due_in,
-	w.id is not null as webhook_exists, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
-	w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.cache, w.tripped_at, w.paused_at, w.trace_context,
-	w.previous_secrets, w.previous_until, w.signature_schemes, ` + signingKeysColumn
+const jobColumns = deliveryColumns + `, coalesce(extract(epoch from d.next_attempt_at - clock_timestamp()), 0)::float8 as due_in`
 
 // Outstanding loads the deliveries of the events that still have an attempt to
 // come, due or not, parked ones left out, each with its event and its webhook as it stands now. Of
@@ -49,7 +25,6 @@ const jobColumns = deliveryColumns + `,
 func (s *Store) Outstanding(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Job, error) {
 	return s.jobs(ctx, `
 		from `+ofEvents+`
-		left join webhooks w on w.id = d.webhook_id
 		where d.event_id = k.event_id and d.next_attempt_at is not null and not d.test and not d.parked`, sliceArgs(events, slice, of))
 }
 
@@ -70,7 +45,7 @@ func sliceArgs(events []hook.EventID, slice, of int) pgx.StrictNamedArgs {
 
 // Job loads one delivery, whatever its state.
 func (s *Store) Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error) {
-	jobs, err := s.jobs(ctx, `from deliveries d left join webhooks w on w.id = d.webhook_id where d.id = @id`,
+	jobs, err := s.jobs(ctx, `from deliveries d where d.id = @id`,
 		pgx.StrictNamedArgs{"id": [16]byte(id)})
 	if err != nil {
 		return hook.Job{}, err
@@ -83,65 +58,93 @@ func (s *Store) Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error) {
 
 func (s *Store) jobs(ctx context.Context, from string, args pgx.StrictNamedArgs) ([]hook.Job, error) {
 	rows, _ := s.pool.Query(ctx, `select `+jobColumns+` `+from, args)
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[jobRow])
+	var row jobRow
+	var found []jobRow
+	_, err := pgx.ForEachRow(rows, append(row.targets(), &row.DueIn), func() error {
+		found = append(found, row)
+		return nil
+	})
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("load deliveries: %w", err))
 	}
-	events, err := s.eventsByID(ctx, found)
+	if len(found) == 0 {
+		return nil, nil
+	}
+	events, webhooks, err := s.partsOf(ctx, found)
 	if err != nil {
-		return nil, err
+		return nil, mapErr(fmt.Errorf("load events and webhooks: %w", err))
 	}
 	jobs := make([]hook.Job, 0, len(found))
-	ring := keyring{s, map[hook.TenantID][]ed25519.PrivateKey{}}
 	for i := range found {
 		row := &found[i]
-		job := hook.Job{
-			Delivery: row.delivery(), Event: events[row.EventID],
-			DueIn: time.Duration(row.DueIn * float64(time.Second)),
-		}
-		if row.WebhookExists {
-			w, err := s.unseal(row.webhook())
-			if err == nil && w.Signs(hook.SchemeV1a) {
-				job.SigningKeys, err = ring.open(w.TenantID, row.SigningKeys)
-			}
-			job.Webhook, job.Err = &w, err
-		}
-		jobs = append(jobs, job)
+		w := webhooks[row.WebhookID]
+		jobs = append(jobs, hook.Job{
+			Delivery: row.delivery(), Event: events[row.EventID], DueIn: time.Duration(row.DueIn * float64(time.Second)),
+			Webhook: w.webhook, SigningKeys: w.keys, Err: w.err,
+		})
 	}
 	return jobs, nil
 }
 
-// eventsByID reads each event once, however many deliveries it has.
-func (s *Store) eventsByID(ctx context.Context, jobs []jobRow) (map[[16]byte]hook.Event, error) {
-	ids := make([][16]byte, 0, 1)
-	seen := map[[16]byte]hook.Event{}
-	for i := range jobs {
-		if _, ok := seen[jobs[i].EventID]; !ok {
-			seen[jobs[i].EventID] = hook.Event{}
-			ids = append(ids, jobs[i].EventID)
-		}
-	}
-	if len(ids) == 0 {
-		return seen, nil
-	}
-	rows, _ := s.pool.Query(ctx, `
-		select `+sentColumns+` from unnest($1::uuid[]) as k(id) cross join lateral (select * from events e where e.id = k.id offset 0) e`, ids)
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByNameLax[eventRow])
-	if err != nil {
-		return nil, mapErr(fmt.Errorf("load events: %w", err))
-	}
-	for i := range found {
-		seen[found[i].ID] = found[i].event()
-	}
-	return seen, nil
+// openedWebhook is a webhook as it stands now, with what is needed to send to it; the
+// zero value where it was deleted.
+type openedWebhook struct {
+	webhook *hook.Webhook
+	keys    []ed25519.PrivateKey
+	err     error
 }
 
-func (r *jobRow) webhook() webhookRow {
-	return webhookRow{
-		ID: r.WebhookID, TenantID: r.TenantID, Profile: *r.Profile, URL: *r.URL, Events: r.Events,
-		Secret: r.Secret, Headers: r.Headers, Active: *r.Active, DisabledReason: *r.DisabledReason,
-		TimeoutMs: *r.TimeoutMs, RateLimit: *r.RateLimit, MaxAttempts: *r.MaxAttempts, Health: *r.Health, Cache: *r.Cache,
-		TrippedAt: r.TrippedAt, PausedAt: r.PausedAt, TraceContext: *r.TraceContext,
-		sealedPrevious: r.sealedPrevious, SignatureSchemes: r.SignatureSchemes,
+// partsOf reads the events and the webhooks of deliveries, each once, however many
+// deliveries it has.
+func (s *Store) partsOf(ctx context.Context, jobs []jobRow) (map[[16]byte]hook.Event, map[[16]byte]openedWebhook, error) {
+	events, webhooks := make(map[[16]byte]hook.Event, 1), make(map[[16]byte]openedWebhook, 1)
+	var eventIDs, webhookIDs [][16]byte
+	for i := range jobs {
+		if _, ok := events[jobs[i].EventID]; !ok {
+			events[jobs[i].EventID] = hook.Event{}
+			eventIDs = append(eventIDs, jobs[i].EventID)
+		}
+		if _, ok := webhooks[jobs[i].WebhookID]; !ok {
+			webhooks[jobs[i].WebhookID] = openedWebhook{}
+			webhookIDs = append(webhookIDs, jobs[i].WebhookID)
+		}
 	}
+	ring := keyring{s, map[hook.TenantID][]ed25519.PrivateKey{}}
+	batch := &pgx.Batch{}
+	batch.Queue(`select `+sentColumns+` from unnest($1::uuid[]) as k(id) cross join lateral (select * from events e where e.id = k.id offset 0) e`, eventIDs).
+		Query(func(rows pgx.Rows) error {
+			found, err := pgx.CollectRows(rows, pgx.RowToStructByNameLax[eventRow])
+			for i := range found {
+				events[found[i].ID] = found[i].event()
+			}
+			return err
+		})
+	batch.Queue(`select `+sendingColumns+` from unnest($1::uuid[]) as k(id) cross join lateral (select * from webhooks w where w.id = k.id offset 0) w`, webhookIDs).
+		Query(func(rows pgx.Rows) error {
+			found, err := pgx.CollectRows(rows, pgx.RowToStructByNameLax[sendingRow])
+			for i := range found {
+				webhooks[found[i].ID] = s.open(&found[i], ring)
+			}
+			return err
+		})
+	return events, webhooks, s.pool.SendBatch(ctx, batch).Close()
+}
+
+// sendingColumns name only what sending needs of a webhook.
+const sendingColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
+	w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.cache, w.tripped_at, w.paused_at, w.trace_context,
+	w.previous_secrets, w.previous_until, w.signature_schemes, ` + signingKeysColumn
+
+type sendingRow struct {
+	webhookRow
+	SigningKeys [][]byte
+}
+
+func (s *Store) open(r *sendingRow, ring keyring) openedWebhook {
+	w, err := s.unseal(r.webhookRow)
+	o := openedWebhook{webhook: &w, err: err}
+	if err == nil && w.Signs(hook.SchemeV1a) {
+		o.keys, o.err = ring.open(w.TenantID, r.SigningKeys)
+	}
+	return o
 }

@@ -59,7 +59,7 @@ func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (
 		from (
 			select * from deliveries where webhook_id = @webhook and parked and next_attempt_at is not null
 			order by next_attempt_at limit @limit
-		) d left join webhooks w on w.id = d.webhook_id order by d.next_attempt_at, d.id`,
+		) d order by d.next_attempt_at, d.id`,
 		pgx.StrictNamedArgs{"webhook": [16]byte(webhook), "limit": limit})
 	return b, err
 }
