@@ -111,8 +111,10 @@ type Activities struct {
 	drains      Drains
 	replays     Replays
 	ahead       *ahead
-	metrics     Metrics
-	tracer      *tracing.Tracer
+	// senders send requests.
+	senders *crew
+	metrics Metrics
+	tracer  *tracing.Tracer
 	// stopped is closed by Stop.
 	stopped chan struct{}
 	stop    func()
@@ -146,7 +148,7 @@ func New(d Deps) (*Activities, error) {
 	return &Activities{
 		store: d.Store, lookup: d.Lookup, sender: d.Sender, schedule: d.Schedule, strict: d.DisableOnFinal,
 		log: d.Logger, concurrency: d.Concurrency, jitter: d.Jitter, now: d.Now,
-		gates: newGates(), parking: d.Parking, drains: d.Drains, replays: d.Replays, ahead: &ahead{events: map[hook.EventID]*loading{}},
+		gates: newGates(), parking: d.Parking, drains: d.Drains, replays: d.Replays, senders: newCrew(stopped), ahead: &ahead{events: map[hook.EventID]*loading{}},
 		metrics: d.Metrics, tracer: d.Tracer, stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) }),
 	}, nil
 }

@@ -12,13 +12,15 @@ import (
 )
 
 // attempt sends one request and judges what came of it.
-func (a *Activities) attempt(ctx context.Context, job hook.Job, manual bool) result {
-	ctx, end := a.tracer.Attempt(ctx, &job, manual || job.Delivery.Test)
+func (a *Activities) attempt(ctx context.Context, job *hook.Job, manual bool) result {
+	ctx, end := a.tracer.Attempt(ctx, job, manual || job.Delivery.Test)
 	if job.Webhook.TraceContext {
-		job.TraceParent = tracing.Parent(ctx)
+		traced := *job
+		traced.TraceParent = tracing.Parent(ctx)
+		job = &traced
 	}
 	a.metrics.Sending(1)
-	sent, err := a.sender.Send(ctx, profile.Request(&job, a.now()))
+	sent, err := a.sender.Send(ctx, profile.Request(job, a.now()))
 	a.metrics.Sending(-1)
 	end(&sent, err)
 	if err != nil {
@@ -35,8 +37,8 @@ func (a *Activities) attempt(ctx context.Context, job hook.Job, manual bool) res
 	if manual {
 		verdict.Retry, verdict.RetryIn = false, 0 // the schedule stays as it is
 	}
-	a.metrics.Attempted(&job, &sent)
-	a.logAttempt(ctx, &job, &sent, verdict)
+	a.metrics.Attempted(job, &sent)
+	a.logAttempt(ctx, job, &sent, verdict)
 	return result{job: job, record: hook.Record{
 		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, Attempt: sent, Verdict: verdict,
 	}}

@@ -86,8 +86,7 @@ func (r *run) beforeSending(ctx context.Context, timeout time.Duration) (context
 func (r *run) sendClaimed(ctx context.Context, w waiting) result {
 	before, cancel := r.beforeSending(ctx, w.job.Webhook.Timeout)
 	defer cancel()
-	var job hook.Job
-	var ended bool
+	job, ended := w.job, false
 	err := r.insist(before, "load", 1, func() (err error) {
 		job, ended, err = r.fresh(before, w)
 		return err
@@ -145,10 +144,10 @@ func (r *run) passOver(ctx context.Context, w waiting) result {
 		return result{job: w.job, err: err}
 	}
 	if !job.Delivery.Outstanding() {
-		return result{job: job, ended: true}
+		return result{job: &job, ended: true}
 	}
 	r.log.WarnContext(ctx, "claimed by another run", slog.String("delivery_id", job.Delivery.ID.String()))
-	return result{job: job, held: true}
+	return result{job: &job, held: true}
 }
 
 func idsOf(list []hook.Delivery) []hook.DeliveryID {

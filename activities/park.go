@@ -74,7 +74,7 @@ func (r *run) send(ctx context.Context, w waiting, once *[]waiting) {
 		*once = append(*once, w)
 		return
 	}
-	go func() { r.came(r.sendNext(ctx, w)) }()
+	r.senders.do(func() { r.came(r.sendNext(ctx, w)) })
 }
 
 // readmit gives each crowd the places that have come free, and parks what has waited
@@ -114,7 +114,7 @@ func (r *run) readmit(ctx context.Context, now time.Time, once *[]waiting) {
 
 // park sets a job aside; the store is told at the end of the run. In a drain it is
 // parked already.
-func (r *run) park(job hook.Job) {
+func (r *run) park(job *hook.Job) {
 	if r.draining {
 		r.left = append(r.left, job.Delivery)
 		return

@@ -118,10 +118,10 @@ func (r *run) apply(rec *recorded) error {
 			continue
 		}
 		res := byID[d.ID]
-		job := res.job
+		job := *res.job
 		job.Delivery = d
 		a := &res.record.Attempt
-		r.enqueue(waiting{job: job, due: a.StartedAt.Add(a.Duration + res.record.Verdict.RetryIn), again: true})
+		r.enqueue(waiting{job: &job, due: a.StartedAt.Add(a.Duration + res.record.Verdict.RetryIn), again: true})
 	}
 	return nil
 }

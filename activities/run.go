@@ -47,14 +47,14 @@ type run struct {
 }
 
 type waiting struct {
-	job hook.Job
+	job *hook.Job
 	due time.Time
 	// again says that this run has sent it before, so that job may be outdated.
 	again bool
 }
 
 type result struct {
-	job    hook.Job
+	job    *hook.Job
 	record hook.Record
 	// ended says that there was nothing left to send.
 	ended bool
@@ -100,10 +100,10 @@ func (r *run) admit(ctx context.Context, jobs []hook.Job) error {
 			continue
 		}
 		if jobs[i].Webhook.Held() && !r.draining && jobs[i].DueIn <= 0 {
-			r.park(jobs[i])
+			r.park(&jobs[i])
 			continue
 		}
-		r.enqueue(waiting{job: jobs[i], due: now.Add(jobs[i].DueIn)})
+		r.enqueue(waiting{job: &jobs[i], due: now.Add(jobs[i].DueIn)})
 	}
 	for reason, ids := range canceled {
 		if err := r.store.CancelDeliveries(ctx, ids, reason); err != nil {
@@ -119,7 +119,14 @@ func canceledDelivery(d hook.Delivery, reason string) hook.Delivery {
 }
 
 func (r *run) enqueue(w waiting) {
-	at, _ := slices.BinarySearchFunc(r.waiting, w.due, func(w waiting, t time.Time) int { return w.due.Compare(t) })
+	// Behind those that are due at the same time, as all of one accept are: so it is an
+	// append mostly, and first come is first served.
+	at, _ := slices.BinarySearchFunc(r.waiting, w.due, func(w waiting, t time.Time) int {
+		if w.due.After(t) {
+			return 1
+		}
+		return -1
+	})
 	r.waiting = slices.Insert(r.waiting, at, w)
 }
 
@@ -219,17 +226,18 @@ func (r *run) sendNext(ctx context.Context, w waiting) result {
 // fresh is the job as it is to be sent now. What this run has sent before, or
 // loaded a while ago, is loaded anew: the webhook may have changed or gone since
 // (S15), and then there may be nothing left to send.
-func (r *run) fresh(ctx context.Context, w waiting) (job hook.Job, ended bool, err error) {
+func (r *run) fresh(ctx context.Context, w waiting) (job *hook.Job, ended bool, err error) {
 	if !w.again && r.now().Sub(r.loaded) < staleAfter {
 		return w.job, false, nil
 	}
-	job, err = r.lookup.Job(ctx, w.job.Delivery.ID)
+	loaded, err := r.lookup.Job(ctx, w.job.Delivery.ID)
 	if err == nil {
-		err = job.Err
+		err = loaded.Err
 	}
 	if err != nil {
 		return w.job, false, err
 	}
+	job = &loaded
 	if reason := job.Canceled(); reason != "" && job.Delivery.Outstanding() {
 		if err := r.store.CancelDeliveries(ctx, []hook.DeliveryID{job.Delivery.ID}, reason); err != nil {
 			return w.job, false, err // which still has the webhook it had

@@ -51,7 +51,7 @@ func (a *Activities) sendByHand(ctx context.Context, job hook.Job) (result, erro
 	a.gates.enterByHand(job.Webhook.ID, a.now())
 	defer a.gates.leave(job.Webhook.ID, nil, a.now())
 	if !job.AtMostOnce() || !job.Delivery.Outstanding() {
-		return a.attempt(ctx, job, !job.Delivery.Test || job.Delivery.Attempts > 0), nil
+		return a.attempt(ctx, &job, !job.Delivery.Test || job.Delivery.Attempts > 0), nil
 	}
 	var claim hook.Claim
 	rand.Read(claim[:]) // it never fails since Go 1.24
@@ -62,5 +62,5 @@ func (a *Activities) sendByHand(ctx context.Context, job hook.Job) (result, erro
 	if len(claimed) == 0 {
 		return result{}, &hook.Error{Kind: hook.KindConflict, Message: "the message is being sent"}
 	}
-	return a.settle(ctx, a.attempt(ctx, job, false), claim), nil
+	return a.settle(ctx, a.attempt(ctx, &job, false), claim), nil
 }

@@ -99,6 +99,7 @@ func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 	var err error
 	b.acts, err = activities.New(deps)
 	require.NoError(t, err)
+	t.Cleanup(b.acts.Stop)
 	b.env.RegisterActivityWithOptions(b.acts.Deliver, activity.RegisterOptions{Name: "Deliver"})
 	b.env.RegisterActivityWithOptions(b.acts.SendNow, activity.RegisterOptions{Name: "SendNow"})
 	return b

@@ -73,13 +73,14 @@ func (a *Attempt) Succeeded() bool { return a.Class == ClassNone }
 // StatusFailure is the class and the text of an answer by its status alone;
 // ClassNone for a 2xx.
 func StatusFailure(status int) (ErrorClass, string) {
+	if status >= 200 && status < 300 {
+		return ClassNone, ""
+	}
 	text := fmt.Sprintf("HTTP %d", status)
 	if name := http.StatusText(status); name != "" {
 		text += " " + name
 	}
 	switch {
-	case status >= 200 && status < 300:
-		return ClassNone, ""
 	case status >= 300 && status < 400:
 		return ClassRedirect, text
 	default:
