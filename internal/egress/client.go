@@ -27,9 +27,11 @@ const (
 	// (Node and Apache: 5 s), so that it is we who close. The other way round, a
 	// sender with a period of just that length would keep meeting a connection
 	// that the receiver is closing, and lose a request that cannot be re-sent.
-	idleTimeout        = 4 * time.Second
-	maxIdle            = 1024
-	defaultIdlePerHost = 256 // a burst has as many in flight; dialling anew costs more than keeping them
+	idleTimeout = 4 * time.Second
+	// As many stay open as a burst has in flight, to one host or to several: dialling
+	// anew costs more than keeping them for idleTimeout.
+	maxIdle            = 2048
+	defaultIdlePerHost = 1024
 	tlsSessions        = 512
 )
 
@@ -42,7 +44,7 @@ type Config struct {
 	// UserAgent is sent where a request brings none of its own; default Grapnel/1.0.
 	UserAgent string
 	// MaxIdlePerHost is how many connections to one host stay open between
-	// requests; default 256.
+	// requests; default 1024.
 	MaxIdlePerHost int
 	// Resolver replaces the system's, for tests. It must have PreferGo set: libc
 	// reads 0x7f.1 as an address, Go's resolver asks for it as a name.
