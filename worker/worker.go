@@ -104,6 +104,8 @@ func (w *Worker) build(fatal chan<- error) sdkworker.Worker {
 		MaxConcurrentActivityExecutionSize:     maxActivities,
 		MaxConcurrentWorkflowTaskExecutionSize: maxWorkflowTasks,
 
+		BuildID: workflows.BuildID, //nolint:staticcheck // what replaces it is for versioned workers
+
 		WorkerStopTimeout:           w.config.StopTimeout,
 		DisableRegistrationAliasing: true,
 		OnFatalError: func(err error) {

@@ -121,7 +121,7 @@ func DeliverStart(s hook.Start) (client.StartWorkflowOptions, DeliverInput) {
 		named = append(named, e.String())
 	}
 	attributes := []temporal.SearchAttributeUpdate{
-		a.EventID.ValueSet(named), a.WebhookID.ValueSet(webhooks), a.TenantID.ValueSet(s.TenantID.String()),
+		builtBy(), a.EventID.ValueSet(named), a.WebhookID.ValueSet(webhooks), a.TenantID.ValueSet(s.TenantID.String()),
 	}
 	if s.EventType != "" {
 		attributes = append(attributes, a.EventType.ValueSet(s.EventType))
@@ -173,7 +173,7 @@ func DrainStart(webhook hook.WebhookID) (client.StartWorkflowOptions, DrainInput
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		EnableEagerStart:         true,
 		StaticSummary:            fmt.Sprintf("deliveries that wait for %s", webhook),
-		TypedSearchAttributes:    temporal.NewSearchAttributes(Attributes().WebhookID.ValueSet([]string{webhook.String()})),
+		TypedSearchAttributes:    temporal.NewSearchAttributes(builtBy(), Attributes().WebhookID.ValueSet([]string{webhook.String()})),
 	}
 	return options, DrainInput{WebhookID: webhook}
 }
@@ -187,6 +187,7 @@ func ReplayStart(replay hook.ReplayID) (client.StartWorkflowOptions, ReplayInput
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		EnableEagerStart:         true,
 		StaticSummary:            "events of the past, sent again",
+		TypedSearchAttributes:    temporal.NewSearchAttributes(builtBy()),
 	}, ReplayInput{ReplayID: replay}
 }
 
@@ -206,7 +207,7 @@ func SendNowStart(d hook.Delivery) (client.StartWorkflowOptions, SendNowInput) {
 		EnableEagerStart:         true,
 		StaticSummary:            fmt.Sprintf("%s: %s → %s", kind, clip(d.EventType, maxType), d.WebhookID),
 		TypedSearchAttributes: temporal.NewSearchAttributes(
-			a.EventID.ValueSet([]string{d.EventID.String()}), a.EventType.ValueSet(d.EventType),
+			builtBy(), a.EventID.ValueSet([]string{d.EventID.String()}), a.EventType.ValueSet(d.EventType),
 			a.WebhookID.ValueSet([]string{d.WebhookID.String()}), a.TenantID.ValueSet(d.TenantID.String()),
 		),
 	}

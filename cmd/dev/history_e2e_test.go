@@ -12,6 +12,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -91,6 +92,24 @@ func TestHistoriesReplay(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, append(text, '\n'), 0o644))
 		}
 	}
+}
+
+// What the server says of a workflow's workers is what was said when it was started, to
+// the letter: otherwise it would write the workflow's row of the visibility store again.
+func TestBuildIDsAreKnownFromTheStart(t *testing.T) {
+	t.Parallel()
+	c := sharedAPI(t)
+	id, eventType := c.webhook(newRecorder(t).URL, nil)
+	event := c.publish(eventType, object{"id": 1})
+	c.settled(id)
+	temporal := dialTemporal(t, c.stack)
+	require.NotEmpty(t, historyOf(t, temporal, event).GetEvents())
+	d, err := temporal.DescribeWorkflowExecution(t.Context(), event, "")
+	require.NoError(t, err)
+	var ids []string
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayload(
+		d.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()["BuildIds"], &ids))
+	require.Equal(t, []string{"unversioned", "unversioned:" + workflows.BuildID}, ids)
 }
 
 // deliveriesPerActivity is workflows' own: one more makes a second activity.
