@@ -42,6 +42,7 @@ func runRole(ctx context.Context, o *options, stdout, stderr io.Writer) (err err
 		return err
 	}
 	var ended <-chan error
+	app.TuneMemory()
 	if o.Role == roleTemporal {
 		logger := slog.New(atLeast{slog.NewJSONHandler(stderr, nil), slog.LevelWarn})
 		server, err := startTemporal(ctx, temporalOptions{Addr: o.TemporalAddr, DatabaseURL: o.DatabaseURL.Reveal(), Logger: logger})

@@ -83,7 +83,7 @@ func temporalConfig(store temporalStore, addrs temporalAddrs) *config.Config {
 // hardware. The rest trades memory and a few polls for latency.
 func temporalDynamicConfig() dynamicconfig.Client {
 	const unlimited = 1_000_000
-	static := dynamicconfig.StaticClient{
+	return dynamicconfig.StaticClient{
 		dynamicconfig.FrontendRPS.Key():                                         unlimited,
 		dynamicconfig.FrontendMaxNamespaceRPSPerInstance.Key():                  unlimited,
 		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key():        unlimited,
@@ -114,26 +114,4 @@ func temporalDynamicConfig() dynamicconfig.Client {
 		// lost until its timeout.
 		dynamicconfig.EnableCancelWorkerPollsOnShutdown.Key(): true,
 	}
-	return startingConfig{StaticClient: static, until: time.Now().Add(startingFor)}
-}
-
-// startingFor is how long after its start the server looks for new search attributes
-// each time that it reads one, which it does ten times for every workflow. Grapnel
-// registers its own at once. Whoever registers others later waits for the server's
-// cache, a minute at most.
-const startingFor = 15 * time.Second
-
-// startingConfig makes search attributes usable as soon as they are registered, while
-// the server is starting.
-type startingConfig struct {
-	dynamicconfig.StaticClient
-	until time.Time
-}
-
-// GetValue implements dynamicconfig.Client.
-func (c startingConfig) GetValue(key dynamicconfig.Key) []dynamicconfig.ConstrainedValue {
-	if key == dynamicconfig.ForceSearchAttributesCacheRefreshOnRead.Key() && time.Now().Before(c.until) {
-		return []dynamicconfig.ConstrainedValue{{Value: true}}
-	}
-	return c.StaticClient.GetValue(key)
 }
