@@ -123,6 +123,23 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	}, func(d *activities.Deps) { d.Concurrency = 4 })
 }
 
+// What is due at the same time is sent in the order in which it was accepted.
+func TestFirstDueIsFirstSent(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		var targets []hook.WebhookID
+		var urls, sent []string
+		for i := range 20 {
+			url := fmt.Sprintf("https://r%02d.example/hook", i)
+			targets, urls = append(targets, b.store.AddWebhook(url, nil)), append(urls, url)
+			b.sender.Script(url, deliverytest.Status(200).After(second).Then(func() { sent = append(sent, url) }))
+		}
+		_, err := b.deliver(b.store.Publish(eventType, payload, targets...))
+		require.NoError(b, err)
+		require.Equal(b, urls, sent)
+	}, func(d *activities.Deps) { d.Concurrency = 1 })
+}
+
 // Design 4: each record takes along all results that have come in by then.
 func TestResultsAreRecordedInBatches(t *testing.T) {
 	t.Parallel()

@@ -102,7 +102,7 @@ func TestBuildIDsAreKnownFromTheStart(t *testing.T) {
 	id, eventType := c.webhook(newRecorder(t).URL, nil)
 	event := c.publish(eventType, object{"id": 1})
 	c.settled(id)
-	temporal := dialTemporal(t, c.stack)
+	temporal := dialTemporal(t, shared.process)
 	require.NotEmpty(t, historyOf(t, temporal, event).GetEvents())
 	d, err := temporal.DescribeWorkflowExecution(t.Context(), event, "")
 	require.NoError(t, err)
