@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,11 +20,15 @@ import (
 // forgotten.
 const mostRecalled = 10_000
 
+// recallFor is how long it is kept, for what the premises don't tell: a key's scopes
+// never change, unless somebody changes them in the database.
+const recallFor = time.Minute
+
 // memory is what was found the last time. It may be wrong at any time.
 type memory struct {
 	mu    sync.Mutex
-	keys  map[[sha256.Size]byte]hook.APIKey
-	types map[typeName]hook.SchemaHash
+	keys  recollection[[sha256.Size]byte, hook.APIKey]
+	types recollection[typeName, hook.SchemaHash]
 }
 
 // typeName is one of a tenant's own types.
@@ -32,13 +37,32 @@ type typeName struct {
 	name   string
 }
 
+type recollection[K comparable, V any] map[K]kept[V]
+
+type kept[V any] struct {
+	value V
+	since time.Time
+}
+
+func (r recollection[K, V]) find(k K) (V, bool) {
+	found, ok := r[k]
+	return found.value, ok && time.Since(found.since) < recallFor
+}
+
+func (r *recollection[K, V]) keep(k K, v V) {
+	if _, ok := (*r)[k]; *r == nil || !ok && len(*r) >= mostRecalled {
+		*r = make(recollection[K, V], 1)
+	}
+	(*r)[k] = kept[V]{v, time.Now()}
+}
+
 // RecalledKey is the key with this text as it was found the last time. What it lets in
 // must have the text among its premises.
 func (s *Store) RecalledKey(text hook.Secret) (hook.APIKey, bool) {
+	hash := [sha256.Size]byte(hashKey(text))
 	s.recalled.mu.Lock()
 	defer s.recalled.mu.Unlock()
-	key, ok := s.recalled.keys[[sha256.Size]byte(hashKey(text))]
-	return key, ok
+	return s.recalled.keys.find(hash)
 }
 
 // RecalledEventType is the hash of the schema that one of the tenant's own types had
@@ -46,28 +70,19 @@ func (s *Store) RecalledKey(text hook.Secret) (hook.APIKey, bool) {
 func (s *Store) RecalledEventType(tenant hook.TenantID, name string) (hook.SchemaHash, bool) {
 	s.recalled.mu.Lock()
 	defer s.recalled.mu.Unlock()
-	hash, ok := s.recalled.types[typeName{tenant, name}]
-	return hash, ok
+	return s.recalled.types.find(typeName{tenant, name})
 }
 
 func (m *memory) keepKey(hash [sha256.Size]byte, k *hook.APIKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.keys = keep(m.keys, hash, *k)
+	m.keys.keep(hash, *k)
 }
 
 func (m *memory) keepType(t typeName, schema hook.SchemaHash) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.types = keep(m.types, t, schema)
-}
-
-func keep[K comparable, V any](list map[K]V, k K, v V) map[K]V {
-	if _, ok := list[k]; list == nil || !ok && len(list) >= mostRecalled {
-		list = make(map[K]V, 1)
-	}
-	list[k] = v
-	return list
+	m.types.keep(t, schema)
 }
 
 // forget drops what was wrong, so that the next does not run into it.
