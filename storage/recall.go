@@ -97,7 +97,8 @@ func (m *memory) forget(p *hook.Publication) {
 // index, rather than all of them read.
 const premisesHold = `
 	(e.key is null or exists (
-		select from api_keys k where k.hash = e.key and k.revoked_at is null and (k.expires_at is null or k.expires_at > now()) offset 0))
+		select from api_keys k
+		where k.hash = e.key and k.tenant_id = e.tenant_id and k.revoked_at is null and (k.expires_at is null or k.expires_at > now()) offset 0))
 	and (not e.listed or exists (
 		select from event_types t where t.tenant_id = e.tenant_id and t.name = e.type and t.schema_hash is not distinct from e.schema offset 0))`
 

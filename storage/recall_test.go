@@ -41,6 +41,7 @@ func TestPublishOnPremises(t *testing.T) {
 		"key unknown":        {"user.created", hook.Premises{Key: "grk_other"}, ``},
 		"key revoked":        {"user.created", known, `update api_keys set revoked_at = now()`},
 		"key expired":        {"user.created", known, `update api_keys set expires_at = now() - interval '1 ms'`},
+		"key of another":     {"user.created", known, `update api_keys set tenant_id = (select id from tenants where name = 'other')`},
 		"type not listed":    {"order.lost", listed, ``},
 		"of another tenant":  {"order.made", listed, `update event_types set tenant_id = (select id from tenants where name = 'other')`},
 		"type has a schema":  {"invoice.paid", listed, ``},

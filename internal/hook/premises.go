@@ -4,7 +4,7 @@ package hook
 // from before. The store takes the publication only if they hold when it is stored; the
 // zero value always does.
 type Premises struct {
-	// Key is the text of the API key, which must be neither revoked nor expired.
+	// Key is the text of the API key, which must be one of the tenant's, neither revoked nor expired.
 	Key Secret
 	// Listed says that the type must be one of the tenant's own, with the schema of this
 	// hash, the zero value for none.
