@@ -57,7 +57,7 @@ func (a *API) recallType(ctx context.Context, name string) (map[string]hook.Sche
 		return nil, hook.Premises{Key: text}, false
 	}
 	var schemas map[string]hook.SchemaHash
-	if hash != (hook.SchemaHash{}) {
+	if !hash.IsZero() {
 		schemas = map[string]hook.SchemaHash{name: hash}
 	}
 	return schemas, hook.Premises{Key: text, Listed: true, Schema: hash}, true

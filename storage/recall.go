@@ -109,7 +109,7 @@ func premises(list []*publishing) (keys [][]byte, listed []bool, schemas [][]byt
 		if p.Premises.Key != "" {
 			key = hashKey(p.Premises.Key)
 		}
-		if p.Premises.Schema != (hook.SchemaHash{}) {
+		if !p.Premises.Schema.IsZero() {
 			schema = p.Premises.Schema[:]
 		}
 		keys, listed, schemas = append(keys, key), append(listed, p.Premises.Listed), append(schemas, schema)

@@ -22,6 +22,9 @@ type EventType struct {
 // SchemaHash is the SHA-256 of a schema.
 type SchemaHash [sha256.Size]byte
 
+// IsZero tells that there is no schema.
+func (h SchemaHash) IsZero() bool { return h == SchemaHash{} }
+
 // MaxSchemas bounds all of a tenant's schemas together, in bytes.
 const MaxSchemas = 4 << 20
 
