@@ -66,6 +66,7 @@ func startTemporal(ctx context.Context, opts temporalOptions) (*temporalServer, 
 	if err != nil {
 		return nil, fmt.Errorf("make Temporal claim mapper: %w", err)
 	}
+	dynamic := temporalDynamicConfig()
 	server, err := temporal.NewServer(
 		temporal.WithConfig(conf),
 		temporal.ForServices(temporal.DefaultServices),
@@ -74,7 +75,7 @@ func startTemporal(ctx context.Context, opts temporalOptions) (*temporalServer, 
 		temporal.WithNamespaceLogger(logger),
 		temporal.WithAuthorizer(authorizer),
 		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return claims }),
-		temporal.WithDynamicConfigClient(temporalDynamicConfig()),
+		temporal.WithDynamicConfigClient(dynamic),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("make Temporal server: %w", err)
@@ -87,6 +88,7 @@ func startTemporal(ctx context.Context, opts temporalOptions) (*temporalServer, 
 		_ = s.Stop() // err tells more
 		return nil, err
 	}
+	dynamic.ready()
 	s.Ready = time.Since(begin)
 	return s, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/server/common/cluster"
@@ -81,9 +82,9 @@ func temporalConfig(store temporalStore, addrs temporalAddrs) *config.Config {
 // temporalDynamicConfig lifts the limits that protect a shared cluster from
 // one tenant: they would cap this one near 200 workflows/s whatever the
 // hardware. The rest trades memory and a few polls for latency.
-func temporalDynamicConfig() dynamicconfig.Client {
+func temporalDynamicConfig() *startingConfig {
 	const unlimited = 1_000_000
-	return dynamicconfig.StaticClient{
+	static := dynamicconfig.StaticClient{
 		dynamicconfig.FrontendRPS.Key():                                         unlimited,
 		dynamicconfig.FrontendMaxNamespaceRPSPerInstance.Key():                  unlimited,
 		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key():        unlimited,
@@ -114,4 +115,32 @@ func temporalDynamicConfig() dynamicconfig.Client {
 		// lost until its timeout.
 		dynamicconfig.EnableCancelWorkerPollsOnShutdown.Key(): true,
 	}
+	return &startingConfig{StaticClient: static}
+}
+
+// startingFor is how long after it is ready the server looks for new search attributes
+// each time that it reads one, which it does ten times for every workflow. Grapnel
+// registers its own at once, and they are to be usable at once. Whoever registers others
+// later waits until the server looks for itself, which it does every 2 s.
+const startingFor = 5 * time.Second
+
+// startingConfig makes search attributes usable as soon as they are registered, while
+// the server is starting.
+type startingConfig struct {
+	dynamicconfig.StaticClient
+	// until is when that ends, in Unix nanoseconds; 0 while nobody knows.
+	until atomic.Int64
+}
+
+// ready says that the server is.
+func (c *startingConfig) ready() { c.until.Store(time.Now().Add(startingFor).UnixNano()) }
+
+// GetValue implements dynamicconfig.Client.
+func (c *startingConfig) GetValue(key dynamicconfig.Key) []dynamicconfig.ConstrainedValue {
+	if key == dynamicconfig.ForceSearchAttributesCacheRefreshOnRead.Key() {
+		if until := c.until.Load(); until == 0 || time.Now().UnixNano() < until {
+			return []dynamicconfig.ConstrainedValue{{Value: true}}
+		}
+	}
+	return c.StaticClient.GetValue(key)
 }
