@@ -45,9 +45,9 @@ func (r *run) sendOnce(ctx context.Context, list []waiting) {
 		case err != nil:
 			r.came(result{job: w.job, err: err})
 		case slices.Contains(claimed, w.job.Delivery.ID):
-			go func() { r.came(r.sendClaimed(ctx, w)) }()
+			r.senders.do(func() { r.came(r.sendClaimed(ctx, w)) })
 		default:
-			go func() { r.came(r.passOver(ctx, w)) }()
+			r.senders.do(func() { r.came(r.passOver(ctx, w)) })
 		}
 	}
 }
