@@ -13,7 +13,7 @@ COPY openapi/clients/go/go.mod openapi/clients/go/go.sum openapi/clients/go/
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    go build -trimpath -ldflags='-s -w' -o /out/grapnel ./cmd/grapnel
+    go build -trimpath -pgo=cmd/grapnel/release.pgo -ldflags='-s -w' -o /out/grapnel ./cmd/grapnel
 
 # static: CA certificates, time zones and a passwd file; nothing else is needed without cgo.
 FROM gcr.io/distroless/static-debian12:nonroot
