@@ -210,7 +210,7 @@ const insertEventsSQL = `
 			c.drained_by, e.trace
 		from e join counted c on c.n = e.n
 	), waiting as (
-		insert into outbox (event_id) select e.id from e join counted c on c.n = e.n where c.due > 0
+		insert into outbox (event_id, claimed_until) select e.id, '-infinity' from e join counted c on c.n = e.n where c.due > 0
 	), shown as (
 		select m.n, m.id, m.url, coalesce(d.undrained, false) as undrained, row_number() over (partition by m.n, m.parked order by m.id) as rank
 		from matched m left join drain d on d.webhook_id = m.id and m.parked
@@ -290,11 +290,11 @@ func (s *Store) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publicati
 }
 
 // DropTest removes a test that could not be sent, so that nothing of it stays
-// behind. One that was sent stays.
+// behind. One that was sent stays, and so does one that a worker is sending.
 func (s *Store) DropTest(ctx context.Context, d hook.Delivery) error {
 	_, err := s.pool.Exec(ctx, `
 		with gone as (
-			delete from deliveries where id = $1 and test and attempts = 0 returning event_id
+			delete from deliveries where id = $1 and test and attempts = 0 and claim is null returning event_id
 		), event as ( -- and not the statement itself, which would lock its table first
 			delete from events where id in (select event_id from gone) and test
 		)
