@@ -52,7 +52,9 @@ type Sweeper struct {
 	Housekeeping Housekeeping
 	Temporal     Runs
 	Resetter     Resetter
-	Logger       *slog.Logger
+	// Cancellations, if not nil, has a round in each of the sweeper's.
+	Cancellations *Cancellations
+	Logger        *slog.Logger
 	// Retention is how long events and their deliveries are kept; 0 is for ever.
 	Retention time.Duration
 	// Interval is how often it looks; default 2 s.
@@ -82,7 +84,7 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	if age == 0 {
 		age = defaultSweepAge
 	}
-	tell := teller{logger: s.Logger}
+	tell, ending := teller{logger: s.Logger}, teller{logger: s.Logger}
 	sweep, tidy := time.NewTicker(interval), time.NewTimer(s.tidy(ctx))
 	defer sweep.Stop()
 	defer tidy.Stop()
@@ -93,6 +95,7 @@ func (s *Sweeper) Run(ctx context.Context) error {
 		case <-tidy.C:
 			tidy.Reset(s.tidy(ctx))
 		case <-sweep.C:
+			ending.tell(ctx, "cancel", s.Cancellations.Round(ctx)) // one process's are none of another's
 			tell.tell(ctx, "sweep", s.sweep(ctx, age))
 		}
 	}
