@@ -27,8 +27,8 @@ type Store interface {
 	// CancelDeliveries ends deliveries without another attempt.
 	CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, reason string) error
 	// ClaimDeliveries returns those of the at-most-once deliveries that the claim
-	// may send; claiming again is safe.
-	ClaimDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) ([]hook.DeliveryID, error)
+	// may send to their webhooks as they were loaded; claiming again is safe.
+	ClaimDeliveries(ctx context.Context, list []hook.Wanted, claim hook.Claim) ([]hook.DeliveryID, error)
 	// ReleaseDeliveries takes a claim back when nothing was sent.
 	ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) error
 	// DropDeliveries ends those that were claimed longer ago than age and of which
@@ -44,6 +44,8 @@ type Lookup interface {
 	Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error)
 	// States loads the events' deliveries, whatever their state.
 	States(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Delivery, error)
+	// Versions are those of webhooks as they are now; one that is gone has none.
+	Versions(ctx context.Context, webhooks []hook.WebhookID) (map[hook.WebhookID]int64, error)
 }
 
 // Sender sends one request. An error means that we could not send, never that
@@ -113,6 +115,7 @@ type Activities struct {
 	drains      Drains
 	replays     Replays
 	ahead       *ahead
+	looks       *looks
 	// senders send requests.
 	senders *crew
 	metrics Metrics
@@ -151,6 +154,7 @@ func New(d Deps) (*Activities, error) {
 		store: d.Store, lookup: d.Lookup, sender: d.Sender, schedule: d.Schedule, strict: d.DisableOnFinal,
 		log: d.Logger, concurrency: d.Concurrency, jitter: d.Jitter, now: d.Now,
 		gates: newGates(), parking: d.Parking, drains: d.Drains, replays: d.Replays, senders: newCrew(stopped), ahead: &ahead{events: map[hook.EventID]*loading{}},
+		looks:   newLooks(d.Lookup.Versions, d.Now),
 		metrics: d.Metrics, tracer: d.Tracer, stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) }),
 	}, nil
 }

@@ -94,11 +94,11 @@ func TestClaimOnAFullDisk(t *testing.T) {
 	f := setup(t)
 	id := f.delivery(t, f.webhook(t))
 	end := f.fillDisk(t, "deliveries")
-	_, err := f.ClaimDeliveries(t.Context(), []hook.DeliveryID{id}, hook.Claim{1})
+	_, err := f.ClaimDeliveries(t.Context(), wanted(t, f.Store, id), hook.Claim{1})
 	requireKind(t, hook.KindUnavailable, err)
 	require.Equal(t, hook.StatePending, f.read(t, id).State)
 	end()
-	claimed, err := f.ClaimDeliveries(t.Context(), []hook.DeliveryID{id}, hook.Claim{2})
+	claimed, err := f.ClaimDeliveries(t.Context(), wanted(t, f.Store, id), hook.Claim{2})
 	require.NoError(t, err)
 	require.Equal(t, []hook.DeliveryID{id}, claimed)
 }

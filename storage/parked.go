@@ -40,15 +40,19 @@ func (s *Store) Park(ctx context.Context, ids []hook.DeliveryID, webhooks []hook
 // mostCounted bounds how far a backlog is counted.
 const mostCounted = 10_000
 
-// Parked loads what is parked of a webhook's deliveries, the longest due first, at
-// most limit of them.
+// unrevoked tells that a delivery d of the webhook may be sent. That both come from
+// sub-queries has them looked up once, and nothing read where the webhook has ended.
+const unrevoked = `(select active from webhooks where id = @webhook) and coalesce(d.generation >= (select generation from webhooks where id = @webhook), true)`
+
+// Parked loads what is parked of a webhook's deliveries and not revoked, the longest due
+// first, at most limit of them.
 func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (hook.Backlog, error) {
 	var b hook.Backlog
 	err := s.pool.QueryRow(ctx, `
-		select (select tripped_at from webhooks where id = $1), (select paused_at from webhooks where id = $1),
+		select (select tripped_at from webhooks where id = @webhook), (select paused_at from webhooks where id = @webhook),
 			(select count(*) from (
-				select from deliveries where webhook_id = $1 and parked and next_attempt_at is not null limit $2) n)`,
-		[16]byte(webhook), mostCounted).Scan(&b.TrippedAt, &b.PausedAt, &b.Waiting)
+				select from deliveries d where webhook_id = @webhook and parked and next_attempt_at is not null and `+unrevoked+` limit @most) n)`,
+		pgx.StrictNamedArgs{"webhook": [16]byte(webhook), "most": mostCounted}).Scan(&b.TrippedAt, &b.PausedAt, &b.Waiting)
 	if err != nil {
 		return b, mapErr(fmt.Errorf("count parked deliveries of %s: %w", webhook, err))
 	}
@@ -57,7 +61,7 @@ func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (
 	}
 	b.Jobs, err = s.jobs(ctx, `
 		from (
-			select * from deliveries where webhook_id = @webhook and parked and next_attempt_at is not null
+			select * from deliveries d where webhook_id = @webhook and parked and next_attempt_at is not null and `+unrevoked+`
 			order by next_attempt_at limit @limit
 		) d order by d.next_attempt_at, d.id`,
 		pgx.StrictNamedArgs{"webhook": [16]byte(webhook), "limit": limit})
@@ -79,13 +83,15 @@ func (s *Store) ExpireParked(ctx context.Context, webhook hook.WebhookID, age ti
 			return err
 		}
 		rows, _ := tx.Query(ctx, `
-			update deliveries d set state = 'failed', error = $3, next_attempt_at = null, updated_at = now()
+			update deliveries d set state = 'failed', error = @error, next_attempt_at = null, updated_at = now()
 			where id = any(array(
-				select id from deliveries
-				where webhook_id = $1 and parked and next_attempt_at is not null and state <> 'sending'
-					and greatest(created_at, $5) < now() - $2::interval
-				order by id limit $4 for update))
-			returning `+deliveryColumns, [16]byte(webhook), age, hook.TextUnavailable, limit, resumed)
+				select id from deliveries d
+				where webhook_id = @webhook and parked and next_attempt_at is not null and state <> 'sending' and `+unrevoked+`
+					and greatest(created_at, @resumed) < now() - @age::interval
+				order by id limit @limit for update))
+			returning `+deliveryColumns, pgx.StrictNamedArgs{
+			"webhook": [16]byte(webhook), "age": age, "error": hook.TextUnavailable, "limit": limit, "resumed": resumed,
+		})
 		expired, err := collectDeliveries(rows)
 		if err != nil || len(expired) == 0 {
 			return err
@@ -125,7 +131,8 @@ func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, in time
 	return nil
 }
 
-// DrainEnds ends the drain of a webhook unless something is parked for it. Whoever parks
+// DrainEnds ends the drain of a webhook unless something is parked for it; what is revoked
+// it leaves to a cancellation. Whoever parks
 // holds a lock on the drain's row that others who do can hold too, so that they don't wait
 // for each other; this one waits for all of them, and sees what they have parked.
 func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID) (ended bool, err error) {
@@ -134,9 +141,12 @@ func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID) (ended bo
 			return err
 		}
 		err := tx.QueryRow(ctx, `
-			select not exists (select from deliveries where webhook_id = $1 and parked and next_attempt_at is not null)`,
-			[16]byte(webhook)).Scan(&ended)
+			select not exists (select from deliveries d where webhook_id = @webhook and parked and next_attempt_at is not null and `+unrevoked+`)`,
+			pgx.StrictNamedArgs{"webhook": [16]byte(webhook)}).Scan(&ended)
 		if err != nil || !ended {
+			return err
+		}
+		if err := handOver(ctx, tx, webhook); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `delete from drains where webhook_id = $1`, [16]byte(webhook))

@@ -97,8 +97,8 @@ func (s *Store) Replays(ctx context.Context, tenant hook.TenantID, webhook *hook
 }
 
 // UpdateReplay applies change to a replay that has not ended, and has its workflow look
-// at once. A replay that becomes canceled ends what is outstanding of it. An error of
-// change is returned as it is and nothing is stored.
+// at once. A replay that becomes canceled ends what is outstanding of it; then it returns
+// only when nobody begins a request of it any more. An error of change is returned as it is and nothing is stored.
 func (s *Store) UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID, change func(*hook.Replay) error) (hook.Replay, error) {
 	var r hook.Replay
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
@@ -115,6 +115,9 @@ func (s *Store) UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.
 	})
 	if err != nil {
 		return hook.Replay{}, mapErr(fmt.Errorf("update replay %s: %w", id, err))
+	}
+	if r.State == hook.ReplayCanceled {
+		s.settled(time.Now())
 	}
 	return r, nil
 }
@@ -135,7 +138,11 @@ func updateReplay(ctx context.Context, tx pgx.Tx, r *hook.Replay, wake bool) err
 		update replays set rate = $2, state = $3, reason = $4, cursor = $5, looked = $6, created = $7, updated_at = $8, ended_at = $9,
 			due_at = case when $10 then '-infinity' else clock_timestamp() end where id = $1`,
 		[16]byte(r.ID), r.Rate, string(r.State), r.Reason, [16]byte(r.Cursor), r.Looked, r.Created, r.UpdatedAt, r.EndedAt, wake)
-	if err != nil || r.State != hook.ReplayCanceled {
+	if err != nil || r.State != hook.ReplayCanceled || r.Reason != "" {
+		return err // what is outstanding of a webhook that has ended is revoked
+	}
+	// Whoever has loaded them loads them anew. The webhook before its deliveries, as everywhere.
+	if _, err := tx.Exec(ctx, `update webhooks set version = version + 1 where id = $1`, [16]byte(r.WebhookID)); err != nil {
 		return err
 	}
 	_, err = cancel(ctx, tx, `replay_id = $1`, [16]byte(r.ID), hook.TextReplayCanceled)
@@ -153,9 +160,10 @@ func (s *Store) ReplayProgress(ctx context.Context, id hook.ReplayID) (hook.Repl
 
 func replayProgress(ctx context.Context, q querier, id hook.ReplayID) (p hook.ReplayProgress, err error) {
 	rows, _ := q.Query(ctx, `
-		select count(*) filter (where state = 'success'), count(*) filter (where state = 'canceled'),
-			count(*) filter (where next_attempt_at is not null), count(*)
-		from deliveries where replay_id = $1`, [16]byte(id))
+		select count(*) filter (where d.state = 'success'), count(*) filter (where d.state = 'canceled' or `+revoked+`),
+			count(*) filter (where d.next_attempt_at is not null and not coalesce(`+revoked+`, false)), count(*)
+		from (select * from deliveries where replay_id = $1) d
+		left join (select w.active, w.generation from webhooks w join replays r on r.webhook_id = w.id where r.id = $1) w on true`, [16]byte(id))
 	var all int
 	_, err = pgx.ForEachRow(rows, []any{&p.Succeeded, &p.Canceled, &p.Outstanding, &all}, func() error { return nil })
 	p.Failed = all - p.Succeeded - p.Canceled - p.Outstanding

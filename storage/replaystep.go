@@ -101,7 +101,7 @@ func replayOn(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, w *hook.Web
 		page.looked = page.position[page.last]
 	}
 	if len(chosen) > 0 {
-		if step.Undrained, err = insertReplayed(ctx, tx, r, chosen); err != nil {
+		if step.Undrained, err = insertReplayed(ctx, tx, r, w, chosen); err != nil {
 			return err
 		}
 	}
@@ -168,7 +168,7 @@ func nextPage(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook) (
 	if len(ids) == 0 {
 		return page, nil
 	}
-	pasts, err := pastsOf(ctx, q, w.ID, ids)
+	pasts, err := pastsOf(ctx, q, w, ids)
 	if err != nil {
 		return page, err
 	}
@@ -181,11 +181,11 @@ func nextPage(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook) (
 }
 
 // pastsOf is what became of events at a webhook.
-func pastsOf(ctx context.Context, q querier, webhook hook.WebhookID, events []hook.EventID) (map[hook.EventID]hook.Past, error) {
+func pastsOf(ctx context.Context, q querier, w *hook.Webhook, events []hook.EventID) (map[hook.EventID]hook.Past, error) {
 	args := sliceArgs(events, 0, 1)
-	args["webhook"] = [16]byte(webhook)
+	args["webhook"], args["generation"] = [16]byte(w.ID), w.Generation
 	rows, _ := q.Query(ctx, `
-		select k.event_id, count(*), bool_or(d.state = 'success'), bool_or(d.next_attempt_at is not null)
+		select k.event_id, count(*), bool_or(d.state = 'success'), bool_or(d.next_attempt_at is not null and coalesce(d.generation >= @generation, true))
 		from unnest(@events::uuid[], @los::uuid[], @his::uuid[]) as k(event_id, lo, hi)
 		cross join lateral (select * from deliveries d where d.webhook_id = @webhook and d.id between k.lo and k.hi offset 0) d
 		where d.event_id = k.event_id and not d.test
@@ -201,22 +201,22 @@ func pastsOf(ctx context.Context, q querier, webhook hook.WebhookID, events []ho
 }
 
 // insertReplayed makes the deliveries, parked; it tells whether no drain sends them yet.
-func insertReplayed(ctx context.Context, tx pgx.Tx, r *hook.Replay, events []replayedEvent) (undrained bool, err error) {
+func insertReplayed(ctx context.Context, tx pgx.Tx, r *hook.Replay, w *hook.Webhook, events []replayedEvent) (undrained bool, err error) {
 	ids, of, types := make([][16]byte, len(events)), make([][16]byte, len(events)), make([]string, len(events))
 	for i, e := range events {
 		ids[i], of[i], types[i] = newDeliveryID(e.id), e.id, e.eventType
 	}
 	err = tx.QueryRow(ctx, `
 		with d as (
-			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at, parked, replay_id)
-			select k.id, k.event_id, @webhook, @tenant, k.type, 'pending', now(), now(), now(), true, @replay
+			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at, parked, replay_id, generation)
+			select k.id, k.event_id, @webhook, @tenant, k.type, 'pending', now(), now(), now(), true, @replay, @generation
 			from unnest(@ids::uuid[], @events::uuid[], @types::text[]) as k(id, event_id, type) order by k.id
 		)
 		insert into drains (webhook_id) values (@webhook)
 		on conflict (webhook_id) do update set due_at = '-infinity'
 		returning xmax = 0`, pgx.StrictNamedArgs{
 		"ids": ids, "events": of, "types": types,
-		"webhook": [16]byte(r.WebhookID), "tenant": [16]byte(r.TenantID), "replay": [16]byte(r.ID),
+		"webhook": [16]byte(r.WebhookID), "tenant": [16]byte(r.TenantID), "replay": [16]byte(r.ID), "generation": w.Generation,
 	}).Scan(&undrained)
 	return undrained, err
 }

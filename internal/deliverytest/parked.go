@@ -47,7 +47,7 @@ func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (
 func (s *Store) parkedOf(webhook hook.WebhookID) []*hook.Delivery {
 	var list []*hook.Delivery
 	for _, id := range s.order {
-		if d := s.deliveries[id]; d.WebhookID == webhook && d.Parked && d.Outstanding() {
+		if d := s.deliveries[id]; d.WebhookID == webhook && d.Parked && d.Outstanding() && s.revoked(d) == "" {
 			list = append(list, d)
 		}
 	}
@@ -98,7 +98,8 @@ func (s *Store) DrainSleeps(ctx context.Context, _ hook.WebhookID, _ time.Durati
 	return s.failing(ctx, OpSleeps)
 }
 
-// DrainEnds ends a drain, unless something is parked by now.
+// DrainEnds ends a drain, unless something is parked by now; what is revoked it has
+// canceled.
 func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID) (bool, error) {
 	if err := s.failing(ctx, OpEnds); err != nil {
 		return false, err
@@ -107,6 +108,11 @@ func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID) (bool, er
 	defer s.mu.Unlock()
 	if len(s.parkedOf(webhook)) > 0 {
 		return false, nil
+	}
+	for _, d := range s.deliveries {
+		if reason := s.revoked(d); reason != "" && d.WebhookID == webhook {
+			s.cancel(d, reason)
+		}
 	}
 	delete(s.drains, webhook)
 	return true, nil

@@ -75,6 +75,8 @@ func (s *Store) progress(id hook.ReplayID) (p hook.ReplayProgress) {
 	for _, d := range s.deliveries {
 		switch {
 		case d.ReplayID != id:
+		case s.revoked(d) != "":
+			p.Canceled++
 		case d.Outstanding():
 			p.Outstanding++
 		case d.State == hook.StateSuccess:
