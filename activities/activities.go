@@ -12,7 +12,10 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"go.temporal.io/sdk/activity"
 
 	"grapnel/internal/hook"
 	"grapnel/internal/tracing"
@@ -120,9 +123,8 @@ type Activities struct {
 	senders *crew
 	metrics Metrics
 	tracer  *tracing.Tracer
-	// stopped is closed by Stop.
-	stopped chan struct{}
-	stop    func()
+	// begun is the current run of the worker.
+	begun atomic.Pointer[chan struct{}]
 }
 
 // defaultConcurrency is as many as an activity can have: deliveries that hang must
@@ -149,23 +151,44 @@ func New(d Deps) (*Activities, error) {
 	if d.Metrics == nil {
 		d.Metrics = uncounted{}
 	}
-	stopped := make(chan struct{})
-	return &Activities{
+	a := &Activities{
 		store: d.Store, lookup: d.Lookup, sender: d.Sender, schedule: d.Schedule, strict: d.DisableOnFinal,
 		log: d.Logger, concurrency: d.Concurrency, jitter: d.Jitter, now: d.Now,
-		gates: newGates(), parking: d.Parking, drains: d.Drains, replays: d.Replays, senders: newCrew(stopped), ahead: &ahead{events: map[hook.EventID]*loading{}},
+		gates: newGates(), parking: d.Parking, drains: d.Drains, replays: d.Replays, ahead: &ahead{events: map[hook.EventID]*loading{}},
 		looks:   newLooks(d.Lookup.Versions, d.Now),
-		metrics: d.Metrics, tracer: d.Tracer, stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) }),
-	}, nil
+		metrics: d.Metrics, tracer: d.Tracer,
+	}
+	a.senders = newCrew(a.stopped)
+	a.Begin()
+	return a, nil
 }
 
-// Stop keeps activities from beginning further requests; those under way go on. Call
-// it before the worker is stopped, which tells local activities too late.
-func (a *Activities) Stop() { a.stop() }
+// Begin begins a run of the worker, of which there may be several, one after the other.
+// When stop is called, activities of this run begin no further requests; those under way go
+// on. Call it before the worker is stopped, which tells local activities too late.
+// Before the first run activities work as in one.
+func (a *Activities) Begin() (stop func()) {
+	stopped := make(chan struct{})
+	a.begun.Store(&stopped)
+	return sync.OnceFunc(func() { close(stopped) })
+}
 
-func (a *Activities) isStopped() bool {
+// stopped is closed when the current run of the worker stops.
+func (a *Activities) stopped() <-chan struct{} { return *a.begun.Load() }
+
+// stops are closed when what an activity belongs to stops: its worker, and the run of it
+// in which the activity began.
+type stops struct{ worker, run <-chan struct{} }
+
+func (a *Activities) stops(ctx context.Context) stops {
+	return stops{activity.GetWorkerStopChannel(ctx), a.stopped()}
+}
+
+func (s stops) isStopping() bool {
 	select {
-	case <-a.stopped:
+	case <-s.worker:
+		return true
+	case <-s.run:
 		return true
 	default:
 		return false

@@ -41,8 +41,8 @@ type run struct {
 	attempts, answered int
 	// claim is this run's right to send at-most-once deliveries.
 	claim hook.Claim
-	// stopping is closed when the worker stops; nothing new is begun then.
-	stopping <-chan struct{}
+	// stops says when nothing new is begun.
+	stops
 }
 
 type waiting struct {
@@ -70,7 +70,7 @@ func newRun(ctx context.Context, a *Activities, jobs int) *run {
 	deadline := a.now().Add(time.Until(activity.GetInfo(ctx).Deadline))
 	r := &run{
 		Activities: a, deadline: deadline, results: make(chan *result, min(jobs, a.concurrency)), waiting: make([]waiting, 0, jobs),
-		stopping: activity.GetWorkerStopChannel(ctx), crowds: map[hook.WebhookID]*crowd{}, recorded: make(chan recorded, 1),
+		stops: a.stops(ctx), crowds: map[hook.WebhookID]*crowd{}, recorded: make(chan recorded, 1),
 	}
 	rand.Read(r.claim[:]) // it never fails since Go 1.24
 	return r
@@ -188,15 +188,6 @@ func (r *run) crowdFits() bool {
 	return false
 }
 
-func (r *run) isStopping() bool {
-	select {
-	case <-r.stopping:
-		return true
-	default:
-		return r.isStopped()
-	}
-}
-
 // came hands a result over to the loop, and gives its place back.
 func (r *run) came(res result) {
 	var sent *hook.Attempt
@@ -301,8 +292,15 @@ func (r *run) outstanding() []hook.Delivery {
 	return list
 }
 
+// cutShort tells whether the run has left something that is due to another one, because
+// its worker stops or its context has ended.
+func (r *run) cutShort(ctx context.Context) bool {
+	return (r.isStopping() || ctx.Err() != nil) && (len(r.waiting) == 0 || r.nextIn() < stopRetry)
+}
+
 // nextIn is how long it is until the next delivery is due; never zero, which
-// Temporal would read as not set.
+// Temporal would read as not set, and never longer than a receiver can ask for: Temporal
+// does not bound it.
 func (r *run) nextIn() time.Duration {
-	return max(r.waiting[0].due.Sub(r.now()), time.Millisecond)
+	return min(max(r.waiting[0].due.Sub(r.now()), time.Millisecond), hook.MaxRetryAfter)
 }

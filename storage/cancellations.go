@@ -144,21 +144,16 @@ func (s *Store) ReleaseCancellation(ctx context.Context, c hook.Cancellation) er
 	return nil
 }
 
-// handOver has what is left of a webhook's revoked deliveries canceled: those whose accept
-// was still running when it ended, or came after the last page.
-func handOver(ctx context.Context, tx pgx.Tx, webhook hook.WebhookID) error {
-	_, err := tx.Exec(ctx, `
-		insert into cancellations (webhook_id, generation, reason)
-		select $1, coalesce((select generation from webhooks where id = $1), 2147483647),
-			case when exists (select from webhooks where id = $1) then $2 else $3 end
-		where exists (select from deliveries where webhook_id = $1 and parked and next_attempt_at is not null)
-			and not exists (select from cancellations where webhook_id = $1)`,
-		[16]byte(webhook), hook.TextWebhookDisabled, hook.TextWebhookDeleted)
-	if err != nil {
-		return fmt.Errorf("hand revoked deliveries over: %w", err)
-	}
-	return nil
-}
+// cancelRest has what is left of a webhook's revoked deliveries canceled when its drain has
+// ended: those whose accept was still running when the webhook ended, or came after the
+// last page.
+const cancelRest = `
+	insert into cancellations (webhook_id, generation, reason)
+	select $1, coalesce((select generation from webhooks where id = $1), 2147483647),
+		case when exists (select from webhooks where id = $1) then $2 else $3 end
+	where exists (select from deliveries where webhook_id = $1 and parked and next_attempt_at is not null)
+		and not exists (select from drains where webhook_id = $1)
+		and not exists (select from cancellations where webhook_id = $1)`
 
 // Versions are those of webhooks as they are now; one that is gone has none.
 func (s *Store) Versions(ctx context.Context, webhooks []hook.WebhookID) (map[hook.WebhookID]int64, error) {

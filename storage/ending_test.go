@@ -219,7 +219,7 @@ func TestCancellationGoesPageByPage(t *testing.T) {
 	w := f.webhook(t)
 	f.parkMany(t, w, 4500)
 	f.attempt(t, f.delivery(t, w), answered(410))
-	ended, err := f.DrainEnds(t.Context(), w.ID)
+	ended, err := f.DrainEnds(t.Context(), w.ID, 0)
 	require.NoError(t, err)
 	require.True(t, ended)
 
@@ -332,7 +332,7 @@ func TestAcceptedWhileItsWebhookEnded(t *testing.T) {
 			require.Equal(t, hook.StateCanceled, d.State)
 			require.Equal(t, endings[how].reason, d.Error)
 			require.Zero(t, f.backlog(t, w, 10).Waiting)
-			ended, err := f.DrainEnds(t.Context(), w.ID)
+			ended, err := f.DrainEnds(t.Context(), w.ID, 0)
 			require.NoError(t, err)
 			require.True(t, ended)
 			f.cancelAll(t)

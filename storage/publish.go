@@ -195,10 +195,10 @@ const insertEventsSQL = `
 			e.id, m.id, e.tenant_id, e.type, 'pending', now(), e.created_at, now(), m.parked, m.generation
 		from matched m join e on e.n = m.n
 	), draining as ( -- as Park does: see DrainEnds
-		select webhook_id from drains where webhook_id in (select id from matched where parked) order by webhook_id for key share
-	), drain as ( -- a row that is new has no drain yet
+		select webhook_id, idle from drains where webhook_id in (select id from matched where parked) order by webhook_id for key share
+	), ` + wakeIdle + `, drain as ( -- a row that is new has no drain yet
 		insert into drains (webhook_id) select distinct id from matched where parked and id not in (select webhook_id from draining) order by id
-		on conflict (webhook_id) do update set due_at = drains.due_at
+		` + alreadyDraining + `
 		returning webhook_id, xmax = 0 as undrained
 	), counted as (
 		select e.n, count(m.id)::int as deliveries, count(m.id) filter (where not m.parked)::int as due,

@@ -55,9 +55,9 @@ type Store struct {
 	batches    []int
 	slices     map[[2]int]bool
 	claims     map[hook.DeliveryID]hook.Claim
-	drains     map[hook.WebhookID]bool
+	drains     map[hook.WebhookID]*sleeper
 	drained    []hook.WebhookID
-	replays    map[hook.ReplayID]*hook.Replay
+	replays    map[hook.ReplayID]*replay
 }
 
 type webhook struct {
@@ -72,8 +72,8 @@ func NewStore(now func() time.Time) *Store {
 	return &Store{
 		now: now, events: map[hook.EventID]hook.Event{}, webhooks: map[hook.WebhookID]*webhook{},
 		deliveries: map[hook.DeliveryID]*hook.Delivery{}, slices: map[[2]int]bool{},
-		claims: map[hook.DeliveryID]hook.Claim{}, drains: map[hook.WebhookID]bool{},
-		replays: map[hook.ReplayID]*hook.Replay{},
+		claims: map[hook.DeliveryID]hook.Claim{}, drains: map[hook.WebhookID]*sleeper{},
+		replays: map[hook.ReplayID]*replay{},
 	}
 }
 
@@ -168,6 +168,9 @@ func (s *Store) ChangeWebhook(id hook.WebhookID, change func(*hook.Webhook)) {
 		}
 		moved := w.failingSince.Add(s.now().Sub(since))
 		w.failingSince = &moved
+	}
+	if d := s.drains[id]; d != nil {
+		d.wake()
 	}
 	if was.Active && !w.Active {
 		w.Generation++
