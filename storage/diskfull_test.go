@@ -39,8 +39,13 @@ func TestPublishOnAFullDisk(t *testing.T) {
 			message := hook.Publication{TenantID: hook.DefaultTenant(), Type: "chatter", Cache: "squirrels", Data: []byte(`"hello"`)}
 			list := []hook.Publication{keyed, message}
 
+			needed := list
+			if table == "idempotency_keys" {
+				needed = list[:1] // the message shares no statement with what needs a key
+			}
+
 			end := f.fillDisk(t, table)
-			_, errs := f.PublishAll(t.Context(), list)
+			_, errs := f.PublishAll(t.Context(), needed)
 			for _, err := range errs {
 				requireKind(t, hook.KindUnavailable, err)
 			}
