@@ -33,7 +33,9 @@ func lateLook(ctx context.Context, tx pgx.Tx, row *lockedReplay, w *hook.Webhook
 	if page, err = nextPage(ctx, tx, &r, w); err != nil {
 		return page, err
 	}
-	page.cut(limit)
+	if page.cut(limit); row.LateCursor != nil && *row.LateCursor == [16]byte(page.last) {
+		return page, nil
+	}
 	_, err = tx.Exec(ctx, `update replays set late_cursor = $2 where id = $1`, row.ID, [16]byte(page.last))
 	return page, err
 }

@@ -113,16 +113,22 @@ func TestDrainDoesNotEndOverAChange(t *testing.T) {
 func TestParkingWakesAnIdleDrain(t *testing.T) {
 	t.Parallel()
 	for name, parks := range map[string]func(*testing.T, *fixture, hook.Webhook){
-		"accept": func(t *testing.T, f *fixture, _ hook.Webhook) { f.publish(t, "user.created") },
+		"accept": func(t *testing.T, f *fixture, _ hook.Webhook) {
+			t.Helper()
+			f.publish(t, "user.created")
+		},
 		"accept under a key": func(t *testing.T, f *fixture, _ hook.Webhook) {
+			t.Helper()
 			must(f.Publish(t.Context(), publication(rand.Text(), `{}`)))
 		},
 		"park": func(t *testing.T, f *fixture, w hook.Webhook) {
+			t.Helper()
 			require.NoError(t, f.Trip(t.Context(), w.ID, false))
 			f.park(t, w, f.delivery(t, w))
 			require.NoError(t, f.Trip(t.Context(), w.ID, true))
 		},
 		"replay": func(t *testing.T, f *fixture, w hook.Webhook) {
+			t.Helper()
 			f.past(t, "user.created")
 			r := f.replay(t, w, hook.ReplayMissing, nil)
 			step := must(f.ReplayStep(t.Context(), r.ID, 0))
