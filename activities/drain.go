@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -84,14 +85,17 @@ type drain struct {
 	webhook hook.WebhookID
 	began   time.Time
 	state   drainState
+	// share is what the jobs of a step have of the budget.
+	share *share
 }
 
 // step sends one batch, or one probe; the error asks for the next run.
 func (d *drain) step(ctx context.Context) (ended bool, err error) {
-	backlog, err := d.parking.Parked(ctx, d.webhook, mostBatch)
+	backlog, err := d.load(ctx)
 	if err != nil {
-		return false, d.again(ctx, err)
+		return false, err
 	}
+	defer d.share.release()
 	if backlog.Waiting == 0 {
 		ended, err := d.parking.DrainEnds(ctx, d.webhook)
 		if err != nil {
@@ -171,7 +175,7 @@ func (d *drain) probe(ctx context.Context, backlog *hook.Backlog) error {
 		d.state.ProbeAt = d.now().Add(d.probeDelay())
 		return nil
 	}
-	d.state.Batch = firstBatch / 2
+	d.state.Batch, d.state.ProbeAt = firstBatch/2, time.Time{}
 	if err := d.parking.Trip(ctx, d.webhook, false); err != nil {
 		return d.again(ctx, err)
 	}
@@ -189,7 +193,8 @@ func (d *drain) probeDelay() time.Duration {
 // no use to go on at once.
 func (d *drain) send(ctx context.Context, jobs []hook.Job) (*run, error) {
 	r := newRun(ctx, d.Activities, len(jobs))
-	r.draining = true
+	r.draining, r.share = true, d.share
+	defer d.share.release()
 	if err := r.admit(ctx, jobs); err != nil {
 		return nil, d.again(ctx, err)
 	}
@@ -199,8 +204,12 @@ func (d *drain) send(ctx context.Context, jobs []hook.Job) (*run, error) {
 	d.state.Failed += part.Failed
 	d.state.Canceled += part.Canceled
 	switch {
+	case errors.Is(err, errMemory):
+		return nil, d.later(ctx, d.memoryPause(), fmt.Sprintf("%d deliveries waiting for memory of the worker, which others use", len(jobs)))
 	case err != nil:
 		return nil, d.again(ctx, err)
+	case r.attempts+len(r.done) == 0 && len(r.unreadable) > 0:
+		return nil, d.later(ctx, r.soonest(), hook.TextSecretUnavailable)
 	case r.attempts+len(r.done) == 0:
 		return nil, d.again(ctx, errHeld)
 	}

@@ -3,6 +3,9 @@ package activities
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+
+	"go.temporal.io/sdk/activity"
 
 	"grapnel/internal/hook"
 )
@@ -49,9 +52,14 @@ func (a *Activities) SendNow(ctx context.Context, in SendNowInput) (Outcome, err
 // not begun: it must not be sent a second time unless a person asks again (M7).
 func (a *Activities) sendByHand(ctx context.Context, job hook.Job) (result, error) {
 	a.gates.enterByHand(job.Webhook.ID, a.now())
-	defer a.gates.leave(job.Webhook.ID, nil, a.now())
+	defer a.gates.leave(job.Webhook.ID, 0, nil, a.now())
+	payload, err := a.payloadByHand(ctx, &job)
+	if err != nil {
+		return result{}, err
+	}
+	defer payload.end()
 	if !job.AtMostOnce() || !job.Delivery.Outstanding() {
-		return a.attempt(ctx, &job, !job.Delivery.Test || job.Delivery.Attempts > 0), nil
+		return a.attemptWith(ctx, &job, payload, !job.Delivery.Test || job.Delivery.Attempts > 0), nil
 	}
 	var claim hook.Claim
 	rand.Read(claim[:]) // it never fails since Go 1.24
@@ -62,5 +70,24 @@ func (a *Activities) sendByHand(ctx context.Context, job hook.Job) (result, erro
 	if len(claimed) == 0 {
 		return result{}, &hook.Error{Kind: hook.KindConflict, Message: "the message is being sent"}
 	}
-	return a.settle(ctx, a.attempt(ctx, &job, false), claim), nil
+	return a.settle(ctx, a.attemptWith(ctx, &job, payload, false), claim), nil
+}
+
+// payloadByHand loads a large payload, when there is room for it.
+func (a *Activities) payloadByHand(ctx context.Context, job *hook.Job) (part, error) {
+	if job.PayloadSize == 0 {
+		return part{}, nil
+	}
+	before, cancel := context.WithDeadline(ctx, activity.GetInfo(ctx).Deadline.Add(-job.Webhook.Timeout-recordMargin))
+	defer cancel()
+	defer whenClosed(activity.GetWorkerStopChannel(ctx), cancel)()
+	p, err := a.budget.takePayload(before, job.PayloadSize)
+	if err != nil {
+		return part{}, hook.Unavailable("the worker's memory", errors.Join(hook.ErrNotSent, errMemory))
+	}
+	if err := a.loadPayloads(before, map[hook.EventID]part{job.Event.ID: p}); err != nil {
+		p.end()
+		return part{}, err
+	}
+	return p, nil
 }

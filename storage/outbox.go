@@ -43,7 +43,7 @@ func (s *Store) Unstarted(ctx context.Context, age time.Duration, after hook.Eve
 			select s.event_id, s.workflow_id from shared_workflows s
 			where s.workflow_id = any(array(select workflow_id from old where workflow_id <> ''))
 		)
-		select e.id, e.tenant_id, e.type, e.cache, e.deliveries, t.workflow_id, e.trace
+		select e.id, e.tenant_id, e.type, e.cache, e.deliveries, t.workflow_id, e.trace, octet_length(e.data)
 		from taken t cross join lateral (select * from events e where e.id = t.event_id offset 0) e order by e.id`, args)
 	list, err := collectStarts(rows)
 	if err != nil {
@@ -59,7 +59,7 @@ func collectStarts(rows pgx.Rows) ([]hook.Start, error) {
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Start, error) {
 		var st hook.Start
 		var trace []byte
-		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Cache, &st.Deliveries, &st.WorkflowID, &trace)
+		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Cache, &st.Deliveries, &st.WorkflowID, &trace, &st.Bytes)
 		st.Trace = hook.TraceOf(trace)
 		return st, err
 	})

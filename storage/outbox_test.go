@@ -36,7 +36,7 @@ func TestOutbox(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []hook.EventID{oldest.Event.ID, middle.Event.ID}, ids(starts), "oldest first, the young one not yet")
 	require.Equal(t, hook.Start{
-		EventID: oldest.Event.ID, TenantID: hook.DefaultTenant(), EventType: "user.created", Deliveries: 2, Targets: oldest.Targets,
+		EventID: oldest.Event.ID, TenantID: hook.DefaultTenant(), EventType: "user.created", Deliveries: 2, Bytes: len(eventData()), Targets: oldest.Targets,
 	}, starts[0], "what the publish itself would have started")
 
 	starts, err = f.Unstarted(t.Context(), 5*time.Second, hook.EventID{}, 1)

@@ -29,6 +29,8 @@ const (
 	OpSleeps      = "DrainSleeps"
 	OpEnds        = "DrainEnds"
 	OpDrain       = "Drain"
+	OpPayloads    = "Payloads"
+	OpUnreadable  = "ExpireUnreadable"
 
 	OpReplayStep   = "ReplayStep"
 	OpReplaySleeps = "ReplaySleeps"
@@ -50,6 +52,7 @@ type Store struct {
 	order      []hook.DeliveryID
 	log        []hook.Attempt
 	batches    []int
+	loads      [][]int
 	slices     map[[2]int]bool
 	claims     map[hook.DeliveryID]hook.Claim
 	drains     map[hook.WebhookID]bool
@@ -60,6 +63,7 @@ type Store struct {
 type webhook struct {
 	hook.Webhook
 	failingSince *time.Time
+	unreadable   error
 }
 
 // NewStore makes an empty store on the clock.
@@ -105,7 +109,7 @@ func (s *Store) Publish(eventType, data string, webhooks ...hook.WebhookID) hook
 		Deliveries: len(webhooks),
 	}
 	s.events[e.ID] = e
-	start := hook.Start{EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Deliveries: len(webhooks)}
+	start := hook.Start{EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Deliveries: len(webhooks), Bytes: len(data)}
 	for _, id := range webhooks {
 		s.deliver(e, id, false)
 		if len(start.Targets) < hook.MaxTargets {
@@ -280,9 +284,15 @@ func (s *Store) job(d *hook.Delivery) hook.Job {
 	if d.NextAttemptAt != nil {
 		job.DueIn = d.NextAttemptAt.Sub(s.now())
 	}
+	if n := len(job.Event.Data); n > hook.MaxInline {
+		job.Event.Data, job.PayloadSize = nil, n
+	}
 	if w, ok := s.webhooks[d.WebhookID]; ok {
 		found := w.Webhook
-		job.Webhook = &found
+		job.Webhook, job.Err = &found, w.unreadable
+		if w.unreadable != nil {
+			job.Webhook.Secret = ""
+		}
 	}
 	return job
 }

@@ -14,6 +14,11 @@ import (
 // activity does them. An event with more has a workflow to itself.
 const mostDeliveries = workflows.DeliveriesPerActivity
 
+// mostBytes is how many bytes of payloads a burst's workflow has at most: one that waits
+// for memory, or is sent again after a crash, is not to hold up much. An event with more
+// has a workflow to itself.
+const mostBytes = 4 << 20
+
 // lingerFor is how long an event waits at most for starts that are under way, to
 // share a workflow with those that come meanwhile. Where none is under way, it does
 // not wait: at ordinary rates an event's workflow is its own (design 3). The more
@@ -32,16 +37,17 @@ const flood = 100
 // gather takes what is waiting, in bursts of one tenant each.
 func (s *Starter) gather(ctx context.Context, first hook.Start) [][]hook.Start {
 	bursts := [][]hook.Start{{first}}
-	deliveries := []int{first.Deliveries}
+	deliveries, sizes := []int{first.Deliveries}, []int{first.Bytes}
 	add := func(start hook.Start) {
 		for i, burst := range bursts {
-			if burst[0].TenantID == start.TenantID && deliveries[i]+start.Deliveries <= mostDeliveries {
+			if burst[0].TenantID == start.TenantID && deliveries[i]+start.Deliveries <= mostDeliveries && sizes[i]+start.Bytes <= mostBytes {
 				bursts[i] = append(burst, start)
 				deliveries[i] += start.Deliveries
+				sizes[i] += start.Bytes
 				return
 			}
 		}
-		bursts, deliveries = append(bursts, []hook.Start{start}), append(deliveries, start.Deliveries)
+		bursts, deliveries, sizes = append(bursts, []hook.Start{start}), append(deliveries, start.Deliveries), append(sizes, start.Bytes)
 	}
 	var linger <-chan time.Time
 	if len(s.slots) > 0 && s.config.MaxEvents > 1 {
