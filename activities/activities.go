@@ -70,8 +70,8 @@ type Deps struct {
 	DisableOnFinal bool
 	// Concurrency is how many requests one activity has in flight; default 500.
 	Concurrency int
-	// Memory is how many bytes the process may have, of which deliveries hold nearly half
-	// at most; default 1 GiB.
+	// Memory is how many bytes the process may have, of which deliveries hold some three
+	// fifths at most; default 1 GiB.
 	Memory int64
 	// Jitter draws from 0 up to a bound; default rand.N.
 	Jitter func(time.Duration) time.Duration

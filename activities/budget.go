@@ -31,8 +31,9 @@ type budget struct {
 const (
 	// defaultMemory is what budgets are parts of where the process has no limit.
 	defaultMemory = 1 << 30
-	// The parts: payloads are what there can be most of.
-	payloadsPart, requestsPart, jobsPart, latePart = 4, 8, 16, 32
+	// The parts. A process without a limit has room for a fan-out to 10,000 endpoints of
+	// which none answers.
+	payloadsPart, requestsPart, jobsPart, latePart = 4, 4, 16, 32
 
 	// jobBytes is what a job takes with a payload that came along, and jobRest what stays
 	// of it until its run is over.

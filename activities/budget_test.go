@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,8 +23,8 @@ func large(n int) string { return `"` + strings.Repeat("x", n-2) + `"` }
 // environmentTimeout is what the test environment gives an activity.
 const environmentTimeout = 10 * time.Minute
 
-// memory sets how many bytes the process may have. Of them a quarter is for payloads, an
-// eighth for requests of 24 KiB, a sixteenth for jobs of 4 KiB.
+// memory sets how many bytes the process may have. Of them a quarter is for payloads, a
+// quarter for requests of 24 KiB, a sixteenth for jobs of 4 KiB.
 func memory(n int64) func(*activities.Deps) {
 	return func(d *activities.Deps) { d.Memory = n }
 }
@@ -34,9 +35,7 @@ type account struct {
 	*deliverytest.Store
 	sender *deliverytest.Sender
 
-	mu sync.Mutex
-	// users are how many deliveries each loaded payload is for.
-	users       map[hook.EventID]int
+	mu          sync.Mutex
 	alive, most int
 }
 
@@ -204,7 +203,9 @@ func TestNoRoomForAPayload(t *testing.T) {
 		other := b.store.AddWebhook(urlC, func(w *hook.Webhook) { w.Timeout = 30 * second })
 		var wg sync.WaitGroup
 		held := b.store.Publish(eventType, large(1<<20), slow)
-		wg.Go(func() { _ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 1, Of: 1}) })
+		wg.Go(func() {
+			_ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 1, Of: 1})
+		})
 		<-time.After(100 * time.Millisecond)
 		s := b.store.Publish(eventType, large(60<<10), once, other)
 		_, err := b.deliver(s)
@@ -239,7 +240,9 @@ func TestFirstAttemptWaitsForNoBudget(t *testing.T) {
 				b.sender.Script(urlA, deliverytest.Status(200).After(10*second))
 				var wg sync.WaitGroup
 				held := b.store.Publish(eventType, data, many(a, n)...)
-				wg.Go(func() { _ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: n, Of: 1}) })
+				wg.Go(func() {
+					_ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: n, Of: 1})
+				})
 				<-time.After(second)
 				began := time.Now()
 				r := b.first(b.store.Publish(eventType, data, c))
@@ -258,11 +261,13 @@ func TestNoRoomForJobs(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
-		// 64 KiB are room for 16 jobs, and 128 KiB for 5 requests.
-		b.sender.Script(urlA, append(outcomes(deliverytest.Status(200).After(environmentTimeout-5*second), 5), deliverytest.Status(200))...)
+		// 64 KiB are room for 16 jobs, and 256 KiB for 10 requests.
+		b.sender.Script(urlA, append(outcomes(deliverytest.Status(200).After(environmentTimeout-5*second), 10), deliverytest.Status(200))...)
 		var wg sync.WaitGroup
 		held := b.store.Publish(eventType, payload, many(a, 16)...)
-		wg.Go(func() { _ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 16, Of: 1}) })
+		wg.Go(func() {
+			_ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 16, Of: 1})
+		})
 		<-time.After(second)
 		s := b.store.Publish(eventType, payload, c)
 		_, err := b.deliver(s)
@@ -312,9 +317,10 @@ func TestUnrecordedResultsAreBounded(t *testing.T) {
 		for i := range hooks {
 			hooks[i] = b.store.AddWebhook(fmt.Sprintf("https://%d.example/", i), nil)
 		}
-		away := true
+		var away atomic.Bool
+		away.Store(true)
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpRecord && away {
+			if op == deliverytest.OpRecord && away.Load() {
 				return hook.Unavailable("the store", nil)
 			}
 			return nil
@@ -327,13 +333,13 @@ func TestUnrecordedResultsAreBounded(t *testing.T) {
 		}
 		b.during(5*second, func() {
 			require.Equal(b, 21, sent(), "512 KiB are room for so many")
-			away = false
+			away.Store(false)
 		})
 		r, err := b.deliver(b.store.Publish(eventType, payload, hooks...))
 		require.NoError(b, err)
 		require.Equal(b, 40, r.Succeeded)
 		require.Equal(b, 40, sent())
-	}, memory(4<<20))
+	}, memory(2<<20))
 }
 
 // A worker that stops leaves what waits for the budget to another, at once.
@@ -344,7 +350,9 @@ func TestStopEndsWaitingForTheBudget(t *testing.T) {
 		b.sender.Script(urlA, deliverytest.Status(200).After(10*second))
 		var wg sync.WaitGroup
 		held := b.store.Publish(eventType, large(1<<20), a)
-		wg.Go(func() { _ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 1, Of: 1}) })
+		wg.Go(func() {
+			_ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 1, Of: 1})
+		})
 		b.during(2*second, func() { b.stop(context.Canceled) })
 		<-time.After(second)
 		_, err := b.deliver(b.store.Publish(eventType, large(1<<20), c))

@@ -28,8 +28,8 @@ type gates struct {
 	// mostBytes is how much memory the requests to one webhook may hold for large payloads.
 	mostBytes int64
 	mu        sync.Mutex
-	webhooks map[hook.WebhookID]*gate
-	swept    time.Time
+	webhooks  map[hook.WebhookID]*gate
+	swept     time.Time
 	// first counts the first attempts by local activities.
 	first int
 }

@@ -81,13 +81,13 @@ func TestUnreadableSecretOfADisabledWebhook(t *testing.T) {
 func TestDrainOfUnreadableSecret(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		a := b.parked(300, nil)
+		a := b.parked(20, nil)
 		b.store.ChangeWebhook(a, func(w *hook.Webhook) { w.TrippedAt = nil })
 		b.store.LoseKey(a, errNoKey)
 		d := b.drainer(a)
 		r, err := d.all()
 		require.NoError(b, err)
-		require.Equal(b, activities.DrainResult{Failed: 300}, r)
+		require.Equal(b, activities.DrainResult{Failed: 20}, r)
 		require.Less(b, len(d.waits), 330)
 		require.Contains(b, d.whys[0], "Signing secret unavailable")
 		require.InDelta(b, hook.ParkedFor.Hours(), time.Since(b.start).Hours(), 0.1)
