@@ -73,22 +73,32 @@ func (s *Store) Delivery(ctx context.Context, tenant hook.TenantID, id hook.Deli
 	return row.delivery(), nil
 }
 
-// Deliveries lists a webhook's, newest first, by the event's time (S12).
-func (s *Store) Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) (list []hook.Delivery, more bool, err error) {
-	lo, hi := bounds(p)
-	rows, _ := s.pool.Query(ctx, `
-		select `+deliveryColumns+` from deliveries d
-		where d.webhook_id = @webhook_id and d.id >= @lo and d.id < @hi
-			and (@state = '' or d.state = @state or (@state = 'pending' and d.state = 'sending')) and (@type = '' or d.event_type = @type)
-		order by d.id desc limit @limit`, pgx.StrictNamedArgs{
-		"webhook_id": [16]byte(w), "lo": lo, "hi": hi, "state": string(f.State), "type": f.EventType, "limit": p.Limit + 1,
-	})
-	found, err := collectDeliveries(rows)
-	if err != nil {
-		return nil, false, mapErr(fmt.Errorf("list deliveries of webhook %s: %w", w, err))
+// Deliveries lists a webhook's, newest first, by the event's time (S12). A page may be
+// short, even empty, and lead on: next is where to, nil at the end.
+func (s *Store) Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) (deliveries []hook.Delivery, next *[16]byte, err error) {
+	l := listing{
+		table: "deliveries", alias: "d", columns: deliveryColumns,
+		within: []string{`d.webhook_id = @webhook_id`}, args: pgx.StrictNamedArgs{"webhook_id": [16]byte(w)},
 	}
-	list, more = cut(found, p.Limit)
-	return list, more, nil
+	// Literals, not arguments: by them the planner sees which index has such rows.
+	switch f.State {
+	case "":
+	case hook.StatePending, hook.StateSending:
+		l.within = append(l.within, `d.next_attempt_at is not null`)
+		l.filter = append(l.filter, `d.state in ('pending', 'sending')`)
+	case hook.StateSuccess:
+		l.filter = append(l.filter, `d.state = 'success'`)
+	case hook.StateFailed, hook.StateCanceled, hook.StateTimedOut, hook.StateDropped:
+		l.within = append(l.within, `d.state = '`+string(f.State)+`'`)
+	}
+	if f.EventType != "" {
+		l.filter, l.chosen = append(l.filter, `d.event_type = @type`), pgx.StrictNamedArgs{"type": f.EventType}
+	}
+	deliveries, next, err = readPage(ctx, s, &l, p, collectDeliveries, func(d *hook.Delivery) [16]byte { return d.ID })
+	if err != nil {
+		return nil, nil, fmt.Errorf("list deliveries of webhook %s: %w", w, err)
+	}
+	return deliveries, next, nil
 }
 
 // DeliveriesOfEvent lists an event's, at most limit, in the order of their ids.

@@ -65,10 +65,10 @@ func TestDeliveries(t *testing.T) {
 				require.Len(t, want, test.want)
 			}
 			for _, limit := range []int{1, 2, 3, 7, 100} {
-				got := pages(t, limit, func(p hook.Page) ([]hook.Delivery, bool, error) {
+				got := every(t, limit, func(p hook.Page) ([]hook.Delivery, *[16]byte, error) {
 					p.Since, p.Until = test.since, test.until
 					return f.Deliveries(t.Context(), w.ID, test.filter, p)
-				}, deliveryID)
+				})
 				require.Equal(t, want, got, "limit %d", limit)
 			}
 		})
