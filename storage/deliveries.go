@@ -76,6 +76,15 @@ func (s *Store) Delivery(ctx context.Context, tenant hook.TenantID, id hook.Deli
 // Deliveries lists a webhook's, newest first, by the event's time (S12). A page may be
 // short, even empty, and lead on: next is where to, nil at the end.
 func (s *Store) Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) (deliveries []hook.Delivery, next *[16]byte, err error) {
+	l := deliveriesListing(w, f)
+	deliveries, next, err = readPage(ctx, s, &l, p, collectDeliveries, func(d *hook.Delivery) [16]byte { return d.ID })
+	if err != nil {
+		return nil, nil, fmt.Errorf("list deliveries of webhook %s: %w", w, err)
+	}
+	return deliveries, next, nil
+}
+
+func deliveriesListing(w hook.WebhookID, f hook.DeliveryFilter) listing {
 	l := listing{
 		table: "deliveries", alias: "d", columns: deliveryColumns,
 		within: []string{`d.webhook_id = @webhook_id`}, args: pgx.StrictNamedArgs{"webhook_id": [16]byte(w)},
@@ -94,11 +103,7 @@ func (s *Store) Deliveries(ctx context.Context, w hook.WebhookID, f hook.Deliver
 	if f.EventType != "" {
 		l.filter, l.chosen = append(l.filter, `d.event_type = @type`), pgx.StrictNamedArgs{"type": f.EventType}
 	}
-	deliveries, next, err = readPage(ctx, s, &l, p, collectDeliveries, func(d *hook.Delivery) [16]byte { return d.ID })
-	if err != nil {
-		return nil, nil, fmt.Errorf("list deliveries of webhook %s: %w", w, err)
-	}
-	return deliveries, next, nil
+	return l
 }
 
 // DeliveriesOfEvent lists an event's, at most limit, in the order of their ids.

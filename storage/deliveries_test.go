@@ -10,8 +10,6 @@ import (
 	"grapnel/internal/hook"
 )
 
-func deliveryID(d hook.Delivery) [16]byte { return d.ID }
-
 // S12: newest first; the pages joined are the whole list; status, event_type,
 // since and until narrow it.
 func TestDeliveries(t *testing.T) {

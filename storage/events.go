@@ -77,6 +77,15 @@ func (s *Store) Event(ctx context.Context, tenant hook.TenantID, id hook.EventID
 // Events lists a tenant's, newest first, without test events. A page may be short, even
 // empty, and lead on: next is where to, nil at the end.
 func (s *Store) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) (events []hook.Event, next *[16]byte, err error) {
+	l := eventsListing(tenant, f)
+	events, next, err = readPage(ctx, s, &l, p, collectEvents, func(e *hook.Event) [16]byte { return e.ID })
+	if err != nil {
+		return nil, nil, fmt.Errorf("list events: %w", err)
+	}
+	return events, next, nil
+}
+
+func eventsListing(tenant hook.TenantID, f hook.EventFilter) listing {
 	l := listing{
 		table: "events", alias: "e", columns: eventColumns,
 		within: []string{`e.tenant_id = @tenant_id`}, filter: []string{`not e.test`},
@@ -85,11 +94,7 @@ func (s *Store) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFi
 	if f.Type != "" {
 		l.filter, l.chosen = append(l.filter, `e.type = @type`), pgx.StrictNamedArgs{"type": f.Type}
 	}
-	events, next, err = readPage(ctx, s, &l, p, collectEvents, func(e *hook.Event) [16]byte { return e.ID })
-	if err != nil {
-		return nil, nil, fmt.Errorf("list events: %w", err)
-	}
-	return events, next, nil
+	return l
 }
 
 func collectEvents(rows pgx.Rows) (events []hook.Event, err error) {

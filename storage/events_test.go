@@ -10,8 +10,6 @@ import (
 	"grapnel/internal/hook"
 )
 
-func eventID(e hook.Event) [16]byte { return e.ID }
-
 // S10: newest first; the pages joined are the whole list; type and time narrow it.
 func TestEvents(t *testing.T) {
 	t.Parallel()

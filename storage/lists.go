@@ -49,6 +49,19 @@ func (l *listing) page() string {
 	return fmt.Sprintf(`select %s from (%s limit %d) %s%s order by %[4]s.id desc limit @limit`, l.columns, l.rows(l.alias+".*"), mostLooked, l.alias, chosen)
 }
 
+// bound restricts it to the page's ids.
+func (l *listing) bound(p hook.Page) {
+	l.args["lo"], l.args["hi"] = bounds(p)
+	l.within = append(l.within, l.alias+".id >= @lo", l.alias+".id < @hi")
+}
+
+func (l *listing) pageArgs(limit int) pgx.StrictNamedArgs {
+	args := pgx.StrictNamedArgs{"limit": limit}
+	maps.Copy(args, l.args)
+	maps.Copy(args, l.chosen)
+	return args
+}
+
 // lastLooked is the statement that reads the last row that a page looks at, if it can't
 // look at all.
 func (l *listing) lastLooked() string {
@@ -57,17 +70,13 @@ func (l *listing) lastLooked() string {
 
 // readPage reads a page, and where the next one begins: nil at the end.
 func readPage[T any](ctx context.Context, s *Store, l *listing, p hook.Page, collect func(pgx.Rows) ([]T, error), id func(*T) [16]byte) (found []T, next *[16]byte, err error) {
-	l.args["lo"], l.args["hi"] = bounds(p)
-	l.within = append(l.within, l.alias+".id >= @lo", l.alias+".id < @hi")
+	l.bound(p)
 	// Both statements see the same rows.
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err = pgx.BeginTxFunc(ctx, s.lists, options, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
 		batch.Queue(listSettings)
-		args := pgx.StrictNamedArgs{"limit": p.Limit + 1}
-		maps.Copy(args, l.args)
-		maps.Copy(args, l.chosen)
-		batch.Queue(l.page(), args).Query(func(rows pgx.Rows) (err error) {
+		batch.Queue(l.page(), l.pageArgs(p.Limit+1)).Query(func(rows pgx.Rows) (err error) {
 			found, err = collect(rows)
 			return err
 		})
