@@ -61,7 +61,7 @@ func TestMigrateDownAndUp(t *testing.T) {
 	db, err := sql.Open("pgx", f.url)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, os.DirFS("migrations"))
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, os.DirFS("migrations"), goose.WithGoMigrations(storage.GoMigrations()...))
 	require.NoError(t, err)
 	down, err := provider.DownTo(t.Context(), 0)
 	require.NoError(t, err)
