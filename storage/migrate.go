@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -59,23 +60,47 @@ func Migrate(ctx context.Context, url string) (ran int, err error) {
 	return len(results), nil
 }
 
+// migrateEvery is how often it is tried again while another process migrates.
+const migrateEvery = 200 * time.Millisecond
+
 // lockMigrations waits until no other process migrates. The lock is a transaction's,
 // which stays open beside the migrations and holds back nothing: a session's would be
-// left to somebody else behind a connection pooler.
+// left to somebody else behind a connection pooler. Who waits holds no connection: with
+// few of them, the one who migrates would be waiting for it.
 func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
+	for {
+		tx, err := tryMigrations(ctx, db)
+		if err != nil {
+			return nil, err
+		}
+		if tx != nil {
+			return tx.Rollback, nil
+		}
+		timer := time.NewTimer(migrateEvery)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// tryMigrations is the transaction that holds the lock; nil when another has it.
+func tryMigrations(ctx context.Context, db *sql.DB) (*sql.Tx, error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	for _, statement := range []string{
-		`set local idle_in_transaction_session_timeout = 0`,
-		fmt.Sprintf(`select pg_advisory_xact_lock(%d)`, migrateLock),
-	} {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return nil, errors.Join(err, tx.Rollback())
-		}
+	locked := false
+	_, err = tx.ExecContext(ctx, `set local idle_in_transaction_session_timeout = 0`)
+	if err == nil {
+		err = tx.QueryRowContext(ctx, `select pg_try_advisory_xact_lock($1)`, int64(migrateLock)).Scan(&locked)
 	}
-	return tx.Rollback, nil
+	if err != nil || !locked {
+		return nil, errors.Join(err, tx.Rollback())
+	}
+	return tx, nil
 }
 
 // MigrationsKey identifies the set of migrations, for template databases in tests.
