@@ -146,7 +146,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // lockMigrations waits until no other process migrates. The lock is a transaction's,
 // which stays open beside the migrations and holds back nothing: a session's would be
-// left to somebody else behind a connection pooler.
+// left to somebody else behind a connection pooler. Who waits holds no connection: with few
+// of them, the one who migrates would be waiting for it.
 func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		unlock, err := tryLockMigrations(ctx, db)
@@ -173,7 +174,7 @@ func tryLockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, er
 	// By the simple protocol: otherwise the answered statement, and with it what it sees,
 	// stays until the next one, and an index that is made concurrently waits for that.
 	var locked bool
-	err = tx.QueryRowContext(ctx, `select pg_try_advisory_xact_lock($1)`, pgx.QueryExecModeSimpleProtocol, int64(migrateLock)).Scan(&locked)
+	err = tx.QueryRowContext(ctx, `select pg_try_advisory_xact_lock($1)`, pgx.QueryExecModeSimpleProtocol, migrateLock).Scan(&locked)
 	if err != nil || !locked {
 		return nil, errors.Join(err, tx.Rollback())
 	}
