@@ -79,12 +79,13 @@ func (s *Store) Delivery(ctx context.Context, tenant hook.TenantID, id hook.Deli
 func (s *Store) Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) (list []hook.Delivery, more bool, err error) {
 	lo, hi := bounds(p)
 	rows, _ := s.pool.Query(ctx, `
-		select `+shownColumns+` from deliveries d
-		left join (select w.active, w.generation from webhooks w where w.id = @webhook_id) w on true `+endedBy+`
-		where d.webhook_id = @webhook_id and d.id >= @lo and d.id < @hi
-			and (@state = '' or @state = case when x.reason is not null then 'canceled' when d.state = 'sending' then 'pending' else d.state end)
-			and (@type = '' or d.event_type = @type)
-		order by d.id desc limit @limit`, pgx.StrictNamedArgs{
+		select `+shownColumns+` from (
+			select d.* from deliveries d left join (select w.active, w.generation from webhooks w where w.id = @webhook_id) w on true
+			where d.webhook_id = @webhook_id and d.id >= @lo and d.id < @hi and (@type = '' or d.event_type = @type)
+				and (@state = '' or (@state = 'canceled' and (d.state = 'canceled' or `+revoked+`))
+					or (@state <> 'canceled' and (d.state = @state or (@state = 'pending' and d.state = 'sending')) and not coalesce(`+revoked+`, false)))
+			order by d.id desc limit @limit) d `+shown+`
+		order by d.id desc`, pgx.StrictNamedArgs{
 		"webhook_id": [16]byte(w), "lo": lo, "hi": hi, "state": string(f.State), "type": f.EventType, "limit": p.Limit + 1,
 	})
 	found, err := collectShown(rows)
@@ -157,11 +158,11 @@ const textTestLost = "Not sent"
 // cancel locks the outstanding deliveries that match, by id as everywhere, and
 // ends them. The ids go through an array so that the update looks them up by
 // primary key, however many deliveries there are.
-func cancel(ctx context.Context, q execer, match string, arg any, reason string, more ...any) (n int, err error) {
+func cancel(ctx context.Context, q execer, match string, arg any, reason string) (n int, err error) {
 	tag, err := q.Exec(ctx, `
 		update deliveries set state = 'canceled', error = $2, next_attempt_at = null, updated_at = now()
 		where id = any(array(
-			select id from deliveries where `+match+` and next_attempt_at is not null order by id for update))`, append([]any{arg, reason}, more...)...)
+			select id from deliveries where `+match+` and next_attempt_at is not null order by id for update))`, arg, reason)
 	return int(tag.RowsAffected()), err
 }
 
