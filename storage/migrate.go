@@ -173,7 +173,7 @@ func tryLockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, er
 	// By the simple protocol: otherwise the answered statement, and with it what it sees,
 	// stays until the next one, and an index that is made concurrently waits for that.
 	var locked bool
-	err = tx.QueryRowContext(ctx, `select pg_try_advisory_xact_lock($1)`, pgx.QueryExecModeSimpleProtocol, int64(migrateLock)).Scan(&locked)
+	err = tx.QueryRowContext(ctx, `select pg_try_advisory_xact_lock($1)`, pgx.QueryExecModeSimpleProtocol, migrateLock).Scan(&locked)
 	if err != nil || !locked {
 		return nil, errors.Join(err, tx.Rollback())
 	}

@@ -163,7 +163,9 @@ func TestUpgradeFromTheLastRelease(t *testing.T) {
 	require.NoError(t, s.Ready(t.Context()))
 	total := int(r.stored.Load())
 	list := func(f hook.DeliveryFilter) int {
-		return len(every(t, 100, func(p hook.Page) ([]hook.Delivery, *[16]byte, error) { return s.Deliveries(t.Context(), r.webhook, f, p) }))
+		return len(every(t, 100, func(p hook.Page) ([]hook.Delivery, *[16]byte, error) {
+			return s.Deliveries(t.Context(), r.webhook, f, p)
+		}))
 	}
 	require.Equal(t, total, list(hook.DeliveryFilter{}))
 	require.Equal(t, total, list(hook.DeliveryFilter{State: hook.StateSuccess})+list(hook.DeliveryFilter{State: hook.StateFailed})+list(hook.DeliveryFilter{State: hook.StateCanceled}))
