@@ -95,7 +95,7 @@ func tryMigrations(ctx context.Context, db *sql.DB) (*sql.Tx, error) {
 	locked := false
 	_, err = tx.ExecContext(ctx, `set local idle_in_transaction_session_timeout = 0`)
 	if err == nil {
-		err = tx.QueryRowContext(ctx, `select pg_try_advisory_xact_lock($1)`, int64(migrateLock)).Scan(&locked)
+		err = tx.QueryRowContext(ctx, `select pg_try_advisory_xact_lock($1)`, migrateLock).Scan(&locked)
 	}
 	if err != nil || !locked {
 		return nil, errors.Join(err, tx.Rollback())
