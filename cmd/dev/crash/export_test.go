@@ -28,7 +28,7 @@ func Load(seed uint64, n int) []Publication {
 }
 
 // Webhooks are the run's.
-func Webhooks() []*Webhook { return webhooks() }
+func Webhooks() []*Webhook { return webhooks(None) }
 
 // Post is Send for tests.
 func (b *Balancer) Post(ctx context.Context, path string) (int, []byte, error) {
