@@ -50,9 +50,9 @@ func (s *crashStack) cutTemporal(ctx context.Context, st *crash.Strike) error {
 }
 
 // freeze makes an API or a worker stand still, in the middle of a transaction that has
-// written, if one is met.
+// written, if one is met; better still one that has a topic's row, which others need.
 func (s *crashStack) freeze(ctx context.Context, st *crash.Strike) error {
-	list, tries := s.apis, 300
+	list, tries := s.apis, 200
 	if st.Stage == crash.FreezeWorker {
 		list, tries = s.workers, 50
 	}
@@ -73,7 +73,10 @@ func (s *crashStack) freeze(ctx context.Context, st *crash.Strike) error {
 		defer cancel()
 	}
 	pid := c.pid()
-	met, err := s.stopInTransaction(ctx, pid, tries)
+	met, err := s.stopInTransaction(ctx, pid, tries, []string{"topics"})
+	if err == nil && !met {
+		met, err = s.stopInTransaction(ctx, pid, tries, []string{"events", "deliveries", "idempotency_keys", "webhooks", "topics", "outbox"})
+	}
 	cancel()
 	if err == nil {
 		if met {
@@ -94,14 +97,15 @@ func (s *crashStack) freeze(ctx context.Context, st *crash.Strike) error {
 }
 
 // stopInTransaction stops a process, and lets it go on for a while until it is stopped
-// in the middle of a transaction or has been often enough. It stays stopped.
-func (s *crashStack) stopInTransaction(ctx context.Context, pid, tries int) (met bool, err error) {
+// in the middle of a transaction that has written to one of the tables, or has been often
+// enough. It stays stopped.
+func (s *crashStack) stopInTransaction(ctx context.Context, pid, tries int, tables []string) (met bool, err error) {
 	for range tries {
 		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 			return false, fmt.Errorf("stop process %d: %w", pid, err)
 		}
 		err := s.insistOn(ctx, s.databaseURL, func(conn *pgx.Conn) error {
-			met, err = stayInTransaction(ctx, conn)
+			met, err = stayInTransaction(ctx, conn, tables)
 			return err
 		})
 		if err != nil || met {
@@ -119,13 +123,14 @@ func (s *crashStack) stopInTransaction(ctx context.Context, pid, tries int) (met
 
 // stayInTransaction tells whether a session of ours that has written is in a transaction
 // and does nothing: those of processes that run go on.
-func stayInTransaction(ctx context.Context, conn *pgx.Conn) (bool, error) {
+func stayInTransaction(ctx context.Context, conn *pgx.Conn, tables []string) (bool, error) {
 	const looks, between = 4, 30 * time.Millisecond
 	var still []string
 	for i := range looks {
 		rows, _ := conn.Query(ctx, `
-			select pid || ' ' || state_change from pg_stat_activity
-			where application_name = 'grapnel' and state = 'idle in transaction' and backend_xid is not null`)
+			select a.pid || ' ' || a.state_change from pg_stat_activity a
+			where application_name = 'grapnel' and state = 'idle in transaction' and backend_xid is not null and exists (
+				select from pg_locks l where l.pid = a.pid and l.granted and l.mode = 'RowExclusiveLock' and l.relation = any($1::text[]::regclass[]))`, tables)
 		now, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			return false, err

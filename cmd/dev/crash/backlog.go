@@ -45,8 +45,11 @@ func copyEvent(ctx context.Context, conn *pgx.Conn, template *Publication, size 
 	var parked, deliveries int
 	err = conn.QueryRow(ctx, `
 		select count(*) filter (where parked), count(*) from deliveries where event_id = $1`, template.ID).Scan(&parked, &deliveries)
-	if err != nil || parked != 1 || deliveries != 1 {
-		return "", fmt.Errorf("event %s has %d deliveries, %d of them parked, not 1: %w", template.ID, deliveries, parked, err)
+	if err != nil {
+		return "", fmt.Errorf("look at event %s: %w", template.ID, err)
+	}
+	if parked != 1 || deliveries != 1 {
+		return "", fmt.Errorf("event %s has %d deliveries, %d of them parked, not 1", template.ID, deliveries, parked)
 	}
 	for done := 1; done < size; done += copyAtOnce {
 		n := min(copyAtOnce, size-done)

@@ -48,7 +48,7 @@ func (r *run) endWebhook(ctx context.Context, struck *Struck) error {
 		if err := call(ctx, r.balancer, http.MethodPatch, w.path(), map[string]any{"paused": false}, nil); err != nil {
 			return err
 		}
-		if err := r.awaitRequest(ctx, w); err != nil {
+		if err := r.awaitRequests(ctx, w); err != nil {
 			return err
 		}
 		if err := r.end(ctx, w, struck.Stage, e); err != nil {
@@ -108,11 +108,15 @@ func (r *run) awaitDisabled(ctx context.Context, w *Webhook) (int, error) {
 	}
 }
 
-// awaitRequest waits until the webhook's endpoint has got something.
-func (r *run) awaitRequest(ctx context.Context, w *Webhook) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, notEnded, errors.New("its endpoint got no request"))
+// underWay is how many requests are to have come before a webhook is ended.
+const underWay = 20
+
+// awaitRequests waits until the webhook's endpoint has got some; of one that is gone the
+// first is all that there may be.
+func (r *run) awaitRequests(ctx context.Context, w *Webhook) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, notEnded, errors.New("its endpoint got too few requests"))
 	defer cancel()
-	for !r.receiver.Got(w) {
+	for n := 0; n == 0 || n < underWay && !w.Gone; n = r.receiver.Got(w) {
 		if sleep(ctx, 20*time.Millisecond) != nil {
 			return context.Cause(ctx)
 		}

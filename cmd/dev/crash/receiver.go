@@ -86,11 +86,16 @@ func (r *Receiver) Requests(of []*Webhook) []*Request {
 	return list
 }
 
-// Got tells whether a webhook's endpoint has got any.
-func (r *Receiver) Got(w *Webhook) bool {
+// Got is how many a webhook's endpoint has got.
+func (r *Receiver) Got(w *Webhook) (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.list, func(request *Request) bool { return request.Webhook == w.Name })
+	for _, request := range r.list {
+		if request.Webhook == w.Name {
+			n++
+		}
+	}
+	return n
 }
 
 // ServeHTTP implements http.Handler.
