@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -52,7 +53,7 @@ func (s *crashStack) cutTemporal(ctx context.Context, st *crash.Strike) error {
 // freeze makes an API or a worker stand still, in the middle of a transaction that has
 // written, if one is met; better still one that has a topic's row, which others need.
 func (s *crashStack) freeze(ctx context.Context, st *crash.Strike) error {
-	list, tries := s.apis, 200
+	list, tries := s.apis, 100
 	if st.Stage == crash.FreezeWorker {
 		list, tries = s.workers, 50
 	}
@@ -73,15 +74,18 @@ func (s *crashStack) freeze(ctx context.Context, st *crash.Strike) error {
 		defer cancel()
 	}
 	pid := c.pid()
-	met, err := s.stopInTransaction(ctx, pid, tries, []string{"topics"})
-	if err == nil && !met {
-		met, err = s.stopInTransaction(ctx, pid, tries, []string{"events", "deliveries", "idempotency_keys", "webhooks", "topics", "outbox"})
+	met, err := false, error(nil)
+	for _, tables := range [][]string{{"topics"}, {"events", "deliveries", "idempotency_keys", "webhooks", "outbox"}} {
+		if met, err = s.stopInTransaction(ctx, pid, tries, tables); err != nil {
+			break
+		}
+		if met {
+			target.Note = c.name() + " stood still in the middle of a transaction that had written to " + strings.Join(tables, " or ")
+			break
+		}
 	}
 	cancel()
 	if err == nil {
-		if met {
-			target.Note = c.name() + " stood still in the middle of a transaction"
-		}
 		s.progress("%s", target.Note)
 		err = st.Hold(ctx, target)
 	}

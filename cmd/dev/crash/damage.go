@@ -129,11 +129,11 @@ func traits() map[Damage]Traits {
 		},
 		Freeze: {
 			What: "an API, and a worker, that stand still (SIGSTOP), in the middle of a transaction if one is met", Repeats: true, Refuses: true, Unreached: true,
-			Stages: freezeStages, length: s(60, 60), short: 12 * time.Second,
+			Stages: freezeStages, length: s(60, 60), short: 8 * time.Second,
 		},
 		LockRows: {
 			What: "the row of a topic, of an idempotency key and of a webhook locked by another session", Repeats: true, Refuses: true,
-			Stages: lockStages, length: s(60, 60), short: 10 * time.Second,
+			Stages: lockStages, length: s(60, 60), short: 8 * time.Second,
 		},
 		EndWebhooks: {
 			What: "webhooks with a backlog that answer 410, are deleted, are disabled", Stages: endStages, size: [2]int{500_000, 3000}, more: 10 * time.Minute,
@@ -149,7 +149,7 @@ func traits() map[Damage]Traits {
 
 // brief are the kinds of which InTurn is the first stage.
 func brief() []Damage {
-	list := []Damage{CutTemporal, Freeze, LockRows, EndWebhooks}
+	list := []Damage{Freeze, LockRows, EndWebhooks}
 	if canJumpClocks {
 		list = append(list, LeapClock)
 	}

@@ -119,7 +119,7 @@ func Plan(seed uint64, d Damage, length time.Duration, short bool) []Strike {
 
 // betweenStages is time for what comes to stand still or to be refused by one stage to
 // come to its end before the next.
-const betweenStages = 4 * time.Second
+const betweenStages = 2 * time.Second
 
 // stages are a damage's, in random order.
 func stages(r *rand.Rand, d Damage, short bool) []Strike {
