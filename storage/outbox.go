@@ -91,7 +91,7 @@ func (s *Store) startsOf(ctx context.Context, unnamed, own []hook.EventID, share
 		return nil, nil, err
 	}
 	rows, _ := s.pool.Query(ctx, `
-		select e.id, e.tenant_id, e.type, e.cache, e.deliveries, k.workflow_id, e.trace
+		select e.id, e.tenant_id, e.type, e.cache, e.deliveries, k.workflow_id, e.trace, octet_length(e.data)
 		from unnest($1::uuid[], $2::text[]) as k(event_id, workflow_id)
 		cross join lateral (select * from events e where e.id = k.event_id offset 0) e order by e.id`, raw(events), workflows)
 	list, err := collectStarts(rows)
@@ -148,7 +148,7 @@ func collectStarts(rows pgx.Rows) ([]hook.Start, error) {
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Start, error) {
 		var st hook.Start
 		var trace []byte
-		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Cache, &st.Deliveries, &st.WorkflowID, &trace)
+		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Cache, &st.Deliveries, &st.WorkflowID, &trace, &st.Bytes)
 		st.Trace = hook.TraceOf(trace)
 		return st, err
 	})

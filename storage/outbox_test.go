@@ -76,7 +76,7 @@ func TestOutbox(t *testing.T) {
 	require.Equal(t, page.Events, startIDs(page.Unnamed))
 	require.Empty(t, page.Named)
 	require.Equal(t, hook.Start{
-		EventID: oldest.Event.ID, TenantID: hook.DefaultTenant(), EventType: "user.created", Deliveries: 2,
+		EventID: oldest.Event.ID, TenantID: hook.DefaultTenant(), EventType: "user.created", Deliveries: 2, Bytes: len(eventData()),
 	}, page.Unnamed[0], "what the publish itself would have started, but for the targets")
 	require.Empty(t, f.claim(t, old).Events, "they are claimed")
 

@@ -124,6 +124,19 @@ func TestBacklog(t *testing.T) {
 	require.Contains(t, text, "grapnel_attempts_in_flight")
 }
 
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	m := telemetry.New()
+	for i, budget := range []string{"jobs", "payloads"} {
+		m.WatchMemory(budget, func() (used, size, waiting int64) { return int64(10 + i), 100, int64(i) })
+	}
+	_, text := scrape(t, m, "/metrics")
+	requireLines(t, text,
+		`grapnel_memory_used_bytes{budget="jobs"} 10`, `grapnel_memory_used_bytes{budget="payloads"} 11`,
+		`grapnel_memory_budget_bytes{budget="payloads"} 100`, `grapnel_memory_waiting{budget="payloads"} 1`,
+	)
+}
+
 // The SDK measures one thing with these labels here and with those there.
 func TestTemporal(t *testing.T) {
 	t.Parallel()
