@@ -78,13 +78,14 @@ type Traits struct {
 	more time.Duration
 }
 
-// The stages of Freeze, of LockRows and of EndWebhooks.
+// The stages: what Freeze freezes.
 const (
 	FreezeAPI = iota
 	FreezeWorker
 	freezeStages
 )
 
+// What LockRows locks.
 const (
 	LockTopic = iota
 	LockKey
@@ -92,6 +93,7 @@ const (
 	lockStages
 )
 
+// How EndWebhooks ends one.
 const (
 	EndGone = iota
 	EndDeleted

@@ -54,7 +54,7 @@ func (r *run) endWebhook(ctx context.Context, struck *Struck) error {
 		if err := r.end(ctx, w, struck.Stage, e); err != nil {
 			return err
 		}
-		if e.Shown, err = r.shown(ctx, w, first); err != nil {
+		if e.Shown, err = r.shown(ctx, first); err != nil {
 			return err
 		}
 		return r.awaitCanceled(ctx, w)
@@ -141,7 +141,7 @@ func (r *run) awaitCanceled(ctx context.Context, w *Webhook) error {
 }
 
 // shown is what the API says of a delivery.
-func (r *run) shown(ctx context.Context, w *Webhook, id string) (string, error) {
+func (r *run) shown(ctx context.Context, id string) (string, error) {
 	delivery, err := hook.ParseDeliveryID(id)
 	if err != nil {
 		return "", err

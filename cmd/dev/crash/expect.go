@@ -193,7 +193,7 @@ func (o *oracle) checkUnfrozen(s *Struck) {
 func (o *oracle) checkUnlocked(s *Struck) {
 	answers := bounded{bound: moment}
 	for i := range o.Waits {
-		if w := &o.Waits[i]; s.held(w.Begin, w.End) && !s.Locked.concerns(w, o.Evidence.Webhooks) {
+		if w := &o.Waits[i]; s.held(w.Begin, w.End) && !s.Locked.concerns(w, o.Webhooks) {
 			answers.wait(w)
 		}
 	}
