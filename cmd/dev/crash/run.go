@@ -169,7 +169,11 @@ func (r *run) endAfter(ctx context.Context, over chan<- struct{}) error {
 }
 
 func (r *run) strike(ctx context.Context, s *Strike) error {
-	r.Progress("strike %d: %s, for %v", s.Number, s.name(), s.For.Round(10*time.Millisecond))
+	length := ""
+	if s.For > 0 {
+		length = fmt.Sprintf(", for %v", s.For.Round(10*time.Millisecond))
+	}
+	r.Progress("strike %d: %s%s", s.Number, s.name(), length)
 	ctx, cancel := context.WithTimeout(ctx, comeBack+s.For+Of(s.Damage).more)
 	defer cancel()
 	struck := &Struck{Strike: *s, Begin: time.Now()}
