@@ -94,8 +94,10 @@ func readStore(ctx context.Context, databaseURL string, but []*Webhook) (*Store,
 	}
 	rows, _ := conn.Query(ctx, `
 		select id::text, type, cache, deliveries, coalesce(sequence, 0) as sequence, created_at,
-			case when type = $1 then convert_to(replace(convert_from(data, 'UTF8'), repeat('x', $2), ''), 'UTF8') else data end as data
-		from events where not test and type not like $3 || '%' order by id`, typeLarge, largePadding, typeBacklog)
+			case when type = $1 and substr(data, length(data) - length(padding) + 1) = padding
+				then substr(data, 1, length(data) - length(padding)) || '"}' else data end as data
+		from events, (select convert_to(repeat('x', $2) || '"}', 'UTF8') as padding offset 0) p
+		where not test and type not like $3 || '%' order by id`, typeLarge, largePadding, typeBacklog)
 	if s.Events, err = pgx.CollectRows(rows, pgx.RowToStructByName[Event]); err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}

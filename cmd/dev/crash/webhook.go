@@ -55,7 +55,7 @@ func webhooks(d Damage) []*Webhook {
 		list = append(list, &Webhook{Name: "neighbour", Profile: hook.ProfileStandard, Events: []string{typeNeighbour}})
 	}
 	if slices.Contains(kinds, FillMemory) {
-		list = append(list, &Webhook{Name: "large", Profile: hook.ProfileStandard, Events: []string{typeLarge}, Slow: 100})
+		list = append(list, &Webhook{Name: "large", Profile: hook.ProfileStandard, Events: []string{typeLarge}, Slow: 25})
 	}
 	return withSecrets(list)
 }
