@@ -351,8 +351,13 @@ func (a *API) checkWebhook(w *hook.Webhook, before string, unknown []hook.Violat
 		}
 		violations = e.Violations
 	}
+	usable := w.URLProblem() == ""
+	if usable {
+		// Stored and shown as it is requested.
+		w.URL = a.Destinations.CanonicalURL(w.URL)
+	}
 	switch {
-	case w.URLProblem() != "", w.URL == before:
+	case !usable, w.URL == before:
 	case w.Profile == hook.ProfileCommenda && !a.Config.AllowHTTP && w.Plain():
 		violations = append(violations, hook.Violation{Location: "body.url", Message: "must be https; --allow-http lets Commenda webhooks have http URLs"})
 	default:
