@@ -588,3 +588,13 @@ func TestWebhookEventsAreNamedWhereTheyWereGiven(t *testing.T) {
 		a.refused(t, "body.events[3]", "not a known event type")
 	}
 }
+
+// Spec 8: one name for a host, which people see as well.
+func TestWebhookURLIsShownAsRequested(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	created := f.post(t, "/v1/webhooks", `{"url":"https://MÜNCHEN.test/a","events":["user.created"]}`).object(t, http.StatusCreated)
+	require.Equal(t, "https://xn--mnchen-3ya.test/a", created["url"])
+	changed := f.do(t, http.MethodPatch, "/v1/webhooks/"+created["id"].(string), `{"url":"https://MÜNCHEN.test/b"}`, nil).object(t, http.StatusOK)
+	require.Equal(t, "https://xn--mnchen-3ya.test/b", changed["url"])
+}
