@@ -24,10 +24,11 @@ type Parking interface {
 	ExpireParked(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (int, error)
 	// Trip opens or closes the webhook's circuit breaker.
 	Trip(ctx context.Context, webhook hook.WebhookID, open bool) error
-	// DrainSleeps says when the drain will look again, so that a lost one is noticed.
-	DrainSleeps(ctx context.Context, webhook hook.WebhookID, in time.Duration) error
-	// DrainEnds ends a drain, unless something is parked by now.
-	DrainEnds(ctx context.Context, webhook hook.WebhookID) (bool, error)
+	// DrainSleeps notes when the drain will look again, so that a lost one is noticed, or
+	// returns false: something has changed since it looked.
+	DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.Nap) (bool, error)
+	// DrainEnds ends a drain, unless something is parked by now, or has changed.
+	DrainEnds(ctx context.Context, webhook hook.WebhookID, changes int64) (bool, error)
 }
 
 // Drains starts the workflow that drains a webhook, unless it runs.
@@ -57,7 +58,7 @@ func (r *run) begin(ctx context.Context, w waiting, now time.Time, once *[]waiti
 		c.list = append(c.list, w)
 		return
 	}
-	switch r.gates.enter(w.job.Webhook, now) {
+	switch r.gates.enter(w.job.Webhook, w.job.PayloadSize, now) {
 	case admitted:
 		r.send(ctx, w, once)
 	case full:
@@ -67,9 +68,14 @@ func (r *run) begin(ctx context.Context, w waiting, now time.Time, once *[]waiti
 	}
 }
 
-// send puts in flight what was admitted.
+// send puts in flight what was admitted. What has a large payload, or finds no room for
+// its request, gets its part of the budget first.
 func (r *run) send(ctx context.Context, w waiting, once *[]waiting) {
 	r.inFlight++
+	if w.job.PayloadSize > 0 || !r.budget.hasRequest() {
+		r.unfunded = append(r.unfunded, w)
+		return
+	}
 	if w.job.AtMostOnce() {
 		*once = append(*once, w)
 		return
@@ -87,7 +93,7 @@ func (r *run) readmit(ctx context.Context, now time.Time, once *[]waiting) {
 			if !r.fits(next, now) {
 				break
 			}
-			switch r.gates.enter(next.job.Webhook, now) {
+			switch r.gates.enter(next.job.Webhook, next.job.PayloadSize, now) {
 			case admitted:
 				if c.list = c.list[1:]; next.job.Webhook.RateLimit == 0 {
 					c.since = now

@@ -54,6 +54,8 @@ type bench struct {
 	// stop ends the context of running activities, as a worker does that waited
 	// long enough.
 	stop context.CancelCauseFunc
+	// endRun ends the worker's run.
+	endRun func()
 	// heartbeats are what people see beside the pending activity.
 	heartbeats [][]activities.Outcome
 }
@@ -99,10 +101,16 @@ func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 	var err error
 	b.acts, err = activities.New(deps)
 	require.NoError(t, err)
-	t.Cleanup(b.acts.Stop)
+	t.Cleanup(b.begin())
 	b.env.RegisterActivityWithOptions(b.acts.Deliver, activity.RegisterOptions{Name: "Deliver"})
 	b.env.RegisterActivityWithOptions(b.acts.SendNow, activity.RegisterOptions{Name: "SendNow"})
 	return b
+}
+
+// begin begins another run of the worker, which stop ends.
+func (b *bench) begin() (stop func()) {
+	b.endRun = b.acts.Begin()
+	return b.endRun
 }
 
 func (b *bench) deliver(s hook.Start) (activities.DeliverResult, error) {
@@ -154,3 +162,13 @@ const second = time.Second
 
 // none takes the chance out of waiting.
 func none(time.Duration) time.Duration { return 0 }
+
+// next is when the error asks for the next run.
+func (b *bench) next(err error) time.Duration {
+	b.Helper()
+	var app *temporal.ApplicationError
+	require.ErrorAs(b, err, &app)
+	require.False(b, app.NonRetryable(), err)
+	require.Positive(b, app.NextRetryDelay())
+	return app.NextRetryDelay()
+}

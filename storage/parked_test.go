@@ -85,6 +85,14 @@ func TestParkedComeLongestDueFirst(t *testing.T) {
 	}
 }
 
+// sleeps has the webhook's drain note that it sleeps.
+func (f *fixture) sleeps(t *testing.T, w hook.Webhook, n hook.Nap) bool {
+	t.Helper()
+	asleep, err := f.DrainSleeps(t.Context(), w.ID, n)
+	require.NoError(t, err)
+	return asleep
+}
+
 // A drain that has nothing left ends, unless something came after it looked, or is just
 // being parked.
 func TestDrainEnds(t *testing.T) {
@@ -97,10 +105,10 @@ func TestDrainEnds(t *testing.T) {
 	require.Zero(t, f.backlog(t, w, 10).Waiting)
 	late := f.delivery(t, w)
 	f.park(t, w, late)
-	require.False(t, must(f.DrainEnds(t.Context(), w.ID)))
+	require.False(t, must(f.DrainEnds(t.Context(), w.ID, 0)))
 	f.attempt(t, late, answered(200))
-	require.True(t, must(f.DrainEnds(t.Context(), w.ID)))
-	require.True(t, must(f.DrainEnds(t.Context(), w.ID)), "there was none")
+	require.True(t, must(f.DrainEnds(t.Context(), w.ID, 0)))
+	require.True(t, must(f.DrainEnds(t.Context(), w.ID, 0)), "there was none")
 	require.Zero(t, scalar[int](t, f, `select count(*) from drains`))
 }
 
@@ -112,7 +120,7 @@ func TestLostDrains(t *testing.T) {
 	w, asleep := f.webhook(t), f.webhook(t)
 	f.park(t, w, f.delivery(t, w))
 	f.park(t, asleep, f.delivery(t, asleep))
-	require.NoError(t, f.DrainSleeps(t.Context(), asleep.ID, 5*time.Minute))
+	require.True(t, f.sleeps(t, asleep, hook.Nap{In: 5 * time.Minute}))
 	require.Empty(t, must(f.LostDrains(t.Context(), time.Minute, 10)))
 	f.exec(t, `update drains set due_at = due_at - interval '2 minutes'`)
 	require.Equal(t, []hook.WebhookID{w.ID}, must(f.LostDrains(t.Context(), time.Minute, 10)))
@@ -191,4 +199,22 @@ func TestParkedOfADeletedWebhook(t *testing.T) {
 	require.NoError(t, f.DeleteWebhook(t.Context(), hook.DefaultTenant(), w.ID))
 	require.Equal(t, hook.StateCanceled, f.read(t, id).State)
 	require.Zero(t, f.backlog(t, w, 10).Waiting)
+}
+
+// Publishes for a webhook that is held share a lock on its drain's row all the time: that
+// must not hide from a sweeper that the drain is lost.
+func TestLostDrainsBesidePublishes(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	f.pause(t, w, true)
+	f.publish(t, "user.created")
+	f.exec(t, `update drains set due_at = now() - interval '1 hour'`)
+	tx, err := f.db.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `select from drains where webhook_id = $1 for key share`, w.ID[:]) // as every publish for it does
+	require.NoError(t, err)
+	require.Equal(t, []hook.WebhookID{w.ID}, must(f.LostDrains(t.Context(), 30*time.Second, 10)))
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.Empty(t, must(f.LostDrains(t.Context(), 30*time.Second, 10)), "it has been given as long again")
 }

@@ -268,12 +268,12 @@ func TestLostReplays(t *testing.T) {
 	r := f.replay(t, w, hook.ReplayFailed, nil)
 	lost := func() []hook.ReplayID { return must(f.LostReplays(t.Context(), 30*time.Second, 10)) }
 	require.Empty(t, lost())
-	require.NoError(t, f.ReplaySleeps(t.Context(), r.ID, -time.Minute))
+	require.True(t, must(f.ReplaySleeps(t.Context(), r.ID, -time.Minute, 0)))
 	require.Equal(t, []hook.ReplayID{r.ID}, lost())
 	require.Empty(t, lost(), "it has as long again")
 	_, err := f.UpdateReplay(t.Context(), w.TenantID, r.ID, func(r *hook.Replay) error { r.Rate = 7; return nil })
 	require.NoError(t, err)
-	require.NoError(t, f.ReplaySleeps(t.Context(), r.ID, time.Hour))
+	require.False(t, must(f.ReplaySleeps(t.Context(), r.ID, time.Hour, 0)))
 	require.Equal(t, []hook.ReplayID{r.ID}, lost())
 	_, err = f.UpdateReplay(t.Context(), w.TenantID, r.ID, func(r *hook.Replay) error { r.State = hook.ReplayCanceled; return nil })
 	require.NoError(t, err)
@@ -285,4 +285,37 @@ func TestLostReplays(t *testing.T) {
 	require.Equal(t, hook.KindNotFound, hook.KindOf(err))
 	_, err = f.ReplayStep(t.Context(), r.ID, 0)
 	require.Equal(t, hook.KindNotFound, hook.KindOf(err))
+}
+
+// A replay's progress counts what is revoked as canceled, and a later one may send it again.
+func TestReplayOfWhatIsRevoked(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	id := f.delivery(t, w)
+	f.exec(t, `update events set created_at = created_at - interval '1 minute'`)
+	r, err := f.CreateReplay(t.Context(), hook.Replay{
+		TenantID: w.TenantID, WebhookID: w.ID, Status: hook.ReplayAll, Since: time.Now().Add(-time.Hour), Until: time.Now(), Rate: 100,
+	})
+	require.NoError(t, err)
+	f.exec(t, `update deliveries set replay_id = $1`, [16]byte(r.ID))
+	progress := func() hook.ReplayProgress {
+		p, err := f.ReplayProgress(t.Context(), r.ID)
+		require.NoError(t, err)
+		return p
+	}
+	require.Equal(t, hook.ReplayProgress{Outstanding: 1}, progress())
+	unlock := f.locked(t, id)
+	f.disable(t, w)
+	require.Equal(t, hook.ReplayProgress{Canceled: 1}, progress())
+	f.enable(t, w)
+	require.Equal(t, hook.ReplayProgress{Canceled: 1}, progress())
+	n, err := f.CountReplay(t.Context(), hook.Replay{
+		TenantID: w.TenantID, WebhookID: w.ID, Status: hook.ReplayFailed, Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour), Rate: 100,
+	}, 10)
+	require.NoError(t, err)
+	require.LessOrEqual(t, n.Events, 1)
+	unlock()
+	f.cancelAll(t)
+	require.Equal(t, hook.ReplayProgress{Canceled: 1}, progress())
 }

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -26,7 +27,8 @@ import (
 // Config is what Open needs.
 type Config struct {
 	// URL is a PostgreSQL connection string; pool_max_conns in it sizes the pool
-	// (default: the larger of 4 and the number of CPUs).
+	// (default: the larger of 4 and the number of CPUs). Lists are read through up to 2
+	// connections more, which are opened when somebody lists.
 	URL string
 	// DirectURL is PostgreSQL itself, where URL is a connection pooler: ListenTopics
 	// needs it. Empty is URL.
@@ -40,7 +42,10 @@ type Config struct {
 // Store is the one store. It is safe for concurrent use.
 type Store struct {
 	pool *pgxpool.Pool
-	box  *seal.Box
+	// lists are the connections that lists are read through: publishing never waits for
+	// those who read.
+	lists *pgxpool.Pool
+	box   *seal.Box
 	// pooler is what may be between us and the server.
 	pooler *pooler
 	// direct is how to connect to the server itself; nil is as the pool does.
@@ -54,6 +59,8 @@ type Store struct {
 	keys       group[*keyLookup]
 	eventTypes group[*typesLookup]
 	recalled   memory
+	// cleaned is how far each of cleanedTables has been looked at.
+	cleaned [cleanedCount]place
 	// start is told of operational events that are to be delivered.
 	start func(hook.Start)
 }
@@ -99,9 +106,25 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{pool: pool, box: cfg.Box, pooler: between, direct: direct, metrics: cfg.Metrics, origin: newOrigin(), start: func(hook.Start) {}}
+	lists, err := pgxpool.NewWithConfig(ctx, forLists(pc))
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s := &Store{pool: pool, lists: lists, box: cfg.Box, pooler: between, direct: direct, metrics: cfg.Metrics, origin: newOrigin(), start: func(hook.Start) {}}
 	s.share()
 	return s, nil
+}
+
+// listConnections is how many lists are read at once.
+const listConnections = 2
+
+// forLists is how the pool of lists is made, which keeps no connection open that nobody
+// uses.
+func forLists(pc *pgxpool.Config) *pgxpool.Config {
+	lists := pc.Copy()
+	lists.MaxConns, lists.MinConns, lists.MinIdleConns = listConnections, 0, 0
+	return lists
 }
 
 // withDefaults fills in what the URL leaves open.
@@ -112,25 +135,53 @@ func withDefaults(c *pgx.ConnConfig) {
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = "grapnel"
 	}
+	// A server that has gone without a word is noticed after half a minute, also by a
+	// connection that waits for nothing but notifications.
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
+	c.DialFunc = dialer.DialContext
+	// A server that has become a standby has kept the connection. The next one leads to
+	// the primary, if there is one.
+	closes := c.OnPgError
+	c.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+		return err.Code != "25006" && (closes == nil || closes(conn, err)) // read_only_sql_transaction
+	}
 }
+
+// Bounds of shared statements.
+const (
+	// rowsTogether is how many rows a statement has at most, deliveries of publications
+	// left out.
+	rowsTogether = 500
+	// deliveriesTogether is how many deliveries a statement makes at most, unless one
+	// publication alone has more: some 0.1 s of work.
+	deliveriesTogether = 5_000
+	// statementsAtOnce is how many of a lane's are under way at once.
+	statementsAtOnce = 2
+)
 
 // share sets up what shares statements.
 func (s *Store) share() {
-	const together, atOnce = 500, 2
-	s.publishing.do, s.publishing.bytes = s.publishAll, (*publishing).bytes
-	s.publishing.together, s.publishing.atOnce = together, atOnce
-	s.recordings.do, s.recordings.rows, s.recordings.bytes = s.recordAll, (*recording).rows, (*recording).bytes
-	s.recordings.together, s.recordings.atOnce = together, atOnce
-	s.keys.do, s.keys.together, s.keys.atOnce = s.lookUpKeys, together, atOnce
-	s.eventTypes.do, s.eventTypes.together, s.eventTypes.atOnce = s.lookUpTypes, together, atOnce
+	p := &s.publishing
+	p.do, p.bytes, p.weight = s.publishAll, (*publishing).bytes, s.fanOut
+	p.lane, p.locks = (*publishing).lane, (*publishing).locks
+	p.together, p.atOnce = deliveriesTogether, statementsAtOnce
+	r := &s.recordings
+	r.do, r.rows, r.bytes = s.recordAll, (*recording).rows, (*recording).bytes
+	r.lane, r.locks, r.held = (*recording).lane, (*recording).locks, s.heldByOthers
+	r.together, r.atOnce = rowsTogether, statementsAtOnce
+	s.keys.do, s.keys.together, s.keys.atOnce = s.lookUpKeys, rowsTogether, statementsAtOnce
+	s.eventTypes.do, s.eventTypes.together, s.eventTypes.atOnce = s.lookUpTypes, rowsTogether, statementsAtOnce
+	s.eventTypes.rows = func(l *typesLookup) int { return len(l.names) }
 	s.publishing.name, s.recordings.name, s.keys.name, s.eventTypes.name = groupPublish, groupRecord, groupKeys, groupEventTypes
 	count := s.metrics.Grouped
 	s.publishing.count, s.recordings.count, s.keys.count, s.eventTypes.count = count, count, count, count
-	s.eventTypes.rows = func(l *typesLookup) int { return len(l.names) }
 }
 
-// Close waits for connections in use and closes the pool.
-func (s *Store) Close() { s.pool.Close() }
+// Close waits for connections in use and closes the pools.
+func (s *Store) Close() {
+	s.lists.Close()
+	s.pool.Close()
+}
 
 // Ping tells whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
@@ -154,5 +205,5 @@ func (s *Store) Ready(ctx context.Context) error {
 	return nil
 }
 
-// PoolStat tells how the connections are used, for metrics.
+// PoolStat tells how the connections are used, for metrics; those of lists left out.
 func (s *Store) PoolStat() *pgxpool.Stat { return s.pool.Stat() }

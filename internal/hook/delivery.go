@@ -30,6 +30,9 @@ func DeliveryStates() []DeliveryState {
 const (
 	TextWebhookDisabled = "Webhook disabled"
 	TextWebhookDeleted  = "Webhook deleted"
+	// TextSecretUnavailable ends a delivery whose webhook's secrets no key has opened for
+	// ParkedFor.
+	TextSecretUnavailable = "Signing secret unavailable"
 	// TextDropped ends an at-most-once delivery whose sender went before it could
 	// say what came of it (M7).
 	TextDropped = "Outcome unknown"
@@ -49,6 +52,8 @@ type Delivery struct {
 	State    DeliveryState
 	// Parked says that it waits for its webhook, which is over a limit or unavailable.
 	Parked bool
+	// Generation is the webhook's at the accept; nil where an older process accepted it.
+	Generation *int
 	// Attempts counts all requests, those sent by hand too.
 	Attempts int
 	// Scheduled counts the requests that the schedule sent: the five of spec 1.
@@ -67,10 +72,18 @@ type Delivery struct {
 // Outstanding tells whether an attempt is still to come.
 func (d *Delivery) Outstanding() bool { return d.NextAttemptAt != nil }
 
-// Job is a delivery with all it takes to send it.
+// MaxInline is how many bytes an event's data may have to come along with its jobs. What
+// is larger is loaded when its request is about to be made: a backlog of it must not be
+// in memory.
+const MaxInline = 2 << 10
+
+// Job is a delivery with all it takes to send it, but for a large payload.
 type Job struct {
 	Delivery Delivery
 	Event    Event
+	// PayloadSize is how many bytes the event's data has where they were left out,
+	// because they are over MaxInline; 0 where Event.Data holds them.
+	PayloadSize int
 	// Webhook is as it stands now (S15); nil when it was deleted.
 	Webhook *Webhook
 	// SigningKeys are those of the webhook's tenant, the current one first, where the
@@ -84,6 +97,8 @@ type Job struct {
 	// DueIn is how long it is until the next attempt, by the store's clock;
 	// zero or less when it is due.
 	DueIn time.Duration
+	// ReadAt is a time from before the webhook was read, by this process's clock.
+	ReadAt time.Time
 }
 
 // Claim is the right of one run of an activity to send at-most-once deliveries.
@@ -101,7 +116,7 @@ func (j *Job) Canceled() string {
 	switch {
 	case j.Webhook == nil:
 		return TextWebhookDeleted
-	case !j.Webhook.Active && !j.Delivery.Test:
+	case !j.Delivery.Test && j.Webhook.Revokes(&j.Delivery):
 		return TextWebhookDisabled
 	default:
 		return ""
