@@ -156,7 +156,7 @@ func (a *API) createCommendaWebhook(ctx context.Context, in *createCommendaWebho
 	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
 		return nil, err
 	}
-	wrong := append(checkCommendaEnums(b.Status, b.APIVersion), newSecret("body.key", b.Key)...)
+	wrong := append(checkCommendaEnums(b.Status, b.APIVersion), newSecret(b.Key)...)
 	topics, places := joinEvents("body.topics", b.Topics, "body.topic", b.Topic)
 	w := hook.Webhook{TenantID: tenant(ctx), Profile: hook.ProfileCommenda, URL: b.URL, Events: topics, Active: true}
 	if b.Key == nil {
@@ -228,7 +228,7 @@ func (a *API) updateCommendaWebhook(ctx context.Context, in *updateCommendaWebho
 	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
 		return nil, err
 	}
-	wrong := append(checkCommendaEnums(b.Status, b.APIVersion), newSecret("body.key", b.Key)...)
+	wrong := append(checkCommendaEnums(b.Status, b.APIVersion), newSecret(b.Key)...)
 	topics, places := joinEvents("body.topics", b.Topics, "body.topic", b.Topic)
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
 		if err := ofCommenda(w); err != nil {

@@ -60,7 +60,7 @@ func (a *API) rotateSecret(ctx context.Context, in *rotateSecretInput) (*secretO
 		return nil, err
 	}
 	if in.Body != nil {
-		if err := invalid(newSecret("body.secret", in.Body.Secret)); err != nil {
+		if err := invalid(newSecret(in.Body.Secret)); err != nil {
 			return nil, err
 		}
 	}

@@ -20,6 +20,9 @@ func warned(w *hook.Webhook) Webhook {
 	return v
 }
 
+// secretAt is where a secret is in a request.
+const secretAt = "body.secret"
+
 // leastKey is the least key of Standard Webhooks, in bytes ("Signature scheme").
 const leastKey = 24
 
@@ -28,12 +31,11 @@ const weakSecret = 16
 
 // warnings are those of a webhook.
 func warnings(w *hook.Webhook) []Warning {
-	const secret = "body.secret"
 	if w.Profile == hook.ProfileMomento {
 		return nil // it is generated
 	}
 	var list []Warning
-	add := func(format string, args ...any) { list = append(list, Warning{secret, fmt.Sprintf(format, args...)}) }
+	add := func(format string, args ...any) { list = append(list, Warning{secretAt, fmt.Sprintf(format, args...)}) }
 	key, ok := signing.StandardWebhooksKey(w.Secret.Reveal())
 	switch v1 := w.Signs(hook.SchemeV1); {
 	case v1 && !ok:
@@ -54,12 +56,12 @@ func signsV1(w *hook.Webhook) bool {
 }
 
 // newSecret is what is wrong with a secret that a client gives.
-func newSecret(location string, secret *string) []hook.Violation {
+func newSecret(secret *string) []hook.Violation {
 	if secret == nil {
 		return nil
 	}
 	if problem := hook.NewSecretProblem(*secret); problem != "" {
-		return []hook.Violation{{Location: location, Message: problem}}
+		return []hook.Violation{{Location: secretAt, Message: problem}}
 	}
 	return nil
 }

@@ -136,8 +136,8 @@ func TestREADME(t *testing.T) {
 	cases, err := json.Marshal(append([]readmeCase{good, newCase("", now, current), changed, other, forged, rotated, old, ahead}, hostileCases(body, now)...))
 	require.NoError(t, err)
 	want := map[string][]bool{
-		"standard":          []bool{true, true, false, false, false, false, true, true}, // one signature, and no timestamp in it
-		"standard-webhooks": []bool{true, true, false, false, false, true, false, false},
+		"standard":          {true, true, false, false, false, false, true, true}, // one signature, and no timestamp in it
+		"standard-webhooks": {true, true, false, false, false, true, false, false},
 	}
 	for _, s := range snippets(t) {
 		t.Run(s.interpreter+" "+s.scheme, func(t *testing.T) {

@@ -212,7 +212,7 @@ func TestChangesBetweenAttempts(t *testing.T) {
 	hook, eventType := c.webhook(bad.URL, nil)
 	c.publish(eventType, object{})
 	waitFor(t, "the first attempt", func() bool { return len(bad.requests()) > 0 })
-	c.do(http.MethodPatch, "/v1/webhooks/"+hook, object{"url": good.URL, "secret": "another"}, 200)
+	c.do(http.MethodPatch, "/v1/webhooks/"+hook, object{"url": good.URL, "secret": "another one"}, 200)
 	require.Equal(t, "success", c.settled(hook)["status"])
 	got := good.requests()
 	require.Len(t, got, 1)

@@ -141,7 +141,7 @@ type race struct {
 }
 
 // next tries an address if it is time to, and waits for what happens next.
-func (r *race) next(ctx context.Context, answers <-chan resolved) (nc net.Conn, err error, over bool) { //nolint:revive,staticcheck // the error belongs to nc
+func (r *race) next(ctx context.Context, answers <-chan resolved) (nc net.Conn, err error, over bool) {
 	if r.wait == nil && r.ready {
 		r.begin(ctx)
 	}

@@ -116,7 +116,7 @@ func (p *pool) roundTrip(req *http.Request, t *trace) (*http.Response, error) {
 
 func needsHTTP1(err error) bool {
 	var stream http2.StreamError
-	var away http2.GoAwayError
+	var away http2.GoAwayError //nolint:staticcheck // goes with the copy of newPool
 	return errors.As(err, &stream) && stream.Code == http2.ErrCodeHTTP11Required ||
 		errors.As(err, &away) && away.ErrCode == http2.ErrCodeHTTP11Required
 }

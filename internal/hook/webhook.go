@@ -76,7 +76,7 @@ const (
 
 // Bounds of what a webhook can hold.
 const (
-	MaxURLLength         = 2048
+	MaxURLLength = 2048
 	// MinSecretLength and MaxSecretLength bound a secret, in characters.
 	MinSecretLength      = 8
 	MaxSecretLength      = 256

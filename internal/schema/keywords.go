@@ -175,7 +175,7 @@ func appendKey(b []byte, v any) []byte {
 	case json.Number:
 		// Data that loses digits as a float is refused at the publish (spec 2).
 		if f, err := v.Float64(); err == nil {
-			return strconv.AppendFloat(b, f, 'g', -1, 64)
+			return strconv.AppendFloat(b, f+0, 'g', -1, 64) // + 0: -0 is 0
 		}
 		return append(b, v...)
 	case []any:

@@ -240,6 +240,7 @@ func TestKeywordsTakenOver(t *testing.T) {
 	for text, data := range map[string]struct{ good, bad []string }{
 		`{"enum":[1,"a",null,[1,{"b":2,"a":1}],{"x":[]}]}`: {[]string{`1`, `"a"`, `null`, `[1,{"a":1,"b":2}]`, `{"x":[]}`}, []string{`2`, `"1"`, `false`, `[1,{"a":1}]`, `{"x":[],"y":1}`, `"null"`, `"n"`}},
 		`{"const":{"a":[1,"1"]}}`:                          {[]string{`{"a":[1,"1"]}`}, []string{`{"a":["1",1]}`, `{"a":[1,1]}`, `{}`}},
+		`{"const":-0.0}`:                                   {[]string{`0`}, []string{`1`, `"0"`}},
 		`{"const":null}`:                                   {[]string{`null`}, []string{`0`, `"n"`, `false`}},
 		`{"uniqueItems":true}`:                             {[]string{`[]`, `[1,"1",[1],{"a":1}]`, `"no array"`}, []string{`[1,1]`, `[{"a":1,"b":2},{"b":2,"a":1}]`, `["x",0,"x"]`}},
 		`{"required":["a","b"]}`:                           {[]string{`{"a":1,"b":null}`, `[]`}, []string{`{"a":1}`, `{}`}},
