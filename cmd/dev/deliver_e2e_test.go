@@ -216,7 +216,7 @@ func TestChangesBetweenAttempts(t *testing.T) {
 	require.Equal(t, "success", c.settled(hook)["status"])
 	got := good.requests()
 	require.Len(t, got, 1)
-	require.Equal(t, hmacHex("another", got[0].Body), got[0].Header.Get("X-Webhook-Signature"))
+	require.Equal(t, hmacHex("another one", got[0].Body), got[0].Header.Get("X-Webhook-Signature"))
 
 	stop, stopType := c.webhook(bad.URL, nil)
 	c.publish(stopType, object{})

@@ -39,9 +39,9 @@ func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	d := dialling{client: c, trace: t, network: network, port: port}
 	var nc net.Conn
 	if literal, failed := netip.ParseAddr(host); failed == nil {
-		nc, err = d.connect(ctx, literal)
+		nc, err = d.connect(ctx, literal) //nolint:contextcheck // untraced inherits all but values
 	} else {
-		nc, err = d.connectName(ctx, host)
+		nc, err = d.connectName(ctx, host) //nolint:contextcheck // untraced inherits all but values
 	}
 	if err != nil {
 		return nil, err
