@@ -34,6 +34,8 @@ type Store interface {
 	// DropDeliveries ends those that were claimed longer ago than age and of which
 	// nobody will say what came, and returns them.
 	DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error)
+	// BeginTest marks a test as about to be sent; false when it was dropped.
+	BeginTest(ctx context.Context, id hook.DeliveryID, claim hook.Claim) (bool, error)
 }
 
 // Lookup reads deliveries, outstanding or not.

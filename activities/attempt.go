@@ -62,6 +62,13 @@ func (a *Activities) recordUntil(ctx context.Context, records []hook.Record) (de
 	return deliveries, err
 }
 
+// insistAfter is how long insist leaves the store alone at least, and insistJitter what may
+// be added: what has failed together must not come again together.
+const (
+	insistAfter  = 250 * time.Millisecond
+	insistJitter = 500 * time.Millisecond
+)
+
 // insist does something with the store again and again while that is away, until
 // ctx ends. It must be safe to repeat.
 func (a *Activities) insist(ctx context.Context, doing string, n int, do func() error) error {
@@ -71,7 +78,7 @@ func (a *Activities) insist(ctx context.Context, doing string, n int, do func() 
 			return err
 		}
 		a.log.WarnContext(ctx, "again: "+doing, slog.Int("deliveries", n), slog.Any("error", err))
-		pause := time.NewTimer(500 * time.Millisecond)
+		pause := time.NewTimer(insistAfter + a.jitter(insistJitter))
 		select {
 		case <-pause.C:
 		case <-ctx.Done():

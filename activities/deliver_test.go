@@ -240,8 +240,18 @@ func TestRunEndsBeforeItsDeadline(t *testing.T) {
 }
 
 // Spec 9, 10: what was sent is recorded as soon as the store is back, and not sent twice.
+// Those that have failed together don't come again together.
 func TestRecordingIsTriedAgain(t *testing.T) {
 	t.Parallel()
+	drawn := []time.Duration{0, 500 * time.Millisecond}
+	jitter := func(d *activities.Deps) {
+		d.Jitter = func(bound time.Duration) time.Duration {
+			j := drawn[0]
+			drawn = drawn[1:]
+			require.Equal(t, 500*time.Millisecond, bound)
+			return j
+		}
+	}
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, nil)
 		fails := 2
@@ -257,8 +267,8 @@ func TestRecordingIsTriedAgain(t *testing.T) {
 		require.Equal(b, 1, r.Succeeded)
 		b.requireSentAt(urlA, 0)
 		require.Len(b, b.store.Log(b.store.Delivery(a).ID), 1)
-		require.Equal(b, second, time.Since(b.start), "two pauses of half a second")
-	})
+		require.Equal(b, second, time.Since(b.start), "pauses of 0.25 and 0.75 s")
+	}, jitter)
 }
 
 func TestRecordingIsGivenUpInTime(t *testing.T) {

@@ -25,6 +25,9 @@ func (a *Activities) SendNow(ctx context.Context, in SendNowInput) (Outcome, err
 	if reason := job.Canceled(); reason != "" {
 		return Outcome{}, a.ours(ctx, "send", &hook.Error{Kind: hook.KindPrecondition, Message: reason})
 	}
+	if err := a.beginTest(ctx, &job); err != nil {
+		return Outcome{}, a.ours(ctx, "begin test", err)
+	}
 	sent, err := a.sendByHand(ctx, job)
 	switch {
 	case err != nil:
@@ -42,6 +45,20 @@ func (a *Activities) SendNow(ctx context.Context, in SendNowInput) (Outcome, err
 		return Outcome{}, a.ours(ctx, "record attempt", hook.NotFound("delivery"))
 	}
 	return outcomeOf(&deliveries[0]), nil
+}
+
+// beginTest sees to it that a test which nobody has dropped yet is not dropped any more.
+func (a *Activities) beginTest(ctx context.Context, job *hook.Job) error {
+	if !job.Delivery.Test || job.Delivery.Attempts > 0 {
+		return nil
+	}
+	var claim hook.Claim
+	rand.Read(claim[:]) // it never fails since Go 1.24
+	begun, err := a.store.BeginTest(ctx, job.Delivery.ID, claim)
+	if err == nil && !begun {
+		err = hook.NotFound("delivery")
+	}
+	return err
 }
 
 // sendByHand makes the attempt. The first sending of a test is its only scheduled

@@ -110,7 +110,8 @@ func countErrors(errs []error) (n int) {
 
 // outage is the error of a store that stored nothing and blames none of the events:
 // it is away, or broken, or nobody waits for it any more. Then the whole request is
-// to be repeated.
+// to be repeated. Where only some are stored in the request's time, each says so
+// itself: repeating all of it would publish these twice.
 func outage(errs []error) error {
 	for _, err := range errs {
 		if err == nil {
@@ -168,6 +169,7 @@ func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []er
 // publishedEvents has workflows started for what was accepted and makes the answer.
 func (a *API) publishedEvents(ctx context.Context, list []hook.Publication, accepted []hook.Accepted, errs []error) PublishedEvents {
 	answer := PublishedEvents{Results: make([]publishResult, len(list))}
+	failed, first := 0, 0
 	for i := range list {
 		result := &answer.Results[i]
 		if err := errs[i]; err != nil {
@@ -175,7 +177,9 @@ func (a *API) publishedEvents(ctx context.Context, list []hook.Publication, acce
 			result.Error = problemOf(relocated(err, map[string]string{"body": place}))
 			result.Status = result.Error.Status
 			if result.Status >= http.StatusInternalServerError {
-				a.Logger.ErrorContext(ctx, "event of a batch failed", slog.Int("place", i), slog.Int("status_code", result.Status), slog.Any("error", err))
+				if failed++; failed == 1 {
+					first = i
+				}
 			}
 			answer.Refused++
 			continue
@@ -184,6 +188,10 @@ func (a *API) publishedEvents(ctx context.Context, list []hook.Publication, acce
 		event := viewAccepted(&accepted[i], list[i].IdempotencyKey)
 		result.Status, result.Event = http.StatusAccepted, &event
 		answer.Accepted++
+	}
+	if failed > 0 && !errors.Is(ctx.Err(), context.Canceled) { // that the client has gone is no error of ours
+		a.Logger.ErrorContext(ctx, "events of a batch failed", slog.Int("events", failed), slog.Int("place", first),
+			slog.Int("status_code", answer.Results[first].Status), slog.Any("error", errs[first]))
 	}
 	return answer
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -329,6 +330,27 @@ func TestPublishBatchWithOneThatCannotBeStored(t *testing.T) {
 	require.Contains(t, f.log.String(), "secret_constraint")
 	require.Equal(t, []string{results[0].Event["id"].(string), results[2].Event["id"].(string)}, f.dispatched.events())
 	require.Equal(t, 2, value[int](t, f, `select count(*) from deliveries`))
+}
+
+// Spec 6, S9: where time is up in the middle of a batch, each event says whether it is
+// stored: repeating those that are would publish them twice.
+func TestPublishBatchWhoseTimeIsUp(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(d *api.Deps) { d.Config.Timeout = 3 * time.Second })
+	f.newWebhook(t, "*")
+	// Somebody else is storing an event under the second one's id, and does not get done.
+	tx, err := f.db.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `insert into idempotency_keys (tenant_id, key, fingerprint, event_id, expires_at)
+		values ($1, 'held', sha256(''), gen_random_uuid(), now() + interval '1 day')`, [16]byte(hook.DefaultTenant()))
+	require.NoError(t, err)
+	results := f.batch(t, `{"type":"user.created","data":1}`, `{"type":"user.created","data":2,"id":"held"}`, `{"type":"user.created","data":3}`)
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.Equal(t, http.StatusServiceUnavailable, results[1].Status)
+	require.Equal(t, "UNAVAILABLE", results[1].Error.Code)
+	require.Equal(t, []string{results[0].Event["id"].(string), results[2].Event["id"].(string)}, f.dispatched.events())
+	require.Equal(t, 2, value[int](t, f, `select count(*) from events`))
+	require.Contains(t, f.log.String(), "events of a batch failed")
 }
 
 // slow is a store that stores until the caller has gone.

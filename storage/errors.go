@@ -23,8 +23,7 @@ func mapErr(err error) error {
 	if errors.As(err, &domain) {
 		return err
 	}
-	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) {
+	if isConnectError(err) {
 		// Whatever the server's reason is, there is no store to ask.
 		return hook.Unavailable("the store", err)
 	}
@@ -37,6 +36,8 @@ func mapErr(err error) error {
 	case errors.As(err, &network), errors.Is(err, puddle.ErrClosedPool), pgconn.SafeToRetry(err),
 		// How a server that was killed ends a statement.
 		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+		return hook.Unavailable("the store", err)
+	case errors.Is(err, errLate):
 		return hook.Unavailable("the store", err)
 	case errors.Is(err, pgx.ErrNoRows):
 		return &hook.Error{Kind: hook.KindNotFound, Message: "not found", Err: err}
@@ -62,6 +63,33 @@ func mapPgErr(pg *pgconn.PgError, err error) error {
 		return hook.Unavailable("the store", err)
 	}
 	return err
+}
+
+// errLate is in the chain of the error of a shared statement that used up its time.
+var errLate = errors.New("the statement took too long")
+
+// isStuck tells an error of a statement that met others, or itself took too long: a part
+// of what it had to do may be possible. The store is there.
+func isStuck(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && !isConnectError(err) {
+		switch pg.Code {
+		case "40001", "40P01", "57014", "55P03": // serialization_failure, deadlock_detected, query_canceled, lock_not_available
+			return true
+		}
+	}
+	return errors.Is(err, errLate)
+}
+
+// isAway tells an error that others would meet as well: there is no store to ask, or
+// nobody to ask for.
+func isAway(err error) bool {
+	return err != nil && !isStuck(err) && (hook.KindOf(mapErr(err)) == hook.KindUnavailable || errors.Is(err, context.Canceled))
+}
+
+func isConnectError(err error) bool {
+	var connect *pgconn.ConnectError
+	return errors.As(err, &connect)
 }
 
 // notFound says what was not there, where mapErr can only say that nothing was.

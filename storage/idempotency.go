@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,47 +20,73 @@ type scopedKey struct {
 
 func (p *publishing) scopedKey() scopedKey { return scopedKey{p.TenantID, p.IdempotencyKey} }
 
+// claimedKeys are the idempotency keys of publications that share a transaction.
+type claimedKeys struct {
+	// first is each key's first publisher among them.
+	first map[scopedKey]*publishing
+	// taken are the keys that are their first publisher's, held who holds the others.
+	taken map[scopedKey]bool
+	held  map[scopedKey]holder
+	// repeated are those publishers that store nothing.
+	repeated []*publishing
+}
+
 // claimKeys takes the idempotency keys of those that have one, and returns what is
 // to be stored: those whose key was free, and those without. The others' outcomes
 // are filled in by settle, once these are stored: it may be one of them that holds
 // the key. A second publisher of a key waits here until the first has committed;
 // keys are taken in their order, so that no two transactions wait for each other.
-func claimKeys(ctx context.Context, tx pgx.Tx, list []*publishing) (fresh []*publishing, settle func(), err error) {
-	first := map[scopedKey]*publishing{}
+func claimKeys(ctx context.Context, tx pgx.Tx, list []*publishing) (fresh []*publishing, c *claimedKeys, err error) {
+	c = &claimedKeys{first: map[scopedKey]*publishing{}}
 	for _, p := range list {
-		if key := p.scopedKey(); p.IdempotencyKey != "" && first[key] == nil {
-			first[key] = p
+		if key := p.scopedKey(); p.IdempotencyKey != "" && c.first[key] == nil {
+			c.first[key] = p
 		}
 	}
-	taken, err := insertKeys(ctx, tx, first)
-	if err != nil {
+	if c.taken, err = insertKeys(ctx, tx, c.first); err != nil {
 		return nil, nil, err
 	}
-	held, err := holders(ctx, tx, first, taken)
-	if err != nil {
+	if c.held, err = holders(ctx, tx, c.first, c.taken); err != nil {
 		return nil, nil, err
 	}
-	if len(taken)+len(held) < len(first) {
-		if err := takeOver(ctx, tx, first, taken, held); err != nil {
+	if len(c.taken)+len(c.held) < len(c.first) {
+		if err := takeOver(ctx, tx, c.first, c.taken, c.held); err != nil {
 			return nil, nil, err
 		}
 	}
-	var repeated []*publishing
 	for _, p := range list {
-		if key := p.scopedKey(); p.IdempotencyKey == "" || first[key] == p && taken[key] {
+		if key := p.scopedKey(); p.IdempotencyKey == "" || c.first[key] == p && c.taken[key] {
 			fresh = append(fresh, p)
 		} else {
-			repeated = append(repeated, p)
+			c.repeated = append(c.repeated, p)
 		}
 	}
-	return fresh, func() {
-		for key := range taken {
-			held[key] = first[key].holder()
+	return fresh, c, nil
+}
+
+// settle gives the repeated ones their outcomes, once the fresh ones are stored. Where
+// the first publisher of a key was refused in the end, because its premises have changed
+// since they were looked at, nobody holds the key: who repeated it has to try again.
+func (c *claimedKeys) settle(ctx context.Context, tx pgx.Tx) error {
+	unheld := map[scopedKey]*publishing{}
+	for key := range c.taken {
+		if p := c.first[key]; p.refused != nil {
+			unheld[key] = p
+		} else {
+			c.held[key] = p.holder()
 		}
-		for _, p := range repeated {
-			p.repeats(held[p.scopedKey()])
+	}
+	for _, p := range c.repeated {
+		if unheld[p.scopedKey()] != nil {
+			p.outdated()
+		} else {
+			p.repeats(c.held[p.scopedKey()])
 		}
-	}, nil
+	}
+	if len(unheld) == 0 {
+		return nil
+	}
+	return deleteKeys(ctx, tx, slices.Collect(maps.Keys(unheld)))
 }
 
 // holder is the event that holds a key.
@@ -126,6 +153,12 @@ func holders(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing, tak
 	if len(keys) == 0 {
 		return held, nil
 	}
+	// In the order of partitioned_tables (migration 00008): events are read here, and
+	// deliveries written afterwards. The parent's lock is enough, since days are made and
+	// dropped under that.
+	if _, err := tx.Exec(ctx, `lock table only deliveries in row exclusive mode`); err != nil {
+		return nil, err
+	}
 	rows, _ := tx.Query(ctx, `
 		select k.key, k.fingerprint, `+eventColumns+`
 		from unnest($1::uuid[], $2::text[]) as n(tenant_id, key)
@@ -150,18 +183,12 @@ func holders(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing, tak
 // them, so that nobody else does.
 func takeOver(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing, taken map[scopedKey]bool, held map[scopedKey]holder) error {
 	orphaned := map[scopedKey]*publishing{}
-	var tenants [][16]byte
-	var keys []string
 	for key, p := range list {
 		if _, ok := held[key]; !ok && !taken[key] {
 			orphaned[key] = p
-			tenants, keys = append(tenants, key.tenant), append(keys, key.key)
 		}
 	}
-	_, err := tx.Exec(ctx, `
-		delete from idempotency_keys k using unnest($1::uuid[], $2::text[]) as n(tenant_id, key)
-		where k.tenant_id = n.tenant_id and k.key = n.key`, tenants, keys)
-	if err != nil {
+	if err := deleteKeys(ctx, tx, slices.Collect(maps.Keys(orphaned))); err != nil {
 		return err
 	}
 	again, err := insertKeys(ctx, tx, orphaned)
@@ -169,9 +196,26 @@ func takeOver(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing, ta
 	return err
 }
 
-// PurgeIdempotencyKeys deletes those whose window has passed.
+// deleteKeys frees keys that the transaction has locked.
+func deleteKeys(ctx context.Context, tx pgx.Tx, list []scopedKey) error {
+	var tenants [][16]byte
+	var keys []string
+	for _, k := range list {
+		tenants, keys = append(tenants, k.tenant), append(keys, k.key)
+	}
+	_, err := tx.Exec(ctx, `
+		delete from idempotency_keys k using unnest($1::uuid[], $2::text[]) as n(tenant_id, key)
+		where k.tenant_id = n.tenant_id and k.key = n.key`, tenants, keys)
+	return err
+}
+
+// PurgeIdempotencyKeys deletes those whose window has passed. Those that a publisher has
+// locked, in order to take them, it leaves alone: locked in another order, the two might
+// wait for each other.
 func (s *Store) PurgeIdempotencyKeys(ctx context.Context) (int64, error) {
-	tag, err := s.pool.Exec(ctx, `delete from idempotency_keys where expires_at <= now()`)
+	tag, err := s.pool.Exec(ctx, `
+		delete from idempotency_keys where ctid = any(array(
+			select ctid from idempotency_keys where expires_at <= now() for update skip locked))`)
 	if err != nil {
 		return 0, mapErr(fmt.Errorf("purge idempotency keys: %w", err))
 	}

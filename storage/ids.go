@@ -2,17 +2,58 @@ package storage
 
 import (
 	"crypto/rand"
-
-	"github.com/google/uuid"
+	"encoding/binary"
+	"sync"
+	"time"
 
 	"grapnel/internal/hook"
 )
 
-// newID draws a UUIDv7 (RFC 9562): time-ordered, also among those of one
-// millisecond in this process.
-func newID[T ~[16]byte]() T {
-	return T(uuid.Must(uuid.NewV7()))
+// idSource draws UUIDv7 (RFC 9562). The 12 bits after the version are a fraction of the
+// millisecond (method 3 of section 6.2), so that ids of one process grow also within one;
+// the 62 after the variant are random, and are what makes ids unique.
+type idSource struct {
+	now  func() time.Time
+	mu   sync.Mutex
+	last int64 // in ticks
 }
+
+const (
+	// ticksPerMillisecond is what 12 bits make of one.
+	ticksPerMillisecond = 1 << 12
+	// mostAhead bounds, in ticks, how far ids are ahead of the clock. A clock that is put
+	// back by less is one that is being corrected, and ids go on just after the last. By
+	// more it has been wrong, and ids follow it: they are times, too.
+	mostAhead = 100 * ticksPerMillisecond
+)
+
+func (s *idSource) draw() [16]byte {
+	var id [16]byte
+	rand.Read(id[8:]) // it never fails since Go 1.24
+	t := s.tick(s.now())
+	binary.BigEndian.PutUint64(id[:8], uint64(t/ticksPerMillisecond)<<16|uint64(t%ticksPerMillisecond)) //nolint:gosec // after 1970
+	id[6] |= 0x70
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
+
+// tick is the time in ticks, and later than the last.
+func (s *idSource) tick(now time.Time) int64 {
+	t := now.UnixMilli()*ticksPerMillisecond + int64(now.Nanosecond()%1e6)*ticksPerMillisecond/1e6
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t <= s.last && s.last-t <= mostAhead {
+		t = s.last + 1
+	}
+	s.last = t
+	return t
+}
+
+// ids is the process's: ids grow within it, whichever store draws them.
+var ids = idSource{now: time.Now} //nolint:gochecknoglobals // as says the comment
+
+// newID draws a UUIDv7: time-ordered, also among those of one millisecond in this process.
+func newID[T ~[16]byte]() T { return T(ids.draw()) }
 
 // newDeliveryID draws an id among the event's neighbours: it shares the first
 // eight bytes with the event's, the rest is random.

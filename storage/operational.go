@@ -91,7 +91,7 @@ func inSeconds(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // publishingOwn runs f in a transaction and publishes, within it, what has happened.
 func (s *Store) publishingOwn(ctx context.Context, f func(tx pgx.Tx, happened *occurrences) error) error {
 	var published []*publishing
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+	err := s.transact(ctx, func(tx pgx.Tx) (err error) {
 		var happened occurrences
 		if err := f(tx, &happened); err != nil {
 			return err

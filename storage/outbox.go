@@ -1,9 +1,10 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"time"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,40 +20,128 @@ func (s *Store) Started(ctx context.Context, events []hook.EventID) error {
 	return nil
 }
 
-// Unstarted lists what was accepted longer ago than age and whose workflow has not
-// been started (design: sweeper), oldest first, events after the given one, at most
-// limit of them, and all that share a workflow with them, in the outbox or not: a
-// workflow is the same whoever starts it. It takes them over: no burst gets them any
-// more, so that nothing is started by two.
-func (s *Store) Unstarted(ctx context.Context, age time.Duration, after hook.EventID, limit int) ([]hook.Start, error) {
-	args := pgx.StrictNamedArgs{"age": age, "after": [16]byte(after), "limit": limit}
-	_, err := s.pool.Exec(ctx, `
-		update outbox set workflow_id = '' where workflow_id is null and event_id = any(array(
-			select event_id from outbox where event_id > @after and created_at < now() - @age::interval
-			order by event_id limit @limit for update))`, args)
+// ClaimUnstarted claims what was accepted a while ago and whose workflow has not been
+// started (design: sweeper), the oldest first. A claim ends when its event is Started, by
+// Unclaim, or with its time, when its holder is gone. Several processes claim at once, and
+// none waits for another. Where the claims are known and the events are not, the page has
+// the claims beside the error.
+//
+// The workflow of an event is named in the outbox before it is started, by starters and
+// sweepers alike (ShareWorkflow), so that nothing is started under two names: whoever
+// claims a row that has a name starts the same, and finds it running. An older version's
+// starter starts single events under their own names without saying so. Its rows, which
+// have never been anybody's claim, get their own names here. Its sweeper, which knows no
+// claims, may take the same rows at the same time: it names them by their own names too,
+// where they have none, and otherwise starts what is named.
+func (s *Store) ClaimUnstarted(ctx context.Context, c hook.OutboxClaim) (hook.OutboxPage, error) {
+	args := pgx.StrictNamedArgs{"age": c.Age, "for": c.For, "after": [16]byte(c.After), "limit": c.Limit}
+	sql := fmt.Sprintf(claimSQL, "")
+	if len(c.Except) > 0 {
+		// Hashed once, as "<> all" of a parameter is not.
+		sql, args["except"] = fmt.Sprintf(claimSQL, "and event_id not in (select unnest(@except::uuid[]))"), raw(c.Except)
+	}
+	rows, _ := s.pool.Query(ctx, sql, args)
+	var page hook.OutboxPage
+	var own, unnamed []hook.EventID
+	var shared []string
+	var id hook.EventID
+	var workflow *string
+	_, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&id), &workflow}, func() error {
+		page.Events = append(page.Events, id)
+		switch {
+		case workflow == nil:
+			unnamed = append(unnamed, id)
+		case *workflow == "":
+			own = append(own, id)
+		default:
+			shared = append(shared, *workflow)
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, mapErr(fmt.Errorf("take over unstarted events: %w", err))
+		return hook.OutboxPage{}, mapErr(fmt.Errorf("claim unstarted events: %w", err))
+	}
+	slices.SortFunc(page.Events, func(a, b hook.EventID) int { return bytes.Compare(a[:], b[:]) })
+	slices.Sort(shared)
+	shared = slices.Compact(shared)
+	if page.Unnamed, page.Named, err = s.startsOf(ctx, unnamed, own, shared); err != nil {
+		return page, mapErr(fmt.Errorf("list unstarted events: %w", err))
+	}
+	return page, nil
+}
+
+const claimSQL = `
+	update outbox set claimed_until = now() + @for::interval,
+		workflow_id = case when claimed_until is null and workflow_id is null then '' else workflow_id end
+	where event_id = any(array(
+		select event_id from outbox
+		where event_id > @after and created_at < now() - @age::interval and coalesce(claimed_until, '-infinity') <= now() %s
+		order by event_id limit @limit for update skip locked))
+	returning event_id, workflow_id`
+
+// startsOf reads events of three kinds, without their targets: those whose workflow has no
+// name, those that have their own, and all of the shared workflows.
+func (s *Store) startsOf(ctx context.Context, unnamed, own []hook.EventID, shared []string) (fresh []hook.Start, named [][]hook.Start, err error) {
+	if len(unnamed)+len(own)+len(shared) == 0 {
+		return nil, nil, nil
+	}
+	events := slices.Concat(unnamed, own)
+	workflows := make([]string, len(events))
+	if events, workflows, err = s.addMembers(ctx, events, workflows, shared); err != nil {
+		return nil, nil, err
 	}
 	rows, _ := s.pool.Query(ctx, `
-		with old as (
-			select event_id, workflow_id from outbox where event_id > @after and created_at < now() - @age::interval
-			order by event_id limit @limit
-		), taken as (
-			select event_id, workflow_id from old where workflow_id = ''
-			union
-			select s.event_id, s.workflow_id from shared_workflows s
-			where s.workflow_id = any(array(select workflow_id from old where workflow_id <> ''))
-		)
-		select e.id, e.tenant_id, e.type, e.cache, e.deliveries, t.workflow_id, e.trace
-		from taken t cross join lateral (select * from events e where e.id = t.event_id offset 0) e order by e.id`, args)
+		select e.id, e.tenant_id, e.type, e.cache, e.deliveries, k.workflow_id, e.trace
+		from unnest($1::uuid[], $2::text[]) as k(event_id, workflow_id)
+		cross join lateral (select * from events e where e.id = k.event_id offset 0) e order by e.id`, raw(events), workflows)
 	list, err := collectStarts(rows)
 	if err != nil {
-		return nil, mapErr(fmt.Errorf("list unstarted events: %w", err))
+		return nil, nil, err
 	}
-	if err := s.addTargets(ctx, list); err != nil {
-		return nil, err
+	isFresh := make(map[hook.EventID]bool, len(unnamed))
+	for _, id := range unnamed {
+		isFresh[id] = true
 	}
-	return joinShared(list), nil
+	rest := list[:0]
+	for i := range list {
+		if isFresh[list[i].EventID] {
+			fresh = append(fresh, list[i])
+		} else {
+			rest = append(rest, list[i])
+		}
+	}
+	return fresh, byWorkflow(rest), nil
+}
+
+// addMembers adds the events of shared workflows.
+func (s *Store) addMembers(ctx context.Context, events []hook.EventID, workflows, shared []string) ([]hook.EventID, []string, error) {
+	if len(shared) == 0 {
+		return events, workflows, nil
+	}
+	rows, _ := s.pool.Query(ctx, `select event_id, workflow_id from shared_workflows where workflow_id = any($1)`, shared)
+	var event hook.EventID
+	var workflow string
+	_, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&event), &workflow}, func() error {
+		events, workflows = append(events, event), append(workflows, workflow)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("list events of %d workflows: %w", len(shared), err)
+	}
+	return events, workflows, nil
+}
+
+// Unclaim gives events back that were claimed and not started: whoever looks next may have
+// them. One that somebody else has claimed since is given back with them, which costs a
+// second start, which finds the first.
+func (s *Store) Unclaim(ctx context.Context, events []hook.EventID) error {
+	_, err := s.pool.Exec(ctx, `
+		update outbox set claimed_until = '-infinity' where event_id = any(array(
+			select event_id from outbox where event_id = any($1) order by event_id for no key update))`, raw(events))
+	if err != nil {
+		return mapErr(fmt.Errorf("give %d events back: %w", len(events), err))
+	}
+	return nil
 }
 
 func collectStarts(rows pgx.Rows) ([]hook.Start, error) {
@@ -65,52 +154,51 @@ func collectStarts(rows pgx.Rows) ([]hook.Start, error) {
 	})
 }
 
-// joinShared makes one start of those that share a workflow, in the place of the
-// first.
-func joinShared(list []hook.Start) []hook.Start {
-	shared := map[string][]hook.Start{}
-	for _, st := range list {
-		shared[st.WorkflowID] = append(shared[st.WorkflowID], st)
-	}
-	starts := list[:0]
-	for _, st := range list {
-		switch members := shared[st.WorkflowID]; {
-		case st.WorkflowID == "":
-			starts = append(starts, st)
-		case members[0].EventID == st.EventID:
-			starts = append(starts, hook.Share(st.WorkflowID, members))
+// byWorkflow puts those together that share a workflow, in the place of the first.
+func byWorkflow(list []hook.Start) [][]hook.Start {
+	var all [][]hook.Start
+	place := map[string]int{}
+	for i := range list {
+		workflow := list[i].WorkflowID
+		if at, ok := place[workflow]; ok && workflow != "" {
+			all[at] = append(all[at], list[i])
+			continue
 		}
+		place[workflow] = len(all)
+		all = append(all, list[i:i+1:i+1])
 	}
-	return starts
+	return all
 }
 
-// ShareWorkflow gives events, before it is started, to a workflow of a burst, and
-// returns those that it got: the others have been taken over by a sweeper.
+// ShareWorkflow names the workflow of events before it is started: the one that they share,
+// or, by the empty name, each event's own. It returns those that it got; the others have a
+// name already, which a sweeper or a starter of another process has given them.
 func (s *Store) ShareWorkflow(ctx context.Context, workflowID string, events []hook.EventID) ([]hook.EventID, error) {
-	rows, _ := s.pool.Query(ctx, `
-		with given as (
-			update outbox set workflow_id = $1 where event_id = any(array(
-				select event_id from outbox where event_id = any($2) and workflow_id is null order by event_id for update))
-			returning event_id
-		), named as (
+	sql := nameSQL
+	if workflowID != "" {
+		sql = `
+		with given as (` + nameSQL + `), named as (
 			insert into shared_workflows (event_id, workflow_id) select event_id, $1 from given
 		)
-		select event_id from given`, workflowID, raw(events))
+		select event_id from given`
+	}
+	rows, _ := s.pool.Query(ctx, sql, workflowID, raw(events))
 	given, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (id hook.EventID, err error) {
 		return id, row.Scan((*[16]byte)(&id))
 	})
 	if err != nil {
-		return nil, mapErr(fmt.Errorf("share a workflow among %d events: %w", len(events), err))
+		return nil, mapErr(fmt.Errorf("name the workflow of %d events: %w", len(events), err))
 	}
 	return given, nil
 }
 
-// addTargets names the first webhooks of each event.
-func (s *Store) addTargets(ctx context.Context, starts []hook.Start) error {
-	events := make([]hook.EventID, len(starts))
-	for i := range starts {
-		events[i] = starts[i].EventID
-	}
+const nameSQL = `
+	update outbox set workflow_id = $1 where event_id = any(array(
+		select event_id from outbox where event_id = any($2) and workflow_id is null order by event_id for update))
+	returning event_id`
+
+// Targets are the first webhooks of each event.
+func (s *Store) Targets(ctx context.Context, events []hook.EventID) (map[hook.EventID][]hook.Target, error) {
 	args := sliceArgs(events, 0, 1)
 	args["targets"] = hook.MaxTargets
 	rows, _ := s.pool.Query(ctx, `
@@ -120,7 +208,7 @@ func (s *Store) addTargets(ctx context.Context, starts []hook.Start) error {
 			select d.event_id, d.webhook_id from deliveries d
 			where d.id between k.lo and k.hi and d.event_id = k.event_id order by d.id limit @targets) t
 		left join webhooks w on w.id = t.webhook_id order by t.webhook_id`, args)
-	targets := make(map[hook.EventID][]hook.Target, len(starts))
+	targets := make(map[hook.EventID][]hook.Target, len(events))
 	var event hook.EventID
 	var t hook.Target
 	var url string
@@ -130,45 +218,7 @@ func (s *Store) addTargets(ctx context.Context, starts []hook.Start) error {
 		return nil
 	})
 	if err != nil {
-		return mapErr(fmt.Errorf("list targets of unstarted events: %w", err))
+		return nil, mapErr(fmt.Errorf("list targets of %d events: %w", len(events), err))
 	}
-	for i := range starts {
-		starts[i].Targets = targets[starts[i].EventID]
-	}
-	return nil
-}
-
-// The advisory locks that let one process sweep, and one reconcile, at a time. The
-// numbers are arbitrary and only have to differ from each other and from goose's.
-const (
-	sweepLock     = 0x67726170_6e656c01
-	reconcileLock = 0x67726170_6e656c02
-)
-
-// Exclusively runs f, which sweeps, in one process at a time; where another one is at
-// it, it returns false at once. The lock goes with the connection, so it is let go when
-// the process dies.
-func (s *Store) Exclusively(ctx context.Context, f func(context.Context) error) (ran bool, err error) {
-	if ran, err = s.exclusively(ctx, sweepLock, f); err != nil {
-		return ran, mapErr(fmt.Errorf("sweep: %w", err))
-	}
-	return ran, nil
-}
-
-// Reconciling is Exclusively for the reconciler.
-func (s *Store) Reconciling(ctx context.Context, f func(context.Context) error) (ran bool, err error) {
-	if ran, err = s.exclusively(ctx, reconcileLock, f); err != nil {
-		return ran, mapErr(fmt.Errorf("reconcile: %w", err))
-	}
-	return ran, nil
-}
-
-func (s *Store) exclusively(ctx context.Context, lock int64, f func(context.Context) error) (ran bool, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, `select pg_try_advisory_xact_lock($1)`, lock).Scan(&ran); err != nil || !ran {
-			return err
-		}
-		return f(ctx)
-	})
-	return ran, err
+	return targets, nil
 }

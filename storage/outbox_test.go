@@ -3,8 +3,6 @@ package storage_test
 import (
 	"bytes"
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -18,8 +16,48 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Design 3: the sweeper sees what was accepted longer ago than its age, oldest
-// first, until it is started.
+// claim claims a page of what is in the outbox, however young.
+func (f *fixture) claim(t *testing.T, change ...func(*hook.OutboxClaim)) hook.OutboxPage {
+	t.Helper()
+	c := hook.OutboxClaim{For: time.Minute, Limit: 100}
+	for _, change := range change {
+		change(&c)
+	}
+	page, err := f.ClaimUnstarted(t.Context(), c)
+	require.NoError(t, err)
+	return page
+}
+
+// inOutbox is what is to be started, by id.
+func (f *fixture) inOutbox(t *testing.T) []hook.Start {
+	t.Helper()
+	page := f.claim(t)
+	require.NoError(t, f.Unclaim(t.Context(), page.Events))
+	starts := append(page.Unnamed, slices.Concat(page.Named...)...)
+	slices.SortFunc(starts, func(a, b hook.Start) int { return bytes.Compare(a.EventID[:], b.EventID[:]) })
+	return starts
+}
+
+// accept publishes n events.
+func (f *fixture) accept(t *testing.T, n int) []hook.EventID {
+	t.Helper()
+	var events []hook.EventID
+	for range n {
+		events = append(events, f.publish(t, "user.created").Event.ID)
+	}
+	return events
+}
+
+func startIDs(starts []hook.Start) []hook.EventID {
+	var list []hook.EventID
+	for _, s := range starts {
+		list = append(list, s.EventID)
+	}
+	return list
+}
+
+// Design 3: a sweeper gets what was accepted longer ago than its age, oldest first, until
+// it is started.
 func TestOutbox(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -31,42 +69,58 @@ func TestOutbox(t *testing.T) {
 	f.publish(t, "file.uploaded") // nothing matches: nothing to start
 	f.exec(t, `update outbox set created_at = now() - interval '1 minute' where event_id = $1`, middle.Event.ID[:])
 	f.exec(t, `update outbox set created_at = now() - interval '1 hour' where event_id = $1`, oldest.Event.ID[:])
+	old := func(c *hook.OutboxClaim) { c.Age = 5 * time.Second }
 
-	starts, err := f.Unstarted(t.Context(), 5*time.Second, hook.EventID{}, 10)
-	require.NoError(t, err)
-	require.Equal(t, []hook.EventID{oldest.Event.ID, middle.Event.ID}, ids(starts), "oldest first, the young one not yet")
+	page := f.claim(t, old)
+	require.Equal(t, []hook.EventID{oldest.Event.ID, middle.Event.ID}, page.Events, "oldest first, the young one not yet")
+	require.Equal(t, page.Events, startIDs(page.Unnamed))
+	require.Empty(t, page.Named)
 	require.Equal(t, hook.Start{
-		EventID: oldest.Event.ID, TenantID: hook.DefaultTenant(), EventType: "user.created", Deliveries: 2, Targets: oldest.Targets,
-	}, starts[0], "what the publish itself would have started")
+		EventID: oldest.Event.ID, TenantID: hook.DefaultTenant(), EventType: "user.created", Deliveries: 2,
+	}, page.Unnamed[0], "what the publish itself would have started, but for the targets")
+	require.Empty(t, f.claim(t, old).Events, "they are claimed")
 
-	starts, err = f.Unstarted(t.Context(), 5*time.Second, hook.EventID{}, 1)
-	require.NoError(t, err)
-	require.Equal(t, []hook.EventID{oldest.Event.ID}, ids(starts))
-	starts, err = f.Unstarted(t.Context(), 0, hook.EventID{}, 10)
-	require.NoError(t, err)
-	require.Len(t, starts, 3)
+	require.NoError(t, f.Unclaim(t.Context(), page.Events))
+	one := func(c *hook.OutboxClaim) { c.Limit = 1 }
+	require.Equal(t, []hook.EventID{oldest.Event.ID}, f.claim(t, old, one).Events)
+	require.Equal(t, []hook.EventID{young.Event.ID}, f.claim(t, one).Events, "what is claimed is passed over")
+	require.NoError(t, f.Unclaim(t.Context(), []hook.EventID{oldest.Event.ID, young.Event.ID}))
+	after := func(c *hook.OutboxClaim) { c.After = oldest.Event.ID }
+	except := func(c *hook.OutboxClaim) { c.Except = []hook.EventID{young.Event.ID} }
+	require.Equal(t, []hook.EventID{middle.Event.ID}, f.claim(t, after, except).Events)
+	require.NoError(t, f.Unclaim(t.Context(), []hook.EventID{middle.Event.ID}))
 
 	require.NoError(t, f.Started(t.Context(), []hook.EventID{oldest.Event.ID, young.Event.ID}))
 	require.NoError(t, f.Started(t.Context(), []hook.EventID{oldest.Event.ID}), "once more is no error")
+	require.Equal(t, []hook.EventID{middle.Event.ID}, f.claim(t).Events)
+
+	targets := must(f.Targets(t.Context(), []hook.EventID{oldest.Event.ID}))
+	require.Equal(t, oldest.Targets, targets[oldest.Event.ID])
 	require.NoError(t, f.DeleteWebhook(t.Context(), hook.DefaultTenant(), gone.ID))
-	starts, err = f.Unstarted(t.Context(), 0, hook.EventID{}, 10)
-	require.NoError(t, err)
-	require.Len(t, starts, 1)
-	require.Equal(t, middle.Event.ID, starts[0].EventID)
-	require.Equal(t, []hook.Target{{WebhookID: w.ID, Host: "example.com:8443"}, {WebhookID: gone.ID}}, starts[0].Targets,
+	targets = must(f.Targets(t.Context(), []hook.EventID{middle.Event.ID}))
+	require.Equal(t, []hook.Target{{WebhookID: w.ID, Host: "example.com:8443"}, {WebhookID: gone.ID}}, targets[middle.Event.ID],
 		"a webhook that is gone has no host")
 }
 
-// Design 3: events of a burst are given to its workflow before that is started, and
-// a sweeper starts the same burst; what a sweeper has seen is in no burst.
+// What a process has claimed that is gone is another's when the claim has run out.
+func TestClaimsRunOut(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.webhook(t)
+	events := f.accept(t, 3)
+	require.Equal(t, events, f.claim(t).Events)
+	require.Empty(t, f.claim(t).Events)
+	f.exec(t, `update outbox set claimed_until = now() - interval '1 millisecond' where event_id = $1`, events[1][:])
+	require.Equal(t, events[1:2], f.claim(t).Events)
+}
+
+// Design 3: the workflow of events is named before it is started, by starters and sweepers
+// alike; whoever claims one of them later starts the same.
 func TestShareWorkflow(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	f.webhook(t)
-	var events []hook.EventID
-	for range 6 {
-		events = append(events, f.publish(t, "user.created").Event.ID)
-	}
+	events := f.accept(t, 6)
 	share := func(workflow string, events ...hook.EventID) []hook.EventID {
 		given, err := f.ShareWorkflow(t.Context(), workflow, events)
 		require.NoError(t, err)
@@ -75,40 +129,44 @@ func TestShareWorkflow(t *testing.T) {
 	}
 	require.Equal(t, events[1:3], share("burst", events[1], events[2]))
 	require.Equal(t, events[3:4], share("other", events[1], events[3]), "an event is in one burst")
-	for i, want := range []string{events[0].String(), "burst", "burst", "other", events[4].String()} {
+	require.Equal(t, events[5:], share("", events[2], events[5]), "its own")
+	for i, want := range []string{events[0].String(), "burst", "burst", "other", events[4].String(), events[5].String()} {
 		e, err := f.Event(t.Context(), hook.DefaultTenant(), events[i])
 		require.NoError(t, err)
 		require.Equal(t, want, e.WorkflowID)
 	}
 
-	starts, err := f.Unstarted(t.Context(), 0, hook.EventID{}, 3)
-	require.NoError(t, err)
-	require.Len(t, starts, 2)
-	require.Equal(t, []hook.EventID{events[0]}, starts[0].EventIDs())
-	require.Empty(t, starts[0].WorkflowID)
-	require.Equal(t, events[1:3], starts[1].EventIDs())
-	require.Equal(t, "burst", starts[1].WorkflowID)
-	require.Equal(t, 2, starts[1].Deliveries)
-	require.Len(t, starts[1].Targets, 1)
+	page := f.claim(t, func(c *hook.OutboxClaim) { c.Limit = 2 })
+	require.Equal(t, events[:2], page.Events)
+	require.Equal(t, events[:1], startIDs(page.Unnamed))
+	require.Len(t, page.Named, 1)
+	require.Equal(t, events[1:3], startIDs(page.Named[0]), "all of a burst, claimed or not")
+	require.Equal(t, "burst", page.Named[0][0].WorkflowID)
+	require.Equal(t, events[:1], share("late", events[0]), "a claim is no name: who names it starts it")
 
-	require.Empty(t, share("late", events[0]), "the sweeper has it")
-	require.Equal(t, events[4:], share("late", events[4], events[5]))
-	starts, err = f.Unstarted(t.Context(), 0, events[1], 1)
-	require.NoError(t, err)
-	require.Len(t, starts, 1)
-	require.Equal(t, events[1:3], starts[0].EventIDs(), "all of a burst, wherever a page begins")
+	page = f.claim(t)
+	require.Equal(t, events[2:], page.Events)
+	require.Equal(t, events[4:5], startIDs(page.Unnamed))
+	var named [][]hook.EventID
+	for _, list := range page.Named {
+		named = append(named, startIDs(list))
+	}
+	require.Equal(t, [][]hook.EventID{events[1:3], events[3:4], events[5:]}, named, "of a burst, wherever a page begins")
+	require.Empty(t, page.Named[2][0].WorkflowID, "its own")
 
 	// Half of a burst was marked, then its workflow was lost with all of Temporal's: what
 	// starts it again knows the other half too.
-	require.NoError(t, f.Started(t.Context(), events[:5]))
-	starts, err = f.Unstarted(t.Context(), 0, hook.EventID{}, 10)
-	require.NoError(t, err)
-	require.Len(t, starts, 1)
-	require.Equal(t, events[4:], starts[0].EventIDs())
+	require.NoError(t, f.Started(t.Context(), slices.Concat(events[:2], events[3:])))
+	require.Equal(t, events[1:3], startIDs(f.inOutboxLate(t)))
 	require.NoError(t, f.Started(t.Context(), events))
-	starts, err = f.Unstarted(t.Context(), 0, hook.EventID{}, 10)
-	require.NoError(t, err)
-	require.Empty(t, starts)
+	require.Empty(t, f.inOutboxLate(t))
+}
+
+// inOutboxLate is inOutbox when all claims have run out.
+func (f *fixture) inOutboxLate(t *testing.T) []hook.Start {
+	t.Helper()
+	f.exec(t, `update outbox set claimed_until = now()`)
+	return f.inOutbox(t)
 }
 
 // Starters and sweepers of several processes at once: no event is given to two.
@@ -116,12 +174,10 @@ func TestShareWorkflowCompetes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	f.webhook(t)
-	var events []hook.EventID
-	for range 100 {
-		events = append(events, f.publish(t, "user.created").Event.ID)
-	}
+	events := f.accept(t, 100)
 	var mu sync.Mutex
 	owners := map[hook.EventID]map[string]bool{}
+	claims := map[hook.EventID]int{}
 	own := func(workflow string, ids []hook.EventID) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -129,7 +185,7 @@ func TestShareWorkflowCompetes(t *testing.T) {
 			if owners[id] == nil {
 				owners[id] = map[string]bool{}
 			}
-			owners[id][workflow] = true
+			owners[id][cmp.Or(workflow, id.String())] = true
 		}
 	}
 	var group errgroup.Group
@@ -139,8 +195,7 @@ func TestShareWorkflowCompetes(t *testing.T) {
 			rand.Shuffle(len(mine), func(a, b int) { mine[a], mine[b] = mine[b], mine[a] })
 			for len(mine) > 0 {
 				n := min(len(mine), 7)
-				workflow := fmt.Sprintf("burst %d %d", i, n)
-				workflow += mine[0].String()
+				workflow := fmt.Sprintf("burst %d %d", i, n) + mine[0].String()
 				given, err := f.ShareWorkflow(t.Context(), workflow, mine[:n])
 				if err != nil {
 					return err
@@ -151,10 +206,20 @@ func TestShareWorkflowCompetes(t *testing.T) {
 			return nil
 		})
 		group.Go(func() error {
-			starts, err := f.Unstarted(t.Context(), 0, hook.EventID{}, 20)
-			for _, s := range starts {
-				own(cmp.Or(s.WorkflowID, s.EventID.String()), s.EventIDs())
+			page, err := f.ClaimUnstarted(t.Context(), hook.OutboxClaim{For: time.Minute, Limit: 20})
+			if err != nil {
+				return err
 			}
+			mu.Lock()
+			for _, id := range page.Events {
+				claims[id]++
+			}
+			mu.Unlock()
+			for _, list := range page.Named {
+				own(list[0].WorkflowID, startIDs(list))
+			}
+			given, err := f.ShareWorkflow(t.Context(), "", startIDs(page.Unnamed))
+			own("", given)
 			return err
 		})
 	}
@@ -162,47 +227,28 @@ func TestShareWorkflowCompetes(t *testing.T) {
 	require.Len(t, owners, len(events))
 	for id, list := range owners {
 		require.Len(t, list, 1, id)
+		require.LessOrEqual(t, claims[id], 1, "one claim at a time")
 	}
 }
 
-func ids(starts []hook.Start) []hook.EventID {
-	var list []hook.EventID
-	for _, s := range starts {
-		list = append(list, s.EventID)
-	}
-	return list
-}
-
-// Design 3: one sweeper at a time, in all processes, and beside it one reconciler.
-func TestExclusively(t *testing.T) {
+// What an older version has accepted its starter may have started without naming it: it
+// gets no other workflow than its own. Its sweeper does the same to what this one has
+// accepted, and takes what is named as it is.
+func TestClaimsBesideAnOlderVersion(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	other := open(t, f.url, encryptionKey)
-	type exclusively func(context.Context, func(context.Context) error) (bool, error)
-	for name, c := range map[string]struct{ mine, theirs, beside exclusively }{
-		"sweeper":    {f.Exclusively, other.Exclusively, other.Reconciling},
-		"reconciler": {f.Reconciling, other.Reconciling, other.Exclusively},
-	} {
-		ran, err := c.mine(t.Context(), func(ctx context.Context) error {
-			ran, err := c.theirs(ctx, func(context.Context) error {
-				t.Error("two at once")
-				return nil
-			})
-			require.NoError(t, err)
-			require.False(t, ran, name)
-			ran, err = c.beside(ctx, func(context.Context) error { return nil })
-			require.True(t, ran, name)
-			return err
-		})
-		require.NoError(t, err)
-		require.True(t, ran, name)
+	f.webhook(t)
+	events := f.accept(t, 4)
+	f.exec(t, `update outbox set claimed_until = null where event_id = any($1)`, [][]byte{events[0][:], events[1][:]})
+	require.Equal(t, events[1:2], must(f.ShareWorkflow(t.Context(), "burst", events[1:2])), "its starter's burst")
+	// The first statement of its sweeper.
+	f.exec(t, `update outbox set workflow_id = '' where workflow_id is null and event_id = $1`, events[2][:])
 
-		broken := errors.New("broken")
-		ran, err = c.theirs(t.Context(), func(context.Context) error { return broken })
-		require.ErrorIs(t, err, broken)
-		require.True(t, ran, name)
-		ran, err = c.mine(t.Context(), func(context.Context) error { return nil })
-		require.NoError(t, err)
-		require.True(t, ran, "the lock was let go, after an error too")
-	}
+	page := f.claim(t)
+	require.Equal(t, events[3:], startIDs(page.Unnamed))
+	require.Equal(t, [][]hook.EventID{events[:1], events[1:2], events[2:3]}, [][]hook.EventID{startIDs(page.Named[0]), startIDs(page.Named[1]), startIDs(page.Named[2])})
+	require.Empty(t, page.Named[0][0].WorkflowID)
+	require.Equal(t, "burst", page.Named[1][0].WorkflowID)
+	require.Empty(t, page.Named[2][0].WorkflowID)
+	require.Empty(t, must(f.ShareWorkflow(t.Context(), "late", events[:1])), "it has its own")
 }

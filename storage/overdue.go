@@ -53,8 +53,8 @@ func (s *Store) Overdue(ctx context.Context, age time.Duration, after hook.Overd
 // Restarts is what it takes to start the workflows of overdue events anew: each with
 // all of its events that have something outstanding, overdue or not, since it is the
 // one workflow that will see to them. A workflow without any is left out.
-func (s *Store) Restarts(ctx context.Context, list []hook.Overdue) ([]hook.Start, error) {
-	events, workflows, err := s.membersOf(ctx, list)
+func (s *Store) Restarts(ctx context.Context, overdue []hook.Overdue) ([]hook.Start, error) {
+	events, workflows, err := s.membersOf(ctx, overdue)
 	if err != nil {
 		return nil, err
 	}
@@ -68,14 +68,16 @@ func (s *Store) Restarts(ctx context.Context, list []hook.Overdue) ([]hook.Start
 			select count(*) as outstanding from (select * from deliveries d where d.id between k.lo and k.hi offset 0) d
 			where d.event_id = k.event_id and d.next_attempt_at is not null and not d.test and not d.parked) n
 		where n.outstanding > 0 order by e.id`, args)
-	starts, err := collectStarts(rows)
+	list, err := collectStarts(rows)
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("list events to start anew: %w", err))
 	}
-	if err := s.addTargets(ctx, starts); err != nil {
+	starts := byWorkflow(list)
+	targets, err := s.Targets(ctx, hook.NamedOf(starts))
+	if err != nil {
 		return nil, err
 	}
-	return joinShared(starts), nil
+	return hook.JoinStarts(starts, targets), nil
 }
 
 // membersOf are all events of the workflows, each with its workflow's id where that is
@@ -89,18 +91,8 @@ func (s *Store) membersOf(ctx context.Context, list []hook.Overdue) (events []ho
 		}
 		events, workflows = append(events, o.EventID), append(workflows, "")
 	}
-	if len(shared) == 0 {
-		return events, workflows, nil
-	}
-	rows, _ := s.pool.Query(ctx, `select event_id, workflow_id from shared_workflows where workflow_id = any($1)`, shared)
-	var event hook.EventID
-	var workflow string
-	_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&event), &workflow}, func() error {
-		events, workflows = append(events, event), append(workflows, workflow)
-		return nil
-	})
-	if err != nil {
-		return nil, nil, mapErr(fmt.Errorf("list events of %d workflows: %w", len(shared), err))
+	if events, workflows, err = s.addMembers(ctx, events, workflows, shared); err != nil {
+		return nil, nil, mapErr(err)
 	}
 	return events, workflows, nil
 }

@@ -192,3 +192,21 @@ func TestParkedOfADeletedWebhook(t *testing.T) {
 	require.Equal(t, hook.StateCanceled, f.read(t, id).State)
 	require.Zero(t, f.backlog(t, w, 10).Waiting)
 }
+
+// Publishes for a webhook that is held share a lock on its drain's row all the time: that
+// must not hide from a sweeper that the drain is lost.
+func TestLostDrainsBesidePublishes(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	f.pause(t, w, true)
+	f.publish(t, "user.created")
+	f.exec(t, `update drains set due_at = now() - interval '1 hour'`)
+	tx, err := f.db.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `select from drains where webhook_id = $1 for key share`, w.ID[:]) // as every publish for it does
+	require.NoError(t, err)
+	require.Equal(t, []hook.WebhookID{w.ID}, must(f.LostDrains(t.Context(), 30*time.Second, 10)))
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.Empty(t, must(f.LostDrains(t.Context(), 30*time.Second, 10)), "it has been given as long again")
+}

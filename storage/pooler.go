@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/singleflight"
@@ -80,16 +83,49 @@ func (p *pooler) ask(ctx context.Context, c *pgx.ConnConfig) error {
 // errPooler ends a connection that was opened for a server of its own.
 var errPooler = errors.New("there is a connection pooler now that was not there before")
 
+// sessionSettings are a session's, by their names. Behind a pooler they are the role's
+// (docs/operating.md). They are no start-up parameters: poolers refuse those.
+func sessionSettings() [][2]string {
+	return [][2]string{
+		// Planning a statement over a month of partitions takes longer than doing it, and
+		// plans made for one event and for many are alike: the statements see to that.
+		{"plan_cache_mode", "force_generic_plan"},
+		// By its estimates, an empty index over a month of partitions is worth compiling
+		// for, and worth further processes.
+		{"jit", "off"},
+		{"max_parallel_workers_per_gather", "0"},
+		// A row that is locked by somebody who stands still must not stop all who come after.
+		{"lock_timeout", milliseconds(sessionLockTimeout)},
+		// A process of ours that stands still in a transaction lets go of its locks, and
+		// so does one that can't be reached any more. On a Unix socket, and where the system has
+		// no such setting, the last four change nothing.
+		{"idle_in_transaction_session_timeout", milliseconds(15 * time.Second)},
+		{"tcp_user_timeout", milliseconds(30 * time.Second)},
+		{"tcp_keepalives_idle", "15"},
+		{"tcp_keepalives_interval", "5"},
+		{"tcp_keepalives_count", "3"},
+	}
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// setSession makes the settings of a session, if conn has one, and tells whether it has
+// not, because there is a pooler between.
+func setSession(ctx context.Context, conn *pgx.Conn) (pooled bool, err error) {
+	var settings []string
+	for _, s := range sessionSettings() {
+		settings = append(settings, fmt.Sprintf(`set_config('%s', '%s', false)`, s[0], s[1]))
+	}
+	tag, err := conn.Exec(ctx, fmt.Sprintf(`select %s where pg_backend_pid() = %d`, strings.Join(settings, ", "), conn.PgConn().PID()))
+	return err == nil && tag.RowsAffected() == 0, err
+}
+
 // afterConnect sets what is a session's, where there is a session.
 func (p *pooler) afterConnect(ctx context.Context, conn *pgx.Conn) error {
-	// Planning a statement over a month of partitions takes longer than doing it, and
-	// plans made for one event and for many are alike: the statements see to that. Not
-	// a start-up parameter: connection poolers refuse those.
-	tag, err := conn.Exec(ctx, fmt.Sprintf(`select set_config('plan_cache_mode', 'force_generic_plan', false) where pg_backend_pid() = %d`, conn.PgConn().PID()))
+	pooled, err := setSession(ctx, conn)
 	if err != nil {
 		return err
 	}
-	pooled := tag.RowsAffected() == 0
 	p.between.Store(pooled)
 	if pooled && !p.chosen && conn.Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
 		return hook.Unavailable("the store", errPooler)

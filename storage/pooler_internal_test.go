@@ -3,11 +3,19 @@ package storage
 import (
 	"context"
 	"encoding/base64"
+	"maps"
+	"net"
+	"runtime"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
+	"grapnel/internal/hook"
 	"grapnel/internal/pgtest"
 	"grapnel/internal/seal"
 )
@@ -57,3 +65,149 @@ func TestPoolerThatComesLater(t *testing.T) {
 	require.NoError(t, (&pooler{chosen: true}).beforeConnect(t.Context(), chosen))
 	require.Equal(t, pgx.QueryExecModeExec, chosen.DefaultQueryExecMode)
 }
+
+// newStore is a store on a database of the test's own, which settings apply to.
+func newStore(t *testing.T, alter ...string) *Store {
+	t.Helper()
+	url := pgtest.New(t, pgtest.Template{
+		Key: MigrationsKey(), Migrate: func(ctx context.Context, url string) error { _, err := Migrate(ctx, url); return err },
+	})
+	admin, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer admin.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing is left to be done
+	for _, setting := range alter {
+		_, err := admin.Exec(t.Context(), `do $$ begin execute format('alter database %I `+setting+`', current_database()); end $$`)
+		require.NoError(t, err)
+	}
+	box, err := seal.New(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))
+	require.NoError(t, err)
+	s, err := Open(t.Context(), Config{URL: url, Box: box})
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Design, "Shared statements": what every session has, so that no lock of a process that
+// stands still stays for long.
+func TestSessionSettings(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	conn, err := s.pool.Acquire(t.Context())
+	require.NoError(t, err)
+	defer conn.Release()
+	want := map[string]string{
+		"plan_cache_mode": "force_generic_plan", "jit": "off", "max_parallel_workers_per_gather": "0",
+		"lock_timeout": "2s", "idle_in_transaction_session_timeout": "15s",
+		"tcp_user_timeout": "30s", "tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
+	}
+	if conn.Conn().PgConn().Conn().RemoteAddr().Network() == "unix" || runtime.GOOS != "linux" {
+		maps.DeleteFunc(want, func(name, _ string) bool { return strings.HasPrefix(name, "tcp") }) // there are none
+	}
+	require.Len(t, sessionSettings(), 9)
+	for name, value := range want {
+		var got string
+		require.NoError(t, conn.QueryRow(t.Context(), `select current_setting($1)`, name).Scan(&got))
+		require.Equal(t, value, got, name)
+	}
+}
+
+// A look at a month of days, where next to nothing is outstanding, is neither compiled nor
+// shared among processes, however dear the planner thinks it is.
+func TestPlansAreNeitherCompiledNorParallel(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, `set jit = on`, `set jit_above_cost = 0`, `set jit_optimize_above_cost = 0`, `set jit_inline_above_cost = 0`,
+		`set parallel_setup_cost = 0`, `set parallel_tuple_cost = 0`, `set min_parallel_table_scan_size = 0`, `set min_parallel_index_scan_size = 0`)
+	rows, err := s.pool.Query(t.Context(), `
+		explain (analyze, costs off) select d.id from deliveries d where d.next_attempt_at < now() - interval '1 hour' order by d.next_attempt_at, d.id limit 500`)
+	require.NoError(t, err)
+	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	for _, line := range plan {
+		require.NotContains(t, line, "JIT")
+		require.NotContains(t, line, "Gather")
+	}
+}
+
+// A process that stands still in a transaction loses its locks, and the message that waited
+// for them is stored.
+func TestFrozenInATransaction(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	p := hook.Publication{TenantID: hook.DefaultTenant(), Cache: "chat", Type: "room", Data: []byte(`"x"`)}
+	_, err := s.Publish(t.Context(), p)
+	require.NoError(t, err)
+	other, err := Open(t.Context(), Config{URL: s.pool.Config().ConnString(), Box: s.box})
+	require.NoError(t, err)
+	t.Cleanup(other.Close)
+	tx, err := other.pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	// As it stands in the middle of publishing. The session's own time is 15 s.
+	_, err = tx.Exec(t.Context(), `select from topics for update`)
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `set idle_in_transaction_session_timeout = '3s'`)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, err := s.Publish(t.Context(), p)
+		return err == nil
+	}, time.Minute, time.Millisecond)
+}
+
+// A session that has become read-only, as that of a primary that is a standby now, is not
+// used again.
+func TestReadOnlySessionIsNotUsedAgain(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, `set default_transaction_read_only = on`)
+	p := hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: []byte(`{}`)}
+	keyed := p
+	keyed.IdempotencyKey = "order-1"
+	for _, p := range []hook.Publication{p, keyed} { // a statement, and a transaction
+		_, err := s.Publish(t.Context(), p)
+		require.Equal(t, hook.KindUnavailable, hook.KindOf(err))
+		var pg *pgconn.PgError
+		require.ErrorAs(t, err, &pg)
+		require.Equal(t, "25006", pg.Code)
+	}
+	require.NoError(t, pgx.BeginTxFunc(t.Context(), s.pool, pgx.TxOptions{AccessMode: pgx.ReadWrite}, func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), `do $$ begin execute format('alter database %I reset all', current_database()); end $$`)
+		return err
+	}))
+	// The one connection on which that was said is still read-only.
+	_, _ = s.Publish(t.Context(), p)
+	_, err := s.Publish(t.Context(), p)
+	require.NoError(t, err)
+}
+
+// A connection that leads nowhere any more is noticed, also where nothing is sent on it.
+func TestConnectionsAreKeptAlive(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed
+	require.NoError(t, err)
+	defer l.Close()
+	config, err := pgx.ParseConfig("postgres://u@" + l.Addr().String() + "/d?sslmode=disable&connect_timeout=7")
+	require.NoError(t, err)
+	withDefaults(config)
+	conn, err := config.DialFunc(t.Context(), "tcp", l.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	require.Equal(t, 7*time.Second, config.ConnectTimeout)
+	if runtime.GOOS != "linux" {
+		t.Skip("the options' numbers are Linux's")
+	}
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	require.NoError(t, err)
+	require.NoError(t, raw.Control(func(fd uintptr) {
+		for option, want := range map[int]int{tcpKeepIdle: 15, tcpKeepInterval: 5, tcpKeepCount: 3} {
+			got, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, option) //nolint:gosec // a descriptor is small
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+	}))
+}
+
+// Linux's.
+const (
+	tcpKeepIdle     = 4
+	tcpKeepInterval = 5
+	tcpKeepCount    = 6
+)

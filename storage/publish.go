@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,19 +20,18 @@ func (s *Store) Publish(ctx context.Context, p hook.Publication) (hook.Accepted,
 	return accepted[0], errs[0]
 }
 
-// PublishAll is Publish for several, which may share a transaction: what came of
-// each is in its place. One that is refused takes no other along (S9).
+// PublishAll is Publish for several, which may share a transaction: the outcome of
+// each is in its place. One that is refused takes no other along (S9). When ctx ends,
+// those that are stored are accepted; the others are unavailable, and only those of a
+// statement that is under way may be stored all the same.
 func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook.Accepted, []error) {
 	begin := time.Now()
 	items := make([]*publishing, 0, len(list))
 	for i := range list {
 		items = append(items, newPublishing(&list[i]))
 	}
-	errs, err := s.publishing.addAll(ctx, items)
+	errs := s.publishing.addAll(ctx, items)
 	accepted := make([]hook.Accepted, len(list))
-	if err != nil {
-		errs = slices.Repeat([]error{err}, len(list))
-	}
 	for i, item := range items {
 		if errs[i] == nil {
 			errs[i] = item.refused
@@ -84,15 +82,20 @@ func (s *Store) publishAll(ctx context.Context, list []*publishing) error {
 		keyed = keyed || p.IdempotencyKey != ""
 	}
 	if !keyed {
-		return insertEvents(ctx, s.pool, list) // one statement is a transaction by itself
+		err := s.single(ctx, func(q querier) error { return insertEvents(ctx, q, list) })
+		if err == nil {
+			s.recalled.keepFanOuts(list)
+		}
+		return err
 	}
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	var fresh []*publishing
+	err := s.transact(ctx, func(tx pgx.Tx) error {
 		list, err := checkPremises(ctx, tx, list)
 		if err != nil {
 			return err
 		}
-		fresh, settle, err := claimKeys(ctx, tx, list)
-		if err != nil {
+		var claimed *claimedKeys
+		if fresh, claimed, err = claimKeys(ctx, tx, list); err != nil {
 			return err
 		}
 		if len(fresh) > 0 {
@@ -100,9 +103,12 @@ func (s *Store) publishAll(ctx context.Context, list []*publishing) error {
 				return err
 			}
 		}
-		settle()
-		return nil
+		return claimed.settle(ctx, tx)
 	})
+	if err == nil {
+		s.recalled.keepFanOuts(fresh)
+	}
+	return err
 }
 
 // querier is a pool or a transaction.
@@ -119,8 +125,11 @@ type querier interface {
 //
 // A message gets its topic's next number. The topic's row stays locked until the
 // commit: so numbers appear in their order, and one that is rolled back is given
-// to the next (M6). Topics are locked in the order of their ids, so that no two
-// transactions wait for each other.
+// to the next (M6). Topics are locked in the order of their ids, and after them new
+// drains in the order of theirs, so that no two transactions wait for each other. Both
+// orders are the statement's, not the plan's: an insert takes its rows in the order that
+// their query asks for, "for key share" locks what has been sorted, and matched, of which
+// all the rest is made, begins with reading all of topic.
 func insertEvents(ctx context.Context, q querier, list []*publishing) error {
 	rows, _ := q.Query(ctx, insertEventsSQL, eventArgs(list))
 	var n, deliveries, due int
@@ -178,7 +187,8 @@ const insertEventsSQL = `
 			where s.tenant_id = e.tenant_id and s.cache = e.cache and s.pattern = c.pattern offset 0
 		) s
 		cross join lateral (select w.id, w.url, w.profile, w.tripped_at is not null or w.paused_at is not null as held from webhooks w where w.id = s.webhook_id and w.active offset 0) w
-		where w.profile = 'standard' or c.pattern = e.type -- the others' topics are never patterns
+		where (w.profile = 'standard' or c.pattern = e.type) -- the others' topics are never patterns
+			and (select count(*) from topic) >= 0 -- topics are locked before drains
 	), delivery as (
 		insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at, parked)
 		select encode(substring(uuid_send(e.id) for 8) || substring(uuid_send(gen_random_uuid()) from 9), 'hex')::uuid,
@@ -200,7 +210,7 @@ const insertEventsSQL = `
 			c.drained_by, e.trace
 		from e join counted c on c.n = e.n
 	), waiting as (
-		insert into outbox (event_id) select e.id from e join counted c on c.n = e.n where c.due > 0
+		insert into outbox (event_id, claimed_until) select e.id, '-infinity' from e join counted c on c.n = e.n where c.due > 0
 	), shown as (
 		select m.n, m.id, m.url, coalesce(d.undrained, false) as undrained, row_number() over (partition by m.n, m.parked order by m.id) as rank
 		from matched m left join drain d on d.webhook_id = m.id and m.parked
@@ -280,11 +290,11 @@ func (s *Store) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publicati
 }
 
 // DropTest removes a test that could not be sent, so that nothing of it stays
-// behind. One that was sent stays.
+// behind. One that was sent stays, and so does one that a worker is sending.
 func (s *Store) DropTest(ctx context.Context, d hook.Delivery) error {
 	_, err := s.pool.Exec(ctx, `
 		with gone as (
-			delete from deliveries where id = $1 and test and attempts = 0 returning event_id
+			delete from deliveries where id = $1 and test and attempts = 0 and claim is null returning event_id
 		), event as ( -- and not the statement itself, which would lock its table first
 			delete from events where id in (select event_id from gone) and test
 		)

@@ -314,6 +314,39 @@ func TestDropTest(t *testing.T) {
 	require.Equal(t, 2, scalar[int](t, f, `select count(*) from events`))
 }
 
+// S11: whoever drops a test and whoever sends it exclude each other, so that no request is
+// made of which nothing stays.
+func TestDropTestAgainstItsSender(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	test := func() hook.Delivery {
+		return must(f.CreateTest(t.Context(), w, hook.Publication{Type: "user.created", Data: []byte(`{}`)}))
+	}
+	begun := test()
+	require.True(t, must(f.BeginTest(t.Context(), begun.ID, hook.Claim{1})))
+	require.NoError(t, f.DropTest(t.Context(), begun))
+	f.read(t, begun.ID)
+	dropped := test()
+	require.NoError(t, f.DropTest(t.Context(), dropped))
+	require.False(t, must(f.BeginTest(t.Context(), dropped.ID, hook.Claim{1})))
+	ordinary := f.delivery(t, w)
+	require.False(t, must(f.BeginTest(t.Context(), ordinary, hook.Claim{1})), "it is no test")
+
+	for range 20 {
+		d := test()
+		var group errgroup.Group
+		var begun bool
+		group.Go(func() (err error) {
+			begun, err = f.BeginTest(t.Context(), d.ID, hook.Claim{1})
+			return err
+		})
+		group.Go(func() error { return f.DropTest(t.Context(), d) })
+		require.NoError(t, group.Wait())
+		require.Equal(t, begun, scalar[bool](t, f, `select exists (select from deliveries where id = $1)`, d.ID[:]))
+	}
+}
+
 // Ids made in one process are in the order in which they were made, which is
 // what newest first rests on.
 func TestEventIDsAreInOrder(t *testing.T) {

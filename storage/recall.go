@@ -29,12 +29,20 @@ type memory struct {
 	mu    sync.Mutex
 	keys  recollection[[sha256.Size]byte, hook.APIKey]
 	types recollection[typeName, hook.SchemaHash]
+	// fanOuts is how many deliveries an event of a type, or a message of a topic, had.
+	fanOuts recollection[topicName, int]
 }
 
 // typeName is one of a tenant's own types.
 type typeName struct {
 	tenant hook.TenantID
 	name   string
+}
+
+// topicName is what subscriptions are to.
+type topicName struct {
+	tenant      hook.TenantID
+	cache, name string
 }
 
 type recollection[K comparable, V any] map[K]kept[V]
@@ -91,6 +99,38 @@ func (m *memory) forget(p *hook.Publication) {
 	defer m.mu.Unlock()
 	delete(m.keys, [sha256.Size]byte(hashKey(p.Premises.Key)))
 	delete(m.types, typeName{p.TenantID, p.Type})
+}
+
+// What a publication weighs in its statement.
+const (
+	// leastFanOut is the work of storing an event that has few deliveries or none.
+	leastFanOut = 10
+	// unknownFanOut lets few enough share a statement that each may have thousands.
+	unknownFanOut = 100
+)
+
+// fanOut is how many deliveries the publication will about have: as many as the one
+// before it.
+func (s *Store) fanOut(p *publishing) int {
+	s.recalled.mu.Lock()
+	defer s.recalled.mu.Unlock()
+	// However old that is: it costs nothing but time to be wrong.
+	found, ok := s.recalled.fanOuts[topicName{p.TenantID, p.Cache, p.Type}]
+	if !ok {
+		return unknownFanOut
+	}
+	return max(found.value, leastFanOut)
+}
+
+// keepFanOuts notes how many deliveries those that are stored have.
+func (m *memory) keepFanOuts(list []*publishing) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range list {
+		if p.refused == nil {
+			m.fanOuts.keep(topicName{p.TenantID, p.Cache, p.Type}, p.accepted.Event.Deliveries)
+		}
+	}
 }
 
 // premisesHold are the conditions of an event e; the offsets have each looked up by its

@@ -94,7 +94,11 @@ func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 	args := recordArgs(records)
 	health := healthOf(records)
 	if len(health.ids) == 0 {
-		found, _, err := writeRecords(ctx, s.pool, args) // one statement is a transaction by itself
+		var found []hook.Delivery
+		err := s.single(ctx, func(q querier) (err error) {
+			found, _, err = writeRecords(ctx, q, args)
+			return err
+		})
 		if err == nil {
 			s.countEnded(endedOf(records, found))
 		}

@@ -177,7 +177,7 @@ func (s *Store) ReplaySleeps(ctx context.Context, id hook.ReplayID, in time.Dura
 func (s *Store) LostReplays(ctx context.Context, age time.Duration, limit int) ([]hook.ReplayID, error) {
 	rows, _ := s.pool.Query(ctx, `
 		update replays set due_at = clock_timestamp() where id = any(array(
-			select id from replays where due_at < now() - $1::interval and ended_at is null order by id limit $2 for update skip locked))
+			select id from replays where due_at < now() - $1::interval and ended_at is null order by id limit $2 for no key update skip locked))
 		returning id`, age, limit)
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (id hook.ReplayID, err error) {
 		return id, row.Scan((*[16]byte)(&id))

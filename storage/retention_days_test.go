@@ -22,8 +22,8 @@ import (
 
 // Sixty days are lived through in a synctest bubble, where sleeping costs no time,
 // against a real PostgreSQL whose now() is told the bubble's time. The product's code
-// runs as it is. In a process of its own: ids never go back in time, so those that
-// are made afterwards would lie sixty days ahead, too.
+// runs as it is. In a process of its own: ids follow the clock of whoever draws them, and
+// other tests draw theirs meanwhile.
 const daysEnv = "GRAPNEL_TEST_DAYS"
 
 // simulatedRetention is the default.

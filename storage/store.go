@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -112,21 +113,46 @@ func withDefaults(c *pgx.ConnConfig) {
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = "grapnel"
 	}
+	// A server that has gone without a word is noticed after half a minute, also by a
+	// connection that waits for nothing but notifications.
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
+	c.DialFunc = dialer.DialContext
+	// A server that has become a standby has kept the connection. The next one leads to
+	// the primary, if there is one.
+	closes := c.OnPgError
+	c.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+		return err.Code != "25006" && (closes == nil || closes(conn, err)) // read_only_sql_transaction
+	}
 }
+
+// Bounds of shared statements.
+const (
+	// rowsTogether is how many rows a statement has at most, deliveries of publications
+	// left out.
+	rowsTogether = 500
+	// deliveriesTogether is how many deliveries a statement makes at most, unless one
+	// publication alone has more: some 0.1 s of work.
+	deliveriesTogether = 5_000
+	// statementsAtOnce is how many of a lane's are under way at once.
+	statementsAtOnce = 2
+)
 
 // share sets up what shares statements.
 func (s *Store) share() {
-	const together, atOnce = 500, 2
-	s.publishing.do, s.publishing.bytes = s.publishAll, (*publishing).bytes
-	s.publishing.together, s.publishing.atOnce = together, atOnce
-	s.recordings.do, s.recordings.rows, s.recordings.bytes = s.recordAll, (*recording).rows, (*recording).bytes
-	s.recordings.together, s.recordings.atOnce = together, atOnce
-	s.keys.do, s.keys.together, s.keys.atOnce = s.lookUpKeys, together, atOnce
-	s.eventTypes.do, s.eventTypes.together, s.eventTypes.atOnce = s.lookUpTypes, together, atOnce
+	p := &s.publishing
+	p.do, p.bytes, p.weight = s.publishAll, (*publishing).bytes, s.fanOut
+	p.lane, p.locks = (*publishing).lane, (*publishing).locks
+	p.together, p.atOnce = deliveriesTogether, statementsAtOnce
+	r := &s.recordings
+	r.do, r.rows, r.bytes = s.recordAll, (*recording).rows, (*recording).bytes
+	r.lane, r.locks, r.held = (*recording).lane, (*recording).locks, s.heldByOthers
+	r.together, r.atOnce = rowsTogether, statementsAtOnce
+	s.keys.do, s.keys.together, s.keys.atOnce = s.lookUpKeys, rowsTogether, statementsAtOnce
+	s.eventTypes.do, s.eventTypes.together, s.eventTypes.atOnce = s.lookUpTypes, rowsTogether, statementsAtOnce
+	s.eventTypes.rows = func(l *typesLookup) int { return len(l.names) }
 	s.publishing.name, s.recordings.name, s.keys.name, s.eventTypes.name = groupPublish, groupRecord, groupKeys, groupEventTypes
 	count := s.metrics.Grouped
 	s.publishing.count, s.recordings.count, s.keys.count, s.eventTypes.count = count, count, count, count
-	s.eventTypes.rows = func(l *typesLookup) int { return len(l.names) }
 }
 
 // Close waits for connections in use and closes the pool.

@@ -116,7 +116,7 @@ func (s *Store) ListenTopics(ctx context.Context, listening func(), heard func([
 		return mapErr(fmt.Errorf("listen to topics: %w", err))
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
-	pooled, err := isPooled(ctx, conn)
+	pooled, err := setSession(ctx, conn)
 	if err != nil {
 		return mapErr(fmt.Errorf("listen to topics: %w", err))
 	}

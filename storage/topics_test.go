@@ -102,8 +102,7 @@ func TestMessageIsAnEvent(t *testing.T) {
 	require.Equal(t, e, jobs[0].Event)
 	require.Equal(t, w.ID, jobs[0].Webhook.ID)
 	require.True(t, jobs[0].AtMostOnce())
-	starts, err := f.Unstarted(t.Context(), 0, hook.EventID{}, 10)
-	require.NoError(t, err)
+	starts := f.inOutbox(t)
 	require.Len(t, starts, 1)
 	require.Equal(t, "chat/room", starts[0].Subject(), "as a person sees it in the Web UI")
 }

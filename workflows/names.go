@@ -42,6 +42,10 @@ func DeliverID(e hook.EventID) string { return e.String() }
 // event's own workflow has such an id.
 func BurstID(e hook.EventID) string { return e.String() + "-burst" }
 
+// SweptID is BurstID for events that a sweeper has put together. The same event may be the
+// first for several, which name the others in turn, so the token must be one's own.
+func SweptID(e hook.EventID, token string) string { return e.String() + "-swept-" + token }
+
 // OverdueID is the id of the workflow that is to deliver what is overdue.
 func OverdueID(o hook.Overdue) string { return cmp.Or(o.WorkflowID, DeliverID(o.EventID)) }
 

@@ -154,7 +154,7 @@ func DeliverAgain(s hook.Start) (client.StartWorkflowOptions, DeliverInput) {
 }
 
 // maxNamedEvents bounds the events of a burst by which its workflow is found.
-const maxNamedEvents = 50
+const maxNamedEvents = hook.MaxNamed
 
 // targets says how many webhooks an event goes to, or what a burst comes to.
 func targets(s hook.Start) string {

@@ -121,10 +121,10 @@ func (a *App) build(ctx context.Context) error {
 	a.store.OnOperational(a.starter.Dispatch)
 	a.sweeper = &dispatch.Sweeper{
 		Starter: a.starter, Backlog: a.store, Housekeeping: a.store, Temporal: a.cluster.Client, Resetter: a.cluster,
-		Logger: o.Logger, Retention: o.Config.Retention,
+		Health: a.cluster, Logger: o.Logger, Retention: o.Config.Retention,
 	}
 	a.reconciler = &dispatch.Reconciler{
-		Ledger: a.store, Temporal: a.cluster.Client, Resetter: a.cluster, Logger: o.Logger, After: o.Config.ReconcileAfter,
+		Ledger: a.store, Temporal: a.cluster.Client, Resetter: a.cluster, Health: a.cluster, Logger: o.Logger, After: o.Config.ReconcileAfter,
 		Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	}
 	if o.Roles.API {

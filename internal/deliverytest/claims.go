@@ -2,6 +2,7 @@ package deliverytest
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"grapnel/internal/hook"
@@ -53,6 +54,33 @@ func (s *Store) Abandon(id hook.DeliveryID, ago time.Duration) {
 	defer s.mu.Unlock()
 	s.deliveries[id].State, s.claims[id] = hook.StateSending, hook.Claim{1}
 	s.deliveries[id].UpdatedAt = s.now().Add(-ago)
+}
+
+// BeginTest marks a test as about to be sent; false when it was dropped.
+func (s *Store) BeginTest(ctx context.Context, id hook.DeliveryID, claim hook.Claim) (bool, error) {
+	if err := s.failing(ctx, OpBeginTest); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.deliveries[id]; d == nil || !d.Test {
+		return false, nil
+	}
+	s.claims[id] = claim
+	return true, nil
+}
+
+// DropTest removes a test, as the API does that has given up, unless it has begun.
+func (s *Store) DropTest(id hook.DeliveryID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.deliveries[id]
+	if _, begun := s.claims[id]; d == nil || !d.Test || d.Attempts > 0 || begun {
+		return
+	}
+	delete(s.events, d.EventID)
+	delete(s.deliveries, id)
+	s.order = slices.DeleteFunc(s.order, func(other hook.DeliveryID) bool { return other == id })
 }
 
 // change changes those that are outstanding.

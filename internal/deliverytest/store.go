@@ -22,6 +22,7 @@ const (
 	OpClaim       = "ClaimDeliveries"
 	OpRelease     = "ReleaseDeliveries"
 	OpDrop        = "DropDeliveries"
+	OpBeginTest   = "BeginTest"
 	OpPark        = "Park"
 	OpParked      = "Parked"
 	OpExpire      = "ExpireParked"

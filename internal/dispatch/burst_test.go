@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
 
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
@@ -94,6 +96,7 @@ func TestEventsThatDoNotWaitHaveTheirOwnWorkflow(t *testing.T) {
 		pass(time.Second)
 		require.Len(t, s.events(), 20)
 		require.Empty(t, o.shared)
+		require.Len(t, o.names, 20, "a sweeper finds the same names")
 	})
 }
 
@@ -127,15 +130,16 @@ func TestBurstsAreBounded(t *testing.T) {
 	})
 }
 
-// What a sweeper has taken over meanwhile is left to it; where the store does not
-// answer, all is.
+// Nothing is started under two names: what a sweeper has named meanwhile is left to it, one
+// event or several, and where the store does not answer, all is.
 func TestBurstsLeaveWhatIsTaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, o := &temporalServer{}, &outbox{}
 		starter := newStarter(t, s, o, bursting(200))
 		starts := o.accept(5)
-		o.taken = []hook.EventID{starts[0].EventID, starts[3].EventID}
+		o.name(starts[0].EventID, "")
+		o.name(starts[3].EventID, "another")
 		for _, start := range starts {
 			starter.Dispatch(start)
 		}
@@ -147,6 +151,17 @@ func TestBurstsLeaveWhatIsTaken(t *testing.T) {
 		}, s.events())
 	})
 	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{}, &outbox{}
+		starter := newStarter(t, s, o, nil)
+		taken := o.accept(1)[0]
+		o.name(taken.EventID, "swept")
+		starter.Dispatch(taken)
+		running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })
+		pass(time.Second)
+		require.Equal(t, 1, o.left())
+		require.Empty(t, s.events())
+	})
+	synctest.Test(t, func(t *testing.T) {
 		s, o := &temporalServer{}, &outbox{sharing: errors.New("away")}
 		starter := newStarter(t, s, o, bursting(200))
 		for _, start := range o.accept(5) {
@@ -156,5 +171,30 @@ func TestBurstsLeaveWhatIsTaken(t *testing.T) {
 		pass(time.Second)
 		require.Equal(t, 5, o.left())
 		require.Empty(t, s.events())
+	})
+}
+
+// Where Temporal fails at once, as without its namespace, starts are not tried one by one:
+// each would get a workflow of its own, to be started one by one when it is back.
+func TestStarterGathersWhileTemporalIsAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &outbox{}
+		s := &temporalServer{start: func(context.Context, string) error { return serviceerror.NewNamespaceNotFound("default") }}
+		starter := newStarter(t, s, o, func(c *dispatch.StarterConfig) { c.MaxEvents = 500 })
+		running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })
+		for range 600 {
+			starter.Dispatch(o.accept(1)[0])
+			pass(10 * time.Millisecond)
+		}
+		pass(2 * time.Second)
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		workflows := map[string]bool{}
+		for id, name := range o.names {
+			workflows[cmp.Or(name, id.String())] = true
+		}
+		require.Len(t, o.names, 600)
+		require.LessOrEqual(t, len(workflows), 20)
 	})
 }

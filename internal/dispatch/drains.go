@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -95,34 +96,46 @@ const (
 	drainPage = 500
 )
 
-// startErrands starts the drains and replays that got lost, with a crash or with
-// Temporal's database, and ends the wait of those for which something has changed: the
-// webhook is no longer paused, or elsewhere.
-func (s *Sweeper) startErrands(ctx context.Context) error {
+// startDrains starts the drains that got lost, with a crash or with Temporal's database,
+// and ends the wait of those for which something has changed: the webhook is no longer
+// paused, or elsewhere.
+func (s *Sweeper) startDrains(ctx context.Context) error {
 	drains, err := s.Backlog.LostDrains(ctx, lostDrainAge, drainPage)
 	if err != nil {
 		return err
 	}
+	lost := make([]errand, 0, len(drains))
+	for _, webhook := range drains {
+		lost = append(lost, drainOf(webhook))
+	}
+	return s.startErrands(ctx, lost)
+}
+
+// startReplays is startDrains for replays.
+func (s *Sweeper) startReplays(ctx context.Context) error {
 	replays, err := s.Backlog.LostReplays(ctx, lostDrainAge, drainPage)
 	if err != nil {
 		return err
 	}
-	var lost []errand
-	for _, webhook := range drains {
-		lost = append(lost, drainOf(webhook))
-	}
+	lost := make([]errand, 0, len(replays))
 	for _, replay := range replays {
 		lost = append(lost, replayOf(replay))
 	}
-	for _, e := range lost {
-		if err := s.startErrand(ctx, e); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.startErrands(ctx, lost)
 }
 
-func (s *Sweeper) startErrand(ctx context.Context, e errand) error {
+// startErrands starts each; one that fails keeps no other from it, and is lost again in a
+// while. The error is errAway where Temporal was away.
+func (s *Sweeper) startErrands(ctx context.Context, lost []errand) error {
+	errs, away := askAll(len(lost), s.Starter.config.Workers, func(i int) error { return s.startErrand(ctx, &lost[i]) })
+	failure := firstOf(errs)
+	if away {
+		return errors.Join(errAway, failure)
+	}
+	return failure
+}
+
+func (s *Sweeper) startErrand(ctx context.Context, e *errand) error {
 	if err := e.start(ctx, s.Temporal, s.Starter.config.Metrics); err != nil {
 		return err
 	}

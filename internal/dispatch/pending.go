@@ -31,14 +31,13 @@ func (p *pending) remove(events ...hook.EventID) {
 	}
 }
 
-// any tells whether any of the start's events is among them.
-func (p *pending) any(start *hook.Start) bool {
+// all are those of the moment; nil is none.
+func (p *pending) all() []hook.EventID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, e := range start.EventIDs() {
-		if _, ok := p.events[e]; ok {
-			return true
-		}
+	var all []hook.EventID
+	for e := range p.events {
+		all = append(all, e)
 	}
-	return false
+	return all
 }

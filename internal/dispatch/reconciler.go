@@ -18,8 +18,7 @@ import (
 
 // Ledger is what the reconciler needs of the store.
 type Ledger interface {
-	// Reconciling runs f in one process at a time, or returns false.
-	Reconciling(ctx context.Context, f func(context.Context) error) (bool, error)
+	Leases
 	// Overdue lists the events of deliveries that have been due for longer than age,
 	// after the mark, and returns the mark to go on from; the zero mark at the end.
 	Overdue(ctx context.Context, age time.Duration, after hook.OverdueMark, limit int) ([]hook.Overdue, hook.OverdueMark, error)
@@ -45,11 +44,14 @@ type Resetter interface {
 // waits although something is due, as after a crash in an attempt, which leaves the
 // next one to the retry policy, it ends the wait: a crash of ours must not delay by
 // hours. Where it runs, or waits for a worker, it does nothing. Every process runs one;
-// they take turns.
+// they take turns, by a lease. Two at once, because one was late to prolong its lease or is
+// of a version that has a lock instead, do no harm: a workflow that has been started is
+// found, and one that has been hurried waits no more.
 type Reconciler struct {
 	Ledger   Ledger
 	Temporal Runs
 	Resetter Resetter
+	Health   Health
 	Logger   *slog.Logger
 	// After is how long something must have been due; default 10 min. As long a
 	// workflow that has ended is left alone: one that can only fail does so no more
@@ -65,6 +67,8 @@ type Reconciler struct {
 	// mark is where the next round begins: what runs and only waits for a worker must
 	// not keep what comes after it from being looked at.
 	mark hook.OverdueMark
+	back stepBack
+	turn *turn
 }
 
 const (
@@ -90,6 +94,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	if r.Interval == 0 {
 		r.Interval = min(max(r.After/10, time.Second), time.Minute)
 	}
+	r.back.interval, r.turn = r.Interval, newTurn(r.Ledger)
 	tell := teller{logger: r.Logger}
 	timer := time.NewTimer(r.Interval)
 	defer timer.Stop()
@@ -112,25 +117,43 @@ func (r *Reconciler) Run(ctx context.Context) error {
 // round looks at some pages; more says that it started workflows and there is more to
 // look at.
 func (r *Reconciler) round(ctx context.Context) (more bool, err error) {
-	_, err = r.Ledger.Reconciling(ctx, func(ctx context.Context) error {
-		seen := map[string]bool{}
-		var did actions
-		for range reconcilePages {
-			list, next, err := r.Ledger.Overdue(ctx, r.After, r.mark, reconcilePage)
-			if err != nil {
-				return err
-			}
-			if err := r.page(ctx, unseen(list, seen), &did); err != nil {
-				return err // and the same page again next time
-			}
-			if r.mark = next; next == (hook.OverdueMark{}) {
-				return nil
-			}
-		}
-		more = did.restarted.Load() > 0
-		return nil
-	})
+	if over, err := r.back.over(ctx, r.Health); !over || err != nil {
+		return false, err
+	}
+	more, err = r.pages(ctx)
+	switch {
+	case errors.Is(err, errAway):
+		r.back.failed()
+	case err == nil:
+		r.back.answered()
+	}
 	return more, err
+}
+
+func (r *Reconciler) pages(ctx context.Context) (more bool, err error) {
+	defer func() {
+		if err := r.turn.end(ctx); err != nil {
+			r.Logger.DebugContext(ctx, "lease not given back", slog.Any("error", err))
+		}
+	}()
+	seen := map[string]bool{}
+	var did actions
+	for range reconcilePages {
+		if held, err := r.turn.begin(ctx); err != nil || !held {
+			return false, err
+		}
+		list, next, err := r.Ledger.Overdue(ctx, r.After, r.mark, reconcilePage)
+		if err != nil {
+			return false, err
+		}
+		if err := r.page(ctx, unseen(list, seen), &did); err != nil {
+			return false, err // and the same page again next time
+		}
+		if r.mark = next; next == (hook.OverdueMark{}) {
+			return false, nil
+		}
+	}
+	return did.restarted.Load() > 0, nil
 }
 
 // unseen drops those whose workflow is in seen, and puts the others' there.
@@ -154,11 +177,17 @@ func (r *Reconciler) page(ctx context.Context, list []hook.Overdue, did *actions
 	before := did.restarted.Load() + did.hurried.Load()
 	lost := make([]bool, len(list))
 	errs, away := askAll(len(list), reconcileAtOnce, func(i int) (err error) {
+		if err = r.turn.keep(ctx); err != nil {
+			return err
+		}
 		lost[i], err = r.look(ctx, workflows.OverdueID(list[i]), did)
 		return err
 	})
 	if away {
 		return errors.Join(errAway, firstOf(errs))
+	}
+	if err := turnOver(errs); err != nil {
+		return err
 	}
 	failure := firstOf(errs)
 	var gone []hook.Overdue
@@ -172,9 +201,17 @@ func (r *Reconciler) page(ctx context.Context, list []hook.Overdue, did *actions
 		if err != nil {
 			return err
 		}
-		errs, away := askAll(len(starts), reconcileAtOnce, func(i int) error { return r.restart(ctx, starts[i], did) })
+		errs, away := askAll(len(starts), reconcileAtOnce, func(i int) error {
+			if err := r.turn.keep(ctx); err != nil {
+				return err
+			}
+			return r.restart(ctx, starts[i], did)
+		})
 		if away {
 			return errors.Join(errAway, firstOf(errs))
+		}
+		if err := turnOver(errs); err != nil {
+			return err
 		}
 		failure = errors.Join(failure, firstOf(errs))
 	}

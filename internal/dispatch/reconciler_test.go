@@ -116,10 +116,10 @@ func activity(id string, state enumspb.PendingActivityState, next time.Duration)
 type ledger struct {
 	locked  bool
 	failing error
-	// turn is held by the one that reconciles.
-	turn sync.Mutex
 
 	mu     sync.Mutex
+	holder hook.LeaseHolder
+	until  time.Time
 	events []outstanding // the longest due first
 	lists  int
 }
@@ -129,12 +129,30 @@ type outstanding struct {
 	due time.Time
 }
 
-func (l *ledger) Reconciling(ctx context.Context, f func(context.Context) error) (bool, error) {
-	if l.locked || !l.turn.TryLock() {
+func (l *ledger) Lease(_ context.Context, name string, holder hook.LeaseHolder, d time.Duration) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.locked || l.holder != holder && time.Now().Before(l.until) || name != "reconcile" {
 		return false, nil
 	}
-	defer l.turn.Unlock()
-	return true, f(ctx)
+	l.holder, l.until = holder, time.Now().Add(d)
+	return true, nil
+}
+
+func (l *ledger) EndLease(ctx context.Context, _ string, holder hook.LeaseHolder) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.holder == holder && ctx.Err() == nil {
+		l.until = time.Time{}
+	}
+	return ctx.Err()
+}
+
+// isLeased tells whether somebody holds the lease.
+func (l *ledger) isLeased() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Now().Before(l.until)
 }
 
 func (l *ledger) Overdue(_ context.Context, age time.Duration, after hook.OverdueMark, limit int) ([]hook.Overdue, hook.OverdueMark, error) {
@@ -192,7 +210,7 @@ func (l *ledger) looked() int {
 // for 10 minutes.
 func reconciling(t *testing.T, c *cluster, l *ledger) (stop func()) {
 	t.Helper()
-	r := &dispatch.Reconciler{Ledger: l, Temporal: c, Resetter: c, Logger: slog.New(slog.DiscardHandler)}
+	r := &dispatch.Reconciler{Ledger: l, Temporal: c, Resetter: c, Health: c, Logger: slog.New(slog.DiscardHandler)}
 	return running(t, r.Run)
 }
 
@@ -349,6 +367,7 @@ func TestReconcilerAndTemporalAway(t *testing.T) {
 				require.Len(t, looks, 1)
 				calls, _ := c.numbers()
 				require.Zero(t, calls)
+				require.False(t, l.isLeased(), "others may go on")
 				away.Store(false)
 				pass(2 * time.Minute)
 				require.ElementsMatch(t, ids, c.ids())

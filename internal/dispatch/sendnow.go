@@ -35,8 +35,9 @@ const startPatience = 5 * time.Second
 
 // Send returns nil when an attempt was made and recorded, whatever came of it;
 // unavailable when Temporal or the workers are away; precondition when the webhook
-// is deleted or disabled, or the message is being sent. hook.ErrNotSent is in the chain where it is certain
-// that no request was made.
+// is deleted or disabled, or the message is being sent. hook.ErrNotSent is in the chain where no worker is known
+// to have taken the order. A start whose answer got lost may have arrived all the same; what that must not do to
+// a test the store sees to (DropTest).
 func (s *SendNow) Send(ctx context.Context, d hook.Delivery) error {
 	start, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
@@ -69,7 +70,9 @@ func (s *SendNow) outcome(ctx context.Context, run client.WorkflowRun, patience 
 	return run.Get(ctx, &outcome)
 }
 
-// untouched takes an order back that no worker has looked at; false when one has.
+// untouched takes an order back that no worker has looked at; false when one has. A worker
+// may take it between the look and the end: so what counts is how long the history is that
+// has ended.
 func (s *SendNow) untouched(ctx context.Context, run client.WorkflowRun) bool {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
@@ -78,11 +81,15 @@ func (s *SendNow) untouched(ctx context.Context, run client.WorkflowRun) bool {
 		d.GetWorkflowExecutionInfo().GetHistoryLength() > untouchedHistory {
 		return false
 	}
-	return s.Temporal.TerminateWorkflow(ctx, run.GetID(), run.GetRunID(), "no worker took it in time") == nil
+	if err := s.Temporal.TerminateWorkflow(ctx, run.GetID(), run.GetRunID(), "no worker took it in time"); err != nil {
+		return false
+	}
+	d, err = s.Temporal.DescribeWorkflowExecution(ctx, run.GetID(), run.GetRunID())
+	return err == nil && d.GetWorkflowExecutionInfo().GetHistoryLength() == untouchedHistory+1
 }
 
 // untouchedHistory is that of a workflow no worker has looked at: started, task
-// scheduled.
+// scheduled. Its end is one more.
 const untouchedHistory = 2
 
 func sendError(err error) error {

@@ -43,6 +43,8 @@ func TestSendNowErrors(t *testing.T) {
 		get   func(context.Context) error
 		// nobody has taken the order.
 		nobody  bool
+		// taken says that a worker takes it while it is taken back.
+		taken   bool
 		notSent bool
 		kind    hook.Kind
 		after   time.Duration
@@ -57,13 +59,15 @@ func TestSendNowErrors(t *testing.T) {
 		"being sent":               {get: because(hook.KindConflict), kind: hook.KindPrecondition, text: "the message is being sent"},
 		"our failure":              {get: func(context.Context) error { return ours }, kind: hook.KindUnavailable},
 		"no worker":                {get: func(ctx context.Context) error { return hangs(ctx, "") }, nobody: true, kind: hook.KindUnavailable, after: 5 * time.Second, notSent: true},
+		// S11: then a request may be made, and nobody must say that none was.
+		"a worker in the last moment": {get: func(ctx context.Context) error { return hangs(ctx, "") }, nobody: true, taken: true, kind: hook.KindUnavailable, after: 5*time.Second + workflows.SendNowTimeout},
 		"a worker that hangs":      {get: func(ctx context.Context) error { return hangs(ctx, "") }, kind: hook.KindUnavailable, after: 5*time.Second + workflows.SendNowTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
-				err := (&dispatch.SendNow{Temporal: &temporalServer{start: c.start, get: c.get, nobody: c.nobody}}).Send(t.Context(), hook.Delivery{})
+				err := (&dispatch.SendNow{Temporal: &temporalServer{start: c.start, get: c.get, nobody: c.nobody, taken: c.taken}}).Send(t.Context(), hook.Delivery{})
 				require.Equal(t, c.kind, hook.KindOf(err))
 				require.Equal(t, c.notSent || c.kind == hook.KindPrecondition, errors.Is(err, hook.ErrNotSent))
 				require.Equal(t, c.after, time.Since(begun))

@@ -34,6 +34,10 @@ type temporalServer struct {
 	nobody bool
 	// waiting is when the activity of what runs makes its next attempt.
 	waiting time.Time
+	// ready, if set, is whether it can be asked for something.
+	ready func(ctx context.Context) error
+	// taken says that a worker takes an order while it is taken back.
+	taken bool
 
 	mu       sync.Mutex
 	calls    int
@@ -44,6 +48,18 @@ type temporalServer struct {
 	inputs   map[string]any
 	names    map[string]any
 	resets   []string
+	asked    int
+	ended    bool
+}
+
+func (s *temporalServer) Ready(ctx context.Context) error {
+	s.mu.Lock()
+	s.asked++
+	s.mu.Unlock()
+	if s.ready == nil {
+		return nil
+	}
+	return s.ready(ctx)
 }
 
 func (s *temporalServer) ResetActivity(_ context.Context, workflowID, _, _ string) error {
@@ -58,7 +74,14 @@ func (s *temporalServer) DescribeWorkflowExecution(_ context.Context, id, _ stri
 	if !s.waiting.IsZero() {
 		d = describe(id, activity("5", enumspb.PENDING_ACTIVITY_STATE_SCHEDULED, time.Until(s.waiting)))
 	}
-	if s.nobody {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.nobody && s.ended && s.taken:
+		d.WorkflowExecutionInfo.HistoryLength = 6
+	case s.nobody && s.ended:
+		d.WorkflowExecutionInfo.HistoryLength = 3
+	case s.nobody:
 		d.WorkflowExecutionInfo.HistoryLength = 2
 		d.PendingWorkflowTask = &workflowpb.PendingWorkflowTaskInfo{State: enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED}
 	}
@@ -66,6 +89,9 @@ func (s *temporalServer) DescribeWorkflowExecution(_ context.Context, id, _ stri
 }
 
 func (s *temporalServer) TerminateWorkflow(context.Context, string, string, string, ...any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
 	return nil
 }
 
@@ -138,27 +164,30 @@ func hangs(ctx context.Context, _ string) error {
 type outbox struct {
 	// failing, if set, decides whether a mark is taken.
 	failing func(ctx context.Context) error
-	// locked says that another process holds the sweeper's lock.
-	locked bool
 
 	mu      sync.Mutex
 	waiting []hook.Start
 	// all are those that were ever accepted.
 	all []hook.Start
-	// taken are those that belong to a burst or a sweeper; shared are bursts.
-	taken  []hook.EventID
+	// names are the workflows of events that have one: their own is the empty one.
+	names map[hook.EventID]string
+	// shared are the events of workflows that have several.
 	shared map[string][]hook.EventID
-	// joined is how many events share a workflow when they are listed; 0 is none.
-	joined int
+	// claims are until when.
+	claims map[hook.EventID]time.Time
 	// sharing is what sharing fails with.
 	sharing error
 	marks   []int
-	lists   int
-	tidied  int
+	// pages are the sizes of those claimed; named is how often a workflow was named.
+	pages  []int
+	named  int
+	tidied int
 	// lost are webhooks whose drain got lost.
 	lost []hook.WebhookID
 	// lostReplays are replays that did.
 	lostReplays []hook.ReplayID
+	// losing is what listing lost drains comes to.
+	losing error
 	// untidy is what making partitions comes to.
 	untidy error
 }
@@ -174,7 +203,7 @@ func (o *outbox) LostDrains(context.Context, time.Duration, int) ([]hook.Webhook
 	defer o.mu.Unlock()
 	lost := o.lost
 	o.lost = nil // for a while
-	return lost, nil
+	return lost, o.losing
 }
 
 func (o *outbox) Started(ctx context.Context, events []hook.EventID) error {
@@ -189,69 +218,106 @@ func (o *outbox) Started(ctx context.Context, events []hook.EventID) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.marks = append(o.marks, len(events))
-	o.waiting = slices.DeleteFunc(o.waiting, func(s hook.Start) bool { return slices.Contains(events, s.EventID) })
+	gone := map[hook.EventID]bool{}
+	for _, id := range events {
+		gone[id] = true
+	}
+	o.waiting = slices.DeleteFunc(o.waiting, func(s hook.Start) bool { return gone[s.EventID] })
 	return nil
 }
 
-// ShareWorkflow gives those that nobody has taken, as the store does.
+// ShareWorkflow names those that have no name, as the store does.
 func (o *outbox) ShareWorkflow(_ context.Context, workflowID string, events []hook.EventID) ([]hook.EventID, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.sharing != nil {
 		return nil, o.sharing
 	}
+	o.named++
 	var given []hook.EventID
 	for _, id := range events {
-		if !slices.Contains(o.taken, id) {
+		if _, ok := o.names[id]; !ok {
 			given = append(given, id)
+			o.name(id, workflowID)
 		}
 	}
-	o.taken = append(o.taken, given...)
-	if o.shared == nil {
-		o.shared = map[string][]hook.EventID{}
-	}
-	o.shared[workflowID] = given
 	return given, nil
 }
 
-func (o *outbox) Exclusively(ctx context.Context, f func(context.Context) error) (bool, error) {
-	if o.locked {
-		return false, nil
+// name names an event's workflow; the caller holds the lock.
+func (o *outbox) name(id hook.EventID, workflowID string) {
+	if o.names == nil {
+		o.names, o.shared = map[hook.EventID]string{}, map[string][]hook.EventID{}
 	}
-	return true, f(ctx)
+	o.names[id] = workflowID
+	if workflowID != "" {
+		o.shared[workflowID] = append(o.shared[workflowID], id)
+	}
 }
 
-func (o *outbox) Unstarted(_ context.Context, age time.Duration, after hook.EventID, limit int) ([]hook.Start, error) {
+func (o *outbox) ClaimUnstarted(_ context.Context, c hook.OutboxClaim) (page hook.OutboxPage, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.lists++
-	var list []hook.Start
+	if o.claims == nil {
+		o.claims = map[hook.EventID]time.Time{}
+	}
+	var workflows []string
 	for _, s := range o.waiting {
-		if bytes.Compare(s.EventID[:], after[:]) > 0 && len(list) < limit && time.Since(s.EventID.Time()) > age {
+		if bytes.Compare(s.EventID[:], c.After[:]) <= 0 || len(page.Events) == c.Limit || time.Since(s.EventID.Time()) <= c.Age ||
+			slices.Contains(c.Except, s.EventID) || o.claims[s.EventID].After(time.Now()) {
+			continue
+		}
+		page.Events = append(page.Events, s.EventID)
+		o.claims[s.EventID] = time.Now().Add(c.For)
+		switch workflow, ok := o.names[s.EventID]; {
+		case !ok:
+			page.Unnamed = append(page.Unnamed, s)
+		case workflow == "":
+			page.Named = append(page.Named, []hook.Start{s})
+		case !slices.Contains(workflows, workflow):
+			workflows = append(workflows, workflow)
+			page.Named = append(page.Named, o.members(workflow))
+		}
+	}
+	if len(page.Events) > 0 {
+		o.pages = append(o.pages, len(page.Events))
+	}
+	return page, nil
+}
+
+// members are all events of a workflow; the caller holds the lock.
+func (o *outbox) members(workflow string) (list []hook.Start) {
+	for _, s := range o.all {
+		if slices.Contains(o.shared[workflow], s.EventID) {
+			s.WorkflowID = workflow
 			list = append(list, s)
 		}
 	}
-	return o.join(list), nil
+	return list
 }
 
-// join makes one start of those that share a workflow, and of all that do, as the store
-// does.
-func (o *outbox) join(list []hook.Start) []hook.Start {
-	if o.joined == 0 {
-		return list
+func (o *outbox) Unclaim(ctx context.Context, events []hook.EventID) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	var starts []hook.Start
-	seen := map[hook.EventID]bool{}
-	for _, s := range list {
-		at := slices.IndexFunc(o.all, func(other hook.Start) bool { return other.EventID == s.EventID }) / o.joined * o.joined
-		burst := o.all[at:min(at+o.joined, len(o.all))]
-		if first := burst[0].EventID; !seen[first] {
-			seen[first] = true
-			starts = append(starts, hook.Share(workflows.BurstID(first), burst))
-		}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, id := range events {
+		delete(o.claims, id)
 	}
-	return starts
+	return nil
 }
+
+func (o *outbox) Targets(_ context.Context, events []hook.EventID) (map[hook.EventID][]hook.Target, error) {
+	targets := map[hook.EventID][]hook.Target{}
+	for _, id := range events {
+		targets[id] = []hook.Target{targetOf(id)}
+	}
+	return targets, nil
+}
+
+// targetOf is the one webhook that an event is for.
+func targetOf(id hook.EventID) hook.Target { return hook.Target{WebhookID: hook.WebhookID(id), Host: "example.com"} }
 
 func (o *outbox) EnsurePartitions(context.Context) (int, error) {
 	o.mu.Lock()
@@ -269,10 +335,22 @@ func (o *outbox) PurgeIdempotencyKeys(context.Context) (int64, error) { return 0
 func (o *outbox) ForgetSecrets(context.Context) (int64, error) { return 0, nil }
 
 // seen is what has been asked of the store so far.
-func (o *outbox) seen() (marks []int, lists, tidied int) {
+func (o *outbox) seen() (marks, pages []int, tidied int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.Clone(o.marks), o.lists, o.tidied
+	return slices.Clone(o.marks), slices.Clone(o.pages), o.tidied
+}
+
+// claimed is how many are claimed by somebody.
+func (o *outbox) claimed() (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, s := range o.waiting {
+		if o.claims[s.EventID].After(time.Now()) {
+			n++
+		}
+	}
+	return n
 }
 
 func (o *outbox) left() int {
@@ -289,7 +367,7 @@ func (o *outbox) accept(n int) []hook.Start {
 	at := hook.IDTime(time.Now())
 	for i := range starts {
 		id := hook.EventID(at)
-		at[14], at[15] = byte((i+1)>>8), byte(i+1)
+		at[13], at[14], at[15] = byte((i+1)>>16), byte((i+1)>>8), byte(i+1)
 		starts[i] = hook.Start{EventID: id, TenantID: hook.DefaultTenant(), EventType: "user.created", Deliveries: 1}
 	}
 	o.waiting, o.all = append(o.waiting, starts...), append(o.all, starts...)

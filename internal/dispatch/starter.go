@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -28,8 +29,8 @@ type Temporal interface {
 type Outbox interface {
 	// Started removes events from the outbox.
 	Started(ctx context.Context, events []hook.EventID) error
-	// ShareWorkflow gives events to a workflow before it is started, and returns those
-	// that it got.
+	// ShareWorkflow names the workflow of events before it is started, the empty name
+	// being each event's own, and returns those that had none.
 	ShareWorkflow(ctx context.Context, workflowID string, events []hook.EventID) ([]hook.EventID, error)
 }
 
@@ -67,6 +68,9 @@ type Starter struct {
 	ended chan struct{}
 	// mine are the events that no sweeper of this process need see to.
 	mine pending
+	// awayAt is when Temporal was away last, in nanoseconds since begun.
+	awayAt atomic.Int64
+	begun  time.Time
 }
 
 const (
@@ -79,6 +83,10 @@ const (
 	// markEvery is how long started events are gathered before the outbox is told.
 	markEvery  = 100 * time.Millisecond
 	markAtMost = 500
+	// restFor is how long nothing is begun after Temporal was away. What comes meanwhile
+	// shares workflows; without it, where starts fail at once, each event would get the
+	// name of a workflow of its own, to be started one by one later.
+	restFor = time.Second
 )
 
 // NewStarter checks the configuration; it starts nothing.
@@ -98,7 +106,7 @@ func NewStarter(c StarterConfig) (*Starter, error) {
 	c.MaxEvents = max(c.MaxEvents, 1)
 	return &Starter{
 		config: c, queue: make(chan hook.Start, c.Queue), started: make(chan hook.EventID, c.Queue), slots: make(chan struct{}, c.Workers),
-		ended: make(chan struct{}, 1), errands: make(chan errand, mostErrands),
+		ended: make(chan struct{}, 1), errands: make(chan errand, mostErrands), begun: time.Now(),
 	}, nil
 }
 
@@ -151,6 +159,7 @@ func (s *Starter) Run(ctx context.Context, drain time.Duration) error {
 // next is the next event that waits; false when there is none and ctx has ended, or
 // when it is too late.
 func (s *Starter) next(ctx, late context.Context) (hook.Start, bool) {
+	s.rest(ctx)
 	select {
 	case start := <-s.queue:
 		return start, late.Err() == nil
@@ -164,9 +173,27 @@ func (s *Starter) next(ctx, late context.Context) (hook.Start, bool) {
 	}
 }
 
+// rest waits while Temporal was away a moment ago, unless ctx has ended.
+func (s *Starter) rest(ctx context.Context) {
+	at := s.awayAt.Load()
+	wait := restFor - (time.Since(s.begun) - time.Duration(at))
+	if at == 0 || wait <= 0 {
+		return
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
 func (s *Starter) begin(ctx context.Context, start hook.Start) {
 	err := s.start(ctx, start)
 	s.config.Metrics.Started(ByStarter, len(start.Others)+1, err)
+	if isAway(err) {
+		s.awayAt.Store(int64(time.Since(s.begun)))
+	}
 	if err != nil {
 		// The sweeper will start it; an outage need not fill the log.
 		s.config.Logger.DebugContext(ctx, "start deferred", slog.String("event_id", start.EventID.String()), slog.Any("error", err))

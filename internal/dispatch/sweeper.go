@@ -1,26 +1,26 @@
 package dispatch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"grapnel/internal/hook"
 	"grapnel/workflows"
 )
 
-// Backlog is what the sweeper needs of the store.
+// Backlog is what the sweeper needs of the store. Any number of processes may ask for
+// the same at the same time.
 type Backlog interface {
-	// Exclusively runs f in one process at a time, or returns false.
-	Exclusively(ctx context.Context, f func(context.Context) error) (bool, error)
-	// Unstarted lists events accepted longer ago than age that still wait in the
-	// outbox, by id, those after the given one.
-	Unstarted(ctx context.Context, age time.Duration, after hook.EventID, limit int) ([]hook.Start, error)
-	// Started removes events from the outbox.
-	Started(ctx context.Context, events []hook.EventID) error
+	Outbox
+	// ClaimUnstarted claims accepted events that still wait in the outbox. Where there
+	// are claims beside an error they have to be given back.
+	ClaimUnstarted(ctx context.Context, c hook.OutboxClaim) (hook.OutboxPage, error)
+	// Unclaim gives events back.
+	Unclaim(ctx context.Context, events []hook.EventID) error
+	// Targets are the first webhooks of each event.
+	Targets(ctx context.Context, events []hook.EventID) (map[hook.EventID][]hook.Target, error)
 	// LostDrains lists webhooks whose drain should have looked longer ago than age, or
 	// should look now, and gives each as long again.
 	LostDrains(ctx context.Context, age time.Duration, limit int) ([]hook.WebhookID, error)
@@ -45,13 +45,15 @@ type Housekeeping interface {
 }
 
 // Sweeper starts what was accepted and not started (design 3), and keeps the
-// store tidy. Every process runs one; they take turns.
+// store tidy. Every process runs one. They sweep at the same time: each claims what it is
+// about to start, and gives back what it could not.
 type Sweeper struct {
 	Starter      *Starter
 	Backlog      Backlog
 	Housekeeping Housekeeping
 	Temporal     Runs
 	Resetter     Resetter
+	Health       Health
 	Logger       *slog.Logger
 	// Retention is how long events and their deliveries are kept; 0 is for ever.
 	Retention time.Duration
@@ -59,12 +61,19 @@ type Sweeper struct {
 	Interval time.Duration
 	// Age is how long a start may take before the sweeper takes over; default 5 s.
 	Age time.Duration
+
+	// after is where the next page begins.
+	after hook.EventID
+	// steppedAt is when the steps were done last.
+	steppedAt time.Time
+	back      stepBack
+	// told are what was logged of each step.
+	told map[string]*teller
 }
 
 const (
 	defaultSweepEvery = 2 * time.Second
 	defaultSweepAge   = 5 * time.Second
-	sweepPage         = 500
 	tidyEvery         = 10 * time.Minute
 	// tidyAgain is when what failed is tried again: where days went by without a process,
 	// today's partition has to be there before much lies outside of it.
@@ -75,15 +84,15 @@ const (
 
 // Run sweeps until ctx ends.
 func (s *Sweeper) Run(ctx context.Context) error {
-	interval, age := s.Interval, s.Age
-	if interval == 0 {
-		interval = defaultSweepEvery
+	if s.Interval == 0 {
+		s.Interval = defaultSweepEvery
 	}
-	if age == 0 {
-		age = defaultSweepAge
+	if s.Age == 0 {
+		s.Age = defaultSweepAge
 	}
+	s.back.interval, s.told = s.Interval, map[string]*teller{}
 	tell := teller{logger: s.Logger}
-	sweep, tidy := time.NewTicker(interval), time.NewTimer(s.tidy(ctx))
+	sweep, tidy := time.NewTimer(s.Interval), time.NewTimer(s.tidy(ctx))
 	defer sweep.Stop()
 	defer tidy.Stop()
 	for {
@@ -93,76 +102,75 @@ func (s *Sweeper) Run(ctx context.Context) error {
 		case <-tidy.C:
 			tidy.Reset(s.tidy(ctx))
 		case <-sweep.C:
-			tell.tell(ctx, "sweep", s.sweep(ctx, age))
+			more, err := s.round(ctx)
+			tell.tell(ctx, "sweep", err)
+			pause := s.Interval
+			if more && err == nil {
+				pause = 0
+			}
+			sweep.Reset(pause)
 		}
 	}
 }
 
-func (s *Sweeper) sweep(ctx context.Context, age time.Duration) error {
-	_, err := s.Backlog.Exclusively(ctx, func(ctx context.Context) error {
-		var after hook.EventID
-		for {
-			starts, err := s.Backlog.Unstarted(ctx, age, after, sweepPage)
-			if err != nil {
-				return err
-			}
-			if len(starts) == 0 {
-				return s.startErrands(ctx)
-			}
-			last := lastOf(starts)
-			starts = slices.DeleteFunc(starts, func(start hook.Start) bool { return s.Starter.mine.any(&start) })
-			started, failure := s.startAll(ctx, starts)
-			if len(started) > 0 {
-				s.Logger.InfoContext(ctx, "swept", slog.Int("started", len(started)), slog.Int("found", len(starts)))
-				if err := s.Backlog.Started(ctx, started); err != nil {
-					return err
-				}
-			}
-			if failure != nil {
-				return failure
-			}
-			// What was refused must not keep what comes after it from being started.
-			after = last
-		}
-	})
-	return err
+// step is one of the things that a round does beside the outbox, each by itself: one that
+// fails keeps no other from being done.
+type step struct {
+	name string
+	do   func(ctx context.Context) error
+	// local needs no Temporal, and is done while that is away.
+	local bool
 }
 
-// lastOf is the last event of all, by id; those that share a workflow come with its
-// first.
-func lastOf(starts []hook.Start) (last hook.EventID) {
-	for i := range starts {
-		for _, id := range starts[i].EventIDs() {
-			if bytes.Compare(id[:], last[:]) > 0 {
-				last = id
-			}
-		}
+func (s *Sweeper) steps() []step {
+	return []step{
+		{name: "start lost drains", do: s.startDrains},
+		{name: "start lost replays", do: s.startReplays},
 	}
-	return last
 }
 
-// startAll starts each, and returns those that were; the error is errAway when
-// Temporal was, or went, away.
-func (s *Sweeper) startAll(ctx context.Context, starts []hook.Start) ([]hook.EventID, error) {
-	errs, away := askAll(len(starts), s.Starter.config.Workers, func(i int) error {
-		err := s.Starter.start(ctx, starts[i])
-		s.Starter.config.Metrics.Started(BySweeper, len(starts[i].Others)+1, err)
-		return err
-	})
-	var started []hook.EventID
-	for i, err := range errs {
-		if err == nil {
-			started = append(started, starts[i].EventIDs()...)
+// round does the steps, if it is time for them, and then starts a page of the outbox. More
+// is that there is another one to be started at once.
+func (s *Sweeper) round(ctx context.Context) (more bool, err error) {
+	due := time.Since(s.steppedAt) >= s.Interval
+	if due {
+		s.steppedAt = time.Now()
+		_ = s.doSteps(ctx, true) // it is told, and Temporal can't have been away
+	}
+	if over, err := s.back.over(ctx, s.Health); !over || err != nil {
+		return false, err
+	}
+	if due {
+		err = s.doSteps(ctx, false)
+	}
+	if err == nil {
+		more, err = s.page(ctx)
+	}
+	switch {
+	case errors.Is(err, errAway):
+		s.back.failed()
+	case err == nil:
+		s.back.answered()
+	}
+	return more, err
+}
+
+// doSteps does the local steps, or those that need Temporal. The error is errAway.
+func (s *Sweeper) doSteps(ctx context.Context, local bool) error {
+	for _, step := range s.steps() {
+		if step.local != local {
+			continue
 		}
+		err := step.do(ctx)
+		if errors.Is(err, errAway) {
+			return err
+		}
+		if s.told[step.name] == nil {
+			s.told[step.name] = &teller{logger: s.Logger}
+		}
+		s.told[step.name].tell(ctx, step.name, err)
 	}
-	failure := firstOf(errs)
-	if away {
-		return started, errors.Join(errAway, failure)
-	}
-	if failure != nil && ctx.Err() == nil {
-		s.Logger.WarnContext(ctx, "some starts failed", slog.Int("failed", len(starts)-len(started)), slog.Any("error", failure))
-	}
-	return started, nil
+	return nil
 }
 
 // tidy does what has to be done now and then, and returns when to do it again.

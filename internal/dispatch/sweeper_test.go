@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,11 +19,16 @@ import (
 	"grapnel/workflows"
 )
 
-// sweeping runs a sweeper at its defaults: every 2 s, for what is older than 5 s.
-func sweeping(t *testing.T, s *temporalServer, o *outbox) (stop func()) {
+// sweeping runs a sweeper at its defaults: every 2 s, for what is older than 5 s; change, if
+// given, alters its starter's configuration.
+func sweeping(t *testing.T, s *temporalServer, o *outbox, change ...func(*dispatch.StarterConfig)) (stop func()) {
 	t.Helper()
+	var starter func(*dispatch.StarterConfig)
+	if len(change) > 0 {
+		starter = change[0]
+	}
 	sweeper := &dispatch.Sweeper{
-		Starter: newStarter(t, s, o, nil), Backlog: o, Housekeeping: o, Temporal: s, Resetter: s, Logger: slog.New(slog.DiscardHandler),
+		Starter: newStarter(t, s, o, starter), Backlog: o, Housekeeping: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler),
 	}
 	return running(t, sweeper.Run)
 }
@@ -99,16 +105,19 @@ func TestSweeperTakesPageAfterPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, o := &temporalServer{}, &outbox{}
 		defer sweeping(t, s, o)()
-		o.accept(1_200)
+		o.accept(12_000)
 		pass(6*time.Second + time.Millisecond)
 		require.Zero(t, o.left())
-		marks, _, _ := o.seen()
-		require.Equal(t, []int{500, 500, 200}, marks)
+		marks, pages, _ := o.seen()
+		require.Equal(t, []int{5_000, 5_000, 2_000}, marks)
+		require.Equal(t, marks, pages)
 		require.LessOrEqual(t, s.mostInFlight(), 16)
 	})
 }
 
-// While Temporal is away, one time-out is enough; what it took is marked.
+// While Temporal is away, one time-out is enough, and nothing is kept from others that can
+// start it. It is asked less and less often, and before anything is claimed; when it is
+// back, everything is started.
 func TestSweeperAndTemporalAway(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
@@ -121,20 +130,40 @@ func TestSweeperAndTemporalAway(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				o := &outbox{}
-				s := &temporalServer{start: func(ctx context.Context, id string) error {
-					if err == nil {
-						return hangs(ctx, id)
+				var back atomic.Bool
+				answer := func(ctx context.Context) error {
+					switch {
+					case back.Load():
+						return nil
+					case err == nil:
+						return hangs(ctx, "")
+					default:
+						return err
 					}
-					return err
-				}}
+				}
+				s := &temporalServer{ready: answer, start: func(ctx context.Context, _ string) error { return answer(ctx) }}
 				defer sweeping(t, s, o)()
 				o.accept(1_000)
-				pass(7 * time.Second) // the sweep at 6 s
+				pass(17 * time.Second) // the sweep at 6 s
 				calls, _ := s.numbers()
 				require.Equal(t, 1, calls)
 				require.Equal(t, 1_000, o.left())
-				marks, _, _ := o.seen()
+				require.Zero(t, o.claimed(), "others may have them")
+
+				pass(30 * time.Minute)
+				calls, _ = s.numbers()
+				marks, pages, tidied := o.seen()
+				require.Equal(t, 1, calls)
+				require.Len(t, pages, 1)
 				require.Empty(t, marks)
+				require.Zero(t, o.claimed())
+				require.Equal(t, 4, tidied, "housekeeping needs no Temporal")
+				require.GreaterOrEqual(t, s.asked, 25)
+				require.LessOrEqual(t, s.asked, 75)
+
+				back.Store(true)
+				pass(time.Minute + 2*time.Second)
+				require.Zero(t, o.left())
 			})
 		})
 	}
@@ -162,6 +191,7 @@ func TestTemporalGoesAwayWithinASweep(t *testing.T) {
 		_, started := s.numbers()
 		require.Equal(t, 100, started)
 		require.Equal(t, 400, o.left(), "what was started is marked")
+		require.Zero(t, o.claimed(), "and the rest given back")
 	})
 }
 
@@ -183,35 +213,218 @@ func TestSweeperGoesOnPastARefusedStart(t *testing.T) {
 	})
 }
 
-// What is refused is tried once in a sweep, and does not keep what comes after it
-// from being started.
+// What is refused is tried again in a while, and does not keep what comes after it from
+// being started.
 func TestSweeperGetsPastWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o := &outbox{}
 		s := &temporalServer{start: func(context.Context, string) error { return serviceerror.NewInvalidArgument("no") }}
 		defer sweeping(t, s, o)()
-		o.accept(1_000)
-		pass(7 * time.Second)
-		marks, lists, _ := o.seen()
-		require.Equal(t, 5, lists, "nothing old enough at 2 and 4 s, then two full pages and an empty one")
-		calls, _ := s.numbers()
-		require.Equal(t, 1_000, calls)
+		o.accept(6_000)
+		for n := range 3 {
+			pass(7 * time.Second)
+			calls, _ := s.numbers()
+			require.Equal(t, 6_000*(n+1), calls)
+			pass(25 * time.Second)
+		}
+		marks, _, _ := o.seen()
 		require.Empty(t, marks)
 	})
 }
 
-func TestSweeperLeavesItToTheOneWithTheLock(t *testing.T) {
+// Several sweep at once, and start everything once.
+func TestSweepersShareTheWork(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, o := &temporalServer{}, &outbox{locked: true}
+		s, o := &temporalServer{start: slow(50 * time.Millisecond)}, &outbox{}
+		for range 3 {
+			defer sweeping(t, s, o)()
+		}
+		events := o.accept(12_000)
+		pass(3 * time.Minute)
+		require.Zero(t, o.left())
+		require.Len(t, s.ids(), len(events), "once each")
+		require.Greater(t, s.mostInFlight(), 16, "at the same time")
+	})
+}
+
+// A process that alone has lost its way to Temporal goes on accepting. What it has accepted
+// is started by the others, and it keeps nothing from them.
+func TestSweeperOfAProcessWithoutTemporal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &outbox{}
+		cut := &temporalServer{start: hangs, ready: func(ctx context.Context) error { return hangs(ctx, "") }}
+		fine := &temporalServer{}
+		defer sweeping(t, cut, o)()
+		pass(time.Second) // so that it is always the first
+		defer sweeping(t, fine, o)()
+		for range 60 {
+			o.accept(10)
+			pass(5 * time.Second)
+		}
+		_, started := fine.numbers()
+		require.GreaterOrEqual(t, started, 580, "but for the youngest")
+		asked, _ := cut.numbers()
+		require.LessOrEqual(t, asked, 1)
+	})
+}
+
+// What can't be started within its claim is given back, and gone on with: nobody else
+// starts it meanwhile.
+func TestSweeperAndASlowTemporal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{start: slow(2 * time.Second)}, &outbox{}
 		defer sweeping(t, s, o)()
-		o.accept(10)
-		pass(time.Minute)
-		calls, _ := s.numbers()
-		require.Zero(t, calls)
-		_, lists, _ := o.seen()
-		require.Zero(t, lists)
+		pass(100 * time.Millisecond)
+		defer sweeping(t, s, o)()
+		events := o.accept(500)
+		for range 600 {
+			pass(time.Second)
+			o.mu.Lock()
+			for _, until := range o.claims {
+				require.LessOrEqual(t, time.Until(until), 30*time.Second)
+			}
+			o.mu.Unlock()
+		}
+		require.Zero(t, o.left())
+		require.Len(t, s.ids(), len(events), "once each")
+	})
+}
+
+// Catching up after ten minutes without Temporal must not take hours: what has no workflow
+// shares them, as in a burst, and a page costs a handful of statements.
+func TestSweeperSharesWorkflows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{}, &outbox{}
+		defer sweeping(t, s, o, func(c *dispatch.StarterConfig) { c.MaxEvents = 500 })()
+		events := o.accept(20_000)
+		pass(6*time.Second + time.Millisecond)
+		require.Zero(t, o.left())
+		require.LessOrEqual(t, len(s.ids()), 40)
+		marks, pages, _ := o.seen()
+		require.Len(t, pages, 4)
+		require.Len(t, marks, 4)
+		require.LessOrEqual(t, o.named, 40)
+		seen := map[hook.EventID]int{}
+		for id, list := range s.events() {
+			require.Equal(t, list, o.shared[id], "the store was told first")
+			require.Equal(t, len(list), s.inputs[id].(workflows.DeliverInput).Deliveries)
+			for _, e := range list {
+				seen[e]++
+			}
+		}
+		require.Len(t, seen, len(events))
+		options := s.started[s.ids()[0]]
+		require.Contains(t, options.StaticDetails, targetOf(s.inputs[options.ID].(workflows.DeliverInput).EventIDs[0]).WebhookID.String())
+	})
+}
+
+// Those of one tenant share, of no more deliveries than one activity does.
+func TestSweeperSharesPerTenant(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{}, &outbox{}
+		defer sweeping(t, s, o, func(c *dispatch.StarterConfig) { c.MaxEvents = 500 })()
+		o.accept(90)
+		tenants := map[hook.EventID]hook.TenantID{}
+		for i := range o.waiting {
+			start := &o.waiting[i]
+			start.TenantID, start.Deliveries = hook.TenantID{15: byte(i % 3)}, 100
+			if i == 7 {
+				start.Deliveries = 10_000
+			}
+			tenants[start.EventID] = start.TenantID
+		}
+		pass(6*time.Second + time.Millisecond)
+		require.Zero(t, o.left())
+		require.Len(t, s.events(), 19)
+		for id, list := range s.events() {
+			require.LessOrEqual(t, len(list), 5)
+			for _, e := range list {
+				require.Equal(t, tenants[list[0]], tenants[e])
+			}
+			if len(list) == 1 {
+				require.Equal(t, workflows.DeliverID(list[0]), id)
+			}
+		}
+	})
+}
+
+// A starter of another process may have what a sweeper is about to start, and names it at
+// the same time: each starts what it has named.
+func TestSweepersAgainstStarters(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{start: slow(time.Second)}, &outbox{}
+		starter := newStarter(t, s, o, bursting(10))
+		defer running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })()
+		for range 2 {
+			defer sweeping(t, s, o, func(c *dispatch.StarterConfig) { c.MaxEvents = 7 })()
+		}
+		events := o.accept(500)
+		for _, e := range events {
+			starter.Dispatch(e)
+		}
+		pass(5 * time.Minute)
+		require.Zero(t, o.left())
+		seen := map[hook.EventID]int{}
+		for _, list := range s.events() {
+			for _, e := range list {
+				seen[e]++
+			}
+		}
+		require.Len(t, seen, len(events))
+		for e, n := range seen {
+			require.Equal(t, 1, n, e)
+		}
+	})
+}
+
+// Each step of a round is by itself: one drain that can't be started, or a list that can't
+// be read, keeps nothing else from being done.
+func TestSweeperStepsAreByThemselves(t *testing.T) {
+	t.Parallel()
+	lost := []hook.WebhookID{{1}, {2}, {3}}
+	synctest.Test(t, func(t *testing.T) {
+		s := &temporalServer{start: func(_ context.Context, id string) error {
+			if id == hook.DrainID(lost[0]) {
+				return errors.New("refused")
+			}
+			return nil
+		}}
+		o := &outbox{lost: lost, lostReplays: []hook.ReplayID{{4}}}
+		defer sweeping(t, s, o)()
+		event := o.accept(1)[0]
+		pass(7 * time.Second)
+		require.Subset(t, s.ids(), []string{hook.DrainID(lost[1]), hook.DrainID(lost[2]), hook.ReplayID{4}.String(), idOf(event)})
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{}, &outbox{losing: errors.New("no"), lostReplays: []hook.ReplayID{{4}}}
+		defer sweeping(t, s, o)()
+		event := o.accept(1)[0]
+		pass(7 * time.Second)
+		require.Subset(t, s.ids(), []string{hook.ReplayID{4}.String(), idOf(event)})
+	})
+}
+
+// Drains and replays do not wait for a long outbox.
+func TestSweeperStepsBetweenPages(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{start: slow(100 * time.Millisecond)}, &outbox{}
+		defer sweeping(t, s, o)()
+		o.accept(10_000) // two minutes' work
+		pass(30 * time.Second)
+		o.mu.Lock()
+		o.lost = []hook.WebhookID{{1}}
+		o.mu.Unlock()
+		pass(25 * time.Second)
+		require.Contains(t, s.ids(), hook.DrainID(hook.WebhookID{1}))
+		require.NotZero(t, o.left())
 	})
 }
 
@@ -230,6 +443,8 @@ func TestSweeperStartsAgainWhatWasNotMarked(t *testing.T) {
 		defer sweeping(t, s, o)()
 		event := o.accept(1)[0]
 		pass(9 * time.Second)
+		require.Len(t, s.ids(), 1)
+		pass(30 * time.Second) // its claim has run out
 		require.Equal(t, []string{idOf(event), idOf(event)}, s.ids())
 		require.Zero(t, o.left())
 	})
@@ -250,7 +465,7 @@ func TestSweeperLeavesTheStarterItsQueue(t *testing.T) {
 			return slow(time.Second)(ctx, id)
 		}
 		starter := newStarter(t, s, o, func(c *dispatch.StarterConfig) { c.Workers = 1 })
-		sweeper := &dispatch.Sweeper{Starter: starter, Backlog: o, Housekeeping: o, Temporal: s, Resetter: s, Logger: slog.New(slog.DiscardHandler)}
+		sweeper := &dispatch.Sweeper{Starter: starter, Backlog: o, Housekeeping: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler)}
 		defer running(t, sweeper.Run)()
 		defer running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })()
 		events := o.accept(30)
@@ -273,18 +488,21 @@ func TestSweeperLeavesTheStarterItsQueue(t *testing.T) {
 	})
 }
 
-// Events of bursts whose workflow could not be started come together, and are more than
-// a page has room for: a sweep goes on past them.
-func TestSweeperGoesOnPastBursts(t *testing.T) {
+// Events of bursts whose workflow could not be started are started together, by the name
+// that they have.
+func TestSweeperStartsBursts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, o := &temporalServer{}, &outbox{joined: 400}
+		s, o := &temporalServer{}, &outbox{}
 		defer sweeping(t, s, o)()
 		events := o.accept(1_200)
+		for i, e := range events {
+			o.name(e.EventID, workflows.BurstID(events[i/400*400].EventID))
+		}
 		pass(6*time.Second + time.Millisecond)
-		require.Zero(t, o.left(), "in one sweep")
+		require.Zero(t, o.left())
 		require.Len(t, s.ids(), 3)
-		require.Equal(t, workflows.BurstID(events[0].EventID), s.ids()[0])
+		require.Len(t, s.events()[workflows.BurstID(events[400].EventID)], 400)
 	})
 }
 
@@ -298,6 +516,7 @@ func TestSweeperStopsInTheMiddle(t *testing.T) {
 		begun := time.Now()
 		stop()
 		require.Zero(t, time.Since(begun), "at once")
+		require.Zero(t, o.claimed(), "others may go on at once")
 	})
 }
 

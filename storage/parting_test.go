@@ -1,0 +1,462 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"grapnel/internal/hook"
+)
+
+// piece is an item of the tests here: it needs locks, and may be bad.
+type piece struct {
+	n     int
+	needs []rowLock
+	bad   bool
+}
+
+func needing(n int, locks ...rowLock) *piece { return &piece{n: n, needs: locks} }
+
+// topic is the n-th lock.
+func topic(n int) rowLock { return rowLock{kind: lockTopic, text: fmt.Sprint(n)} }
+
+// table is what pieces are stored in, and the locks on it that others hold.
+type table struct {
+	mu     sync.Mutex
+	held   map[rowLock]bool
+	most   int // that can be stored in the time of a statement; 0 is any number
+	stored [][]int
+	tried  int
+}
+
+func (s *table) hold(held bool, locks ...rowLock) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held == nil {
+		s.held = map[rowLock]bool{}
+	}
+	for _, k := range locks {
+		s.held[k] = held
+	}
+}
+
+func (s *table) isHeld(k rowLock) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held[k]
+}
+
+// heldOf are those of the locks that are held, as heldByOthers says.
+func (s *table) heldOf(_ context.Context, locks []rowLock) ([]rowLock, error) {
+	return slices.DeleteFunc(slices.Clone(locks), func(k rowLock) bool { return !s.isHeld(k) }), nil
+}
+
+var errBad = errors.New("bad") //nolint:gochecknoglobals // it is an error
+
+func (s *table) store(ctx context.Context, pieces []*piece) error {
+	s.mu.Lock()
+	s.tried++
+	s.mu.Unlock()
+	wait := sessionLockTimeout
+	if w, ok := ctx.Value(lockWaitKey{}).(time.Duration); ok {
+		wait = w
+	}
+	if s.most > 0 && len(pieces) > s.most {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	var numbers []int
+	for _, p := range pieces {
+		for _, k := range p.needs {
+			for end := time.Now().Add(wait); s.isHeld(k); time.Sleep(5 * time.Millisecond) { //nolint:forbidigo // the bubble's
+				if !time.Now().Before(end) {
+					return &pgconn.PgError{Code: "55P03"}
+				}
+			}
+		}
+		if p.bad {
+			return errBad
+		}
+		numbers = append(numbers, p.n)
+	}
+	time.Sleep(time.Millisecond) //nolint:forbidigo // the bubble's: what a disk takes
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stored = append(s.stored, numbers)
+	return nil
+}
+
+// all are the numbers of what is stored, in order.
+func (s *table) all() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := slices.Concat(s.stored...)
+	slices.Sort(all)
+	return all
+}
+
+func (s *table) group() *group[*piece] {
+	return &group[*piece]{
+		do: s.store, together: 500, atOnce: 2,
+		locks: func(p *piece) []rowLock { return p.needs },
+		lane:  func(p *piece) int { return min(len(p.needs), 1) },
+	}
+}
+
+// bounded is a context with the API's time-out.
+func bounded(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func sequence(from, to int) (numbers []int) {
+	for n := from; n < to; n++ {
+		numbers = append(numbers, n)
+	}
+	return numbers
+}
+
+// Design, "Shared statements": a lock that stays held makes nobody wait but those who
+// need it, once it is known, and they are told so in seconds.
+func TestGroupIsolatesALock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &table{}
+		g := s.group()
+		s.hold(true, topic(0))
+		var pieces []*piece
+		for n := range 100 {
+			pieces = append(pieces, needing(n, topic(n)))
+		}
+		begin := time.Now()
+		results := make([]error, len(pieces))
+		var callers sync.WaitGroup
+		for i := range pieces {
+			callers.Go(func() { results[i] = g.add(bounded(t), pieces[i]) })
+		}
+		callers.Wait()
+		require.Equal(t, hook.KindUnavailable, hook.KindOf(mapErr(results[0])))
+		require.NoError(t, errors.Join(results[1:]...))
+		require.Equal(t, sequence(1, 100), s.all())
+		require.Less(t, time.Since(begin), 6*time.Second)
+
+		// From now on it is known.
+		waits := make(chan error, 1)
+		go func() { waits <- g.add(bounded(t), needing(200, topic(0))) }()
+		synctest.Wait()
+		for n := 101; n < 150; n++ {
+			begin := time.Now()
+			require.NoError(t, g.add(t.Context(), needing(n, topic(n))))
+			require.Equal(t, time.Millisecond, time.Since(begin))
+		}
+		s.hold(false, topic(0))
+		require.NoError(t, <-waits)
+		begin = time.Now()
+		require.NoError(t, g.add(t.Context(), needing(201, topic(0))))
+		require.Equal(t, time.Millisecond, time.Since(begin))
+		synctest.Wait()
+		require.True(t, g.idle())
+		require.Empty(t, g.wards.byLock, "it is a lock like others again")
+	})
+}
+
+// Many locks that are all held are found out in seconds, and those beside them are stored.
+func TestGroupIsolatesManyLocks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &table{}
+		g := s.group()
+		var pieces []*piece
+		for n := range 500 {
+			if n%5 > 0 {
+				s.hold(true, topic(n))
+			}
+			pieces = append(pieces, needing(n, topic(n)))
+		}
+		errs := g.addAll(bounded(t), pieces)
+		for n, err := range errs {
+			if n%5 > 0 {
+				require.Equal(t, hook.KindUnavailable, hook.KindOf(mapErr(err)))
+			} else {
+				require.NoError(t, err)
+			}
+		}
+		require.Len(t, s.all(), 100)
+		time.Sleep(sessionLockTimeout) //nolint:forbidigo // the bubble's: the try that is under way
+		synctest.Wait()
+		require.True(t, g.idle(), "nothing is done for those who have gone")
+	})
+}
+
+// Where a piece needs several locks, only those that are held are in quarantine.
+func TestGroupIsolatesTheLockThatIsHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &table{}
+		g := s.group()
+		g.held = s.heldOf
+		s.hold(true, topic(1))
+		require.Error(t, g.add(bounded(t), needing(0, topic(0), topic(1), topic(2))))
+		require.Len(t, g.wards.byLock, 1)
+		for n := range 3 {
+			begin := time.Now()
+			err := g.add(bounded(t), needing(1+n, topic(n)))
+			require.Equal(t, n == 1, err != nil)
+			require.Equal(t, n == 1, time.Since(begin) > time.Second)
+		}
+	})
+}
+
+// So many wait for a lock, and no more; they are told when to come again.
+func TestGroupBoundsAWard(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &table{}
+		g := s.group()
+		s.hold(true, topic(0))
+		require.Error(t, g.add(bounded(t), needing(0, topic(0))))
+		first := make(chan error, 1)
+		go func() { first <- g.add(bounded(t), needing(0, topic(0))) }() // it is being tried
+		synctest.Wait()
+		var pieces []*piece
+		for n := range mostInWard + 10 {
+			pieces = append(pieces, needing(n, topic(0)))
+		}
+		pieces = append(pieces, needing(-1, topic(1)), needing(-2))
+		result := make(chan []error, 1)
+		go func() { result <- g.addAll(bounded(t), pieces) }()
+		synctest.Wait()
+		s.hold(false, topic(0))
+		errs := <-result
+		require.NoError(t, <-first)
+		for n, err := range errs {
+			if n < mostInWard || n >= mostInWard+10 {
+				require.NoError(t, err)
+				continue
+			}
+			var e *hook.Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, hook.KindUnavailable, e.Kind)
+			require.Positive(t, e.RetryAfter)
+		}
+		synctest.Wait()
+		require.True(t, g.idle())
+	})
+}
+
+// Who waits in quarantine and gives up is not stored later.
+func TestGroupForgetsWhoLeavesAWard(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &table{}
+		g := s.group()
+		s.hold(true, topic(0), topic(1))
+		require.Error(t, errors.Join(g.add(bounded(t), needing(0, topic(0))), g.add(bounded(t), needing(0, topic(1)))))
+		busy := make(chan error, 1)
+		go func() { busy <- g.add(bounded(t), needing(0, topic(0))) }()
+		synctest.Wait()
+		ctx, giveUp := context.WithTimeout(t.Context(), time.Millisecond)
+		defer giveUp()
+		require.ErrorIs(t, g.add(ctx, needing(1, topic(1))), context.DeadlineExceeded)
+		s.hold(false, topic(0), topic(1))
+		require.NoError(t, <-busy)
+		synctest.Wait()
+		require.Equal(t, []int{0}, s.all())
+		require.True(t, g.idle())
+	})
+}
+
+// What takes too long together is halved until it does not. That it took too long says
+// nothing about the store.
+func TestGroupHalvesWhatTakesTooLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &table{most: 25}
+		g := s.group()
+		var pieces []*piece
+		for n := range 50 {
+			pieces = append(pieces, needing(n))
+		}
+		require.NoError(t, errors.Join(g.addAll(t.Context(), pieces)...))
+		require.Equal(t, sequence(0, 50), s.all())
+		synctest.Wait()
+		require.True(t, g.idle())
+	})
+}
+
+// One that takes too long alone has an end, and so has a store that answers nothing.
+func TestGroupGivesUpOnWhatTakesTooLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &table{}
+		g := s.group()
+		g.do = func(ctx context.Context, _ []*piece) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		begin := time.Now()
+		var pieces []*piece
+		for n := range 500 {
+			pieces = append(pieces, needing(n))
+		}
+		for _, err := range g.addAll(t.Context(), pieces) {
+			require.Equal(t, hook.KindUnavailable, hook.KindOf(mapErr(err)))
+		}
+		require.LessOrEqual(t, time.Since(begin), partingTimeout+3*groupTimeout)
+	})
+}
+
+// Where the store goes away meanwhile, no part is tried any more.
+func TestGroupThatLosesTheStoreInParts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tried := 0
+		g := (&table{}).group()
+		g.do = func(context.Context, []*piece) error {
+			if tried++; tried == 1 {
+				return &pgconn.PgError{Code: "40P01"}
+			}
+			return hook.Unavailable("the store", errors.New("away"))
+		}
+		var pieces []*piece
+		for n := range 100 {
+			pieces = append(pieces, needing(n, topic(n)))
+		}
+		for _, err := range g.addAll(t.Context(), pieces) {
+			require.Equal(t, hook.KindUnavailable, hook.KindOf(err))
+		}
+		require.Equal(t, 2, tried)
+	})
+}
+
+// What needs locks never waits in a statement with what needs none.
+func TestGroupKeepsLanesApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &table{}
+		g := s.group()
+		s.hold(true, topic(0))
+		stuck := make(chan error, 1)
+		go func() { stuck <- g.add(bounded(t), needing(0, topic(0))) }()
+		synctest.Wait()
+		for n := range 100 {
+			begin := time.Now()
+			require.NoError(t, g.add(t.Context(), needing(1+n)))
+			require.Equal(t, time.Millisecond, time.Since(begin))
+		}
+		require.Error(t, <-stuck)
+	})
+}
+
+// A call with many items lets the others have their turn.
+func TestGroupTakesTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &table{}
+		g := s.group()
+		g.weight = func(p *piece) int { return max(g.together*p.n/1000, 1) } // some are heavy
+		g.atOnce = 1
+		var heavy []*piece
+		for range 100 {
+			heavy = append(heavy, needing(1000))
+		}
+		done := make(chan error, 1)
+		go func() { done <- errors.Join(g.addAll(t.Context(), heavy)...) }()
+		synctest.Wait()
+		for range 10 {
+			begin := time.Now()
+			require.NoError(t, g.add(t.Context(), needing(1)))
+			require.LessOrEqual(t, time.Since(begin), 3*time.Millisecond)
+		}
+		require.NoError(t, <-done)
+		require.Len(t, s.all(), 110)
+	})
+}
+
+// Whatever is held for how long, each gets one outcome, and what is stored is exactly
+// what is said to be.
+func TestGroupProperty(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		type arrival struct {
+			after time.Duration
+			sizes []int // locks needed; negative is bad
+			give  time.Duration
+		}
+		arrivals := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) arrival {
+			return arrival{
+				after: time.Duration(rapid.IntRange(0, 3000).Draw(r, "after")) * time.Millisecond,
+				sizes: rapid.SliceOfN(rapid.IntRange(-1, 2), 1, 6).Draw(r, "sizes"),
+				give:  time.Duration(rapid.IntRange(1, 12_000).Draw(r, "give")) * time.Millisecond,
+			}
+		}), 1, 12).Draw(r, "arrivals")
+		holds := rapid.SliceOfN(rapid.IntRange(0, 15_000), 4, 4).Draw(r, "holds")
+		together := rapid.IntRange(1, 8).Draw(r, "together")
+		synctest.Test(t, func(t *testing.T) {
+			s := &table{}
+			g := s.group()
+			g.together, g.held = together, s.heldOf
+			for n, ms := range holds {
+				if ms%3 == 0 {
+					s.hold(true, topic(n))
+					time.AfterFunc(time.Duration(ms)*time.Millisecond, func() { s.hold(false, topic(n)) })
+				}
+			}
+			var callers sync.WaitGroup
+			var mu sync.Mutex
+			var done, unknown []int
+			number := 0
+			for _, a := range arrivals {
+				var pieces []*piece
+				for i, size := range a.sizes {
+					p := needing(number)
+					number++
+					p.bad = size < 0
+					for k := range max(size, 0) {
+						p.needs = append(p.needs, topic((i+k)%len(holds)))
+					}
+					pieces = append(pieces, p)
+				}
+				callers.Go(func() {
+					time.Sleep(a.after) //nolint:forbidigo // the bubble's
+					ctx, cancel := context.WithTimeout(t.Context(), a.give)
+					defer cancel()
+					for i, err := range g.addAll(ctx, pieces) {
+						mu.Lock()
+						switch {
+						case err == nil:
+							done = append(done, pieces[i].n)
+						case errors.Is(err, context.DeadlineExceeded):
+							unknown = append(unknown, pieces[i].n)
+						default:
+							require.True(t, pieces[i].bad || len(pieces[i].needs) > 0, "%v", err)
+						}
+						mu.Unlock()
+					}
+				})
+			}
+			callers.Wait()
+			time.Sleep(time.Minute) //nolint:forbidigo // the bubble's
+			synctest.Wait()
+			require.True(t, g.idle())
+			for _, n := range s.all() {
+				require.True(t, slices.Contains(done, n) || slices.Contains(unknown, n), "%d is stored, and its caller was told otherwise", n)
+			}
+			for _, n := range done {
+				require.Contains(t, s.all(), n)
+			}
+			require.Equal(t, len(s.all()), len(slices.Compact(s.all())), "none is stored twice")
+		})
+	})
+}
