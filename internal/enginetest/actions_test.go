@@ -62,20 +62,22 @@ func (w *world) newURL(h *webhook) string {
 	return url
 }
 
-// client is a process that takes requests.
-func (w *world) client() *process {
-	for _, p := range w.processes {
-		if !p.isDead() {
-			return p
-		}
+// living are the processes that live; there is at least one.
+func (w *world) living() []*process {
+	living := slices.DeleteFunc(slices.Clone(w.processes), (*process).isDead)
+	if len(living) == 0 {
+		w.restart(0)
+		living = w.processes[:1]
 	}
-	w.failf("no process is left", "")
-	return nil
+	return living
 }
+
+// client is a process that takes requests.
+func (w *world) client() *process { return w.living()[0] }
 
 // oneOf draws a process that lives.
 func (w *world) oneOf(t *rapid.T) *process {
-	living := slices.DeleteFunc(slices.Clone(w.processes), (*process).isDead)
+	living := w.living()
 	return living[rapid.IntRange(0, len(living)-1).Draw(t, "process")]
 }
 
@@ -102,8 +104,9 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"pass again":      w.pass,
 		"pass long":       w.passLong,
 		"kill":            w.kill,
+		"outage":          w.outage,
 		"temporal":        w.disturb,
-		"shut the gate":   func(*rapid.T) { w.logf("the gate is shut"); w.gate.close() },
+		"shut the gate":   func(*rapid.T) { w.logf("the gate is shut"); w.gate.close(); w.calm = time.Time{} },
 		"open the gate":   func(*rapid.T) { w.logf("the gate is open"); w.gate.open() },
 		"let through":     w.letThrough,
 		"let some through": func(t *rapid.T) {
@@ -124,8 +127,12 @@ func (w *world) letThrough(t *rapid.T) {
 	if rapid.IntRange(0, 4).Draw(t, "several") == 0 {
 		n = 4
 	}
-	what := w.gate.release(rapid.IntRange(0, 20).Draw(t, "place"), n)
-	w.logf("let through: %s", strings.Join(what, ", "))
+	var lost error
+	if rapid.IntRange(0, 11).Draw(t, "lost") == 0 {
+		lost = hook.Unavailable("the store", errors.New("no answer"))
+	}
+	what := w.gate.release(rapid.IntRange(0, 20).Draw(t, "place"), n, lost)
+	w.logf("let through: %s%s", strings.Join(what, ", "), map[bool]string{true: ", and lost"}[lost != nil])
 	time.Sleep(2 * opTime) //nolint:forbidigo // skipped time: what was let through takes that
 	synctest.Wait()
 }
@@ -241,7 +248,7 @@ func (w *world) atOnce(t *rapid.T) {
 			f()
 		})
 	}
-	w.gate.release(rapid.IntRange(0, 20).Draw(t, "place"), rapid.IntRange(0, 8).Draw(t, "released"))
+	w.gate.release(rapid.IntRange(0, 20).Draw(t, "place"), rapid.IntRange(0, 8).Draw(t, "released"), nil)
 	group.Wait()
 	if failed != nil {
 		panic(failed)
@@ -259,7 +266,10 @@ func (w *world) change(p *process, h *webhook, what string) {
 	switch what {
 	case "pause", "resume":
 		next.paused = what == "pause"
-		apply = func(s *hook.Webhook) error { s.Pause(next.paused, time.Now().UTC().Truncate(time.Microsecond)); return nil }
+		apply = func(s *hook.Webhook) error {
+			s.Pause(next.paused, time.Now().UTC().Truncate(time.Microsecond))
+			return nil
+		}
 	case "disable", "enable":
 		next.active = what == "enable"
 		apply = func(s *hook.Webhook) error {
@@ -341,10 +351,7 @@ func (w *world) retry(t *rapid.T) {
 	}
 	w.must(err, "reading a delivery")
 	w.logf("%s: retry of a delivery of %s to %s by hand", p.name, w.short(d.EventID.String()), w.short(d.WebhookID.String()))
-	w.clients.Go(func() {
-		err := (&dispatch.SendNow{Temporal: way{w.temporal, p}}).Send(p.ctx, d)
-		w.logf("%s: the retry by hand ends: %v", p.name, err)
-	})
+	w.clients.Go(func() { _ = w.byHand(p, d) })
 }
 
 // test sends a test.
@@ -373,12 +380,18 @@ func (w *world) test(t *rapid.T) {
 	w.name(d.EventID, "e%d", number)
 	w.logf("%s: test of %s, publication %d", p.name, h.name, number)
 	w.clients.Go(func() {
-		err := (&dispatch.SendNow{Temporal: way{w.temporal, p}}).Send(p.ctx, d)
-		w.logf("%s: the test ends: %v", p.name, err)
-		if errors.Is(err, hook.ErrNotSent) && !p.isDead() {
+		if err := w.byHand(p, d); errors.Is(err, hook.ErrNotSent) && !p.isDead() {
+			_ = w.clock.sync()                                          // as below
 			_ = p.store.Store.DropTest(context.WithoutCancel(w.ctx), d) // what stays is canceled later
 		}
 	})
+}
+
+// byHand has a delivery sent, and waits for the outcome.
+func (w *world) byHand(p *process, d hook.Delivery) error {
+	err := (&dispatch.SendNow{Temporal: way{w.temporal, p}}).Send(p.ctx, d)
+	w.logf("%s: sending %s by hand ends: %v", p.name, w.short(d.EventID.String()), err)
+	return err
 }
 
 // replay sends what there was again.
@@ -439,6 +452,7 @@ func (w *world) pass(t *rapid.T) {
 	}).Draw(t, "time")
 	w.logf("%s pass", d)
 	time.Sleep(d) //nolint:forbidigo // skipped time
+	w.checkStarted()
 }
 
 // passLong lets much pass: the gate is open, and the loops rest for most of it.
@@ -463,25 +477,62 @@ func (w *world) elapse(d time.Duration, parts int) {
 		for _, p := range w.processes {
 			w.must(p.start(), "starting the loops")
 		}
+		w.calm = time.Time{}
 		time.Sleep(awake) //nolint:forbidigo // skipped time
 	}
 }
 
-// kill kills a process, and starts it anew, at once or not.
+// kill kills a process, and starts it anew, at once or later.
 func (w *world) kill(t *rapid.T) {
 	i := rapid.IntRange(0, len(w.processes)-1).Draw(t, "process")
 	p := w.processes[i]
+	if p.isDead() {
+		w.restart(i)
+		return
+	}
 	w.logf("%s is killed", p.name)
 	p.die()
+	w.calm = time.Time{}
 	synctest.Wait()
 	w.dead = append(w.dead, p)
-	w.restart(i)
+	if rapid.IntRange(0, 2).Draw(t, "later") > 0 {
+		w.restart(i)
+	}
+}
+
+// outage has a receiver refuse for long enough for the breaker to trip, and for what it
+// has then to be tried several times.
+func (w *world) outage(t *rapid.T) {
+	h := w.drawWebhook(t)
+	kind := map[string]string{"limited": "b", "momento": "message"}[h.name]
+	if kind == "" {
+		kind = "a"
+	}
+	w.gate.open()
+	w.receivers.mu.Lock()
+	h.behaves = rapid.SampledFrom([]behaviour{refuses, hangs}).Draw(t, "behaviour")
+	w.receivers.mu.Unlock()
+	w.logf("the receiver of %s: %s, for a while", h.name, h.behaves)
+	var list []hook.Publication
+	for range 12 {
+		list = append(list, w.newPublication(kind))
+	}
+	w.accept(w.oneOf(t), list)
+	time.Sleep(40 * time.Second) //nolint:forbidigo // skipped time
+	w.check(t)
+	w.elapse(rapid.SampledFrom([]time.Duration{time.Minute, 12 * time.Minute, 40 * time.Minute}).Draw(t, "time"), 4)
+	if rapid.Bool().Draw(t, "more") {
+		w.accept(w.oneOf(t), []hook.Publication{w.newPublication(kind)})
+	}
 }
 
 // disturb does something to Temporal.
 func (w *world) disturb(t *rapid.T) {
 	what := rapid.SampledFrom([]string{"away", "back", "back", "lost", "cut", "mended", "mended"}).Draw(t, "temporal")
 	w.logf("Temporal: %s", what)
+	if what != "cut" || len(w.living()) == 1 {
+		w.calm = time.Time{}
+	}
 	switch what {
 	case "away", "back":
 		w.temporal.change(func() { w.temporal.away = what == "away" })

@@ -24,7 +24,7 @@ type gate struct {
 type parked struct {
 	p    *process
 	what string
-	pass chan struct{}
+	pass chan error
 }
 
 // pass returns when the gate is open, or what waits there was let through; an error when
@@ -38,15 +38,15 @@ func (g *gate) pass(p *process, what string) error {
 		g.mu.Unlock()
 		return nil
 	}
-	w := &parked{p: p, what: what, pass: make(chan struct{})}
+	w := &parked{p: p, what: what, pass: make(chan error, 1)}
 	g.parked = append(g.parked, w)
 	g.mu.Unlock()
 	select {
-	case <-w.pass:
+	case err := <-w.pass:
 		if p.isDead() {
 			return errKilled
 		}
-		return nil
+		return err
 	case <-p.dead:
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -68,9 +68,15 @@ func (g *gate) open() {
 	defer g.mu.Unlock()
 	g.shut = false
 	for _, w := range g.parked {
-		close(w.pass)
+		w.pass <- nil
 	}
 	g.parked = nil
+}
+
+func (g *gate) isShut() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.shut
 }
 
 // waiting is how many wait.
@@ -81,8 +87,9 @@ func (g *gate) waiting() int {
 }
 
 // release lets n of those that wait through at once, from the given place on in an order
-// that does not depend on who came first, and returns what they are about to do.
-func (g *gate) release(place, n int) (what []string) {
+// that does not depend on who came first, and returns what they are about to do. Those
+// get the error instead, if there is one: the store does not answer, or its answer is lost.
+func (g *gate) release(place, n int, err error) (what []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	slices.SortStableFunc(g.parked, func(a, b *parked) int {
@@ -92,7 +99,7 @@ func (g *gate) release(place, n int) (what []string) {
 		i := place % len(g.parked)
 		w := g.parked[i]
 		what = append(what, w.p.name+" "+w.what)
-		close(w.pass)
+		w.pass <- err
 		g.parked = slices.Delete(g.parked, i, i+1)
 	}
 	return what

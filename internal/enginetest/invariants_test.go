@@ -111,13 +111,13 @@ func (w *world) checkMove(from, to *delivery, inserted bool) {
 		w.failf("attempts do not go up one by one", "%s: %d → %d", about, from.attempts, to.attempts)
 	case from.state == hook.StateCanceled && to.state != hook.StateCanceled && to.attempts == from.attempts:
 		w.failf("a canceled delivery is no longer canceled", "%s: %s", about, to.state)
-	case from.state == hook.StateCanceled && to.state != hook.StateCanceled && to.state != hook.StateSuccess && !w.byHand(from):
+	case from.state == hook.StateCanceled && to.state != hook.StateCanceled && to.state != hook.StateSuccess && !w.sentByHand(from):
 		w.failf("a canceled delivery is no longer canceled", "%s: %s", about, to.state)
 	}
 }
 
-// byHand tells whether a delivery's request was made by hand.
-func (w *world) byHand(d *delivery) bool {
+// sentByHand tells whether a delivery's request was made by hand.
+func (w *world) sentByHand(d *delivery) bool {
 	w.receivers.mu.Lock()
 	defer w.receivers.mu.Unlock()
 	return slices.ContainsFunc(w.receivers.requests, func(r *request) bool {
@@ -167,6 +167,7 @@ func (w *world) checkRows() {
 		}
 	}
 	w.checkAccepted()
+	w.checkSequences()
 }
 
 // checkAccepted finds each delivery of what was accepted.
@@ -182,6 +183,18 @@ func (w *world) checkAccepted() {
 		if !p.at.IsZero() && count[p.event] < p.deliveries {
 			w.failf("an accepted event lacks deliveries", "publication %d has %d of %d", p.n, count[p.event], p.deliveries)
 		}
+	}
+}
+
+// checkSequences holds that each message has the number after that of the one before it.
+func (w *world) checkSequences() {
+	var wrong int
+	w.must(w.db.QueryRow(w.ctx, `
+		select count(*) from (
+			select sequence, lag(sequence) over (partition by topic_id order by sequence) as before from events where topic_id is not null) e
+		where before is not null and sequence <> before + 1`).Scan(&wrong), "reading messages")
+	if wrong > 0 {
+		w.failf("a topic's numbers have gaps", "%d", wrong)
 	}
 }
 
@@ -264,19 +277,49 @@ func (w *world) checkRevoked() {
 		}
 	}
 	w.mu.Unlock()
+	shown := map[hook.WebhookID]map[hook.DeliveryID]hook.Delivery{}
 	for id, d := range w.known {
 		if d.gone || d.test || !ended[d.webhook] && !d.revoked {
 			continue
 		}
 		d.revoked = true
-		shown, err := p.store.Store.Delivery(w.ctx, hook.DefaultTenant(), id)
-		if hook.KindOf(err) == hook.KindNotFound {
-			continue
+		if shown[d.webhook] == nil {
+			shown[d.webhook] = map[hook.DeliveryID]hook.Delivery{}
+			list, _, err := p.store.Store.Deliveries(w.ctx, d.webhook, hook.DeliveryFilter{}, hook.Page{Limit: 10_000})
+			w.must(err, "listing deliveries")
+			for _, one := range list {
+				shown[d.webhook][one.ID] = one
+			}
 		}
-		w.must(err, "reading a delivery")
-		if shown.Outstanding() {
-			w.failf("a delivery of an ended webhook does not show as canceled", "%s to %s: %s", w.short(d.event.String()), w.short(d.webhook.String()), shown.State)
+		if now := shown[d.webhook][id]; now.Outstanding() {
+			w.failf("a delivery of an ended webhook does not show as canceled", "%s to %s: %s", w.short(d.event.String()), w.short(d.webhook.String()), now.State)
 		}
+	}
+}
+
+// startedWithin is how long an event may lie in the outbox while nothing keeps it there: a
+// claim of a process that was killed ends after 30 s.
+const startedWithin = 50 * time.Second
+
+// checkStarted holds that some process starts what was accepted, as long as one can.
+func (w *world) checkStarted() {
+	synctest.Wait()
+	now := time.Now()
+	if able := w.anyWorker() != nil && !w.gate.isShut(); !able || w.calm.IsZero() {
+		w.calm = time.Time{}
+		if able {
+			w.calm = now
+		}
+		return
+	}
+	if now.Sub(w.calm) < startedWithin {
+		return
+	}
+	var waiting int
+	w.must(w.clock.sync(), "setting the time")
+	w.must(w.db.QueryRow(w.ctx, `select count(*) from outbox where created_at < now() - $1::interval`, startedWithin).Scan(&waiting), "counting the outbox")
+	if waiting > 0 {
+		w.failf("nobody starts what was accepted, although a process can", "%d events", waiting)
 	}
 }
 
@@ -290,6 +333,7 @@ func (w *world) noteEnded() {
 	for _, h := range w.webhooks {
 		if h.now.active && !h.now.deleted && slices.Contains(list, [16]byte(h.id)) {
 			h.now.active, h.ended = false, time.Now()
+			w.lines = append(w.lines, h.name+" was disabled by the engine")
 		}
 	}
 }

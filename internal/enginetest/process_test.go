@@ -120,10 +120,10 @@ func (p *process) start() error {
 		return err
 	}
 	sweeper := &dispatch.Sweeper{
-		Starter: starter, Backlog: p.store, Housekeeping: p.store, Temporal: way, Resetter: way, Logger: logger,
+		Starter: starter, Backlog: p.store, Housekeeping: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger,
 		Retention: retention, Interval: sweepEvery,
 	}
-	reconciler := &dispatch.Reconciler{Ledger: p.store, Temporal: way, Resetter: way, Logger: logger, Interval: reconcileEvery}
+	reconciler := &dispatch.Reconciler{Ledger: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger, Interval: reconcileEvery}
 	var ctx context.Context
 	ctx, p.halt = context.WithCancel(p.ctx)
 	p.starter = starter

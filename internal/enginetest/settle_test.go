@@ -29,6 +29,11 @@ func (w *world) settle() {
 			p.cut = false
 		}
 	})
+	for i, p := range w.processes {
+		if p.isDead() {
+			w.restart(i)
+		}
+	}
 	w.receivers.mu.Lock()
 	for _, h := range w.webhooks {
 		h.behaves = answersOK

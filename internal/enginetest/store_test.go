@@ -34,9 +34,9 @@ func ask[T any](ctx context.Context, g *gated, what string, f func() (T, error))
 		return v, err
 	}
 	v, err = f()
-	if killed := g.p.w.gate.pass(g.p, "answer to "+what); killed != nil {
+	if lost := g.p.w.gate.pass(g.p, "answer to "+what); lost != nil {
 		var none T
-		return none, killed
+		return none, lost
 	}
 	return v, err
 }
@@ -123,12 +123,32 @@ func (g *gated) ShareWorkflow(ctx context.Context, workflowID string, events []h
 	return ask(ctx, g, "ShareWorkflow", func() ([]hook.EventID, error) { return g.Store.ShareWorkflow(ctx, workflowID, events) })
 }
 
-func (g *gated) Exclusively(ctx context.Context, f func(context.Context) error) (bool, error) {
-	return ask(ctx, g, "Exclusively", func() (bool, error) { return g.Store.Exclusively(ctx, f) })
+func (g *gated) ClaimUnstarted(ctx context.Context, c hook.OutboxClaim) (page hook.OutboxPage, err error) {
+	// Beside an error there may be claims.
+	failed := tell(ctx, g, "ClaimUnstarted", func() error {
+		page, err = g.Store.ClaimUnstarted(ctx, c)
+		return nil
+	})
+	if failed != nil {
+		return hook.OutboxPage{}, failed
+	}
+	return page, err
 }
 
-func (g *gated) Unstarted(ctx context.Context, age time.Duration, after hook.EventID, limit int) ([]hook.Start, error) {
-	return ask(ctx, g, "Unstarted", func() ([]hook.Start, error) { return g.Store.Unstarted(ctx, age, after, limit) })
+func (g *gated) Unclaim(ctx context.Context, events []hook.EventID) error {
+	return tell(ctx, g, "Unclaim", func() error { return g.Store.Unclaim(ctx, events) })
+}
+
+func (g *gated) Targets(ctx context.Context, events []hook.EventID) (map[hook.EventID][]hook.Target, error) {
+	return ask(ctx, g, "Targets", func() (map[hook.EventID][]hook.Target, error) { return g.Store.Targets(ctx, events) })
+}
+
+func (g *gated) Lease(ctx context.Context, name string, holder hook.LeaseHolder, d time.Duration) (bool, error) {
+	return ask(ctx, g, "Lease", func() (bool, error) { return g.Store.Lease(ctx, name, holder, d) })
+}
+
+func (g *gated) EndLease(ctx context.Context, name string, holder hook.LeaseHolder) error {
+	return tell(ctx, g, "EndLease", func() error { return g.Store.EndLease(ctx, name, holder) })
 }
 
 func (g *gated) LostDrains(ctx context.Context, age time.Duration, limit int) ([]hook.WebhookID, error) {
@@ -137,10 +157,6 @@ func (g *gated) LostDrains(ctx context.Context, age time.Duration, limit int) ([
 
 func (g *gated) LostReplays(ctx context.Context, age time.Duration, limit int) ([]hook.ReplayID, error) {
 	return ask(ctx, g, "LostReplays", func() ([]hook.ReplayID, error) { return g.Store.LostReplays(ctx, age, limit) })
-}
-
-func (g *gated) Reconciling(ctx context.Context, f func(context.Context) error) (bool, error) {
-	return ask(ctx, g, "Reconciling", func() (bool, error) { return g.Store.Reconciling(ctx, f) })
 }
 
 func (g *gated) Overdue(ctx context.Context, age time.Duration, after hook.OverdueMark, limit int) (list []hook.Overdue, next hook.OverdueMark, err error) {

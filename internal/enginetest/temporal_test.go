@@ -21,7 +21,7 @@ import (
 // answered.
 const (
 	callTime = time.Millisecond
-	silence  = 3 * time.Second
+	silence  = 30 * time.Second
 )
 
 // server keeps workflows as Temporal does, as far as the engine sees: one runs for an id
@@ -47,9 +47,11 @@ type execution struct {
 	closed    time.Time
 	// gone is closed when it is lost or terminated, done when it has ended in any way.
 	gone, done chan struct{}
-	tasks      []*task
-	result     []byte
-	err        error
+	// touched says that a worker has looked at it.
+	touched bool
+	tasks   []*task
+	result  []byte
+	err     error
 }
 
 // task is an activity of an execution.
@@ -180,7 +182,11 @@ func (t *server) drive(e *execution, by *process, timeout time.Duration) {
 		timer := time.AfterFunc(timeout, func() { t.terminate(e, enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT, errors.New("workflow timed out")) })
 		defer timer.Stop()
 	}
-	result, err := t.workflow(e, by)
+	var result any
+	by, err := t.firstWorker(e, by)
+	if err == nil {
+		result, err = t.workflow(e, by)
+	}
 	var text []byte
 	status := enumspb.WORKFLOW_EXECUTION_STATUS_FAILED
 	if err == nil {
@@ -192,6 +198,20 @@ func (t *server) drive(e *execution, by *process, timeout time.Duration) {
 	if e.status == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		e.end(status, text, err)
 	}
+}
+
+// firstWorker is who does its first task: the process that starts it, eagerly.
+func (t *server) firstWorker(e *execution, by *process) (*process, error) {
+	var err error
+	if by.isDead() || !t.reachable(by) {
+		by, err = t.worker(e, 0)
+	}
+	if err == nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		e.touched = true
+	}
+	return by, err
 }
 
 func (t *server) terminate(e *execution, status enumspb.WorkflowExecutionStatus, err error) {
@@ -216,9 +236,16 @@ func (v way) DescribeWorkflowExecution(ctx context.Context, id, _ string) (*work
 	d := &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
 		Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: e.runID}, Status: e.status, HistoryLength: 5,
 	}}
+	if !e.touched {
+		d.WorkflowExecutionInfo.HistoryLength = 2
+	}
 	if e.status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		d.WorkflowExecutionInfo.HistoryLength++
 		d.WorkflowExecutionInfo.CloseTime = timestamppb.New(e.closed)
 		return d, nil
+	}
+	if !e.touched {
+		d.PendingWorkflowTask = &workflowpb.PendingWorkflowTaskInfo{State: enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED}
 	}
 	for _, task := range e.tasks {
 		a := &workflowpb.PendingActivityInfo{ActivityId: task.id, State: enumspb.PENDING_ACTIVITY_STATE_SCHEDULED}
@@ -231,6 +258,9 @@ func (v way) DescribeWorkflowExecution(ctx context.Context, id, _ string) (*work
 	}
 	return d, nil
 }
+
+// Ready tells whether Temporal answers.
+func (v way) Ready(ctx context.Context) error { return v.reach(ctx) }
 
 func (v way) TerminateWorkflow(ctx context.Context, id, _, _ string, _ ...any) error {
 	if err := v.reach(ctx); err != nil {
@@ -274,7 +304,7 @@ type run struct {
 
 func (r run) GetID() string                  { return r.e.id }
 func (r run) GetFirstExecutionRunID() string { return r.e.runID }
-func (r run) GetRunID() string { return r.e.runID }
+func (r run) GetRunID() string               { return r.e.runID }
 
 func (r run) Get(ctx context.Context, v any) error {
 	select {

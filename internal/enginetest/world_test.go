@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"pgregory.net/rapid"
 
@@ -50,6 +51,9 @@ type world struct {
 	lines        []string
 	// lost is when Temporal last lost its state.
 	lost time.Time
+	// calm is since when nothing has kept events from being started; zero if something
+	// has since the last look.
+	calm time.Time
 
 	// known are the deliveries as they were when they were last looked at.
 	known    map[[16]byte]*delivery
@@ -263,16 +267,20 @@ func (w *world) close() {
 
 // empty forgets what sequences before have left, and the days that they were in.
 func (w *world) empty() error {
-	tables := []string{
-		"attempts", "deliveries", "events", "shared_workflows", "outbox", "drains", "replays", "idempotency_keys", "topics",
-		"subscriptions", "webhooks", "signing_keys", "history",
+	rows, _ := w.db.Query(w.ctx, `
+		select relname from pg_class
+		where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
+			and relname not in ('tenants', 'goose_db_version', 'skipped_time') order by relname`)
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
 	}
 	for _, table := range tables {
 		if _, err := w.db.Exec(w.ctx, `delete from `+table); err != nil {
 			return err
 		}
 	}
-	_, err := w.db.Exec(w.ctx, `select drop_partitions(now() - interval '2 days')`)
+	_, err = w.db.Exec(w.ctx, `select drop_partitions(now() - interval '2 days')`)
 	return err
 }
 
