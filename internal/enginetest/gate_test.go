@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 )
 
 // errKilled is what a process that was killed meets everywhere; nobody sees it any more.
@@ -25,7 +26,13 @@ type parked struct {
 	p    *process
 	what string
 	pass chan error
+	// since is when it came.
+	since time.Time
 }
+
+// stall is how long the store may take for an answer before what was sent may be sent
+// again: an activity's time is over before it could record it.
+const stall = 5 * time.Second
 
 // pass returns when the gate is open, or what waits there was let through; an error when
 // its process was killed.
@@ -38,11 +45,14 @@ func (g *gate) pass(p *process, what string) error {
 		g.mu.Unlock()
 		return nil
 	}
-	w := &parked{p: p, what: what, pass: make(chan error, 1)}
+	w := &parked{p: p, what: what, pass: make(chan error, 1), since: time.Now()}
 	g.parked = append(g.parked, w)
 	g.mu.Unlock()
 	select {
 	case err := <-w.pass:
+		if time.Since(w.since) > stall {
+			p.w.receivers.stalled(p)
+		}
 		if p.isDead() {
 			return errKilled
 		}

@@ -45,6 +45,9 @@ type request struct {
 	succeeded  bool
 	// recorded is when the store had answered its recording; 0 while it has not.
 	recorded int64
+	// stalled says that the store did not answer its process for a while, and so may not
+	// have it in its log.
+	stalled bool
 }
 
 // receivers are those of all webhooks.
@@ -64,6 +67,15 @@ func (r *receivers) recorded(records []hook.Record) {
 		if n, err := numberOf(records[i].Attempt.RemoteAddr); err == nil && n < len(r.requests) {
 			r.requests[n].recorded = r.w.tick()
 		}
+	}
+}
+
+// stalled says that the store did not answer a process.
+func (r *receivers) stalled(p *process) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, one := range r.requests {
+		one.stalled = one.stalled || one.p == p && one.recorded == 0
 	}
 }
 

@@ -142,7 +142,7 @@ func (w *world) checkDone() {
 	w.receivers.mu.Lock()
 	defer w.receivers.mu.Unlock()
 	for _, r := range w.receivers.requests {
-		if r.recorded > 0 || r.p.isDead() || r.webhook == nil {
+		if r.recorded > 0 || r.stalled || r.p.isDead() || r.webhook == nil {
 			continue
 		}
 		if w.forgotten(r) {
