@@ -12,7 +12,10 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"go.temporal.io/sdk/activity"
 
 	"grapnel/internal/hook"
 	"grapnel/internal/tracing"
@@ -27,8 +30,8 @@ type Store interface {
 	// CancelDeliveries ends deliveries without another attempt.
 	CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, reason string) error
 	// ClaimDeliveries returns those of the at-most-once deliveries that the claim
-	// may send; claiming again is safe.
-	ClaimDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) ([]hook.DeliveryID, error)
+	// may send to their webhooks as they were loaded; claiming again is safe.
+	ClaimDeliveries(ctx context.Context, list []hook.Wanted, claim hook.Claim) ([]hook.DeliveryID, error)
 	// ReleaseDeliveries takes a claim back when nothing was sent.
 	ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) error
 	// DropDeliveries ends those that were claimed longer ago than age and of which
@@ -44,6 +47,8 @@ type Lookup interface {
 	Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error)
 	// States loads the events' deliveries, whatever their state.
 	States(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Delivery, error)
+	// Versions are those of webhooks as they are now; one that is gone has none.
+	Versions(ctx context.Context, webhooks []hook.WebhookID) (map[hook.WebhookID]int64, error)
 }
 
 // Sender sends one request. An error means that we could not send, never that
@@ -113,13 +118,13 @@ type Activities struct {
 	drains      Drains
 	replays     Replays
 	ahead       *ahead
+	looks       *looks
 	// senders send requests.
 	senders *crew
 	metrics Metrics
 	tracer  *tracing.Tracer
-	// stopped is closed by Stop.
-	stopped chan struct{}
-	stop    func()
+	// begun is the current run of the worker.
+	begun atomic.Pointer[chan struct{}]
 }
 
 // defaultConcurrency is as many as an activity can have: deliveries that hang must
@@ -146,22 +151,44 @@ func New(d Deps) (*Activities, error) {
 	if d.Metrics == nil {
 		d.Metrics = uncounted{}
 	}
-	stopped := make(chan struct{})
-	return &Activities{
+	a := &Activities{
 		store: d.Store, lookup: d.Lookup, sender: d.Sender, schedule: d.Schedule, strict: d.DisableOnFinal,
 		log: d.Logger, concurrency: d.Concurrency, jitter: d.Jitter, now: d.Now,
-		gates: newGates(), parking: d.Parking, drains: d.Drains, replays: d.Replays, senders: newCrew(stopped), ahead: &ahead{events: map[hook.EventID]*loading{}},
-		metrics: d.Metrics, tracer: d.Tracer, stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) }),
-	}, nil
+		gates: newGates(), parking: d.Parking, drains: d.Drains, replays: d.Replays, ahead: &ahead{events: map[hook.EventID]*loading{}},
+		looks:   newLooks(d.Lookup.Versions, d.Now),
+		metrics: d.Metrics, tracer: d.Tracer,
+	}
+	a.senders = newCrew(a.stopped)
+	a.Begin()
+	return a, nil
 }
 
-// Stop keeps activities from beginning further requests; those under way go on. Call
-// it before the worker is stopped, which tells local activities too late.
-func (a *Activities) Stop() { a.stop() }
+// Begin begins a run of the worker, of which there may be several, one after the other.
+// When stop is called, activities of this run begin no further requests; those under way go
+// on. Call it before the worker is stopped, which tells local activities too late.
+// Before the first run activities work as in one.
+func (a *Activities) Begin() (stop func()) {
+	stopped := make(chan struct{})
+	a.begun.Store(&stopped)
+	return sync.OnceFunc(func() { close(stopped) })
+}
 
-func (a *Activities) isStopped() bool {
+// stopped is closed when the current run of the worker stops.
+func (a *Activities) stopped() <-chan struct{} { return *a.begun.Load() }
+
+// stops are closed when what an activity belongs to stops: its worker, and the run of it
+// in which the activity began.
+type stops struct{ worker, run <-chan struct{} }
+
+func (a *Activities) stops(ctx context.Context) stops {
+	return stops{activity.GetWorkerStopChannel(ctx), a.stopped()}
+}
+
+func (s stops) isStopping() bool {
 	select {
-	case <-a.stopped:
+	case <-s.worker:
+		return true
+	case <-s.run:
 		return true
 	default:
 		return false

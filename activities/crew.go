@@ -7,14 +7,16 @@ import "time"
 // through a request, which is as much work as signing it.
 type crew struct {
 	next chan func()
-	// stopped says that none stays any longer.
-	stopped <-chan struct{}
+	// stopped is closed when those who begin now are to stay no longer.
+	stopped func() <-chan struct{}
 }
 
 // crewPatience is how long a goroutine waits for the next function.
 const crewPatience = 200 * time.Millisecond
 
-func newCrew(stopped <-chan struct{}) *crew { return &crew{next: make(chan func()), stopped: stopped} }
+func newCrew(stopped func() <-chan struct{}) *crew {
+	return &crew{next: make(chan func()), stopped: stopped}
+}
 
 // do begins f at once.
 func (c *crew) do(f func()) {
@@ -26,6 +28,7 @@ func (c *crew) do(f func()) {
 }
 
 func (c *crew) work(f func()) {
+	stopped := c.stopped()
 	idle := time.NewTimer(crewPatience)
 	defer idle.Stop()
 	for {
@@ -35,7 +38,7 @@ func (c *crew) work(f func()) {
 		case f = <-c.next:
 		case <-idle.C:
 			return
-		case <-c.stopped:
+		case <-stopped:
 			return
 		}
 	}

@@ -15,7 +15,7 @@ func TestCrew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stopped := make(chan struct{})
-		c := newCrew(stopped)
+		c := newCrew(func() <-chan struct{} { return stopped })
 		waits := func() bool {
 			synctest.Wait()
 			select {
@@ -49,5 +49,10 @@ func TestCrew(t *testing.T) {
 		require.True(t, waits())
 		close(stopped)
 		require.False(t, waits())
+
+		stopped = make(chan struct{}) // the worker runs again
+		c.do(func() {})
+		require.True(t, waits())
+		close(stopped)
 	})
 }

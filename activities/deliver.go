@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"go.temporal.io/sdk/worker"
+
 	"grapnel/internal/hook"
 )
 
@@ -55,6 +57,8 @@ func (a *Activities) deliver(ctx context.Context, in DeliverInput, jobs []hook.J
 		switch {
 		case err != nil:
 			return DeliverResult{}, a.ours(ctx, "deliver", err)
+		case r.cutShort(ctx):
+			return DeliverResult{}, a.ours(ctx, "deliver", worker.ErrWorkerShutdown)
 		case len(r.waiting) == 0:
 			return DeliverResult{}, a.ours(ctx, "deliver", errHeld)
 		}

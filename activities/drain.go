@@ -8,6 +8,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
 
 	"grapnel/internal/hook"
 )
@@ -46,11 +47,14 @@ const (
 	firstBatch = 4
 	mostBatch  = 256
 	drainRate  = 200
+	// mostSleep bounds the sleep of a drain or a replay, whatever its reason: Temporal does
+	// not, and who wakes it may be an older binary, or may have died over it.
+	mostSleep = 5 * time.Minute
 	// mostProbeDelay is the longest time between two probes of an endpoint that is
 	// unavailable; they begin a second apart and double it.
-	mostProbeDelay = 5 * time.Minute
-	// drainNap is the longest sleep of a drain whose endpoint is available: what is parked
-	// meanwhile does not wake it.
+	mostProbeDelay = mostSleep
+	// drainNap is the longest sleep of a drain whose endpoint is available, or that could
+	// not be noted.
 	drainNap = 30 * time.Second
 	// drainSlack is added to when a drain says it will look again.
 	drainSlack = RunTimeout
@@ -62,7 +66,7 @@ const (
 // answered; such a probe is an ordinary attempt of its delivery. It returns an error
 // that asks for the next run as long as something is parked.
 func (a *Activities) Drain(ctx context.Context, in DrainInput) (DrainResult, error) {
-	d := drain{Activities: a, webhook: in.WebhookID, began: a.now()}
+	d := drain{Activities: a, stops: a.stops(ctx), webhook: in.WebhookID, began: a.now()}
 	if activity.HasHeartbeatDetails(ctx) {
 		if err := activity.GetHeartbeatDetails(ctx, &d.state); err != nil {
 			return DrainResult{}, a.ours(ctx, "drain", err)
@@ -75,15 +79,33 @@ func (a *Activities) Drain(ctx context.Context, in DrainInput) (DrainResult, err
 			return DrainResult{}, err
 		case ended:
 			return d.state.DrainResult, nil
+		case d.isStopping():
+			return DrainResult{}, d.again(ctx, worker.ErrWorkerShutdown)
 		}
 	}
 }
 
 type drain struct {
 	*Activities
+	stops
 	webhook hook.WebhookID
 	began   time.Time
 	state   drainState
+	// waiting and changes are what the last look has seen.
+	waiting int
+	changes int64
+}
+
+// isOver tells whether the run is to begin nothing more.
+func (d *drain) isOver() bool { return d.now().Sub(d.began) >= drainFor }
+
+// goOn asks for the next run at once, where this one has worked for long enough; otherwise
+// it returns nil.
+func (d *drain) goOn(ctx context.Context) error {
+	if !d.isOver() || d.isStopping() {
+		return nil
+	}
+	return d.later(ctx, time.Millisecond, time.Time{}, fmt.Sprintf("%d deliveries waiting", d.waiting))
 }
 
 // step sends one batch, or one probe; the error asks for the next run.
@@ -92,19 +114,23 @@ func (d *drain) step(ctx context.Context) (ended bool, err error) {
 	if err != nil {
 		return false, d.again(ctx, err)
 	}
+	d.waiting, d.changes = backlog.Waiting, backlog.Changes
 	if backlog.Waiting == 0 {
-		ended, err := d.parking.DrainEnds(ctx, d.webhook)
+		ended, err := d.parking.DrainEnds(ctx, d.webhook, d.changes)
 		if err != nil {
 			return false, d.again(ctx, err)
 		}
 		return ended, nil
 	}
-	if len(backlog.Jobs) == 0 {
-		return false, nil // the last of them have just ended
+	if len(backlog.Jobs) == 0 { // the last of them have just ended
+		if err := wait(ctx, worthWaiting); err != nil {
+			return false, d.again(ctx, err)
+		}
+		return false, d.goOn(ctx)
 	}
 	if backlog.PausedAt != nil {
 		d.state.Probes, d.state.ProbeAt, d.state.Batch = 0, time.Time{}, firstBatch/2
-		return false, d.later(ctx, mostProbeDelay, fmt.Sprintf("%d deliveries waiting; paused by the client since %s",
+		return false, d.later(ctx, mostSleep, time.Time{}, fmt.Sprintf("%d deliveries waiting; paused by the client since %s",
 			backlog.Waiting, backlog.PausedAt.UTC().Format(time.RFC3339)))
 	}
 	if backlog.TrippedAt != nil {
@@ -112,7 +138,7 @@ func (d *drain) step(ctx context.Context) (ended bool, err error) {
 	}
 	d.state.Probes, d.state.ProbeAt = 0, time.Time{}
 	if wait := backlog.Jobs[0].DueIn; wait > worthWaiting {
-		return false, d.later(ctx, min(wait, drainNap), fmt.Sprintf("%d deliveries have an attempt to come", backlog.Waiting))
+		return false, d.later(ctx, min(wait, drainNap), dueAt(&backlog), fmt.Sprintf("%d deliveries have an attempt to come", backlog.Waiting))
 	}
 	began, batch := d.now(), mostBatch
 	if d.state.Batch > 0 {
@@ -123,14 +149,14 @@ func (d *drain) step(ctx context.Context) (ended bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if d.now().Sub(d.began) >= drainFor || sent.isStopping() {
-		return false, d.later(ctx, time.Millisecond, fmt.Sprintf("%d deliveries waiting", backlog.Waiting))
-	}
-	if d.state.Batch == 0 {
-		return false, nil
+	if d.state.Batch == 0 || d.isOver() || d.isStopping() {
+		return false, d.goOn(ctx)
 	}
 	return false, d.pace(ctx, began, sent.attempts)
 }
+
+// dueAt is when the first of the backlog is due.
+func dueAt(b *hook.Backlog) time.Time { return *b.Jobs[0].Delivery.NextAttemptAt }
 
 // due are the first n jobs that are due, or will be in a moment.
 func due(jobs []hook.Job, n int) []hook.Job {
@@ -151,15 +177,18 @@ func (d *drain) probe(ctx context.Context, backlog *hook.Backlog) error {
 	}
 	if expired > 0 {
 		d.state.Failed += expired
-		return nil // and look again
+		return d.goOn(ctx) // and look again
 	}
-	if d.state.ProbeAt.IsZero() {
-		d.state.ProbeAt = d.now().Add(d.probeDelay())
-	}
-	wait := max(d.state.ProbeAt.Sub(d.now()), backlog.Jobs[0].DueIn)
-	if wait > worthWaiting {
-		return d.later(ctx, wait, fmt.Sprintf("%d deliveries waiting; endpoint unavailable for %s, %d probes", backlog.Waiting,
-			rounded(d.now().Sub(*backlog.TrippedAt)), d.state.Probes))
+	d.keepProbe()
+	why := fmt.Sprintf("%d deliveries waiting; endpoint unavailable for %s, %d probes", backlog.Waiting,
+		rounded(d.now().Sub(*backlog.TrippedAt)), d.state.Probes)
+	probeIn, dueIn := d.state.ProbeAt.Sub(d.now()), backlog.Jobs[0].DueIn
+	switch {
+	case dueIn > max(probeIn, worthWaiting):
+		// There is nothing to probe with before that, unless something is parked.
+		return d.later(ctx, dueIn, dueAt(backlog), why)
+	case probeIn > worthWaiting:
+		return d.later(ctx, probeIn, time.Time{}, why)
 	}
 	d.gates.reopen(d.webhook)
 	sent, err := d.send(ctx, backlog.Jobs[:1])
@@ -176,13 +205,24 @@ func (d *drain) probe(ctx context.Context, backlog *hook.Backlog) error {
 		return d.again(ctx, err)
 	}
 	d.log.InfoContext(ctx, "endpoint available again", slog.String("webhook_id", d.webhook.String()), slog.Int("waiting", backlog.Waiting))
-	return nil
+	return d.goOn(ctx)
 }
 
-// probeDelay is how long to wait for the next probe, with a fifth of chance in it.
+// keepProbe sees to it that the next probe has a time, and that this is no further away
+// than it can be: it may come from another worker, whose clock is another.
+func (d *drain) keepProbe() {
+	if d.state.ProbeAt.IsZero() || d.state.ProbeAt.Sub(d.now()) > mostDelay(d.state.Probes) {
+		d.state.ProbeAt = d.now().Add(d.probeDelay())
+	}
+}
+
+// mostDelay is the longest time to wait for the next probe after some in a row.
+func mostDelay(probes int) time.Duration { return min(time.Second<<min(probes, 10), mostProbeDelay) }
+
+// probeDelay is how long to wait for the next probe, up to a fifth less by chance.
 func (d *drain) probeDelay() time.Duration {
-	delay := min(time.Second<<min(d.state.Probes, 10), mostProbeDelay)
-	return delay + d.jitter(delay/5)
+	delay := mostDelay(d.state.Probes)
+	return delay - d.jitter(delay/5)
 }
 
 // send makes the next attempts of some jobs. Where it can do nothing with them, it is
@@ -201,6 +241,8 @@ func (d *drain) send(ctx context.Context, jobs []hook.Job) (*run, error) {
 	switch {
 	case err != nil:
 		return nil, d.again(ctx, err)
+	case r.attempts+len(r.done) == 0 && r.isStopping():
+		return nil, d.again(ctx, worker.ErrWorkerShutdown)
 	case r.attempts+len(r.done) == 0:
 		return nil, d.again(ctx, errHeld)
 	}
@@ -227,29 +269,41 @@ func wait(ctx context.Context, in time.Duration) error {
 	}
 }
 
-// later asks for the next run in a while, for a reason that a person reads.
-func (d *drain) later(ctx context.Context, in time.Duration, why string) error {
-	d.note(ctx, in)
+// later asks for the next run in a while, for a reason that a person reads; until is when
+// something is due, if that is the reason (hook.Nap). Where something has changed since the
+// look, it returns nil, and the drain looks again.
+func (d *drain) later(ctx context.Context, in time.Duration, until time.Time, why string) error {
+	asleep, err := d.note(ctx, in, until)
+	switch {
+	case err != nil:
+		in = min(in, drainNap) // what is parked, or changes, may not wake it
+	case !asleep && !d.isOver():
+		return nil
+	case !asleep:
+		in = min(in, stopRetry)
+	}
 	return comeBack(in, why)
 }
 
-// comeBack asks Temporal for the next run of an activity in a while.
+// comeBack asks Temporal for the next run of a drain or replay in a while, which it bounds.
 func comeBack(in time.Duration, why string) error {
-	in = max(in, time.Millisecond)
+	in = min(max(in, time.Millisecond), mostSleep)
 	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("%s; next in %s", why, rounded(in)), ErrorOutstanding,
 		temporal.ApplicationErrorOptions{NextRetryDelay: in, Category: temporal.ApplicationErrorCategoryBenign})
 }
 
 // again asks for the next run after a failure of ours.
 func (d *drain) again(ctx context.Context, err error) error {
-	d.note(ctx, oursRetry+oursJitter)
+	_, _ = d.note(ctx, oursRetry+oursJitter, time.Time{}) // it comes back soon, whatever has changed
 	return d.ours(ctx, "drain", err)
 }
 
 // note hands the state on, and says when the next run will be.
-func (d *drain) note(ctx context.Context, in time.Duration) {
+func (d *drain) note(ctx context.Context, in time.Duration, until time.Time) (asleep bool, err error) {
 	activity.RecordHeartbeat(ctx, d.state)
-	if err := d.parking.DrainSleeps(ctx, d.webhook, in+drainSlack); err != nil {
+	n := hook.Nap{In: min(in, mostSleep) + drainSlack, Changes: d.changes, Until: until}
+	if asleep, err = d.parking.DrainSleeps(ctx, d.webhook, n); err != nil {
 		d.log.DebugContext(ctx, "drain not noted", slog.String("webhook_id", d.webhook.String()), slog.Any("error", err))
 	}
+	return asleep, err
 }

@@ -125,8 +125,8 @@ func TestFirstAttemptWhileTheStoreIsAway(t *testing.T) {
 func TestFirstAttemptAfterStop(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		b.acts.Stop()
-		b.acts.Stop() // again is no harm
+		b.endRun()
+		b.endRun() // again is no harm
 		r := b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)))
 		require.False(b, r.Done)
 		require.Zero(b, b.sender.MostInFlight())

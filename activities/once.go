@@ -39,40 +39,48 @@ func (r *run) dropLost(ctx context.Context, claimed []hook.Delivery) error {
 // sendOnce claims at-most-once deliveries, all with one writing, and sends those
 // that it got.
 func (r *run) sendOnce(ctx context.Context, list []waiting) {
-	claimed, err := r.claimUntil(ctx, list)
+	claimed, read, err := r.claimUntil(ctx, list)
 	for _, w := range list {
 		switch {
 		case err != nil:
 			r.came(result{job: w.job, err: err})
 		case slices.Contains(claimed, w.job.Delivery.ID):
-			r.senders.do(func() { r.came(r.sendClaimed(ctx, w)) })
+			r.senders.do(func() { r.came(r.sendClaimed(ctx, w.job, read)) })
 		default:
-			r.senders.do(func() { r.came(r.passOver(ctx, w)) })
+			r.senders.do(func() { r.came(r.claimAnew(ctx, w.job)) })
 		}
 	}
 }
 
 // claimUntil claims, again and again while the store is away: without an answer
-// nobody knows whether they are claimed.
-func (r *run) claimUntil(ctx context.Context, list []waiting) (claimed []hook.DeliveryID, err error) {
-	deliveries := make([]hook.Delivery, 0, len(list))
+// nobody knows whether they are claimed. read is a time from before it was seen that the
+// webhooks of those that it got are as they were loaded.
+func (r *run) claimUntil(ctx context.Context, list []waiting) (claimed []hook.DeliveryID, read time.Time, err error) {
+	ids, wanted := make([]hook.DeliveryID, 0, len(list)), make([]hook.Wanted, 0, len(list))
 	var longest time.Duration
 	for i := range list {
-		deliveries = append(deliveries, list[i].job.Delivery)
-		longest = max(longest, list[i].job.Webhook.Timeout)
+		job := list[i].job
+		longest = max(longest, job.Webhook.Timeout)
+		ids = append(ids, job.Delivery.ID)
+		if !r.waits(job) {
+			wanted = append(wanted, hook.Wanted{ID: job.Delivery.ID, Version: job.Webhook.Version})
+		}
 	}
-	ids := idsOf(deliveries)
+	if len(wanted) == 0 {
+		return nil, r.now(), nil
+	}
 	before, cancel := r.beforeSending(ctx, longest)
 	defer cancel()
-	err = r.insist(before, "claim", len(ids), func() error {
-		claimed, err = r.store.ClaimDeliveries(before, ids, r.claim)
+	err = r.insist(before, "claim", len(wanted), func() error {
+		read = r.now()
+		claimed, err = r.store.ClaimDeliveries(before, wanted, r.claim)
 		return err
 	})
 	if err != nil {
 		// They may be claimed all the same, and nothing was sent.
 		r.release(ctx, ids, r.claim)
 	}
-	return claimed, err
+	return claimed, read, err
 }
 
 // beforeSending bounds what is done before requests of that timeout: what is left
@@ -81,23 +89,63 @@ func (r *run) beforeSending(ctx context.Context, timeout time.Duration) (context
 	return context.WithTimeout(ctx, r.deadline.Sub(r.now())-timeout-recordMargin)
 }
 
-// sendClaimed makes the one attempt. Where it certainly did not leave, the claim
-// is taken back; where nobody will know, that is the delivery's end.
-func (r *run) sendClaimed(ctx context.Context, w waiting) result {
-	before, cancel := r.beforeSending(ctx, w.job.Webhook.Timeout)
+// sendClaimed makes the one attempt, where the webhook is still as it was read. Where the
+// request certainly did not leave, the claim is taken back; where nobody will know, that is
+// the delivery's end.
+func (r *run) sendClaimed(ctx context.Context, job *hook.Job, read time.Time) result {
+	before, cancel := r.beforeSending(ctx, job.Webhook.Timeout)
 	defer cancel()
-	job, ended := w.job, false
-	err := r.insist(before, "load", 1, func() (err error) {
-		job, ended, err = r.fresh(before, w)
+	var holds bool
+	err := r.insist(before, "look", 1, func() (err error) {
+		holds, err = r.looks.hold(before, job.Webhook.ID, job.Webhook.Version, read)
 		return err
 	})
 	switch {
 	case err != nil:
 		return r.settle(ctx, result{job: job, err: errors.Join(hook.ErrNotSent, err)}, r.claim)
-	case ended:
-		return result{job: job, ended: true}
+	case !holds:
+		return r.claimAnew(ctx, job)
 	}
 	return r.settle(ctx, r.attempt(ctx, job, false), r.claim)
+}
+
+// claimAnew is for what could not be claimed, or was claimed for a webhook that has changed:
+// it is loaded anew and, if it is still to be sent, claimed again.
+func (r *run) claimAnew(ctx context.Context, job *hook.Job) result {
+	before, cancel := r.beforeSending(ctx, job.Webhook.Timeout)
+	defer cancel()
+	for range mostLooks {
+		// A claim whose answer got lost may be ours.
+		r.release(ctx, []hook.DeliveryID{job.Delivery.ID}, r.claim)
+		ended := false
+		err := r.insist(before, "load", 1, func() (err error) {
+			job, ended, err = r.loadAnew(before, job)
+			return err
+		})
+		switch {
+		case err != nil:
+			return result{job: job, err: err}
+		case ended:
+			return result{job: job, ended: true}
+		case job.Delivery.State == hook.StateSending:
+			r.log.WarnContext(ctx, "claimed by another run", slog.String("delivery_id", job.Delivery.ID.String()))
+			return result{job: job, held: true}
+		case r.waits(job):
+			return result{job: job, parked: true}
+		}
+		claimed, read, err := r.claimUntil(ctx, []waiting{{job: job}})
+		if err != nil {
+			return result{job: job, err: err}
+		}
+		if len(claimed) == 0 {
+			continue
+		}
+		if holds, err := r.looks.hold(before, job.Webhook.ID, job.Webhook.Version, read); err == nil && holds {
+			return r.settle(ctx, r.attempt(ctx, job, false), r.claim)
+		}
+	}
+	r.release(ctx, []hook.DeliveryID{job.Delivery.ID}, r.claim)
+	return result{job: job, err: errMoving}
 }
 
 // settle puts right what the store was told of a request that we could not make.
@@ -134,20 +182,6 @@ func (a *Activities) release(ctx context.Context, ids []hook.DeliveryID, claim h
 	if err != nil {
 		a.log.WarnContext(ctx, "claim not released: what it holds will be dropped", slog.Int("deliveries", len(ids)), slog.Any("error", err))
 	}
-}
-
-// passOver is the result of a delivery that another run has claimed, or that has
-// ended.
-func (r *run) passOver(ctx context.Context, w waiting) result {
-	job, err := r.lookup.Job(ctx, w.job.Delivery.ID)
-	if err != nil {
-		return result{job: w.job, err: err}
-	}
-	if !job.Delivery.Outstanding() {
-		return result{job: &job, ended: true}
-	}
-	r.log.WarnContext(ctx, "claimed by another run", slog.String("delivery_id", job.Delivery.ID.String()))
-	return result{job: &job, held: true}
 }
 
 func idsOf(list []hook.Delivery) []hook.DeliveryID {

@@ -126,8 +126,8 @@ type lossy struct {
 	lost int
 }
 
-func (s *lossy) ClaimDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) ([]hook.DeliveryID, error) {
-	claimed, err := s.Store.ClaimDeliveries(ctx, ids, claim)
+func (s *lossy) ClaimDeliveries(ctx context.Context, list []hook.Wanted, claim hook.Claim) ([]hook.DeliveryID, error) {
+	claimed, err := s.Store.ClaimDeliveries(ctx, list, claim)
 	if s.lost > 0 {
 		s.lost--
 		return nil, hook.Unavailable("the store", errors.New("the connection broke"))
@@ -273,8 +273,13 @@ func TestMessageSurvivesAnOutageBeforeItIsSent(t *testing.T) {
 			t.Parallel()
 			onBench(t, func(b *bench) {
 				a, s := b.message()
-				failures := map[string]int{}
+				failures, claims := map[string]int{}, 0
 				b.store.Fail = func(op string) error {
+					if op == deliverytest.OpClaim {
+						if claims++; claims == 4 { // so that it has to be loaded anew
+							b.store.ChangeWebhook(a, func(w *hook.Webhook) { w.Secret = "another" })
+						}
+					}
 					for _, failing := range c.ops {
 						if op == failing && failures[op] < 4 {
 							failures[op]++

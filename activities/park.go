@@ -24,10 +24,11 @@ type Parking interface {
 	ExpireParked(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (int, error)
 	// Trip opens or closes the webhook's circuit breaker.
 	Trip(ctx context.Context, webhook hook.WebhookID, open bool) error
-	// DrainSleeps says when the drain will look again, so that a lost one is noticed.
-	DrainSleeps(ctx context.Context, webhook hook.WebhookID, in time.Duration) error
-	// DrainEnds ends a drain, unless something is parked by now.
-	DrainEnds(ctx context.Context, webhook hook.WebhookID) (bool, error)
+	// DrainSleeps notes when the drain will look again, so that a lost one is noticed, or
+	// returns false: something has changed since it looked.
+	DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.Nap) (bool, error)
+	// DrainEnds ends a drain, unless something is parked by now, or has changed.
+	DrainEnds(ctx context.Context, webhook hook.WebhookID, changes int64) (bool, error)
 }
 
 // Drains starts the workflow that drains a webhook, unless it runs.

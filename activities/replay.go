@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/worker"
 
 	"grapnel/internal/hook"
 )
@@ -16,8 +17,9 @@ type Replays interface {
 	// ReplayStep looks at the next events of a replay, and makes deliveries, at most as many
 	// as its rate leaves in a second in which made were made before.
 	ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hook.ReplayStep, error)
-	// ReplaySleeps says when the replay will look again, so that a lost one is noticed.
-	ReplaySleeps(ctx context.Context, id hook.ReplayID, in time.Duration) error
+	// ReplaySleeps notes when the replay will look again, so that a lost one is noticed, or
+	// returns false: it was changed since the step that returned changes.
+	ReplaySleeps(ctx context.Context, id hook.ReplayID, in time.Duration, changes int64) (bool, error)
 }
 
 // ReplayInput names the replay.
@@ -46,42 +48,63 @@ const (
 	replayLook = 2 * time.Second
 	replayIdle = 30 * time.Second
 	// mostReplayPause is the longest sleep of a paused one; a change wakes it.
-	mostReplayPause = 5 * time.Minute
+	mostReplayPause = mostSleep
 )
 
 // Replay makes a replay's deliveries, at its rate, and returns when all of them have
 // ended; the webhook's drain sends them. It returns an error that asks for the next run
 // until then. What it has done is in the store, so a run that is lost costs nothing.
 func (a *Activities) Replay(ctx context.Context, in ReplayInput) (ReplayResult, error) {
-	began := a.now()
+	r := replay{Activities: a, stops: a.stops(ctx), id: in.ReplayID, began: a.now()}
 	for {
-		second := a.now()
-		step, err := a.replaySecond(ctx, in.ReplayID)
-		r := &step.Replay
+		result, ended, err := r.step(ctx)
 		switch {
-		case hook.KindOf(err) == hook.KindNotFound:
-			return ReplayResult{State: hook.ReplayCanceled, Reason: "it is not there any more"}, nil
-		case err != nil:
-			return ReplayResult{}, a.replayLater(ctx, in.ReplayID, oursRetry+oursJitter, a.ours(ctx, "replay", err))
-		case r.Ended():
-			return ReplayResult{
-				State: r.State, Reason: r.Reason, Events: r.Looked, Deliveries: r.Created,
-				Succeeded: step.Progress.Succeeded, Failed: step.Progress.Failed, Canceled: step.Progress.Canceled,
-			}, nil
+		case err != nil || ended:
+			return result, err
+		case r.isStopping():
+			return ReplayResult{}, r.again(ctx, worker.ErrWorkerShutdown)
 		}
-		in, why := resting(&step)
-		if in == 0 {
-			if err := wait(ctx, time.Second-a.now().Sub(second)); err != nil {
-				return ReplayResult{}, a.replayLater(ctx, r.ID, oursRetry+oursJitter, a.ours(ctx, "replay", err))
-			}
-			if a.now().Sub(began) < replayFor && !a.isStopped() {
-				continue
-			}
-			in = time.Millisecond
-		}
-		activity.RecordHeartbeat(ctx, replayBeat{Events: r.Looked, Deliveries: r.Created})
-		return ReplayResult{}, a.replayLater(ctx, r.ID, in, comeBack(in, fmt.Sprintf("%d events looked at, %d deliveries made%s", r.Looked, r.Created, why)))
 	}
+}
+
+// replay is one run of the activity.
+type replay struct {
+	*Activities
+	stops
+	id    hook.ReplayID
+	began time.Time
+	// changes is what the last step has seen.
+	changes int64
+}
+
+// step does the work of a second; the error asks for the next run.
+func (r *replay) step(ctx context.Context) (result ReplayResult, ended bool, err error) {
+	second := r.now()
+	step, err := r.replaySecond(ctx, r.id)
+	switch {
+	case hook.KindOf(err) == hook.KindNotFound:
+		return ReplayResult{State: hook.ReplayCanceled, Reason: "it is not there any more"}, true, nil
+	case err != nil:
+		return result, false, r.again(ctx, err)
+	case step.Replay.Ended():
+		return ReplayResult{
+			State: step.Replay.State, Reason: step.Replay.Reason, Events: step.Replay.Looked, Deliveries: step.Replay.Created,
+			Succeeded: step.Progress.Succeeded, Failed: step.Progress.Failed, Canceled: step.Progress.Canceled,
+		}, true, nil
+	}
+	r.changes = step.Changes
+	in, why := resting(&step)
+	if in == 0 {
+		if err := wait(ctx, time.Second-r.now().Sub(second)); err != nil {
+			return result, false, r.again(ctx, err)
+		}
+		if r.now().Sub(r.began) < replayFor || r.isStopping() {
+			return result, false, nil
+		}
+		in = time.Millisecond // it has worked for long enough to give up its place for a moment
+	}
+	activity.RecordHeartbeat(ctx, replayBeat{Events: step.Replay.Looked, Deliveries: step.Replay.Created})
+	return result, false, r.later(ctx, in, fmt.Sprintf("%d events looked at, %d deliveries made%s", step.Replay.Looked, step.Replay.Created, why))
 }
 
 // replayBeat is for the person who looks at it.
@@ -127,10 +150,31 @@ func resting(step *hook.ReplayStep) (in time.Duration, why string) {
 	return 0, ""
 }
 
-// replayLater says when the next run will be.
-func (a *Activities) replayLater(ctx context.Context, id hook.ReplayID, in time.Duration, asks error) error {
-	if err := a.replays.ReplaySleeps(ctx, id, in+drainSlack); err != nil {
-		a.log.DebugContext(ctx, "replay not noted", slog.String("replay_id", id.String()), slog.Any("error", err))
+// later asks for the next run in a while, for a reason that a person reads; where the
+// replay was changed since the step, it returns nil, and the replay goes on.
+func (r *replay) later(ctx context.Context, in time.Duration, why string) error {
+	asleep, err := r.note(ctx, in)
+	switch {
+	case err != nil:
+		in = min(in, replayIdle) // what changes may not wake it
+	case !asleep && r.now().Sub(r.began) < replayFor:
+		return nil
+	case !asleep:
+		in = min(in, stopRetry)
 	}
-	return asks
+	return comeBack(in, why)
+}
+
+// again asks for the next run after a failure of ours.
+func (r *replay) again(ctx context.Context, err error) error {
+	_, _ = r.note(ctx, oursRetry+oursJitter) // it comes back soon, whatever has changed
+	return r.ours(ctx, "replay", err)
+}
+
+// note says when the next run will be.
+func (r *replay) note(ctx context.Context, in time.Duration) (asleep bool, err error) {
+	if asleep, err = r.replays.ReplaySleeps(ctx, r.id, in+drainSlack, r.changes); err != nil {
+		r.log.DebugContext(ctx, "replay not noted", slog.String("replay_id", r.id.String()), slog.Any("error", err))
+	}
+	return asleep, err
 }

@@ -30,7 +30,11 @@ func (b *bench) replayAll(id hook.ReplayID) (r activities.ReplayResult, whys []s
 			return r, whys, err
 		}
 		whys = append(whys, app.Message())
-		<-time.After(app.NextRetryDelay())
+		select {
+		case <-time.After(app.NextRetryDelay()):
+		case <-b.store.ReplayWoken(id):
+			<-time.After(sweepEvery)
+		}
 	}
 	return r, whys, errors.New("it never ends")
 }

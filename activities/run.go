@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -38,12 +39,10 @@ type run struct {
 	// attempts counts the requests that were recorded, answered those of them that got an
 	// answer, whatever its status.
 	attempts, answered int
-	// loaded is when the jobs were.
-	loaded time.Time
 	// claim is this run's right to send at-most-once deliveries.
 	claim hook.Claim
-	// stopping is closed when the worker stops; nothing new is begun then.
-	stopping <-chan struct{}
+	// stops says when nothing new is begun.
+	stops
 }
 
 type waiting struct {
@@ -71,7 +70,7 @@ func newRun(ctx context.Context, a *Activities, jobs int) *run {
 	deadline := a.now().Add(time.Until(activity.GetInfo(ctx).Deadline))
 	r := &run{
 		Activities: a, deadline: deadline, results: make(chan *result, min(jobs, a.concurrency)), waiting: make([]waiting, 0, jobs),
-		loaded: a.now(), stopping: activity.GetWorkerStopChannel(ctx), crowds: map[hook.WebhookID]*crowd{}, recorded: make(chan recorded, 1),
+		stops: a.stops(ctx), crowds: map[hook.WebhookID]*crowd{}, recorded: make(chan recorded, 1),
 	}
 	rand.Read(r.claim[:]) // it never fails since Go 1.24
 	return r
@@ -99,7 +98,7 @@ func (r *run) admit(ctx context.Context, jobs []hook.Job) error {
 			r.done = append(r.done, canceledDelivery(jobs[i].Delivery, reason))
 			continue
 		}
-		if jobs[i].Webhook.Held() && !r.draining && jobs[i].DueIn <= 0 {
+		if r.waits(&jobs[i]) && jobs[i].DueIn <= 0 {
 			r.park(&jobs[i])
 			continue
 		}
@@ -189,15 +188,6 @@ func (r *run) crowdFits() bool {
 	return false
 }
 
-func (r *run) isStopping() bool {
-	select {
-	case <-r.stopping:
-		return true
-	default:
-		return r.isStopped()
-	}
-}
-
 // came hands a result over to the loop, and gives its place back.
 func (r *run) came(res result) {
 	var sent *hook.Attempt
@@ -208,39 +198,67 @@ func (r *run) came(res result) {
 	r.results <- &res
 }
 
-// staleAfter is how long what was loaded may be trusted.
+// staleAfter is how long a delivery may be trusted to be as it was loaded. Its webhook is
+// trusted for less: see looks.
 const staleAfter = time.Second
 
 // sendNext makes the next attempt.
 func (r *run) sendNext(ctx context.Context, w waiting) result {
 	job, ended, err := r.fresh(ctx, w)
-	if err != nil || ended {
+	switch {
+	case err != nil || ended:
 		return result{job: job, ended: ended, err: err}
-	}
-	if job.Webhook.PausedAt != nil || job.Webhook.TrippedAt != nil && !r.draining {
+	case r.waits(job):
 		return result{job: job, parked: true}
 	}
 	return r.attempt(ctx, job, false)
 }
 
+// waits tells whether the job's webhook is to be waited for: it is paused, or its endpoint
+// unavailable, of which a drain finds out by sending.
+func (r *run) waits(job *hook.Job) bool {
+	return job.Webhook.PausedAt != nil || job.Webhook.TrippedAt != nil && !r.draining
+}
+
 // fresh is the job as it is to be sent now. What this run has sent before, or
-// loaded a while ago, is loaded anew: the webhook may have changed or gone since
-// (S15), and then there may be nothing left to send.
+// loaded a while ago, and what was loaded of a webhook that has changed since, is loaded
+// anew (S15); then there may be nothing left to send.
 func (r *run) fresh(ctx context.Context, w waiting) (job *hook.Job, ended bool, err error) {
-	if !w.again && r.now().Sub(r.loaded) < staleAfter {
-		return w.job, false, nil
+	job = w.job
+	anew := w.again || r.now().Sub(job.ReadAt) >= staleAfter
+	for range mostLooks {
+		if anew {
+			if job, ended, err = r.loadAnew(ctx, job); err != nil || ended {
+				return job, ended, err
+			}
+		}
+		holds, err := r.looks.hold(ctx, job.Webhook.ID, job.Webhook.Version, job.ReadAt)
+		if err != nil || holds {
+			return job, false, err
+		}
+		anew = true
 	}
-	loaded, err := r.lookup.Job(ctx, w.job.Delivery.ID)
+	return job, false, errMoving
+}
+
+// errMoving says that a webhook changes so fast that no request could be made for it.
+var errMoving = hook.Unavailable("the webhook", errors.New("it has changed each time it was loaded"))
+
+// loadAnew loads a job again, and cancels its delivery where its webhook has ended; ended
+// says that there is nothing left to send. Together with an error it returns the job as it
+// was, which still has its webhook.
+func (a *Activities) loadAnew(ctx context.Context, old *hook.Job) (job *hook.Job, ended bool, err error) {
+	loaded, err := a.lookup.Job(ctx, old.Delivery.ID)
 	if err == nil {
 		err = loaded.Err
 	}
 	if err != nil {
-		return w.job, false, err
+		return old, false, err
 	}
 	job = &loaded
 	if reason := job.Canceled(); reason != "" && job.Delivery.Outstanding() {
-		if err := r.store.CancelDeliveries(ctx, []hook.DeliveryID{job.Delivery.ID}, reason); err != nil {
-			return w.job, false, err // which still has the webhook it had
+		if err := a.store.CancelDeliveries(ctx, []hook.DeliveryID{job.Delivery.ID}, reason); err != nil {
+			return old, false, err
 		}
 		job.Delivery = canceledDelivery(job.Delivery, reason)
 	}
@@ -274,8 +292,15 @@ func (r *run) outstanding() []hook.Delivery {
 	return list
 }
 
+// cutShort tells whether the run has left something that is due to another one, because
+// its worker stops or its context has ended.
+func (r *run) cutShort(ctx context.Context) bool {
+	return (r.isStopping() || ctx.Err() != nil) && (len(r.waiting) == 0 || r.nextIn() < stopRetry)
+}
+
 // nextIn is how long it is until the next delivery is due; never zero, which
-// Temporal would read as not set.
+// Temporal would read as not set, and never longer than a receiver can ask for: Temporal
+// does not bound it.
 func (r *run) nextIn() time.Duration {
-	return max(r.waiting[0].due.Sub(r.now()), time.Millisecond)
+	return min(max(r.waiting[0].due.Sub(r.now()), time.Millisecond), hook.MaxRetryAfter)
 }

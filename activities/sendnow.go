@@ -15,17 +15,11 @@ type SendNowInput struct {
 // SendNow makes one attempt of one delivery, whatever its state, and leaves the
 // rest of its schedule alone (S11, S13). It is never repeated by Temporal.
 func (a *Activities) SendNow(ctx context.Context, in SendNowInput) (Outcome, error) {
-	job, err := a.lookup.Job(ctx, in.DeliveryID)
+	job, doing, err := a.loadByHand(ctx, in.DeliveryID)
 	if err != nil {
-		return Outcome{}, a.ours(ctx, "load delivery", err)
+		return Outcome{}, a.ours(ctx, doing, err)
 	}
-	if job.Err != nil {
-		return Outcome{}, a.ours(ctx, "load delivery", job.Err)
-	}
-	if reason := job.Canceled(); reason != "" {
-		return Outcome{}, a.ours(ctx, "send", &hook.Error{Kind: hook.KindPrecondition, Message: reason})
-	}
-	if err := a.beginTest(ctx, &job); err != nil {
+	if err := a.beginTest(ctx, job); err != nil {
 		return Outcome{}, a.ours(ctx, "begin test", err)
 	}
 	sent, err := a.sendByHand(ctx, job)
@@ -61,23 +55,73 @@ func (a *Activities) beginTest(ctx context.Context, job *hook.Job) error {
 	return err
 }
 
-// sendByHand makes the attempt. The first sending of a test is its only scheduled
+// loadByHand loads what a person wants to be sent. A delivery that was revoked, whose row
+// does not say so yet, is canceled first: by hand it may be sent as any that has ended.
+func (a *Activities) loadByHand(ctx context.Context, id hook.DeliveryID) (job *hook.Job, doing string, err error) {
+	loaded, err := a.lookup.Job(ctx, id)
+	if err == nil {
+		err = loaded.Err
+	}
+	if err != nil {
+		return nil, "load delivery", err
+	}
+	job = &loaded
+	reason := job.Canceled()
+	switch {
+	case reason == "":
+	case job.Webhook == nil || !job.Webhook.Active:
+		return nil, "send", &hook.Error{Kind: hook.KindPrecondition, Message: reason}
+	case job.Delivery.Outstanding():
+		if err := a.store.CancelDeliveries(ctx, []hook.DeliveryID{id}, reason); err != nil {
+			return nil, "end delivery", err
+		}
+		job.Delivery = canceledDelivery(job.Delivery, reason)
+	}
+	return job, "", nil
+}
+
+// sendByHand makes the attempt, to the webhook as it is now. The first sending of a test is its only scheduled
 // one; that of a message takes the place of its only scheduled one, if that has
 // not begun: it must not be sent a second time unless a person asks again (M7).
-func (a *Activities) sendByHand(ctx context.Context, job hook.Job) (result, error) {
+func (a *Activities) sendByHand(ctx context.Context, job *hook.Job) (result, error) {
 	a.gates.enterByHand(job.Webhook.ID, a.now())
 	defer a.gates.leave(job.Webhook.ID, nil, a.now())
-	if !job.AtMostOnce() || !job.Delivery.Outstanding() {
-		return a.attempt(ctx, &job, !job.Delivery.Test || job.Delivery.Attempts > 0), nil
-	}
+	once := job.AtMostOnce() && job.Delivery.Outstanding()
 	var claim hook.Claim
 	rand.Read(claim[:]) // it never fails since Go 1.24
-	claimed, err := a.store.ClaimDeliveries(ctx, []hook.DeliveryID{job.Delivery.ID}, claim)
-	if err != nil {
-		return result{}, err
+	ids := []hook.DeliveryID{job.Delivery.ID}
+	for range mostLooks {
+		claimed, read := !once, job.ReadAt
+		if once {
+			read = a.now()
+			list, err := a.store.ClaimDeliveries(ctx, []hook.Wanted{{ID: ids[0], Version: job.Webhook.Version}}, claim)
+			if err != nil {
+				a.release(ctx, ids, claim) // nobody knows whether it is claimed
+				return result{}, err
+			}
+			claimed = len(list) > 0
+		}
+		if claimed {
+			holds, err := a.looks.hold(ctx, job.Webhook.ID, job.Webhook.Version, read)
+			switch {
+			case err == nil && holds && once:
+				return a.settle(ctx, a.attempt(ctx, job, false), claim), nil
+			case err == nil && holds:
+				return a.attempt(ctx, job, !job.Delivery.Test || job.Delivery.Attempts > 0), nil
+			case once:
+				a.release(ctx, ids, claim)
+			}
+			if err != nil {
+				return result{}, err
+			}
+		}
+		var err error
+		if job, _, err = a.loadByHand(ctx, ids[0]); err != nil {
+			return result{}, err
+		}
+		if once && job.Delivery.State != hook.StatePending {
+			return result{}, &hook.Error{Kind: hook.KindConflict, Message: "the message is being sent"}
+		}
 	}
-	if len(claimed) == 0 {
-		return result{}, &hook.Error{Kind: hook.KindConflict, Message: "the message is being sent"}
-	}
-	return a.settle(ctx, a.attempt(ctx, &job, false), claim), nil
+	return result{}, errMoving
 }

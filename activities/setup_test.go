@@ -54,6 +54,8 @@ type bench struct {
 	// stop ends the context of running activities, as a worker does that waited
 	// long enough.
 	stop context.CancelCauseFunc
+	// endRun ends the worker's run.
+	endRun func()
 	// heartbeats are what people see beside the pending activity.
 	heartbeats [][]activities.Outcome
 }
@@ -99,10 +101,16 @@ func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 	var err error
 	b.acts, err = activities.New(deps)
 	require.NoError(t, err)
-	t.Cleanup(b.acts.Stop)
+	t.Cleanup(b.begin())
 	b.env.RegisterActivityWithOptions(b.acts.Deliver, activity.RegisterOptions{Name: "Deliver"})
 	b.env.RegisterActivityWithOptions(b.acts.SendNow, activity.RegisterOptions{Name: "SendNow"})
 	return b
+}
+
+// begin begins another run of the worker, which stop ends.
+func (b *bench) begin() (stop func()) {
+	b.endRun = b.acts.Begin()
+	return b.endRun
 }
 
 func (b *bench) deliver(s hook.Start) (activities.DeliverResult, error) {

@@ -13,12 +13,21 @@ import (
 )
 
 // ClaimDeliveries marks at-most-once deliveries as about to be sent, and returns
-// those that the claim now holds: the caller may send each of them once. The
-// others are held by another claim, or have ended. The mark is durable before it
+// those that the claim now holds: the caller may send each of them once, to its webhook
+// as it was loaded, which still has that version: neither was it paused, disabled or
+// deleted since, nor has its secret changed. The
+// others are held by another claim, or have ended, or are to be loaded anew. The mark is durable before it
 // returns, so that no crash makes a message be sent twice (M7). Claiming again,
 // because an answer got lost, gives the same ones again.
-func (s *Store) ClaimDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) ([]hook.DeliveryID, error) {
-	return move(ctx, s.pool, ids, `state = 'pending' or (state = 'sending' and claim = $2)`, `state = 'sending', claim = $2`, [16]byte(claim))
+func (s *Store) ClaimDeliveries(ctx context.Context, list []hook.Wanted, claim hook.Claim) ([]hook.DeliveryID, error) {
+	ids, versions := make([]hook.DeliveryID, len(list)), make([]int64, len(list))
+	for i, w := range list {
+		ids[i], versions[i] = w.ID, w.Version
+	}
+	return move(ctx, s.pool, ids, `(state = 'pending' or (state = 'sending' and claim = $2)) and exists (
+			select from unnest($1::uuid[], $5::bigint[]) as k(id, version) join webhooks w on w.version = k.version
+			where k.id = deliveries.id and w.id = deliveries.webhook_id offset 0)`,
+		`state = 'sending', claim = $2`, [16]byte(claim), versions)
 }
 
 // ReleaseDeliveries takes a claim back: it is certain that nothing was sent.
@@ -53,7 +62,7 @@ func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age t
 // which. They are locked by id, as everywhere. The condition must hold for states
 // that are outstanding, and not say that they are: the planner would go through all
 // that is outstanding. The bounds spare it the other days' partitions.
-func move(ctx context.Context, q querier, ids []hook.DeliveryID, when, set string, arg any) ([]hook.DeliveryID, error) {
+func move(ctx context.Context, q querier, ids []hook.DeliveryID, when, set string, arg any, more ...any) ([]hook.DeliveryID, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -62,7 +71,7 @@ func move(ctx context.Context, q querier, ids []hook.DeliveryID, when, set strin
 		update deliveries set `+set+`, updated_at = now()
 		where id between $3 and $4 and id = any(array(
 			select id from deliveries where id between $3 and $4 and id = any($1) and (`+when+`) order by id for update))
-		returning id`, raw(ids), arg, [16]byte(sorted[0]), [16]byte(sorted[len(sorted)-1]))
+		returning id`, append([]any{raw(ids), arg, [16]byte(sorted[0]), [16]byte(sorted[len(sorted)-1])}, more...)...)
 	moved, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (id hook.DeliveryID, err error) {
 		return id, row.Scan((*[16]byte)(&id))
 	})

@@ -9,7 +9,20 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/storage"
 )
+
+// wanted are the deliveries, as who has just loaded them wants them.
+func wanted(t *testing.T, s *storage.Store, ids ...hook.DeliveryID) []hook.Wanted {
+	t.Helper()
+	var list []hook.Wanted
+	for _, id := range ids {
+		job, err := s.Job(t.Context(), id)
+		require.NoError(t, err)
+		list = append(list, hook.Wanted{ID: id, Version: job.Webhook.Version})
+	}
+	return list
+}
 
 // M7: a claim is one run's alone, survives a lost answer, and can be taken back.
 func TestClaimDeliveries(t *testing.T) {
@@ -23,7 +36,7 @@ func TestClaimDeliveries(t *testing.T) {
 	ids := []hook.DeliveryID{jobs[0].Delivery.ID, jobs[1].Delivery.ID}
 	mine, other := hook.Claim{1}, hook.Claim{2}
 	claim := func(c hook.Claim, ids ...hook.DeliveryID) []hook.DeliveryID {
-		claimed, err := f.ClaimDeliveries(t.Context(), ids, c)
+		claimed, err := f.ClaimDeliveries(t.Context(), wanted(t, f.Store, ids...), c)
 		require.NoError(t, err)
 		return claimed
 	}
@@ -61,7 +74,7 @@ func TestClaimedDeliveriesArePending(t *testing.T) {
 	w := f.topicWebhook(t, room(), "a")
 	jobs, err := f.Outstanding(t.Context(), []hook.EventID{message(t, f.Store, room(), "x").ID}, 0, 1)
 	require.NoError(t, err)
-	_, err = f.ClaimDeliveries(t.Context(), []hook.DeliveryID{jobs[0].Delivery.ID}, hook.Claim{1})
+	_, err = f.ClaimDeliveries(t.Context(), wanted(t, f.Store, jobs[0].Delivery.ID), hook.Claim{1})
 	require.NoError(t, err)
 	for state, want := range map[hook.DeliveryState]int{hook.StatePending: 1, "": 1, hook.StateFailed: 0} {
 		list, _, err := f.Deliveries(t.Context(), w.ID, hook.DeliveryFilter{State: state}, hook.Page{Limit: 10})
@@ -81,7 +94,7 @@ func TestClaimsCompete(t *testing.T) {
 	var group errgroup.Group
 	for i := range 20 {
 		group.Go(func() error {
-			claimed, err := f.ClaimDeliveries(t.Context(), []hook.DeliveryID{jobs[0].Delivery.ID}, hook.Claim{byte(i + 1)})
+			claimed, err := f.ClaimDeliveries(t.Context(), wanted(t, f.Store, jobs[0].Delivery.ID), hook.Claim{byte(i + 1)})
 			got.Add(int64(len(claimed)))
 			return err
 		})
@@ -99,7 +112,7 @@ func TestClaimOfADeletedWebhook(t *testing.T) {
 	jobs, err := f.Outstanding(t.Context(), []hook.EventID{message(t, f.Store, room(), "x").ID}, 0, 1)
 	require.NoError(t, err)
 	id := jobs[0].Delivery.ID
-	_, err = f.ClaimDeliveries(t.Context(), []hook.DeliveryID{id}, hook.Claim{1})
+	_, err = f.ClaimDeliveries(t.Context(), wanted(t, f.Store, id), hook.Claim{1})
 	require.NoError(t, err)
 	require.NoError(t, f.DeleteWebhook(t.Context(), hook.DefaultTenant(), w.ID))
 	require.Equal(t, hook.StateCanceled, f.read(t, id).State)

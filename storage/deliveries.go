@@ -13,7 +13,7 @@ import (
 
 // deliveryColumns are those of deliveryRow, in any query that joins deliveries as d.
 const deliveryColumns = `d.id, d.event_id, d.webhook_id, d.tenant_id, d.event_type, d.test, d.state, d.attempts, d.scheduled,
-	d.status_code, d.error, d.next_attempt_at, d.delivered_at, d.created_at, d.updated_at, d.parked, d.replay_id`
+	d.status_code, d.error, d.next_attempt_at, d.delivered_at, d.created_at, d.updated_at, d.parked, d.replay_id, d.generation`
 
 type deliveryRow struct {
 	ID            [16]byte
@@ -33,6 +33,7 @@ type deliveryRow struct {
 	DeliveredAt   *time.Time
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+	Generation    *int
 }
 
 // targets are where to scan deliveryColumns to. Unlike by their names, that takes
@@ -40,7 +41,7 @@ type deliveryRow struct {
 func (r *deliveryRow) targets() []any {
 	return []any{
 		&r.ID, &r.EventID, &r.WebhookID, &r.TenantID, &r.EventType, &r.Test, &r.State, &r.Attempts, &r.Scheduled,
-		&r.StatusCode, &r.Error, &r.NextAttemptAt, &r.DeliveredAt, &r.CreatedAt, &r.UpdatedAt, &r.Parked, &r.ReplayID,
+		&r.StatusCode, &r.Error, &r.NextAttemptAt, &r.DeliveredAt, &r.CreatedAt, &r.UpdatedAt, &r.Parked, &r.ReplayID, &r.Generation,
 	}
 }
 
@@ -49,6 +50,7 @@ func (r *deliveryRow) delivery() hook.Delivery {
 		ID: r.ID, EventID: r.EventID, WebhookID: r.WebhookID, TenantID: r.TenantID, EventType: r.EventType,
 		Test: r.Test, Parked: r.Parked, State: hook.DeliveryState(r.State), Attempts: r.Attempts, Scheduled: r.Scheduled,
 		NextAttemptAt: r.NextAttemptAt, DeliveredAt: r.DeliveredAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		Generation: r.Generation,
 	}
 	if r.ReplayID != nil {
 		d.ReplayID = *r.ReplayID
@@ -64,9 +66,9 @@ func (r *deliveryRow) delivery() hook.Delivery {
 
 // Delivery reads one; not found if it is another tenant's.
 func (s *Store) Delivery(ctx context.Context, tenant hook.TenantID, id hook.DeliveryID) (hook.Delivery, error) {
-	rows, _ := s.pool.Query(ctx, `select `+deliveryColumns+` from deliveries d where d.id = $1 and d.tenant_id = $2`,
+	rows, _ := s.pool.Query(ctx, `select `+shownColumns+` from deliveries d `+shown+` where d.id = $1 and d.tenant_id = $2`,
 		[16]byte(id), [16]byte(tenant))
-	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[deliveryRow])
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[shownRow])
 	if err != nil {
 		return hook.Delivery{}, notFound("delivery", fmt.Errorf("select delivery %s: %w", id, err))
 	}
@@ -77,13 +79,15 @@ func (s *Store) Delivery(ctx context.Context, tenant hook.TenantID, id hook.Deli
 func (s *Store) Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) (list []hook.Delivery, more bool, err error) {
 	lo, hi := bounds(p)
 	rows, _ := s.pool.Query(ctx, `
-		select `+deliveryColumns+` from deliveries d
+		select `+shownColumns+` from deliveries d
+		left join (select w.active, w.generation from webhooks w where w.id = @webhook_id) w on true `+endedBy+`
 		where d.webhook_id = @webhook_id and d.id >= @lo and d.id < @hi
-			and (@state = '' or d.state = @state or (@state = 'pending' and d.state = 'sending')) and (@type = '' or d.event_type = @type)
+			and (@state = '' or @state = case when x.reason is not null then 'canceled' when d.state = 'sending' then 'pending' else d.state end)
+			and (@type = '' or d.event_type = @type)
 		order by d.id desc limit @limit`, pgx.StrictNamedArgs{
 		"webhook_id": [16]byte(w), "lo": lo, "hi": hi, "state": string(f.State), "type": f.EventType, "limit": p.Limit + 1,
 	})
-	found, err := collectDeliveries(rows)
+	found, err := collectShown(rows)
 	if err != nil {
 		return nil, false, mapErr(fmt.Errorf("list deliveries of webhook %s: %w", w, err))
 	}
@@ -95,10 +99,11 @@ func (s *Store) Deliveries(ctx context.Context, w hook.WebhookID, f hook.Deliver
 func (s *Store) DeliveriesOfEvent(ctx context.Context, e hook.EventID, limit int) ([]hook.Delivery, error) {
 	lo, hi := deliveryRange(e)
 	rows, _ := s.pool.Query(ctx, `
-		select `+deliveryColumns+` from deliveries d
-		where d.id between @lo and @hi and d.event_id = @event_id order by d.id limit @limit`,
+		select `+shownColumns+` from (
+			select * from deliveries d where d.id between @lo and @hi and d.event_id = @event_id order by d.id limit @limit) d `+shown+`
+		order by d.id`,
 		pgx.StrictNamedArgs{"lo": lo, "hi": hi, "event_id": [16]byte(e), "limit": limit})
-	found, err := collectDeliveries(rows)
+	found, err := collectShown(rows)
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("list deliveries of event %s: %w", e, err))
 	}
@@ -108,9 +113,9 @@ func (s *Store) DeliveriesOfEvent(ctx context.Context, e hook.EventID, limit int
 // States loads the events' deliveries, outstanding or not, without those of replays; of
 // more than one slice the given one.
 func (s *Store) States(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Delivery, error) {
-	rows, _ := s.pool.Query(ctx, `select `+deliveryColumns+` from `+ofEvents+` where d.event_id = k.event_id and not d.test and d.replay_id is null`,
+	rows, _ := s.pool.Query(ctx, `select `+shownColumns+` from `+ofEvents+` `+shown+` where d.event_id = k.event_id and not d.test and d.replay_id is null`,
 		sliceArgs(events, slice, of))
-	found, err := collectDeliveries(rows)
+	found, err := collectShown(rows)
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("load deliveries: %w", err))
 	}
@@ -137,15 +142,6 @@ func (s *Store) CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, rea
 	return nil
 }
 
-// cancelOutstanding ends what is pending for webhooks. A test in flight is left
-// to end by itself. They are counted although the transaction may still fail, which it
-// hardly does.
-func (s *Store) cancelOutstanding(ctx context.Context, tx pgx.Tx, ids []hook.WebhookID, reason string) error {
-	n, err := cancel(ctx, tx, `webhook_id = any($1) and not test`, raw(ids), reason)
-	s.metrics.Ended(hook.StateCanceled, n)
-	return err
-}
-
 // CancelStaleTests ends tests that nobody waits for any more: the process that
 // was to send them has gone (S11).
 func (s *Store) CancelStaleTests(ctx context.Context, age time.Duration) error {
@@ -161,11 +157,11 @@ const textTestLost = "Not sent"
 // cancel locks the outstanding deliveries that match, by id as everywhere, and
 // ends them. The ids go through an array so that the update looks them up by
 // primary key, however many deliveries there are.
-func cancel(ctx context.Context, q execer, match string, arg any, reason string) (n int, err error) {
+func cancel(ctx context.Context, q execer, match string, arg any, reason string, more ...any) (n int, err error) {
 	tag, err := q.Exec(ctx, `
 		update deliveries set state = 'canceled', error = $2, next_attempt_at = null, updated_at = now()
 		where id = any(array(
-			select id from deliveries where `+match+` and next_attempt_at is not null order by id for update))`, arg, reason)
+			select id from deliveries where `+match+` and next_attempt_at is not null order by id for update))`, append([]any{arg, reason}, more...)...)
 	return int(tag.RowsAffected()), err
 }
 

@@ -39,8 +39,13 @@ func TestPublishOnAFullDisk(t *testing.T) {
 			message := hook.Publication{TenantID: hook.DefaultTenant(), Type: "chatter", Cache: "squirrels", Data: []byte(`"hello"`)}
 			list := []hook.Publication{keyed, message}
 
+			needed := list
+			if table == "idempotency_keys" {
+				needed = list[:1] // the message shares no statement with what needs a key
+			}
+
 			end := f.fillDisk(t, table)
-			_, errs := f.PublishAll(t.Context(), list)
+			_, errs := f.PublishAll(t.Context(), needed)
 			for _, err := range errs {
 				requireKind(t, hook.KindUnavailable, err)
 			}
@@ -94,11 +99,11 @@ func TestClaimOnAFullDisk(t *testing.T) {
 	f := setup(t)
 	id := f.delivery(t, f.webhook(t))
 	end := f.fillDisk(t, "deliveries")
-	_, err := f.ClaimDeliveries(t.Context(), []hook.DeliveryID{id}, hook.Claim{1})
+	_, err := f.ClaimDeliveries(t.Context(), wanted(t, f.Store, id), hook.Claim{1})
 	requireKind(t, hook.KindUnavailable, err)
 	require.Equal(t, hook.StatePending, f.read(t, id).State)
 	end()
-	claimed, err := f.ClaimDeliveries(t.Context(), []hook.DeliveryID{id}, hook.Claim{2})
+	claimed, err := f.ClaimDeliveries(t.Context(), wanted(t, f.Store, id), hook.Claim{2})
 	require.NoError(t, err)
 	require.Equal(t, []hook.DeliveryID{id}, claimed)
 }

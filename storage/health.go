@@ -47,46 +47,57 @@ func (c healthChange) lock(ctx context.Context, tx pgx.Tx) ([]hook.WebhookID, er
 		select w.id from webhooks w join c on c.id = w.id
 		where (c.succeeded and w.health <> 'healthy')
 			or (not c.succeeded and (w.health = 'healthy' or w.failing_since is null or (c.final and w.health <> 'failed')
-				or c.disable <> '' or w.failing_since < now() - @disable_after::interval))
+				or c.disable <> '' or w.failures < @attempts or w.failed_on is distinct from `+today+` or `+failedForLong+`))
 		order by w.id for update of w`, c.args(nil))
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (id hook.WebhookID, err error) {
 		return id, row.Scan((*[16]byte)(&id))
 	})
 }
 
-// applyHealth moves the locked webhooks' health, disables those that answered 410 or
-// have only failed for five days, and cancels what is pending for the disabled;
-// disabled tells whether there were any. What operational events tell of goes into
-// happened.
-func (s *Store) applyHealth(ctx context.Context, tx pgx.Tx, c healthChange, locked []hook.WebhookID, happened *occurrences) (disabled bool, err error) {
+// today is the day by which failures are counted.
+const today = `(clock_timestamp() at time zone 'utc')::date`
+
+// failedForLong tells that w has only failed for so long that it is disabled. Where the
+// last days and attempts were before this statement, they are not counted yet.
+const failedForLong = `(w.failing_since < now() - @disable_after::interval
+	and w.failures + c.failures >= @attempts and w.failed_days + (w.failed_on is distinct from ` + today + `)::int >= @days)`
+
+// applyHealth moves the locked webhooks' health, and disables those that answered 410 or
+// have only failed for five days; it returns these. Their deliveries are left to the pages
+// of a cancellation: a recording is about its own rows only. What operational events tell
+// of goes into happened.
+func (s *Store) applyHealth(ctx context.Context, tx pgx.Tx, c healthChange, locked []hook.WebhookID, happened *occurrences) (disabled []hook.WebhookID, err error) {
 	rows, _ := tx.Query(ctx, `
 		with `+healthArgs+`
 		update webhooks w set
 			health = case when c.succeeded then 'healthy' when c.final or w.health = 'failed' then 'failed' else 'failing' end,
 			failing_since = case when c.succeeded then null else coalesce(w.failing_since, now()) end,
-			active = w.active and (c.succeeded or (c.disable = '' and coalesce(w.failing_since, now()) >= now() - @disable_after::interval)),
+			failures = case when c.succeeded then 0 else least(case when w.failing_since is null then 0 else w.failures end + c.failures, @attempts) end,
+			failed_days = case
+				when c.succeeded then 0
+				when w.failing_since is null then 1
+				else w.failed_days + (w.failed_on is distinct from `+today+`)::int end,
+			failed_on = case when c.succeeded then null else `+today+` end,
+			active = w.active and (c.succeeded or (c.disable = '' and not coalesce(`+failedForLong+`, false))),
 			disabled_reason = case
 				when not w.active then w.disabled_reason
 				when c.succeeded then ''
 				when c.disable <> '' then c.disable
-				when w.failing_since < now() - @disable_after::interval then @failed_days
+				when `+failedForLong+` then @failed_days
 				else '' end,
-			updated_at = case when w.active and not c.succeeded and (c.disable <> '' or w.failing_since < now() - @disable_after::interval)
-				then now() else w.updated_at end
+			updated_at = case when w.active and not c.succeeded and (c.disable <> '' or `+failedForLong+`) then now() else w.updated_at end
 		from c join webhooks o on o.id = c.id -- as it was
 		where w.id = c.id and w.id = any(@locked::uuid[])
-		returning w.id, w.tenant_id, w.url, w.active, w.disabled_reason, w.health, o.active, o.health, o.failing_since`, c.args(locked))
-	var gone []hook.WebhookID
+		returning w.id, w.tenant_id, w.url, w.active, w.disabled_reason, w.health, w.generation, o.active, o.health, o.failing_since`, c.args(locked))
+	var ended []hook.Webhook
 	var now, before hook.Webhook
 	var failingSince *time.Time
 	_, err = pgx.ForEachRow(rows, []any{
-		(*[16]byte)(&now.ID), (*[16]byte)(&now.TenantID), &now.URL, &now.Active, &now.DisabledReason, (*string)(&now.Health),
+		(*[16]byte)(&now.ID), (*[16]byte)(&now.TenantID), &now.URL, &now.Active, &now.DisabledReason, (*string)(&now.Health), &now.Generation,
 		&before.Active, (*string)(&before.Health), &failingSince,
 	}, func() error {
-		if !now.Active {
-			gone = append(gone, now.ID)
-		}
 		if !now.Active && before.Active {
+			ended = append(ended, now)
 			happened.disabled(&now)
 		}
 		if now.Health == hook.HealthHealthy && before.Health == hook.HealthFailed {
@@ -94,15 +105,22 @@ func (s *Store) applyHealth(ctx context.Context, tx pgx.Tx, c healthChange, lock
 		}
 		return nil
 	})
-	if err != nil || len(gone) == 0 {
-		return false, err
+	if err != nil {
+		return nil, err
 	}
-	return true, s.cancelOutstanding(ctx, tx, gone, hook.TextWebhookDisabled)
+	for i := range ended {
+		if err := ending(ctx, tx, ended[i].ID, ended[i].Generation, hook.TextWebhookDisabled); err != nil {
+			return nil, err
+		}
+		disabled = append(disabled, ended[i].ID)
+	}
+	return disabled, nil
 }
 
 // healthArgs is the change by webhook, for a WITH clause.
 const healthArgs = `c as (
-			select id, bool_or(succeeded) as succeeded, bool_or(final) as final, max(disable) as disable
+			select id, bool_or(succeeded) as succeeded, bool_or(final) as final, max(disable) as disable,
+				count(*) filter (where not succeeded)::int as failures
 			from unnest(@ids::uuid[], @succeeded::bool[], @final::bool[], @disable::text[]) as c(id, succeeded, final, disable)
 			group by id
 		)`
@@ -110,6 +128,6 @@ const healthArgs = `c as (
 func (c healthChange) args(locked []hook.WebhookID) pgx.NamedArgs {
 	return pgx.NamedArgs{
 		"ids": raw(c.ids), "succeeded": c.succeeded, "final": c.final, "disable": c.disable, "locked": raw(locked),
-		"disable_after": hook.DisableAfter, "failed_days": hook.ReasonFailedDays,
+		"disable_after": hook.DisableAfter, "attempts": hook.DisableAttempts, "days": hook.DisableDays, "failed_days": hook.ReasonFailedDays,
 	}
 }

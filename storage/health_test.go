@@ -119,6 +119,13 @@ func TestGoneDisablesTheWebhook(t *testing.T) {
 	require.Equal(t, 1, f.publish(t, "user.created").Event.Deliveries, "the other one's")
 }
 
+// failingFor makes the webhook one that has failed each day for as long.
+func (f *fixture) failingFor(t *testing.T, w hook.Webhook, age string) {
+	t.Helper()
+	f.exec(t, `update webhooks set failing_since = now() - $2::text::interval, health = 'failing', failures = 5, failed_days = 5,
+		failed_on = (now() at time zone 'utc')::date - 1 where id = $1`, [16]byte(w.ID), age)
+}
+
 // S14: a webhook that has only failed for 5 days is disabled, with the reason.
 func TestFailingForFiveDaysDisables(t *testing.T) {
 	t.Parallel()
@@ -126,14 +133,11 @@ func TestFailingForFiveDaysDisables(t *testing.T) {
 	w := f.webhook(t)
 	id, pending := f.delivery(t, w), f.delivery(t, w)
 	f.attempt(t, id, answered(500))
-	since := func(age string) {
-		f.exec(t, `update webhooks set failing_since = now() - $1::text::interval`, age)
-	}
-	since("4 days 23 hours")
+	f.failingFor(t, w, "4 days 23 hours")
 	f.attempt(t, id, answered(500))
 	require.Equal(t, "failing", f.status(t, w), "not before")
 
-	since("5 days 1 second")
+	f.failingFor(t, w, "5 days 1 second")
 	d := f.attempt(t, id, answered(500))
 	require.Equal(t, "disabled", f.status(t, w))
 	require.Equal(t, "failing for 5 days", f.reason(t, w))
@@ -149,7 +153,7 @@ func TestASuccessForgivesFiveDaysOfFailures(t *testing.T) {
 	w := f.webhook(t)
 	id := f.delivery(t, w)
 	f.attempt(t, id, answered(500))
-	f.exec(t, `update webhooks set failing_since = now() - interval '6 days'`)
+	f.failingFor(t, w, "6 days")
 	f.attempt(t, id, answered(200))
 	f.attempt(t, f.delivery(t, w), answered(500))
 	require.Equal(t, "failing", f.status(t, w))
@@ -176,7 +180,7 @@ func TestReenablingStartsTheFiveDaysAnew(t *testing.T) {
 			require.True(t, f.health(t, w).Active)
 			require.WithinDuration(t, time.Now(), scalar[time.Time](t, f, `select coalesce(failing_since, 'epoch') from webhooks`), time.Minute)
 
-			f.exec(t, `update webhooks set failing_since = now() - interval '6 days'`)
+			f.failingFor(t, w, "6 days")
 			f.attempt(t, id, answered(500))
 			require.Equal(t, hook.ReasonFailedDays, f.reason(t, w))
 		})

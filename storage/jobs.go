@@ -57,6 +57,7 @@ func (s *Store) Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error) {
 }
 
 func (s *Store) jobs(ctx context.Context, from string, args pgx.StrictNamedArgs) ([]hook.Job, error) {
+	at := time.Now()
 	rows, _ := s.pool.Query(ctx, `select `+jobColumns+` `+from, args)
 	var row jobRow
 	var found []jobRow
@@ -80,7 +81,7 @@ func (s *Store) jobs(ctx context.Context, from string, args pgx.StrictNamedArgs)
 		w := webhooks[row.WebhookID]
 		jobs = append(jobs, hook.Job{
 			Delivery: row.delivery(), Event: events[row.EventID], DueIn: time.Duration(row.DueIn * float64(time.Second)),
-			Webhook: w.webhook, SigningKeys: w.keys, Err: w.err,
+			Webhook: w.webhook, SigningKeys: w.keys, Err: w.err, ReadAt: at,
 		})
 	}
 	return jobs, nil
@@ -133,7 +134,7 @@ func (s *Store) partsOf(ctx context.Context, jobs []jobRow) (map[[16]byte]hook.E
 // sendingColumns name only what sending needs of a webhook.
 const sendingColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
 	w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.cache, w.tripped_at, w.paused_at, w.trace_context,
-	w.previous_secrets, w.previous_until, w.signature_schemes, ` + signingKeysColumn
+	w.previous_secrets, w.previous_until, w.signature_schemes, w.version, w.generation, ` + signingKeysColumn
 
 type sendingRow struct {
 	webhookRow

@@ -69,6 +69,7 @@ func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err e
 	}
 	for _, statement := range []string{
 		`set local idle_in_transaction_session_timeout = 0`,
+		`set local lock_timeout = 0`, // that another process migrates may take long, whatever the role's setting
 		fmt.Sprintf(`select pg_advisory_xact_lock(%d)`, migrateLock),
 	} {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {

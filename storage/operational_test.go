@@ -131,7 +131,7 @@ func TestDisabledWebhooksAreTold(t *testing.T) {
 	f.attempt(t, f.delivery(t, gone), answered(410))
 
 	f.attempt(t, f.delivery(t, days), answered(500))
-	f.exec(t, `update webhooks set failing_since = now() - interval '6 days' where id = $1`, [16]byte(days.ID))
+	f.failingFor(t, days, "6 days")
 	f.attempt(t, f.delivery(t, days), answered(500))
 
 	job, err := f.Job(t.Context(), f.delivery(t, strict))
@@ -193,7 +193,7 @@ func TestOtherEndsAreTold(t *testing.T) {
 	require.NoError(t, err)
 
 	claimed := f.delivery(t, w)
-	_, err = f.ClaimDeliveries(t.Context(), []hook.DeliveryID{claimed}, hook.Claim{1})
+	_, err = f.ClaimDeliveries(t.Context(), wanted(t, f.Store, claimed), hook.Claim{1})
 	require.NoError(t, err)
 	dropped, err := f.DropDeliveries(t.Context(), []hook.DeliveryID{claimed}, 0)
 	require.NoError(t, err)

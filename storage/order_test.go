@@ -43,7 +43,9 @@ func TestPublishLocksInOrder(t *testing.T) {
 			for n := range topics {
 				name := "room" + strconv.Itoa(n)
 				message(t, f.Store, &hook.Topic{TenantID: hook.DefaultTenant(), Cache: "chat", Name: name}, "first")
-				w := f.webhook(t, func(w *hook.Webhook) { w.Profile, w.Cache, w.Name, w.Events = hook.ProfileMomento, "chat", name, []string{name} })
+				w := f.webhook(t, func(w *hook.Webhook) {
+					w.Profile, w.Cache, w.Name, w.Events = hook.ProfileMomento, "chat", name, []string{name}
+				})
 				f.pause(t, w, true)
 				list = append(list, hook.Publication{TenantID: hook.DefaultTenant(), Cache: "chat", Type: name, Data: []byte(`"x"`)})
 			}

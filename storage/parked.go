@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"grapnel/internal/hook"
 )
@@ -16,10 +17,10 @@ func (s *Store) Park(ctx context.Context, ids []hook.DeliveryID, webhooks []hook
 	sorted := sortedIDs(ids)
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
-			with draining as (select webhook_id from drains where webhook_id = any($1) order by webhook_id for key share)
+			with draining as (select webhook_id, idle from drains where webhook_id = any($1) order by webhook_id for key share), `+wakeIdle+`
 			insert into drains (webhook_id) select distinct id from unnest($1::uuid[]) as id
 			where id not in (select webhook_id from draining) order by id
-			on conflict (webhook_id) do update set due_at = drains.due_at`, raw(webhooks))
+			`+alreadyDraining, raw(webhooks))
 		if err != nil {
 			return err
 		}
@@ -37,27 +38,56 @@ func (s *Store) Park(ctx context.Context, ids []hook.DeliveryID, webhooks []hook
 	return nil
 }
 
+// Whoever parks holds a lock on the drain's row (draining) that others who do can hold
+// too, so that they don't wait for each other. A drain that sleeps because nothing is due
+// is woken by the first of them. The others pass its row over while that one has it, also
+// where its statement fails after all: then the drain looks at the end of its sleep.
+const (
+	wakeIdle = `sleeper as (
+				select webhook_id, idle from drains where webhook_id in (select webhook_id from draining where idle)
+				order by webhook_id for no key update skip locked
+			), woken as (
+				update drains d set changes = changes + 1, due_at = '-infinity', idle = false
+				from sleeper s where s.webhook_id = d.webhook_id and s.idle
+			)`
+	// alreadyDraining is for a row that came after the statement had begun.
+	alreadyDraining = `on conflict (webhook_id) do update set changes = drains.changes + drains.idle::int,
+				due_at = case when drains.idle then '-infinity' else drains.due_at end, idle = false`
+)
+
 // mostCounted bounds how far a backlog is counted.
 const mostCounted = 10_000
 
-// Parked loads what is parked of a webhook's deliveries, the longest due first, at
-// most limit of them.
+// unrevoked tells that a delivery d of the webhook may be sent. That both come from
+// sub-queries has them looked up once, and nothing read where the webhook has ended.
+const unrevoked = `(select active from webhooks where id = @webhook) and coalesce(d.generation >= (select generation from webhooks where id = @webhook), true)`
+
+// Parked loads what is parked of a webhook's deliveries and not revoked, the longest due
+// first, at most limit of them. What has woken the drain before is seen by this, and done with;
+// what does so from now on has DrainSleeps refuse.
 func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (hook.Backlog, error) {
 	var b hook.Backlog
-	err := s.pool.QueryRow(ctx, `
-		select (select tripped_at from webhooks where id = $1), (select paused_at from webhooks where id = $1),
+	batch := &pgx.Batch{}
+	// A change by an older binary shows in due_at only.
+	batch.Queue(`update drains set due_at = clock_timestamp(), idle = false where webhook_id = $1 and (idle or due_at = '-infinity')`, [16]byte(webhook))
+	batch.Queue(`
+		select (select tripped_at from webhooks where id = @webhook), (select paused_at from webhooks where id = @webhook),
+			coalesce((select changes from drains where webhook_id = @webhook), 0),
 			(select count(*) from (
-				select from deliveries where webhook_id = $1 and parked and next_attempt_at is not null limit $2) n)`,
-		[16]byte(webhook), mostCounted).Scan(&b.TrippedAt, &b.PausedAt, &b.Waiting)
-	if err != nil {
+				select from deliveries d where webhook_id = @webhook and parked and next_attempt_at is not null and `+unrevoked+` limit @most) n)`,
+		pgx.StrictNamedArgs{"webhook": [16]byte(webhook), "most": mostCounted}).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&b.TrippedAt, &b.PausedAt, &b.Changes, &b.Waiting)
+	})
+	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return b, mapErr(fmt.Errorf("count parked deliveries of %s: %w", webhook, err))
 	}
 	if b.Waiting == 0 {
 		return b, nil
 	}
+	var err error
 	b.Jobs, err = s.jobs(ctx, `
 		from (
-			select * from deliveries where webhook_id = @webhook and parked and next_attempt_at is not null
+			select * from deliveries d where webhook_id = @webhook and parked and next_attempt_at is not null and `+unrevoked+`
 			order by next_attempt_at limit @limit
 		) d order by d.next_attempt_at, d.id`,
 		pgx.StrictNamedArgs{"webhook": [16]byte(webhook), "limit": limit})
@@ -79,13 +109,15 @@ func (s *Store) ExpireParked(ctx context.Context, webhook hook.WebhookID, age ti
 			return err
 		}
 		rows, _ := tx.Query(ctx, `
-			update deliveries d set state = 'failed', error = $3, next_attempt_at = null, updated_at = now()
+			update deliveries d set state = 'failed', error = @error, next_attempt_at = null, updated_at = now()
 			where id = any(array(
-				select id from deliveries
-				where webhook_id = $1 and parked and next_attempt_at is not null and state <> 'sending'
-					and greatest(created_at, $5) < now() - $2::interval
-				order by id limit $4 for update))
-			returning `+deliveryColumns, [16]byte(webhook), age, hook.TextUnavailable, limit, resumed)
+				select id from deliveries d
+				where webhook_id = @webhook and parked and next_attempt_at is not null and state <> 'sending' and `+unrevoked+`
+					and greatest(created_at, @resumed) < now() - @age::interval
+				order by id limit @limit for update))
+			returning `+deliveryColumns, pgx.StrictNamedArgs{
+			"webhook": [16]byte(webhook), "age": age, "error": hook.TextUnavailable, "limit": limit, "resumed": resumed,
+		})
 		expired, err := collectDeliveries(rows)
 		if err != nil || len(expired) == 0 {
 			return err
@@ -116,41 +148,66 @@ func (s *Store) Trip(ctx context.Context, webhook hook.WebhookID, open bool) err
 	return nil
 }
 
-// DrainSleeps says when the drain of a webhook will look again, unless it is to look now.
-func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, in time.Duration) error {
-	_, err := s.pool.Exec(ctx, `update drains set due_at = clock_timestamp() + $2::interval where webhook_id = $1 and due_at > '-infinity'`, [16]byte(webhook), in)
-	if err != nil {
-		return mapErr(fmt.Errorf("note when the drain of %s looks again: %w", webhook, err))
+// DrainSleeps notes that the drain of a webhook sleeps, and until when. It returns false,
+// and notes nothing, where something has changed since the drain looked: it is to look
+// again. One that sleeps because nothing is due waits for whoever is parking, and sees what
+// they have parked; whoever parks later sees that it is idle. The statements are sent
+// together, so that a process that stands still holds no lock.
+func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.Nap) (asleep bool, err error) {
+	batch := &pgx.Batch{}
+	var until *time.Time
+	if !n.Until.IsZero() {
+		until = &n.Until
+		batch.Queue(lockDrain, [16]byte(webhook))
 	}
-	return nil
-}
-
-// DrainEnds ends the drain of a webhook unless something is parked for it. Whoever parks
-// holds a lock on the drain's row that others who do can hold too, so that they don't wait
-// for each other; this one waits for all of them, and sees what they have parked.
-func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID) (ended bool, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `select from drains where webhook_id = $1 for update`, [16]byte(webhook)); err != nil {
-			return err
-		}
-		err := tx.QueryRow(ctx, `
-			select not exists (select from deliveries where webhook_id = $1 and parked and next_attempt_at is not null)`,
-			[16]byte(webhook)).Scan(&ended)
-		if err != nil || !ended {
-			return err
-		}
-		_, err = tx.Exec(ctx, `delete from drains where webhook_id = $1`, [16]byte(webhook))
+	batch.Queue(`
+		update drains set due_at = clock_timestamp() + @in::interval, idle = @until::timestamptz is not null
+		where webhook_id = @webhook and changes = @changes and due_at > '-infinity' and (@until::timestamptz is null or not exists (
+			select from deliveries d where webhook_id = @webhook and parked and next_attempt_at is not null and next_attempt_at < @until and `+unrevoked+`))`,
+		pgx.StrictNamedArgs{"webhook": [16]byte(webhook), "in": n.In, "changes": n.Changes, "until": until}).Exec(func(tag pgconn.CommandTag) error {
+		asleep = tag.RowsAffected() > 0
+		return nil
+	})
+	// Without a row there is nothing to note, and nothing that has changed.
+	batch.Queue(`select not exists (select from drains where webhook_id = $1)`, [16]byte(webhook)).QueryRow(func(row pgx.Row) error {
+		var gone bool
+		err := row.Scan(&gone)
+		asleep = asleep || gone
 		return err
 	})
-	if err != nil {
+	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
+		return false, mapErr(fmt.Errorf("note when the drain of %s looks again: %w", webhook, err))
+	}
+	return asleep, nil
+}
+
+// lockDrain waits for whoever is parking; what comes after it in the transaction sees what
+// they have parked.
+const lockDrain = `select from drains where webhook_id = $1 for update`
+
+// DrainEnds ends the drain of a webhook unless something is parked for it, or has changed
+// since the drain looked. What is revoked it leaves to a cancellation. As in DrainSleeps,
+// it waits for whoever is parking.
+func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID, changes int64) (ended bool, err error) {
+	batch := &pgx.Batch{}
+	batch.Queue(lockDrain, [16]byte(webhook))
+	batch.Queue(`
+		delete from drains where webhook_id = @webhook and changes = @changes and not exists (
+			select from deliveries d where webhook_id = @webhook and parked and next_attempt_at is not null and `+unrevoked+`)`,
+		pgx.StrictNamedArgs{"webhook": [16]byte(webhook), "changes": changes})
+	batch.Queue(cancelRest, [16]byte(webhook), hook.TextWebhookDisabled, hook.TextWebhookDeleted)
+	batch.Queue(`select not exists (select from drains where webhook_id = $1)`, [16]byte(webhook)).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&ended)
+	})
+	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return false, mapErr(fmt.Errorf("end the drain of %s: %w", webhook, err))
 	}
 	return ended, nil
 }
 
-// wakeDrain has the drain of a webhook look now.
+// wakeDrain has the drain of a webhook look now, whatever it sleeps for.
 func wakeDrain(ctx context.Context, tx pgx.Tx, webhook hook.WebhookID) error {
-	_, err := tx.Exec(ctx, `update drains set due_at = '-infinity' where webhook_id = $1`, [16]byte(webhook))
+	_, err := tx.Exec(ctx, `update drains set changes = changes + 1, due_at = '-infinity', idle = false where webhook_id = $1`, [16]byte(webhook))
 	return err
 }
 

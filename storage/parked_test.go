@@ -85,6 +85,14 @@ func TestParkedComeLongestDueFirst(t *testing.T) {
 	}
 }
 
+// sleeps has the webhook's drain note that it sleeps.
+func (f *fixture) sleeps(t *testing.T, w hook.Webhook, n hook.Nap) bool {
+	t.Helper()
+	asleep, err := f.DrainSleeps(t.Context(), w.ID, n)
+	require.NoError(t, err)
+	return asleep
+}
+
 // A drain that has nothing left ends, unless something came after it looked, or is just
 // being parked.
 func TestDrainEnds(t *testing.T) {
@@ -97,10 +105,10 @@ func TestDrainEnds(t *testing.T) {
 	require.Zero(t, f.backlog(t, w, 10).Waiting)
 	late := f.delivery(t, w)
 	f.park(t, w, late)
-	require.False(t, must(f.DrainEnds(t.Context(), w.ID)))
+	require.False(t, must(f.DrainEnds(t.Context(), w.ID, 0)))
 	f.attempt(t, late, answered(200))
-	require.True(t, must(f.DrainEnds(t.Context(), w.ID)))
-	require.True(t, must(f.DrainEnds(t.Context(), w.ID)), "there was none")
+	require.True(t, must(f.DrainEnds(t.Context(), w.ID, 0)))
+	require.True(t, must(f.DrainEnds(t.Context(), w.ID, 0)), "there was none")
 	require.Zero(t, scalar[int](t, f, `select count(*) from drains`))
 }
 
@@ -112,7 +120,7 @@ func TestLostDrains(t *testing.T) {
 	w, asleep := f.webhook(t), f.webhook(t)
 	f.park(t, w, f.delivery(t, w))
 	f.park(t, asleep, f.delivery(t, asleep))
-	require.NoError(t, f.DrainSleeps(t.Context(), asleep.ID, 5*time.Minute))
+	require.True(t, f.sleeps(t, asleep, hook.Nap{In: 5 * time.Minute}))
 	require.Empty(t, must(f.LostDrains(t.Context(), time.Minute, 10)))
 	f.exec(t, `update drains set due_at = due_at - interval '2 minutes'`)
 	require.Equal(t, []hook.WebhookID{w.ID}, must(f.LostDrains(t.Context(), time.Minute, 10)))

@@ -60,7 +60,7 @@ func (s *table) heldOf(_ context.Context, locks []rowLock) ([]rowLock, error) {
 	return slices.DeleteFunc(slices.Clone(locks), func(k rowLock) bool { return !s.isHeld(k) }), nil
 }
 
-var errBad = errors.New("bad") //nolint:gochecknoglobals // it is an error
+var errBad = errors.New("bad")
 
 func (s *table) store(ctx context.Context, pieces []*piece) error {
 	s.mu.Lock()
@@ -456,7 +456,7 @@ func TestGroupProperty(t *testing.T) {
 			for _, n := range done {
 				require.Contains(t, s.all(), n)
 			}
-			require.Equal(t, len(s.all()), len(slices.Compact(s.all())), "none is stored twice")
+			require.Equal(t, slices.Compact(s.all()), s.all(), "none is stored twice")
 		})
 	})
 }

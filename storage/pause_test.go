@@ -46,24 +46,6 @@ func TestPause(t *testing.T) {
 	require.Equal(t, 1, f.publish(t, "user.created").Due)
 }
 
-// The drain of a webhook that was changed looks at once, although it said that it would
-// not for a while, and although it has just said so again.
-func TestChangeWakesTheDrain(t *testing.T) {
-	t.Parallel()
-	f := setup(t)
-	w := f.webhook(t)
-	f.pause(t, w, true)
-	f.publish(t, "user.created")
-	require.NoError(t, f.DrainSleeps(t.Context(), w.ID, 5*time.Minute))
-	require.Empty(t, must(f.LostDrains(t.Context(), 30*time.Second, 10)))
-	f.pause(t, w, false)
-	require.NoError(t, f.DrainSleeps(t.Context(), w.ID, 5*time.Minute))
-	require.Equal(t, []hook.WebhookID{w.ID}, must(f.LostDrains(t.Context(), 30*time.Second, 10)))
-	require.Empty(t, must(f.LostDrains(t.Context(), 30*time.Second, 10)))
-	require.NoError(t, f.DrainSleeps(t.Context(), w.ID, -time.Minute))
-	require.Len(t, must(f.LostDrains(t.Context(), 30*time.Second, 10)), 1)
-}
-
 // None is lost by a pause: what has waited for longer than a day gets its day for an
 // endpoint that turns out to be unavailable.
 func TestPauseDoesNotCountAsWaiting(t *testing.T) {

@@ -181,9 +181,9 @@ func TestReadOnlySessionIsNotUsedAgain(t *testing.T) {
 // A connection that leads nowhere any more is noticed, also where nothing is sent on it.
 func TestConnectionsAreKeptAlive(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer l.Close()
+	defer l.Close() //nolint:errcheck // it has served its purpose
 	config, err := pgx.ParseConfig("postgres://u@" + l.Addr().String() + "/d?sslmode=disable&connect_timeout=7")
 	require.NoError(t, err)
 	withDefaults(config)
@@ -198,7 +198,7 @@ func TestConnectionsAreKeptAlive(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, raw.Control(func(fd uintptr) {
 		for option, want := range map[int]int{tcpKeepIdle: 15, tcpKeepInterval: 5, tcpKeepCount: 3} {
-			got, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, option) //nolint:gosec // a descriptor is small
+			got, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, option)
 			require.NoError(t, err)
 			require.Equal(t, want, got)
 		}

@@ -180,25 +180,25 @@ const insertEventsSQL = `
 		on conflict (id) do update set last_sequence = topics.last_sequence + excluded.last_sequence
 		returning id, last_sequence
 	), matched as (
-		select distinct e.n, w.id, w.url, w.held as parked
+		select distinct e.n, w.id, w.url, w.generation, w.held as parked
 		from e join unnest(@candidates::int[], @patterns::text[]) as c(n, pattern) on c.n = e.n
 		cross join lateral (
 			select s.webhook_id from subscriptions s
 			where s.tenant_id = e.tenant_id and s.cache = e.cache and s.pattern = c.pattern offset 0
 		) s
-		cross join lateral (select w.id, w.url, w.profile, w.tripped_at is not null or w.paused_at is not null as held from webhooks w where w.id = s.webhook_id and w.active offset 0) w
+		cross join lateral (select w.id, w.url, w.profile, w.generation, w.tripped_at is not null or w.paused_at is not null as held from webhooks w where w.id = s.webhook_id and w.active offset 0) w
 		where (w.profile = 'standard' or c.pattern = e.type) -- the others' topics are never patterns
 			and (select count(*) from topic) >= 0 -- topics are locked before drains
 	), delivery as (
-		insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at, parked)
+		insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at, parked, generation)
 		select encode(substring(uuid_send(e.id) for 8) || substring(uuid_send(gen_random_uuid()) from 9), 'hex')::uuid,
-			e.id, m.id, e.tenant_id, e.type, 'pending', now(), e.created_at, now(), m.parked
+			e.id, m.id, e.tenant_id, e.type, 'pending', now(), e.created_at, now(), m.parked, m.generation
 		from matched m join e on e.n = m.n
 	), draining as ( -- as Park does: see DrainEnds
-		select webhook_id from drains where webhook_id in (select id from matched where parked) order by webhook_id for key share
-	), drain as ( -- a row that is new has no drain yet
+		select webhook_id, idle from drains where webhook_id in (select id from matched where parked) order by webhook_id for key share
+	), ` + wakeIdle + `, drain as ( -- a row that is new has no drain yet
 		insert into drains (webhook_id) select distinct id from matched where parked and id not in (select webhook_id from draining) order by id
-		on conflict (webhook_id) do update set due_at = drains.due_at
+		` + alreadyDraining + `
 		returning webhook_id, xmax = 0 as undrained
 	), counted as (
 		select e.n, count(m.id)::int as deliveries, count(m.id) filter (where not m.parked)::int as due,
@@ -266,14 +266,14 @@ func (s *Store) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publicati
 	now := time.Now()
 	d := hook.Delivery{
 		ID: newDeliveryID(event), EventID: event, WebhookID: w.ID, TenantID: w.TenantID,
-		EventType: p.Type, Test: true, State: hook.StatePending, NextAttemptAt: &now, CreatedAt: event.Time(),
+		EventType: p.Type, Test: true, State: hook.StatePending, NextAttemptAt: &now, CreatedAt: event.Time(), Generation: &w.Generation,
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		// In the order of partitioned_tables: see migration 00006.
 		_, err := tx.Exec(ctx, `
-			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, test, state, next_attempt_at, created_at, updated_at)
-			values ($1, $2, $3, $4, $5, true, 'pending', now(), $6, now())`,
-			[16]byte(d.ID), [16]byte(event), [16]byte(w.ID), [16]byte(w.TenantID), p.Type, d.CreatedAt)
+			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, test, state, next_attempt_at, created_at, updated_at, generation)
+			values ($1, $2, $3, $4, $5, true, 'pending', now(), $6, now(), $7)`,
+			[16]byte(d.ID), [16]byte(event), [16]byte(w.ID), [16]byte(w.TenantID), p.Type, d.CreatedAt, w.Generation)
 		if err != nil {
 			return err
 		}

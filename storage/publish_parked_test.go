@@ -81,9 +81,9 @@ func TestPublishKeepsTheDrain(t *testing.T) {
 	}
 	expire()
 	require.Empty(t, f.publish(t, "user.created").Undrained)
-	require.False(t, must(f.DrainEnds(t.Context(), w.ID)))
+	require.False(t, must(f.DrainEnds(t.Context(), w.ID, 0)))
 	expire()
-	require.True(t, must(f.DrainEnds(t.Context(), w.ID)))
+	require.True(t, must(f.DrainEnds(t.Context(), w.ID, 0)))
 	require.Equal(t, []hook.WebhookID{w.ID}, f.publish(t, "user.created").Undrained)
 }
 
@@ -109,7 +109,7 @@ func TestParkingWhileTheDrainEnds(t *testing.T) {
 			})
 		}
 		both.Go(func() error {
-			end, err := f.DrainEnds(t.Context(), w.ID)
+			end, err := f.DrainEnds(t.Context(), w.ID, 0)
 			ended.Store(end)
 			return err
 		})
@@ -121,7 +121,7 @@ func TestParkingWhileTheDrainEnds(t *testing.T) {
 			kept++
 		}
 		require.Equal(t, 3, must(f.ExpireParked(t.Context(), w.ID, -time.Hour, 10)))
-		require.True(t, must(f.DrainEnds(t.Context(), w.ID)))
+		require.True(t, must(f.DrainEnds(t.Context(), w.ID, 0)))
 	}
 	t.Logf("the drain ended in %d of 100 rounds, and went on in %d", begun, kept)
 }

@@ -21,7 +21,7 @@ import (
 //   - a success ends the delivery; one that had succeeded before stays a success,
 //     whatever a later attempt by hand comes to;
 //   - an attempt by hand leaves the schedule as it is;
-//   - a delivery canceled while an attempt was under way stays canceled, unless
+//   - a delivery canceled or revoked while an attempt was under way is canceled, unless
 //     that attempt succeeded;
 //   - an attempt that is recorded already is not recorded again, so that it is
 //     safe to try again when the answer got lost.
@@ -105,6 +105,7 @@ func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 		return found, err
 	}
 	var found, ended []hook.Delivery
+	canceled := 0
 	err := s.publishingOwn(ctx, func(tx pgx.Tx, happened *occurrences) error {
 		webhooks, err := health.lock(ctx, tx)
 		if err != nil {
@@ -120,15 +121,20 @@ func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 			return nil
 		}
 		disabled, err := s.applyHealth(ctx, tx, health, webhooks, happened)
-		if err != nil || !disabled {
+		if err != nil || len(disabled) == 0 {
 			return err
 		}
-		// What was canceled just now may be among them.
-		found, err = byID(ctx, tx, args["id"].([][16]byte))
+		// These are among what has just been revoked.
+		ids := args["id"].([][16]byte)
+		if canceled, err = cancel(ctx, tx, `id = any($1) and webhook_id = any($3) and not test`, ids, hook.TextWebhookDisabled, raw(disabled)); err != nil {
+			return err
+		}
+		found, err = byID(ctx, tx, ids)
 		return err
 	})
 	if err == nil {
 		s.countEnded(ended)
+		s.metrics.Ended(hook.StateCanceled, canceled)
 	}
 	return found, err
 }
@@ -149,43 +155,52 @@ func writeRecords(ctx context.Context, q querier, args pgx.StrictNamedArgs) (fou
 }
 
 func byID(ctx context.Context, q querier, ids [][16]byte) ([]hook.Delivery, error) {
-	rows, _ := q.Query(ctx, `select `+deliveryColumns+` from deliveries d where d.id = any($1)`, ids)
-	return collectDeliveries(rows)
+	rows, _ := q.Query(ctx, `select `+shownColumns+` from deliveries d `+shown+` where d.id = any($1)`, ids)
+	return collectShown(rows)
 }
 
-// The offset keeps the planner from looking for attempts by any other way than the
+// Whether an attempt is recorded already is looked up in the log, and then compared with
+// the last one of the row that is written: where the statement had to wait for that row's
+// lock, the log is as it was before, and the row as it is now.
+//
+// The webhook is looked up for failures only: a success counts, whatever has become of it.
+//
+// The offsets keep the planner from looking for attempts and webhooks by any other way than the
 // primary key. Naming the deliveries' ids again makes it look them up by theirs, and
 // the smallest of them leaves out the days before; that both come from sub-queries
 // hides their values, by which it would expect one row and compare all with all.
 const recordSQL = `
 	with r as (
-		select * from unnest(@id::uuid[], @attempt_id::uuid[], @manual::bool[], @was_canceled::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
+		select r.*, w.id is null as gone, w.active, w.generation from unnest(@id::uuid[], @attempt_id::uuid[], @webhook::uuid[], @manual::bool[], @was_canceled::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
 			@status::int[], @error::text[], @error_class::text[], @url::text[], @started_at::timestamptz[], @duration::bigint[],
 			@dns::bigint[], @connect::bigint[], @tls::bigint[], @first_byte::bigint[], @remote_addr::text[],
 			@request_headers::text[], @response_headers::text[], @response_body::bytea[])
-			as r(id, attempt_id, manual, was_canceled, succeeded, state, next_in, status, error, error_class, url, started_at, duration,
+			as r(id, attempt_id, webhook_id, manual, was_canceled, succeeded, state, next_in, status, error, error_class, url, started_at, duration,
 				dns, connect, tls, first_byte, remote_addr, request_headers, response_headers, response_body)
+		left join lateral (select w.id, w.active, w.generation from webhooks w where w.id = r.webhook_id and not r.succeeded offset 0) w on true
 		where not exists (select from attempts a where a.delivery_id = r.id and a.id = r.attempt_id offset 0)
 	), d as (
 		update deliveries d set
 			attempts = d.attempts + 1,
 			scheduled = d.scheduled + case when r.manual or d.scheduled = 5 then 0 else 1 end,
 			status_code = coalesce(r.status, d.status_code),
+			last_attempt = r.attempt_id,
 			state = case
 				when r.succeeded or d.state = 'success' then 'success'
-				when d.state = 'canceled' and not r.was_canceled then 'canceled'
+				when d.state = 'canceled' and not r.was_canceled or ` + revokedNow + ` then 'canceled'
 				else r.state end,
 			error = case
 				when r.succeeded or d.state = 'success' then null
 				when d.state = 'canceled' and not r.was_canceled then d.error
+				when ` + revokedNow + ` then case when r.gone then '` + hook.TextWebhookDeleted + `' else '` + hook.TextWebhookDisabled + `' end
 				else r.error end,
 			next_attempt_at = case
-				when r.succeeded or d.state = 'success' then null
+				when r.succeeded or d.state = 'success' or ` + revokedNow + ` then null
 				when r.manual or d.next_attempt_at is null then d.next_attempt_at
 				else clock_timestamp() + r.next_in end,
 			delivered_at = coalesce(d.delivered_at, case when r.succeeded then clock_timestamp() end),
 			updated_at = clock_timestamp()
-		from r where d.id = r.id and d.id = any((select @id::uuid[])::uuid[]) and d.id >= (select @first::uuid)
+		from r where d.id = r.id and d.last_attempt is distinct from r.attempt_id and d.id = any((select @id::uuid[])::uuid[]) and d.id >= (select @first::uuid)
 		returning ` + deliveryColumns + `
 	), logged as (
 		insert into attempts (id, delivery_id, number, manual, url, started_at, duration_us, dns_us, connect_us, tls_us, first_byte_us,
@@ -196,10 +211,13 @@ const recordSQL = `
 	)
 	select * from d`
 
+// revokedNow tells that d's webhook has ended since its accept.
+const revokedNow = `d.next_attempt_at is not null and not d.test and (r.gone or not r.active or d.generation < r.generation)`
+
 // recordArgs turns records into one array per column.
 func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 	var (
-		ids, attemptIDs                                  [][16]byte
+		ids, attemptIDs, webhooks                        [][16]byte
 		manual, wasCanceled, succeeded                   []bool
 		states, errs, classes, urls, remotes, reqHeaders []string
 		nextIn                                           []*time.Duration
@@ -213,7 +231,7 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 		r := &records[i]
 		a := &r.Attempt
 		ids, attemptIDs = append(ids, r.Delivery.ID), append(attemptIDs, a.ID)
-		manual = append(manual, a.Manual)
+		webhooks, manual = append(webhooks, r.Delivery.WebhookID), append(manual, a.Manual)
 		wasCanceled = append(wasCanceled, r.Delivery.State == hook.StateCanceled)
 		succeeded = append(succeeded, a.Succeeded())
 		states = append(states, string(r.Verdict.State))
@@ -239,7 +257,7 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 		bodies = append(bodies, a.ResponseBody)
 	}
 	return pgx.StrictNamedArgs{
-		"id": ids, "attempt_id": attemptIDs, "first": ids[0], "manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
+		"id": ids, "attempt_id": attemptIDs, "webhook": webhooks, "first": ids[0], "manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
 		"error": errs, "error_class": classes, "url": urls, "started_at": started, "duration": duration,
 		"dns": dns, "connect": connect, "tls": tls, "first_byte": firstByte, "remote_addr": remotes,
 		"request_headers": reqHeaders, "response_headers": resHeaders, "response_body": bodies,

@@ -97,15 +97,18 @@ func (s *Store) Replays(ctx context.Context, tenant hook.TenantID, webhook *hook
 }
 
 // UpdateReplay applies change to a replay that has not ended, and has its workflow look
-// at once. A replay that becomes canceled ends what is outstanding of it. An error of
-// change is returned as it is and nothing is stored.
+// at once. A replay that becomes canceled ends what is outstanding of it, which is no more
+// than replayWindow and one more second of its rate: 11,000 rows, some tenths of a second;
+// then it returns only when nobody begins a request of it any more. An error of change is
+// returned as it is and nothing is stored.
 func (s *Store) UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID, change func(*hook.Replay) error) (hook.Replay, error) {
 	var r hook.Replay
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
-		if r, err = lockReplay(ctx, tx, id); err != nil {
+		row, err := lockReplay(ctx, tx, id)
+		if err != nil {
 			return notFound("replay", err)
 		}
-		if r.TenantID != tenant {
+		if r = row.replay(); r.TenantID != tenant {
 			return hook.NotFound("replay")
 		}
 		if err := change(&r); err != nil {
@@ -116,16 +119,27 @@ func (s *Store) UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.
 	if err != nil {
 		return hook.Replay{}, mapErr(fmt.Errorf("update replay %s: %w", id, err))
 	}
+	if r.State == hook.ReplayCanceled {
+		s.settled(time.Now())
+	}
 	return r, nil
 }
 
-func lockReplay(ctx context.Context, tx pgx.Tx, id hook.ReplayID) (hook.Replay, error) {
-	rows, _ := tx.Query(ctx, `select `+replayColumns+` from replays r where r.id = $1 for update`, [16]byte(id))
-	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[replayRow])
-	return row.replay(), err
+// lockedReplay is a replay with what only its steps need.
+type lockedReplay struct {
+	replayRow
+	Changes     int64
+	LateWriters []string
+	LateCursor  *[16]byte
 }
 
-// updateReplay stores a replay; wake has its workflow look at once.
+func lockReplay(ctx context.Context, tx pgx.Tx, id hook.ReplayID) (lockedReplay, error) {
+	rows, _ := tx.Query(ctx, `select `+replayColumns+`, r.changes, r.late_writers, r.late_cursor from replays r where r.id = $1 for update`, [16]byte(id))
+	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[lockedReplay])
+}
+
+// updateReplay stores a replay; wake has its workflow look at once. Whoever does not wake it
+// is its workflow, which has seen what has woken it.
 func updateReplay(ctx context.Context, tx pgx.Tx, r *hook.Replay, wake bool) error {
 	r.UpdatedAt = time.Now().UTC().Truncate(time.Microsecond)
 	if r.State == hook.ReplayCompleted || r.State == hook.ReplayCanceled {
@@ -133,9 +147,13 @@ func updateReplay(ctx context.Context, tx pgx.Tx, r *hook.Replay, wake bool) err
 	}
 	_, err := tx.Exec(ctx, `
 		update replays set rate = $2, state = $3, reason = $4, cursor = $5, looked = $6, created = $7, updated_at = $8, ended_at = $9,
-			due_at = case when $10 then '-infinity' else clock_timestamp() end where id = $1`,
+			changes = changes + $10::boolean::int, due_at = case when $10 then '-infinity' else clock_timestamp() end where id = $1`,
 		[16]byte(r.ID), r.Rate, string(r.State), r.Reason, [16]byte(r.Cursor), r.Looked, r.Created, r.UpdatedAt, r.EndedAt, wake)
-	if err != nil || r.State != hook.ReplayCanceled {
+	if err != nil || r.State != hook.ReplayCanceled || r.Reason != "" {
+		return err // what is outstanding of a webhook that has ended is revoked
+	}
+	// Whoever has loaded them loads them anew. The webhook before its deliveries, as everywhere.
+	if _, err := tx.Exec(ctx, `update webhooks set version = version + 1 where id = $1`, [16]byte(r.WebhookID)); err != nil {
 		return err
 	}
 	_, err = cancel(ctx, tx, `replay_id = $1`, [16]byte(r.ID), hook.TextReplayCanceled)
@@ -153,23 +171,27 @@ func (s *Store) ReplayProgress(ctx context.Context, id hook.ReplayID) (hook.Repl
 
 func replayProgress(ctx context.Context, q querier, id hook.ReplayID) (p hook.ReplayProgress, err error) {
 	rows, _ := q.Query(ctx, `
-		select count(*) filter (where state = 'success'), count(*) filter (where state = 'canceled'),
-			count(*) filter (where next_attempt_at is not null), count(*)
-		from deliveries where replay_id = $1`, [16]byte(id))
+		select count(*) filter (where d.state = 'success'), count(*) filter (where d.state = 'canceled' or `+revoked+`),
+			count(*) filter (where d.next_attempt_at is not null and not coalesce(`+revoked+`, false)), count(*)
+		from (select * from deliveries where replay_id = $1) d
+		left join (select w.active, w.generation from webhooks w join replays r on r.webhook_id = w.id where r.id = $1) w on true`, [16]byte(id))
 	var all int
 	_, err = pgx.ForEachRow(rows, []any{&p.Succeeded, &p.Canceled, &p.Outstanding, &all}, func() error { return nil })
 	p.Failed = all - p.Succeeded - p.Canceled - p.Outstanding
 	return p, err
 }
 
-// ReplaySleeps says when the workflow of a replay will look again, unless it is to look
-// now.
-func (s *Store) ReplaySleeps(ctx context.Context, id hook.ReplayID, in time.Duration) error {
-	_, err := s.pool.Exec(ctx, `update replays set due_at = clock_timestamp() + $2::interval where id = $1 and due_at > '-infinity'`, [16]byte(id), in)
+// ReplaySleeps notes when the workflow of a replay will look again. It returns false, and
+// notes nothing, where the replay was changed since the step that returned changes: it is
+// to look again.
+func (s *Store) ReplaySleeps(ctx context.Context, id hook.ReplayID, in time.Duration, changes int64) (asleep bool, err error) {
+	tag, err := s.pool.Exec(ctx, `
+		update replays set due_at = clock_timestamp() + $2::interval where id = $1 and changes = $3 and due_at > '-infinity'`,
+		[16]byte(id), in, changes)
 	if err != nil {
-		return mapErr(fmt.Errorf("note when replay %s looks again: %w", id, err))
+		return false, mapErr(fmt.Errorf("note when replay %s looks again: %w", id, err))
 	}
-	return nil
+	return tag.RowsAffected() > 0, nil
 }
 
 // LostReplays lists replays whose workflow should have looked longer ago than age, or is

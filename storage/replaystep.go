@@ -15,9 +15,13 @@ import (
 const (
 	// replayPage is how many events a step looks at.
 	replayPage = 500
-	// replaySettle is how long an event may take from its id to its commit. What is
-	// younger is looked at later, so that none is missed that was being accepted.
+	// replaySettle is how long an event usually takes from its id to its commit. What is
+	// younger is looked at later. What takes longer is found by the late look.
 	replaySettle = 5 * time.Second
+	// replayLate is how far the id of an event that is being stored may lie behind: by
+	// waiting for its statement, by the statement itself, and by the clock of the process
+	// that accepts it.
+	replayLate = 2 * time.Minute
 	// replayWindow is how many seconds' worth of a replay's deliveries wait at once: what
 	// is canceled or slowed down then soon is, and an endpoint that is away is not buried.
 	replayWindow = 10
@@ -29,25 +33,27 @@ const (
 func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hook.ReplayStep, error) {
 	var step hook.ReplayStep
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		step = hook.ReplayStep{} // the transaction may be begun anew
-		r := &step.Replay
-		var err error
-		if *r, err = lockReplay(ctx, tx, id); err != nil {
+		row, err := lockReplay(ctx, tx, id)
+		if err != nil {
 			return notFound("replay", err)
 		}
+		step = hook.ReplayStep{Replay: row.replay(), Changes: row.Changes} // the transaction may be begun anew
+		r := &step.Replay
 		if r.Ended() {
 			step.Progress, err = replayProgress(ctx, tx, id)
 			return err
 		}
 		if r.State != hook.ReplayRunning {
-			return nil
+			// A change by an older binary shows in due_at only; it is seen now.
+			_, err = tx.Exec(ctx, `update replays set due_at = clock_timestamp() where id = $1 and due_at = '-infinity'`, [16]byte(id))
+			return err
 		}
 		w, err := s.replayed(ctx, tx, r)
 		if err != nil {
 			return err
 		}
 		if r.State == hook.ReplayRunning {
-			if err := replayOn(ctx, tx, &step, &w, r.Rate-made); err != nil {
+			if err := replayOn(ctx, tx, &step, &row, &w, r.Rate-made); err != nil {
 				return err
 			}
 		}
@@ -77,7 +83,7 @@ func (s *Store) replayed(ctx context.Context, tx pgx.Tx, r *hook.Replay) (hook.W
 	return w, nil
 }
 
-func replayOn(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, w *hook.Webhook, limit int) error {
+func replayOn(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, row *lockedReplay, w *hook.Webhook, limit int) error {
 	r := &step.Replay
 	var waiting int
 	err := tx.QueryRow(ctx, `
@@ -94,19 +100,23 @@ func replayOn(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, w *hook.Web
 	if err != nil {
 		return err
 	}
-	chosen := page.chosen
-	if limit = max(limit, 1); len(chosen) > limit {
-		chosen = chosen[:limit]
-		page.last, page.exhausted = chosen[limit-1].id, false
-		page.looked = page.position[page.last]
+	limit = max(limit, 1)
+	page.cut(limit)
+	if err := makeReplayed(ctx, tx, step, w, page.chosen); err != nil {
+		return err
 	}
-	if len(chosen) > 0 {
-		if step.Undrained, err = insertReplayed(ctx, tx, r, chosen); err != nil {
+	r.Cursor, r.Looked, step.Looked = page.last, r.Looked+page.looked, page.looked
+	if step.Exhausted = page.exhausted && step.Created < limit; step.Exhausted {
+		late, err := lateLook(ctx, tx, row, w, limit-step.Created)
+		if err != nil {
 			return err
 		}
+		if err := makeReplayed(ctx, tx, step, w, late.chosen); err != nil {
+			return err
+		}
+		step.Looked, step.Exhausted = step.Looked+late.looked, late.exhausted
+		r.Looked += len(late.chosen) // the others were looked at before
 	}
-	r.Cursor, r.Looked, r.Created = page.last, r.Looked+page.looked, r.Created+len(chosen)
-	step.Looked, step.Created, step.Exhausted = page.looked, len(chosen), page.exhausted
 	if !step.Exhausted {
 		return nil
 	}
@@ -133,6 +143,16 @@ type replayedPage struct {
 	looked    int
 	position  map[hook.EventID]int
 	exhausted bool
+}
+
+// cut leaves what comes after the first chosen ones to the next page.
+func (p *replayedPage) cut(limit int) {
+	if len(p.chosen) <= limit {
+		return
+	}
+	p.chosen = p.chosen[:limit]
+	p.last, p.exhausted = p.chosen[limit-1].id, false
+	p.looked = p.position[p.last]
 }
 
 // nextPage looks at the next events of a replay.
@@ -168,7 +188,7 @@ func nextPage(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook) (
 	if len(ids) == 0 {
 		return page, nil
 	}
-	pasts, err := pastsOf(ctx, q, w.ID, ids)
+	pasts, err := pastsOf(ctx, q, r, w, ids)
 	if err != nil {
 		return page, err
 	}
@@ -180,12 +200,13 @@ func nextPage(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook) (
 	return page, nil
 }
 
-// pastsOf is what became of events at a webhook.
-func pastsOf(ctx context.Context, q querier, webhook hook.WebhookID, events []hook.EventID) (map[hook.EventID]hook.Past, error) {
+// pastsOf is what became of events at the webhook of a replay.
+func pastsOf(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook, events []hook.EventID) (map[hook.EventID]hook.Past, error) {
 	args := sliceArgs(events, 0, 1)
-	args["webhook"] = [16]byte(webhook)
+	args["webhook"], args["replay"], args["generation"] = [16]byte(w.ID), [16]byte(r.ID), w.Generation
 	rows, _ := q.Query(ctx, `
-		select k.event_id, count(*), bool_or(d.state = 'success'), bool_or(d.next_attempt_at is not null)
+		select k.event_id, count(*), bool_or(d.state = 'success'), bool_or(d.next_attempt_at is not null and coalesce(d.generation >= @generation, true)),
+			coalesce(bool_or(d.replay_id = @replay), false)
 		from unnest(@events::uuid[], @los::uuid[], @his::uuid[]) as k(event_id, lo, hi)
 		cross join lateral (select * from deliveries d where d.webhook_id = @webhook and d.id between k.lo and k.hi offset 0) d
 		where d.event_id = k.event_id and not d.test
@@ -193,31 +214,47 @@ func pastsOf(ctx context.Context, q querier, webhook hook.WebhookID, events []ho
 	pasts := make(map[hook.EventID]hook.Past, len(events))
 	var id hook.EventID
 	var past hook.Past
-	_, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&id), &past.Deliveries, &past.Succeeded, &past.Outstanding}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&id), &past.Deliveries, &past.Succeeded, &past.Outstanding, &past.Replayed}, func() error {
 		pasts[id] = past
 		return nil
 	})
 	return pasts, err
 }
 
+// makeReplayed makes the deliveries that were chosen.
+func makeReplayed(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, w *hook.Webhook, chosen []replayedEvent) error {
+	if len(chosen) == 0 {
+		return nil
+	}
+	undrained, err := insertReplayed(ctx, tx, &step.Replay, w, chosen)
+	if err != nil {
+		return err
+	}
+	step.Undrained = step.Undrained || undrained
+	step.Created += len(chosen)
+	step.Replay.Created += len(chosen)
+	return nil
+}
+
 // insertReplayed makes the deliveries, parked; it tells whether no drain sends them yet.
-func insertReplayed(ctx context.Context, tx pgx.Tx, r *hook.Replay, events []replayedEvent) (undrained bool, err error) {
+func insertReplayed(ctx context.Context, tx pgx.Tx, r *hook.Replay, w *hook.Webhook, events []replayedEvent) (undrained bool, err error) {
 	ids, of, types := make([][16]byte, len(events)), make([][16]byte, len(events)), make([]string, len(events))
 	for i, e := range events {
 		ids[i], of[i], types[i] = newDeliveryID(e.id), e.id, e.eventType
 	}
-	err = tx.QueryRow(ctx, `
+	rows, _ := tx.Query(ctx, `
 		with d as (
-			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at, parked, replay_id)
-			select k.id, k.event_id, @webhook, @tenant, k.type, 'pending', now(), now(), now(), true, @replay
+			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at, parked, replay_id, generation)
+			select k.id, k.event_id, @webhook, @tenant, k.type, 'pending', now(), now(), now(), true, @replay, @generation
 			from unnest(@ids::uuid[], @events::uuid[], @types::text[]) as k(id, event_id, type) order by k.id
-		)
-		insert into drains (webhook_id) values (@webhook)
-		on conflict (webhook_id) do update set due_at = '-infinity'
+		), draining as (select webhook_id, idle from drains where webhook_id = @webhook for key share), `+wakeIdle+`
+		insert into drains (webhook_id) select @webhook where not exists (select from draining)
+		`+alreadyDraining+`
 		returning xmax = 0`, pgx.StrictNamedArgs{
 		"ids": ids, "events": of, "types": types,
-		"webhook": [16]byte(r.WebhookID), "tenant": [16]byte(r.TenantID), "replay": [16]byte(r.ID),
-	}).Scan(&undrained)
+		"webhook": [16]byte(r.WebhookID), "tenant": [16]byte(r.TenantID), "replay": [16]byte(r.ID), "generation": w.Generation,
+	})
+	_, err = pgx.ForEachRow(rows, []any{&undrained}, func() error { return nil })
 	return undrained, err
 }
 

@@ -88,7 +88,14 @@ func (s *Store) RotateSigningKey(ctx context.Context, tenant hook.TenantID, over
 		if err := tx.QueryRow(ctx, `select from tenants where id = $1 for no key update`, [16]byte(tenant)).Scan(); err != nil {
 			return notFound("tenant", err)
 		}
+		// Whoever has loaded them loads them anew. Webhooks before keys, as everywhere.
 		_, err := tx.Exec(ctx, `
+			update webhooks set version = version + 1 where id = any(array(
+				select id from webhooks where tenant_id = $1 and 'v1a' = any(signature_schemes) order by id for update))`, [16]byte(tenant))
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
 			update signing_keys set expires_at = clock_timestamp() + $2::interval where tenant_id = $1 and expires_at is null`,
 			[16]byte(tenant), overlap)
 		if err != nil {
@@ -115,6 +122,7 @@ func (s *Store) RotateSigningKey(ctx context.Context, tenant hook.TenantID, over
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("rotate signing key of %s: %w", tenant, err))
 	}
+	s.settled(time.Now())
 	return keys, nil
 }
 

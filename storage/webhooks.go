@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // webhookColumns are those of webhookRow, in any query that joins webhooks as w.
 const webhookColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
 	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name, w.tripped_at, w.paused_at, w.trace_context,
-	w.previous_secrets, w.previous_until, w.signature_schemes`
+	w.previous_secrets, w.previous_until, w.signature_schemes, w.version, w.generation`
 
 type webhookRow struct {
 	ID             [16]byte
@@ -42,6 +43,8 @@ type webhookRow struct {
 	sealedPrevious
 	SignatureSchemes []string
 	TraceContext     bool
+	Version          int64
+	Generation       int
 }
 
 // CreateWebhook stores a validated webhook and gives it its id and times. It is a
@@ -50,6 +53,7 @@ func (s *Store) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook
 	w.ID = newID[hook.WebhookID]()
 	w.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
 	w.UpdatedAt = w.CreatedAt
+	w.Version, w.Generation = 1, 0 // the columns' defaults
 	row, err := s.seal(w)
 	if err != nil {
 		return hook.Webhook{}, err
@@ -130,11 +134,12 @@ func (s *Store) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.Webho
 
 // UpdateWebhook applies change to the webhook as it stands and stores the
 // result, all under a row lock, so that two changes at once don't undo each
-// other. Becoming inactive cancels what is pending (S15). An error of change is
+// other. Becoming inactive cancels what is pending (S15), see ending. An error of change is
 // returned as it is and nothing is stored. change must do no I/O: it runs inside
-// the transaction.
+// the transaction. Where requests depend on what has changed, it returns only when nobody
+// begins one any more by what was before (hook.TrustFor).
 func (s *Store) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID, change func(*hook.Webhook) error) (hook.Webhook, error) {
-	var w hook.Webhook
+	var before, w hook.Webhook
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `select `+webhookColumns+` from webhooks w where w.id = $1 and w.tenant_id = $2 for update`,
 			[16]byte(id), [16]byte(tenant))
@@ -145,80 +150,91 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook
 		if w, err = s.unseal(row); err != nil {
 			return err
 		}
-		wasActive, events, url := w.Active, w.Events, w.URL
+		before = w
+		before.Headers, before.Previous = maps.Clone(w.Headers), slices.Clone(w.Previous)
 		if err := change(&w); err != nil {
 			return err
 		}
 		w.UpdatedAt = time.Now().UTC().Truncate(time.Microsecond)
-		return s.replace(ctx, tx, w, wasActive, slices.Equal(events, w.Events), url != w.URL)
+		return s.replace(ctx, tx, &w, &before, &row)
 	})
 	if err != nil {
 		return hook.Webhook{}, mapErr(fmt.Errorf("update webhook %s: %w", id, err))
 	}
+	if w.Version != before.Version {
+		s.settle(ctx, id, w.Generation != before.Generation)
+	}
 	return w, nil
 }
 
-func (s *Store) replace(ctx context.Context, tx pgx.Tx, w hook.Webhook, wasActive, sameEvents, elsewhere bool) error {
-	row, err := s.seal(w)
+// replace stores w, which was before, in the row old; its version and generation are the
+// database's.
+func (s *Store) replace(ctx context.Context, tx pgx.Tx, w, before *hook.Webhook, old *webhookRow) error {
+	row, err := s.seal(*w)
 	if err != nil {
 		return err
 	}
+	s.keepSealed(&row, old, w, before)
 	args := row.args()
 	// Re-enabling forgives: the five days of S14 begin anew; and nobody knows yet
 	// whether it is available, as at another address.
-	args["reactivated"] = w.Active && !wasActive
-	args["elsewhere"] = elsewhere
+	args["anew"] = w.Active && !before.Active || w.URL != before.URL
 	for _, fixed := range []string{"tenant_id", "created_at", "cache", "name"} {
 		delete(args, fixed)
 	}
-	_, err = tx.Exec(ctx, `
+	// A pause is no time of failing: nobody was asked.
+	err = tx.QueryRow(ctx, `
 		update webhooks set profile = @profile, url = @url, events = @events, secret = @secret, headers = @headers,
 			active = @active, disabled_reason = @disabled_reason, description = @description, timeout_ms = @timeout_ms,
 			rate_limit = @rate_limit, max_attempts = @max_attempts, health = @health, updated_at = @updated_at,
 			trace_context = @trace_context, paused_at = @paused_at, resumed_at = case when paused_at is not null and @paused_at::timestamptz is null then now() else resumed_at end,
 			previous_secrets = @previous_secrets, previous_until = @previous_until, signature_schemes = @signature_schemes,
-			failing_since = case when @reactivated then null else failing_since end,
-			tripped_at = case when @reactivated or @elsewhere then null else tripped_at end
-		where id = @id`, args)
+			failing_since = case
+				when @anew then null
+				when @paused_at::timestamptz is null then failing_since + coalesce(greatest(now() - greatest(paused_at, failing_since), interval '0'), interval '0')
+				else failing_since end,
+			failures = case when @anew then 0 else failures end, failed_days = case when @anew then 0 else failed_days end,
+			tripped_at = case when @anew then null else tripped_at end
+		where id = @id returning version, generation`, args).Scan(&w.Version, &w.Generation)
 	if err != nil {
 		return err
 	}
 	if err := wakeDrain(ctx, tx, w.ID); err != nil {
 		return err
 	}
-	if err := s.ensureSigningKey(ctx, tx, &w); err != nil {
+	if err := s.ensureSigningKey(ctx, tx, w); err != nil {
 		return err
 	}
-	if !sameEvents {
+	if !slices.Equal(w.Events, before.Events) {
 		if _, err := tx.Exec(ctx, `delete from subscriptions where webhook_id = $1`, [16]byte(w.ID)); err != nil {
 			return err
 		}
-		if err := subscribe(ctx, tx, w); err != nil {
+		if err := subscribe(ctx, tx, *w); err != nil {
 			return err
 		}
 	}
-	if wasActive && !w.Active {
-		return s.cancelOutstanding(ctx, tx, []hook.WebhookID{w.ID}, hook.TextWebhookDisabled)
+	if before.Active && !w.Active {
+		return ending(ctx, tx, w.ID, w.Generation, hook.TextWebhookDisabled)
 	}
 	return nil
 }
 
 // DeleteWebhook removes the webhook and its secret; what was pending for it ends
-// as canceled (S5).
+// as canceled (S5), see ending. When it returns, nobody begins a request to it any more.
 func (s *Store) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `delete from webhooks where id = $1 and tenant_id = $2`, [16]byte(id), [16]byte(tenant))
+		var generation int
+		err := tx.QueryRow(ctx, `delete from webhooks where id = $1 and tenant_id = $2 returning generation + 1`,
+			[16]byte(id), [16]byte(tenant)).Scan(&generation)
 		if err != nil {
-			return err
+			return notFound("webhook", err)
 		}
-		if tag.RowsAffected() == 0 {
-			return hook.NotFound("webhook")
-		}
-		return s.cancelOutstanding(ctx, tx, []hook.WebhookID{id}, hook.TextWebhookDeleted)
+		return ending(ctx, tx, id, generation, hook.TextWebhookDeleted)
 	})
 	if err != nil {
 		return mapErr(fmt.Errorf("delete webhook %s: %w", id, err))
 	}
+	s.settle(ctx, id, true)
 	return nil
 }
 
@@ -269,7 +285,7 @@ func (s *Store) unseal(r webhookRow) (hook.Webhook, error) {
 		Active: r.Active, DisabledReason: r.DisabledReason, Description: r.Description,
 		Timeout: time.Duration(r.TimeoutMs) * time.Millisecond, RateLimit: r.RateLimit, MaxAttempts: r.MaxAttempts,
 		Health: hook.Health(r.Health), TrippedAt: r.TrippedAt, PausedAt: r.PausedAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Cache: r.Cache, Name: r.Name,
-		TraceContext: r.TraceContext, Schemes: schemes(r.SignatureSchemes),
+		TraceContext: r.TraceContext, Schemes: schemes(r.SignatureSchemes), Version: r.Version, Generation: r.Generation,
 	}
 	secret, err := s.box.Open(r.Secret, r.ID[:])
 	if err != nil {

@@ -34,8 +34,9 @@ type Config struct {
 
 // Worker runs workflows and activities. When Run has returned it may be run again.
 type Worker struct {
-	config  Config
-	begun   sync.Once
+	config Config
+	mu     sync.Mutex
+	// started is of the run that is under way, or else of the next one.
 	started chan struct{}
 }
 
@@ -67,28 +68,58 @@ func New(c Config) (*Worker, error) {
 	return &Worker{config: c, started: make(chan struct{})}, nil
 }
 
-// Started is closed when the worker polls for the first time.
-func (w *Worker) Started() <-chan struct{} { return w.started }
+// Started is closed while the worker polls: that of a run which has not begun to is closed
+// when it does, and after a run there is another.
+func (w *Worker) Started() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.started
+}
 
 // Run polls until ctx ends, then stops taking work and waits for what is under
 // way. It returns an error when the worker can't go on. Temporal must answer when it
 // is called.
 func (w *Worker) Run(ctx context.Context) error {
 	fatal := make(chan error, 1)
-	sdk := w.build(fatal)
+	return w.run(ctx, w.build(fatal), fatal)
+}
+
+// poller is what Run needs of the SDK's worker.
+type poller interface {
+	Start() error
+	Stop()
+}
+
+// run is one run; all of its state ends with it.
+func (w *Worker) run(ctx context.Context, sdk poller, fatal <-chan error) error {
+	stop := w.config.Activities.Begin()
+	defer stop()
 	if err := sdk.Start(); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}
-	w.begun.Do(func() { close(w.started) })
+	ended := w.begun()
 	w.config.Logger.InfoContext(ctx, "worker started", slog.String("task_queue", workflows.TaskQueue))
 	var failure error
 	select {
 	case <-ctx.Done():
 	case failure = <-fatal:
 	}
-	w.config.Activities.Stop()
+	ended()
+	stop()
 	sdk.Stop()
 	return failure
+}
+
+// begun says that the worker polls, until ended is called.
+func (w *Worker) begun() (ended func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.started)
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.started = make(chan struct{})
+	}
 }
 
 func (w *Worker) build(fatal chan<- error) sdkworker.Worker {

@@ -32,9 +32,9 @@ func RetryPolicy(s hook.Schedule) *temporal.RetryPolicy {
 	return &temporal.RetryPolicy{InitialInterval: first, BackoffCoefficient: coefficient, MaximumInterval: max(last, leastMaximum)}
 }
 
-// leastMaximum keeps a schedule of seconds from bounding other waits, as for a day's
-// Retry-After: the server bounds NextRetryDelay by MaximumInterval too, and the activity
-// runs, with nothing to do, whenever that is over.
+// leastMaximum keeps the policy's own delays, after crashes in a row, from being those of a
+// schedule of seconds. It bounds no delay that the activity asks for: the server takes
+// NextRetryDelay as it is, and the activity bounds it.
 const leastMaximum = 2 * time.Hour
 
 func deliverOptions(ctx workflow.Context, s hook.Schedule, summary string) workflow.Context {
@@ -74,8 +74,8 @@ func sendNowOptions(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// drainOptions: the activity says when it wants to go on, a drain's and a replay's; a
-// crash costs it a few seconds.
+// drainOptions: the activity says when it wants to go on, a drain's and a replay's, in five
+// minutes at the latest; a crash costs it a few seconds.
 func drainOptions(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: activities.RunTimeout,
@@ -87,7 +87,8 @@ func drainOptions(ctx workflow.Context) workflow.Context {
 
 const (
 	drainRetry = 5 * time.Second
-	// drainMost bounds what the activity can ask for; it is above its longest sleep.
+	// drainMost is what a server wants to be no less than drainRetry. It does not bound what
+	// the activity asks for.
 	drainMost = 10 * time.Minute
 	// unlimited is what a server takes 0 for, and the test environment does not.
 	unlimited = math.MaxInt32

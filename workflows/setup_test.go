@@ -105,7 +105,7 @@ func (w *world) begin(at time.Time) {
 		Logger: slog.New(slog.DiscardHandler), Now: w.now,
 	})
 	require.NoError(w, err)
-	w.Cleanup(acts.Stop)
+	w.Cleanup(acts.Begin())
 	worker.Register(registry{w}, &workflows.Workflows{Schedule: hook.DefaultSchedule()}, acts)
 }
 

@@ -121,7 +121,8 @@ func (a *App) build(ctx context.Context) error {
 	a.store.OnOperational(a.starter.Dispatch)
 	a.sweeper = &dispatch.Sweeper{
 		Starter: a.starter, Backlog: a.store, Housekeeping: a.store, Temporal: a.cluster.Client, Resetter: a.cluster,
-		Health: a.cluster, Logger: o.Logger, Retention: o.Config.Retention,
+		Health: a.cluster, Cancellations: &dispatch.Cancellations{Store: a.store, Logger: o.Logger},
+		Logger: o.Logger, Retention: o.Config.Retention,
 	}
 	a.reconciler = &dispatch.Reconciler{
 		Ledger: a.store, Temporal: a.cluster.Client, Resetter: a.cluster, Health: a.cluster, Logger: o.Logger, After: o.Config.ReconcileAfter,
@@ -173,6 +174,10 @@ func (a *App) buildAPI() error {
 	if err != nil {
 		return err
 	}
+	reports := map[string]api.Check{"temporal": a.cluster.Ready}
+	if a.worker != nil {
+		reports["worker"] = a.workerRuns
+	}
 	a.api, err = api.New(api.Deps{
 		Store: a.store, Dispatcher: a.starter, Sender: &dispatch.SendNow{Temporal: a.cluster.Client, Metrics: a.metrics},
 		Destinations: a.egress, Topics: a.topics, Logger: a.options.Logger,
@@ -181,7 +186,7 @@ func (a *App) buildAPI() error {
 			KeyRateLimit: c.KeyRate, MaxPolls: c.MaxPolls,
 		},
 		Checks:  map[string]api.Check{"database": a.store.Ping, "migrations": a.store.Ready, "admin_key": a.adminKeyStored},
-		Reports: map[string]api.Check{"temporal": a.cluster.Ready},
+		Reports: reports,
 		Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	})
 	return err

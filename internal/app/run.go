@@ -76,6 +76,27 @@ func (a *App) runWorker(ctx context.Context) error {
 			return err
 		}
 		a.options.Logger.WarnContext(ctx, "worker stopped until Temporal has its namespace again", slog.Any("error", err))
+		pause := time.NewTimer(runAgain)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return nil
+		}
+	}
+}
+
+// runAgain keeps runs apart, should Temporal have its namespace for those who ask and not
+// for those who poll.
+const runAgain = time.Second
+
+// workerRuns tells whether the worker takes work.
+func (a *App) workerRuns(context.Context) error {
+	select {
+	case <-a.worker.Started():
+		return nil
+	default:
+		return errors.New("the worker is not running")
 	}
 }
 

@@ -4,7 +4,7 @@ import "net/http"
 
 // side is what is served beside the API, or in a worker instead of one: the
 // metrics, and for whoever runs the process /healthz, that it lives, and in a
-// worker /readyz, that it has begun to take work. A new worker that never does is
+// worker /readyz, that it takes work. A new worker that never does is
 // what a rollout must stop at.
 func (a *App) side() http.Handler {
 	mux := http.NewServeMux()
@@ -13,13 +13,12 @@ func (a *App) side() http.Handler {
 	if a.worker == nil {
 		return mux // the API has a /readyz of its own
 	}
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		select {
-		case <-a.worker.Started():
-			say(w, http.StatusOK, "ready")
-		default:
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if a.workerRuns(r.Context()) != nil {
 			say(w, http.StatusServiceUnavailable, "not ready")
+			return
 		}
+		say(w, http.StatusOK, "ready")
 	})
 	return mux
 }

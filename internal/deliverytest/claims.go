@@ -8,11 +8,19 @@ import (
 	"grapnel/internal/hook"
 )
 
-// ClaimDeliveries claims those that are pending, or held by the claim already.
-func (s *Store) ClaimDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) ([]hook.DeliveryID, error) {
-	var claimed []hook.DeliveryID
+// ClaimDeliveries claims those that are pending, or held by the claim already, and whose
+// webhook still has the version.
+func (s *Store) ClaimDeliveries(ctx context.Context, list []hook.Wanted, claim hook.Claim) ([]hook.DeliveryID, error) {
+	var ids, claimed []hook.DeliveryID
+	versions := map[hook.DeliveryID]int64{}
+	for _, w := range list {
+		ids, versions[w.ID] = append(ids, w.ID), w.Version
+	}
 	err := s.change(ctx, OpClaim, ids, func(d *hook.Delivery) bool {
 		if d.State != hook.StatePending && (d.State != hook.StateSending || s.claims[d.ID] != claim) {
+			return false
+		}
+		if w := s.webhooks[d.WebhookID]; w == nil || w.Version != versions[d.ID] {
 			return false
 		}
 		d.State, s.claims[d.ID] = hook.StateSending, claim

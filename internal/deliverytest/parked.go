@@ -9,6 +9,60 @@ import (
 	"grapnel/internal/hook"
 )
 
+// sleeper is what the store knows of a drain, or of a replay.
+type sleeper struct {
+	// changes is how often it was woken; idle says that it sleeps because nothing is due.
+	changes int64
+	idle    bool
+	// awake is closed when it is to look now.
+	awake chan struct{}
+	woken bool
+}
+
+func newSleeper() *sleeper { return &sleeper{awake: make(chan struct{})} }
+
+// wake has it look now.
+func (s *sleeper) wake() {
+	s.changes++
+	s.idle = false
+	if !s.woken {
+		s.woken = true
+		close(s.awake)
+	}
+}
+
+// looks is what begins a look.
+func (s *sleeper) looks() {
+	s.idle = false
+	if s.woken {
+		s.woken, s.awake = false, make(chan struct{})
+	}
+}
+
+// parks is what whoever parks does to the drain; the caller holds the lock.
+func (s *Store) parks(id hook.WebhookID) (undrained bool) {
+	d := s.drains[id]
+	if d == nil {
+		s.drains[id] = newSleeper()
+		return true
+	}
+	if d.idle {
+		d.wake()
+	}
+	return false
+}
+
+// Woken is closed when the webhook's drain is to look now, as a sweeper would have it
+// within seconds; nil if there is none.
+func (s *Store) Woken(id hook.WebhookID) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.drains[id]; d != nil {
+		return d.awake
+	}
+	return nil
+}
+
 // Park hands deliveries over to the drains of their webhooks.
 func (s *Store) Park(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error {
 	if err := s.failing(ctx, OpPark); err != nil {
@@ -20,7 +74,7 @@ func (s *Store) Park(ctx context.Context, ids []hook.DeliveryID, webhooks []hook
 		s.deliveries[id].Parked = true
 	}
 	for _, id := range webhooks {
-		s.drains[id] = true
+		s.parks(id)
 	}
 	return nil
 }
@@ -33,6 +87,10 @@ func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if d := s.drains[webhook]; d != nil {
+		d.looks()
+		b.Changes = d.changes
+	}
 	if w := s.webhooks[webhook]; w != nil {
 		b.TrippedAt, b.PausedAt = w.TrippedAt, w.PausedAt
 	}
@@ -47,7 +105,7 @@ func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (
 func (s *Store) parkedOf(webhook hook.WebhookID) []*hook.Delivery {
 	var list []*hook.Delivery
 	for _, id := range s.order {
-		if d := s.deliveries[id]; d.WebhookID == webhook && d.Parked && d.Outstanding() {
+		if d := s.deliveries[id]; d.WebhookID == webhook && d.Parked && d.Outstanding() && s.revoked(d) == "" {
 			list = append(list, d)
 		}
 	}
@@ -93,20 +151,43 @@ func (s *Store) Trip(ctx context.Context, webhook hook.WebhookID, open bool) err
 	return nil
 }
 
-// DrainSleeps says when the drain will look again.
-func (s *Store) DrainSleeps(ctx context.Context, _ hook.WebhookID, _ time.Duration) error {
-	return s.failing(ctx, OpSleeps)
+// DrainSleeps notes that the drain sleeps, unless something has changed since it looked.
+func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.Nap) (bool, error) {
+	if err := s.failing(ctx, OpSleeps); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.drains[webhook]
+	if d == nil {
+		return true, nil
+	}
+	if d.woken || d.changes != n.Changes {
+		return false, nil
+	}
+	if parked := s.parkedOf(webhook); !n.Until.IsZero() && len(parked) > 0 && parked[0].NextAttemptAt.Before(n.Until) {
+		return false, nil
+	}
+	d.idle = !n.Until.IsZero()
+	return true, nil
 }
 
-// DrainEnds ends a drain, unless something is parked by now.
-func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID) (bool, error) {
+// DrainEnds ends a drain, unless something is parked by now, or has changed; what is
+// revoked it has canceled.
+func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID, changes int64) (bool, error) {
 	if err := s.failing(ctx, OpEnds); err != nil {
 		return false, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.parkedOf(webhook)) > 0 {
+	d := s.drains[webhook]
+	if len(s.parkedOf(webhook)) > 0 || d != nil && d.changes != changes {
 		return false, nil
+	}
+	for _, d := range s.deliveries {
+		if reason := s.revoked(d); reason != "" && d.WebhookID == webhook {
+			s.cancel(d, reason)
+		}
 	}
 	delete(s.drains, webhook)
 	return true, nil

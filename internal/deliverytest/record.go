@@ -25,17 +25,27 @@ func (s *Store) Record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 			moved = append(moved, d)
 		}
 	}
-	// The statement returns its rows as it left them, before health cancels any.
-	for _, d := range moved {
-		list = append(list, *d)
-	}
 	for i := range records {
 		s.health(&records[i])
+	}
+	// What health has disabled just now revokes some of them.
+	for _, d := range moved {
+		if reason := s.revoked(d); reason != "" {
+			s.cancel(d, reason)
+		}
+		list = append(list, *d)
 	}
 	return list, nil
 }
 
 func (s *Store) move(d *hook.Delivery, r *hook.Record) {
+	if slices.ContainsFunc(s.log, func(a hook.Attempt) bool { return a.DeliveryID == d.ID && a.ID == r.Attempt.ID }) {
+		return // it was recorded before
+	}
+	if reason := s.revoked(d); reason != "" && !r.Attempt.Succeeded() {
+		s.cancel(d, reason)
+	}
+	canceled := d.State == hook.StateCanceled && r.Delivery.State != hook.StateCanceled
 	a, now, pending := &r.Attempt, s.now(), d.Outstanding()
 	done := a.Succeeded() || d.State == hook.StateSuccess
 	d.Attempts++
@@ -48,6 +58,7 @@ func (s *Store) move(d *hook.Delivery, r *hook.Record) {
 	switch {
 	case done:
 		d.State, d.Error, d.NextAttemptAt = hook.StateSuccess, "", nil
+	case canceled:
 	case a.Manual:
 		d.State, d.Error = hook.StateFailed, a.Error
 	case pending:
@@ -76,8 +87,9 @@ func (s *Store) health(r *hook.Record) {
 		return
 	}
 	now := s.now()
+	today := now.UTC().Format(time.DateOnly)
 	if ok {
-		w.Health, w.failingSince = hook.HealthHealthy, nil
+		w.Health, w.failingSince, w.failures, w.failedDays, w.failedOn = hook.HealthHealthy, nil, 0, 0, ""
 		return
 	}
 	final := !r.Verdict.Retry && !r.Attempt.Manual
@@ -87,20 +99,21 @@ func (s *Store) health(r *hook.Record) {
 		w.Health = hook.HealthFailing
 	}
 	if w.failingSince == nil {
-		w.failingSince = &now
+		w.failingSince, w.failures, w.failedDays, w.failedOn = &now, 0, 0, ""
+	}
+	w.failures++
+	if w.failedOn != today {
+		w.failedDays, w.failedOn = w.failedDays+1, today
 	}
 	reason := r.Verdict.Disable
-	if reason == "" && now.Sub(*w.failingSince) > hook.DisableAfter {
+	if reason == "" && now.Sub(*w.failingSince) > hook.DisableAfter && w.failures >= hook.DisableAttempts && w.failedDays >= hook.DisableDays {
 		reason = hook.ReasonFailedDays
 	}
-	if reason == "" {
+	if reason == "" || !w.Active {
 		return
 	}
-	if w.Active {
-		w.DisabledReason = reason
-	}
-	w.Active = false
-	s.cancelOutstanding(w.ID, hook.TextWebhookDisabled)
+	w.DisabledReason = reason
+	s.disable(w)
 }
 
 // Webhook is the webhook as it stands; nil if it is gone.
@@ -122,7 +135,7 @@ func (s *Store) Deliveries(id hook.WebhookID) []hook.Delivery {
 	var list []hook.Delivery
 	for _, d := range s.order {
 		if s.deliveries[d].WebhookID == id {
-			list = append(list, *s.deliveries[d])
+			list = append(list, s.shown(s.deliveries[d]))
 		}
 	}
 	return list

@@ -7,14 +7,20 @@ import (
 	"grapnel/internal/hook"
 )
 
+// replay is a replay with what the store knows of its workflow.
+type replay struct {
+	hook.Replay
+	*sleeper
+}
+
 // AddReplay makes a replay of all events that the webhook has no delivery of.
 func (s *Store) AddReplay(webhook hook.WebhookID, rate int) hook.ReplayID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := &hook.Replay{
+	r := &replay{hook.Replay{
 		ID: s.nextID(), TenantID: hook.DefaultTenant(), WebhookID: webhook, Status: hook.ReplayMissing, Rate: rate,
 		State: hook.ReplayRunning, Until: s.now(), CreatedAt: s.now(), UpdatedAt: s.now(),
-	}
+	}, newSleeper()}
 	s.replays[r.ID] = r
 	return r.ID
 }
@@ -24,9 +30,10 @@ func (s *Store) ChangeReplay(id hook.ReplayID, change func(*hook.Replay)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.replays[id]
-	change(r)
+	change(&r.Replay)
+	r.wake()
 	if r.State == hook.ReplayCanceled {
-		s.endReplay(r)
+		s.endReplay(&r.Replay)
 		for _, d := range s.deliveries {
 			if d.ReplayID == id && d.Outstanding() {
 				s.cancel(d, hook.TextReplayCanceled)
@@ -39,7 +46,7 @@ func (s *Store) ChangeReplay(id hook.ReplayID, change func(*hook.Replay)) {
 func (s *Store) Replay(id hook.ReplayID) hook.Replay {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return *s.replays[id]
+	return s.replays[id].Replay
 }
 
 func (s *Store) endReplay(r *hook.Replay) {
@@ -59,14 +66,15 @@ func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hoo
 	if r == nil {
 		return hook.ReplayStep{}, hook.NotFound("replay")
 	}
-	var step hook.ReplayStep
+	r.looks()
+	step := hook.ReplayStep{Changes: r.changes}
 	if r.State == hook.ReplayRunning {
-		s.replayOn(r, &step, r.Rate-made)
+		s.replayOn(&r.Replay, &step, r.Rate-made)
 	}
 	if r.Ended() {
 		step.Progress = s.progress(id)
 	}
-	step.Replay = *r
+	step.Replay = r.Replay
 	return step, nil
 }
 
@@ -75,6 +83,8 @@ func (s *Store) progress(id hook.ReplayID) (p hook.ReplayProgress) {
 	for _, d := range s.deliveries {
 		switch {
 		case d.ReplayID != id:
+		case s.revoked(d) != "":
+			p.Canceled++
 		case d.Outstanding():
 			p.Outstanding++
 		case d.State == hook.StateSuccess:
@@ -111,8 +121,7 @@ func (s *Store) replayOn(r *hook.Replay, step *hook.ReplayStep, limit int) {
 	}
 	r.Created, r.Looked = r.Created+step.Created, r.Looked+step.Looked
 	if step.Created > 0 {
-		step.Undrained = !s.drains[r.WebhookID]
-		s.drains[r.WebhookID] = true
+		step.Undrained = s.parks(r.WebhookID)
 	}
 	step.Progress = s.progress(r.ID)
 	if step.Exhausted && step.Progress.Outstanding == 0 {
@@ -121,7 +130,23 @@ func (s *Store) replayOn(r *hook.Replay, step *hook.ReplayStep, limit int) {
 	}
 }
 
-// ReplaySleeps says when the replay will look again.
-func (s *Store) ReplaySleeps(ctx context.Context, _ hook.ReplayID, _ time.Duration) error {
-	return s.failing(ctx, OpReplaySleeps)
+// ReplaySleeps notes that the replay sleeps, unless it was changed since.
+func (s *Store) ReplaySleeps(ctx context.Context, id hook.ReplayID, _ time.Duration, changes int64) (bool, error) {
+	if err := s.failing(ctx, OpReplaySleeps); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.replays[id]
+	return r != nil && !r.woken && r.changes == changes, nil
+}
+
+// ReplayWoken is Woken for a replay.
+func (s *Store) ReplayWoken(id hook.ReplayID) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.replays[id]; r != nil {
+		return r.awake
+	}
+	return nil
 }

@@ -31,6 +31,8 @@ const (
 	OpEnds        = "DrainEnds"
 	OpDrain       = "Drain"
 
+	OpVersions = "Versions"
+
 	OpReplayStep   = "ReplayStep"
 	OpReplaySleeps = "ReplaySleeps"
 )
@@ -53,14 +55,16 @@ type Store struct {
 	batches    []int
 	slices     map[[2]int]bool
 	claims     map[hook.DeliveryID]hook.Claim
-	drains     map[hook.WebhookID]bool
+	drains     map[hook.WebhookID]*sleeper
 	drained    []hook.WebhookID
-	replays    map[hook.ReplayID]*hook.Replay
+	replays    map[hook.ReplayID]*replay
 }
 
 type webhook struct {
 	hook.Webhook
-	failingSince *time.Time
+	failingSince         *time.Time
+	failures, failedDays int
+	failedOn             string
 }
 
 // NewStore makes an empty store on the clock.
@@ -68,8 +72,8 @@ func NewStore(now func() time.Time) *Store {
 	return &Store{
 		now: now, events: map[hook.EventID]hook.Event{}, webhooks: map[hook.WebhookID]*webhook{},
 		deliveries: map[hook.DeliveryID]*hook.Delivery{}, slices: map[[2]int]bool{},
-		claims: map[hook.DeliveryID]hook.Claim{}, drains: map[hook.WebhookID]bool{},
-		replays: map[hook.ReplayID]*hook.Replay{},
+		claims: map[hook.DeliveryID]hook.Claim{}, drains: map[hook.WebhookID]*sleeper{},
+		replays: map[hook.ReplayID]*replay{},
 	}
 }
 
@@ -87,7 +91,7 @@ func (s *Store) AddWebhook(url string, change func(*hook.Webhook)) hook.WebhookI
 	defer s.mu.Unlock()
 	w := hook.Webhook{
 		ID: s.nextID(), TenantID: hook.DefaultTenant(), URL: url, Events: []string{"*"}, Secret: "secret", Active: true,
-		CreatedAt: s.now(), UpdatedAt: s.now(),
+		CreatedAt: s.now(), UpdatedAt: s.now(), Version: 1,
 	}
 	if change != nil {
 		change(&w)
@@ -135,53 +139,101 @@ func (s *Store) deliver(e hook.Event, id hook.WebhookID, test bool) *hook.Delive
 		ID: s.nextID(), EventID: e.ID, WebhookID: id, TenantID: e.TenantID, EventType: e.Type, Test: test,
 		State: hook.StatePending, NextAttemptAt: &now, CreatedAt: now, UpdatedAt: now,
 	}
+	if w := s.webhooks[id]; w != nil {
+		generation := w.Generation
+		d.Generation = &generation
+	}
 	s.deliveries[d.ID] = d
 	s.order = append(s.order, d.ID)
 	return d
 }
 
-// ChangeWebhook changes a webhook, as PATCH does; deactivating it cancels what
-// is pending (S15), activating it begins the five days anew (S14).
+// ChangeWebhook changes a webhook, as PATCH does; deactivating it revokes what
+// is pending (S15), activating it begins the five days anew (S14), as another URL does,
+// and a pause moves them.
 func (s *Store) ChangeWebhook(id hook.WebhookID, change func(*hook.Webhook)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.webhooks[id]
-	wasActive := w.Active
+	was := w.Webhook
 	change(&w.Webhook)
-	if w.Active && !wasActive {
-		w.failingSince = nil
+	w.Version, w.Generation = was.Version+1, was.Generation
+	switch {
+	case w.Active && !was.Active, w.URL != was.URL:
+		w.failingSince, w.failures, w.failedDays = nil, 0, 0
+	case w.failingSince != nil && was.PausedAt != nil && w.PausedAt == nil:
+		since := *was.PausedAt
+		if w.failingSince.After(since) {
+			since = *w.failingSince
+		}
+		moved := w.failingSince.Add(s.now().Sub(since))
+		w.failingSince = &moved
 	}
-	if !w.Active {
-		s.cancelOutstanding(id, hook.TextWebhookDisabled)
+	if d := s.drains[id]; d != nil {
+		d.wake()
+	}
+	if was.Active && !w.Active {
+		w.Generation++
 	}
 }
 
-// DeleteWebhook deletes a webhook, as DELETE does, and cancels what is pending.
-func (s *Store) DeleteWebhook(id hook.WebhookID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.webhooks, id)
-	s.cancelOutstanding(id, hook.TextWebhookDeleted)
-}
+// DeleteWebhook deletes a webhook, as DELETE does, and so revokes what is pending. The rows
+// stay as they are, as they do in storage until a page of cancellations comes to them.
+func (s *Store) DeleteWebhook(id hook.WebhookID) { s.LoseWebhook(id, false) }
 
-// LoseWebhook takes a webhook away, or only deactivates it, and leaves its
-// deliveries pending: what a publish leaves behind that ran at the same moment.
+// LoseWebhook takes a webhook away, or only deactivates it.
 func (s *Store) LoseWebhook(id hook.WebhookID, deactivate bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if deactivate {
-		s.webhooks[id].Active = false
+		s.disable(s.webhooks[id])
 		return
 	}
 	delete(s.webhooks, id)
 }
 
-func (s *Store) cancelOutstanding(id hook.WebhookID, reason string) {
-	for _, d := range s.deliveries {
-		if d.WebhookID == id && d.Outstanding() && !d.Test {
-			s.cancel(d, reason)
+// disable disables an active webhook; the caller holds the lock.
+func (s *Store) disable(w *webhook) {
+	if w.Active {
+		w.Active = false
+		w.Version++
+		w.Generation++
+	}
+}
+
+// revoked says why a delivery must not be sent any more, as storage shows it; empty if it
+// may be, or has ended.
+func (s *Store) revoked(d *hook.Delivery) string {
+	job := s.job(d)
+	if !d.Outstanding() || d.Test {
+		return ""
+	}
+	return job.Canceled()
+}
+
+// shown is the delivery as a client sees it.
+func (s *Store) shown(d *hook.Delivery) hook.Delivery {
+	shown := *d
+	if reason := s.revoked(d); reason != "" {
+		shown.State, shown.Error, shown.NextAttemptAt = hook.StateCanceled, reason, nil
+	}
+	return shown
+}
+
+// Versions are those of webhooks as they are now.
+func (s *Store) Versions(ctx context.Context, webhooks []hook.WebhookID) (map[hook.WebhookID]int64, error) {
+	if err := s.failing(ctx, OpVersions); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	versions := map[hook.WebhookID]int64{}
+	for _, id := range webhooks {
+		if w := s.webhooks[id]; w != nil {
+			versions[id] = w.Version
 		}
 	}
+	return versions, nil
 }
 
 func (s *Store) cancel(d *hook.Delivery, reason string) {
@@ -224,7 +276,7 @@ func (s *Store) States(ctx context.Context, events []hook.EventID, slice, of int
 	defer s.mu.Unlock()
 	var list []hook.Delivery
 	for _, d := range s.of(events, slice, of) {
-		list = append(list, *d)
+		list = append(list, s.shown(d))
 	}
 	return list, nil
 }
@@ -277,7 +329,7 @@ func sliceOf(id hook.DeliveryID, of int) int {
 }
 
 func (s *Store) job(d *hook.Delivery) hook.Job {
-	job := hook.Job{Delivery: *d, Event: s.events[d.EventID]}
+	job := hook.Job{Delivery: *d, Event: s.events[d.EventID], ReadAt: s.now()}
 	if d.NextAttemptAt != nil {
 		job.DueIn = d.NextAttemptAt.Sub(s.now())
 	}

@@ -42,7 +42,7 @@ func TestSendNowErrors(t *testing.T) {
 		start func(context.Context, string) error
 		get   func(context.Context) error
 		// nobody has taken the order.
-		nobody  bool
+		nobody bool
 		// taken says that a worker takes it while it is taken back.
 		taken   bool
 		notSent bool
@@ -61,7 +61,7 @@ func TestSendNowErrors(t *testing.T) {
 		"no worker":                {get: func(ctx context.Context) error { return hangs(ctx, "") }, nobody: true, kind: hook.KindUnavailable, after: 5 * time.Second, notSent: true},
 		// S11: then a request may be made, and nobody must say that none was.
 		"a worker in the last moment": {get: func(ctx context.Context) error { return hangs(ctx, "") }, nobody: true, taken: true, kind: hook.KindUnavailable, after: 5*time.Second + workflows.SendNowTimeout},
-		"a worker that hangs":      {get: func(ctx context.Context) error { return hangs(ctx, "") }, kind: hook.KindUnavailable, after: 5*time.Second + workflows.SendNowTimeout},
+		"a worker that hangs":         {get: func(ctx context.Context) error { return hangs(ctx, "") }, kind: hook.KindUnavailable, after: 5*time.Second + workflows.SendNowTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

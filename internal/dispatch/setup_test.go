@@ -317,7 +317,9 @@ func (o *outbox) Targets(_ context.Context, events []hook.EventID) (map[hook.Eve
 }
 
 // targetOf is the one webhook that an event is for.
-func targetOf(id hook.EventID) hook.Target { return hook.Target{WebhookID: hook.WebhookID(id), Host: "example.com"} }
+func targetOf(id hook.EventID) hook.Target {
+	return hook.Target{WebhookID: hook.WebhookID(id), Host: "example.com"}
+}
 
 func (o *outbox) EnsurePartitions(context.Context) (int, error) {
 	o.mu.Lock()

@@ -54,7 +54,9 @@ type Sweeper struct {
 	Temporal     Runs
 	Resetter     Resetter
 	Health       Health
-	Logger       *slog.Logger
+	// Cancellations, if not nil, has a round in each of the sweeper's.
+	Cancellations *Cancellations
+	Logger        *slog.Logger
 	// Retention is how long events and their deliveries are kept; 0 is for ever.
 	Retention time.Duration
 	// Interval is how often it looks; default 2 s.
@@ -124,6 +126,7 @@ type step struct {
 
 func (s *Sweeper) steps() []step {
 	return []step{
+		{name: "cancel what was outstanding", do: s.Cancellations.Round, local: true},
 		{name: "start lost drains", do: s.startDrains},
 		{name: "start lost replays", do: s.startReplays},
 	}

@@ -49,6 +49,8 @@ type Delivery struct {
 	State    DeliveryState
 	// Parked says that it waits for its webhook, which is over a limit or unavailable.
 	Parked bool
+	// Generation is the webhook's at the accept; nil where an older process accepted it.
+	Generation *int
 	// Attempts counts all requests, those sent by hand too.
 	Attempts int
 	// Scheduled counts the requests that the schedule sent: the five of spec 1.
@@ -84,6 +86,8 @@ type Job struct {
 	// DueIn is how long it is until the next attempt, by the store's clock;
 	// zero or less when it is due.
 	DueIn time.Duration
+	// ReadAt is a time from before the webhook was read, by this process's clock.
+	ReadAt time.Time
 }
 
 // Claim is the right of one run of an activity to send at-most-once deliveries.
@@ -101,7 +105,7 @@ func (j *Job) Canceled() string {
 	switch {
 	case j.Webhook == nil:
 		return TextWebhookDeleted
-	case !j.Webhook.Active && !j.Delivery.Test:
+	case !j.Delivery.Test && j.Webhook.Revokes(&j.Delivery):
 		return TextWebhookDisabled
 	default:
 		return ""

@@ -25,6 +25,20 @@ type Backlog struct {
 	TrippedAt *time.Time
 	// PausedAt is since when the client wants them held; nil if it does not.
 	PausedAt *time.Time
+	// Changes is how often the drain was woken until this was read.
+	Changes int64
+}
+
+// Nap is what a drain notes before it sleeps.
+type Nap struct {
+	// In is when it will look again.
+	In time.Duration
+	// Changes is Backlog's: the note of a drain that was woken since is refused.
+	Changes int64
+	// Until says that the drain sleeps because nothing is due before: what is parked from
+	// then on, and due earlier, wakes it. The zero time says that it sleeps for another
+	// reason, which nothing that is parked changes.
+	Until time.Time
 }
 
 // Unavailable tells a failure that says that nobody is there to answer, by which the

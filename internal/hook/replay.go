@@ -77,10 +77,15 @@ type Past struct {
 	Deliveries int
 	// Succeeded says that one of them did; Outstanding that one has an attempt to come.
 	Succeeded, Outstanding bool
+	// Replayed says that one of them is this replay's.
+	Replayed bool
 }
 
 // Chooses tells whether an event of that past is sent again.
 func (s ReplayStatus) Chooses(p Past) bool {
+	if p.Replayed {
+		return false
+	}
 	switch s {
 	case ReplayFailed:
 		return p.Deliveries > 0 && !p.Succeeded && !p.Outstanding
@@ -106,6 +111,8 @@ type ReplayStep struct {
 	Progress ReplayProgress
 	// Undrained says that no drain sends them yet.
 	Undrained bool
+	// Changes is how often the replay was changed until this step.
+	Changes int64
 }
 
 // ReplayProgress counts what became of a replay's deliveries.

@@ -64,8 +64,15 @@ const (
 	ReasonUnavailable = "endpoint unavailable: deliveries wait for it"
 )
 
-// DisableAfter is how long a webhook may only fail before it is disabled (S14).
-const DisableAfter = 5 * 24 * time.Hour
+// A webhook that has only failed is disabled (S14) when it has failed for DisableAfter,
+// which leaves out pauses, and at least DisableAttempts times, on at least DisableDays
+// days (UTC): the one on which it is disabled and two before it, so that an endpoint that
+// was seldom asked is not disabled by two bad hours.
+const (
+	DisableAfter    = 5 * 24 * time.Hour
+	DisableAttempts = 5
+	DisableDays     = 3
+)
 
 // Bounds of what a webhook can hold.
 const (
@@ -119,6 +126,10 @@ type Webhook struct {
 	PausedAt  *time.Time
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	// Version grows with every change that a request depends on; it is the store's.
+	Version int64
+	// Generation counts how often it was disabled; it is the store's.
+	Generation int
 }
 
 // Status is what the API shows: the health, or disabled.
@@ -148,6 +159,12 @@ func (w *Webhook) StatusReason() string {
 // Held tells that what is due waits for the webhook: its endpoint is unavailable, or the
 // client has paused it.
 func (w *Webhook) Held() bool { return w.TrippedAt != nil || w.PausedAt != nil }
+
+// Revokes tells whether an outstanding delivery of the webhook must not be sent any more:
+// it is disabled, or was since the delivery was accepted.
+func (w *Webhook) Revokes(d *Delivery) bool {
+	return !w.Active || d.Generation != nil && *d.Generation < w.Generation
+}
 
 // Pause holds deliveries, or lets them go.
 func (w *Webhook) Pause(pause bool, now time.Time) {

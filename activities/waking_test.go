@@ -1,0 +1,252 @@
+package activities_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"grapnel/activities"
+	"grapnel/internal/deliverytest"
+	"grapnel/internal/hook"
+)
+
+// asks requires that a run asks for another one, and returns in what time.
+func (b *bench) asks(err error) (in time.Duration, why string) {
+	b.Helper()
+	var app *temporal.ApplicationError
+	require.ErrorAs(b, err, &app)
+	require.False(b, app.NonRetryable())
+	return app.NextRetryDelay(), app.Message()
+}
+
+// replayRun is one run of a replay.
+func (b *bench) replayRun(id hook.ReplayID) error {
+	b.Helper()
+	env := newEnvironment(b.Context())
+	env.RegisterActivityWithOptions(b.acts.Replay, activity.RegisterOptions{Name: "Replay"})
+	_, err := env.ExecuteActivity(b.acts.Replay, activities.ReplayInput{ReplayID: id})
+	return err
+}
+
+// Nothing of a run of the worker outlives it: activities of a run that has stopped leave
+// what is due to another worker, a second later each time, and those of the next run work
+// as in the first.
+func TestActivitiesAfterARun(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		started := b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil))
+		waiting := b.parked(3, func(h *hook.Webhook) { h.TrippedAt = nil; h.PausedAt = &b.start })
+		b.store.ChangeWebhook(waiting, func(h *hook.Webhook) { h.PausedAt = nil })
+		replayed, replay := b.replaying(30, 10)
+		b.endRun()
+		for range 3 {
+			_, err := b.deliver(started)
+			b.asked(err, activities.ErrorOurs, second)
+			_, err = b.drainer(waiting).run()
+			b.asked(err, activities.ErrorOurs, second)
+			b.asked(b.replayRun(replay), activities.ErrorOurs, second)
+		}
+		require.Empty(b, b.sender.Requests(urlA))
+
+		b.Cleanup(b.begin())
+		r, err := b.deliver(started)
+		require.NoError(b, err)
+		require.Equal(b, 1, r.Succeeded)
+		drained, err := b.drainAll(waiting)
+		require.NoError(b, err)
+		require.Equal(b, 3, drained.Succeeded)
+		b.during(30*second, func() {
+			_, err := b.drainAll(replayed)
+			require.NoError(b, err)
+		})
+		again, _, err := b.replayAll(replay)
+		require.NoError(b, err)
+		require.Equal(b, 30+2, again.Succeeded, "it had no delivery of those above")
+	})
+}
+
+// What a stopping worker can't begin any more another one begins in a second, also what
+// waits for a place; what is due later stays due then.
+func TestStoppingLeavesWhatIsDue(t *testing.T) {
+	t.Parallel()
+	for name, limit := range map[string]int{"in flight": 0, "over a limit": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(b *bench) {
+				a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.RateLimit = limit })
+				b.sender.Script(urlA, deliverytest.Status(200).After(500*time.Millisecond))
+				b.during(100*time.Millisecond, b.endRun)
+				_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 100)...))
+				b.asked(err, activities.ErrorOurs, second)
+			})
+		})
+	}
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, nil)
+		start := b.store.Publish(eventType, payload, a)
+		b.store.SetNextAttempt(a, b.start.Add(time.Hour))
+		b.endRun()
+		_, err := b.deliver(start)
+		b.asked(err, activities.ErrorOutstanding, time.Hour)
+	})
+}
+
+// Temporal does not bound what an activity asks for: the activity does, by what a receiver
+// can ask for.
+func TestDeliverAsksForADayAtMost(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, nil)
+		start := b.store.Publish(eventType, payload, a)
+		b.store.SetNextAttempt(a, b.start.AddDate(1, 0, 0)) // by a clock that was wrong
+		_, err := b.deliver(start)
+		b.asked(err, activities.ErrorOutstanding, 24*time.Hour)
+	})
+}
+
+// Spec 9: a drain with nothing to probe with looks every five minutes, and at once when
+// something is parked.
+func TestDrainSleepsNoLongerThanAProbe(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.parked(1, nil)
+		b.sender.Script(urlA, deliverytest.Refused())
+		b.store.SetNextAttempt(a, b.start.Add(2*time.Hour)) // its fifth attempt
+		_, err := b.drainer(a).run()
+		in, why := b.asks(err)
+		require.Equal(b, 5*time.Minute, in)
+		require.Contains(b, why, "1 deliveries waiting; endpoint unavailable")
+	})
+}
+
+// Spec 9: an endpoint that is back gets what is published then, although what waited is
+// not due for half an hour.
+func TestDrainWakesForWhatIsParked(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.parked(1, nil)
+		b.sender.Script(urlA, append(outcomes(deliverytest.Refused(), 4), deliverytest.Status(200))...)
+		var published time.Duration
+		b.during(12*time.Minute, func() {
+			published = time.Since(b.start)
+			s := b.store.Publish(eventType, payload, a)
+			r, err := b.deliver(s)
+			require.NoError(b, err)
+			require.Equal(b, 1, r.Waiting)
+		})
+		r, err := b.drainAll(a)
+		require.NoError(b, err)
+		require.Equal(b, 2, r.Succeeded)
+		times := b.sender.Times(urlA, b.start)
+		require.Len(b, times, 6)
+		require.Less(b, times[3], published, "the last attempt before it was half an hour ahead")
+		require.LessOrEqual(b, times[4]-published, sweepEvery+second)
+	}, schedule(second, second, second, 30*time.Minute))
+}
+
+func schedule(delays ...time.Duration) func(*activities.Deps) {
+	return func(d *activities.Deps) { d.Schedule = delays }
+}
+
+// What changes between a drain's look and its note is not slept through.
+func TestDrainSeesWhatComesBeforeItSleeps(t *testing.T) {
+	t.Parallel()
+	for name, reason := range map[string]func(*hook.Webhook){
+		"paused":      func(h *hook.Webhook) { h.PausedAt, h.TrippedAt = h.TrippedAt, nil },
+		"unavailable": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onBench(t, func(b *bench) {
+				a := b.parked(2, reason)
+				changed := false
+				b.store.Fail = func(op string) error {
+					if op == deliverytest.OpSleeps && !changed {
+						changed = true
+						b.store.ChangeWebhook(a, func(h *hook.Webhook) { h.PausedAt, h.TrippedAt = nil, nil })
+					}
+					return nil
+				}
+				d := b.drainer(a)
+				r, err := d.all()
+				require.NoError(b, err)
+				require.Equal(b, 2, r.Succeeded)
+				require.Empty(b, d.waits, "it looks again in the same run")
+			})
+		})
+	}
+}
+
+// However often something changes just then, a run comes to its end, and asks for the next
+// one in a second.
+func TestDrainThatIsWokenAllTheTime(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.parked(1, nil)
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpSleeps {
+				<-time.After(100 * time.Millisecond)
+				b.store.ChangeWebhook(a, func(h *hook.Webhook) { h.PausedAt = &b.start })
+			}
+			return nil
+		}
+		_, err := b.drainer(a).run()
+		in, _ := b.asks(err)
+		require.Equal(b, second, in)
+		require.InDelta(b, 10*second, time.Since(b.start), float64(second))
+	})
+}
+
+// Where a drain can't note that it sleeps, nobody can wake it: then it sleeps shortly.
+func TestDrainThatCanNotNote(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.parked(1, func(h *hook.Webhook) { h.PausedAt = &b.start })
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpSleeps {
+				return hook.Unavailable("the store", errors.New("away"))
+			}
+			return nil
+		}
+		_, err := b.drainer(a).run()
+		in, _ := b.asks(err)
+		require.Equal(b, 30*second, in)
+	})
+}
+
+// The time of the next probe may be that of another worker, whose clock is an hour ahead.
+func TestProbesDoNotTrustAClock(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.parked(1, nil)
+		d := b.drainer(a)
+		d.state = map[string]any{"probes": 3, "probe_at": b.start.Add(time.Hour)}
+		_, err := d.run()
+		in, _ := b.asks(err)
+		require.Equal(b, 8*second, in)
+	})
+}
+
+// A replay that is resumed between its look and its note goes on at once.
+func TestReplaySeesWhatComesBeforeItSleeps(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		_, id := b.replaying(30, 10)
+		b.store.ChangeReplay(id, func(r *hook.Replay) { r.State = hook.ReplayPaused })
+		changed := false
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpReplaySleeps && !changed {
+				changed = true
+				b.store.ChangeReplay(id, func(r *hook.Replay) { r.State = hook.ReplayRunning })
+			}
+			return nil
+		}
+		in, why := b.asks(b.replayRun(id))
+		require.Equal(b, 30*second, in)
+		require.Contains(b, why, "30 deliveries made, 30 outstanding")
+	})
+}

@@ -1,0 +1,61 @@
+package storage
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// lateLook looks once more at the last minutes of a replay that has looked at all of its
+// events: one that was being stored meanwhile may have an id that lies behind the cursor,
+// because its accept took long, or by a clock that is behind. It waits for the transactions
+// that were storing events by then, so that no clock decides. What begins to be stored
+// later is no past of this replay: it is matched with the webhook as any event is.
+func lateLook(ctx context.Context, tx pgx.Tx, row *lockedReplay, w *hook.Webhook, limit int) (page replayedPage, err error) {
+	r := row.replay()
+	if r.CreatedAt.Sub(r.Until) >= replayLate {
+		page.exhausted = true
+		return page, nil
+	}
+	stored, err := lateWritersEnded(ctx, tx, row)
+	if err != nil || !stored {
+		return page, err
+	}
+	r.Cursor = hook.EventID(hook.IDTime(r.Until.Add(-replayLate)))
+	if r.Since.After(r.Until.Add(-replayLate)) {
+		r.Cursor = hook.EventID(hook.IDTime(r.Since))
+	}
+	if row.LateCursor != nil {
+		r.Cursor = *row.LateCursor
+	}
+	if page, err = nextPage(ctx, tx, &r, w); err != nil {
+		return page, err
+	}
+	if page.cut(limit); row.LateCursor != nil && *row.LateCursor == [16]byte(page.last) {
+		return page, nil
+	}
+	_, err = tx.Exec(ctx, `update replays set late_cursor = $2 where id = $1`, row.ID, [16]byte(page.last))
+	return page, err
+}
+
+// lateWritersEnded tells whether the transactions have ended that were storing events when
+// it was first asked. A statement that stores events holds the lock on their table from
+// before it reads the webhooks that match until its transaction ends.
+func lateWritersEnded(ctx context.Context, tx pgx.Tx, row *lockedReplay) (ended bool, err error) {
+	if row.LateWriters == nil {
+		err = tx.QueryRow(ctx, `
+			update replays set late_writers = array(
+				select virtualtransaction from pg_locks
+				where locktype = 'relation' and relation = 'events'::regclass and mode = 'RowExclusiveLock' and granted and pid <> pg_backend_pid()
+					and database = (select oid from pg_database where datname = current_database()))
+			where id = $1 returning late_writers`, row.ID).Scan(&row.LateWriters)
+		if err != nil {
+			return false, err
+		}
+	}
+	err = tx.QueryRow(ctx, `
+		select not exists (select from pg_locks where locktype = 'virtualxid' and virtualxid = any($1))`, row.LateWriters).Scan(&ended)
+	return ended, err
+}

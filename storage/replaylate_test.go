@@ -1,0 +1,154 @@
+package storage_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
+)
+
+// storing begins to store an event whose id is so old, and returns it with what commits it.
+func (f *fixture) storing(t *testing.T, age time.Duration) (id hook.EventID, commit func()) {
+	t.Helper()
+	f.pasts++
+	id = hook.EventID(hook.IDTime(time.Now().Add(-age)))
+	id[6], id[7], id[8], id[15] = 0x70, byte(f.pasts), 0x80, 1
+	tx, err := f.db.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }) // it may have been committed
+	_, err = tx.Exec(t.Context(), `insert into events (id, tenant_id, type, data, deliveries, created_at) values ($1, $2, 'user.created', '{}', 0, now())`,
+		[16]byte(id), [16]byte(hook.DefaultTenant()))
+	require.NoError(t, err)
+	return id, func() { require.NoError(t, tx.Commit(t.Context())) }
+}
+
+// recent has a replay be about events up to a moment ago, which have settled.
+func recent(r *hook.Replay) { r.Until = time.Now().Add(-10 * time.Second) }
+
+// S5: an event is not missed whose accept takes longer than any should, or by a clock that
+// is behind: what was being stored when the replay had looked at all is waited for.
+func TestReplayFindsWhatIsStoredLate(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	first := f.past(t, "user.created")
+	late, commit := f.storing(t, time.Minute)
+	_, gone := f.storing(t, 30*time.Second)
+	r := f.replay(t, w, hook.ReplayAll, recent)
+	step := must(f.ReplayStep(t.Context(), r.ID, 0))
+	require.Equal(t, []hook.EventID{first}, f.replayed(t, r))
+	require.False(t, step.Exhausted)
+	for _, job := range f.backlog(t, w, 10).Jobs { // as the drain does
+		f.attempt(t, job.Delivery.ID, answered(200))
+	}
+	step = must(f.ReplayStep(t.Context(), r.ID, 0))
+	require.False(t, step.Exhausted, "two are being stored")
+	require.Zero(t, step.Looked)
+	require.False(t, step.Replay.Ended())
+
+	after, commitAfter := f.storing(t, time.Minute) // which is matched as any event is
+	commit()
+	gone()
+	step = must(f.ReplayStep(t.Context(), r.ID, 0))
+	require.True(t, step.Exhausted)
+	require.Len(t, f.replayed(t, r), 3)
+	require.Contains(t, f.replayed(t, r), late)
+	require.Equal(t, 3, step.Replay.Looked)
+	require.Equal(t, 3, step.Replay.Created)
+	commitAfter()
+	for _, job := range f.backlog(t, w, 10).Jobs {
+		f.attempt(t, job.Delivery.ID, answered(200))
+	}
+	step = must(f.ReplayStep(t.Context(), r.ID, 0))
+	require.Equal(t, hook.ReplayCompleted, step.Replay.State)
+	require.NotContains(t, f.replayed(t, r), after)
+}
+
+// The late look sends nothing again that the replay has sent, whatever came of it, keeps to
+// the rate, and costs a replay of older events nothing.
+func TestLateLookSendsNothingAgain(t *testing.T) {
+	t.Parallel()
+	for name, status := range map[hook.ReplayStatus]int{hook.ReplayFailed: 500, hook.ReplayAll: 200} {
+		t.Run(string(name), func(t *testing.T) {
+			t.Parallel()
+			f := setup(t)
+			w := f.webhook(t)
+			for range 5 {
+				f.end(t, w, f.recently(t, w), 500)
+			}
+			r := f.replay(t, w, name, func(r *hook.Replay) { recent(r); r.Rate = 2 })
+			var step hook.ReplayStep
+			for range 10 {
+				step = must(f.ReplayStep(t.Context(), r.ID, 0))
+				require.LessOrEqual(t, step.Created, 2)
+				for _, job := range f.backlog(t, w, 10).Jobs {
+					for d := f.attempt(t, job.Delivery.ID, answered(status)); d.Outstanding(); d = f.attempt(t, d.ID, answered(status)) {
+					}
+				}
+			}
+			require.Equal(t, hook.ReplayCompleted, step.Replay.State)
+			require.Equal(t, 5, step.Replay.Looked)
+			require.Equal(t, 5, step.Replay.Created)
+			require.Len(t, f.replayed(t, r), 5)
+			require.NotNil(t, scalar[[]string](t, f, `select late_writers from replays`))
+		})
+	}
+	t.Run("older", func(t *testing.T) {
+		t.Parallel()
+		f := setup(t)
+		w := f.webhook(t)
+		_, commit := f.storing(t, time.Minute)
+		defer commit()
+		r := f.replay(t, w, hook.ReplayAll, func(r *hook.Replay) { r.Until = time.Now().Add(-3 * time.Minute) })
+		require.Equal(t, hook.ReplayCompleted, must(f.ReplayStep(t.Context(), r.ID, 0)).Replay.State)
+		require.Nil(t, scalar[[]string](t, f, `select late_writers from replays`))
+	})
+}
+
+// recently is an event of a minute ago, with a delivery for the webhook.
+func (f *fixture) recently(t *testing.T, w hook.Webhook) hook.EventID {
+	t.Helper()
+	id, commit := f.storing(t, time.Minute)
+	commit()
+	d := id
+	d[15] = 2
+	f.exec(t, `
+		insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at)
+		values ($1, $2, $3, $4, 'user.created', 'pending', now(), now(), now())`,
+		[16]byte(d), [16]byte(id), [16]byte(w.ID), [16]byte(w.TenantID))
+	return id
+}
+
+// A statement that stores events holds a lock by which the late look knows it, from before
+// it reads which webhooks match, also while it waits for another's lock.
+func TestLateLookWaitsForAnAcceptThatIsStuck(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	topic := hook.Topic{TenantID: hook.DefaultTenant(), Cache: "chat", Name: "room"}
+	p := hook.Publication{TenantID: topic.TenantID, Cache: topic.Cache, Type: topic.Name, Data: []byte(`1`)}
+	must(f.Publish(t.Context(), p))
+	before := f.webhook(t) // any webhook will do: the look waits for all that is being stored
+	published := make(chan error, 1)
+	err := pgx.BeginFunc(t.Context(), f.db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), `select from topics for update`); err != nil {
+			return err
+		}
+		go func() {
+			_, err := f.Publish(t.Context(), p)
+			published <- err
+		}()
+		f.blocked(t)
+		r := f.replay(t, before, hook.ReplayAll, recent)
+		require.False(t, must(f.ReplayStep(t.Context(), r.ID, 0)).Exhausted)
+		require.Len(t, scalar[[]string](t, f, `select late_writers from replays`), 1)
+		return nil
+	})
+	require.NoError(t, err)
+	require.NoError(t, <-published)
+	r := must(f.Replay(t.Context(), before.TenantID, hook.ReplayID(scalar[[16]byte](t, f, `select id from replays`))))
+	require.Equal(t, hook.ReplayCompleted, must(f.ReplayStep(t.Context(), r.ID, 0)).Replay.State)
+}

@@ -1,0 +1,62 @@
+package storage
+
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// A webhook that is disabled or deleted revokes its outstanding deliveries at once; their
+// rows follow in pages. Until then what a client sees is what the row will be.
+
+// shownColumns are those of shownRow, of deliveries d joined with shown.
+const shownColumns = deliveryColumns + `, x.reason as ended_reason, x.ended_at`
+
+// shown joins deliveries d with what has ended them, each with its own webhook.
+const shown = `left join lateral (select w.active, w.generation from webhooks w where w.id = d.webhook_id offset 0) w on true ` + endedBy
+
+// endedBy is shown where d's webhook is joined as w already. x is there for a revoked
+// delivery only, with the reason and the time that its cancellation will give it.
+const endedBy = `left join lateral (
+		select coalesce(c.reason, case when w.active is null then '` + hook.TextWebhookDeleted + `' else '` + hook.TextWebhookDisabled + `' end) as reason,
+			greatest(d.updated_at, c.created_at) as ended_at
+		from (select) one left join lateral (
+			select c.reason, c.created_at from cancellations c
+			where c.webhook_id = d.webhook_id and (d.generation < c.generation or d.generation is null and d.created_at <= c.created_at)
+			order by c.generation limit 1) c on true
+		where ` + revoked + `) x on true`
+
+// revoked tells that d must not be sent any more, as hook.Webhook.Revokes does: its
+// webhook w is gone, disabled, or was disabled since the accept. It may be null, for no.
+const revoked = `d.next_attempt_at is not null and not d.test and (w.active is null or not w.active or d.generation < w.generation)`
+
+// shownRow is a delivery as a client sees it.
+type shownRow struct {
+	deliveryRow
+	EndedReason *string
+	EndedAt     *time.Time
+}
+
+func (r *shownRow) targets() []any {
+	return append(r.deliveryRow.targets(), &r.EndedReason, &r.EndedAt)
+}
+
+func (r *shownRow) delivery() hook.Delivery {
+	d := r.deliveryRow.delivery()
+	if r.EndedReason != nil {
+		d.State, d.Error, d.NextAttemptAt, d.UpdatedAt = hook.StateCanceled, *r.EndedReason, nil, *r.EndedAt
+	}
+	return d
+}
+
+func collectShown(rows pgx.Rows) ([]hook.Delivery, error) {
+	list := []hook.Delivery{}
+	var row shownRow
+	_, err := pgx.ForEachRow(rows, row.targets(), func() error {
+		list = append(list, row.delivery())
+		return nil
+	})
+	return list, err
+}

@@ -1,0 +1,24 @@
+package storage
+
+import (
+	"maps"
+	"slices"
+
+	"grapnel/internal/hook"
+)
+
+// keepSealed leaves what is secret, and has not changed, sealed as it is: sealing anew
+// gives other bytes, by which the webhook would seem to be another one to send to. What
+// another key than the first has sealed is sealed anew.
+func (s *Store) keepSealed(row, old *webhookRow, w, before *hook.Webhook) {
+	if w.Secret == before.Secret && s.box.Current(old.Secret) {
+		row.Secret = old.Secret
+	}
+	if row.Headers != nil && old.Headers != nil && maps.Equal(w.Headers, before.Headers) && s.box.Current(old.Headers) {
+		row.Headers = old.Headers
+	}
+	if len(row.PreviousSecrets) == len(old.PreviousSecrets) && slices.Equal(w.Previous, before.Previous) &&
+		!slices.ContainsFunc(old.PreviousSecrets, func(sealed []byte) bool { return !s.box.Current(sealed) }) {
+		row.sealedPrevious = old.sealedPrevious
+	}
+}
