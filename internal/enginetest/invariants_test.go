@@ -131,7 +131,7 @@ func (w *world) checkRows() {
 	running := w.delivering()
 	present := map[[16]byte]bool{}
 	rows, _ := w.db.Query(w.ctx, `
-		select d.id, d.event_id, d.test, d.parked, d.next_attempt_at is not null, coalesce(d.next_attempt_at, d.updated_at), w.id is null or not w.active,
+		select d.id, d.event_id, d.test, d.parked, d.next_attempt_at is not null, coalesce(d.next_attempt_at, d.updated_at), w.id is null or not w.active or coalesce(d.generation < w.generation, false),
 			exists (select from outbox o where o.event_id = d.event_id), exists (select from drains r where r.webhook_id = d.webhook_id)
 		from deliveries d left join webhooks w on w.id = d.webhook_id`)
 	var id hook.DeliveryID

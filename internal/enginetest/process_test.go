@@ -28,6 +28,8 @@ type process struct {
 	name  string
 	store *gated
 	acts  *activities.Activities
+	// stop ends the run of its worker.
+	stop func()
 	// ctx is that of all it does; dead is closed when it is killed.
 	ctx  context.Context //nolint:containedctx // it is the process's life
 	kill context.CancelFunc
@@ -75,8 +77,10 @@ func newProcess(w *world, name string) (*process, error) {
 	if err != nil {
 		kill()
 		store.Close()
+		return nil, err
 	}
-	return p, err
+	p.stop = p.acts.Begin()
+	return p, nil
 }
 
 func (p *process) isDead() bool {
@@ -93,7 +97,7 @@ func (p *process) die() {
 	p.once.Do(func() {
 		p.w.temporal.change(func() { close(p.dead) })
 		p.kill()
-		p.acts.Stop()
+		p.stop()
 	})
 }
 
@@ -121,7 +125,7 @@ func (p *process) start() error {
 	}
 	sweeper := &dispatch.Sweeper{
 		Starter: starter, Backlog: p.store, Housekeeping: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger,
-		Retention: retention, Interval: sweepEvery,
+		Cancellations: &dispatch.Cancellations{Store: p.store, Logger: logger}, Retention: retention, Interval: sweepEvery,
 	}
 	reconciler := &dispatch.Reconciler{Ledger: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger, Interval: reconcileEvery}
 	var ctx context.Context

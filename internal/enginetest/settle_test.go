@@ -125,8 +125,12 @@ func (w *world) replaysLeft() (n int) {
 // checkDone holds that nothing is left over, and that each request is in the log unless
 // its process was killed, or its day is gone.
 func (w *world) checkDone() {
-	var outbox, drains int
-	w.must(w.db.QueryRow(w.ctx, `select (select count(*) from outbox), (select count(*) from drains)`).Scan(&outbox, &drains), "counting what is left")
+	var outbox, drains, cancellations int
+	w.must(w.db.QueryRow(w.ctx, `select (select count(*) from outbox), (select count(*) from drains), (select count(*) from cancellations)`).
+		Scan(&outbox, &drains, &cancellations), "counting what is left")
+	if cancellations > 0 {
+		w.failf("there are cancellations although nothing is outstanding", "%d rows", cancellations)
+	}
 	if outbox > 0 {
 		w.failf("the outbox is not empty although nothing is outstanding", "%d rows", outbox)
 	}

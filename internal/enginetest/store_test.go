@@ -63,8 +63,32 @@ func (g *gated) CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, rea
 	return tell(ctx, g, "CancelDeliveries", func() error { return g.Store.CancelDeliveries(ctx, ids, reason) })
 }
 
-func (g *gated) ClaimDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) ([]hook.DeliveryID, error) {
-	return ask(ctx, g, "ClaimDeliveries", func() ([]hook.DeliveryID, error) { return g.Store.ClaimDeliveries(ctx, ids, claim) })
+func (g *gated) ClaimDeliveries(ctx context.Context, list []hook.Wanted, claim hook.Claim) ([]hook.DeliveryID, error) {
+	return ask(ctx, g, "ClaimDeliveries", func() ([]hook.DeliveryID, error) { return g.Store.ClaimDeliveries(ctx, list, claim) })
+}
+
+func (g *gated) BeginTest(ctx context.Context, id hook.DeliveryID, claim hook.Claim) (bool, error) {
+	return ask(ctx, g, "BeginTest", func() (bool, error) { return g.Store.BeginTest(ctx, id, claim) })
+}
+
+func (g *gated) Versions(ctx context.Context, webhooks []hook.WebhookID) (map[hook.WebhookID]int64, error) {
+	return ask(ctx, g, "Versions", func() (map[hook.WebhookID]int64, error) { return g.Store.Versions(ctx, webhooks) })
+}
+
+func (g *gated) ClaimCancellation(ctx context.Context) (c hook.Cancellation, ok bool, err error) {
+	err = tell(ctx, g, "ClaimCancellation", func() (err error) {
+		c, ok, err = g.Store.ClaimCancellation(ctx)
+		return err
+	})
+	return c, ok, err
+}
+
+func (g *gated) CancelPage(ctx context.Context, c hook.Cancellation) (bool, error) {
+	return ask(ctx, g, "CancelPage", func() (bool, error) { return g.Store.CancelPage(ctx, c) })
+}
+
+func (g *gated) ReleaseCancellation(ctx context.Context, c hook.Cancellation) error {
+	return tell(ctx, g, "ReleaseCancellation", func() error { return g.Store.ReleaseCancellation(ctx, c) })
 }
 
 func (g *gated) ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) error {
@@ -99,20 +123,20 @@ func (g *gated) Trip(ctx context.Context, webhook hook.WebhookID, open bool) err
 	return tell(ctx, g, "Trip", func() error { return g.Store.Trip(ctx, webhook, open) })
 }
 
-func (g *gated) DrainSleeps(ctx context.Context, webhook hook.WebhookID, in time.Duration) error {
-	return tell(ctx, g, "DrainSleeps", func() error { return g.Store.DrainSleeps(ctx, webhook, in) })
+func (g *gated) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.Nap) (bool, error) {
+	return ask(ctx, g, "DrainSleeps", func() (bool, error) { return g.Store.DrainSleeps(ctx, webhook, n) })
 }
 
-func (g *gated) DrainEnds(ctx context.Context, webhook hook.WebhookID) (bool, error) {
-	return ask(ctx, g, "DrainEnds", func() (bool, error) { return g.Store.DrainEnds(ctx, webhook) })
+func (g *gated) DrainEnds(ctx context.Context, webhook hook.WebhookID, changes int64) (bool, error) {
+	return ask(ctx, g, "DrainEnds", func() (bool, error) { return g.Store.DrainEnds(ctx, webhook, changes) })
 }
 
 func (g *gated) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hook.ReplayStep, error) {
 	return ask(ctx, g, "ReplayStep", func() (hook.ReplayStep, error) { return g.Store.ReplayStep(ctx, id, made) })
 }
 
-func (g *gated) ReplaySleeps(ctx context.Context, id hook.ReplayID, in time.Duration) error {
-	return tell(ctx, g, "ReplaySleeps", func() error { return g.Store.ReplaySleeps(ctx, id, in) })
+func (g *gated) ReplaySleeps(ctx context.Context, id hook.ReplayID, in time.Duration, changes int64) (bool, error) {
+	return ask(ctx, g, "ReplaySleeps", func() (bool, error) { return g.Store.ReplaySleeps(ctx, id, in, changes) })
 }
 
 func (g *gated) Started(ctx context.Context, events []hook.EventID) error {
