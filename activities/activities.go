@@ -23,7 +23,8 @@ import (
 
 // Store is what delivering needs of the store.
 type Store interface {
-	// Outstanding loads the events' deliveries that have an attempt to come.
+	// Outstanding loads the events' deliveries that have an attempt to come, without data
+	// over hook.MaxInline.
 	Outstanding(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Job, error)
 	// Record writes attempts and returns the deliveries as they then stand.
 	Record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error)
@@ -39,16 +40,21 @@ type Store interface {
 	DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error)
 	// BeginTest marks a test as about to be sent; false when it was dropped.
 	BeginTest(ctx context.Context, id hook.DeliveryID, claim hook.Claim) (bool, error)
+	// ExpireUnreadable fails those whose webhook's secrets can't be read and whose event is
+	// older than age, and returns them.
+	ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error)
 }
 
 // Lookup reads deliveries, outstanding or not.
 type Lookup interface {
-	// Job loads one delivery, whatever its state.
+	// Job loads one delivery, whatever its state, without data over hook.MaxInline.
 	Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error)
 	// States loads the events' deliveries, whatever their state.
 	States(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Delivery, error)
 	// Versions are those of webhooks as they are now; one that is gone has none.
 	Versions(ctx context.Context, webhooks []hook.WebhookID) (map[hook.WebhookID]int64, error)
+	// Payloads loads the data of events, however large; of those that are gone it has none.
+	Payloads(ctx context.Context, events []hook.EventID) (map[hook.EventID][]byte, error)
 }
 
 // Sender sends one request. An error means that we could not send, never that
@@ -71,6 +77,9 @@ type Deps struct {
 	DisableOnFinal bool
 	// Concurrency is how many requests one activity has in flight; default 500.
 	Concurrency int
+	// Memory is how many bytes the process may have, of which deliveries hold some three
+	// fifths at most; default 1 GiB.
+	Memory int64
 	// Jitter draws from 0 up to a bound; default rand.N.
 	Jitter func(time.Duration) time.Duration
 	// Now is the clock; default time.Now. Tests that skip time set it.
@@ -114,11 +123,13 @@ type Activities struct {
 	jitter      func(time.Duration) time.Duration
 	now         func() time.Time
 	gates       *gates
+	budget      *budget
 	parking     Parking
 	drains      Drains
 	replays     Replays
 	ahead       *ahead
 	looks       *looks
+	late        *late
 	// senders send requests.
 	senders *crew
 	metrics Metrics
@@ -151,10 +162,11 @@ func New(d Deps) (*Activities, error) {
 	if d.Metrics == nil {
 		d.Metrics = uncounted{}
 	}
+	budget := newBudget(d.Memory)
 	a := &Activities{
 		store: d.Store, lookup: d.Lookup, sender: d.Sender, schedule: d.Schedule, strict: d.DisableOnFinal,
 		log: d.Logger, concurrency: d.Concurrency, jitter: d.Jitter, now: d.Now,
-		gates: newGates(), parking: d.Parking, drains: d.Drains, replays: d.Replays, ahead: &ahead{events: map[hook.EventID]*loading{}},
+		gates: newGates(budget.payloads.size / webhookPart), budget: budget, late: &late{}, parking: d.Parking, drains: d.Drains, replays: d.Replays, ahead: &ahead{events: map[hook.EventID]*loading{}},
 		looks:   newLooks(d.Lookup.Versions, d.Now),
 		metrics: d.Metrics, tracer: d.Tracer,
 	}

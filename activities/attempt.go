@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 
 // attempt sends one request and judges what came of it.
 func (a *Activities) attempt(ctx context.Context, job *hook.Job, manual bool) result {
+	if job.PayloadSize > 0 {
+		return result{job: job, err: errors.Join(hook.ErrNotSent, errNoPayload)}
+	}
 	ctx, end := a.tracer.Attempt(ctx, job, manual || job.Delivery.Test)
 	if job.Webhook.TraceContext {
 		traced := *job
@@ -46,7 +50,7 @@ func (a *Activities) attempt(ctx context.Context, job *hook.Job, manual bool) re
 
 // recordUntil records, again and again while the store is away, for as long as
 // the activity may run: the requests were made, and what is not recorded will be
-// sent once more. Recording twice is safe.
+// sent once more. What is left then is recorded late. Recording twice is safe.
 func (a *Activities) recordUntil(ctx context.Context, records []hook.Record) (deliveries []hook.Delivery, err error) {
 	// A worker that is stopped has lost its context but not what it sent.
 	until := time.Now().Add(recordMargin)
@@ -59,6 +63,9 @@ func (a *Activities) recordUntil(ctx context.Context, records []hook.Record) (de
 		deliveries, err = a.store.Record(write, records)
 		return err
 	})
+	if err != nil && hook.KindOf(err) == hook.KindUnavailable {
+		a.recordLate(ctx, records)
+	}
 	return deliveries, err
 }
 

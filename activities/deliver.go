@@ -36,15 +36,27 @@ type DeliverResult struct {
 // While deliveries are outstanding it returns an error that asks for the next
 // attempt just when the earliest of them is due.
 func (a *Activities) Deliver(ctx context.Context, in DeliverInput) (DeliverResult, error) {
+	share, err := a.loading(ctx, in.jobs())
+	if err != nil {
+		return DeliverResult{}, err
+	}
+	defer share.release()
 	jobs, err := a.store.Outstanding(ctx, in.EventIDs, in.Slice, in.Of)
 	if err != nil {
 		return DeliverResult{}, a.ours(ctx, "load deliveries", err)
 	}
-	return a.deliver(ctx, in, jobs)
+	return a.deliver(ctx, in, jobs, share)
 }
 
-func (a *Activities) deliver(ctx context.Context, in DeliverInput, jobs []hook.Job) (DeliverResult, error) {
+// jobs is how many deliveries the activity may have to load.
+func (in *DeliverInput) jobs() int {
+	of := max(in.Of, 1)
+	return max((in.Deliveries+of-1)/of, 1)
+}
+
+func (a *Activities) deliver(ctx context.Context, in DeliverInput, jobs []hook.Job, share *share) (DeliverResult, error) {
 	r := newRun(ctx, a, len(jobs))
+	r.share = share
 	if err := r.admit(ctx, jobs); err != nil {
 		return DeliverResult{}, a.ours(ctx, "end deliveries", err)
 	}
@@ -54,15 +66,7 @@ func (a *Activities) deliver(ctx context.Context, in DeliverInput, jobs []hook.J
 	}
 	if outstanding := r.outstanding(); len(outstanding) > 0 {
 		heartbeat(ctx, outstanding)
-		switch {
-		case err != nil:
-			return DeliverResult{}, a.ours(ctx, "deliver", err)
-		case r.cutShort(ctx):
-			return DeliverResult{}, a.ours(ctx, "deliver", worker.ErrWorkerShutdown)
-		case len(r.waiting) == 0:
-			return DeliverResult{}, a.ours(ctx, "deliver", errHeld)
-		}
-		return DeliverResult{}, retry(outstanding, in.Deliveries, r.nextIn())
+		return DeliverResult{}, r.comeAgain(ctx, in, outstanding, err)
 	}
 	if r.done = append(r.done, r.parked...); len(r.done) == in.Deliveries {
 		return summarize(r.done), nil
@@ -73,6 +77,22 @@ func (a *Activities) deliver(ctx context.Context, in DeliverInput, jobs []hook.J
 		return DeliverResult{}, a.ours(ctx, "load deliveries", err)
 	}
 	return summarize(all), nil
+}
+
+// comeAgain asks for the next run: when the next delivery is due, or what was in the way
+// may be gone.
+func (r *run) comeAgain(ctx context.Context, in DeliverInput, outstanding []hook.Delivery, err error) error {
+	switch {
+	case errors.Is(err, errMemory):
+		return r.memoryLater(len(outstanding))
+	case err != nil:
+		return r.ours(ctx, "deliver", err)
+	case r.cutShort(ctx):
+		return r.ours(ctx, "deliver", worker.ErrWorkerShutdown)
+	case len(r.waiting) == 0 && len(r.unreadable) == 0:
+		return r.ours(ctx, "deliver", errHeld)
+	}
+	return retry(outstanding, in.Deliveries, r.soonest())
 }
 
 // errHeld says that what is left can't be sent now, for a reason that was logged.

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -94,6 +95,8 @@ type drain struct {
 	// waiting and changes are what the last look has seen.
 	waiting int
 	changes int64
+	// share is what the jobs of a step have of the budget.
+	share *share
 }
 
 // isOver tells whether the run is to begin nothing more.
@@ -110,11 +113,12 @@ func (d *drain) goOn(ctx context.Context) error {
 
 // step sends one batch, or one probe; the error asks for the next run.
 func (d *drain) step(ctx context.Context) (ended bool, err error) {
-	backlog, err := d.parking.Parked(ctx, d.webhook, mostBatch)
+	backlog, err := d.load(ctx)
 	if err != nil {
-		return false, d.again(ctx, err)
+		return false, err
 	}
 	d.waiting, d.changes = backlog.Waiting, backlog.Changes
+	defer d.share.release()
 	if backlog.Waiting == 0 {
 		ended, err := d.parking.DrainEnds(ctx, d.webhook, d.changes)
 		if err != nil {
@@ -200,7 +204,7 @@ func (d *drain) probe(ctx context.Context, backlog *hook.Backlog) error {
 		d.state.ProbeAt = d.now().Add(d.probeDelay())
 		return nil
 	}
-	d.state.Batch = firstBatch / 2
+	d.state.Batch, d.state.ProbeAt = firstBatch/2, time.Time{}
 	if err := d.parking.Trip(ctx, d.webhook, false); err != nil {
 		return d.again(ctx, err)
 	}
@@ -229,7 +233,8 @@ func (d *drain) probeDelay() time.Duration {
 // no use to go on at once.
 func (d *drain) send(ctx context.Context, jobs []hook.Job) (*run, error) {
 	r := newRun(ctx, d.Activities, len(jobs))
-	r.draining = true
+	r.draining, r.share = true, d.share
+	defer d.share.release()
 	if err := r.admit(ctx, jobs); err != nil {
 		return nil, d.again(ctx, err)
 	}
@@ -239,10 +244,14 @@ func (d *drain) send(ctx context.Context, jobs []hook.Job) (*run, error) {
 	d.state.Failed += part.Failed
 	d.state.Canceled += part.Canceled
 	switch {
+	case errors.Is(err, errMemory):
+		return nil, d.rest(ctx, d.memoryPause(), fmt.Sprintf("%d deliveries waiting for memory of the worker, which others use", len(jobs)))
 	case err != nil:
 		return nil, d.again(ctx, err)
 	case r.attempts+len(r.done) == 0 && r.isStopping():
 		return nil, d.again(ctx, worker.ErrWorkerShutdown)
+	case r.attempts+len(r.done) == 0 && len(r.unreadable) > 0:
+		return nil, d.rest(ctx, r.soonest(), hook.TextSecretUnavailable)
 	case r.attempts+len(r.done) == 0:
 		return nil, d.again(ctx, errHeld)
 	}
@@ -282,6 +291,12 @@ func (d *drain) later(ctx context.Context, in time.Duration, until time.Time, wh
 	case !asleep:
 		in = min(in, stopRetry)
 	}
+	return comeBack(in, why)
+}
+
+// rest asks for the next run in a while, whatever changes: before that nothing can be done.
+func (d *drain) rest(ctx context.Context, in time.Duration, why string) error {
+	_, _ = d.note(ctx, in, time.Time{})
 	return comeBack(in, why)
 }
 

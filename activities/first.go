@@ -41,6 +41,11 @@ func (a *Activities) DeliverFirst(ctx context.Context, in DeliverInput) (FirstRe
 		return FirstResult{Reason: "busy"}, nil
 	}
 	defer a.gates.leaveFirst()
+	share, ok := a.loadingFirst(in.jobs())
+	if !ok {
+		return FirstResult{Reason: "busy"}, nil
+	}
+	defer share.release()
 	jobs, err := a.loaded(ctx, in)
 	if err != nil {
 		a.log.WarnContext(ctx, "load deliveries", slog.Any("error", err))
@@ -52,7 +57,7 @@ func (a *Activities) DeliverFirst(ctx context.Context, in DeliverInput) (FirstRe
 			return FirstResult{Reason: w.ID.String() + " is slow or failing"}, nil
 		}
 	}
-	result, err := a.deliver(ctx, in, jobs)
+	result, err := a.deliver(ctx, in, jobs, share)
 	if err != nil {
 		return FirstResult{Reason: messageOf(err)}, nil
 	}

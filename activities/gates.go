@@ -25,15 +25,18 @@ const (
 // gates decide what may be sent to which webhook now. They know this process only:
 // what others must know is in the store.
 type gates struct {
-	mu       sync.Mutex
-	webhooks map[hook.WebhookID]*gate
-	swept    time.Time
+	// mostBytes is how much memory the requests to one webhook may hold for large payloads.
+	mostBytes int64
+	mu        sync.Mutex
+	webhooks  map[hook.WebhookID]*gate
+	swept     time.Time
 	// first counts the first attempts by local activities.
 	first int
 }
 
 type gate struct {
 	inFlight int
+	bytes    int64
 	// failures are those in a row that found nobody there.
 	failures int
 	tripped  time.Time
@@ -50,7 +53,9 @@ const (
 	shut               // the endpoint is unavailable
 )
 
-func newGates() *gates { return &gates{webhooks: map[hook.WebhookID]*gate{}} }
+func newGates(mostBytes int64) *gates {
+	return &gates{mostBytes: mostBytes, webhooks: map[hook.WebhookID]*gate{}}
+}
 
 func (g *gates) of(id hook.WebhookID, now time.Time) *gate {
 	w := g.webhooks[id]
@@ -62,8 +67,9 @@ func (g *gates) of(id hook.WebhookID, now time.Time) *gate {
 	return w
 }
 
-// enter asks for a request to a webhook; who is admitted must leave.
-func (g *gates) enter(w *hook.Webhook, now time.Time) admission {
+// enter asks for a request to a webhook with a payload of some bytes, 0 for one that need
+// not be loaded; who is admitted must leave.
+func (g *gates) enter(w *hook.Webhook, payload int, now time.Time) admission {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.sweep(now)
@@ -71,10 +77,11 @@ func (g *gates) enter(w *hook.Webhook, now time.Time) admission {
 	switch {
 	case now.Sub(gate.tripped) < tripMemory:
 		return shut
-	case gate.inFlight >= maxInFlight || !gate.token(w.RateLimit, now):
+	case gate.inFlight >= maxInFlight || gate.bytes > 0 && gate.bytes+funds(payload) > g.mostBytes || !gate.token(w.RateLimit, now):
 		return full
 	}
 	gate.inFlight++
+	gate.bytes += funds(payload)
 	return admitted
 }
 
@@ -100,13 +107,14 @@ func (w *gate) token(limit int, now time.Time) bool {
 	return w.tokens.AllowN(now, 1)
 }
 
-// leave ends a request; sent is nil where none was made. It tells whether this was the
+// leave ends a request that had entered with the payload; sent is nil where none was made. It tells whether this was the
 // one by which the breaker trips.
-func (g *gates) leave(id hook.WebhookID, sent *hook.Attempt, now time.Time) (trips bool) {
+func (g *gates) leave(id hook.WebhookID, payload int, sent *hook.Attempt, now time.Time) (trips bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	w := g.of(id, now)
 	w.inFlight--
+	w.bytes -= funds(payload)
 	switch {
 	case sent == nil:
 	case !sent.Unavailable():

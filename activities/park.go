@@ -58,7 +58,7 @@ func (r *run) begin(ctx context.Context, w waiting, now time.Time, once *[]waiti
 		c.list = append(c.list, w)
 		return
 	}
-	switch r.gates.enter(w.job.Webhook, now) {
+	switch r.gates.enter(w.job.Webhook, w.job.PayloadSize, now) {
 	case admitted:
 		r.send(ctx, w, once)
 	case full:
@@ -68,9 +68,14 @@ func (r *run) begin(ctx context.Context, w waiting, now time.Time, once *[]waiti
 	}
 }
 
-// send puts in flight what was admitted.
+// send puts in flight what was admitted. What has a large payload, or finds no room for
+// its request, gets its part of the budget first.
 func (r *run) send(ctx context.Context, w waiting, once *[]waiting) {
 	r.inFlight++
+	if w.job.PayloadSize > 0 || !r.budget.hasRequest() {
+		r.unfunded = append(r.unfunded, w)
+		return
+	}
 	if w.job.AtMostOnce() {
 		*once = append(*once, w)
 		return
@@ -88,7 +93,7 @@ func (r *run) readmit(ctx context.Context, now time.Time, once *[]waiting) {
 			if !r.fits(next, now) {
 				break
 			}
-			switch r.gates.enter(next.job.Webhook, now) {
+			switch r.gates.enter(next.job.Webhook, next.job.PayloadSize, now) {
 			case admitted:
 				if c.list = c.list[1:]; next.job.Webhook.RateLimit == 0 {
 					c.since = now

@@ -102,6 +102,7 @@ func (r *run) startRecording(ctx context.Context) {
 
 // apply queues what is to be tried again.
 func (r *run) apply(rec *recorded) error {
+	r.budget.requests.give(int64(len(rec.batch)) * requestBytes)
 	if rec.err != nil {
 		for _, res := range rec.batch {
 			r.enqueue(waiting{job: res.job, due: r.now()})
@@ -115,6 +116,7 @@ func (r *run) apply(rec *recorded) error {
 	for _, d := range rec.deliveries {
 		if !d.Outstanding() {
 			r.done = append(r.done, d)
+			byID[d.ID].job.Event.Data = nil // its room is given back
 			continue
 		}
 		res := byID[d.ID]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -17,6 +16,8 @@ import (
 type run struct {
 	*Activities
 	deadline time.Time
+	// jobs is how many were loaded.
+	jobs int
 	// waiting are not in flight, the next due first.
 	waiting  []waiting
 	inFlight int
@@ -27,8 +28,10 @@ type run struct {
 	recording  bool
 	recorded   chan recorded
 	done       []hook.Delivery
-	// held are outstanding and can't be sent, for a reason of ours.
-	held []hook.Delivery
+	// held are outstanding and can't be sent now, because another run may be sending them,
+	// or has, and its result is not recorded yet;
+	// unreadable can't either, because no key opens their webhook's secrets.
+	held, unreadable []hook.Delivery
 	// parked wait for their webhooks, crowds for a little while here; left are those
 	// that a drain could not send either.
 	parked []hook.Delivery
@@ -39,6 +42,11 @@ type run struct {
 	// attempts counts the requests that were recorded, answered those of them that got an
 	// answer, whatever its status.
 	attempts, answered int
+	// unfunded were admitted, and have to get their part of the budget; parts are what
+	// requests in flight have of it, and share what the jobs have.
+	unfunded []waiting
+	parts    parts
+	share    *share
 	// claim is this run's right to send at-most-once deliveries.
 	claim hook.Claim
 	// stops says when nothing new is begun.
@@ -61,6 +69,8 @@ type result struct {
 	// waited for.
 	held, parked bool
 	err          error
+	// unfunded says that it had no part of the budget for requests.
+	unfunded bool
 	// trips says that by this one the webhook's breaker trips.
 	trips bool
 }
@@ -69,8 +79,8 @@ func newRun(ctx context.Context, a *Activities, jobs int) *run {
 	// The deadline is the process's clock's; now may be another.
 	deadline := a.now().Add(time.Until(activity.GetInfo(ctx).Deadline))
 	r := &run{
-		Activities: a, deadline: deadline, results: make(chan *result, min(jobs, a.concurrency)), waiting: make([]waiting, 0, jobs),
-		stops: a.stops(ctx), crowds: map[hook.WebhookID]*crowd{}, recorded: make(chan recorded, 1),
+		Activities: a, jobs: jobs, deadline: deadline, results: make(chan *result, min(jobs, a.concurrency)), waiting: make([]waiting, 0, jobs),
+		stops: a.stops(ctx), crowds: map[hook.WebhookID]*crowd{}, recorded: make(chan recorded, 1), share: &share{pool: a.budget.jobs},
 	}
 	rand.Read(r.claim[:]) // it never fails since Go 1.24
 	return r
@@ -84,18 +94,21 @@ func (r *run) admit(ctx context.Context, jobs []hook.Job) error {
 	var claimed []hook.Delivery
 	now := r.now()
 	for i := range jobs {
-		if jobs[i].Delivery.State == hook.StateSending {
-			claimed = append(claimed, jobs[i].Delivery)
+		if r.late.has(jobs[i].Delivery.ID) {
+			r.held = append(r.held, jobs[i].Delivery)
 			continue
 		}
-		if err := jobs[i].Err; err != nil {
-			r.log.ErrorContext(ctx, "webhook can't be used", slog.String("webhook_id", jobs[i].Delivery.WebhookID.String()), slog.Any("error", err))
-			r.held = append(r.held, jobs[i].Delivery)
+		if jobs[i].Delivery.State == hook.StateSending {
+			claimed = append(claimed, jobs[i].Delivery)
 			continue
 		}
 		if reason := jobs[i].Canceled(); reason != "" {
 			canceled[reason] = append(canceled[reason], jobs[i].Delivery.ID)
 			r.done = append(r.done, canceledDelivery(jobs[i].Delivery, reason))
+			continue
+		}
+		if jobs[i].Err != nil {
+			r.unread(ctx, &jobs[i])
 			continue
 		}
 		if r.waits(&jobs[i]) && jobs[i].DueIn <= 0 {
@@ -108,6 +121,9 @@ func (r *run) admit(ctx context.Context, jobs []hook.Job) error {
 		if err := r.store.CancelDeliveries(ctx, ids, reason); err != nil {
 			return err
 		}
+	}
+	if err := r.expire(ctx); err != nil {
+		return err
 	}
 	return r.dropLost(ctx, claimed)
 }
@@ -141,6 +157,7 @@ func (r *run) loop(ctx context.Context) error {
 			r.startDue(ctx)
 		}
 		r.startRecording(ctx)
+		r.share.keep(r.jobs, r.jobs-len(r.done)-len(r.parked)-len(r.left))
 		if r.inFlight == 0 && !r.recording && (!more || !r.dueSoon()) {
 			return failure
 		}
@@ -157,6 +174,10 @@ func (r *run) startDue(ctx context.Context) {
 	defer func() {
 		if len(once) > 0 {
 			go r.sendOnce(ctx, once)
+		}
+		if len(r.unfunded) > 0 {
+			go r.fund(ctx, r.unfunded)
+			r.unfunded = nil
 		}
 	}()
 	r.readmit(ctx, now, &once)
@@ -194,7 +215,11 @@ func (r *run) came(res result) {
 	if res.err == nil && !res.ended && !res.held && !res.parked {
 		sent = &res.record.Attempt
 	}
-	res.trips = r.gates.leave(res.job.Delivery.WebhookID, sent, r.now())
+	r.parts.end(res.job.Delivery.ID)
+	if sent == nil && !res.unfunded {
+		r.budget.requests.give(requestBytes) // the others when they are recorded
+	}
+	res.trips = r.gates.leave(res.job.Delivery.WebhookID, res.job.PayloadSize, sent, r.now())
 	r.results <- &res
 }
 
@@ -280,7 +305,8 @@ const worthWaiting = 100 * time.Millisecond
 const recordMargin = 5 * time.Second
 
 func (r *run) outstanding() []hook.Delivery {
-	list := append(make([]hook.Delivery, 0, len(r.held)+len(r.waiting)), r.held...)
+	list := append(make([]hook.Delivery, 0, len(r.held)+len(r.unreadable)+len(r.waiting)), r.held...)
+	list = append(list, r.unreadable...)
 	for i := range r.waiting {
 		list = append(list, r.waiting[i].job.Delivery)
 	}

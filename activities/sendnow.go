@@ -3,6 +3,9 @@ package activities
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+
+	"go.temporal.io/sdk/activity"
 
 	"grapnel/internal/hook"
 )
@@ -85,7 +88,12 @@ func (a *Activities) loadByHand(ctx context.Context, id hook.DeliveryID) (job *h
 // not begun: it must not be sent a second time unless a person asks again (M7).
 func (a *Activities) sendByHand(ctx context.Context, job *hook.Job) (result, error) {
 	a.gates.enterByHand(job.Webhook.ID, a.now())
-	defer a.gates.leave(job.Webhook.ID, nil, a.now())
+	defer a.gates.leave(job.Webhook.ID, 0, nil, a.now())
+	payload, err := a.payloadByHand(ctx, job)
+	if err != nil {
+		return result{}, err
+	}
+	defer payload.end()
 	once := job.AtMostOnce() && job.Delivery.Outstanding()
 	var claim hook.Claim
 	rand.Read(claim[:]) // it never fails since Go 1.24
@@ -105,9 +113,9 @@ func (a *Activities) sendByHand(ctx context.Context, job *hook.Job) (result, err
 			holds, err := a.looks.hold(ctx, job.Webhook.ID, job.Webhook.Version, read)
 			switch {
 			case err == nil && holds && once:
-				return a.settle(ctx, a.attempt(ctx, job, false), claim), nil
+				return a.settle(ctx, a.attemptWith(ctx, job, payload, false), claim), nil
 			case err == nil && holds:
-				return a.attempt(ctx, job, !job.Delivery.Test || job.Delivery.Attempts > 0), nil
+				return a.attemptWith(ctx, job, payload, !job.Delivery.Test || job.Delivery.Attempts > 0), nil
 			case once:
 				a.release(ctx, ids, claim)
 			}
@@ -124,4 +132,23 @@ func (a *Activities) sendByHand(ctx context.Context, job *hook.Job) (result, err
 		}
 	}
 	return result{}, errMoving
+}
+
+// payloadByHand loads a large payload, when there is room for it.
+func (a *Activities) payloadByHand(ctx context.Context, job *hook.Job) (part, error) {
+	if job.PayloadSize == 0 {
+		return part{}, nil
+	}
+	before, cancel := context.WithDeadline(ctx, activity.GetInfo(ctx).Deadline.Add(-job.Webhook.Timeout-recordMargin))
+	defer cancel()
+	defer a.stops(ctx).whenStopping(cancel)()
+	p, err := a.budget.takePayload(before, job.PayloadSize)
+	if err != nil {
+		return part{}, hook.Unavailable("the worker's memory", errors.Join(hook.ErrNotSent, errMemory))
+	}
+	if err := a.loadPayloads(before, map[hook.EventID]part{job.Event.ID: p}); err != nil {
+		p.end()
+		return part{}, err
+	}
+	return p, nil
 }

@@ -125,3 +125,39 @@ func TestSendNowOfAnUnknownDelivery(t *testing.T) {
 		require.Equal(b, activities.ErrorRefused, app.Type())
 	})
 }
+
+// S11: a test that whoever ordered it has dropped is not sent, also by a worker that has
+// loaded it already; one that has begun is not dropped.
+func TestSendNowOfADroppedTest(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, nil)
+		d := b.store.Test(eventType, payload, a)
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpBeginTest {
+				b.store.DropTest(d.ID)
+			}
+			return nil
+		}
+		_, err := b.sendNow(d)
+		var app *temporal.ApplicationError
+		require.ErrorAs(b, err, &app)
+		require.Equal(b, "begin test: not_found", app.Message())
+		require.Equal(b, activities.ErrorRefused, app.Type())
+		require.Empty(b, b.sender.Requests(urlA))
+	})
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, nil)
+		d := b.store.Test(eventType, payload, a)
+		b.store.Fail = func(op string) error {
+			if op == deliverytest.OpRecord {
+				b.store.DropTest(d.ID)
+			}
+			return nil
+		}
+		_, err := b.sendNow(d)
+		require.NoError(b, err)
+		require.Len(b, b.sender.Requests(urlA), 1)
+		require.Len(b, b.store.Log(d.ID), 1, "it is in the log")
+	})
+}

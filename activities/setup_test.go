@@ -162,3 +162,13 @@ const second = time.Second
 
 // none takes the chance out of waiting.
 func none(time.Duration) time.Duration { return 0 }
+
+// next is when the error asks for the next run.
+func (b *bench) next(err error) time.Duration {
+	b.Helper()
+	var app *temporal.ApplicationError
+	require.ErrorAs(b, err, &app)
+	require.False(b, app.NonRetryable(), err)
+	require.Positive(b, app.NextRetryDelay())
+	return app.NextRetryDelay()
+}

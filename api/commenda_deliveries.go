@@ -30,7 +30,7 @@ type CommendaDeliveryDetail struct {
 
 type commendaDeliveryList struct {
 	Deliveries []CommendaDelivery `json:"deliveries" doc:"This page of deliveries, newest first."`
-	NextCursor *string            `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWQBmrHU6q9ekr-Xz5m6pYVu"`
+	NextCursor *string            `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search." example:"AWQBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
 type listCommendaDeliveriesOutput struct {

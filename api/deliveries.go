@@ -10,7 +10,7 @@ import (
 
 type deliveryStore interface {
 	Delivery(ctx context.Context, tenant hook.TenantID, id hook.DeliveryID) (hook.Delivery, error)
-	Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) ([]hook.Delivery, bool, error)
+	Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) (list []hook.Delivery, next *[16]byte, err error)
 	DeliveriesOfEvent(ctx context.Context, e hook.EventID, limit int) ([]hook.Delivery, error)
 	Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attempt, error)
 }
@@ -97,7 +97,7 @@ type DeliveryQuery struct {
 
 type deliveryList struct {
 	Deliveries []Delivery `json:"deliveries" doc:"This page of deliveries, newest first."`
-	NextCursor *string    `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWQBmrHU6q9ekr-Xz5m6pYVu"`
+	NextCursor *string    `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search." example:"AWQBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
 type listDeliveriesOutput struct {
@@ -147,11 +147,8 @@ func (a *API) deliveries(ctx context.Context, w hook.WebhookID, q *DeliveryQuery
 	}
 	page.Since, page.Until = q.Since, q.Until
 	filter := hook.DeliveryFilter{State: hook.DeliveryState(q.Status), EventType: q.EventType}
-	list, more, err := a.Store.Deliveries(ctx, w, filter, page)
-	if more {
-		next = nextCursor(listDeliveries, list[len(list)-1].ID)
-	}
-	return list, next, err
+	list, last, err := a.Store.Deliveries(ctx, w, filter, page)
+	return list, cursorAfter(listDeliveries, last), err
 }
 
 func (a *API) getDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, error) {

@@ -13,7 +13,7 @@ type eventStore interface {
 	Publish(ctx context.Context, p hook.Publication) (hook.Accepted, error)
 	PublishAll(ctx context.Context, list []hook.Publication) ([]hook.Accepted, []error)
 	Event(ctx context.Context, tenant hook.TenantID, id hook.EventID) (hook.Event, error)
-	Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) ([]hook.Event, bool, error)
+	Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) (list []hook.Event, next *[16]byte, err error)
 	NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]hook.NotDelivered, error)
 }
 
@@ -73,7 +73,7 @@ type listEventsInput struct {
 
 type eventList struct {
 	Events     []Event `json:"events" doc:"This page of events, newest first."`
-	NextCursor *string `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWUBmrHU6q9ekr-Xz5m6pYVu"`
+	NextCursor *string `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search." example:"AWUBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
 type listEventsOutput struct {
@@ -114,7 +114,7 @@ func (a *API) listEvents(ctx context.Context, in *listEventsInput) (*listEventsO
 		return nil, err
 	}
 	page.Since, page.Until = in.Since, in.Until
-	events, more, err := a.Store.Events(ctx, tenant(ctx), hook.EventFilter{Type: in.Type}, page)
+	events, last, err := a.Store.Events(ctx, tenant(ctx), hook.EventFilter{Type: in.Type}, page)
 	if err != nil {
 		return nil, err
 	}
@@ -123,9 +123,7 @@ func (a *API) listEvents(ctx context.Context, in *listEventsInput) (*listEventsO
 	for i := range events {
 		out.Body.Events = append(out.Body.Events, a.viewEvent(&events[i]))
 	}
-	if more {
-		out.Body.NextCursor = nextCursor(listEvents, events[len(events)-1].ID)
-	}
+	out.Body.NextCursor = cursorAfter(listEvents, last)
 	return out, nil
 }
 

@@ -270,9 +270,9 @@ func (s *faulty) Event(ctx context.Context, tenant hook.TenantID, id hook.EventI
 	return s.Store.Event(ctx, tenant, id)
 }
 
-func (s *faulty) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) ([]hook.Event, bool, error) {
+func (s *faulty) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) ([]hook.Event, *[16]byte, error) {
 	if err := s.next(); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	return s.Store.Events(ctx, tenant, f, p)
 }
@@ -291,9 +291,9 @@ func (s *faulty) Delivery(ctx context.Context, tenant hook.TenantID, id hook.Del
 	return s.Store.Delivery(ctx, tenant, id)
 }
 
-func (s *faulty) Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) ([]hook.Delivery, bool, error) {
+func (s *faulty) Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) ([]hook.Delivery, *[16]byte, error) {
 	if err := s.next(); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	return s.Store.Deliveries(ctx, w, f, p)
 }

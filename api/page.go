@@ -7,7 +7,7 @@ import (
 )
 
 // A cursor is opaque to clients: base64url of a version, the kind of list and
-// the id of the page's last entry.
+// the id of the last entry that the page has looked at.
 const (
 	cursorVersion = 1
 	cursorLength  = 18
@@ -54,4 +54,13 @@ func nextCursor(kind byte, last [16]byte) *string {
 	b := append([]byte{cursorVersion, kind}, last[:]...)
 	text := base64.RawURLEncoding.EncodeToString(b)
 	return &text
+}
+
+// cursorAfter leads to what comes after the last entry that was looked at; nil where that
+// was all.
+func cursorAfter(kind byte, last *[16]byte) *string {
+	if last == nil {
+		return nil
+	}
+	return nextCursor(kind, *last)
 }

@@ -10,8 +10,6 @@ import (
 	"grapnel/internal/hook"
 )
 
-func deliveryID(d hook.Delivery) [16]byte { return d.ID }
-
 // S12: newest first; the pages joined are the whole list; status, event_type,
 // since and until narrow it.
 func TestDeliveries(t *testing.T) {
@@ -65,10 +63,10 @@ func TestDeliveries(t *testing.T) {
 				require.Len(t, want, test.want)
 			}
 			for _, limit := range []int{1, 2, 3, 7, 100} {
-				got := pages(t, limit, func(p hook.Page) ([]hook.Delivery, bool, error) {
+				got := every(t, limit, func(p hook.Page) ([]hook.Delivery, *[16]byte, error) {
 					p.Since, p.Until = test.since, test.until
 					return f.Deliveries(t.Context(), w.ID, test.filter, p)
-				}, deliveryID)
+				})
 				require.Equal(t, want, got, "limit %d", limit)
 			}
 		})

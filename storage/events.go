@@ -74,24 +74,35 @@ func (s *Store) Event(ctx context.Context, tenant hook.TenantID, id hook.EventID
 	return row.event(), nil
 }
 
-// Events lists a tenant's, newest first, without test events.
-func (s *Store) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) (list []hook.Event, more bool, err error) {
-	lo, hi := bounds(p)
-	rows, _ := s.pool.Query(ctx, `
-		select `+eventColumns+` from events e
-		where e.tenant_id = @tenant_id and e.id >= @lo and e.id < @hi and not e.test and (@type = '' or e.type = @type)
-		order by e.id desc limit @limit`, pgx.StrictNamedArgs{
-		"tenant_id": [16]byte(tenant), "lo": lo, "hi": hi, "type": f.Type, "limit": p.Limit + 1,
-	})
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[eventRow])
+// Events lists a tenant's, newest first, without test events. A page may be short, even
+// empty, and lead on: next is where to, nil at the end.
+func (s *Store) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) (events []hook.Event, next *[16]byte, err error) {
+	l := eventsListing(tenant, f)
+	events, next, err = readPage(ctx, s, &l, p, collectEvents, func(e *hook.Event) [16]byte { return e.ID })
 	if err != nil {
-		return nil, false, mapErr(fmt.Errorf("list events: %w", err))
+		return nil, nil, fmt.Errorf("list events: %w", err)
 	}
-	found, more = cut(found, p.Limit)
+	return events, next, nil
+}
+
+func eventsListing(tenant hook.TenantID, f hook.EventFilter) listing {
+	l := listing{
+		table: "events", alias: "e", columns: eventColumns,
+		within: []string{`e.tenant_id = @tenant_id`}, filter: []string{`not e.test`},
+		args: pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant)},
+	}
+	if f.Type != "" {
+		l.filter, l.chosen = append(l.filter, `e.type = @type`), pgx.StrictNamedArgs{"type": f.Type}
+	}
+	return l
+}
+
+func collectEvents(rows pgx.Rows) (events []hook.Event, err error) {
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[eventRow])
 	for i := range found {
-		list = append(list, found[i].event())
+		events = append(events, found[i].event())
 	}
-	return list, more, nil
+	return events, err
 }
 
 // Reasons why an event was not for a webhook (S10).

@@ -10,8 +10,6 @@ import (
 	"grapnel/internal/hook"
 )
 
-func eventID(e hook.Event) [16]byte { return e.ID }
-
 // S10: newest first; the pages joined are the whole list; type and time narrow it.
 func TestEvents(t *testing.T) {
 	t.Parallel()
@@ -31,21 +29,21 @@ func TestEvents(t *testing.T) {
 	}
 	slices.Reverse(all)
 	slices.Reverse(created)
-	list := func(filter hook.EventFilter, since, until time.Time) func(hook.Page) ([]hook.Event, bool, error) {
-		return func(p hook.Page) ([]hook.Event, bool, error) {
+	list := func(filter hook.EventFilter, since, until time.Time) func(hook.Page) ([]hook.Event, *[16]byte, error) {
+		return func(p hook.Page) ([]hook.Event, *[16]byte, error) {
 			p.Since, p.Until = since, until
 			return f.Events(t.Context(), hook.DefaultTenant(), filter, p)
 		}
 	}
 	for _, limit := range []int{1, 2, 4, 8, 9, 10, 100} {
-		require.Equal(t, all, pages(t, limit, list(hook.EventFilter{}, time.Time{}, time.Time{}), eventID), "limit %d", limit)
-		require.Equal(t, created, pages(t, limit, list(hook.EventFilter{Type: "user.created"}, time.Time{}, time.Time{}), eventID), "limit %d", limit)
+		require.Equal(t, all, every(t, limit, list(hook.EventFilter{}, time.Time{}, time.Time{})), "limit %d", limit)
+		require.Equal(t, created, every(t, limit, list(hook.EventFilter{Type: "user.created"}, time.Time{}, time.Time{})), "limit %d", limit)
 
 		// since <= t < until, at every moment at which something was published.
 		for _, e := range all {
 			at := e.CreatedAt
-			from := pages(t, limit, list(hook.EventFilter{}, at, time.Time{}), eventID)
-			before := pages(t, limit, list(hook.EventFilter{}, time.Time{}, at), eventID)
+			from := every(t, limit, list(hook.EventFilter{}, at, time.Time{}))
+			before := every(t, limit, list(hook.EventFilter{}, time.Time{}, at))
 			require.Equal(t, all, slices.Concat(from, before), "two halves of the list")
 			for _, e := range from {
 				require.False(t, e.CreatedAt.Before(at))
@@ -55,9 +53,9 @@ func TestEvents(t *testing.T) {
 			}
 		}
 	}
-	none, more, err := list(hook.EventFilter{Type: "user"}, time.Time{}, time.Time{})(hook.Page{Limit: 1})
+	none, next, err := list(hook.EventFilter{Type: "user"}, time.Time{}, time.Time{})(hook.Page{Limit: 1})
 	require.NoError(t, err)
-	require.False(t, more)
+	require.Nil(t, next)
 	require.Empty(t, none)
 }
 

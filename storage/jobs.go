@@ -80,7 +80,8 @@ func (s *Store) jobs(ctx context.Context, from string, args pgx.StrictNamedArgs)
 		row := &found[i]
 		w := webhooks[row.WebhookID]
 		jobs = append(jobs, hook.Job{
-			Delivery: row.delivery(), Event: events[row.EventID], DueIn: time.Duration(row.DueIn * float64(time.Second)),
+			Delivery: row.delivery(), Event: events[row.EventID].event, PayloadSize: events[row.EventID].left,
+			DueIn:   time.Duration(row.DueIn * float64(time.Second)),
 			Webhook: w.webhook, SigningKeys: w.keys, Err: w.err, ReadAt: at,
 		})
 	}
@@ -95,14 +96,57 @@ type openedWebhook struct {
 	err     error
 }
 
+// sentEvent is an event as it is loaded for sending; left is the size of its data where
+// that is large, and was left out.
+type sentEvent struct {
+	event hook.Event
+	left  int
+}
+
+// inlineColumns are sentColumns without large data. Of such data the size alone is read,
+// which does not fetch it.
+const inlineColumns = `e.id, e.tenant_id, e.type, case when octet_length(e.data) <= $2 then e.data end as data,
+	octet_length(e.data) as size, e.organization_id, e.test, e.deliveries, e.created_at,
+	e.cache, coalesce(e.sequence, 0) as sequence, e.token_id, e.drained_by, e.trace`
+
+type sentRow struct {
+	eventRow
+	Size int
+}
+
+func (r *sentRow) sent() sentEvent {
+	s := sentEvent{event: r.event()}
+	if r.Data == nil {
+		s.left = r.Size
+	}
+	return s
+}
+
+// Payloads loads the data of events; those that are gone are left out.
+func (s *Store) Payloads(ctx context.Context, events []hook.EventID) (map[hook.EventID][]byte, error) {
+	rows, _ := s.pool.Query(ctx, `
+		select e.id, e.data from unnest($1::uuid[]) as k(id) cross join lateral (select * from events e where e.id = k.id offset 0) e`, raw(events))
+	payloads := make(map[hook.EventID][]byte, len(events))
+	var id hook.EventID
+	var data []byte
+	_, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&id), &data}, func() error {
+		payloads[id], data = data, nil
+		return nil
+	})
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("load %d payloads: %w", len(events), err))
+	}
+	return payloads, nil
+}
+
 // partsOf reads the events and the webhooks of deliveries, each once, however many
 // deliveries it has.
-func (s *Store) partsOf(ctx context.Context, jobs []jobRow) (map[[16]byte]hook.Event, map[[16]byte]openedWebhook, error) {
-	events, webhooks := make(map[[16]byte]hook.Event, 1), make(map[[16]byte]openedWebhook, 1)
+func (s *Store) partsOf(ctx context.Context, jobs []jobRow) (map[[16]byte]sentEvent, map[[16]byte]openedWebhook, error) {
+	events, webhooks := make(map[[16]byte]sentEvent, 1), make(map[[16]byte]openedWebhook, 1)
 	var eventIDs, webhookIDs [][16]byte
 	for i := range jobs {
 		if _, ok := events[jobs[i].EventID]; !ok {
-			events[jobs[i].EventID] = hook.Event{}
+			events[jobs[i].EventID] = sentEvent{}
 			eventIDs = append(eventIDs, jobs[i].EventID)
 		}
 		if _, ok := webhooks[jobs[i].WebhookID]; !ok {
@@ -112,11 +156,12 @@ func (s *Store) partsOf(ctx context.Context, jobs []jobRow) (map[[16]byte]hook.E
 	}
 	ring := keyring{s, map[hook.TenantID][]ed25519.PrivateKey{}}
 	batch := &pgx.Batch{}
-	batch.Queue(`select `+sentColumns+` from unnest($1::uuid[]) as k(id) cross join lateral (select * from events e where e.id = k.id offset 0) e`, eventIDs).
+	batch.Queue(`select `+inlineColumns+` from unnest($1::uuid[]) as k(id) cross join lateral (select * from events e where e.id = k.id offset 0) e`,
+		eventIDs, hook.MaxInline).
 		Query(func(rows pgx.Rows) error {
-			found, err := pgx.CollectRows(rows, pgx.RowToStructByNameLax[eventRow])
+			found, err := pgx.CollectRows(rows, pgx.RowToStructByNameLax[sentRow])
 			for i := range found {
-				events[found[i].ID] = found[i].event()
+				events[found[i].ID] = found[i].sent()
 			}
 			return err
 		})

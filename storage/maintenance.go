@@ -2,28 +2,107 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
-// partitionsAhead is how many days ahead partitions are made: enough for a
-// weekend in which no process of ours runs.
-const partitionsAhead = 3
+const (
+	// partitionsAhead is how many days ahead partitions are made: enough for a
+	// weekend in which no process of ours runs.
+	partitionsAhead = 3
+	// cleanPage is how many rows of a default partition a transaction looks at, and
+	// mostCleanPages how many pages of each table are looked at in a row: what is kept
+	// there for long is not read whole each time.
+	cleanPage, mostCleanPages = 5000, 100
+)
 
-// EnsurePartitions makes the coming days' partitions and returns how many it made.
+// EnsurePartitions makes the coming days' partitions, each day in a transaction of its
+// own, and returns how many it made.
 func (s *Store) EnsurePartitions(ctx context.Context) (made int, err error) {
-	if err := s.pool.QueryRow(ctx, `select ensure_partitions($1)`, partitionsAhead).Scan(&made); err != nil {
-		return 0, mapErr(fmt.Errorf("ensure partitions: %w", err))
+	for {
+		var day int
+		if err := s.pool.QueryRow(ctx, `select make_day($1)`, partitionsAhead).Scan(&day); err != nil {
+			return made, mapErr(fmt.Errorf("ensure partitions: %w", err))
+		}
+		if made += day; day == 0 {
+			return made, nil
+		}
 	}
-	return made, nil
 }
 
-// DropOldPartitions drops the days that ended longer ago than retention, and
-// returns how many. A day that has a delivery with an attempt to come stays
-// (spec 11).
+// DropOldPartitions drops the days that ended longer ago than retention, each in a
+// transaction of its own, and returns how many. Deliveries with an attempt to come stay
+// (spec 11), with their events and attempts, in the default partitions; a day with too
+// many of them stays whole, and Waiting counts it. What has ended in the default
+// partitions is deleted.
 func (s *Store) DropOldPartitions(ctx context.Context, retention time.Duration) (dropped int, err error) {
-	if err := s.pool.QueryRow(ctx, `select drop_partitions(now() - $1::interval)`, retention).Scan(&dropped); err != nil {
-		return 0, mapErr(fmt.Errorf("drop old partitions: %w", err))
+	for more := true; more && err == nil; {
+		var days int
+		err = s.pool.QueryRow(ctx, `select drop_day(now() - $1::interval)`, retention).Scan(&days)
+		dropped += days
+		more = days > 0
 	}
-	return dropped, nil
+	if err != nil {
+		err = mapErr(fmt.Errorf("drop old partitions: %w", err))
+	}
+	// A day that can't be dropped for the moment keeps nothing from being deleted.
+	return dropped, errors.Join(err, s.cleanDefaults(ctx, retention))
+}
+
+const cleanedCount = 5
+
+// cleanedTables are what cleanDefaults goes through, in this order: what is looked at
+// through the others goes after them.
+func cleanedTables() [cleanedCount]string {
+	return [...]string{"attempts", "events", "deliveries", "shared_workflows", "outbox"}
+}
+
+// cleanDefaults deletes what is over in the default partitions.
+func (s *Store) cleanDefaults(ctx context.Context, retention time.Duration) error {
+	for i, table := range cleanedTables() {
+		if err := s.cleanDefault(ctx, table, &s.cleaned[i], retention); err != nil {
+			return mapErr(fmt.Errorf("clean default partition of %s: %w", table, err))
+		}
+	}
+	return nil
+}
+
+// cleanDefault goes through a table's default partition page by page, from where the
+// time before has stopped.
+func (s *Store) cleanDefault(ctx context.Context, table string, from *place, retention time.Duration) error {
+	after := from.read()
+	for range mostCleanPages {
+		var last *[16]byte
+		err := s.pool.QueryRow(ctx, `select last from clean_page($1, $2, now() - $3::interval, $4)`, table, after, retention, cleanPage).Scan(&last)
+		if err != nil {
+			return err
+		}
+		if last == nil { // the end; the next time begins anew
+			from.write([16]byte{})
+			return nil
+		}
+		after = *last
+	}
+	from.write(after)
+	return nil
+}
+
+// place is the id up to which rows have been looked at.
+type place struct {
+	mu sync.Mutex
+	id [16]byte
+}
+
+func (p *place) read() [16]byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.id
+}
+
+func (p *place) write(id [16]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.id = id
 }

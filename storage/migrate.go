@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -9,10 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -25,12 +29,39 @@ var migrations embed.FS
 // that and binaries that don't wait for each other.
 const migrateLock = lock.DefaultLockID
 
-// Migrate brings the database at url up to date and returns how many migrations
-// it ran. It is safe to run from several processes at once: they queue on a lock. It
-// works through a connection pooler in transaction mode, which has to have two
-// connections for it.
+const (
+	defaultPatience = 10 * time.Minute
+	// Between two tries publishing has the tables to itself for at least as long as it
+	// may have waited for the lock.
+	firstPause, longestPause = time.Second, 15 * time.Second
+)
+
+// Migrator brings a database up to date beside the processes that use it.
+type Migrator struct {
+	// URL is a PostgreSQL connection string. It may be that of a connection pooler in
+	// transaction mode, which has to have two connections for it.
+	URL string
+	// Patience is how long one migration is tried again that gets no lock, because of a
+	// backup or somebody's report; 0 is 10 minutes.
+	Patience time.Duration
+	// Logger hears of migrations that are tried again, and of indexes that are made; nil
+	// logs nothing.
+	Logger *slog.Logger
+}
+
+// Migrate is Migrator's Up with the defaults.
 func Migrate(ctx context.Context, url string) (ran int, err error) {
-	cfg, err := pgx.ParseConfig(url)
+	m := Migrator{URL: url}
+	return m.Up(ctx)
+}
+
+// Up runs the migrations that the database has not had, and returns how many. It is safe
+// to call from several processes at once: they wait for each other. No migration waits
+// for a lock for longer than 2 s, since what is published waits behind it; then it is
+// tried again, with a growing pause. What was begun when a process was killed is taken up
+// by the next.
+func (m *Migrator) Up(ctx context.Context) (ran int, err error) {
+	cfg, err := pgx.ParseConfig(m.URL)
 	if err != nil {
 		return 0, fmt.Errorf("migrate: %w", err)
 	}
@@ -39,11 +70,7 @@ func Migrate(ctx context.Context, url string) (ran int, err error) {
 	}
 	db := stdlib.OpenDB(*cfg)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return 0, fmt.Errorf("migrate: %w", err)
-	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, dir)
+	provider, err := m.provider(db)
 	if err != nil {
 		return 0, fmt.Errorf("migrate: %w", err)
 	}
@@ -52,29 +79,104 @@ func Migrate(ctx context.Context, url string) (ran int, err error) {
 		return 0, mapErr(fmt.Errorf("migrate: lock: %w", err))
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	results, err := provider.Up(ctx)
-	if err != nil {
-		return len(results), mapErr(fmt.Errorf("migrate: %w", err))
+	if ran, err = m.patiently(ctx, provider); err != nil {
+		return ran, mapErr(fmt.Errorf("migrate: %w", err))
 	}
-	return len(results), nil
+	return ran, nil
+}
+
+func (m *Migrator) provider(db *sql.DB) (*goose.Provider, error) {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithGoMigrations(m.goMigrations()...))
+}
+
+// patiently runs all migrations, each again and again while it gets no lock.
+func (m *Migrator) patiently(ctx context.Context, provider *goose.Provider) (ran int, err error) {
+	patience := cmp.Or(m.Patience, defaultPatience)
+	pause, deadline := firstPause, time.Now().Add(patience)
+	for {
+		results, err := provider.Up(ctx)
+		var partial *goose.PartialError
+		if !errors.As(err, &partial) {
+			return ran + len(results), err
+		}
+		if len(partial.Applied) > 0 {
+			ran += len(partial.Applied)
+			pause, deadline = firstPause, time.Now().Add(patience)
+		}
+		if !isHeldUp(err) || time.Until(deadline) < pause {
+			return ran, err
+		}
+		m.log().WarnContext(ctx, "a migration gets no lock; it is tried again", slog.Int64("migration", partial.Failed.Source.Version),
+			slog.Duration("pause", pause), slog.Any("error", err))
+		if err := sleep(ctx, pause); err != nil {
+			return ran, err
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
+
+// isHeldUp tells whether others' locks were in the way.
+func isHeldUp(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "55P03" || pg.Code == "40P01") // lock_not_available, deadlock_detected
+}
+
+func (m *Migrator) log() *slog.Logger {
+	if m.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return m.Logger
+}
+
+// sleep waits, unless ctx ends before.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // lockMigrations waits until no other process migrates. The lock is a transaction's,
 // which stays open beside the migrations and holds back nothing: a session's would be
-// left to somebody else behind a connection pooler.
+// left to somebody else behind a connection pooler. Who waits holds no connection: with few
+// of them, the one who migrates would be waiting for it.
 func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		unlock, err := tryLockMigrations(ctx, db)
+		if unlock != nil || err != nil {
+			return unlock, err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// tryLockMigrations returns nothing when another process has the lock. It does not wait
+// for it in the server: an index that is made concurrently waits for all who wait there,
+// and they would wait for who makes it.
+func tryLockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	for _, statement := range []string{
-		`set local idle_in_transaction_session_timeout = 0`,
-		`set local lock_timeout = 0`, // that another process migrates may take long, whatever the role's setting
-		fmt.Sprintf(`select pg_advisory_xact_lock(%d)`, migrateLock),
-	} {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return nil, errors.Join(err, tx.Rollback())
-		}
+	if _, err := tx.ExecContext(ctx, `set local idle_in_transaction_session_timeout = 0`); err != nil {
+		return nil, errors.Join(err, tx.Rollback())
+	}
+	// By the simple protocol: otherwise the answered statement, and with it what it sees,
+	// stays until the next one, and an index that is made concurrently waits for that.
+	var locked bool
+	err = tx.QueryRowContext(ctx, `select pg_try_advisory_xact_lock($1)`, pgx.QueryExecModeSimpleProtocol, migrateLock).Scan(&locked)
+	if err != nil || !locked {
+		return nil, errors.Join(err, tx.Rollback())
 	}
 	return tx.Rollback, nil
 }
@@ -84,7 +186,7 @@ func MigrationsKey() string {
 	return strconv.FormatInt(latestMigration(), 10) + "-" + migrationsHash()
 }
 
-// latestMigration is the highest version embedded in this binary.
+// latestMigration is the highest version in this binary.
 func latestMigration() int64 {
 	var latest int64
 	for _, name := range migrationNames() {
@@ -93,9 +195,13 @@ func latestMigration() int64 {
 			latest = max(latest, v)
 		}
 	}
+	for _, index := range dayIndexes() {
+		latest = max(latest, index.version)
+	}
 	return latest
 }
 
+// migrationNames are the files of SQL.
 func migrationNames() []string {
 	entries, err := migrations.ReadDir("migrations")
 	if err != nil {
@@ -116,6 +222,9 @@ func migrationsHash() string {
 			panic("storage: embedded migrations: " + err.Error())
 		}
 		h.Write(text)
+	}
+	for _, index := range dayIndexes() {
+		fmt.Fprintf(h, "%+v", index)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

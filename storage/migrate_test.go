@@ -1,13 +1,16 @@
 package storage_test
 
 import (
+	"context"
 	"database/sql"
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver that goose uses
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
@@ -52,6 +55,29 @@ func TestMigrateConcurrently(t *testing.T) {
 	require.NoError(t, open(t, url, encryptionKey).Ready(t.Context()))
 }
 
+// Who waits for another's migrations holds no connection meanwhile: behind a pooler with few
+// of them, the other would wait for it.
+func TestMigrateWaitsWithoutAConnection(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	tx, err := f.db.Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // it may be over
+	_, err = tx.Exec(t.Context(), `select pg_advisory_xact_lock($1)`, int64(lock.DefaultLockID)) // another's
+	require.NoError(t, err)
+	migrated := make(chan error, 1)
+	go func() {
+		_, err := storage.Migrate(context.WithoutCancel(t.Context()), f.url)
+		migrated <- err
+	}()
+	require.Eventually(t, func() bool {
+		return scalar[int](t, f, `select count(*) from pg_stat_activity where datname = current_database() and query = 'rollback'`) > 0
+	}, time.Minute, time.Millisecond, "it has tried")
+	require.Zero(t, scalar[int](t, f, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`))
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.NoError(t, <-migrated)
+}
+
 // Every migration can be taken back, with rows there, and run again.
 func TestMigrateDownAndUp(t *testing.T) {
 	t.Parallel()
@@ -61,7 +87,7 @@ func TestMigrateDownAndUp(t *testing.T) {
 	db, err := sql.Open("pgx", f.url)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, os.DirFS("migrations"))
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, os.DirFS("migrations"), goose.WithGoMigrations(storage.GoMigrations()...))
 	require.NoError(t, err)
 	down, err := provider.DownTo(t.Context(), 0)
 	require.NoError(t, err)

@@ -44,15 +44,22 @@ func (s *Store) ClaimUnstarted(ctx context.Context, c hook.OutboxClaim) (hook.Ou
 	var page hook.OutboxPage
 	var own, unnamed []hook.EventID
 	var shared []string
-	var id hook.EventID
+	var looked int
+	var last, id *[16]byte
 	var workflow *string
-	_, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&id), &workflow}, func() error {
-		page.Events = append(page.Events, id)
+	_, err := pgx.ForEachRow(rows, []any{&looked, &last, &id, &workflow}, func() error {
+		if page.More = looked == c.Limit; last != nil {
+			page.Last = *last
+		}
+		if id == nil {
+			return nil
+		}
+		page.Events = append(page.Events, *id)
 		switch {
 		case workflow == nil:
-			unnamed = append(unnamed, id)
+			unnamed = append(unnamed, *id)
 		case *workflow == "":
-			own = append(own, id)
+			own = append(own, *id)
 		default:
 			shared = append(shared, *workflow)
 		}
@@ -70,14 +77,23 @@ func (s *Store) ClaimUnstarted(ctx context.Context, c hook.OutboxClaim) (hook.Ou
 	return page, nil
 }
 
+// What is looked at is bounded before it is asked whether it may be had: by the planner's
+// estimates of that, it might read and sort all that there is for each page.
 const claimSQL = `
-	update outbox set claimed_until = now() + @for::interval,
-		workflow_id = case when claimed_until is null and workflow_id is null then '' else workflow_id end
-	where event_id = any(array(
-		select event_id from outbox
-		where event_id > @after and created_at < now() - @age::interval and coalesce(claimed_until, '-infinity') <= now() %s
-		order by event_id limit @limit for update skip locked))
-	returning event_id, workflow_id`
+	with page as materialized (
+		select event_id from outbox where event_id > @after order by event_id limit @limit
+	), claimed as (
+		update outbox set claimed_until = now() + @for::interval,
+			workflow_id = case when claimed_until is null and workflow_id is null then '' else workflow_id end
+		where event_id = any(array(
+			select event_id from outbox
+			where event_id = any(array(select event_id from page))
+				and created_at < now() - @age::interval and coalesce(claimed_until, '-infinity') <= now() %s
+			order by event_id for update skip locked))
+		returning event_id, workflow_id
+	)
+	select p.looked, p.last, c.event_id, c.workflow_id
+	from (select count(*)::int as looked, (select event_id from page order by event_id desc limit 1) as last from page) p left join claimed c on true`
 
 // startsOf reads events of three kinds, without their targets: those whose workflow has no
 // name, those that have their own, and all of the shared workflows.
@@ -91,7 +107,7 @@ func (s *Store) startsOf(ctx context.Context, unnamed, own []hook.EventID, share
 		return nil, nil, err
 	}
 	rows, _ := s.pool.Query(ctx, `
-		select e.id, e.tenant_id, e.type, e.cache, e.deliveries, k.workflow_id, e.trace
+		select e.id, e.tenant_id, e.type, e.cache, e.deliveries, k.workflow_id, e.trace, octet_length(e.data)
 		from unnest($1::uuid[], $2::text[]) as k(event_id, workflow_id)
 		cross join lateral (select * from events e where e.id = k.event_id offset 0) e order by e.id`, raw(events), workflows)
 	list, err := collectStarts(rows)
@@ -148,7 +164,7 @@ func collectStarts(rows pgx.Rows) ([]hook.Start, error) {
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Start, error) {
 		var st hook.Start
 		var trace []byte
-		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Cache, &st.Deliveries, &st.WorkflowID, &trace)
+		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Cache, &st.Deliveries, &st.WorkflowID, &trace, &st.Bytes)
 		st.Trace = hook.TraceOf(trace)
 		return st, err
 	})

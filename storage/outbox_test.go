@@ -76,15 +76,23 @@ func TestOutbox(t *testing.T) {
 	require.Equal(t, page.Events, startIDs(page.Unnamed))
 	require.Empty(t, page.Named)
 	require.Equal(t, hook.Start{
-		EventID: oldest.Event.ID, TenantID: hook.DefaultTenant(), EventType: "user.created", Deliveries: 2,
+		EventID: oldest.Event.ID, TenantID: hook.DefaultTenant(), EventType: "user.created", Deliveries: 2, Bytes: len(eventData()),
 	}, page.Unnamed[0], "what the publish itself would have started, but for the targets")
 	require.Empty(t, f.claim(t, old).Events, "they are claimed")
 
 	require.NoError(t, f.Unclaim(t.Context(), page.Events))
 	one := func(c *hook.OutboxClaim) { c.Limit = 1 }
-	require.Equal(t, []hook.EventID{oldest.Event.ID}, f.claim(t, old, one).Events)
-	require.Equal(t, []hook.EventID{young.Event.ID}, f.claim(t, one).Events, "what is claimed is passed over")
-	require.NoError(t, f.Unclaim(t.Context(), []hook.EventID{oldest.Event.ID, young.Event.ID}))
+	page = f.claim(t, old, one)
+	require.Equal(t, []hook.EventID{oldest.Event.ID}, page.Events)
+	require.True(t, page.More)
+	require.Equal(t, oldest.Event.ID, page.Last)
+	page = f.claim(t, one)
+	require.Empty(t, page.Events, "it is claimed")
+	require.True(t, page.More, "and there are others")
+	next := func(c *hook.OutboxClaim) { c.After = page.Last }
+	require.Equal(t, []hook.EventID{young.Event.ID, middle.Event.ID}, f.claim(t, next).Events)
+	require.False(t, f.claim(t).More)
+	require.NoError(t, f.Unclaim(t.Context(), []hook.EventID{oldest.Event.ID, young.Event.ID, middle.Event.ID}))
 	after := func(c *hook.OutboxClaim) { c.After = oldest.Event.ID }
 	except := func(c *hook.OutboxClaim) { c.Except = []hook.EventID{young.Event.ID} }
 	require.Equal(t, []hook.EventID{middle.Event.ID}, f.claim(t, after, except).Events)
@@ -145,7 +153,7 @@ func TestShareWorkflow(t *testing.T) {
 	require.Equal(t, events[:1], share("late", events[0]), "a claim is no name: who names it starts it")
 
 	page = f.claim(t)
-	require.Equal(t, events[2:], page.Events)
+	require.Equal(t, events[2:], page.Events, "the others are claimed")
 	require.Equal(t, events[4:5], startIDs(page.Unnamed))
 	var named [][]hook.EventID
 	for _, list := range page.Named {
@@ -206,7 +214,7 @@ func TestShareWorkflowCompetes(t *testing.T) {
 			return nil
 		})
 		group.Go(func() error {
-			page, err := f.ClaimUnstarted(t.Context(), hook.OutboxClaim{For: time.Minute, Limit: 20})
+			page, err := f.ClaimUnstarted(t.Context(), hook.OutboxClaim{For: time.Minute, Limit: 20, After: events[i*10]})
 			if err != nil {
 				return err
 			}

@@ -103,10 +103,10 @@ func TestRestarts(t *testing.T) {
 	require.NoError(t, err)
 	target := []hook.Target{{WebhookID: w.ID, Host: "example.com:8443"}}
 	require.Equal(t, []hook.Start{
-		{EventID: alone, TenantID: hook.DefaultTenant(), EventType: "user.created", Deliveries: 1, Targets: target},
+		{EventID: alone, TenantID: hook.DefaultTenant(), EventType: "user.created", Deliveries: 1, Bytes: len(eventData()), Targets: target},
 		{
 			EventID: shared[0], Others: []hook.EventID{shared[2], shared[3]}, TenantID: hook.DefaultTenant(), EventType: "user.created",
-			Deliveries: 3, Targets: target, WorkflowID: "burst",
+			Deliveries: 3, Bytes: 3 * len(eventData()), Targets: target, WorkflowID: "burst",
 		},
 	}, starts)
 

@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"net/http"
@@ -234,6 +235,33 @@ func pages[T any](t *testing.T, limit int, list func(hook.Page) ([]T, bool, erro
 		before := id(page[len(page)-1])
 		p.Before = &before
 	}
+}
+
+// follow reads a list whose pages say where they lead, and joins them.
+func follow[T any](t *testing.T, limit int, list func(hook.Page) ([]T, *[16]byte, error)) (all []T, read int) {
+	t.Helper()
+	p := hook.Page{Limit: limit}
+	for {
+		page, next, err := list(p)
+		read++
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(page), limit)
+		all = append(all, page...)
+		if next == nil {
+			return all, read
+		}
+		if p.Before != nil {
+			require.Negative(t, bytes.Compare(next[:], p.Before[:]), "it leads on")
+		}
+		p.Before = next
+	}
+}
+
+// every is all that follow finds.
+func every[T any](t *testing.T, limit int, list func(hook.Page) ([]T, *[16]byte, error)) []T {
+	t.Helper()
+	all, _ := follow(t, limit, list)
+	return all
 }
 
 // requireKind checks the kind of the error.

@@ -27,7 +27,8 @@ import (
 // Config is what Open needs.
 type Config struct {
 	// URL is a PostgreSQL connection string; pool_max_conns in it sizes the pool
-	// (default: the larger of 4 and the number of CPUs).
+	// (default: the larger of 4 and the number of CPUs). Lists are read through up to 2
+	// connections more, which are opened when somebody lists.
 	URL string
 	// DirectURL is PostgreSQL itself, where URL is a connection pooler: ListenTopics
 	// needs it. Empty is URL.
@@ -41,7 +42,10 @@ type Config struct {
 // Store is the one store. It is safe for concurrent use.
 type Store struct {
 	pool *pgxpool.Pool
-	box  *seal.Box
+	// lists are the connections that lists are read through: publishing never waits for
+	// those who read.
+	lists *pgxpool.Pool
+	box   *seal.Box
 	// pooler is what may be between us and the server.
 	pooler *pooler
 	// direct is how to connect to the server itself; nil is as the pool does.
@@ -55,6 +59,8 @@ type Store struct {
 	keys       group[*keyLookup]
 	eventTypes group[*typesLookup]
 	recalled   memory
+	// cleaned is how far each of cleanedTables has been looked at.
+	cleaned [cleanedCount]place
 	// start is told of operational events that are to be delivered.
 	start func(hook.Start)
 }
@@ -100,9 +106,25 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{pool: pool, box: cfg.Box, pooler: between, direct: direct, metrics: cfg.Metrics, origin: newOrigin(), start: func(hook.Start) {}}
+	lists, err := pgxpool.NewWithConfig(ctx, forLists(pc))
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s := &Store{pool: pool, lists: lists, box: cfg.Box, pooler: between, direct: direct, metrics: cfg.Metrics, origin: newOrigin(), start: func(hook.Start) {}}
 	s.share()
 	return s, nil
+}
+
+// listConnections is how many lists are read at once.
+const listConnections = 2
+
+// forLists is how the pool of lists is made, which keeps no connection open that nobody
+// uses.
+func forLists(pc *pgxpool.Config) *pgxpool.Config {
+	lists := pc.Copy()
+	lists.MaxConns, lists.MinConns, lists.MinIdleConns = listConnections, 0, 0
+	return lists
 }
 
 // withDefaults fills in what the URL leaves open.
@@ -155,8 +177,11 @@ func (s *Store) share() {
 	s.publishing.count, s.recordings.count, s.keys.count, s.eventTypes.count = count, count, count, count
 }
 
-// Close waits for connections in use and closes the pool.
-func (s *Store) Close() { s.pool.Close() }
+// Close waits for connections in use and closes the pools.
+func (s *Store) Close() {
+	s.lists.Close()
+	s.pool.Close()
+}
 
 // Ping tells whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
@@ -180,5 +205,5 @@ func (s *Store) Ready(ctx context.Context) error {
 	return nil
 }
 
-// PoolStat tells how the connections are used, for metrics.
+// PoolStat tells how the connections are used, for metrics; those of lists left out.
 func (s *Store) PoolStat() *pgxpool.Stat { return s.pool.Stat() }

@@ -36,10 +36,12 @@ func (s *Store) Waiting(ctx context.Context) (hook.Waiting, error) {
 	batch.Queue(`
 		select (select count(*) from (select from outbox limit $1) o),
 			coalesce((select extract(epoch from now() - created_at) from outbox order by event_id limit 1), 0)::float8,
-			(select count(*) from (select from webhooks where tripped_at is not null limit $1) w)`, mostWaitingCounted).
+			(select count(*) from (select from webhooks where tripped_at is not null limit $1) w),
+			-- where days are no longer dropped, nobody looks
+			(select count(*) from kept_days where seen_at > now() - interval '1 hour')`, mostWaitingCounted).
 		QueryRow(func(row pgx.Row) error {
 			var oldest float64
-			err := row.Scan(&w.Unstarted, &oldest, &w.Breakers)
+			err := row.Scan(&w.Unstarted, &oldest, &w.Breakers, &w.KeptDays)
 			w.OldestUnstarted = seconds(oldest)
 			return err
 		})

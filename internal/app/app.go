@@ -143,10 +143,16 @@ func (a *App) buildWorker() error {
 		Store: a.store, Lookup: a.store, Sender: a.egress, Parking: a.store,
 		Drains:  &dispatch.Drains{Temporal: a.cluster.Client, Metrics: a.metrics},
 		Replays: a.store, Schedule: c.Schedule(), Logger: a.options.Logger, DisableOnFinal: c.DisableFinal,
-		Metrics: a.metrics, Tracer: a.traces.Tracer(),
+		Metrics: a.metrics, Tracer: a.traces.Tracer(), Memory: memoryLimit(),
 	})
 	if err != nil {
 		return err
+	}
+	for budget := range a.activities.MemoryUse() {
+		a.metrics.WatchMemory(budget, func() (used, size, waiting int64) {
+			use := a.activities.MemoryUse()[budget]
+			return use.Used, use.Size, use.Waiting
+		})
 	}
 	a.worker, err = worker.New(worker.Config{
 		Client: a.cluster.Client, Workflows: &workflows.Workflows{Schedule: c.Schedule()}, Activities: a.activities,

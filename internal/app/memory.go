@@ -1,6 +1,7 @@
 package app
 
 import (
+	"math"
 	"os"
 	"runtime/debug"
 )
@@ -17,4 +18,13 @@ func TuneMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+}
+
+// memoryLimit is GOMEMLIMIT, in bytes; 0 where there is none.
+func memoryLimit() int64 {
+	limit := debug.SetMemoryLimit(-1) // which only reads it
+	if limit == math.MaxInt64 {
+		return 0
+	}
+	return limit
 }

@@ -30,6 +30,8 @@ const (
 	OpSleeps      = "DrainSleeps"
 	OpEnds        = "DrainEnds"
 	OpDrain       = "Drain"
+	OpPayloads    = "Payloads"
+	OpUnreadable  = "ExpireUnreadable"
 
 	OpVersions = "Versions"
 
@@ -53,6 +55,7 @@ type Store struct {
 	order      []hook.DeliveryID
 	log        []hook.Attempt
 	batches    []int
+	loads      [][]int
 	slices     map[[2]int]bool
 	claims     map[hook.DeliveryID]hook.Claim
 	drains     map[hook.WebhookID]*sleeper
@@ -65,6 +68,7 @@ type webhook struct {
 	failingSince         *time.Time
 	failures, failedDays int
 	failedOn             string
+	unreadable           error
 }
 
 // NewStore makes an empty store on the clock.
@@ -110,7 +114,7 @@ func (s *Store) Publish(eventType, data string, webhooks ...hook.WebhookID) hook
 		Deliveries: len(webhooks),
 	}
 	s.events[e.ID] = e
-	start := hook.Start{EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Deliveries: len(webhooks)}
+	start := hook.Start{EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Deliveries: len(webhooks), Bytes: len(data)}
 	for _, id := range webhooks {
 		s.deliver(e, id, false)
 		if len(start.Targets) < hook.MaxTargets {
@@ -333,9 +337,15 @@ func (s *Store) job(d *hook.Delivery) hook.Job {
 	if d.NextAttemptAt != nil {
 		job.DueIn = d.NextAttemptAt.Sub(s.now())
 	}
+	if n := len(job.Event.Data); n > hook.MaxInline {
+		job.Event.Data, job.PayloadSize = nil, n
+	}
 	if w, ok := s.webhooks[d.WebhookID]; ok {
 		found := w.Webhook
-		job.Webhook = &found
+		job.Webhook, job.Err = &found, w.unreadable
+		if w.unreadable != nil {
+			job.Webhook.Secret = ""
+		}
 	}
 	return job
 }

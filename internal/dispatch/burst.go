@@ -14,6 +14,11 @@ import (
 // activity does them. An event with more has a workflow to itself.
 const mostDeliveries = workflows.DeliveriesPerActivity
 
+// mostBytes is how many bytes of payloads a burst's workflow has at most: one that waits
+// for memory, or is sent again after a crash, is not to hold up much. An event with more
+// has a workflow to itself.
+const mostBytes = 4 << 20
+
 // lingerFor is how long an event waits at most for starts that are under way, to
 // share a workflow with those that come meanwhile. Where none is under way, it does
 // not wait: at ordinary rates an event's workflow is its own (design 3). The more
@@ -43,16 +48,22 @@ type packing struct {
 type burst struct {
 	starts     []hook.Start
 	deliveries int
+	bytes      int
 }
 
-func (b *burst) fits(start *hook.Start) bool { return b.deliveries+start.Deliveries <= mostDeliveries }
+func (b *burst) fits(start *hook.Start) bool {
+	return b.deliveries+start.Deliveries <= mostDeliveries && b.bytes+start.Bytes <= mostBytes
+}
 
 func (b *burst) add(start *hook.Start) {
 	b.starts = append(b.starts, *start)
 	b.deliveries += start.Deliveries
+	b.bytes += start.Bytes
 }
 
-func (b *burst) full(most int) bool { return len(b.starts) >= most || b.deliveries >= mostDeliveries }
+func (b *burst) full(most int) bool {
+	return len(b.starts) >= most || b.deliveries >= mostDeliveries || b.bytes >= mostBytes
+}
 
 // add puts an event where it fits.
 func (p *packing) add(start *hook.Start) {

@@ -130,6 +130,36 @@ func TestBurstsAreBounded(t *testing.T) {
 	})
 }
 
+// C6: events that share a workflow have no more than 4 MB of payloads; one that has more is
+// by itself.
+func TestBurstsAreBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{start: slow(time.Second)}, &outbox{}
+		starter := newStarter(t, s, o, bursting(200))
+		starts, sizes := o.accept(40), map[hook.EventID]int{}
+		for i := range starts {
+			starts[i].Bytes = 1 << 20
+			if i%10 == 9 {
+				starts[i].Bytes = 5 << 20
+			}
+			sizes[starts[i].EventID] = starts[i].Bytes
+			starter.Dispatch(starts[i])
+		}
+		running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })
+		pass(time.Minute)
+		require.Zero(t, o.left())
+		require.Len(t, s.events(), 4+36/4)
+		for _, events := range s.events() {
+			size := 0
+			for _, e := range events {
+				size += sizes[e]
+			}
+			require.True(t, size <= 4<<20 || len(events) == 1)
+		}
+	})
+}
+
 // Nothing is started under two names: what a sweeper has named meanwhile is left to it, one
 // event or several, and where the store does not answer, all is.
 func TestBurstsLeaveWhatIsTaken(t *testing.T) {

@@ -19,10 +19,11 @@ import (
 
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
+	"grapnel/internal/pgtest"
 	"grapnel/workflows"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main{M: m}) }
 
 // temporalServer takes starts as Temporal does, as far as dispatch sees.
 type temporalServer struct {
@@ -262,9 +263,14 @@ func (o *outbox) ClaimUnstarted(_ context.Context, c hook.OutboxClaim) (page hoo
 		o.claims = map[hook.EventID]time.Time{}
 	}
 	var workflows []string
+	looked := 0
 	for _, s := range o.waiting {
-		if bytes.Compare(s.EventID[:], c.After[:]) <= 0 || len(page.Events) == c.Limit || time.Since(s.EventID.Time()) <= c.Age ||
-			slices.Contains(c.Except, s.EventID) || o.claims[s.EventID].After(time.Now()) {
+		if bytes.Compare(s.EventID[:], c.After[:]) <= 0 || looked == c.Limit {
+			continue
+		}
+		looked++
+		page.Last, page.More = s.EventID, looked == c.Limit
+		if time.Since(s.EventID.Time()) <= c.Age || slices.Contains(c.Except, s.EventID) || o.claims[s.EventID].After(time.Now()) {
 			continue
 		}
 		page.Events = append(page.Events, s.EventID)

@@ -30,6 +30,9 @@ func DeliveryStates() []DeliveryState {
 const (
 	TextWebhookDisabled = "Webhook disabled"
 	TextWebhookDeleted  = "Webhook deleted"
+	// TextSecretUnavailable ends a delivery whose webhook's secrets no key has opened for
+	// ParkedFor.
+	TextSecretUnavailable = "Signing secret unavailable"
 	// TextDropped ends an at-most-once delivery whose sender went before it could
 	// say what came of it (M7).
 	TextDropped = "Outcome unknown"
@@ -69,10 +72,18 @@ type Delivery struct {
 // Outstanding tells whether an attempt is still to come.
 func (d *Delivery) Outstanding() bool { return d.NextAttemptAt != nil }
 
-// Job is a delivery with all it takes to send it.
+// MaxInline is how many bytes an event's data may have to come along with its jobs. What
+// is larger is loaded when its request is about to be made: a backlog of it must not be
+// in memory.
+const MaxInline = 2 << 10
+
+// Job is a delivery with all it takes to send it, but for a large payload.
 type Job struct {
 	Delivery Delivery
 	Event    Event
+	// PayloadSize is how many bytes the event's data has where they were left out,
+	// because they are over MaxInline; 0 where Event.Data holds them.
+	PayloadSize int
 	// Webhook is as it stands now (S15); nil when it was deleted.
 	Webhook *Webhook
 	// SigningKeys are those of the webhook's tenant, the current one first, where the

@@ -75,3 +75,15 @@ func TestEventTypeCatalogue(t *testing.T) {
 	require.Empty(t, hook.Closest("user.created", nil))
 	require.Equal(t, "a", hook.Closest("", []string{"abc", "a"}))
 }
+
+// What a burst shares a workflow by is how many deliveries its events have, and how many bytes.
+func TestStartsAreAddedUp(t *testing.T) {
+	t.Parallel()
+	a := hook.Accepted{Event: hook.Event{ID: hook.EventID{1}, Data: []byte(`"12345"`)}, Due: 3}
+	s, ok := a.Start()
+	require.True(t, ok)
+	require.Equal(t, 7, s.Bytes)
+	shared := hook.Share("burst", []hook.Start{s, s, s})
+	require.Equal(t, 21, shared.Bytes)
+	require.Equal(t, 9, shared.Deliveries)
+}

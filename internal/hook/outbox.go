@@ -12,11 +12,15 @@ type OutboxClaim struct {
 	After EventID
 	// Except are events to be left out.
 	Except []EventID
-	Limit  int
+	// Limit is how many are looked at, to be had or not.
+	Limit int
 }
 
 // OutboxPage is what a sweeper got.
 type OutboxPage struct {
+	// Last is the last one looked at, and More that there may be others after it.
+	Last EventID
+	More bool
 	// Events are those claimed, by id.
 	Events []EventID
 	// Unnamed are those of them that have no workflow yet: one must be named in the

@@ -15,7 +15,9 @@ type Start struct {
 	// Cache is that of Momento messages, whose topic EventType is; empty otherwise.
 	Cache      string
 	Deliveries int
-	Targets    []Target
+	// Bytes is how many the data of all the events have.
+	Bytes   int
+	Targets []Target
 	// Others are the further events of a burst, and WorkflowID is then the workflow
 	// they share; empty for one event, whose workflow has its id.
 	Others     []EventID
@@ -31,7 +33,8 @@ type Start struct {
 func (a *Accepted) Start() (Start, bool) {
 	e := &a.Event
 	return Start{
-		EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Cache: e.Cache, Deliveries: a.Due, Targets: a.Targets, Trace: e.Trace,
+		EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Cache: e.Cache, Deliveries: a.Due, Bytes: len(e.Data),
+		Targets: a.Targets, Trace: e.Trace,
 	}, a.Due > 0
 }
 
@@ -63,6 +66,7 @@ func Share(workflowID string, starts []Start) Start {
 	for _, other := range starts[1:] {
 		s.Others = append(s.Others, other.EventID)
 		s.Deliveries += other.Deliveries
+		s.Bytes += other.Bytes
 		if other.EventType != s.EventType || other.Cache != s.Cache {
 			s.EventType, s.Cache = "", ""
 		}

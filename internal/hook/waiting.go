@@ -24,4 +24,7 @@ type Waiting struct {
 	OldestUnstarted time.Duration
 	// Breakers are the webhooks whose circuit breaker is open.
 	Breakers int
+	// KeptDays are the days past the retention that stay whole, because too much of them
+	// is outstanding.
+	KeptDays int
 }

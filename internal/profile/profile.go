@@ -81,9 +81,12 @@ func RedactHeaders(w *hook.Webhook, h http.Header) http.Header {
 	return out
 }
 
+// The bodies are made in one piece of the right size, whose names may be twice as long
+// when they are escaped: a body that had to grow would be copied, and be there twice.
+
 // StandardBody is the standard profile's body: id, type, created_at, data.
 func StandardBody(e *hook.Event) []byte {
-	b := make([]byte, 0, len(e.Data)+160)
+	b := make([]byte, 0, len(e.Data)+160+2*len(e.Type))
 	b = append(b, `{"id":"`...)
 	b = append(b, e.ID.String()...)
 	b = append(b, `","type":`...)
@@ -101,7 +104,7 @@ const CommendaVersion = "v1.0"
 // CommendaBody is Commenda's event object: id, topic, triggered_at, webhook_id,
 // organization_id, data, api_version.
 func CommendaBody(e *hook.Event, w hook.WebhookID) []byte {
-	b := make([]byte, 0, len(e.Data)+320)
+	b := make([]byte, 0, len(e.Data)+320+2*(len(e.Type)+len(e.OrganizationID)))
 	b = append(b, `{"id":"`...)
 	b = append(b, e.ID.UUID()...)
 	b = append(b, `","topic":`...)
@@ -129,7 +132,7 @@ const momentoUserAgent = "Momento/1.0 (Webhooks; +https://docs.momentohq.com/top
 // published (M6).
 func MomentoBody(e *hook.Event, at time.Time) []byte {
 	sent := at.UnixMilli()
-	b := make([]byte, 0, len(e.Data)+320)
+	b := make([]byte, 0, len(e.Data)+320+2*(len(e.Cache)+len(e.Type)+len(e.TokenID)))
 	b = append(b, `{"cache":`...)
 	b = canonjson.AppendString(b, e.Cache)
 	b = append(b, `,"topic":`...)

@@ -100,7 +100,7 @@ func TestBacklog(t *testing.T) {
 		require.True(t, bounded)
 		return hook.Waiting{
 			Due: []int{10, 20, 30, 40, 50, 60}, Parked: []int{1, 2, 3, 4, 5, 6}, OldestDue: time.Hour, Unstarted: 8,
-			OldestUnstarted: time.Minute, Breakers: 9,
+			OldestUnstarted: time.Minute, Breakers: 9, KeptDays: 3,
 		}, nil
 	})
 	require.Zero(t, counted, "nobody has looked")
@@ -111,7 +111,7 @@ func TestBacklog(t *testing.T) {
 			`grapnel_backlog_deliveries{due="1m",queue="workflow"} 30`, `grapnel_backlog_deliveries{due="10m",queue="workflow"} 40`,
 			`grapnel_backlog_deliveries{due="1h",queue="workflow"} 50`, `grapnel_backlog_deliveries{due="longer",queue="webhook"} 6`,
 			"grapnel_backlog_oldest_due_seconds 3600", "grapnel_backlog_unstarted_events 8", "grapnel_backlog_oldest_unstarted_seconds 60",
-			"grapnel_backlog_open_breakers 9",
+			"grapnel_backlog_open_breakers 9", "grapnel_retention_kept_days 3",
 		)
 	}
 	require.Equal(t, 1, counted)
@@ -122,6 +122,19 @@ func TestBacklog(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	require.NotContains(t, text, "grapnel_backlog")
 	require.Contains(t, text, "grapnel_attempts_in_flight")
+}
+
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	m := telemetry.New()
+	for i, budget := range []string{"jobs", "payloads"} {
+		m.WatchMemory(budget, func() (used, size, waiting int64) { return int64(10 + i), 100, int64(i) })
+	}
+	_, text := scrape(t, m, "/metrics")
+	requireLines(t, text,
+		`grapnel_memory_used_bytes{budget="jobs"} 10`, `grapnel_memory_used_bytes{budget="payloads"} 11`,
+		`grapnel_memory_budget_bytes{budget="payloads"} 100`, `grapnel_memory_waiting{budget="payloads"} 1`,
+	)
 }
 
 // The SDK measures one thing with these labels here and with those there.

@@ -34,13 +34,15 @@ func (m *Metrics) WatchWaiting(logger *slog.Logger, count func(context.Context) 
 		unstarted:  gauge("unstarted_events", "Accepted events whose workflow has not been started, counted up to a bound."),
 		waitsSince: gauge("oldest_unstarted_seconds", "How long the first of them has waited for that."),
 		breakers:   gauge("open_breakers", "Webhooks whose circuit breaker is open."),
+		keptDays: prometheus.NewDesc(prometheus.BuildFQName(namespace, "retention", "kept_days"),
+			"Days past the retention that stay whole, because too many of their deliveries have an attempt to come. The same in every process.", nil, nil),
 	})
 }
 
 type waitingCollector struct {
-	count                                               func(context.Context) (hook.Waiting, error)
-	log                                                 *slog.Logger
-	deliveries, oldest, unstarted, waitsSince, breakers *prometheus.Desc
+	count                                                         func(context.Context) (hook.Waiting, error)
+	log                                                           *slog.Logger
+	deliveries, oldest, unstarted, waitsSince, breakers, keptDays *prometheus.Desc
 
 	mu   sync.Mutex
 	at   time.Time
@@ -50,7 +52,7 @@ type waitingCollector struct {
 
 // Describe implements prometheus.Collector.
 func (c *waitingCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.deliveries, c.oldest, c.unstarted, c.waitsSince, c.breakers} {
+	for _, d := range []*prometheus.Desc{c.deliveries, c.oldest, c.unstarted, c.waitsSince, c.breakers, c.keptDays} {
 		out <- d
 	}
 }
@@ -72,6 +74,7 @@ func (c *waitingCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.unstarted, float64(w.Unstarted))
 	gauge(c.waitsSince, w.OldestUnstarted.Seconds())
 	gauge(c.breakers, float64(w.Breakers))
+	gauge(c.keptDays, float64(w.KeptDays))
 }
 
 // read counts, unless that was done a moment ago; several scrapes at once count once.

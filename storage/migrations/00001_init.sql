@@ -1,4 +1,5 @@
 -- +goose Up
+set local lock_timeout = '2s';
 
 -- Conventions: ids are UUIDv7, so their order is the order of time. events,
 -- deliveries and attempts are partitioned by day on ids; a delivery's id begins

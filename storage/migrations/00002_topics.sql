@@ -1,4 +1,5 @@
 -- +goose Up
+set local lock_timeout = '2s';
 
 -- Momento's topics. A message is an event with a topic: its type is the topic's
 -- name, its data the text as a JSON string. There is no table of messages beside

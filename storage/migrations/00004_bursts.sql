@@ -1,4 +1,5 @@
 -- +goose Up
+set local lock_timeout = '2s';
 
 -- The workflow that an event was given to, once it is decided: an event must not
 -- be started by two. Null: nobody has begun to start it.

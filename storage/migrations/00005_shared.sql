@@ -1,4 +1,5 @@
 -- +goose Up
+set local lock_timeout = '2s';
 
 -- Which workflow delivers an event, where it is not the event's own: several that
 -- were published in a burst share one. A table of its own and not a column of

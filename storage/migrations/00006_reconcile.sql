@@ -1,4 +1,5 @@
 -- +goose Up
+set local lock_timeout = '2s';
 
 -- All events of a workflow, to start it anew.
 create index shared_workflows_of_workflow on shared_workflows (workflow_id);

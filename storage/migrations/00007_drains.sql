@@ -1,4 +1,5 @@
 -- +goose Up
+set local lock_timeout = '2s';
 
 -- Deliveries that wait for their webhook, because it is over a limit or its endpoint
 -- is unavailable, are parked: no longer their event's workflow's, but the webhook's

@@ -1,4 +1,5 @@
 -- +goose Up
+set local lock_timeout = '2s';
 
 -- Rows of a day whose partition was not made in time lie in the default partition:
 -- after days in which no process ran, or behind a clock that was wrong. So an event

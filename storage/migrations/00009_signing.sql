@@ -1,4 +1,5 @@
 -- +goose Up
+set local lock_timeout = '2s';
 
 -- Secrets that were rotated out and sign beside the current one until their time
 -- (S6), newest first, each sealed like webhooks.secret. What has expired is removed by

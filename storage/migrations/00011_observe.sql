@@ -1,4 +1,5 @@
 -- +goose Up
+set local lock_timeout = '2s';
 
 -- Webhooks whose circuit breaker is open, to count them.
 create index webhooks_tripped on webhooks (tripped_at) where tripped_at is not null;

@@ -1,4 +1,5 @@
 -- +goose Up
+set local lock_timeout = '2s';
 
 -- An event all of whose webhooks are unavailable or paused at the accept has no workflow
 -- of its own: its deliveries are parked from the start. This is the webhook whose drain

@@ -1,4 +1,5 @@
 -- +goose Up
+set local lock_timeout = '2s';
 
 -- A replay sends events of the past to a webhook. It looks at them in the order of their
 -- ids, and makes deliveries that are parked from the start: the webhook's drain sends them.

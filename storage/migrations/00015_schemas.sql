@@ -1,4 +1,5 @@
 -- +goose Up
+set local lock_timeout = '2s';
 
 -- What an event type's data must meet, canonical JSON, and data that does. Processes know
 -- a schema by its hash, so that none of them goes by one that was replaced.

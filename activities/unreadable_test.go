@@ -1,0 +1,96 @@
+package activities_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/activities"
+	"grapnel/internal/deliverytest"
+	"grapnel/internal/hook"
+)
+
+var errNoKey = errors.New("no key opens it")
+
+// S3: deliveries whose webhook's secrets no key opens are looked at ever more rarely, and
+// fail for good after a day, without an attempt, a request, or a wrong signature.
+func TestUnreadableSecretEndsDeliveriesAfterADay(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, nil)
+		b.store.LoseKey(a, errNoKey)
+		s := b.store.Publish(eventType, payload, a)
+		var waits []time.Duration
+		r, err := b.deliver(s)
+		for ; err != nil; r, err = b.deliver(s) {
+			in := b.next(err)
+			require.Contains(b, b.asked(err, activities.ErrorOutstanding, in), "Signing secret unavailable")
+			waits = append(waits, in)
+			<-time.After(in)
+		}
+		require.Equal(b, 1, r.Failed)
+		require.Equal(b, 5*second, waits[0])
+		require.Equal(b, 5*time.Minute, waits[len(waits)-1])
+		require.Less(b, len(waits), 320)
+		require.InDelta(b, hook.ParkedFor.Hours(), time.Since(b.start).Hours(), 0.1)
+		d := b.store.Delivery(a)
+		require.Equal(b, hook.StateFailed, d.State)
+		require.Equal(b, hook.TextSecretUnavailable, d.Error)
+		require.Zero(b, d.Attempts)
+		require.Empty(b, b.sender.Requests(urlA))
+	})
+}
+
+// The others of the event are sent, and their schedule does not make the unreadable one
+// wait; when its key is back, it is sent.
+func TestUnreadableSecretIsRead(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
+		b.sender.Script(urlB, deliverytest.Status(500))
+		b.store.LoseKey(a, errNoKey)
+		s := b.store.Publish(eventType, payload, a, c)
+		_, err := b.deliver(s)
+		b.asked(err, activities.ErrorOutstanding, 5*second)
+		b.requireSentAt(urlB, 0)
+		b.store.LoseKey(a, nil)
+		<-time.After(5 * second)
+		_, err = b.deliver(s)
+		b.asked(err, activities.ErrorOutstanding, 25*second)
+		b.requireSentAt(urlA, 5*second)
+	})
+}
+
+// A webhook that is disabled as well cancels its deliveries, whatever its secrets.
+func TestUnreadableSecretOfADisabledWebhook(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, nil)
+		b.store.LoseKey(a, errNoKey)
+		s := b.store.Publish(eventType, payload, a)
+		b.store.LoseWebhook(a, true)
+		r, err := b.deliver(s)
+		require.NoError(b, err)
+		require.Equal(b, 1, r.Canceled)
+	})
+}
+
+// Parked deliveries too: their drain looks ever more rarely, and ends them.
+func TestDrainOfUnreadableSecret(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.parked(20, nil)
+		b.store.ChangeWebhook(a, func(w *hook.Webhook) { w.TrippedAt = nil })
+		b.store.LoseKey(a, errNoKey)
+		d := b.drainer(a)
+		r, err := d.all()
+		require.NoError(b, err)
+		require.Equal(b, activities.DrainResult{Failed: 20}, r)
+		require.Less(b, len(d.waits), 330)
+		require.Contains(b, d.whys[0], "Signing secret unavailable")
+		require.InDelta(b, hook.ParkedFor.Hours(), time.Since(b.start).Hours(), 0.1)
+		require.Empty(b, b.sender.Requests(urlA))
+	})
+}

@@ -1,0 +1,236 @@
+package dispatch_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+
+	"grapnel/internal/dispatch"
+	"grapnel/internal/hook"
+	"grapnel/internal/pgtest"
+	"grapnel/internal/seal"
+	"grapnel/storage"
+)
+
+// These tests run over the real store.
+
+// database is one of the test's own.
+func database(t *testing.T) string {
+	t.Helper()
+	return pgtest.New(t, pgtest.Template{Key: storage.MigrationsKey(), Migrate: func(ctx context.Context, url string) error {
+		_, err := storage.Migrate(ctx, url)
+		return err
+	}})
+}
+
+// process is what a process has of the store, with a number of connections.
+func process(t *testing.T, address string, connections int) *storage.Store {
+	t.Helper()
+	box, err := seal.New("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+	require.NoError(t, err)
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	q := u.Query()
+	q.Set("pool_max_conns", fmt.Sprint(connections))
+	u.RawQuery = q.Encode()
+	s, err := storage.Open(t.Context(), storage.Config{URL: u.String(), Box: box})
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func receiver(t *testing.T, s *storage.Store) {
+	t.Helper()
+	w := hook.Webhook{TenantID: hook.DefaultTenant(), URL: "https://example.com/", Events: []string{"user.created"}, Secret: "whsec_abc123", Active: true}
+	w.Normalize()
+	_, err := s.CreateWebhook(t.Context(), w)
+	require.NoError(t, err)
+}
+
+// publish accepts n events.
+func publish(t *testing.T, s *storage.Store, n int) map[hook.EventID]bool {
+	t.Helper()
+	accepted := map[hook.EventID]bool{}
+	for n > 0 {
+		list := make([]hook.Publication, min(n, 500))
+		for i := range list {
+			list[i] = hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: []byte(`{}`)}
+		}
+		all, errs := s.PublishAll(t.Context(), list)
+		for i := range all {
+			require.NoError(t, errs[i])
+			accepted[all[i].Event.ID] = true
+		}
+		n -= len(list)
+	}
+	return accepted
+}
+
+// sweeper is one in a hurry.
+func sweeper(t *testing.T, s *storage.Store, temporal *temporalServer, most int) *dispatch.Sweeper {
+	t.Helper()
+	starter, err := dispatch.NewStarter(dispatch.StarterConfig{Temporal: temporal, Outbox: s, Logger: slog.New(slog.DiscardHandler), MaxEvents: most})
+	require.NoError(t, err)
+	return &dispatch.Sweeper{
+		Starter: starter, Backlog: s, Housekeeping: s, Temporal: temporal, Resetter: temporal, Health: temporal, Logger: slog.New(slog.DiscardHandler),
+		Interval: 10 * time.Millisecond, Age: time.Millisecond,
+	}
+}
+
+// await waits until nothing is in the outbox.
+func await(t *testing.T, address string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), address)
+	require.NoError(t, err)
+	defer conn.Close(context.Background()) //nolint:errcheck // nothing was written
+	require.Eventually(t, func() bool {
+		var left int
+		require.NoError(t, conn.QueryRow(t.Context(), `select count(*) from outbox`).Scan(&left))
+		return left == 0
+	}, time.Minute, 100*time.Millisecond)
+}
+
+// once checks that each event is in exactly one workflow.
+func (s *temporalServer) once(t *testing.T, accepted map[hook.EventID]bool) {
+	t.Helper()
+	workflow := map[hook.EventID]string{}
+	for id, list := range s.events() {
+		for _, e := range list {
+			require.Empty(t, workflow[e], e)
+			workflow[e] = id
+		}
+	}
+	require.Len(t, workflow, len(accepted))
+}
+
+// Ten minutes without Temporal leave hundreds of thousands: they are started by their
+// hundreds.
+func TestCatchingUp(t *testing.T) {
+	t.Parallel()
+	address := database(t)
+	s := process(t, address, 4)
+	receiver(t, s)
+	accepted := publish(t, s, 20_000)
+	temporal := &temporalServer{}
+	defer running(t, sweeper(t, s, temporal, 500).Run)()
+	await(t, address)
+	require.LessOrEqual(t, len(temporal.ids()), 40)
+	temporal.once(t, accepted)
+}
+
+// Several processes, one of which has lost its way to Temporal: everything is started by
+// the others, in one workflow each.
+func TestSweepersOverOneStore(t *testing.T) {
+	t.Parallel()
+	address := database(t)
+	cut := &temporalServer{start: func(context.Context, string) error { return serviceerror.NewUnavailable("away") }}
+	cut.ready = func(ctx context.Context) error { return cut.start(ctx, "") }
+	temporal := &temporalServer{}
+	first := process(t, address, 4)
+	receiver(t, first)
+	accepted := publish(t, first, 2_000)
+	defer running(t, sweeper(t, first, cut, 50).Run)()
+	for range 3 {
+		defer running(t, sweeper(t, process(t, address, 4), temporal, 50).Run)()
+	}
+	for id := range publish(t, first, 2_000) {
+		accepted[id] = true
+	}
+	await(t, address)
+	temporal.once(t, accepted)
+}
+
+// With one connection or two, sweeper, reconciler, starter and publishers wait for each
+// other's statements and for nothing more: nothing holds one while it asks for another.
+func TestFewConnections(t *testing.T) {
+	t.Parallel()
+	for _, connections := range []int{1, 2} {
+		t.Run(fmt.Sprint(connections), func(t *testing.T) {
+			t.Parallel()
+			address := database(t)
+			s := process(t, address, connections)
+			receiver(t, s)
+			temporal := &cluster{}
+			var starters []func()
+			for range 2 {
+				swept := sweeper(t, s, &temporal.temporalServer, 50)
+				starters = append(starters, running(t, swept.Run))
+			}
+			for range 2 {
+				r := &dispatch.Reconciler{
+					Ledger: s, Temporal: temporal, Resetter: temporal, Health: temporal, Logger: slog.New(slog.DiscardHandler),
+					After: time.Millisecond, Interval: 10 * time.Millisecond,
+				}
+				starters = append(starters, running(t, r.Run))
+			}
+			starter := newStarterOver(t, s, &temporal.temporalServer)
+			starters = append(starters, running(t, func(ctx context.Context) error { return starter.Run(ctx, time.Minute) }))
+			accepted := map[hook.EventID]bool{}
+			for range 20 {
+				a, err := s.Publish(t.Context(), hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: []byte(`{}`)})
+				require.NoError(t, err)
+				if start, ok := a.Start(); ok {
+					starter.Dispatch(start)
+				}
+				accepted[a.Event.ID] = true
+				for id := range publish(t, s, 100) {
+					accepted[id] = true
+				}
+			}
+			await(t, address)
+			require.Eventually(t, func() bool {
+				looks, _ := temporal.seen()
+				return len(looks) > 0
+			}, time.Minute, 10*time.Millisecond, "the reconciler has had its turn")
+			for _, stop := range starters {
+				stop()
+			}
+			temporal.once(t, accepted)
+		})
+	}
+}
+
+func newStarterOver(t *testing.T, s *storage.Store, temporal *temporalServer) *dispatch.Starter {
+	t.Helper()
+	starter, err := dispatch.NewStarter(dispatch.StarterConfig{Temporal: temporal, Outbox: s, Logger: slog.New(slog.DiscardHandler), MaxEvents: 50})
+	require.NoError(t, err)
+	return starter
+}
+
+// A starter and sweepers of other processes name workflows at the same time.
+func TestStarterAgainstSweepers(t *testing.T) {
+	t.Parallel()
+	address := database(t)
+	s := process(t, address, 4)
+	receiver(t, s)
+	temporal := &temporalServer{}
+	starter := newStarterOver(t, s, temporal)
+	defer running(t, func(ctx context.Context) error { return starter.Run(ctx, time.Minute) })()
+	for range 2 {
+		defer running(t, sweeper(t, process(t, address, 4), temporal, 7).Run)()
+	}
+	accepted := map[hook.EventID]bool{}
+	for range 1_000 {
+		a, err := s.Publish(t.Context(), hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: []byte(`{}`)})
+		require.NoError(t, err)
+		start, _ := a.Start()
+		starter.Dispatch(start)
+		accepted[a.Event.ID] = true
+	}
+	await(t, address)
+	temporal.once(t, accepted)
+	for id, list := range temporal.events() {
+		for _, e := range list {
+			stored, err := s.Event(t.Context(), hook.DefaultTenant(), e)
+			require.NoError(t, err)
+			require.Equal(t, id, stored.WorkflowID, "what the store says is what was started")
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package storage
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+)
+
+// dayIndex is a migration that gives a table that is partitioned by day an index. Made in
+// one statement, that would keep everybody from writing for as long as reading all days
+// takes. So the parent gets it alone, which days that are made from then on have from the
+// start; each partition that is there gets it concurrently, and it is attached.
+type dayIndex struct {
+	version int64
+	name    string
+	table   string
+	// on are the columns, and where which rows are in it.
+	on, where string
+}
+
+func dayIndexes() []dayIndex {
+	return []dayIndex{
+		// What a log's filter by status finds, newest first. Few deliveries are in it: those
+		// that succeed, or are yet to be tried, write nothing to it.
+		{22, "deliveries_by_state", "deliveries", "webhook_id, state, id desc", "state in ('failed', 'timed_out', 'dropped', 'canceled')"},
+		// What waits for a webhook, newest first. It takes the place of deliveries_outstanding
+		// (00024), and so costs as much as that.
+		{23, "deliveries_waiting", "deliveries", "webhook_id, id desc", "next_attempt_at is not null"},
+	}
+}
+
+// goMigrations are the migrations that are not files of SQL.
+func (m *Migrator) goMigrations() []*goose.Migration {
+	var list []*goose.Migration
+	for _, index := range dayIndexes() {
+		list = append(list, goose.NewGoMigration(index.version,
+			&goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error { return m.makeIndex(ctx, db, index) }},
+			&goose.GoFunc{RunTx: index.drop},
+		))
+	}
+	return list
+}
+
+func (x *dayIndex) drop(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, `drop index if exists `+x.name)
+	return err
+}
+
+// makeIndex makes what is missing of the index. It may be interrupted at any place, and
+// called again.
+func (m *Migrator) makeIndex(ctx context.Context, db *sql.DB, x dayIndex) error {
+	err := shortly(ctx, db, fmt.Sprintf(`create index if not exists %s on only %s (%s) where %s`, x.name, x.table, x.on, x.where))
+	if err != nil {
+		return fmt.Errorf("index %s: %w", x.name, err)
+	}
+	for {
+		partition, err := x.next(ctx, db)
+		if err != nil {
+			return fmt.Errorf("index %s: %w", x.name, err)
+		}
+		if partition == "" {
+			return nil
+		}
+		begun := time.Now()
+		if err := m.makeOn(ctx, db, x, partition); err != nil && !isGone(err) {
+			return fmt.Errorf("index %s of %s: %w", x.name, partition, err)
+		}
+		m.log().InfoContext(ctx, "index made", slog.String("index", x.name), slog.String("partition", partition), slog.Duration("took", time.Since(begun)))
+	}
+}
+
+// isGone tells whether a day was dropped meanwhile.
+func isGone(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "42704") // undefined_table, undefined_object: its index
+}
+
+// next is a partition that has not got the index, "" when all have.
+func (x *dayIndex) next(ctx context.Context, db *sql.DB) (partition string, err error) {
+	err = db.QueryRowContext(ctx, `
+		select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+		where i.inhparent = $1::regclass and not exists (
+			select from pg_inherits a join pg_index p on p.indexrelid = a.inhrelid
+			where a.inhparent = $2::regclass and p.indrelid = c.oid)
+		order by c.relname desc limit 1`, x.table, x.name).Scan(&partition)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return partition, err
+}
+
+// makeOn gives a partition the index. One that is not valid is left from a process that
+// was killed, and made anew.
+func (m *Migrator) makeOn(ctx context.Context, db *sql.DB, x dayIndex, partition string) error {
+	name := partition + "_" + x.name
+	var valid sql.NullBool
+	err := db.QueryRowContext(ctx, `select (select indisvalid from pg_index where indexrelid = to_regclass($1))`, name).Scan(&valid)
+	if err != nil {
+		return err
+	}
+	if !valid.Bool {
+		err := m.unhurried(ctx, db,
+			`drop index concurrently if exists `+pgx.Identifier{name}.Sanitize(),
+			fmt.Sprintf(`create index concurrently %s on %s (%s) where %s`, pgx.Identifier{name}.Sanitize(), pgx.Identifier{partition}.Sanitize(), x.on, x.where))
+		if err != nil {
+			return err
+		}
+	}
+	return shortly(ctx, db, fmt.Sprintf(`alter index %s attach partition %s`, x.name, pgx.Identifier{name}.Sanitize()))
+}
+
+// shortly runs a statement that publishing waits behind.
+func shortly(ctx context.Context, db *sql.DB, statement string) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	for _, sql := range []string{`set local lock_timeout = '2s'`, statement} {
+		if _, err := tx.ExecContext(ctx, sql); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+	}
+	return tx.Commit()
+}
+
+// unhurried runs statements that nobody waits behind, and that can't be in a transaction.
+// They wait until all transactions have ended that were there before, and take as long as
+// the table is large: a role's time-outs are set aside, where the session is ours. Behind a
+// connection pooler they hold.
+func (m *Migrator) unhurried(ctx context.Context, db *sql.DB, statements ...string) (err error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	pooled := false
+	err = conn.Raw(func(c any) (err error) {
+		pooled, err = isPooled(ctx, c.(*stdlib.Conn).Conn())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !pooled {
+		patience := cmp.Or(m.Patience, defaultPatience).Milliseconds()
+		if _, err := conn.ExecContext(ctx, fmt.Sprintf(`set statement_timeout = 0; set lock_timeout = %d`, patience), pgx.QueryExecModeSimpleProtocol); err != nil {
+			return err
+		}
+		defer func() {
+			_, failed := conn.ExecContext(context.WithoutCancel(ctx), `reset statement_timeout; reset lock_timeout`, pgx.QueryExecModeSimpleProtocol)
+			err = errors.Join(err, failed)
+		}()
+	}
+	for _, statement := range statements {
+		if _, err := conn.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}

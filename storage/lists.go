@@ -1,0 +1,126 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"grapnel/internal/hook"
+)
+
+const (
+	// mostLooked bounds how many rows a page looks at. What no index finds is found by
+	// looking at one after the other: a page that has looked at so many returns what it has
+	// found, and where to go on.
+	mostLooked = 20_000
+	// listTimeout bounds each of a page's two statements; both have to fit into the time
+	// that a request has.
+	listTimeout = 4 * time.Second
+)
+
+// listing is a list, the newest first by id.
+type listing struct {
+	// table has an alias, and columns are what is read of it.
+	table, alias, columns string
+	// join is what is joined with the rows that are looked at; empty is nothing.
+	join string
+	// within is what an index finds in the order of ids, and filter what is chosen by
+	// looking; none is everything.
+	within, filter []string
+	// args are those of within, and chosen those of filter.
+	args, chosen pgx.StrictNamedArgs
+}
+
+// rows are the rows that are looked at, in their order.
+func (l *listing) rows(columns string) string {
+	return fmt.Sprintf(`select %s from %s %s where %s order by %[3]s.id desc`, columns, l.table, l.alias, strings.Join(l.within, " and "))
+}
+
+// page is the statement that reads a page.
+func (l *listing) page() string {
+	chosen := ""
+	if len(l.filter) > 0 {
+		chosen = " where " + strings.Join(l.filter, " and ")
+	}
+	return fmt.Sprintf(`select %s from (%s limit %d) %s %s%s order by %[4]s.id desc limit @limit`,
+		l.columns, l.rows(l.alias+".*"), mostLooked, l.alias, l.join, chosen)
+}
+
+// bound restricts it to the page's ids.
+func (l *listing) bound(p hook.Page) {
+	l.args["lo"], l.args["hi"] = bounds(p)
+	l.within = append(l.within, l.alias+".id >= @lo", l.alias+".id < @hi")
+}
+
+func (l *listing) pageArgs(limit int) pgx.StrictNamedArgs {
+	args := pgx.StrictNamedArgs{"limit": limit}
+	maps.Copy(args, l.args)
+	maps.Copy(args, l.chosen)
+	return args
+}
+
+// lastLooked is the statement that reads the last row that a page looks at, if it can't
+// look at all.
+func (l *listing) lastLooked() string {
+	return fmt.Sprintf(`%s offset %d limit 1`, l.rows(l.alias+".id"), mostLooked-1)
+}
+
+// readPage reads a page, and where the next one begins: nil at the end.
+func readPage[T any](ctx context.Context, s *Store, l *listing, p hook.Page, collect func(pgx.Rows) ([]T, error), id func(*T) [16]byte) (found []T, next *[16]byte, err error) {
+	l.bound(p)
+	// Both statements see the same rows.
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err = pgx.BeginTxFunc(ctx, s.lists, options, func(tx pgx.Tx) error {
+		batch := &pgx.Batch{}
+		batch.Queue(listSettings)
+		batch.Queue(l.page(), l.pageArgs(p.Limit+1)).Query(func(rows pgx.Rows) (err error) {
+			found, err = collect(rows)
+			return err
+		})
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return err
+		}
+		var more bool
+		if found, more = cut(found, p.Limit); more {
+			last := id(&found[len(found)-1])
+			next = &last
+			return nil
+		}
+		if len(l.filter) == 0 {
+			return nil
+		}
+		var last [16]byte
+		switch err := tx.QueryRow(ctx, l.lastLooked(), l.args).Scan(&last); {
+		case errors.Is(err, pgx.ErrNoRows):
+			return nil
+		case err != nil:
+			return err
+		}
+		next = &last
+		return nil
+	})
+	if err != nil {
+		return nil, nil, listError(err)
+	}
+	return found, next, nil
+}
+
+// listSettings are a page's transaction's. However few rows the planner expects, it has to
+// read them in the order of the index: a day that is new has no statistics.
+const listSettings = `select set_config('statement_timeout', '4s', true), set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)`
+
+// listError says of a page that took too long what helps.
+func listError(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "57014" { // query_canceled
+		return &hook.Error{Kind: hook.KindUnavailable, RetryAfter: listTimeout, Err: err,
+			Message: "the store takes too long to read this page; since and until narrow the list"}
+	}
+	return mapErr(err)
+}
