@@ -34,7 +34,7 @@ func (w *world) subscribe() {
 // create makes one.
 func (w *world) create(h *webhook, events []string, limit int) {
 	h.now = state{active: true, url: w.newURL(h), secret: "secret-" + h.name}
-	h.behaves = answersOK
+	h.behaves, h.since = answersOK, time.Now()
 	stored := hook.Webhook{
 		TenantID: hook.DefaultTenant(), Profile: h.profile, URL: h.now.url, Events: events, Secret: hook.Secret(h.now.secret), Active: true,
 		RateLimit: limit, Cache: h.cache,
@@ -105,6 +105,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"pass long":       w.passLong,
 		"kill":            w.kill,
 		"outage":          w.outage,
+		"deploy":          w.deploy,
 		"temporal":        w.disturb,
 		"shut the gate":   func(*rapid.T) { w.logf("the gate is shut"); w.gate.close(); w.calm = time.Time{} },
 		"open the gate":   func(*rapid.T) { w.logf("the gate is open"); w.gate.open() },
@@ -309,16 +310,30 @@ func (w *world) change(p *process, h *webhook, what string) {
 	}
 	w.must(err, "changing a webhook")
 	w.mu.Lock()
-	h.now, h.next = next, nil
-	if next.active {
-		h.ended = time.Time{}
-	}
+	h.changed(&next)
 	w.mu.Unlock()
 	w.logf("%s: %s %s is answered", p.name, what, h.name)
 	if next.deleted {
 		events := map[string][]string{"standard": {typeA}, "patterns": {"*"}, "limited": {typeB}, "commenda": {typeA, typeB}, "momento": {topicName}}
 		w.create(&webhook{name: h.name, profile: h.profile, cache: h.cache}, events[h.name], map[string]int{"limited": 3}[h.name])
 	}
+}
+
+// changed says that a change was answered; the world's lock is held.
+func (h *webhook) changed(next *state) {
+	if next.active {
+		h.ended = time.Time{}
+	}
+	if next.active && !h.now.active || next.url != h.now.url {
+		h.since = time.Now()
+	}
+	switch n := len(h.pauses) - 1; {
+	case next.paused && !h.now.paused:
+		h.pauses = append(h.pauses, [2]time.Time{time.Now(), {}})
+	case !next.paused && h.now.paused:
+		h.pauses[n][1] = time.Now()
+	}
+	h.now, h.next = *next, nil
 }
 
 // receiver has one behave otherwise.
@@ -497,6 +512,43 @@ func (w *world) kill(t *rapid.T) {
 	w.dead = append(w.dead, p)
 	if rapid.IntRange(0, 2).Draw(t, "later") > 0 {
 		w.restart(i)
+	}
+}
+
+// deploy stops a worker as an operator does, or as it stops when Temporal has lost its
+// namespace: what it has begun ends, and what that was is in the log.
+func (w *world) deploy(t *rapid.T) {
+	i := rapid.IntRange(0, len(w.processes)-1).Draw(t, "process")
+	p := w.processes[i]
+	if p.isDead() {
+		return
+	}
+	w.gate.open()
+	w.calm = time.Time{}
+	w.logf("%s: its worker stops", p.name)
+	p.rest()
+	if rapid.Bool().Draw(t, "again") {
+		w.logf("%s: its worker runs again", p.name)
+		p.again()
+		return
+	}
+	p.pause()
+	synctest.Wait()
+	w.checkStopped(p)
+	p.die()
+	synctest.Wait()
+	w.dead = append(w.dead, p)
+	w.restart(i)
+}
+
+// checkStopped holds that a process that was stopped leaves no request out of the log.
+func (w *world) checkStopped(p *process) {
+	w.receivers.mu.Lock()
+	defer w.receivers.mu.Unlock()
+	for _, r := range w.receivers.requests {
+		if r.p == p && r.recorded == 0 && !r.stalled && r.webhook != nil && !w.forgotten(r) {
+			w.failf("a request is not in the log of a process that was stopped", "publication %d to %s", r.publication, r.webhook.name)
+		}
 	}
 }
 

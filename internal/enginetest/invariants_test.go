@@ -161,6 +161,9 @@ func (w *world) checkRows() {
 		}
 		d.gone = true
 		old := time.Since(d.event.Time()) > retention
+		if d.test && !old && w.tested(d) {
+			w.failf("a test was dropped although it was sent", "%s", w.short(d.event.String()))
+		}
 		if !d.test && (!old || d.outstanding) {
 			w.failf("a delivery has vanished", "%s to %s, outstanding %v, %v old", w.short(d.event.String()), w.short(d.webhook.String()), d.outstanding,
 				time.Since(d.event.Time()))
@@ -168,6 +171,13 @@ func (w *world) checkRows() {
 	}
 	w.checkAccepted()
 	w.checkSequences()
+}
+
+// tested tells whether a request was made for a test.
+func (w *world) tested(d *delivery) bool {
+	w.receivers.mu.Lock()
+	defer w.receivers.mu.Unlock()
+	return slices.ContainsFunc(w.receivers.requests, func(r *request) bool { return r.test && w.publications[r.publication].event == d.event })
 }
 
 // checkAccepted finds each delivery of what was accepted.
@@ -191,8 +201,9 @@ func (w *world) checkSequences() {
 	var wrong int
 	w.must(w.db.QueryRow(w.ctx, `
 		select count(*) from (
-			select sequence, lag(sequence) over (partition by topic_id order by sequence) as before from events where topic_id is not null) e
-		where before is not null and sequence <> before + 1`).Scan(&wrong), "reading messages")
+			select sequence, lag(sequence) over (partition by topic_id order by sequence) as before
+			from events where topic_id is not null and created_at > now() - $1::interval) e
+		where before is not null and sequence <> before + 1`, retention).Scan(&wrong), "reading messages")
 	if wrong > 0 {
 		w.failf("a topic's numbers have gaps", "%d", wrong)
 	}
@@ -323,17 +334,65 @@ func (w *world) checkStarted() {
 	}
 }
 
-// noteEnded finds out which webhooks the engine itself has disabled.
+// noteEnded finds out which webhooks the engine itself has disabled, and whether it may.
 func (w *world) noteEnded() {
-	rows, _ := w.db.Query(w.ctx, `select id from webhooks where not active`)
-	list, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
+	rows, _ := w.db.Query(w.ctx, `select id, disabled_reason from webhooks where not active`)
+	reasons := map[hook.WebhookID]string{}
+	var id hook.WebhookID
+	var reason string
+	_, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&id), &reason}, func() error {
+		reasons[id] = reason
+		return nil
+	})
 	w.must(err, "reading webhooks")
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	for _, h := range w.webhooks {
-		if h.now.active && !h.now.deleted && slices.Contains(list, [16]byte(h.id)) {
-			h.now.active, h.ended = false, time.Now()
-			w.lines = append(w.lines, h.name+" was disabled by the engine")
+		reason := reasons[h.id]
+		if reason == "" || !h.now.active || h.now.deleted {
+			continue
 		}
+		w.logf("%s is disabled: %s", h.name, reason)
+		if reason == hook.ReasonFailedDays {
+			w.checkFailedDays(h)
+		}
+		w.mu.Lock()
+		h.now.active, h.ended = false, time.Now()
+		w.mu.Unlock()
+	}
+}
+
+// checkFailedDays holds that an endpoint is given up only after five days in which it was
+// asked, on at least two of them and at least five times, and never answered well (S14).
+func (w *world) checkFailedDays(h *webhook) {
+	w.receivers.mu.Lock()
+	defer w.receivers.mu.Unlock()
+	var first time.Time
+	days, failures := map[string]bool{}, 0
+	for _, r := range w.receivers.requests {
+		switch {
+		case r.webhook != h || r.manual || r.test || r.at.Before(h.since) || r.url != h.now.url:
+		case r.succeeded:
+			first, days, failures = time.Time{}, map[string]bool{}, 0
+		case r.failed:
+			if failures++; failures == 1 {
+				first = r.at
+			}
+			days[r.at.UTC().Format(time.DateOnly)] = true
+		}
+	}
+	asked := time.Since(first)
+	for _, p := range h.pauses {
+		until := p[1]
+		if until.IsZero() {
+			until = time.Now()
+		}
+		if from := p[0]; until.After(first) {
+			if from.Before(first) {
+				from = first
+			}
+			asked -= until.Sub(from)
+		}
+	}
+	if failures < 5 || len(days) < 2 || asked < hook.DisableAfter-time.Minute {
+		w.failf("an endpoint was given up too early", "%s: %d failures on %d days in %v", h.name, failures, len(days), asked)
 	}
 }

@@ -35,8 +35,10 @@ type process struct {
 	kill context.CancelFunc
 	dead chan struct{}
 	once sync.Once
-	// cut says that it has no way to Temporal; the server's lock guards it.
-	cut bool
+	// cut says that it has no way to Temporal, leaving that its worker takes no task; busy
+	// counts the runs that it has. The server's lock guards them.
+	cut, leaving bool
+	busy         int
 
 	// mu guards what there is between the start of its loops and their end.
 	mu      sync.Mutex
@@ -53,6 +55,8 @@ const (
 	sweepEvery     = 4 * time.Second
 	reconcileEvery = 10 * time.Second
 	retention      = 4 * 24 * time.Hour
+	// stopTimeout is how long what is under way may take when a worker stops.
+	stopTimeout = 40 * time.Second
 )
 
 func newProcess(w *world, name string) (*process, error) {
@@ -196,13 +200,43 @@ type activityRun struct {
 // begin runs an activity.
 func (p *process) begin(o order, a *task) *activityRun {
 	r := &activityRun{p: p, name: o.name, began: p.w.tick(), deadline: time.Now().Add(activities.RunTimeout), outcome: make(chan outcome, 1), task: a}
+	p.work(1)
 	p.w.runs.Go(func() {
+		defer p.work(-1)
 		value, err := p.run(r, o)
 		if !p.isDead() {
 			r.outcome <- outcome{value, err}
 		}
 	})
 	return r
+}
+
+func (p *process) work(n int) {
+	p.w.temporal.mu.Lock()
+	defer p.w.temporal.mu.Unlock()
+	p.busy += n
+}
+
+// rest ends the run of its worker as a deploy does: what is under way may end.
+func (p *process) rest() {
+	t := p.w.temporal
+	t.change(func() { p.leaving = true })
+	p.stop()
+	for until := time.Now().Add(stopTimeout); time.Now().Before(until); {
+		t.mu.Lock()
+		busy := p.busy
+		t.mu.Unlock()
+		if busy == 0 {
+			return
+		}
+		time.Sleep(100 * time.Millisecond) //nolint:forbidigo // skipped time
+	}
+}
+
+// again begins another run of its worker.
+func (p *process) again() {
+	p.stop = p.acts.Begin()
+	p.w.temporal.change(func() { p.leaving = false })
 }
 
 // over says that Temporal no longer listens to the run.

@@ -40,9 +40,11 @@ type request struct {
 	// manual says that a person asked for it, test that it is one.
 	manual, test bool
 	p            *process
+	url          string
+	at           time.Time
 	// began is when, in ticks; run is when the activity began that made it.
-	began, run int64
-	succeeded  bool
+	began, run        int64
+	succeeded, failed bool
 	// recorded is when the store had answered its recording; 0 while it has not.
 	recorded int64
 	// stalled says that the store did not answer its process for a while, and so may not
@@ -133,14 +135,14 @@ func (s sender) Send(ctx context.Context, r hook.Request) (hook.Attempt, error) 
 func (r *receivers) answered(got *request, succeeded bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	got.succeeded = succeeded
+	got.succeeded, got.failed = succeeded, !succeeded
 }
 
 // arrives takes a request down, and holds it against what is allowed at this moment.
 func (r *receivers) arrives(ctx context.Context, p *process, in hook.Request) (*request, behaviour) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	got := &request{number: len(r.requests), p: p, began: r.w.tick()}
+	got := &request{number: len(r.requests), p: p, url: in.URL, at: time.Now(), began: r.w.tick()}
 	r.requests = append(r.requests, got)
 	if run := runOf(ctx); run != nil {
 		got.run, got.manual = run.began, run.name == "SendNow"

@@ -64,6 +64,11 @@ func (w *world) settle() {
 			w.elapse(settleWithin, 3)
 		}
 	}
+	for _, d := range w.known {
+		if d.test && d.gone && time.Since(d.event.Time()) < retention && w.tested(d) {
+			w.failf("a test was sent although it had been dropped", "%s", w.short(d.event.String()))
+		}
+	}
 	// What is over lets go; a drain may sleep for 5 min.
 	time.Sleep(6 * time.Minute) //nolint:forbidigo // skipped time
 	w.check(nil)

@@ -149,6 +149,13 @@ func (t *server) reachable(p *process) bool {
 	return !t.away && !p.cut
 }
 
+// takes tells whether a process takes tasks.
+func (t *server) takes(p *process) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.away && !p.cut && !p.leaving && !p.isDead()
+}
+
 func (v way) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
 	if err := v.reach(ctx); err != nil {
 		return nil, err
@@ -203,7 +210,7 @@ func (t *server) drive(e *execution, by *process, timeout time.Duration) {
 // firstWorker is who does its first task: the process that starts it, eagerly.
 func (t *server) firstWorker(e *execution, by *process) (*process, error) {
 	var err error
-	if by.isDead() || !t.reachable(by) {
+	if !t.takes(by) {
 		by, err = t.worker(e, 0)
 	}
 	if err == nil {

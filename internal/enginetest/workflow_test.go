@@ -66,7 +66,7 @@ func (t *server) workflow(e *execution, by *process) (any, error) {
 // workflow, if it is there, and by another one when that does not come back.
 func (t *server) local(e *execution, by *process, o order) (any, error) {
 	for p := by; ; p = nil {
-		if p == nil || p.isDead() || !t.reachable(p) {
+		if p == nil || !t.takes(p) {
 			var err error
 			if p, err = t.worker(e, 0); err != nil {
 				return nil, err

@@ -76,6 +76,10 @@ type webhook struct {
 	// ended is when it was seen that the engine had disabled it; zero if it has not.
 	ended   time.Time
 	changes int
+	// since is when it was last forgiven its failures, by a new URL or by being enabled;
+	// pauses are when it was paused, and when no longer.
+	since  time.Time
+	pauses [][2]time.Time
 }
 
 // state is what decides whether a request may be made.
@@ -172,7 +176,7 @@ func (w *world) anyWorker() *process {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, p := range w.processes {
-		if p != nil && !p.isDead() && w.temporal.reachable(p) {
+		if p != nil && w.temporal.takes(p) {
 			able = append(able, p)
 		}
 	}
@@ -228,6 +232,8 @@ func newWorld(t *rapid.T, url string, processes int) *world {
 	}
 	_, err = w.processes[0].store.EnsurePartitions(ctx)
 	w.must(err, "making partitions")
+	_, err = w.processes[0].store.DropOldPartitions(ctx, 2*24*time.Hour)
+	w.must(err, "dropping partitions")
 	return w
 }
 
@@ -280,8 +286,7 @@ func (w *world) empty() error {
 			return err
 		}
 	}
-	_, err = w.db.Exec(w.ctx, `select drop_partitions(now() - interval '2 days')`)
-	return err
+	return nil
 }
 
 // logs takes down what processes log.
