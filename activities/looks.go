@@ -75,7 +75,7 @@ func (l *looks) see(ctx context.Context, webhook hook.WebhookID) (sighting, erro
 		l.mu.Unlock()
 		return seen, nil
 	}
-	joined := l.join(webhook)
+	joined := l.join(ctx, webhook)
 	l.mu.Unlock()
 	select {
 	case <-joined.done:
@@ -86,7 +86,7 @@ func (l *looks) see(ctx context.Context, webhook hook.WebhookID) (sighting, erro
 }
 
 // join is the look that will tell of the webhook; the caller holds the lock.
-func (l *looks) join(webhook hook.WebhookID) *look {
+func (l *looks) join(ctx context.Context, webhook hook.WebhookID) *look {
 	if l.current != nil {
 		if _, ok := l.current.webhooks[webhook]; ok && l.now().Sub(l.current.at) < hook.TrustFor {
 			return l.current
@@ -99,7 +99,7 @@ func (l *looks) join(webhook hook.WebhookID) *look {
 	joined := l.next
 	if l.current == nil {
 		l.begin()
-		go l.run()
+		go l.run(context.WithoutCancel(ctx))
 	}
 	return joined
 }
@@ -112,8 +112,8 @@ func (l *looks) begin() {
 	}
 }
 
-// run looks until nobody asks.
-func (l *looks) run() {
+// run looks until nobody asks, whoever began it.
+func (l *looks) run(ctx context.Context) {
 	for {
 		l.mu.Lock()
 		current := l.current
@@ -125,8 +125,8 @@ func (l *looks) run() {
 		for id := range current.webhooks {
 			ids = append(ids, id)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
-		current.versions, current.err = l.ask(ctx, ids)
+		bounded, cancel := context.WithTimeout(ctx, lookTimeout)
+		current.versions, current.err = l.ask(bounded, ids)
 		cancel()
 		l.mu.Lock()
 		l.remember(current)

@@ -58,7 +58,7 @@ func TestNothingIsSentByWhatWasBefore(t *testing.T) {
 						states[d.State]++
 						require.LessOrEqual(b, d.Attempts, 1)
 					}
-					require.Equal(b, len(before), 128, "two rounds of places, loaded and sent before it")
+					require.Len(b, before, 128, "two rounds of places, loaded and sent before it")
 					switch name {
 					case "paused":
 						require.Equal(b, map[hook.DeliveryState]int{hook.StateSuccess: 128, hook.StatePending: n - 128}, states)

@@ -100,11 +100,23 @@ func (s *Store) CancelPage(ctx context.Context, c hook.Cancellation) (more bool,
 		if _, err := tx.Exec(ctx, `set local enable_seqscan = off`); err != nil {
 			return err
 		}
-		tag, err = tx.Exec(ctx, `
-			update deliveries d set state = 'canceled', error = @reason, next_attempt_at = null, updated_at = greatest(updated_at, @created)
-			where id = any(array(select d.id from deliveries d where `+covered+` limit @limit for update skip locked))`,
-			coveredArgs(c, pgx.StrictNamedArgs{"reason": c.Reason, "limit": cancelPage}))
-		if n = int(tag.RowsAffected()); err != nil || n == cancelPage {
+		rows, _ := tx.Query(ctx, `select d.id from deliveries d where `+covered+` limit @limit for update skip locked`,
+			coveredArgs(c, pgx.StrictNamedArgs{"limit": cancelPage}))
+		ids, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (id hook.DeliveryID, err error) {
+			return id, row.Scan((*[16]byte)(&id))
+		})
+		if err != nil {
+			return err
+		}
+		if n = len(ids); n > 0 {
+			// The bounds spare it the other days' partitions.
+			sorted := sortedIDs(ids)
+			_, err = tx.Exec(ctx, `
+				update deliveries set state = 'canceled', error = $4, next_attempt_at = null, updated_at = greatest(updated_at, $5)
+				where id between $2 and $3 and id = any($1)`,
+				raw(sorted), [16]byte(sorted[0]), [16]byte(sorted[n-1]), c.Reason, c.CreatedAt)
+		}
+		if err != nil || n == cancelPage {
 			return err
 		}
 		// What is left is locked by somebody, and has its next turn in a while.

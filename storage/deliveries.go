@@ -104,24 +104,24 @@ func (s *Store) isEnding(ctx context.Context, w hook.WebhookID) (ending bool, er
 
 func deliveriesListing(w hook.WebhookID, f hook.DeliveryFilter, ending bool) listing {
 	l := listing{
-		table: "deliveries", alias: "d", columns: shownColumns,
-		join:   `left join (select w.active, w.generation from webhooks w where w.id = @webhook_id) w on true ` + endedBy,
+		table: "deliveries", alias: "d", columns: shownColumns, join: shown,
 		within: []string{`d.webhook_id = @webhook_id`}, args: pgx.StrictNamedArgs{"webhook_id": [16]byte(w)},
 	}
+	const standing = `not coalesce(` + revoked + `, false)`
 	// Literals, not arguments: by them the planner sees which index has such rows.
 	switch f.State {
 	case "":
 	case hook.StatePending, hook.StateSending:
 		l.within = append(l.within, `d.next_attempt_at is not null`)
-		l.filter = append(l.filter, `d.state in ('pending', 'sending') and x.reason is null`)
+		l.filter = append(l.filter, `d.state in ('pending', 'sending')`, standing)
 	case hook.StateSuccess:
 		l.filter = append(l.filter, `d.state = 'success'`)
 	case hook.StateFailed:
 		l.within = append(l.within, `d.state = 'failed'`)
-		l.filter = append(l.filter, `x.reason is null`)
+		l.filter = append(l.filter, standing)
 	case hook.StateCanceled:
 		if ending {
-			l.filter = append(l.filter, `(d.state = 'canceled' or x.reason is not null)`)
+			l.filter = append(l.filter, `(d.state = 'canceled' or `+revoked+`)`)
 			break
 		}
 		l.within = append(l.within, `d.state = 'canceled'`)
@@ -196,11 +196,11 @@ const textTestLost = "Not sent"
 // cancel locks the outstanding deliveries that match, by id as everywhere, and
 // ends them. The ids go through an array so that the update looks them up by
 // primary key, however many deliveries there are.
-func cancel(ctx context.Context, q execer, match string, arg any, reason string, more ...any) (n int, err error) {
+func cancel(ctx context.Context, q execer, match string, arg any, reason string) (n int, err error) {
 	tag, err := q.Exec(ctx, `
 		update deliveries set state = 'canceled', error = $2, next_attempt_at = null, updated_at = now()
 		where id = any(array(
-			select id from deliveries where `+match+` and next_attempt_at is not null order by id for update))`, append([]any{arg, reason}, more...)...)
+			select id from deliveries where `+match+` and next_attempt_at is not null order by id for update))`, arg, reason)
 	return int(tag.RowsAffected()), err
 }
 

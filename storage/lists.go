@@ -119,8 +119,10 @@ const listSettings = `select set_config('statement_timeout', '4s', true), set_co
 func listError(err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "57014" { // query_canceled
-		return &hook.Error{Kind: hook.KindUnavailable, RetryAfter: listTimeout, Err: err,
-			Message: "the store takes too long to read this page; since and until narrow the list"}
+		return &hook.Error{
+			Kind: hook.KindUnavailable, RetryAfter: listTimeout, Err: err,
+			Message: "the store takes too long to read this page; since and until narrow the list",
+		}
 	}
 	return mapErr(err)
 }

@@ -3,7 +3,6 @@ package storage_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -85,7 +84,7 @@ func explain(t *testing.T, f *fixture, s storage.Statement) planNode {
 	t.Helper()
 	tx, err := f.db.Begin(t.Context())
 	require.NoError(t, err)
-	defer tx.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing was written
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
 	exec := func(sql string) {
 		_, err := tx.Exec(t.Context(), sql)
 		require.NoError(t, err)
@@ -237,7 +236,7 @@ func TestAPageThatTakesTooLong(t *testing.T) {
 	err := storage.ListError(fmt.Errorf("list: %w", &pgconn.PgError{Code: "57014"}))
 	requireKind(t, hook.KindUnavailable, err)
 	var domain *hook.Error
-	require.True(t, errors.As(err, &domain))
+	require.ErrorAs(t, err, &domain)
 	require.Contains(t, domain.Message, "since and until")
 	requireKind(t, hook.KindUnavailable, storage.ListError(&pgconn.PgError{Code: "55P03"}))
 }

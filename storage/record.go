@@ -124,9 +124,9 @@ func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 		if err != nil || len(disabled) == 0 {
 			return err
 		}
-		// These are among what has just been revoked.
+		// These may be among what has just been revoked.
 		ids := args["id"].([][16]byte)
-		if canceled, err = cancel(ctx, tx, `id = any($1) and webhook_id = any($3) and not test`, ids, hook.TextWebhookDisabled, raw(disabled)); err != nil {
+		if canceled, err = cancelOwn(ctx, tx, ids, disabled); err != nil {
 			return err
 		}
 		found, err = byID(ctx, tx, ids)
@@ -137,6 +137,22 @@ func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 		s.metrics.Ended(hook.StateCanceled, canceled)
 	}
 	return found, err
+}
+
+// cancelOwn cancels those of a recording's own deliveries whose webhooks it has disabled.
+// They are locked already, and looked up by primary key: by what is outstanding for the
+// webhooks the planner would go through all of that.
+func cancelOwn(ctx context.Context, tx pgx.Tx, ids [][16]byte, disabled []hook.WebhookID) (int, error) {
+	tag, err := tx.Exec(ctx, `
+		update deliveries set state = 'canceled', error = $5, next_attempt_at = null, updated_at = clock_timestamp()
+		where id between $2 and $3 and id = any(array(
+			select d.id from unnest($1::uuid[]) as k(id) cross join lateral (select * from deliveries d where d.id = k.id offset 0) d
+			where d.webhook_id = any($4) and d.next_attempt_at is not null and not d.test))`,
+		ids, ids[0], ids[len(ids)-1], raw(disabled), hook.TextWebhookDisabled)
+	if err != nil {
+		return 0, fmt.Errorf("cancel deliveries of disabled webhooks: %w", err)
+	}
+	return int(tag.RowsAffected()), nil
 }
 
 // writeRecords returns the deliveries as they now stand, and those of them that it has

@@ -286,3 +286,36 @@ func TestLostReplays(t *testing.T) {
 	_, err = f.ReplayStep(t.Context(), r.ID, 0)
 	require.Equal(t, hook.KindNotFound, hook.KindOf(err))
 }
+
+// A replay's progress counts what is revoked as canceled, and a later one may send it again.
+func TestReplayOfWhatIsRevoked(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t)
+	id := f.delivery(t, w)
+	f.exec(t, `update events set created_at = created_at - interval '1 minute'`)
+	r, err := f.CreateReplay(t.Context(), hook.Replay{
+		TenantID: w.TenantID, WebhookID: w.ID, Status: hook.ReplayAll, Since: time.Now().Add(-time.Hour), Until: time.Now(), Rate: 100,
+	})
+	require.NoError(t, err)
+	f.exec(t, `update deliveries set replay_id = $1`, [16]byte(r.ID))
+	progress := func() hook.ReplayProgress {
+		p, err := f.ReplayProgress(t.Context(), r.ID)
+		require.NoError(t, err)
+		return p
+	}
+	require.Equal(t, hook.ReplayProgress{Outstanding: 1}, progress())
+	unlock := f.locked(t, id)
+	f.disable(t, w)
+	require.Equal(t, hook.ReplayProgress{Canceled: 1}, progress())
+	f.enable(t, w)
+	require.Equal(t, hook.ReplayProgress{Canceled: 1}, progress())
+	n, err := f.CountReplay(t.Context(), hook.Replay{
+		TenantID: w.TenantID, WebhookID: w.ID, Status: hook.ReplayFailed, Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour), Rate: 100,
+	}, 10)
+	require.NoError(t, err)
+	require.LessOrEqual(t, n.Events, 1)
+	unlock()
+	f.cancelAll(t)
+	require.Equal(t, hook.ReplayProgress{Canceled: 1}, progress())
+}

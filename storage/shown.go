@@ -14,12 +14,10 @@ import (
 // shownColumns are those of shownRow, of deliveries d joined with shown.
 const shownColumns = deliveryColumns + `, x.reason as ended_reason, x.ended_at`
 
-// shown joins deliveries d with what has ended them, each with its own webhook.
-const shown = `left join lateral (select w.active, w.generation from webhooks w where w.id = d.webhook_id offset 0) w on true ` + endedBy
-
-// endedBy is shown where d's webhook is joined as w already. x is there for a revoked
-// delivery only, with the reason and the time that its cancellation will give it.
-const endedBy = `left join lateral (
+// shown joins deliveries d with what has ended them: x is there for a revoked delivery
+// only, with the reason and the time that its cancellation will give it.
+const shown = `left join lateral (select w.active, w.generation from webhooks w where w.id = d.webhook_id offset 0) w on true
+	left join lateral (
 		select coalesce(c.reason, case when w.active is null then '` + hook.TextWebhookDeleted + `' else '` + hook.TextWebhookDisabled + `' end) as reason,
 			greatest(d.updated_at, c.created_at) as ended_at
 		from (select) one left join lateral (

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"crypto/subtle"
 	"maps"
 	"slices"
 
@@ -11,14 +12,22 @@ import (
 // gives other bytes, by which the webhook would seem to be another one to send to. What
 // another key than the first has sealed is sealed anew.
 func (s *Store) keepSealed(row, old *webhookRow, w, before *hook.Webhook) {
-	if w.Secret == before.Secret && s.box.Current(old.Secret) {
+	if sameSecret(w.Secret, before.Secret) && s.box.Current(old.Secret) {
 		row.Secret = old.Secret
 	}
-	if row.Headers != nil && old.Headers != nil && maps.Equal(w.Headers, before.Headers) && s.box.Current(old.Headers) {
+	if row.Headers != nil && old.Headers != nil && maps.EqualFunc(w.Headers, before.Headers, sameSecret) && s.box.Current(old.Headers) {
 		row.Headers = old.Headers
 	}
-	if len(row.PreviousSecrets) == len(old.PreviousSecrets) && slices.Equal(w.Previous, before.Previous) &&
+	if len(row.PreviousSecrets) == len(old.PreviousSecrets) && slices.EqualFunc(w.Previous, before.Previous, samePrevious) &&
 		!slices.ContainsFunc(old.PreviousSecrets, func(sealed []byte) bool { return !s.box.Current(sealed) }) {
 		row.sealedPrevious = old.sealedPrevious
 	}
+}
+
+func sameSecret(a, b hook.Secret) bool {
+	return subtle.ConstantTimeCompare([]byte(a.Reveal()), []byte(b.Reveal())) == 1
+}
+
+func samePrevious(a, b hook.PreviousSecret) bool {
+	return a.Until.Equal(b.Until) && sameSecret(a.Secret, b.Secret)
 }

@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -21,7 +23,11 @@ type migrateCommand struct {
 
 // Run migrates the database.
 func (c *migrateCommand) Run(ctx context.Context, stdout io.Writer) error {
-	ran, err := storage.Migrate(ctx, cmp.Or(c.DirectURL, c.DatabaseURL).Reveal())
+	m := storage.Migrator{
+		URL:    cmp.Or(c.DirectURL, c.DatabaseURL).Reveal(),
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
+	ran, err := m.Up(ctx)
 	if err != nil {
 		return err
 	}

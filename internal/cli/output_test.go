@@ -37,6 +37,14 @@ func TestTables(t *testing.T) {
 	golden(t, "webhooks-colour.txt", r.out)
 }
 
+// A page that is empty may lead on.
+func TestAnEmptyPageLeadsOn(t *testing.T) {
+	t.Parallel()
+	r := command(t, "", "webhooks", "deliveries", "hook_1", "--event-type=user.created", answering(t, http.StatusOK, "application/json", `{"deliveries":[],"next_cursor":"AWQB"}`))
+	require.NoError(t, r.failed)
+	require.Equal(t, "there are more: --cursor=AWQB\n", r.err)
+}
+
 var update = flag.Bool("update", false, "write the golden files anew")
 
 func golden(t *testing.T, name, got string) {

@@ -699,7 +699,7 @@ type CommendaDeliveryList struct {
 	// Deliveries This page of deliveries, newest first.
 	Deliveries []CommendaDelivery `json:"deliveries"`
 
-	// NextCursor Leads to the next page; null on the last.
+	// NextCursor Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search.
 	//
 	// Example: AWQBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`
@@ -1357,7 +1357,7 @@ type DeliveryList struct {
 	// Deliveries This page of deliveries, newest first.
 	Deliveries []Delivery `json:"deliveries"`
 
-	// NextCursor Leads to the next page; null on the last.
+	// NextCursor Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search.
 	//
 	// Example: AWQBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`
@@ -1490,7 +1490,7 @@ type EventList struct {
 	// Events This page of events, newest first.
 	Events []Event `json:"events"`
 
-	// NextCursor Leads to the next page; null on the last.
+	// NextCursor Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search.
 	//
 	// Example: AWUBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`

@@ -1116,7 +1116,7 @@ export interface components {
             /** @description This page of deliveries, newest first. */
             deliveries: components["schemas"]["CommendaDelivery"][];
             /**
-             * @description Leads to the next page; null on the last.
+             * @description Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search.
              * @example AWQBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor: string | null;
@@ -1819,7 +1819,7 @@ export interface components {
             /** @description This page of deliveries, newest first. */
             deliveries: components["schemas"]["Delivery"][];
             /**
-             * @description Leads to the next page; null on the last.
+             * @description Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search.
              * @example AWQBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor: string | null;
@@ -1964,7 +1964,7 @@ export interface components {
             /** @description This page of events, newest first. */
             events: components["schemas"]["Event"][];
             /**
-             * @description Leads to the next page; null on the last.
+             * @description Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search.
              * @example AWUBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor: string | null;
