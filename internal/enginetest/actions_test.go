@@ -44,7 +44,7 @@ func (w *world) create(h *webhook, events []string, limit int) {
 	}
 	stored.Normalize()
 	w.must(w.clock.sync(), "setting the time")
-	made, err := w.client().store.Store.CreateWebhook(w.ctx, stored)
+	made, err := w.client().store.CreateWebhook(w.ctx, stored)
 	w.must(err, "creating a webhook")
 	h.id = made.ID
 	w.mu.Lock()
@@ -176,7 +176,7 @@ func (w *world) newPublication(kind string) hook.Publication {
 // accept publishes as the API does.
 func (w *world) accept(p *process, list []hook.Publication) {
 	w.must(w.clock.sync(), "setting the time")
-	accepted, errs := p.store.Store.PublishAll(w.ctx, list)
+	accepted, errs := p.store.PublishAll(w.ctx, list)
 	for i := range accepted {
 		w.must(errs[i], "publishing")
 		w.took(p, &list[i], &accepted[i])
@@ -304,9 +304,9 @@ func (w *world) change(p *process, h *webhook, what string) {
 	w.must(w.clock.sync(), "setting the time")
 	var err error
 	if next.deleted {
-		err = p.store.Store.DeleteWebhook(w.ctx, hook.DefaultTenant(), h.id)
+		err = p.store.DeleteWebhook(w.ctx, hook.DefaultTenant(), h.id)
 	} else {
-		_, err = p.store.Store.UpdateWebhook(w.ctx, hook.DefaultTenant(), h.id, apply)
+		_, err = p.store.UpdateWebhook(w.ctx, hook.DefaultTenant(), h.id, apply)
 	}
 	w.must(err, "changing a webhook")
 	w.mu.Lock()
@@ -360,7 +360,7 @@ func (w *world) retry(t *rapid.T) {
 	slices.SortFunc(ids, func(a, b hook.DeliveryID) int { return strings.Compare(a.String(), b.String()) })
 	id, p := ids[rapid.IntRange(0, len(ids)-1).Draw(t, "delivery")], w.oneOf(t)
 	w.must(w.clock.sync(), "setting the time")
-	d, err := p.store.Store.Delivery(w.ctx, hook.DefaultTenant(), id)
+	d, err := p.store.Delivery(w.ctx, hook.DefaultTenant(), id)
 	if hook.KindOf(err) == hook.KindNotFound {
 		return
 	}
@@ -382,12 +382,12 @@ func (w *world) test(t *rapid.T) {
 	in := w.newPublication(kind)
 	number := numberIn(in.Data)
 	w.must(w.clock.sync(), "setting the time")
-	stored, err := p.store.Store.Webhook(w.ctx, hook.DefaultTenant(), h.id)
+	stored, err := p.store.Webhook(w.ctx, hook.DefaultTenant(), h.id)
 	w.must(err, "reading a webhook")
 	w.mu.Lock()
 	w.publications[number].test, w.publications[number].at = true, time.Now()
 	w.mu.Unlock()
-	d, err := p.store.Store.CreateTest(w.ctx, stored, in)
+	d, err := p.store.CreateTest(w.ctx, stored, in)
 	w.must(err, "making a test")
 	w.mu.Lock()
 	w.publications[number].event, w.publications[number].deliveries = d.EventID, 1
@@ -397,7 +397,7 @@ func (w *world) test(t *rapid.T) {
 	w.clients.Go(func() {
 		if err := w.byHand(p, d); errors.Is(err, hook.ErrNotSent) && !p.isDead() {
 			_ = w.clock.sync()                                          // as below
-			_ = p.store.Store.DropTest(context.WithoutCancel(w.ctx), d) // what stays is canceled later
+			_ = p.store.DropTest(context.WithoutCancel(w.ctx), d) // what stays is canceled later
 		}
 	})
 }
@@ -420,7 +420,7 @@ func (w *world) replay(t *rapid.T) {
 		status = rapid.SampledFrom([]hook.ReplayStatus{hook.ReplayAll, hook.ReplayFailed, hook.ReplayMissing}).Draw(t, "status")
 	}
 	w.must(w.clock.sync(), "setting the time")
-	r, err := p.store.Store.CreateReplay(w.ctx, hook.Replay{
+	r, err := p.store.CreateReplay(w.ctx, hook.Replay{
 		TenantID: hook.DefaultTenant(), WebhookID: h.id, Status: status, Since: w.began, Until: time.Now(),
 		Rate: rapid.SampledFrom([]int{1, 3, 100}).Draw(t, "rate"),
 	})
@@ -446,7 +446,7 @@ func (w *world) changeReplay(t *rapid.T) {
 
 func (w *world) setReplay(p *process, id hook.ReplayID, to hook.ReplayState) {
 	w.must(w.clock.sync(), "setting the time")
-	_, err := p.store.Store.UpdateReplay(w.ctx, hook.DefaultTenant(), id, func(r *hook.Replay) error {
+	_, err := p.store.UpdateReplay(w.ctx, hook.DefaultTenant(), id, func(r *hook.Replay) error {
 		if r.Ended() {
 			return &hook.Error{Kind: hook.KindPrecondition}
 		}

@@ -296,7 +296,7 @@ func (w *world) checkRevoked() {
 		d.revoked = true
 		if shown[d.webhook] == nil {
 			shown[d.webhook] = map[hook.DeliveryID]hook.Delivery{}
-			list, _, err := p.store.Store.Deliveries(w.ctx, d.webhook, hook.DeliveryFilter{}, hook.Page{Limit: 10_000})
+			list, _, err := p.store.Deliveries(w.ctx, d.webhook, hook.DeliveryFilter{}, hook.Page{Limit: 10_000})
 			w.must(err, "listing deliveries")
 			for _, one := range list {
 				shown[d.webhook][one.ID] = one

@@ -19,7 +19,7 @@ import (
 
 // checks is how many sequences are drawn unless -rapid.checks says otherwise; there are
 // more of them by hand: go test ./internal/enginetest -rapid.checks=2000 -timeout 2h.
-const checks = "40"
+const checks = "25"
 
 var ignore = flag.String("ignore", "", "kinds of faults")
 

@@ -180,7 +180,7 @@ func (r *receivers) arrives(ctx context.Context, p *process, in hook.Request) (*
 func signedBy(p hook.Profile, in hook.Request, secret string) bool {
 	switch p {
 	case hook.ProfileMomento:
-		return slices.Equal(in.Header["momento-signature"], []string{signing.HexSHA3(secret, in.Body)})
+		return slices.Equal(in.Header["momento-signature"], []string{signing.HexSHA3(secret, in.Body)}) //nolint:staticcheck // in lower case on purpose
 	case hook.ProfileCommenda:
 		return in.Header.Get("Commenda-X-Secret") == signing.HexSHA256(secret, in.Body)
 	case hook.ProfileStandard:

@@ -172,18 +172,15 @@ func (w *world) name(id fmt.Stringer, format string, args ...any) {
 
 // anyWorker is one of the processes that take tasks; nil if none does.
 func (w *world) anyWorker() *process {
-	var able []*process
+	// The lock is let go first: who holds Temporal's may want it.
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, p := range w.processes {
-		if p != nil && w.temporal.takes(p) {
-			able = append(able, p)
-		}
-	}
+	all, n := slices.Clone(w.processes), w.rng.IntN(1<<20)
+	w.mu.Unlock()
+	able := slices.DeleteFunc(all, func(p *process) bool { return p == nil || !w.temporal.takes(p) })
 	if len(able) == 0 {
 		return nil
 	}
-	return able[w.rng.IntN(len(able))]
+	return able[n%len(able)]
 }
 
 // failf ends the sequence. The kind is the same however often a fault is met, so that a
