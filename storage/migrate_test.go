@@ -62,8 +62,8 @@ func TestMigrateWaitsWithoutAConnection(t *testing.T) {
 	f := setup(t)
 	tx, err := f.db.Begin(t.Context())
 	require.NoError(t, err)
-	defer tx.Rollback(context.WithoutCancel(t.Context()))                                        //nolint:errcheck // it may be over
-	_, err = tx.Exec(t.Context(), `select pg_advisory_xact_lock($1)`, int64(lock.DefaultLockID)) // another's
+	defer tx.Rollback(context.WithoutCancel(t.Context()))                                 //nolint:errcheck // it may be over
+	_, err = tx.Exec(t.Context(), `select pg_advisory_xact_lock($1)`, lock.DefaultLockID) // another's
 	require.NoError(t, err)
 	migrated := make(chan error, 1)
 	go func() {

@@ -105,7 +105,9 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		more, err := r.round(ctx)
-		tell.tell(ctx, "reconcile", err)
+		if err != nil || r.back.failures == 0 { // or it is as it was
+			tell.tell(ctx, "reconcile", err)
+		}
 		pause := r.Interval
 		if more && err == nil {
 			pause = min(pause, reconcileSoon)

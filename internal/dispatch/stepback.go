@@ -32,7 +32,7 @@ func (b *stepBack) failed() {
 	if doubled := b.interval << min(b.failures, 16); doubled > 0 {
 		wait = min(wait, doubled)
 	}
-	b.until = time.Now().Add(wait/2 + rand.N(wait/2+1)) //nolint:gosec // jitter is no secret
+	b.until = time.Now().Add(wait/2 + rand.N(wait/2+1))
 }
 
 // over tells whether there is nothing to wait for, or no longer, Temporal having answered.

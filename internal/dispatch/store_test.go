@@ -89,7 +89,7 @@ func await(t *testing.T, address string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), address)
 	require.NoError(t, err)
-	defer conn.Close(context.Background()) //nolint:errcheck // nothing was written
+	defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing was written
 	require.Eventually(t, func() bool {
 		var left int
 		require.NoError(t, conn.QueryRow(t.Context(), `select count(*) from outbox`).Scan(&left))

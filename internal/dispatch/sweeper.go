@@ -105,7 +105,9 @@ func (s *Sweeper) Run(ctx context.Context) error {
 			tidy.Reset(s.tidy(ctx))
 		case <-sweep.C:
 			more, err := s.round(ctx)
-			tell.tell(ctx, "sweep", err)
+			if err != nil || s.back.failures == 0 { // or it is as it was
+				tell.tell(ctx, "sweep", err)
+			}
 			pause := s.Interval
 			if more && err == nil {
 				pause = 0
