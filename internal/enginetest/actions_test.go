@@ -566,7 +566,7 @@ func (w *world) outage(t *rapid.T) {
 	w.receivers.mu.Unlock()
 	w.logf("the receiver of %s: %s, for a while", h.name, h.behaves)
 	var list []hook.Publication
-	for range 12 {
+	for range rapid.SampledFrom([]int{3, 12}).Draw(t, "events") {
 		list = append(list, w.newPublication(kind))
 	}
 	w.accept(w.oneOf(t), list)
