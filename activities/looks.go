@@ -99,7 +99,7 @@ func (l *looks) join(ctx context.Context, webhook hook.WebhookID) *look {
 	joined := l.next
 	if l.current == nil {
 		l.begin()
-		go l.run(context.WithoutCancel(ctx))
+		go l.run(context.WithoutCancel(ctx), l.current)
 	}
 	return joined
 }
@@ -112,15 +112,10 @@ func (l *looks) begin() {
 	}
 }
 
-// run looks until nobody asks, whoever began it.
-func (l *looks) run(ctx context.Context) {
-	for {
-		l.mu.Lock()
-		current := l.current
-		l.mu.Unlock()
-		if current == nil {
-			return
-		}
+// run looks until nobody asks, whoever began it. What comes after a look is decided while
+// that look still is the current one: otherwise who comes between begins a second run.
+func (l *looks) run(ctx context.Context, current *look) {
+	for current != nil {
 		ids := make([]hook.WebhookID, 0, len(current.webhooks))
 		for id := range current.webhooks {
 			ids = append(ids, id)
@@ -128,11 +123,13 @@ func (l *looks) run(ctx context.Context) {
 		bounded, cancel := context.WithTimeout(ctx, lookTimeout)
 		current.versions, current.err = l.ask(bounded, ids)
 		cancel()
+		done := current.done
 		l.mu.Lock()
 		l.remember(current)
 		l.begin()
+		current = l.current
 		l.mu.Unlock()
-		close(current.done)
+		close(done)
 	}
 }
 

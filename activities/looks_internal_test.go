@@ -3,6 +3,8 @@ package activities
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,4 +105,36 @@ func TestLooksThatFail(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, holds)
 	})
+}
+
+// A look that begins at the instant at which the one before ends is made once.
+func TestLooksAtOnceWhenOneEnds(t *testing.T) {
+	t.Parallel()
+	// A clock on which everything that was found is too old at once.
+	var ticks atomic.Int64
+	l := newLooks(func(_ context.Context, ids []hook.WebhookID) (map[hook.WebhookID]int64, error) {
+		found := map[hook.WebhookID]int64{}
+		for _, id := range ids {
+			found[id] = 1
+		}
+		return found, nil
+	}, func() time.Time { return time.Unix(ticks.Add(1), 0) })
+	var group sync.WaitGroup
+	for i := range 4 {
+		group.Go(func() {
+			for range 20_000 {
+				seen, err := l.see(t.Context(), hook.WebhookID{byte(i)})
+				assertSeen(t, seen, err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// assertSeen is for goroutines that are not the test's own.
+func assertSeen(t *testing.T, seen sighting, err error) {
+	t.Helper()
+	if err != nil || seen.version != 1 {
+		t.Errorf("seen %v: %v", seen, err)
+	}
 }

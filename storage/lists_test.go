@@ -121,8 +121,9 @@ func TestAPageReadsABoundedNumberOfRows(t *testing.T) {
 	require.NoError(t, f.CancelDeliveries(t.Context(), []hook.DeliveryID{f.delivery(t, w)}, hook.TextWebhookDisabled))
 
 	const limit = 20
-	// Of each day the index's first row is read, to see which is the newest.
-	const few = limit + 1 + monthDays + 10
+	// Of each day the index's first row is read, to see which is the newest, and for each
+	// delivery that is shown its webhook.
+	const few = 2*(limit+1) + monthDays + 10
 	page := func(filter hook.DeliveryFilter) []storage.Statement {
 		return storage.DeliveriesPage(w.ID, filter, hook.Page{Limit: limit})
 	}

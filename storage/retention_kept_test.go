@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -190,6 +191,12 @@ func TestADayWithTooMuchOutstandingStays(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, days, waiting.KeptDays)
 	}
+	bytes := func(n int) {
+		f.exec(t, fmt.Sprintf(`create or replace function most_bytes_moved() returns bigint language sql immutable as $$ select %d::bigint $$`, n))
+	}
+	bytes(1)
+	requireKept(2, 0)
+	bytes(2) // as large as the other day's event
 	requireKept(1, 1)
 	requireKept(1, 0)
 	require.Equal(t, most+1, scalar[int](t, f, `select count(*) from deliveries_`+ahead(t, f, -41)))

@@ -21,22 +21,24 @@ const crashCommand = "crash"
 
 // crashOptions are the crash suite's flags.
 type crashOptions struct {
-	Damage  []string      `placeholder:"NAME,…" help:"What is done to the stack, each on a fresh one; default: ${damages}."`
-	Seed    uint64        `default:"1" help:"What is struck, when, for how long; what is published; what receivers answer: all of it follows from this number."`
-	Minutes float64       `default:"0.5" help:"How long is published under each damage; under all together, three times as long."`
-	Rate    float64       `default:"20" help:"Publishing requests per second."`
-	Drain   time.Duration `default:"4m" help:"How long what was accepted may take to reach its final state after that; then it is stuck."`
-	Window  time.Duration `default:"6s" help:"How far from a strike a request may lie that is made again: above the receivers' time-outs."`
-	JSON    string        `name:"json" placeholder:"FILE" help:"Write the report as JSON, too."`
-	Keep    string        `placeholder:"DIR" help:"Keep each stack's data and logs in a directory below this one."`
+	Damage   []string      `aliases:"only" placeholder:"NAME,…" help:"What is done to the stack, each on a fresh one; default: ${damages}. --only is the same."`
+	Seed     uint64        `default:"1" help:"What is struck, when, for how long; what is published; what receivers answer: all of it follows from this number."`
+	Minutes  float64       `default:"0.5" help:"How long is published under each damage; under those that are several together, three times as long. Those with stages (${staged}) take as long as they take."`
+	Short    bool          `help:"Shorter stages and smaller backlogs."`
+	Rate     float64       `default:"20" help:"Publishing requests per second."`
+	FullRate float64       `default:"300" help:"The same for temporal-stopped."`
+	Drain    time.Duration `default:"4m" help:"How long what was accepted may take to reach its final state after that; then it is stuck."`
+	Window   time.Duration `default:"6s" help:"How far from a strike a request may lie that is made again: above the receivers' time-outs."`
+	JSON     string        `name:"json" placeholder:"FILE" help:"Write the report as JSON, too."`
+	Keep     string        `placeholder:"DIR" help:"Keep each stack's data and logs in a directory below this one."`
 }
 
 // Validate reports all wrong flags at once.
 func (o *crashOptions) Validate() error {
 	_, err := crash.ParseDamages(o.Damage)
 	errs := []error{err}
-	if o.Minutes <= 0 || o.Rate <= 0 || o.Rate > 1000 || o.Drain <= 0 || o.Window < 0 {
-		errs = append(errs, errors.New("--minutes, --rate (up to 1000) and --drain are above 0, --window can't be negative"))
+	if o.Minutes <= 0 || o.Rate <= 0 || o.Rate > 1000 || o.FullRate <= 0 || o.FullRate > 1000 || o.Drain <= 0 || o.Window < 0 {
+		errs = append(errs, errors.New("--minutes, --rate and --full-rate (up to 1000) and --drain are above 0, --window can't be negative"))
 	}
 	return errors.Join(errs...)
 }
@@ -88,7 +90,7 @@ func parseCrash(into *crashOptions, args []string, stdout, stderr io.Writer) (st
 	exited := errors.New("exit") // what kong's --help does
 	parser, err := kong.New(into, kong.Name("dev crash"), kong.Writers(stdout, stderr),
 		kong.Description("Kills and breaks what Grapnel runs on while events are published, and accounts for every one of them. Fails when a promise was broken."),
-		kong.Vars{"damages": crash.Names(crash.Default())}, kong.Exit(func(int) { panic(exited) }))
+		kong.Vars{"damages": crash.Names(crash.Default()), "staged": crash.Names(crash.Staged())}, kong.Exit(func(int) { panic(exited) }))
 	if err != nil {
 		return false, err
 	}
@@ -126,22 +128,32 @@ func (c *crasher) run(ctx context.Context, d crash.Damage) (row crash.Row, err e
 		dir += "/" + string(d)
 	}
 	c.progress("%s: starting", d)
-	s, err := startCrashStack(ctx, dir, c.begin, c.stderr)
+	s, err := startCrashStack(ctx, dir, crashSetup{begin: c.begin, stderr: c.stderr, damage: d})
 	if err != nil {
 		return row, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	length := time.Duration(c.Minutes * float64(time.Minute))
-	if d == crash.All {
+	length, rate := time.Duration(c.Minutes*float64(time.Minute)), c.Rate
+	if d == crash.All || d == crash.FewConnections {
 		length *= 3
 	}
-	c.progress("%s: publishing for %v", d, length)
+	if d == crash.StopTemporal {
+		rate = c.FullRate
+	}
+	if crash.Of(d).Stages > 0 {
+		c.progress("%s: publishing %g a second, in %d stages", d, rate, crash.Of(d).Stages)
+	} else {
+		c.progress("%s: publishing for %v", d, length)
+	}
 	row, err = crash.Run(ctx, crash.Spec{
-		Damage: d, Seed: c.Seed, Rate: c.Rate, Length: length, Drain: c.Drain, Window: c.Window,
+		Damage: d, Seed: c.Seed, Short: c.Short, Rate: rate, Length: length, Drain: c.Drain, Window: c.Window,
 		APIs: s.urls(), Key: s.AdminKey.Reveal(), Database: s.databaseURL, Stack: s, Progress: c.progress,
 	})
 	if err != nil {
 		return row, err
+	}
+	for _, text := range row.Measured {
+		c.progress("%s: %s", d, text)
 	}
 	c.progress("%s: %d strikes, %d events, %d deliveries, %d lost, %d duplicates, last final after %.1f s, %d violations", d, row.Strikes,
 		row.Accepted, row.Deliveries, row.Lost, row.Duplicates, row.LastFinal, len(row.Violations))

@@ -18,16 +18,29 @@ import (
 
 // crashStack is a stack to be struck: two APIs and two workers, the Temporal server,
 // each a process of its own that is started again when it has died, and PostgreSQL.
-// APIs and workers reach PostgreSQL through a proxy, Temporal directly.
+// APIs and workers reach PostgreSQL through a proxy, Temporal directly but for the first
+// API.
 type crashStack struct {
 	*stack
+	setup    crashSetup
 	cancel   context.CancelFunc
 	database *crash.Proxy
+	// toTemporal is the first API's way to Temporal.
+	toTemporal *crash.Proxy
+	// bound is the workers' memory; nil is as much as there is.
+	bound    *memoryBound
 	temporal *childProcess
 	apis     []*childProcess
 	workers  []*childProcess
 	// postgresDown is held while PostgreSQL is stopped on purpose.
 	postgresDown sync.Mutex
+}
+
+// crashSetup is what a stack is made for.
+type crashSetup struct {
+	begin  time.Time
+	stderr io.Writer
+	damage crash.Damage
 }
 
 // crashFlags are the stack's: retries follow soon and lost workflows are looked for
@@ -43,7 +56,7 @@ func crashFlags() []string {
 const crashDrain = "--drain-delay=700ms"
 
 // startCrashStack starts it on a fresh directory.
-func startCrashStack(ctx context.Context, dir string, begin time.Time, stderr io.Writer) (_ *crashStack, err error) {
+func startCrashStack(ctx context.Context, dir string, setup crashSetup) (_ *crashStack, err error) {
 	var o options
 	parser, err := kong.New(&o, kong.DefaultEnvars(config.EnvPrefix+"_CRASH"))
 	if err != nil {
@@ -59,7 +72,7 @@ func startCrashStack(ctx context.Context, dir string, begin time.Time, stderr io
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &crashStack{stack: &stack{options: &o, stdout: io.Discard, stderr: stderr, begin: begin}, cancel: cancel}
+	s := &crashStack{stack: &stack{options: &o, stdout: io.Discard, stderr: setup.stderr, begin: setup.begin}, setup: setup, cancel: cancel}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -82,10 +95,26 @@ func (s *crashStack) startGrapnels(ctx context.Context, apiAddrs ...string) erro
 	}
 	s.onStop(s.database.Close)
 	u.Host = s.database.Addr()
+	if s.setup.damage == crash.FewConnections {
+		query := u.Query()
+		query.Set("pool_max_conns", "2")
+		u.RawQuery = query.Encode()
+	}
+	if s.toTemporal, err = crash.NewProxy(ctx, s.TemporalAddr); err != nil {
+		return err
+	}
+	s.onStop(s.toTemporal.Close)
+	if s.setup.damage == crash.FillMemory {
+		s.bound = newMemoryBound(workerMemory)
+		s.onStop(s.bound.Close)
+	}
 	for i, addr := range apiAddrs {
-		worker := &childProcess{stack: s.stack, role: roleWorker, suffix: strconv.Itoa(i + 1), databaseURL: u.String()}
+		worker := &childProcess{stack: s.stack, role: roleWorker, suffix: strconv.Itoa(i + 1), databaseURL: u.String(), bound: s.bound}
 		s.workers = append(s.workers, worker)
 		api := &childProcess{stack: s.stack, role: roleAPI, suffix: strconv.Itoa(i + 1), databaseURL: u.String(), apiAddr: addr, more: []string{crashDrain}}
+		if i == 0 {
+			api.more = append(api.more, "--temporal-addr="+s.toTemporal.Addr())
+		}
 		s.apis = append(s.apis, api)
 		for _, c := range []*childProcess{worker, api} {
 			if err := s.startChild(ctx, c); err != nil {

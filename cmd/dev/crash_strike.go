@@ -37,7 +37,19 @@ func (s *crashStack) Strike(ctx context.Context, st *crash.Strike) (killed int, 
 		return 0, s.jumpClock(ctx, st)
 	case crash.Roll:
 		return s.roll(ctx, st)
-	case crash.None, crash.All, crash.BreakReceivers:
+	case crash.LoseNamespace:
+		return 0, s.loseNamespace(ctx, st)
+	case crash.StopTemporal:
+		return 0, s.stopTemporal(ctx, st)
+	case crash.CutTemporal:
+		return 0, s.cutTemporal(ctx, st)
+	case crash.Freeze:
+		return 0, s.freeze(ctx, st)
+	case crash.FillMemory:
+		return s.fillMemory(ctx, st)
+	case crash.LeapClock:
+		return 0, s.leapClock(ctx, st)
+	case crash.None, crash.All, crash.BreakReceivers, crash.LockRows, crash.EndWebhooks, crash.FewConnections, crash.InTurn:
 	}
 	return 0, fmt.Errorf("%s is no strike of the stack's", st.Damage)
 }

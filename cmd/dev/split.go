@@ -122,6 +122,8 @@ type childProcess struct {
 	databaseURL string
 	// more are further arguments, which win.
 	more []string
+	// bound is what memory it may take; nil is as much as there is.
+	bound *memoryBound
 
 	mu       sync.Mutex
 	cmd      *exec.Cmd
@@ -134,6 +136,8 @@ type childProcess struct {
 	started int
 	// between is what comes between its next death and its restart.
 	between func(context.Context) error
+	// died counts its deaths but for those before which between was set.
+	died int
 }
 
 // database is where the process finds its own; Temporal's server goes past a pgbouncer.
@@ -163,6 +167,7 @@ func (c *childProcess) start(ctx context.Context) error {
 	cmd.Env = append(os.Environ(),
 		"GRAPNEL_DATABASE_URL="+c.database(), "GRAPNEL_ENCRYPTION_KEY="+o.EncryptionKey.Reveal(),
 		"GRAPNEL_ADMIN_KEY="+o.AdminKey.Reveal())
+	cmd.Env = append(cmd.Env, c.bound.environment()...)
 	// A Ctrl-C on the terminal is the stack's to hand on, in its order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stderr = log
@@ -176,6 +181,9 @@ func (c *childProcess) start(ctx context.Context) error {
 	}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", c.name(), err)
+	}
+	if err := c.bound.add(cmd.Process.Pid); err != nil {
+		c.stack.progress("%s: %v", c.name(), err) // it is watched all the same
 	}
 	exited := make(chan struct{})
 	ready := make(chan bool, 1)
@@ -276,6 +284,9 @@ func (c *childProcess) rest(ctx context.Context) error {
 	c.mu.Lock()
 	between := c.between
 	c.between = nil
+	if between == nil {
+		c.died++
+	}
 	c.mu.Unlock()
 	if between != nil {
 		return between(ctx)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
@@ -20,13 +21,9 @@ const namespaceTime = 30 * time.Second
 func registerNamespace(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, namespaceTime)
 	defer cancel()
-	c, err := client.NewLazyClient(client.Options{
-		HostPort:          addr,
-		Namespace:         temporalNamespace,
-		ConnectionOptions: client.ConnectionOptions{GrpcCompression: &client.GrpcCompressionNone{}},
-	})
+	c, err := temporalClient(addr)
 	if err != nil {
-		return fmt.Errorf("connect to Temporal at %s: %w", addr, err)
+		return err
 	}
 	defer c.Close()
 
@@ -39,6 +36,24 @@ func registerNamespace(ctx context.Context, addr string) error {
 	if err != nil && !errors.As(err, &exists) {
 		return fmt.Errorf("register namespace %s: %w", temporalNamespace, err)
 	}
+	return awaitNamespace(ctx, c)
+}
+
+// temporalClient is a client of the server at an address.
+func temporalClient(addr string) (client.Client, error) {
+	c, err := client.NewLazyClient(client.Options{
+		HostPort:          addr,
+		Namespace:         temporalNamespace,
+		ConnectionOptions: client.ConnectionOptions{GrpcCompression: &client.GrpcCompressionNone{}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect to Temporal at %s: %w", addr, err)
+	}
+	return c, nil
+}
+
+// awaitNamespace waits until the services know the namespace.
+func awaitNamespace(ctx context.Context, c client.Client) error {
 	for {
 		err := answers(ctx, c)
 		if err == nil {
@@ -48,6 +63,21 @@ func registerNamespace(ctx context.Context, addr string) error {
 			return fmt.Errorf("wait for namespace %s: %w", temporalNamespace, err)
 		}
 	}
+}
+
+// deleteNamespace deletes the namespace with all that is in it.
+func deleteNamespace(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, namespaceTime)
+	defer cancel()
+	c, err := temporalClient(addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.OperatorService().DeleteNamespace(ctx, &operatorservice.DeleteNamespaceRequest{Namespace: temporalNamespace}); err != nil {
+		return fmt.Errorf("delete namespace %s: %w", temporalNamespace, err)
+	}
+	return nil
 }
 
 // answers asks every service for something that it has to know the namespace

@@ -1,5 +1,4 @@
 -- +goose Up
-
 set local lock_timeout = '2s';
 
 -- Until when a sweeper has an event to itself, to start its workflow. -infinity: nobody

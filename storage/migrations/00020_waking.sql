@@ -1,5 +1,4 @@
 -- +goose Up
-
 set local lock_timeout = '2s';
 
 -- How often a drain, or a replay, was woken: the note of one that sleeps is refused when

@@ -14,6 +14,9 @@ create table if not exists kept_days (
 -- How many rows of a table are moved under a lock that publishing waits for.
 create or replace function most_rows_moved() returns integer language sql immutable as $$ select 50000 $$;
 
+-- How many bytes of payloads are.
+create or replace function most_bytes_moved() returns bigint language sql immutable as $$ select 268435456::bigint $$;
+
 create or replace function day_floor(day date) returns uuid language sql immutable strict as $$
     select uuid_floor(day::timestamp at time zone 'utc')
 $$;
@@ -99,15 +102,18 @@ $$;
 -- +goose StatementEnd
 
 -- outstanding_of are the deliveries of a day with an attempt to come, wherever they lie,
--- up to one more than is moved.
+-- up to one more than is moved, and their events. It says whether they may be moved.
 -- +goose StatementBegin
-create or replace function outstanding_of(day date, out ids uuid[], out events uuid[]) language plpgsql as $$
+create or replace function outstanding_of(day date, out ids uuid[], out events uuid[], out movable boolean) language plpgsql as $$
 begin
     select coalesce(array_agg(d.id), '{}'), coalesce(array_agg(distinct d.event_id), '{}') into ids, events
     from (
         select id, event_id from deliveries
         where id >= day_floor(day) and id < day_floor(day + 1) and next_attempt_at is not null and not test
         limit most_rows_moved() + 1) d;
+    movable := cardinality(ids) <= most_rows_moved() and (
+        select coalesce(sum(octet_length(e.data)), 0) <= most_bytes_moved() from events e
+        where e.id >= day_floor(day) and e.id < day_floor(day + 1) and e.id = any(outstanding_of.events));
 end
 $$;
 -- +goose StatementEnd
@@ -161,11 +167,11 @@ begin
     loop
         exit when (past + 1)::timestamp at time zone 'utc' > before;
         o := outstanding_of(past);
-        if cardinality(o.ids) <= most_rows_moved() then
+        if o.movable then
             perform lock_partitioned_tables();
             o := outstanding_of(past);
         end if;
-        if cardinality(o.ids) <= most_rows_moved() then
+        if o.movable then
             perform take_apart(past, o.ids, o.events);
             delete from kept_days k where k.day = past;
             return 1;
@@ -200,9 +206,12 @@ begin
     if last is null then
         return;
     end if;
+    -- What is looked at beside the rows is bounded by their ids, too: so both are read once.
     case base
     when 'attempts' then
-        done := 'not exists (select from deliveries d where d.id = r.delivery_id and d.next_attempt_at is not null and not d.test)';
+        done := 'not exists (
+            select from deliveries d
+            where d.id > $1 and d.id <= $2 and d.id = r.delivery_id and d.next_attempt_at is not null and not d.test)';
     when 'deliveries' then
         done := '(r.next_attempt_at is null or r.test)';
     when 'events' then
@@ -211,11 +220,11 @@ begin
         lock table deliveries in access share mode;
         done := 'not exists (
             select from deliveries d
-            where d.id >= (left(r.id::text, 18) || ''-0000-000000000000'')::uuid and d.id <= (left(r.id::text, 18) || ''-ffff-ffffffffffff'')::uuid
+            where d.id >= (left($1::text, 18) || ''-0000-000000000000'')::uuid and d.id <= (left($2::text, 18) || ''-ffff-ffffffffffff'')::uuid
                 and d.event_id = r.id and d.next_attempt_at is not null and not d.test)';
     else
         lock table events in access share mode;
-        done := 'not exists (select from events e where e.id = r.event_id)';
+        done := 'not exists (select from events e where e.id > $1 and e.id <= $2 and e.id = r.event_id)';
     end case;
     execute format('delete from %I r where r.%I > $1 and r.%I <= $2 and %s', name, key, key, done) using after, last;
     get diagnostics deleted = row_count;

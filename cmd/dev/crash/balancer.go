@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -44,6 +45,16 @@ func NewBalancer(urls []string, key string) *Balancer {
 		b.ready[url] = true
 	}
 	return b
+}
+
+// Only is one for some of the APIs, whether they say that they are ready or not.
+func (b *Balancer) Only(urls ...string) *Balancer {
+	return &Balancer{urls: urls, key: b.key, http: b.http}
+}
+
+// But is one for all of the APIs but that.
+func (b *Balancer) But(url string) *Balancer {
+	return b.Only(slices.DeleteFunc(slices.Clone(b.urls), func(other string) bool { return other == url })...)
 }
 
 // Run asks who is ready until ctx ends.

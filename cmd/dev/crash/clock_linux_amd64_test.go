@@ -13,21 +13,6 @@ import (
 	"grapnel/cmd/dev/crash"
 )
 
-// clockEnv makes this test binary a process that tells the time for every line it
-// reads.
-const clockEnv = "GRAPNEL_DEV_TEST_CLOCK"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(clockEnv) != "" {
-		begin := time.Now()
-		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-			fmt.Println(time.Now().Unix(), time.Since(begin).Milliseconds()) // the test reads it
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
-
 // The clock of a running Go process jumps ahead and back, and its timers don't.
 func TestSetClock(t *testing.T) {
 	t.Parallel()

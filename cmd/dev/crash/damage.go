@@ -32,8 +32,22 @@ const (
 	BreakReceivers  Damage = "network-receiver"
 	JumpClock       Damage = "clock"
 	Roll            Damage = "rolling"
-	// All is all the others at random, several at once.
+	// All is all of these at random, several at once.
 	All Damage = "all"
+
+	// Those below are each about one promise, which is checked besides (expect.go): a
+	// number of stages, one after the other.
+	LoseNamespace  Damage = "namespace"
+	StopTemporal   Damage = "temporal-stopped"
+	CutTemporal    Damage = "temporal-cut"
+	Freeze         Damage = "frozen"
+	LockRows       Damage = "locks"
+	EndWebhooks    Damage = "backlog"
+	FillMemory     Damage = "memory"
+	FewConnections Damage = "two-connections"
+	LeapClock      Damage = "clock-ahead"
+	// InTurn is one stage of each of those that can be short.
+	InTurn Damage = "in-turn"
 )
 
 // Traits are what a damage may and may not bring about.
@@ -50,10 +64,42 @@ type Traits struct {
 	Unreached bool
 	// Off says why it is not among those that are done by default.
 	Off string
+	// Stages is how many strikes it is, each once and each another variant. 0 is as many
+	// as there is time for.
+	Stages int
 	// length is how long the damage lasts, at least and at most, beside the time that
 	// coming back takes.
 	length [2]time.Duration
+	// short is the length in the short form; 0 is length.
+	short time.Duration
+	// size is how much of something there is, in the full form and in the short one.
+	size [2]int
+	// more is how much longer than others a strike may take to come back.
+	more time.Duration
 }
+
+// The stages: what Freeze freezes.
+const (
+	FreezeAPI = iota
+	FreezeWorker
+	freezeStages
+)
+
+// What LockRows locks.
+const (
+	LockTopic = iota
+	LockKey
+	LockWebhook
+	lockStages
+)
+
+// How EndWebhooks ends one.
+const (
+	EndGone = iota
+	EndDeleted
+	EndDisabled
+	endStages
+)
 
 // traits is the table of damages.
 func traits() map[Damage]Traits {
@@ -75,20 +121,70 @@ func traits() map[Damage]Traits {
 		BreakReceivers:  {What: "connections to receivers stall, are reset, or lose their answers", Repeats: true, Unreached: true, length: s(1, 4)},
 		JumpClock:       {What: "an API's clock jumps ahead or back, by minutes up to two days", length: s(2, 4)},
 		Roll:            {What: "SIGTERM to each API and worker in turn, the next when the one before is back", length: s(0, 0.5)},
+
+		LoseNamespace: {
+			What: "Temporal's namespace deleted, and registered again 150 s later", Repeats: true, Stages: 1, length: s(150, 150), short: 20 * time.Second,
+		},
+		StopTemporal: {What: "the Temporal server stopped (SIGSTOP) for 3 minutes, at the full rate", Stages: 1, length: s(180, 180), short: 15 * time.Second},
+		CutTemporal: {
+			What: "one API of two cut off from Temporal, by silence and by resets", Stages: int(Reset), length: s(60, 60), short: 25 * time.Second,
+		},
+		Freeze: {
+			What: "an API, and a worker, that stand still (SIGSTOP), in the middle of a transaction if one is met", Repeats: true, Refuses: true, Unreached: true,
+			Stages: freezeStages, length: s(60, 60), short: 8 * time.Second,
+		},
+		LockRows: {
+			What: "the row of a topic, of an idempotency key and of a webhook locked by another session", Repeats: true, Refuses: true,
+			Stages: lockStages, length: s(60, 60), short: 8 * time.Second,
+		},
+		EndWebhooks: {
+			What: "webhooks with a backlog that answer 410, are deleted, are disabled", Stages: endStages, size: [2]int{500_000, 3000}, more: 10 * time.Minute,
+		},
+		FillMemory: {
+			What: "workers with 512 MiB killed, and a backlog of large events when they are back", Repeats: true, Stages: 1, size: [2]int{20_000, 2000}, more: 10 * time.Minute,
+		},
+		FewConnections: {What: "two connections to PostgreSQL for each process, and all of the strikes above"},
+		LeapClock:      {What: "an API's clock is 100 days ahead for a second", Stages: 2, length: s(1, 1)},
+		InTurn:         {What: "one stage of each that can be short, one after the other", Off: "the end-to-end tests' short form", Stages: len(brief())},
 	}
 }
 
-// Of is what a damage may bring about. Of All it is what any of the others may.
+// brief are the kinds of which InTurn is the first stage.
+func brief() []Damage {
+	list := []Damage{Freeze, LockRows, EndWebhooks}
+	if canJumpClocks {
+		list = append(list, LeapClock)
+	}
+	return list
+}
+
+// Of is what a damage may bring about. Of those that are made of others it is what any
+// of these may.
 func Of(d Damage) Traits {
-	if d != All {
-		return traits()[d]
+	t := traits()[d]
+	if d == All {
+		t.What = "all of these at random, several at once"
 	}
-	all := Traits{What: "all of these at random, several at once"}
-	for _, other := range Mixed() {
-		t := traits()[other]
-		all.Repeats, all.Refuses, all.Unreached = all.Repeats || t.Repeats, all.Refuses || t.Refuses, all.Unreached || t.Unreached
+	if d == All || d == FewConnections || d == InTurn {
+		for _, other := range kindsOf(d) {
+			o := traits()[other]
+			t.Repeats, t.Refuses, t.Unreached = t.Repeats || o.Repeats, t.Refuses || o.Refuses, t.Unreached || o.Unreached
+		}
 	}
-	return all
+	return t
+}
+
+// kindsOf are the kinds of strikes that a damage is made of.
+func kindsOf(d Damage) []Damage {
+	switch d { //nolint:exhaustive // the others are themselves
+	case None:
+		return nil
+	case All, FewConnections:
+		return Mixed()
+	case InTurn:
+		return brief()
+	}
+	return []Damage{d}
 }
 
 // Damages are all kinds, in the order of the report.
@@ -96,21 +192,29 @@ func Damages() []Damage {
 	return []Damage{
 		None, KillAPI, KillWorker, KillBoth, KillTemporal, LoseTemporal, KillBackend, StopPostgres, FillConnections, FillDisk,
 		BreakDatabase, BreakReceivers, JumpClock, Roll, All,
+		LoseNamespace, StopTemporal, CutTemporal, Freeze, LockRows, EndWebhooks, FillMemory, FewConnections, LeapClock, InTurn,
 	}
 }
 
 // Default are the kinds that are done when none is named.
 func Default() []Damage {
-	return slices.DeleteFunc(Damages(), func(d Damage) bool { return d != All && Of(d).Off != "" || !Possible(d) })
+	return slices.DeleteFunc(Damages(), func(d Damage) bool { return traits()[d].Off != "" || !Possible(d) })
+}
+
+// Staged are the kinds with stages.
+func Staged() []Damage {
+	return slices.DeleteFunc(Default(), func(d Damage) bool { return traits()[d].Stages == 0 })
 }
 
 // Mixed are the kinds that All is made of.
 func Mixed() []Damage {
-	return slices.DeleteFunc(Default(), func(d Damage) bool { return d == None || d == All })
+	return slices.DeleteFunc(Default(), func(d Damage) bool {
+		return d == None || d == All || d == FewConnections || traits()[d].Stages > 0
+	})
 }
 
 // Possible tells whether this machine allows the damage.
-func Possible(d Damage) bool { return d != JumpClock || canJumpClocks }
+func Possible(d Damage) bool { return d != JumpClock && d != LeapClock || canJumpClocks }
 
 // ParseDamages reads names; none gives the default.
 func ParseDamages(names []string) ([]Damage, error) {

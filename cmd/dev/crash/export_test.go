@@ -3,6 +3,8 @@ package crash
 import (
 	"context"
 	"net/http"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // RefOf is refOf: what a receiver reads.
@@ -28,7 +30,25 @@ func Load(seed uint64, n int) []Publication {
 }
 
 // Webhooks are the run's.
-func Webhooks() []*Webhook { return webhooks() }
+func Webhooks() []*Webhook { return webhooks(None) }
+
+// CopyEvent makes a backlog of one event.
+func CopyEvent(ctx context.Context, databaseURL string, template *Publication, size int) (last string, err error) {
+	err = onConn(ctx, databaseURL, func(conn *pgx.Conn) error {
+		last, err = copyEvent(ctx, conn, template, size)
+		return err
+	})
+	return last, err
+}
+
+// ReadStore reads the store but for the webhooks with the given ids.
+func ReadStore(ctx context.Context, databaseURL string, but ...string) (*Store, error) {
+	list := make([]*Webhook, 0, len(but))
+	for _, id := range but {
+		list = append(list, &Webhook{ID: id})
+	}
+	return readStore(ctx, databaseURL, list)
+}
 
 // Post is Send for tests.
 func (b *Balancer) Post(ctx context.Context, path string) (int, []byte, error) {

@@ -22,6 +22,9 @@ type Evidence struct {
 	Listed map[string]Listed
 	// Window is how far from a strike a request may lie that is made again.
 	Window time.Duration
+	// Waits are how long publishers asked, Survey what became of the processes.
+	Waits  []Wait
+	Survey Survey
 }
 
 // Rule is what a violation is one of.
@@ -56,6 +59,23 @@ const (
 	RuleList Rule = "list"
 	// RuleRequest: every request is signed and carries what was published.
 	RuleRequest Rule = "request"
+
+	// Those below are what damages with stages are about (expect.go).
+
+	// RuleProcess: no API and no worker ends by itself.
+	RuleProcess Rule = "process"
+	// RuleNeighbour: who has nothing to do with what was struck is answered, and recorded,
+	// within a moment.
+	RuleNeighbour Rule = "neighbour"
+	// RuleLate: what can be delivered is delivered meanwhile, and what piled up is caught
+	// up with in less time than it piled up in.
+	RuleLate Rule = "late"
+	// RuleEnding: an ended webhook is ended at once, and its backlog soon.
+	RuleEnding Rule = "ending"
+	// RuleMemory: a worker holds no more memory than it may.
+	RuleMemory Rule = "memory"
+	// RuleClock: times and ids follow the clock.
+	RuleClock Rule = "clock"
 )
 
 // Violation is what must not be.
@@ -81,6 +101,8 @@ type Findings struct {
 	Dropped, Failed int
 	// Last is when the last delivery came to its end.
 	Last time.Time
+	// Measured are what the strikes with expectations of their own came to, in words.
+	Measured []string
 }
 
 // oracle holds the evidence by what it is about.
@@ -117,6 +139,7 @@ func Check(e *Evidence) Findings {
 	o.checkRequests()
 	o.checkTopics()
 	o.checkLists()
+	o.checkExpectations()
 	if e.Store.Outbox > 0 {
 		o.violated(RuleStuck, "%d events wait to be started", e.Store.Outbox)
 	}

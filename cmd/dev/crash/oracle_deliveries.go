@@ -185,12 +185,15 @@ func (c *checked) checkDuplicates() {
 }
 
 // excused tells whether something was struck around then that may hide what came of
-// a request.
-func (o *oracle) excused(begin, end time.Time) bool {
+// a request. A locked row does so for its own webhook alone.
+func (c *checked) excused(begin, end time.Time) bool {
 	if end.Before(begin) {
 		end = begin
 	}
-	return slices.ContainsFunc(o.Struck, func(s Struck) bool {
-		return Of(s.Damage).Repeats && end.After(s.Begin.Add(-o.Window)) && begin.Before(s.End.Add(o.Window))
+	return slices.ContainsFunc(c.Struck, func(s Struck) bool {
+		if s.Damage == LockRows && s.Locked.Webhook != c.webhook.Name {
+			return false
+		}
+		return Of(s.Damage).Repeats && end.After(s.Begin.Add(-c.Window)) && begin.Before(s.End.Add(c.Window))
 	})
 }

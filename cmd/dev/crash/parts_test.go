@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -20,16 +21,18 @@ import (
 func TestPlanFollowsFromTheSeed(t *testing.T) {
 	t.Parallel()
 	for _, d := range crash.Damages() {
-		plan := crash.Plan(7, d, time.Minute)
-		require.Equal(t, plan, crash.Plan(7, d, time.Minute), d)
+		plan := crash.Plan(7, d, time.Minute, false)
+		require.Equal(t, plan, crash.Plan(7, d, time.Minute, false), d)
 		if d == crash.None {
 			require.Empty(t, plan)
 			continue
 		}
-		require.NotEqual(t, plan, crash.Plan(8, d, time.Minute), d)
+		require.NotEqual(t, plan, crash.Plan(8, d, time.Minute, false), d)
 		for i, s := range plan {
 			require.Equal(t, i+1, s.Number)
-			require.Less(t, s.At, time.Minute)
+			if crash.Of(d).Stages == 0 {
+				require.Less(t, s.At, time.Minute)
+			}
 			require.NotEqual(t, crash.All, s.Damage)
 		}
 	}
@@ -39,13 +42,65 @@ func TestPlanFollowsFromTheSeed(t *testing.T) {
 func TestPlanOfAllHasEach(t *testing.T) {
 	t.Parallel()
 	mixed := crash.Mixed()
-	plan := crash.Plan(1, crash.All, 5*time.Minute)
+	plan := crash.Plan(1, crash.All, 5*time.Minute, false)
 	require.Greater(t, len(plan), 2*len(mixed))
 	var first []crash.Damage
 	for _, s := range plan[:len(mixed)] {
 		first = append(first, s.Damage)
 	}
 	require.ElementsMatch(t, mixed, first)
+}
+
+// Stages are each there once, shorter and with smaller backlogs in the short form.
+func TestPlanOfStages(t *testing.T) {
+	t.Parallel()
+	for _, d := range crash.Staged() {
+		long, short := crash.Plan(3, d, time.Second, false), crash.Plan(3, d, time.Second, true)
+		require.Len(t, long, crash.Of(d).Stages, d)
+		require.Len(t, short, len(long), d)
+		seen := map[int]bool{}
+		for i, s := range long {
+			require.Equal(t, d, s.Damage)
+			require.Equal(t, s.Stage, short[i].Stage)
+			require.GreaterOrEqual(t, s.For, short[i].For)
+			require.GreaterOrEqual(t, s.Size, short[i].Size)
+			require.True(t, s.For > short[i].For || s.Size > short[i].Size || d == crash.LeapClock, d)
+			seen[s.Stage] = true
+		}
+		require.Len(t, seen, len(long), d)
+	}
+	orders := map[string]bool{}
+	for seed := range uint64(20) {
+		order := ""
+		for _, s := range crash.Plan(seed, crash.LockRows, time.Second, false) {
+			order += string(rune('0' + s.Stage))
+		}
+		orders[order] = true
+	}
+	require.Len(t, orders, 6, "the seed shuffles them")
+}
+
+// In turn is the first stage of each, in short; it is not done by default.
+func TestPlanInTurn(t *testing.T) {
+	t.Parallel()
+	kinds := map[crash.Damage]bool{}
+	for _, s := range crash.Plan(1, crash.InTurn, time.Second, false) {
+		require.Zero(t, s.Stage)
+		kinds[s.Damage] = true
+	}
+	require.Len(t, kinds, crash.Of(crash.InTurn).Stages)
+	require.Subset(t, kinds, map[crash.Damage]bool{crash.Freeze: true, crash.LockRows: true, crash.EndWebhooks: true})
+	require.NotContains(t, crash.Default(), crash.InTurn)
+	require.Subset(t, crash.Default(), []crash.Damage{crash.LoseNamespace, crash.FewConnections})
+}
+
+// Two connections are under the same strikes as all together.
+func TestPlanOfFewConnections(t *testing.T) {
+	t.Parallel()
+	for _, s := range crash.Plan(1, crash.FewConnections, 5*time.Minute, false) {
+		require.Contains(t, crash.Mixed(), s.Damage)
+		require.Zero(t, crash.Of(s.Damage).Stages)
+	}
 }
 
 func TestParseDamages(t *testing.T) {
@@ -93,6 +148,12 @@ func TestLoadHasEverything(t *testing.T) {
 		require.Empty(t, crash.RefOf([]byte(" "+crash.DataOf(p.Ref))), "what was changed is not what was published")
 	}
 	require.Len(t, kinds, 3, "%v", kinds)
+	large := crash.DataOf("large.1.0")
+	require.Greater(t, len(large), 90<<10)
+	require.Less(t, len(large), 100<<10)
+	require.Equal(t, "large.1.0", crash.RefOf([]byte(large)))
+	require.Equal(t, "large.1.0", crash.RefOf([]byte(strings.ReplaceAll(large, "x", ""))), "as the store is read")
+	require.Empty(t, crash.RefOf([]byte(strings.Replace(large, "x", "", 1))))
 	for _, w := range crash.Webhooks() {
 		statuses := map[int]int{}
 		never := 0

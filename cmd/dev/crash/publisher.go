@@ -22,7 +22,16 @@ type Publisher struct {
 
 	mu    sync.Mutex
 	list  []*Publication
+	waits []Wait
 	count Counts
+}
+
+// Wait is how long a publisher asked until what it publishes was accepted.
+type Wait struct {
+	Type, Cache, Key string
+	Begin, End       time.Time
+	// Accepted is false where the publisher gave up.
+	Accepted bool
 }
 
 // Counts are of the requests that publish.
@@ -54,26 +63,30 @@ func NewPublisher(b *Balancer, seed uint64) *Publisher {
 	return &Publisher{balancer: b, seed: seed, count: Counts{Wrong: map[string]int{}}}
 }
 
-// Run publishes for a while, requests per second, and returns when the last has
+// Run publishes until it is over, requests per second, and returns when the last has
 // been answered or given up.
-func (p *Publisher) Run(ctx context.Context, rate float64, length time.Duration) {
-	until := time.Now().Add(length)
+func (p *Publisher) Run(ctx context.Context, rate float64, over <-chan struct{}) {
 	tick := time.NewTicker(time.Duration(float64(time.Second) / rate))
 	defer tick.Stop()
-	insist, cancel := context.WithDeadline(ctx, until.Add(insistence))
+	insist, cancel := context.WithCancel(ctx)
 	defer cancel()
 	slots := make(chan struct{}, mostUnderWay)
 	var group sync.WaitGroup
 	defer group.Wait()
-	for n := 0; time.Now().Before(until); n++ {
+	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
+			return
+		case <-over:
+			end := time.AfterFunc(insistence, cancel)
+			defer end.Stop()
+			group.Wait()
 			return
 		case <-tick.C:
 		}
 		slots <- struct{}{}
 		group.Go(func() {
-			p.publish(insist, newOrder(p.seed, n))
+			p.publish(insist, p.balancer, newOrder(p.seed, n))
 			<-slots
 		})
 	}
@@ -81,6 +94,9 @@ func (p *Publisher) Run(ctx context.Context, rate float64, length time.Duration)
 
 // Publications are all of them, and the counts; call it after Run.
 func (p *Publisher) Publications() ([]*Publication, Counts) { return p.list, p.count }
+
+// Waits are how long each took; call it after Run.
+func (p *Publisher) Waits() []Wait { return p.waits }
 
 // AcceptedBetween is how many were accepted then.
 func (p *Publisher) AcceptedBetween(begin, end time.Time) (n int) {
@@ -92,34 +108,38 @@ func (p *Publisher) AcceptedBetween(begin, end time.Time) (n int) {
 	return n
 }
 
-// publish has an order accepted, however often it must be tried.
-func (p *Publisher) publish(ctx context.Context, o order) {
+// publish has an order accepted, however often it must be tried, and returns what it
+// published at last.
+func (p *Publisher) publish(ctx context.Context, b *Balancer, o order) []*Publication {
 	again := o.again && (o.kind == keyed || o.kind == commendaKeyed)
+	o.begin = time.Now()
 	var list []*Publication
-	for try := 1; ; try++ {
+	accepted := false
+	for try := 1; !accepted; try++ {
 		if try == 1 || list[0].Key == "" {
 			list = p.begin(&o, try)
 		}
-		if p.try(ctx, &o, list) {
+		if accepted = p.try(ctx, b, &o, list); accepted {
 			break
 		}
 		if sleep(ctx, min(pauseLeast<<min(try, 10), pauseMost)) != nil {
-			return
+			break
 		}
 	}
-	if again {
-		p.try(ctx, &o, list)
+	first := list[0]
+	p.mu.Lock()
+	p.waits = append(p.waits, Wait{Type: first.Type, Cache: first.Cache, Key: first.Key, Begin: o.begin, End: time.Now(), Accepted: accepted})
+	p.mu.Unlock()
+	if again && accepted {
+		p.try(ctx, b, &o, list)
 	}
+	return list
 }
 
 // begin notes what is about to be published.
 func (p *Publisher) begin(o *order, try int) []*Publication {
-	n := 1
-	if o.kind == batch {
-		n = batchSize
-	}
 	var list []*Publication
-	for i := range n {
+	for i := range o.size() {
 		list = append(list, o.publication(i, try))
 	}
 	p.mu.Lock()
@@ -129,8 +149,8 @@ func (p *Publisher) begin(o *order, try int) []*Publication {
 }
 
 // try makes one request and tells whether all of it is accepted.
-func (p *Publisher) try(ctx context.Context, o *order, list []*Publication) bool {
-	status, answer, err := p.balancer.Send(ctx, requestOf(o, list))
+func (p *Publisher) try(ctx context.Context, b *Balancer, o *order, list []*Publication) bool {
+	status, answer, err := b.Send(ctx, requestOf(o, list))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.count.Requests++

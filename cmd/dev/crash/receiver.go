@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -70,16 +71,31 @@ func (r *Receiver) Addr() string { return r.addr }
 // Close ends it.
 func (r *Receiver) Close() error { return r.server.Close() }
 
-// Requests are those so far.
-func (r *Receiver) Requests() []*Request {
+// Requests are those so far that came to one of the webhooks, or to none that there is.
+func (r *Receiver) Requests(of []*Webhook) []*Request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	list := make([]*Request, 0, len(r.list))
 	for _, request := range r.list {
+		if w := r.webhooks[request.Webhook]; w != nil && !slices.Contains(of, w) {
+			continue
+		}
 		c := *request
 		list = append(list, &c)
 	}
 	return list
+}
+
+// Got is how many a webhook's endpoint has got.
+func (r *Receiver) Got(w *Webhook) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, request := range r.list {
+		if request.Webhook == w.Name {
+			n++
+		}
+	}
+	return n
 }
 
 // ServeHTTP implements http.Handler.
@@ -136,6 +152,8 @@ func (w *Webhook) answer(seed uint64, ref string, n int) (status int, after time
 		return is && hundredths > 0
 	}
 	switch {
+	case w.Gone:
+		return http.StatusGone, 0
 	case share(w.Poison):
 		return http.StatusInternalServerError, 0
 	case share(w.Hang):

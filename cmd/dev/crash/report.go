@@ -38,7 +38,9 @@ type Row struct {
 	UnknownStored int `json:"unknown_stored"`
 	// LastFinal is how long after the last strike, or after publishing ended if that
 	// was later, the last delivery reached its final state.
-	LastFinal  float64     `json:"last_final_seconds"`
+	LastFinal float64 `json:"last_final_seconds"`
+	// Measured are what strikes with an expectation of their own came to.
+	Measured   []string    `json:"measured,omitempty"`
 	Violations []Violation `json:"violations"`
 }
 
@@ -48,6 +50,7 @@ func newRow(e *Evidence, f *Findings, begin, end time.Time) Row {
 		Accepted: f.Accepted, Deliveries: f.Deliveries, Lost: f.Lost, Duplicates: f.Duplicates, Repeated: f.Repeated,
 		Dropped: f.Dropped, Failed: f.Failed, Unknown: f.Unknown, UnknownStored: f.Stored,
 		LastFinal: max(0, f.Last.Sub(end).Seconds()), Violations: append([]Violation{}, f.Violations...),
+		Measured: f.Measured,
 	}
 	for _, s := range e.Struck {
 		row.Killed += s.Killed
@@ -101,6 +104,9 @@ func (r *Report) Write(to io.Writer) error {
 	fmt.Fprintf(to, "\n%s, seed %d, %g requests/s, %d CPUs; repeats are allowed within %v of a strike\n", r.Command, r.Seed, r.Rate, r.CPUs, r.Window)
 	for i := range r.Rows {
 		row := &r.Rows[i]
+		for _, text := range row.Measured {
+			fmt.Fprintf(to, "%s: %s\n", row.Damage, text)
+		}
 		for j, v := range row.Violations {
 			if j == mostShown {
 				fmt.Fprintf(to, "%s: and %d more\n", row.Damage, len(row.Violations)-mostShown)

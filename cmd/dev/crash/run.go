@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,16 +14,33 @@ import (
 // Stack is a running Grapnel that can be struck.
 type Stack interface {
 	// Strike does the damage, and returns how many processes it ended when all that
-	// was struck answers again. It is asked for everything but BreakReceivers, which
-	// the run does by itself.
+	// was struck answers again. It is asked for everything but what the run does by
+	// itself: BreakReceivers, LockRows, EndWebhooks.
 	Strike(ctx context.Context, s *Strike) (killed int, err error)
+	// Survey looks at the APIs and workers.
+	Survey() (Survey, error)
+}
+
+// Survey is what became of the APIs and workers.
+type Survey struct {
+	// Died are those that ended and were not struck.
+	Died []string
+	// Memory is the most that each has held, in bytes, and Bound what it may hold; 0 is
+	// as much as there is.
+	Memory map[string]int64
+	Bound  int64
+	// Enforced says that the kernel sees to the bound.
+	Enforced bool
 }
 
 // Spec says what run to make.
 type Spec struct {
 	Damage Damage
 	Seed   uint64
-	// Rate is requests that publish per second, Length how long.
+	// Short says that what is long has a short form.
+	Short bool
+	// Rate is requests that publish per second, Length how long; a damage with stages
+	// lasts until they are over.
 	Rate   float64
 	Length time.Duration
 	// Drain is how long what was accepted may take to reach its end after that.
@@ -47,6 +64,11 @@ type run struct {
 	receiver  *Receiver
 	network   *Proxy // between product and receiver
 	webhooks  []*Webhook
+	// ended are EndWebhooks' own, which are in no list.
+	ended []*Webhook
+
+	// staged is closed when all stages are over.
+	staged chan struct{}
 
 	mu     sync.Mutex
 	struck []Struck
@@ -59,9 +81,9 @@ const comeBack = 2 * time.Minute
 func Run(ctx context.Context, spec Spec) (row Row, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &run{Spec: spec, balancer: NewBalancer(spec.APIs, spec.Key), webhooks: webhooks()}
+	r := &run{Spec: spec, balancer: NewBalancer(spec.APIs, spec.Key), webhooks: webhooks(spec.Damage), ended: endedWebhooks(spec.Damage), staged: make(chan struct{})}
 	r.publisher = NewPublisher(r.balancer, spec.Seed)
-	if r.receiver, err = StartReceiver(ctx, spec.Seed, r.webhooks); err != nil {
+	if r.receiver, err = StartReceiver(ctx, spec.Seed, slices.Concat(r.webhooks, r.ended)); err != nil {
 		return row, err
 	}
 	defer func() { err = errors.Join(err, r.receiver.Close()) }()
@@ -73,13 +95,15 @@ func Run(ctx context.Context, spec Spec) (row Row, err error) {
 	polling.Go(func() { r.balancer.Run(ctx) })
 	defer polling.Wait()
 	defer cancel()
-	if err := subscribe(ctx, r.balancer, "http://"+r.network.Addr(), r.webhooks); err != nil {
+	if err := subscribe(ctx, r.balancer, "http://"+r.network.Addr(), slices.Concat(r.webhooks, r.ended)); err != nil {
 		return row, err
 	}
 	begin := time.Now()
 	group, striking := errgroup.WithContext(ctx)
-	group.Go(func() error { r.publisher.Run(striking, spec.Rate, spec.Length); return nil })
+	over := make(chan struct{})
+	group.Go(func() error { r.publisher.Run(striking, spec.Rate, over); return nil })
 	group.Go(func() error { return r.strikeAll(striking, begin) })
+	group.Go(func() error { return r.endAfter(striking, over) })
 	if err := group.Wait(); err != nil {
 		return row, err
 	}
@@ -93,15 +117,18 @@ func Run(ctx context.Context, spec Spec) (row Row, err error) {
 // strikeAll does what the plan says: strikes of one kind one after the other, mixed
 // ones whenever it is their time.
 func (r *run) strikeAll(ctx context.Context, begin time.Time) error {
+	if Of(r.Damage).Stages > 0 {
+		return r.strikeInStages(ctx)
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	for _, s := range Plan(r.Seed, r.Damage, r.Length) {
+	for _, s := range Plan(r.Seed, r.Damage, r.Length, r.Short) {
 		if wait := time.Until(begin.Add(s.At)); wait > 0 && sleep(ctx, wait) != nil {
 			break
 		}
 		if time.Since(begin) > r.Length {
 			break // those before took longer than planned
 		}
-		if r.Damage == All {
+		if len(kindsOf(r.Damage)) > 1 {
 			group.Go(func() error { return r.strike(ctx, &s) })
 		} else if err := r.strike(ctx, &s); err != nil {
 			return err
@@ -110,26 +137,81 @@ func (r *run) strikeAll(ctx context.Context, begin time.Time) error {
 	return group.Wait()
 }
 
-func (r *run) strike(ctx context.Context, s *Strike) error {
-	r.Progress("strike %d: %s, for %v", s.Number, s.Damage, s.For.Round(10*time.Millisecond))
-	ctx, cancel := context.WithTimeout(ctx, comeBack)
-	defer cancel()
-	struck := Struck{Strike: *s, Begin: time.Now()}
-	var err error
-	if s.Damage == BreakReceivers {
-		err = Break(ctx, r.network, s)
-	} else {
-		struck.Killed, err = r.Stack.Strike(ctx, s)
+// strikeInStages does all stages, each once.
+func (r *run) strikeInStages(ctx context.Context) error {
+	if err := sleep(ctx, firstStrike); err != nil {
+		return err
 	}
+	for _, s := range Plan(r.Seed, r.Damage, r.Length, r.Short) {
+		if err := r.strike(ctx, &s); err != nil {
+			return err
+		}
+		if err := sleep(ctx, betweenStages); err != nil {
+			return err
+		}
+	}
+	close(r.staged)
+	return nil
+}
+
+// endAfter ends publishing.
+func (r *run) endAfter(ctx context.Context, over chan<- struct{}) error {
+	defer close(over)
+	if Of(r.Damage).Stages == 0 {
+		return sleep(ctx, r.Length)
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.staged:
+		return nil
+	}
+}
+
+func (r *run) strike(ctx context.Context, s *Strike) error {
+	length := ""
+	if s.For > 0 {
+		length = fmt.Sprintf(", for %v", s.For.Round(10*time.Millisecond))
+	}
+	r.Progress("strike %d: %s%s", s.Number, s.name(), length)
+	ctx, cancel := context.WithTimeout(ctx, comeBack+s.For+Of(s.Damage).more)
+	defer cancel()
+	struck := &Struck{Strike: *s, Begin: time.Now()}
+	err := r.strikeWith(ctx, struck)
 	struck.End = time.Now()
 	r.mu.Lock()
-	r.struck = append(r.struck, struck)
+	r.struck = append(r.struck, *struck)
 	r.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("strike %d, %s: %w", s.Number, s.Damage, err)
 	}
 	r.Progress("strike %d: over after %v", s.Number, struck.End.Sub(struck.Begin).Round(10*time.Millisecond))
 	return nil
+}
+
+// strikeWith does what is the run's to do, and has the stack do the rest.
+func (r *run) strikeWith(ctx context.Context, struck *Struck) (err error) {
+	switch struck.Damage { //nolint:exhaustive // the others are the stack's
+	case BreakReceivers:
+		return Break(ctx, r.network, &struck.Strike)
+	case LockRows:
+		return r.lock(ctx, struck)
+	case EndWebhooks:
+		return r.endWebhook(ctx, struck)
+	}
+	s := struck.Strike
+	if meanwhile := r.meanwhile(struck); meanwhile != nil {
+		s.While = func(ctx context.Context, t Target) error {
+			struck.Target, struck.Held[0] = t, time.Now()
+			defer func() { struck.Held[1] = time.Now() }()
+			return meanwhile(ctx, t)
+		}
+	}
+	if s.Damage == Freeze && s.Stage == FreezeAPI {
+		s.Stir = r.stir
+	}
+	struck.Killed, err = r.Stack.Strike(ctx, &s)
+	return err
 }
 
 // Break breaks a proxy for as long as the strike says.
@@ -161,68 +243,4 @@ func (r *run) drain(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// settle is how long duplicates are waited for that come last.
-const settle = time.Second
-
-// account gathers the evidence and has it judged. begin and end are those of the
-// publishing and striking.
-func (r *run) account(ctx context.Context, begin, end time.Time) (Row, error) {
-	if err := sleep(ctx, settle); err != nil {
-		return Row{}, err
-	}
-	e := &Evidence{Damage: r.Damage, Webhooks: r.webhooks, Struck: r.struck, Window: r.Window}
-	e.Publications, e.Counts = r.publisher.Publications()
-	var err error
-	if e.Store, err = readStore(ctx, r.Database); err != nil {
-		return Row{}, err
-	}
-	if e.Listed, err = readLists(ctx, r.balancer, r.webhooks); err != nil {
-		return Row{}, err
-	}
-	e.Requests = r.receiver.Requests()
-	found := Check(e)
-	if err := r.sample(ctx, e.Store); err != nil {
-		found.Violations = append(found.Violations, Violation{RuleList, err.Error()})
-	}
-	row := newRow(e, &found, begin, end)
-	for _, s := range e.Struck {
-		row.AcceptedMeanwhile += r.publisher.AcceptedBetween(s.Begin, s.End)
-	}
-	if r.Damage == KillTemporal && row.AcceptedMeanwhile == 0 {
-		row.Violations = append(row.Violations, Violation{RuleAnswer, "nothing was accepted while Temporal was down"})
-	}
-	return row, nil
-}
-
-// sampled is how many events are looked at one by one.
-const sampled = 20
-
-// sample reads some events and the attempts of their deliveries as a person would
-// (S10, S13), and holds them against the store.
-func (r *run) sample(ctx context.Context, s *Store) error {
-	attempts := map[string]int{}
-	for _, a := range s.Attempts {
-		attempts[a.DeliveryID]++
-	}
-	for i := 0; i < len(s.Deliveries); i += max(1, len(s.Deliveries)/sampled) {
-		d := &s.Deliveries[i]
-		var detail struct {
-			Attempts   int
-			AttemptLog []struct{ Number int } `json:"attempt_log"`
-		}
-		if err := call(ctx, r.balancer, http.MethodGet, "/v1/deliveries/"+d.ID, nil, &detail); err != nil {
-			return err
-		}
-		if detail.Attempts != d.Attempts || len(detail.AttemptLog) != attempts[d.ID] {
-			return fmt.Errorf("delivery %s is shown with %d attempts, %d of them logged; it has %d", d.ID, detail.Attempts, len(detail.AttemptLog), d.Attempts)
-		}
-		for i, a := range detail.AttemptLog {
-			if a.Number != i+1 {
-				return fmt.Errorf("delivery %s: the log's attempt %d is shown as %d", d.ID, i+1, a.Number)
-			}
-		}
-	}
-	return nil
 }

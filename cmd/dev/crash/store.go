@@ -30,6 +30,7 @@ type Event struct {
 	Data            []byte
 	Deliveries      int
 	Sequence        int64
+	CreatedAt       time.Time
 }
 
 // Ref is the publication that the event is of; empty if its data were changed.
@@ -78,28 +79,39 @@ type Listed struct {
 	Outstanding bool
 }
 
-// readStore reads all of it, over a connection of its own.
-func readStore(ctx context.Context, databaseURL string) (*Store, error) {
+// readStore reads all of it, over a connection of its own, but for what is of the
+// webhooks named. The padding of large events is left out where it is whole.
+func readStore(ctx context.Context, databaseURL string, but []*Webhook) (*Store, error) {
 	conn, err := pgx.Connect(ctx, databaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is under way
 	s := &Store{Keys: map[string]string{}}
-	rows, _ := conn.Query(ctx, `select id::text, type, cache, data, deliveries, coalesce(sequence, 0) as sequence from events where not test order by id`)
+	ids := make([]string, 0, len(but))
+	for _, w := range but {
+		ids = append(ids, w.ID)
+	}
+	rows, _ := conn.Query(ctx, `
+		select id::text, type, cache, deliveries, coalesce(sequence, 0) as sequence, created_at,
+			case when type = $1 and substr(data, length(data) - length(padding) + 1) = padding
+				then substr(data, 1, length(data) - length(padding)) || '"}' else data end as data
+		from events, (select convert_to(repeat('x', $2) || '"}', 'UTF8') as padding offset 0) p
+		where not test and type not like $3 || '%' order by id`, typeLarge, largePadding, typeBacklog)
 	if s.Events, err = pgx.CollectRows(rows, pgx.RowToStructByName[Event]); err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
 	rows, _ = conn.Query(ctx, `
 		select id::text, event_id::text, webhook_id::text, state, attempts, next_attempt_at is not null as outstanding, updated_at
-		from deliveries where not test order by id`)
+		from deliveries where not test and webhook_id <> all($1::uuid[]) order by id`, ids)
 	if s.Deliveries, err = pgx.CollectRows(rows, pgx.RowToStructByName[Delivery]); err != nil {
 		return nil, fmt.Errorf("read deliveries: %w", err)
 	}
 	rows, _ = conn.Query(ctx, `
 		select delivery_id::text, number, started_at, duration_us * interval '1 microsecond' as duration,
 			coalesce(status_code, 0) as status, error_class as class
-		from attempts order by delivery_id, number`)
+		from attempts a where not exists (
+			select from deliveries d where d.id = a.delivery_id and d.webhook_id = any($1::uuid[])) order by delivery_id, number`, ids)
 	if s.Attempts, err = pgx.CollectRows(rows, pgx.RowToStructByName[Attempt]); err != nil {
 		return nil, fmt.Errorf("read attempts: %w", err)
 	}

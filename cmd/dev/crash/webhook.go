@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -29,14 +30,16 @@ type Webhook struct {
 	// whose first request is not answered; Slow the share that is answered a while after
 	// it has come, so that there is always something under way.
 	Flaky, Poison, Hang, Slow uint32
+	// Gone says that it answers 410 to everything.
+	Gone bool
 }
 
 // timeoutSeconds is how long standard webhooks wait: it bounds how long before a
 // kill a request may have come of which nothing was recorded.
 const timeoutSeconds = 3
 
-// webhooks are the run's.
-func webhooks() []*Webhook {
+// webhooks are the run's, with those that only some damages need.
+func webhooks(d Damage) []*Webhook {
 	list := []*Webhook{
 		{Name: "orders", Profile: hook.ProfileStandard, Events: []string{typeCreated, typePaid}, Slow: 15},
 		{Name: "everything", Profile: hook.ProfileStandard, Events: []string{"crash.*"}, Flaky: 10, Poison: 1},
@@ -47,13 +50,44 @@ func webhooks() []*Webhook {
 		{Name: "chat-2", Profile: hook.ProfileMomento, Cache: cache, Events: []string{chatter}, Flaky: 5},
 		{Name: "alarm", Profile: hook.ProfileMomento, Cache: cache, Events: []string{alarms}, Hang: 2, Slow: 20},
 	}
+	kinds := kindsOf(d)
+	if slices.ContainsFunc(kinds, hasNeighbours) {
+		list = append(list, &Webhook{Name: "neighbour", Profile: hook.ProfileStandard, Events: []string{typeNeighbour}})
+	}
+	if slices.Contains(kinds, FillMemory) {
+		list = append(list, &Webhook{Name: "large", Profile: hook.ProfileStandard, Events: []string{typeLarge}, Slow: 25})
+	}
+	return withSecrets(list)
+}
+
+// withSecrets gives those a secret that are not given one.
+func withSecrets(list []*Webhook) []*Webhook {
 	for _, w := range list {
-		if w.Profile != hook.ProfileMomento { // whose secrets are made for them
+		if w.Profile != hook.ProfileMomento {
 			sum := sha256.Sum256([]byte(w.Name))
 			w.Secret = "whsec_" + base64.StdEncoding.EncodeToString(sum[:])
 		}
 	}
 	return list
+}
+
+// endedWebhooks are those of EndWebhooks, by its stages. One answers 410, the others
+// slowly, so that much still waits when they are ended.
+func endedWebhooks(d Damage) []*Webhook {
+	if !slices.Contains(kindsOf(d), EndWebhooks) {
+		return nil
+	}
+	list := make([]*Webhook, 0, endStages)
+	for stage := range endStages {
+		name := []string{EndGone: "gone", EndDeleted: "deleted", EndDisabled: "disabled"}[stage]
+		list = append(list, &Webhook{Name: name, Profile: hook.ProfileStandard, Events: []string{typeBacklog + name}, Slow: 100, Gone: stage == EndGone})
+	}
+	return withSecrets(list)
+}
+
+// hasNeighbours tells whether others go on publishing that are probed.
+func hasNeighbours(d Damage) bool {
+	return slices.Contains([]Damage{CutTemporal, Freeze, LockRows, EndWebhooks}, d)
 }
 
 // Matches tells whether the webhook is to get what was published (spec 1): prefixes
@@ -73,7 +107,15 @@ func (w *Webhook) Matches(eventType, cache string) bool {
 
 // subscribe makes the event types and the webhooks, at their URLs below base.
 func subscribe(ctx context.Context, b *Balancer, base string, list []*Webhook) error {
-	for _, name := range []string{typeCreated, typePaid, typeUser} {
+	types := map[string]bool{typeCreated: true, typePaid: true, typeUser: true}
+	for _, w := range list {
+		for _, pattern := range w.Events {
+			if w.Profile == hook.ProfileStandard && !strings.Contains(pattern, "*") {
+				types[pattern] = true
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(types)) {
 		if err := call(ctx, b, http.MethodPut, "/v1/event-types/"+name, map[string]any{}, nil); err != nil {
 			return err
 		}
