@@ -99,6 +99,14 @@ func (g *gated) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age t
 	return ask(ctx, g, "DropDeliveries", func() ([]hook.DeliveryID, error) { return g.Store.DropDeliveries(ctx, ids, age) })
 }
 
+func (g *gated) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error) {
+	return ask(ctx, g, "ExpireUnreadable", func() ([]hook.DeliveryID, error) { return g.Store.ExpireUnreadable(ctx, ids, age) })
+}
+
+func (g *gated) Payloads(ctx context.Context, events []hook.EventID) (map[hook.EventID][]byte, error) {
+	return ask(ctx, g, "Payloads", func() (map[hook.EventID][]byte, error) { return g.Store.Payloads(ctx, events) })
+}
+
 func (g *gated) Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error) {
 	return ask(ctx, g, "Job", func() (hook.Job, error) { return g.Store.Job(ctx, id) })
 }

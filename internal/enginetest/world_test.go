@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -186,10 +185,6 @@ func (w *world) anyWorker() *process {
 // failf ends the sequence. The kind is the same however often a fault is met, so that a
 // shorter sequence with the same fault is found.
 func (w *world) failf(kind, format string, args ...any) {
-	if *ignore != "" && regexp.MustCompile(*ignore).MatchString(kind) {
-		w.t.Log("IGNORED", kind, fmt.Sprintf(format, args...))
-		return
-	}
 	w.logf("FAULT: %s: %s", kind, fmt.Sprintf(format, args...))
 	w.mu.Lock()
 	lines := slices.Clone(w.lines)
