@@ -16,8 +16,10 @@ import (
 )
 
 // Record writes attempts into the log and moves their deliveries and webhooks
-// on, all in one transaction, which it may share with others. It must get at most
-// one record per delivery. What it decides, it decides on the rows as they are now:
+// on, each in a transaction that it may share with others: where a webhook's or a
+// delivery's row is held, the other attempts are recorded all the same, and the error
+// says that not all are. It must get at most one record per delivery. What it decides, it
+// decides on the rows as they are now:
 //   - a success ends the delivery; one that had succeeded before stays a success,
 //     whatever a later attempt by hand comes to;
 //   - an attempt by hand leaves the schedule as it is;
@@ -31,14 +33,34 @@ func (s *Store) Record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 	if len(records) == 0 {
 		return nil, nil
 	}
-	r := &recording{records: records}
-	if err := s.recordings.add(ctx, r); err != nil {
-		return nil, mapErr(fmt.Errorf("record %d attempts: %w", len(records), err))
+	items := recordingsOf(records)
+	var found []hook.Delivery
+	var failed error
+	for i, err := range s.recordings.addAll(ctx, items) {
+		switch {
+		case err == nil:
+			found = append(found, items[i].found...)
+		case failed == nil || hook.KindOf(mapErr(failed)) != hook.KindUnavailable:
+			failed = err // of several, one that is worth trying again
+		}
 	}
-	return r.found, nil
+	if failed != nil {
+		return nil, mapErr(fmt.Errorf("record %d attempts: %w", len(records), failed))
+	}
+	return found, nil
 }
 
-// recording is what one call of Record asks for.
+// recordingsOf are the records, each by itself: they share statements with each other and
+// with others, and none waits for a row that only another needs.
+func recordingsOf(records []hook.Record) []*recording {
+	items := make([]*recording, 0, len(records))
+	for i := range records {
+		items = append(items, &recording{records: records[i : i+1 : i+1]})
+	}
+	return items
+}
+
+// recording is one record on its way, with the deliveries that it has changed.
 type recording struct {
 	records []hook.Record
 	// found are the deliveries as they then stand.
