@@ -57,6 +57,8 @@ const (
 	retention      = 4 * 24 * time.Hour
 	// stopTimeout is how long what is under way may take when a worker stops.
 	stopTimeout = 40 * time.Second
+	// processMemory is so little that large payloads wait for each other.
+	processMemory = 256 << 10
 )
 
 func newProcess(w *world, name string) (*process, error) {
@@ -76,6 +78,7 @@ func newProcess(w *world, name string) (*process, error) {
 	p.acts, err = activities.New(activities.Deps{
 		Store: p.store, Lookup: p.store, Parking: p.store, Replays: p.store, Sender: sender{p},
 		Drains: &dispatch.Drains{Temporal: way{w.temporal, p}}, Schedule: hook.DefaultSchedule(),
+		Memory: processMemory,
 		Logger: w.logger.With(slog.String("process", name)), Jitter: func(time.Duration) time.Duration { return 0 },
 	})
 	if err != nil {
