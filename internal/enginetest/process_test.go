@@ -1,0 +1,353 @@
+package enginetest_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/testsuite"
+	sdkworker "go.temporal.io/sdk/worker"
+
+	"grapnel/activities"
+	"grapnel/internal/dispatch"
+	"grapnel/internal/hook"
+	"grapnel/internal/seal"
+	"grapnel/storage"
+	"grapnel/workflows"
+)
+
+// process is one of ours, with all roles.
+type process struct {
+	w     *world
+	name  string
+	store *gated
+	acts  *activities.Activities
+	// stop ends the run of its worker.
+	stop func()
+	// ctx is that of all it does; dead is closed when it is killed.
+	ctx  context.Context //nolint:containedctx // it is the process's life
+	kill context.CancelFunc
+	dead chan struct{}
+	once sync.Once
+	// cut says that it has no way to Temporal, leaving that its worker takes no task; busy
+	// counts the runs that it has. The server's lock guards them.
+	cut, leaving bool
+	busy         int
+
+	// mu guards what there is between the start of its loops and their end.
+	mu      sync.Mutex
+	starter *dispatch.Starter
+	halt    context.CancelFunc
+	loops   sync.WaitGroup
+}
+
+// testKey seals the secrets of webhooks.
+const testKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+// How often a process sweeps and reconciles; in production it is every 2 s and every minute.
+const (
+	sweepEvery     = 4 * time.Second
+	reconcileEvery = 10 * time.Second
+	retention      = 4 * 24 * time.Hour
+	// stopTimeout is how long what is under way may take when a worker stops.
+	stopTimeout = 40 * time.Second
+	// processMemory is so little that large payloads wait for each other.
+	processMemory = 256 << 10
+)
+
+func newProcess(w *world, name string) (*process, error) {
+	box, err := seal.New(testKey)
+	if err != nil {
+		return nil, err
+	}
+	ctx, kill := context.WithCancel(w.ctx)
+	p := &process{w: w, name: name, ctx: ctx, kill: kill, dead: make(chan struct{})}
+	store, err := storage.Open(ctx, storage.Config{URL: w.url, Box: box})
+	if err != nil {
+		kill()
+		return nil, err
+	}
+	store.OnOperational(p.dispatch)
+	p.store = &gated{Store: store, p: p}
+	p.acts, err = activities.New(activities.Deps{
+		Store: p.store, Lookup: p.store, Parking: p.store, Replays: p.store, Sender: sender{p},
+		Drains: &dispatch.Drains{Temporal: way{w.temporal, p}}, Schedule: hook.DefaultSchedule(),
+		Memory: processMemory,
+		Logger: w.logger.With(slog.String("process", name)), Jitter: func(time.Duration) time.Duration { return 0 },
+	})
+	if err != nil {
+		kill()
+		store.Close()
+		return nil, err
+	}
+	p.stop = p.acts.Begin()
+	return p, nil
+}
+
+func (p *process) isDead() bool {
+	select {
+	case <-p.dead:
+		return true
+	default:
+		return false
+	}
+}
+
+// die ends it as SIGKILL does.
+func (p *process) die() {
+	p.once.Do(func() {
+		p.w.temporal.change(func() { close(p.dead) })
+		p.kill()
+		p.stop()
+	})
+}
+
+// bury waits for what is left of it.
+func (p *process) bury() {
+	p.loops.Wait()
+	p.store.Close()
+}
+
+// start begins its loops: it starts workflows, sweeps and reconciles.
+func (p *process) start() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.starter != nil || p.isDead() {
+		return nil
+	}
+	way := way{p.w.temporal, p}
+	logger := p.w.logger.With(slog.String("process", p.name))
+	starter, err := dispatch.NewStarter(dispatch.StarterConfig{
+		Temporal: way, Outbox: p.store, Logger: logger, MaxEvents: 100,
+		Ahead: func(ctx context.Context, e hook.EventID) { p.acts.Ahead(ctx, e) },
+	})
+	if err != nil {
+		return err
+	}
+	sweeper := &dispatch.Sweeper{
+		Starter: starter, Backlog: p.store, Housekeeping: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger,
+		Cancellations: &dispatch.Cancellations{Store: p.store, Logger: logger}, Retention: retention, Interval: sweepEvery,
+	}
+	reconciler := &dispatch.Reconciler{Ledger: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger, Interval: reconcileEvery}
+	var ctx context.Context
+	ctx, p.halt = context.WithCancel(p.ctx)
+	p.starter = starter
+	p.loops.Go(func() { _ = starter.Run(ctx, time.Second) })
+	p.loops.Go(func() { _ = sweeper.Run(ctx) })
+	p.loops.Go(func() { _ = reconciler.Run(ctx) })
+	return nil
+}
+
+// pause ends its loops, so that days pass quickly.
+func (p *process) pause() {
+	p.mu.Lock()
+	halt := p.halt
+	p.starter, p.halt = nil, nil
+	p.mu.Unlock()
+	if halt != nil {
+		halt()
+	}
+	p.loops.Wait()
+}
+
+// dispatch takes an accepted event on, as the API does. What nobody takes the sweeper finds.
+func (p *process) dispatch(s hook.Start) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.starter != nil {
+		p.starter.Dispatch(s)
+	}
+}
+
+func (p *process) drain(id hook.WebhookID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.starter != nil {
+		p.starter.Drain(id)
+	}
+}
+
+func (p *process) replay(id hook.ReplayID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.starter != nil {
+		p.starter.Replay(id)
+	}
+}
+
+// outcome is what an activity came to.
+type outcome struct {
+	value any
+	err   error
+}
+
+// activityRun is one run of an activity by a process.
+type activityRun struct {
+	p     *process
+	name  string
+	began int64
+	// deadline is when Temporal gives it up.
+	deadline time.Time
+	outcome  chan outcome
+
+	mu   sync.Mutex
+	task *task // nil when it is no longer its
+}
+
+// begin runs an activity.
+func (p *process) begin(o order, a *task) *activityRun {
+	r := &activityRun{p: p, name: o.name, began: p.w.tick(), deadline: time.Now().Add(activities.RunTimeout), outcome: make(chan outcome, 1), task: a}
+	p.work(1)
+	p.w.runs.Go(func() {
+		defer p.work(-1)
+		value, err := p.run(r, o)
+		if !p.isDead() {
+			r.outcome <- outcome{value, err}
+		}
+	})
+	return r
+}
+
+func (p *process) work(n int) {
+	p.w.temporal.mu.Lock()
+	defer p.w.temporal.mu.Unlock()
+	p.busy += n
+}
+
+// rest ends the run of its worker as a deploy does: what is under way may end.
+func (p *process) rest() {
+	t := p.w.temporal
+	t.change(func() { p.leaving = true })
+	p.stop()
+	for until := time.Now().Add(stopTimeout); time.Now().Before(until); {
+		t.mu.Lock()
+		busy := p.busy
+		t.mu.Unlock()
+		if busy == 0 {
+			return
+		}
+		time.Sleep(100 * time.Millisecond) //nolint:forbidigo // skipped time
+	}
+}
+
+// again begins another run of its worker.
+func (p *process) again() {
+	p.stop = p.acts.Begin()
+	p.w.temporal.change(func() { p.leaving = false })
+}
+
+// over says that Temporal no longer listens to the run.
+func (r *activityRun) over() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.task = nil
+}
+
+func (p *process) run(r *activityRun, o order) (any, error) {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	suite.SetDisableRegistrationAliasing(true)
+	env := suite.NewTestActivityEnvironment()
+	env.SetTestTimeout(2 * activities.RunTimeout)
+	env.SetWorkerOptions(sdkworker.Options{
+		BackgroundActivityContext: p.ctx, Interceptors: []interceptor.WorkerInterceptor{&intercepted{run: r}},
+	})
+	var f, result any
+	switch o.name {
+	case workflows.ActivityDeliverFirst:
+		f, result = p.acts.DeliverFirst, &activities.FirstResult{}
+	case workflows.ActivityDeliver:
+		f, result = p.acts.Deliver, &activities.DeliverResult{}
+	case workflows.ActivityDrain:
+		f, result = p.acts.Drain, &activities.DrainResult{}
+	case workflows.ActivityReplay:
+		f, result = p.acts.Replay, &activities.ReplayResult{}
+	case workflows.ActivitySendNow:
+		f, result = p.acts.SendNow, &activities.Outcome{}
+	default:
+		return nil, fmt.Errorf("no activity is called %s", o.name)
+	}
+	env.RegisterActivityWithOptions(f, activity.RegisterOptions{Name: o.name})
+	execute := env.ExecuteActivity
+	if o.local {
+		execute = env.ExecuteLocalActivity
+	}
+	value, err := execute(f, o.input)
+	if err != nil {
+		return nil, err
+	}
+	if err := value.Get(result); err != nil {
+		return nil, err
+	}
+	if first, ok := result.(*activities.FirstResult); ok {
+		return *first, nil
+	}
+	return result, nil
+}
+
+// intercepted gives an activity the deadline, the heartbeats and the context of its run:
+// the test environment has none of them from outside.
+type intercepted struct {
+	interceptor.WorkerInterceptorBase
+	run *activityRun
+}
+
+func (i *intercepted) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+	return &inbound{ActivityInboundInterceptorBase: interceptor.ActivityInboundInterceptorBase{Next: next}, run: i.run}
+}
+
+type inbound struct {
+	interceptor.ActivityInboundInterceptorBase
+	run *activityRun
+}
+
+func (i *inbound) Init(next interceptor.ActivityOutboundInterceptor) error {
+	return i.Next.Init(&outbound{ActivityOutboundInterceptorBase: interceptor.ActivityOutboundInterceptorBase{Next: next}, run: i.run})
+}
+
+func (i *inbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+	ctx, cancel := context.WithDeadline(context.WithValue(ctx, runKey{}, i.run), i.run.deadline)
+	defer cancel()
+	return i.Next.ExecuteActivity(ctx, in)
+}
+
+type outbound struct {
+	interceptor.ActivityOutboundInterceptorBase
+	run *activityRun
+}
+
+func (o *outbound) GetInfo(ctx context.Context) activity.Info {
+	info := o.Next.GetInfo(ctx)
+	info.Deadline = o.run.deadline
+	return info
+}
+
+func (o *outbound) RecordHeartbeat(_ context.Context, details ...any) {
+	text, err := json.Marshal(details[0])
+	if err != nil || o.run.p.isDead() {
+		return
+	}
+	o.run.mu.Lock()
+	defer o.run.mu.Unlock()
+	if o.run.task != nil {
+		o.run.task.heartbeat = text
+	}
+}
+
+func (o *outbound) HasHeartbeatDetails(context.Context) bool {
+	o.run.mu.Lock()
+	defer o.run.mu.Unlock()
+	return o.run.task != nil && o.run.task.heartbeat != nil
+}
+
+func (o *outbound) GetHeartbeatDetails(_ context.Context, d ...any) error {
+	o.run.mu.Lock()
+	defer o.run.mu.Unlock()
+	return json.Unmarshal(o.run.task.heartbeat, d[0])
+}

@@ -1,0 +1,99 @@
+package enginetest_test
+
+import (
+	"context"
+	"flag"
+	"net/url"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"grapnel/internal/pgtest"
+	"grapnel/storage"
+)
+
+// checks is how many sequences are drawn unless -rapid.checks says otherwise, of about a
+// second each. More of them by hand: go test ./internal/enginetest -rapid.checks=2000
+// -timeout 2h. What a failed sequence shows is its shortest form, with times; the same
+// seed draws the same sequence again.
+const checks = "25"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
+	if !given {
+		if err := flag.Set("rapid.checks", checks); err != nil {
+			os.Exit(2)
+		}
+	}
+	goleak.VerifyTestMain(pgtest.Main{M: m})
+}
+
+// What is accepted ends, nothing is sent that was forbidden, and the log is what was sent:
+// whatever happens to it, in whatever order (docs/architecture.md).
+func TestRace(t *testing.T) {
+	t.Parallel()
+	address := database(t)
+	// Ids of a process only ever grow, so a sequence begins after the one before it.
+	var passed time.Duration
+	rapid.Check(t, func(rt *rapid.T) {
+		inBubble(t, func() {
+			time.Sleep(passed) //nolint:forbidigo // skipped time
+			begin := time.Now()
+			defer func() { passed += time.Since(begin) }()
+			race(rt, address)
+		})
+	})
+}
+
+// race is one sequence.
+func race(t *rapid.T, address string) {
+	w := newWorld(t, address, rapid.IntRange(1, 3).Draw(t, "processes"))
+	defer w.close()
+	w.subscribe()
+	t.Repeat(w.actions())
+	w.settle()
+}
+
+// database is a migrated one in skipped time.
+func database(t *testing.T) string {
+	t.Helper()
+	address := pgtest.New(t, pgtest.Template{
+		Key: storage.MigrationsKey(), Migrate: func(ctx context.Context, url string) error {
+			_, err := storage.Migrate(ctx, url)
+			return err
+		},
+	})
+	require.NoError(t, prepare(t.Context(), address))
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	q := u.Query()
+	q.Set("search_path", "public,pg_catalog")
+	q.Set("synchronous_commit", "off")
+	q.Set("pool_max_conns", "6")
+	// Connections would be opened anew all the time as days pass.
+	q.Set("pool_health_check_period", "87600h")
+	q.Set("pool_max_conn_lifetime", "87600h")
+	q.Set("pool_max_conn_idle_time", "87600h")
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// inBubble runs f in a bubble of its own. What rapid ends a sequence with leaves it.
+func inBubble(t *testing.T, f func()) {
+	t.Helper()
+	var ended any
+	synctest.Test(t, func(*testing.T) {
+		defer func() { ended = recover() }()
+		f()
+	})
+	if ended != nil {
+		panic(ended)
+	}
+}

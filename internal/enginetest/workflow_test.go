@@ -1,0 +1,204 @@
+package enginetest_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+
+	"grapnel/activities"
+	"grapnel/internal/hook"
+	"grapnel/workflows"
+)
+
+// firstTaskTimeout is when a workflow task whose worker was killed is another's.
+const firstTaskTimeout = 20 * time.Second
+
+// errGone ends what is done for a workflow that is lost.
+var errGone = errors.New("the workflow is gone")
+
+// order is an activity that a workflow asks for.
+type order struct {
+	name   string
+	local  bool
+	input  any
+	policy temporal.RetryPolicy
+	// patience bounds the wait for a worker; 0 does not.
+	patience time.Duration
+}
+
+// workflow does what the workflow code of that input asks for, which package workflows
+// tests by itself. Here it is written once more, since no test environment can lose what
+// it runs.
+func (t *server) workflow(e *execution, by *process) (any, error) {
+	drain := temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 1, MaximumInterval: 10 * time.Minute}
+	switch in := e.input.(type) {
+	case workflows.DeliverInput:
+		deliver := activities.DeliverInput{EventIDs: in.EventIDs, Deliveries: in.Deliveries, Of: 1}
+		if in.First {
+			first, err := t.local(e, by, order{name: workflows.ActivityDeliverFirst, local: true, input: deliver})
+			if err != nil {
+				return nil, err
+			}
+			if r, ok := first.(activities.FirstResult); ok && r.Done {
+				return r.DeliverResult, nil
+			}
+		}
+		return t.activity(e, order{name: workflows.ActivityDeliver, input: deliver, policy: *workflows.RetryPolicy(hook.DefaultSchedule())})
+	case workflows.DrainInput:
+		return t.activity(e, order{name: workflows.ActivityDrain, input: activities.DrainInput{WebhookID: in.WebhookID}, policy: drain})
+	case workflows.ReplayInput:
+		return t.activity(e, order{name: workflows.ActivityReplay, input: activities.ReplayInput{ReplayID: in.ReplayID}, policy: drain})
+	case workflows.SendNowInput:
+		return t.activity(e, order{
+			name: workflows.ActivitySendNow, input: activities.SendNowInput{DeliveryID: in.DeliveryID},
+			policy: temporal.RetryPolicy{MaximumAttempts: 1}, patience: 10 * time.Second,
+		})
+	}
+	return nil, fmt.Errorf("no workflow has an input of type %T", e.input)
+}
+
+// local runs a local activity, within a workflow task: by the process that started the
+// workflow, if it is there, and by another one when that does not come back.
+func (t *server) local(e *execution, by *process, o order) (any, error) {
+	for p := by; ; p = nil {
+		if p == nil || !t.takes(p) {
+			var err error
+			if p, err = t.worker(e, 0); err != nil {
+				return nil, err
+			}
+		}
+		r := p.begin(o, nil)
+		// The SDK asks for more time for a task as long as its process lives.
+		late := time.After(firstTaskTimeout)
+		select {
+		case out := <-r.outcome:
+			if out.err != nil { // the regular activity finds out
+				return activities.FirstResult{}, nil
+			}
+			if t.reachable(p) {
+				return out.value, nil
+			}
+		case <-p.dead:
+		case <-e.gone:
+			return nil, errGone
+		}
+		select {
+		case <-late:
+		case <-e.gone:
+			return nil, errGone
+		}
+	}
+}
+
+// activity runs an activity until it succeeds, or fails for good.
+func (t *server) activity(e *execution, o order) (any, error) {
+	a := &task{id: "5", reset: make(chan struct{}, 1)}
+	t.mu.Lock()
+	e.tasks = append(e.tasks, a)
+	t.mu.Unlock()
+	defer func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		e.tasks = slices.DeleteFunc(e.tasks, func(other *task) bool { return other == a })
+	}()
+	for attempt := 1; ; attempt++ {
+		p, err := t.worker(e, o.patience)
+		if err != nil {
+			return nil, err
+		}
+		out, err := t.attempt(e, a, p, o)
+		if err != nil {
+			return nil, err
+		}
+		if out.err == nil {
+			return out.value, nil
+		}
+		delay := backoff(o.policy, attempt)
+		var app *temporal.ApplicationError
+		if errors.As(out.err, &app) {
+			if app.NonRetryable() {
+				return nil, out.err
+			}
+			if app.NextRetryDelay() > 0 {
+				delay = app.NextRetryDelay()
+			}
+		}
+		if o.policy.MaximumAttempts > 0 && attempt >= int(o.policy.MaximumAttempts) {
+			return nil, out.err
+		}
+		t.setTask(a, false, time.Now().Add(delay))
+		select {
+		case <-time.After(delay):
+		case <-a.reset:
+			attempt = 0
+		case <-e.gone:
+			return nil, errGone
+		}
+	}
+}
+
+// attempt makes one attempt; the error is the workflow's end.
+func (t *server) attempt(e *execution, a *task, p *process, o order) (outcome, error) {
+	t.setTask(a, true, time.Time{})
+	defer t.setTask(a, false, time.Time{})
+	r := p.begin(o, a)
+	defer r.over()
+	late := time.After(activities.RunTimeout)
+	var out outcome
+	select {
+	case out = <-r.outcome:
+	case <-late:
+		return outcome{err: errors.New("activity timed out")}, nil
+	case <-e.gone:
+		return outcome{}, errGone
+	}
+	// What the worker has to say it says again and again while Temporal is away.
+	for !t.reachable(p) || p.isDead() {
+		select {
+		case <-t.changes():
+		case <-late:
+			return outcome{err: errors.New("activity timed out")}, nil
+		case <-e.gone:
+			return outcome{}, errGone
+		}
+	}
+	return out, nil
+}
+
+func (t *server) setTask(a *task, running bool, next time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a.running, a.next = running, next
+}
+
+// worker waits for a process that takes a task.
+func (t *server) worker(e *execution, patience time.Duration) (*process, error) {
+	var late <-chan time.Time
+	if patience > 0 {
+		late = time.After(patience)
+	}
+	for {
+		time.Sleep(callTime) //nolint:forbidigo // skipped time
+		changed := t.changes()
+		if p := t.w.anyWorker(); p != nil {
+			return p, nil
+		}
+		select {
+		case <-changed:
+		case <-late:
+			return nil, temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
+		case <-e.gone:
+			return nil, errGone
+		}
+	}
+}
+
+func backoff(p temporal.RetryPolicy, attempt int) time.Duration {
+	d := float64(p.InitialInterval) * math.Pow(p.BackoffCoefficient, float64(attempt-1))
+	return time.Duration(min(d, float64(p.MaximumInterval)))
+}

@@ -1,0 +1,316 @@
+package enginetest_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing/synctest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"pgregory.net/rapid"
+
+	"grapnel/internal/hook"
+)
+
+// world is all there is in one sequence: processes over one database, Temporal, receivers,
+// and what the clients know.
+type world struct {
+	t         *rapid.T
+	url       string
+	began     time.Time
+	ctx       context.Context //nolint:containedctx // it is the sequence's life
+	end       context.CancelFunc
+	logger    *slog.Logger
+	db        *pgxpool.Pool
+	clock     *clock
+	gate      *gate
+	temporal  *server
+	receivers *receivers
+	processes []*process
+	// dead are processes that were killed.
+	dead []*process
+	// runs are runs of activities, clients what clients wait for.
+	runs, clients sync.WaitGroup
+	ticks         atomic.Int64
+
+	// mu guards what follows.
+	mu           sync.Mutex
+	rng          *rand.Rand
+	webhooks     []*webhook
+	urls         map[string]*webhook
+	publications []*publication
+	names        map[string]string
+	lines        []string
+	// lost is when Temporal last lost its state.
+	lost time.Time
+	// calm is since when nothing has kept events from being started; zero if something
+	// has since the last look.
+	calm time.Time
+
+	// known are the deliveries as they were when they were last looked at.
+	known    map[[16]byte]*delivery
+	noted    int64
+	replays  []hook.ReplayID
+	restarts int
+}
+
+// webhook is one as its client knows it.
+type webhook struct {
+	name    string
+	id      hook.WebhookID
+	profile hook.Profile
+	cache   string
+	// behaves is how its receiver does.
+	behaves behaviour
+	// now is what the client was answered last; next is what it has asked for since.
+	now  state
+	next *state
+	// ended is when it was seen that the engine had disabled it; zero if it has not.
+	ended   time.Time
+	changes int
+	// since is when it was last forgiven its failures, by a new URL or by being enabled;
+	// pauses are when it was paused, and when no longer.
+	since  time.Time
+	pauses [][2]time.Time
+}
+
+// state is what decides whether a request may be made.
+type state struct {
+	active, paused, deleted bool
+	url, secret             string
+}
+
+// publication is what a client has published, or a test.
+type publication struct {
+	n          int
+	event      hook.EventID
+	cache      string
+	at         time.Time
+	deliveries int
+	test       bool
+}
+
+// trustSlack covers hook.TrustFor after the engine itself has disabled a webhook.
+const trustSlack = 200 * time.Millisecond
+
+// forbids says why a request must not begin in this state; "" if it may.
+func (s *state) forbids(w *webhook, in hook.Request, r *request) string {
+	switch {
+	case s.deleted:
+		return "deleted"
+	case !s.active && !r.test:
+		return "disabled"
+	case s.paused && !r.manual:
+		return "paused"
+	case in.URL != s.url:
+		return "the URL of before"
+	case !signedBy(w.profile, in, s.secret):
+		return "the secret of before"
+	}
+	return ""
+}
+
+// allows finds the webhook of a request, and says whether it may be sent now.
+func (w *world) allows(in hook.Request, r *request) (h *webhook, allowed bool, why string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h = w.urls[in.URL]
+	if h == nil {
+		return nil, false, ""
+	}
+	why = h.now.forbids(h, in, r)
+	if why == "disabled" && !h.ended.IsZero() && time.Since(h.ended) <= trustSlack {
+		why = ""
+	}
+	if why != "" && h.next != nil && h.next.forbids(h, in, r) == "" {
+		why = ""
+	}
+	return h, why == "", why
+}
+
+func (w *world) isTest(n int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return n < len(w.publications) && w.publications[n].test
+}
+
+// tick numbers what happens.
+func (w *world) tick() int64 { return w.ticks.Add(1) }
+
+// logf notes a line of what a failed sequence shows.
+func (w *world) logf(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines = append(w.lines, fmt.Sprintf("%12s  %s", time.Since(w.began).Round(time.Millisecond), fmt.Sprintf(format, args...)))
+}
+
+// short is a name for an id in what a person reads.
+func (w *world) short(id string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	base, suffix, _ := strings.Cut(id, "-")
+	if name := w.names[base]; name != "" {
+		return strings.TrimSuffix(name+"-"+suffix, "-")
+	}
+	return id
+}
+
+// name gives an id a name.
+func (w *world) name(id fmt.Stringer, format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.names[id.String()] = fmt.Sprintf(format, args...)
+}
+
+// anyWorker is one of the processes that take tasks; nil if none does.
+func (w *world) anyWorker() *process {
+	// The lock is let go first: who holds Temporal's may want it.
+	w.mu.Lock()
+	all, n := slices.Clone(w.processes), w.rng.IntN(1<<20)
+	w.mu.Unlock()
+	able := slices.DeleteFunc(all, func(p *process) bool { return p == nil || !w.temporal.takes(p) })
+	if len(able) == 0 {
+		return nil
+	}
+	return able[n%len(able)]
+}
+
+// failf ends the sequence. The kind is the same however often a fault is met, so that a
+// shorter sequence with the same fault is found.
+func (w *world) failf(kind, format string, args ...any) {
+	w.logf("FAULT: %s: %s", kind, fmt.Sprintf(format, args...))
+	w.mu.Lock()
+	lines := slices.Clone(w.lines)
+	w.mu.Unlock()
+	for _, line := range lines {
+		w.t.Log(line)
+	}
+	w.t.Fatalf("%s", kind)
+}
+
+// must ends the sequence at an error that nothing explains.
+func (w *world) must(err error, doing string) {
+	if err != nil {
+		w.failf(doing+" fails", "%v", err)
+	}
+}
+
+// newWorld begins a sequence over an empty store.
+func newWorld(t *rapid.T, url string, processes int) *world {
+	ctx, end := context.WithCancel(context.Background()) //nolint:forbidigo // rapid's test has none in a bubble
+	w := &world{
+		t: t, url: url, began: time.Now(), ctx: ctx, end: end, gate: &gate{}, logger: slog.New(slog.DiscardHandler),
+		urls: map[string]*webhook{}, names: map[string]string{}, known: map[[16]byte]*delivery{},
+		rng: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)),
+	}
+	w.logger = slog.New(logs{w: w})
+	w.temporal, w.receivers = newServer(w), &receivers{w: w}
+	var err error
+	w.db, err = pgxpool.New(ctx, url)
+	w.must(err, "opening the database")
+	w.clock = &clock{db: w.db}
+	w.must(w.clock.sync(), "setting the time")
+	w.must(w.empty(), "emptying the store")
+	for i := range processes {
+		w.processes = append(w.processes, nil)
+		w.restart(i)
+	}
+	_, err = w.processes[0].store.EnsurePartitions(ctx)
+	w.must(err, "making partitions")
+	_, err = w.processes[0].store.DropOldPartitions(ctx, 2*24*time.Hour)
+	w.must(err, "dropping partitions")
+	return w
+}
+
+// restart starts the i-th process anew.
+func (w *world) restart(i int) {
+	w.restarts++
+	p, err := newProcess(w, fmt.Sprintf("p%d.%d", i, w.restarts))
+	w.must(err, "starting a process")
+	w.mu.Lock()
+	w.processes[i] = p
+	w.mu.Unlock()
+	w.temporal.change(func() {})
+	w.must(p.start(), "starting a process")
+}
+
+// close ends all that goes on.
+func (w *world) close() {
+	for _, p := range w.processes {
+		if p != nil {
+			p.die()
+		}
+	}
+	w.gate.open()
+	w.temporal.lose()
+	w.end()
+	w.clients.Wait()
+	w.temporal.group.Wait()
+	w.runs.Wait()
+	synctest.Wait()
+	for _, p := range append(w.dead, w.processes...) {
+		if p != nil {
+			p.bury()
+		}
+	}
+	w.db.Close()
+}
+
+// empty forgets what sequences before have left, and the days that they were in.
+func (w *world) empty() error {
+	rows, _ := w.db.Query(w.ctx, `
+		select relname from pg_class
+		where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
+			and relname not in ('tenants', 'goose_db_version', 'skipped_time') order by relname`)
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	for _, table := range tables {
+		if _, err := w.db.Exec(w.ctx, `delete from `+table); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logs takes down what processes log.
+type logs struct {
+	w     *world
+	attrs []slog.Attr
+}
+
+func (l logs) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+
+func (l logs) Handle(_ context.Context, r slog.Record) error {
+	var b strings.Builder
+	b.WriteString(r.Message)
+	add := func(a slog.Attr) bool {
+		if a.Key != "level" {
+			fmt.Fprintf(&b, " %s=%s", a.Key, l.w.short(a.Value.String()))
+		}
+		return true
+	}
+	for _, a := range l.attrs {
+		add(a)
+	}
+	if r.Message == "attempt" { // it has 20 members, and the requests are shown by themselves
+		return nil
+	}
+	r.Attrs(add)
+	l.w.logf("log: %s", b.String())
+	return nil
+}
+
+func (l logs) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return logs{l.w, append(slices.Clone(l.attrs), attrs...)}
+}
+
+func (l logs) WithGroup(string) slog.Handler { return l }
