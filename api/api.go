@@ -103,6 +103,8 @@ type Topics interface {
 // said without resolving names.
 type Destinations interface {
 	CheckURL(url string) error
+	// CanonicalURL is the URL as it is requested.
+	CanonicalURL(url string) string
 }
 
 // API serves HTTP.

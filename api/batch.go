@@ -160,7 +160,7 @@ func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []er
 			errs[i] = a.checkSize(&list[i])
 		}
 		if errs[i] == nil {
-			errs[i] = checkData(schemas[list[i].Type], list[i].Data)
+			errs[i] = checkData(ctx, schemas[list[i].Type], list[i].Data)
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 func TestCommendaWebhooksOnTheStandardSurface(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	id := f.register(t, `{"url":"https://yourapp.com/webhook","topics":["A"],"key":"hush","name":"one"}`)["id"].(string)
+	id := f.register(t, `{"url":"https://yourapp.com/webhook","topics":["A"],"key":"hush hush","name":"one"}`)["id"].(string)
 	path := "/v1/webhooks/" + typeID(t, id)
 	w := f.get(t, path).object(t, http.StatusOK)
 	require.Equal(t, []any{typeID(t, id), "commenda", "one", []any{"A"}, true, "healthy", 10.0}, []any{

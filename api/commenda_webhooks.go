@@ -51,7 +51,7 @@ type createCommendaWebhookRequest struct {
 	URL        string   `json:"url" maxLength:"2048" doc:"Where event objects are POSTed to: absolute, without user name, and https unless the operator allows http." example:"https://yourapp.com/webhook"`
 	Topics     []string `json:"topics,omitempty" maxItems:"100" doc:"Topics, free-form strings; * has no meaning of its own. At least one, here or in topic." example:"[\"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED\"]"`
 	Topic      *string  `json:"topic,omitempty" doc:"A single topic; it is added to topics." example:"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"`
-	Key        *string  `json:"key,omitempty" minLength:"1" maxLength:"256" doc:"Signs every request. Default: base64 of 32 random bytes." example:"dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
+	Key        *string  `json:"key,omitempty" minLength:"8" maxLength:"256" doc:"Signs every request. Default: base64 of 32 random bytes." example:"dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
 	Name       *string  `json:"name,omitempty" maxLength:"1000" doc:"What it is for." example:"Registrations"`
 	Status     *string  `json:"status,omitempty" enum:"ENABLED,DISABLED" doc:"Default: ENABLED." example:"ENABLED"`
 	APIVersion *string  `json:"api_version,omitempty" enum:"v1.0" doc:"Default: v1.0." example:"v1.0"`
@@ -99,7 +99,7 @@ type updateCommendaWebhookRequest struct {
 	URL        *string  `json:"url,omitempty" maxLength:"2048" doc:"Where event objects are POSTed to." example:"https://yourapp.com/webhook"`
 	Topics     []string `json:"topics,omitempty" maxItems:"100" doc:"Replaces all topics subscribed to." example:"[\"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED\"]"`
 	Topic      *string  `json:"topic,omitempty" doc:"Replaces all topics by this one, or is added to topics." example:"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"`
-	Key        *string  `json:"key,omitempty" minLength:"1" maxLength:"256" doc:"The new key, in force at once." example:"dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
+	Key        *string  `json:"key,omitempty" minLength:"8" maxLength:"256" doc:"The new key, in force at once." example:"dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
 	Name       *string  `json:"name,omitempty" maxLength:"1000" doc:"What it is for." example:"Registrations"`
 	Status     *string  `json:"status,omitempty" enum:"ENABLED,DISABLED" doc:"DISABLED cancels what is pending." example:"DISABLED"`
 	APIVersion *string  `json:"api_version,omitempty" enum:"v1.0" doc:"The version of its event objects." example:"v1.0"`
@@ -156,7 +156,7 @@ func (a *API) createCommendaWebhook(ctx context.Context, in *createCommendaWebho
 	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
 		return nil, err
 	}
-	wrong := checkCommendaEnums(b.Status, b.APIVersion)
+	wrong := append(checkCommendaEnums(b.Status, b.APIVersion), newSecret(b.Key)...)
 	topics, places := joinEvents("body.topics", b.Topics, "body.topic", b.Topic)
 	w := hook.Webhook{TenantID: tenant(ctx), Profile: hook.ProfileCommenda, URL: b.URL, Events: topics, Active: true}
 	if b.Key == nil {
@@ -228,7 +228,7 @@ func (a *API) updateCommendaWebhook(ctx context.Context, in *updateCommendaWebho
 	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
 		return nil, err
 	}
-	wrong := checkCommendaEnums(b.Status, b.APIVersion)
+	wrong := append(checkCommendaEnums(b.Status, b.APIVersion), newSecret(b.Key)...)
 	topics, places := joinEvents("body.topics", b.Topics, "body.topic", b.Topic)
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
 		if err := ofCommenda(w); err != nil {

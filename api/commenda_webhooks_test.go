@@ -36,17 +36,17 @@ func TestRegisterCommendaWebhook(t *testing.T) {
 func TestRegisterCommendaWebhookWithEverything(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	w := f.register(t, `{"url":"https://yourapp.com:8443/webhook?a=1","topics":["A"],"key":"hush é","name":"Registrations é😀","status":"DISABLED","api_version":"v1.0"}`)
+	w := f.register(t, `{"url":"https://yourapp.com:8443/webhook?a=1","topics":["A"],"key":"hush hush é","name":"Registrations é😀","status":"DISABLED","api_version":"v1.0"}`)
 	require.Equal(t, map[string]any{
 		"id": w["id"], "api_version": "v1.0", "name": "Registrations é😀", "topics": []any{"A"}, "url": "https://yourapp.com:8443/webhook?a=1",
-		"key": "hush é", "status": "DISABLED", "created_at": w["created_at"],
+		"key": "hush hush é", "status": "DISABLED", "created_at": w["created_at"],
 	}, w)
 	require.Equal(t, "ENABLED", f.register(t, `{"url":"https://yourapp.com/","topics":["A"],"status":"ENABLED"}`)["status"])
 	id, err := hook.ParseWebhookID(w["id"].(string))
 	require.NoError(t, err)
 	stored, err := f.store.Webhook(t.Context(), hook.DefaultTenant(), id)
 	require.NoError(t, err)
-	require.Equal(t, hook.Secret("hush é"), stored.Secret)
+	require.Equal(t, hook.Secret("hush hush é"), stored.Secret)
 	require.NotContains(t, f.log.String(), "hush")
 }
 
@@ -121,10 +121,12 @@ func commendaRefusals() map[string]struct{ member, location, text string } {
 		"topic beside topics":     {`"topics":["A"],"topic":"\u0007"`, "body.topic", "control characters"},
 		"topic too long":          {`"topic":"` + strings.Repeat("a", 129) + `"`, "body.topic", "1 to 128"},
 		"topic of another type":   {`"topic":["A"]`, "body.topic", "expected string"},
-		"key empty":               {`"key":""`, "body.key", "1"},
+		"key empty":               {`"key":""`, "body.key", "8"},
 		"key too long":            {`"key":"` + strings.Repeat("a", 257) + `"`, "body.key", "256"},
-		"key of too many bytes":   {`"key":"` + strings.Repeat("é", 129) + `"`, "body.key", "256"},
-		"key with controls":       {`"key":"a\u0000b"`, "body.key", "control characters"},
+		"key too long, in Greek":  {`"key":"` + strings.Repeat("λ", 257) + `"`, "body.key", "256"},
+		"key too short":           {`"key":"1234567"`, "body.key", "8 to 256"},
+		"key with a space":        {`"key":" 12345678"`, "body.key", "spaces at its ends"},
+		"key with controls":       {`"key":"aaaaaaaa\u0000b"`, "body.key", "control characters"},
 		"key of another type":     {`"key":7`, "body.key", "expected string"},
 		"name too long":           {`"name":"` + strings.Repeat("é", 1001) + `"`, "body.name", "1000"},
 		"name with controls":      {`"name":"a\u001b[2Jb"`, "body.name", "control characters"},
@@ -259,7 +261,7 @@ func TestListManyCommendaWebhooks(t *testing.T) {
 func TestUpdateCommendaWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	id := f.register(t, `{"url":"https://yourapp.com/webhook","topics":["A","B"],"key":"hush","name":"one"}`)["id"].(string)
+	id := f.register(t, `{"url":"https://yourapp.com/webhook","topics":["A","B"],"key":"hush hush","name":"one"}`)["id"].(string)
 	want := f.webhookOf(t, id)
 	for _, c := range []struct {
 		body, member string

@@ -117,7 +117,7 @@ func (a *API) putEventType(ctx context.Context, in *putEventTypeInput) (*putEven
 	if hook.IsBuiltIn(in.Name) {
 		return nil, &hook.Error{Kind: hook.KindConflict, Message: in.Name + " is built in"}
 	}
-	t, err := readEventType(in)
+	t, err := readEventType(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (a *API) putEventType(ctx context.Context, in *putEventTypeInput) (*putEven
 	return out, nil
 }
 
-func readEventType(in *putEventTypeInput) (hook.EventType, error) {
+func readEventType(ctx context.Context, in *putEventTypeInput) (hook.EventType, error) {
 	var b putEventTypeRequest
 	if len(bytes.TrimSpace(in.RawBody)) > 0 {
 		if err := readBody(in.RawBody, &b, refuseUnknown); err != nil {
@@ -146,7 +146,7 @@ func readEventType(in *putEventTypeInput) (hook.EventType, error) {
 		return hook.EventType{}, hook.Unprocessable("body.description", "must not have control characters")
 	}
 	t := hook.EventType{Name: in.Name, Description: b.Description}
-	return t, setSchema(&t, b.Schema)
+	return t, setSchema(ctx, &t, b.Schema)
 }
 
 // maxTypeDescription bounds a description, in characters.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -93,6 +94,10 @@ func record(ctx context.Context, store *storage.Store, id hook.DeliveryID, a hoo
 
 // destinations refuses one URL.
 type destinations struct{ url string }
+
+func (d *destinations) CanonicalURL(url string) string {
+	return strings.Replace(url, "MÜNCHEN.test", "xn--mnchen-3ya.test", 1)
+}
 
 func (d *destinations) CheckURL(url string) error {
 	if url == d.url {

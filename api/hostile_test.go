@@ -72,6 +72,6 @@ func TestHostileNames(t *testing.T) {
 		}
 		text, err := json.Marshal(map[string]any{"url": d.URL})
 		require.NoError(t, err)
-		require.Equal(t, d.URL, f.do(t, http.MethodPatch, "/v1/webhooks/"+id, string(text), nil).object(t, http.StatusOK)["url"])
+		require.Equal(t, guard.CanonicalURL(d.URL), f.do(t, http.MethodPatch, "/v1/webhooks/"+id, string(text), nil).object(t, http.StatusOK)["url"])
 	}
 }

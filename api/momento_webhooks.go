@@ -131,7 +131,8 @@ func (a *API) momentoWebhook(ctx context.Context, in *putMomentoWebhookInput) (h
 	var wrong []hook.Violation
 	w.Cache, w.Name = in.names(&wrong)
 	w.Normalize()
-	return w, relocated(a.checkWebhook(&w, "", wrong), map[string]string{"body.url": urlAt, "body.events[0]": "body.topicName"})
+	err := a.checkWebhook(&w, "", wrong)
+	return w, relocated(err, map[string]string{"body.url": urlAt, "body.events[0]": "body.topicName"})
 }
 
 func (a *API) listMomentoWebhooks(ctx context.Context, in *CachePath) (*listMomentoWebhooksOutput, error) {

@@ -112,7 +112,7 @@ func (a *API) accept(ctx context.Context, p hook.Publication, s *schema.Schema) 
 	if err := a.checkSize(&p); err != nil {
 		return hook.Accepted{}, err
 	}
-	if err := checkData(s, p.Data); err != nil {
+	if err := checkData(ctx, s, p.Data); err != nil {
 		return hook.Accepted{}, err
 	}
 	ctx, end := a.Tracer.Publish(ctx, 1)

@@ -41,7 +41,7 @@ func (s *jsonSchema) UnmarshalJSON(b []byte) error {
 
 // setSchema gives a type the schema of a request, if that is one, and an example of it;
 // null is none.
-func setSchema(t *hook.EventType, text jsonSchema) error {
+func setSchema(ctx context.Context, t *hook.EventType, text jsonSchema) error {
 	if text == nil || string(text) == "null" {
 		return nil
 	}
@@ -54,7 +54,7 @@ func setSchema(t *hook.EventType, text jsonSchema) error {
 		return err
 	}
 	t.Schema = text
-	if example, ok := s.Example(); ok {
+	if example, ok := s.Example(ctx); ok {
 		t.Example = example
 	}
 	return nil
@@ -117,11 +117,11 @@ func (a *API) schemaOfTopic(ctx context.Context, topic string) (*schema.Schema, 
 }
 
 // checkData holds published data against its type's schema, if it has one (S7).
-func checkData(s *schema.Schema, data []byte) error {
+func checkData(ctx context.Context, s *schema.Schema, data []byte) error {
 	if s == nil {
 		return nil
 	}
-	problems, err := s.Check(data)
+	problems, err := s.Check(ctx, data)
 	switch {
 	case errors.Is(err, schema.ErrCostly):
 		return hook.Unprocessable("body/data", "can't be held against the event type's schema: %s", err)
@@ -155,7 +155,7 @@ func (a *API) completeTest(ctx context.Context, p *hook.Publication) error {
 		if err != nil {
 			return err
 		}
-		return checkData(s, p.Data)
+		return checkData(ctx, s, p.Data)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 type webhookSecret struct {
 	Secret       string     `json:"secret" doc:"Signs every request; its UTF-8 bytes are the key." example:"whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
+	Warnings     []Warning  `json:"warnings,omitempty" doc:"What is likely to be meant otherwise."`
 	OverlapUntil *time.Time `json:"overlap_until,omitempty" doc:"Until when webhook-signature also carries a signature with a secret from before. Absent when this one signs alone." example:"2026-01-16T12:00:00Z"`
 }
 
@@ -19,7 +20,7 @@ type secretOutput struct {
 }
 
 type rotateSecretRequest struct {
-	Secret  *string `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"The new secret. Default: generated." example:"whsec_abc123..."`
+	Secret  *string `json:"secret,omitempty" minLength:"8" maxLength:"256" doc:"The new secret. Default: generated." example:"whsec_abc123..."`
 	Overlap *int    `json:"overlap_seconds,omitempty" minimum:"0" maximum:"604800" doc:"How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap." example:"86400"`
 }
 
@@ -58,6 +59,11 @@ func (a *API) rotateSecret(ctx context.Context, in *rotateSecretInput) (*secretO
 	if err != nil {
 		return nil, err
 	}
+	if in.Body != nil {
+		if err := invalid(newSecret(in.Body.Secret)); err != nil {
+			return nil, err
+		}
+	}
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
 		secret, overlap := generateSecret(w.Profile), hook.DefaultOverlap
 		if in.Body != nil && in.Body.Secret != nil {
@@ -74,7 +80,9 @@ func (a *API) rotateSecret(ctx context.Context, in *rotateSecretInput) (*secretO
 	if err != nil {
 		return nil, err
 	}
-	return secretOf(&w), nil
+	out := secretOf(&w)
+	out.Body.Warnings = warnings(&w)
+	return out, nil
 }
 
 // rotate makes secret the webhook's. Where the old one has no signature that can stand

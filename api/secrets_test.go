@@ -27,6 +27,8 @@ func TestSecret(t *testing.T) {
 	}
 	given := f.post(t, path+"/rotate", `{"secret":"my own é"}`).object(t, http.StatusOK)
 	require.Equal(t, "my own é", given["secret"])
+	require.Len(t, given["warnings"], 2)
+	delete(given, "warnings")
 	require.Equal(t, given, f.get(t, path).object(t, http.StatusOK))
 }
 
@@ -36,16 +38,18 @@ func TestRotateSecretRefusals(t *testing.T) {
 	path := "/v1/webhooks/" + f.newWebhook(t, "user.created") + "/secret"
 	before := f.get(t, path).body
 	for body, location := range map[string]string{
-		`{"secret":""}`:     "body.secret",
-		`{"secret":"a\nb"}`: "body.secret",
+		`{"secret":""}`:                                 "body.secret",
+		`{"secret":"aaaaaaaa\nb"}`:                      "body.secret",
+		`{"secret":"1234567"}`:                          "body.secret",
+		`{"secret":"12345678 "}`:                        "body.secret",
 		`{"secret":"` + strings.Repeat("a", 257) + `"}`: "body.secret",
-		`{"secret":"` + strings.Repeat("é", 129) + `"}`: "body.secret",
-		`{"secrets":"a"}`:             "body.secrets",
-		`{"secret":true}`:             "body.secret",
-		`{"overlap_seconds":-1}`:      "body.overlap_seconds",
-		`{"overlap_seconds":604801}`:  "body.overlap_seconds",
-		`{"overlap_seconds":1.5}`:     "body.overlap_seconds",
-		`{"overlap_seconds":"86400"}`: "body.overlap_seconds",
+		`{"secret":"` + strings.Repeat("é", 257) + `"}`: "body.secret",
+		`{"secrets":"a"}`:                               "body.secrets",
+		`{"secret":true}`:                               "body.secret",
+		`{"overlap_seconds":-1}`:                        "body.overlap_seconds",
+		`{"overlap_seconds":604801}`:                    "body.overlap_seconds",
+		`{"overlap_seconds":1.5}`:                       "body.overlap_seconds",
+		`{"overlap_seconds":"86400"}`:                   "body.overlap_seconds",
 	} {
 		f.post(t, path+"/rotate", body).refused(t, location, "")
 	}
@@ -106,7 +110,7 @@ func TestRotateWhatCannotOverlap(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	for _, body := range []string{
-		`{"url":"https://a.example/","events":["*"],"secret":"plain"}`,
+		`{"url":"https://a.example/","events":["*"],"secret":"in plain words"}`,
 		`{"url":"https://a.example/","events":["A"],"profile":"commenda"}`,
 	} {
 		path := "/v1/webhooks/" + f.post(t, "/v1/webhooks", body).object(t, http.StatusCreated)["id"].(string) + "/secret"

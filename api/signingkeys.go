@@ -104,7 +104,9 @@ func (v *Webhook) showSchemes(w *hook.Webhook) {
 		return
 	}
 	for _, s := range w.Schemes {
-		v.Schemes = append(v.Schemes, string(s))
+		if s != hook.SchemeV1 || signsV1(w) {
+			v.Schemes = append(v.Schemes, string(s))
+		}
 	}
 	if w.Signs(hook.SchemeV1a) {
 		v.PublicKeysPath = publicKeysPath(w.TenantID)

@@ -22,7 +22,7 @@ func TestSigningKeys(t *testing.T) {
 	require.Equal(t, map[string]any{"keys": []any{}}, before.object(t, http.StatusOK))
 	require.Equal(t, "no-cache", before.header.Get("Cache-Control"), "the first key may come at any moment")
 
-	w := f.post(t, "/v1/webhooks", `{"url":"https://a.example/","events":["*"],"secret":"plain","signature_schemes":["v1a"]}`).object(t, http.StatusCreated)
+	w := f.post(t, "/v1/webhooks", `{"url":"https://a.example/","events":["*"],"secret":"in plain words","signature_schemes":["v1a"]}`).object(t, http.StatusCreated)
 	require.Equal(t, []any{"v1a"}, w["signature_schemes"])
 	require.Equal(t, keysPath, w["public_keys_path"])
 	a := anybody.get(t, keysPath)

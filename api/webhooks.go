@@ -43,7 +43,8 @@ type Webhook struct {
 	RateLimit      int               `json:"rate_limit,omitempty" doc:"Requests per second at most." example:"10"`
 	TraceContext   bool              `json:"trace_context,omitempty" doc:"Whether requests carry a traceparent header." example:"true"`
 	MaxAttempts    int               `json:"max_attempts" doc:"Attempts of a delivery at most." example:"5"`
-	Schemes        []string          `json:"signature_schemes,omitempty" enum:"v1,v1a" doc:"Standard Webhooks signatures that webhook-signature carries; of the standard profile only." example:"[\"v1\"]"`
+	Schemes        []string          `json:"signature_schemes,omitempty" enum:"v1,v1a" doc:"Standard Webhooks signatures that webhook-signature really carries; of the standard profile only. v1 needs a secret of whsec_ and base64." example:"[\"v1\"]"`
+	Warnings       []Warning         `json:"warnings,omitempty" doc:"What is likely to be meant otherwise: in answers of creating, updating and rotating."`
 	PublicKeysPath string            `json:"public_keys_path,omitempty" doc:"Where on this server the public keys are that verify v1a." example:"/.well-known/webhook-keys"`
 	CreatedAt      time.Time         `json:"created_at" doc:"When it was created." example:"2026-01-15T12:00:00Z"`
 	UpdatedAt      time.Time         `json:"updated_at" doc:"When it was last changed by a client, or disabled." example:"2026-01-15T12:00:00Z"`
@@ -80,7 +81,7 @@ func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 type createWebhookRequest struct {
 	URL          string            `json:"url" maxLength:"2048" doc:"Where events are POSTed to: absolute, http or https, without user name." example:"https://yourapp.com/webhook"`
 	Events       []string          `json:"events" minItems:"1" maxItems:"100" doc:"Event types; also prefix.* and *." example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
-	Secret       *string           `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"Signs every request. Default: whsec_ and base64 of 32 random bytes, which Standard Webhooks libraries can use." example:"whsec_abc123..."`
+	Secret       *string           `json:"secret,omitempty" minLength:"8" maxLength:"256" doc:"Signs every request. Default: whsec_ and base64 of 32 random bytes, which Standard Webhooks libraries can use." example:"whsec_abc123..."`
 	Active       *bool             `json:"active,omitempty" doc:"Default: true." example:"true"`
 	Paused       *bool             `json:"paused,omitempty" doc:"true holds deliveries until it is false. Default: false." example:"false"`
 	Description  *string           `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
@@ -124,7 +125,7 @@ type listWebhooksOutput struct {
 type updateWebhookRequest struct {
 	URL          *string            `json:"url,omitempty" maxLength:"2048" doc:"Where events are POSTed to." example:"https://yourapp.com/webhook"`
 	Events       []string           `json:"events,omitempty" maxItems:"100" doc:"Replaces all event types subscribed to." example:"[\"user.created\"]"`
-	Secret       *string            `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"The new secret, at once and alone: overlaps of earlier rotations end. To change it without a gap, rotate it." example:"whsec_abc123..."`
+	Secret       *string            `json:"secret,omitempty" minLength:"8" maxLength:"256" doc:"The new secret, at once and alone: overlaps of earlier rotations end. To change it without a gap, rotate it." example:"whsec_abc123..."`
 	Active       *bool              `json:"active,omitempty" doc:"false cancels what is pending." example:"true"`
 	Paused       *bool              `json:"paused,omitempty" doc:"true holds deliveries: what is pending and what is published waits, and nothing is lost. When it is false again, they go out, at the rate limit or slowly." example:"false"`
 	Description  *string            `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
@@ -189,7 +190,7 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	}
 	w.Normalize()
 	apply(&w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-	wrong := setSchemes(&w, b.Schemes)
+	wrong := append(setSchemes(&w, b.Schemes), newSecret(b.Secret)...)
 	unknown, err := a.unknownEvents(ctx, w.Profile, w.Events)
 	if err != nil {
 		return nil, err
@@ -202,7 +203,7 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	if err != nil {
 		return nil, err
 	}
-	return &createWebhookOutput{Body: CreatedWebhook{viewWebhook(&w), w.Secret.Reveal()}}, nil
+	return &createWebhookOutput{Body: CreatedWebhook{warned(&w), w.Secret.Reveal()}}, nil
 }
 
 func (a *API) listWebhooks(ctx context.Context, in *listWebhooksInput) (*listWebhooksOutput, error) {
@@ -293,13 +294,13 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		}
 		w.Normalize()
 		apply(w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-		wrong := slices.Concat(unknown, setSchemes(w, b.Schemes))
+		wrong := slices.Concat(unknown, setSchemes(w, b.Schemes), newSecret(b.Secret))
 		return places.relocate(a.checkWebhook(w, before, wrong))
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &webhookOutput{Body: viewWebhook(&w)}, nil
+	return &webhookOutput{Body: warned(&w)}, nil
 }
 
 func (a *API) deleteWebhook(ctx context.Context, in *IDPath) (*empty, error) {
@@ -351,8 +352,13 @@ func (a *API) checkWebhook(w *hook.Webhook, before string, unknown []hook.Violat
 		}
 		violations = e.Violations
 	}
+	usable := w.URLProblem() == ""
+	if usable {
+		// Stored and shown as it is requested.
+		w.URL = a.Destinations.CanonicalURL(w.URL)
+	}
 	switch {
-	case w.URLProblem() != "", w.URL == before:
+	case !usable, w.URL == before:
 	case w.Profile == hook.ProfileCommenda && !a.Config.AllowHTTP && w.Plain():
 		violations = append(violations, hook.Violation{Location: "body.url", Message: "must be https; --allow-http lets Commenda webhooks have http URLs"})
 	default:
@@ -360,6 +366,10 @@ func (a *API) checkWebhook(w *hook.Webhook, before string, unknown []hook.Violat
 			violations = append(violations, hook.Violation{Location: "body.url", Message: err.Error()})
 		}
 	}
+	// A new secret has stricter bounds than a stored one: the place is named once.
+	violations = slices.DeleteFunc(violations, func(v hook.Violation) bool {
+		return slices.ContainsFunc(unknown, func(u hook.Violation) bool { return u.Location == v.Location })
+	})
 	return invalid(append(violations, unknown...))
 }
 

@@ -74,7 +74,7 @@ func TestCreateWebhookWithEverything(t *testing.T) {
 	f := setup(t)
 	w := f.post(t, "/v1/webhooks", `{"url":"https://yourapp.com/webhook","events":["user.*","*","payment.failed"],"active":false,
 		"description":"Billing system é😀","headers":{"X-Tenant":"acme","Authorization":"Basic c2VjcmV0"},"timeout_seconds":30,
-		"rate_limit":10,"max_attempts":1,"profile":"standard","secret":"s"}`).object(t, http.StatusCreated)
+		"rate_limit":10,"max_attempts":1,"profile":"standard","secret":"a secret"}`).object(t, http.StatusCreated)
 	require.Equal(t, []any{"user.*", "*", "payment.failed"}, w["events"])
 	require.Equal(t, false, w["active"])
 	require.Equal(t, "disabled", w["status"])
@@ -84,7 +84,7 @@ func TestCreateWebhookWithEverything(t *testing.T) {
 	require.EqualValues(t, 30, w["timeout_seconds"])
 	require.EqualValues(t, 10, w["rate_limit"])
 	require.EqualValues(t, 1, w["max_attempts"])
-	require.Equal(t, "s", w["secret"])
+	require.Equal(t, "a secret", w["secret"])
 
 	// Commenda's topics are free-form and its timeout is 10 s.
 	w = f.post(t, "/v1/webhooks", `{"url":"https://yourapp.com/webhook","events":["Invoice Paid!"],"profile":"commenda"}`).object(t, http.StatusCreated)
@@ -132,9 +132,11 @@ func TestCreateWebhookRefusals(t *testing.T) {
 		"pattern within a part":     {events(`["user.cre*"]`), "body.events[0]", "stands alone"},
 		"pattern without a prefix":  {events(`[".*"]`), "body.events[0]", "stands alone"},
 		"too many events":           {events(`["*"` + strings.Repeat(`,"*"`, 100) + `]`), "body.events", "100"},
-		"secret empty":              {with(`"secret":""`), "body.secret", "1"},
+		"secret empty":              {with(`"secret":""`), "body.secret", "8"},
+		"secret too short":          {with(`"secret":"1234567"`), "body.secret", "8"},
+		"secret with a space":       {with(`"secret":"12345678 "`), "body.secret", "spaces at its ends"},
 		"secret too long":           {with(`"secret":"` + strings.Repeat("a", 257) + `"`), "body.secret", "256"},
-		"secret with controls":      {with(`"secret":"a\u0000b"`), "body.secret", "control characters"},
+		"secret with controls":      {with(`"secret":"aaaaaaaa\u0000b"`), "body.secret", "control characters"},
 		"secret of another type":    {with(`"secret":7`), "body.secret", "expected string"},
 		"active of another type":    {with(`"active":"yes"`), "body.active", "expected boolean"},
 		"header of the signature":   {with(`"headers":{"x-webhook-signature":"a"}`), "body.headers.x-webhook-signature", "set by Grapnel"},
@@ -182,7 +184,7 @@ func TestCreateWebhookReportsEverything(t *testing.T) {
 	require.NotContains(t, string(a.body), "hush")
 	for _, body := range []string{
 		`{"url":"https://a.example/","events":["*"],"secret":["hush"]}`, `{"url":"https://a.example/","events":["*"],"secret":"` + strings.Repeat("hush", 100) + `"}`,
-		`{"url":"https://a.example/","events":["*"],"headers":{"X-A":["hush"]}}`, `{"secret":"hush"}`,
+		`{"url":"https://a.example/","events":["*"],"headers":{"X-A":["hush"]}}`, `{"secret":"hush hush"}`,
 		`{"url":"https://a.example/","events":["*"],"secret":47114711}`, `{"url":"https://a.example/","events":["*"],"headers":{"X-A":47114711}}`,
 	} {
 		a := f.post(t, "/v1/webhooks", body)
@@ -551,7 +553,7 @@ func TestWebhookProblemsOfEveryKindAtOnce(t *testing.T) {
 	f := setup(t)
 	f.blocked.url = "http://169.254.169.254/"
 	id := f.newWebhook(t, "user.created")
-	const body = `{"url":"http://169.254.169.254/","events":["user.create","user created"],"secret":"a\u0007","description":"\u0007"}`
+	const body = `{"url":"http://169.254.169.254/","events":["user.create","user created"],"secret":"aaaaaaaa\u0007","description":"\u0007"}`
 	for _, a := range []answer{f.post(t, "/v1/webhooks", body), f.do(t, http.MethodPatch, "/v1/webhooks/"+id, body, nil)} {
 		p := a.problem(t, http.StatusUnprocessableEntity, "INVALID_ARGUMENT")
 		require.Len(t, p.Errors, 5, "%s", a.body)
@@ -587,4 +589,14 @@ func TestWebhookEventsAreNamedWhereTheyWereGiven(t *testing.T) {
 		a.refused(t, "body.events[2]", "letters, digits")
 		a.refused(t, "body.events[3]", "not a known event type")
 	}
+}
+
+// Spec 8: one name for a host, which people see as well.
+func TestWebhookURLIsShownAsRequested(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	created := f.post(t, "/v1/webhooks", `{"url":"https://MÜNCHEN.test/a","events":["user.created"]}`).object(t, http.StatusCreated)
+	require.Equal(t, "https://xn--mnchen-3ya.test/a", created["url"])
+	changed := f.do(t, http.MethodPatch, "/v1/webhooks/"+created["id"].(string), `{"url":"https://MÜNCHEN.test/b"}`, nil).object(t, http.StatusOK)
+	require.Equal(t, "https://xn--mnchen-3ya.test/b", changed["url"])
 }

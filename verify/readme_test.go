@@ -2,12 +2,15 @@ package verify_test
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +70,53 @@ func newCase(body string, at time.Time, secrets ...string) readmeCase {
 	return c
 }
 
+// hostileCases are what a careless receiver may be given: secrets that were not
+// configured, with signatures that an attacker can make for them, and odd headers.
+func hostileCases(body string, at time.Time) []readmeCase {
+	signed := func(secret string, key []byte) readmeCase {
+		c := newCase(body, at, current)
+		c.Secret = secret
+		timestamp := c.Headers["webhook-timestamp"]
+		c.Headers["webhook-signature"] = v1(key, "evt_1."+timestamp+"."+body)
+		c.Headers["x-webhook-signature"] = signing.HexSHA256(string(key), []byte(body))
+		return c
+	}
+	var list []readmeCase
+	for _, secret := range []string{"", "whsec_", "secret", "whsec_!!!!", "whsec_YWJj", "WHSEC_" + current[6:], "\n" + current} {
+		list = append(list, signed(secret, nil))
+	}
+	list = append(list, signed("whsec_YWJj", []byte("abc")))
+	for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature"} {
+		missing, empty, odd := newCase(body, at, current), newCase(body, at, current), newCase(body, at, current)
+		for _, c := range []readmeCase{missing, empty, odd} {
+			delete(c.Headers, "x-webhook-signature")
+		}
+		delete(missing.Headers, name)
+		empty.Headers[name] = ""
+		odd.Headers[name] = "é,\u0000 " + strings.Repeat("x", 5000)
+		list = append(list, missing, empty, odd)
+	}
+	for _, timestamp := range []string{"NaN", "Infinity", "1e9", "-1", " 1", strings.Repeat("9", 400)} {
+		c := newCase(body, at, current)
+		delete(c.Headers, "x-webhook-signature")
+		c.Headers["webhook-timestamp"] = timestamp
+		key, err := base64.StdEncoding.DecodeString(current[6:])
+		if err != nil {
+			panic(err) // current is a constant
+		}
+		c.Headers["webhook-signature"] = v1(key, "evt_1."+timestamp+"."+body)
+		list = append(list, c)
+	}
+	return list
+}
+
+// v1 signs a message, whatever is in it.
+func v1(key []byte, message string) string {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(message))
+	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
 // The lines in README.md do what it says, as they stand there.
 func TestREADME(t *testing.T) {
 	t.Parallel()
@@ -83,11 +133,11 @@ func TestREADME(t *testing.T) {
 	ahead := newCase(body, now.Add(6*time.Minute), current)
 	forged := newCase(body, now, current)
 	forged.Headers["webhook-signature"], forged.Headers["x-webhook-signature"] = "v1,é v1 v1,", "é"
-	cases, err := json.Marshal([]readmeCase{good, newCase("", now, current), changed, other, forged, rotated, old, ahead})
+	cases, err := json.Marshal(append([]readmeCase{good, newCase("", now, current), changed, other, forged, rotated, old, ahead}, hostileCases(body, now)...))
 	require.NoError(t, err)
-	want := map[string]string{
-		"standard":          "[true,true,false,false,false,false,true,true]", // one signature, and no timestamp in it
-		"standard-webhooks": "[true,true,false,false,false,true,false,false]",
+	want := map[string][]bool{
+		"standard":          {true, true, false, false, false, false, true, true}, // one signature, and no timestamp in it
+		"standard-webhooks": {true, true, false, false, false, true, false, false},
 	}
 	for _, s := range snippets(t) {
 		t.Run(s.interpreter+" "+s.scheme, func(t *testing.T) {
@@ -105,7 +155,11 @@ func TestREADME(t *testing.T) {
 			cmd.Stderr = &stderr
 			out, err := cmd.Output()
 			require.NoError(t, err, "%s", &stderr)
-			require.Equal(t, want[s.scheme], strings.ReplaceAll(strings.TrimSpace(string(out)), " ", ""), "%s", &stderr)
+			var verified []bool
+			require.NoError(t, json.Unmarshal(out, &verified), "%s", &stderr)
+			// No hostile case verifies, and none ends in an exception.
+			hostile := make([]bool, len(hostileCases(body, now)))
+			require.Equal(t, append(slices.Clone(want[s.scheme]), hostile...), verified, "%s", &stderr)
 		})
 	}
 }

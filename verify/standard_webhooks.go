@@ -21,7 +21,16 @@ type Option func(*options)
 type options struct {
 	tolerance time.Duration
 	now       func() time.Time
+	shortKeys bool
 }
+
+// MinKeySize is the least size of a secret's key, in bytes (Standard Webhooks,
+// "Signature scheme"): a shorter one can be guessed, or was cut.
+const MinKeySize = 24
+
+// WithShortKeys accepts keys of fewer than MinKeySize bytes, of systems that have made
+// such secrets.
+func WithShortKeys() Option { return func(o *options) { o.shortKeys = true } }
 
 // WithTolerance sets how far the timestamp may be from now; below zero it is not looked
 // at, for requests that were saved.
@@ -40,7 +49,7 @@ func StandardWebhooks(keys []string, h http.Header, body []byte, opts ...Option)
 	for _, set := range opts {
 		set(&o)
 	}
-	parsed, err := parseKeys(keys)
+	parsed, err := parseKeys(keys, o.shortKeys)
 	if err != nil {
 		return err
 	}
@@ -101,12 +110,15 @@ type verificationKeys struct {
 	public  []ed25519.PublicKey
 }
 
-func parseKeys(keys []string) (parsed verificationKeys, err error) {
+func parseKeys(keys []string, short bool) (parsed verificationKeys, err error) {
 	if len(keys) == 0 {
 		return parsed, fmt.Errorf("%w: there is none", ErrKey)
 	}
 	for i, key := range keys {
 		if secret, ok := decode(key, "whsec_"); ok {
+			if len(secret) < MinKeySize && !short {
+				return parsed, fmt.Errorf("%w: key %d has fewer than %d bytes", ErrKey, i+1, MinKeySize)
+			}
 			parsed.secrets = append(parsed.secrets, secret)
 		} else if public, ok := decode(key, "whpk_"); ok && len(public) == ed25519.PublicKeySize {
 			parsed.public = append(parsed.public, public)

@@ -138,7 +138,7 @@ func (s *sent) check(after time.Duration, keys ...string) error {
 const (
 	current  = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	previous = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
-	foreign  = "whsec_AAEC/+8="
+	foreign  = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"
 )
 
 func privateKey(n byte) ed25519.PrivateKey {
@@ -269,4 +269,15 @@ func TestTheVendorsLibraryAgrees(t *testing.T) {
 		changed[rapid.IntRange(0, len(body)).Draw(t, "at")] ^= 1
 		require.ErrorIs(t, verify.StandardWebhooks([]string{current}, h, changed), verify.ErrNoMatch)
 	})
+}
+
+// Standard Webhooks wants 24 bytes at least: what is shorter was cut, or can be guessed.
+func TestShortKeysAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, short := range []string{"whsec_AAEC/+8=", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRY="} {
+		s := newSent(t, []string{short})
+		now := verify.WithClock(func() time.Time { return s.at })
+		require.ErrorIs(t, verify.StandardWebhooks(s.secrets, s.h, s.body, now), verify.ErrKey)
+		require.NoError(t, verify.StandardWebhooks(s.secrets, s.h, s.body, now, verify.WithShortKeys()))
+	}
 }

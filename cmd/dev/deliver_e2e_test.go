@@ -212,11 +212,11 @@ func TestChangesBetweenAttempts(t *testing.T) {
 	hook, eventType := c.webhook(bad.URL, nil)
 	c.publish(eventType, object{})
 	waitFor(t, "the first attempt", func() bool { return len(bad.requests()) > 0 })
-	c.do(http.MethodPatch, "/v1/webhooks/"+hook, object{"url": good.URL, "secret": "another"}, 200)
+	c.do(http.MethodPatch, "/v1/webhooks/"+hook, object{"url": good.URL, "secret": "another one"}, 200)
 	require.Equal(t, "success", c.settled(hook)["status"])
 	got := good.requests()
 	require.Len(t, got, 1)
-	require.Equal(t, hmacHex("another", got[0].Body), got[0].Header.Get("X-Webhook-Signature"))
+	require.Equal(t, hmacHex("another one", got[0].Body), got[0].Header.Get("X-Webhook-Signature"))
 
 	stop, stopType := c.webhook(bad.URL, nil)
 	c.publish(stopType, object{})

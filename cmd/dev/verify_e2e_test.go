@@ -113,7 +113,7 @@ func TestReceiversVerify(t *testing.T) {
 	)
 
 	r = newRecorder(t)
-	_, eventType = c.webhook(r.URL, object{"signature_schemes": []string{"v1a"}, "secret": "plain"})
+	_, eventType = c.webhook(r.URL, object{"signature_schemes": []string{"v1a"}, "secret": "in plain words"})
 	c.publish(eventType, data)
 	request = only(r)
 	list = append(list,

@@ -82,7 +82,7 @@ func TestAnswersThatAreBombs(t *testing.T) { //nolint:paralleltest // it measure
 				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n")
 				endless(c, "X-A: b\r\n")
 			},
-			class: hook.ClassTooLarge,
+			status: 200,
 		},
 		{
 			name: "one header without end",
@@ -90,7 +90,15 @@ func TestAnswersThatAreBombs(t *testing.T) { //nolint:paralleltest // it measure
 				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nX-A: ")
 				endless(c, "b")
 			},
-			class: hook.ClassTooLarge,
+			status: 200,
+		},
+		{
+			name: "headers without end after a failure's status line",
+			script: func(c net.Conn) {
+				_, _ = io.WriteString(c, "HTTP/1.1 500 Oh\r\n")
+				endless(c, "X-A: b\r\n")
+			},
+			status: 500, class: hook.ClassStatus,
 		},
 		{name: "a status line without end", script: func(c net.Conn) { endless(c, "HTTP/1.1 200 O") }, class: hook.ClassTooLarge},
 	} {

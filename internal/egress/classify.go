@@ -104,18 +104,43 @@ func classify(err error, o outcome) (hook.ErrorClass, string) {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, errMaybeReceived):
 		return hook.ClassReset, textReset
 	case o.tlsFailed:
-		return hook.ClassTLS, textHandshake
+		return hook.ClassTLS, because(textHandshake, handshakeProblem(err, o))
 	case errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
 		// A TLS alert. With TLS 1.3 it can come after our side of the handshake, as
 		// when the receiver wants a client certificate.
-		return hook.ClassTLS, textHandshake
+		return hook.ClassTLS, because(textHandshake, handshakeProblem(err, o))
 	case invalid:
-		return hook.ClassProtocol, textProtocol
+		return hook.ClassProtocol, because(textProtocol, protocolProblem(err, o))
 	case o.connected:
 		return hook.ClassReset, textReset
 	default:
 		return hook.ClassOther, textOther
 	}
+}
+
+// because adds what is known of the cause to a text.
+func because(text, cause string) string {
+	if cause == "" {
+		return text
+	}
+	return text + ": " + cause
+}
+
+// protocolProblem is what is wrong with an answer, in words for the receiver's owner.
+func protocolProblem(err error, o outcome) string {
+	var connection http2.ConnectionError
+	var stream http2.StreamError
+	switch {
+	case errors.As(err, &connection):
+		return "HTTP/2 connection error " + http2.ErrCode(connection).String()
+	case errors.As(err, &stream):
+		return "HTTP/2 stream error " + stream.Code.String()
+	case errors.Is(err, errInformational):
+		return "too many informational answers"
+	case !o.http2:
+		return "it does not begin with an HTTP status line"
+	}
+	return ""
 }
 
 func classifyErrno(err error) (hook.ErrorClass, string) {

@@ -7,14 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/http2"
-
-	"grapnel/internal/hook"
 )
 
 const (
@@ -46,6 +42,9 @@ type Config struct {
 	// MaxIdlePerHost is how many connections to one host stay open between
 	// requests; default 1024.
 	MaxIdlePerHost int
+	// MaxConnAge is how long connections are used before new ones are made; default
+	// 2 minutes.
+	MaxConnAge time.Duration
 	// Resolver replaces the system's, for tests. It must have PreferGo set: libc
 	// reads 0x7f.1 as an address, Go's resolver asks for it as a name.
 	Resolver *net.Resolver
@@ -56,10 +55,15 @@ type Config struct {
 // Client sends requests to receivers. It is safe for concurrent use; a process
 // needs one.
 type Client struct {
-	transport *http.Transport
-	dialer    *net.Dialer
-	guard     *guard
-	userAgent string
+	dialer      *net.Dialer
+	guard       *guard
+	userAgent   string
+	tls         *tls.Config
+	idlePerHost int
+	connAge     time.Duration
+
+	mu   sync.Mutex
+	pool *pool
 	// starved counts sockets to a name server that we had no resources to open.
 	// Go's resolver reports such a failure as text alone.
 	starved atomic.Uint64
@@ -84,60 +88,32 @@ func New(cfg Config) (*Client, error) {
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "Grapnel/1.0"
 	}
-	c := &Client{guard: g, userAgent: cfg.UserAgent}
+	if cfg.MaxConnAge == 0 {
+		cfg.MaxConnAge = defaultConnAge
+	}
+	c := &Client{guard: g, userAgent: cfg.UserAgent, connAge: cfg.MaxConnAge, idlePerHost: cfg.MaxIdlePerHost}
 	if cfg.Resolver == nil {
 		cfg.Resolver = &net.Resolver{PreferGo: true, Dial: c.dialNameServer}
 	}
 	c.dialer = &net.Dialer{Control: g.control, Resolver: cfg.Resolver}
-	c.transport = &http.Transport{
-		Proxy:       nil, // said aloud: never from the environment, a proxy would dial past the guard
-		DialContext: c.dial,
-		TLSClientConfig: &tls.Config{
-			MinVersion: tls.VersionTLS12,
-			RootCAs:    cfg.RootCAs,
-			// Spares receivers with little traffic a full handshake each time.
-			ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessions),
-		},
-		DisableCompression:     true, // no Accept-Encoding, and answers are logged as they came
-		MaxIdleConns:           max(maxIdle, cfg.MaxIdlePerHost),
-		MaxIdleConnsPerHost:    cfg.MaxIdlePerHost,
-		IdleConnTimeout:        idleTimeout,
-		MaxResponseHeaderBytes: maxResponseHeaders,
+	c.tls = &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		RootCAs:    cfg.RootCAs,
+		// Spares receivers with little traffic a full handshake each time.
+		ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessions),
 	}
-	// Not net/http's own copy of this package: in Go 1.26 that one sends a request
-	// again after a PROTOCOL_ERROR too, which says nothing of whether it was
-	// processed (golang/go#47635).
-	h2, err := http2.ConfigureTransports(c.transport) //nolint:staticcheck // for the reason above
-	if err != nil {
-		return nil, fmt.Errorf("egress: %w", err)
+	if c.pool, err = c.newPool(time.Now()); err != nil {
+		return nil, err
 	}
-	// A silent connection is given up, so that not every later request to the host
-	// hangs on it, but only after the longest attempt could have timed out: a
-	// receiver that does not answer is a timeout, not a reset.
-	h2.ReadIdleTimeout, h2.PingTimeout = hook.MaxTimeout/2, hook.MaxTimeout/2 //nolint:staticcheck // goes with that copy
 	return c, nil
 }
 
 // Close closes the connections that no request is using and gives up dials that
 // no request waits for. Requests under way go on.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
-
-// dial opens a guarded connection within the deadline of the attempt it is for.
-// net/http detaches a dial from its request, so that a later request may have
-// the connection; without the deadline, dials to a dead host would outlive their
-// attempts and pile up.
-func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	deadline := time.Now().Add(hook.MaxTimeout)
-	if t, ok := ctx.Value(traceKey{}).(*trace); ok {
-		deadline = t.deadline
-	}
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	nc, err := c.dialer.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	return newConn(nc, deadline), nil
+func (c *Client) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pool.close()
 }
 
 // dialNameServer is the resolver's way to its servers; they are the operator's

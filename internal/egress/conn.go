@@ -16,6 +16,10 @@ type conn struct {
 	remote   string
 	armed    atomic.Bool
 	received atomic.Int64
+	// answer is the answer's status line, as it arrives over HTTP/1.
+	answer statusLine
+	// sealed says that what is read is TLS's; tlsConn reads the status line then.
+	sealed bool
 }
 
 func newConn(nc net.Conn, deadline time.Time) *conn {
@@ -36,6 +40,21 @@ func newConn(nc net.Conn, deadline time.Time) *conn {
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.received.Add(int64(n))
+	if !c.sealed {
+		c.answer.feed(p[:n])
+	}
+	return n, err
+}
+
+// tlsConn is an HTTP/1 connection over TLS.
+type tlsConn struct {
+	*tls.Conn
+	raw *conn
+}
+
+func (c *tlsConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.raw.answer.feed(p[:n])
 	return n, err
 }
 
@@ -61,10 +80,14 @@ func (c *conn) stale() bool {
 
 // underlying finds our connection and tells whether HTTP/2 is spoken over it.
 func underlying(nc net.Conn) (c *conn, http2 bool) {
-	if tc, ok := nc.(*tls.Conn); ok {
-		http2 = tc.ConnectionState().NegotiatedProtocol == "h2"
-		nc = tc.NetConn()
+	switch nc := nc.(type) {
+	case *conn:
+		return nc, false
+	case *tlsConn:
+		return nc.raw, false
+	case *tls.Conn: // only HTTP/2's: see dialTLS
+		c, _ = nc.NetConn().(*conn)
+		return c, true
 	}
-	c, _ = nc.(*conn)
-	return c, http2
+	return nil, false
 }

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"grapnel/internal/hook"
 )
@@ -50,7 +49,11 @@ func (c *Client) Send(ctx context.Context, r Request) (hook.Attempt, error) {
 	}
 	a.RequestHeaders = req.Header.Clone() // net/http may still be reading the other one
 
-	resp, err := c.roundTrip(req, t)
+	pool, err := c.current(start)
+	if err != nil {
+		return a, fmt.Errorf("%w: %w", hook.ErrNotSent, err)
+	}
+	resp, err := pool.roundTrip(req, t)
 	if err == nil {
 		a.StatusCode, a.ResponseHeaders = resp.StatusCode, resp.Header
 		a.Class, a.Error = hook.StatusFailure(resp.StatusCode)
@@ -61,6 +64,12 @@ func (c *Client) Send(ctx context.Context, r Request) (hook.Attempt, error) {
 	o := t.outcome(end)
 	a.Duration, a.Timings, a.RemoteAddr = end.Sub(start), o.timings, o.remoteAddr
 	if err == nil {
+		return a, nil
+	}
+	if o.status != 0 {
+		// The status line decides, whatever is wrong with the rest (spec 1).
+		a.StatusCode, a.ResponseHeaders = o.status, http.Header{}
+		a.Class, a.Error = hook.StatusFailure(o.status)
 		return a, nil
 	}
 	if ours := localFailure(ctx, err, o); ours != nil {
@@ -77,28 +86,14 @@ func (c *Client) Send(ctx context.Context, r Request) (hook.Attempt, error) {
 	return a, nil
 }
 
-// roundTrip goes past http.Client, which would follow redirects and keep cookies.
-// Where the request met only connections that the receiver had closed, and was
-// written to none, it is tried on the next; each time there is one less.
-func (c *Client) roundTrip(req *http.Request, t *trace) (*http.Response, error) {
-	for {
-		resp, err := c.transport.RoundTrip(req)
-		if err == nil || !t.wentStale() || req.Context().Err() != nil {
-			return resp, err
-		}
-		req = req.WithContext(req.Context()) // a copy: the body of the other is used up
-		if req.Body, err = req.GetBody(); err != nil {
-			return nil, err
-		}
-	}
-}
-
 func (c *Client) newRequest(ctx context.Context, r Request, t *trace) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
-	req.URL.RawQuery = asciiQuery(req.URL.RawQuery)
+	// As webhooks are stored since there is CanonicalURL; older ones are not.
+	req.URL.Host, req.URL.RawQuery = canonicalHost(req.URL.Host), escapedQuery(req.URL.RawQuery)
+	req.Host = req.URL.Host
 	h := make(http.Header, len(r.Header)+2)
 	h["User-Agent"] = []string{c.userAgent}
 	for name, values := range r.Header {
@@ -129,20 +124,6 @@ func (c *Client) newRequest(ctx context.Context, r Request, t *trace) (*http.Req
 		return io.NopCloser(bytes.NewReader(r.Body)), nil
 	}
 	return req, nil
-}
-
-// asciiQuery percent-encodes what may not stand in a request line (RFC 3986), as
-// net/url does in paths.
-func asciiQuery(query string) string {
-	var b strings.Builder
-	for i := range len(query) {
-		if c := query[i]; c < utf8.RuneSelf {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
 }
 
 // readBody reads what is logged of an answer's body, however it ends: the status

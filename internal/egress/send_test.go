@@ -79,12 +79,28 @@ func TestSend(t *testing.T) {
 		},
 		{name: "nothing before the timeout", script: answering(hang), timeout: short, class: hook.ClassTimeout, text: "Connection timeout"},
 		{
-			name: "headers that drip are a timeout",
+			name: "headers that drip do not undo success, nor the deadline",
 			script: answering(func(r *receiver, c net.Conn) {
 				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n")
 				r.drip(c, "X-A: b\r\n")
 			}),
+			timeout: short, status: 200,
+		},
+		{
+			name: "a status line that stalls is a timeout",
+			script: answering(func(r *receiver, c net.Conn) {
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK")
+				<-r.done
+			}),
 			timeout: short, class: hook.ClassTimeout, text: "Connection timeout",
+		},
+		{
+			name: "headers that drip after a failure's status line",
+			script: answering(func(r *receiver, c net.Conn) {
+				_, _ = io.WriteString(c, "HTTP/1.1 503 Service Unavailable\r\n")
+				r.drip(c, "X-A: b\r\n")
+			}),
+			timeout: short, status: 503, class: hook.ClassStatus, text: "HTTP 503 Service Unavailable",
 		},
 		{
 			name: "a body that stalls does not undo success",
@@ -140,19 +156,19 @@ func TestSend(t *testing.T) {
 			script: answering(func(_ *receiver, c net.Conn) {
 				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nX-Half: ")
 			}),
-			class: hook.ClassReset, text: "Connection reset",
+			status: 200,
 		},
 		{
 			name:   "headers over the limit",
 			script: saying("HTTP/1.1 200 OK\r\nX-Big: " + strings.Repeat("x", 64<<10) + "\r\nContent-Length: 0\r\n\r\n"),
-			class:  hook.ClassTooLarge, text: "Response headers too large",
+			status: 200,
 		},
 		{
 			name:   "headers below the limit",
 			script: saying("HTTP/1.1 200 OK\r\nX-Big: " + strings.Repeat("x", 60<<10) + "\r\nContent-Length: 0\r\n\r\n"),
 			status: 200,
 		},
-		{name: "not HTTP", script: saying("220 mail.example.com ESMTP\r\n"), class: hook.ClassProtocol, text: "Invalid HTTP response"},
+		{name: "not HTTP", script: saying("220 mail.example.com ESMTP\r\n"), class: hook.ClassProtocol, text: "Invalid HTTP response: it does not begin with an HTTP status line"},
 		{
 			name:   "informational answers are passed over",
 			script: saying(strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 3) + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
@@ -161,7 +177,7 @@ func TestSend(t *testing.T) {
 		{
 			name:   "informational answers without end",
 			script: answering(func(r *receiver, c net.Conn) { r.drip(c, "HTTP/1.1 100 Continue\r\n\r\n") }),
-			class:  hook.ClassProtocol, text: "Invalid HTTP response",
+			class:  hook.ClassProtocol, text: "Invalid HTTP response: too many informational answers",
 		},
 		{
 			name: "101 is a failure",

@@ -148,3 +148,8 @@ func names(known map[string][]string) *net.Resolver {
 	}
 	return egresstest.NewNameServer(answers).Resolver()
 }
+
+// closing says something and hangs up.
+func closing(answer string) func(*receiver, net.Conn) {
+	return func(_ *receiver, c net.Conn) { _, _ = io.WriteString(c, answer) }
+}

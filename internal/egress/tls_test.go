@@ -74,7 +74,7 @@ func TestSendTLS(t *testing.T) {
 		{
 			name:  "TLS 1.1",
 			tls:   func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 },
-			class: hook.ClassTLS, text: "TLS handshake failed",
+			class: hook.ClassTLS, text: "TLS handshake failed: protocol version not supported",
 		},
 		{
 			name:  "self-signed",
@@ -104,7 +104,7 @@ func TestSendTLS(t *testing.T) {
 		{
 			name:  "wants a client certificate",
 			tls:   func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert },
-			class: hook.ClassTLS, text: "TLS handshake failed",
+			class: hook.ClassTLS, text: "TLS handshake failed: the receiver asks for a client certificate",
 		},
 	}
 	for _, tt := range tests {
@@ -145,7 +145,7 @@ func TestSendTLSToPlainServer(t *testing.T) {
 	a, err := setup(t).Send(t.Context(), request(r.tlsURL()))
 	require.NoError(t, err)
 	require.Equal(t, hook.ClassTLS, a.Class)
-	require.Equal(t, "TLS handshake failed", a.Error)
+	require.Equal(t, "TLS handshake failed: the port speaks plain HTTP", a.Error)
 }
 
 func TestSendHTTP2(t *testing.T) {

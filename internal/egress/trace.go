@@ -2,7 +2,6 @@ package egress
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net/http/httptrace"
 	"net/textproto"
@@ -41,6 +40,8 @@ type trace struct {
 	wroteHeaders      bool
 	resent            bool
 	tlsFailed         bool
+	// certificateWanted says that the receiver asked for a client certificate.
+	certificateWanted bool
 	informational     int
 }
 
@@ -67,12 +68,6 @@ func (c *Client) newTrace(start time.Time, timeout time.Duration) *trace {
 
 func (t *trace) context(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(context.WithValue(ctx, traceKey{}, t), &httptrace.ClientTrace{
-		DNSStart:             func(httptrace.DNSStartInfo) { t.begin(&t.dns) },
-		DNSDone:              func(httptrace.DNSDoneInfo) { t.end(&t.dns) },
-		ConnectStart:         t.connectStart,
-		ConnectDone:          t.connectDone,
-		TLSHandshakeStart:    func() { t.begin(&t.tls) },
-		TLSHandshakeDone:     t.tlsDone,
 		GotConn:              t.gotConn,
 		WroteHeaders:         t.headersWritten,
 		Got1xxResponse:       t.got1xx,
@@ -94,14 +89,14 @@ func (t *trace) end(s *span) {
 	s.end = time.Now()
 }
 
-func (t *trace) connectStart(_, addr string) {
+func (t *trace) connectStart(addr string) {
 	t.begin(&t.connect)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.dialled = addr
 }
 
-func (t *trace) connectDone(_, addr string, err error) {
+func (t *trace) connectDone(addr string, err error) {
 	t.end(&t.connect)
 	var blocked *blockedError
 	t.mu.Lock()
@@ -112,7 +107,7 @@ func (t *trace) connectDone(_, addr string, err error) {
 	}
 }
 
-func (t *trace) tlsDone(_ tls.ConnectionState, err error) {
+func (t *trace) tlsDone(err error) {
 	t.end(&t.tls)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -135,10 +130,18 @@ func (t *trace) gotConn(info httptrace.GotConnInfo) {
 		return
 	}
 	t.received = c.received.Load()
+	c.answer.expect()
 	if info.Reused && !http2 && c.stale() {
 		t.stale = true
 		_ = c.Close() // of a connection that is gone anyway
 	}
+}
+
+// wantedCertificate notes that the receiver asked for a client certificate.
+func (t *trace) wantedCertificate() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.certificateWanted = true
 }
 
 func (t *trace) headersWritten() {
@@ -210,6 +213,11 @@ type outcome struct {
 	received   int64 // bytes that came over the connection meanwhile
 	tlsFailed  bool
 	starved    bool // no resources to ask a name server
+	http2      bool
+	// status is that of an HTTP/1 answer's status line; 0 where there was none.
+	status int
+	// certificateWanted says that the receiver asked for a client certificate.
+	certificateWanted bool
 }
 
 func (t *trace) outcome(now time.Time) outcome {
@@ -221,13 +229,17 @@ func (t *trace) outcome(now time.Time) outcome {
 		answered:   !t.firstByte.IsZero(),
 		starved:    t.client.starved.Load() != t.starved,
 	}
-	o.tlsFailed = t.tlsFailed && !o.connected
+	o.tlsFailed, o.certificateWanted = t.tlsFailed && !o.connected, t.certificateWanted
 	if o.answered {
 		o.timings.FirstByte = t.firstByte.Sub(t.start)
 	}
 	if t.conn != nil {
 		o.remoteAddr = t.conn.remote
 		o.received = t.conn.received.Load() - t.received
+		o.http2 = t.http2
+		if !t.http2 && !t.stale {
+			o.status = t.conn.answer.status()
+		}
 	}
 	if t.conn == nil || !t.reused {
 		o.timings.DNS, o.timings.Connect, o.timings.TLS = t.dns.at(now), t.connect.at(now), t.tls.at(now)

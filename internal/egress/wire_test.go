@@ -28,7 +28,7 @@ func TestSendHeadersOnTheWire(t *testing.T) {
 		_, _ = io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
 		got <- text.String()
 	})
-	req := request(r.url() + "?q=%C3%A9&r=ß")
+	req := request(r.url() + "?q=%C3%A9&r=ß&f[]={\"a\"|<b>^`}")
 	req.Body = []byte(`{"a":1}`)
 	req.Header = http.Header{
 		"Content-Type":        {"application/json"},
@@ -44,7 +44,7 @@ func TestSendHeadersOnTheWire(t *testing.T) {
 	c := setup(t)
 	a, err := c.Send(t.Context(), req)
 	require.NoError(t, err)
-	require.Equal(t, "POST /hook?q=%C3%A9&r=%C3%9F HTTP/1.1\r\n"+
+	require.Equal(t, "POST /hook?q=%C3%A9&r=%C3%9F&f%5B%5D=%7B%22a%22%7C%3Cb%3E%5E%60%7D HTTP/1.1\r\n"+
 		"Host: "+r.listener.Addr().String()+"\r\n"+
 		"User-Agent: Grapnel-Test/1.0\r\n"+
 		"Content-Length: 7\r\n"+

@@ -26,6 +26,23 @@ type NameServer struct {
 	mu      sync.Mutex
 	known   map[string][][]string
 	lookups map[string]int
+	lost    map[string]bool
+}
+
+// LoseAAAA has questions for a name's IPv6 addresses never answered.
+func (s *NameServer) LoseAAAA(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lost == nil {
+		s.lost = map[string]bool{}
+	}
+	s.lost[name] = true
+}
+
+func (s *NameServer) isLost(name string, qtype byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return qtype == typeAAAA && s.lost[name]
 }
 
 // NewNameServer knows the given names: what each lookup in turn is told, and the
@@ -127,7 +144,11 @@ func (s *NameServer) answer(query []byte) []byte {
 	}
 	qtype := query[at+2]
 	out := append([]byte{query[0], query[1], 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, query[headerSize:at+5]...)
-	addrs, ok := s.lookup(strings.ToLower(strings.Join(labels, ".")), qtype)
+	name := strings.ToLower(strings.Join(labels, "."))
+	if s.isLost(name, qtype) {
+		return nil
+	}
+	addrs, ok := s.lookup(name, qtype)
 	switch {
 	case !ok:
 		out[3] |= nameError

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Scope is a permission of an API key (spec 7).
@@ -55,8 +56,8 @@ func (k *APIKey) AllowsType(eventType string) bool {
 // Validate reports every wrong value of a key to be made, at once.
 func (k *APIKey) Validate(now time.Time) error {
 	var v violations
-	if k.Name == "" || len(k.Name) > 100 || !cleanText(k.Name) {
-		v.add("body.name", nil, "must be 1 to 100 bytes without control characters")
+	if k.Name == "" || utf8.RuneCountInString(k.Name) > 100 || !cleanText(k.Name) {
+		v.add("body.name", nil, "must be 1 to 100 characters without control characters")
 	}
 	if len(k.Scopes) == 0 {
 		v.add("body.scopes", nil, "must name at least one of admin, webhooks, publish, read")
@@ -66,8 +67,8 @@ func (k *APIKey) Validate(now time.Time) error {
 			v.add(indexed("body.scopes", i), string(s), "must be one of admin, webhooks, publish, read")
 		}
 	}
-	if len(k.TokenID) > 256 || !cleanText(k.TokenID) {
-		v.add("body.token_id", nil, "must be at most 256 bytes without control characters")
+	if utf8.RuneCountInString(k.TokenID) > 256 || !cleanText(k.TokenID) {
+		v.add("body.token_id", nil, "must be at most 256 characters without control characters")
 	}
 	if k.Topics != nil && len(k.Topics) == 0 {
 		v.add("body.topics", nil, "must not be empty; leave it out for no limit")

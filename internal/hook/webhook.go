@@ -76,7 +76,9 @@ const (
 
 // Bounds of what a webhook can hold.
 const (
-	MaxURLLength         = 2048
+	MaxURLLength = 2048
+	// MinSecretLength and MaxSecretLength bound a secret, in characters.
+	MinSecretLength      = 8
 	MaxSecretLength      = 256
 	MaxEvents            = 100
 	MaxHeaders           = 20
@@ -308,9 +310,18 @@ func (w *Webhook) eventProblem(event string) string {
 
 func (w *Webhook) validateSecret(v *violations) {
 	s := w.Secret.Reveal()
-	if s == "" || len(s) > MaxSecretLength || !cleanText(s) {
-		v.add("body.secret", nil, "must be 1 to %d bytes of text without control characters", MaxSecretLength)
+	if s == "" || utf8.RuneCountInString(s) > MaxSecretLength || !cleanText(s) {
+		v.add("body.secret", nil, "must be 1 to %d characters without control characters", MaxSecretLength)
 	}
+}
+
+// NewSecretProblem says what is wrong with a secret that a client chooses; "" if nothing
+// is. Secrets that were stored before may be shorter.
+func NewSecretProblem(s string) string {
+	if n := utf8.RuneCountInString(s); n < MinSecretLength || n > MaxSecretLength || !cleanText(s) || strings.TrimSpace(s) != s {
+		return fmt.Sprintf("must be %d to %d characters without control characters or spaces at its ends", MinSecretLength, MaxSecretLength)
+	}
+	return ""
 }
 
 // TopicProblem says what is wrong with a Commenda topic, a free-form string (C1).

@@ -160,10 +160,11 @@ func TestHeaders(t *testing.T) {
 	t.Run("standard with a secret of the client's", func(t *testing.T) {
 		t.Parallel()
 		r := profile.Request(setup(t, hook.ProfileStandard), at)
-		require.Equal(t, []string{"Content-Type", "X-Event-Type", "X-Webhook-Attempt", "X-Webhook-Signature"}, names(r.Header))
+		require.Equal(t, []string{"Content-Type", "Webhook-Id", "Webhook-Timestamp", "X-Event-Type", "X-Webhook-Attempt", "X-Webhook-Signature"}, names(r.Header))
 		require.Equal(t, []string{"application/json"}, r.Header.Values("Content-Type"))
 		require.Equal(t, []string{"user.created"}, r.Header.Values("X-Event-Type"))
 		require.Equal(t, []string{"1"}, r.Header.Values("X-Webhook-Attempt"))
+		require.Equal(t, "1614265330", r.Header.Get("Webhook-Timestamp"))
 		require.Equal(t, []string{signing.HexSHA256("whsec_abc123", r.Body)}, r.Header.Values("X-Webhook-Signature"))
 	})
 	t.Run("momento", func(t *testing.T) {

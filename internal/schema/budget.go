@@ -1,10 +1,12 @@
 package schema
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -13,14 +15,38 @@ import (
 // in the world. It is several times what the largest event of an ordinary schema takes.
 const mostSteps = 200_000
 
+// mostTime bounds a check beside that: what a step takes depends on the machine.
+const mostTime = time.Second
+
+// stepsOfALook is how many steps go by between two looks at the clock.
+const stepsOfALook = 1000
+
 // budget counts the steps of one check. The validator can't be told to stop, so that it
-// panics when they are spent, which check recovers.
-type budget struct{ left int }
+// panics when they are spent, time is up, or nobody waits any more, which within recovers.
+type budget struct {
+	left int
+	// look is how many steps are left at the next look at the clock.
+	look  int
+	until time.Time
+	ctx   context.Context //nolint:containedctx // of the one check that runs
+}
 
 var errSpent = errors.New("spent")
 
+// begin is called before each check.
+func (b *budget) begin(ctx context.Context) {
+	b.left, b.look, b.until, b.ctx = mostSteps, mostSteps, time.Now().Add(mostTime), ctx
+}
+
 func (b *budget) spend(steps int) {
 	if b.left -= steps; b.left < 0 {
+		panic(errSpent)
+	}
+	if b.left > b.look {
+		return
+	}
+	b.look = b.left - stepsOfALook
+	if b.ctx.Err() != nil || time.Now().After(b.until) {
 		panic(errSpent)
 	}
 }

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"math"
@@ -17,13 +18,17 @@ import (
 // example, as default, const or enum, and otherwise the plainest value of its type. It is
 // not ok where none was found, as for patterns that nothing at hand matches. All of it
 // takes no more steps than a check may.
-func (s *Schema) Example() (data []byte, ok bool) {
+func (s *Schema) Example(ctx context.Context) (data []byte, ok bool) {
+	if atOnce.Acquire(ctx, 1) != nil {
+		return nil, false
+	}
+	defer atOnce.Release(1)
 	p, err := compile(s.text)
 	if err != nil {
 		return nil, false
 	}
 	g := generator{left: mostMade, budget: p.budget}
-	err = p.within(func() {
+	err = p.within(ctx, func() {
 		for _, candidate := range g.candidates(p.root, 0) {
 			if p.root.Validate(g.plain(candidate)) == nil {
 				data = canonical(candidate)
@@ -34,7 +39,7 @@ func (s *Schema) Example() (data []byte, ok bool) {
 	if err != nil || data == nil || len(data) > MaxExample {
 		return nil, false
 	}
-	problems, err := s.Check(data)
+	problems, err := s.checkNow(ctx, data)
 	return data, err == nil && len(problems) == 0
 }
 
@@ -79,12 +84,11 @@ func (g *generator) candidates(s *jsonschema.Schema, depth int) []any {
 	if s.Default != nil {
 		list = append(list, *s.Default)
 	}
-	if s.Const != nil {
-		list = append(list, *s.Const)
+	k := keywordsOf(s)
+	if k.isConst {
+		list = append(list, k.constWant)
 	}
-	if s.Enum != nil {
-		list = append(list, s.Enum.Values...)
-	}
+	list = append(list, k.enumWant...)
 	if s.Ref != nil {
 		list = append(list, g.candidates(s.Ref, depth+1)...)
 	}
@@ -178,7 +182,7 @@ func (g *generator) ofType(s *jsonschema.Schema, depth int) []any {
 // guessed is the type that the keywords are for.
 func guessed(s *jsonschema.Schema) string {
 	switch {
-	case len(s.Properties) > 0 || len(s.Required) > 0 || s.MinProperties != nil:
+	case len(s.Properties) > 0 || len(keywordsOf(s).required) > 0 || s.MinProperties != nil:
 		return "object"
 	case s.Items2020 != nil || len(s.PrefixItems) > 0 || s.MinItems != nil || s.Contains != nil:
 		return "array"
@@ -194,11 +198,11 @@ func guessed(s *jsonschema.Schema) string {
 func (g *generator) object(s *jsonschema.Schema, depth int) any {
 	out := map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
-		if p := s.Properties[name]; slices.Contains(s.Required, name) || depth < deepestMade/2 && !refuses(p) {
+		if p := s.Properties[name]; slices.Contains(keywordsOf(s).required, name) || depth < deepestMade/2 && !refuses(p) {
 			out[name] = g.first(p, depth+1)
 		}
 	}
-	for _, name := range s.Required {
+	for _, name := range keywordsOf(s).required {
 		if _, ok := out[name]; !ok {
 			out[name] = "text"
 		}
@@ -228,7 +232,7 @@ func (g *generator) array(s *jsonschema.Schema, depth int) any {
 		switch {
 		case item == nil:
 			out = append(out, "text")
-		case s.UniqueItems:
+		case keywordsOf(s).unique:
 			list := g.candidates(item, depth+1)
 			out = append(out, list[len(out)%len(list)])
 		default:

@@ -7,11 +7,13 @@ package schema
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/sync/semaphore"
 )
 
 // MaxSize bounds a schema, in bytes.
@@ -60,8 +62,23 @@ func Compile(text []byte) (*Schema, error) {
 }
 
 // Check says what of the data, canonical JSON, does not meet the schema: nothing, if all
-// does. It returns ErrCostly where that can't be said within bounds.
-func (s *Schema) Check(data []byte) ([]Problem, error) {
+// does. It returns ErrCostly where that can't be said within bounds, 200,000 steps and a
+// second, and ctx's error when ctx ends. Few checks run at once; the others wait.
+func (s *Schema) Check(ctx context.Context, data []byte) ([]Problem, error) {
+	if err := atOnce.Acquire(ctx, 1); err != nil {
+		return nil, fmt.Errorf("check data: %w", err)
+	}
+	defer atOnce.Release(1)
+	return s.checkNow(ctx, data)
+}
+
+// mostAtOnce is how many checks and examples run at once in a process: what strangers'
+// schemas cost takes no more than that many processors from everything else.
+const mostAtOnce = 2
+
+var atOnce = semaphore.NewWeighted(mostAtOnce) //nolint:gochecknoglobals // it bounds the process
+
+func (s *Schema) checkNow(ctx context.Context, data []byte) ([]Problem, error) {
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("check data: %w", err)
@@ -72,26 +89,28 @@ func (s *Schema) Check(data []byte) ([]Problem, error) {
 			return nil, err // it was compiled before
 		}
 	}
-	problems, err := p.check(v)
-	if !errors.Is(err, ErrCostly) { // what was given up is in no state to be used again
+	problems, err := p.check(ctx, v)
+	if err == nil { // what was given up is in no state to be used again
 		s.idle.Put(p)
 	}
 	return problems, err
 }
 
-func (p *program) check(v any) (problems []Problem, err error) {
-	err = p.within(func() { problems = places(p.root.Validate(v)) })
+func (p *program) check(ctx context.Context, v any) (problems []Problem, err error) {
+	err = p.within(ctx, func() { problems = places(p.root.Validate(v)) })
 	return problems, err
 }
 
 // within runs what validates until the budget is spent.
-func (p *program) within(f func()) (err error) {
-	p.budget.left = mostSteps
+func (p *program) within(ctx context.Context, f func()) (err error) {
+	p.budget.begin(ctx)
 	defer func() {
 		switch r := recover(); r {
 		case nil:
 		case any(errSpent):
-			err = ErrCostly
+			if err = ctx.Err(); err == nil {
+				err = ErrCostly
+			}
 		default:
 			panic(r)
 		}
@@ -126,6 +145,7 @@ func compile(text []byte) (*program, error) {
 	if err != nil {
 		return nil, compileError(err)
 	}
+	b.takeOver(root)
 	return &program{root, b}, nil
 }
 

@@ -1,6 +1,9 @@
 package schema_test
 
 import (
+	"context"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -27,10 +30,10 @@ const invoice = `{"type":"object","required":["id","lines"],"additionalPropertie
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	s := compile(t, invoice)
-	problems, err := s.Check([]byte(`{"id":"in_1","email":"a@example.com","lines":[{"amount":1},{"amount":2.0}]}`))
+	problems, err := s.Check(t.Context(), []byte(`{"id":"in_1","email":"a@example.com","lines":[{"amount":1},{"amount":2.0}]}`))
 	require.NoError(t, err)
 	require.Empty(t, problems)
-	problems, err = s.Check([]byte(`{"id":"geheim","email":"geheim","a/b~c":"geheim","lines":[{"amount":1},{"amount":"geheim"},{},{"amount":-17}],"geheim":1}`))
+	problems, err = s.Check(t.Context(), []byte(`{"id":"geheim","email":"geheim","a/b~c":"geheim","lines":[{"amount":1},{"amount":"geheim"},{},{"amount":-17}],"geheim":1}`))
 	require.NoError(t, err)
 	require.Equal(t, []schema.Problem{
 		{"", "has members that are not allowed"},
@@ -41,10 +44,10 @@ func TestCheck(t *testing.T) {
 		{"/lines/2", `lacks "amount"`},
 		{"/lines/3/amount", "does not meet minimum"},
 	}, problems, "all of them, and nothing of the data")
-	problems, err = s.Check([]byte(`[]`))
+	problems, err = s.Check(t.Context(), []byte(`[]`))
 	require.NoError(t, err)
 	require.Equal(t, []schema.Problem{{"", "must be object"}}, problems)
-	problems, err = compile(t, `{"items":{"type":"null"}}`).Check([]byte(`[` + strings.Repeat("1,", 50) + `1]`))
+	problems, err = compile(t, `{"items":{"type":"null"}}`).Check(t.Context(), []byte(`[`+strings.Repeat("1,", 50)+`1]`))
 	require.NoError(t, err)
 	require.Len(t, problems, 20)
 }
@@ -87,15 +90,15 @@ func TestCheckIsBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := compile(t, c[0])
-			_, err := s.Check([]byte(c[1]))
+			_, err := s.Check(t.Context(), []byte(c[1]))
 			require.ErrorIs(t, err, schema.ErrCostly)
-			problems, err := s.Check([]byte(`null`))
+			problems, err := s.Check(t.Context(), []byte(`null`))
 			require.NoError(t, err, "it can be used again")
 			require.LessOrEqual(t, len(problems), 2)
 		})
 	}
 	large := `[` + strings.Repeat(`{"amount":1},`, 7_000) + `{"amount":1}]`
-	problems, err := compile(t, `{"items":{"type":"object","properties":{"amount":{"type":"integer"}}}}`).Check([]byte(large))
+	problems, err := compile(t, `{"items":{"type":"object","properties":{"amount":{"type":"integer"}}}}`).Check(t.Context(), []byte(large))
 	require.NoError(t, err, "what is large and ordinary is no problem")
 	require.Empty(t, problems)
 }
@@ -107,7 +110,7 @@ func TestCheckConcurrently(t *testing.T) {
 	for range 16 {
 		g.Go(func() error {
 			for range 50 {
-				if problems, err := s.Check([]byte(`{"id":"in_1","lines":[{"amount":1}]}`)); err != nil || len(problems) > 0 {
+				if problems, err := s.Check(t.Context(), []byte(`{"id":"in_1","lines":[{"amount":1}]}`)); err != nil || len(problems) > 0 {
 					return err
 				}
 			}
@@ -146,10 +149,10 @@ func TestExample(t *testing.T) {
 		invoice: `{"a/b~c":1,"email":"john@example.com","id":"in_1","lines":[{"amount":1}]}`,
 	} {
 		s := compile(t, text)
-		data, ok := s.Example()
+		data, ok := s.Example(t.Context())
 		require.True(t, ok, text)
 		require.JSONEq(t, want, string(data), text)
-		problems, err := s.Check(data)
+		problems, err := s.Check(t.Context(), data)
 		require.NoError(t, err)
 		require.Empty(t, problems)
 	}
@@ -157,14 +160,14 @@ func TestExample(t *testing.T) {
 		`false`, `{"type":"string","pattern":"a\\bb"}`, `{"type":"integer","minimum":2,"maximum":1}`, `{"not":{}}`,
 		`{"type":"object","required":["x"],"properties":{"x":{"$ref":"#"}}}`,
 	} {
-		_, ok := compile(t, text).Example()
+		_, ok := compile(t, text).Example(t.Context())
 		require.False(t, ok, text)
 	}
-	data, ok := compile(t, `{"properties":{"b":{"const":"<&>"},"1":{"const":1e3},"a":{"default":1.50}}}`).Example()
+	data, ok := compile(t, `{"properties":{"b":{"const":"<&>"},"1":{"const":1e3},"a":{"default":1.50}}}`).Example(t.Context())
 	require.True(t, ok)
 	canonical := `{"1":1000,"a":1.5,"b":"<&>"}`
 	require.Equal(t, canonical, string(data))
-	data, ok = compile(t, `{"type":"object","properties":{"child":{"$ref":"#"},"name":{"type":"string"}}}`).Example()
+	data, ok = compile(t, `{"type":"object","properties":{"child":{"$ref":"#"},"name":{"type":"string"}}}`).Example(t.Context())
 	require.True(t, ok, "one that refers to itself")
 	require.Less(t, len(data), 2000)
 }
@@ -183,7 +186,7 @@ func TestExampleIsBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			data, ok := compile(t, text).Example()
+			data, ok := compile(t, text).Example(t.Context())
 			require.False(t, ok, "%.100s", data)
 		})
 	}
@@ -193,7 +196,7 @@ func TestExampleIsBounded(t *testing.T) {
 func TestProblemsAreShort(t *testing.T) {
 	t.Parallel()
 	name := strings.Repeat("é", 5000)
-	problems, err := compile(t, `{"properties":{"`+name+`":{"type":"null"}},"required":["x`+name+`"]}`).Check([]byte(`{"` + name + `":1}`))
+	problems, err := compile(t, `{"properties":{"`+name+`":{"type":"null"}},"required":["x`+name+`"]}`).Check(t.Context(), []byte(`{"`+name+`":1}`))
 	require.NoError(t, err)
 	require.Len(t, problems, 2)
 	for _, p := range problems {
@@ -201,4 +204,70 @@ func TestProblemsAreShort(t *testing.T) {
 		require.Less(t, len(p.Message), 310)
 		require.True(t, utf8.ValidString(p.Pointer+p.Message))
 	}
+}
+
+// Comparing costs what is compared, and is counted: schema and data are strangers'.
+func TestComparingIsBounded(t *testing.T) {
+	t.Parallel()
+	ones := func(n int) string { return "1" + strings.Repeat(",1", n-1) }
+	long := strings.Repeat("x", 10_000)
+	names := make([]string, 0, 3000)
+	for i := range 3000 {
+		names = append(names, fmt.Sprintf("%q", "n"+strconv.Itoa(i)))
+	}
+	objects := "[{}" + strings.Repeat(",{}", 20_000) + "]"
+	for name, c := range map[string][2]string{
+		"required":           {`{"items":{"not":{"required":[` + strings.Join(names, ",") + `]}}}`, objects},
+		"dependent required": {`{"items":{"dependentRequired":{"a":[` + strings.Join(names, ",") + `]}}}`, strings.ReplaceAll(objects, "{}", `{"a":1}`)},
+		"const":              {`{"allOf":[` + strings.TrimSuffix(strings.Repeat(`{"const":"`+"y"+`"},`, 1500), ",") + `]}`, `"` + long + `"`},
+		"unique items":       {`{"allOf":[` + strings.TrimSuffix(strings.Repeat(`{"uniqueItems":true},`, 1000), ",") + `]}`, `["` + strings.Repeat(long+`","`, 5) + `"]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := compile(t, c[0]).Check(t.Context(), []byte(c[1]))
+			require.ErrorIs(t, err, schema.ErrCostly)
+		})
+	}
+	// Values are looked up, so that a long list costs no more than a short one.
+	problems, err := compile(t, `{"items":{"enum":[`+ones(10_000)+`,0]}}`).Check(t.Context(), []byte(`[0`+strings.Repeat(",0", 50_000)+`]`))
+	require.NoError(t, err)
+	require.Empty(t, problems)
+}
+
+// The keywords that were taken over say what the validator's own do.
+func TestKeywordsTakenOver(t *testing.T) {
+	t.Parallel()
+	for text, data := range map[string]struct{ good, bad []string }{
+		`{"enum":[1,"a",null,[1,{"b":2,"a":1}],{"x":[]}]}`: {[]string{`1`, `"a"`, `null`, `[1,{"a":1,"b":2}]`, `{"x":[]}`}, []string{`2`, `"1"`, `false`, `[1,{"a":1}]`, `{"x":[],"y":1}`, `"null"`, `"n"`}},
+		`{"const":{"a":[1,"1"]}}`:                          {[]string{`{"a":[1,"1"]}`}, []string{`{"a":["1",1]}`, `{"a":[1,1]}`, `{}`}},
+		`{"const":-0.0}`:                                   {[]string{`0`}, []string{`1`, `"0"`}},
+		`{"const":null}`:                                   {[]string{`null`}, []string{`0`, `"n"`, `false`}},
+		`{"uniqueItems":true}`:                             {[]string{`[]`, `[1,"1",[1],{"a":1}]`, `"no array"`}, []string{`[1,1]`, `[{"a":1,"b":2},{"b":2,"a":1}]`, `["x",0,"x"]`}},
+		`{"required":["a","b"]}`:                           {[]string{`{"a":1,"b":null}`, `[]`}, []string{`{"a":1}`, `{}`}},
+		`{"properties":{"k":{"$ref":"#/$defs/k"}},"$defs":{"k":{"enum":["x"]}}}`:  {[]string{`{"k":"x"}`, `{}`}, []string{`{"k":"y"}`}},
+		`{"if":{"required":["a"]},"then":{"required":["b"]},"else":{"const":{}}}`: {[]string{`{"a":1,"b":1}`, `{}`}, []string{`{"a":1}`, `{"b":1}`}},
+		`{"oneOf":[{"const":1},{"enum":[1,2]}]}`:                                  {[]string{`2`}, []string{`1`, `3`}},
+		`{"dependentRequired":{"a":["b"]}}`:                                       {[]string{`{"a":1,"b":1}`, `{}`}, []string{`{"a":1}`}},
+	} {
+		s := compile(t, text)
+		for _, good := range data.good {
+			problems, err := s.Check(t.Context(), []byte(good))
+			require.NoError(t, err)
+			require.Empty(t, problems, "%s: %s", text, good)
+		}
+		for _, bad := range data.bad {
+			problems, err := s.Check(t.Context(), []byte(bad))
+			require.NoError(t, err)
+			require.NotEmpty(t, problems, "%s: %s", text, bad)
+		}
+	}
+}
+
+// Who does not wait any more is not worked for.
+func TestCheckEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := compile(t, `{"items":{"type":"integer"}}`).Check(ctx, []byte(`[1`+strings.Repeat(",1", 5000)+`]`))
+	require.ErrorIs(t, err, context.Canceled)
 }

@@ -22,10 +22,10 @@ type StandardKeys struct {
 // StandardHeaders sets the signature headers of the standard profile.
 //
 // X-Webhook-Signature is [HexSHA256] with the current secret: one value, as the
-// profile's receivers compare the whole of it. If any of the others can sign, the
-// headers Webhook-Id, Webhook-Timestamp (timestamp, Unix seconds) and
-// Webhook-Signature are set as well, the last with one signature for each, v1 before
-// v1a and in the given order, separated by spaces. The map keys are canonical; names
+// profile's receivers compare the whole of it. Webhook-Id and Webhook-Timestamp
+// (timestamp, Unix seconds) are always set, so that receivers can recognize what comes
+// again. If any of the others can sign, Webhook-Signature is set as well, with one
+// signature for each, v1 before v1a and in the given order, separated by spaces. The map keys are canonical; names
 // of headers have no case.
 func StandardHeaders(h http.Header, keys StandardKeys, msgID string, timestamp int64, body []byte) {
 	h.Set("X-Webhook-Signature", HexSHA256(keys.Secret, body))
@@ -39,12 +39,11 @@ func StandardHeaders(h http.Header, keys StandardKeys, msgID string, timestamp i
 	for _, key := range keys.V1a {
 		signatures = append(signatures, StandardWebhooksV1a(key, msgID, timestamp, body))
 	}
-	if len(signatures) == 0 {
-		return
-	}
 	h.Set("Webhook-Id", msgID)
 	h.Set("Webhook-Timestamp", strconv.FormatInt(timestamp, 10))
-	h.Set("Webhook-Signature", strings.Join(signatures, " "))
+	if len(signatures) > 0 {
+		h.Set("Webhook-Signature", strings.Join(signatures, " "))
+	}
 }
 
 // MomentoHeaders sets the signature header of the momento profile,

@@ -94,7 +94,9 @@ func TestStandardHeaders(t *testing.T) {
 		t.Parallel()
 		h := http.Header{}
 		signing.StandardHeaders(h, of("whsec_not base64"), msgID, sentAt, body)
-		require.Equal(t, http.Header{"X-Webhook-Signature": {signing.HexSHA256("whsec_not base64", body)}}, h)
+		require.Equal(t, http.Header{
+			"X-Webhook-Signature": {signing.HexSHA256("whsec_not base64", body)}, "Webhook-Id": {msgID}, "Webhook-Timestamp": {"1614265330"},
+		}, h)
 	})
 	t.Run("with v1a", func(t *testing.T) {
 		t.Parallel()

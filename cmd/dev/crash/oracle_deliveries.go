@@ -153,9 +153,12 @@ func (c *checked) crossed(r *Request, a *Attempt) bool {
 	return a.Class == hook.ClassTimeout && r.Status != 0 && r.Until.After(a.StartedAt.Add(a.Duration-slack))
 }
 
-// isOf tells whether the request is the attempt's.
+// isOf tells whether the request is the attempt's. Where something was struck, as a worker
+// that stands still and goes on later, two have made the same attempt: both say its number,
+// and the one that is recorded second has the next.
 func (c *checked) isOf(r *Request, a *Attempt) bool {
-	if c.webhook.Profile == hook.ProfileStandard && r.Attempt != a.Number {
+	same := r.Attempt == a.Number || r.Attempt < a.Number && c.excused(r.At, r.Until)
+	if c.webhook.Profile == hook.ProfileStandard && !same {
 		return false
 	}
 	return r.At.After(a.StartedAt.Add(-slack)) && r.At.Before(a.StartedAt.Add(a.Duration+slack))

@@ -1172,7 +1172,7 @@ type CreatedWebhook struct {
 	// Example: whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
 	Secret string `json:"secret"`
 
-	// SignatureSchemes Standard Webhooks signatures that webhook-signature carries; of the standard profile only.
+	// SignatureSchemes Standard Webhooks signatures that webhook-signature really carries; of the standard profile only. v1 needs a secret of whsec_ and base64.
 	//
 	// Example: ["v1"]
 	SignatureSchemes *[]SignatureScheme `json:"signature_schemes,omitempty"`
@@ -1206,6 +1206,9 @@ type CreatedWebhook struct {
 	//
 	// Example: https://yourapp.com/webhook
 	URL string `json:"url"`
+
+	// Warnings What is likely to be meant otherwise: in answers of creating, updating and rotating.
+	Warnings *[]Warning `json:"warnings,omitempty"`
 
 	// WebhookName What names a momento webhook within its cache.
 	//
@@ -1964,7 +1967,7 @@ type RotateSecretRequest struct {
 // Scope What it may do.
 type Scope string
 
-// SignatureScheme Standard Webhooks signatures that webhook-signature carries; of the standard profile only.
+// SignatureScheme Standard Webhooks signatures that webhook-signature really carries; of the standard profile only. v1 needs a secret of whsec_ and base64.
 type SignatureScheme string
 
 // SigningKey defines model for SigningKey.
@@ -2252,6 +2255,19 @@ type UpdateWebhookRequest struct {
 	URL *string `json:"url,omitempty"`
 }
 
+// Warning defines model for Warning.
+type Warning struct {
+	// Location Where the value is, as in errors.
+	//
+	// Example: body.secret
+	Location string `json:"location"`
+
+	// Message What to think about.
+	//
+	// Example: webhook-signature carries no v1: the secret is not whsec_ and padded base64
+	Message string `json:"message"`
+}
+
 // Webhook defines model for Webhook.
 type Webhook struct {
 	// Active Whether events are delivered.
@@ -2314,7 +2330,7 @@ type Webhook struct {
 	// Example: 10
 	RateLimit *int64 `json:"rate_limit,omitempty"`
 
-	// SignatureSchemes Standard Webhooks signatures that webhook-signature carries; of the standard profile only.
+	// SignatureSchemes Standard Webhooks signatures that webhook-signature really carries; of the standard profile only. v1 needs a secret of whsec_ and base64.
 	//
 	// Example: ["v1"]
 	SignatureSchemes *[]SignatureScheme `json:"signature_schemes,omitempty"`
@@ -2349,6 +2365,9 @@ type Webhook struct {
 	// Example: https://yourapp.com/webhook
 	URL string `json:"url"`
 
+	// Warnings What is likely to be meant otherwise: in answers of creating, updating and rotating.
+	Warnings *[]Warning `json:"warnings,omitempty"`
+
 	// WebhookName What names a momento webhook within its cache.
 	//
 	// Example: translator
@@ -2382,6 +2401,9 @@ type WebhookSecret struct {
 	//
 	// Example: whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
 	Secret string `json:"secret"`
+
+	// Warnings What is likely to be meant otherwise.
+	Warnings *[]Warning `json:"warnings,omitempty"`
 }
 
 // WebhookStatus healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active.

@@ -68,6 +68,8 @@ export interface StandardWebhooksOptions {
   toleranceSeconds?: number;
   /** Tells the time; default now. */
   now?: () => Date;
+  /** Accepts secrets whose key has fewer than 24 bytes, of systems that have made such; default false. */
+  allowShortKeys?: boolean;
 }
 
 /**
@@ -82,7 +84,7 @@ export function standardWebhooks(
   body: RawBody,
   options: StandardWebhooksOptions = {},
 ): void {
-  const parsed = parseKeys(typeof keys === "string" ? [keys] : keys);
+  const parsed = parseKeys(typeof keys === "string" ? [keys] : keys, options.allowShortKeys ?? false);
   const id = header(headers, "webhook-id");
   const timestamp = header(headers, "webhook-timestamp");
   const list = header(headers, "webhook-signature");
@@ -172,7 +174,10 @@ interface Keys {
   publics: KeyObject[];
 }
 
-function parseKeys(list: readonly string[]): Keys {
+/** The least size of a secret's key, in bytes (Standard Webhooks, "Signature scheme"): a shorter one can be guessed, or was cut. */
+const minKeySize = 24;
+
+function parseKeys(list: readonly string[], short: boolean): Keys {
   const keys: Keys = { secrets: [], publics: [] };
   if (list.length === 0) {
     throw new WebhookVerificationError("key", "webhook: a verification key is not usable: there is none");
@@ -181,6 +186,9 @@ function parseKeys(list: readonly string[]): Keys {
     const secret = decode(text, "whsec_");
     const raw = decode(text, "whpk_");
     if (secret !== undefined) {
+      if (secret.length < minKeySize && !short) {
+        throw new WebhookVerificationError("key", `webhook: a verification key is not usable: key ${i + 1} has fewer than ${minKeySize} bytes`);
+      }
       keys.secrets.push(secret);
     } else if (raw?.length === 32) {
       keys.publics.push(createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: raw.toString("base64url") }, format: "jwk" }));

@@ -10,7 +10,7 @@ const vectors = JSON.parse(readFileSync(new URL("../../../internal/signing/testd
 
 const current = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const previous = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-const foreign = "whsec_AAEC/+8=";
+const foreign = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 const signedAt = 1614265330;
 const body = Buffer.from('{"id":"evt_1","data":"é"}');
 
@@ -183,5 +183,14 @@ test("the vendors' libraries and ours verify what the others sign", () => {
         webhook.verify(content, headers); // they pass over v1a
       }
     }
+  }
+});
+
+test("keys of fewer than 24 bytes are refused, unless they are allowed", () => {
+  for (const short of ["whsec_AAEC/+8=", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRY="]) {
+    const headers = signed(v1(short, "evt_1", signedAt, body));
+    const now = () => new Date(signedAt * 1000);
+    refused("key", () => standardWebhooks(short, headers, body, { now }));
+    standardWebhooks(short, headers, body, { now, allowShortKeys: true });
   }
 });

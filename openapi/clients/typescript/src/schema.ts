@@ -1625,7 +1625,7 @@ export interface components {
              */
             secret: string;
             /**
-             * @description Standard Webhooks signatures that webhook-signature carries; of the standard profile only.
+             * @description Standard Webhooks signatures that webhook-signature really carries; of the standard profile only. v1 needs a secret of whsec_ and base64.
              * @example [
              *       "v1"
              *     ]
@@ -1663,6 +1663,8 @@ export interface components {
              * @example https://yourapp.com/webhook
              */
             url: string;
+            /** @description What is likely to be meant otherwise: in answers of creating, updating and rotating. */
+            warnings?: components["schemas"]["Warning"][];
             /**
              * @description What names a momento webhook within its cache.
              * @example translator
@@ -2492,7 +2494,7 @@ export interface components {
          */
         Scope: "admin" | "webhooks" | "publish" | "read";
         /**
-         * @description Standard Webhooks signatures that webhook-signature carries; of the standard profile only.
+         * @description Standard Webhooks signatures that webhook-signature really carries; of the standard profile only. v1 needs a secret of whsec_ and base64.
          * @enum {string}
          */
         SignatureScheme: "v1" | "v1a";
@@ -2786,6 +2788,18 @@ export interface components {
              */
             url?: string;
         };
+        Warning: {
+            /**
+             * @description Where the value is, as in errors.
+             * @example body.secret
+             */
+            location: string;
+            /**
+             * @description What to think about.
+             * @example webhook-signature carries no v1: the secret is not whsec_ and padded base64
+             */
+            message: string;
+        };
         Webhook: {
             /**
              * @description Whether events are delivered.
@@ -2859,7 +2873,7 @@ export interface components {
              */
             rate_limit?: number;
             /**
-             * @description Standard Webhooks signatures that webhook-signature carries; of the standard profile only.
+             * @description Standard Webhooks signatures that webhook-signature really carries; of the standard profile only. v1 needs a secret of whsec_ and base64.
              * @example [
              *       "v1"
              *     ]
@@ -2897,6 +2911,8 @@ export interface components {
              * @example https://yourapp.com/webhook
              */
             url: string;
+            /** @description What is likely to be meant otherwise: in answers of creating, updating and rotating. */
+            warnings?: components["schemas"]["Warning"][];
             /**
              * @description What names a momento webhook within its cache.
              * @example translator
@@ -2930,6 +2946,8 @@ export interface components {
              * @example whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
              */
             secret: string;
+            /** @description What is likely to be meant otherwise. */
+            warnings?: components["schemas"]["Warning"][];
         };
         /**
          * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active.
@@ -3026,6 +3044,7 @@ export type TriggerCommendaWebhookRequest = components['schemas']['TriggerCommen
 export type UpdateCommendaWebhookRequest = components['schemas']['UpdateCommendaWebhookRequest'];
 export type UpdateReplayRequest = components['schemas']['UpdateReplayRequest'];
 export type UpdateWebhookRequest = components['schemas']['UpdateWebhookRequest'];
+export type Warning = components['schemas']['Warning'];
 export type Webhook = components['schemas']['Webhook'];
 export type WebhookList = components['schemas']['WebhookList'];
 export type WebhookProfile = components['schemas']['WebhookProfile'];
@@ -9052,6 +9071,12 @@ export interface operations {
                      *           "trace_context": true,
                      *           "updated_at": "2026-01-15T12:00:00Z",
                      *           "url": "https://yourapp.com/webhook",
+                     *           "warnings": [
+                     *             {
+                     *               "location": "body.secret",
+                     *               "message": "webhook-signature carries no v1: the secret is not whsec_ and padded base64"
+                     *             }
+                     *           ],
                      *           "webhook_name": "translator"
                      *         }
                      *       ]
@@ -9263,6 +9288,12 @@ export interface operations {
                      *       "trace_context": true,
                      *       "updated_at": "2026-01-15T12:00:00Z",
                      *       "url": "https://yourapp.com/webhook",
+                     *       "warnings": [
+                     *         {
+                     *           "location": "body.secret",
+                     *           "message": "webhook-signature carries no v1: the secret is not whsec_ and padded base64"
+                     *         }
+                     *       ],
                      *       "webhook_name": "translator"
                      *     }
                      */
@@ -9495,6 +9526,12 @@ export interface operations {
                      *       "trace_context": true,
                      *       "updated_at": "2026-01-15T12:00:00Z",
                      *       "url": "https://yourapp.com/webhook",
+                     *       "warnings": [
+                     *         {
+                     *           "location": "body.secret",
+                     *           "message": "webhook-signature carries no v1: the secret is not whsec_ and padded base64"
+                     *         }
+                     *       ],
                      *       "webhook_name": "translator"
                      *     }
                      */
@@ -9884,6 +9921,12 @@ export interface operations {
                      *       "trace_context": true,
                      *       "updated_at": "2026-01-15T12:00:00Z",
                      *       "url": "https://yourapp.com/webhook",
+                     *       "warnings": [
+                     *         {
+                     *           "location": "body.secret",
+                     *           "message": "webhook-signature carries no v1: the secret is not whsec_ and padded base64"
+                     *         }
+                     *       ],
                      *       "webhook_name": "translator"
                      *     }
                      */
@@ -10603,7 +10646,13 @@ export interface operations {
                     /**
                      * @example {
                      *       "overlap_until": "2026-01-16T12:00:00Z",
-                     *       "secret": "whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="
+                     *       "secret": "whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=",
+                     *       "warnings": [
+                     *         {
+                     *           "location": "body.secret",
+                     *           "message": "webhook-signature carries no v1: the secret is not whsec_ and padded base64"
+                     *         }
+                     *       ]
                      *     }
                      */
                     "application/json": components["schemas"]["WebhookSecret"];
@@ -10802,7 +10851,13 @@ export interface operations {
                     /**
                      * @example {
                      *       "overlap_until": "2026-01-16T12:00:00Z",
-                     *       "secret": "whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="
+                     *       "secret": "whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=",
+                     *       "warnings": [
+                     *         {
+                     *           "location": "body.secret",
+                     *           "message": "webhook-signature carries no v1: the secret is not whsec_ and padded base64"
+                     *         }
+                     *       ]
                      *     }
                      */
                     "application/json": components["schemas"]["WebhookSecret"];

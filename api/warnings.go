@@ -1,0 +1,67 @@
+package api
+
+import (
+	"fmt"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/signing"
+)
+
+// Warning is what was accepted, and is likely to be meant otherwise.
+type Warning struct {
+	Location string `json:"location" doc:"Where the value is, as in errors." example:"body.secret"`
+	Message  string `json:"message" doc:"What to think about." example:"webhook-signature carries no v1: the secret is not whsec_ and padded base64"`
+}
+
+// warned is the view of a webhook as it has just been changed.
+func warned(w *hook.Webhook) Webhook {
+	v := viewWebhook(w)
+	v.Warnings = warnings(w)
+	return v
+}
+
+// secretAt is where a secret is in a request.
+const secretAt = "body.secret"
+
+// leastKey is the least key of Standard Webhooks, in bytes ("Signature scheme").
+const leastKey = 24
+
+// weakSecret is the length below which a secret can be guessed from one request, in bytes.
+const weakSecret = 16
+
+// warnings are those of a webhook.
+func warnings(w *hook.Webhook) []Warning {
+	if w.Profile == hook.ProfileMomento {
+		return nil // it is generated
+	}
+	var list []Warning
+	add := func(format string, args ...any) { list = append(list, Warning{secretAt, fmt.Sprintf(format, args...)}) }
+	key, ok := signing.StandardWebhooksKey(w.Secret.Reveal())
+	switch v1 := w.Signs(hook.SchemeV1); {
+	case v1 && !ok:
+		add("webhook-signature carries no v1: the secret is not whsec_ and padded standard base64. X-Webhook-Signature is sent")
+	case v1 && len(key) < leastKey:
+		add("its key has %d bytes: Standard Webhooks libraries want %d at least", len(key), leastKey)
+	}
+	if len(w.Secret.Reveal()) < weakSecret {
+		add("it is short enough to be guessed from one request: use %d random bytes or more", leastKey)
+	}
+	return list
+}
+
+// signsV1 reports whether requests carry a v1 signature.
+func signsV1(w *hook.Webhook) bool {
+	_, ok := signing.StandardWebhooksKey(w.Secret.Reveal())
+	return ok && w.Signs(hook.SchemeV1)
+}
+
+// newSecret is what is wrong with a secret that a client gives.
+func newSecret(secret *string) []hook.Violation {
+	if secret == nil {
+		return nil
+	}
+	if problem := hook.NewSecretProblem(*secret); problem != "" {
+		return []hook.Violation{{Location: secretAt, Message: problem}}
+	}
+	return nil
+}
