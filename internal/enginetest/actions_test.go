@@ -105,14 +105,26 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"outage":          w.outage,
 		"deploy":          w.deploy,
 		"temporal":        w.disturb,
-		"shut the gate":   func(*rapid.T) { w.logf("the gate is shut"); w.gate.close(); w.calm = time.Time{} },
+		"shut the gate":   w.shut,
 		"open the gate":   func(*rapid.T) { w.logf("the gate is open"); w.gate.open() },
 		"let through":     w.letThrough,
-		"let some through": func(t *rapid.T) {
-			for range rapid.IntRange(1, 12).Draw(t, "times") {
-				w.letThrough(t)
-			}
-		},
+		"let some":        w.letSome,
+		"let some again":  w.letSome,
+		"let some more":   w.letSome,
+	}
+}
+
+// shut shuts the gate.
+func (w *world) shut(*rapid.T) {
+	w.logf("the gate is shut")
+	w.gate.close()
+	w.calm = time.Time{}
+}
+
+// letSome lets some of those that wait go on, one after the other.
+func (w *world) letSome(t *rapid.T) {
+	for range rapid.IntRange(1, 12).Draw(t, "times") {
+		w.letThrough(t)
 	}
 }
 
@@ -127,7 +139,7 @@ func (w *world) letThrough(t *rapid.T) {
 		n = 4
 	}
 	var lost error
-	if rapid.IntRange(0, 11).Draw(t, "lost") == 0 {
+	if rapid.IntRange(0, 5).Draw(t, "lost") == 0 {
 		lost = hook.Unavailable("the store", errors.New("no answer"))
 	}
 	what := w.gate.release(rapid.IntRange(0, 20).Draw(t, "place"), n, lost)

@@ -13,6 +13,9 @@ import (
 // publish accepts some events, alone or together.
 func (w *world) publish(t *rapid.T) {
 	n := rapid.SampledFrom([]int{1, 1, 1, 2, 5, 14}).Draw(t, "events")
+	if rapid.Bool().Draw(t, "step by step") {
+		w.shut(t)
+	}
 	w.accept(w.oneOf(t), w.drawPublications(t, n))
 }
 
