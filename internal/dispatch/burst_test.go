@@ -168,8 +168,8 @@ func TestBurstsLeaveWhatIsTaken(t *testing.T) {
 		s, o := &temporalServer{}, &outbox{}
 		starter := newStarter(t, s, o, bursting(200))
 		starts := o.accept(5)
-		o.name(starts[0].EventID, "")
-		o.name(starts[3].EventID, "another")
+		o.give(starts[0].EventID, "")
+		o.give(starts[3].EventID, "another")
 		for _, start := range starts {
 			starter.Dispatch(start)
 		}
@@ -184,7 +184,7 @@ func TestBurstsLeaveWhatIsTaken(t *testing.T) {
 		s, o := &temporalServer{}, &outbox{}
 		starter := newStarter(t, s, o, nil)
 		taken := o.accept(1)[0]
-		o.name(taken.EventID, "swept")
+		o.give(taken.EventID, "swept")
 		starter.Dispatch(taken)
 		running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })
 		pass(time.Second)

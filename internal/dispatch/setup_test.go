@@ -53,6 +53,13 @@ type temporalServer struct {
 	ended    bool
 }
 
+// asks is how often it was asked whether it is ready.
+func (s *temporalServer) asks() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
 func (s *temporalServer) Ready(ctx context.Context) error {
 	s.mu.Lock()
 	s.asked++
@@ -243,6 +250,13 @@ func (o *outbox) ShareWorkflow(_ context.Context, workflowID string, events []ho
 		}
 	}
 	return given, nil
+}
+
+// give names an event's workflow, as another process does.
+func (o *outbox) give(id hook.EventID, workflowID string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.name(id, workflowID)
 }
 
 // name names an event's workflow; the caller holds the lock.

@@ -158,8 +158,8 @@ func TestSweeperAndTemporalAway(t *testing.T) {
 				require.Empty(t, marks)
 				require.Zero(t, o.claimed())
 				require.Equal(t, 4, tidied, "housekeeping needs no Temporal")
-				require.GreaterOrEqual(t, s.asked, 25)
-				require.LessOrEqual(t, s.asked, 75)
+				require.GreaterOrEqual(t, s.asks(), 25)
+				require.LessOrEqual(t, s.asks(), 75)
 
 				back.Store(true)
 				pass(time.Minute + 2*time.Second)
@@ -331,6 +331,7 @@ func TestSweeperSharesPerTenant(t *testing.T) {
 		defer sweeping(t, s, o, func(c *dispatch.StarterConfig) { c.MaxEvents = 500 })()
 		o.accept(90)
 		tenants := map[hook.EventID]hook.TenantID{}
+		o.mu.Lock()
 		for i := range o.waiting {
 			start := &o.waiting[i]
 			start.TenantID, start.Deliveries = hook.TenantID{15: byte(i % 3)}, 100
@@ -339,6 +340,7 @@ func TestSweeperSharesPerTenant(t *testing.T) {
 			}
 			tenants[start.EventID] = start.TenantID
 		}
+		o.mu.Unlock()
 		pass(6*time.Second + time.Millisecond)
 		require.Zero(t, o.left())
 		require.Len(t, s.events(), 19)
@@ -497,7 +499,7 @@ func TestSweeperStartsBursts(t *testing.T) {
 		defer sweeping(t, s, o)()
 		events := o.accept(1_200)
 		for i, e := range events {
-			o.name(e.EventID, workflows.BurstID(events[i/400*400].EventID))
+			o.give(e.EventID, workflows.BurstID(events[i/400*400].EventID))
 		}
 		pass(6*time.Second + time.Millisecond)
 		require.Zero(t, o.left())
