@@ -62,7 +62,7 @@ func TestMigrateWaitsWithoutAConnection(t *testing.T) {
 	f := setup(t)
 	tx, err := f.db.Begin(t.Context())
 	require.NoError(t, err)
-	defer tx.Rollback(context.WithoutCancel(t.Context()))                                 //nolint:errcheck // it may be over
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
 	_, err = tx.Exec(t.Context(), `select pg_advisory_xact_lock($1)`, lock.DefaultLockID) // another's
 	require.NoError(t, err)
 	migrated := make(chan error, 1)
