@@ -109,7 +109,7 @@ func TestReceiversVerify(t *testing.T) {
 		verification{what: "v1 with the new secret", Profile: "standardWebhooks", Keys: []string{second}, Header: request.Header, Body: request.Body, Good: true},
 		verification{what: "v1 with the old secret", Profile: "standardWebhooks", Keys: []string{first}, Header: request.Header, Body: request.Body, Good: true},
 		verification{what: "v1a", Profile: "standardWebhooks", Keys: []string{whpk}, Header: request.Header, Body: request.Body, JWKs: keys, Good: true},
-		verification{what: "a stranger's keys", Profile: "standardWebhooks", Keys: []string{"whsec_AAEC/+8=", "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}, Header: request.Header, Body: request.Body},
+		verification{what: "a stranger's keys", Profile: "standardWebhooks", Keys: []string{"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}, Header: request.Header, Body: request.Body},
 	)
 
 	r = newRecorder(t)
@@ -117,7 +117,7 @@ func TestReceiversVerify(t *testing.T) {
 	c.publish(eventType, data)
 	request = only(r)
 	list = append(list,
-		verification{what: "a plain secret", Profile: "standard", Keys: []string{"plain"}, Header: request.Header, Body: request.Body, Good: true},
+		verification{what: "a plain secret", Profile: "standard", Keys: []string{"in plain words"}, Header: request.Header, Body: request.Body, Good: true},
 		verification{what: "v1a beside a plain secret", Profile: "standardWebhooks", Keys: []string{whpk}, Header: request.Header, Body: request.Body, JWKs: keys, Good: true},
 	)
 
