@@ -17,11 +17,11 @@ import (
 	"grapnel/storage"
 )
 
-// checks is how many sequences are drawn unless -rapid.checks says otherwise, of about a
-// second each. More of them by hand: go test ./internal/enginetest -rapid.checks=2000
+// checks is how many sequences are drawn unless -rapid.checks says otherwise, of one to
+// three seconds each. More of them by hand: go test ./internal/enginetest -rapid.checks=2000
 // -timeout 2h. What a failed sequence shows is its shortest form, with times; the same
 // seed draws the same sequence again.
-const checks = "25"
+const checks = "15"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
