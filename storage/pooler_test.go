@@ -140,16 +140,21 @@ func TestMigrateThroughPgbouncer(t *testing.T) {
 	t.Cleanup(func() { _ = older.Close(context.WithoutCancel(t.Context())) })
 	_, err = older.Exec(t.Context(), `select pg_advisory_lock(4097083626)`)
 	require.NoError(t, err)
+	// Each try that gets no lock is rolled back.
+	var before int64
+	const tries = `select xact_rollback from pg_stat_database where datname = current_database()`
+	require.NoError(t, older.QueryRow(t.Context(), tries).Scan(&before))
 	done := make(chan error, 1)
 	go func() {
 		_, err := storage.Migrate(t.Context(), url)
 		done <- err
 	}()
 	require.Eventually(t, func() bool {
-		var waits bool
-		err := older.QueryRow(t.Context(), `select exists (select from pg_locks where locktype = 'advisory' and not granted and objid = 4097083626::oid)`).Scan(&waits)
-		return err == nil && waits
-	}, 10*time.Second, 10*time.Millisecond)
+		var now int64
+		err := older.QueryRow(t.Context(), tries).Scan(&now)
+		return err == nil && now > before+1
+	}, 30*time.Second, 10*time.Millisecond, "it tries again and again")
+	require.Empty(t, done, "it waits for the older one")
 	_, err = older.Exec(t.Context(), `select pg_advisory_unlock(4097083626)`)
 	require.NoError(t, err)
 	require.NoError(t, <-done)
