@@ -53,7 +53,7 @@ func newLooks(ask func(context.Context, []hook.WebhookID) (map[hook.WebhookID]in
 	return &looks{ask: ask, now: now, known: map[hook.WebhookID]sighting{}}
 }
 
-// hold tells whether a webhook still is as it was when it had the version, which was read
+// hold reports whether a webhook still has the version, which was read
 // at the given time or later.
 func (l *looks) hold(ctx context.Context, webhook hook.WebhookID, version int64, read time.Time) (bool, error) {
 	for n := 0; ; n++ {
