@@ -37,6 +37,9 @@ func TestSetClock(t *testing.T) {
 		require.NoError(t, err)
 		return time.Until(time.Unix(seconds, 0)), monotonic
 	}
+	// Start returns while the kernel still replaces the process's image, before it
+	// maps the vDSO; once the process answers, the vDSO is there.
+	ask()
 	for _, offset := range []time.Duration{0, 48 * time.Hour, -time.Hour, 0} {
 		require.NoError(t, crash.SetClock(cmd.Process.Pid, offset))
 		ahead, monotonic := ask()
