@@ -186,6 +186,12 @@ func (s *share) keep(loaded, alive int) {
 	s.held = rest
 }
 
+// join takes over another share of the same pool.
+func (s *share) join(other *share) {
+	s.held, s.jobs = s.held+other.held, s.jobs+other.jobs
+	other.held, other.jobs = 0, 0
+}
+
 // release gives back what is left; again it does nothing.
 func (s *share) release() { s.keep(0, 0) }
 

@@ -149,7 +149,7 @@ func (d *drain) step(ctx context.Context) (ended bool, err error) {
 		d.state.Batch = min(d.state.Batch*2, mostBatch)
 		batch = d.state.Batch
 	}
-	sent, err := d.send(ctx, due(backlog.Jobs, batch))
+	sent, err := d.send(ctx, due(backlog.Jobs, batch), d.state.Batch == 0)
 	if err != nil {
 		return false, err
 	}
@@ -195,7 +195,7 @@ func (d *drain) probe(ctx context.Context, backlog *hook.Backlog) error {
 		return d.later(ctx, probeIn, time.Time{}, why)
 	}
 	d.gates.reopen(d.webhook)
-	sent, err := d.send(ctx, backlog.Jobs[:1])
+	sent, err := d.send(ctx, backlog.Jobs[:1], false)
 	if err != nil {
 		return err
 	}
@@ -229,11 +229,14 @@ func (d *drain) probeDelay() time.Duration {
 	return delay - d.jitter(delay/5)
 }
 
-// send makes the next attempts of some jobs. Where it can do nothing with them, it is
-// no use to go on at once.
-func (d *drain) send(ctx context.Context, jobs []hook.Job) (*run, error) {
+// send makes the next attempts of some jobs, and, where it is to go on, of those
+// behind them in the backlog. Where it can do nothing with them, it is no use to go on at once.
+func (d *drain) send(ctx context.Context, jobs []hook.Job, goOn bool) (*run, error) {
 	r := newRun(ctx, d.Activities, len(jobs))
 	r.draining, r.share = true, d.share
+	if goOn {
+		r.backlog = newRefill(d, jobs)
+	}
 	defer d.share.release()
 	if err := r.admit(ctx, jobs); err != nil {
 		return nil, d.again(ctx, err)

@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -120,6 +121,27 @@ func TestDrainProbesAndThenSendsAll(t *testing.T) {
 		}
 		require.Equal(b, 1004, attempts)
 		require.Len(b, times, 1004)
+	})
+}
+
+// Requests that hang keep back nothing but the places that they have.
+func TestDrainGoesOnBesideRequestsThatHang(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		b.sender.Script(urlA, deliverytest.Status(200).After(4*second))
+		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Timeout, h.MaxAttempts = 5*second, 1 })
+		const parked = 64 * 15
+		_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 64+parked)...))
+		require.NoError(b, err)
+
+		outcome := append(outcomes(deliverytest.Status(200).After(10*time.Millisecond), 19), deliverytest.Hang())
+		b.sender.Script(urlA, slices.Repeat(outcome, parked/20)...)
+		begin := time.Now()
+		r, err := b.drainAll(a)
+		require.NoError(b, err)
+		require.Equal(b, activities.DrainResult{Succeeded: parked * 19 / 20, Failed: parked / 20}, r)
+		require.Len(b, b.sender.Requests(urlA), 64+parked, "none is sent twice")
+		require.Less(b, time.Since(begin), 6*second, "all that hang hang at once")
 	})
 }
 

@@ -37,8 +37,11 @@ type gates struct {
 type gate struct {
 	inFlight int
 	bytes    int64
-	// failures are those in a row that found nobody there.
+	// failures are those in a row that found nobody there, and began after answered, the
+	// time of the last answer. Of many requests at once those that hang end last: they say
+	// nothing about the time after an answer that came while they hung.
 	failures int
+	answered time.Time
 	tripped  time.Time
 	tokens   *rate.Limiter
 	used     time.Time
@@ -118,7 +121,8 @@ func (g *gates) leave(id hook.WebhookID, payload int, sent *hook.Attempt, now ti
 	switch {
 	case sent == nil:
 	case !sent.Unavailable():
-		w.failures, w.tripped = 0, time.Time{}
+		w.failures, w.tripped, w.answered = 0, time.Time{}, now
+	case now.Add(-sent.Duration).Before(w.answered):
 	default:
 		w.failures++
 		if trips = w.failures >= tripAfter; trips {

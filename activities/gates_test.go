@@ -135,6 +135,27 @@ func TestAnswersTripNoBreaker(t *testing.T) {
 	}
 }
 
+// An endpoint that lets some requests hang while it answers others is there. Those that
+// hang end last, all in a row, but each began before the last answer.
+func TestHangingBesideAnswersTripsNoBreaker(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, nil)
+		b.sender.Script(urlA, append(outcomes(deliverytest.Hang(), 20), outcomes(deliverytest.Status(200).After(time.Second), 40)...)...)
+		_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 60)...))
+		b.asked(err, activities.ErrorOutstanding, 30*second)
+		require.Nil(b, b.store.Webhook(a).TrippedAt)
+
+		b.sender.Script(urlA, deliverytest.Hang())
+		_, err = b.deliver(b.store.Publish(eventType, payload, many(a, 9)...))
+		b.asked(err, activities.ErrorOutstanding, 30*second)
+		require.Nil(b, b.store.Webhook(a).TrippedAt, "nine that began after the answers")
+		_, err = b.deliver(b.store.Publish(eventType, payload, a))
+		b.asked(err, activities.ErrorOutstanding, 30*second)
+		require.NotNil(b, b.store.Webhook(a).TrippedAt, "ten")
+	})
+}
+
 // A burst to an endpoint that hangs: 64 find out, the rest waits for its drain, and no
 // run lasts longer than one time-out.
 func TestBurstToAHangingEndpoint(t *testing.T) {

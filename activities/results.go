@@ -77,6 +77,7 @@ func (r *run) took(ctx context.Context, res *result) error {
 		r.answered++
 	}
 	if res.trips {
+		r.backlog = nil
 		r.trip(ctx, res.job.Webhook.ID)
 	}
 	return nil

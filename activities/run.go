@@ -37,8 +37,9 @@ type run struct {
 	parked []hook.Delivery
 	crowds map[hook.WebhookID]*crowd
 	left   []hook.Delivery
-	// draining says that this run sends what was parked.
+	// draining says that this run sends what was parked; backlog loads more of it.
 	draining bool
+	backlog  *refill
 	// attempts counts the requests that were recorded, answered those of them that got an
 	// answer, whatever its status.
 	attempts, answered int
@@ -154,7 +155,9 @@ func (r *run) loop(ctx context.Context) error {
 	for {
 		more := failure == nil && ctx.Err() == nil && !r.isStopping()
 		if more {
-			r.startDue(ctx)
+			if failure = r.refill(ctx); failure == nil {
+				r.startDue(ctx)
+			}
 		}
 		r.startRecording(ctx)
 		r.share.keep(r.jobs, r.jobs-len(r.done)-len(r.parked)-len(r.left))
