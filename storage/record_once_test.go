@@ -72,7 +72,7 @@ func TestGoneTakesNoNeighbourAlong(t *testing.T) {
 	require.Equal(t, "healthy", f.status(t, other))
 }
 
-// C14: an attempt whose recording is repeated while the first one is still in its commit is
+// An attempt whose recording is repeated while the first one is still in its commit is
 // recorded once.
 func TestRecordedOnceBesideItsOwnCommit(t *testing.T) {
 	t.Parallel()

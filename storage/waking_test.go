@@ -269,7 +269,7 @@ func TestParkingWhileTheDrainFallsAsleep(t *testing.T) {
 	t.Logf("it looked again in %d of 100 rounds, and was woken in %d", again, woken)
 }
 
-// C20 for replays: what is changed between a step and its note is not slept through.
+// A replay does not sleep through a change between its step and its note.
 func TestChangeWakesTheReplay(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

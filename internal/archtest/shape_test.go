@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,6 +77,14 @@ func TestFilesStayShort(t *testing.T) {
 func goFiles(t *testing.T, root string) []string {
 	t.Helper()
 
+	return filesOf(t, root, ".go")
+}
+
+// filesOf returns the slash-separated paths below root of all files with one of the extensions, but those
+// that the go command passes over.
+func filesOf(t *testing.T, root string, extensions ...string) []string {
+	t.Helper()
+
 	var files []string
 
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -93,7 +102,7 @@ func goFiles(t *testing.T, root string) []string {
 			return nil
 		}
 
-		if strings.HasSuffix(name, ".go") {
+		if slices.Contains(extensions, filepath.Ext(name)) {
 			rel, err := filepath.Rel(root, path)
 			if err != nil {
 				return err

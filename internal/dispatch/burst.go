@@ -21,7 +21,7 @@ const mostBytes = 4 << 20
 
 // lingerFor is how long an event waits at most for starts that are under way, to
 // share a workflow with those that come meanwhile. Where none is under way, it does
-// not wait: at ordinary rates an event's workflow is its own (design 3). The more
+// not wait: at ordinary rates an event's workflow is its own. The more
 // there are, the more share one, and the less each costs. Where very many come, it
 // waits as long again: then what a workflow costs is what limits how fast they all
 // are delivered.

@@ -37,8 +37,8 @@ type Resetter interface {
 	ResetActivity(ctx context.Context, workflowID, runID, activityID string) error
 }
 
-// Reconciler looks after deliveries whose attempt should have been made a while ago
-// (design 3). Where the workflow that is to deliver them has ended or is lost, it
+// Reconciler looks after deliveries whose attempt should have been made a while ago.
+// Where the workflow that is to deliver them has ended or is lost, it
 // starts another of the same id, so that Temporal sees to it that there is one only,
 // whoever starts it, and the event's record goes on naming it. Where the workflow
 // waits although something is due, as after a crash in an attempt, which leaves the

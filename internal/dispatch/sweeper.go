@@ -44,7 +44,7 @@ type Housekeeping interface {
 	ForgetSecrets(ctx context.Context) (int64, error)
 }
 
-// Sweeper starts what was accepted and not started (design 3), and keeps the
+// Sweeper starts what was accepted and not started, and keeps the
 // store tidy. Every process runs one. They sweep at the same time: each claims what it is
 // about to start, and gives back what it could not.
 type Sweeper struct {
