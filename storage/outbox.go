@@ -213,6 +213,27 @@ const nameSQL = `
 		select event_id from outbox where event_id = any($2) and workflow_id is null order by event_id for update))
 	returning event_id`
 
+// unattemptedLook bounds how many of an event's deliveries Unattempted looks at.
+const unattemptedLook = 100
+
+// Unattempted counts those of the events of which a delivery is due, and neither attempted nor
+// deferred. Of an event with many deliveries it looks at the last hundred, which are sent last.
+func (s *Store) Unattempted(ctx context.Context, events []hook.EventID) (n int, err error) {
+	args := sliceArgs(events, 0, 1)
+	args["look"] = unattemptedLook
+	err = s.pool.QueryRow(ctx, `
+		select count(*) from unnest(@events::uuid[], @los::uuid[], @his::uuid[]) as k(event_id, lo, hi)
+		where exists (
+			select from (
+				select d.attempts, d.next_attempt_at, d.parked, d.state from deliveries d
+				where d.id between k.lo and k.hi and d.event_id = k.event_id order by d.id desc limit @look) d
+			where d.attempts = 0 and d.next_attempt_at <= now() and not d.parked and d.state <> 'sending')`, args).Scan(&n)
+	if err != nil {
+		return 0, mapErr(fmt.Errorf("look at what %d events wait for: %w", len(events), err))
+	}
+	return n, nil
+}
+
 // Targets are the first webhooks of each event.
 func (s *Store) Targets(ctx context.Context, events []hook.EventID) (map[hook.EventID][]hook.Target, error) {
 	args := sliceArgs(events, 0, 1)

@@ -56,7 +56,26 @@ func startIDs(starts []hook.Start) []hook.EventID {
 	return list
 }
 
-// Design 3: a sweeper gets what was accepted longer ago than its age, oldest first, until
+// A sweeper counts the events of which a delivery is due and neither attempted nor deferred.
+func TestUnattempted(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.webhook(t)
+	events := f.accept(t, 4)
+	count := func(want int) {
+		t.Helper()
+		n, err := f.Unattempted(t.Context(), events)
+		require.NoError(t, err)
+		require.Equal(t, want, n)
+	}
+	count(4)
+	for i, change := range []string{"attempts = 1", "parked = true", "next_attempt_at = now() + interval '1 minute'", "state = 'canceled', next_attempt_at = null"} {
+		f.exec(t, "update deliveries set "+change+" where event_id = $1", [16]byte(events[i]))
+		count(3 - i)
+	}
+}
+
+// A sweeper gets what was accepted longer ago than its age, oldest first, until
 // it is started.
 func TestOutbox(t *testing.T) {
 	t.Parallel()

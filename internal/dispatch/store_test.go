@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,7 +81,7 @@ func sweeper(t *testing.T, s *storage.Store, temporal *temporalServer, most int)
 	require.NoError(t, err)
 	return &dispatch.Sweeper{
 		Starter: starter, Backlog: s, Housekeeping: s, Temporal: temporal, Resetter: temporal, Health: temporal, Logger: slog.New(slog.DiscardHandler),
-		Interval: 10 * time.Millisecond, Age: time.Millisecond,
+		Interval: 10 * time.Millisecond, Age: time.Millisecond, PaceFor: time.Millisecond,
 	}
 }
 
@@ -123,6 +124,62 @@ func TestCatchingUp(t *testing.T) {
 	await(t, address)
 	require.LessOrEqual(t, len(temporal.ids()), 40)
 	temporal.once(t, accepted)
+}
+
+// looked counts how often the sweeper has asked about its last page.
+type looked struct {
+	*storage.Store
+	times atomic.Int64
+}
+
+func (l *looked) Unattempted(ctx context.Context, events []hook.EventID) (int, error) {
+	l.times.Add(1)
+	return l.Store.Unattempted(ctx, events)
+}
+
+// The second page waits until most of the first has been attempted, and no longer than
+// PaceFor.
+func TestPagesWaitForAttempts(t *testing.T) {
+	t.Parallel()
+	for name, mend := range map[string]func(t *testing.T, conn *pgx.Conn){
+		"attempted": func(t *testing.T, conn *pgx.Conn) {
+			t.Helper()
+			_, err := conn.Exec(t.Context(), `update deliveries d set attempts = 1 where not exists (select from outbox o where o.event_id = d.event_id)`)
+			require.NoError(t, err)
+		},
+		"deferred": func(t *testing.T, conn *pgx.Conn) {
+			t.Helper()
+			_, err := conn.Exec(t.Context(), `update deliveries d set parked = true where not exists (select from outbox o where o.event_id = d.event_id)`)
+			require.NoError(t, err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			address := database(t)
+			s := process(t, address, 4)
+			receiver(t, s)
+			const page = 5000
+			accepted := publish(t, s, page+100)
+			temporal := &temporalServer{}
+			swept := sweeper(t, s, temporal, 500)
+			l := &looked{Store: s}
+			swept.Backlog, swept.PaceFor = l, time.Hour
+			defer running(t, swept.Run)()
+			require.Eventually(t, func() bool { return l.times.Load() >= 3 }, time.Minute, 10*time.Millisecond)
+			started := 0
+			for _, list := range temporal.events() {
+				started += len(list)
+			}
+			require.Equal(t, page, started)
+
+			conn, err := pgx.Connect(t.Context(), address)
+			require.NoError(t, err)
+			defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing is lost
+			mend(t, conn)
+			await(t, address)
+			temporal.once(t, accepted)
+		})
+	}
 }
 
 // Several processes, one of which has lost its way to Temporal: everything is started by

@@ -55,6 +55,7 @@ func (s *Sweeper) page(ctx context.Context) (more bool, err error) {
 		s.Logger.InfoContext(ctx, "swept", slog.Int("started", len(sum.started)), slog.Int("found", len(page.Events)))
 		err = s.mark(ctx, sum.started)
 	}
+	s.pace.start(sum.started, page.More)
 	if len(sum.left) > 0 {
 		s.unclaim(ctx, sum.left) // and the same page again
 		return sum.failure == nil, errors.Join(sum.failure, err)

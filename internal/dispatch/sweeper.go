@@ -19,6 +19,9 @@ type Backlog interface {
 	ClaimUnstarted(ctx context.Context, c hook.OutboxClaim) (hook.OutboxPage, error)
 	// Unclaim gives events back.
 	Unclaim(ctx context.Context, events []hook.EventID) error
+	// Unattempted counts those of the events of which a delivery is due, and neither attempted
+	// nor deferred.
+	Unattempted(ctx context.Context, events []hook.EventID) (int, error)
 	// Targets are the first webhooks of each event.
 	Targets(ctx context.Context, events []hook.EventID) (map[hook.EventID][]hook.Target, error)
 	// LostDrains lists webhooks whose drain should have looked longer ago than age, or
@@ -63,7 +66,11 @@ type Sweeper struct {
 	Interval time.Duration
 	// Age is how long a start may take before the sweeper takes over; default 5 s.
 	Age time.Duration
+	// PaceFor is how long a page of the outbox waits at most for the attempts of the page
+	// before; default 5 s.
+	PaceFor time.Duration
 
+	pace pace
 	// after is where the next page begins.
 	after hook.EventID
 	// steppedAt is when the steps were done last.
@@ -92,6 +99,9 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	if s.Age == 0 {
 		s.Age = defaultSweepAge
 	}
+	if s.PaceFor == 0 {
+		s.PaceFor = defaultPaceFor
+	}
 	s.back.interval, s.told = s.Interval, map[string]*teller{}
 	tell := teller{logger: s.Logger}
 	sweep, tidy := time.NewTimer(s.Interval), time.NewTimer(s.tidy(ctx))
@@ -104,12 +114,16 @@ func (s *Sweeper) Run(ctx context.Context) error {
 		case <-tidy.C:
 			tidy.Reset(s.tidy(ctx))
 		case <-sweep.C:
-			more, err := s.round(ctx)
+			more, held, err := s.round(ctx)
 			if err != nil || s.back.failures == 0 { // or it is as it was
 				tell.tell(ctx, "sweep", err)
 			}
 			pause := s.Interval
-			if more && err == nil {
+			switch {
+			case !more || err != nil:
+			case held:
+				pause = min(pause, paceLook)
+			default:
 				pause = 0
 			}
 			sweep.Reset(pause)
@@ -135,20 +149,23 @@ func (s *Sweeper) steps() []step {
 }
 
 // round does the steps, if it is time for them, and then starts a page of the outbox. More
-// is that there is another one to be started at once.
-func (s *Sweeper) round(ctx context.Context) (more bool, err error) {
+// is that there is another one to be started, held that it is not to be started yet.
+func (s *Sweeper) round(ctx context.Context) (more, held bool, err error) {
 	due := time.Since(s.steppedAt) >= s.Interval
 	if due {
 		s.steppedAt = time.Now()
 		_ = s.doSteps(ctx, true) // it is told, and Temporal can't have been away
 	}
 	if over, err := s.back.over(ctx, s.Health); !over || err != nil {
-		return false, err
+		return false, false, err
 	}
 	if due {
 		err = s.doSteps(ctx, false)
 	}
 	if err == nil {
+		held, err = s.pace.holds(ctx, s.Backlog, s.PaceFor)
+	}
+	if err == nil && !held {
 		more, err = s.page(ctx)
 	}
 	switch {
@@ -157,7 +174,7 @@ func (s *Sweeper) round(ctx context.Context) (more bool, err error) {
 	case err == nil:
 		s.back.answered()
 	}
-	return more, err
+	return more || held, held, err
 }
 
 // doSteps does the local steps, or those that need Temporal. The error is errAway.

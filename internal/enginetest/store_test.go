@@ -171,6 +171,10 @@ func (g *gated) Unclaim(ctx context.Context, events []hook.EventID) error {
 	return tell(ctx, g, "Unclaim", func() error { return g.Store.Unclaim(ctx, events) })
 }
 
+func (g *gated) Unattempted(ctx context.Context, events []hook.EventID) (int, error) {
+	return ask(ctx, g, "Unattempted", func() (int, error) { return g.Store.Unattempted(ctx, events) })
+}
+
 func (g *gated) Targets(ctx context.Context, events []hook.EventID) (map[hook.EventID][]hook.Target, error) {
 	return ask(ctx, g, "Targets", func() (map[hook.EventID][]hook.Target, error) { return g.Store.Targets(ctx, events) })
 }
