@@ -143,7 +143,7 @@ func TestSentByHandBetweenAttempts(t *testing.T) {
 	})
 }
 
-// Design 4: at most 500 deliveries in one activity, at most 20 activities in one
+// At most 500 deliveries in one activity, at most 20 activities in one
 // workflow, the rest in children.
 func TestFanOut(t *testing.T) {
 	t.Parallel()

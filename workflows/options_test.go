@@ -15,7 +15,7 @@ import (
 	"grapnel/workflows"
 )
 
-// Design 4: the policy is an exponential fit of the schedule, for crashes and
+// The policy is an exponential fit of the schedule, for crashes and
 // time-outs; attempts are unlimited, because the store counts the customer's.
 func TestRetryPolicyFitsTheSchedule(t *testing.T) {
 	t.Parallel()
@@ -59,7 +59,7 @@ func start(targets int) hook.Start {
 	return s
 }
 
-// Design 3, 5: the event's id is the workflow's; a start made before is found,
+// The event's id is the workflow's; a start made before is found,
 // not repeated; search attributes find it.
 func TestDeliverStart(t *testing.T) {
 	t.Parallel()
@@ -117,7 +117,7 @@ func TestDeliverStartOfFirstAttempts(t *testing.T) {
 	require.False(t, input.First, "events that share a workflow")
 }
 
-// Design 3: a workflow that is gone is started anew under its own id, and one that
+// A workflow that is gone is started anew under its own id, and one that
 // runs is found; nothing else differs.
 func TestDeliverAgain(t *testing.T) {
 	t.Parallel()
