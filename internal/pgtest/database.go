@@ -70,7 +70,7 @@ func (c *cluster) clone(ctx context.Context, tmpl Template, name string) (string
 		return "", err
 	}
 	database := databaseName(name)
-	err = execute(ctx, admin, "CREATE DATABASE "+database+" TEMPLATE "+template)
+	err = execute(ctx, admin, "CREATE DATABASE "+database+" TEMPLATE "+template+" STRATEGY file_copy")
 	if err != nil {
 		return "", fmt.Errorf("create database %s: %w", database, err)
 	}
