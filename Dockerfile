@@ -12,8 +12,10 @@ COPY go.mod go.sum ./
 COPY openapi/clients/go/go.mod openapi/clients/go/go.sum openapi/clients/go/
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
+# What `grapnel version` shows: --build-arg VERSION=1.2.3 --build-arg COMMIT=… --build-arg DATE=…
+ARG VERSION COMMIT DATE
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    go build -trimpath -pgo=cmd/grapnel/release.pgo -ldflags='-s -w' -o /out/grapnel ./cmd/grapnel
+    go build -trimpath -pgo=cmd/grapnel/release.pgo -ldflags="-s -w -X main.releaseVersion=$VERSION -X main.releaseCommit=$COMMIT -X main.releaseDate=$DATE" -o /out/grapnel ./cmd/grapnel
 
 # static: CA certificates, time zones and a passwd file; nothing else is needed without cgo.
 FROM gcr.io/distroless/static-debian12:nonroot

@@ -136,6 +136,9 @@ func New(d Deps) (*API, error) {
 	return build(d), nil
 }
 
+// Version is the API's version, in the OpenAPI document. The binary has another.
+const Version = "1.0.0"
+
 // Document is the API without anything behind it: only its OpenAPI document is
 // of use.
 func Document(version string) *huma.OpenAPI {

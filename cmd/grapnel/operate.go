@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"grapnel/api"
@@ -42,7 +41,7 @@ type openAPICommand struct {
 
 // Run prints the OpenAPI document; it needs neither database nor Temporal.
 func (c *openAPICommand) Run(stdout io.Writer) error {
-	doc := api.Document(documentVersion)
+	doc := api.Document(api.Version)
 	print := map[string]func() ([]byte, error){
 		"3.1yaml": doc.YAML, "3.0yaml": doc.DowngradeYAML, "3.1json": doc.MarshalJSON, "3.0json": doc.Downgrade,
 	}
@@ -89,29 +88,4 @@ func (c *healthcheckCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("healthz: %s", response.Status)
 	}
 	return nil
-}
-
-type versionCommand struct{}
-
-// Run prints the version.
-func (versionCommand) Run(stdout io.Writer) error {
-	_, err := fmt.Fprintln(stdout, "grapnel", version())
-	return err
-}
-
-// documentVersion is the version of the API, which is not the binary's.
-const documentVersion = "1.0.0"
-
-// version is the module's or the commit's, as far as the build knows.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return documentVersion
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			return documentVersion + "+" + s.Value[:12]
-		}
-	}
-	return documentVersion
 }

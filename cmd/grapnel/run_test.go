@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -49,7 +50,19 @@ func migrated(t *testing.T) string {
 
 func TestVersion(t *testing.T) {
 	t.Parallel()
-	require.Regexp(t, `^grapnel 1\.0\.0(\+[0-9a-f]{12})?\n$`, succeed(t, "version"))
+	require.Regexp(t, `^grapnel devel(, commit [0-9a-f]{12})?(, \S+)?\n$`, succeed(t, "version"))
+}
+
+// A release shows what it was built with; another build what Go knows.
+func TestDescribeBuild(t *testing.T) {
+	info := &debug.BuildInfo{Settings: []debug.BuildSetting{
+		{Key: "vcs.revision", Value: "0123456789abcdef0123456789abcdef01234567"}, {Key: "vcs.time", Value: "2026-11-30T01:02:03Z"},
+	}}
+	require.Equal(t, "devel", describeBuild(nil))
+	require.Equal(t, "devel, commit 0123456789ab, 2026-11-30T01:02:03Z", describeBuild(info))
+	t.Cleanup(func() { releaseVersion, releaseCommit, releaseDate = "", "", "" })
+	releaseVersion, releaseCommit, releaseDate = "1.2.3", "fedcba9876543210", "2026-12-01T00:00:00Z"
+	require.Equal(t, "1.2.3, commit fedcba987654, 2026-12-01T00:00:00Z", describeBuild(info))
 }
 
 func TestOpenAPI(t *testing.T) {

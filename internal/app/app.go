@@ -188,7 +188,7 @@ func (a *App) buildAPI() error {
 		Store: a.store, Dispatcher: a.starter, Sender: &dispatch.SendNow{Temporal: a.cluster.Client, Metrics: a.metrics},
 		Destinations: a.egress, Topics: a.topics, Logger: a.options.Logger,
 		Config: api.Config{
-			Version: a.options.Version, MaxBody: c.MaxBody, AllowHTTP: c.AllowHTTP, NoAuth: c.Auth == "none", TemporalUI: ui,
+			Version: api.Version, MaxBody: c.MaxBody, AllowHTTP: c.AllowHTTP, NoAuth: c.Auth == "none", TemporalUI: ui,
 			KeyRateLimit: c.KeyRate, MaxPolls: c.MaxPolls,
 		},
 		Checks:  map[string]api.Check{"database": a.store.Ping, "migrations": a.store.Ready, "admin_key": a.adminKeyStored},
