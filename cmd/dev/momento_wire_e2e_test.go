@@ -101,7 +101,7 @@ func hmacSHA3(secret, body string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// Spec 1: on the wire a Momento webhook's request has five headers, the signature's
+// Spec 1: on the wire a Momento webhook's request has six headers, the signature's
 // name in lower case; so has a test's, whose message has the number 0.
 func TestMomentoHeadersOnTheWire(t *testing.T) {
 	t.Parallel()
@@ -117,7 +117,7 @@ func TestMomentoHeadersOnTheWire(t *testing.T) {
 		require.Equal(t, sequence, m.Sequence)
 		requireWire(t, got, url,
 			regexp.QuoteMeta("User-Agent: Momento/1.0 (Webhooks; +https://docs.momentohq.com/topics/webhooks)"),
-			"momento-signature: "+hmacSHA3(secret, got.body))
+			"momento-signature: "+hmacSHA3(secret, got.body), `webhook-hops: evt_\S+`)
 	}
 	c.say(cache, topic, "Grüße")
 	check(1)
@@ -137,5 +137,5 @@ func TestCommendaHeadersOnTheWire(t *testing.T) {
 	_, key := c.commendaHook(url+"/hook?a=b", object{"topics": []string{topic}})
 	c.commendaPublish(topic, object{"id": "Grüße"})
 	got := <-requests
-	requireWire(t, got, url, `User-Agent: Grapnel/\S+`, "Commenda-X-Secret: "+hmacHex(key, []byte(got.body)))
+	requireWire(t, got, url, `User-Agent: Grapnel/\S+`, "Commenda-X-Secret: "+hmacHex(key, []byte(got.body)), `webhook-hops: evt_\S+`)
 }

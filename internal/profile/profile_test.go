@@ -160,7 +160,7 @@ func TestHeaders(t *testing.T) {
 	t.Run("standard with a secret of the client's", func(t *testing.T) {
 		t.Parallel()
 		r := profile.Request(setup(t, hook.ProfileStandard), at)
-		require.Equal(t, []string{"Content-Type", "Webhook-Id", "Webhook-Timestamp", "X-Event-Type", "X-Webhook-Attempt", "X-Webhook-Signature"}, names(r.Header))
+		require.Equal(t, []string{"Content-Type", "Webhook-Id", "Webhook-Timestamp", "X-Event-Type", "X-Webhook-Attempt", "X-Webhook-Signature", hook.HopsHeader}, names(r.Header))
 		require.Equal(t, []string{"application/json"}, r.Header.Values("Content-Type"))
 		require.Equal(t, []string{"user.created"}, r.Header.Values("X-Event-Type"))
 		require.Equal(t, []string{"1"}, r.Header.Values("X-Webhook-Attempt"))
@@ -170,7 +170,7 @@ func TestHeaders(t *testing.T) {
 	t.Run("momento", func(t *testing.T) {
 		t.Parallel()
 		r := profile.Request(setup(t, hook.ProfileMomento), at)
-		require.Equal(t, []string{"Content-Type", "User-Agent", "momento-signature"}, names(r.Header), "in lower case")
+		require.Equal(t, []string{"Content-Type", "User-Agent", "momento-signature", hook.HopsHeader}, names(r.Header), "in lower case")
 		require.Equal(t, []string{signing.HexSHA3("whsec_abc123", r.Body)}, map[string][]string(r.Header)[momentoSignature])
 		require.Equal(t, "Momento/1.0 (Webhooks; +https://docs.momentohq.com/topics/webhooks)", r.Header.Get("User-Agent"))
 	})
@@ -180,7 +180,7 @@ func TestHeaders(t *testing.T) {
 		job.Webhook.Secret = standardID
 		r := profile.Request(job, at)
 		require.Equal(t, []string{
-			"Content-Type", "Webhook-Id", "Webhook-Signature", "Webhook-Timestamp", "X-Event-Type", "X-Webhook-Attempt", "X-Webhook-Signature",
+			"Content-Type", "Webhook-Id", "Webhook-Signature", "Webhook-Timestamp", "X-Event-Type", "X-Webhook-Attempt", "X-Webhook-Signature", hook.HopsHeader,
 		}, names(r.Header))
 		require.Equal(t, job.Event.ID.String(), r.Header.Get("Webhook-Id"))
 		require.Equal(t, "1614265330", r.Header.Get("Webhook-Timestamp"))
@@ -228,7 +228,7 @@ func TestHeaders(t *testing.T) {
 		job := setup(t, hook.ProfileCommenda)
 		job.Webhook.Secret = standardID
 		r := profile.Request(job, at)
-		require.Equal(t, []string{"Commenda-X-Secret", "Content-Type"}, names(r.Header))
+		require.Equal(t, []string{"Commenda-X-Secret", "Content-Type", hook.HopsHeader}, names(r.Header))
 		require.Equal(t, []string{"application/json"}, r.Header.Values("Content-Type"))
 		require.Equal(t, signing.HexSHA256(standardID, r.Body), r.Header.Get("Commenda-X-Secret"), "never the key itself")
 	})
