@@ -24,17 +24,16 @@ func chain(n int) map[string]string {
 // comes from, and is refused and logged beyond, on every surface.
 func TestPublishesThatComeFromDeliveries(t *testing.T) {
 	t.Parallel()
-	f := setup(t)
 	with := func(header map[string]string, name, value string) map[string]string {
 		header[name] = value
 		return header
 	}
-	for name, publish := range map[string]func(t *testing.T, depth int) (status int, code string){
-		"standard": func(t *testing.T, depth int) (int, string) {
+	for name, publish := range map[string]func(t *testing.T, f *fixture, depth int) (status int, code string){
+		"standard": func(t *testing.T, f *fixture, depth int) (int, string) {
 			t.Helper()
 			return outcome(t, f.do(t, http.MethodPost, "/v1/events", `{"type":"user.created","data":1}`, chain(depth)))
 		},
-		"batch": func(t *testing.T, depth int) (int, string) {
+		"batch": func(t *testing.T, f *fixture, depth int) (int, string) {
 			t.Helper()
 			r := f.do(t, http.MethodPost, "/v1/events/batch", batchOf(`{"type":"user.created","data":1}`), chain(depth)).results(t, 1)[0]
 			if r.Error == nil {
@@ -42,19 +41,21 @@ func TestPublishesThatComeFromDeliveries(t *testing.T) {
 			}
 			return r.Status, r.Error.Code
 		},
-		"commenda": func(t *testing.T, depth int) (int, string) {
+		"commenda": func(t *testing.T, f *fixture, depth int) (int, string) {
 			t.Helper()
 			return outcome(t, f.do(t, http.MethodPost, "/events", `{"topic":"user.created","data":1}`, chain(depth)))
 		},
-		"momento": func(t *testing.T, depth int) (int, string) {
+		"momento": func(t *testing.T, f *fixture, depth int) (int, string) {
 			t.Helper()
 			return outcome(t, f.do(t, http.MethodPost, topicPath("chat", "user.created"), `1`, with(chain(depth), "Content-Type", "text/plain")))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := setup(t)
 			for depth := range hook.MaxHops + 1 {
 				before := value[int](t, f, `select count(*) from events`)
-				status, code := publish(t, depth)
+				status, code := publish(t, f, depth)
 				require.Less(t, status, 300, "%d deep: %s", depth, code)
 				require.Equal(t, before+1, value[int](t, f, `select count(*) from events`))
 				got := value[[]byte](t, f, `select hops from events order by id desc limit 1`)
@@ -62,7 +63,7 @@ func TestPublishesThatComeFromDeliveries(t *testing.T) {
 			}
 			before := value[int](t, f, `select count(*) from events`)
 			for _, depth := range []int{hook.MaxHops + 1, hook.MaxHops + 10} {
-				status, code := publish(t, depth)
+				status, code := publish(t, f, depth)
 				require.Equal(t, []any{http.StatusUnprocessableEntity, "LOOP_DETECTED"}, []any{status, code})
 			}
 			require.Equal(t, before, value[int](t, f, `select count(*) from events`))
@@ -70,6 +71,7 @@ func TestPublishesThatComeFromDeliveries(t *testing.T) {
 			require.Contains(t, f.log.String(), "evt_", "the chain")
 		})
 	}
+	f := setup(t)
 	f.do(t, http.MethodPost, "/v1/events", `{"type":"user.created","data":1}`, map[string]string{"webhook-hops": "x"}).
 		refused(t, "header.webhook-hops", "event ids")
 	// What was accepted is a duplicate, whatever chain it comes by.
@@ -91,7 +93,7 @@ func outcome(t *testing.T, a answer) (status int, code string) {
 // name is known, it is refused, on every surface.
 func TestWebhooksToTheAPIItself(t *testing.T) {
 	t.Parallel()
-	create := func(c *client, t *testing.T, url string) []answer {
+	create := func(t *testing.T, c *client, url string) []answer {
 		t.Helper()
 		return []answer{
 			c.post(t, "/v1/webhooks", `{"url":"`+url+`","events":["user.created"]}`),
@@ -104,12 +106,12 @@ func TestWebhooksToTheAPIItself(t *testing.T) {
 	for _, url := range []string{
 		"https://xn--mnchen-3ya.test/topics/chat/t?token=x", "https://XN--MNCHEN-3ya.test.", "https://MÜNCHEN.test:443/x", "http://xn--mnchen-3ya.test/", "https://xn--mnchen-3ya.test:80/",
 	} {
-		for i, a := range create(f.client, t, url) {
+		for i, a := range create(t, f.client, url) {
 			a.refused(t, places[i], "own address")
 		}
 	}
 	for _, url := range []string{"https://xn--mnchen-3ya.test:8443/", "https://www.xn--mnchen-3ya.test/", "https://yourapp.com/"} {
-		for _, a := range create(f.client, t, url) {
+		for _, a := range create(t, f.client, url) {
 			require.Less(t, a.status, 300, "%s: %s", url, a.body)
 		}
 	}
@@ -124,15 +126,15 @@ func TestWebhooksToTheAPIItself(t *testing.T) {
 		func(*api.Deps) {},
 	} {
 		g := setup(t, change)
-		for _, a := range create(g.client, t, "https://hooks.example/") {
+		for _, a := range create(t, g.client, "https://hooks.example/") {
 			require.Less(t, a.status, 300, "%s", a.body)
 		}
 	}
 	local := setup(t, func(d *api.Deps) { d.Config.PublicURL, d.Config.AllowHTTP = "http://127.0.0.1:8080", true })
-	for i, a := range create(local.client, t, "http://127.0.0.1:8080/x") {
+	for i, a := range create(t, local.client, "http://127.0.0.1:8080/x") {
 		a.refused(t, places[i], "own address")
 	}
-	for _, a := range create(local.client, t, "http://127.0.0.1:9000/") {
+	for _, a := range create(t, local.client, "http://127.0.0.1:9000/") {
 		require.Less(t, a.status, 300, "%s", a.body)
 	}
 }

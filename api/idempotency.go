@@ -1,15 +1,12 @@
 package api
 
 import (
-	"context"
-	"crypto/sha256"
 	"net/http"
 	"reflect"
 	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/go-json-experiment/json"
 
 	"grapnel/internal/hook"
 )
@@ -55,10 +52,10 @@ func unquoted(header string) string {
 	var b strings.Builder
 	for i := 0; i < len(inner); i++ {
 		c := inner[i]
-		switch {
-		case c == '"':
+		switch c {
+		case '"':
 			return header
-		case c == '\\':
+		case '\\':
 			if i++; i == len(inner) || inner[i] != '"' && inner[i] != '\\' {
 				return header
 			}
@@ -109,53 +106,4 @@ func (a *API) withoutKey(ctx huma.Context, next func(huma.Context)) {
 // the same when they are sent again, and so do some that are sent as POST.
 func refusesKey[I any](op *operation) bool {
 	return op.method == http.MethodPost && !op.repeatable && !takesKey[I]()
-}
-
-// making is a request to make a webhook.
-type making[B any] struct {
-	operation string
-	// header is its idempotency key; empty for none.
-	header string
-	// request is its body, a struct.
-	request any
-	// webhook is what it wants to be made; view, the answer about that.
-	webhook func() (hook.Webhook, error)
-	view    func(*hook.Webhook) B
-}
-
-// makeWebhook makes the webhook. Under an idempotency key it does that once: for a day a
-// repeat has the same answer, whatever has become of the webhook.
-func makeWebhook[B any](ctx context.Context, a *API, m making[B]) (answer B, err error) {
-	key, err := idempotencyKey(m.header, nil)
-	if err != nil {
-		return answer, err
-	}
-	if key == "" {
-		w, err := m.webhook()
-		if err != nil {
-			return answer, err
-		}
-		if w, err = a.Store.CreateWebhook(ctx, w); err != nil {
-			return answer, err
-		}
-		return m.view(&w), nil
-	}
-	text, err := json.Marshal(m.request, json.Deterministic(true))
-	if err != nil {
-		return answer, err
-	}
-	once := hook.Once{TenantID: tenant(ctx), Operation: m.operation, Key: key, Request: sha256.Sum256(text)}
-	// Before anything else can refuse it.
-	kept, err := a.Store.KeptAnswer(ctx, once)
-	if hook.KindOf(err) == hook.KindNotFound {
-		var w hook.Webhook
-		if w, err = m.webhook(); err != nil {
-			return answer, err
-		}
-		kept, err = a.Store.CreateWebhookOnce(ctx, w, once, func(w hook.Webhook) ([]byte, error) { return json.Marshal(m.view(&w)) })
-	}
-	if err != nil {
-		return answer, err
-	}
-	return answer, json.Unmarshal(kept, &answer)
 }

@@ -180,47 +180,6 @@ func (a *API) registerWebhooks() {
 	}, a.deleteWebhook)
 }
 
-func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*createWebhookOutput, error) {
-	answer, err := makeWebhook(ctx, a, making[CreatedWebhook]{
-		operation: "create-webhook", header: in.IdempotencyKey, request: &in.Body,
-		webhook: func() (hook.Webhook, error) { return a.newWebhook(ctx, &in.Body) },
-		view:    func(w *hook.Webhook) CreatedWebhook { return CreatedWebhook{warned(w), w.Secret.Reveal()} },
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &createWebhookOutput{Body: answer}, nil
-}
-
-// newWebhook is the webhook that a request describes.
-func (a *API) newWebhook(ctx context.Context, b *createWebhookRequest) (hook.Webhook, error) {
-	events, places := joinEvents("body.events", b.Events, "", nil)
-	w := hook.Webhook{TenantID: tenant(ctx), URL: b.URL, Events: events, Active: true, Headers: secrets(b.Headers)}
-	if b.Profile != nil {
-		w.Profile = hook.Profile(*b.Profile)
-	}
-	if b.Active != nil {
-		setActive(&w, *b.Active)
-	}
-	if b.Paused != nil {
-		w.Pause(*b.Paused, time.Now().UTC().Truncate(time.Microsecond))
-	}
-	if b.Secret == nil {
-		w.Secret = generateSecret(w.Profile)
-	}
-	if b.TraceContext != nil {
-		w.TraceContext = *b.TraceContext
-	}
-	w.Normalize()
-	apply(&w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-	wrong := append(setSchemes(&w, b.Schemes), newSecret(b.Secret)...)
-	unknown, err := a.unknownEvents(ctx, w.Profile, w.Events)
-	if err != nil {
-		return w, err
-	}
-	return w, places.relocate(a.checkWebhook(&w, "", append(unknown, wrong...)))
-}
-
 func (a *API) listWebhooks(ctx context.Context, in *listWebhooksInput) (*listWebhooksOutput, error) {
 	page, err := in.page(listWebhooks)
 	if err != nil {
