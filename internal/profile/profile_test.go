@@ -266,6 +266,19 @@ func TestHeaders(t *testing.T) {
 	})
 }
 
+// Every request carries the events that it comes from, the last its own.
+func TestChain(t *testing.T) {
+	t.Parallel()
+	for _, p := range []hook.Profile{hook.ProfileStandard, hook.ProfileMomento, hook.ProfileCommenda} {
+		job := setup(t, p)
+		own := job.Event.ID.String()
+		require.Equal(t, []string{own}, map[string][]string(profile.Request(job, time.Now()).Header)[hook.HopsHeader], p)
+		job.Event.Hops = []hook.EventID{{1}, {2}}
+		want := hook.EventID{1}.String() + ", " + hook.EventID{2}.String() + ", " + own
+		require.Equal(t, []string{want}, map[string][]string(profile.Request(job, time.Now()).Header)[hook.HopsHeader], p)
+	}
+}
+
 // S15: url, secret and timeout are the webhook's current ones.
 func TestRequestUsesTheWebhook(t *testing.T) {
 	t.Parallel()
