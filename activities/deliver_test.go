@@ -373,7 +373,7 @@ func TestErrorsOfOurs(t *testing.T) {
 	for kind, final := range map[hook.Kind]bool{
 		hook.KindUnavailable: false, hook.KindRateLimited: false, hook.KindInternal: false,
 		hook.KindNotFound: true, hook.KindConflict: true, hook.KindPrecondition: true, hook.KindInvalid: true, hook.KindUnprocessable: true,
-		hook.KindForbidden: true, hook.KindUnauthorized: true, hook.KindTooLarge: true, hook.KindMediaType: true,
+		hook.KindForbidden: true, hook.KindUnauthorized: true, hook.KindTooLarge: true, hook.KindMediaType: true, hook.KindLimit: true, hook.KindLoop: true,
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()

@@ -68,6 +68,17 @@ type Config struct {
 	// MaxPolls is how many subscribers of one API key may wait in this process at
 	// once; 0 for no limit.
 	MaxPolls int
+	// TenantRateLimit and TenantMaxPolls are the same for all of a tenant's keys
+	// together; 0 is five times what one key may.
+	TenantRateLimit int
+	TenantMaxPolls  int
+	// MaxKeys is how many API keys a tenant may have that are neither revoked nor
+	// expired; default 100.
+	MaxKeys int
+	// PublicURL is where the API's users call it; empty if that is not known. Webhooks
+	// can't have it for a destination, unless AllowOwnURL.
+	PublicURL   string
+	AllowOwnURL bool
 	// Timeout bounds an operation once its request has been read; default 10 s.
 	// Operations that send have the time of sending and 5 s.
 	Timeout time.Duration
@@ -113,6 +124,8 @@ type API struct {
 	huma     huma.API
 	handler  http.Handler
 	limits   *limits
+	refusals *refusals
+	own      ownNames
 	schemas  schema.Cache
 	draining sync.Once
 	drained  chan struct{}
@@ -124,6 +137,7 @@ type API struct {
 const (
 	defaultMaxBody = 102_400
 	defaultTimeout = 10 * time.Second
+	defaultMaxKeys = 100
 	// defaultLongPoll is Momento's (M8).
 	defaultLongPoll = 30 * time.Second
 )
@@ -156,8 +170,17 @@ func build(d Deps) *API {
 	if d.Config.LongPoll == 0 {
 		d.Config.LongPoll = defaultLongPoll
 	}
+	if d.Config.MaxKeys == 0 {
+		d.Config.MaxKeys = defaultMaxKeys
+	}
 	mux := http.NewServeMux()
-	a := &API{Deps: d, huma: humago.New(mux, humaConfig(d.Config.Version)), limits: newLimits(&d.Config), drained: make(chan struct{})}
+	a := &API{
+		Deps: d, huma: humago.New(mux, humaConfig(d.Config.Version)), limits: newLimits(&d.Config), refusals: newRefusals(),
+		drained: make(chan struct{}),
+	}
+	if d.Config.PublicURL != "" && !d.Config.AllowOwnURL {
+		a.own = ownOf(d.Destinations.CanonicalURL(d.Config.PublicURL))
+	}
 	a.polling, a.endPolls = context.WithCancel(context.Background())
 	a.registerWebhooks()
 	a.registerSecrets()
@@ -228,9 +251,13 @@ func setHumaGlobals() {
 	humaGlobals.Do(func() {
 		huma.DefaultArrayNullable = false
 		huma.ValidateStrictCasing = true
-		huma.NewError = newHumaError
-		huma.NewErrorWithContext = func(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 			return newHumaError(status, msg, errs...)
+		}
+		huma.NewErrorWithContext = func(ctx huma.Context, status int, msg string, errs ...error) huma.StatusError {
+			p := newHumaError(status, msg, errs...)
+			refusalOf(ctx.Context()).note(p)
+			return p
 		}
 	})
 }

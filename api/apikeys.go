@@ -15,7 +15,8 @@ type keyStore interface {
 	// RecalledKey is the key as it was the last time; what it lets in must be checked
 	// when it is stored (hook.Premises).
 	RecalledKey(text hook.Secret) (hook.APIKey, bool)
-	CreateKey(ctx context.Context, k hook.APIKey, text hook.Secret) (hook.APIKey, error)
+	// CreateKeyWithin stores a key, unless the tenant has so many that are valid.
+	CreateKeyWithin(ctx context.Context, k hook.APIKey, text hook.Secret, most int) (hook.APIKey, error)
 	Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) ([]hook.APIKey, bool, error)
 	RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID) error
 }
@@ -99,7 +100,7 @@ type listKeysOutput struct {
 func (a *API) registerKeys() {
 	register(a, operation{
 		id: "create-api-key", method: http.MethodPost, path: "/v1/api-keys", tag: tagStandard, status: http.StatusCreated,
-		summary: "Create an API key", description: "Only this answer shows the key.",
+		summary: "Create an API key", description: "Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.",
 	}, a.createKey)
 	register(a, operation{
 		id: "list-api-keys", method: http.MethodGet, path: "/v1/api-keys", tag: tagStandard,
@@ -121,7 +122,7 @@ func (a *API) createKey(ctx context.Context, in *createKeyInput) (*createKeyOutp
 		return nil, err
 	}
 	text := keytext.New()
-	k, err := a.Store.CreateKey(ctx, k, text)
+	k, err := a.Store.CreateKeyWithin(ctx, k, text, a.Config.MaxKeys)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,10 @@ func (a *API) authorize(op *operation) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		key, recalled, err := a.authenticate(ctx, way)
 		if err == nil {
-			err = a.limits.request(key.ID, time.Now())
+			if r := refusalOf(ctx.Context()); r != nil {
+				r.key = key
+			}
+			err = a.limits.request(&key, time.Now())
 		}
 		switch {
 		case err != nil:

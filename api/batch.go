@@ -27,7 +27,9 @@ type publishEventsRequest struct {
 }
 
 type publishEventsInput struct {
-	RawBody []byte `contentType:"application/json"`
+	// Hidden, because a parameter more would change the signature of generated clients.
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"512" hidden:"true"`
+	RawBody        []byte `contentType:"application/json"`
 }
 
 // PublishedEvents is the answer to a batch.
@@ -50,15 +52,20 @@ type publishEventsOutput struct {
 func (a *API) registerBatch() {
 	register(a, operation{
 		id: "publish-events", method: http.MethodPost, path: "/v1/events/batch", tag: tagStandard, status: http.StatusAccepted,
-		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish up to 1,000 events", maxBody: batchRequestLimit, raw: true,
+		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish up to 1,000 events", maxBody: batchRequestLimit, raw: true, publishes: true,
 		description: "Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. " +
-			"Give events ids to be able to repeat a request whose answer got lost.",
+			"Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: " +
+			"then an event without an id is known by that key and its place in the request.",
 		errors: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:   a.jsonBody(publishEventsRequest{}, "PublishEventsRequest", true),
 	}, a.publishEvents)
 }
 
 func (a *API) publishEvents(ctx context.Context, in *publishEventsInput) (*publishEventsOutput, error) {
+	key, err := idempotencyKey(in.IdempotencyKey, nil)
+	if err != nil {
+		return nil, err
+	}
 	items, err := readBatch(in.RawBody)
 	if err != nil {
 		return nil, err
@@ -69,8 +76,9 @@ func (a *API) publishEvents(ctx context.Context, in *publishEventsInput) (*publi
 	var places []int
 	publications := make([]hook.Publication, len(items))
 	for i, item := range items {
-		if publications[i], errs[i] = readPublication("", item); errs[i] == nil {
-			publications[i].TenantID = tenant(ctx)
+		publications[i], errs[i] = readPublication(ctx, "", item)
+		if errs[i] == nil && publications[i].IdempotencyKey == "" {
+			publications[i].IdempotencyKey = placeKey(key, i)
 		}
 	}
 	if err := a.checkBatch(ctx, publications, errs); err != nil {
@@ -96,6 +104,7 @@ func (a *API) publishEvents(ctx context.Context, in *publishEventsInput) (*publi
 			accepted[i], errs[i] = stored[n], failed[n]
 		}
 	}
+	a.findRepeated(ctx, publications, accepted, errs)
 	return &publishEventsOutput{Body: a.publishedEvents(ctx, publications, accepted, errs)}, nil
 }
 
@@ -136,6 +145,9 @@ func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []er
 		if errs[i] == nil {
 			errs[i] = checkNotOurs("body.type", list[i].Type)
 		}
+		if errs[i] == nil {
+			errs[i] = checkHops(&list[i])
+		}
 		if errs[i] == nil && !asked[list[i].Type] {
 			asked[list[i].Type] = true
 			names = append(names, list[i].Type)
@@ -170,6 +182,7 @@ func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []er
 func (a *API) publishedEvents(ctx context.Context, list []hook.Publication, accepted []hook.Accepted, errs []error) PublishedEvents {
 	answer := PublishedEvents{Results: make([]publishResult, len(list))}
 	failed, first := 0, 0
+	refused := refusalOf(ctx)
 	for i := range list {
 		result := &answer.Results[i]
 		if err := errs[i]; err != nil {
@@ -182,6 +195,10 @@ func (a *API) publishedEvents(ctx context.Context, list []hook.Publication, acce
 				}
 			}
 			answer.Refused++
+			if refused != nil {
+				refused.note(result.Error)
+				refused.events++
+			}
 			continue
 		}
 		a.dispatch(&accepted[i])

@@ -16,10 +16,11 @@ type publishCommendaEventRequest struct {
 	Topic          *string  `json:"topic" nullable:"false" minLength:"1" maxLength:"128" doc:"Any string without control characters or surrounding spaces." example:"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"`
 	Data           anyJSON  `json:"data"`
 	OrganizationID *string  `json:"organization_id,omitempty" maxLength:"255" doc:"Shown in event objects as it is. Default: empty." example:"c2710df6-c6cf-4cd0-aa38-63faa44f16bc"`
+	ID             *string  `json:"id,omitempty" minLength:"1" maxLength:"255" doc:"The same as the header Idempotency-Key. Event objects have an id of their own." example:"registration-4711-done"`
 }
 
 type publishCommendaEventInput struct {
-	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true."`
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"512" doc:"Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true. Quoted, as a string of RFC 9651, it is the same as without the quotes."`
 	RawBody        []byte `contentType:"application/json"`
 }
 
@@ -32,6 +33,7 @@ type CommendaEvent struct {
 	OrganizationID string `json:"organization_id" doc:"As it was given; empty if it was not." example:"c2710df6-c6cf-4cd0-aa38-63faa44f16bc"`
 	APIVersion     string `json:"api_version" enum:"v1.0" doc:"The version of the event object." example:"v1.0"`
 	Deliveries     int    `json:"deliveries" doc:"How many webhooks it matched, of every profile." example:"1"`
+	IdempotencyKey string `json:"idempotency_key,omitempty" doc:"The id or Idempotency-Key given." example:"registration-4711-done"`
 	Duplicate      bool   `json:"duplicate,omitempty" doc:"Whether an earlier publish with the same Idempotency-Key stands for this one." example:"false"`
 }
 
@@ -47,7 +49,7 @@ type publishCommendaEventOutput struct {
 func (a *API) registerCommendaEvents() {
 	register(a, operation{
 		id: "publish-commenda-event", method: http.MethodPost, path: "/events", tag: tagCommenda, status: http.StatusAccepted,
-		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event to a topic", maxBody: rawRequestLimit, raw: true, topics: true,
+		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event to a topic", maxBody: rawRequestLimit, raw: true, topics: true, publishes: true,
 		description: "202 means: stored durably, with a delivery for every webhook that matches now, standard ones of this type too. Delivering begins at once and is not waited for.",
 		errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:        a.jsonBody(publishCommendaEventRequest{}, "PublishCommendaEventRequest", true),
@@ -55,43 +57,56 @@ func (a *API) registerCommendaEvents() {
 }
 
 func (a *API) publishCommendaEvent(ctx context.Context, in *publishCommendaEventInput) (*publishCommendaEventOutput, error) {
-	var b publishCommendaEventRequest
-	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
-		return nil, err
-	}
-	if err := b.check(); err != nil {
-		return nil, err
-	}
-	if err := checkNotOurs("body.topic", *b.Topic); err != nil {
-		return nil, err
-	}
-	key, err := idempotencyKey(in.IdempotencyKey, nil)
+	p, err := readCommendaPublication(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkAllowed(ctx, *b.Topic); err != nil {
-		return nil, err
-	}
-	p := hook.Publication{TenantID: tenant(ctx), Type: *b.Topic, Data: b.Data, IdempotencyKey: key}
-	if b.OrganizationID != nil {
-		p.OrganizationID = *b.OrganizationID
-	}
-	s, err := a.schemaOfTopic(ctx, p.Type)
-	if err != nil {
-		return nil, err
-	}
-	accepted, err := a.accept(ctx, p, s)
-	if err != nil {
+	accepted, err := a.acceptCommenda(ctx, &p)
+	if accepted, err = a.unlessRepeated(ctx, &p, accepted, err); err != nil {
 		return nil, err
 	}
 	e := &accepted.Event
 	return &publishCommendaEventOutput{Body: commendaEventAccepted{
 		Data: CommendaEvent{
 			ID: e.ID.UUID(), Topic: e.Type, TriggeredAt: e.CreatedAt.Unix(), OrganizationID: e.OrganizationID,
-			APIVersion: profile.CommendaVersion, Deliveries: e.Deliveries, Duplicate: accepted.Duplicate,
+			APIVersion: profile.CommendaVersion, Deliveries: e.Deliveries, IdempotencyKey: p.IdempotencyKey, Duplicate: accepted.Duplicate,
 		},
 		Message: "Successfully accepted event.",
 	}}, nil
+}
+
+func readCommendaPublication(ctx context.Context, in *publishCommendaEventInput) (p hook.Publication, err error) {
+	var b publishCommendaEventRequest
+	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
+		return p, err
+	}
+	if err := b.check(); err != nil {
+		return p, err
+	}
+	key, err := idempotencyKey(in.IdempotencyKey, b.ID)
+	if err != nil {
+		return p, err
+	}
+	p = hook.Publication{TenantID: tenant(ctx), Type: *b.Topic, Data: b.Data, IdempotencyKey: key}
+	if b.OrganizationID != nil {
+		p.OrganizationID = *b.OrganizationID
+	}
+	setHops(ctx, &p)
+	return p, nil
+}
+
+func (a *API) acceptCommenda(ctx context.Context, p *hook.Publication) (hook.Accepted, error) {
+	if err := checkNotOurs("body.topic", p.Type); err != nil {
+		return hook.Accepted{}, err
+	}
+	if err := checkAllowed(ctx, p.Type); err != nil {
+		return hook.Accepted{}, err
+	}
+	s, err := a.schemaOfTopic(ctx, p.Type)
+	if err != nil {
+		return hook.Accepted{}, err
+	}
+	return a.accept(ctx, *p, s)
 }
 
 // check reports all that is wrong with the members, at once.

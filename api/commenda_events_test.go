@@ -91,7 +91,7 @@ func TestPublishCommendaEventIdempotently(t *testing.T) {
 	const body = `{"topic":"user.created","data":{"a":1.0},"organization_id":"o"}`
 	first := publish(body, "one").data(t, http.StatusAccepted, acceptedEvent)
 	require.NotContains(t, first, "duplicate")
-	again := publish(`{"organization_id":"o","data":{"a":1},"topic":"user.created","id":"x"}`, "one").data(t, http.StatusAccepted, acceptedEvent)
+	again := publish(`{"organization_id":"o","data":{"a":1},"topic":"user.created","note":"x"}`, "one").data(t, http.StatusAccepted, acceptedEvent)
 	require.Equal(t, true, again["duplicate"])
 	delete(again, "duplicate")
 	require.Equal(t, first, again)

@@ -60,7 +60,9 @@ type createCommendaWebhookRequest struct {
 // Bodies of this surface are read here, not by Huma: what it does not know in them
 // may be anything (spec 6), and Huma takes all of a body in.
 type createCommendaWebhookInput struct {
-	RawBody []byte `contentType:"application/json"`
+	// Hidden, because a parameter more would change the signature of generated clients.
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"512" hidden:"true"`
+	RawBody        []byte `contentType:"application/json"`
 }
 
 type commendaWebhookCreated struct {
@@ -123,8 +125,8 @@ func (a *API) registerCommenda() {
 	manage, read := []hook.Scope{hook.ScopeWebhooks}, []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
 		id: "create-commenda-webhook", method: http.MethodPost, path: "/webhooks", tag: tagCommenda, scopes: manage,
-		summary: "Register a Commenda webhook", description: "Subscribes a URL to topics. Only this answer shows the key.",
-		raw: true, errors: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
+		summary: "Register a Commenda webhook", description: "Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.",
+		raw: true, errors: []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body: a.jsonBody(createCommendaWebhookRequest{}, "CreateCommendaWebhookRequest", true),
 	}, a.createCommendaWebhook)
 	register(a, operation{
@@ -137,7 +139,7 @@ func (a *API) registerCommenda() {
 	}, a.getCommendaWebhook)
 	register(a, operation{
 		id: "update-commenda-webhook", method: http.MethodPost, path: "/webhooks/{id}", tag: tagCommenda, scopes: manage,
-		summary: "Update a Commenda webhook", raw: true,
+		summary: "Update a Commenda webhook", raw: true, repeatable: true,
 		description: "Changes what is given and leaves the rest. Retries use the new url and key. DISABLED cancels what is pending.",
 		errors:      []int{http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:        a.jsonBody(updateCommendaWebhookRequest{}, "UpdateCommendaWebhookRequest", true),
@@ -156,6 +158,21 @@ func (a *API) createCommendaWebhook(ctx context.Context, in *createCommendaWebho
 	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
 		return nil, err
 	}
+	answer, err := makeWebhook(ctx, a, making[CommendaWebhookWithKey]{
+		operation: "create-commenda-webhook", header: in.IdempotencyKey, request: &b,
+		webhook: func() (hook.Webhook, error) { return a.newCommendaWebhook(ctx, &b) },
+		view: func(w *hook.Webhook) CommendaWebhookWithKey {
+			return CommendaWebhookWithKey{viewCommendaWebhook(w), w.Secret.Reveal()}
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &createCommendaWebhookOutput{Body: commendaWebhookCreated{Data: answer, Message: "Successfully registered webhook."}}, nil
+}
+
+// newCommendaWebhook is the webhook that a request describes.
+func (a *API) newCommendaWebhook(ctx context.Context, b *createCommendaWebhookRequest) (hook.Webhook, error) {
 	wrong := append(checkCommendaEnums(b.Status, b.APIVersion), newSecret(b.Key)...)
 	topics, places := joinEvents("body.topics", b.Topics, "body.topic", b.Topic)
 	w := hook.Webhook{TenantID: tenant(ctx), Profile: hook.ProfileCommenda, URL: b.URL, Events: topics, Active: true}
@@ -167,17 +184,7 @@ func (a *API) createCommendaWebhook(ctx context.Context, in *createCommendaWebho
 	}
 	w.Normalize()
 	apply(&w, b.Name, b.Key, nil, nil, nil)
-	if err := inCommendaWords(a.checkWebhook(&w, "", wrong), places); err != nil {
-		return nil, err
-	}
-	w, err := a.Store.CreateWebhook(ctx, w)
-	if err != nil {
-		return nil, err
-	}
-	return &createCommendaWebhookOutput{Body: commendaWebhookCreated{
-		Data:    CommendaWebhookWithKey{viewCommendaWebhook(&w), w.Secret.Reveal()},
-		Message: "Successfully registered webhook.",
-	}}, nil
+	return w, inCommendaWords(a.checkWebhook(&w, "", wrong), places)
 }
 
 func (a *API) listCommendaWebhooks(ctx context.Context, _ *empty) (*listCommendaWebhooksOutput, error) {

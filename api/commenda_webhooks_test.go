@@ -83,7 +83,7 @@ func TestCommendaToleratesUnknownMembers(t *testing.T) {
 	d := f.post(t, "/webhooks/test/trigger/"+id, `{"organization_id":7,"eventData":{"a":1,"a":1},"event_data":null,"topic":null}`).
 		data(t, http.StatusOK, "Successfully triggered webhook.")
 	require.Equal(t, "A", d["event_type"])
-	f.post(t, "/events", `{"topic":"A","data":1,"organization_id":null,"type":7,"id":{"a":1,"a":123456789012345678901234567890}}`).
+	f.post(t, "/events", `{"topic":"A","data":1,"organization_id":null,"type":7,"ident":{"a":1,"a":123456789012345678901234567890}}`).
 		data(t, http.StatusAccepted, "Successfully accepted event.")
 }
 

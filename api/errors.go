@@ -24,7 +24,7 @@ type problem struct {
 	Type   string          `json:"type" doc:"A URI that names the kind of problem." example:"about:blank"`
 	Title  string          `json:"title" doc:"The HTTP status in words." example:"Unprocessable Entity"`
 	Status int             `json:"status" doc:"The HTTP status." example:"422"`
-	Code   string          `json:"code" doc:"The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED, UNAVAILABLE, INTERNAL." example:"INVALID_ARGUMENT"`
+	Code   string          `json:"code" doc:"The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL." example:"INVALID_ARGUMENT"`
 	Detail string          `json:"detail,omitempty" doc:"What is wrong, for people." example:"validation failed"`
 	Errors []problemDetail `json:"errors,omitempty" doc:"Each wrong value and where it is."`
 
@@ -72,6 +72,10 @@ func mapping(k hook.Kind) (status int, code string) {
 		return http.StatusUnsupportedMediaType, "INVALID_ARGUMENT"
 	case hook.KindRateLimited:
 		return http.StatusTooManyRequests, "LIMIT_EXCEEDED"
+	case hook.KindLimit:
+		return http.StatusUnprocessableEntity, "LIMIT_EXCEEDED"
+	case hook.KindLoop:
+		return http.StatusUnprocessableEntity, "LOOP_DETECTED"
 	case hook.KindUnavailable:
 		return http.StatusServiceUnavailable, "UNAVAILABLE"
 	case hook.KindInternal:
@@ -146,6 +150,7 @@ func (a *API) answer(ctx context.Context, operation string, err error) error {
 		return &problem{Type: "about:blank", Title: "Client Closed Request", Status: statusCallerGone, Code: "CANCELED"}
 	}
 	p := problemOf(err)
+	refusalOf(ctx).note(p)
 	if p.Status >= http.StatusInternalServerError {
 		a.Logger.ErrorContext(ctx, "request failed", slog.String("operation", operation), slog.Int("status_code", p.Status), slog.Any("error", err))
 	}
@@ -173,7 +178,7 @@ func callerGone(ctx context.Context, err error) bool {
 // newHumaError is how Huma's own errors become problems: those of parsing and
 // validating requests. Huma answers 500 only when a body could not be read,
 // which is the client's doing; errors of handlers do not come this way.
-func newHumaError(status int, message string, errs ...error) huma.StatusError {
+func newHumaError(status int, message string, errs ...error) *problem {
 	if status == http.StatusInternalServerError {
 		status, message, errs = http.StatusBadRequest, "the request body could not be read", nil
 	}

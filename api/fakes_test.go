@@ -345,11 +345,25 @@ func (s *faulty) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publicat
 	return s.Store.CreateTest(ctx, w, p)
 }
 
-func (s *faulty) CreateKey(ctx context.Context, k hook.APIKey, text hook.Secret) (hook.APIKey, error) {
+func (s *faulty) CreateKeyWithin(ctx context.Context, k hook.APIKey, text hook.Secret, most int) (hook.APIKey, error) {
 	if err := s.next(); err != nil {
 		return hook.APIKey{}, err
 	}
-	return s.Store.CreateKey(ctx, k, text)
+	return s.Store.CreateKeyWithin(ctx, k, text, most)
+}
+
+func (s *faulty) KeptAnswer(ctx context.Context, o hook.Once) ([]byte, error) {
+	if err := s.next(); err != nil {
+		return nil, err
+	}
+	return s.Store.KeptAnswer(ctx, o)
+}
+
+func (s *faulty) Repeated(ctx context.Context, list []hook.Publication) ([]hook.Repeat, error) {
+	if err := s.next(); err != nil {
+		return nil, err
+	}
+	return s.Store.Repeated(ctx, list)
 }
 
 func (s *faulty) Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) ([]hook.APIKey, bool, error) {

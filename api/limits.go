@@ -11,93 +11,161 @@ import (
 	"grapnel/internal/hook"
 )
 
-// limits bound what one API key can ask of this process (spec 7). Other processes
-// count for themselves, so that nothing has to be shared. Only keys that are valid
-// get here, and only those that are busy are remembered.
+// limits bound what one API key, and all of a tenant's together, can ask of this process
+// (spec 7): an admin key can make others. Other processes count for themselves, so that
+// nothing has to be shared. Only keys that are valid get here, and only those that are
+// busy are remembered.
 type limits struct {
-	perSecond int // requests; 0 for no limit
-	most      int // subscribers that wait; 0 for no limit
-
-	mu      sync.Mutex
-	buckets map[hook.KeyID]*rate.Limiter
-	swept   time.Time
-	waiting map[hook.KeyID]int
+	// requests per second, and subscribers that wait; nil for no limit.
+	keys, tenants           *buckets[[16]byte]
+	keysWaiting, allWaiting *waiters[[16]byte]
 }
+
+// keysWorth is how many keys at their limits a tenant's own default is worth.
+const keysWorth = 5
 
 func newLimits(c *Config) *limits {
+	orKeys := func(tenant, key int) int {
+		if tenant == 0 {
+			return keysWorth * key
+		}
+		return tenant
+	}
 	return &limits{
-		perSecond: c.KeyRateLimit, most: c.MaxPolls,
-		buckets: map[hook.KeyID]*rate.Limiter{}, waiting: map[hook.KeyID]int{},
+		keys: newBuckets[[16]byte](c.KeyRateLimit), tenants: newBuckets[[16]byte](orKeys(c.TenantRateLimit, c.KeyRateLimit)),
+		keysWaiting: newWaiters[[16]byte](c.MaxPolls), allWaiting: newWaiters[[16]byte](orKeys(c.TenantMaxPolls, c.MaxPolls)),
 	}
 }
-
-// refill is how long an empty bucket takes to be full: it holds a second's requests.
-const refill = time.Second
 
 // request counts a request of the key; an error when it is one too many.
-func (l *limits) request(key hook.KeyID, now time.Time) error {
-	if l.perSecond == 0 {
-		return nil
+func (l *limits) request(key *hook.APIKey, now time.Time) error {
+	if wait := l.keys.take(key.ID, now); wait > 0 {
+		return tooMany(wait, "the API key makes more than %d requests per second", l.keys.perSecond)
 	}
-	taken := l.bucket(key, now).ReserveN(now, 1)
-	wait := taken.DelayFrom(now)
-	if wait == 0 {
-		return nil
+	if wait := l.tenants.take(key.TenantID, now); wait > 0 {
+		return tooMany(wait, "the API keys of the account together make more than %d requests per second", l.tenants.perSecond)
 	}
-	taken.CancelAt(now)
-	return &hook.Error{
-		Kind: hook.KindRateLimited, Message: fmt.Sprintf("the API key makes more than %d requests per second", l.perSecond), RetryAfter: wait,
-	}
+	return nil
 }
 
-func (l *limits) bucket(key hook.KeyID, now time.Time) *rate.Limiter {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b := l.buckets[key]
-	if b == nil {
-		l.sweep(now)
-		b = rate.NewLimiter(rate.Limit(l.perSecond), l.perSecond)
-		l.buckets[key] = b
-	}
-	return b
-}
-
-// sweep forgets full buckets, which say no more than new ones, once in the time
-// that it takes them to fill.
-func (l *limits) sweep(now time.Time) {
-	if now.Sub(l.swept) < refill {
-		return
-	}
-	l.swept = now
-	for key, b := range l.buckets {
-		if b.TokensAt(now) >= float64(l.perSecond) {
-			delete(l.buckets, key)
-		}
-	}
+func tooMany(wait time.Duration, format string, most int) error {
+	return &hook.Error{Kind: hook.KindRateLimited, Message: fmt.Sprintf(format, most), RetryAfter: wait}
 }
 
 // wait counts a subscriber of the key, until leave is called; an error when it is
 // one too many.
-func (l *limits) wait(key hook.KeyID) (leave func(), err error) {
-	if l.most == 0 {
-		return func() {}, nil
+func (l *limits) wait(key *hook.APIKey) (leave func(), err error) {
+	if !l.keysWaiting.enter(key.ID) {
+		return nil, tooMany(time.Second, "the API key has %d subscribers waiting, the most that it may have", l.keysWaiting.most)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.waiting[key] >= l.most {
-		return nil, &hook.Error{
-			Kind: hook.KindRateLimited, Message: fmt.Sprintf("the API key has %d subscribers waiting, the most that it may have", l.most), RetryAfter: time.Second,
-		}
+	if !l.allWaiting.enter(key.TenantID) {
+		l.keysWaiting.leave(key.ID)
+		return nil, tooMany(time.Second, "the API keys of the account together have %d subscribers waiting, the most that they may have", l.allWaiting.most)
 	}
-	l.waiting[key]++
-	return func() { l.leave(key) }, nil
+	return func() {
+		l.keysWaiting.leave(key.ID)
+		l.allWaiting.leave(key.TenantID)
+	}, nil
 }
 
-func (l *limits) leave(key hook.KeyID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.waiting[key]--; l.waiting[key] == 0 {
-		delete(l.waiting, key)
+// buckets let so many through in a second for each of those that they know by K, and as
+// many at once.
+type buckets[K comparable] struct {
+	perSecond int
+
+	mu    sync.Mutex
+	of    map[K]*rate.Limiter
+	swept time.Time
+}
+
+// newBuckets makes buckets; nil, which lets everything through, where perSecond is 0.
+func newBuckets[K comparable](perSecond int) *buckets[K] {
+	if perSecond == 0 {
+		return nil
+	}
+	return &buckets[K]{perSecond: perSecond, of: map[K]*rate.Limiter{}}
+}
+
+// refill is how long an empty bucket takes to be full: it holds a second's worth.
+const refill = time.Second
+
+// take takes one; where there is none, it is how long there will be none.
+func (b *buckets[K]) take(k K, now time.Time) time.Duration {
+	if b == nil {
+		return 0
+	}
+	taken := b.bucket(k, now).ReserveN(now, 1)
+	wait := taken.DelayFrom(now)
+	if wait > 0 {
+		taken.CancelAt(now)
+	}
+	return wait
+}
+
+func (b *buckets[K]) bucket(k K, now time.Time) *rate.Limiter {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := b.of[k]
+	if l == nil {
+		b.sweep(now)
+		l = rate.NewLimiter(rate.Limit(b.perSecond), b.perSecond)
+		b.of[k] = l
+	}
+	return l
+}
+
+// sweep forgets full buckets, which say no more than new ones, once in the time
+// that it takes them to fill.
+func (b *buckets[K]) sweep(now time.Time) {
+	if now.Sub(b.swept) < refill {
+		return
+	}
+	b.swept = now
+	for k, l := range b.of {
+		if l.TokensAt(now) >= float64(b.perSecond) {
+			delete(b.of, k)
+		}
+	}
+}
+
+// waiters count who waits, of each of those that they know by K.
+type waiters[K comparable] struct {
+	most int
+
+	mu sync.Mutex
+	of map[K]int
+}
+
+// newWaiters makes waiters; nil, which lets everybody wait, where most is 0.
+func newWaiters[K comparable](most int) *waiters[K] {
+	if most == 0 {
+		return nil
+	}
+	return &waiters[K]{most: most, of: map[K]int{}}
+}
+
+// enter counts one more, unless it is one too many.
+func (w *waiters[K]) enter(k K) bool {
+	if w == nil {
+		return true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.of[k] >= w.most {
+		return false
+	}
+	w.of[k]++
+	return true
+}
+
+func (w *waiters[K]) leave(k K) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.of[k]--; w.of[k] == 0 {
+		delete(w.of, k)
 	}
 }
 
@@ -105,7 +173,7 @@ func (l *limits) leave(key hook.KeyID) {
 // until the answer has ended, that of a stream too.
 func (a *API) limitWaiting(ctx huma.Context, next func(huma.Context)) {
 	key := principal(ctx.Context())
-	leave, err := a.limits.wait(key.ID)
+	leave, err := a.limits.wait(&key)
 	if err != nil {
 		a.refuse(ctx, err)
 		return

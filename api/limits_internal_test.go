@@ -9,13 +9,17 @@ import (
 	"grapnel/internal/hook"
 )
 
-func keyID(n int) hook.KeyID { return hook.KeyID{byte(n >> 16), byte(n >> 8), byte(n)} }
+// keyOf is a key, of a tenant of its own.
+func keyOf(n int) *hook.APIKey {
+	id := [16]byte{byte(n >> 16), byte(n >> 8), byte(n)}
+	return &hook.APIKey{ID: id, TenantID: id}
+}
 
 // Law: in any second no more than twice the limit gets through, a full bucket and
 // what flows into it; and Retry-After is how long it takes, neither more nor less.
 func TestBucket(t *testing.T) {
 	t.Parallel()
-	l, key, now := newLimits(&Config{KeyRateLimit: 5}), keyID(1), time.Unix(1_800_000_000, 0)
+	l, key, now := newLimits(&Config{KeyRateLimit: 5}), keyOf(1), time.Unix(1_800_000_000, 0)
 	for range 5 {
 		require.NoError(t, l.request(key, now))
 	}
@@ -28,7 +32,7 @@ func TestBucket(t *testing.T) {
 	require.Error(t, l.request(key, now.Add(190*time.Millisecond)))
 	require.NoError(t, l.request(key, now.Add(201*time.Millisecond)))
 	require.Error(t, l.request(key, now.Add(201*time.Millisecond)))
-	require.NoError(t, l.request(keyID(2), now), "each key for itself")
+	require.NoError(t, l.request(keyOf(2), now), "each key for itself")
 }
 
 // Memory is bounded: keys that have been quiet are forgotten, those that are over
@@ -36,22 +40,70 @@ func TestBucket(t *testing.T) {
 func TestQuietKeysAreForgotten(t *testing.T) {
 	t.Parallel()
 	l, now := newLimits(&Config{KeyRateLimit: 5, MaxPolls: 1}), time.Unix(1_800_000_000, 0)
-	busy := keyID(0)
+	busy := keyOf(0)
 	for n := 1; n <= 20_000; n++ {
 		now = now.Add(time.Millisecond)
-		require.NoError(t, l.request(keyID(n), now))
+		require.NoError(t, l.request(keyOf(n), now))
 		for l.request(busy, now) == nil {
 			continue // until it is over its limit
 		}
 	}
-	require.Less(t, len(l.buckets), 2_500, "a second's keys, and those since they were last swept")
+	require.Less(t, len(l.keys.of), 2_500, "a second's keys, and those since they were last swept")
 	require.Error(t, l.request(busy, now))
 	for n := range 1000 {
-		leave, err := l.wait(keyID(n))
+		leave, err := l.wait(keyOf(n))
 		require.NoError(t, err)
-		_, err = l.wait(keyID(n))
+		_, err = l.wait(keyOf(n))
 		require.Equal(t, hook.KindRateLimited, hook.KindOf(err))
 		leave()
 	}
-	require.Empty(t, l.waiting)
+	require.Empty(t, l.keysWaiting.of)
+	require.Empty(t, l.allWaiting.of)
+}
+
+// All keys of a tenant share a limit beside their own; that of another is another.
+func TestBucketOfATenant(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	of := func(key, tenant byte) *hook.APIKey {
+		return &hook.APIKey{ID: hook.KeyID{key}, TenantID: hook.TenantID{tenant}}
+	}
+	for _, c := range []struct {
+		config          Config
+		requests, polls int // of a tenant's
+	}{
+		{Config{KeyRateLimit: 2, MaxPolls: 2}, 10, 10},
+		{Config{KeyRateLimit: 2, MaxPolls: 2, TenantRateLimit: 3, TenantMaxPolls: 4}, 3, 4},
+		{Config{TenantRateLimit: 3, TenantMaxPolls: 4}, 3, 4},
+		{Config{}, 40, 40},
+	} {
+		l := newLimits(&c.config)
+		requests, polls := 0, 0
+		var leaves []func()
+		for n := range 40 { // two for each key
+			if err := l.request(of(byte(n/2), 1), now); err == nil {
+				requests++
+			} else {
+				require.ErrorContains(t, err, "the API keys of the account together")
+				require.Equal(t, hook.KindRateLimited, hook.KindOf(err))
+			}
+			if leave, err := l.wait(of(byte(n/2), 1)); err == nil {
+				polls++
+				leaves = append(leaves, leave)
+			} else {
+				require.ErrorContains(t, err, "the API keys of the account together")
+			}
+		}
+		require.Equal(t, []int{c.requests, c.polls}, []int{requests, polls})
+		require.NoError(t, l.request(of(100, 2), now))
+		for _, leave := range leaves {
+			leave()
+		}
+		leave, err := l.wait(of(101, 1))
+		require.NoError(t, err)
+		leave()
+		if l.allWaiting != nil {
+			require.Empty(t, l.allWaiting.of)
+		}
+	}
 }

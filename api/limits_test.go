@@ -102,3 +102,59 @@ func TestMaxPolls(t *testing.T) {
 		stream = another
 	}
 }
+
+// An admin key can make others: all of a tenant's share a limit, and it has so many.
+func TestLimitsOfATenant(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(d *api.Deps) { d.Config.TenantRateLimit, d.Config.MaxKeys = 5, 4 })
+	tenant, text := f.newTenant(t)
+	keys := []*client{f.as(text)}
+	for range 4 {
+		keys = append(keys, f.as(f.newKey(t, tenant, hook.ScopeRead)))
+	}
+	limited := false
+	for n := range 200 {
+		a := keys[n%len(keys)].get(t, "/v1/webhooks")
+		if a.status == http.StatusOK {
+			continue
+		}
+		limited = true
+		require.Contains(t, a.problem(t, http.StatusTooManyRequests, "LIMIT_EXCEEDED").Detail, "together make more than 5 requests per second")
+		require.Equal(t, "1", a.header.Get("Retry-After"))
+		break
+	}
+	require.True(t, limited, "200 requests in a row are more than 5 per second")
+	require.Equal(t, http.StatusOK, f.get(t, "/v1/webhooks").status, "another tenant's requests are its own")
+
+	for range 4 {
+		if f.post(t, "/v1/api-keys", `{"name":"k","scopes":["read"]}`).status == http.StatusUnprocessableEntity {
+			break
+		}
+	}
+	var a answer
+	require.Eventually(t, func() bool {
+		a = f.post(t, "/v1/api-keys", `{"name":"k","scopes":["read"]}`)
+		return a.status != http.StatusTooManyRequests
+	}, 20*time.Second, 50*time.Millisecond)
+	p := a.problem(t, http.StatusUnprocessableEntity, "LIMIT_EXCEEDED")
+	require.Contains(t, p.Detail, "4 valid API keys")
+}
+
+// All subscribers of a tenant share a limit beside that of each key.
+func TestMaxPollsOfATenant(t *testing.T) {
+	t.Parallel()
+	f, read := following(t, func(d *api.Deps) { d.Config.TenantMaxPolls = 2 })
+	path := topicPath("chat", "mo-nuts")
+	var polls []<-chan answer
+	for range 2 {
+		polls = append(polls, f.as(f.newKey(t, hook.DefaultTenant(), hook.ScopeRead)).poll(t, path))
+		wait(t, read)
+	}
+	p := f.get(t, path).problem(t, http.StatusTooManyRequests, "LIMIT_EXCEEDED")
+	require.Contains(t, p.Detail, "together have 2 subscribers waiting")
+	f.say(t, "chat", "mo-nuts", "to all")
+	for _, poll := range polls {
+		require.Equal(t, []string{"to all"}, texts(t, wait(t, poll)))
+	}
+	require.Eventually(t, func() bool { return f.get(t, path+"?sequence_number=1").status == http.StatusOK }, 20*time.Second, 10*time.Millisecond)
+}

@@ -19,7 +19,7 @@ type publishEventRequest struct {
 }
 
 type publishInput struct {
-	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"The same as id in the body."`
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"512" doc:"The same as id in the body. Quoted, as a string of RFC 9651, it is the same as without the quotes."`
 	RawBody        []byte `contentType:"application/json"`
 }
 
@@ -44,7 +44,7 @@ const rawRequestLimit = 2 << 20
 func (a *API) registerPublish() {
 	register(a, operation{
 		id: "publish-event", method: http.MethodPost, path: "/v1/events", tag: tagStandard, status: http.StatusAccepted,
-		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event", maxBody: rawRequestLimit, raw: true, recalls: true,
+		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event", maxBody: rawRequestLimit, raw: true, recalls: true, publishes: true,
 		description: "202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.",
 		errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:        a.jsonBody(publishEventRequest{}, "PublishEventRequest", true),
@@ -52,41 +52,44 @@ func (a *API) registerPublish() {
 }
 
 func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, error) {
-	out, err := a.publishOne(ctx, in)
-	if fresh, again, failed := a.again(ctx, err); failed != nil {
+	p, accepted, err := a.publishOne(ctx, in)
+	fresh, again, failed := a.again(ctx, err)
+	if failed != nil {
 		return nil, failed
-	} else if again {
-		return a.publishOne(fresh, in)
 	}
-	return out, err
-}
-
-func (a *API) publishOne(ctx context.Context, in *publishInput) (*publishOutput, error) {
-	p, err := readPublication(in.IdempotencyKey, in.RawBody)
-	if err != nil {
-		return nil, err
+	if again {
+		ctx = fresh
+		p, accepted, err = a.publishOne(ctx, in)
 	}
-	if err := checkNotOurs("body.type", p.Type); err != nil {
-		return nil, err
-	}
-	hashes, premises, err := a.checkPublishedType(ctx, p.Type)
-	if err != nil {
-		return nil, err
-	}
-	schemas, err := a.compiled(ctx, hashes)
-	if err != nil {
-		return nil, err
-	}
-	p.TenantID, p.Premises = tenant(ctx), premises
-	accepted, err := a.accept(ctx, p, schemas[p.Type])
-	if err != nil {
+	if accepted, err = a.unlessRepeated(ctx, &p, accepted, err); err != nil {
 		return nil, err
 	}
 	return &publishOutput{Body: viewAccepted(&accepted, p.IdempotencyKey)}, nil
 }
 
+// publishOne reads a publication and accepts it. Where it is refused, p is what was read.
+func (a *API) publishOne(ctx context.Context, in *publishInput) (p hook.Publication, accepted hook.Accepted, err error) {
+	if p, err = readPublication(ctx, in.IdempotencyKey, in.RawBody); err != nil {
+		return p, accepted, err
+	}
+	if err := checkNotOurs("body.type", p.Type); err != nil {
+		return p, accepted, err
+	}
+	hashes, premises, err := a.checkPublishedType(ctx, p.Type)
+	if err != nil {
+		return p, accepted, err
+	}
+	schemas, err := a.compiled(ctx, hashes)
+	if err != nil {
+		return p, accepted, err
+	}
+	p.Premises = premises
+	accepted, err = a.accept(ctx, p, schemas[p.Type])
+	return p, accepted, err
+}
+
 // readPublication reads one event, whose key may also come in a header.
-func readPublication(header string, raw []byte) (hook.Publication, error) {
+func readPublication(ctx context.Context, header string, raw []byte) (hook.Publication, error) {
 	var b publishEventRequest
 	if err := readBody(raw, &b, refuseUnknown); err != nil {
 		return hook.Publication{}, err
@@ -95,20 +98,25 @@ func readPublication(header string, raw []byte) (hook.Publication, error) {
 		return hook.Publication{}, err
 	}
 	key, err := idempotencyKey(header, b.ID)
-	return hook.Publication{Type: b.Type, Data: b.Data, IdempotencyKey: key}, err
+	p := hook.Publication{TenantID: tenant(ctx), Type: b.Type, Data: b.Data, IdempotencyKey: key}
+	setHops(ctx, &p)
+	return p, err
 }
 
 func viewAccepted(accepted *hook.Accepted, key string) AcceptedEvent {
 	e := &accepted.Event
 	return AcceptedEvent{
 		ID: e.ID.String(), Type: e.Type, CreatedAt: seconds(e.CreatedAt), Deliveries: e.Deliveries,
-		IdempotencyKey: key, Duplicate: accepted.Duplicate,
+		IdempotencyKey: ownKey(key), Duplicate: accepted.Duplicate,
 	}
 }
 
 // accept stores a publication that meets the schema, if there is one, and has its
 // workflow started: every surface's publish comes here.
 func (a *API) accept(ctx context.Context, p hook.Publication, s *schema.Schema) (hook.Accepted, error) {
+	if err := checkHops(&p); err != nil {
+		return hook.Accepted{}, err
+	}
 	if err := a.checkSize(&p); err != nil {
 		return hook.Accepted{}, err
 	}
@@ -149,27 +157,6 @@ func (a *API) checkSize(p *hook.Publication) error {
 			"the largest body to deliver would be %d bytes, more than the %d that receivers are expected to take", size, a.Config.MaxBody)}
 	}
 	return nil
-}
-
-// idempotencyKey is the client's key, which may come in the header, the body, or
-// alike in both.
-func idempotencyKey(header string, id *string) (string, error) {
-	switch {
-	case id == nil && header == "":
-		return "", nil
-	case id == nil:
-		if problem := hook.IdempotencyKeyProblem(header); problem != "" {
-			return "", hook.Unprocessable("header.Idempotency-Key", "%s", problem)
-		}
-		return header, nil
-	case header != "" && header != *id:
-		return "", hook.Unprocessable("header.Idempotency-Key", "differs from id in the body; give one, or the same in both")
-	default:
-		if problem := hook.IdempotencyKeyProblem(*id); problem != "" {
-			return "", hook.Unprocessable("body.id", "%s", problem)
-		}
-		return *id, nil
-	}
 }
 
 func checkTypeName(name string) error {

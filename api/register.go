@@ -51,6 +51,11 @@ type operation struct {
 	// keyAnywhere says that the API key may also come raw in Authorization or as the
 	// query parameter token (M9).
 	keyAnywhere bool
+	// publishes says that the operation publishes: it reads the chain that its request
+	// comes from, and what it refuses is logged.
+	publishes bool
+	// repeatable says that a POST comes to the same when it is sent again.
+	repeatable bool
 	// topics says that the operation needs to know of its key whether there are schemas.
 	topics bool
 	// answers documents the success of an operation that writes it itself.
@@ -109,10 +114,19 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 		responses[strconv.Itoa(http.StatusOK)] = &huma.Response{Description: http.StatusText(http.StatusOK), Content: op.answers}
 	}
 	middlewares := huma.Middlewares{a.measure(op.id), a.traced(&op)}
+	if op.publishes {
+		middlewares = append(middlewares, a.logRefusals(op.id))
+	}
 	if !op.public {
 		middlewares = append(middlewares, a.authorize(&op))
 	}
 	middlewares = append(middlewares, a.wellFormed(hasBody[I](), op.text))
+	if refusesKey[I](&op) {
+		middlewares = append(middlewares, a.withoutKey)
+	}
+	if op.publishes {
+		middlewares = append(middlewares, a.readHops)
+	}
 	if op.waits {
 		middlewares = append(middlewares, a.limitWaiting)
 	}

@@ -150,7 +150,7 @@ func (a *API) registerReplays() {
 	} {
 		register(a, operation{
 			id: verb + "-replay", method: http.MethodPost, path: "/v1/replays/{id}/" + verb, tag: tagStandard, scopes: manage,
-			summary: does.summary, description: does.description, errors: one,
+			summary: does.summary, description: does.description, errors: one, repeatable: true,
 		}, func(ctx context.Context, in *replayInput) (*replayOutput, error) {
 			return a.changeReplay(ctx, in.ID, func(r *hook.Replay) error {
 				r.State = does.state

@@ -69,7 +69,7 @@ func setup(t *testing.T, change ...func(*api.Deps)) *fixture {
 	deps := api.Deps{
 		Store: store, Dispatcher: f.dispatched, Sender: f.sender, Destinations: f.blocked, Topics: f.topics,
 		Logger: slog.New(slog.NewTextHandler(f.log, nil)),
-		Config: api.Config{Version: "test", TemporalUI: "http://ui.example/namespaces/default"},
+		Config: api.Config{Version: "test", TemporalUI: "http://ui.example/namespaces/default", MaxKeys: 10_000},
 		Checks: map[string]api.Check{"database": store.Ready},
 	}
 	for _, c := range change {

@@ -18,7 +18,9 @@ type topicStore interface {
 
 type publishMessageInput struct {
 	TopicPath
-	RawBody []byte `contentType:"text/plain"`
+	// Hidden, because a parameter more would change the signature of generated clients.
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"512" hidden:"true"`
+	RawBody        []byte `contentType:"text/plain"`
 }
 
 func (a *API) registerTopics() {
@@ -31,9 +33,10 @@ func (a *API) registerTopics() {
 	}
 	register(a, operation{
 		id: "publish-topic-message", method: http.MethodPost, path: "/topics/{cacheName}/{topicName}", tag: tagMomento,
-		status: http.StatusNoContent, scopes: []hook.Scope{hook.ScopePublish}, raw: true, text: true, keyAnywhere: true,
+		status: http.StatusNoContent, scopes: []hook.Scope{hook.ScopePublish}, raw: true, text: true, keyAnywhere: true, publishes: true,
 		summary:     "Publish a message to a topic",
-		description: "The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.",
+		description: "The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.",
+		errors:      []int{http.StatusConflict},
 		maxBody:     hook.MaxMessage + 1, // Huma refuses what has as many
 		body:        &huma.RequestBody{Content: map[string]*huma.MediaType{"text/plain": text}},
 	}, a.publishMessage)
@@ -45,7 +48,8 @@ func (a *API) publishMessage(ctx context.Context, in *publishMessageInput) (*emp
 	if err != nil {
 		return nil, err
 	}
-	if err := checkAllowed(ctx, topic.Name); err != nil {
+	key, err := idempotencyKey(in.IdempotencyKey, nil)
+	if err != nil {
 		return nil, err
 	}
 	text := string(in.RawBody)
@@ -54,11 +58,19 @@ func (a *API) publishMessage(ctx context.Context, in *publishMessageInput) (*emp
 	}
 	p := hook.Publication{
 		TenantID: topic.TenantID, Type: topic.Name, Cache: topic.Cache, TokenID: tokenID(ctx), Data: canonjson.AppendString(nil, text),
+		IdempotencyKey: key,
 	}
-	if _, err := a.accept(ctx, p, nil); err != nil {
+	setHops(ctx, &p)
+	var accepted hook.Accepted
+	if err = checkAllowed(ctx, topic.Name); err == nil {
+		accepted, err = a.accept(ctx, p, nil)
+	}
+	if accepted, err = a.unlessRepeated(ctx, &p, accepted, err); err != nil {
 		return nil, err
 	}
-	a.Topics.Published(topic.ID())
+	if !accepted.Duplicate {
+		a.Topics.Published(topic.ID())
+	}
 	return nil, nil
 }
 

@@ -76,10 +76,27 @@ func (a *API) followTopic(ctx context.Context, in *followInput) (*followOutput, 
 			return nil, err
 		}
 	}
-	if accept, _ := ctx.Value(acceptKey{}).(string); wantsStream(accept) {
+	accept, _ := ctx.Value(acceptKey{}).(string)
+	if head, _ := ctx.Value(headKey{}).(bool); head {
+		return headOfItems(accept), nil // there is nothing to wait for
+	}
+	if wantsStream(accept) {
 		return a.streamTopic(ctx, topic.ID(), from)
 	}
 	return a.pollTopic(ctx, topic.ID(), from)
+}
+
+// headOfItems answers with the headers that items would have.
+func headOfItems(accept string) *followOutput {
+	contentType := jsonType
+	if wantsStream(accept) {
+		contentType = streamType
+	}
+	return &followOutput{Body: func(ctx huma.Context) {
+		ctx.SetHeader("Content-Type", contentType)
+		ctx.SetHeader("Cache-Control", "no-store")
+		ctx.SetStatus(http.StatusOK)
+	}}
 }
 
 // pollTopic answers with the first items that come, or with none.

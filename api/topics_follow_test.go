@@ -342,3 +342,19 @@ func TestFollowRefusals(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, response.StatusCode, "%s", body)
 	})
 }
+
+// HEAD wants the headers: there is nothing to wait for.
+func TestHeadOfAPoll(t *testing.T) {
+	t.Parallel()
+	f, read := following(t)
+	for accept, contentType := range map[string]string{"application/json": "application/json", "text/event-stream": "text/event-stream"} {
+		a := f.do(t, http.MethodHead, topicPath("chat", "mo-nuts"), "", map[string]string{"Accept": accept})
+		require.Equal(t, http.StatusOK, a.status)
+		require.Equal(t, contentType, a.header.Get("Content-Type"))
+		require.Equal(t, "no-store", a.header.Get("Cache-Control"))
+		require.Empty(t, a.body)
+	}
+	require.Empty(t, read, "the store was not asked")
+	require.Equal(t, http.StatusBadRequest, f.do(t, http.MethodHead, topicPath("chat", "mo-nuts"), "", map[string]string{"Last-Event-ID": "x"}).status)
+	require.Equal(t, http.StatusUnauthorized, f.as("gk_unknown").do(t, http.MethodHead, topicPath("chat", "mo-nuts"), "", nil).status)
+}

@@ -14,6 +14,11 @@ import (
 
 type webhookStore interface {
 	CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook, error)
+	// CreateWebhookOnce is CreateWebhook unless the key has an answer, which it then
+	// returns; answer makes that, and must do no I/O.
+	CreateWebhookOnce(ctx context.Context, w hook.Webhook, o hook.Once, answer func(hook.Webhook) ([]byte, error)) ([]byte, error)
+	// KeptAnswer is the answer under a key; not found where that is free.
+	KeptAnswer(ctx context.Context, o hook.Once) ([]byte, error)
 	Webhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Webhook, error)
 	// WebhookNamed finds the id of a Momento webhook.
 	WebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (hook.WebhookID, error)
@@ -95,7 +100,9 @@ type createWebhookRequest struct {
 }
 
 type createWebhookInput struct {
-	Body createWebhookRequest
+	// Hidden, because a parameter more would change the signature of generated clients.
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"512" hidden:"true"`
+	Body           createWebhookRequest
 }
 
 type createWebhookOutput struct {
@@ -128,13 +135,16 @@ type updateWebhookRequest struct {
 	Secret       *string            `json:"secret,omitempty" minLength:"8" maxLength:"256" doc:"The new secret, at once and alone: overlaps of earlier rotations end. To change it without a gap, rotate it." example:"whsec_abc123..."`
 	Active       *bool              `json:"active,omitempty" doc:"false cancels what is pending." example:"true"`
 	Paused       *bool              `json:"paused,omitempty" doc:"true holds deliveries: what is pending and what is published waits, and nothing is lost. When it is false again, they go out, at the rate limit or slowly." example:"false"`
-	Description  *string            `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
-	Headers      *map[string]string `json:"headers,omitempty" doc:"Replaces all custom headers." example:"{\"X-Tenant\":\"acme\"}"`
+	Description  *string            `json:"description,omitempty" nullable:"true" maxLength:"1000" doc:"What it is for. null removes it." example:"Billing system"`
+	Headers      *map[string]string `json:"headers,omitempty" nullable:"true" doc:"Replaces all custom headers. null removes them." example:"{\"X-Tenant\":\"acme\"}"`
 	Timeout      *int               `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt." example:"15"`
-	RateLimit    *int               `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"0 is no limit." example:"10"`
-	TraceContext *bool              `json:"trace_context,omitempty" doc:"Whether requests carry a traceparent header." example:"true"`
+	RateLimit    *int               `json:"rate_limit,omitempty" nullable:"true" minimum:"0" maximum:"10000" doc:"0 or null is no limit." example:"10"`
+	TraceContext *bool              `json:"trace_context,omitempty" nullable:"true" doc:"Whether requests carry a traceparent header." example:"true"`
 	MaxAttempts  *int               `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Attempts of a delivery at most." example:"5"`
 	Schemes      []string           `json:"signature_schemes,omitempty" minItems:"1" enum:"v1,v1a" doc:"Standard Webhooks signatures that webhook-signature carries; of the standard profile only." example:"[\"v1\",\"v1a\"]"`
+
+	// nulls are the members that are null.
+	nulls []string
 }
 
 type updateWebhookInput struct {
@@ -148,7 +158,8 @@ func (a *API) registerWebhooks() {
 	manage, read := []hook.Scope{hook.ScopeWebhooks}, []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
 		id: "create-webhook", method: http.MethodPost, path: "/v1/webhooks", tag: tagStandard, status: http.StatusCreated, scopes: manage,
-		summary: "Create a webhook", description: "Subscribes a URL to event types. Only this answer and the secret operations show the secret.",
+		summary: "Create a webhook", description: "Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.",
+		errors: []int{http.StatusConflict},
 	}, a.createWebhook)
 	register(a, operation{
 		id: "list-webhooks", method: http.MethodGet, path: "/v1/webhooks", tag: tagStandard, scopes: read,
@@ -161,49 +172,12 @@ func (a *API) registerWebhooks() {
 	register(a, operation{
 		id: "update-webhook", method: http.MethodPatch, path: "/v1/webhooks/{id}", tag: tagStandard, scopes: manage,
 		summary: "Update a webhook", errors: []int{http.StatusNotFound},
-		description: "Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.",
+		description: "Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.",
 	}, a.updateWebhook)
 	register(a, operation{
 		id: "delete-webhook", method: http.MethodDelete, path: "/v1/webhooks/{id}", tag: tagStandard, status: http.StatusNoContent, scopes: manage,
 		summary: "Delete a webhook", description: "What is pending for it ends as canceled.", errors: []int{http.StatusNotFound},
 	}, a.deleteWebhook)
-}
-
-func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*createWebhookOutput, error) {
-	b := &in.Body
-	events, places := joinEvents("body.events", b.Events, "", nil)
-	w := hook.Webhook{TenantID: tenant(ctx), URL: b.URL, Events: events, Active: true, Headers: secrets(b.Headers)}
-	if b.Profile != nil {
-		w.Profile = hook.Profile(*b.Profile)
-	}
-	if b.Active != nil {
-		setActive(&w, *b.Active)
-	}
-	if b.Paused != nil {
-		w.Pause(*b.Paused, time.Now().UTC().Truncate(time.Microsecond))
-	}
-	if b.Secret == nil {
-		w.Secret = generateSecret(w.Profile)
-	}
-	if b.TraceContext != nil {
-		w.TraceContext = *b.TraceContext
-	}
-	w.Normalize()
-	apply(&w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-	wrong := append(setSchemes(&w, b.Schemes), newSecret(b.Secret)...)
-	unknown, err := a.unknownEvents(ctx, w.Profile, w.Events)
-	if err != nil {
-		return nil, err
-	}
-	unknown = append(unknown, wrong...)
-	if err := places.relocate(a.checkWebhook(&w, "", unknown)); err != nil {
-		return nil, err
-	}
-	w, err = a.Store.CreateWebhook(ctx, w)
-	if err != nil {
-		return nil, err
-	}
-	return &createWebhookOutput{Body: CreatedWebhook{warned(&w), w.Secret.Reveal()}}, nil
 }
 
 func (a *API) listWebhooks(ctx context.Context, in *listWebhooksInput) (*listWebhooksOutput, error) {
@@ -294,7 +268,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		}
 		w.Normalize()
 		apply(w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-		wrong := slices.Concat(unknown, setSchemes(w, b.Schemes), newSecret(b.Secret))
+		wrong := slices.Concat(unknown, setSchemes(w, b.Schemes), newSecret(b.Secret), takeAway(w, b.nulls))
 		return places.relocate(a.checkWebhook(w, before, wrong))
 	})
 	if err != nil {
@@ -364,6 +338,8 @@ func (a *API) checkWebhook(w *hook.Webhook, before string, unknown []hook.Violat
 	default:
 		if err := a.Destinations.CheckURL(w.URL); err != nil {
 			violations = append(violations, hook.Violation{Location: "body.url", Message: err.Error()})
+		} else if a.own.has(w.URL) {
+			violations = append(violations, hook.Violation{Location: "body.url", Message: "is this service's own address, --public-url; --allow-own-url lets webhooks have it"})
 		}
 	}
 	// A new secret has stricter bounds than a stored one: the place is named once.

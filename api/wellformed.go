@@ -37,6 +37,9 @@ func (a *API) wellFormed(body, text bool) func(huma.Context, func(huma.Context))
 		// The answer is JSON whatever the client would accept; an operation with
 		// another one has its own view of it.
 		ctx = huma.WithValue(ctx, acceptKey{}, r.Header.Get("Accept"))
+		if r.Method == http.MethodHead {
+			ctx = huma.WithValue(ctx, headKey{}, true)
+		}
 		r.Header.Del("Accept")
 		if err != nil {
 			a.refuse(ctx, err)
@@ -94,6 +97,9 @@ func checkContentType(r *http.Request) error {
 
 // acceptKey is the key of a request's Accept header in its context.
 type acceptKey struct{}
+
+// headKey is the key of what says, in a context, that the answer's body is not wanted.
+type headKey struct{}
 
 // checkTextType lets every kind of text through, and a body without a type. Huma
 // must not look for a format of that name: what follows takes the body as it is.

@@ -16,7 +16,7 @@ import (
 const (
 	eventColumns = sentColumns + `, (select s.workflow_id from shared_workflows s where s.event_id = e.id) as workflow_id`
 	sentColumns  = `e.id, e.tenant_id, e.type, e.data, e.organization_id, e.test, e.deliveries, e.created_at,
-	e.cache, coalesce(e.sequence, 0) as sequence, e.token_id, e.drained_by, e.trace`
+	e.cache, coalesce(e.sequence, 0) as sequence, e.token_id, e.drained_by, e.trace, e.hops`
 )
 
 type eventRow struct {
@@ -33,6 +33,7 @@ type eventRow struct {
 	TokenID        string
 	DrainedBy      *[16]byte
 	Trace          []byte
+	Hops           []byte
 	WorkflowID     *string
 }
 
@@ -40,7 +41,7 @@ func (r *eventRow) event() hook.Event {
 	e := hook.Event{
 		ID: r.ID, TenantID: r.TenantID, Type: r.Type, Data: r.Data, OrganizationID: r.OrganizationID,
 		Test: r.Test, Deliveries: r.Deliveries, CreatedAt: r.CreatedAt,
-		Cache: r.Cache, Sequence: r.Sequence, TokenID: r.TokenID, Trace: hook.TraceOf(r.Trace),
+		Cache: r.Cache, Sequence: r.Sequence, TokenID: r.TokenID, Trace: hook.TraceOf(r.Trace), Hops: hook.HopsOf(r.Hops),
 	}
 	if !r.Test {
 		e.WorkflowID = workflowID(r.Deliveries, r.WorkflowID, r.DrainedBy, e.ID)

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
+	"grapnel/internal/canonjson"
 	"grapnel/internal/hook"
 )
 
@@ -46,7 +48,7 @@ func claimKeys(ctx context.Context, tx pgx.Tx, list []*publishing) (fresh []*pub
 	if c.taken, err = insertKeys(ctx, tx, c.first); err != nil {
 		return nil, nil, err
 	}
-	if c.held, err = holders(ctx, tx, c.first, c.taken); err != nil {
+	if c.held, err = c.heldByOthers(ctx, tx, list); err != nil {
 		return nil, nil, err
 	}
 	if len(c.taken)+len(c.held) < len(c.first) {
@@ -80,7 +82,8 @@ func (c *claimedKeys) settle(ctx context.Context, tx pgx.Tx) error {
 		if unheld[p.scopedKey()] != nil {
 			p.outdated()
 		} else {
-			p.repeats(c.held[p.scopedKey()])
+			h := c.held[p.scopedKey()]
+			p.held = &h
 		}
 	}
 	if len(unheld) == 0 {
@@ -100,12 +103,47 @@ func (p *publishing) holder() holder { return holder{p.Fingerprint(), p.accepted
 
 // repeats makes the outcome that of the event that holds the key: the same if the
 // content is the same, and otherwise a conflict.
-func (p *publishing) repeats(h holder) {
-	if h.fingerprint != p.Fingerprint() {
+func (p *publishing) repeats(h *holder) {
+	if !h.has(p.Publication) {
 		p.refused = &hook.Error{Kind: hook.KindConflict, Message: "the idempotency key was used within 24 hours for an event with other content"}
 		return
 	}
 	p.accepted = hook.Accepted{Event: h.event, Duplicate: true}
+}
+
+// has reports whether the publication says what the event says, whatever the order of
+// members is in which its data does.
+func (h *holder) has(p *hook.Publication) bool {
+	e := &h.event
+	return h.fingerprint == p.Fingerprint() ||
+		e.Type == p.Type && e.OrganizationID == p.OrganizationID && e.Cache == p.Cache && canonjson.Equal(e.Data, p.Data)
+}
+
+// Repeated looks up the publications' idempotency keys, and tells of those that are held
+// what the publication comes to, in its place. It takes none: what would be refused, and
+// is a repeat, was accepted, whatever has changed since (S8).
+func (s *Store) Repeated(ctx context.Context, list []hook.Publication) ([]hook.Repeat, error) {
+	repeats := make([]hook.Repeat, len(list))
+	var asked []*publishing
+	for i := range list {
+		asked = append(asked, &publishing{Publication: &list[i]})
+	}
+	held, err := holders(ctx, s.pool, slices.DeleteFunc(slices.Clone(asked), func(p *publishing) bool { return p.IdempotencyKey == "" }))
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("look up idempotency keys: %w", err))
+	}
+	for i, p := range asked {
+		h, ok := held[p.scopedKey()]
+		if !ok {
+			continue
+		}
+		if p.repeats(&h); p.refused != nil {
+			repeats[i].Err = p.refused
+		} else {
+			repeats[i].Accepted = &p.accepted
+		}
+	}
+	return repeats, nil
 }
 
 // insertKeys takes those keys that are free, or whose window has passed.
@@ -139,19 +177,17 @@ func insertKeys(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing) 
 	return taken, err
 }
 
-// holders reads the events that hold those keys that were not taken; one whose event
-// is gone is not among them.
-func holders(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing, taken map[scopedKey]bool) (map[scopedKey]holder, error) {
-	var tenants [][16]byte
-	var keys []string
-	for key := range list {
-		if !taken[key] {
-			tenants, keys = append(tenants, key.tenant), append(keys, key.key)
+// heldByOthers reads the events that hold those keys that were not taken. The transaction
+// has locked the keys.
+func (c *claimedKeys) heldByOthers(ctx context.Context, tx pgx.Tx, list []*publishing) (map[scopedKey]holder, error) {
+	var asked []*publishing
+	for _, p := range list {
+		if p.IdempotencyKey != "" && !c.taken[p.scopedKey()] {
+			asked = append(asked, p)
 		}
 	}
-	held := make(map[scopedKey]holder, len(list))
-	if len(keys) == 0 {
-		return held, nil
+	if len(asked) == 0 {
+		return make(map[scopedKey]holder, len(c.taken)), nil // settle adds those that are taken
 	}
 	// In the order of partitioned_tables (migration 00008): events are read here, and
 	// deliveries written afterwards. The parent's lock is enough, since days are made and
@@ -159,11 +195,34 @@ func holders(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing, tak
 	if _, err := tx.Exec(ctx, `lock table only deliveries in row exclusive mode`); err != nil {
 		return nil, err
 	}
-	rows, _ := tx.Query(ctx, `
-		select k.key, k.fingerprint, `+eventColumns+`
-		from unnest($1::uuid[], $2::text[]) as n(tenant_id, key)
-		cross join lateral (select * from idempotency_keys k where k.tenant_id = n.tenant_id and k.key = n.key offset 0) k
-		cross join lateral (select * from events e where e.id = k.event_id offset 0) e`, tenants, keys)
+	return holders(ctx, tx, asked)
+}
+
+// holders reads the events that hold the publications' keys; one whose window has
+// passed, or whose event is gone, is not among them. Of an event of another size than any
+// publication under its key the data is left out: it is not the same, and may be large.
+func holders(ctx context.Context, q querier, list []*publishing) (map[scopedKey]holder, error) {
+	type sized struct {
+		scopedKey
+		size int
+	}
+	asked := make(map[sized]bool, len(list))
+	var tenants [][16]byte
+	var keys []string
+	var sizes []int
+	for _, p := range list {
+		if one := (sized{p.scopedKey(), len(p.Data)}); !asked[one] {
+			asked[one] = true
+			tenants, keys, sizes = append(tenants, one.tenant), append(keys, one.key), append(sizes, one.size)
+		}
+	}
+	held := make(map[scopedKey]holder, len(asked))
+	columns := strings.Replace(eventColumns, "e.data", "case when octet_length(e.data) = n.size then e.data end as data", 1)
+	rows, _ := q.Query(ctx, `
+		select k.key, k.fingerprint, `+columns+`
+		from unnest($1::uuid[], $2::text[], $3::int[]) as n(tenant_id, key, size)
+		cross join lateral (select * from idempotency_keys k where k.tenant_id = n.tenant_id and k.key = n.key and k.expires_at > now() offset 0) k
+		cross join lateral (select * from events e where e.id = k.event_id offset 0) e`, tenants, keys, sizes)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[struct {
 		eventRow
 		Key         string
@@ -173,7 +232,11 @@ func holders(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing, tak
 		return nil, err
 	}
 	for i := range found {
-		held[scopedKey{found[i].TenantID, found[i].Key}] = holder{[sha256.Size]byte(found[i].Fingerprint), found[i].event()}
+		key := scopedKey{found[i].TenantID, found[i].Key}
+		if held[key].event.Data != nil {
+			continue // with its data already
+		}
+		held[key] = holder{[sha256.Size]byte(found[i].Fingerprint), found[i].event()}
 	}
 	return held, nil
 }
@@ -211,13 +274,16 @@ func deleteKeys(ctx context.Context, tx pgx.Tx, list []scopedKey) error {
 
 // PurgeIdempotencyKeys deletes those whose window has passed. Those that a publisher has
 // locked, in order to take them, it leaves alone: locked in another order, the two might
-// wait for each other.
-func (s *Store) PurgeIdempotencyKeys(ctx context.Context) (int64, error) {
-	tag, err := s.pool.Exec(ctx, `
-		delete from idempotency_keys where ctid = any(array(
-			select ctid from idempotency_keys where expires_at <= now() for update skip locked))`)
-	if err != nil {
-		return 0, mapErr(fmt.Errorf("purge idempotency keys: %w", err))
+// wait for each other. Answers that are kept under keys go as well.
+func (s *Store) PurgeIdempotencyKeys(ctx context.Context) (purged int64, err error) {
+	for _, table := range []string{"idempotency_keys", "kept_answers"} {
+		tag, err := s.pool.Exec(ctx, `
+			delete from `+table+` where ctid = any(array(
+				select ctid from `+table+` where expires_at <= now() for update skip locked))`)
+		if err != nil {
+			return purged, mapErr(fmt.Errorf("purge %s: %w", table, err))
+		}
+		purged += tag.RowsAffected()
 	}
-	return tag.RowsAffected(), nil
+	return purged, nil
 }

@@ -107,7 +107,7 @@ type sentEvent struct {
 // which does not fetch it.
 const inlineColumns = `e.id, e.tenant_id, e.type, case when octet_length(e.data) <= $2 then e.data end as data,
 	octet_length(e.data) as size, e.organization_id, e.test, e.deliveries, e.created_at,
-	e.cache, coalesce(e.sequence, 0) as sequence, e.token_id, e.drained_by, e.trace`
+	e.cache, coalesce(e.sequence, 0) as sequence, e.token_id, e.drained_by, e.trace, e.hops`
 
 type sentRow struct {
 	eventRow

@@ -37,6 +37,7 @@ func (o *occurrences) failed(ended []hook.Delivery) {
 		switch d.State {
 		case hook.StateFailed, hook.StateTimedOut, hook.StateDropped:
 			o.add(d.TenantID, hook.TypeDeliveryFailed, failedData(d))
+			o.list[len(o.list)-1].cause = d.EventID
 		case hook.StatePending, hook.StateSending, hook.StateSuccess, hook.StateCanceled:
 		}
 	}
@@ -100,6 +101,9 @@ func (s *Store) publishingOwn(ctx context.Context, f func(tx pgx.Tx, happened *o
 		if err != nil || len(published) == 0 {
 			return err
 		}
+		if err := setCauses(ctx, tx, published); err != nil {
+			return err
+		}
 		for _, p := range published {
 			p.fresh()
 		}
@@ -119,6 +123,37 @@ func (s *Store) publishingOwn(ctx context.Context, f func(tx pgx.Tx, happened *o
 		}
 	}
 	s.metrics.Published(count)
+	return nil
+}
+
+// setCauses gives events of ours that tell of another event the chain of that one, so
+// that a receiver that answers a failure with an event that fails ends (hook.HopsHeader).
+func setCauses(ctx context.Context, tx pgx.Tx, list []*publishing) error {
+	var causes [][16]byte
+	for _, p := range list {
+		if p.cause != (hook.EventID{}) {
+			causes = append(causes, p.cause)
+		}
+	}
+	if len(causes) == 0 {
+		return nil
+	}
+	rows, _ := tx.Query(ctx, `
+		select e.id, e.hops from unnest($1::uuid[]) as k(id) cross join lateral (select * from events e where e.id = k.id offset 0) e`, causes)
+	chains := make(map[hook.EventID][]byte, len(causes))
+	var id hook.EventID
+	var hops []byte
+	if _, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&id), &hops}, func() error {
+		chains[id], hops = hops, nil
+		return nil
+	}); err != nil {
+		return fmt.Errorf("read what operational events come from: %w", err)
+	}
+	for _, p := range list {
+		if p.cause != (hook.EventID{}) {
+			p.Hops = append(hook.HopsOf(chains[p.cause]), p.cause)
+		}
+	}
 	return nil
 }
 

@@ -33,6 +33,9 @@ func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook
 	errs := s.publishing.addAll(ctx, items)
 	accepted := make([]hook.Accepted, len(list))
 	for i, item := range items {
+		if errs[i] == nil && item.held != nil {
+			item.repeats(item.held) // here, where nobody waits for the statement
+		}
 		if errs[i] == nil {
 			errs[i] = item.refused
 		}
@@ -56,6 +59,10 @@ type publishing struct {
 	accepted hook.Accepted
 	// refused says why this one alone can't be stored.
 	refused error
+	// cause is the event that one of ours tells of; the zero value is none.
+	cause hook.EventID
+	// held is the event that holds its idempotency key; nil unless it is another.
+	held *holder
 }
 
 func newPublishing(p *hook.Publication) *publishing {
@@ -64,10 +71,10 @@ func newPublishing(p *hook.Publication) *publishing {
 
 // fresh forgets a try before this one.
 func (p *publishing) fresh() {
-	p.refused = nil
+	p.refused, p.held = nil, nil
 	p.accepted = hook.Accepted{Event: hook.Event{
 		ID: p.id, TenantID: p.TenantID, Type: p.Type, Data: p.Data, OrganizationID: p.OrganizationID,
-		Cache: p.Cache, TokenID: p.TokenID, CreatedAt: p.id.Time(), Trace: p.Trace,
+		Cache: p.Cache, TokenID: p.TokenID, CreatedAt: p.id.Time(), Trace: p.Trace, Hops: p.Hops,
 	}}
 }
 
@@ -171,8 +178,8 @@ const insertEventsSQL = `
 	with e as (
 		select *, row_number() over (partition by topic_id order by n) as rank, count(*) over (partition by topic_id) as added
 		from unnest(@ids::uuid[], @tenants::uuid[], @types::text[], @data::bytea[], @organizations::text[], @created::timestamptz[],
-			@caches::text[], @topics::uuid[], @tokens::text[], @traces::bytea[], @keys::bytea[], @listed::bool[], @schemas::bytea[])
-			with ordinality as e(id, tenant_id, type, data, organization_id, created_at, cache, topic_id, token_id, trace, key, listed, schema, n)
+			@caches::text[], @topics::uuid[], @tokens::text[], @traces::bytea[], @hops::bytea[], @keys::bytea[], @listed::bool[], @schemas::bytea[])
+			with ordinality as e(id, tenant_id, type, data, organization_id, created_at, cache, topic_id, token_id, trace, hops, key, listed, schema, n)
 		where ` + premisesHold + `
 	), topic as (
 		insert into topics (id, tenant_id, cache, name, last_sequence)
@@ -205,9 +212,9 @@ const insertEventsSQL = `
 			case when bool_and(m.parked) then (array_agg(m.id order by m.id))[1] end as drained_by, coalesce(max(t.last_sequence) - max(e.added) + max(e.rank), 0) as sequence
 		from e left join matched m on m.n = e.n left join topic t on t.id = e.topic_id group by e.n
 	), event as (
-		insert into events (id, tenant_id, type, data, organization_id, deliveries, created_at, cache, topic_id, sequence, token_id, drained_by, trace)
+		insert into events (id, tenant_id, type, data, organization_id, deliveries, created_at, cache, topic_id, sequence, token_id, drained_by, trace, hops)
 		select e.id, e.tenant_id, e.type, e.data, e.organization_id, c.deliveries, e.created_at, e.cache, e.topic_id, nullif(c.sequence, 0), e.token_id,
-			c.drained_by, e.trace
+			c.drained_by, e.trace, e.hops
 		from e join counted c on c.n = e.n
 	), waiting as (
 		insert into outbox (event_id, claimed_until) select e.id, '-infinity' from e join counted c on c.n = e.n where c.due > 0
@@ -226,7 +233,7 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 	var (
 		ids, tenants                                  [][16]byte
 		types, organizations, caches, tokens, pattern []string
-		data, traces                                  [][]byte
+		data, traces, hops                            [][]byte
 		created                                       []time.Time
 		topics                                        []*[16]byte
 		candidates                                    []int
@@ -237,6 +244,7 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 		types, organizations, data = append(types, e.Type), append(organizations, e.OrganizationID), append(data, e.Data)
 		created, caches, tokens = append(created, e.CreatedAt), append(caches, e.Cache), append(tokens, e.TokenID)
 		topics, traces = append(topics, topicID(e)), append(traces, e.Trace.Bytes())
+		hops = append(hops, hook.HopBytes(e.Hops))
 		for _, c := range hook.Candidates(e.Type) {
 			candidates, pattern = append(candidates, i+1), append(pattern, c)
 		}
@@ -244,7 +252,7 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 	keys, listed, schemas := premises(list)
 	return pgx.StrictNamedArgs{
 		"keys": keys, "listed": listed, "schemas": schemas, "ids": ids, "tenants": tenants, "types": types, "data": data, "organizations": organizations, "created": created,
-		"caches": caches, "topics": topics, "tokens": tokens, "traces": traces, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
+		"caches": caches, "topics": topics, "tokens": tokens, "traces": traces, "hops": hops, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
 	}
 }
 

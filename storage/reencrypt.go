@@ -20,6 +20,8 @@ type Reencryption struct {
 	Webhooks, Changed int
 	// SigningKeys is how many there are of those, ChangedKeys how many were sealed anew.
 	SigningKeys, ChangedKeys int
+	// ChangedAnswers is how many answers under idempotency keys were sealed anew.
+	ChangedAnswers int
 	// Unreadable are those that no key opens. They are left as they are.
 	Unreadable []UnreadableSecret
 }
@@ -28,7 +30,8 @@ type Reencryption struct {
 type UnreadableSecret struct {
 	TenantID hook.TenantID
 	Webhook  hook.WebhookID
-	// SigningKey is the public key where it is a signing key; Webhook is zero then.
+	// SigningKey is the public key where it is a signing key; Webhook is zero then, and
+	// where it is an answer that is kept under an idempotency key.
 	SigningKey ed25519.PublicKey
 	// Err says which value it is, and why; it holds nothing secret.
 	Err error
@@ -60,10 +63,15 @@ func (s *Store) Reencrypt(ctx context.Context) (Reencryption, error) {
 			total.SigningKeys, total.Unreadable = pass.SigningKeys, pass.Unreadable
 			total.ChangedKeys += pass.ChangedKeys
 		}
+		if err == nil {
+			err = s.reencryptAnswers(ctx, &pass)
+			total.Unreadable = pass.Unreadable
+			total.ChangedAnswers += pass.ChangedAnswers
+		}
 		if err != nil {
 			return total, mapErr(fmt.Errorf("reencrypt: %w", err))
 		}
-		if pass.Changed+pass.ChangedKeys+missed == 0 {
+		if pass.Changed+pass.ChangedKeys+pass.ChangedAnswers+missed == 0 {
 			return total, nil
 		}
 	}

@@ -50,15 +50,31 @@ type webhookRow struct {
 // CreateWebhook stores a validated webhook and gives it its id and times. It is a
 // conflict when there is a Momento webhook of that cache and name.
 func (s *Store) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook, error) {
+	prepare(&w)
+	if err := s.createWebhook(ctx, &w, func(pgx.Tx) error { return nil }); err != nil {
+		return hook.Webhook{}, err
+	}
+	return w, nil
+}
+
+// prepare fills in what the store gives a new webhook.
+func prepare(w *hook.Webhook) {
 	w.ID = newID[hook.WebhookID]()
 	w.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
 	w.UpdatedAt = w.CreatedAt
 	w.Version, w.Generation = 1, 0 // the columns' defaults
-	row, err := s.seal(w)
+}
+
+// createWebhook stores w after what has to come before it in the transaction.
+func (s *Store) createWebhook(ctx context.Context, w *hook.Webhook, before func(tx pgx.Tx) error) error {
+	row, err := s.seal(*w)
 	if err != nil {
-		return hook.Webhook{}, err
+		return err
 	}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := before(tx); err != nil {
+			return err
+		}
 		_, err := tx.Exec(ctx, `
 			insert into webhooks (id, tenant_id, profile, url, events, secret, headers, active, disabled_reason,
 				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name, paused_at, trace_context, previous_secrets, previous_until, signature_schemes)
@@ -68,15 +84,15 @@ func (s *Store) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook
 		if err != nil {
 			return err
 		}
-		if err := s.ensureSigningKey(ctx, tx, &w); err != nil {
+		if err := s.ensureSigningKey(ctx, tx, w); err != nil {
 			return err
 		}
-		return subscribe(ctx, tx, w)
+		return subscribe(ctx, tx, *w)
 	})
 	if err != nil {
-		return hook.Webhook{}, mapErr(fmt.Errorf("insert webhook: %w", err))
+		return mapErr(fmt.Errorf("insert webhook: %w", err))
 	}
-	return w, nil
+	return nil
 }
 
 // Webhook reads one; not found if it is another tenant's.

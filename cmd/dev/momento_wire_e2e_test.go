@@ -101,7 +101,7 @@ func hmacSHA3(secret, body string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// Spec 1: on the wire a Momento webhook's request has five headers, the signature's
+// Spec 1: on the wire a Momento webhook's request has six headers, the signature's
 // name in lower case; so has a test's, whose message has the number 0.
 func TestMomentoHeadersOnTheWire(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"grapnel/internal/config"
+	"grapnel/internal/hook"
 	"grapnel/internal/seal"
 	"grapnel/internal/signing"
 	"grapnel/storage"
@@ -39,11 +40,14 @@ func (c *reencryptCommand) Run(ctx context.Context, stdout io.Writer) error {
 	defer store.Close()
 	done, failed := store.Reencrypt(ctx)
 	fmt.Fprintf(stdout, "%d webhooks and %d signing keys looked at, %d encrypted anew with the first key, %d not readable\n",
-		done.Webhooks, done.SigningKeys, done.Changed+done.ChangedKeys, len(done.Unreadable))
+		done.Webhooks, done.SigningKeys, done.Changed+done.ChangedKeys+done.ChangedAnswers, len(done.Unreadable))
 	for _, u := range done.Unreadable {
 		what := u.Webhook.String()
-		if u.SigningKey != nil {
+		switch {
+		case u.SigningKey != nil:
 			what = signing.KeyID(u.SigningKey)
+		case u.Webhook == hook.WebhookID{}:
+			what = "an answer"
 		}
 		fmt.Fprintf(stdout, "%s of %s: %v\n", what, u.TenantID, u.Err)
 	}

@@ -189,7 +189,8 @@ func (a *App) buildAPI() error {
 		Destinations: a.egress, Topics: a.topics, Logger: a.options.Logger,
 		Config: api.Config{
 			Version: api.Version, MaxBody: c.MaxBody, AllowHTTP: c.AllowHTTP, NoAuth: c.Auth == "none", TemporalUI: ui,
-			KeyRateLimit: c.KeyRate, MaxPolls: c.MaxPolls,
+			KeyRateLimit: c.KeyRate, MaxPolls: c.MaxPolls, TenantRateLimit: c.TenantRate, TenantMaxPolls: c.TenantPoll,
+			MaxKeys: c.MaxKeys, PublicURL: c.PublicURL, AllowOwnURL: c.AllowOwn,
 		},
 		Checks:  map[string]api.Check{"database": a.store.Ping, "migrations": a.store.Ready, "admin_key": a.adminKeyStored},
 		Reports: reports,

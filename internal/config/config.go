@@ -42,6 +42,11 @@ type API struct {
 	TopicKeep  int           `name:"topic-messages" default:"10000" help:"How many of a topic's newest messages can be read by subscribers."`
 	KeyRate    int           `name:"key-rate-limit" default:"0" help:"Requests per second that one API key may make of one process, and as many at once; what is over is answered with 429. A batch is one request. 0 for no limit."`
 	MaxPolls   int           `name:"max-polls" default:"10000" help:"Long polls and streams of topics that one API key may have waiting in one process; what is over is answered with 429. 0 for no limit."`
+	TenantRate int           `name:"tenant-rate-limit" default:"0" help:"The same for all API keys of a tenant together. 0 for five times --key-rate-limit."`
+	TenantPoll int           `name:"tenant-max-polls" default:"0" help:"As --max-polls, for all API keys of a tenant together. 0 for five times --max-polls."`
+	MaxKeys    int           `name:"max-keys" default:"100" help:"API keys that a tenant may have at once, revoked and expired ones not counted; one more is refused with 422."`
+	PublicURL  string        `name:"public-url" placeholder:"URL" help:"Where users call the API. Webhooks can't have it as their destination, whatever the path: what they publish there would make them publish again."`
+	AllowOwn   bool          `name:"allow-own-url" help:"Let webhooks have --public-url as their destination."`
 	DrainDelay time.Duration `default:"2s" help:"How long a stopping API goes on taking requests after /readyz has begun to say no, for balancers to see it; part of --shutdown-timeout. 0 for none."`
 }
 
@@ -145,6 +150,20 @@ func (a *API) validate() error {
 	}
 	if a.MaxPolls < 0 {
 		errs = append(errs, fmt.Errorf("--max-polls %d: want 0 or more", a.MaxPolls))
+	}
+	if a.TenantRate < 0 {
+		errs = append(errs, fmt.Errorf("--tenant-rate-limit %d: want 0 or more", a.TenantRate))
+	}
+	if a.TenantPoll < 0 {
+		errs = append(errs, fmt.Errorf("--tenant-max-polls %d: want 0 or more", a.TenantPoll))
+	}
+	if a.MaxKeys < 1 {
+		errs = append(errs, fmt.Errorf("--max-keys %d: want at least 1", a.MaxKeys))
+	}
+	if a.PublicURL != "" {
+		if u, err := url.Parse(a.PublicURL); err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
+			errs = append(errs, fmt.Errorf("--public-url %q: want an absolute http or https URL", a.PublicURL))
+		}
 	}
 	if a.DrainDelay < 0 {
 		errs = append(errs, fmt.Errorf("--drain-delay %v: want 0s or more", a.DrainDelay))

@@ -23,7 +23,7 @@ func valid() config.Config {
 	return config.Config{
 		Database: config.Database{DatabaseURL: "postgres:///grapnel"},
 		Keys:     config.Keys{EncryptionKey: hook.Secret(key(1))},
-		API:      config.API{APIAddr: "127.0.0.1:8080", Auth: "key", MaxBody: 102_400, TopicAge: 24 * time.Hour, TopicKeep: 10_000},
+		API:      config.API{APIAddr: "127.0.0.1:8080", Auth: "key", MaxBody: 102_400, TopicAge: 24 * time.Hour, TopicKeep: 10_000, MaxKeys: 100},
 		Delivery: config.Delivery{RetrySchedule: hook.DefaultSchedule(), MaxEvents: 1, ReconcileAfter: 10 * time.Minute, Retention: 720 * time.Hour},
 		Process:  config.Process{ShutdownTimeout: 45 * time.Second, MetricsAddr: "127.0.0.1:9464", LogLevel: "info", LogFormat: "json"},
 	}
@@ -61,6 +61,12 @@ func TestValidate(t *testing.T) {
 		"negative key limit":      {func(c *config.Config) { c.KeyRate = -1 }, "--key-rate-limit -1: want 0 or more"},
 		"polls without a limit":   {func(c *config.Config) { c.MaxPolls = 0 }, ""},
 		"negative polls":          {func(c *config.Config) { c.MaxPolls = -1 }, "--max-polls -1: want 0 or more"},
+		"negative tenant limit":   {func(c *config.Config) { c.TenantRate = -1 }, "--tenant-rate-limit -1: want 0 or more"},
+		"negative tenant polls":   {func(c *config.Config) { c.TenantPoll = -1 }, "--tenant-max-polls -1: want 0 or more"},
+		"no keys":                 {func(c *config.Config) { c.MaxKeys = 0 }, "--max-keys 0: want at least 1"},
+		"public URL":              {func(c *config.Config) { c.PublicURL = "https://hooks.example" }, ""},
+		"public URL, a name":      {func(c *config.Config) { c.PublicURL = "hooks.example" }, "--public-url"},
+		"public URL, no host":     {func(c *config.Config) { c.PublicURL = "https:///v1" }, "--public-url"},
 		"body of 1 MiB":           {func(c *config.Config) { c.MaxBody = 1 << 20 }, ""},
 		"body over 1 MiB":         {func(c *config.Config) { c.MaxBody = 1<<20 + 1 }, "--max-body 1048577: want 1024 to 1048576"},
 		"body of nothing":         {func(c *config.Config) { c.MaxBody = 0 }, "--max-body 0"},

@@ -24,6 +24,8 @@ const (
 	KindTooLarge      Kind = "too_large"
 	KindMediaType     Kind = "media_type"
 	KindRateLimited   Kind = "rate_limited"
+	KindLimit         Kind = "limit"       // there are as many as there may be
+	KindLoop          Kind = "loop"        // it comes from our own deliveries, too deep
 	KindUnavailable   Kind = "unavailable" // the store or Temporal is away; try again
 	KindInternal      Kind = "internal"
 )

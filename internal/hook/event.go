@@ -27,6 +27,8 @@ type Event struct {
 	CreatedAt time.Time
 	// Trace is where it was published; zero where nothing is traced.
 	Trace Trace
+	// Hops are the events that it comes from, oldest first, where its publisher said so.
+	Hops []EventID
 	// WorkflowID names the workflow that delivers it; empty while none has been
 	// started, and for good when nothing matched.
 	WorkflowID string
@@ -55,14 +57,21 @@ type Publication struct {
 	IdempotencyKey string
 	// Trace is where it is published; zero where nothing is traced.
 	Trace Trace
+	// Hops are the events that it comes from, oldest first; at most MaxHops.
+	Hops []EventID
 	// Premises must hold for it to be stored.
 	Premises Premises
 }
 
-// Fingerprint tells the same content from other content under one idempotency key.
+// Fingerprint tells the same content from other content under one idempotency key, but
+// for the order of members in Data: it is stored, and older processes compare it so.
 func (p *Publication) Fingerprint() [sha256.Size]byte {
 	h := sha256.New()
-	for _, part := range [][]byte{[]byte(p.Type), []byte(p.OrganizationID), p.Data} {
+	parts := [][]byte{[]byte(p.Type), []byte(p.OrganizationID), p.Data}
+	if p.Cache != "" {
+		parts = append(parts, []byte(p.Cache))
+	}
+	for _, part := range parts {
 		// The length first, so that no two lists of parts run together alike.
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
 		h.Write(part)
@@ -102,6 +111,14 @@ const MaxTargets = 50
 type Target struct {
 	WebhookID WebhookID
 	Host      string
+}
+
+// Repeat is what a publication comes to that repeats another under its idempotency key:
+// either the event that was accepted then, as a duplicate, or the conflict. The zero
+// value is none: the key is free.
+type Repeat struct {
+	Accepted *Accepted
+	Err      error
 }
 
 // NotDelivered is a webhook that an event was not for, and why (S10).

@@ -24,6 +24,9 @@ func Request(job *hook.Job, at time.Time) hook.Request {
 		r.Header.Set(name, value.Reveal())
 	}
 	r.Header.Set("Content-Type", "application/json")
+	if w.Profile == hook.ProfileStandard || len(job.Event.Hops) > 0 {
+		r.Header[hook.HopsHeader] = []string{job.Event.Chain()} // in lower case on HTTP/1.1 too
+	}
 	switch w.Profile {
 	case hook.ProfileCommenda:
 		r.Body = CommendaBody(&job.Event, w.ID)

@@ -160,7 +160,7 @@ func TestHeaders(t *testing.T) {
 	t.Run("standard with a secret of the client's", func(t *testing.T) {
 		t.Parallel()
 		r := profile.Request(setup(t, hook.ProfileStandard), at)
-		require.Equal(t, []string{"Content-Type", "Webhook-Id", "Webhook-Timestamp", "X-Event-Type", "X-Webhook-Attempt", "X-Webhook-Signature"}, names(r.Header))
+		require.Equal(t, []string{"Content-Type", "Webhook-Id", "Webhook-Timestamp", "X-Event-Type", "X-Webhook-Attempt", "X-Webhook-Signature", hook.HopsHeader}, names(r.Header))
 		require.Equal(t, []string{"application/json"}, r.Header.Values("Content-Type"))
 		require.Equal(t, []string{"user.created"}, r.Header.Values("X-Event-Type"))
 		require.Equal(t, []string{"1"}, r.Header.Values("X-Webhook-Attempt"))
@@ -180,7 +180,7 @@ func TestHeaders(t *testing.T) {
 		job.Webhook.Secret = standardID
 		r := profile.Request(job, at)
 		require.Equal(t, []string{
-			"Content-Type", "Webhook-Id", "Webhook-Signature", "Webhook-Timestamp", "X-Event-Type", "X-Webhook-Attempt", "X-Webhook-Signature",
+			"Content-Type", "Webhook-Id", "Webhook-Signature", "Webhook-Timestamp", "X-Event-Type", "X-Webhook-Attempt", "X-Webhook-Signature", hook.HopsHeader,
 		}, names(r.Header))
 		require.Equal(t, job.Event.ID.String(), r.Header.Get("Webhook-Id"))
 		require.Equal(t, "1614265330", r.Header.Get("Webhook-Timestamp"))
@@ -264,6 +264,24 @@ func TestHeaders(t *testing.T) {
 			require.NotContains(t, string(r.Body), "whsec_abc123")
 		}
 	})
+}
+
+// A request carries the events that it comes from, the last its own. Momento's and Commenda's
+// receivers get no header of ours (spec 1) unless the event comes from another.
+func TestChain(t *testing.T) {
+	t.Parallel()
+	for _, p := range []hook.Profile{hook.ProfileStandard, hook.ProfileMomento, hook.ProfileCommenda} {
+		job := setup(t, p)
+		own := job.Event.ID.String()
+		var first []string
+		if p == hook.ProfileStandard {
+			first = []string{own}
+		}
+		require.Equal(t, first, map[string][]string(profile.Request(job, time.Now()).Header)[hook.HopsHeader], p)
+		job.Event.Hops = []hook.EventID{{1}, {2}}
+		want := hook.EventID{1}.String() + ", " + hook.EventID{2}.String() + ", " + own
+		require.Equal(t, []string{want}, map[string][]string(profile.Request(job, time.Now()).Header)[hook.HopsHeader], p)
+	}
 }
 
 // S15: url, secret and timeout are the webhook's current ones.

@@ -7,6 +7,12 @@ import (
 	"strings"
 )
 
+// Headers with the signature of Momento's and Commenda's requests (spec 1).
+const (
+	MomentoHeader  = "momento-signature"
+	CommendaHeader = "Commenda-X-Secret"
+)
+
 // StandardKeys are what signs a request of the standard profile.
 type StandardKeys struct {
 	// Secret is the current one, of X-Webhook-Signature.
@@ -51,12 +57,12 @@ func StandardHeaders(h http.Header, keys StandardKeys, msgID string, timestamp i
 // canonical, because net/http writes it as it stands on HTTP/1.1 and that is
 // how Momento sends it; h.Get does not find it.
 func MomentoHeaders(h http.Header, secret string, body []byte) {
-	h["momento-signature"] = []string{HexSHA3(secret, body)}
+	h[MomentoHeader] = []string{HexSHA3(secret, body)}
 }
 
 // CommendaHeaders sets the signature header of the commenda profile,
 // Commenda-X-Secret: [HexSHA256] with the secret. In spite of its name it never
 // carries the secret itself.
 func CommendaHeaders(h http.Header, secret string, body []byte) {
-	h.Set("Commenda-X-Secret", HexSHA256(secret, body))
+	h.Set(CommendaHeader, HexSHA256(secret, body))
 }

@@ -727,6 +727,11 @@ type CommendaEvent struct {
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	ID string `json:"id"`
 
+	// IdempotencyKey The id or Idempotency-Key given.
+	//
+	// Example: registration-4711-done
+	IdempotencyKey *string `json:"idempotency_key,omitempty"`
+
 	// OrganizationID As it was given; empty if it was not.
 	//
 	// Example: c2710df6-c6cf-4cd0-aa38-63faa44f16bc
@@ -1622,7 +1627,7 @@ type NotDeliveredReason string
 
 // Problem defines model for Problem.
 type Problem struct {
-	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED, UNAVAILABLE, INTERNAL.
+	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
 	//
 	// Example: INVALID_ARGUMENT
 	Code string `json:"code"`
@@ -1673,6 +1678,11 @@ type PublishCommendaEventRequest struct {
 	//
 	// Example: {"email":"john@example.com","id":"user_123","name":"John Doe","status":"active"}
 	Data interface{} `json:"data"`
+
+	// ID The same as the header Idempotency-Key. Event objects have an id of their own.
+	//
+	// Example: registration-4711-done
+	ID *string `json:"id,omitempty"`
 
 	// OrganizationID Shown in event objects as it is. Default: empty.
 	//
@@ -2199,7 +2209,7 @@ type UpdateWebhookRequest struct {
 	// Example: true
 	Active *bool `json:"active,omitempty"`
 
-	// Description What it is for.
+	// Description What it is for. null removes it.
 	//
 	// Example: Billing system
 	Description *string `json:"description,omitempty"`
@@ -2209,7 +2219,7 @@ type UpdateWebhookRequest struct {
 	// Example: ["user.created"]
 	Events *[]string `json:"events,omitempty"`
 
-	// Headers Replaces all custom headers.
+	// Headers Replaces all custom headers. null removes them.
 	//
 	// Example: {"X-Tenant":"acme"}
 	Headers *map[string]string `json:"headers,omitempty"`
@@ -2224,7 +2234,7 @@ type UpdateWebhookRequest struct {
 	// Example: false
 	Paused *bool `json:"paused,omitempty"`
 
-	// RateLimit 0 is no limit.
+	// RateLimit 0 or null is no limit.
 	//
 	// Example: 10
 	RateLimit *int64 `json:"rate_limit,omitempty"`
@@ -2440,7 +2450,7 @@ type ListMomentoDeliveriesParams struct {
 
 // PublishCommendaEventParams defines parameters for PublishCommendaEvent.
 type PublishCommendaEventParams struct {
-	// IdempotencyKey Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true.
+	// IdempotencyKey Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true. Quoted, as a string of RFC 9651, it is the same as without the quotes.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2497,7 +2507,7 @@ type ListEventsParams struct {
 
 // PublishEventParams defines parameters for PublishEvent.
 type PublishEventParams struct {
-	// IdempotencyKey The same as id in the body.
+	// IdempotencyKey The same as id in the body. Quoted, as a string of RFC 9651, it is the same as without the quotes.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2797,7 +2807,7 @@ type ClientInterface interface {
 
 	// PublishTopicMessageWithBody Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2806,7 +2816,7 @@ type ClientInterface interface {
 
 	// PublishTopicMessageWithTextBody Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 	//
 	// Takes a body of the `text/plain` content type.
 	//
@@ -2822,7 +2832,7 @@ type ClientInterface interface {
 
 	// CreateAPIKeyWithBody Create an API key
 	//
-	// Only this answer shows the key.
+	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2831,7 +2841,7 @@ type ClientInterface interface {
 
 	// CreateAPIKey Create an API key
 	//
-	// Only this answer shows the key.
+	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2911,7 +2921,7 @@ type ClientInterface interface {
 
 	// PublishEventsWithBody Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2920,7 +2930,7 @@ type ClientInterface interface {
 
 	// PublishEvents Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3021,7 +3031,7 @@ type ClientInterface interface {
 
 	// CreateWebhookWithBody Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3030,7 +3040,7 @@ type ClientInterface interface {
 
 	// CreateWebhook Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3053,7 +3063,7 @@ type ClientInterface interface {
 
 	// UpdateWebhookWithBody Update a webhook
 	//
-	// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3062,7 +3072,7 @@ type ClientInterface interface {
 
 	// UpdateWebhook Update a webhook
 	//
-	// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3146,7 +3156,7 @@ type ClientInterface interface {
 
 	// CreateCommendaWebhookWithBody Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key.
+	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3155,7 +3165,7 @@ type ClientInterface interface {
 
 	// CreateCommendaWebhook Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key.
+	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3417,7 +3427,7 @@ func (c *Client) FollowTopic(ctx context.Context, cacheName string, topicName st
 
 // PublishTopicMessageWithBody Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3436,7 +3446,7 @@ func (c *Client) PublishTopicMessageWithBody(ctx context.Context, cacheName stri
 
 // PublishTopicMessageWithTextBody Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 //
 // Takes a body of the `text/plain` content type.
 //
@@ -3472,7 +3482,7 @@ func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, req
 
 // CreateAPIKeyWithBody Create an API key
 //
-// Only this answer shows the key.
+// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3491,7 +3501,7 @@ func (c *Client) CreateAPIKeyWithBody(ctx context.Context, contentType string, b
 
 // CreateAPIKey Create an API key
 //
-// Only this answer shows the key.
+// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3671,7 +3681,7 @@ func (c *Client) PublishEvent(ctx context.Context, params *PublishEventParams, b
 
 // PublishEventsWithBody Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3690,7 +3700,7 @@ func (c *Client) PublishEventsWithBody(ctx context.Context, contentType string, 
 
 // PublishEvents Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3921,7 +3931,7 @@ func (c *Client) ListWebhooks(ctx context.Context, params *ListWebhooksParams, r
 
 // CreateWebhookWithBody Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3940,7 +3950,7 @@ func (c *Client) CreateWebhookWithBody(ctx context.Context, contentType string, 
 
 // CreateWebhook Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3993,7 +4003,7 @@ func (c *Client) GetWebhook(ctx context.Context, id string, reqEditors ...Reques
 
 // UpdateWebhookWithBody Update a webhook
 //
-// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4012,7 +4022,7 @@ func (c *Client) UpdateWebhookWithBody(ctx context.Context, id string, contentTy
 
 // UpdateWebhook Update a webhook
 //
-// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4196,7 +4206,7 @@ func (c *Client) ListCommendaWebhooks(ctx context.Context, reqEditors ...Request
 
 // CreateCommendaWebhookWithBody Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key.
+// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4215,7 +4225,7 @@ func (c *Client) CreateCommendaWebhookWithBody(ctx context.Context, contentType 
 
 // CreateCommendaWebhook Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key.
+// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6923,7 +6933,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishTopicMessageWithBodyWithResponse Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6932,7 +6942,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishTopicMessageWithTextBodyWithResponse Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 	//
 	// Takes a body of the `text/plain` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6950,7 +6960,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateAPIKeyWithBodyWithResponse Create an API key
 	//
-	// Only this answer shows the key.
+	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6959,7 +6969,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateAPIKeyWithResponse Create an API key
 	//
-	// Only this answer shows the key.
+	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7049,7 +7059,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventsWithBodyWithResponse Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7058,7 +7068,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventsWithResponse Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7175,7 +7185,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateWebhookWithBodyWithResponse Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7184,7 +7194,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateWebhookWithResponse Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7211,7 +7221,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateWebhookWithBodyWithResponse Update a webhook
 	//
-	// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7220,7 +7230,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateWebhookWithResponse Update a webhook
 	//
-	// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7310,7 +7320,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateCommendaWebhookWithBodyWithResponse Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key.
+	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7319,7 +7329,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateCommendaWebhookWithResponse Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key.
+	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9751,7 +9761,7 @@ func (c *ClientWithResponses) FollowTopicWithResponse(ctx context.Context, cache
 
 // PublishTopicMessageWithBodyWithResponse Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9766,7 +9776,7 @@ func (c *ClientWithResponses) PublishTopicMessageWithBodyWithResponse(ctx contex
 
 // PublishTopicMessageWithTextBodyWithResponse Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 //
 // Takes a body of the `text/plain` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9796,7 +9806,7 @@ func (c *ClientWithResponses) ListAPIKeysWithResponse(ctx context.Context, param
 
 // CreateAPIKeyWithBodyWithResponse Create an API key
 //
-// Only this answer shows the key.
+// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9811,7 +9821,7 @@ func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Conte
 
 // CreateAPIKeyWithResponse Create an API key
 //
-// Only this answer shows the key.
+// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9961,7 +9971,7 @@ func (c *ClientWithResponses) PublishEventWithResponse(ctx context.Context, para
 
 // PublishEventsWithBodyWithResponse Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9976,7 +9986,7 @@ func (c *ClientWithResponses) PublishEventsWithBodyWithResponse(ctx context.Cont
 
 // PublishEventsWithResponse Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10171,7 +10181,7 @@ func (c *ClientWithResponses) ListWebhooksWithResponse(ctx context.Context, para
 
 // CreateWebhookWithBodyWithResponse Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10186,7 +10196,7 @@ func (c *ClientWithResponses) CreateWebhookWithBodyWithResponse(ctx context.Cont
 
 // CreateWebhookWithResponse Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10231,7 +10241,7 @@ func (c *ClientWithResponses) GetWebhookWithResponse(ctx context.Context, id str
 
 // UpdateWebhookWithBodyWithResponse Update a webhook
 //
-// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10246,7 +10256,7 @@ func (c *ClientWithResponses) UpdateWebhookWithBodyWithResponse(ctx context.Cont
 
 // UpdateWebhookWithResponse Update a webhook
 //
-// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10396,7 +10406,7 @@ func (c *ClientWithResponses) ListCommendaWebhooksWithResponse(ctx context.Conte
 
 // CreateCommendaWebhookWithBodyWithResponse Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key.
+// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10411,7 +10421,7 @@ func (c *ClientWithResponses) CreateCommendaWebhookWithBodyWithResponse(ctx cont
 
 // CreateCommendaWebhookWithResponse Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key.
+// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

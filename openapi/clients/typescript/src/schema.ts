@@ -163,7 +163,7 @@ export interface paths {
         put?: never;
         /**
          * Publish a message to a topic
-         * @description The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+         * @description The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
          */
         post: operations["publish-topic-message"];
         delete?: never;
@@ -187,7 +187,7 @@ export interface paths {
         put?: never;
         /**
          * Create an API key
-         * @description Only this answer shows the key.
+         * @description Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
          */
         post: operations["create-api-key"];
         delete?: never;
@@ -331,7 +331,7 @@ export interface paths {
         put?: never;
         /**
          * Publish up to 1,000 events
-         * @description Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+         * @description Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
          */
         post: operations["publish-events"];
         delete?: never;
@@ -503,7 +503,7 @@ export interface paths {
         put?: never;
         /**
          * Create a webhook
-         * @description Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+         * @description Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
          */
         post: operations["create-webhook"];
         delete?: never;
@@ -535,7 +535,7 @@ export interface paths {
         head?: never;
         /**
          * Update a webhook
-         * @description Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+         * @description Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
          */
         patch: operations["update-webhook"];
         trace?: never;
@@ -655,7 +655,7 @@ export interface paths {
         put?: never;
         /**
          * Register a Commenda webhook
-         * @description Subscribes a URL to topics. Only this answer shows the key.
+         * @description Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
          */
         post: operations["create-commenda-webhook"];
         delete?: never;
@@ -1144,6 +1144,11 @@ export interface components {
              * @example 019a961c-9b1f-7cee-bfe3-c29ff547dba1
              */
             id: string;
+            /**
+             * @description The id or Idempotency-Key given.
+             * @example registration-4711-done
+             */
+            idempotency_key?: string;
             /**
              * @description As it was given; empty if it was not.
              * @example c2710df6-c6cf-4cd0-aa38-63faa44f16bc
@@ -2106,7 +2111,7 @@ export interface components {
         NotDeliveredReason: "not subscribed" | "inactive" | "created later";
         Problem: {
             /**
-             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED, UNAVAILABLE, INTERNAL.
+             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
              * @example INVALID_ARGUMENT
              */
             code: string;
@@ -2159,6 +2164,11 @@ export interface components {
              *     }
              */
             data: unknown;
+            /**
+             * @description The same as the header Idempotency-Key. Event objects have an id of their own.
+             * @example registration-4711-done
+             */
+            id?: string;
             /**
              * @description Shown in event objects as it is. Default: empty.
              * @example c2710df6-c6cf-4cd0-aa38-63faa44f16bc
@@ -2721,10 +2731,10 @@ export interface components {
              */
             active?: boolean;
             /**
-             * @description What it is for.
+             * @description What it is for. null removes it.
              * @example Billing system
              */
-            description?: string;
+            description?: string | null;
             /**
              * @description Replaces all event types subscribed to.
              * @example [
@@ -2733,14 +2743,14 @@ export interface components {
              */
             events?: string[];
             /**
-             * @description Replaces all custom headers.
+             * @description Replaces all custom headers. null removes them.
              * @example {
              *       "X-Tenant": "acme"
              *     }
              */
             headers?: {
                 [key: string]: string;
-            };
+            } | null;
             /**
              * Format: int64
              * @description Attempts of a delivery at most.
@@ -2754,10 +2764,10 @@ export interface components {
             paused?: boolean;
             /**
              * Format: int64
-             * @description 0 is no limit.
+             * @description 0 or null is no limit.
              * @example 10
              */
-            rate_limit?: number;
+            rate_limit?: number | null;
             /**
              * @description The new secret, at once and alone: overlaps of earlier rotations end. To change it without a gap, rotate it.
              * @example whsec_abc123...
@@ -2781,7 +2791,7 @@ export interface components {
              * @description Whether requests carry a traceparent header.
              * @example true
              */
-            trace_context?: boolean;
+            trace_context?: boolean | null;
             /**
              * @description Where events are POSTed to.
              * @example https://yourapp.com/webhook
@@ -4274,7 +4284,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true. */
+                /** @description Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true. Quoted, as a string of RFC 9651, it is the same as without the quotes. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -4290,6 +4300,7 @@ export interface operations {
                  *         "name": "John Doe",
                  *         "status": "active"
                  *       },
+                 *       "id": "registration-4711-done",
                  *       "organization_id": "c2710df6-c6cf-4cd0-aa38-63faa44f16bc",
                  *       "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"
                  *     }
@@ -4311,6 +4322,7 @@ export interface operations {
                      *         "deliveries": 1,
                      *         "duplicate": false,
                      *         "id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1",
+                     *         "idempotency_key": "registration-4711-done",
                      *         "organization_id": "c2710df6-c6cf-4cd0-aa38-63faa44f16bc",
                      *         "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED",
                      *         "triggered_at": 1768480200
@@ -4796,6 +4808,23 @@ export interface operations {
                      *       "code": "INVALID_ARGUMENT",
                      *       "status": 408,
                      *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6619,7 +6648,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same as id in the body. */
+                /** @description The same as id in the body. Quoted, as a string of RFC 9651, it is the same as without the quotes. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -9368,6 +9397,23 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Request Entity Too Large */
             413: {
                 headers: {
@@ -11662,6 +11708,23 @@ export interface operations {
                      *       "code": "INVALID_ARGUMENT",
                      *       "status": 408,
                      *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */

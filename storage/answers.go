@@ -1,0 +1,134 @@
+package storage
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// Answers to requests that make something are kept under their clients' idempotency keys,
+// in the transaction that makes it, so that a repeat makes nothing and has the same
+// answer. They hold secrets, and are sealed.
+
+// additional is what an answer is sealed with: it opens nowhere else.
+func additional(o *hook.Once) []byte {
+	return append(append([]byte{}, o.TenantID[:]...), o.Operation+"\x00"+o.Key...)
+}
+
+// KeptAnswer is what the request under the key was answered; not found where the key is
+// free. It is a conflict where the key stands for another request.
+func (s *Store) KeptAnswer(ctx context.Context, o hook.Once) ([]byte, error) {
+	answer, err := s.keptAnswer(ctx, s.pool, &o)
+	if err != nil {
+		return nil, notFound("answer", fmt.Errorf("read kept answer: %w", err))
+	}
+	return answer, nil
+}
+
+func (s *Store) keptAnswer(ctx context.Context, q querier, o *hook.Once) ([]byte, error) {
+	rows, _ := q.Query(ctx, `
+		select answer from kept_answers where tenant_id = $1 and operation = $2 and key = $3 and expires_at > now()`,
+		[16]byte(o.TenantID), o.Operation, o.Key)
+	sealed, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		return nil, err
+	}
+	plain, err := s.box.Open(sealed, additional(o))
+	if err != nil {
+		return nil, fmt.Errorf("answer under an idempotency key: %w", err)
+	}
+	if len(plain) < sha256.Size {
+		return nil, errors.New("answer under an idempotency key: not in a known form")
+	}
+	if subtle.ConstantTimeCompare(plain[:sha256.Size], o.Request[:]) == 0 {
+		return nil, o.OtherRequest()
+	}
+	return plain[sha256.Size:], nil
+}
+
+// errAnswered ends a transaction whose request has been answered.
+var errAnswered = errors.New("the request has been answered under this key")
+
+// CreateWebhookOnce is CreateWebhook unless the key has an answer, which it then returns.
+// answer makes that of the webhook that is about to be stored; it must do no I/O. A second
+// request under the key waits until the first has committed.
+func (s *Store) CreateWebhookOnce(ctx context.Context, w hook.Webhook, o hook.Once, answer func(hook.Webhook) ([]byte, error)) ([]byte, error) {
+	prepare(&w)
+	text, err := answer(w)
+	if err != nil {
+		return nil, err
+	}
+	sealed := s.box.Seal(append(o.Request[:], text...), additional(&o))
+	err = s.createWebhook(ctx, &w, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			insert into kept_answers as k (tenant_id, operation, key, answer, expires_at) values ($1, $2, $3, $4, now() + $5)
+			on conflict (tenant_id, operation, key) do update set answer = excluded.answer, expires_at = excluded.expires_at
+				where k.expires_at <= now()`,
+			[16]byte(o.TenantID), o.Operation, o.Key, sealed, hook.IdempotencyWindow)
+		if err == nil && tag.RowsAffected() == 0 {
+			return errAnswered
+		}
+		return err
+	})
+	if errors.Is(err, errAnswered) {
+		return s.KeptAnswer(ctx, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return text, nil
+}
+
+// answerRow is an answer as it is kept.
+type answerRow struct {
+	TenantID  [16]byte
+	Operation string
+	Key       string
+	Answer    []byte
+}
+
+// reencryptAnswers is reencryptAll for kept answers. One that no key opens can't be given
+// to anybody: the first request that asks for it fails, and a day later it is gone.
+func (s *Store) reencryptAnswers(ctx context.Context, pass *Reencryption) error {
+	var after answerRow
+	for {
+		rows, _ := s.pool.Query(ctx, `
+			select tenant_id, operation, key, answer from kept_answers
+			where (tenant_id, operation, key) > ($1, $2, $3) and expires_at > now()
+			order by tenant_id, operation, key limit $4`, after.TenantID, after.Operation, after.Key, reencryptPage)
+		page, err := pgx.CollectRows(rows, pgx.RowToStructByName[answerRow])
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		after = page[len(page)-1]
+		for i := range page {
+			changed, err := s.resealAnswer(ctx, &page[i], pass)
+			if err != nil {
+				return err
+			}
+			pass.ChangedAnswers += changed
+		}
+	}
+}
+
+func (s *Store) resealAnswer(ctx context.Context, row *answerRow, pass *Reencryption) (changed int, err error) {
+	if s.box.Current(row.Answer) {
+		return 0, nil
+	}
+	data := additional(&hook.Once{TenantID: row.TenantID, Operation: row.Operation, Key: row.Key})
+	plain, err := s.box.Open(row.Answer, data)
+	if err != nil {
+		pass.Unreadable = append(pass.Unreadable, UnreadableSecret{TenantID: row.TenantID, Err: fmt.Errorf("answer under an idempotency key, which is gone within a day: %w", err)})
+		return 0, nil
+	}
+	tag, err := s.pool.Exec(ctx, `
+		update kept_answers set answer = $4 where tenant_id = $1 and operation = $2 and key = $3 and answer = $5`,
+		row.TenantID, row.Operation, row.Key, s.box.Seal(plain, data), row.Answer)
+	return int(tag.RowsAffected()), err
+}
