@@ -20,6 +20,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/danielgtaylor/huma/v2/validation"
 	"github.com/go-json-experiment/json"
 
 	"grapnel/internal/canonjson"
@@ -220,15 +221,16 @@ func unmarshal(data []byte, v any) error {
 	return json.Unmarshal(canonical, v)
 }
 
-// setHumaGlobals sets, once, the three settings that Huma keeps in globals.
+// setHumaGlobals sets, once, the settings that Huma keeps in globals.
 func setHumaGlobals() {
 	humaGlobals.Do(func() {
 		huma.DefaultArrayNullable = false
 		huma.ValidateStrictCasing = true
-		huma.NewError = newHumaError
-		huma.NewErrorWithContext = func(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
-			return newHumaError(status, msg, errs...)
+		huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+			return newHumaError(nil, status, msg, errs...)
 		}
+		huma.NewErrorWithContext = newHumaError
+		validation.MsgExpectedRFC3339DateTime = textTime
 	})
 }
 
