@@ -173,8 +173,8 @@ func build(d Deps) *API {
 	nameEnums(a.huma.OpenAPI())
 	addExamples(a.huma.OpenAPI())
 	a.registerHealth(mux)
-	registerDocs(mux)
-	a.handler = a.recovering(a.withoutRoute(mux))
+	a.registerDocs(mux)
+	a.handler = secured(a.recovering(a.withoutRoute(mux)))
 	return a
 }
 
