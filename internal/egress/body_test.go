@@ -82,7 +82,7 @@ func TestTruncatedBodiesOverHTTP2(t *testing.T) {
 		_ = http.NewResponseController(w).Flush() // no length is announced
 		_, _ = io.WriteString(w, strings.Repeat("x", size))
 	}))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}} //nolint:gosec // of a test
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
