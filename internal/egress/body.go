@@ -17,14 +17,14 @@ func readBody(resp *http.Response, a *hook.Attempt) {
 		return // what follows is no body
 	}
 	body, ended := readStart(resp)
-	length := int64(len(body))
+	length, announced := int64(len(body)), resp.ContentLength // no pointer into the answer, which would be kept
 	a.ResponseBody = body
 	switch {
 	case ended:
 		a.ResponseLength = &length
-	case resp.ContentLength >= 0:
-		a.ResponseLength = &resp.ContentLength
-		a.ResponseTruncated = resp.ContentLength > length
+	case announced >= 0:
+		a.ResponseLength = &announced
+		a.ResponseTruncated = announced > length
 	default:
 		a.ResponseTruncated = true
 	}
