@@ -20,6 +20,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/danielgtaylor/huma/v2/validation"
 	"github.com/go-json-experiment/json"
 
 	"grapnel/internal/canonjson"
@@ -198,8 +199,8 @@ func build(d Deps) *API {
 	nameEnums(a.huma.OpenAPI())
 	addExamples(a.huma.OpenAPI())
 	a.registerHealth(mux)
-	registerDocs(mux)
-	a.handler = a.recovering(a.withoutRoute(mux))
+	a.registerDocs(mux)
+	a.handler = secured(a.recovering(a.withoutRoute(mux)))
 	return a
 }
 
@@ -246,19 +247,20 @@ func unmarshal(data []byte, v any) error {
 	return json.Unmarshal(canonical, v)
 }
 
-// setHumaGlobals sets, once, the three settings that Huma keeps in globals.
+// setHumaGlobals sets, once, the settings that Huma keeps in globals.
 func setHumaGlobals() {
 	humaGlobals.Do(func() {
 		huma.DefaultArrayNullable = false
 		huma.ValidateStrictCasing = true
 		huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
-			return newHumaError(status, msg, errs...)
+			return newHumaError(nil, status, msg, errs...)
 		}
 		huma.NewErrorWithContext = func(ctx huma.Context, status int, msg string, errs ...error) huma.StatusError {
-			p := newHumaError(status, msg, errs...)
+			p := newHumaError(ctx, status, msg, errs...)
 			refusalOf(ctx.Context()).note(p)
 			return p
 		}
+		validation.MsgExpectedRFC3339DateTime = textTime
 	})
 }
 

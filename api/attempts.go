@@ -39,8 +39,10 @@ type AttemptRequest struct {
 type AttemptResponse struct {
 	StatusCode int                 `json:"status_code" doc:"The HTTP status." example:"200"`
 	Headers    map[string][]string `json:"headers" doc:"As received." example:"{\"Content-Type\":[\"text/plain\"]}"`
-	Body       string              `json:"body" doc:"The first 16 KiB, as text." example:"OK"`
+	Body       string              `json:"body" doc:"The first 16 KiB, as text, up to the last whole character." example:"OK"`
 	BodyBase64 string              `json:"body_base64,omitempty" doc:"The first 16 KiB in base64, where they are not UTF-8; body is empty then." example:"/w=="`
+	Truncated  bool                `json:"truncated,omitempty" doc:"Whether the body goes on behind what is shown, or broke off there." example:"false"`
+	BodyLength *int64              `json:"body_length,omitempty" minimum:"0" doc:"The length of the whole body, in bytes: what came, or what the receiver announced; absent where nobody knows." example:"2"`
 }
 
 // AttemptError says why an attempt failed.
@@ -60,8 +62,9 @@ func viewAttempt(at *hook.Attempt) Attempt {
 	}
 	if at.StatusCode != 0 {
 		v.Response = &AttemptResponse{StatusCode: at.StatusCode, Headers: at.ResponseHeaders}
-		if utf8.Valid(at.ResponseBody) {
-			v.Response.Body = string(at.ResponseBody)
+		v.Response.Truncated, v.Response.BodyLength = at.ResponseTruncated, at.ResponseLength
+		if text, ok := textOf(at.ResponseBody, at.ResponseTruncated); ok {
+			v.Response.Body = text
 		} else {
 			v.Response.BodyBase64 = base64.StdEncoding.EncodeToString(at.ResponseBody)
 		}
@@ -70,6 +73,31 @@ func viewAttempt(at *hook.Attempt) Attempt {
 		v.Error = &AttemptError{Class: string(at.Class), Message: at.Error}
 	}
 	return v
+}
+
+// textOf is a body as text, where it is UTF-8. Of one that is truncated, the beginning of
+// a character at its end is left out.
+func textOf(body []byte, truncated bool) (text string, ok bool) {
+	if truncated {
+		body = body[:wholeCharacters(body)]
+	}
+	return string(body), utf8.Valid(body)
+}
+
+// wholeCharacters is the length of b without a character at its end of which bytes are
+// missing.
+func wholeCharacters(b []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
+		start := len(b) - n
+		if !utf8.RuneStart(b[start]) {
+			continue
+		}
+		if !utf8.FullRune(b[start:]) {
+			return start
+		}
+		break
+	}
+	return len(b)
 }
 
 // ms is a duration in milliseconds, to the microsecond.

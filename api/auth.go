@@ -134,7 +134,7 @@ const (
 
 func securitySchemes() map[string]*huma.SecurityScheme {
 	return map[string]*huma.SecurityScheme{
-		bearer:   {Type: "http", Scheme: "bearer", Description: "An API key. Its scopes are admin, webhooks, publish and read; admin includes the others."},
+		bearer:   {Type: "http", Scheme: "bearer", Description: "The API key, gk_…, without the word Bearer. Its scopes are admin, webhooks, publish and read; admin includes the others."},
 		rawKey:   {Type: "apiKey", In: "header", Name: "Authorization", Description: "The API key without a scheme, on the topics' paths."},
 		tokenKey: {Type: "apiKey", In: "query", Name: "token", Description: "The API key in the URL, on the topics' paths, for clients that can't set headers."},
 	}

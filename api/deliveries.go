@@ -145,6 +145,9 @@ func (a *API) deliveries(ctx context.Context, w hook.WebhookID, q *DeliveryQuery
 	if err := typeFilter("event_type", q.EventType); err != nil {
 		return nil, nil, err
 	}
+	if err := checkPeriod(q.Since, q.Until); err != nil {
+		return nil, nil, err
+	}
 	page.Since, page.Until = q.Since, q.Until
 	filter := hook.DeliveryFilter{State: hook.DeliveryState(q.Status), EventType: q.EventType}
 	list, last, err := a.Store.Deliveries(ctx, w, filter, page)

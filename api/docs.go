@@ -1,30 +1,97 @@
 package api
 
 import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"sync"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/swaggest/swgui"
 	"github.com/swaggest/swgui/v5emb"
 )
 
+// pageFiles are the page's own: the package's page has its script written into it.
+//
+//go:embed docs
+var pageFiles embed.FS
+
+// docsPolicy is what the documentation's page may load: this server's files, and what
+// Swagger UI has within its styles.
+const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
+	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
 // registerDocs serves the documentation from this binary alone: Swagger UI on
 // our OpenAPI document, nothing from elsewhere.
-func registerDocs(mux *http.ServeMux) {
-	page := v5emb.NewHandlerWithConfig(swgui.Config{
-		Title: "Grapnel API", SwaggerJSON: "/openapi.json", BasePath: "/docs/",
-		HideCurl: false, JsonEditor: false,
-		SettingsUI: map[string]string{"persistAuthorization": "true", "defaultModelsExpandDepth": "0"},
+func (a *API) registerDocs(mux *http.ServeMux) {
+	own := http.FileServerFS(pageFiles)
+	swagger := v5emb.NewHandlerWithConfig(swgui.Config{Title: "Grapnel API", BasePath: "/docs/"})
+	mux.Handle("GET /docs/{$}", documented(own))
+	mux.Handle("GET /docs/page.js", documented(own))
+	mux.Handle("GET /docs/page.css", documented(own))
+	mux.Handle("GET /docs/", documented(swagger))
+	document := sync.OnceValues(func() ([]byte, error) { return docsDocument(a.huma.OpenAPI()) })
+	mux.HandleFunc("GET /docs/openapi.json", func(w http.ResponseWriter, r *http.Request) {
+		text, err := document()
+		if err != nil {
+			a.Logger.ErrorContext(r.Context(), "documentation", slog.Any("error", err))
+			p := problemOf(nil)
+			write(w, problemType, p.Status, p)
+			return
+		}
+		w.Header().Set("Content-Type", "application/openapi+json")
+		_, _ = w.Write(text) // the client has gone; there is nobody to tell
 	})
-	mux.Handle("GET /docs/", whole(page))
 	mux.Handle("GET /docs", http.RedirectHandler("/docs/", http.StatusMovedPermanently))
 	mux.Handle("GET /{$}", http.RedirectHandler("/docs/", http.StatusFound))
 }
 
-// whole has files served whole: anybody may ask for them, and a header with very
-// many ranges of one costs net/http processor time without bound (GO-2026-6609).
-func whole(next http.Handler) http.Handler {
+// documented has files of the documentation served: whole, because anybody may ask for
+// them, and a header with very many ranges of one costs net/http processor time without
+// bound (GO-2026-6609); under their own policy; and kept by browsers as long as they are
+// the same.
+func documented(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Range")
+		w.Header().Set("Content-Security-Policy", docsPolicy)
+		w.Header().Set("Cache-Control", "no-cache")
 		next.ServeHTTP(w, r)
 	})
+}
+
+// docsDocument is the OpenAPI document as the page shows it: with one way to give the API
+// key, so that there is one field to fill in. The others are in the document itself.
+func docsDocument(doc *huma.OpenAPI) ([]byte, error) {
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("write the document: %w", err)
+	}
+	var shown map[string]any
+	if err := json.Unmarshal(text, &shown); err != nil {
+		return nil, fmt.Errorf("read the document: %w", err)
+	}
+	keepBearer(shown)
+	if text, err = json.Marshal(shown); err != nil {
+		return nil, fmt.Errorf("write the document: %w", err)
+	}
+	return text, nil
+}
+
+// keepBearer takes the other security schemes out of a document.
+func keepBearer(doc map[string]any) {
+	components, _ := doc["components"].(map[string]any)
+	schemes, _ := components["securitySchemes"].(map[string]any)
+	components["securitySchemes"] = map[string]any{bearer: schemes[bearer]}
+	paths, _ := doc["paths"].(map[string]any)
+	for _, item := range paths {
+		operations, _ := item.(map[string]any)
+		for _, operation := range operations {
+			op, _ := operation.(map[string]any)
+			if security, _ := op["security"].([]any); len(security) > 1 {
+				op["security"] = []any{map[string]any{bearer: []any{}}}
+			}
+		}
+	}
 }

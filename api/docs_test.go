@@ -23,7 +23,8 @@ func TestDocs(t *testing.T) {
 	require.Contains(t, page.header.Get("Content-Type"), "text/html")
 	html := string(page.body)
 	require.NotRegexp(t, `(?i)(src|href|url|import|action)\s*[=(:]?\s*["'(]*\s*(https?:)?//`, html)
-	require.Contains(t, html, "/openapi.json")
+	require.Contains(t, string(stranger.get(t, "/docs/page.js").body), `url: "openapi.json"`)
+	require.Equal(t, http.StatusOK, stranger.get(t, "/docs/openapi.json").status)
 	assets := regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(html, -1)
 	require.NotEmpty(t, assets)
 	for _, asset := range assets {

@@ -177,13 +177,13 @@ func callerGone(ctx context.Context, err error) bool {
 
 // newHumaError is how Huma's own errors become problems: those of parsing and
 // validating requests. Huma answers 500 only when a body could not be read,
-// which is the client's doing; errors of handlers do not come this way.
-func newHumaError(status int, message string, errs ...error) *problem {
+// which is the client's doing; errors of handlers do not come this way. ctx may be nil.
+func newHumaError(ctx huma.Context, status int, message string, errs ...error) *problem {
 	if status == http.StatusInternalServerError {
 		status, message, errs = http.StatusBadRequest, "the request body could not be read", nil
 	}
 	if status == http.StatusRequestEntityTooLarge {
-		message = "the request body is too large" // Huma's own text has a limit that is not quite ours
+		message = tooLarge(message)
 	}
 	p := &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: codeOf(status), Detail: message}
 	if len(errs) == 0 && aboutBody(status) {
@@ -194,7 +194,10 @@ func newHumaError(status int, message string, errs ...error) *problem {
 		var d huma.ErrorDetailer
 		if errors.As(err, &d) {
 			e := d.ErrorDetail()
-			detail = problemDetail{Location: e.Location, Message: plain(e.Message), Value: shown(e.Location, e.Value)}
+			detail = problemDetail{Location: e.Location, Message: plain(e.Location, e.Message), Value: shown(e.Location, e.Value)}
+			if e.Message == textUnknownParameter && ctx != nil {
+				detail.Value = shown(e.Location, ctx.Query(strings.TrimPrefix(e.Location, "query.")))
+			}
 		}
 		p.Errors = append(p.Errors, detail)
 	}
@@ -227,24 +230,13 @@ func shown(location string, v any) any {
 	}
 	switch v := v.(type) {
 	case string:
-		if len(v) <= longestValue {
+		if len(v) <= longestValue && !looksSecret(v) {
 			return v
 		}
 	case bool, int, int64, float64:
 		return v
 	}
 	return nil
-}
-
-// plain makes a decoder's message fit for the caller: one line, no Go types.
-func plain(message string) string {
-	if rest, ok := strings.CutPrefix(message, "jsontext: "); ok {
-		return "is not valid JSON: " + rest
-	}
-	if rest, ok := strings.CutPrefix(message, "json: "); ok {
-		return "does not fit: " + rest
-	}
-	return message
 }
 
 // recovering turns a panic into a 500 that says nothing, and logs it. Where the
@@ -320,7 +312,7 @@ func (a *API) withoutRoute(mux *http.ServeMux) http.Handler {
 			status, detail = probe.status, "the path does not have this method"
 			w.Header().Set("Allow", probe.header.Get("Allow"))
 		}
-		p := newHumaError(status, detail)
+		p := newHumaError(nil, status, detail)
 		write(w, problemType, status, p)
 	})
 }

@@ -115,6 +115,9 @@ func (a *API) listEvents(ctx context.Context, in *listEventsInput) (*listEventsO
 	if err := typeFilter("type", in.Type); err != nil {
 		return nil, err
 	}
+	if err := checkPeriod(in.Since, in.Until); err != nil {
+		return nil, err
+	}
 	page.Since, page.Until = in.Since, in.Until
 	events, last, err := a.Store.Events(ctx, tenant(ctx), hook.EventFilter{Type: in.Type}, page)
 	if err != nil {

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,13 +19,13 @@ func addExamples(doc *huma.OpenAPI) {
 				continue
 			}
 			if op.RequestBody != nil {
-				fillExamples(doc, op.RequestBody.Content)
+				fillRequest(doc, op)
 			}
 			for status, response := range op.Responses {
 				if media := response.Content[problemType]; media != nil {
 					media.Example = exampleProblem(doc, media.Schema, status)
 				}
-				fillExamples(doc, response.Content)
+				fillExamples(response.Content, func(s *huma.Schema) any { return exampleOf(doc, s) })
 			}
 		}
 	}
@@ -41,12 +42,58 @@ func exampleProblem(doc *huma.OpenAPI, s *huma.Schema, status string) any {
 	return map[string]any{"type": "about:blank", "title": http.StatusText(code), "status": code, "code": codeOf(code)}
 }
 
-func fillExamples(doc *huma.OpenAPI, content map[string]*huma.MediaType) {
+// fillExamples gives bodies without an example one that is made from their schema.
+func fillExamples(content map[string]*huma.MediaType, example func(*huma.Schema) any) {
 	for contentType, media := range content {
 		if strings.HasSuffix(contentType, "json") && media.Schema != nil && media.Example == nil {
-			media.Example = exampleOf(doc, media.Schema)
+			media.Example = example(media.Schema)
 		}
 	}
+}
+
+// alsoShown are members of requests that their examples have beside the required ones:
+// without them the request would do nothing, or be refused.
+func alsoShown(operation string) []string {
+	return map[string][]string{
+		"update-webhook":          {"description"},
+		"put-event-type":          {"description"},
+		"create-commenda-webhook": {"topics"},
+		"update-commenda-webhook": {"name"},
+	}[operation]
+}
+
+// fillRequest gives a request's bodies their example: what is required, and no more. It
+// is what the documentation's page sends when somebody tries an operation out.
+func fillRequest(doc *huma.OpenAPI, op *huma.Operation) {
+	fillExamples(op.RequestBody.Content, func(s *huma.Schema) any { return leastOf(doc, s, alsoShown(op.OperationID)) })
+}
+
+// leastOf is an example with the required members alone, and those named, at the top.
+func leastOf(doc *huma.OpenAPI, s *huma.Schema, also []string) any {
+	if s.Ref != "" && len(s.Examples) == 0 {
+		s = doc.Components.Schemas.SchemaFromRef(s.Ref)
+	}
+	switch {
+	case len(s.Examples) > 0:
+		return s.Examples[0]
+	case s.Type == huma.TypeArray:
+		if item := leastOf(doc, s.Items, nil); item != nil {
+			return []any{item}
+		}
+		return []any{}
+	case s.Type != huma.TypeObject:
+		return nil
+	}
+	out := map[string]any{}
+	for name, member := range s.Properties {
+		if !slices.Contains(s.Required, name) && !slices.Contains(also, name) {
+			continue
+		}
+		if v := leastOf(doc, member, nil); v != nil {
+			out[name] = v
+		}
+	}
+	return out
 }
 
 // exampleOf is nil where nothing is known of a value.

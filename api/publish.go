@@ -154,7 +154,7 @@ func (a *API) checkSize(p *hook.Publication) error {
 	}
 	if size := profile.LargestSize(p.Type, p.OrganizationID, p.Data); size > a.Config.MaxBody {
 		return &hook.Error{Kind: hook.KindTooLarge, Message: fmt.Sprintf(
-			"the largest body to deliver would be %d bytes, more than the %d that receivers are expected to take", size, a.Config.MaxBody)}
+			"the largest body to deliver would be %d bytes, more than the %d that --max-body (GRAPNEL_MAX_BODY) lets receivers be sent", size, a.Config.MaxBody)}
 	}
 	return nil
 }

@@ -186,16 +186,25 @@ func location(pointer string) string {
 // listIndex matches what no member that is read here is called.
 var listIndex = regexp.MustCompile(`\.([0-9]+)\b`)
 
+// misfit says what type was expected of a value.
 func misfit(e *json.SemanticError) string {
 	want := "value of another type"
-	if e.GoType != nil {
-		switch e.GoType.Kind() {
+	t := e.GoType
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t != nil {
+		switch t.Kind() {
 		case reflect.String:
 			want = "string"
 		case reflect.Struct, reflect.Map:
 			want = "object"
 		case reflect.Slice:
 			want = "array"
+		case reflect.Bool:
+			want = "boolean"
+		case reflect.Int, reflect.Int64:
+			want = "integer"
 		default:
 		}
 	}

@@ -19,7 +19,7 @@ type jsonSchema jsontext.Value
 // Schema documents it as what it may be.
 func (jsonSchema) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
-		Description: "A JSON Schema (2020-12), an object or a boolean, of at most 32 KiB. Nothing that it refers to is fetched.",
+		Description: "A JSON Schema (2020-12), an object or a boolean, of at most 32 KiB. Nothing that it refers to is fetched. Regular expressions are those of RE2: without look-around and back-references.",
 		Examples: []any{map[string]any{
 			"type": "object", "required": []any{"id"},
 			"properties": map[string]any{

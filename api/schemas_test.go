@@ -81,7 +81,7 @@ func TestPutSchemaRefusals(t *testing.T) {
 	for schema, want := range map[string][2]string{
 		`[]`:               {"body/schema", "must be an object or a boolean"},
 		`"x"`:              {"body/schema", "must be an object or a boolean"},
-		`{"type":"strin"}`: {"body/schema/type", "alternatives"},
+		`{"type":"strin"}`: {"body/schema/type", `"integer", "null", "number"`},
 		`{"properties":{"a/b":{"minLength":-1}}}`:               {"body/schema/properties/a~1b/minLength", "minimum"},
 		`{"$ref":"https://example.com/schema.json"}`:            {"body/schema", "outside of the schema"},
 		`{"$ref":"file:///etc/passwd"}`:                         {"body/schema", "outside of the schema"},
@@ -117,7 +117,7 @@ func TestPublishedDataMeetsTheSchema(t *testing.T) {
 		a := f.post(t, path, `{"`+member+`":"invoice.paid","data":`+bad+`}`)
 		p := a.problem(t, http.StatusUnprocessableEntity, "INVALID_ARGUMENT")
 		require.Equal(t, []string{"body/data/id", "body/data/lines/1/amount"}, p.locations())
-		require.Equal(t, "must match the pattern ^in_[0-9]+$", p.at(t, "body/data/id"))
+		require.Equal(t, "must match the pattern ^in_[0-9]+$ (RE2)", p.at(t, "body/data/id"))
 		require.NotContains(t, string(a.body), "geheim")
 		f.post(t, path, `{"`+member+`":"invoice.paid","data":1}`).refused(t, "body/data", "must be object")
 		f.post(t, path, `{"`+member+`":"user.created","data":1}`).object(t, http.StatusAccepted)

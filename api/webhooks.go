@@ -90,7 +90,7 @@ type createWebhookRequest struct {
 	Active       *bool             `json:"active,omitempty" doc:"Default: true." example:"true"`
 	Paused       *bool             `json:"paused,omitempty" doc:"true holds deliveries until it is false. Default: false." example:"false"`
 	Description  *string           `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
-	Headers      map[string]string `json:"headers,omitempty" doc:"Sent with every request. Hop-by-hop, signature and content headers are refused." example:"{\"X-Tenant\":\"acme\"}"`
+	Headers      map[string]string `json:"headers,omitempty" doc:"Sent with every request, the names spelt as here (HTTP/2 has lower case alone). Hop-by-hop, signature and content headers are refused." example:"{\"X-Tenant\":\"acme\"}"`
 	Timeout      *int              `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt. Default: 15 (commenda: 10)." example:"15"`
 	RateLimit    *int              `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"Requests per second at most; 0 is no limit, the default. What is over waits its turn. Each worker process counts by itself." example:"10"`
 	TraceContext *bool             `json:"trace_context,omitempty" doc:"Whether requests carry a traceparent header (W3C Trace Context), so that your trace goes on at the receiver. Standard webhooks only, and only where this service is traced. Default: false." example:"true"`

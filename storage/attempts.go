@@ -28,15 +28,18 @@ type attemptRow struct {
 	StatusCode      *int
 	ResponseHeaders []byte
 	ResponseBody    []byte
-	ErrorClass      string
-	Error           string
+	// Null from binaries that did not know them.
+	ResponseTruncated *bool
+	ResponseLength    *int64
+	ErrorClass        string
+	Error             string
 }
 
 // Attempts reads the log of one delivery, oldest first (S13).
 func (s *Store) Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attempt, error) {
 	rows, _ := s.pool.Query(ctx, `
 		select delivery_id, number, manual, url, started_at, duration_us, dns_us, connect_us, tls_us, first_byte_us, remote_addr,
-			request_headers, status_code, response_headers, response_body, error_class, error
+			request_headers, status_code, response_headers, response_body, response_truncated, response_length, error_class, error
 		from attempts where delivery_id = $1 order by number`, [16]byte(id))
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[attemptRow])
 	if err != nil {
@@ -59,7 +62,13 @@ func (r *attemptRow) attempt() (hook.Attempt, error) {
 		DeliveryID: r.DeliveryID, Number: r.Number, Manual: r.Manual, URL: r.URL, StartedAt: r.StartedAt,
 		Duration:   us(r.DurationUs),
 		Timings:    hook.Timings{DNS: us(r.DNSUs), Connect: us(r.ConnectUs), TLS: us(r.TLSUs), FirstByte: us(r.FirstByteUs)},
-		RemoteAddr: r.RemoteAddr, ResponseBody: r.ResponseBody, Class: hook.ErrorClass(r.ErrorClass), Error: r.Error,
+		RemoteAddr: r.RemoteAddr, ResponseBody: r.ResponseBody, ResponseLength: r.ResponseLength,
+		// A body that is as long as may be was cut, in all likelihood.
+		ResponseTruncated: len(r.ResponseBody) >= hook.MaxResponseBody,
+		Class:             hook.ErrorClass(r.ErrorClass), Error: r.Error,
+	}
+	if r.ResponseTruncated != nil {
+		a.ResponseTruncated = *r.ResponseTruncated
 	}
 	if r.StatusCode != nil {
 		a.StatusCode = *r.StatusCode

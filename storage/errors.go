@@ -52,7 +52,7 @@ func mapErr(err error) error {
 func mapPgErr(pg *pgconn.PgError, err error) error {
 	switch pg.Code {
 	case "23505": // unique_violation
-		return &hook.Error{Kind: hook.KindConflict, Message: "already exists", Err: err}
+		return &hook.Error{Kind: hook.KindConflict, Message: taken(pg) + " already exists", Err: err}
 	case "40001", "40P01", // serialization_failure, deadlock_detected
 		"53300", "53200", "53100", // too_many_connections, out_of_memory, disk_full
 		"57P01", "57P02", "57P03", // admin_shutdown, crash_shutdown, cannot_connect_now
@@ -63,6 +63,24 @@ func mapPgErr(pg *pgconn.PgError, err error) error {
 		return hook.Unavailable("the store", err)
 	}
 	return err
+}
+
+// taken is what there is one of already, where a unique index says so.
+func taken(pg *pgconn.PgError) string {
+	switch pg.TableName {
+	case "tenants":
+		return "a tenant with this name"
+	case "api_keys":
+		return "an API key with this text"
+	case "webhooks":
+		return "a webhook with this name in this cache"
+	case "event_types":
+		return "an event type with this name"
+	case "replays":
+		return "a replay of this webhook that is under way"
+	default:
+		return "what was to be stored"
+	}
 }
 
 // errLate is in the chain of the error of a shared statement that used up its time.

@@ -212,9 +212,9 @@ const recordSQL = `
 		select r.*, w.id is null as gone, w.active, w.generation from unnest(@id::uuid[], @attempt_id::uuid[], @webhook::uuid[], @manual::bool[], @was_canceled::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
 			@status::int[], @error::text[], @error_class::text[], @url::text[], @started_at::timestamptz[], @duration::bigint[],
 			@dns::bigint[], @connect::bigint[], @tls::bigint[], @first_byte::bigint[], @remote_addr::text[],
-			@request_headers::text[], @response_headers::text[], @response_body::bytea[])
+			@request_headers::text[], @response_headers::text[], @response_body::bytea[], @response_truncated::bool[], @response_length::bigint[])
 			as r(id, attempt_id, webhook_id, manual, was_canceled, succeeded, state, next_in, status, error, error_class, url, started_at, duration,
-				dns, connect, tls, first_byte, remote_addr, request_headers, response_headers, response_body)
+				dns, connect, tls, first_byte, remote_addr, request_headers, response_headers, response_body, response_truncated, response_length)
 		left join lateral (select w.id, w.active, w.generation from webhooks w where w.id = r.webhook_id and not r.succeeded offset 0) w on true
 		where not exists (select from attempts a where a.delivery_id = r.id and a.id = r.attempt_id offset 0)
 	), d as (
@@ -242,9 +242,9 @@ const recordSQL = `
 		returning ` + deliveryColumns + `
 	), logged as (
 		insert into attempts (id, delivery_id, number, manual, url, started_at, duration_us, dns_us, connect_us, tls_us, first_byte_us,
-			remote_addr, request_headers, status_code, response_headers, response_body, error_class, error)
+			remote_addr, request_headers, status_code, response_headers, response_body, response_truncated, response_length, error_class, error)
 		select r.attempt_id, d.id, d.attempts, r.manual, r.url, r.started_at, r.duration, r.dns, r.connect, r.tls, r.first_byte,
-			r.remote_addr, r.request_headers::json, r.status, r.response_headers::json, r.response_body, r.error_class, r.error
+			r.remote_addr, r.request_headers::json, r.status, r.response_headers::json, r.response_body, r.response_truncated, r.response_length, r.error_class, r.error
 		from d join r on r.id = d.id
 	)
 	select * from d`
@@ -264,6 +264,8 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 		duration, dns, connect, tls, firstByte           []int64
 		resHeaders                                       []*string
 		bodies                                           [][]byte
+		truncated                                        []bool
+		lengths                                          []*int64
 	)
 	for i := range records {
 		r := &records[i]
@@ -292,13 +294,14 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 			response = &text
 		}
 		nextIn, statuses, resHeaders = append(nextIn, next), append(statuses, status), append(resHeaders, response)
-		bodies = append(bodies, a.ResponseBody)
+		bodies, truncated, lengths = append(bodies, a.ResponseBody), append(truncated, a.ResponseTruncated), append(lengths, a.ResponseLength)
 	}
 	return pgx.StrictNamedArgs{
 		"id": ids, "attempt_id": attemptIDs, "webhook": webhooks, "first": ids[0], "manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
 		"error": errs, "error_class": classes, "url": urls, "started_at": started, "duration": duration,
 		"dns": dns, "connect": connect, "tls": tls, "first_byte": firstByte, "remote_addr": remotes,
 		"request_headers": reqHeaders, "response_headers": resHeaders, "response_body": bodies,
+		"response_truncated": truncated, "response_length": lengths,
 	}
 }
 

@@ -1,6 +1,9 @@
 package verify_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,6 +25,23 @@ func handle(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent) // body is an event
+}
+
+// handleHex is for receivers that want no package.
+func handleHex(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write(body)
+	given, err := hex.DecodeString(r.Header.Get("X-Webhook-Signature"))
+	if secret == "" || err != nil || !hmac.Equal(given, mac.Sum(nil)) {
+		http.Error(w, "signature", http.StatusUnauthorized)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func ExampleStandardWebhooks() {

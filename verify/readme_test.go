@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"regexp"
@@ -20,41 +21,66 @@ import (
 	"grapnel/internal/signing"
 )
 
-// snippet is a piece of code in README.md, and how it is tried: after it comes what
+// snippet is a piece of code in a document, and how it is tried: after it comes what
 // reads cases from standard input, and prints for each whether it verifies.
-type snippet struct{ interpreter, scheme, code string }
+type snippet struct{ file, interpreter, scheme, code string }
 
+// snippets are those of the documents. A comment before each says what it is; in the API's
+// overview, which is shown as it is, the language says it.
 func snippets(t *testing.T) []snippet {
 	t.Helper()
-	text, err := os.ReadFile("README.md")
-	require.NoError(t, err)
 	var list []snippet
-	for _, m := range regexp.MustCompile("(?s)<!-- ([a-z0-9]+) ([a-z-]+) -->\n```[a-z]+\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
-		list = append(list, snippet{m[1], m[2], m[3]})
+	for file, n := range map[string]int{"README.md": 8, "../README.md": 2} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		found := regexp.MustCompile("(?s)<!-- ([a-z0-9]+) ([a-z-]+) -->\n```[a-z]+\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+		require.Len(t, found, n, file)
+		for _, m := range found {
+			list = append(list, snippet{file, m[1], m[2], m[3]})
+		}
 	}
-	require.Len(t, list, 8)
+	languages := map[string]string{"js": "node", "python": "python3", "ruby": "ruby", "php": "php"}
+	for language, interpreter := range languages {
+		list = append(list, snippet{overview, interpreter, "standard", fenced(t, overview, language)})
+	}
 	return list
+}
+
+// overview is what the API's page begins with.
+const overview = "../api/overview.md"
+
+// fenced is the one piece of code in a language that a document has.
+func fenced(t *testing.T, file, language string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	found := regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	require.Len(t, found, 1, "%s: %s", file, language)
+	return found[0][1]
 }
 
 // harnesses run a snippet on cases: [{"secret", "headers", "body" in base64}].
 func harnesses() map[string][2]string {
 	return map[string][2]string{
-		"node": {"", `
+		"node": {`const crypto = require("node:crypto");
+`, `
 const cases = JSON.parse(require("fs").readFileSync(0, "utf8"));
 console.log(JSON.stringify(cases.map((c) => verify(c.secret, c.headers, Buffer.from(c.body, "base64")))));`},
-		"python3": {"", `
+		"python3": {"import hashlib, hmac\n", `
 import sys, json, base64
 print(json.dumps([verify(c["secret"], c["headers"], base64.b64decode(c["body"])) for c in json.load(sys.stdin)]))`},
-		"ruby": {"", `
+		// Bytes in headers are what they are on the wire, not UTF-8.
+		"ruby": {"require \"openssl\"\n", `
 require "json"
-puts JSON.generate(JSON.parse(STDIN.read).map { |c| verify(c["secret"], c["headers"], c["body"].unpack1("m0")) })`},
+def wire(text) = text.encode("ISO-8859-1", undef: :replace).force_encoding("UTF-8")
+puts JSON.generate(JSON.parse(STDIN.read).map { |c| verify(c["secret"], c["headers"].transform_values { |v| wire(v) }, c["body"].unpack1("m0")) })`},
 		"php": {"<?php\n", `
 echo json_encode(array_map(fn ($c) => verify($c['secret'], $c['headers'], base64_decode($c['body'])), json_decode(stream_get_contents(STDIN), true)));`},
 	}
 }
 
 type readmeCase struct {
-	Secret  string            `json:"secret"`
+	Secret  any               `json:"secret"` // nil where it is not configured
 	Headers map[string]string `json:"headers"`
 	Body    string            `json:"body"`
 }
@@ -64,8 +90,8 @@ func newCase(body string, at time.Time, secrets ...string) readmeCase {
 	h := http.Header{}
 	signing.StandardHeaders(h, signing.StandardKeys{Secret: secrets[0], V1: secrets}, "evt_1", at.Unix(), []byte(body))
 	c := readmeCase{Secret: secrets[0], Headers: map[string]string{}, Body: base64.StdEncoding.EncodeToString([]byte(body))}
-	for name := range h {
-		c.Headers[strings.ToLower(name)] = h.Get(name)
+	for name, values := range h {
+		c.Headers[strings.ToLower(name)] = values[0]
 	}
 	return c
 }
@@ -81,7 +107,9 @@ func hostileCases(body string, at time.Time) []readmeCase {
 		c.Headers["x-webhook-signature"] = signing.HexSHA256(string(key), []byte(body))
 		return c
 	}
-	var list []readmeCase
+	unset := signed("", nil)
+	unset.Secret = nil
+	list := []readmeCase{unset}
 	for _, secret := range []string{"", "whsec_", "secret", "whsec_!!!!", "whsec_YWJj", "WHSEC_" + current[6:], "\n" + current} {
 		list = append(list, signed(secret, nil))
 	}
@@ -95,6 +123,19 @@ func hostileCases(body string, at time.Time) []readmeCase {
 		empty.Headers[name] = ""
 		odd.Headers[name] = "é,\u0000 " + strings.Repeat("x", 5000)
 		list = append(list, missing, empty, odd)
+	}
+	for _, change := range []func(string) string{
+		func(s string) string { return s[:len(s)-1] },
+		func(s string) string { return s[:1] },
+		func(s string) string { return s + "0" },
+		func(s string) string { return s + "é" },
+		strings.ToUpper,
+	} {
+		c := newCase(body, at, current)
+		for _, name := range []string{"webhook-signature", "x-webhook-signature"} {
+			c.Headers[name] = change(c.Headers[name])
+		}
+		list = append(list, c)
 	}
 	for _, timestamp := range []string{"NaN", "Infinity", "1e9", "-1", " 1", strings.Repeat("9", 400)} {
 		c := newCase(body, at, current)
@@ -117,7 +158,7 @@ func v1(key []byte, message string) string {
 	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// The lines in README.md do what it says, as they stand there.
+// The lines in the documents do what they say, as they stand there.
 func TestREADME(t *testing.T) {
 	t.Parallel()
 	const body = `{"id":"evt_1","data":"é😀"}`
@@ -140,7 +181,7 @@ func TestREADME(t *testing.T) {
 		"standard-webhooks": {true, true, false, false, false, true, false, false},
 	}
 	for _, s := range snippets(t) {
-		t.Run(s.interpreter+" "+s.scheme, func(t *testing.T) {
+		t.Run(s.file+" "+s.interpreter+" "+s.scheme, func(t *testing.T) {
 			t.Parallel()
 			path, err := exec.LookPath(s.interpreter)
 			if err != nil {
@@ -174,4 +215,26 @@ func TestREADMEsGo(t *testing.T) {
 	example, err := os.ReadFile("example_test.go")
 	require.NoError(t, err)
 	require.Contains(t, string(example), strings.TrimSpace(m[1]))
+}
+
+// The overview's Go is in a handler that is compiled, and tried here.
+func TestOverviewsGo(t *testing.T) {
+	t.Parallel()
+	example, err := os.ReadFile("example_test.go")
+	require.NoError(t, err)
+	unindented := strings.ReplaceAll(string(example), "\n\t", "\n")
+	require.Contains(t, unindented, fenced(t, overview, "go"))
+	const body = `{"id":"evt_1"}`
+	sent := func(signature string) int {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "/webhook", strings.NewReader(body))
+		r.Header.Set("X-Webhook-Signature", signature)
+		handleHex(w, r)
+		return w.Code
+	}
+	good := signing.HexSHA256(secret, []byte(body))
+	require.Equal(t, http.StatusNoContent, sent(good))
+	for _, bad := range []string{"", "x", good[:63], good[:62], good + "00", signing.HexSHA256("", []byte(body))} {
+		require.Equal(t, http.StatusUnauthorized, sent(bad), bad)
+	}
 }

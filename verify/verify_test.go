@@ -126,7 +126,11 @@ func newSent(t *testing.T, secrets []string, private ...ed25519.PrivateKey) sent
 	for _, key := range private {
 		s.public = append(s.public, signing.StandardWebhooksPublicKey(key))
 	}
-	signing.StandardHeaders(s.h, signing.StandardKeys{Secret: "plain", V1: secrets, V1a: private}, "evt_1", s.at.Unix(), s.body)
+	written := http.Header{}
+	signing.StandardHeaders(written, signing.StandardKeys{Secret: "plain", V1: secrets, V1a: private}, "evt_1", s.at.Unix(), s.body)
+	for name, values := range written {
+		s.h[http.CanonicalHeaderKey(name)] = values // as net/http has them
+	}
 	return s
 }
 

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"time"
 
 	grapnelapi "grapnel/openapi/clients/go"
 )
@@ -18,10 +17,10 @@ type listDeliveriesCommand struct {
 	output
 	paging
 	webhookID
-	Status    string    `enum:",pending,success,failed,canceled,timed_out,dropped" default:"" env:"-" help:"Only those of this status: pending, success, failed, canceled, timed_out or dropped."`
-	EventType string    `env:"-" help:"Only those of events of this type."`
-	Since     time.Time `env:"-" help:"Only those of events from this time on, as 2026-01-15T12:00:00Z."`
-	Until     time.Time `env:"-" help:"Only those of events before this time."`
+	Status    string `enum:",pending,success,failed,canceled,timed_out,dropped" default:"" env:"-" help:"Only those of this status: pending, success, failed, canceled, timed_out or dropped."`
+	EventType string `env:"-" help:"Only those of events of this type."`
+	Since     when   `env:"-" placeholder:"TIME" help:"Only those of events from this time on: 2026-01-15T12:00:00Z, 2026-01-15, 15:30, 3pm, yesterday or 2h (ago); local where it names no zone."`
+	Until     when   `env:"-" placeholder:"TIME" help:"Only those of events before this time."`
 }
 
 // Run lists a webhook's deliveries.
@@ -32,7 +31,7 @@ func (c *listDeliveriesCommand) Run(ctx context.Context, s Streams) error {
 	}
 	list, err := take[grapnelapi.DeliveryList](client.ListDeliveriesWithResponse(ctx, c.ID, &grapnelapi.ListDeliveriesParams{
 		Limit: &c.Limit, Cursor: given(c.Cursor), Status: given(grapnelapi.DeliveryStatus(c.Status)),
-		EventType: given(c.EventType), Since: given(c.Since), Until: given(c.Until),
+		EventType: given(c.EventType), Since: c.Since.given(), Until: c.Until.given(),
 	}))
 	if err != nil {
 		return err

@@ -60,7 +60,10 @@ func refused(answer grapnelapi.Answer) error {
 	switch status := answer.StatusCode(); {
 	case status >= http.StatusInternalServerError, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
 		code = codeUnavailable
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+	case status == http.StatusUnauthorized:
+		// The API speaks of a header, which is none of this command line's.
+		return failf(codeKey, "%w: give an API key with --key or GRAPNEL_KEY", err)
+	case status == http.StatusForbidden:
 		code = codeKey
 	case status == http.StatusNotFound:
 		code = codeNotFound

@@ -19,7 +19,11 @@ func TestExitCodesOfAnswers(t *testing.T) {
 	} {
 		r := command(t, "", "webhooks", "get", "hook_1", answering(t, status, "application/problem+json", problem(t, status, "CODE", "what is wrong")))
 		require.Equal(t, want, r.code(), status)
-		require.EqualError(t, r.failed, "what is wrong ("+strconv.Itoa(status)+" CODE)")
+		text := "what is wrong (" + strconv.Itoa(status) + " CODE)"
+		if status == http.StatusUnauthorized {
+			text += ": give an API key with --key or GRAPNEL_KEY"
+		}
+		require.EqualError(t, r.failed, text)
 		require.Empty(t, r.out)
 	}
 }

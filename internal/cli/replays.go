@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"time"
 
 	grapnelapi "grapnel/openapi/clients/go"
 )
@@ -12,12 +11,12 @@ type replayWebhookCommand struct {
 	connection
 	output
 	webhookID
-	Since      time.Time `required:"" env:"-" help:"Events from this time on, as 2026-01-15T12:00:00Z."`
-	Until      time.Time `env:"-" help:"Events before this time. Default: now."`
-	Status     string    `enum:"failed,missing,all" default:"failed" env:"-" help:"failed: events that had deliveries and no successful one. missing: events that match and never had one. all: all that match."`
-	EventTypes []string  `env:"-" name:"event-type" help:"Only events of these types; also prefix.* and *; separated by commas."`
-	Rate       int64     `env:"-" placeholder:"N" help:"Deliveries per second at most. Default: 100."`
-	DryRun     bool      `env:"-" help:"Only count the events."`
+	Since      when     `required:"" env:"-" placeholder:"TIME" help:"Events from this time on: 2026-01-15T12:00:00Z, 2026-01-15, 15:30, 3pm, yesterday or 2h (ago); local where it names no zone."`
+	Until      when     `env:"-" placeholder:"TIME" help:"Events before this time. Default: now."`
+	Status     string   `enum:"failed,missing,all" default:"failed" env:"-" help:"failed: events that had deliveries and no successful one. missing: events that match and never had one. all: all that match."`
+	EventTypes []string `env:"-" name:"event-type" help:"Only events of these types; also prefix.* and *; separated by commas."`
+	Rate       int64    `env:"-" placeholder:"N" help:"Deliveries per second at most. Default: 100."`
+	DryRun     bool     `env:"-" help:"Only count the events."`
 }
 
 // Run begins a replay, or counts what it would send.
@@ -27,7 +26,7 @@ func (c *replayWebhookCommand) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	request := grapnelapi.ReplayWebhookRequest{
-		Since: c.Since, Until: given(c.Until), Status: grapnelapi.ReplayStatus(c.Status), Rate: given(c.Rate), DryRun: given(c.DryRun),
+		Since: c.Since.Time, Until: c.Until.given(), Status: grapnelapi.ReplayStatus(c.Status), Rate: given(c.Rate), DryRun: given(c.DryRun),
 	}
 	if len(c.EventTypes) > 0 {
 		request.EventTypes = &c.EventTypes

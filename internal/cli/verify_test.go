@@ -77,13 +77,13 @@ func TestVerifyLooksForTheProfileThatIsNamed(t *testing.T) {
 func TestVerifyHoldsAllSignaturesAgainstTheSecret(t *testing.T) {
 	t.Parallel()
 	text := saved(hook.ProfileStandard, time.Now(), "\n")
-	for _, header := range []string{"X-Webhook-Signature: ", "Webhook-Signature: v1,"} {
+	for _, header := range []string{"X-Webhook-Signature: ", "webhook-signature: v1,"} {
 		r := command(t, strings.Replace(text, "\n"+header, "\n"+header+"0", 1), "verify", "--secret="+secret)
 		require.Equal(t, 6, r.code(), header)
 		require.Equal(t, 1, strings.Count(r.out, "does not fit"), r.out)
 	}
 	// In the overlap after a rotation there are two Standard Webhooks signatures.
-	r := command(t, strings.Replace(text, "\nWebhook-Signature: ", "\nWebhook-Signature: v1,AAAA v1a,BBBB ", 1), "verify", "--secret="+secret)
+	r := command(t, strings.Replace(text, "\nwebhook-signature: ", "\nwebhook-signature: v1,AAAA v1a,BBBB ", 1), "verify", "--secret="+secret)
 	require.NoError(t, r.failed)
 }
 

@@ -58,7 +58,7 @@ func (c *Client) Send(ctx context.Context, r Request) (hook.Attempt, error) {
 		a.StatusCode, a.ResponseHeaders = resp.StatusCode, resp.Header
 		a.Class, a.Error = hook.StatusFailure(resp.StatusCode)
 		a.RetryAfter = retryAfter(resp, time.Now())
-		a.ResponseBody = readBody(resp)
+		readBody(resp, &a)
 	}
 	end := time.Now()
 	o := t.outcome(end)
@@ -103,7 +103,7 @@ func (c *Client) newRequest(ctx context.Context, r Request, t *trace) (*http.Req
 		case "User-Agent":
 			h[canonical] = values
 		case "Idempotency-Key", "X-Idempotency-Key":
-			// So spelt, net/http takes a POST for idempotent and sends it again after
+			// Names keep their case otherwise. So spelt, net/http takes a POST for idempotent and sends it again after
 			// the receiver may have read it.
 			h[strings.ToLower(name)] = values
 		default:
@@ -124,30 +124,4 @@ func (c *Client) newRequest(ctx context.Context, r Request, t *trace) (*http.Req
 		return io.NopCloser(bytes.NewReader(r.Body)), nil
 	}
 	return req, nil
-}
-
-// readBody reads what is logged of an answer's body, however it ends: the status
-// has decided already. An HTTP/1 connection is kept only if the end was reached;
-// draining a longer body could take as long as its sender likes.
-func readBody(resp *http.Response) []byte {
-	defer resp.Body.Close() // nothing depends on the rest of the body
-	if resp.StatusCode == http.StatusSwitchingProtocols || resp.ContentLength == 0 {
-		return nil
-	}
-	size := int64(512)
-	if resp.ContentLength > 0 {
-		size = min(resp.ContentLength, hook.MaxResponseBody-1) + 1 // one more for the end; the length is the receiver's word
-	}
-	buf := make([]byte, 0, size)
-	for len(buf) < hook.MaxResponseBody {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-		n, err := resp.Body.Read(buf[len(buf):min(cap(buf), hook.MaxResponseBody)])
-		buf = buf[:len(buf)+n]
-		if err != nil {
-			break
-		}
-	}
-	return buf
 }

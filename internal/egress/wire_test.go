@@ -34,6 +34,8 @@ func TestSendHeadersOnTheWire(t *testing.T) {
 		"Content-Type":        {"application/json"},
 		"momento-signature":   {"abc"},
 		"X-Webhook-Signature": {"def"},
+		"webhook-id":          {"evt_1"},
+		"X-API-KEY":           {"k2"},
 		"Idempotency-Key":     {"k1"},
 		"Expect":              {"100-continue"},
 		"accept-encoding":     {"gzip"},
@@ -49,19 +51,23 @@ func TestSendHeadersOnTheWire(t *testing.T) {
 		"User-Agent: Grapnel-Test/1.0\r\n"+
 		"Content-Length: 7\r\n"+
 		"Content-Type: application/json\r\n"+
+		"X-API-KEY: k2\r\n"+
 		"X-Webhook-Signature: def\r\n"+
 		"idempotency-key: k1\r\n"+
 		"momento-signature: abc\r\n"+
+		"webhook-id: evt_1\r\n"+
 		"\r\n"+`{"a":1}`, <-got)
 	require.Equal(t, http.Header{
 		"Content-Type":        {"application/json"},
 		"momento-signature":   {"abc"},
 		"X-Webhook-Signature": {"def"},
+		"webhook-id":          {"evt_1"},
+		"X-API-KEY":           {"k2"},
 		"idempotency-key":     {"k1"},
 		"User-Agent":          {"Grapnel-Test/1.0"},
 		"Content-Length":      {"7"},
 	}, a.RequestHeaders)
-	require.Len(t, req.Header, 9, "the caller's header is left alone")
+	require.Len(t, req.Header, 11, "the caller's header is left alone")
 }
 
 func TestSendUserAgentOfTheRequest(t *testing.T) {

@@ -58,8 +58,14 @@ type Attempt struct {
 	ResponseHeaders http.Header
 	// ResponseBody is the first MaxResponseBody bytes.
 	ResponseBody []byte
-	Class        ErrorClass
-	Error        string
+	// ResponseTruncated says that the answer's body goes on behind ResponseBody, or broke
+	// off there.
+	ResponseTruncated bool
+	// ResponseLength is the length of the answer's whole body, in bytes: what came, or
+	// what the receiver announced; nil where it is not known.
+	ResponseLength *int64
+	Class          ErrorClass
+	Error          string
 	// RetryAfter is what the receiver asked for on a 429 or 503; 0 if nothing.
 	RetryAfter time.Duration
 }

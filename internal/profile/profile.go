@@ -16,34 +16,33 @@ import (
 )
 
 // Request makes the request of the job's next attempt. at is the time of
-// sending, which Standard Webhooks' timestamp shows.
+// sending, which Standard Webhooks' timestamp shows. The header's keys are names as they
+// are to be written, not canonical ones: see [addOwn].
 func Request(job *hook.Job, at time.Time) hook.Request {
 	w := job.Webhook
 	r := hook.Request{URL: w.URL, Header: make(http.Header, 10), Timeout: w.Timeout}
-	for name, value := range w.Headers {
-		r.Header.Set(name, value.Reveal())
-	}
-	r.Header.Set("Content-Type", "application/json")
+	r.Header["Content-Type"] = []string{"application/json"}
 	if w.Profile == hook.ProfileStandard || len(job.Event.Hops) > 0 {
-		r.Header[hook.HopsHeader] = []string{job.Event.Chain()} // in lower case on HTTP/1.1 too
+		r.Header[hook.HopsHeader] = []string{job.Event.Chain()}
 	}
 	switch w.Profile {
 	case hook.ProfileCommenda:
 		r.Body = CommendaBody(&job.Event, w.ID)
 		signing.CommendaHeaders(r.Header, w.Secret.Reveal(), r.Body)
 	case hook.ProfileMomento:
-		r.Header.Set("User-Agent", momentoUserAgent)
+		r.Header["User-Agent"] = []string{momentoUserAgent}
 		r.Body = MomentoBody(&job.Event, at)
 		signing.MomentoHeaders(r.Header, w.Secret.Reveal(), r.Body)
 	case hook.ProfileStandard:
 		r.Body = StandardBody(&job.Event)
-		r.Header.Set("X-Event-Type", job.Event.Type)
-		r.Header.Set("X-Webhook-Attempt", strconv.Itoa(job.Delivery.Attempts+1))
+		r.Header["X-Event-Type"] = []string{asciiType(job.Event.Type)}
+		r.Header["X-Webhook-Attempt"] = []string{strconv.Itoa(job.Delivery.Attempts + 1)}
 		if job.TraceParent != "" {
-			r.Header.Set("traceparent", job.TraceParent)
+			r.Header["traceparent"] = []string{job.TraceParent}
 		}
 		signing.StandardHeaders(r.Header, standardKeys(job, at), job.Event.ID.String(), at.Unix(), r.Body)
 	}
+	addOwn(r.Header, w)
 	return r
 }
 
@@ -62,26 +61,6 @@ func standardKeys(job *hook.Job, at time.Time) signing.StandardKeys {
 		keys.V1a = job.SigningKeys
 	}
 	return keys
-}
-
-// RedactHeaders is what may be logged of a request's headers: all of ours, and
-// the names of the webhook's own. Where that has none, it is h itself.
-func RedactHeaders(w *hook.Webhook, h http.Header) http.Header {
-	if h == nil || len(w.Headers) == 0 {
-		return h // nothing was sent, or nothing secret
-	}
-	custom := make(map[string]hook.Secret, len(w.Headers))
-	for name, value := range w.Headers {
-		custom[http.CanonicalHeaderKey(name)] = value
-	}
-	out := h.Clone()
-	for name := range out {
-		// As sent, a name need not be in canonical form.
-		if value, ok := custom[http.CanonicalHeaderKey(name)]; ok {
-			out[name] = []string{value.String()}
-		}
-	}
-	return out
 }
 
 // The bodies are made in one piece of the right size, whose names may be twice as long

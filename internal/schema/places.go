@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -54,18 +55,44 @@ func places(err error) []Problem {
 	if !errors.As(err, &found) {
 		return nil
 	}
+	var reasons []reason
+	gather(found, &reasons)
+	slices.SortStableFunc(reasons, func(a, b reason) int { return strings.Compare(a.pointer, b.pointer) })
 	var list []Problem
-	gather(found, &list)
-	slices.SortStableFunc(list, func(a, b Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
-	list = slices.Compact(list)
+	// What is said of a place costs more than finding it.
+	for _, r := range reasons[:min(len(reasons), mostReasons)] {
+		p := Problem{r.pointer, clip(message(r.ErrorKind)+r.alternatives(), longestMessage)}
+		if !slices.Contains(list, p) {
+			list = append(list, p)
+		}
+	}
 	return list[:min(len(list), mostProblems)]
 }
 
+// reason is one of what is wrong, with the place of the value.
+type reason struct {
+	*jsonschema.ValidationError
+	pointer string
+}
+
+// mostReasons bounds how many are put into words.
+const mostReasons = 5 * mostProblems
+
 // gather goes down to where the reasons are. Where there are alternatives, none of them
 // is the reason.
-func gather(e *jsonschema.ValidationError, list *[]Problem) {
+func gather(e *jsonschema.ValidationError, list *[]reason) {
 	switch e.ErrorKind.(type) {
 	case *kind.AnyOf, *kind.OneOf, *kind.Not, *kind.Contains, *kind.MinContains, *kind.MaxContains:
+	case *kind.PropertyNames:
+		// The validator gives a name no place.
+		from := len(*list)
+		for _, cause := range e.Causes {
+			gather(cause, list)
+		}
+		for i := range (*list)[from:] {
+			(*list)[from+i].pointer = clip(pointer(e.InstanceLocation), longestPointer)
+		}
+		return
 	default:
 		if len(e.Causes) > 0 {
 			for _, cause := range e.Causes {
@@ -74,7 +101,35 @@ func gather(e *jsonschema.ValidationError, list *[]Problem) {
 			return
 		}
 	}
-	*list = append(*list, Problem{clip(pointer(e.InstanceLocation), longestPointer), clip(message(e.ErrorKind), longestMessage)})
+	*list = append(*list, reason{e, clip(pointer(e.InstanceLocation), longestPointer)})
+}
+
+// mostAlternatives bounds how many reasons of alternatives are looked at.
+const mostAlternatives = 8
+
+// alternatives says what each of them asks for of the value itself; "" where that is
+// nothing, or where too many were met. Alternatives within them are not gone into.
+func (r *reason) alternatives() string {
+	switch r.ErrorKind.(type) {
+	case *kind.AnyOf, *kind.OneOf:
+	default:
+		return ""
+	}
+	var found []reason
+	for _, cause := range r.Causes[:min(len(r.Causes), mostAlternatives)] {
+		gather(cause, &found)
+	}
+	var said []string
+	for _, alternative := range found[:min(len(found), mostAlternatives)] {
+		text := clip(message(alternative.ErrorKind), longestMessage)
+		if alternative.pointer == r.pointer && !slices.Contains(said, text) {
+			said = append(said, text)
+		}
+	}
+	if len(said) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(said, ", or ")
 }
 
 // Bounds of what is said of one place, in bytes: names are as long as schema and data
@@ -112,9 +167,12 @@ func message(k jsonschema.ErrorKind) string {
 	case *kind.AdditionalProperties:
 		return "has members that are not allowed"
 	case *kind.Format:
+		if k.Want == "regex" {
+			return "must be a regular expression: " + dialect
+		}
 		return "must be in the format " + k.Want
 	case *kind.Pattern:
-		return "must match the pattern " + k.Want
+		return "must match the pattern " + k.Want + " (RE2)"
 	case *kind.MinLength:
 		return fmt.Sprintf("must have at least %d characters", k.Want)
 	case *kind.MaxLength:
@@ -124,13 +182,18 @@ func message(k jsonschema.ErrorKind) string {
 	case *kind.MaxItems:
 		return fmt.Sprintf("must have at most %d items", k.Want)
 	case *kind.Enum:
-		return "must be one of the values that the schema lists"
+		return "must be one of the values that the schema lists: " + values(k.Want)
 	case *kind.Const:
-		return "must be the one value that the schema has"
+		return "must be the one value that the schema has: " + values([]any{k.Want})
 	case *kind.FalseSchema:
 		return "is not allowed"
-	case *kind.AnyOf, *kind.OneOf:
-		return "meets none, or too many, of the alternatives"
+	case *kind.AnyOf:
+		return "meets none of the alternatives"
+	case *kind.OneOf:
+		if len(k.Subschemas) > 0 {
+			return "meets more than one of the alternatives"
+		}
+		return "meets none of the alternatives"
 	case *kind.Not:
 		return "is what it must not be"
 	}
@@ -146,4 +209,26 @@ func quoted(names []string) string {
 		list = append(list, fmt.Sprintf("%q", name))
 	}
 	return strings.Join(list, ", ")
+}
+
+// dialect is that of regular expressions: with ECMA's, strangers' patterns could take for ever.
+const dialect = "RE2's syntax, without look-around and back-references"
+
+// values are some of a schema's, as JSON, short.
+func values(list []any) string {
+	var b strings.Builder
+	for i, v := range list {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if text, ok := v.(string); ok && len(text) > longestMessage || b.Len() > longestMessage {
+			return b.String() + "…"
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			return b.String() + "…" // a value that JSON does not have
+		}
+		b.Write(text)
+	}
+	return b.String()
 }

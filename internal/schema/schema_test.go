@@ -3,6 +3,7 @@ package schema_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,9 +38,9 @@ func TestCheck(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []schema.Problem{
 		{"", "has members that are not allowed"},
-		{"/a~1b~0c", "must be the one value that the schema has"},
+		{"/a~1b~0c", "must be the one value that the schema has: 1"},
 		{"/email", "must be in the format email"},
-		{"/id", "must match the pattern ^in_[0-9]+$"},
+		{"/id", "must match the pattern ^in_[0-9]+$ (RE2)"},
 		{"/lines/1/amount", "must be integer"},
 		{"/lines/2", `lacks "amount"`},
 		{"/lines/3/amount", "does not meet minimum"},
@@ -55,19 +56,24 @@ func TestCheck(t *testing.T) {
 func TestCompileRefuses(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]schema.Problem{
-		`[]`:                                    {"", "must be an object or a boolean"},
-		`{"type":"strin"}`:                      {"/type", "meets none"},
-		`{"minLength":-1}`:                      {"/minLength", "does not meet minimum"},
-		`{"properties":[]}`:                     {"/properties", "must be object"},
-		`{"pattern":"("}`:                       {"/pattern", "format regex"},
-		`{"$ref":"#/$defs/no"}`:                 {"", "no"},
-		`{"$ref":"https://example.com/s.json"}`: {"", `"https://example.com/s.json", which is outside`},
-		`{"$ref":"file:///etc/passwd"}`:         {"", "outside of the schema"},
-		`{"$ref":"other.json"}`:                 {"", "other"},
+		`[]`:                                     {"", "must be an object or a boolean"},
+		`{"type":"strin"}`:                       {"/type", `meets none of the alternatives: must be one of the values that the schema lists: "array", "boolean", "integer", "null", "number", "object", "string", or must be array`},
+		`{"type":["strin"]}`:                     {"/type", "meets none of the alternatives: must be one of"},
+		`{"type":7}`:                             {"/type", `"string", or must be array`},
+		`{"items":{"type":"text"}}`:              {"/items/type", `"string", or must be array`},
+		`{"minLength":-1}`:                       {"/minLength", "does not meet minimum"},
+		`{"properties":[]}`:                      {"/properties", "must be object"},
+		`{"pattern":"("}`:                        {"/pattern", "must be a regular expression: RE2's syntax, without look-around"},
+		`{"pattern":"(?=a)"}`:                    {"/pattern", "RE2"},
+		`{"patternProperties":{"(?<!a)b":true}}`: {"/patternProperties", "RE2"},
+		`{"$ref":"#/$defs/no"}`:                  {"", "no"},
+		`{"$ref":"https://example.com/s.json"}`:  {"", `"https://example.com/s.json", which is outside`},
+		`{"$ref":"file:///etc/passwd"}`:          {"", "outside of the schema"},
+		`{"$ref":"other.json"}`:                  {"", "other"},
 		`{"$schema":"http://json-schema.org/draft-07/schema#"}`:         {"/$schema", "must be https://json-schema.org/draft/2020-12/schema"},
 		`{"$schema":"https://example.com/meta"}`:                        {"/$schema", "must be"},
 		`{"description":"` + strings.Repeat("a", schema.MaxSize) + `"}`: {"", "more than 32768"},
-		`{"pattern":"((a{100}){100}){10}"}`:                             {"/pattern", "format regex"},
+		`{"pattern":"((a{100}){100}){10}"}`:                             {"/pattern", "RE2"},
 	} {
 		_, err := schema.Compile([]byte(text))
 		var e *schema.Error
@@ -270,4 +276,50 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 	cancel()
 	_, err := compile(t, `{"items":{"type":"integer"}}`).Check(ctx, []byte(`[1`+strings.Repeat(",1", 5000)+`]`))
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// What is said is no work for whoever has it said: large values, many places, alternatives
+// within alternatives.
+func TestProblemsAreCheap(t *testing.T) { //nolint:paralleltest // it measures what this process allocates
+	large := `"` + strings.Repeat("x", 30_000) + `"`
+	nested := `{"type":"null"}`
+	for range 10 {
+		nested = `{"anyOf":[` + nested + `,` + nested + `]}`
+	}
+	for name, c := range map[string][2]string{ //nolint:paralleltest // see above
+		"a large value for many": {`{"items":{"enum":[` + large + `,{"a":` + large[:100] + `"}]}}`, `[1` + strings.Repeat(",1", 20_000) + `]`},
+		"a large constant":       {`{"items":{"const":[` + large + `]}}`, `[1` + strings.Repeat(",1", 20_000) + `]`},
+		"nested alternatives":    {nested, `1`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := compile(t, c[0])
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			problems, err := s.Check(t.Context(), []byte(c[1]))
+			runtime.ReadMemStats(&after)
+			require.NoError(t, err)
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(256<<20), "bytes allocated")
+			require.NotEmpty(t, problems)
+			require.LessOrEqual(t, len(problems), 20)
+			for _, p := range problems {
+				require.Less(t, len(p.Message), 310)
+			}
+		})
+	}
+}
+
+// Alternatives say what each asks for.
+func TestProblemsOfAlternatives(t *testing.T) {
+	t.Parallel()
+	for text, c := range map[string][2]string{
+		`{"anyOf":[{"type":"string"},{"type":"integer"},{"type":"string"}]}`: {`true`, "meets none of the alternatives: must be string, or must be integer"},
+		`{"oneOf":[{"required":["a"]},{"required":["b"]}]}`:                  {`{}`, `meets none of the alternatives: lacks "a", or lacks "b"`},
+		`{"oneOf":[{"required":["a"]},{"required":["b"]}],"title":""}`:       {`{"a":1,"b":1}`, "meets more than one of the alternatives"},
+		`{"anyOf":[{"properties":{"a":{"type":"null"}}}]}`:                   {`{"a":1}`, "meets none of the alternatives"},
+		`{"enum":["a",1,null,{"b":[]}]}`:                                     {`2`, `must be one of the values that the schema lists: "a", 1, null, {"b":[]}`},
+	} {
+		problems, err := compile(t, text).Check(t.Context(), []byte(c[0]))
+		require.NoError(t, err)
+		require.Equal(t, []schema.Problem{{"", c[1]}}, problems, text)
+	}
 }

@@ -28,13 +28,14 @@ type StandardKeys struct {
 // StandardHeaders sets the signature headers of the standard profile.
 //
 // X-Webhook-Signature is [HexSHA256] with the current secret: one value, as the
-// profile's receivers compare the whole of it. Webhook-Id and Webhook-Timestamp
+// profile's receivers compare the whole of it. webhook-id and webhook-timestamp
 // (timestamp, Unix seconds) are always set, so that receivers can recognize what comes
-// again. If any of the others can sign, Webhook-Signature is set as well, with one
-// signature for each, v1 before v1a and in the given order, separated by spaces. The map keys are canonical; names
-// of headers have no case.
+// again. If any of the others can sign, webhook-signature is set as well, with one
+// signature for each, v1 before v1a and in the given order, separated by spaces. The map
+// keys are the names as Standard Webhooks writes them, not canonical, because net/http
+// writes them as they stand on HTTP/1.1; h.Get does not find them.
 func StandardHeaders(h http.Header, keys StandardKeys, msgID string, timestamp int64, body []byte) {
-	h.Set("X-Webhook-Signature", HexSHA256(keys.Secret, body))
+	h["X-Webhook-Signature"] = []string{HexSHA256(keys.Secret, body)}
 
 	var signatures []string
 	for _, secret := range keys.V1 {
@@ -45,10 +46,10 @@ func StandardHeaders(h http.Header, keys StandardKeys, msgID string, timestamp i
 	for _, key := range keys.V1a {
 		signatures = append(signatures, StandardWebhooksV1a(key, msgID, timestamp, body))
 	}
-	h.Set("Webhook-Id", msgID)
-	h.Set("Webhook-Timestamp", strconv.FormatInt(timestamp, 10))
+	h["webhook-id"] = []string{msgID}
+	h["webhook-timestamp"] = []string{strconv.FormatInt(timestamp, 10)}
 	if len(signatures) > 0 {
-		h.Set("Webhook-Signature", strings.Join(signatures, " "))
+		h["webhook-signature"] = []string{strings.Join(signatures, " ")}
 	}
 }
 
@@ -64,5 +65,5 @@ func MomentoHeaders(h http.Header, secret string, body []byte) {
 // Commenda-X-Secret: [HexSHA256] with the secret. In spite of its name it never
 // carries the secret itself.
 func CommendaHeaders(h http.Header, secret string, body []byte) {
-	h.Set(CommendaHeader, HexSHA256(secret, body))
+	h[CommendaHeader] = []string{HexSHA256(secret, body)}
 }

@@ -38,6 +38,16 @@ func of(secrets ...string) signing.StandardKeys {
 	return signing.StandardKeys{Secret: secrets[0], V1: secrets}
 }
 
+// received are the signature headers of the standard profile as a server in Go has them.
+func received(keys signing.StandardKeys, body []byte) http.Header {
+	h, canonical := http.Header{}, http.Header{}
+	signing.StandardHeaders(h, keys, msgID, sentAt, body)
+	for name, values := range h {
+		canonical[http.CanonicalHeaderKey(name)] = values
+	}
+	return canonical
+}
+
 // verify is what a receiver does that uses the Standard Webhooks library.
 func verify(t *testing.T, secret string, body []byte, h http.Header) error {
 	t.Helper()
@@ -52,8 +62,7 @@ func TestStandardHeaders(t *testing.T) {
 
 	t.Run("one secret", func(t *testing.T) {
 		t.Parallel()
-		h := http.Header{}
-		signing.StandardHeaders(h, of(current), msgID, sentAt, body)
+		h := received(of(current), body)
 		require.Len(t, h, 4)
 		require.Equal(t, []string{signing.HexSHA256(current, body)}, h.Values("X-Webhook-Signature"))
 		require.Equal(t, []string{msgID}, h.Values("Webhook-Id"))
@@ -64,8 +73,7 @@ func TestStandardHeaders(t *testing.T) {
 	})
 	t.Run("overlap after a rotation", func(t *testing.T) {
 		t.Parallel()
-		h := http.Header{}
-		signing.StandardHeaders(h, of(current, previous), msgID, sentAt, body)
+		h := received(of(current, previous), body)
 		require.Equal(t, []string{signing.HexSHA256(current, body)}, h.Values("X-Webhook-Signature"))
 		key, ok := signing.StandardWebhooksKey(current)
 		require.True(t, ok)
@@ -78,22 +86,19 @@ func TestStandardHeaders(t *testing.T) {
 	})
 	t.Run("rotation away from a plain secret", func(t *testing.T) {
 		t.Parallel()
-		h := http.Header{}
-		signing.StandardHeaders(h, of(current, "plain"), msgID, sentAt, body)
+		h := received(of(current, "plain"), body)
 		require.NotContains(t, h.Get("Webhook-Signature"), " ")
 		require.NoError(t, verify(t, current, body, h))
 	})
 	t.Run("rotation to a plain secret", func(t *testing.T) {
 		t.Parallel()
-		h := http.Header{}
-		signing.StandardHeaders(h, of("plain", previous), msgID, sentAt, body)
+		h := received(of("plain", previous), body)
 		require.Equal(t, signing.HexSHA256("plain", body), h.Get("X-Webhook-Signature"))
 		require.NoError(t, verify(t, previous, body, h))
 	})
 	t.Run("plain secret", func(t *testing.T) {
 		t.Parallel()
-		h := http.Header{}
-		signing.StandardHeaders(h, of("whsec_not base64"), msgID, sentAt, body)
+		h := received(of("whsec_not base64"), body)
 		require.Equal(t, http.Header{
 			"X-Webhook-Signature": {signing.HexSHA256("whsec_not base64", body)}, "Webhook-Id": {msgID}, "Webhook-Timestamp": {"1614265330"},
 		}, h)
@@ -105,8 +110,7 @@ func TestStandardHeaders(t *testing.T) {
 		older := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 		keys := of(current, previous)
 		keys.V1a = []ed25519.PrivateKey{private, older}
-		h := http.Header{}
-		signing.StandardHeaders(h, keys, msgID, sentAt, body)
+		h := received(keys, body)
 		list := strings.Split(h.Get("Webhook-Signature"), " ")
 		require.Len(t, list, 4)
 		require.Equal(t, signing.StandardWebhooksV1a(private, msgID, sentAt, body), list[2])
@@ -114,8 +118,7 @@ func TestStandardHeaders(t *testing.T) {
 		require.NoError(t, verify(t, current, body, h), "who knows only v1 passes over v1a")
 		require.NoError(t, verify(t, previous, body, h))
 
-		alone := http.Header{}
-		signing.StandardHeaders(alone, signing.StandardKeys{Secret: "plain", V1: []string{"plain"}, V1a: keys.V1a}, msgID, sentAt, body)
+		alone := received(signing.StandardKeys{Secret: "plain", V1: []string{"plain"}, V1a: keys.V1a}, body)
 		require.Equal(t, http.Header{
 			"X-Webhook-Signature": {signing.HexSHA256("plain", body)}, "Webhook-Id": {msgID}, "Webhook-Timestamp": {"1614265330"},
 			"Webhook-Signature": {list[2] + " " + list[3]},
@@ -153,6 +156,7 @@ func TestStandardHeadersOnTheWire(t *testing.T) {
 	signing.StandardHeaders(h, of(current), msgID, sentAt, body)
 	lines := onTheWire(t, h, body)
 	require.Contains(t, lines, "X-Webhook-Signature: "+signing.HexSHA256(current, body))
-	require.Contains(t, lines, "Webhook-Id: "+msgID)
-	require.Contains(t, lines, "Webhook-Timestamp: 1614265330")
+	require.Contains(t, lines, "webhook-id: "+msgID, "as Standard Webhooks writes it")
+	require.Contains(t, lines, "webhook-timestamp: 1614265330")
+	require.Contains(t, strings.Join(lines, "\n"), "\nwebhook-signature: v1,")
 }

@@ -506,7 +506,7 @@ type AttemptRequest struct {
 
 // AttemptResponse defines model for AttemptResponse.
 type AttemptResponse struct {
-	// Body The first 16 KiB, as text.
+	// Body The first 16 KiB, as text, up to the last whole character.
 	//
 	// Example: OK
 	Body string `json:"body"`
@@ -515,6 +515,11 @@ type AttemptResponse struct {
 	//
 	// Example: /w==
 	BodyBase64 *string `json:"body_base64,omitempty"`
+
+	// BodyLength The length of the whole body, in bytes: what came, or what the receiver announced; absent where nobody knows.
+	//
+	// Example: 2
+	BodyLength *int64 `json:"body_length,omitempty"`
 
 	// Headers As received.
 	//
@@ -525,6 +530,11 @@ type AttemptResponse struct {
 	//
 	// Example: 200
 	StatusCode int64 `json:"status_code"`
+
+	// Truncated Whether the body goes on behind what is shown, or broke off there.
+	//
+	// Example: false
+	Truncated *bool `json:"truncated,omitempty"`
 }
 
 // AttemptTimings defines model for AttemptTimings.
@@ -991,7 +1001,7 @@ type CreateWebhookRequest struct {
 	// Example: ["user.created","user.updated","project.created"]
 	Events []string `json:"events"`
 
-	// Headers Sent with every request. Hop-by-hop, signature and content headers are refused.
+	// Headers Sent with every request, the names spelt as here (HTTP/2 has lower case alone). Hop-by-hop, signature and content headers are refused.
 	//
 	// Example: {"X-Tenant":"acme"}
 	Headers map[string]string `json:"headers,omitempty"`

@@ -179,7 +179,8 @@ const minKeySize = 24;
 
 function parseKeys(list: readonly string[], short: boolean): Keys {
   const keys: Keys = { secrets: [], publics: [] };
-  if (list.length === 0) {
+  // A variable of the environment that is not set is undefined, whatever the types say.
+  if (!Array.isArray(list) || list.length === 0) {
     throw new WebhookVerificationError("key", "webhook: a verification key is not usable: there is none");
   }
   list.forEach((text, i) => {

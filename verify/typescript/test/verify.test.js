@@ -126,7 +126,7 @@ test("each signature is enough, and each key", () => {
 
 test("keys that can't be used", () => {
   const headers = signed(v1(current, "evt_1", signedAt, body));
-  for (const keys of [[], [""], ["whsec_"], ["plain"], ["whpk_AAEC"], ["whpk_"], ["whsk_AAEC/+8="], [current, "whsec_!"], [current + "\n"], [undefined]]) {
+  for (const keys of [undefined, null, [], [""], ["whsec_"], ["plain"], ["whpk_AAEC"], ["whpk_"], ["whsk_AAEC/+8="], [current, "whsec_!"], [current + "\n"], [undefined]]) {
     refused("key", () => check(keys, headers));
   }
 });

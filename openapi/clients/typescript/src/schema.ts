@@ -901,7 +901,7 @@ export interface components {
         };
         AttemptResponse: {
             /**
-             * @description The first 16 KiB, as text.
+             * @description The first 16 KiB, as text, up to the last whole character.
              * @example OK
              */
             body: string;
@@ -910,6 +910,12 @@ export interface components {
              * @example /w==
              */
             body_base64?: string;
+            /**
+             * Format: int64
+             * @description The length of the whole body, in bytes: what came, or what the receiver announced; absent where nobody knows.
+             * @example 2
+             */
+            body_length?: number;
             /**
              * @description As received.
              * @example {
@@ -927,6 +933,11 @@ export interface components {
              * @example 200
              */
             status_code: number;
+            /**
+             * @description Whether the body goes on behind what is shown, or broke off there.
+             * @example false
+             */
+            truncated?: boolean;
         };
         AttemptTimings: {
             /**
@@ -1418,7 +1429,7 @@ export interface components {
              */
             events: string[];
             /**
-             * @description Sent with every request. Hop-by-hop, signature and content headers are refused.
+             * @description Sent with every request, the names spelt as here (HTTP/2 has lower case alone). Hop-by-hop, signature and content headers are refused.
              * @example {
              *       "X-Tenant": "acme"
              *     }
@@ -4300,8 +4311,6 @@ export interface operations {
                  *         "name": "John Doe",
                  *         "status": "active"
                  *       },
-                 *       "id": "registration-4711-done",
-                 *       "organization_id": "c2710df6-c6cf-4cd0-aa38-63faa44f16bc",
                  *       "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"
                  *     }
                  */
@@ -5125,14 +5134,9 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "expires_at": "2027-01-15T12:00:00Z",
                  *       "name": "Publisher in production",
                  *       "scopes": [
                  *         "publish"
-                 *       ],
-                 *       "token_id": "mo-the-squirrel",
-                 *       "topics": [
-                 *         "user.*"
                  *       ]
                  *     }
                  */
@@ -5553,12 +5557,14 @@ export interface operations {
                      *           "response": {
                      *             "body": "OK",
                      *             "body_base64": "/w==",
+                     *             "body_length": 2,
                      *             "headers": {
                      *               "Content-Type": [
                      *                 "text/plain"
                      *               ]
                      *             },
-                     *             "status_code": 200
+                     *             "status_code": 200,
+                     *             "truncated": false
                      *           },
                      *           "started_at": "2026-01-15T12:30:00.084Z",
                      *           "timings": {
@@ -5776,12 +5782,14 @@ export interface operations {
                      *           "response": {
                      *             "body": "OK",
                      *             "body_base64": "/w==",
+                     *             "body_length": 2,
                      *             "headers": {
                      *               "Content-Type": [
                      *                 "text/plain"
                      *               ]
                      *             },
-                     *             "status_code": 200
+                     *             "status_code": 200,
+                     *             "truncated": false
                      *           },
                      *           "started_at": "2026-01-15T12:30:00.084Z",
                      *           "timings": {
@@ -6166,23 +6174,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "description": "An invoice was paid",
-                 *       "schema": {
-                 *         "properties": {
-                 *           "email": {
-                 *             "format": "email",
-                 *             "type": "string"
-                 *           },
-                 *           "id": {
-                 *             "minLength": 1,
-                 *             "type": "string"
-                 *           }
-                 *         },
-                 *         "required": [
-                 *           "id"
-                 *         ],
-                 *         "type": "object"
-                 *       }
+                 *       "description": "An invoice was paid"
                  *     }
                  */
                 "application/json": components["schemas"]["PutEventTypeRequest"];
@@ -6664,7 +6656,6 @@ export interface operations {
                  *         "name": "John Doe",
                  *         "status": "active"
                  *       },
-                 *       "id": "order-1234-paid",
                  *       "type": "user.created"
                  *     }
                  */
@@ -6906,7 +6897,6 @@ export interface operations {
                  *             "name": "John Doe",
                  *             "status": "active"
                  *           },
-                 *           "id": "order-1234-paid",
                  *           "type": "user.created"
                  *         }
                  *       ]
@@ -9253,27 +9243,11 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "active": true,
-                 *       "description": "Billing system",
                  *       "events": [
                  *         "user.created",
                  *         "user.updated",
                  *         "project.created"
                  *       ],
-                 *       "headers": {
-                 *         "X-Tenant": "acme"
-                 *       },
-                 *       "max_attempts": 5,
-                 *       "paused": false,
-                 *       "profile": "standard",
-                 *       "rate_limit": 10,
-                 *       "secret": "whsec_abc123...",
-                 *       "signature_schemes": [
-                 *         "v1",
-                 *         "v1a"
-                 *       ],
-                 *       "timeout_seconds": 15,
-                 *       "trace_context": true,
                  *       "url": "https://yourapp.com/webhook"
                  *     }
                  */
@@ -9907,25 +9881,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "active": true,
-                 *       "description": "Billing system",
-                 *       "events": [
-                 *         "user.created"
-                 *       ],
-                 *       "headers": {
-                 *         "X-Tenant": "acme"
-                 *       },
-                 *       "max_attempts": 5,
-                 *       "paused": false,
-                 *       "rate_limit": 10,
-                 *       "secret": "whsec_abc123...",
-                 *       "signature_schemes": [
-                 *         "v1",
-                 *         "v1a"
-                 *       ],
-                 *       "timeout_seconds": 15,
-                 *       "trace_context": true,
-                 *       "url": "https://yourapp.com/webhook"
+                 *       "description": "Billing system"
                  *     }
                  */
                 "application/json": components["schemas"]["UpdateWebhookRequest"];
@@ -10390,14 +10346,8 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "dry_run": false,
-                 *       "event_types": [
-                 *         "user.created"
-                 *       ],
-                 *       "rate": 100,
                  *       "since": "2026-01-15T00:00:00Z",
-                 *       "status": "failed",
-                 *       "until": "2026-01-16T00:00:00Z"
+                 *       "status": "failed"
                  *     }
                  */
                 "application/json": components["schemas"]["ReplayWebhookRequest"];
@@ -10878,12 +10828,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "overlap_seconds": 86400,
-                 *       "secret": "whsec_abc123..."
-                 *     }
-                 */
+                /** @example {} */
                 "application/json": components["schemas"]["RotateSecretRequest"];
             };
         };
@@ -11134,17 +11079,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "data": {
-                 *         "email": "john@example.com",
-                 *         "id": "user_123",
-                 *         "name": "John Doe",
-                 *         "status": "active"
-                 *       },
-                 *       "type": "user.created"
-                 *     }
-                 */
+                /** @example {} */
                 "application/json": components["schemas"]["TestWebhookRequest"];
             };
         };
@@ -11181,12 +11116,14 @@ export interface operations {
                      *           "response": {
                      *             "body": "OK",
                      *             "body_base64": "/w==",
+                     *             "body_length": 2,
                      *             "headers": {
                      *               "Content-Type": [
                      *                 "text/plain"
                      *               ]
                      *             },
-                     *             "status_code": 200
+                     *             "status_code": 200,
+                     *             "truncated": false
                      *           },
                      *           "started_at": "2026-01-15T12:30:00.084Z",
                      *           "timings": {
@@ -11605,11 +11542,6 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "api_version": "v1.0",
-                 *       "key": "dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=",
-                 *       "name": "Registrations",
-                 *       "status": "ENABLED",
-                 *       "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED",
                  *       "topics": [
                  *         "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"
                  *       ],
@@ -11854,17 +11786,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "event_data": {
-                 *         "email": "john@example.com",
-                 *         "id": "user_123",
-                 *         "name": "John Doe",
-                 *         "status": "active"
-                 *       },
-                 *       "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"
-                 *     }
-                 */
+                /** @example {} */
                 "application/json": components["schemas"]["TriggerCommendaWebhookRequest"];
             };
         };
@@ -11902,12 +11824,14 @@ export interface operations {
                      *             "response": {
                      *               "body": "OK",
                      *               "body_base64": "/w==",
+                     *               "body_length": 2,
                      *               "headers": {
                      *                 "Content-Type": [
                      *                   "text/plain"
                      *                 ]
                      *               },
-                     *               "status_code": 200
+                     *               "status_code": 200,
+                     *               "truncated": false
                      *             },
                      *             "started_at": "2026-01-15T12:30:00.084Z",
                      *             "timings": {
@@ -12347,15 +12271,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "api_version": "v1.0",
-                 *       "key": "dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=",
-                 *       "name": "Registrations",
-                 *       "status": "DISABLED",
-                 *       "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED",
-                 *       "topics": [
-                 *         "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"
-                 *       ],
-                 *       "url": "https://yourapp.com/webhook"
+                 *       "name": "Registrations"
                  *     }
                  */
                 "application/json": components["schemas"]["UpdateCommendaWebhookRequest"];
