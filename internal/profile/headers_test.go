@@ -22,7 +22,7 @@ func TestHeaderNamesKeepTheirCase(t *testing.T) {
 	custom := map[string]hook.Secret{"X-API-KEY": "1", "x-tenant": "2", "soapAction": "3", "WEBHOOK-ID": "4", "content-TYPE": "5"}
 	for p, ours := range map[hook.Profile][]string{
 		hook.ProfileStandard: {
-			"Content-Type", "X-Event-Type", "X-Webhook-Attempt", "X-Webhook-Signature", "traceparent", "webhook-id", "webhook-signature", "webhook-timestamp",
+			"Content-Type", "X-Event-Type", "X-Webhook-Attempt", "X-Webhook-Signature", "traceparent", hook.HopsHeader, "webhook-id", "webhook-signature", "webhook-timestamp",
 		},
 		hook.ProfileMomento:  {"Content-Type", "User-Agent", "WEBHOOK-ID", "momento-signature"},
 		hook.ProfileCommenda: {"Commenda-X-Secret", "Content-Type", "WEBHOOK-ID"},
