@@ -246,7 +246,11 @@ func (a *API) updateCommendaWebhook(ctx context.Context, in *updateCommendaWebho
 		}
 		w.Normalize()
 		apply(w, b.Name, b.Key, nil, nil, nil)
-		return inCommendaWords(a.checkWebhook(w, before, wrong), places)
+		moved := a.movedHeaders(w, before, "body.url", headersAnewByV1)
+		if err := inCommendaWords(a.checkWebhook(w, before, append(moved, wrong...)), places); err != nil {
+			return err
+		}
+		return checkCovered(ctx, w)
 	})
 	if err != nil {
 		return nil, err

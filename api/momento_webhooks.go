@@ -94,6 +94,9 @@ func (a *API) putMomentoWebhook(ctx context.Context, in *putMomentoWebhookInput)
 		if id, err = a.Store.WebhookNamed(ctx, w.TenantID, w.Cache, w.Name); err == nil {
 			stored, err = a.Store.UpdateWebhook(ctx, w.TenantID, id, func(old *hook.Webhook) error {
 				old.URL, old.Events = w.URL, w.Events
+				if err := invalid(a.movedHeaders(old, before, "body.destination.postUrl", headersAnewByV1)); err != nil {
+					return err
+				}
 				if old.DisabledReason != hook.ReasonByClient {
 					setActive(old, true)
 				}

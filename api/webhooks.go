@@ -129,7 +129,7 @@ type updateWebhookRequest struct {
 	Active       *bool              `json:"active,omitempty" doc:"false cancels what is pending." example:"true"`
 	Paused       *bool              `json:"paused,omitempty" doc:"true holds deliveries: what is pending and what is published waits, and nothing is lost. When it is false again, they go out, at the rate limit or slowly." example:"false"`
 	Description  *string            `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
-	Headers      *map[string]string `json:"headers,omitempty" doc:"Replaces all custom headers." example:"{\"X-Tenant\":\"acme\"}"`
+	Headers      *map[string]string `json:"headers,omitempty" doc:"Replaces all custom headers. Needed where the url gets another scheme, host or port and there are any: their values were given for the one before." example:"{\"X-Tenant\":\"acme\"}"`
 	Timeout      *int               `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt." example:"15"`
 	RateLimit    *int               `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"0 is no limit." example:"10"`
 	TraceContext *bool              `json:"trace_context,omitempty" doc:"Whether requests carry a traceparent header." example:"true"`
@@ -161,7 +161,7 @@ func (a *API) registerWebhooks() {
 	register(a, operation{
 		id: "update-webhook", method: http.MethodPatch, path: "/v1/webhooks/{id}", tag: tagStandard, scopes: manage,
 		summary: "Update a webhook", errors: []int{http.StatusNotFound},
-		description: "Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.",
+		description: "Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.",
 	}, a.updateWebhook)
 	register(a, operation{
 		id: "delete-webhook", method: http.MethodDelete, path: "/v1/webhooks/{id}", tag: tagStandard, status: http.StatusNoContent, scopes: manage,
@@ -190,7 +190,7 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	}
 	w.Normalize()
 	apply(&w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-	wrong := append(setSchemes(&w, b.Schemes), newSecret(b.Secret)...)
+	wrong := slices.Concat(setSchemes(&w, b.Schemes), newSecret(b.Secret), shownValues(b.Headers))
 	unknown, err := a.unknownEvents(ctx, w.Profile, w.Events)
 	if err != nil {
 		return nil, err
@@ -288,6 +288,9 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		}
 		if b.Headers != nil {
 			w.Headers = secrets(*b.Headers)
+			wrong = append(shownValues(*b.Headers), wrong...)
+		} else {
+			wrong = append(a.movedHeaders(w, before, headersAt, headersAnew), wrong...)
 		}
 		if b.TraceContext != nil {
 			w.TraceContext = *b.TraceContext
@@ -371,14 +374,6 @@ func (a *API) checkWebhook(w *hook.Webhook, before string, unknown []hook.Violat
 		return slices.ContainsFunc(unknown, func(u hook.Violation) bool { return u.Location == v.Location })
 	})
 	return invalid(append(violations, unknown...))
-}
-
-func secrets(headers map[string]string) map[string]hook.Secret {
-	out := make(map[string]hook.Secret, len(headers))
-	for name, value := range headers {
-		out[name] = hook.Secret(value)
-	}
-	return out
 }
 
 // generatedSecretSize is 256 bits, the size of the HMAC's output.

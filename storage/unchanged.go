@@ -15,7 +15,7 @@ func (s *Store) keepSealed(row, old *webhookRow, w, before *hook.Webhook) {
 	if sameSecret(w.Secret, before.Secret) && s.box.Current(old.Secret) {
 		row.Secret = old.Secret
 	}
-	if row.Headers != nil && old.Headers != nil && maps.EqualFunc(w.Headers, before.Headers, sameSecret) && s.box.Current(old.Headers) {
+	if row.Headers != nil && old.Headers != nil && maps.EqualFunc(w.Headers, before.Headers, sameSecret) && s.box.Current(old.Headers, form) {
 		row.Headers = old.Headers
 	}
 	if len(row.PreviousSecrets) == len(old.PreviousSecrets) && slices.EqualFunc(w.Previous, before.Previous, samePrevious) &&

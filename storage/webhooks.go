@@ -275,7 +275,7 @@ func (s *Store) seal(w hook.Webhook) (webhookRow, error) {
 	if err != nil {
 		return row, fmt.Errorf("encode headers of webhook %s: %w", w.ID, err)
 	}
-	row.Headers = s.box.Seal(text, w.ID[:])
+	row.Headers = s.box.Seal(text, webhookPlace(columnHeaders, w.TenantID, w.ID), form)
 	return row, nil
 }
 
@@ -298,7 +298,7 @@ func (s *Store) unseal(r webhookRow) (hook.Webhook, error) {
 	if r.Headers == nil {
 		return w, nil
 	}
-	text, err := s.box.Open(r.Headers, r.ID[:])
+	text, err := s.box.Open(r.Headers, webhookPlace(columnHeaders, w.TenantID, w.ID))
 	if err != nil {
 		return w, fmt.Errorf("headers of webhook %s: %w", w.ID, err)
 	}

@@ -27,11 +27,11 @@ func Request(job *hook.Job, at time.Time) hook.Request {
 	switch w.Profile {
 	case hook.ProfileCommenda:
 		r.Body = CommendaBody(&job.Event, w.ID)
-		signing.CommendaHeaders(r.Header, w.Secret.Reveal(), r.Body)
+		signing.CommendaHeaders(r.Header, w.SingleValue(at).Reveal(), r.Body)
 	case hook.ProfileMomento:
 		r.Header.Set("User-Agent", momentoUserAgent)
 		r.Body = MomentoBody(&job.Event, at)
-		signing.MomentoHeaders(r.Header, w.Secret.Reveal(), r.Body)
+		signing.MomentoHeaders(r.Header, w.SingleValue(at).Reveal(), r.Body)
 	case hook.ProfileStandard:
 		r.Body = StandardBody(&job.Event)
 		r.Header.Set("X-Event-Type", job.Event.Type)
