@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"grapnel/internal/hook"
@@ -12,6 +13,10 @@ import (
 type sealedPrevious struct {
 	PreviousSecrets [][]byte
 	PreviousUntil   []time.Time
+	// SingleValueUntil are the times, of those in PreviousUntil, of the secrets that the
+	// headers with one value go on with. A process that does not know the column leaves
+	// times in it that belong to nothing any more, and to which nothing belongs.
+	SingleValueUntil []time.Time
 }
 
 // sealPrevious leaves out what has expired, so that any change of a webhook clears it.
@@ -20,6 +25,9 @@ func (s *Store) sealPrevious(w *hook.Webhook) sealedPrevious {
 	for _, previous := range w.Valid(time.Now()) {
 		p.PreviousSecrets = append(p.PreviousSecrets, s.box.Seal([]byte(previous.Secret.Reveal()), w.ID[:]))
 		p.PreviousUntil = append(p.PreviousUntil, previous.Until)
+		if previous.Single {
+			p.SingleValueUntil = append(p.SingleValueUntil, previous.Until)
+		}
 	}
 	return p
 }
@@ -31,7 +39,10 @@ func (s *Store) openPrevious(id hook.WebhookID, p sealedPrevious) ([]hook.Previo
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, hook.PreviousSecret{Secret: hook.Secret(plain), Until: p.PreviousUntil[i]})
+		until := p.PreviousUntil[i]
+		list = append(list, hook.PreviousSecret{
+			Secret: hook.Secret(plain), Until: until, Single: slices.ContainsFunc(p.SingleValueUntil, until.Equal),
+		})
 	}
 	return list, nil
 }

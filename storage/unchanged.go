@@ -29,5 +29,5 @@ func sameSecret(a, b hook.Secret) bool {
 }
 
 func samePrevious(a, b hook.PreviousSecret) bool {
-	return a.Until.Equal(b.Until) && sameSecret(a.Secret, b.Secret)
+	return a.Until.Equal(b.Until) && a.Single == b.Single && sameSecret(a.Secret, b.Secret)
 }

@@ -17,7 +17,7 @@ import (
 // webhookColumns are those of webhookRow, in any query that joins webhooks as w.
 const webhookColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
 	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name, w.tripped_at, w.paused_at, w.trace_context,
-	w.previous_secrets, w.previous_until, w.signature_schemes, w.version, w.generation`
+	w.previous_secrets, w.previous_until, w.single_value_until, w.signature_schemes, w.version, w.generation`
 
 type webhookRow struct {
 	ID             [16]byte
@@ -61,10 +61,10 @@ func (s *Store) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			insert into webhooks (id, tenant_id, profile, url, events, secret, headers, active, disabled_reason,
-				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name, paused_at, trace_context, previous_secrets, previous_until, signature_schemes)
+				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name, paused_at, trace_context, previous_secrets, previous_until, single_value_until, signature_schemes)
 			values (@id, @tenant_id, @profile, @url, @events, @secret, @headers, @active, @disabled_reason,
 				@description, @timeout_ms, @rate_limit, @max_attempts, @health, @created_at, @updated_at, @cache, @name,
-				@paused_at, @trace_context, @previous_secrets, @previous_until, @signature_schemes)`, row.args())
+				@paused_at, @trace_context, @previous_secrets, @previous_until, @single_value_until, @signature_schemes)`, row.args())
 		if err != nil {
 			return err
 		}
@@ -188,7 +188,7 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w, before *hook.Webhook,
 			active = @active, disabled_reason = @disabled_reason, description = @description, timeout_ms = @timeout_ms,
 			rate_limit = @rate_limit, max_attempts = @max_attempts, health = @health, updated_at = @updated_at,
 			trace_context = @trace_context, paused_at = @paused_at, resumed_at = case when paused_at is not null and @paused_at::timestamptz is null then now() else resumed_at end,
-			previous_secrets = @previous_secrets, previous_until = @previous_until, signature_schemes = @signature_schemes,
+			previous_secrets = @previous_secrets, previous_until = @previous_until, single_value_until = @single_value_until, signature_schemes = @signature_schemes,
 			failing_since = case
 				when @anew then null
 				when @paused_at::timestamptz is null then failing_since + coalesce(greatest(now() - greatest(paused_at, failing_since), interval '0'), interval '0')
@@ -252,7 +252,7 @@ func (r *webhookRow) args() pgx.StrictNamedArgs {
 		"description": r.Description, "timeout_ms": r.TimeoutMs, "rate_limit": r.RateLimit,
 		"max_attempts": r.MaxAttempts, "health": r.Health, "created_at": r.CreatedAt, "updated_at": r.UpdatedAt,
 		"cache": r.Cache, "name": r.Name, "paused_at": r.PausedAt, "trace_context": r.TraceContext,
-		"previous_secrets": r.PreviousSecrets, "previous_until": r.PreviousUntil, "signature_schemes": r.SignatureSchemes,
+		"previous_secrets": r.PreviousSecrets, "previous_until": r.PreviousUntil, "single_value_until": r.SingleValueUntil, "signature_schemes": r.SignatureSchemes,
 	}
 }
 

@@ -48,7 +48,7 @@ func Request(job *hook.Job, at time.Time) hook.Request {
 // within the overlap after a rotation, those before it (S6).
 func standardKeys(job *hook.Job, at time.Time) signing.StandardKeys {
 	w := job.Webhook
-	keys := signing.StandardKeys{Secret: w.Secret.Reveal()}
+	keys := signing.StandardKeys{Secret: w.SingleValue(at).Reveal()}
 	if w.Signs(hook.SchemeV1) {
 		keys.V1 = []string{keys.Secret}
 		for _, previous := range w.Valid(at) {
