@@ -17,7 +17,7 @@ type keyStore interface {
 	RecalledKey(text hook.Secret) (hook.APIKey, bool)
 	CreateKey(ctx context.Context, k hook.APIKey, text hook.Secret) (hook.APIKey, error)
 	Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) ([]hook.APIKey, bool, error)
-	RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID) error
+	RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID, byOperator bool) error
 }
 
 // Store is all that the API needs of the store.
@@ -43,6 +43,7 @@ type APIKey struct { //nolint:revive // its name is that of the schema, and so o
 	Topics    []string   `json:"topics,omitempty" doc:"The only event types that it may publish, as patterns." example:"[\"user.*\"]"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When it stops being valid; absent: never." example:"2027-01-15T12:00:00Z"`
 	RevokedAt *time.Time `json:"revoked_at,omitempty" doc:"When it was revoked; absent if it was not." example:"2026-06-15T12:00:00Z"`
+	Operator  bool       `json:"operator,omitempty" doc:"Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke." example:"false"`
 	CreatedAt time.Time  `json:"created_at" doc:"When it was created." example:"2026-01-15T12:00:00Z"`
 }
 
@@ -107,7 +108,7 @@ func (a *API) registerKeys() {
 	}, a.listKeys)
 	register(a, operation{
 		id: "revoke-api-key", method: http.MethodDelete, path: "/v1/api-keys/{id}", tag: tagStandard, status: http.StatusNoContent,
-		summary: "Revoke an API key", description: "It is refused from now on, everywhere.", errors: []int{http.StatusNotFound},
+		summary: "Revoke an API key", description: "It is refused from now on, everywhere. The operator's key can be revoked by itself alone.", errors: []int{http.StatusNotFound},
 	}, a.revokeKey)
 }
 
@@ -153,5 +154,6 @@ func (a *API) revokeKey(ctx context.Context, in *IDPath) (*empty, error) {
 	if err != nil {
 		return nil, hook.NotFound("api key")
 	}
-	return nil, a.Store.RevokeKey(ctx, tenant(ctx), id)
+	key := principal(ctx)
+	return nil, a.Store.RevokeKey(ctx, tenant(ctx), id, key.Operator)
 }

@@ -166,15 +166,20 @@ func (s *Store) Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) (li
 	return list, more, nil
 }
 
-// RevokeKey ends a key at once, in every process. Revoking twice is no error.
-func (s *Store) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID) error {
-	tag, err := s.pool.Exec(ctx, `update api_keys set revoked_at = coalesce(revoked_at, now()) where id = $1 and tenant_id = $2`,
-		[16]byte(id), [16]byte(tenant))
+// RevokeKey ends a key at once, in every process. Revoking twice is no error. The
+// operator's key may be ended by the operator alone; for others it is forbidden.
+func (s *Store) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID, byOperator bool) error {
+	var operator bool
+	err := s.pool.QueryRow(ctx, `
+		with k as (select id, operator from api_keys where id = $1 and tenant_id = $2 for update),
+		revoked as (
+			update api_keys a set revoked_at = coalesce(a.revoked_at, now()) from k where a.id = k.id and (not k.operator or $3))
+		select operator from k`, [16]byte(id), [16]byte(tenant), byOperator).Scan(&operator)
 	if err != nil {
 		return mapErr(fmt.Errorf("revoke api key %s: %w", id, err))
 	}
-	if tag.RowsAffected() == 0 {
-		return hook.NotFound("api key")
+	if operator && !byOperator {
+		return &hook.Error{Kind: hook.KindForbidden, Message: "the operator's key may be revoked by the operator alone"}
 	}
 	return nil
 }

@@ -116,6 +116,8 @@ func keyState(k *hook.APIKey) string {
 		return "revoked"
 	case k.ExpiresAt != nil && k.ExpiresAt.Before(time.Now()):
 		return "expired"
+	case k.Operator:
+		return "valid, the operator's"
 	default:
 		return "valid"
 	}
@@ -137,7 +139,7 @@ func (c *revokeKeyCommand) Run(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	defer store.Close()
-	if err := store.RevokeKey(ctx, tenant, id); err != nil {
+	if err := store.RevokeKey(ctx, tenant, id, true); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(stdout, id, "revoked")
