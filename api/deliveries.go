@@ -164,6 +164,9 @@ func (a *API) retryDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, e
 	if err != nil {
 		return nil, err
 	}
+	if err := a.checkRetried(ctx, &d); err != nil {
+		return nil, err
+	}
 	if err := a.Sender.Send(ctx, d); err != nil {
 		return nil, err
 	}
@@ -171,6 +174,22 @@ func (a *API) retryDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, e
 		return nil, err
 	}
 	return a.deliveryDetail(ctx, d)
+}
+
+// checkRetried refuses to have a test signed for the account that its sender could not
+// have had signed: the webhook may sign otherwise than when it was sent.
+func (a *API) checkRetried(ctx context.Context, d *hook.Delivery) error {
+	if !d.Test {
+		return nil
+	}
+	w, err := a.Store.Webhook(ctx, d.TenantID, d.WebhookID)
+	if hook.KindOf(err) == hook.KindNotFound {
+		return nil // the sender says so
+	}
+	if err != nil {
+		return err
+	}
+	return checkSignsForAccount(ctx, &w)
 }
 
 func (a *API) delivery(ctx context.Context, text string) (hook.Delivery, error) {

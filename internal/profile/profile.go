@@ -24,6 +24,9 @@ func Request(job *hook.Job, at time.Time) hook.Request {
 		r.Header.Set(name, value.Reveal())
 	}
 	r.Header.Set("Content-Type", "application/json")
+	if job.Delivery.Test {
+		r.Header.Set(testHeader, "true")
+	}
 	switch w.Profile {
 	case hook.ProfileCommenda:
 		r.Body = CommendaBody(&job.Event, w.ID)
@@ -43,6 +46,9 @@ func Request(job *hook.Job, at time.Time) hook.Request {
 	}
 	return r
 }
+
+// testHeader marks a test, in every profile: nothing of it has happened.
+const testHeader = "Webhook-Test"
 
 // standardKeys are what signs a standard request at a time: the current secret and,
 // within the overlap after a rotation, those before it (S6).
