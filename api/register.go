@@ -112,7 +112,7 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 	if !op.public {
 		middlewares = append(middlewares, a.authorize(&op))
 	}
-	middlewares = append(middlewares, a.wellFormed(hasBody[I](), op.text))
+	middlewares = append(middlewares, a.wellFormed(&op, hasBody[I]()))
 	if op.waits {
 		middlewares = append(middlewares, a.limitWaiting)
 	}
