@@ -170,6 +170,9 @@ func (a *API) createCommendaWebhook(ctx context.Context, in *createCommendaWebho
 	if err := inCommendaWords(a.checkWebhook(&w, "", wrong), places); err != nil {
 		return nil, err
 	}
+	if err := checkCovered(ctx, &w); err != nil {
+		return nil, err
+	}
 	w, err := a.Store.CreateWebhook(ctx, w)
 	if err != nil {
 		return nil, err
@@ -231,7 +234,7 @@ func (a *API) updateCommendaWebhook(ctx context.Context, in *updateCommendaWebho
 	wrong := append(checkCommendaEnums(b.Status, b.APIVersion), newSecret(b.Key)...)
 	topics, places := joinEvents("body.topics", b.Topics, "body.topic", b.Topic)
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
-		if err := ofCommenda(w); err != nil {
+		if err := errors.Join(ofCommenda(w), checkCovered(ctx, w)); err != nil {
 			return err
 		}
 		before := w.URL

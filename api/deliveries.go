@@ -137,7 +137,10 @@ func (a *API) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*lis
 
 // deliveries reads a page of a webhook's log, and what leads to the next one:
 // every surface's list comes here.
-func (a *API) deliveries(ctx context.Context, w hook.WebhookID, q *DeliveryQuery) (list []hook.Delivery, next *string, err error) {
+func (a *API) deliveries(ctx context.Context, w *hook.Webhook, q *DeliveryQuery) (list []hook.Delivery, next *string, err error) {
+	if err := checkReadableLog(ctx, w); err != nil {
+		return nil, nil, err
+	}
 	page, err := q.page(listDeliveries)
 	if err != nil {
 		return nil, nil, err
@@ -146,8 +149,8 @@ func (a *API) deliveries(ctx context.Context, w hook.WebhookID, q *DeliveryQuery
 		return nil, nil, err
 	}
 	page.Since, page.Until = q.Since, q.Until
-	filter := hook.DeliveryFilter{State: hook.DeliveryState(q.Status), EventType: q.EventType}
-	list, last, err := a.Store.Deliveries(ctx, w, filter, page)
+	filter := hook.DeliveryFilter{State: hook.DeliveryState(q.Status), EventType: q.EventType, May: readable(ctx)}
+	list, last, err := a.Store.Deliveries(ctx, w.ID, filter, page)
 	return list, cursorAfter(listDeliveries, last), err
 }
 
@@ -197,7 +200,11 @@ func (a *API) delivery(ctx context.Context, text string) (hook.Delivery, error) 
 	if err != nil {
 		return hook.Delivery{}, hook.NotFound("delivery")
 	}
-	return a.Store.Delivery(ctx, tenant(ctx), id)
+	d, err := a.Store.Delivery(ctx, tenant(ctx), id)
+	if err == nil {
+		err = a.checkReadableDelivery(ctx, &d)
+	}
+	return d, err
 }
 
 func (a *API) deliveryDetail(ctx context.Context, d hook.Delivery) (*deliveryOutput, error) {

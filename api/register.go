@@ -51,6 +51,8 @@ type operation struct {
 	// keyAnywhere says that the API key may also come raw in Authorization or as the
 	// query parameter token (M9).
 	keyAnywhere bool
+	// tokens says that a topic token may stand for the API key.
+	tokens bool
 	// topics says that the operation needs to know of its key whether there are schemas.
 	topics bool
 	// answers documents the success of an operation that writes it itself.

@@ -45,7 +45,7 @@ func (a *API) publishMessage(ctx context.Context, in *publishMessageInput) (*emp
 	if err != nil {
 		return nil, err
 	}
-	if err := checkAllowed(ctx, topic.Name); err != nil {
+	if err := checkAllowedTopic(ctx, topic.Cache, topic.Name); err != nil {
 		return nil, err
 	}
 	text := string(in.RawBody)

@@ -199,6 +199,9 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	if err := places.relocate(a.checkWebhook(&w, "", unknown)); err != nil {
 		return nil, err
 	}
+	if err := checkCovered(ctx, &w); err != nil {
+		return nil, err
+	}
 	w, err = a.Store.CreateWebhook(ctx, w)
 	if err != nil {
 		return nil, err
@@ -273,6 +276,9 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
+		if err := checkCovered(ctx, w); err != nil {
+			return err
+		}
 		before := w.URL
 		if b.URL != nil {
 			w.URL = *b.URL
@@ -297,8 +303,11 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		}
 		w.Normalize()
 		apply(w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-		wrong := slices.Concat(unknown, setSchemes(w, b.Schemes), newSecret(b.Secret))
-		return places.relocate(a.checkWebhook(w, before, wrong))
+		wrong = slices.Concat(wrong, setSchemes(w, b.Schemes), newSecret(b.Secret))
+		if err := places.relocate(a.checkWebhook(w, before, wrong)); err != nil {
+			return err
+		}
+		return checkCovered(ctx, w)
 	})
 	if err != nil {
 		return nil, err
