@@ -128,7 +128,7 @@ func (a *API) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*lis
 	if err != nil {
 		return nil, err
 	}
-	deliveries, next, err := a.deliveries(ctx, w.ID, &in.DeliveryQuery)
+	deliveries, next, err := a.deliveries(ctx, &w, &in.DeliveryQuery)
 	if err != nil {
 		return nil, err
 	}

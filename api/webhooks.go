@@ -292,6 +292,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		if b.Paused != nil {
 			w.Pause(*b.Paused, now)
 		}
+		wrong := unknown
 		if b.Headers != nil {
 			w.Headers = secrets(*b.Headers)
 			wrong = append(shownValues(*b.Headers), wrong...)

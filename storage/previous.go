@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/seal"
 )
 
 // sealedPrevious are a webhook's previous secrets as they are stored (S6).
@@ -20,10 +21,10 @@ type sealedPrevious struct {
 }
 
 // sealPrevious leaves out what has expired, so that any change of a webhook clears it.
-func (s *Store) sealPrevious(w *hook.Webhook) sealedPrevious {
+func (s *Store) sealPrevious(w *hook.Webhook, form seal.Form) sealedPrevious {
 	p := sealedPrevious{PreviousSecrets: [][]byte{}, PreviousUntil: []time.Time{}}
 	for _, previous := range w.Valid(time.Now()) {
-		p.PreviousSecrets = append(p.PreviousSecrets, s.box.Seal([]byte(previous.Secret.Reveal()), w.ID[:]))
+		p.PreviousSecrets = append(p.PreviousSecrets, s.box.Seal([]byte(previous.Secret.Reveal()), webhookPlace(columnPrevious, w.TenantID, w.ID), form))
 		p.PreviousUntil = append(p.PreviousUntil, previous.Until)
 		if previous.Single {
 			p.SingleValueUntil = append(p.SingleValueUntil, previous.Until)
@@ -32,10 +33,10 @@ func (s *Store) sealPrevious(w *hook.Webhook) sealedPrevious {
 	return p
 }
 
-func (s *Store) openPrevious(id hook.WebhookID, p sealedPrevious) ([]hook.PreviousSecret, error) {
+func (s *Store) openPrevious(w *hook.Webhook, p sealedPrevious) ([]hook.PreviousSecret, error) {
 	var list []hook.PreviousSecret
 	for i, sealed := range p.PreviousSecrets {
-		plain, err := s.box.Open(sealed, id[:])
+		plain, err := s.box.Open(sealed, webhookPlace(columnPrevious, w.TenantID, w.ID))
 		if err != nil {
 			return nil, err
 		}

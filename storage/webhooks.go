@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/seal"
 )
 
 // webhookColumns are those of webhookRow, in any query that joins webhooks as w.
@@ -54,7 +55,11 @@ func (s *Store) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook
 	w.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
 	w.UpdatedAt = w.CreatedAt
 	w.Version, w.Generation = 1, 0 // the columns' defaults
-	row, err := s.seal(w)
+	form, err := s.sealingForm(ctx, s.pool)
+	if err != nil {
+		return hook.Webhook{}, mapErr(fmt.Errorf("insert webhook: %w", err))
+	}
+	row, err := s.seal(w, form)
 	if err != nil {
 		return hook.Webhook{}, err
 	}
@@ -170,11 +175,15 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook
 // replace stores w, which was before, in the row old; its version and generation are the
 // database's.
 func (s *Store) replace(ctx context.Context, tx pgx.Tx, w, before *hook.Webhook, old *webhookRow) error {
-	row, err := s.seal(*w)
+	form, err := s.sealingForm(ctx, tx)
 	if err != nil {
 		return err
 	}
-	s.keepSealed(&row, old, w, before)
+	row, err := s.seal(*w, form)
+	if err != nil {
+		return err
+	}
+	s.keepSealed(&row, old, w, before, form)
 	args := row.args()
 	// Re-enabling forgives: the five days of S14 begin anew; and nobody knows yet
 	// whether it is available, as at another address.
@@ -256,13 +265,13 @@ func (r *webhookRow) args() pgx.StrictNamedArgs {
 	}
 }
 
-func (s *Store) seal(w hook.Webhook) (webhookRow, error) {
+func (s *Store) seal(w hook.Webhook, form seal.Form) (webhookRow, error) {
 	row := webhookRow{
 		ID: w.ID, TenantID: w.TenantID, Profile: string(w.Profile), URL: w.URL, Events: w.Events,
-		Secret: s.box.Seal([]byte(w.Secret.Reveal()), w.ID[:]), Active: w.Active, DisabledReason: w.DisabledReason,
+		Secret: s.box.Seal([]byte(w.Secret.Reveal()), webhookPlace(columnSecret, w.TenantID, w.ID), form), Active: w.Active, DisabledReason: w.DisabledReason,
 		Description: w.Description, TimeoutMs: int(w.Timeout.Milliseconds()), RateLimit: w.RateLimit,
 		MaxAttempts: w.MaxAttempts, Health: string(w.Health), CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt,
-		Cache: w.Cache, Name: w.Name, PausedAt: w.PausedAt, TraceContext: w.TraceContext, sealedPrevious: s.sealPrevious(&w), SignatureSchemes: schemeNames(w.Schemes),
+		Cache: w.Cache, Name: w.Name, PausedAt: w.PausedAt, TraceContext: w.TraceContext, sealedPrevious: s.sealPrevious(&w, form), SignatureSchemes: schemeNames(w.Schemes),
 	}
 	if len(w.Headers) == 0 {
 		return row, nil
@@ -287,12 +296,12 @@ func (s *Store) unseal(r webhookRow) (hook.Webhook, error) {
 		Health: hook.Health(r.Health), TrippedAt: r.TrippedAt, PausedAt: r.PausedAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Cache: r.Cache, Name: r.Name,
 		TraceContext: r.TraceContext, Schemes: schemes(r.SignatureSchemes), Version: r.Version, Generation: r.Generation,
 	}
-	secret, err := s.box.Open(r.Secret, r.ID[:])
+	secret, err := s.box.Open(r.Secret, webhookPlace(columnSecret, w.TenantID, w.ID))
 	if err != nil {
 		return w, fmt.Errorf("secret of webhook %s: %w", w.ID, err)
 	}
 	w.Secret = hook.Secret(secret)
-	if w.Previous, err = s.openPrevious(r.ID, r.sealedPrevious); err != nil {
+	if w.Previous, err = s.openPrevious(&w, r.sealedPrevious); err != nil {
 		return w, fmt.Errorf("previous secret of webhook %s: %w", w.ID, err)
 	}
 	if r.Headers == nil {

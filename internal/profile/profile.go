@@ -56,7 +56,7 @@ func standardKeys(job *hook.Job, at time.Time) signing.StandardKeys {
 	w := job.Webhook
 	keys := signing.StandardKeys{Secret: w.SingleValue(at).Reveal()}
 	if w.Signs(hook.SchemeV1) {
-		keys.V1 = []string{keys.Secret}
+		keys.V1 = []string{w.Secret.Reveal()}
 		for _, previous := range w.Valid(at) {
 			keys.V1 = append(keys.V1, previous.Secret.Reveal())
 		}
