@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"net/http"
 	"time"
 
@@ -126,4 +128,19 @@ func secretOf(w *hook.Webhook) *secretOutput {
 		out.Body.SingleUntil = &until
 	}
 	return out
+}
+
+// generatedSecretSize is 256 bits, the size of the HMAC's output.
+const generatedSecretSize = 32
+
+// generateSecret makes base64 of 32 random bytes, for the standard profile after
+// whsec_, the form of Standard Webhooks.
+func generateSecret(p hook.Profile) hook.Secret {
+	b := make([]byte, generatedSecretSize)
+	rand.Read(b) // never fails since Go 1.24
+	text := base64.StdEncoding.EncodeToString(b)
+	if p == hook.ProfileMomento || p == hook.ProfileCommenda {
+		return hook.Secret(text)
+	}
+	return hook.Secret("whsec_" + text)
 }

@@ -25,7 +25,10 @@ type TopicToken struct {
 }
 
 // IsTopicToken tells a topic token's text from an API key's.
-func IsTopicToken(text Secret) bool { return strings.HasPrefix(text.Reveal(), TopicTokenPrefix) }
+func IsTopicToken(text Secret) bool {
+	_, ok := strings.CutPrefix(text.Reveal(), TopicTokenPrefix)
+	return ok
+}
 
 // Validate reports every wrong value of a token to be made by the key, at once, and
 // whether the key may not follow itself what the token would.

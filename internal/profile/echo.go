@@ -31,17 +31,17 @@ func RedactEchoes(w *hook.Webhook, a *hook.Attempt) {
 	}
 	cut := len(a.ResponseBody) >= hook.MaxResponseBody
 	var headers http.Header
-	for _, secret := range echoes(w) {
-		a.ResponseBody = blankIn(a.ResponseBody, secret, cut)
+	for _, echo := range echoes(w) {
+		a.ResponseBody = blankIn(a.ResponseBody, echo, cut)
 		for name, values := range a.ResponseHeaders {
 			for i, value := range values {
-				if !strings.Contains(value, secret) {
+				if !strings.Contains(value, echo) {
 					continue
 				}
 				if headers == nil {
 					headers = a.ResponseHeaders.Clone()
 				}
-				headers[name][i] = strings.ReplaceAll(headers[name][i], secret, blank)
+				headers[name][i] = strings.ReplaceAll(headers[name][i], echo, blank)
 			}
 		}
 	}
@@ -51,15 +51,15 @@ func RedactEchoes(w *hook.Webhook, a *hook.Attempt) {
 }
 
 // blankIn blanks a secret in a body, and what is left of it at the end of one that was cut.
-func blankIn(body []byte, secret string, cut bool) []byte {
-	if bytes.Contains(body, []byte(secret)) {
-		body = bytes.ReplaceAll(body, []byte(secret), []byte(blank))
+func blankIn(body []byte, echo string, cut bool) []byte {
+	if bytes.Contains(body, []byte(echo)) {
+		body = bytes.ReplaceAll(body, []byte(echo), []byte(blank))
 	}
 	if !cut {
 		return body
 	}
-	for n := min(len(secret)-1, len(body)); n >= leastCut; n-- {
-		if bytes.HasSuffix(body, []byte(secret[:n])) {
+	for n := min(len(echo)-1, len(body)); n >= leastCut; n-- {
+		if bytes.HasSuffix(body, []byte(echo[:n])) {
 			return append(bytes.Clone(body[:len(body)-n]), blank...)
 		}
 	}
