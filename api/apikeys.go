@@ -42,7 +42,8 @@ type Store interface {
 type APIKey struct { //nolint:revive // its name is that of the schema, and so of generated types
 	ID        string     `json:"id" doc:"Names the key in paths." example:"key_01kab1s6rzfkqbzry2kztmfpx1"`
 	Name      string     `json:"name" doc:"What it is for." example:"Publisher in production"`
-	Scopes    []string   `json:"scopes" enum:"admin,webhooks,publish,read,subscribe" doc:"What it may do." example:"[\"publish\"]"`
+	Scopes    []string   `json:"scopes" enum:"admin,webhooks,publish,read" doc:"What it may do." example:"[\"publish\"]"`
+	Subscribe bool       `json:"subscribe,omitempty" doc:"Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these." example:"false"`
 	TokenID   string     `json:"token_id,omitempty" doc:"Shown to receivers of topic webhooks as who published." example:"mo-the-squirrel"`
 	Topics    []string   `json:"topics,omitempty" doc:"The only event types and topics that it may publish, read and follow, as patterns." example:"[\"user.*\"]"`
 	Caches    []string   `json:"caches,omitempty" doc:"The only caches whose topics it may publish to, read and follow." example:"[\"chat\"]"`
@@ -59,8 +60,12 @@ type CreatedAPIKey struct {
 }
 
 func viewKey(k *hook.APIKey) APIKey {
-	v := APIKey{ID: k.ID.String(), Name: k.Name, TokenID: k.TokenID, Topics: k.Topics, Caches: k.Caches, Operator: k.Operator, CreatedAt: seconds(k.CreatedAt)}
+	v := APIKey{ID: k.ID.String(), Name: k.Name, Scopes: make([]string, 0, len(k.Scopes)), TokenID: k.TokenID, Topics: k.Topics, Caches: k.Caches, Operator: k.Operator, CreatedAt: seconds(k.CreatedAt)}
 	for _, s := range k.Scopes {
+		if s == hook.ScopeSubscribe {
+			v.Subscribe = true
+			continue
+		}
 		v.Scopes = append(v.Scopes, string(s))
 	}
 	for _, t := range []struct{ from, to **time.Time }{{&k.ExpiresAt, &v.ExpiresAt}, {&k.RevokedAt, &v.RevokedAt}} {

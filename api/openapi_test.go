@@ -160,7 +160,7 @@ func TestSchemaNames(t *testing.T) {
 		"CommendaAPIVersion", "CommendaDelivery", "CommendaDeliveryDetail", "CommendaDeliveryList", "CommendaEvent",
 		"CommendaEventAccepted", "CommendaWebhook", "CommendaWebhookCreated", "CommendaWebhookFetched", "CommendaWebhookList",
 		"CommendaWebhookStatus", "CommendaWebhookTriggered", "CommendaWebhookUpdated", "CommendaWebhookWithKey",
-		"CommendaWebhooksFetched", "CreateAPIKeyRequest", "CreateCommendaWebhookRequest", "CreateTenantRequest", "CreateTopicTokenRequest",
+		"CommendaWebhooksFetched", "CreateAPIKeyRequest", "CreateCommendaWebhookRequest", "CreateScope", "CreateTenantRequest", "CreateTopicTokenRequest",
 		"CreateWebhookRequest", "CreatedAPIKey", "CreatedTenant", "CreatedWebhook", "Delivery", "DeliveryDetail", "DeliveryList",
 		"DeliveryStatus", "ErrorClass", "Event", "EventDetail", "EventList", "EventType", "EventTypeList", "MomentoDestination",
 		"MomentoSecret", "MomentoSecretString", "MomentoWebhook", "MomentoWebhookID", "MomentoWebhookList", "NotDelivered",

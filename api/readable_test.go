@@ -148,6 +148,8 @@ func TestLimitedKeysMakeLimitedKeys(t *testing.T) {
 	}
 	k := f.post(t, "/v1/api-keys", `{"name":"x","scopes":["subscribe"],"caches":["chat"]}`).object(t, http.StatusCreated)
 	require.Equal(t, []any{"chat"}, k["caches"])
+	require.Equal(t, []any{}, k["scopes"], "clients from before know four of them")
+	require.Equal(t, true, k["subscribe"])
 }
 
 // B12: a token for a page follows its topics for a while, and does nothing else.
