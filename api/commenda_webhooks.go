@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -235,9 +234,10 @@ func (a *API) updateCommendaWebhook(ctx context.Context, in *updateCommendaWebho
 	wrong := append(checkCommendaEnums(b.Status, b.APIVersion), newSecret(b.Key)...)
 	topics, places := joinEvents("body.topics", b.Topics, "body.topic", b.Topic)
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
-		if err := errors.Join(ofCommenda(w), checkCovered(ctx, w)); err != nil {
+		if err := ofCommenda(w); err != nil {
 			return err
 		}
+		was := *w
 		before := w.URL
 		if b.URL != nil {
 			w.URL = *b.URL
@@ -254,7 +254,7 @@ func (a *API) updateCommendaWebhook(ctx context.Context, in *updateCommendaWebho
 		if err := inCommendaWords(a.checkWebhook(w, before, append(moved, wrong...)), places); err != nil {
 			return err
 		}
-		return checkCovered(ctx, w)
+		return checkRerouted(ctx, &was, w)
 	})
 	if err != nil {
 		return nil, err

@@ -2,13 +2,14 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"grapnel/internal/hook"
 )
 
 // A key that is limited to topics reads only these: on lists the others are left out, and
 // what is asked for by its id is not found. Who says where a webhook's events go reads
-// them, too: such a key changes only webhooks that get nothing else.
+// them, too: such a key makes and reroutes only webhooks that get nothing else.
 
 // readable is what the caller may read of events.
 func readable(ctx context.Context) hook.Readable {
@@ -56,6 +57,18 @@ func checkFollowed(ctx context.Context, t *hook.Topic) error {
 		return &hook.Error{Kind: hook.KindForbidden, Message: "the API key may not follow this topic"}
 	}
 	return nil
+}
+
+// checkRerouted tells whether the caller may have done what has changed of where a
+// webhook's events go: read all that it has got, and all that it gets.
+func checkRerouted(ctx context.Context, before, now *hook.Webhook) error {
+	if now.URL == before.URL && slices.Equal(now.Events, before.Events) {
+		return nil
+	}
+	if err := checkCovered(ctx, before); err != nil {
+		return err
+	}
+	return checkCovered(ctx, now)
 }
 
 // checkCovered tells whether the caller may read all that the webhook gets.

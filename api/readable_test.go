@@ -103,6 +103,7 @@ func TestTopicsLimitSubscribing(t *testing.T) {
 	patch(own, `{"url":"https://b.example/"}`).object(t, http.StatusOK)
 	others := create(f.client, `["*"]`).object(t, http.StatusCreated)["id"].(string)
 	patch(others, `{"url":"https://evil.example/"}`).problem(t, http.StatusForbidden, "PERMISSION_DENIED")
+	patch(others, `{"paused":true}`).object(t, http.StatusOK)
 	patch(others, `{"url":"https://evil.example/","events":["user.created"]}`).problem(t, http.StatusForbidden, "PERMISSION_DENIED")
 	require.Equal(t, "https://a.example/", f.get(t, "/v1/webhooks/"+others).object(t, http.StatusOK)["url"])
 

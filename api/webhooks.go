@@ -274,9 +274,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
-		if err := checkCovered(ctx, w); err != nil {
-			return err
-		}
+		was := *w
 		before := w.URL
 		if b.URL != nil {
 			w.URL = *b.URL
@@ -306,7 +304,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		if err := places.relocate(a.checkWebhook(w, before, wrong)); err != nil {
 			return err
 		}
-		return checkCovered(ctx, w)
+		return checkRerouted(ctx, &was, w)
 	})
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ const (
 )
 
 // errStillSealed says that somebody goes on sealing with another key.
-var errStillSealed = errors.New("webhooks are still being sealed with another key: a process runs that has another one first")
+var errStillSealed = errors.New("webhooks are still being sealed with another key: a process runs that has another one first, or is of an older version")
 
 // Reencrypt opens every sealed value and seals with the first key, and in seal.FormPlace,
 // what was sealed otherwise (spec 7); from its beginning on nothing is sealed in another

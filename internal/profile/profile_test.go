@@ -357,7 +357,7 @@ func TestTheSingleValueOfTheSecretBefore(t *testing.T) {
 			return signing.HexSHA256(secret, r.Body), r.Header.Get("Commenda-X-Secret")
 		},
 		hook.ProfileMomento: func(secret string, r hook.Request) (want, got string) {
-			return signing.HexSHA3(secret, r.Body), r.Header[momentoSignature][0]
+			return signing.HexSHA3(secret, r.Body), map[string][]string(r.Header)[momentoSignature][0]
 		},
 	} {
 		job := setup(t, p)
