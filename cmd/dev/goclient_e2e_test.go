@@ -149,6 +149,8 @@ func (to *tour) accounts(ctx context.Context) {
 	key := must(t, made, err, made.GetJSON201)
 	keys, err := to.ListAPIKeysWithResponse(ctx, nil)
 	require.Equal(t, key.ID, must(t, keys, err, keys.GetJSON200).APIKeys[0].ID)
+	token, err := to.CreateTopicTokenWithResponse(ctx, grapnelapi.CreateTopicTokenRequest{CacheName: "tour", Topics: []string{"a"}})
+	require.NotEmpty(t, must(t, token, err, token.GetJSON201).Token)
 	revoked, err := to.RevokeAPIKeyWithResponse(ctx, key.ID)
 	succeeds(t, revoked, err)
 }

@@ -24,7 +24,7 @@ func Request(job *hook.Job, at time.Time) hook.Request {
 		r.Header.Set(name, value.Reveal())
 	}
 	r.Header.Set("Content-Type", "application/json")
-	if job.Delivery.Test {
+	if job.Delivery.Test && w.Profile != hook.ProfileMomento {
 		r.Header.Set(testHeader, "true")
 	}
 	switch w.Profile {
@@ -47,7 +47,8 @@ func Request(job *hook.Job, at time.Time) hook.Request {
 	return r
 }
 
-// testHeader marks a test, in every profile: nothing of it has happened.
+// testHeader marks a test: nothing of it has happened. Momento's requests have no headers
+// of ours, and mark a test by the message number 0.
 const testHeader = "Webhook-Test"
 
 // standardKeys are what signs a standard request at a time: the current secret and,
