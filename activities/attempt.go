@@ -34,6 +34,7 @@ func (a *Activities) attempt(ctx context.Context, job *hook.Job, manual bool) re
 	rand.Read(sent.ID[:]) // it never fails since Go 1.24
 	sent.DeliveryID, sent.Number, sent.Manual = job.Delivery.ID, job.Delivery.Attempts+1, manual
 	sent.RequestHeaders = profile.RedactHeaders(job.Webhook, sent.RequestHeaders)
+	profile.RedactEchoes(job.Webhook, &sent)
 	verdict := hook.Judge(a.schedule, job.Webhook, job.Delivery.Test, job.Delivery.Scheduled+1, &sent)
 	if a.strict && verdict.State == hook.StateFailed && !verdict.Retry && verdict.Disable == "" && !manual && !job.Delivery.Test {
 		verdict.Disable = hook.ReasonFailedFinal
@@ -43,6 +44,7 @@ func (a *Activities) attempt(ctx context.Context, job *hook.Job, manual bool) re
 	}
 	a.metrics.Attempted(job, &sent)
 	a.logAttempt(ctx, job, &sent, verdict)
+	sent.Conceal() // the operator has seen it
 	return result{job: job, record: hook.Record{
 		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, Attempt: sent, Verdict: verdict,
 	}}

@@ -11,6 +11,10 @@ import (
 
 type keyStore interface {
 	Authenticate(ctx context.Context, text hook.Secret) (hook.APIKey, error)
+	// TopicToken is what a topic token lets its holder do.
+	TopicToken(ctx context.Context, text hook.Secret) (hook.APIKey, error)
+	// TopicTokenText is the text of a new token.
+	TopicTokenText(t hook.TopicToken) (hook.Secret, error)
 	AuthenticateForTopics(ctx context.Context, text hook.Secret) (hook.APIKey, error)
 	// RecalledKey is the key as it was the last time; what it lets in must be checked
 	// when it is stored (hook.Premises).
@@ -18,7 +22,7 @@ type keyStore interface {
 	// CreateKeyWithin stores a key, unless the tenant has so many that are valid.
 	CreateKeyWithin(ctx context.Context, k hook.APIKey, text hook.Secret, most int) (hook.APIKey, error)
 	Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) ([]hook.APIKey, bool, error)
-	RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID) error
+	RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID, byOperator bool) error
 }
 
 // Store is all that the API needs of the store.
@@ -40,10 +44,13 @@ type APIKey struct { //nolint:revive // its name is that of the schema, and so o
 	ID        string     `json:"id" doc:"Names the key in paths." example:"key_01kab1s6rzfkqbzry2kztmfpx1"`
 	Name      string     `json:"name" doc:"What it is for." example:"Publisher in production"`
 	Scopes    []string   `json:"scopes" enum:"admin,webhooks,publish,read" doc:"What it may do." example:"[\"publish\"]"`
+	Subscribe bool       `json:"subscribe,omitempty" doc:"Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these." example:"false"`
 	TokenID   string     `json:"token_id,omitempty" doc:"Shown to receivers of topic webhooks as who published." example:"mo-the-squirrel"`
-	Topics    []string   `json:"topics,omitempty" doc:"The only event types that it may publish, as patterns." example:"[\"user.*\"]"`
+	Topics    []string   `json:"topics,omitempty" doc:"The only event types and topics that it may publish, read and follow, as patterns." example:"[\"user.*\"]"`
+	Caches    []string   `json:"caches,omitempty" doc:"The only caches whose topics it may publish to, read and follow." example:"[\"chat\"]"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When it stops being valid; absent: never." example:"2027-01-15T12:00:00Z"`
 	RevokedAt *time.Time `json:"revoked_at,omitempty" doc:"When it was revoked; absent if it was not." example:"2026-06-15T12:00:00Z"`
+	Operator  bool       `json:"operator,omitempty" doc:"Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke." example:"false"`
 	CreatedAt time.Time  `json:"created_at" doc:"When it was created." example:"2026-01-15T12:00:00Z"`
 }
 
@@ -54,8 +61,12 @@ type CreatedAPIKey struct {
 }
 
 func viewKey(k *hook.APIKey) APIKey {
-	v := APIKey{ID: k.ID.String(), Name: k.Name, TokenID: k.TokenID, Topics: k.Topics, CreatedAt: seconds(k.CreatedAt)}
+	v := APIKey{ID: k.ID.String(), Name: k.Name, Scopes: make([]string, 0, len(k.Scopes)), TokenID: k.TokenID, Topics: k.Topics, Caches: k.Caches, Operator: k.Operator, CreatedAt: seconds(k.CreatedAt)}
 	for _, s := range k.Scopes {
+		if s == hook.ScopeSubscribe {
+			v.Subscribe = true
+			continue
+		}
 		v.Scopes = append(v.Scopes, string(s))
 	}
 	for _, t := range []struct{ from, to **time.Time }{{&k.ExpiresAt, &v.ExpiresAt}, {&k.RevokedAt, &v.RevokedAt}} {
@@ -69,10 +80,11 @@ func viewKey(k *hook.APIKey) APIKey {
 
 type createAPIKeyRequest struct {
 	Name      string     `json:"name" minLength:"1" maxLength:"100" doc:"What it is for." example:"Publisher in production"`
-	Scopes    []string   `json:"scopes" minItems:"1" maxItems:"4" enum:"admin,webhooks,publish,read" doc:"What it may do. admin includes the others." example:"[\"publish\"]"`
+	Scopes    []string   `json:"scopes" minItems:"1" maxItems:"5" enum:"admin,webhooks,publish,read,subscribe" doc:"What it may do. subscribe: follow topics, and nothing else. admin includes the others." example:"[\"publish\"]"`
 	TokenID   string     `json:"token_id,omitempty" maxLength:"256" doc:"Shown to receivers of topic webhooks as who published." example:"mo-the-squirrel"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"Default: never." example:"2027-01-15T12:00:00Z"`
-	Topics    []string   `json:"topics,omitempty" maxItems:"100" doc:"Limits what it may publish, as patterns. Default: everything." example:"[\"user.*\"]"`
+	Topics    []string   `json:"topics,omitempty" maxItems:"100" doc:"Limits what it may publish, read, follow and subscribe webhooks to, as patterns. Default: everything." example:"[\"user.*\"]"`
+	Caches    []string   `json:"caches,omitempty" maxItems:"100" doc:"Limits it to the topics of these caches, by name. Default: everything." example:"[\"chat\"]"`
 }
 
 type createKeyInput struct {
@@ -108,18 +120,22 @@ func (a *API) registerKeys() {
 	}, a.listKeys)
 	register(a, operation{
 		id: "revoke-api-key", method: http.MethodDelete, path: "/v1/api-keys/{id}", tag: tagStandard, status: http.StatusNoContent,
-		summary: "Revoke an API key", description: "It is refused from now on, everywhere.", errors: []int{http.StatusNotFound},
+		summary: "Revoke an API key", description: "It is refused from now on, everywhere. The operator's key can be revoked by itself alone.", errors: []int{http.StatusNotFound},
 	}, a.revokeKey)
+	a.registerTopicTokens()
 }
 
 func (a *API) createKey(ctx context.Context, in *createKeyInput) (*createKeyOutput, error) {
 	b := &in.Body
-	k := hook.APIKey{TenantID: tenant(ctx), Name: b.Name, TokenID: b.TokenID, Topics: b.Topics, ExpiresAt: b.ExpiresAt}
+	k := hook.APIKey{TenantID: tenant(ctx), Name: b.Name, TokenID: b.TokenID, Topics: b.Topics, Caches: b.Caches, ExpiresAt: b.ExpiresAt}
 	for _, s := range b.Scopes {
 		k.Scopes = append(k.Scopes, hook.Scope(s))
 	}
 	if err := k.Validate(time.Now()); err != nil {
 		return nil, err
+	}
+	if key := principal(ctx); !key.CoversKey(&k) {
+		return nil, &hook.Error{Kind: hook.KindForbidden, Message: "the API key is limited to topics: it makes no key that is not limited to some of them"}
 	}
 	text := keytext.New()
 	k, err := a.Store.CreateKeyWithin(ctx, k, text, a.Config.MaxKeys)
@@ -154,5 +170,6 @@ func (a *API) revokeKey(ctx context.Context, in *IDPath) (*empty, error) {
 	if err != nil {
 		return nil, hook.NotFound("api key")
 	}
-	return nil, a.Store.RevokeKey(ctx, tenant(ctx), id)
+	key := principal(ctx)
+	return nil, a.Store.RevokeKey(ctx, tenant(ctx), id, key.Operator)
 }

@@ -81,3 +81,20 @@ func TestListAndRevokeAPIKeys(t *testing.T) {
 	}
 	require.Len(t, f.pages(t, "/v1/api-keys", "api_keys", 2, 6), 6)
 }
+
+// B10: the operator's key is told apart, and no other key can end it.
+func TestTheOperatorKeyInTheList(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	admin := f.as(f.newKey(t, hook.DefaultTenant(), hook.ScopeAdmin))
+	listed := admin.get(t, "/v1/api-keys").list(t, "api_keys")
+	require.Len(t, listed, 2)
+	require.NotContains(t, listed[0], "operator")
+	require.Equal(t, true, listed[1]["operator"])
+	path := "/v1/api-keys/" + listed[1]["id"].(string)
+	p := admin.do(t, http.MethodDelete, path, "", nil).problem(t, http.StatusForbidden, "PERMISSION_DENIED")
+	require.Contains(t, p.Detail, "operator")
+	f.get(t, "/v1/webhooks").object(t, http.StatusOK)
+	require.Equal(t, http.StatusNoContent, f.do(t, http.MethodDelete, path, "", nil).status)
+	f.get(t, "/v1/webhooks").problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
+}

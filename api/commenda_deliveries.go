@@ -50,7 +50,7 @@ func (a *API) listCommendaDeliveries(ctx context.Context, in *listDeliveriesInpu
 	if err != nil {
 		return nil, err
 	}
-	deliveries, next, err := a.deliveries(ctx, w.ID, &in.DeliveryQuery)
+	deliveries, next, err := a.deliveries(ctx, &w, &in.DeliveryQuery)
 	if err != nil {
 		return nil, err
 	}

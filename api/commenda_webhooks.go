@@ -184,7 +184,10 @@ func (a *API) newCommendaWebhook(ctx context.Context, b *createCommendaWebhookRe
 	}
 	w.Normalize()
 	apply(&w, b.Name, b.Key, nil, nil, nil)
-	return w, inCommendaWords(a.checkWebhook(&w, "", wrong), places)
+	if err := inCommendaWords(a.checkWebhook(&w, "", wrong), places); err != nil {
+		return w, err
+	}
+	return w, checkCovered(ctx, &w)
 }
 
 func (a *API) listCommendaWebhooks(ctx context.Context, _ *empty) (*listCommendaWebhooksOutput, error) {
@@ -241,6 +244,7 @@ func (a *API) updateCommendaWebhook(ctx context.Context, in *updateCommendaWebho
 		if err := ofCommenda(w); err != nil {
 			return err
 		}
+		was := *w
 		before := w.URL
 		if b.URL != nil {
 			w.URL = *b.URL
@@ -253,7 +257,11 @@ func (a *API) updateCommendaWebhook(ctx context.Context, in *updateCommendaWebho
 		}
 		w.Normalize()
 		apply(w, b.Name, b.Key, nil, nil, nil)
-		return inCommendaWords(a.checkWebhook(w, before, wrong), places)
+		moved := a.movedHeaders(w, before, "body.url", headersAnewByV1)
+		if err := inCommendaWords(a.checkWebhook(w, before, append(moved, wrong...)), places); err != nil {
+			return err
+		}
+		return checkRerouted(ctx, &was, w)
 	})
 	if err != nil {
 		return nil, err

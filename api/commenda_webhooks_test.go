@@ -388,3 +388,11 @@ func TestEnableCommendaWebhookThatWasDisabled(t *testing.T) {
 		require.Equal(t, 1, value[int](t, f, `select count(*) from webhooks where active and health = 'healthy' and failing_since is null`), reason)
 	}
 }
+
+// This surface, as Momento's, takes a body that is not called anything.
+func TestCommendaBodiesNeedNoName(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	a := f.do(t, http.MethodPost, "/webhooks", `{"url":"https://a.example/","topics":["a"]}`, map[string]string{"Content-Type": ""})
+	require.Equal(t, http.StatusOK, a.status)
+}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"crypto/sha256"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -92,10 +93,13 @@ func (a *API) newWebhook(ctx context.Context, b *createWebhookRequest) (hook.Web
 	}
 	w.Normalize()
 	apply(&w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-	wrong := append(setSchemes(&w, b.Schemes), newSecret(b.Secret)...)
+	wrong := slices.Concat(setSchemes(&w, b.Schemes), newSecret(b.Secret), shownValues(b.Headers))
 	unknown, err := a.unknownEvents(ctx, w.Profile, w.Events)
 	if err != nil {
 		return w, err
 	}
-	return w, places.relocate(a.checkWebhook(&w, "", append(unknown, wrong...)))
+	if err := places.relocate(a.checkWebhook(&w, "", append(unknown, wrong...))); err != nil {
+		return w, err
+	}
+	return w, checkCovered(ctx, &w)
 }

@@ -128,7 +128,7 @@ func (a *API) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*lis
 	if err != nil {
 		return nil, err
 	}
-	deliveries, next, err := a.deliveries(ctx, w.ID, &in.DeliveryQuery)
+	deliveries, next, err := a.deliveries(ctx, &w, &in.DeliveryQuery)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,10 @@ func (a *API) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*lis
 
 // deliveries reads a page of a webhook's log, and what leads to the next one:
 // every surface's list comes here.
-func (a *API) deliveries(ctx context.Context, w hook.WebhookID, q *DeliveryQuery) (list []hook.Delivery, next *string, err error) {
+func (a *API) deliveries(ctx context.Context, w *hook.Webhook, q *DeliveryQuery) (list []hook.Delivery, next *string, err error) {
+	if err := checkReadableLog(ctx, w); err != nil {
+		return nil, nil, err
+	}
 	page, err := q.page(listDeliveries)
 	if err != nil {
 		return nil, nil, err
@@ -149,8 +152,8 @@ func (a *API) deliveries(ctx context.Context, w hook.WebhookID, q *DeliveryQuery
 		return nil, nil, err
 	}
 	page.Since, page.Until = q.Since, q.Until
-	filter := hook.DeliveryFilter{State: hook.DeliveryState(q.Status), EventType: q.EventType}
-	list, last, err := a.Store.Deliveries(ctx, w, filter, page)
+	filter := hook.DeliveryFilter{State: hook.DeliveryState(q.Status), EventType: q.EventType, May: readable(ctx)}
+	list, last, err := a.Store.Deliveries(ctx, w.ID, filter, page)
 	return list, cursorAfter(listDeliveries, last), err
 }
 
@@ -167,6 +170,9 @@ func (a *API) retryDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, e
 	if err != nil {
 		return nil, err
 	}
+	if err := a.checkRetried(ctx, &d); err != nil {
+		return nil, err
+	}
 	if err := a.Sender.Send(ctx, d); err != nil {
 		return nil, err
 	}
@@ -176,12 +182,32 @@ func (a *API) retryDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, e
 	return a.deliveryDetail(ctx, d)
 }
 
+// checkRetried refuses to have a test signed for the account that its sender could not
+// have had signed: the webhook may sign otherwise than when it was sent.
+func (a *API) checkRetried(ctx context.Context, d *hook.Delivery) error {
+	if !d.Test {
+		return nil
+	}
+	w, err := a.Store.Webhook(ctx, d.TenantID, d.WebhookID)
+	if hook.KindOf(err) == hook.KindNotFound {
+		return nil // the sender says so
+	}
+	if err != nil {
+		return err
+	}
+	return checkSignsForAccount(ctx, &w)
+}
+
 func (a *API) delivery(ctx context.Context, text string) (hook.Delivery, error) {
 	id, err := hook.ParseDeliveryID(text)
 	if err != nil {
 		return hook.Delivery{}, hook.NotFound("delivery")
 	}
-	return a.Store.Delivery(ctx, tenant(ctx), id)
+	d, err := a.Store.Delivery(ctx, tenant(ctx), id)
+	if err == nil {
+		err = a.checkReadableDelivery(ctx, &d)
+	}
+	return d, err
 }
 
 func (a *API) deliveryDetail(ctx context.Context, d hook.Delivery) (*deliveryOutput, error) {

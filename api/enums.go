@@ -15,6 +15,7 @@ func enums() []enum {
 		{"CommendaAPIVersion", "CommendaWebhook", "api_version"},
 		{"CommendaWebhookStatus", "CommendaWebhook", "status"},
 		{"DeliveryStatus", "Delivery", "status"},
+		{"CreateScope", "CreateAPIKeyRequest", "scopes"},
 		{"ErrorClass", "AttemptError", "class"},
 		{"NotDeliveredReason", "NotDelivered", "reason"},
 		{"ReplayState", "Replay", "state"},

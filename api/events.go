@@ -119,7 +119,7 @@ func (a *API) listEvents(ctx context.Context, in *listEventsInput) (*listEventsO
 		return nil, err
 	}
 	page.Since, page.Until = in.Since, in.Until
-	events, last, err := a.Store.Events(ctx, tenant(ctx), hook.EventFilter{Type: in.Type}, page)
+	events, last, err := a.Store.Events(ctx, tenant(ctx), hook.EventFilter{Type: in.Type, May: readable(ctx)}, page)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +138,9 @@ func (a *API) getEvent(ctx context.Context, in *IDPath) (*eventOutput, error) {
 		return nil, hook.NotFound("event")
 	}
 	e, err := a.Store.Event(ctx, tenant(ctx), id)
+	if err == nil {
+		err = checkReadableEvent(ctx, &e)
+	}
 	if err != nil {
 		return nil, err
 	}

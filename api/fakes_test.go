@@ -373,11 +373,11 @@ func (s *faulty) Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) ([
 	return s.Store.Keys(ctx, tenant, p)
 }
 
-func (s *faulty) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID) error {
+func (s *faulty) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID, byOperator bool) error {
 	if err := s.next(); err != nil {
 		return err
 	}
-	return s.Store.RevokeKey(ctx, tenant, id)
+	return s.Store.RevokeKey(ctx, tenant, id, byOperator)
 }
 
 func (s *faulty) CreateTenant(ctx context.Context, t hook.Tenant, text hook.Secret) (hook.Tenant, hook.APIKey, error) {

@@ -17,7 +17,7 @@ const checkTimeout = 2 * time.Second
 
 // registerHealth serves /healthz, which says that the process lives, and
 // /readyz, which says that it can do its work: the database answers and has its
-// migrations, and the admin key is stored. Temporal is shown and does not decide,
+// migrations, and the admin key lets in. Temporal is shown and does not decide,
 // nor does a worker in the same process: while it is away the API goes on accepting events, which wait in the outbox
 // (S8), and must not be taken out of the balancer. They need no key and tell no
 // causes.

@@ -25,7 +25,7 @@ func (a *API) listMomentoDeliveries(ctx context.Context, in *listMomentoDeliveri
 	if err != nil {
 		return nil, err
 	}
-	deliveries, next, err := a.deliveries(ctx, id, &in.DeliveryQuery)
+	deliveries, next, err := a.deliveries(ctx, &hook.Webhook{ID: id, Cache: hook.TrimName(in.CacheName)}, &in.DeliveryQuery)
 	if err != nil {
 		return nil, err
 	}

@@ -85,6 +85,9 @@ const putTries = 5
 
 func (a *API) putMomentoWebhook(ctx context.Context, in *putMomentoWebhookInput) (*putMomentoWebhookOutput, error) {
 	w, err := a.momentoWebhook(ctx, in)
+	if err == nil {
+		err = checkCovered(ctx, &w)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +96,15 @@ func (a *API) putMomentoWebhook(ctx context.Context, in *putMomentoWebhookInput)
 		var stored hook.Webhook
 		if id, err = a.Store.WebhookNamed(ctx, w.TenantID, w.Cache, w.Name); err == nil {
 			stored, err = a.Store.UpdateWebhook(ctx, w.TenantID, id, func(old *hook.Webhook) error {
+				was := *old
+				before := old.URL
 				old.URL, old.Events = w.URL, w.Events
+				if err := invalid(a.movedHeaders(old, before, "body.destination.postUrl", headersAnewByV1)); err != nil {
+					return err
+				}
+				if err := checkRerouted(ctx, &was, old); err != nil {
+					return err
+				}
 				if old.DisabledReason != hook.ReasonByClient {
 					setActive(old, true)
 				}

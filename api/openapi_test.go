@@ -160,7 +160,7 @@ func TestSchemaNames(t *testing.T) {
 		"CommendaAPIVersion", "CommendaDelivery", "CommendaDeliveryDetail", "CommendaDeliveryList", "CommendaEvent",
 		"CommendaEventAccepted", "CommendaWebhook", "CommendaWebhookCreated", "CommendaWebhookFetched", "CommendaWebhookList",
 		"CommendaWebhookStatus", "CommendaWebhookTriggered", "CommendaWebhookUpdated", "CommendaWebhookWithKey",
-		"CommendaWebhooksFetched", "CreateAPIKeyRequest", "CreateCommendaWebhookRequest", "CreateTenantRequest",
+		"CommendaWebhooksFetched", "CreateAPIKeyRequest", "CreateCommendaWebhookRequest", "CreateScope", "CreateTenantRequest", "CreateTopicTokenRequest",
 		"CreateWebhookRequest", "CreatedAPIKey", "CreatedTenant", "CreatedWebhook", "Delivery", "DeliveryDetail", "DeliveryList",
 		"DeliveryStatus", "ErrorClass", "Event", "EventDetail", "EventList", "EventType", "EventTypeList", "MomentoDestination",
 		"MomentoSecret", "MomentoSecretString", "MomentoWebhook", "MomentoWebhookID", "MomentoWebhookList", "NotDelivered",
@@ -168,7 +168,7 @@ func TestSchemaNames(t *testing.T) {
 		"PublishResult", "PublishedEvents", "PutEventTypeRequest", "PutMomentoWebhookDestination", "PutMomentoWebhookRequest",
 		"Replay", "ReplayEstimate", "ReplayList", "ReplayProgress", "ReplayState", "ReplayStatus", "ReplayWebhookRequest",
 		"RotateSecretRequest", "Scope", "SignatureScheme", "SigningKey", "SigningKeySet", "Tenant", "TenantList", "TestWebhookRequest",
-		"TopicDiscontinuity", "TopicItem", "TopicItemList", "TopicMessage", "TopicValue", "TriggerCommendaWebhookRequest",
+		"TopicDiscontinuity", "TopicItem", "TopicItemList", "TopicMessage", "TopicToken", "TopicValue", "TriggerCommendaWebhookRequest",
 		"UpdateCommendaWebhookRequest", "UpdateReplayRequest", "UpdateWebhookRequest", "Warning", "Webhook", "WebhookList", "WebhookProfile",
 		"WebhookSecret", "WebhookStatus",
 	}, slices.Sorted(maps.Keys(schemas)))

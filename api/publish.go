@@ -201,8 +201,11 @@ func checkListed(ctx context.Context, name string, problems map[string]string) e
 }
 
 // checkAllowed holds a type against the key's list of topics, for tests too.
-func checkAllowed(ctx context.Context, name string) error {
-	if key := principal(ctx); !key.AllowsType(name) {
+func checkAllowed(ctx context.Context, name string) error { return checkAllowedTopic(ctx, "", name) }
+
+// checkAllowedTopic is checkAllowed for a topic of a cache.
+func checkAllowedTopic(ctx context.Context, cache, name string) error {
+	if key := principal(ctx); !key.AllowsTopic(cache, name) {
 		return &hook.Error{Kind: hook.KindForbidden, Message: "the API key may not publish events of this type"}
 	}
 	return nil

@@ -207,7 +207,7 @@ func TestPublishRefusals(t *testing.T) {
 			f.do(t, http.MethodPost, "/v1/events", c.body, map[string]string{"Content-Type": c.contentType}).problem(t, c.status, c.code)
 		})
 	}
-	for _, contentType := range []string{"", "application/json; charset=utf-8"} {
+	for _, contentType := range []string{"APPLICATION/json", "application/json; charset=utf-8"} {
 		require.Equal(t, http.StatusAccepted, f.do(t, http.MethodPost, "/v1/events", good, map[string]string{"Content-Type": contentType}).status)
 	}
 }

@@ -56,6 +56,8 @@ type operation struct {
 	publishes bool
 	// repeatable says that a POST comes to the same when it is sent again.
 	repeatable bool
+	// tokens says that a topic token may stand for the API key.
+	tokens bool
 	// topics says that the operation needs to know of its key whether there are schemas.
 	topics bool
 	// answers documents the success of an operation that writes it itself.
@@ -120,7 +122,7 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 	if !op.public {
 		middlewares = append(middlewares, a.authorize(&op))
 	}
-	middlewares = append(middlewares, a.wellFormed(hasBody[I](), op.text))
+	middlewares = append(middlewares, a.wellFormed(&op, hasBody[I]()))
 	if refusesKey[I](&op) {
 		middlewares = append(middlewares, a.withoutKey)
 	}

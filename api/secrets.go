@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"net/http"
 	"time"
 
@@ -12,7 +14,8 @@ import (
 type webhookSecret struct {
 	Secret       string     `json:"secret" doc:"Signs every request; its UTF-8 bytes are the key." example:"whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
 	Warnings     []Warning  `json:"warnings,omitempty" doc:"What is likely to be meant otherwise."`
-	OverlapUntil *time.Time `json:"overlap_until,omitempty" doc:"Until when webhook-signature also carries a signature with a secret from before. Absent when this one signs alone." example:"2026-01-16T12:00:00Z"`
+	OverlapUntil *time.Time `json:"overlap_until,omitempty" doc:"Until when a secret from before signs as well: webhook-signature carries a signature of each. Absent when this one signs alone." example:"2026-01-16T12:00:00Z"`
+	SingleUntil  *time.Time `json:"single_value_until,omitempty" doc:"Until when the headers with one value carry the signature with the secret from before. Absent when they carry this one's." example:"2026-01-16T12:00:00Z"`
 }
 
 type secretOutput struct {
@@ -21,7 +24,8 @@ type secretOutput struct {
 
 type rotateSecretRequest struct {
 	Secret  *string `json:"secret,omitempty" minLength:"8" maxLength:"256" doc:"The new secret. Default: generated." example:"whsec_abc123..."`
-	Overlap *int    `json:"overlap_seconds,omitempty" minimum:"0" maximum:"604800" doc:"How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap." example:"86400"`
+	Overlap *int    `json:"overlap_seconds,omitempty" minimum:"0" maximum:"604800" doc:"How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap, unless single_value is old." example:"86400"`
+	Single  *string `json:"single_value,omitempty" enum:"new,old" doc:"Whose signature the headers with one value carry in the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret's, from now on; receivers that verify them must know it already. old: the secret's that they carry now, until its overlap ends. Default: new." example:"old"`
 }
 
 type rotateSecretInput struct {
@@ -39,7 +43,7 @@ func (a *API) registerSecrets() {
 	register(a, operation{
 		id: "rotate-webhook-secret", method: http.MethodPost, path: "/v1/webhooks/{id}/secret/rotate", tag: tagStandard, scopes: manage,
 		summary: "Rotate a webhook's secret", errors: []int{http.StatusNotFound, http.StatusConflict},
-		description: "The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.",
+		description: "The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.",
 	}, a.rotateSecret)
 }
 
@@ -65,14 +69,17 @@ func (a *API) rotateSecret(ctx context.Context, in *rotateSecretInput) (*secretO
 		}
 	}
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
-		secret, overlap := generateSecret(w.Profile), hook.DefaultOverlap
+		secret, overlap, later := generateSecret(w.Profile), hook.DefaultOverlap, false
 		if in.Body != nil && in.Body.Secret != nil {
 			secret = hook.Secret(*in.Body.Secret)
 		}
 		if in.Body != nil && in.Body.Overlap != nil {
 			overlap = time.Duration(*in.Body.Overlap) * time.Second
 		}
-		if err := rotate(w, secret, overlap, time.Now()); err != nil {
+		if in.Body != nil && in.Body.Single != nil {
+			later = *in.Body.Single == singleOld
+		}
+		if err := rotate(w, secret, overlap, later, time.Now()); err != nil {
 			return err
 		}
 		return w.Validate()
@@ -85,9 +92,19 @@ func (a *API) rotateSecret(ctx context.Context, in *rotateSecretInput) (*secretO
 	return out, nil
 }
 
-// rotate makes secret the webhook's. Where the old one has no signature that can stand
-// beside the new one's, it is not kept.
-func rotate(w *hook.Webhook, secret hook.Secret, overlap time.Duration, now time.Time) error {
+// singleOld has the headers with one value go on with the secret from before.
+const singleOld = "old"
+
+// rotate makes secret the webhook's; later, the headers with one value follow at the end
+// of the overlap. Otherwise, where the old one has no signature that can stand beside the
+// new one's, it is not kept.
+func rotate(w *hook.Webhook, secret hook.Secret, overlap time.Duration, later bool, now time.Time) error {
+	if later && overlap == 0 {
+		return hook.Unprocessable("body.single_value", "the old secret needs an overlap: overlap_seconds must be over 0")
+	}
+	if later {
+		return w.RotateLater(secret, now, now.Add(overlap))
+	}
 	if overlap == 0 {
 		w.Replace(secret)
 		return nil
@@ -100,10 +117,30 @@ func rotate(w *hook.Webhook, secret hook.Secret, overlap time.Duration, now time
 }
 
 func secretOf(w *hook.Webhook) *secretOutput {
+	now := time.Now()
 	out := &secretOutput{Body: webhookSecret{Secret: w.Secret.Reveal()}}
-	if until := w.OverlapUntil(time.Now()); !until.IsZero() {
+	if until := w.OverlapUntil(now); !until.IsZero() {
 		until = seconds(until)
 		out.Body.OverlapUntil = &until
 	}
+	if until := w.SingleValueUntil(now); !until.IsZero() {
+		until = seconds(until)
+		out.Body.SingleUntil = &until
+	}
 	return out
+}
+
+// generatedSecretSize is 256 bits, the size of the HMAC's output.
+const generatedSecretSize = 32
+
+// generateSecret makes base64 of 32 random bytes, for the standard profile after
+// whsec_, the form of Standard Webhooks.
+func generateSecret(p hook.Profile) hook.Secret {
+	b := make([]byte, generatedSecretSize)
+	rand.Read(b) // never fails since Go 1.24
+	text := base64.StdEncoding.EncodeToString(b)
+	if p == hook.ProfileMomento || p == hook.ProfileCommenda {
+		return hook.Secret(text)
+	}
+	return hook.Secret("whsec_" + text)
 }

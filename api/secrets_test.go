@@ -140,3 +140,33 @@ func TestSecretsAtRest(t *testing.T) {
 	}
 	require.NotContains(t, f.log.String(), "hush")
 }
+
+// A18: the headers with one value may change over at the end of the overlap, of a secret
+// too that has no other signature, and of every profile.
+func TestRotateWithTheOldSingleValue(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	for name, webhook := range map[string]map[string]any{
+		"generated":  f.post(t, "/v1/webhooks", `{"url":"https://a.example/","events":["*"]}`).object(t, http.StatusCreated),
+		"the seed's": f.post(t, "/v1/webhooks", seedBody).object(t, http.StatusCreated),
+		"commenda":   f.post(t, "/v1/webhooks", `{"url":"https://a.example/","events":["a"],"profile":"commenda"}`).object(t, http.StatusCreated),
+	} {
+		path := "/v1/webhooks/" + webhook["id"].(string) + "/secret"
+		rotated := f.post(t, path+"/rotate", `{"single_value":"old","overlap_seconds":3600}`).object(t, http.StatusOK)
+		require.Equal(t, rotated["overlap_until"], rotated["single_value_until"], name)
+		at, err := time.Parse(time.RFC3339, rotated["single_value_until"].(string))
+		require.NoError(t, err)
+		require.WithinDuration(t, time.Now().Add(time.Hour), at, time.Minute)
+		w := f.stored(t, path)
+		require.Equal(t, webhook["secret"], w.SingleValue(time.Now()).Reveal(), name)
+		require.Equal(t, rotated["secret"], w.SingleValue(at.Add(time.Second)).Reveal(), name)
+
+		rotated = f.post(t, path+"/rotate", `{"single_value":"new","overlap_seconds":3600}`).object(t, http.StatusOK)
+		require.NotContains(t, rotated, "single_value_until", name)
+		w = f.stored(t, path)
+		require.Equal(t, rotated["secret"], w.SingleValue(time.Now()).Reveal(), name)
+	}
+	path := "/v1/webhooks/" + f.newWebhook(t, "user.created") + "/secret/rotate"
+	f.post(t, path, `{"single_value":"old","overlap_seconds":0}`).refused(t, "body.single_value", "overlap")
+	f.post(t, path, `{"single_value":"both"}`).refused(t, "body.single_value", "")
+}

@@ -19,7 +19,7 @@ type testStore interface {
 }
 
 type testWebhookRequest struct {
-	Type *string `json:"type,omitempty" maxLength:"128" doc:"Default: the webhook's first event type." example:"user.created"`
+	Type *string `json:"type,omitempty" maxLength:"128" doc:"Default: the webhook's first event type that is not operational." example:"user.created"`
 	Data anyJSON `json:"data,omitempty" doc:"Default: a sample for the type, its example where it has a schema, which other data must meet."`
 }
 
@@ -32,7 +32,7 @@ func (a *API) registerTests() {
 	register(a, operation{
 		id: "test-webhook", method: http.MethodPost, path: "/v1/webhooks/{id}/test", tag: tagStandard,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a test event", raw: true, maxBody: rawRequestLimit, sends: true,
-		description: "Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.",
+		description: "Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.",
 		errors:      []int{http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge},
 		body:        a.jsonBody(testWebhookRequest{}, "TestWebhookRequest", false),
 	}, a.testWebhook)
@@ -82,7 +82,7 @@ func (a *API) testPublication(ctx context.Context, w *hook.Webhook, eventType *s
 			return p, err
 		}
 	}
-	if err := checkAllowed(ctx, p.Type); err != nil {
+	if err := checkTested(ctx, w, &p); err != nil {
 		return p, err
 	}
 	if p.Cache == "" {
@@ -91,6 +91,32 @@ func (a *API) testPublication(ctx context.Context, w *hook.Webhook, eventType *s
 		}
 	}
 	return p, a.checkSize(&p)
+}
+
+// checkTested refuses a test that would pass for something that its sender may not do.
+func checkTested(ctx context.Context, w *hook.Webhook, p *hook.Publication) error {
+	if p.Cache == "" {
+		if err := checkNotOurs("body.type", p.Type); err != nil {
+			return err
+		}
+	}
+	if p.Data != nil {
+		if err := checkSignsForAccount(ctx, w); err != nil {
+			return err
+		}
+	}
+	return checkAllowedTopic(ctx, p.Cache, p.Type)
+}
+
+// checkSignsForAccount refuses to send what the caller has chosen where it is signed v1a,
+// unless the caller may publish. A secret is one webhook's, and its owner can sign with
+// it; v1a says to everybody that the account has published this.
+func checkSignsForAccount(ctx context.Context, w *hook.Webhook) error {
+	key := principal(ctx)
+	if !w.Signs(hook.SchemeV1a) || key.Allows(hook.ScopePublish) {
+		return nil
+	}
+	return &hook.Error{Kind: hook.KindForbidden, Message: "the webhook signs v1a, with the account's key: to have data of your own signed, the API key needs the scope publish too; leave data out for a sample"}
 }
 
 // completeMessage makes the test of a Momento webhook a message of its topic.

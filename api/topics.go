@@ -62,7 +62,7 @@ func (a *API) publishMessage(ctx context.Context, in *publishMessageInput) (*emp
 	}
 	setHops(ctx, &p)
 	var accepted hook.Accepted
-	if err = checkAllowed(ctx, topic.Name); err == nil {
+	if err = checkAllowedTopic(ctx, topic.Cache, topic.Name); err == nil {
 		accepted, err = a.accept(ctx, p, nil)
 	}
 	if accepted, err = a.unlessRepeated(ctx, &p, accepted, err); err != nil {

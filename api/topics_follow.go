@@ -54,10 +54,10 @@ const streamType = "text/event-stream"
 func (a *API) registerFollow() {
 	register(a, operation{
 		id: "follow-topic", method: http.MethodGet, path: "/topics/{cacheName}/{topicName}", tag: tagMomento,
-		scopes: []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}, waits: true, keyAnywhere: true,
+		scopes: followers(), waits: true, keyAnywhere: true, tokens: true,
 		summary: "Follow a topic",
 		description: "Waits for messages: answers as soon as there are any, with none after 30 seconds. " +
-			"With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.",
+			"With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.",
 		answers: map[string]*huma.MediaType{
 			jsonType:   {Schema: a.schemaOf(topicItemList{}, "TopicItemList"), Example: exampleItems()},
 			streamType: {Schema: &huma.Schema{Type: huma.TypeString}, Example: exampleStream},
@@ -65,9 +65,17 @@ func (a *API) registerFollow() {
 	}, a.followTopic)
 }
 
+// followers are the scopes that let follow topics.
+func followers() []hook.Scope {
+	return []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks, hook.ScopeSubscribe}
+}
+
 func (a *API) followTopic(ctx context.Context, in *followInput) (*followOutput, error) {
 	topic, err := in.topic(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkFollowed(ctx, topic); err != nil {
 		return nil, err
 	}
 	from := hook.Cursor{Next: in.SequenceNumber, Page: in.SequencePage}

@@ -51,7 +51,11 @@ func (a *API) streamTopic(ctx context.Context, topic hook.TopicID, from hook.Cur
 }
 
 func (a *API) sendAsTheyCome(ctx context.Context, s *eventStream, topic hook.TopicID, from hook.Cursor) {
-	ctx, cancel := context.WithTimeout(ctx, longestStream)
+	end := time.Now().Add(longestStream)
+	if key := principal(ctx); key.ExpiresAt != nil && key.ExpiresAt.Before(end) {
+		end = *key.ExpiresAt
+	}
+	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	ctx, cancelPolling := a.whilePolling(ctx)
 	defer cancelPolling()

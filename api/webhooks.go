@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"net/http"
 	"slices"
@@ -136,7 +134,7 @@ type updateWebhookRequest struct {
 	Active       *bool              `json:"active,omitempty" doc:"false cancels what is pending." example:"true"`
 	Paused       *bool              `json:"paused,omitempty" doc:"true holds deliveries: what is pending and what is published waits, and nothing is lost. When it is false again, they go out, at the rate limit or slowly." example:"false"`
 	Description  *string            `json:"description,omitempty" nullable:"true" maxLength:"1000" doc:"What it is for. null removes it." example:"Billing system"`
-	Headers      *map[string]string `json:"headers,omitempty" nullable:"true" doc:"Replaces all custom headers. null removes them." example:"{\"X-Tenant\":\"acme\"}"`
+	Headers      *map[string]string `json:"headers,omitempty" nullable:"true" doc:"Replaces all custom headers. null removes them. Needed where the url gets another scheme, host or port and there are any: their values were given for the one before." example:"{\"X-Tenant\":\"acme\"}"`
 	Timeout      *int               `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt." example:"15"`
 	RateLimit    *int               `json:"rate_limit,omitempty" nullable:"true" minimum:"0" maximum:"10000" doc:"0 or null is no limit." example:"10"`
 	TraceContext *bool              `json:"trace_context,omitempty" nullable:"true" doc:"Whether requests carry a traceparent header." example:"true"`
@@ -172,7 +170,7 @@ func (a *API) registerWebhooks() {
 	register(a, operation{
 		id: "update-webhook", method: http.MethodPatch, path: "/v1/webhooks/{id}", tag: tagStandard, scopes: manage,
 		summary: "Update a webhook", errors: []int{http.StatusNotFound},
-		description: "Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.",
+		description: "Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.",
 	}, a.updateWebhook)
 	register(a, operation{
 		id: "delete-webhook", method: http.MethodDelete, path: "/v1/webhooks/{id}", tag: tagStandard, status: http.StatusNoContent, scopes: manage,
@@ -247,6 +245,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
+		was := *w
 		before := w.URL
 		if b.URL != nil {
 			w.URL = *b.URL
@@ -260,16 +259,23 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		if b.Paused != nil {
 			w.Pause(*b.Paused, now)
 		}
+		wrong := append(takeAway(w, b.nulls), unknown...)
 		if b.Headers != nil {
 			w.Headers = secrets(*b.Headers)
+			wrong = append(shownValues(*b.Headers), wrong...)
+		} else {
+			wrong = append(a.movedHeaders(w, before, headersAt, headersAnew), wrong...)
 		}
 		if b.TraceContext != nil {
 			w.TraceContext = *b.TraceContext
 		}
 		w.Normalize()
 		apply(w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-		wrong := slices.Concat(unknown, setSchemes(w, b.Schemes), newSecret(b.Secret), takeAway(w, b.nulls))
-		return places.relocate(a.checkWebhook(w, before, wrong))
+		wrong = slices.Concat(wrong, setSchemes(w, b.Schemes), newSecret(b.Secret))
+		if err := places.relocate(a.checkWebhook(w, before, wrong)); err != nil {
+			return err
+		}
+		return checkRerouted(ctx, &was, w)
 	})
 	if err != nil {
 		return nil, err
@@ -347,27 +353,4 @@ func (a *API) checkWebhook(w *hook.Webhook, before string, unknown []hook.Violat
 		return slices.ContainsFunc(unknown, func(u hook.Violation) bool { return u.Location == v.Location })
 	})
 	return invalid(append(violations, unknown...))
-}
-
-func secrets(headers map[string]string) map[string]hook.Secret {
-	out := make(map[string]hook.Secret, len(headers))
-	for name, value := range headers {
-		out[name] = hook.Secret(value)
-	}
-	return out
-}
-
-// generatedSecretSize is 256 bits, the size of the HMAC's output.
-const generatedSecretSize = 32
-
-// generateSecret makes base64 of 32 random bytes, for the standard profile after
-// whsec_, the form of Standard Webhooks.
-func generateSecret(p hook.Profile) hook.Secret {
-	b := make([]byte, generatedSecretSize)
-	rand.Read(b) // never fails since Go 1.24
-	text := base64.StdEncoding.EncodeToString(b)
-	if p == hook.ProfileMomento || p == hook.ProfileCommenda {
-		return hook.Secret(text)
-	}
-	return hook.Secret("whsec_" + text)
 }

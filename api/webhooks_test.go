@@ -228,8 +228,14 @@ func TestCreateWebhookMalformed(t *testing.T) {
 	})
 	t.Run("without a content type", func(t *testing.T) {
 		t.Parallel()
-		a := f.do(t, http.MethodPost, "/v1/webhooks", seedBody, map[string]string{"Content-Type": ""})
-		require.Equal(t, http.StatusCreated, a.status)
+		p := f.do(t, http.MethodPost, "/v1/webhooks", seedBody, map[string]string{"Content-Type": ""}).problem(t, http.StatusUnsupportedMediaType, "INVALID_ARGUMENT")
+		require.Contains(t, p.Detail, "Content-Type: application/json")
+	})
+	t.Run("as curl does by default", func(t *testing.T) {
+		t.Parallel()
+		p := f.do(t, http.MethodPost, "/v1/webhooks", seedBody, map[string]string{"Content-Type": "application/x-www-form-urlencoded"}).
+			problem(t, http.StatusUnsupportedMediaType, "INVALID_ARGUMENT")
+		require.Contains(t, p.Detail, "curl -d")
 	})
 }
 

@@ -17,10 +17,13 @@ import (
 // be decoded, a parameter that is empty or given twice, a header given twice
 // that can mean one thing only, a body that is not called JSON. Each of them
 // would otherwise silently stand for something else, page one for instance (S2).
-func (a *API) wellFormed(body, text bool) func(huma.Context, func(huma.Context)) {
+func (a *API) wellFormed(op *operation, body bool) func(huma.Context, func(huma.Context)) {
 	checkType := checkContentType
-	if text {
+	switch {
+	case op.text:
 		checkType = checkTextType
+	case strings.HasPrefix(op.path, "/v1/"):
+		checkType = checkNamedType
 	}
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, _ := humago.Unwrap(ctx)
@@ -89,11 +92,29 @@ func checkContentType(r *http.Request) error {
 	}
 	mediaType, _, err := mime.ParseMediaType(given)
 	if err != nil || mediaType != jsonType {
-		return &hook.Error{Kind: hook.KindMediaType, Message: "send the body as " + jsonType}
+		problem := sendJSON
+		if mediaType == formType {
+			problem += "; curl -d alone sends " + formType
+		}
+		return &hook.Error{Kind: hook.KindMediaType, Message: problem}
 	}
 	r.Header.Set("Content-Type", jsonType)
 	return nil
 }
+
+// checkNamedType is checkContentType that wants a body named. A browser lets every page
+// send one without a name, and asks first for one that is called JSON.
+func checkNamedType(r *http.Request) error {
+	if r.Header.Get("Content-Type") == "" && r.ContentLength != 0 {
+		return &hook.Error{Kind: hook.KindMediaType, Message: sendJSON}
+	}
+	return checkContentType(r)
+}
+
+// formType is what curl calls a body by default.
+const formType = "application/x-www-form-urlencoded"
+
+const sendJSON = "send the body as JSON, with the header Content-Type: " + jsonType
 
 // acceptKey is the key of a request's Accept header in its context.
 type acceptKey struct{}

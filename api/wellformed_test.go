@@ -34,7 +34,7 @@ func TestContentTypes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	for given, ok := range map[string]bool{
-		"": true, "application/json": true, "APPLICATION/JSON": true, "application/json; charset=utf-8": true,
+		"": false, "application/json": true, "APPLICATION/JSON": true, "application/json; charset=utf-8": true,
 		"application/problem+json": false, "application/vnd.api+json": false, "application/json;;": false, "text/plain": false,
 	} {
 		t.Run(given, func(t *testing.T) {

@@ -10,15 +10,17 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/seal"
 )
 
 // Answers to requests that make something are kept under their clients' idempotency keys,
 // in the transaction that makes it, so that a repeat makes nothing and has the same
 // answer. They hold secrets, and are sealed.
 
-// additional is what an answer is sealed with: it opens nowhere else.
-func additional(o *hook.Once) []byte {
-	return append(append([]byte{}, o.TenantID[:]...), o.Operation+"\x00"+o.Key...)
+// answerPlace is where an answer is sealed: it opens nowhere else. No process of versions before
+// reads the table, so that it is always sealed in FormPlace.
+func answerPlace(o *hook.Once) seal.Place {
+	return seal.Place{Table: "kept_answers", Column: "answer", Tenant: o.TenantID, ID: []byte(o.Operation + "\x00" + o.Key)}
 }
 
 // KeptAnswer is what the request under the key was answered; not found where the key is
@@ -39,7 +41,7 @@ func (s *Store) keptAnswer(ctx context.Context, q querier, o *hook.Once) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	plain, err := s.box.Open(sealed, additional(o))
+	plain, err := s.box.Open(sealed, answerPlace(o))
 	if err != nil {
 		return nil, fmt.Errorf("answer under an idempotency key: %w", err)
 	}
@@ -64,7 +66,7 @@ func (s *Store) CreateWebhookOnce(ctx context.Context, w hook.Webhook, o hook.On
 	if err != nil {
 		return nil, err
 	}
-	sealed := s.box.Seal(append(o.Request[:], text...), additional(&o))
+	sealed := s.box.Seal(append(o.Request[:], text...), answerPlace(&o), seal.FormPlace)
 	err = s.createWebhook(ctx, &w, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			insert into kept_answers as k (tenant_id, operation, key, answer, expires_at) values ($1, $2, $3, $4, now() + $5)
@@ -118,17 +120,17 @@ func (s *Store) reencryptAnswers(ctx context.Context, pass *Reencryption) error 
 }
 
 func (s *Store) resealAnswer(ctx context.Context, row *answerRow, pass *Reencryption) (changed int, err error) {
-	if s.box.Current(row.Answer) {
+	if s.box.Current(row.Answer, seal.FormPlace) {
 		return 0, nil
 	}
-	data := additional(&hook.Once{TenantID: row.TenantID, Operation: row.Operation, Key: row.Key})
-	plain, err := s.box.Open(row.Answer, data)
+	place := answerPlace(&hook.Once{TenantID: row.TenantID, Operation: row.Operation, Key: row.Key})
+	plain, err := s.box.Open(row.Answer, place)
 	if err != nil {
 		pass.Unreadable = append(pass.Unreadable, UnreadableSecret{TenantID: row.TenantID, Err: fmt.Errorf("answer under an idempotency key, which is gone within a day: %w", err)})
 		return 0, nil
 	}
 	tag, err := s.pool.Exec(ctx, `
 		update kept_answers set answer = $4 where tenant_id = $1 and operation = $2 and key = $3 and answer = $5`,
-		row.TenantID, row.Operation, row.Key, s.box.Seal(plain, data), row.Answer)
+		row.TenantID, row.Operation, row.Key, s.box.Seal(plain, place, seal.FormPlace), row.Answer)
 	return int(tag.RowsAffected()), err
 }

@@ -19,17 +19,18 @@ type keyRow struct {
 	Scopes    []string
 	TokenID   string
 	Topics    []string
+	Caches    []string
 	ExpiresAt *time.Time
 	RevokedAt *time.Time
 	CreatedAt time.Time
 	Operator  bool
 }
 
-const keyColumns = `id, tenant_id, name, scopes, token_id, topics, expires_at, revoked_at, created_at, operator`
+const keyColumns = `id, tenant_id, name, scopes, token_id, topics, caches, expires_at, revoked_at, created_at, operator`
 
 func (r *keyRow) key() hook.APIKey {
 	k := hook.APIKey{
-		ID: r.ID, TenantID: r.TenantID, Name: r.Name, TokenID: r.TokenID, Topics: r.Topics,
+		ID: r.ID, TenantID: r.TenantID, Name: r.Name, TokenID: r.TokenID, Topics: r.Topics, Caches: r.Caches,
 		ExpiresAt: r.ExpiresAt, RevokedAt: r.RevokedAt, CreatedAt: r.CreatedAt, Operator: r.Operator,
 	}
 	for _, s := range r.Scopes {
@@ -59,11 +60,11 @@ func insertKey(ctx context.Context, q querier, k *hook.APIKey, text hook.Secret)
 		k.Topics = []string{}
 	}
 	rows, _ := q.Query(ctx, `
-		insert into api_keys (id, tenant_id, name, hash, scopes, token_id, topics, expires_at, operator)
-		values (@id, @tenant_id, @name, @hash, @scopes, @token_id, @topics, @expires_at, @operator) returning created_at`,
+		insert into api_keys (id, tenant_id, name, hash, scopes, token_id, topics, caches, expires_at, operator)
+		values (@id, @tenant_id, @name, @hash, @scopes, @token_id, @topics, @caches, @expires_at, @operator) returning created_at`,
 		pgx.StrictNamedArgs{
 			"id": [16]byte(k.ID), "tenant_id": [16]byte(k.TenantID), "name": k.Name, "hash": hashKey(text), "scopes": scopes,
-			"token_id": k.TokenID, "topics": k.Topics, "expires_at": k.ExpiresAt, "operator": k.Operator,
+			"token_id": k.TokenID, "topics": k.Topics, "caches": k.Caches, "expires_at": k.ExpiresAt, "operator": k.Operator,
 		})
 	var err error
 	k.CreatedAt, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[time.Time])
@@ -166,15 +167,20 @@ func (s *Store) Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) (li
 	return list, more, nil
 }
 
-// RevokeKey ends a key at once, in every process. Revoking twice is no error.
-func (s *Store) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID) error {
-	tag, err := s.pool.Exec(ctx, `update api_keys set revoked_at = coalesce(revoked_at, now()) where id = $1 and tenant_id = $2`,
-		[16]byte(id), [16]byte(tenant))
+// RevokeKey ends a key at once, in every process. Revoking twice is no error. The
+// operator's key may be ended by the operator alone; for others it is forbidden.
+func (s *Store) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID, byOperator bool) error {
+	var operator bool
+	err := s.pool.QueryRow(ctx, `
+		with k as (select id, operator from api_keys where id = $1 and tenant_id = $2 for update),
+		revoked as (
+			update api_keys a set revoked_at = coalesce(a.revoked_at, now()) from k where a.id = k.id and (not k.operator or $3))
+		select operator from k`, [16]byte(id), [16]byte(tenant), byOperator).Scan(&operator)
 	if err != nil {
-		return mapErr(fmt.Errorf("revoke api key %s: %w", id, err))
+		return notFound("api key", fmt.Errorf("revoke api key %s: %w", id, err))
 	}
-	if tag.RowsAffected() == 0 {
-		return hook.NotFound("api key")
+	if operator && !byOperator {
+		return &hook.Error{Kind: hook.KindForbidden, Message: "the operator's key may be revoked by the operator alone"}
 	}
 	return nil
 }

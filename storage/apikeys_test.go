@@ -64,7 +64,7 @@ func TestAPIKeyEnds(t *testing.T) {
 	revoked, other := make1("gk_revoked", nil), make1("gk_other", nil)
 	make1("gk_expired", &past)
 
-	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), revoked.ID))
+	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), revoked.ID, false))
 	for _, text := range []hook.Secret{"gk_revoked", "gk_expired"} {
 		_, err := f.Authenticate(t.Context(), text)
 		requireKind(t, hook.KindNotFound, err)
@@ -74,9 +74,9 @@ func TestAPIKeyEnds(t *testing.T) {
 	require.NotEqual(t, revoked.ID, other.ID)
 
 	first := scalar[time.Time](t, f, `select revoked_at from api_keys where id = $1`, revoked.ID[:])
-	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), revoked.ID), "revoking twice is no error")
+	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), revoked.ID, false), "revoking twice is no error")
 	require.Equal(t, first, scalar[time.Time](t, f, `select revoked_at from api_keys where id = $1`, revoked.ID[:]))
-	requireKind(t, hook.KindNotFound, f.RevokeKey(t.Context(), hook.DefaultTenant(), hook.KeyID{1}))
+	requireKind(t, hook.KindNotFound, f.RevokeKey(t.Context(), hook.DefaultTenant(), hook.KeyID{1}, false))
 }
 
 // Spec 7: keys are listed newest first, revoked ones too, page by page.
@@ -91,7 +91,7 @@ func TestAPIKeyPagesAreTheWholeList(t *testing.T) {
 		require.NoError(t, err)
 		want = append(want, key.ID)
 	}
-	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), want[2]))
+	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), want[2], false))
 	slices.Reverse(want)
 	for _, limit := range []int{1, 2, 4, 5, 6} {
 		var got []hook.KeyID
@@ -135,7 +135,7 @@ func TestAuthenticateTogether(t *testing.T) {
 		switch i % 6 {
 		case 1:
 		case 3:
-			require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), k.ID))
+			require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), k.ID, false))
 		default:
 			want[i] = &k
 		}

@@ -131,6 +131,7 @@ func deliveriesListing(w hook.WebhookID, f hook.DeliveryFilter, ending bool) lis
 	if f.EventType != "" {
 		l.filter, l.chosen = append(l.filter, `d.event_type = @type`), pgx.StrictNamedArgs{"type": f.EventType}
 	}
+	l.may(f.May, "d.event_type")
 	return l
 }
 

@@ -95,6 +95,11 @@ func eventsListing(tenant hook.TenantID, f hook.EventFilter) listing {
 	if f.Type != "" {
 		l.filter, l.chosen = append(l.filter, `e.type = @type`), pgx.StrictNamedArgs{"type": f.Type}
 	}
+	l.may(f.May, "e.type")
+	if len(f.May.Caches) > 0 {
+		l.filter = append(l.filter, `e.cache = any(@caches::text[])`)
+		l.choose(pgx.StrictNamedArgs{"caches": f.May.Caches})
+	}
 	return l
 }
 

@@ -3,35 +3,47 @@ package storage
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/seal"
 )
 
 // sealedPrevious are a webhook's previous secrets as they are stored (S6).
 type sealedPrevious struct {
 	PreviousSecrets [][]byte
 	PreviousUntil   []time.Time
+	// SingleValueUntil are the times, of those in PreviousUntil, of the secrets that the
+	// headers with one value go on with. A process that does not know the column leaves
+	// times in it that belong to nothing any more, and to which nothing belongs.
+	SingleValueUntil []time.Time
 }
 
 // sealPrevious leaves out what has expired, so that any change of a webhook clears it.
-func (s *Store) sealPrevious(w *hook.Webhook) sealedPrevious {
+func (s *Store) sealPrevious(w *hook.Webhook, form seal.Form) sealedPrevious {
 	p := sealedPrevious{PreviousSecrets: [][]byte{}, PreviousUntil: []time.Time{}}
 	for _, previous := range w.Valid(time.Now()) {
-		p.PreviousSecrets = append(p.PreviousSecrets, s.box.Seal([]byte(previous.Secret.Reveal()), w.ID[:]))
+		p.PreviousSecrets = append(p.PreviousSecrets, s.box.Seal([]byte(previous.Secret.Reveal()), webhookPlace(columnPrevious, w.TenantID, w.ID), form))
 		p.PreviousUntil = append(p.PreviousUntil, previous.Until)
+		if previous.Single {
+			p.SingleValueUntil = append(p.SingleValueUntil, previous.Until)
+		}
 	}
 	return p
 }
 
-func (s *Store) openPrevious(id hook.WebhookID, p sealedPrevious) ([]hook.PreviousSecret, error) {
+func (s *Store) openPrevious(w *hook.Webhook, p sealedPrevious) ([]hook.PreviousSecret, error) {
 	var list []hook.PreviousSecret
 	for i, sealed := range p.PreviousSecrets {
-		plain, err := s.box.Open(sealed, id[:])
+		plain, err := s.box.Open(sealed, webhookPlace(columnPrevious, w.TenantID, w.ID))
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, hook.PreviousSecret{Secret: hook.Secret(plain), Until: p.PreviousUntil[i]})
+		until := p.PreviousUntil[i]
+		list = append(list, hook.PreviousSecret{
+			Secret: hook.Secret(plain), Until: until, Single: slices.ContainsFunc(p.SingleValueUntil, until.Equal),
+		})
 	}
 	return list, nil
 }

@@ -136,3 +136,34 @@ func TestReencryptBringsNothingBack(t *testing.T) {
 	w.Previous = nil
 	requireOpens(t, open(t, before.url, otherKey), w)
 }
+
+// A18: which secrets the headers with one value go on with is stored, is another version,
+// and is not mistaken by a process that does not know of it.
+func TestSingleValue(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	now := time.Now()
+	w := f.change(t, f.webhook(t), func(w *hook.Webhook) {
+		require.NoError(t, w.RotateLater("whsec_two", now, now.Add(time.Hour)))
+	})
+	require.True(t, w.Previous[0].Single)
+	require.Equal(t, w, f.health(t, w))
+	job, err := f.Job(t.Context(), f.delivery(t, w))
+	require.NoError(t, err)
+	require.Equal(t, w.Previous, job.Webhook.Previous)
+
+	later := f.change(t, w, func(w *hook.Webhook) { w.Previous[0].Single = false })
+	require.Greater(t, later.Version, w.Version)
+	require.False(t, later.Previous[0].Single)
+	described := f.change(t, later, func(w *hook.Webhook) { w.Description = "changed" })
+	require.Equal(t, later.Version, described.Version)
+
+	// An older process rotates: it writes the columns that it knows.
+	w = f.change(t, later, func(w *hook.Webhook) { w.Previous[0].Single = true })
+	f.exec(t, `update webhooks set previous_secrets = previous_secrets[1] || previous_secrets, previous_until = (now() + interval '1 day') || previous_until where id = $1`, w.ID[:])
+	read := f.health(t, w)
+	require.Equal(t, []bool{false, true}, []bool{read.Previous[0].Single, read.Previous[1].Single})
+	f.exec(t, `update webhooks set previous_secrets = '{}', previous_until = '{}' where id = $1`, w.ID[:])
+	read = f.health(t, w)
+	require.Equal(t, read.Secret, read.SingleValue(now))
+}

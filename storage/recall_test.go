@@ -116,7 +116,7 @@ func TestRecall(t *testing.T) {
 	_, ok = f.RecalledEventType(f.tenant(t, "other"), "order.made")
 	require.False(t, ok)
 
-	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), k.ID))
+	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), k.ID, false))
 	_, err = f.Publish(t.Context(), hook.Publication{
 		TenantID: hook.DefaultTenant(), Type: "order.made", Data: eventData(), Premises: hook.Premises{Key: text, Listed: true},
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/seal"
 )
 
 // Reencryption is what came of Reencrypt.
@@ -45,15 +46,19 @@ const (
 )
 
 // errStillSealed says that somebody goes on sealing with another key.
-var errStillSealed = errors.New("webhooks are still being sealed with another key: a process runs that has another one first")
+var errStillSealed = errors.New("webhooks are still being sealed with another key: a process runs that has another one first, or is of an older version")
 
-// Reencrypt opens every sealed value and seals with the first key what was sealed
-// with another (spec 7). Processes may run meanwhile: a webhook that changes under
+// Reencrypt opens every sealed value and seals with the first key, and in seal.FormPlace,
+// what was sealed otherwise (spec 7); from its beginning on nothing is sealed in another
+// form. Processes may run meanwhile: a webhook that changes under
 // its hands is looked at again. It goes page by page, each a transaction of its own,
 // and is safe to end and to repeat. Only when it returns without error and nothing is
 // unreadable does the first key open everything.
 func (s *Store) Reencrypt(ctx context.Context) (Reencryption, error) {
 	var total Reencryption
+	if err := s.sealInPlace(ctx); err != nil {
+		return total, mapErr(fmt.Errorf("reencrypt: %w", err))
+	}
 	for range reencryptPasses {
 		pass, missed, err := s.reencryptAll(ctx)
 		total.Webhooks, total.Unreadable = pass.Webhooks, pass.Unreadable
@@ -122,30 +127,31 @@ type sealedRow struct {
 // resealing is a row as it was read, and as it is to be.
 type resealing struct{ was, fresh *sealedRow }
 
-// reseal opens the row's values and seals with the first key what another has
-// sealed; nil when there is nothing of that.
+// reseal opens the row's values and seals with the first key what was sealed
+// otherwise; nil when there is nothing of that.
 func (s *Store) reseal(row *sealedRow) (*sealedRow, error) {
 	fresh := *row
 	fresh.PreviousSecrets = slices.Clone(row.PreviousSecrets)
 	stale := false
 	type value struct {
-		name string
-		at   *[]byte
+		name, column string
+		at           *[]byte
 	}
-	values := []value{{"secret", &fresh.Secret}, {"headers", &fresh.Headers}}
+	values := []value{{"secret", columnSecret, &fresh.Secret}, {"headers", columnHeaders, &fresh.Headers}}
 	for i := range fresh.PreviousSecrets {
-		values = append(values, value{"previous secret", &fresh.PreviousSecrets[i]})
+		values = append(values, value{"previous secret", columnPrevious, &fresh.PreviousSecrets[i]})
 	}
 	for _, v := range values {
 		if *v.at == nil {
 			continue
 		}
-		plain, err := s.box.Open(*v.at, row.ID[:])
+		place := webhookPlace(v.column, row.TenantID, row.ID)
+		plain, err := s.box.Open(*v.at, place)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", v.name, err)
 		}
-		if !s.box.Current(*v.at) {
-			*v.at, stale = s.box.Seal(plain, row.ID[:]), true
+		if !s.box.Current(*v.at, seal.FormPlace) {
+			*v.at, stale = s.box.Seal(plain, place, seal.FormPlace), true
 		}
 	}
 	if !stale {
@@ -194,17 +200,18 @@ func (s *Store) reencryptKeys(ctx context.Context, pass *Reencryption) error {
 	}
 	pass.SigningKeys = len(keys)
 	for _, k := range keys {
-		plain, err := s.box.Open(k.PrivateKey, k.TenantID[:])
+		place := signingKeyPlace(k.TenantID, k.PublicKey)
+		plain, err := s.box.Open(k.PrivateKey, place)
 		switch {
 		case err != nil:
 			pass.Unreadable = append(pass.Unreadable, UnreadableSecret{
 				TenantID: k.TenantID, SigningKey: k.PublicKey, Err: fmt.Errorf("signing key: %w", err),
 			})
 			continue
-		case s.box.Current(k.PrivateKey):
+		case s.box.Current(k.PrivateKey, seal.FormPlace):
 			continue
 		}
-		tag, err := s.pool.Exec(ctx, `update signing_keys set private_key = $2 where public_key = $1`, k.PublicKey, s.box.Seal(plain, k.TenantID[:]))
+		tag, err := s.pool.Exec(ctx, `update signing_keys set private_key = $2 where public_key = $1`, k.PublicKey, s.box.Seal(plain, place, seal.FormPlace))
 		if err != nil {
 			return err
 		}

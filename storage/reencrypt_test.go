@@ -174,7 +174,8 @@ func TestReencryptOverwritesNothing(t *testing.T) {
 	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }) // it fails after the commit
 	box, err := seal.New(encryptionKey)
 	require.NoError(t, err)
-	_, err = tx.Exec(t.Context(), `update webhooks set secret = $2 where id = $1`, rotated.ID[:], box.Seal([]byte("rotated"), rotated.ID[:]))
+	_, err = tx.Exec(t.Context(), `update webhooks set secret = $2 where id = $1`, rotated.ID[:], box.Seal([]byte("rotated"),
+		seal.Place{Table: "webhooks", Column: "secret", Tenant: rotated.TenantID, ID: rotated.ID[:], Owner: rotated.ID[:]}, seal.FormPlace))
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `delete from webhooks where id = $1`, deleted.ID[:])
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -15,9 +16,9 @@ import (
 )
 
 // signingKeysColumn are the keys that sign for w's tenant, the current one first, where
-// w wants such signatures.
+// w wants such signatures: each a public key, and the private one, sealed, after it.
 const signingKeysColumn = `case when 'v1a' = any(w.signature_schemes) then array(
-		select k.private_key from signing_keys k
+		select k.public_key || k.private_key from signing_keys k
 		where k.tenant_id = w.tenant_id and (k.expires_at is null or k.expires_at > clock_timestamp())
 		order by k.expires_at desc nulls first, k.public_key) end as signing_keys`
 
@@ -51,10 +52,14 @@ func (s *Store) insertSigningKey(ctx context.Context, tx pgx.Tx, tenant hook.Ten
 	if err != nil {
 		return fmt.Errorf("generate signing key: %w", err)
 	}
+	form, err := s.sealingForm(ctx, tx)
+	if err != nil {
+		return err
+	}
 	_, err = tx.Exec(ctx, `
 		insert into signing_keys (public_key, tenant_id, private_key) values ($1, $2, $3)
 		on conflict (tenant_id) where expires_at is null do nothing`,
-		[]byte(public), [16]byte(tenant), s.box.Seal([]byte(signing.StandardWebhooksPrivateKey(private)), tenant[:]))
+		[]byte(public), [16]byte(tenant), s.box.Seal([]byte(signing.StandardWebhooksPrivateKey(private)), signingKeyPlace(tenant, public), form))
 	return err
 }
 
@@ -143,12 +148,13 @@ func (k *keyring) open(tenant hook.TenantID, sealed [][]byte) ([]ed25519.Private
 	}
 	keys := make([]ed25519.PrivateKey, 0, len(sealed))
 	for _, value := range sealed {
-		plain, err := k.store.box.Open(value, tenant[:])
+		public, private := value[:ed25519.PublicKeySize], value[ed25519.PublicKeySize:] // a check in the table sees to its size
+		plain, err := k.store.box.Open(private, signingKeyPlace(tenant, public))
 		if err != nil {
 			return nil, fmt.Errorf("signing key of %s: %w", tenant, err)
 		}
 		key, ok := signing.ParseStandardWebhooksPrivateKey(string(plain))
-		if !ok {
+		if !ok || !bytes.Equal(key.Public().(ed25519.PublicKey), public) { //nolint:forcetypeassert // it is of no other type
 			return nil, fmt.Errorf("signing key of %s: not in a known form", tenant)
 		}
 		keys = append(keys, key)

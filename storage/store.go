@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -46,6 +47,8 @@ type Store struct {
 	// those who read.
 	lists *pgxpool.Pool
 	box   *seal.Box
+	// placed says that the store seals in seal.FormPlace, for good.
+	placed atomic.Bool
 	// pooler is what may be between us and the server.
 	pooler *pooler
 	// direct is how to connect to the server itself; nil is as the pool does.

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -64,25 +63,4 @@ func (s *Store) Tenant(ctx context.Context, name string) (hook.TenantID, error) 
 		return id, notFound("tenant "+name, fmt.Errorf("select tenant %s: %w", name, err))
 	}
 	return id, nil
-}
-
-// EnsureOperatorKey stores the operator's own admin key of the tenant default, or
-// makes the key that has this text the operator's. It is a conflict when that is
-// not an admin key of the tenant default, which then is left as it is.
-func (s *Store) EnsureOperatorKey(ctx context.Context, name string, text hook.Secret) error {
-	k := hook.APIKey{TenantID: hook.DefaultTenant(), Name: name, Scopes: []hook.Scope{hook.ScopeAdmin}, Operator: true}
-	_, err := s.CreateKey(ctx, k, text)
-	var domain *hook.Error
-	if !errors.As(err, &domain) || domain.Kind != hook.KindConflict {
-		return err
-	}
-	tag, err := s.pool.Exec(ctx, `
-		update api_keys set operator = true where hash = $1 and tenant_id = $2 and 'admin' = any(scopes)`, hashKey(text), [16]byte(k.TenantID))
-	if err != nil {
-		return mapErr(fmt.Errorf("mark operator key: %w", err))
-	}
-	if tag.RowsAffected() == 0 {
-		return &hook.Error{Kind: hook.KindConflict, Message: "the text is that of another key"}
-	}
-	return nil
 }

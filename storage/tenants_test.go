@@ -56,7 +56,7 @@ func TestTenantsAreApart(t *testing.T) {
 			_, err := f.Delivery(t.Context(), tenant, deliveries[0].ID)
 			return err
 		},
-		"revoke key":     func(tenant hook.TenantID) error { return f.RevokeKey(t.Context(), tenant, key.ID) },
+		"revoke key":     func(tenant hook.TenantID) error { return f.RevokeKey(t.Context(), tenant, key.ID, false) },
 		"delete webhook": func(tenant hook.TenantID) error { return f.DeleteWebhook(t.Context(), tenant, w.ID) },
 	}
 	for name, call := range each {
@@ -85,39 +85,5 @@ func TestTenantsAreApart(t *testing.T) {
 	require.Equal(t, w, f.health(t, w), "nothing was changed")
 	for _, name := range []string{"read webhook", "update webhook", "read event", "read delivery", "revoke key", "delete webhook"} {
 		require.NoError(t, each[name](ours), name)
-	}
-}
-
-// Spec 7: the operator's key is stored once, and one that is there already becomes
-// the operator's if it is an admin's of the default tenant.
-func TestEnsureOperatorKey(t *testing.T) {
-	t.Parallel()
-	f := setup(t)
-	operator := func(text hook.Secret) bool {
-		k, err := f.Authenticate(t.Context(), text)
-		require.NoError(t, err)
-		return k.Operator
-	}
-	for range 2 {
-		require.NoError(t, f.EnsureOperatorKey(t.Context(), "op", "gk_op"))
-	}
-	require.True(t, operator("gk_op"))
-	require.Equal(t, 1, scalar[int](t, f, `select count(*) from api_keys`))
-
-	other := f.tenant(t, "other")
-	for text, k := range map[hook.Secret]hook.APIKey{
-		"gk_admin":  {TenantID: hook.DefaultTenant(), Scopes: []hook.Scope{hook.ScopeAdmin}},
-		"gk_read":   {TenantID: hook.DefaultTenant(), Scopes: []hook.Scope{hook.ScopeRead}},
-		"gk_theirs": {TenantID: other, Scopes: []hook.Scope{hook.ScopeAdmin}},
-	} {
-		_, err := f.CreateKey(t.Context(), k, text)
-		require.NoError(t, err)
-		require.False(t, operator(text))
-		if err := f.EnsureOperatorKey(t.Context(), "op", text); text == "gk_admin" {
-			require.NoError(t, err)
-		} else {
-			requireKind(t, hook.KindConflict, err)
-		}
-		require.Equal(t, text == "gk_admin", operator(text), text.Reveal())
 	}
 }

@@ -12,12 +12,13 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/seal"
 )
 
 // webhookColumns are those of webhookRow, in any query that joins webhooks as w.
 const webhookColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
 	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name, w.tripped_at, w.paused_at, w.trace_context,
-	w.previous_secrets, w.previous_until, w.signature_schemes, w.version, w.generation`
+	w.previous_secrets, w.previous_until, w.single_value_until, w.signature_schemes, w.version, w.generation`
 
 type webhookRow struct {
 	ID             [16]byte
@@ -67,7 +68,11 @@ func prepare(w *hook.Webhook) {
 
 // createWebhook stores w after what has to come before it in the transaction.
 func (s *Store) createWebhook(ctx context.Context, w *hook.Webhook, before func(tx pgx.Tx) error) error {
-	row, err := s.seal(*w)
+	form, err := s.sealingForm(ctx, s.pool)
+	if err != nil {
+		return mapErr(fmt.Errorf("insert webhook: %w", err))
+	}
+	row, err := s.seal(*w, form)
 	if err != nil {
 		return err
 	}
@@ -77,10 +82,10 @@ func (s *Store) createWebhook(ctx context.Context, w *hook.Webhook, before func(
 		}
 		_, err := tx.Exec(ctx, `
 			insert into webhooks (id, tenant_id, profile, url, events, secret, headers, active, disabled_reason,
-				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name, paused_at, trace_context, previous_secrets, previous_until, signature_schemes)
+				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name, paused_at, trace_context, previous_secrets, previous_until, single_value_until, signature_schemes)
 			values (@id, @tenant_id, @profile, @url, @events, @secret, @headers, @active, @disabled_reason,
 				@description, @timeout_ms, @rate_limit, @max_attempts, @health, @created_at, @updated_at, @cache, @name,
-				@paused_at, @trace_context, @previous_secrets, @previous_until, @signature_schemes)`, row.args())
+				@paused_at, @trace_context, @previous_secrets, @previous_until, @single_value_until, @signature_schemes)`, row.args())
 		if err != nil {
 			return err
 		}
@@ -186,11 +191,15 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook
 // replace stores w, which was before, in the row old; its version and generation are the
 // database's.
 func (s *Store) replace(ctx context.Context, tx pgx.Tx, w, before *hook.Webhook, old *webhookRow) error {
-	row, err := s.seal(*w)
+	form, err := s.sealingForm(ctx, tx)
 	if err != nil {
 		return err
 	}
-	s.keepSealed(&row, old, w, before)
+	row, err := s.seal(*w, form)
+	if err != nil {
+		return err
+	}
+	s.keepSealed(&row, old, w, before, form)
 	args := row.args()
 	// Re-enabling forgives: the five days of S14 begin anew; and nobody knows yet
 	// whether it is available, as at another address.
@@ -204,7 +213,7 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w, before *hook.Webhook,
 			active = @active, disabled_reason = @disabled_reason, description = @description, timeout_ms = @timeout_ms,
 			rate_limit = @rate_limit, max_attempts = @max_attempts, health = @health, updated_at = @updated_at,
 			trace_context = @trace_context, paused_at = @paused_at, resumed_at = case when paused_at is not null and @paused_at::timestamptz is null then now() else resumed_at end,
-			previous_secrets = @previous_secrets, previous_until = @previous_until, signature_schemes = @signature_schemes,
+			previous_secrets = @previous_secrets, previous_until = @previous_until, single_value_until = @single_value_until, signature_schemes = @signature_schemes,
 			failing_since = case
 				when @anew then null
 				when @paused_at::timestamptz is null then failing_since + coalesce(greatest(now() - greatest(paused_at, failing_since), interval '0'), interval '0')
@@ -268,17 +277,17 @@ func (r *webhookRow) args() pgx.StrictNamedArgs {
 		"description": r.Description, "timeout_ms": r.TimeoutMs, "rate_limit": r.RateLimit,
 		"max_attempts": r.MaxAttempts, "health": r.Health, "created_at": r.CreatedAt, "updated_at": r.UpdatedAt,
 		"cache": r.Cache, "name": r.Name, "paused_at": r.PausedAt, "trace_context": r.TraceContext,
-		"previous_secrets": r.PreviousSecrets, "previous_until": r.PreviousUntil, "signature_schemes": r.SignatureSchemes,
+		"previous_secrets": r.PreviousSecrets, "previous_until": r.PreviousUntil, "single_value_until": r.SingleValueUntil, "signature_schemes": r.SignatureSchemes,
 	}
 }
 
-func (s *Store) seal(w hook.Webhook) (webhookRow, error) {
+func (s *Store) seal(w hook.Webhook, form seal.Form) (webhookRow, error) {
 	row := webhookRow{
 		ID: w.ID, TenantID: w.TenantID, Profile: string(w.Profile), URL: w.URL, Events: w.Events,
-		Secret: s.box.Seal([]byte(w.Secret.Reveal()), w.ID[:]), Active: w.Active, DisabledReason: w.DisabledReason,
+		Secret: s.box.Seal([]byte(w.Secret.Reveal()), webhookPlace(columnSecret, w.TenantID, w.ID), form), Active: w.Active, DisabledReason: w.DisabledReason,
 		Description: w.Description, TimeoutMs: int(w.Timeout.Milliseconds()), RateLimit: w.RateLimit,
 		MaxAttempts: w.MaxAttempts, Health: string(w.Health), CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt,
-		Cache: w.Cache, Name: w.Name, PausedAt: w.PausedAt, TraceContext: w.TraceContext, sealedPrevious: s.sealPrevious(&w), SignatureSchemes: schemeNames(w.Schemes),
+		Cache: w.Cache, Name: w.Name, PausedAt: w.PausedAt, TraceContext: w.TraceContext, sealedPrevious: s.sealPrevious(&w, form), SignatureSchemes: schemeNames(w.Schemes),
 	}
 	if len(w.Headers) == 0 {
 		return row, nil
@@ -291,7 +300,7 @@ func (s *Store) seal(w hook.Webhook) (webhookRow, error) {
 	if err != nil {
 		return row, fmt.Errorf("encode headers of webhook %s: %w", w.ID, err)
 	}
-	row.Headers = s.box.Seal(text, w.ID[:])
+	row.Headers = s.box.Seal(text, webhookPlace(columnHeaders, w.TenantID, w.ID), form)
 	return row, nil
 }
 
@@ -303,18 +312,18 @@ func (s *Store) unseal(r webhookRow) (hook.Webhook, error) {
 		Health: hook.Health(r.Health), TrippedAt: r.TrippedAt, PausedAt: r.PausedAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Cache: r.Cache, Name: r.Name,
 		TraceContext: r.TraceContext, Schemes: schemes(r.SignatureSchemes), Version: r.Version, Generation: r.Generation,
 	}
-	secret, err := s.box.Open(r.Secret, r.ID[:])
+	secret, err := s.box.Open(r.Secret, webhookPlace(columnSecret, w.TenantID, w.ID))
 	if err != nil {
 		return w, fmt.Errorf("secret of webhook %s: %w", w.ID, err)
 	}
 	w.Secret = hook.Secret(secret)
-	if w.Previous, err = s.openPrevious(r.ID, r.sealedPrevious); err != nil {
+	if w.Previous, err = s.openPrevious(&w, r.sealedPrevious); err != nil {
 		return w, fmt.Errorf("previous secret of webhook %s: %w", w.ID, err)
 	}
 	if r.Headers == nil {
 		return w, nil
 	}
-	text, err := s.box.Open(r.Headers, r.ID[:])
+	text, err := s.box.Open(r.Headers, webhookPlace(columnHeaders, w.TenantID, w.ID))
 	if err != nil {
 		return w, fmt.Errorf("headers of webhook %s: %w", w.ID, err)
 	}

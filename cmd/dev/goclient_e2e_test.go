@@ -144,11 +144,13 @@ func (to *tour) accounts(ctx context.Context) {
 	require.Equal(t, tenant.ID, must(t, tenants, err, tenants.GetJSON200).Tenants[0].ID)
 
 	made, err := to.CreateAPIKeyWithResponse(ctx, grapnelapi.CreateAPIKeyRequest{
-		Name: "tour", Scopes: []grapnelapi.Scope{grapnelapi.ScopePublish}, ExpiresAt: new(time.Now().Add(time.Hour)),
+		Name: "tour", Scopes: []grapnelapi.CreateScope{grapnelapi.CreateScopePublish}, ExpiresAt: new(time.Now().Add(time.Hour)),
 	})
 	key := must(t, made, err, made.GetJSON201)
 	keys, err := to.ListAPIKeysWithResponse(ctx, nil)
 	require.Equal(t, key.ID, must(t, keys, err, keys.GetJSON200).APIKeys[0].ID)
+	token, err := to.CreateTopicTokenWithResponse(ctx, grapnelapi.CreateTopicTokenRequest{CacheName: "tour", Topics: []string{"a"}})
+	require.NotEmpty(t, must(t, token, err, token.GetJSON201).Token)
 	revoked, err := to.RevokeAPIKeyWithResponse(ctx, key.ID)
 	succeeds(t, revoked, err)
 }

@@ -53,9 +53,10 @@ func openForKeys(ctx context.Context, d *config.Database) (*storage.Store, error
 type createKeyCommand struct {
 	tenantFlags
 	Name      string        `required:"" env:"-" help:"What the key is for."`
-	Scopes    []hook.Scope  `required:"" env:"-" help:"admin, webhooks, publish, read; separated by commas."`
+	Scopes    []hook.Scope  `required:"" env:"-" help:"admin, webhooks, publish, read, subscribe; separated by commas."`
 	TokenID   string        `env:"-" help:"Shown to receivers of topic webhooks as who published."`
-	Topics    []string      `env:"-" help:"The only event types it may publish, as patterns."`
+	Topics    []string      `env:"-" help:"The only event types and topics it may publish, read and follow, as patterns."`
+	Caches    []string      `env:"-" help:"The only caches whose topics it may publish to, read and follow."`
 	ExpiresIn time.Duration `env:"-" help:"How long it is valid. Default: for ever."`
 }
 
@@ -67,7 +68,7 @@ func (c *createKeyCommand) Run(ctx context.Context, stdout io.Writer) error {
 	}
 	defer store.Close()
 	now := time.Now()
-	k := hook.APIKey{TenantID: tenant, Name: c.Name, Scopes: c.Scopes, TokenID: c.TokenID, Topics: c.Topics}
+	k := hook.APIKey{TenantID: tenant, Name: c.Name, Scopes: c.Scopes, TokenID: c.TokenID, Topics: c.Topics, Caches: c.Caches}
 	if c.ExpiresIn != 0 {
 		at := now.Add(c.ExpiresIn)
 		k.ExpiresAt = &at
@@ -116,6 +117,8 @@ func keyState(k *hook.APIKey) string {
 		return "revoked"
 	case k.ExpiresAt != nil && k.ExpiresAt.Before(time.Now()):
 		return "expired"
+	case k.Operator:
+		return "valid, the operator's"
 	default:
 		return "valid"
 	}
@@ -137,7 +140,7 @@ func (c *revokeKeyCommand) Run(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	defer store.Close()
-	if err := store.RevokeKey(ctx, tenant, id); err != nil {
+	if err := store.RevokeKey(ctx, tenant, id, true); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(stdout, id, "revoked")

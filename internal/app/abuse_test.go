@@ -59,7 +59,10 @@ func TestRefusalsBeforeAnyHandler(t *testing.T) {
 		"a length that is none":        {"POST /v1/events HTTP/1.1\r\nContent-Length: -1\r\n" + end, 400, "INVALID_ARGUMENT"},
 		"an unknown transfer coding":   {"POST /v1/events HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n" + end, 501, "INVALID_ARGUMENT"},
 		"an unknown expectation":       {"POST /v1/events HTTP/1.1\r\nExpect: a miracle\r\nContent-Length: 1\r\n" + end, 417, "INVALID_ARGUMENT"},
-		"a chunk that is none":         {"POST /v1/events HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + end + "zz\r\n", 400, "INVALID_ARGUMENT"},
+		"a chunk that is none":         {"POST /v1/events HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n" + end + "zz\r\n", 400, "INVALID_ARGUMENT"},
+		"two framings":                 {"POST /v1/events HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n" + end + "0\r\n\r\n", 400, "INVALID_ARGUMENT"},
+		"two framings, the other way":  {"POST /v1/events HTTP/1.1\r\ntransfer-encoding: chunked\r\nX: y\r\nCONTENT-LENGTH: 5\r\n" + end + "0\r\n\r\n", 400, "INVALID_ARGUMENT"},
+		"two framings of HTTP/1.0":     {"POST /v1/events HTTP/1.0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n" + end + "12345", 400, "INVALID_ARGUMENT"},
 		"many parameters":              {"GET /v1/webhooks?" + strings.Repeat("a&", 15_000) + " HTTP/1.1\r\n" + end, 400, "INVALID_ARGUMENT"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -59,14 +59,13 @@ type App struct {
 	metrics    *telemetry.Metrics
 	traces     *otlp.Provider
 	plan       stopPlan
-	// keyed is closed when the admin key is stored, or none is to be.
-	keyed chan struct{}
+	adminKey   adminKey
 }
 
 // New builds the parts; it connects to nothing and starts nothing.
 func New(ctx context.Context, o Options) (*App, error) {
 	a := &App{
-		options: o, keyed: make(chan struct{}), metrics: telemetry.New(), plan: planStop(o.Config.ShutdownTimeout, o.Roles),
+		options: o, adminKey: adminKey{ensured: make(chan struct{})}, metrics: telemetry.New(), plan: planStop(o.Config.ShutdownTimeout, o.Roles),
 	}
 	if err := a.build(ctx); err != nil {
 		a.Close()
@@ -192,7 +191,7 @@ func (a *App) buildAPI() error {
 			KeyRateLimit: c.KeyRate, MaxPolls: c.MaxPolls, TenantRateLimit: c.TenantRate, TenantMaxPolls: c.TenantPoll,
 			MaxKeys: c.MaxKeys, PublicURL: c.PublicURL, AllowOwnURL: c.AllowOwn,
 		},
-		Checks:  map[string]api.Check{"database": a.store.Ping, "migrations": a.store.Ready, "admin_key": a.adminKeyStored},
+		Checks:  map[string]api.Check{"database": a.store.Ping, "migrations": a.store.Ready, "admin_key": a.adminKeyWorks},
 		Reports: reports,
 		Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	})

@@ -92,6 +92,9 @@ func (r *running) do(t *testing.T, method, path, body string) (int, string) {
 	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.addr+path, strings.NewReader(body))
 	require.NoError(t, err)
 	request.Header.Set("Authorization", "Bearer "+adminKey)
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
 	response, err := r.client.Do(request)
 	require.NoError(t, err)
 	defer response.Body.Close()

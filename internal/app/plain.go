@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // net/http itself answers what it can't take for a request (%zz in a path, headers
@@ -24,14 +26,43 @@ func (l oneFormat) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return formatConn{c}, nil
+	return &formatConn{Conn: c}, nil
 }
 
-type formatConn struct{ net.Conn }
+type formatConn struct {
+	net.Conn
+	framing framing
+	// ambiguous says that a request was refused for its framing; instead is then what
+	// net/http reads in place of the rest, which makes it refuse the request.
+	ambiguous atomic.Bool
+	instead   []byte
+}
+
+// Read gives net/http what has come up to a request that is to be refused.
+func (c *formatConn) Read(b []byte) (int, error) {
+	if c.ambiguous.Load() {
+		n := copy(b, c.instead)
+		if c.instead = c.instead[n:]; n == 0 && len(b) > 0 {
+			return 0, io.EOF
+		}
+		return n, nil
+	}
+	n, err := c.Conn.Read(b)
+	good, ambiguous := c.framing.follow(b[:n])
+	if ambiguous {
+		c.instead = []byte("\x00\r\n\r\n") // no header
+		c.ambiguous.Store(true)
+		return good, nil
+	}
+	return n, err
+}
 
 // Write is told that all was written, whatever was.
-func (c formatConn) Write(b []byte) (int, error) {
+func (c *formatConn) Write(b []byte) (int, error) {
 	other := problemFor(b)
+	if other != nil && c.ambiguous.Load() {
+		other = refusal(http.StatusBadRequest, "Bad Request: give one of Content-Length and Transfer-Encoding, in one line")
+	}
 	if other == nil {
 		return c.Conn.Write(b)
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"grapnel/internal/cluster"
-	"grapnel/internal/hook"
 )
 
 // Run does what the roles say until ctx ends or a part fails, and then stops in
@@ -97,47 +96,5 @@ func (a *App) workerRuns(context.Context) error {
 		return nil
 	default:
 		return errors.New("the worker is not running")
-	}
-}
-
-// ensureAdminKey stores the configured admin key unless it is a key already,
-// again and again while the store is away.
-func (a *App) ensureAdminKey(ctx context.Context) error {
-	text := a.options.Config.AdminKey
-	if text == "" {
-		close(a.keyed)
-		return nil
-	}
-	for {
-		err := a.store.EnsureOperatorKey(ctx, "GRAPNEL_ADMIN_KEY", text)
-		if hook.KindOf(err) == hook.KindConflict {
-			a.options.Logger.ErrorContext(ctx, "--admin-key is another key's, which stays as it is", slog.Any("error", err))
-			err = nil
-		}
-		if err == nil {
-			close(a.keyed)
-			return nil
-		}
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // stopped while the store was away
-		}
-		a.options.Logger.WarnContext(ctx, "admin key not stored yet", slog.Any("error", err))
-		pause := time.NewTimer(time.Second)
-		select {
-		case <-ctx.Done():
-			pause.Stop()
-			return nil
-		case <-pause.C:
-		}
-	}
-}
-
-// adminKeyStored tells whether the configured admin key lets in.
-func (a *App) adminKeyStored(context.Context) error {
-	select {
-	case <-a.keyed:
-		return nil
-	default:
-		return errors.New("the admin key is not stored yet")
 	}
 }

@@ -76,7 +76,7 @@ func drip(c net.Conn, text string) {
 // second is cut off, however long it goes on, and holds a connection no longer.
 func TestSlowPublishers(t *testing.T) {
 	t.Parallel()
-	const post = "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n"
+	const post = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n"
 	for name, c := range map[string]struct {
 		atOnce string
 		slowly byte
@@ -88,14 +88,14 @@ func TestSlowPublishers(t *testing.T) {
 		"a slow body":        {post, ' ', 10 * time.Second, http.StatusRequestTimeout},
 		"a body that stalls": {post + `{"type":`, 0, 10 * time.Second, http.StatusRequestTimeout},
 		"slow chunks": {
-			"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n", '0',
+			"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n", '0',
 			10 * time.Second, http.StatusRequestTimeout,
 		},
 		"a slow batch": {
-			"POST /v1/events/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n", ' ',
+			"POST /v1/events/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n", ' ',
 			26 * time.Second, http.StatusRequestTimeout,
 		},
-		"a slow message": {"POST /topics/a/b HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n", 'a', 10 * time.Second, http.StatusRequestTimeout},
+		"a slow message": {"POST /topics/a/b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n", 'a', 10 * time.Second, http.StatusRequestTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -34,8 +34,8 @@ type Keys struct {
 // API is the configuration of the HTTP side.
 type API struct {
 	APIAddr    string        `default:"127.0.0.1:8080" help:"Address the API listens on."`
-	AdminKey   hook.Secret   `placeholder:"KEY" help:"Created as an admin key of tenant default when there is none like it; at least 20 characters."`
-	Auth       string        `default:"key" enum:"key,none" help:"none asks for no API key and refuses to listen beyond loopback."`
+	AdminKey   hook.Secret   `placeholder:"KEY" help:"The operator's key: created as an admin key of tenant default when there is none like it; the one configured before ends. At least 20 characters."`
+	Auth       string        `default:"key" enum:"key,none" help:"none asks for no API key, refuses to listen beyond loopback, and lets in no page of another origin and no request by another name than localhost."`
 	TemporalUI string        `name:"temporal-ui-url" placeholder:"URL" help:"Base URL of the Temporal Web UI, for links in answers."`
 	MaxBody    int           `default:"102400" help:"Largest body that a delivery may have, in bytes; at most 1048576. The default is Express' own limit."`
 	TopicAge   time.Duration `name:"topic-retention" default:"24h" help:"How long a topic's messages can be read by subscribers; --retention bounds it."`

@@ -35,6 +35,11 @@ func Refused() Outcome {
 	return Outcome{attempt: hook.Attempt{Class: hook.ClassRefused, Error: "Connection refused"}}
 }
 
+// BlockedByName is the guard's refusal of a name that was looked up.
+func BlockedByName(took time.Duration) Outcome {
+	return Outcome{attempt: hook.Attempt{Class: hook.ClassBlocked, Error: "Blocked destination", Timings: hook.Timings{DNS: took}}}
+}
+
 // Ours fails on our side: nothing is sent, and it says nothing of the receiver.
 func Ours(err error) Outcome { return Outcome{ours: err} }
 
@@ -47,6 +52,12 @@ func (o Outcome) After(d time.Duration) Outcome {
 // RetryAfter adds what the receiver asks for.
 func (o Outcome) RetryAfter(d time.Duration) Outcome {
 	o.attempt.RetryAfter = d
+	return o
+}
+
+// Body is the answer's.
+func (o Outcome) Body(text string) Outcome {
+	o.attempt.ResponseBody = []byte(text)
 	return o
 }
 

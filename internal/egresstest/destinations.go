@@ -31,6 +31,15 @@ type Destination struct {
 	Answers [][]string
 }
 
+// Told is what the tenant is told of the attempt: of a name that leads inside, but for
+// localhost, the same as of one that does not exist.
+func (d *Destination) Told() string {
+	if d.Attempt == Blocked && d.Answers != nil && !strings.Contains(strings.ToLower(d.URL), "localhost") {
+		return Unknown
+	}
+	return d.Attempt
+}
+
 // Destinations is the table. A row that leads to this machine leads to the port.
 func Destinations(port string) []Destination {
 	all := slices.Concat(literals(), spellings(), notURLs(), names())

@@ -21,6 +21,8 @@ const readTimeout = 10 * time.Second
 // Follow yields the topic's items from a place on as they come, until ctx ends or
 // the store fails; nothing, when none has come for the time of quiet. Who wants
 // what is yet to come has the place where the topic is when the iteration begins.
+// Those who are far behind, and slow, hold so many batches at most; the others go
+// on with a message at a time.
 func (h *Hub) Follow(ctx context.Context, id hook.TopicID, from hook.Cursor, quiet time.Duration) iter.Seq2[[]hook.Item, error] {
 	return func(yield func([]hook.Item, error) bool) {
 		h.enter(id)
@@ -28,28 +30,23 @@ func (h *Hub) Follow(ctx context.Context, id hook.TopicID, from hook.Cursor, qui
 		f := follower{next: from.Next, page: from.Page}
 		timer := time.NewTimer(quiet)
 		defer timer.Stop()
-		for {
+		for live := false; ; {
 			version, changed := h.state(id)
-			messages, err := h.read(ctx, id, f.next, version)
-			if err != nil {
-				if ctx.Err() == nil {
-					yield(nil, err)
-				}
+			s := h.step(ctx, id, &f, version, live, yield)
+			live = false
+			switch s {
+			case stepEnds:
 				return
-			}
-			items, again := f.take(messages)
-			switch {
-			case again:
+			case stepAgain:
 				continue
-			case len(items) > 0:
-				if !yield(items, nil) {
-					return
-				}
+			case stepYielded:
 				timer.Reset(quiet)
 				continue
+			case stepNothing:
 			}
 			select {
 			case <-changed:
+				live = true
 			case <-timer.C:
 				if !yield(nil, nil) {
 					return
@@ -62,14 +59,64 @@ func (h *Hub) Follow(ctx context.Context, id hook.TopicID, from hook.Cursor, qui
 	}
 }
 
+// step is what a reading came to.
+type step int
+
+const (
+	stepEnds    step = iota
+	stepAgain        // from a place that is known only now
+	stepYielded      // there were items, and there may be more
+	stepNothing      // nothing has come yet
+)
+
+// step reads and yields what there is. While it is being yielded, it is in memory; what
+// those get who are live, which was waited for, is the same for all of them, and little.
+func (h *Hub) step(ctx context.Context, id hook.TopicID, f *follower, version uint64, live bool, yield func([]hook.Item, error) bool) step {
+	bytes := mostBytes
+	if f.next > 0 && !live {
+		var release func()
+		bytes, release = h.share()
+		defer release()
+	}
+	messages, err := h.read(ctx, id, f.next, version, bytes)
+	if err != nil {
+		if ctx.Err() == nil {
+			yield(nil, err)
+		}
+		return stepEnds
+	}
+	items, again := f.take(messages)
+	switch {
+	case again:
+		return stepAgain
+	case len(items) == 0:
+		return stepNothing
+	case yield(items, nil):
+		return stepYielded
+	}
+	return stepEnds
+}
+
+// share is how many bytes of messages a follower may hold until release: a batch while
+// there is room for it, and otherwise one message, whatever its size, so that nobody
+// waits for those who read slowly.
+func (h *Hub) share() (bytes int, release func()) {
+	select {
+	case h.batches <- struct{}{}:
+		return mostBytes, func() { <-h.batches }
+	default:
+		return 1, func() {}
+	}
+}
+
 // read reads once for all who want the same of the same version: a thousand who
 // wait for one message are one query.
-func (h *Hub) read(ctx context.Context, id hook.TopicID, from int64, version uint64) (hook.Messages, error) {
-	read := h.reads.DoChan(fmt.Sprintf("%s/%d/%d", id, from, version), func() (any, error) {
+func (h *Hub) read(ctx context.Context, id hook.TopicID, from int64, version uint64, bytes int) (hook.Messages, error) {
+	read := h.reads.DoChan(fmt.Sprintf("%s/%d/%d/%d", id, from, version, bytes), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 		defer cancel()
 		messages, err := h.Store.Messages(ctx, hook.MessageQuery{
-			Topic: id, From: from, Limit: mostMessages, Bytes: mostBytes, Age: h.Age, Newest: h.Newest,
+			Topic: id, From: from, Limit: mostMessages, Bytes: bytes, Age: h.Age, Newest: h.Newest,
 		})
 		if err == nil {
 			h.seen(id, version, messages.Last)

@@ -42,9 +42,15 @@ type Config struct {
 	// LookEvery is how often topics that are followed are looked at in case an
 	// announcement got lost; default 2 s.
 	LookEvery time.Duration
+	// Batches is how many batches of up to 1 MiB of messages followers hold at once;
+	// default 64.
+	Batches int
 }
 
-const defaultLookEvery = 2 * time.Second
+const (
+	defaultLookEvery = 2 * time.Second
+	defaultBatches   = 64
+)
 
 // Where nothing can be heard, looking is all there is: it is done more often, at one
 // query for all topics that are followed, and listening is tried again now and then.
@@ -57,6 +63,8 @@ const (
 type Hub struct {
 	Config
 	reads singleflight.Group
+	// batches has an element for each batch that is held.
+	batches chan struct{}
 
 	mu sync.Mutex
 	// version counts all changes of all topics, so that none is ever met again.
@@ -88,7 +96,10 @@ func New(c Config) (*Hub, error) {
 	if c.LookEvery == 0 {
 		c.LookEvery = defaultLookEvery
 	}
-	return &Hub{Config: c, followed: map[hook.TopicID]*topic{}, published: map[hook.TopicID]bool{}, announce: make(chan struct{}, 1)}, nil
+	if c.Batches == 0 {
+		c.Batches = defaultBatches
+	}
+	return &Hub{Config: c, batches: make(chan struct{}, c.Batches), followed: map[hook.TopicID]*topic{}, published: map[hook.TopicID]bool{}, announce: make(chan struct{}, 1)}, nil
 }
 
 // Published wakes who follows the topic, here and in other processes: it has a

@@ -70,9 +70,11 @@ func (s *topics) Messages(ctx context.Context, q hook.MessageQuery) (hook.Messag
 	var out hook.Messages
 	if m := s.list[q.Topic]; m != nil {
 		out.Page, out.Last = m.Page, m.Last
+		before := 0
 		for _, message := range m.List {
-			if q.From > 0 && message.Sequence >= q.From && len(out.List) < q.Limit {
+			if q.From > 0 && message.Sequence >= q.From && len(out.List) < q.Limit && before < q.Bytes {
 				out.List = append(out.List, message)
+				before += len(message.Text)
 			}
 		}
 	}

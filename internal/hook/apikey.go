@@ -16,10 +16,14 @@ const (
 	ScopeWebhooks Scope = "webhooks" // manage webhooks, see secrets, test and retry
 	ScopePublish  Scope = "publish"
 	ScopeRead     Scope = "read" // lists and single reads, without secrets
+	// ScopeSubscribe is to follow topics, and nothing else.
+	ScopeSubscribe Scope = "subscribe"
 )
 
 // Scopes lists every scope.
-func Scopes() []Scope { return []Scope{ScopeAdmin, ScopeWebhooks, ScopePublish, ScopeRead} }
+func Scopes() []Scope {
+	return []Scope{ScopeAdmin, ScopeWebhooks, ScopePublish, ScopeRead, ScopeSubscribe}
+}
 
 // APIKey is an API key without its text, which only the answer that makes it holds.
 type APIKey struct {
@@ -34,12 +38,26 @@ type APIKey struct {
 	// Schemas tells whether the tenant had any event type with a schema when the key was
 	// looked up for topics: where it had none, nothing published need be held against one.
 	Schemas bool
-	// Topics limit what may be published, as patterns; empty is no limit.
-	Topics    []string
+	// Topics limit what may be published, read and subscribed to, as patterns; empty is no
+	// limit.
+	Topics []string
+	// Caches limit it to the topics of these caches; empty is no limit.
+	Caches    []string
 	ExpiresAt *time.Time
 	RevokedAt *time.Time
 	CreatedAt time.Time
 }
+
+// OperatorKeyState is how the operator's configured key stands.
+type OperatorKeyState string
+
+// The states of the operator's key. What has ended does not come back.
+const (
+	OperatorKeyValid    OperatorKeyState = "valid"
+	OperatorKeyReplaced OperatorKeyState = "replaced" // ended, and another one is valid
+	OperatorKeyEnded    OperatorKeyState = "ended"    // revoked or expired, and there is no other
+	OperatorKeyNone     OperatorKeyState = "none"     // the text is not the operator's key
+)
 
 // Allows tells whether the key has one of the scopes.
 func (k *APIKey) Allows(anyOf ...Scope) bool {
@@ -48,9 +66,57 @@ func (k *APIKey) Allows(anyOf ...Scope) bool {
 	})
 }
 
-// AllowsType tells whether the key may publish events of the type.
-func (k *APIKey) AllowsType(eventType string) bool {
-	return len(k.Topics) == 0 || Matches(k.Topics, eventType)
+// AllowsType tells whether the key may publish events of the type, and read them.
+func (k *APIKey) AllowsType(eventType string) bool { return k.AllowsTopic("", eventType) }
+
+// AllowsTopic is AllowsType for a topic of a cache; an event that is no message has no
+// cache.
+func (k *APIKey) AllowsTopic(cache, name string) bool {
+	return k.AllowsCache(cache) && (len(k.Topics) == 0 || Matches(k.Topics, name))
+}
+
+// AllowsCache tells whether the key is not limited to other caches.
+func (k *APIKey) AllowsCache(cache string) bool {
+	return len(k.Caches) == 0 || slices.Contains(k.Caches, cache)
+}
+
+// Limited tells whether there is anything that the key may not read for its topics.
+func (k *APIKey) Limited() bool { return len(k.Topics) > 0 || len(k.Caches) > 0 }
+
+// Covers tells whether all that the webhook gets is what the key may read: who may say
+// where it goes reads it.
+func (k *APIKey) Covers(w *Webhook) bool {
+	return k.AllowsCache(w.Cache) && !slices.ContainsFunc(w.Events, func(event string) bool {
+		if w.Profile == ProfileStandard {
+			return !k.CoversPattern(event)
+		}
+		return len(k.Topics) > 0 && !Matches(k.Topics, event)
+	})
+}
+
+// CoversKey tells whether the other key's topics are all among this one's: who is limited
+// makes no key that is less so.
+func (k *APIKey) CoversKey(other *APIKey) bool {
+	without := func(list []string, has func(string) bool) bool {
+		return slices.ContainsFunc(list, func(s string) bool { return !has(s) })
+	}
+	switch {
+	case len(k.Topics) > 0 && (len(other.Topics) == 0 || without(other.Topics, k.CoversPattern)):
+		return false
+	case len(k.Caches) > 0 && (len(other.Caches) == 0 || without(other.Caches, k.AllowsCache)):
+		return false
+	}
+	return true
+}
+
+// CoversPattern tells whether the key's topics match all that the pattern does.
+func (k *APIKey) CoversPattern(pattern string) bool {
+	if len(k.Topics) == 0 || slices.Contains(k.Topics, pattern) {
+		return true
+	}
+	return !IsOperational(pattern) && slices.ContainsFunc(k.Topics, func(topic string) bool {
+		return IsWildcard(topic) && strings.HasPrefix(strings.TrimSuffix(pattern, "*"), strings.TrimSuffix(topic, "*"))
+	})
 }
 
 // Validate reports every wrong value of a key to be made, at once.
@@ -60,11 +126,11 @@ func (k *APIKey) Validate(now time.Time) error {
 		v.add("body.name", nil, "must be 1 to 100 characters without control characters")
 	}
 	if len(k.Scopes) == 0 {
-		v.add("body.scopes", nil, "must name at least one of admin, webhooks, publish, read")
+		v.add("body.scopes", nil, "must name at least one of %s", scopeNames())
 	}
 	for i, s := range k.Scopes {
 		if !slices.Contains(Scopes(), s) {
-			v.add(indexed("body.scopes", i), string(s), "must be one of admin, webhooks, publish, read")
+			v.add(indexed("body.scopes", i), string(s), "must be one of %s", scopeNames())
 		}
 	}
 	if utf8.RuneCountInString(k.TokenID) > 256 || !cleanText(k.TokenID) {
@@ -73,13 +139,13 @@ func (k *APIKey) Validate(now time.Time) error {
 	if k.Topics != nil && len(k.Topics) == 0 {
 		v.add("body.topics", nil, "must not be empty; leave it out for no limit")
 	}
-	for i, t := range k.Topics {
-		problem := TopicProblem(t)
-		if problem == "" && strings.Contains(strings.TrimSuffix(t, "*"), "*") || strings.HasSuffix(t, "*") && !IsWildcard(t) {
-			problem = starProblem
-		}
-		if problem != "" {
-			v.add(indexed("body.topics", i), t, "%s", problem)
+	validateTopics(&v, k.Topics)
+	if k.Caches != nil && len(k.Caches) == 0 {
+		v.add("body.caches", nil, "must not be empty; leave it out for no limit")
+	}
+	for i, cache := range k.Caches {
+		if problem := cacheProblem(cache); problem != "" {
+			v.add(indexed("body.caches", i), shown(cache), "%s", problem)
 		}
 	}
 	switch {
@@ -94,3 +160,30 @@ func (k *APIKey) Validate(now time.Time) error {
 
 // lastYear is the last that RFC 3339 can write, in UTC.
 const lastYear = 9999
+
+func scopeNames() string {
+	names := make([]string, 0, len(Scopes()))
+	for _, s := range Scopes() {
+		names = append(names, string(s))
+	}
+	return strings.Join(names, ", ")
+}
+
+func validateTopics(v *violations, topics []string) {
+	for i, t := range topics {
+		problem := TopicProblem(t)
+		if problem == "" && strings.Contains(strings.TrimSuffix(t, "*"), "*") || strings.HasSuffix(t, "*") && !IsWildcard(t) {
+			problem = starProblem
+		}
+		if problem != "" {
+			v.add(indexed("body.topics", i), t, "%s", problem)
+		}
+	}
+}
+
+func cacheProblem(name string) string {
+	if name != TrimName(name) {
+		return "must not be surrounded by spaces"
+	}
+	return NameProblem(name)
+}

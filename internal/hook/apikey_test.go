@@ -18,7 +18,7 @@ func TestAPIKeyAllows(t *testing.T) {
 		for _, wants := range hook.Scopes() {
 			require.Equal(t, has == wants || has == hook.ScopeAdmin, k.Allows(wants), "%s for %s", has, wants)
 		}
-		require.Equal(t, has != hook.ScopePublish, k.Allows(hook.ScopeRead, hook.ScopeWebhooks))
+		require.Equal(t, has != hook.ScopePublish && has != hook.ScopeSubscribe, k.Allows(hook.ScopeRead, hook.ScopeWebhooks))
 	}
 	none := hook.APIKey{}
 	require.False(t, none.Allows(hook.ScopeRead))
@@ -33,6 +33,35 @@ func TestAPIKeyAllowsType(t *testing.T) {
 	require.True(t, some.AllowsType("a topic"))
 	require.False(t, some.AllowsType("payment.failed"))
 	require.False(t, some.AllowsType("user"))
+}
+
+// B12: what a limited key may read, and so what it may have sent elsewhere.
+func TestAPIKeyCovers(t *testing.T) {
+	t.Parallel()
+	all, some := hook.APIKey{}, hook.APIKey{Topics: []string{"user.*", "file.uploaded", "webhook.disabled"}}
+	for pattern, covered := range map[string]bool{
+		"user.created": true, "user.*": true, "user.a.*": true, "file.uploaded": true, "webhook.disabled": true,
+		"*": false, "file.*": false, "us.*": false, "user": false, "users.created": false, "webhook.*": false, "delivery.failed": false,
+	} {
+		require.Equal(t, covered, some.CoversPattern(pattern), pattern)
+		require.True(t, all.CoversPattern(pattern), pattern)
+		if covered {
+			continue
+		}
+		require.False(t, some.Covers(&hook.Webhook{Profile: hook.ProfileStandard, Events: []string{"user.created", pattern}}), pattern)
+	}
+	star := hook.APIKey{Topics: []string{"*"}}
+	require.True(t, star.CoversPattern("*"))
+	require.False(t, star.CoversPattern("webhook.disabled"), "a pattern does not match it")
+	require.True(t, some.Covers(&hook.Webhook{Profile: hook.ProfileCommenda, Events: []string{"user.created"}}))
+	require.False(t, some.Covers(&hook.Webhook{Profile: hook.ProfileCommenda, Events: []string{"*"}}))
+
+	chat := hook.APIKey{Caches: []string{"chat"}}
+	require.True(t, chat.AllowsTopic("chat", "any"))
+	require.False(t, chat.AllowsTopic("other", "any"))
+	require.False(t, chat.AllowsType("user.created"), "it is in no cache")
+	require.True(t, chat.Covers(&hook.Webhook{Profile: hook.ProfileMomento, Cache: "chat", Events: []string{"any"}}))
+	require.False(t, chat.Covers(&hook.Webhook{Profile: hook.ProfileStandard, Events: []string{"user.created"}}))
 }
 
 func TestAPIKeyValidate(t *testing.T) {

@@ -13,7 +13,7 @@ func refusedHeaders() []string {
 		"accept-encoding", "authority", "connection", "content-encoding", "content-length", "content-type",
 		"commenda-x-secret", "date", "expect", "host", "http2-settings", "keep-alive", "momento-signature",
 		"proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-		"transfer-encoding", "upgrade", "user-agent", HopsHeader, "webhook-id", "webhook-signature", "webhook-timestamp",
+		"transfer-encoding", "upgrade", "user-agent", HopsHeader, "webhook-id", "webhook-signature", "webhook-test", "webhook-timestamp",
 		"x-event-type", "x-webhook-attempt", "x-webhook-signature",
 	}
 }

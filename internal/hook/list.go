@@ -23,10 +23,20 @@ type WebhookFilter struct {
 // EventFilter narrows a list of events; zero values don't.
 type EventFilter struct {
 	Type string
+	// May is what the caller may read; zero is everything.
+	May Readable
 }
+
+// Readable is what a key's topics let it read; zero is everything.
+type Readable struct{ Topics, Caches []string }
+
+// Readable is what the key may read.
+func (k *APIKey) Readable() Readable { return Readable{k.Topics, k.Caches} }
 
 // DeliveryFilter narrows a list of deliveries; zero values don't.
 type DeliveryFilter struct {
 	State     DeliveryState
 	EventType string
+	// May is what the caller may read of a webhook's, whose cache is looked at already.
+	May Readable
 }

@@ -99,3 +99,46 @@ func TestSchemes(t *testing.T) {
 	}
 	require.Equal(t, []hook.Scheme{hook.SchemeV1}, valid().Schemes)
 }
+
+// A18: the headers with one value go on with the secret that they have, until its time.
+func TestRotateLater(t *testing.T) {
+	t.Parallel()
+	now := time.Now().UTC().Truncate(time.Second)
+	hour := func(n time.Duration) time.Time { return now.Add(n * time.Hour) }
+	w := valid()
+	w.Secret = "one"
+	require.Equal(t, hook.Secret("one"), w.SingleValue(now))
+	require.NoError(t, w.RotateLater("two", now, hour(1)))
+	require.Equal(t, hook.Secret("two"), w.Secret)
+	require.Equal(t, []hook.PreviousSecret{{Secret: "one", Until: hour(1), Single: true}}, w.Previous)
+	require.Equal(t, hook.Secret("one"), w.SingleValue(hour(1).Add(-1)))
+	require.Equal(t, hook.Secret("two"), w.SingleValue(hour(1)))
+	require.Equal(t, hour(1), w.SingleValueUntil(now))
+	require.Zero(t, w.SingleValueUntil(hour(1)))
+
+	// Each goes on until the time that was told for it.
+	again := w
+	require.NoError(t, again.RotateLater("three", now, hour(2)))
+	require.Equal(t, []hook.Secret{"one", "two", "three"}, []hook.Secret{again.SingleValue(now), again.SingleValue(hour(1)), again.SingleValue(hour(2))})
+	require.Equal(t, hour(2), again.SingleValueUntil(now))
+
+	// An ordinary rotation, and a new secret alone, take them over at once.
+	ordinary := w
+	require.NoError(t, ordinary.Rotate("three", now, hour(2)))
+	require.Equal(t, hook.Secret("three"), ordinary.SingleValue(now))
+	require.Len(t, ordinary.Previous, 2, "the others sign as before")
+	require.True(t, w.Previous[0].Single, "what it came from is not written to")
+	replaced := w
+	replaced.Replace("three")
+	require.Equal(t, hook.Secret("three"), replaced.SingleValue(now))
+
+	// The one that they have comes back: nothing changes for them.
+	back := w
+	require.NoError(t, back.RotateLater("one", now, hour(2)))
+	require.Equal(t, []hook.Secret{"one", "one"}, []hook.Secret{back.SingleValue(now), back.SingleValue(hour(1))})
+	require.Zero(t, back.SingleValueUntil(now))
+
+	same := w
+	require.NoError(t, same.RotateLater("two", now, hour(2)))
+	require.Equal(t, w.Previous, same.Previous)
+}

@@ -1,5 +1,7 @@
 package hook
 
+import "slices"
+
 // SampleData is canonical JSON for a test delivery of the type (S11): the seed's
 // payload for what it shows, the like for its other types, and a plain object
 // for types of the tenant's own.
@@ -31,20 +33,25 @@ func SampleData(eventType string) []byte {
 func SampleText() []byte { return []byte(`"This is a test message."`) }
 
 // SampleType is the event type that a test sends when none is named: the
-// webhook's first, made concrete where it is a pattern.
+// webhook's first, made concrete where it is a pattern. Operational events are never
+// sent as a test: a webhook that gets no others is sent a built-in type's.
 func SampleType(w *Webhook) string {
-	for _, e := range w.Events {
+	events := slices.DeleteFunc(slices.Clone(w.Events), IsOperational)
+	if w.Profile == ProfileMomento {
+		events = w.Events // topics of a cache, whatever they are called
+	}
+	for _, e := range events {
 		if !IsWildcard(e) || w.Profile == ProfileCommenda || w.Profile == ProfileMomento {
 			return e
 		}
 	}
 	for _, t := range BuiltInEventTypes() {
-		if Matches(w.Events, t.Name) {
+		if Matches(events, t.Name) {
 			return t.Name
 		}
 	}
-	if len(w.Events) > 0 && w.Events[0] != "*" {
-		return w.Events[0][:len(w.Events[0])-1] + "test"
+	if len(events) > 0 && events[0] != "*" {
+		return events[0][:len(events[0])-1] + "test"
 	}
 	return BuiltInEventTypes()[0].Name
 }

@@ -40,9 +40,12 @@ func TestSampleType(t *testing.T) {
 		"file.uploaded":  {"zzz.*", "file.*"},
 		"zzz.test":       {"zzz.*", "yyy.*"},
 		"a topic":        {"a topic"},
+		"b.done":         {"webhook.disabled", "b.done"}, // never an operational one
 	} {
 		got := hook.SampleType(&hook.Webhook{Events: events})
 		require.Equal(t, want, got)
 		require.True(t, hook.Matches(events, got), "the webhook gets it")
 	}
+	require.Equal(t, "user.created", hook.SampleType(&hook.Webhook{Events: []string{"webhook.disabled", "delivery.failed"}}))
+	require.Equal(t, "webhook.disabled", hook.SampleType(&hook.Webhook{Profile: hook.ProfileMomento, Events: []string{"webhook.disabled"}}))
 }

@@ -25,14 +25,17 @@ func Request(job *hook.Job, at time.Time) hook.Request {
 	if w.Profile == hook.ProfileStandard || len(job.Event.Hops) > 0 {
 		r.Header[hook.HopsHeader] = []string{job.Event.Chain()}
 	}
+	if job.Delivery.Test && w.Profile != hook.ProfileMomento {
+		r.Header[testHeader] = []string{"true"}
+	}
 	switch w.Profile {
 	case hook.ProfileCommenda:
 		r.Body = CommendaBody(&job.Event, w.ID)
-		signing.CommendaHeaders(r.Header, w.Secret.Reveal(), r.Body)
+		signing.CommendaHeaders(r.Header, w.SingleValue(at).Reveal(), r.Body)
 	case hook.ProfileMomento:
 		r.Header["User-Agent"] = []string{momentoUserAgent}
 		r.Body = MomentoBody(&job.Event, at)
-		signing.MomentoHeaders(r.Header, w.Secret.Reveal(), r.Body)
+		signing.MomentoHeaders(r.Header, w.SingleValue(at).Reveal(), r.Body)
 	case hook.ProfileStandard:
 		r.Body = StandardBody(&job.Event)
 		r.Header["X-Event-Type"] = []string{asciiType(job.Event.Type)}
@@ -46,13 +49,17 @@ func Request(job *hook.Job, at time.Time) hook.Request {
 	return r
 }
 
+// testHeader marks a test: nothing of it has happened. Momento's requests have no headers
+// of ours, and mark a test by the message number 0.
+const testHeader = "webhook-test"
+
 // standardKeys are what signs a standard request at a time: the current secret and,
 // within the overlap after a rotation, those before it (S6).
 func standardKeys(job *hook.Job, at time.Time) signing.StandardKeys {
 	w := job.Webhook
-	keys := signing.StandardKeys{Secret: w.Secret.Reveal()}
+	keys := signing.StandardKeys{Secret: w.SingleValue(at).Reveal()}
 	if w.Signs(hook.SchemeV1) {
-		keys.V1 = []string{keys.Secret}
+		keys.V1 = []string{w.Secret.Reveal()}
 		for _, previous := range w.Valid(at) {
 			keys.V1 = append(keys.V1, previous.Secret.Reveal())
 		}

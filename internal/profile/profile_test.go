@@ -370,3 +370,52 @@ func TestRedactHeaders(t *testing.T) {
 	require.Equal(t, http.Header{"x-api-key": {"***"}, "Date": {"today"}}, shown)
 	require.Empty(t, profile.RedactHeaders(job.Webhook, nil), "an attempt that came to nothing has no headers")
 }
+
+// A18: within the overlap the header with one value may be that of the secret before,
+// beside whose signature webhook-signature has the new one's.
+func TestTheSingleValueOfTheSecretBefore(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
+	for p, signature := range map[hook.Profile]func(secret string, r hook.Request) (want, got string){
+		hook.ProfileStandard: func(secret string, r hook.Request) (want, got string) {
+			return signing.HexSHA256(secret, r.Body), r.Header.Get("X-Webhook-Signature")
+		},
+		hook.ProfileCommenda: func(secret string, r hook.Request) (want, got string) {
+			return signing.HexSHA256(secret, r.Body), r.Header.Get("Commenda-X-Secret")
+		},
+		hook.ProfileMomento: func(secret string, r hook.Request) (want, got string) {
+			return signing.HexSHA3(secret, r.Body), map[string][]string(r.Header)[momentoSignature][0]
+		},
+	} {
+		job := setup(t, p)
+		job.Webhook.Secret = standardID
+		require.NoError(t, job.Webhook.RotateLater("whsec_bmV3IHNlY3JldCB0aGF0IGlzIGxvbmcgZW5vdWdo", now, now.Add(time.Hour)))
+		r := profile.Request(job, now)
+		want, got := signature(standardID, r)
+		require.Equal(t, want, got, p)
+		if p == hook.ProfileStandard {
+			require.Len(t, strings.Fields(r.Header.Get("webhook-signature")), 2)
+		}
+		r = profile.Request(job, now.Add(time.Hour))
+		want, got = signature(job.Webhook.Secret.Reveal(), r)
+		require.Equal(t, want, got, p)
+	}
+}
+
+// B14: what is sent as a test says so, and nothing else does. Momento's requests have no
+// headers of ours: a test's message has the number 0.
+func TestTestsAreMarked(t *testing.T) {
+	t.Parallel()
+	for p, want := range map[hook.Profile][]string{
+		hook.ProfileStandard: {"true"}, hook.ProfileCommenda: {"true"}, hook.ProfileMomento: nil,
+	} {
+		job := setup(t, p)
+		require.NotContains(t, profile.Request(job, time.Now()).Header, "Webhook-Test")
+		job.Delivery.Test = true
+		require.Equal(t, want, profile.Request(job, time.Now()).Header.Values("webhook-test"), p)
+		job.Webhook.Headers = map[string]hook.Secret{"webhook-test": "false"} // stored before it was refused
+		if p != hook.ProfileMomento {
+			require.Equal(t, want, profile.Request(job, time.Now()).Header.Values("webhook-test"), p)
+		}
+	}
+}

@@ -26,22 +26,30 @@ func setup(t *testing.T, keys string) *seal.Box {
 	return box
 }
 
+// of is the place of an owner's value.
+func of(owner string) seal.Place {
+	return seal.Place{Table: "webhooks", Column: "secret", Tenant: [16]byte{1}, ID: []byte(owner), Owner: []byte(owner)}
+}
+
+func forms() []seal.Form { return []seal.Form{seal.FormOwner, seal.FormPlace} }
+
 // Law: what is sealed is opened, for its owner only, and looks different each time.
 func TestSealAndOpen(t *testing.T) {
 	t.Parallel()
 	box := setup(t, key(1))
 	value := rapid.SliceOfN(rapid.Byte(), 0, 300)
 	rapid.Check(t, func(t *rapid.T) {
-		plain, owner, stranger := value.Draw(t, "plain"), value.Draw(t, "owner"), value.Draw(t, "stranger")
-		sealed := box.Seal(plain, owner)
+		plain, owner, stranger := value.Draw(t, "plain"), of(string(value.Draw(t, "owner"))), of(string(value.Draw(t, "stranger")))
+		form := rapid.SampledFrom(forms()).Draw(t, "form")
+		sealed := box.Seal(plain, owner, form)
 		opened, err := box.Open(sealed, owner)
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(plain, opened))
-		require.NotEqual(t, sealed, box.Seal(plain, owner), "a nonce is used once")
+		require.NotEqual(t, sealed, box.Seal(plain, owner, form), "a nonce is used once")
 		if len(plain) >= 8 {
 			require.False(t, bytes.Contains(sealed, plain))
 		}
-		if !bytes.Equal(owner, stranger) {
+		if !bytes.Equal(owner.Owner, stranger.Owner) {
 			_, err = box.Open(sealed, stranger)
 			require.ErrorContains(t, err, "belongs to something else")
 		}
@@ -53,9 +61,9 @@ func TestSealAndOpen(t *testing.T) {
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	before, during, after := setup(t, key(1)), setup(t, key(2)+", "+key(1)), setup(t, key(2))
-	owner := []byte("hook_1")
-	old := before.Seal([]byte("geheim"), owner)
-	fresh := during.Seal([]byte("geheim"), owner)
+	owner := of("hook_1")
+	old := before.Seal([]byte("geheim"), owner, seal.FormPlace)
+	fresh := during.Seal([]byte("geheim"), owner, seal.FormPlace)
 
 	for _, sealed := range [][]byte{old, fresh} {
 		opened, err := during.Open(sealed, owner)
@@ -73,19 +81,54 @@ func TestRotation(t *testing.T) {
 	require.ErrorContains(t, err, hex.EncodeToString(sum[:4]), "it says which key is missing, as an operator can work out of the keys")
 
 	for _, box := range []*seal.Box{during, after} {
-		require.True(t, box.Current(fresh))
-		require.False(t, box.Current(old), "another key's, configured or not")
-		for _, sealed := range [][]byte{nil, fresh[:16], append([]byte{2}, fresh[1:]...)} {
-			require.False(t, box.Current(sealed), "not in a known form")
+		require.True(t, box.Current(fresh, seal.FormPlace))
+		require.False(t, box.Current(fresh, seal.FormOwner))
+		require.False(t, box.Current(old, seal.FormPlace), "another key's, configured or not")
+		for _, sealed := range [][]byte{nil, fresh[:16], append([]byte{1}, fresh[1:]...), append([]byte{3}, fresh[1:]...)} {
+			require.False(t, box.Current(sealed, seal.FormPlace), "not in this form")
 		}
 	}
+}
+
+// B15: a value opens in its own place only: nobody who can write to the tables can have it
+// shown where another one is shown, or to another tenant.
+func TestPlacesAreApart(t *testing.T) {
+	t.Parallel()
+	box := setup(t, key(1))
+	at := func(change func(*seal.Place)) seal.Place {
+		p := of("hook_1")
+		change(&p)
+		return p
+	}
+	own := at(func(*seal.Place) {})
+	sealed, before := box.Seal([]byte("geheim"), own, seal.FormPlace), box.Seal([]byte("geheim"), own, seal.FormOwner)
+	for name, place := range map[string]seal.Place{
+		"another table":  at(func(p *seal.Place) { p.Table = "signing_keys" }),
+		"another column": at(func(p *seal.Place) { p.Column = "headers" }),
+		"another tenant": at(func(p *seal.Place) { p.Tenant[0]++ }),
+		"another row":    at(func(p *seal.Place) { p.ID = []byte("hook_2") }),
+		"shifted":        at(func(p *seal.Place) { p.Table, p.Column = "webhookss", "ecret" }),
+	} {
+		_, err := box.Open(sealed, place)
+		require.ErrorContains(t, err, "belongs to something else", name)
+		_, err = box.Open(before, place)
+		require.NoError(t, err, "the form from before tells these apart by the owner only: %s", name)
+	}
+	// The one form does not pass for the other.
+	_, err := box.Open(append([]byte{byte(seal.FormOwner)}, sealed[1:]...), own)
+	require.Error(t, err)
+	_, err = box.Open(append([]byte{byte(seal.FormPlace)}, before[1:]...), own)
+	require.Error(t, err)
+	crafted := at(func(p *seal.Place) { p.Owner = append([]byte{2, 0, 0, 0, 8}, "webhooks"...) })
+	_, err = box.Open(append([]byte{byte(seal.FormOwner)}, sealed[1:]...), crafted)
+	require.Error(t, err)
 }
 
 func TestOpenRefusesEveryChange(t *testing.T) {
 	t.Parallel()
 	box := setup(t, key(1)+","+key(2))
-	owner := []byte("hook_1")
-	sealed := box.Seal([]byte("geheim"), owner)
+	owner := of("hook_1")
+	sealed := box.Seal([]byte("geheim"), owner, seal.FormPlace)
 	for i := range sealed {
 		for _, flip := range []byte{1, 0x80, 0xff} {
 			changed := bytes.Clone(sealed)
@@ -106,7 +149,7 @@ func TestOpenRefusesEveryChange(t *testing.T) {
 	require.Error(t, err)
 	// The other key's mark on it does not make it the other key's.
 	swapped := bytes.Clone(sealed)
-	copy(swapped[1:5], setup(t, key(2)).Seal(nil, nil)[1:5])
+	copy(swapped[1:5], setup(t, key(2)).Seal(nil, owner, seal.FormPlace)[1:5])
 	_, err = box.Open(swapped, owner)
 	require.Error(t, err)
 

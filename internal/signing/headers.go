@@ -15,7 +15,7 @@ const (
 
 // StandardKeys are what signs a request of the standard profile.
 type StandardKeys struct {
-	// Secret is the current one, of X-Webhook-Signature.
+	// Secret is that of X-Webhook-Signature.
 	Secret string
 	// V1 are the secrets of Standard Webhooks' v1: the current one first, then those
 	// still valid in the overlap after a rotation. One that has no Standard Webhooks key
@@ -27,7 +27,7 @@ type StandardKeys struct {
 
 // StandardHeaders sets the signature headers of the standard profile.
 //
-// X-Webhook-Signature is [HexSHA256] with the current secret: one value, as the
+// X-Webhook-Signature is [HexSHA256] with Secret: one value, as the
 // profile's receivers compare the whole of it. webhook-id and webhook-timestamp
 // (timestamp, Unix seconds) are always set, so that receivers can recognize what comes
 // again. If any of the others can sign, webhook-signature is set as well, with one

@@ -50,6 +50,33 @@ func (e CommendaWebhookStatus) Valid() bool {
 	}
 }
 
+// Defines values for CreateScope.
+const (
+	CreateScopeAdmin     CreateScope = "admin"
+	CreateScopePublish   CreateScope = "publish"
+	CreateScopeRead      CreateScope = "read"
+	CreateScopeSubscribe CreateScope = "subscribe"
+	CreateScopeWebhooks  CreateScope = "webhooks"
+)
+
+// Valid indicates whether the value is a known member of the CreateScope enum.
+func (e CreateScope) Valid() bool {
+	switch e {
+	case CreateScopeAdmin:
+		return true
+	case CreateScopePublish:
+		return true
+	case CreateScopeRead:
+		return true
+	case CreateScopeSubscribe:
+		return true
+	case CreateScopeWebhooks:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeliveryStatus.
 const (
 	DeliveryStatusCanceled DeliveryStatus = "canceled"
@@ -188,6 +215,24 @@ func (e ReplayStatus) Valid() bool {
 	case ReplayStatusFailed:
 		return true
 	case ReplayStatusMissing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RotateSecretRequestSingleValue.
+const (
+	RotateSecretRequestSingleValueNew RotateSecretRequestSingleValue = "new"
+	RotateSecretRequestSingleValueOld RotateSecretRequestSingleValue = "old"
+)
+
+// Valid indicates whether the value is a known member of the RotateSecretRequestSingleValue enum.
+func (e RotateSecretRequestSingleValue) Valid() bool {
+	switch e {
+	case RotateSecretRequestSingleValueNew:
+		return true
+	case RotateSecretRequestSingleValueOld:
 		return true
 	default:
 		return false
@@ -361,6 +406,11 @@ func (e ListWebhooksParamsActive) Valid() bool {
 
 // APIKey defines model for APIKey.
 type APIKey struct {
+	// Caches The only caches whose topics it may publish to, read and follow.
+	//
+	// Example: ["chat"]
+	Caches *[]string `json:"caches,omitempty"`
+
 	// CreatedAt When it was created.
 	//
 	// Example: 2026-01-15T12:00:00Z
@@ -381,6 +431,11 @@ type APIKey struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
+	// Operator Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
+	//
+	// Example: false
+	Operator *bool `json:"operator,omitempty"`
+
 	// RevokedAt When it was revoked; absent if it was not.
 	//
 	// Example: 2026-06-15T12:00:00Z
@@ -391,12 +446,17 @@ type APIKey struct {
 	// Example: ["publish"]
 	Scopes []Scope `json:"scopes"`
 
+	// Subscribe Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
+	//
+	// Example: false
+	Subscribe *bool `json:"subscribe,omitempty"`
+
 	// TokenID Shown to receivers of topic webhooks as who published.
 	//
 	// Example: mo-the-squirrel
 	TokenID *string `json:"token_id,omitempty"`
 
-	// Topics The only event types that it may publish, as patterns.
+	// Topics The only event types and topics that it may publish, read and follow, as patterns.
 	//
 	// Example: ["user.*"]
 	Topics []string `json:"topics,omitempty"`
@@ -912,6 +972,11 @@ type CommendaWebhooksFetched struct {
 
 // CreateAPIKeyRequest defines model for CreateAPIKeyRequest.
 type CreateAPIKeyRequest struct {
+	// Caches Limits it to the topics of these caches, by name. Default: everything.
+	//
+	// Example: ["chat"]
+	Caches *[]string `json:"caches,omitempty"`
+
 	// ExpiresAt Default: never.
 	//
 	// Example: 2027-01-15T12:00:00Z
@@ -922,17 +987,17 @@ type CreateAPIKeyRequest struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
-	// Scopes What it may do. admin includes the others.
+	// Scopes What it may do. subscribe: follow topics, and nothing else. admin includes the others.
 	//
 	// Example: ["publish"]
-	Scopes []Scope `json:"scopes"`
+	Scopes []CreateScope `json:"scopes"`
 
 	// TokenID Shown to receivers of topic webhooks as who published.
 	//
 	// Example: mo-the-squirrel
 	TokenID *string `json:"token_id,omitempty"`
 
-	// Topics Limits what it may publish, as patterns. Default: everything.
+	// Topics Limits what it may publish, read, follow and subscribe webhooks to, as patterns. Default: everything.
 	//
 	// Example: ["user.*"]
 	Topics []string `json:"topics,omitempty"`
@@ -976,12 +1041,33 @@ type CreateCommendaWebhookRequest struct {
 	URL string `json:"url"`
 }
 
+// CreateScope What it may do. subscribe: follow topics, and nothing else. admin includes the others.
+type CreateScope string
+
 // CreateTenantRequest defines model for CreateTenantRequest.
 type CreateTenantRequest struct {
 	// Name What it is called.
 	//
 	// Example: acme
 	Name string `json:"name"`
+}
+
+// CreateTopicTokenRequest defines model for CreateTopicTokenRequest.
+type CreateTopicTokenRequest struct {
+	// CacheName The cache whose topics it is for.
+	//
+	// Example: chat
+	CacheName string `json:"cache_name"`
+
+	// ExpiresIn How long it is valid, in seconds. Default: 300.
+	//
+	// Example: 300
+	ExpiresIn *int64 `json:"expires_in,omitempty"`
+
+	// Topics The topics, as patterns, that it lets follow. The API key must be allowed to follow them itself.
+	//
+	// Example: ["room-281"]
+	Topics []string `json:"topics"`
 }
 
 // CreateWebhookRequest defines model for CreateWebhookRequest.
@@ -1054,6 +1140,11 @@ type CreateWebhookRequest struct {
 
 // CreatedAPIKey defines model for CreatedAPIKey.
 type CreatedAPIKey struct {
+	// Caches The only caches whose topics it may publish to, read and follow.
+	//
+	// Example: ["chat"]
+	Caches *[]string `json:"caches,omitempty"`
+
 	// CreatedAt When it was created.
 	//
 	// Example: 2026-01-15T12:00:00Z
@@ -1079,6 +1170,11 @@ type CreatedAPIKey struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
+	// Operator Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
+	//
+	// Example: false
+	Operator *bool `json:"operator,omitempty"`
+
 	// RevokedAt When it was revoked; absent if it was not.
 	//
 	// Example: 2026-06-15T12:00:00Z
@@ -1089,12 +1185,17 @@ type CreatedAPIKey struct {
 	// Example: ["publish"]
 	Scopes []Scope `json:"scopes"`
 
+	// Subscribe Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
+	//
+	// Example: false
+	Subscribe *bool `json:"subscribe,omitempty"`
+
 	// TokenID Shown to receivers of topic webhooks as who published.
 	//
 	// Example: mo-the-squirrel
 	TokenID *string `json:"token_id,omitempty"`
 
-	// Topics The only event types that it may publish, as patterns.
+	// Topics The only event types and topics that it may publish, read and follow, as patterns.
 	//
 	// Example: ["user.*"]
 	Topics []string `json:"topics,omitempty"`
@@ -1973,7 +2074,7 @@ type ReplayWebhookRequest struct {
 
 // RotateSecretRequest defines model for RotateSecretRequest.
 type RotateSecretRequest struct {
-	// OverlapSeconds How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap.
+	// OverlapSeconds How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap, unless single_value is old.
 	//
 	// Example: 86400
 	OverlapSeconds *int64 `json:"overlap_seconds,omitempty"`
@@ -1982,7 +2083,17 @@ type RotateSecretRequest struct {
 	//
 	// Example: whsec_abc123...
 	Secret *string `json:"secret,omitempty"`
+
+	// SingleValue Whose signature the headers with one value carry in the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret's, from now on; receivers that verify them must know it already. old: the secret's that they carry now, until its overlap ends. Default: new.
+	//
+	// Example: old
+	SingleValue *RotateSecretRequestSingleValue `json:"single_value,omitempty"`
 }
+
+// RotateSecretRequestSingleValue Whose signature the headers with one value carry in the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret's, from now on; receivers that verify them must know it already. old: the secret's that they carry now, until its overlap ends. Default: new.
+//
+// Example: old
+type RotateSecretRequestSingleValue string
 
 // Scope What it may do.
 type Scope string
@@ -2095,7 +2206,7 @@ type TestWebhookRequest struct {
 	// Example: {"email":"john@example.com","id":"user_123","name":"John Doe","status":"active"}
 	Data interface{} `json:"data,omitempty"`
 
-	// Type Default: the webhook's first event type.
+	// Type Default: the webhook's first event type that is not operational.
 	//
 	// Example: user.created
 	Type *string `json:"type,omitempty"`
@@ -2143,6 +2254,29 @@ type TopicMessage struct {
 	// Example: 1
 	TopicSequenceNumber int64      `json:"topic_sequence_number"`
 	Value               TopicValue `json:"value"`
+}
+
+// TopicToken defines model for TopicToken.
+type TopicToken struct {
+	// CacheName The cache whose topics it is for.
+	//
+	// Example: chat
+	CacheName string `json:"cache_name"`
+
+	// ExpiresAt When it stops being valid.
+	//
+	// Example: 2026-01-15T12:05:00Z
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Token Stands for the API key where a topic is followed.
+	//
+	// Example: gt_AqSm9ZIyVvqkqzL1Wc3OeN0b
+	Token string `json:"token"`
+
+	// Topics The topics that it lets follow, as patterns.
+	//
+	// Example: ["room-281"]
+	Topics []string `json:"topics"`
 }
 
 // TopicValue defines model for TopicValue.
@@ -2229,7 +2363,7 @@ type UpdateWebhookRequest struct {
 	// Example: ["user.created"]
 	Events *[]string `json:"events,omitempty"`
 
-	// Headers Replaces all custom headers. null removes them.
+	// Headers Replaces all custom headers. null removes them. Needed where the url gets another scheme, host or port and there are any: their values were given for the one before.
 	//
 	// Example: {"X-Tenant":"acme"}
 	Headers *map[string]string `json:"headers,omitempty"`
@@ -2412,7 +2546,7 @@ type WebhookProfile string
 
 // WebhookSecret defines model for WebhookSecret.
 type WebhookSecret struct {
-	// OverlapUntil Until when webhook-signature also carries a signature with a secret from before. Absent when this one signs alone.
+	// OverlapUntil Until when a secret from before signs as well: webhook-signature carries a signature of each. Absent when this one signs alone.
 	//
 	// Example: 2026-01-16T12:00:00Z
 	OverlapUntil *time.Time `json:"overlap_until,omitempty"`
@@ -2421,6 +2555,11 @@ type WebhookSecret struct {
 	//
 	// Example: whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
 	Secret string `json:"secret"`
+
+	// SingleValueUntil Until when the headers with one value carry the signature with the secret from before. Absent when they carry this one's.
+	//
+	// Example: 2026-01-16T12:00:00Z
+	SingleValueUntil *time.Time `json:"single_value_until,omitempty"`
 
 	// Warnings What is likely to be meant otherwise.
 	Warnings *[]Warning `json:"warnings,omitempty"`
@@ -2632,6 +2771,9 @@ type UpdateReplayJSONRequestBody = UpdateReplayRequest
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = CreateTenantRequest
 
+// CreateTopicTokenJSONRequestBody defines body for CreateTopicToken for application/json ContentType.
+type CreateTopicTokenJSONRequestBody = CreateTopicTokenRequest
+
 // CreateWebhookJSONRequestBody defines body for CreateWebhook for application/json ContentType.
 type CreateWebhookJSONRequestBody = CreateWebhookRequest
 
@@ -2810,7 +2952,7 @@ type ClientInterface interface {
 
 	// FollowTopic Follow a topic
 	//
-	// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.
+	// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
 	//
 	// Corresponds with GET /topics/{cacheName}/{topicName} (the `FollowTopic` operationId).
 	FollowTopic(ctx context.Context, cacheName string, topicName string, params *FollowTopicParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2860,7 +3002,7 @@ type ClientInterface interface {
 
 	// RevokeAPIKey Revoke an API key
 	//
-	// It is refused from now on, everywhere.
+	// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
 	//
 	// Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 	RevokeAPIKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3032,6 +3174,24 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants (the `CreateTenant` operationId).
 	CreateTenant(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CreateTopicTokenWithBody Create a topic token
+	//
+	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+	CreateTopicTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateTopicToken Create a topic token
+	//
+	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+	CreateTopicToken(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListWebhooks List webhooks
 	//
 	// All webhooks of the account, of every profile, newest first.
@@ -3073,7 +3233,7 @@ type ClientInterface interface {
 
 	// UpdateWebhookWithBody Update a webhook
 	//
-	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
+	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3082,7 +3242,7 @@ type ClientInterface interface {
 
 	// UpdateWebhook Update a webhook
 	//
-	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
+	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3123,7 +3283,7 @@ type ClientInterface interface {
 
 	// RotateWebhookSecretWithBody Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3132,7 +3292,7 @@ type ClientInterface interface {
 
 	// RotateWebhookSecret Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3141,7 +3301,7 @@ type ClientInterface interface {
 
 	// TestWebhookWithBody Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3150,7 +3310,7 @@ type ClientInterface interface {
 
 	// TestWebhook Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3184,7 +3344,7 @@ type ClientInterface interface {
 
 	// TriggerCommendaWebhookWithBody Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3193,7 +3353,7 @@ type ClientInterface interface {
 
 	// TriggerCommendaWebhook Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3420,7 +3580,7 @@ func (c *Client) PublishCommendaEvent(ctx context.Context, params *PublishCommen
 
 // FollowTopic Follow a topic
 //
-// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.
+// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
 //
 // Corresponds with GET /topics/{cacheName}/{topicName} (the `FollowTopic` operationId).
 func (c *Client) FollowTopic(ctx context.Context, cacheName string, topicName string, params *FollowTopicParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3530,7 +3690,7 @@ func (c *Client) CreateAPIKey(ctx context.Context, body CreateAPIKeyJSONRequestB
 
 // RevokeAPIKey Revoke an API key
 //
-// It is refused from now on, everywhere.
+// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
 //
 // Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 func (c *Client) RevokeAPIKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3922,6 +4082,44 @@ func (c *Client) CreateTenant(ctx context.Context, body CreateTenantJSONRequestB
 	return c.Client.Do(req)
 }
 
+// CreateTopicTokenWithBody Create a topic token
+//
+// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+func (c *Client) CreateTopicTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTopicTokenRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateTopicToken Create a topic token
+//
+// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+func (c *Client) CreateTopicToken(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTopicTokenRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListWebhooks List webhooks
 //
 // All webhooks of the account, of every profile, newest first.
@@ -4013,7 +4211,7 @@ func (c *Client) GetWebhook(ctx context.Context, id string, reqEditors ...Reques
 
 // UpdateWebhookWithBody Update a webhook
 //
-// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
+// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4032,7 +4230,7 @@ func (c *Client) UpdateWebhookWithBody(ctx context.Context, id string, contentTy
 
 // UpdateWebhook Update a webhook
 //
-// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
+// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4123,7 +4321,7 @@ func (c *Client) GetWebhookSecret(ctx context.Context, id string, reqEditors ...
 
 // RotateWebhookSecretWithBody Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4142,7 +4340,7 @@ func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, id string, con
 
 // RotateWebhookSecret Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4161,7 +4359,7 @@ func (c *Client) RotateWebhookSecret(ctx context.Context, id string, body Rotate
 
 // TestWebhookWithBody Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4180,7 +4378,7 @@ func (c *Client) TestWebhookWithBody(ctx context.Context, id string, contentType
 
 // TestWebhook Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4254,7 +4452,7 @@ func (c *Client) CreateCommendaWebhook(ctx context.Context, body CreateCommendaW
 
 // TriggerCommendaWebhookWithBody Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4273,7 +4471,7 @@ func (c *Client) TriggerCommendaWebhookWithBody(ctx context.Context, id string, 
 
 // TriggerCommendaWebhook Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5895,6 +6093,46 @@ func NewCreateTenantRequestWithBody(server string, contentType string, body io.R
 	return req, nil
 }
 
+// NewCreateTopicTokenRequest calls the generic CreateTopicToken builder with application/json body
+func NewCreateTopicTokenRequest(server string, body CreateTopicTokenJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateTopicTokenRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateTopicTokenRequestWithBody constructs an http.Request for the CreateTopicToken method, with any body, and a specified content type
+func NewCreateTopicTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/topic-tokens")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListWebhooksRequest constructs an http.Request for the ListWebhooks method
 func NewListWebhooksRequest(server string, params *ListWebhooksParams) (*http.Request, error) {
 	var err error
@@ -6934,7 +7172,7 @@ type ClientWithResponsesInterface interface {
 
 	// FollowTopicWithResponse Follow a topic
 	//
-	// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.
+	// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6988,7 +7226,7 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeAPIKeyWithResponse Revoke an API key
 	//
-	// It is refused from now on, everywhere.
+	// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7184,6 +7422,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/tenants (the `CreateTenant` operationId).
 	CreateTenantWithResponse(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTenantResponse, error)
 
+	// CreateTopicTokenWithBodyWithResponse Create a topic token
+	//
+	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+	CreateTopicTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTopicTokenResponse, error)
+
+	// CreateTopicTokenWithResponse Create a topic token
+	//
+	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+	CreateTopicTokenWithResponse(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTopicTokenResponse, error)
+
 	// ListWebhooksWithResponse List webhooks
 	//
 	// All webhooks of the account, of every profile, newest first.
@@ -7231,7 +7487,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateWebhookWithBodyWithResponse Update a webhook
 	//
-	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
+	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7240,7 +7496,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateWebhookWithResponse Update a webhook
 	//
-	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
+	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7285,7 +7541,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithBodyWithResponse Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7294,7 +7550,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithResponse Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7303,7 +7559,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithBodyWithResponse Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7312,7 +7568,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithResponse Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7348,7 +7604,7 @@ type ClientWithResponsesInterface interface {
 
 	// TriggerCommendaWebhookWithBodyWithResponse Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7357,7 +7613,7 @@ type ClientWithResponsesInterface interface {
 
 	// TriggerCommendaWebhookWithResponse Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8795,6 +9051,61 @@ func (r CreateTenantResponse) ContentType() string {
 	return ""
 }
 
+// CreateTopicTokenResponse201Headers the declared response headers of an HTTP 201 response for CreateTopicToken
+type CreateTopicTokenResponse201Headers struct {
+	CacheControl *string
+}
+
+type CreateTopicTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *TopicToken
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateTopicTokenResponse201Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateTopicTokenResponse) GetJSON201() *TopicToken {
+	return r.JSON201
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CreateTopicTokenResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateTopicTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateTopicTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateTopicTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateTopicTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListWebhooksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -9756,7 +10067,7 @@ func (c *ClientWithResponses) PublishCommendaEventWithResponse(ctx context.Conte
 
 // FollowTopicWithResponse Follow a topic
 //
-// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.
+// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9846,7 +10157,7 @@ func (c *ClientWithResponses) CreateAPIKeyWithResponse(ctx context.Context, body
 
 // RevokeAPIKeyWithResponse Revoke an API key
 //
-// It is refused from now on, everywhere.
+// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10174,6 +10485,36 @@ func (c *ClientWithResponses) CreateTenantWithResponse(ctx context.Context, body
 	return ParseCreateTenantResponse(rsp)
 }
 
+// CreateTopicTokenWithBodyWithResponse Create a topic token
+//
+// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+func (c *ClientWithResponses) CreateTopicTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTopicTokenResponse, error) {
+	rsp, err := c.CreateTopicTokenWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateTopicTokenResponse(rsp)
+}
+
+// CreateTopicTokenWithResponse Create a topic token
+//
+// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+func (c *ClientWithResponses) CreateTopicTokenWithResponse(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTopicTokenResponse, error) {
+	rsp, err := c.CreateTopicToken(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateTopicTokenResponse(rsp)
+}
+
 // ListWebhooksWithResponse List webhooks
 //
 // All webhooks of the account, of every profile, newest first.
@@ -10251,7 +10592,7 @@ func (c *ClientWithResponses) GetWebhookWithResponse(ctx context.Context, id str
 
 // UpdateWebhookWithBodyWithResponse Update a webhook
 //
-// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
+// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10266,7 +10607,7 @@ func (c *ClientWithResponses) UpdateWebhookWithBodyWithResponse(ctx context.Cont
 
 // UpdateWebhookWithResponse Update a webhook
 //
-// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
+// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10341,7 +10682,7 @@ func (c *ClientWithResponses) GetWebhookSecretWithResponse(ctx context.Context, 
 
 // RotateWebhookSecretWithBodyWithResponse Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10356,7 +10697,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx contex
 
 // RotateWebhookSecretWithResponse Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10371,7 +10712,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithResponse(ctx context.Contex
 
 // TestWebhookWithBodyWithResponse Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10386,7 +10727,7 @@ func (c *ClientWithResponses) TestWebhookWithBodyWithResponse(ctx context.Contex
 
 // TestWebhookWithResponse Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10446,7 +10787,7 @@ func (c *ClientWithResponses) CreateCommendaWebhookWithResponse(ctx context.Cont
 
 // TriggerCommendaWebhookWithBodyWithResponse Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10461,7 +10802,7 @@ func (c *ClientWithResponses) TriggerCommendaWebhookWithBodyWithResponse(ctx con
 
 // TriggerCommendaWebhookWithResponse Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11512,6 +11853,52 @@ func ParseCreateTenantResponse(rsp *http.Response) (*CreateTenantResponse, error
 		}
 		response.JSONDefault = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseCreateTopicTokenResponse parses an HTTP response from a CreateTopicTokenWithResponse call
+func ParseCreateTopicTokenResponse(rsp *http.Response) (*CreateTopicTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateTopicTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest TopicToken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateTopicTokenResponse201Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		response.Headers201 = &headers
 	}
 
 	return response, nil

@@ -157,7 +157,7 @@ export interface paths {
         };
         /**
          * Follow a topic
-         * @description Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.
+         * @description Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
          */
         get: operations["follow-topic"];
         put?: never;
@@ -208,7 +208,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke an API key
-         * @description It is refused from now on, everywhere.
+         * @description It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
          */
         delete: operations["revoke-api-key"];
         options?: never;
@@ -488,6 +488,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/topic-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a topic token
+         * @description Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+         */
+        post: operations["create-topic-token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/webhooks": {
         parameters: {
             query?: never;
@@ -535,7 +555,7 @@ export interface paths {
         head?: never;
         /**
          * Update a webhook
-         * @description Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending.
+         * @description Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
          */
         patch: operations["update-webhook"];
         trace?: never;
@@ -611,7 +631,7 @@ export interface paths {
         put?: never;
         /**
          * Rotate a webhook's secret
-         * @description The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+         * @description The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
          */
         post: operations["rotate-webhook-secret"];
         delete?: never;
@@ -631,7 +651,7 @@ export interface paths {
         put?: never;
         /**
          * Send a test event
-         * @description Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+         * @description Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
          */
         post: operations["test-webhook"];
         delete?: never;
@@ -675,7 +695,7 @@ export interface paths {
         put?: never;
         /**
          * Trigger a Commenda webhook
-         * @description Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+         * @description Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
          */
         post: operations["trigger-commenda-webhook"];
         delete?: never;
@@ -738,6 +758,13 @@ export interface components {
     schemas: {
         APIKey: {
             /**
+             * @description The only caches whose topics it may publish to, read and follow.
+             * @example [
+             *       "chat"
+             *     ]
+             */
+            caches?: string[];
+            /**
              * Format: date-time
              * @description When it was created.
              * @example 2026-01-15T12:00:00Z
@@ -760,6 +787,11 @@ export interface components {
              */
             name: string;
             /**
+             * @description Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
+             * @example false
+             */
+            operator?: boolean;
+            /**
              * Format: date-time
              * @description When it was revoked; absent if it was not.
              * @example 2026-06-15T12:00:00Z
@@ -773,12 +805,17 @@ export interface components {
              */
             scopes: components["schemas"]["Scope"][];
             /**
+             * @description Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
+             * @example false
+             */
+            subscribe?: boolean;
+            /**
              * @description Shown to receivers of topic webhooks as who published.
              * @example mo-the-squirrel
              */
             token_id?: string;
             /**
-             * @description The only event types that it may publish, as patterns.
+             * @description The only event types and topics that it may publish, read and follow, as patterns.
              * @example [
              *       "user.*"
              *     ]
@@ -1330,6 +1367,13 @@ export interface components {
         };
         CreateAPIKeyRequest: {
             /**
+             * @description Limits it to the topics of these caches, by name. Default: everything.
+             * @example [
+             *       "chat"
+             *     ]
+             */
+            caches?: string[];
+            /**
              * Format: date-time
              * @description Default: never.
              * @example 2027-01-15T12:00:00Z
@@ -1341,19 +1385,19 @@ export interface components {
              */
             name: string;
             /**
-             * @description What it may do. admin includes the others.
+             * @description What it may do. subscribe: follow topics, and nothing else. admin includes the others.
              * @example [
              *       "publish"
              *     ]
              */
-            scopes: components["schemas"]["Scope"][];
+            scopes: components["schemas"]["CreateScope"][];
             /**
              * @description Shown to receivers of topic webhooks as who published.
              * @example mo-the-squirrel
              */
             token_id?: string;
             /**
-             * @description Limits what it may publish, as patterns. Default: everything.
+             * @description Limits what it may publish, read, follow and subscribe webhooks to, as patterns. Default: everything.
              * @example [
              *       "user.*"
              *     ]
@@ -1401,12 +1445,37 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /**
+         * @description What it may do. subscribe: follow topics, and nothing else. admin includes the others.
+         * @enum {string}
+         */
+        CreateScope: "admin" | "webhooks" | "publish" | "read" | "subscribe";
         CreateTenantRequest: {
             /**
              * @description What it is called.
              * @example acme
              */
             name: string;
+        };
+        CreateTopicTokenRequest: {
+            /**
+             * @description The cache whose topics it is for.
+             * @example chat
+             */
+            cache_name: string;
+            /**
+             * Format: int64
+             * @description How long it is valid, in seconds. Default: 300.
+             * @example 300
+             */
+            expires_in?: number;
+            /**
+             * @description The topics, as patterns, that it lets follow. The API key must be allowed to follow them itself.
+             * @example [
+             *       "room-281"
+             *     ]
+             */
+            topics: string[];
         };
         CreateWebhookRequest: {
             /**
@@ -1491,6 +1560,13 @@ export interface components {
         };
         CreatedAPIKey: {
             /**
+             * @description The only caches whose topics it may publish to, read and follow.
+             * @example [
+             *       "chat"
+             *     ]
+             */
+            caches?: string[];
+            /**
              * Format: date-time
              * @description When it was created.
              * @example 2026-01-15T12:00:00Z
@@ -1518,6 +1594,11 @@ export interface components {
              */
             name: string;
             /**
+             * @description Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
+             * @example false
+             */
+            operator?: boolean;
+            /**
              * Format: date-time
              * @description When it was revoked; absent if it was not.
              * @example 2026-06-15T12:00:00Z
@@ -1531,12 +1612,17 @@ export interface components {
              */
             scopes: components["schemas"]["Scope"][];
             /**
+             * @description Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
+             * @example false
+             */
+            subscribe?: boolean;
+            /**
              * @description Shown to receivers of topic webhooks as who published.
              * @example mo-the-squirrel
              */
             token_id?: string;
             /**
-             * @description The only event types that it may publish, as patterns.
+             * @description The only event types and topics that it may publish, read and follow, as patterns.
              * @example [
              *       "user.*"
              *     ]
@@ -2499,7 +2585,7 @@ export interface components {
         RotateSecretRequest: {
             /**
              * Format: int64
-             * @description How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap.
+             * @description How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap, unless single_value is old.
              * @example 86400
              */
             overlap_seconds?: number;
@@ -2508,6 +2594,12 @@ export interface components {
              * @example whsec_abc123...
              */
             secret?: string;
+            /**
+             * @description Whose signature the headers with one value carry in the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret's, from now on; receivers that verify them must know it already. old: the secret's that they carry now, until its overlap ends. Default: new.
+             * @example old
+             * @enum {string}
+             */
+            single_value?: "new" | "old";
         };
         /**
          * @description What it may do.
@@ -2609,7 +2701,7 @@ export interface components {
              */
             data?: unknown;
             /**
-             * @description Default: the webhook's first event type.
+             * @description Default: the webhook's first event type that is not operational.
              * @example user.created
              */
             type?: string;
@@ -2659,6 +2751,31 @@ export interface components {
             topic_sequence_number: number;
             /** @description The message itself. */
             value: components["schemas"]["TopicValue"];
+        };
+        TopicToken: {
+            /**
+             * @description The cache whose topics it is for.
+             * @example chat
+             */
+            cache_name: string;
+            /**
+             * Format: date-time
+             * @description When it stops being valid.
+             * @example 2026-01-15T12:05:00Z
+             */
+            expires_at: string;
+            /**
+             * @description Stands for the API key where a topic is followed.
+             * @example gt_AqSm9ZIyVvqkqzL1Wc3OeN0b
+             */
+            token: string;
+            /**
+             * @description The topics that it lets follow, as patterns.
+             * @example [
+             *       "room-281"
+             *     ]
+             */
+            topics: string[];
         };
         TopicValue: {
             /**
@@ -2754,7 +2871,7 @@ export interface components {
              */
             events?: string[];
             /**
-             * @description Replaces all custom headers. null removes them.
+             * @description Replaces all custom headers. null removes them. Needed where the url gets another scheme, host or port and there are any: their values were given for the one before.
              * @example {
              *       "X-Tenant": "acme"
              *     }
@@ -2958,7 +3075,7 @@ export interface components {
         WebhookSecret: {
             /**
              * Format: date-time
-             * @description Until when webhook-signature also carries a signature with a secret from before. Absent when this one signs alone.
+             * @description Until when a secret from before signs as well: webhook-signature carries a signature of each. Absent when this one signs alone.
              * @example 2026-01-16T12:00:00Z
              */
             overlap_until?: string;
@@ -2967,6 +3084,12 @@ export interface components {
              * @example whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
              */
             secret: string;
+            /**
+             * Format: date-time
+             * @description Until when the headers with one value carry the signature with the secret from before. Absent when they carry this one's.
+             * @example 2026-01-16T12:00:00Z
+             */
+            single_value_until?: string;
             /** @description What is likely to be meant otherwise. */
             warnings?: components["schemas"]["Warning"][];
         };
@@ -3008,7 +3131,9 @@ export type CommendaWebhookWithKey = components['schemas']['CommendaWebhookWithK
 export type CommendaWebhooksFetched = components['schemas']['CommendaWebhooksFetched'];
 export type CreateApiKeyRequest = components['schemas']['CreateAPIKeyRequest'];
 export type CreateCommendaWebhookRequest = components['schemas']['CreateCommendaWebhookRequest'];
+export type CreateScope = components['schemas']['CreateScope'];
 export type CreateTenantRequest = components['schemas']['CreateTenantRequest'];
+export type CreateTopicTokenRequest = components['schemas']['CreateTopicTokenRequest'];
 export type CreateWebhookRequest = components['schemas']['CreateWebhookRequest'];
 export type CreatedApiKey = components['schemas']['CreatedAPIKey'];
 export type CreatedTenant = components['schemas']['CreatedTenant'];
@@ -3060,6 +3185,7 @@ export type TopicDiscontinuity = components['schemas']['TopicDiscontinuity'];
 export type TopicItem = components['schemas']['TopicItem'];
 export type TopicItemList = components['schemas']['TopicItemList'];
 export type TopicMessage = components['schemas']['TopicMessage'];
+export type TopicToken = components['schemas']['TopicToken'];
 export type TopicValue = components['schemas']['TopicValue'];
 export type TriggerCommendaWebhookRequest = components['schemas']['TriggerCommendaWebhookRequest'];
 export type UpdateCommendaWebhookRequest = components['schemas']['UpdateCommendaWebhookRequest'];
@@ -4975,14 +5101,19 @@ export interface operations {
                      * @example {
                      *       "api_keys": [
                      *         {
+                     *           "caches": [
+                     *             "chat"
+                     *           ],
                      *           "created_at": "2026-01-15T12:00:00Z",
                      *           "expires_at": "2027-01-15T12:00:00Z",
                      *           "id": "key_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "name": "Publisher in production",
+                     *           "operator": false,
                      *           "revoked_at": "2026-06-15T12:00:00Z",
                      *           "scopes": [
                      *             "publish"
                      *           ],
+                     *           "subscribe": false,
                      *           "token_id": "mo-the-squirrel",
                      *           "topics": [
                      *             "user.*"
@@ -5152,15 +5283,20 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "caches": [
+                     *         "chat"
+                     *       ],
                      *       "created_at": "2026-01-15T12:00:00Z",
                      *       "expires_at": "2027-01-15T12:00:00Z",
                      *       "id": "key_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "key": "gk_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a",
                      *       "name": "Publisher in production",
+                     *       "operator": false,
                      *       "revoked_at": "2026-06-15T12:00:00Z",
                      *       "scopes": [
                      *         "publish"
                      *       ],
+                     *       "subscribe": false,
                      *       "token_id": "mo-the-squirrel",
                      *       "topics": [
                      *         "user.*"
@@ -8814,15 +8950,20 @@ export interface operations {
                     /**
                      * @example {
                      *       "api_key": {
+                     *         "caches": [
+                     *           "chat"
+                     *         ],
                      *         "created_at": "2026-01-15T12:00:00Z",
                      *         "expires_at": "2027-01-15T12:00:00Z",
                      *         "id": "key_01kab1s6rzfkqbzry2kztmfpx1",
                      *         "key": "gk_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a",
                      *         "name": "Publisher in production",
+                     *         "operator": false,
                      *         "revoked_at": "2026-06-15T12:00:00Z",
                      *         "scopes": [
                      *           "publish"
                      *         ],
+                     *         "subscribe": false,
                      *         "token_id": "mo-the-squirrel",
                      *         "topics": [
                      *           "user.*"
@@ -8915,6 +9056,226 @@ export interface operations {
                      *       "code": "ALREADY_EXISTS",
                      *       "status": 409,
                      *       "title": "Conflict",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-topic-token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "cache_name": "chat",
+                 *       "topics": [
+                 *         "room-281"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateTopicTokenRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "cache_name": "chat",
+                     *       "expires_at": "2026-01-15T12:05:00Z",
+                     *       "token": "gt_AqSm9ZIyVvqkqzL1Wc3OeN0b",
+                     *       "topics": [
+                     *         "room-281"
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TopicToken"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10643,6 +11004,7 @@ export interface operations {
                      * @example {
                      *       "overlap_until": "2026-01-16T12:00:00Z",
                      *       "secret": "whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=",
+                     *       "single_value_until": "2026-01-16T12:00:00Z",
                      *       "warnings": [
                      *         {
                      *           "location": "body.secret",
@@ -10843,6 +11205,7 @@ export interface operations {
                      * @example {
                      *       "overlap_until": "2026-01-16T12:00:00Z",
                      *       "secret": "whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=",
+                     *       "single_value_until": "2026-01-16T12:00:00Z",
                      *       "warnings": [
                      *         {
                      *           "location": "body.secret",

@@ -1,0 +1,27 @@
+package activities_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/deliverytest"
+	"grapnel/internal/hook"
+)
+
+// B13: what is recorded holds none of a webhook's credentials, whatever its receiver says.
+func TestEchoesAreRecordedBlank(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, func(w *hook.Webhook) {
+			w.Headers = map[string]hook.Secret{"Authorization": "Bearer hunter2"}
+		})
+		b.sender.Script(urlA, deliverytest.Status(200).Body(`{"authorization":"Bearer hunter2"}`))
+		_, err := b.deliver(b.store.Publish(eventType, payload, a))
+		require.NoError(b, err)
+		logged := b.store.Log(b.store.Delivery(a).ID)
+		require.Len(b, logged, 1)
+		require.JSONEq(b, `{"authorization":"***"}`, string(logged[0].ResponseBody))
+		require.Equal(b, "Bearer hunter2", b.sender.Requests(urlA)[0].Header.Get("Authorization"))
+	})
+}

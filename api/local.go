@@ -1,0 +1,51 @@
+package api
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"grapnel/internal/hook"
+)
+
+// checkLocal refuses, where requests need no key, what a page from elsewhere can have a
+// browser on this machine send: by a name that it has turned to this address (DNS
+// rebinding), or across origins (CSRF). Programs send no Origin and no Sec-Fetch-Site.
+func checkLocal(r *http.Request) error {
+	site, origin := r.Header.Get("Sec-Fetch-Site"), r.Header.Values("Origin")
+	switch {
+	case !isLocalHost(r.Host):
+		return elsewhere("the request is for the host " + clip(r.Host) + ": call this service by localhost or 127.0.0.1")
+	case len(origin) > 0 && !slices.ContainsFunc(origin, func(o string) bool { return isOriginOf(o, r.Host) }),
+		len(origin) > 1, site != "" && site != "same-origin" && site != "none":
+		return elsewhere("the request comes from a page of another origin")
+	}
+	return nil
+}
+
+func elsewhere(why string) error {
+	return &hook.Error{Kind: hook.KindForbidden, Message: "with --auth=none only this machine is let in, and " + why}
+}
+
+// isLocalHost tells a Host header that names this machine and can't be made to name
+// another: a loopback address, or a name of localhost (RFC 6761, 6.3).
+func isLocalHost(hostPort string) bool {
+	host, _, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		host = strings.TrimSuffix(strings.TrimPrefix(hostPort, "["), "]")
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().IsLoopback()
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// isOriginOf tells whether a page of the origin was loaded from the host and port.
+func isOriginOf(origin, hostPort string) bool {
+	u, err := url.Parse(origin)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.User == nil && strings.EqualFold(u.Host, hostPort)
+}

@@ -1,0 +1,39 @@
+package hook
+
+import (
+	"net/url"
+	"strings"
+)
+
+// SameOrigin tells whether two URLs have one scheme, host and port: whether what may be
+// sent to the one may be sent to the other (RFC 6454). A URL that does not parse has an
+// origin of its own.
+func SameOrigin(a, b string) bool {
+	first, ok := originOf(a)
+	second, known := originOf(b)
+	return ok && known && first == second
+}
+
+// Origin is a URL's scheme, host and port, as people write it; empty if the URL does not
+// parse.
+func Origin(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+type origin struct{ scheme, host, port string }
+
+func originOf(raw string) (origin, bool) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return origin{}, false
+	}
+	o := origin{u.Scheme, strings.ToLower(u.Hostname()), strings.TrimLeft(u.Port(), "0")}
+	if o.port == "" {
+		o.port = map[string]string{"http": "80", "https": "443"}[o.scheme]
+	}
+	return o, true
+}

@@ -1,0 +1,58 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/seal"
+)
+
+// The table sealing says in which form to seal. Processes of versions before can't open
+// FormPlace: so it is sealed in only where there never was one, or once Reencrypt has been
+// run, which is for when there is none any more. It is never taken back.
+
+// sealingForm is the form to seal in. A process asks until it is FormPlace.
+func (s *Store) sealingForm(ctx context.Context, q querier) (seal.Form, error) {
+	if s.placed.Load() {
+		return seal.FormPlace, nil
+	}
+	form := seal.FormOwner
+	rows, _ := q.Query(ctx, `select form from sealing`) // CollectOneRow reports its error
+	found, err := pgx.CollectOneRow(rows, pgx.RowTo[int16])
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+	case err != nil:
+		return 0, fmt.Errorf("look up the form of sealing: %w", err)
+	case found >= int16(seal.FormPlace):
+		form = seal.FormPlace
+		s.placed.Store(true)
+	}
+	return form, nil
+}
+
+// sealInPlace has everything be sealed in FormPlace from now on.
+func (s *Store) sealInPlace(ctx context.Context) error {
+	_, err := s.pool.Exec(ctx, `insert into sealing (form) values ($1) on conflict (single) do update set form = greatest(sealing.form, excluded.form)`, int16(seal.FormPlace))
+	return err
+}
+
+// webhookPlace is where a sealed value of a webhook's is.
+func webhookPlace(column string, tenant hook.TenantID, id hook.WebhookID) seal.Place {
+	return seal.Place{Table: "webhooks", Column: column, Tenant: tenant, ID: id[:], Owner: id[:]}
+}
+
+// Columns of sealed values of webhooks.
+const (
+	columnSecret   = "secret"
+	columnHeaders  = "headers"
+	columnPrevious = "previous_secrets"
+)
+
+// signingKeyPlace is where the private key is that belongs to a public one.
+func signingKeyPlace(tenant hook.TenantID, public []byte) seal.Place {
+	return seal.Place{Table: "signing_keys", Column: "private_key", Tenant: tenant, ID: public, Owner: tenant[:]}
+}

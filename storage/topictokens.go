@@ -1,0 +1,82 @@
+package storage
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+	"grapnel/internal/seal"
+)
+
+// A topic token is stored nowhere: its text is what it says, sealed, so that any process
+// with the encryption keys reads it, and nobody else makes one. It is good as long as the
+// API key that made it.
+
+// tokenContent is what a token's text holds.
+type tokenContent struct {
+	Tenant []byte   `json:"t"`
+	Key    []byte   `json:"k"`
+	Cache  string   `json:"c"`
+	Topics []string `json:"n"`
+	Until  int64    `json:"u"` // Unix time, in seconds
+}
+
+// tokenPlace keeps tokens and stored secrets from passing for each other.
+func tokenPlace() seal.Place { return seal.Place{Table: "topic tokens"} }
+
+// TopicTokenText is the text of a validated token.
+func (s *Store) TopicTokenText(t hook.TopicToken) (hook.Secret, error) {
+	content, err := json.Marshal(tokenContent{t.TenantID[:], t.Key[:], t.Cache, t.Topics, t.Until.Unix()})
+	if err != nil {
+		return "", fmt.Errorf("encode topic token: %w", err)
+	}
+	sealed := s.box.Seal(content, tokenPlace(), seal.FormPlace)
+	return hook.Secret(hook.TopicTokenPrefix + base64.RawURLEncoding.EncodeToString(sealed)), nil
+}
+
+// TopicToken finds what the token of a text lets its holder do. It is not found when it
+// was not made here, has expired, or the key that made it is good no more.
+func (s *Store) TopicToken(ctx context.Context, text hook.Secret) (hook.APIKey, error) {
+	t, err := s.openToken(text)
+	if err != nil || !t.Until.After(time.Now()) {
+		return hook.APIKey{}, &hook.Error{Kind: hook.KindNotFound, Message: "topic token not found", Err: err}
+	}
+	rows, _ := s.pool.Query(ctx, `
+		select `+keyColumns+` from api_keys
+		where id = $1 and tenant_id = $2 and revoked_at is null and (expires_at is null or expires_at > now())`, [16]byte(t.Key), [16]byte(t.TenantID))
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[keyRow])
+	if err != nil {
+		return hook.APIKey{}, notFound("topic token", fmt.Errorf("look up the key of a topic token: %w", err))
+	}
+	key := row.key()
+	return t.KeyFor(&key), nil
+}
+
+var errToken = errors.New("not a topic token")
+
+func (s *Store) openToken(text hook.Secret) (hook.TopicToken, error) {
+	encoded, ok := strings.CutPrefix(text.Reveal(), hook.TopicTokenPrefix)
+	if !ok {
+		return hook.TopicToken{}, errToken
+	}
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil || len(sealed) == 0 || seal.Form(sealed[0]) != seal.FormPlace {
+		return hook.TopicToken{}, errToken
+	}
+	plain, err := s.box.Open(sealed, tokenPlace())
+	if err != nil {
+		return hook.TopicToken{}, errToken
+	}
+	var c tokenContent
+	if err := json.Unmarshal(plain, &c); err != nil || len(c.Tenant) != 16 || len(c.Key) != 16 || len(c.Topics) == 0 {
+		return hook.TopicToken{}, errToken
+	}
+	return hook.TopicToken{TenantID: [16]byte(c.Tenant), Key: [16]byte(c.Key), Cache: c.Cache, Topics: c.Topics, Until: time.Unix(c.Until, 0).UTC()}, nil
+}
