@@ -394,7 +394,7 @@ func TestTheSingleValueOfTheSecretBefore(t *testing.T) {
 		want, got := signature(standardID, r)
 		require.Equal(t, want, got, p)
 		if p == hook.ProfileStandard {
-			require.Len(t, strings.Fields(r.Header.Get("webhook-signature")), 2)
+			require.Len(t, strings.Fields(received(r).Get("Webhook-Signature")), 2)
 		}
 		r = profile.Request(job, now.Add(time.Hour))
 		want, got = signature(job.Webhook.Secret.Reveal(), r)
@@ -410,12 +410,12 @@ func TestTestsAreMarked(t *testing.T) {
 		hook.ProfileStandard: {"true"}, hook.ProfileCommenda: {"true"}, hook.ProfileMomento: nil,
 	} {
 		job := setup(t, p)
-		require.NotContains(t, profile.Request(job, time.Now()).Header, "Webhook-Test")
+		require.NotContains(t, received(profile.Request(job, time.Now())), "Webhook-Test")
 		job.Delivery.Test = true
-		require.Equal(t, want, profile.Request(job, time.Now()).Header.Values("webhook-test"), p)
+		require.Equal(t, want, received(profile.Request(job, time.Now())).Values("Webhook-Test"), p)
 		job.Webhook.Headers = map[string]hook.Secret{"webhook-test": "false"} // stored before it was refused
 		if p != hook.ProfileMomento {
-			require.Equal(t, want, profile.Request(job, time.Now()).Header.Values("webhook-test"), p)
+			require.Equal(t, want, received(profile.Request(job, time.Now())).Values("Webhook-Test"), p)
 		}
 	}
 }
