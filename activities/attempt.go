@@ -44,7 +44,7 @@ func (a *Activities) attempt(ctx context.Context, job *hook.Job, manual bool) re
 	a.metrics.Attempted(job, &sent)
 	a.logAttempt(ctx, job, &sent, verdict)
 	return result{job: job, record: hook.Record{
-		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, Attempt: sent, Verdict: verdict,
+		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, TrippedAt: job.Webhook.TrippedAt, Attempt: sent, Verdict: verdict,
 	}}
 }
 

@@ -22,12 +22,28 @@ type limits struct {
 	buckets map[hook.KeyID]*rate.Limiter
 	swept   time.Time
 	waiting map[hook.KeyID]int
+	// hands are tenants that send by hand.
+	hands map[hook.TenantID]*hand
+}
+
+// What one tenant may send by hand, tests and retries, in this process: a second's at
+// once, and what is under way at the same time. Its webhooks' own limits, which they share
+// with events, are the worker's to keep.
+const (
+	handPerSecond = 20
+	handAtOnce    = 16
+)
+
+// hand is what a tenant sends by hand.
+type hand struct {
+	tokens   *rate.Limiter
+	underWay int
 }
 
 func newLimits(c *Config) *limits {
 	return &limits{
 		perSecond: c.KeyRateLimit, most: c.MaxPolls,
-		buckets: map[hook.KeyID]*rate.Limiter{}, waiting: map[hook.KeyID]int{},
+		buckets: map[hook.KeyID]*rate.Limiter{}, waiting: map[hook.KeyID]int{}, hands: map[hook.TenantID]*hand{},
 	}
 }
 
@@ -112,4 +128,41 @@ func (a *API) limitWaiting(ctx huma.Context, next func(huma.Context)) {
 	}
 	defer leave()
 	next(ctx)
+}
+
+// byHand counts what a tenant sends by hand, until leave is called; an error when it is
+// one too many.
+func (l *limits) byHand(tenant hook.TenantID, now time.Time) (leave func(), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.hands[tenant]
+	if h == nil {
+		for id, other := range l.hands { // they are few: those of the last second
+			if other.underWay == 0 && other.tokens.TokensAt(now) >= handPerSecond {
+				delete(l.hands, id)
+			}
+		}
+		h = &hand{tokens: rate.NewLimiter(handPerSecond, handPerSecond)}
+		l.hands[tenant] = h
+	}
+	if h.underWay >= handAtOnce {
+		return nil, &hook.Error{
+			Kind: hook.KindRateLimited, RetryAfter: time.Second,
+			Message: fmt.Sprintf("the account has %d tests and retries by hand under way, the most that it may have", handAtOnce),
+		}
+	}
+	taken := h.tokens.ReserveN(now, 1)
+	if wait := taken.DelayFrom(now); wait > 0 {
+		taken.CancelAt(now)
+		return nil, &hook.Error{
+			Kind: hook.KindRateLimited, RetryAfter: wait,
+			Message: fmt.Sprintf("the account sends more than %d tests and retries by hand per second", handPerSecond),
+		}
+	}
+	h.underWay++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		h.underWay--
+	}, nil
 }
