@@ -296,6 +296,30 @@ func (e SigningKeyUse) Valid() bool {
 	}
 }
 
+// Defines values for WaitReason.
+const (
+	WaitReasonEndpointUnavailable WaitReason = "endpoint_unavailable"
+	WaitReasonInFlightLimit       WaitReason = "in_flight_limit"
+	WaitReasonPaused              WaitReason = "paused"
+	WaitReasonRateLimited         WaitReason = "rate_limited"
+)
+
+// Valid indicates whether the value is a known member of the WaitReason enum.
+func (e WaitReason) Valid() bool {
+	switch e {
+	case WaitReasonEndpointUnavailable:
+		return true
+	case WaitReasonInFlightLimit:
+		return true
+	case WaitReasonPaused:
+		return true
+	case WaitReasonRateLimited:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WebhookProfile.
 const (
 	WebhookProfileCommenda WebhookProfile = "commenda"
@@ -592,7 +616,7 @@ type CommendaDelivery struct {
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	ID string `json:"id"`
 
-	// NextAttemptAt Only while another attempt follows.
+	// NextAttemptAt When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
 	//
 	// Example: 2026-01-15T12:30:30.125Z
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
@@ -602,7 +626,7 @@ type CommendaDelivery struct {
 	// Example: rpl_01kab1s6rzfkqbzry2kztmfpx1
 	ReplayID *string `json:"replay_id,omitempty"`
 
-	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
 	//
 	// Example: success
 	Status DeliveryStatus `json:"status"`
@@ -615,12 +639,23 @@ type CommendaDelivery struct {
 	// Test Whether it is a test delivery.
 	//
 	// Example: false
-	Test *bool `json:"test,omitempty"`
+	Test    *bool    `json:"test,omitempty"`
+	Waiting *Waiting `json:"waiting,omitempty"`
 
 	// WebhookID The webhook delivered to.
 	//
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	WebhookID string `json:"webhook_id"`
+
+	// WorkflowID The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+	//
+	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowID *string `json:"workflow_id,omitempty"`
+
+	// WorkflowURL That workflow in the Temporal Web UI.
+	//
+	// Example: http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowURL *string `json:"workflow_url,omitempty"`
 }
 
 // CommendaDeliveryDetail defines model for CommendaDeliveryDetail.
@@ -663,7 +698,7 @@ type CommendaDeliveryDetail struct {
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	ID string `json:"id"`
 
-	// NextAttemptAt Only while another attempt follows.
+	// NextAttemptAt When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
 	//
 	// Example: 2026-01-15T12:30:30.125Z
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
@@ -673,7 +708,7 @@ type CommendaDeliveryDetail struct {
 	// Example: rpl_01kab1s6rzfkqbzry2kztmfpx1
 	ReplayID *string `json:"replay_id,omitempty"`
 
-	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
 	//
 	// Example: success
 	Status DeliveryStatus `json:"status"`
@@ -686,12 +721,23 @@ type CommendaDeliveryDetail struct {
 	// Test Whether it is a test delivery.
 	//
 	// Example: false
-	Test *bool `json:"test,omitempty"`
+	Test    *bool    `json:"test,omitempty"`
+	Waiting *Waiting `json:"waiting,omitempty"`
 
 	// WebhookID The webhook delivered to.
 	//
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	WebhookID string `json:"webhook_id"`
+
+	// WorkflowID The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+	//
+	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowID *string `json:"workflow_id,omitempty"`
+
+	// WorkflowURL That workflow in the Temporal Web UI.
+	//
+	// Example: http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowURL *string `json:"workflow_url,omitempty"`
 }
 
 // CommendaDeliveryList defines model for CommendaDeliveryList.
@@ -1177,7 +1223,7 @@ type CreatedWebhook struct {
 	// Example: ["v1"]
 	SignatureSchemes *[]SignatureScheme `json:"signature_schemes,omitempty"`
 
-	// Status healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active.
+	// Status healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
 	//
 	// Example: healthy
 	Status WebhookStatus `json:"status"`
@@ -1253,7 +1299,7 @@ type Delivery struct {
 	// Example: del_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// NextAttemptAt Only while another attempt follows.
+	// NextAttemptAt When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
 	//
 	// Example: 2026-01-15T12:30:30.125Z
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
@@ -1263,7 +1309,7 @@ type Delivery struct {
 	// Example: rpl_01kab1s6rzfkqbzry2kztmfpx1
 	ReplayID *string `json:"replay_id,omitempty"`
 
-	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
 	//
 	// Example: success
 	Status DeliveryStatus `json:"status"`
@@ -1276,12 +1322,23 @@ type Delivery struct {
 	// Test Whether it is a test delivery.
 	//
 	// Example: false
-	Test *bool `json:"test,omitempty"`
+	Test    *bool    `json:"test,omitempty"`
+	Waiting *Waiting `json:"waiting,omitempty"`
 
 	// WebhookID The webhook delivered to.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
 	WebhookID string `json:"webhook_id"`
+
+	// WorkflowID The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+	//
+	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowID *string `json:"workflow_id,omitempty"`
+
+	// WorkflowURL That workflow in the Temporal Web UI.
+	//
+	// Example: http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowURL *string `json:"workflow_url,omitempty"`
 }
 
 // DeliveryDetail defines model for DeliveryDetail.
@@ -1324,7 +1381,7 @@ type DeliveryDetail struct {
 	// Example: del_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// NextAttemptAt Only while another attempt follows.
+	// NextAttemptAt When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
 	//
 	// Example: 2026-01-15T12:30:30.125Z
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
@@ -1334,7 +1391,7 @@ type DeliveryDetail struct {
 	// Example: rpl_01kab1s6rzfkqbzry2kztmfpx1
 	ReplayID *string `json:"replay_id,omitempty"`
 
-	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
 	//
 	// Example: success
 	Status DeliveryStatus `json:"status"`
@@ -1347,12 +1404,23 @@ type DeliveryDetail struct {
 	// Test Whether it is a test delivery.
 	//
 	// Example: false
-	Test *bool `json:"test,omitempty"`
+	Test    *bool    `json:"test,omitempty"`
+	Waiting *Waiting `json:"waiting,omitempty"`
 
 	// WebhookID The webhook delivered to.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
 	WebhookID string `json:"webhook_id"`
+
+	// WorkflowID The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+	//
+	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowID *string `json:"workflow_id,omitempty"`
+
+	// WorkflowURL That workflow in the Temporal Web UI.
+	//
+	// Example: http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowURL *string `json:"workflow_url,omitempty"`
 }
 
 // DeliveryList defines model for DeliveryList.
@@ -1366,7 +1434,7 @@ type DeliveryList struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
-// DeliveryStatus pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+// DeliveryStatus pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
 //
 // Example: success
 type DeliveryStatus string
@@ -2255,6 +2323,29 @@ type UpdateWebhookRequest struct {
 	URL *string `json:"url,omitempty"`
 }
 
+// WaitReason paused: until the webhook no longer is. endpoint_unavailable: until the endpoint answers, with whatever status; 24 hours after its event the delivery fails. rate_limited: for its turn within the webhook's rate_limit. in_flight_limit: for its turn, as the webhook has as many requests in flight as it may have.
+//
+// Example: endpoint_unavailable
+type WaitReason string
+
+// Waiting defines model for Waiting.
+type Waiting struct {
+	// NextProbeAt When an unavailable endpoint is asked next, with the delivery that has waited longest, where that is known. A test or a retry by hand asks at once.
+	//
+	// Example: 2026-01-15T12:31:34.25Z
+	NextProbeAt *time.Time `json:"next_probe_at,omitempty"`
+
+	// Reason paused: until the webhook no longer is. endpoint_unavailable: until the endpoint answers, with whatever status; 24 hours after its event the delivery fails. rate_limited: for its turn within the webhook's rate_limit. in_flight_limit: for its turn, as the webhook has as many requests in flight as it may have.
+	//
+	// Example: endpoint_unavailable
+	Reason WaitReason `json:"reason"`
+
+	// Since Since when it has waited for that.
+	//
+	// Example: 2026-01-15T12:30:30.125Z
+	Since time.Time `json:"since"`
+}
+
 // Warning defines model for Warning.
 type Warning struct {
 	// Location Where the value is, as in errors.
@@ -2335,7 +2426,7 @@ type Webhook struct {
 	// Example: ["v1"]
 	SignatureSchemes *[]SignatureScheme `json:"signature_schemes,omitempty"`
 
-	// Status healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active.
+	// Status healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
 	//
 	// Example: healthy
 	Status WebhookStatus `json:"status"`
@@ -2406,7 +2497,7 @@ type WebhookSecret struct {
 	Warnings *[]Warning `json:"warnings,omitempty"`
 }
 
-// WebhookStatus healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active.
+// WebhookStatus healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
 //
 // Example: healthy
 type WebhookStatus string
@@ -2854,7 +2945,7 @@ type ClientInterface interface {
 
 	// RetryDelivery Send a delivery now
 	//
-	// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds.
+	// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process.
 	//
 	// Corresponds with POST /v1/deliveries/{id}/retry (the `RetryDelivery` operationId).
 	RetryDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3121,7 +3212,7 @@ type ClientInterface interface {
 
 	// TestWebhookWithBody Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3130,7 +3221,7 @@ type ClientInterface interface {
 
 	// TestWebhook Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3164,7 +3255,7 @@ type ClientInterface interface {
 
 	// TriggerCommendaWebhookWithBody Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3173,7 +3264,7 @@ type ClientInterface interface {
 
 	// TriggerCommendaWebhook Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3544,7 +3635,7 @@ func (c *Client) GetDelivery(ctx context.Context, id string, reqEditors ...Reque
 
 // RetryDelivery Send a delivery now
 //
-// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds.
+// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process.
 //
 // Corresponds with POST /v1/deliveries/{id}/retry (the `RetryDelivery` operationId).
 func (c *Client) RetryDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4141,7 +4232,7 @@ func (c *Client) RotateWebhookSecret(ctx context.Context, id string, body Rotate
 
 // TestWebhookWithBody Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4160,7 +4251,7 @@ func (c *Client) TestWebhookWithBody(ctx context.Context, id string, contentType
 
 // TestWebhook Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4234,7 +4325,7 @@ func (c *Client) CreateCommendaWebhook(ctx context.Context, body CreateCommendaW
 
 // TriggerCommendaWebhookWithBody Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4253,7 +4344,7 @@ func (c *Client) TriggerCommendaWebhookWithBody(ctx context.Context, id string, 
 
 // TriggerCommendaWebhook Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6986,7 +7077,7 @@ type ClientWithResponsesInterface interface {
 
 	// RetryDeliveryWithResponse Send a delivery now
 	//
-	// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds.
+	// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7283,7 +7374,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithBodyWithResponse Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7292,7 +7383,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithResponse Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7328,7 +7419,7 @@ type ClientWithResponsesInterface interface {
 
 	// TriggerCommendaWebhookWithBodyWithResponse Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7337,7 +7428,7 @@ type ClientWithResponsesInterface interface {
 
 	// TriggerCommendaWebhookWithResponse Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9856,7 +9947,7 @@ func (c *ClientWithResponses) GetDeliveryWithResponse(ctx context.Context, id st
 
 // RetryDeliveryWithResponse Send a delivery now
 //
-// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds.
+// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10351,7 +10442,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithResponse(ctx context.Contex
 
 // TestWebhookWithBodyWithResponse Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10366,7 +10457,7 @@ func (c *ClientWithResponses) TestWebhookWithBodyWithResponse(ctx context.Contex
 
 // TestWebhookWithResponse Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10426,7 +10517,7 @@ func (c *ClientWithResponses) CreateCommendaWebhookWithResponse(ctx context.Cont
 
 // TriggerCommendaWebhookWithBodyWithResponse Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10441,7 +10532,7 @@ func (c *ClientWithResponses) TriggerCommendaWebhookWithBodyWithResponse(ctx con
 
 // TriggerCommendaWebhookWithResponse Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

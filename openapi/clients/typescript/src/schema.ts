@@ -247,7 +247,7 @@ export interface paths {
         put?: never;
         /**
          * Send a delivery now
-         * @description Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds.
+         * @description Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process.
          */
         post: operations["retry-delivery"];
         delete?: never;
@@ -631,7 +631,7 @@ export interface paths {
         put?: never;
         /**
          * Send a test event
-         * @description Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The body is optional.
+         * @description Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
          */
         post: operations["test-webhook"];
         delete?: never;
@@ -675,7 +675,7 @@ export interface paths {
         put?: never;
         /**
          * Trigger a Commenda webhook
-         * @description Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The body is optional.
+         * @description Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
          */
         post: operations["trigger-commenda-webhook"];
         delete?: never;
@@ -1003,7 +1003,7 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description Only while another attempt follows.
+             * @description When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
              * @example 2026-01-15T12:30:30.125Z
              */
             next_attempt_at?: string;
@@ -1013,7 +1013,7 @@ export interface components {
              */
             replay_id?: string;
             /**
-             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
              * @example success
              */
             status: components["schemas"]["DeliveryStatus"];
@@ -1028,12 +1028,24 @@ export interface components {
              * @example false
              */
             test?: boolean;
+            /** @description What a delivery that is due waits for. Waiting uses up no attempt. */
+            waiting?: components["schemas"]["Waiting"];
             /**
              * Format: uuid
              * @description The webhook delivered to.
              * @example 019a961c-9b1f-7cee-bfe3-c29ff547dba1
              */
             webhook_id: string;
+            /**
+             * @description The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+             * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_id?: string;
+            /**
+             * @description That workflow in the Temporal Web UI.
+             * @example http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_url?: string;
         };
         CommendaDeliveryDetail: {
             /** @description Every attempt, oldest first. */
@@ -1080,7 +1092,7 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description Only while another attempt follows.
+             * @description When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
              * @example 2026-01-15T12:30:30.125Z
              */
             next_attempt_at?: string;
@@ -1090,7 +1102,7 @@ export interface components {
              */
             replay_id?: string;
             /**
-             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
              * @example success
              */
             status: components["schemas"]["DeliveryStatus"];
@@ -1105,12 +1117,24 @@ export interface components {
              * @example false
              */
             test?: boolean;
+            /** @description What a delivery that is due waits for. Waiting uses up no attempt. */
+            waiting?: components["schemas"]["Waiting"];
             /**
              * Format: uuid
              * @description The webhook delivered to.
              * @example 019a961c-9b1f-7cee-bfe3-c29ff547dba1
              */
             webhook_id: string;
+            /**
+             * @description The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+             * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_id?: string;
+            /**
+             * @description That workflow in the Temporal Web UI.
+             * @example http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_url?: string;
         };
         CommendaDeliveryList: {
             /** @description This page of deliveries, newest first. */
@@ -1632,7 +1656,7 @@ export interface components {
              */
             signature_schemes?: components["schemas"]["SignatureScheme"][];
             /**
-             * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active.
+             * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
              * @example healthy
              */
             status: components["schemas"]["WebhookStatus"];
@@ -1712,7 +1736,7 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description Only while another attempt follows.
+             * @description When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
              * @example 2026-01-15T12:30:30.125Z
              */
             next_attempt_at?: string;
@@ -1722,7 +1746,7 @@ export interface components {
              */
             replay_id?: string;
             /**
-             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
              * @example success
              */
             status: components["schemas"]["DeliveryStatus"];
@@ -1737,11 +1761,23 @@ export interface components {
              * @example false
              */
             test?: boolean;
+            /** @description What a delivery that is due waits for. Waiting uses up no attempt. */
+            waiting?: components["schemas"]["Waiting"];
             /**
              * @description The webhook delivered to.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1
              */
             webhook_id: string;
+            /**
+             * @description The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+             * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_id?: string;
+            /**
+             * @description That workflow in the Temporal Web UI.
+             * @example http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_url?: string;
         };
         DeliveryDetail: {
             /** @description Every attempt, oldest first. */
@@ -1786,7 +1822,7 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description Only while another attempt follows.
+             * @description When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
              * @example 2026-01-15T12:30:30.125Z
              */
             next_attempt_at?: string;
@@ -1796,7 +1832,7 @@ export interface components {
              */
             replay_id?: string;
             /**
-             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
              * @example success
              */
             status: components["schemas"]["DeliveryStatus"];
@@ -1811,11 +1847,23 @@ export interface components {
              * @example false
              */
             test?: boolean;
+            /** @description What a delivery that is due waits for. Waiting uses up no attempt. */
+            waiting?: components["schemas"]["Waiting"];
             /**
              * @description The webhook delivered to.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1
              */
             webhook_id: string;
+            /**
+             * @description The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+             * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_id?: string;
+            /**
+             * @description That workflow in the Temporal Web UI.
+             * @example http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_url?: string;
         };
         DeliveryList: {
             /** @description This page of deliveries, newest first. */
@@ -1827,7 +1875,7 @@ export interface components {
             next_cursor: string | null;
         };
         /**
-         * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+         * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
          * @example success
          * @enum {string}
          */
@@ -2788,6 +2836,31 @@ export interface components {
              */
             url?: string;
         };
+        /**
+         * @description paused: until the webhook no longer is. endpoint_unavailable: until the endpoint answers, with whatever status; 24 hours after its event the delivery fails. rate_limited: for its turn within the webhook's rate_limit. in_flight_limit: for its turn, as the webhook has as many requests in flight as it may have.
+         * @example endpoint_unavailable
+         * @enum {string}
+         */
+        WaitReason: "paused" | "endpoint_unavailable" | "rate_limited" | "in_flight_limit";
+        Waiting: {
+            /**
+             * Format: date-time
+             * @description When an unavailable endpoint is asked next, with the delivery that has waited longest, where that is known. A test or a retry by hand asks at once.
+             * @example 2026-01-15T12:31:34.25Z
+             */
+            next_probe_at?: string;
+            /**
+             * @description paused: until the webhook no longer is. endpoint_unavailable: until the endpoint answers, with whatever status; 24 hours after its event the delivery fails. rate_limited: for its turn within the webhook's rate_limit. in_flight_limit: for its turn, as the webhook has as many requests in flight as it may have.
+             * @example endpoint_unavailable
+             */
+            reason: components["schemas"]["WaitReason"];
+            /**
+             * Format: date-time
+             * @description Since when it has waited for that.
+             * @example 2026-01-15T12:30:30.125Z
+             */
+            since: string;
+        };
         Warning: {
             /**
              * @description Where the value is, as in errors.
@@ -2880,7 +2953,7 @@ export interface components {
              */
             signature_schemes?: components["schemas"]["SignatureScheme"][];
             /**
-             * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active.
+             * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
              * @example healthy
              */
             status: components["schemas"]["WebhookStatus"];
@@ -2950,7 +3023,7 @@ export interface components {
             warnings?: components["schemas"]["Warning"][];
         };
         /**
-         * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active.
+         * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
          * @example healthy
          * @enum {string}
          */
@@ -3044,6 +3117,8 @@ export type TriggerCommendaWebhookRequest = components['schemas']['TriggerCommen
 export type UpdateCommendaWebhookRequest = components['schemas']['UpdateCommendaWebhookRequest'];
 export type UpdateReplayRequest = components['schemas']['UpdateReplayRequest'];
 export type UpdateWebhookRequest = components['schemas']['UpdateWebhookRequest'];
+export type WaitReason = components['schemas']['WaitReason'];
+export type Waiting = components['schemas']['Waiting'];
 export type Warning = components['schemas']['Warning'];
 export type Webhook = components['schemas']['Webhook'];
 export type WebhookList = components['schemas']['WebhookList'];
@@ -3766,7 +3841,14 @@ export interface operations {
                      *           "status": "success",
                      *           "status_code": 200,
                      *           "test": false,
-                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *           "waiting": {
+                     *             "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *             "reason": "endpoint_unavailable",
+                     *             "since": "2026-01-15T12:30:30.125Z"
+                     *           },
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *           "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *         }
                      *       ],
                      *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu"
@@ -5552,7 +5634,14 @@ export interface operations {
                      *       "status": "success",
                      *       "status_code": 200,
                      *       "test": false,
-                     *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       "waiting": {
+                     *         "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *         "reason": "endpoint_unavailable",
+                     *         "since": "2026-01-15T12:30:30.125Z"
+                     *       },
+                     *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *       "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *     }
                      */
                     "application/json": components["schemas"]["DeliveryDetail"];
@@ -5775,7 +5864,14 @@ export interface operations {
                      *       "status": "success",
                      *       "status_code": 200,
                      *       "test": false,
-                     *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       "waiting": {
+                     *         "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *         "reason": "endpoint_unavailable",
+                     *         "since": "2026-01-15T12:30:30.125Z"
+                     *       },
+                     *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *       "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *     }
                      */
                     "application/json": components["schemas"]["DeliveryDetail"];
@@ -7149,7 +7245,14 @@ export interface operations {
                      *           "status": "success",
                      *           "status_code": 200,
                      *           "test": false,
-                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *           "waiting": {
+                     *             "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *             "reason": "endpoint_unavailable",
+                     *             "since": "2026-01-15T12:30:30.125Z"
+                     *           },
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *           "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *         }
                      *       ],
                      *       "delivery_count": 1,
@@ -10176,7 +10279,14 @@ export interface operations {
                      *           "status": "success",
                      *           "status_code": 200,
                      *           "test": false,
-                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *           "waiting": {
+                     *             "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *             "reason": "endpoint_unavailable",
+                     *             "since": "2026-01-15T12:30:30.125Z"
+                     *           },
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *           "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *         }
                      *       ],
                      *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu"
@@ -11163,7 +11273,14 @@ export interface operations {
                      *       "status": "success",
                      *       "status_code": 200,
                      *       "test": false,
-                     *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       "waiting": {
+                     *         "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *         "reason": "endpoint_unavailable",
+                     *         "since": "2026-01-15T12:30:30.125Z"
+                     *       },
+                     *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *       "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *     }
                      */
                     "application/json": components["schemas"]["DeliveryDetail"];
@@ -11867,7 +11984,14 @@ export interface operations {
                      *         "status": "success",
                      *         "status_code": 200,
                      *         "test": false,
-                     *         "webhook_id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1"
+                     *         "waiting": {
+                     *           "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *           "reason": "endpoint_unavailable",
+                     *           "since": "2026-01-15T12:30:30.125Z"
+                     *         },
+                     *         "webhook_id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1",
+                     *         "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *         "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *       },
                      *       "message": "Successfully triggered webhook."
                      *     }
@@ -12731,7 +12855,14 @@ export interface operations {
                      *           "status": "success",
                      *           "status_code": 200,
                      *           "test": false,
-                     *           "webhook_id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1"
+                     *           "waiting": {
+                     *             "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *             "reason": "endpoint_unavailable",
+                     *             "since": "2026-01-15T12:30:30.125Z"
+                     *           },
+                     *           "webhook_id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1",
+                     *           "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *           "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *         }
                      *       ],
                      *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu"
