@@ -46,7 +46,7 @@ func (a *Activities) attempt(ctx context.Context, job *hook.Job, manual bool) re
 	a.logAttempt(ctx, job, &sent, verdict)
 	sent.Conceal() // the operator has seen it
 	return result{job: job, record: hook.Record{
-		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, Attempt: sent, Verdict: verdict,
+		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, TrippedAt: job.Webhook.TrippedAt, Attempt: sent, Verdict: verdict,
 	}}
 }
 

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ type DrainResult struct {
 	Succeeded int `json:"succeeded"`
 	Failed    int `json:"failed"`
 	Canceled  int `json:"canceled"`
+	// First is the first delivery that failed for good, for a person.
+	First string `json:"first,omitempty"`
 }
 
 // drainState goes from one run of the activity to the next.
@@ -140,6 +143,9 @@ func (d *drain) step(ctx context.Context) (ended bool, err error) {
 	if backlog.TrippedAt != nil {
 		return false, d.probe(ctx, &backlog)
 	}
+	if !d.state.ProbeAt.IsZero() { // it has answered somebody else
+		d.state.Batch = firstBatch / 2
+	}
 	d.state.Probes, d.state.ProbeAt = 0, time.Time{}
 	if wait := backlog.Jobs[0].DueIn; wait > worthWaiting {
 		return false, d.later(ctx, min(wait, drainNap), dueAt(&backlog), fmt.Sprintf("%d deliveries have an attempt to come", backlog.Waiting))
@@ -181,6 +187,7 @@ func (d *drain) probe(ctx context.Context, backlog *hook.Backlog) error {
 	}
 	if expired > 0 {
 		d.state.Failed += expired
+		d.state.First = cmp.Or(d.state.First, fmt.Sprintf("%s failed: %s", d.webhook, hook.TextUnavailable))
 		return d.goOn(ctx) // and look again
 	}
 	d.keepProbe()
@@ -199,7 +206,7 @@ func (d *drain) probe(ctx context.Context, backlog *hook.Backlog) error {
 	if err != nil {
 		return err
 	}
-	if sent.answered == 0 {
+	if sent.answered == 0 { // otherwise its recording has closed the breaker
 		d.state.Probes++
 		d.state.ProbeAt = d.now().Add(d.probeDelay())
 		return nil
@@ -246,6 +253,7 @@ func (d *drain) send(ctx context.Context, jobs []hook.Job, goOn bool) (*run, err
 	d.state.Succeeded += part.Succeeded
 	d.state.Failed += part.Failed
 	d.state.Canceled += part.Canceled
+	d.state.First = cmp.Or(d.state.First, part.FirstFailed())
 	switch {
 	case errors.Is(err, errMemory):
 		return nil, d.rest(ctx, d.memoryPause(), fmt.Sprintf("%d deliveries waiting for memory of the worker, which others use", len(jobs)))
@@ -320,6 +328,10 @@ func (d *drain) again(ctx context.Context, err error) error {
 func (d *drain) note(ctx context.Context, in time.Duration, until time.Time) (asleep bool, err error) {
 	activity.RecordHeartbeat(ctx, d.state)
 	n := hook.Nap{In: min(in, mostSleep) + drainSlack, Changes: d.changes, Until: until}
+	if !d.state.ProbeAt.IsZero() {
+		probeIn := max(d.state.ProbeAt.Sub(d.now()), 0)
+		n.ProbeIn = &probeIn
+	}
 	if asleep, err = d.parking.DrainSleeps(ctx, d.webhook, n); err != nil {
 		d.log.DebugContext(ctx, "drain not noted", slog.String("webhook_id", d.webhook.String()), slog.Any("error", err))
 	}

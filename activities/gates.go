@@ -36,7 +36,9 @@ type gates struct {
 
 type gate struct {
 	inFlight int
-	bytes    int64
+	// byHand are those of them that people have asked for.
+	byHand int
+	bytes  int64
 	// failures are those in a row that found nobody there, and began after answered, the
 	// time of the last answer. Of many requests at once those that hang end last: they say
 	// nothing about the time after an answer that came while they hung.
@@ -80,19 +82,54 @@ func (g *gates) enter(w *hook.Webhook, payload int, now time.Time) admission {
 	switch {
 	case now.Sub(gate.tripped) < tripMemory:
 		return shut
-	case gate.inFlight >= maxInFlight || gate.bytes > 0 && gate.bytes+funds(payload) > g.mostBytes || !gate.token(w.RateLimit, now):
+	case g.reason(gate, w, payload, now) != "":
 		return full
 	}
-	gate.inFlight++
-	gate.bytes += funds(payload)
+	gate.enter(payload)
 	return admitted
 }
 
-// enterByHand counts a request that a person asked for, which no limit keeps back.
-func (g *gates) enterByHand(id hook.WebhookID, now time.Time) {
+// reason is the limit that keeps a request back; "" if none does, and then a token is taken.
+func (g *gates) reason(gate *gate, w *hook.Webhook, payload int, now time.Time) hook.WaitReason {
+	switch {
+	case gate.inFlight >= maxInFlight, gate.bytes > 0 && gate.bytes+funds(payload) > g.mostBytes:
+		return hook.WaitInFlight
+	case !gate.token(w.RateLimit, now):
+		return hook.WaitRate
+	}
+	return ""
+}
+
+func (w *gate) enter(payload int) {
+	w.inFlight++
+	w.bytes += funds(payload)
+}
+
+// enterByHand is enter for a request that a person has asked for: it shares the limits, and
+// goes through an open breaker as a probe, one at a time. It returns what keeps it back,
+// "" if nothing does; then it must leaveByHand.
+func (g *gates) enterByHand(w *hook.Webhook, payload int, now time.Time) hook.WaitReason {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.of(id, now).inFlight++
+	g.sweep(now)
+	gate := g.of(w.ID, now)
+	if gate.byHand > 0 && (w.TrippedAt != nil || now.Sub(gate.tripped) < tripMemory) {
+		return hook.WaitUnavailable
+	}
+	if reason := g.reason(gate, w, payload, now); reason != "" {
+		return reason
+	}
+	gate.enter(payload)
+	gate.byHand++
+	return ""
+}
+
+// leaveByHand is leave for what has entered by hand.
+func (g *gates) leaveByHand(id hook.WebhookID, payload int, sent *hook.Attempt, now time.Time) (trips bool) {
+	g.mu.Lock()
+	g.of(id, now).byHand--
+	g.mu.Unlock()
+	return g.leave(id, payload, sent, now)
 }
 
 // token takes one of the rate limit's, which allows a tenth of a second's at once.

@@ -64,7 +64,7 @@ func (r *run) begin(ctx context.Context, w waiting, now time.Time, once *[]waiti
 	case full:
 		r.crowds[id] = &crowd{since: now, list: []waiting{w}}
 	case shut:
-		r.park(w.job)
+		r.parkAs(w.job, hook.WaitUnavailable)
 	}
 }
 
@@ -103,7 +103,7 @@ func (r *run) readmit(ctx context.Context, now time.Time, once *[]waiting) {
 				break admission
 			case shut:
 				c.list = c.list[1:]
-				r.park(next.job)
+				r.parkAs(next.job, hook.WaitUnavailable)
 			}
 		}
 		if now.Sub(c.since) >= crowdPatience && !r.draining {
@@ -118,14 +118,19 @@ func (r *run) readmit(ctx context.Context, now time.Time, once *[]waiting) {
 	}
 }
 
-// park sets a job aside; the store is told at the end of the run. In a drain it is
-// parked already.
-func (r *run) park(job *hook.Job) {
+// park sets a job aside, which waits for its webhook as that was loaded.
+func (r *run) park(job *hook.Job) { r.parkAs(job, job.Webhook.WaitReason()) }
+
+// parkAs sets a job aside for a reason; the store is told at the end of the run. In a
+// drain it is parked already.
+func (r *run) parkAs(job *hook.Job, reason hook.WaitReason) {
+	d := job.Delivery
+	d.Waits = &hook.Wait{Reason: reason, Since: r.now()}
 	if r.draining {
-		r.left = append(r.left, job.Delivery)
+		r.left = append(r.left, d)
 		return
 	}
-	r.parked = append(r.parked, job.Delivery)
+	r.parked = append(r.parked, d)
 }
 
 // handOver tells the store what was parked, and sees to it that it is drained.
@@ -159,9 +164,9 @@ func (r *run) handOver(ctx context.Context) error {
 
 // trip opens the breaker of a webhook; where the store can't be told, the next one
 // that finds nobody there will.
-func (r *run) trip(ctx context.Context, id hook.WebhookID) {
-	r.log.WarnContext(ctx, "endpoint unavailable: breaker tripped", slog.String("webhook_id", id.String()))
-	if err := r.parking.Trip(ctx, id, true); err != nil {
-		r.log.WarnContext(ctx, "breaker not tripped", slog.String("webhook_id", id.String()), slog.Any("error", err))
+func (a *Activities) trip(ctx context.Context, id hook.WebhookID) {
+	a.log.WarnContext(ctx, "endpoint unavailable: breaker tripped", slog.String("webhook_id", id.String()))
+	if err := a.parking.Trip(ctx, id, true); err != nil {
+		a.log.WarnContext(ctx, "breaker not tripped", slog.String("webhook_id", id.String()), slog.Any("error", err))
 	}
 }

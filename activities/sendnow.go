@@ -22,13 +22,12 @@ func (a *Activities) SendNow(ctx context.Context, in SendNowInput) (Outcome, err
 	if err != nil {
 		return Outcome{}, a.ours(ctx, doing, err)
 	}
-	if err := a.beginTest(ctx, job); err != nil {
-		return Outcome{}, a.ours(ctx, "begin test", err)
-	}
-	sent, err := a.sendByHand(ctx, job)
+	sent, doing, err := a.sendByHand(ctx, job)
 	switch {
+	case hook.KindOf(err) == hook.KindRateLimited:
+		return Outcome{}, limited(err)
 	case err != nil:
-		return Outcome{}, a.ours(ctx, "send", err)
+		return Outcome{}, a.ours(ctx, doing, err)
 	case sent.err != nil:
 		return Outcome{}, a.ours(ctx, "send", sent.err)
 	case sent.ended:
@@ -83,12 +82,40 @@ func (a *Activities) loadByHand(ctx context.Context, id hook.DeliveryID) (job *h
 	return job, "", nil
 }
 
-// sendByHand makes the attempt, to the webhook as it is now. The first sending of a test is its only scheduled
+// sendByHand makes the attempt when the webhook's limits have a place for it, and tells
+// its breaker what came of it, as of any other. A test begins only then: before that it
+// can be dropped.
+func (a *Activities) sendByHand(ctx context.Context, job *hook.Job) (sent result, doing string, err error) {
+	w, size := job.Webhook, job.PayloadSize
+	waited, err := a.enterByHand(ctx, w, size)
+	if err != nil {
+		return result{}, "send", err
+	}
+	defer func() {
+		var made *hook.Attempt
+		if err == nil && sent.err == nil && !sent.ended {
+			made = &sent.record.Attempt
+		}
+		if a.gates.leaveByHand(w.ID, size, made, a.now()) {
+			a.trip(ctx, w.ID)
+		}
+	}()
+	if waited {
+		if job, doing, err = a.loadByHand(ctx, job.Delivery.ID); err != nil {
+			return result{}, doing, err
+		}
+	}
+	if err := a.beginTest(ctx, job); err != nil {
+		return result{}, "begin test", err
+	}
+	sent, err = a.sendAdmitted(ctx, job)
+	return sent, "send", err
+}
+
+// sendAdmitted sends to the webhook as it is now. The first sending of a test is its only scheduled
 // one; that of a message takes the place of its only scheduled one, if that has
 // not begun: it must not be sent a second time unless a person asks again (M7).
-func (a *Activities) sendByHand(ctx context.Context, job *hook.Job) (result, error) {
-	a.gates.enterByHand(job.Webhook.ID, a.now())
-	defer a.gates.leave(job.Webhook.ID, 0, nil, a.now())
+func (a *Activities) sendAdmitted(ctx context.Context, job *hook.Job) (result, error) {
 	payload, err := a.payloadByHand(ctx, job)
 	if err != nil {
 		return result{}, err

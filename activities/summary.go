@@ -26,6 +26,8 @@ type Outcome struct {
 	StatusCode int                `json:"status_code,omitempty"`
 	Error      string             `json:"error,omitempty"`
 	NextAt     string             `json:"next_attempt_at,omitempty"`
+	// Waiting is why it waits for its webhook; empty if it does not.
+	Waiting hook.WaitReason `json:"waiting,omitempty"`
 }
 
 func outcomeOf(d *hook.Delivery) Outcome {
@@ -33,7 +35,11 @@ func outcomeOf(d *hook.Delivery) Outcome {
 		WebhookID: d.WebhookID, DeliveryID: d.ID, State: d.State, Attempts: d.Attempts,
 		StatusCode: d.StatusCode, Error: d.Error,
 	}
-	if d.NextAttemptAt != nil {
+	switch {
+	case d.NextAttemptAt == nil:
+	case d.Waits != nil:
+		o.Waiting = d.Waits.Reason
+	default:
 		o.NextAt = d.NextAttemptAt.UTC().Format(time.RFC3339)
 	}
 	return o
@@ -82,9 +88,9 @@ func reasonOf(d *hook.Delivery) string {
 // failed ones before the others.
 func summarize(list []hook.Delivery) DeliverResult {
 	var r DeliverResult
-	slices.SortStableFunc(list, func(a, b hook.Delivery) int { return rank(a.State) - rank(b.State) })
+	slices.SortStableFunc(list, func(a, b hook.Delivery) int { return rank(a.State, a.Outstanding()) - rank(b.State, b.Outstanding()) })
 	for i := range list {
-		if list[i].Parked && list[i].Outstanding() {
+		if list[i].Outstanding() {
 			r.Waiting++
 			continue
 		}
@@ -101,18 +107,36 @@ func summarize(list []hook.Delivery) DeliverResult {
 	return r
 }
 
-// FailedFirst sorts outcomes as a person should read them: the failed ones before
-// the others, otherwise as they were.
+// FailedFirst sorts outcomes as a person should read them: what failed for good before
+// what waits, and that before the others, otherwise as they were.
 func FailedFirst(list []Outcome) {
-	slices.SortStableFunc(list, func(a, b Outcome) int { return rank(a.State) - rank(b.State) })
+	slices.SortStableFunc(list, func(a, b Outcome) int { return rank(a.State, a.outstanding()) - rank(b.State, b.outstanding()) })
 }
 
-func rank(s hook.DeliveryState) int {
+// outstanding tells that an attempt was to come. Of what older versions have recorded, the
+// time of the next one says so also where it waits.
+func (o *Outcome) outstanding() bool { return o.NextAt != "" || o.Waiting != "" }
+
+// FirstFailed is the first outcome that is a failure for good, in a few words; empty if
+// none is.
+func (r *DeliverResult) FirstFailed() string {
+	for i := range r.Outcomes {
+		if o := &r.Outcomes[i]; rank(o.State, o.outstanding()) == 0 {
+			return o.Text()
+		}
+	}
+	return ""
+}
+
+func rank(s hook.DeliveryState, outstanding bool) int {
+	if outstanding {
+		return 1
+	}
 	switch s {
 	case hook.StateSuccess:
-		return 2
+		return 3
 	case hook.StateCanceled:
-		return 1
+		return 2
 	case hook.StateFailed, hook.StateTimedOut, hook.StateDropped, hook.StatePending, hook.StateSending:
 	}
 	return 0

@@ -87,7 +87,7 @@ func TestDrainOfUnreadableSecret(t *testing.T) {
 		d := b.drainer(a)
 		r, err := d.all()
 		require.NoError(b, err)
-		require.Equal(b, activities.DrainResult{Failed: 20}, r)
+		require.Equal(b, activities.DrainResult{Failed: 20, First: a.String() + " failed: Signing secret unavailable after 0 attempts"}, r)
 		require.Less(b, len(d.waits), 330)
 		require.Contains(b, d.whys[0], "Signing secret unavailable")
 		require.InDelta(b, hook.ParkedFor.Hours(), time.Since(b.start).Hours(), 0.1)

@@ -15,10 +15,10 @@ type CommendaDelivery struct {
 	Delivery
 }
 
-func viewCommendaDelivery(d *hook.Delivery) CommendaDelivery {
+func (a *API) viewCommendaDelivery(d *hook.Delivery) CommendaDelivery {
 	return CommendaDelivery{
 		ID: d.ID.UUID(), EventID: d.EventID.UUID(), WebhookID: d.WebhookID.UUID(),
-		Delivery: viewDelivery(d),
+		Delivery: a.viewDelivery(d),
 	}
 }
 
@@ -56,7 +56,7 @@ func (a *API) listCommendaDeliveries(ctx context.Context, in *listDeliveriesInpu
 	}
 	out := &listCommendaDeliveriesOutput{Body: commendaDeliveryList{Deliveries: make([]CommendaDelivery, 0, len(deliveries)), NextCursor: next}}
 	for i := range deliveries {
-		out.Body.Deliveries = append(out.Body.Deliveries, viewCommendaDelivery(&deliveries[i]))
+		out.Body.Deliveries = append(out.Body.Deliveries, a.viewCommendaDelivery(&deliveries[i]))
 	}
 	return out, nil
 }

@@ -27,7 +27,7 @@ func (a *API) registerCommendaTests() {
 	register(a, operation{
 		id: "trigger-commenda-webhook", method: http.MethodPost, path: "/webhooks/test/trigger/{id}", tag: tagCommenda,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Trigger a Commenda webhook", raw: true, maxBody: rawRequestLimit, sends: true,
-		description: "Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.",
+		description: "Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. " + byHandText + " The request has the header webhook-test: true. The body is optional.",
 		errors:      []int{http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge},
 		body:        a.jsonBody(triggerCommendaWebhookRequest{}, "TriggerCommendaWebhookRequest", false),
 	}, a.triggerCommendaWebhook)
@@ -61,6 +61,6 @@ func (a *API) triggerCommendaWebhook(ctx context.Context, in *testInput) (*trigg
 	}
 	return &triggerCommendaWebhookOutput{Body: commendaWebhookTriggered{
 		Message: "Successfully triggered webhook.",
-		Data:    CommendaDeliveryDetail{viewCommendaDelivery(&d), detail.Body.AttemptLog},
+		Data:    CommendaDeliveryDetail{a.viewCommendaDelivery(&d), detail.Body.AttemptLog},
 	}}, nil
 }

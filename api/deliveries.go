@@ -30,16 +30,26 @@ type Delivery struct {
 	EventType     string     `json:"event_type" doc:"The event's type." example:"user.created"`
 	Test          bool       `json:"test,omitempty" doc:"Whether it is a test delivery." example:"false"`
 	ReplayID      string     `json:"replay_id,omitempty" doc:"The replay that made it, if one did." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
-	Status        string     `json:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived." example:"success"`
+	Status        string     `json:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived." example:"success"`
 	StatusCode    int        `json:"status_code,omitempty" doc:"The last HTTP status that any attempt got." example:"200"`
 	Attempts      int        `json:"attempts" doc:"Requests made so far, those sent by hand too." example:"1"`
 	DeliveredAt   *time.Time `json:"delivered_at,omitempty" doc:"Only on success." example:"2026-01-15T12:30:00Z"`
 	Error         string     `json:"error,omitempty" doc:"The last attempt's." example:"HTTP 500 Internal Server Error"`
-	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty" doc:"Only while another attempt follows." example:"2026-01-15T12:30:30.125Z"`
+	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty" doc:"When the next attempt is due; never in the past. Only while one follows and the delivery does not wait." example:"2026-01-15T12:30:30.125Z"`
+	Waiting       *Waiting   `json:"waiting,omitempty" doc:"What a delivery that is due waits for. Waiting uses up no attempt."`
+	WorkflowID    string     `json:"workflow_id,omitempty" doc:"The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain." example:"hook_01kab1s6rzfkqbzry2kztmfpx1-drain"`
+	WorkflowURL   string     `json:"workflow_url,omitempty" doc:"That workflow in the Temporal Web UI." example:"http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"`
 	CreatedAt     time.Time  `json:"created_at" doc:"When the event was published, or the replay made it." example:"2026-01-15T12:30:00Z"`
 }
 
-func viewDelivery(d *hook.Delivery) Delivery {
+// Waiting is what a delivery waits for.
+type Waiting struct {
+	Reason      string     `json:"reason" enum:"paused,endpoint_unavailable,rate_limited,in_flight_limit" doc:"paused: until the webhook no longer is. endpoint_unavailable: until the endpoint answers, with whatever status; 24 hours after its event the delivery fails. rate_limited: for its turn within the webhook's rate_limit. in_flight_limit: for its turn, as the webhook has as many requests in flight as it may have." example:"endpoint_unavailable"`
+	Since       time.Time  `json:"since" doc:"Since when it has waited for that." example:"2026-01-15T12:30:30.125Z"`
+	NextProbeAt *time.Time `json:"next_probe_at,omitempty" doc:"When an unavailable endpoint is asked next, with the delivery that has waited longest, where that is known. A test or a retry by hand asks at once." example:"2026-01-15T12:31:34.25Z"`
+}
+
+func (a *API) viewDelivery(d *hook.Delivery) Delivery {
 	v := Delivery{
 		ID: d.ID.String(), EventID: d.EventID.String(), WebhookID: d.WebhookID.String(), EventType: d.EventType,
 		Test: d.Test, Status: string(d.State), StatusCode: d.StatusCode, Attempts: d.Attempts, Error: d.Error,
@@ -55,17 +65,39 @@ func viewDelivery(d *hook.Delivery) Delivery {
 		at := seconds(*d.DeliveredAt)
 		v.DeliveredAt = &at
 	}
-	if d.NextAttemptAt != nil {
-		at := d.NextAttemptAt.UTC().Truncate(time.Millisecond)
+	switch {
+	case d.NextAttemptAt == nil:
+	case d.Waits != nil:
+		v.Waiting = viewWait(d.Waits)
+	default:
+		at := millis(*d.NextAttemptAt)
+		if now := millis(time.Now()); at.Before(now) {
+			at = now
+		}
 		v.NextAttemptAt = &at
+	}
+	if d.Parked {
+		v.WorkflowID = hook.DrainID(d.WebhookID)
+		v.WorkflowURL = a.workflowURL(v.WorkflowID)
 	}
 	return v
 }
 
-func viewDeliveries(list []hook.Delivery) []Delivery {
+func viewWait(w *hook.Wait) *Waiting {
+	v := &Waiting{Reason: string(w.Reason), Since: millis(w.Since)}
+	if w.ProbeAt != nil {
+		at := millis(*w.ProbeAt)
+		v.NextProbeAt = &at
+	}
+	return v
+}
+
+func millis(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+func (a *API) viewDeliveries(list []hook.Delivery) []Delivery {
 	views := make([]Delivery, 0, len(list))
 	for i := range list {
-		views = append(views, viewDelivery(&list[i]))
+		views = append(views, a.viewDelivery(&list[i]))
 	}
 	return views
 }
@@ -104,6 +136,9 @@ type listDeliveriesOutput struct {
 	Body deliveryList
 }
 
+// byHandText says what bounds what is sent by hand.
+const byHandText = "429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process."
+
 func (a *API) registerDeliveries() {
 	read := []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
@@ -118,7 +153,7 @@ func (a *API) registerDeliveries() {
 	register(a, operation{
 		id: "retry-delivery", method: http.MethodPost, path: "/v1/deliveries/{id}/retry", tag: tagStandard,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a delivery now", sends: true,
-		description: "Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds.",
+		description: "Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. " + byHandText,
 		errors:      []int{http.StatusNotFound, http.StatusConflict},
 	}, a.retryDelivery)
 }
@@ -132,7 +167,7 @@ func (a *API) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*lis
 	if err != nil {
 		return nil, err
 	}
-	return &listDeliveriesOutput{Body: deliveryList{viewDeliveries(deliveries), next}}, nil
+	return &listDeliveriesOutput{Body: deliveryList{a.viewDeliveries(deliveries), next}}, nil
 }
 
 // deliveries reads a page of a webhook's log, and what leads to the next one:
@@ -173,6 +208,11 @@ func (a *API) retryDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, e
 	if err := a.checkRetried(ctx, &d); err != nil {
 		return nil, err
 	}
+	leave, err := a.limits.byHand(d.TenantID, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	if err := a.Sender.Send(ctx, d); err != nil {
 		return nil, err
 	}
@@ -215,7 +255,7 @@ func (a *API) deliveryDetail(ctx context.Context, d hook.Delivery) (*deliveryOut
 	if err != nil {
 		return nil, err
 	}
-	out := &deliveryOutput{Body: DeliveryDetail{Delivery: viewDelivery(&d), AttemptLog: []Attempt{}}}
+	out := &deliveryOutput{Body: DeliveryDetail{Delivery: a.viewDelivery(&d), AttemptLog: []Attempt{}}}
 	for i := range attempts {
 		out.Body.AttemptLog = append(out.Body.AttemptLog, viewAttempt(&attempts[i]))
 	}

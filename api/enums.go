@@ -22,6 +22,7 @@ func enums() []enum {
 		{"ReplayStatus", "Replay", "status"},
 		{"Scope", "APIKey", "scopes"},
 		{"SignatureScheme", "Webhook", "signature_schemes"},
+		{"WaitReason", "Waiting", "reason"},
 		{"WebhookProfile", "Webhook", "profile"},
 		{"WebhookStatus", "Webhook", "status"},
 	}

@@ -149,7 +149,7 @@ func (a *API) getEvent(ctx context.Context, in *IDPath) (*eventOutput, error) {
 		return nil, err
 	}
 	out := &eventOutput{Body: EventDetail{Event: a.viewEvent(&e)}}
-	out.Body.DeliveryLog = viewDeliveries(deliveries)
+	out.Body.DeliveryLog = a.viewDeliveries(deliveries)
 	out.Body.NotDeliveredTo = []NotDelivered{}
 	if e.Test {
 		return out, nil // it was for one webhook only

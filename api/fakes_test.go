@@ -87,7 +87,7 @@ func record(ctx context.Context, store *storage.Store, id hook.DeliveryID, a hoo
 	}
 	verdict := hook.Judge(hook.DefaultSchedule(), job.Webhook, job.Delivery.Test, job.Delivery.Scheduled+1, &a)
 	_, err = store.Record(ctx, []hook.Record{{
-		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, Attempt: a, Verdict: verdict,
+		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, TrippedAt: job.Webhook.TrippedAt, Attempt: a, Verdict: verdict,
 	}})
 	return err
 }

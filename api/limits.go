@@ -19,7 +19,18 @@ type limits struct {
 	// requests per second, and subscribers that wait; nil for no limit.
 	keys, tenants           *buckets[[16]byte]
 	keysWaiting, allWaiting *waiters[[16]byte]
+	// tests and retries by hand per second, and those that are under way.
+	hands         *buckets[[16]byte]
+	handsUnderWay *waiters[[16]byte]
 }
+
+// What one tenant may send by hand, tests and retries, in this process: a second's at
+// once, and what is under way at the same time. Its webhooks' own limits, which they share
+// with events, are the worker's to keep.
+const (
+	handPerSecond = 20
+	handAtOnce    = 16
+)
 
 // keysWorth is how many keys at their limits a tenant's own default is worth.
 const keysWorth = 5
@@ -34,6 +45,7 @@ func newLimits(c *Config) *limits {
 	return &limits{
 		keys: newBuckets[[16]byte](c.KeyRateLimit), tenants: newBuckets[[16]byte](orKeys(c.TenantRateLimit, c.KeyRateLimit)),
 		keysWaiting: newWaiters[[16]byte](c.MaxPolls), allWaiting: newWaiters[[16]byte](orKeys(c.TenantMaxPolls, c.MaxPolls)),
+		hands: newBuckets[[16]byte](handPerSecond), handsUnderWay: newWaiters[[16]byte](handAtOnce),
 	}
 }
 
@@ -180,4 +192,17 @@ func (a *API) limitWaiting(ctx huma.Context, next func(huma.Context)) {
 	}
 	defer leave()
 	next(ctx)
+}
+
+// byHand counts what a tenant sends by hand, until leave is called; an error when it is
+// one too many.
+func (l *limits) byHand(tenant hook.TenantID, now time.Time) (leave func(), err error) {
+	if !l.handsUnderWay.enter(tenant) {
+		return nil, tooMany(time.Second, "the account has %d tests and retries by hand under way, the most that it may have", handAtOnce)
+	}
+	if wait := l.hands.take(tenant, now); wait > 0 {
+		l.handsUnderWay.leave(tenant)
+		return nil, tooMany(wait, "the account sends more than %d tests and retries by hand per second", handPerSecond)
+	}
+	return func() { l.handsUnderWay.leave(tenant) }, nil
 }

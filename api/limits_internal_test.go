@@ -107,3 +107,39 @@ func TestBucketOfATenant(t *testing.T) {
 		}
 	}
 }
+
+// A tenant sends a second's worth by hand at once, and so many per second; what is refused
+// costs nothing, and those who have been quiet are forgotten.
+func TestByHandPerSecond(t *testing.T) {
+	t.Parallel()
+	l, now := newLimits(&Config{}), time.Unix(1_800_000_000, 0)
+	tenant := func(n int) hook.TenantID { return hook.TenantID{byte(n)} }
+	send := func(n int) error {
+		leave, err := l.byHand(tenant(n), now)
+		if err == nil {
+			leave()
+		}
+		return err
+	}
+	for range handPerSecond {
+		require.NoError(t, send(1))
+	}
+	for range 100 {
+		var e *hook.Error
+		require.ErrorAs(t, send(1), &e)
+		require.Equal(t, hook.KindRateLimited, e.Kind)
+		require.InDelta(t, time.Second/handPerSecond, e.RetryAfter, float64(time.Millisecond))
+	}
+	require.NoError(t, send(2), "each tenant for itself")
+	now = now.Add(time.Second/handPerSecond + time.Millisecond)
+	require.NoError(t, send(1))
+	require.Error(t, send(1))
+
+	busy, err := l.byHand(tenant(3), now)
+	require.NoError(t, err)
+	now = now.Add(time.Minute)
+	require.NoError(t, send(4))
+	require.Len(t, l.handsUnderWay.of, 1, "who has something under way is not forgotten")
+	busy()
+	require.Empty(t, l.handsUnderWay.of)
+}

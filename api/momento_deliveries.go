@@ -29,5 +29,5 @@ func (a *API) listMomentoDeliveries(ctx context.Context, in *listMomentoDeliveri
 	if err != nil {
 		return nil, err
 	}
-	return &listDeliveriesOutput{Body: deliveryList{viewDeliveries(deliveries), next}}, nil
+	return &listDeliveriesOutput{Body: deliveryList{a.viewDeliveries(deliveries), next}}, nil
 }

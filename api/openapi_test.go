@@ -169,7 +169,7 @@ func TestSchemaNames(t *testing.T) {
 		"Replay", "ReplayEstimate", "ReplayList", "ReplayProgress", "ReplayState", "ReplayStatus", "ReplayWebhookRequest",
 		"RotateSecretRequest", "Scope", "SignatureScheme", "SigningKey", "SigningKeySet", "Tenant", "TenantList", "TestWebhookRequest",
 		"TopicDiscontinuity", "TopicItem", "TopicItemList", "TopicMessage", "TopicToken", "TopicValue", "TriggerCommendaWebhookRequest",
-		"UpdateCommendaWebhookRequest", "UpdateReplayRequest", "UpdateWebhookRequest", "Warning", "Webhook", "WebhookList", "WebhookProfile",
+		"UpdateCommendaWebhookRequest", "UpdateReplayRequest", "UpdateWebhookRequest", "WaitReason", "Waiting", "Warning", "Webhook", "WebhookList", "WebhookProfile",
 		"WebhookSecret", "WebhookStatus",
 	}, slices.Sorted(maps.Keys(schemas)))
 	for name, schema := range schemas {

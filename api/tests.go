@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -32,7 +33,7 @@ func (a *API) registerTests() {
 	register(a, operation{
 		id: "test-webhook", method: http.MethodPost, path: "/v1/webhooks/{id}/test", tag: tagStandard,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a test event", raw: true, maxBody: rawRequestLimit, sends: true,
-		description: "Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.",
+		description: "Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. " + byHandText + " The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.",
 		errors:      []int{http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge},
 		body:        a.jsonBody(testWebhookRequest{}, "TestWebhookRequest", false),
 	}, a.testWebhook)
@@ -143,6 +144,11 @@ func completeMessage(p *hook.Publication, eventType *string) error {
 // sendTest stores a sample event, has it sent and returns the delivery with what
 // has come of it: every surface's test comes here.
 func (a *API) sendTest(ctx context.Context, w hook.Webhook, p hook.Publication) (hook.Delivery, error) {
+	leave, err := a.limits.byHand(w.TenantID, time.Now())
+	if err != nil {
+		return hook.Delivery{}, err
+	}
+	defer leave()
 	d, err := a.Store.CreateTest(ctx, w, p)
 	if err != nil {
 		return d, err

@@ -38,21 +38,36 @@ func healthOf(records []hook.Record) healthChange {
 	return c
 }
 
-// lock locks the webhooks that the change moves, and returns them. Webhooks are
-// locked before deliveries everywhere, and both by id, so that no two
-// transactions wait for each other.
-func (c healthChange) lock(ctx context.Context, tx pgx.Tx) ([]hook.WebhookID, error) {
+// lock locks the webhooks that the change moves, or whose breakers the proofs close, and
+// returns them. Webhooks are locked before deliveries everywhere, and both by id, so that
+// no two transactions wait for each other.
+func (c healthChange) lock(ctx context.Context, tx pgx.Tx, p proofs) (moved, closed []hook.WebhookID, err error) {
+	args := c.args(nil)
+	args["proven"], args["tripped"] = raw(p.ids), p.tripped
 	rows, _ := tx.Query(ctx, `
 		with `+healthArgs+`
-		select w.id from webhooks w join c on c.id = w.id
-		where (c.succeeded and w.health <> 'healthy')
-			or (not c.succeeded and (w.health = 'healthy' or w.failing_since is null or (c.final and w.health <> 'failed')
-				or c.disable <> '' or w.failures < @attempts or w.failed_on is distinct from `+today+` or `+failedForLong+`))
-		order by w.id for update of w`, c.args(nil))
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (id hook.WebhookID, err error) {
-		return id, row.Scan((*[16]byte)(&id))
+		select w.id, coalesce(`+moves+`, false), `+proven+`
+		from (select id from c union select unnest(@proven::uuid[])) k join webhooks w on w.id = k.id left join c on c.id = w.id
+		where `+moves+` or `+proven+`
+		order by w.id for update of w`, args)
+	var id hook.WebhookID
+	var moves, proven bool
+	_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&id), &moves, &proven}, func() error {
+		if moves {
+			moved = append(moved, id)
+		}
+		if proven {
+			closed = append(closed, id)
+		}
+		return nil
 	})
+	return moved, closed, err
 }
+
+// moves tells that the change c moves the health of w.
+const moves = `((c.succeeded and w.health <> 'healthy')
+			or (not c.succeeded and (w.health = 'healthy' or w.failing_since is null or (c.final and w.health <> 'failed')
+				or c.disable <> '' or w.failures < @attempts or w.failed_on is distinct from ` + today + ` or ` + failedForLong + `)))`
 
 // today is the day by which failures are counted.
 const today = `(clock_timestamp() at time zone 'utc')::date`

@@ -161,10 +161,11 @@ func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.
 		batch.Queue(lockDrain, [16]byte(webhook))
 	}
 	batch.Queue(`
-		update drains set due_at = clock_timestamp() + @in::interval, idle = @until::timestamptz is not null
+		update drains set due_at = clock_timestamp() + @in::interval, idle = @until::timestamptz is not null,
+			probe_at = clock_timestamp() + @probe_in::interval
 		where webhook_id = @webhook and changes = @changes and due_at > '-infinity' and (@until::timestamptz is null or not exists (
 			select from deliveries d where webhook_id = @webhook and parked and next_attempt_at is not null and next_attempt_at < @until and `+unrevoked+`))`,
-		pgx.StrictNamedArgs{"webhook": [16]byte(webhook), "in": n.In, "changes": n.Changes, "until": until}).Exec(func(tag pgconn.CommandTag) error {
+		pgx.StrictNamedArgs{"webhook": [16]byte(webhook), "in": n.In, "changes": n.Changes, "until": until, "probe_in": n.ProbeIn}).Exec(func(tag pgconn.CommandTag) error {
 		asleep = tag.RowsAffected() > 0
 		return nil
 	})
@@ -207,7 +208,7 @@ func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID, changes i
 
 // wakeDrain has the drain of a webhook look now, whatever it sleeps for.
 func wakeDrain(ctx context.Context, tx pgx.Tx, webhook hook.WebhookID) error {
-	_, err := tx.Exec(ctx, `update drains set changes = changes + 1, due_at = '-infinity', idle = false where webhook_id = $1`, [16]byte(webhook))
+	_, err := tx.Exec(ctx, `update drains set changes = changes + 1, due_at = '-infinity', idle = false, probe_at = null where webhook_id = $1`, [16]byte(webhook))
 	return err
 }
 

@@ -29,7 +29,7 @@ func TestPause(t *testing.T) {
 	require.NotNil(t, since)
 	require.Equal(t, since, f.pause(t, w, true).PausedAt, "since when it has been paused")
 	require.Equal(t, since, f.health(t, w).PausedAt)
-	require.Equal(t, "healthy", f.status(t, w))
+	require.Equal(t, "disabled", f.status(t, w))
 	require.Contains(t, f.reason(t, w), "paused by the client")
 
 	a := f.publish(t, "user.created")

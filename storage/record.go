@@ -26,7 +26,9 @@ import (
 //   - a delivery canceled or revoked while an attempt was under way is canceled, unless
 //     that attempt succeeded;
 //   - an attempt that is recorded already is not recorded again, so that it is
-//     safe to try again when the answer got lost.
+//     safe to try again when the answer got lost;
+//   - an answer, with whatever status, closes the breaker through which it came, and wakes
+//     the webhook's drain.
 //
 // It returns the deliveries as they now stand, in no particular order.
 func (s *Store) Record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
@@ -114,8 +116,8 @@ func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 	// By id, as everywhere: see healthChange.lock.
 	slices.SortFunc(records, func(a, b hook.Record) int { return bytes.Compare(a.Delivery.ID[:], b.Delivery.ID[:]) })
 	args := recordArgs(records)
-	health := healthOf(records)
-	if len(health.ids) == 0 {
+	health, proofs := healthOf(records), proofsOf(records)
+	if len(health.ids)+len(proofs.ids) == 0 {
 		var found []hook.Delivery
 		err := s.single(ctx, func(q querier) (err error) {
 			found, _, err = writeRecords(ctx, q, args)
@@ -127,11 +129,16 @@ func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 		return found, err
 	}
 	var found, ended []hook.Delivery
+	var closed []hook.WebhookID
 	canceled := 0
 	err := s.publishingOwn(ctx, func(tx pgx.Tx, happened *occurrences) error {
-		webhooks, err := health.lock(ctx, tx)
-		if err != nil {
+		var webhooks []hook.WebhookID
+		var err error
+		if webhooks, closed, err = health.lock(ctx, tx, proofs); err != nil {
 			return fmt.Errorf("lock webhooks: %w", err)
+		}
+		if err := closeBreakers(ctx, tx, closed); err != nil {
+			return err
 		}
 		var fresh []hook.Delivery
 		if found, fresh, err = writeRecords(ctx, tx, args); err != nil {
@@ -157,6 +164,9 @@ func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 	if err == nil {
 		s.countEnded(ended)
 		s.metrics.Ended(hook.StateCanceled, canceled)
+		for range closed {
+			s.metrics.Breaker(false)
+		}
 	}
 	return found, err
 }

@@ -190,7 +190,7 @@ func recordOf(job *hook.Job, a hook.Attempt) hook.Record {
 		_, _ = rand.Read(a.ID[:]) // it never fails
 	}
 	return hook.Record{
-		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, Attempt: a, Verdict: v,
+		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, TrippedAt: job.Webhook.TrippedAt, Attempt: a, Verdict: v,
 	}
 }
 

@@ -12,11 +12,13 @@ import (
 // rows follow in pages. Until then what a client sees is what the row will be.
 
 // shownColumns are those of shownRow, of deliveries d joined with shown.
-const shownColumns = deliveryColumns + `, x.reason as ended_reason, x.ended_at`
+const shownColumns = deliveryColumns + `, x.reason as ended_reason, x.ended_at, w.paused_at, w.tripped_at, w.rate_limit,
+	case when w.tripped_at is not null then (select q.probe_at from drains q where q.webhook_id = d.webhook_id) end as probe_at, clock_timestamp() as read_at`
 
-// shown joins deliveries d with what has ended them: x is there for a revoked delivery
+// shown joins deliveries d with their webhook w, by which they may wait, and with what has
+// ended them: x is there for a revoked delivery
 // only, with the reason and the time that its cancellation will give it.
-const shown = `left join lateral (select w.active, w.generation from webhooks w where w.id = d.webhook_id offset 0) w on true
+const shown = `left join lateral (select w.active, w.generation, w.paused_at, w.tripped_at, w.rate_limit from webhooks w where w.id = d.webhook_id offset 0) w on true
 	left join lateral (
 		select coalesce(c.reason, case when w.active is null then '` + hook.TextWebhookDeleted + `' else '` + hook.TextWebhookDisabled + `' end) as reason,
 			greatest(d.updated_at, c.created_at) as ended_at
@@ -35,16 +37,26 @@ type shownRow struct {
 	deliveryRow
 	EndedReason *string
 	EndedAt     *time.Time
+	PausedAt    *time.Time
+	TrippedAt   *time.Time
+	// RateLimit is nil where the webhook is gone.
+	RateLimit *int
+	ProbeAt   *time.Time
+	ReadAt    time.Time
 }
 
 func (r *shownRow) targets() []any {
-	return append(r.deliveryRow.targets(), &r.EndedReason, &r.EndedAt)
+	return append(r.deliveryRow.targets(), &r.EndedReason, &r.EndedAt, &r.PausedAt, &r.TrippedAt, &r.RateLimit, &r.ProbeAt, &r.ReadAt)
 }
 
 func (r *shownRow) delivery() hook.Delivery {
 	d := r.deliveryRow.delivery()
 	if r.EndedReason != nil {
 		d.State, d.Error, d.NextAttemptAt, d.UpdatedAt = hook.StateCanceled, *r.EndedReason, nil, *r.EndedAt
+	}
+	if r.RateLimit != nil {
+		w := hook.Webhook{PausedAt: r.PausedAt, TrippedAt: r.TrippedAt, RateLimit: *r.RateLimit}
+		d.Waits = hook.WaitOf(&d, &w, r.ProbeAt, r.ReadAt)
 	}
 	return d
 }

@@ -160,16 +160,19 @@ func conclude(ctx workflow.Context, r activities.DeliverResult) error {
 	if r.Failed == 0 {
 		return nil
 	}
-	first := ""
-	if len(r.Outcomes) > 0 {
-		first = "; " + r.Outcomes[0].Text()
-	}
-	return failedForGood(r.Failed, r.Succeeded+r.Failed+r.Canceled+r.Waiting, first, r)
+	return failedForGood(r.Failed, r.Succeeded+r.Failed+r.Canceled+r.Waiting, r.Waiting, r.FirstFailed(), r)
 }
 
-// failedForGood is the error that the Web UI's Failed filter finds.
-func failedForGood(failed, of int, first string, result any) error {
-	text := fmt.Sprintf("%d of %d deliveries failed for good%s", failed, of, first)
+// failedForGood is the error of a workflow that the Web UI finds by its status, Failed. It
+// names the first delivery that failed for good.
+func failedForGood(failed, of, waiting int, first string, result any) error {
+	text := fmt.Sprintf("%d of %d deliveries failed for good", failed, of)
+	if first != "" {
+		text += "; " + first
+	}
+	if waiting > 0 {
+		text += fmt.Sprintf("; %d waiting for their webhooks", waiting)
+	}
 	return temporal.NewApplicationErrorWithOptions(text, ErrorFailed, temporal.ApplicationErrorOptions{
 		NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{result},
 	})
@@ -187,7 +190,11 @@ func outcomesTable(r activities.DeliverResult) string {
 		if o.StatusCode != 0 {
 			status = fmt.Sprint(o.StatusCode)
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %d | %s | %s | `%s` |\n", o.WebhookID, o.State, o.Attempts, status, cell(o.Error), o.DeliveryID)
+		state := string(o.State)
+		if o.Waiting != "" {
+			state = "waiting: " + string(o.Waiting)
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %d | %s | %s | `%s` |\n", o.WebhookID, state, o.Attempts, status, cell(o.Error), o.DeliveryID)
 	}
 	return b.String()
 }

@@ -25,5 +25,5 @@ func (w *Workflows) Drain(ctx workflow.Context, in DrainInput) (activities.Drain
 	if r.Failed == 0 {
 		return r, nil
 	}
-	return r, failedForGood(r.Failed, r.Succeeded+r.Failed+r.Canceled, "", r)
+	return r, failedForGood(r.Failed, r.Succeeded+r.Failed+r.Canceled, 0, r.First, r)
 }

@@ -16,7 +16,7 @@ import (
 // drain runs the drain of the webhook to its end.
 func (w *world) drain(id hook.WebhookID) activities.DrainResult {
 	w.Helper()
-	options, input := workflows.DrainStart(id)
+	options, input := workflows.DrainStart(id, hook.Label{})
 	var result activities.DrainResult
 	w.run(options, workflows.NameDrain, input, &result)
 	return result
@@ -74,9 +74,10 @@ func TestDrainFails(t *testing.T) {
 		var app *temporal.ApplicationError
 		require.ErrorAs(w, w.failure, &app)
 		require.Equal(w, workflows.ErrorFailed, app.Type())
-		require.Contains(w, app.Message(), "2 of 2 deliveries failed for good")
+		first := id.String() + " failed: HTTP 500 Internal Server Error after 5 attempts"
+		require.Equal(w, "2 of 2 deliveries failed for good; "+first, app.Message())
 		var r activities.DrainResult
 		require.NoError(w, app.Details(&r))
-		require.Equal(w, activities.DrainResult{Failed: 2}, r)
+		require.Equal(w, activities.DrainResult{Failed: 2, First: first}, r)
 	})
 }

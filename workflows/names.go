@@ -82,5 +82,5 @@ func Attributes() SearchAttributes {
 }
 
 // ErrorFailed is the type of the error of a workflow some of whose deliveries
-// failed for good: it is what the Web UI's Failed filter finds.
+// failed for good, which the Web UI finds by its status, Failed.
 const ErrorFailed = "DeliveryFailed"

@@ -166,31 +166,47 @@ func targets(s hook.Start) string {
 }
 
 // DrainStart is how the drain of a webhook is started; one that runs is found.
-func DrainStart(webhook hook.WebhookID) (client.StartWorkflowOptions, DrainInput) {
-	options := client.StartWorkflowOptions{
-		ID:                       hook.DrainID(webhook),
-		TaskQueue:                TaskQueue,
-		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		EnableEagerStart:         true,
-		StaticSummary:            fmt.Sprintf("deliveries that wait for %s", webhook),
-		TypedSearchAttributes:    temporal.NewSearchAttributes(builtBy(), Attributes().WebhookID.ValueSet([]string{webhook.String()})),
-	}
+func DrainStart(webhook hook.WebhookID, l hook.Label) (client.StartWorkflowOptions, DrainInput) {
+	l.WebhookID = webhook
+	options := besideEvents(hook.DrainID(webhook), "deliveries that wait for "+webhook.String(), l)
 	return options, DrainInput{WebhookID: webhook}
 }
 
 // ReplayStart is how a replay is started; one that runs is found.
-func ReplayStart(replay hook.ReplayID) (client.StartWorkflowOptions, ReplayInput) {
+func ReplayStart(replay hook.ReplayID, l hook.Label) (client.StartWorkflowOptions, ReplayInput) {
+	about := "events of the past, sent again"
+	if l.WebhookID != (hook.WebhookID{}) {
+		about += " to " + l.WebhookID.String()
+	}
+	return besideEvents(replay.String(), about, l), ReplayInput{ReplayID: replay}
+}
+
+// besideEvents is how a workflow is started that belongs to no event, but to a webhook.
+func besideEvents(id, about string, l hook.Label) client.StartWorkflowOptions {
+	a := Attributes()
+	attributes := []temporal.SearchAttributeUpdate{builtBy()}
+	if l.WebhookID != (hook.WebhookID{}) {
+		attributes = append(attributes, a.WebhookID.ValueSet([]string{l.WebhookID.String()}))
+	}
+	if l.TenantID != (hook.TenantID{}) {
+		attributes = append(attributes, a.TenantID.ValueSet(l.TenantID.String()))
+		about = fmt.Sprintf("%s (%s) of tenant %s", about, clip(l.Webhook, maxHost), clip(l.Tenant, maxHost))
+	}
 	return client.StartWorkflowOptions{
-		ID:                       replay.String(),
+		ID:                       id,
 		TaskQueue:                TaskQueue,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		EnableEagerStart:         true,
-		StaticSummary:            "events of the past, sent again",
-		TypedSearchAttributes:    temporal.NewSearchAttributes(builtBy()),
-	}, ReplayInput{ReplayID: replay}
+		StaticSummary:            about,
+		TypedSearchAttributes:    temporal.NewSearchAttributes(attributes...),
+	}
 }
+
+// handPriority is below that of deliveries, which is 3: what people send by hand does not
+// keep them waiting where both wait for a worker. Among what is sent by hand tenants take
+// turns, where the server has that switched on (matching.enableFairness).
+const handPriority = 4
 
 // SendNowStart is how a delivery is sent by hand.
 func SendNowStart(d hook.Delivery) (client.StartWorkflowOptions, SendNowInput) {
@@ -207,6 +223,7 @@ func SendNowStart(d hook.Delivery) (client.StartWorkflowOptions, SendNowInput) {
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		EnableEagerStart:         true,
 		StaticSummary:            fmt.Sprintf("%s: %s → %s", kind, clip(d.EventType, maxType), d.WebhookID),
+		Priority:                 temporal.Priority{PriorityKey: handPriority, FairnessKey: d.TenantID.String()},
 		TypedSearchAttributes: temporal.NewSearchAttributes(
 			builtBy(), a.EventID.ValueSet([]string{d.EventID.String()}), a.EventType.ValueSet(d.EventType),
 			a.WebhookID.ValueSet([]string{d.WebhookID.String()}), a.TenantID.ValueSet(d.TenantID.String()),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
 
 	"grapnel/activities"
 	"grapnel/internal/hook"
@@ -256,6 +257,49 @@ func TestSendNowStart(t *testing.T) {
 	require.Equal(t, "retry by hand: user.created → "+d.WebhookID.String(), options.StaticSummary)
 	events, _ := options.TypedSearchAttributes.GetKeywordList(workflows.Attributes().EventID)
 	require.Equal(t, []string{d.EventID.String()}, events)
+}
+
+// What is sent by hand keeps no delivery waiting, and no other tenant's.
+func TestSendNowGivesWay(t *testing.T) {
+	t.Parallel()
+	options, _ := workflows.SendNowStart(hook.Delivery{TenantID: hook.TenantID{1}})
+	require.Greater(t, options.Priority.PriorityKey, 3, "the middle, which deliveries have")
+	require.Equal(t, hook.TenantID{1}.String(), options.Priority.FairnessKey)
+	require.LessOrEqual(t, len(options.Priority.FairnessKey), 64)
+	delivering, _ := workflows.DeliverStart(start(1))
+	require.Zero(t, delivering.Priority)
+}
+
+// Drains and replays are found by their webhook and tenant, and say who these are.
+func TestDrainAndReplayStart(t *testing.T) {
+	t.Parallel()
+	webhook, replay, a := hook.WebhookID{1}, hook.ReplayID{2}, workflows.Attributes()
+	label := hook.Label{TenantID: hook.TenantID{3}, Tenant: "acme", WebhookID: webhook, Webhook: "api.example.com"}
+	drain, _ := workflows.DrainStart(webhook, label)
+	require.Equal(t, "deliveries that wait for "+webhook.String()+" (api.example.com) of tenant acme", drain.StaticSummary)
+	again, _ := workflows.ReplayStart(replay, label)
+	require.Equal(t, "events of the past, sent again to "+webhook.String()+" (api.example.com) of tenant acme", again.StaticSummary)
+	require.Equal(t, replay.String(), again.ID)
+	for _, o := range []client.StartWorkflowOptions{drain, again} {
+		webhooks, _ := o.TypedSearchAttributes.GetKeywordList(a.WebhookID)
+		require.Equal(t, []string{webhook.String()}, webhooks)
+		tenant, _ := o.TypedSearchAttributes.GetKeyword(a.TenantID)
+		require.Equal(t, label.TenantID.String(), tenant)
+	}
+
+	// Temporal bounds a summary to 400 bytes.
+	label.Tenant, label.Webhook = strings.Repeat("ü", 100), strings.Repeat("é", 500)
+	drain, _ = workflows.DrainStart(webhook, label)
+	again, _ = workflows.ReplayStart(replay, label)
+	require.LessOrEqual(t, max(len(drain.StaticSummary), len(again.StaticSummary)), 300)
+
+	// What could not be looked up.
+	drain, _ = workflows.DrainStart(webhook, hook.Label{})
+	require.Equal(t, "deliveries that wait for "+webhook.String(), drain.StaticSummary)
+	webhooks, _ := drain.TypedSearchAttributes.GetKeywordList(a.WebhookID)
+	require.Equal(t, []string{webhook.String()}, webhooks)
+	again, _ = workflows.ReplayStart(replay, hook.Label{})
+	require.Equal(t, "events of the past, sent again", again.StaticSummary)
 }
 
 // Histories in Temporal refer to these: they never change.

@@ -296,7 +296,8 @@ func (c *apiClient) settled(webhook string) object {
 		}
 		d = list[0].(object)
 		_, more := d["next_attempt_at"]
-		return !more
+		_, waits := d["waiting"]
+		return !more && !waits
 	})
 	return d
 }

@@ -111,7 +111,7 @@ func (a *App) build(ctx context.Context) error {
 	}
 	a.starter, err = dispatch.NewStarter(dispatch.StarterConfig{
 		Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger, MaxEvents: o.Config.MaxEvents, Ahead: a.loadAhead(),
-		Metrics: a.metrics, Tracer: a.traces.Tracer(),
+		Labels: a.store, Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	})
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func (a *App) buildWorker() error {
 	var err error
 	a.activities, err = activities.New(activities.Deps{
 		Store: a.store, Lookup: a.store, Sender: a.egress, Parking: a.store,
-		Drains:  &dispatch.Drains{Temporal: a.cluster.Client, Metrics: a.metrics},
+		Drains:  &dispatch.Drains{Temporal: a.cluster.Client, Labels: a.store, Metrics: a.metrics},
 		Replays: a.store, Schedule: c.Schedule(), Logger: a.options.Logger, DisableOnFinal: c.DisableFinal,
 		Metrics: a.metrics, Tracer: a.traces.Tracer(), Memory: memoryLimit(),
 	})

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	grapnelapi "grapnel/openapi/clients/go"
 )
@@ -40,13 +41,36 @@ func (c *listDeliveriesCommand) Run(ctx context.Context, s Streams) error {
 		rows := [][]string{{"ID", "STATUS", "HTTP", "ATTEMPTS", "TYPE", "EVENT", "CREATED", "NEXT ATTEMPT"}}
 		for _, d := range list.value.Deliveries {
 			rows = append(rows, []string{
-				d.ID, string(d.Status), number(known(d.StatusCode)), number(d.Attempts), clean(d.EventType), d.EventID, moment(&d.CreatedAt), moment(d.NextAttemptAt),
+				d.ID, string(d.Status), number(known(d.StatusCode)), number(d.Attempts), clean(d.EventType), d.EventID, moment(&d.CreatedAt), next(&d),
 			})
 		}
 		p.table(rows)
 	})
 	more(s, list.value.NextCursor)
 	return err
+}
+
+// next is when the next attempt is due, or what it waits for.
+func next(d *grapnelapi.Delivery) string {
+	if d.Waiting == nil {
+		return moment(d.NextAttemptAt)
+	}
+	return "waiting: " + reason(d.Waiting)
+}
+
+// reason is why a delivery waits, in words.
+func reason(w *grapnelapi.Waiting) string { return strings.ReplaceAll(string(w.Reason), "_", " ") }
+
+// waiting is all that is known of what a delivery waits for; empty if it does not wait.
+func waiting(w *grapnelapi.Waiting) string {
+	if w == nil {
+		return ""
+	}
+	text := reason(w) + " since " + moment(&w.Since)
+	if w.NextProbeAt != nil {
+		text += ", asked next " + moment(w.NextProbeAt)
+	}
+	return text
 }
 
 type getDeliveryCommand struct {
@@ -125,6 +149,7 @@ func (p *printer) delivery(d *grapnelapi.DeliveryDetail) {
 	p.facts(
 		"id", d.ID, "status", string(d.Status), "error", clean(known(d.Error)), "event", d.EventID, "type", clean(d.EventType), "webhook", d.WebhookID,
 		"created", moment(&d.CreatedAt), "delivered", moment(d.DeliveredAt), "next attempt", moment(d.NextAttemptAt),
+		"waiting", waiting(d.Waiting), "workflow", known(d.WorkflowID),
 	)
 	if len(d.AttemptLog) == 0 {
 		return

@@ -17,6 +17,8 @@ type sleeper struct {
 	// awake is closed when it is to look now.
 	awake chan struct{}
 	woken bool
+	// probeAt is when a drain asks its endpoint next; nil where it has not said.
+	probeAt *time.Time
 }
 
 func newSleeper() *sleeper { return &sleeper{awake: make(chan struct{})} }
@@ -24,7 +26,7 @@ func newSleeper() *sleeper { return &sleeper{awake: make(chan struct{})} }
 // wake has it look now.
 func (s *sleeper) wake() {
 	s.changes++
-	s.idle = false
+	s.idle, s.probeAt = false, nil
 	if !s.woken {
 		s.woken = true
 		close(s.awake)
@@ -168,7 +170,11 @@ func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.
 	if parked := s.parkedOf(webhook); !n.Until.IsZero() && len(parked) > 0 && parked[0].NextAttemptAt.Before(n.Until) {
 		return false, nil
 	}
-	d.idle = !n.Until.IsZero()
+	d.idle, d.probeAt = !n.Until.IsZero(), nil
+	if n.ProbeIn != nil {
+		at := s.now().Add(*n.ProbeIn)
+		d.probeAt = &at
+	}
 	return true, nil
 }
 

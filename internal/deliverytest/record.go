@@ -26,6 +26,7 @@ func (s *Store) Record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 		}
 	}
 	for i := range records {
+		s.prove(&records[i])
 		s.health(&records[i])
 	}
 	// What health has disabled just now revokes some of them.
@@ -78,6 +79,18 @@ func (s *Store) move(d *hook.Delivery, r *hook.Record) {
 	logged := *a
 	logged.Number = d.Attempts
 	s.log = append(s.log, logged)
+}
+
+// prove closes the breaker through which an answer came, and wakes the drain.
+func (s *Store) prove(r *hook.Record) {
+	w := s.webhooks[r.Delivery.WebhookID]
+	if w == nil || r.TrippedAt == nil || w.TrippedAt == nil || !r.Attempt.Answered() || !w.TrippedAt.Equal(*r.TrippedAt) {
+		return
+	}
+	w.TrippedAt = nil
+	if d := s.drains[w.ID]; d != nil {
+		d.wake()
+	}
 }
 
 func (s *Store) health(r *hook.Record) {

@@ -221,6 +221,13 @@ func (s *Store) shown(d *hook.Delivery) hook.Delivery {
 	if reason := s.revoked(d); reason != "" {
 		shown.State, shown.Error, shown.NextAttemptAt = hook.StateCanceled, reason, nil
 	}
+	if w := s.webhooks[d.WebhookID]; w != nil {
+		var probeAt *time.Time
+		if drain := s.drains[w.ID]; drain != nil {
+			probeAt = drain.probeAt
+		}
+		shown.Waits = hook.WaitOf(&shown, &w.Webhook, probeAt, s.now())
+	}
 	return shown
 }
 

@@ -17,14 +17,24 @@ import (
 // Drains starts the workflows that send what is parked.
 type Drains struct {
 	Temporal Temporal
+	// Labels says what they are about; nil says nothing.
+	Labels Labels
 	// Metrics counts starts; nil counts none.
 	Metrics Metrics
+}
+
+// Labels says what drains and replays are about, for people.
+type Labels interface {
+	// DrainLabel is that of a webhook's drain.
+	DrainLabel(ctx context.Context, webhook hook.WebhookID) (hook.Label, error)
+	// ReplayLabel is that of a replay.
+	ReplayLabel(ctx context.Context, replay hook.ReplayID) (hook.Label, error)
 }
 
 // Drain starts the drain of a webhook, or finds it running.
 func (d *Drains) Drain(ctx context.Context, webhook hook.WebhookID) error {
 	e := drainOf(webhook)
-	return e.start(ctx, d.Temporal, d.Metrics)
+	return e.start(ctx, d.Temporal, d.Labels, d.Metrics)
 }
 
 // Drain has the drain of a webhook started that has none. It never waits: what is too
@@ -36,35 +46,67 @@ func (s *Starter) Replay(replay hook.ReplayID) { s.beside(replayOf(replay)) }
 
 // errand is a workflow beside those of events; one that runs is found.
 type errand struct {
-	options client.StartWorkflowOptions
-	name    string
-	input   any
+	id, name string
 	// purpose is what metrics call it.
 	purpose string
+	// label looks up what it is about, and with is how it is started with that.
+	label func(ctx context.Context, l Labels) (hook.Label, error)
+	with  func(l hook.Label) (client.StartWorkflowOptions, any)
 }
 
 func drainOf(webhook hook.WebhookID) errand {
-	options, input := workflows.DrainStart(webhook)
-	return errand{options, workflows.NameDrain, input, ForDrain}
+	return errand{
+		id: hook.DrainID(webhook), name: workflows.NameDrain, purpose: ForDrain,
+		label: func(ctx context.Context, l Labels) (hook.Label, error) { return l.DrainLabel(ctx, webhook) },
+		with: func(l hook.Label) (client.StartWorkflowOptions, any) {
+			options, input := workflows.DrainStart(webhook, l)
+			return options, input
+		},
+	}
 }
 
 func replayOf(replay hook.ReplayID) errand {
-	options, input := workflows.ReplayStart(replay)
-	return errand{options, workflows.NameReplay, input, ForReplay}
+	return errand{
+		id: replay.String(), name: workflows.NameReplay, purpose: ForReplay,
+		label: func(ctx context.Context, l Labels) (hook.Label, error) { return l.ReplayLabel(ctx, replay) },
+		with: func(l hook.Label) (client.StartWorkflowOptions, any) {
+			options, input := workflows.ReplayStart(replay, l)
+			return options, input
+		},
+	}
 }
 
-func (e *errand) start(ctx context.Context, t Temporal, m Metrics) error {
+// start starts it. Without a label, where the store has none or is away, it is started all
+// the same.
+func (e *errand) start(ctx context.Context, t Temporal, labels Labels, m Metrics) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	options, input := e.with(e.labelled(ctx, labels))
 	// It has to do with many traces, and has one of its own.
-	_, err := t.ExecuteWorkflow(tracing.Detached(ctx), e.options, e.name, e.input)
+	_, err := t.ExecuteWorkflow(tracing.Detached(ctx), options, e.name, input)
 	if m != nil {
 		m.Started(e.purpose, 0, err)
 	}
 	if err != nil {
-		return fmt.Errorf("start %s: %w", e.options.ID, err)
+		return fmt.Errorf("start %s: %w", e.id, err)
 	}
 	return nil
+}
+
+// labelPatience bounds the look-up of a label, which is not worth waiting for.
+const labelPatience = time.Second
+
+func (e *errand) labelled(ctx context.Context, labels Labels) hook.Label {
+	if labels == nil {
+		return hook.Label{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, labelPatience)
+	defer cancel()
+	label, err := e.label(ctx, labels)
+	if err != nil {
+		return hook.Label{}
+	}
+	return label
 }
 
 func (s *Starter) beside(e errand) {
@@ -79,8 +121,8 @@ func (s *Starter) runErrands(ctx context.Context) {
 	for {
 		select {
 		case e := <-s.errands:
-			if err := e.start(ctx, s.config.Temporal, s.config.Metrics); err != nil {
-				s.config.Logger.DebugContext(ctx, "start deferred", slog.String("workflow_id", e.options.ID), slog.Any("error", err))
+			if err := e.start(ctx, s.config.Temporal, s.config.Labels, s.config.Metrics); err != nil {
+				s.config.Logger.DebugContext(ctx, "start deferred", slog.String("workflow_id", e.id), slog.Any("error", err))
 			}
 		case <-ctx.Done():
 			return
@@ -136,19 +178,19 @@ func (s *Sweeper) startErrands(ctx context.Context, lost []errand) error {
 }
 
 func (s *Sweeper) startErrand(ctx context.Context, e *errand) error {
-	if err := e.start(ctx, s.Temporal, s.Starter.config.Metrics); err != nil {
+	if err := e.start(ctx, s.Temporal, s.Starter.config.Labels, s.Starter.config.Metrics); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	description, err := s.Temporal.DescribeWorkflowExecution(ctx, e.options.ID, "")
+	description, err := s.Temporal.DescribeWorkflowExecution(ctx, e.id, "")
 	if err != nil {
-		return fmt.Errorf("describe %s: %w", e.options.ID, err)
+		return fmt.Errorf("describe %s: %w", e.id, err)
 	}
 	hurried, err := hurry(ctx, s.Resetter, description, time.Second)
 	if err != nil {
-		return fmt.Errorf("hurry %s: %w", e.options.ID, err)
+		return fmt.Errorf("hurry %s: %w", e.id, err)
 	}
-	s.Logger.DebugContext(ctx, "started anew, or hurried", slog.String("workflow_id", e.options.ID), slog.Bool("hurried", hurried > 0))
+	s.Logger.DebugContext(ctx, "started anew, or hurried", slog.String("workflow_id", e.id), slog.Bool("hurried", hurried > 0))
 	return nil
 }

@@ -35,7 +35,8 @@ const startPatience = 5 * time.Second
 
 // Send returns nil when an attempt was made and recorded, whatever came of it;
 // unavailable when Temporal or the workers are away; precondition when the webhook
-// is deleted or disabled, or the message is being sent. hook.ErrNotSent is in the chain where no worker is known
+// is deleted or disabled, or the message is being sent; rate limited when the webhook is
+// over a limit. hook.ErrNotSent is in the chain where no worker is known
 // to have taken the order. A start whose answer got lost may have arrived all the same; what that must not do to
 // a test the store sees to (DropTest).
 func (s *SendNow) Send(ctx context.Context, d hook.Delivery) error {
@@ -99,6 +100,10 @@ func sendError(err error) error {
 	var app *temporal.ApplicationError
 	var late *temporal.TimeoutError
 	switch {
+	case errors.As(err, &app) && app.Type() == activities.ErrorLimited:
+		limited := activities.Limited{Message: "the webhook is over a limit", RetryAfter: time.Second}
+		_ = app.Details(&limited) // what has none is over a limit all the same
+		return &hook.Error{Kind: hook.KindRateLimited, Message: limited.Message, RetryAfter: limited.RetryAfter, Err: errors.Join(hook.ErrNotSent, err)}
 	case errors.As(err, &app) && app.Type() == activities.ErrorRefused:
 		refused := &hook.Error{Kind: hook.KindPrecondition, Message: "the webhook is deleted or disabled", Err: errors.Join(hook.ErrNotSent, err)}
 		var kind hook.Kind

@@ -57,8 +57,13 @@ func TestSendNowErrors(t *testing.T) {
 		"webhook deleted, wrapped": {get: func(context.Context) error { return errors.Join(errors.New("workflow"), refused) }, kind: hook.KindPrecondition},
 		"delivery gone":            {get: because(hook.KindNotFound), kind: hook.KindNotFound, notSent: true, text: "delivery not found"},
 		"being sent":               {get: because(hook.KindConflict), kind: hook.KindPrecondition, text: "the message is being sent"},
-		"our failure":              {get: func(context.Context) error { return ours }, kind: hook.KindUnavailable},
-		"no worker":                {get: func(ctx context.Context) error { return hangs(ctx, "") }, nobody: true, kind: hook.KindUnavailable, after: 5 * time.Second, notSent: true},
+		// Spec 9: a webhook's limits hold for what is sent by hand, too.
+		"over a limit": {get: func(context.Context) error {
+			return temporal.NewNonRetryableApplicationError("over", activities.ErrorLimited, nil,
+				activities.Limited{Reason: hook.WaitRate, Message: "at its rate_limit", RetryAfter: 3 * time.Second})
+		}, kind: hook.KindRateLimited, notSent: true, text: "at its rate_limit"},
+		"our failure": {get: func(context.Context) error { return ours }, kind: hook.KindUnavailable},
+		"no worker":   {get: func(ctx context.Context) error { return hangs(ctx, "") }, nobody: true, kind: hook.KindUnavailable, after: 5 * time.Second, notSent: true},
 		// S11: then a request may be made, and nobody must say that none was.
 		"a worker in the last moment": {get: func(ctx context.Context) error { return hangs(ctx, "") }, nobody: true, taken: true, kind: hook.KindUnavailable, after: 5*time.Second + workflows.SendNowTimeout},
 		"a worker that hangs":         {get: func(ctx context.Context) error { return hangs(ctx, "") }, kind: hook.KindUnavailable, after: 5*time.Second + workflows.SendNowTimeout},

@@ -42,6 +42,8 @@ type StarterConfig struct {
 	// Ahead, where a worker is in this process, tells it of an event whose workflow is
 	// about to be started; it must not wait.
 	Ahead func(ctx context.Context, event hook.EventID)
+	// Labels says what drains and replays are about; nil says nothing.
+	Labels Labels
 	// Metrics counts starts; nil counts none.
 	Metrics Metrics
 	// Tracer keeps workflows in the traces of their publishes; nil keeps none.

@@ -51,12 +51,58 @@ func TestStarterStartsDrains(t *testing.T) {
 		stop := running(t, func(ctx context.Context) error { return starter.Run(ctx, time.Second) })
 		defer stop()
 		synctest.Wait()
-		options, input := workflows.DrainStart(webhook)
+		options, input := workflows.DrainStart(webhook, hook.Label{})
 		require.Equal(t, options, s.started[hook.DrainID(webhook)])
 		require.Equal(t, input, s.inputs[hook.DrainID(webhook)])
 		require.Equal(t, workflows.NameDrain, s.names[hook.DrainID(webhook)])
 		require.Equal(t, 1_000, s.calls, "what is too much is the sweeper's")
 	})
+}
+
+// labels are those of one webhook and one replay.
+type labels struct{ err error }
+
+func (l labels) DrainLabel(_ context.Context, webhook hook.WebhookID) (hook.Label, error) {
+	return hook.Label{TenantID: hook.TenantID{7}, Tenant: "acme", WebhookID: webhook, Webhook: "example.com"}, l.err
+}
+
+func (l labels) ReplayLabel(context.Context, hook.ReplayID) (hook.Label, error) {
+	return hook.Label{TenantID: hook.TenantID{7}, Tenant: "acme", WebhookID: hook.WebhookID{1}, Webhook: "example.com"}, l.err
+}
+
+// Drains and replays say whose they are, whoever starts them; where the store does not
+// know, they are started all the same.
+func TestDrainsAndReplaysAreLabelled(t *testing.T) {
+	t.Parallel()
+	webhook, replay := hook.WebhookID{1}, hook.ReplayID{2}
+	for name, l := range map[string]labels{"known": {}, "store away": {hook.Unavailable("the store", errors.New("away"))}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &temporalServer{}
+				starter := newStarter(t, s, &outbox{}, func(c *dispatch.StarterConfig) { c.Labels = l })
+				starter.Drain(webhook)
+				starter.Replay(replay)
+				stop := running(t, func(ctx context.Context) error { return starter.Run(ctx, time.Second) })
+				defer stop()
+				synctest.Wait()
+				drain, _ := l.DrainLabel(t.Context(), webhook)
+				replayed, _ := l.ReplayLabel(t.Context(), replay)
+				if l.err != nil {
+					drain, replayed = hook.Label{}, hook.Label{}
+				}
+				options, _ := workflows.DrainStart(webhook, drain)
+				require.Equal(t, options, s.started[hook.DrainID(webhook)])
+				options, _ = workflows.ReplayStart(replay, replayed)
+				require.Equal(t, options, s.started[replay.String()])
+
+				s = &temporalServer{}
+				require.NoError(t, (&dispatch.Drains{Temporal: s, Labels: l}).Drain(t.Context(), webhook))
+				options, _ = workflows.DrainStart(webhook, drain)
+				require.Equal(t, options, s.started[hook.DrainID(webhook)])
+			})
+		})
+	}
 }
 
 func TestStarterMarksInBatches(t *testing.T) {

@@ -81,7 +81,7 @@ func TestSweeperStartsLostReplays(t *testing.T) {
 		s := &temporalServer{}
 		defer sweeping(t, s, &outbox{lostReplays: []hook.ReplayID{lost}})()
 		pass(2*time.Second + time.Millisecond)
-		options, input := workflows.ReplayStart(lost)
+		options, input := workflows.ReplayStart(lost, hook.Label{})
 		require.Equal(t, options, s.started[lost.String()])
 		require.Equal(t, input, s.inputs[lost.String()])
 		require.Equal(t, workflows.NameReplay, s.names[lost.String()])

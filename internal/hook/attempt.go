@@ -132,6 +132,9 @@ type Record struct {
 	Delivery Delivery // as it was loaded
 	// Healthy tells that the webhook was healthy when it was loaded.
 	Healthy bool
-	Attempt Attempt
-	Verdict Verdict
+	// TrippedAt is the webhook's as it was loaded. An answer closes the breaker that was
+	// opened then, and no later one.
+	TrippedAt *time.Time
+	Attempt   Attempt
+	Verdict   Verdict
 }

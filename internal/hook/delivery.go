@@ -52,6 +52,8 @@ type Delivery struct {
 	State    DeliveryState
 	// Parked says that it waits for its webhook, which is over a limit or unavailable.
 	Parked bool
+	// Waits is what it waits for, where it was read to be shown; nil if it does not wait.
+	Waits *Wait
 	// Generation is the webhook's at the accept; nil where an older process accepted it.
 	Generation *int
 	// Attempts counts all requests, those sent by hand too.

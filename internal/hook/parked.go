@@ -39,7 +39,13 @@ type Nap struct {
 	// then on, and due earlier, wakes it. The zero time says that it sleeps for another
 	// reason, which nothing that is parked changes.
 	Until time.Time
+	// ProbeIn is when it asks an endpoint that is unavailable next; nil where it does not.
+	ProbeIn *time.Duration
 }
+
+// Answered tells whether the endpoint has answered, with whatever status: the proof that
+// closes an open breaker.
+func (a *Attempt) Answered() bool { return a.StatusCode != 0 }
 
 // Unavailable tells a failure that says that nobody is there to answer, by which the
 // circuit breaker counts. An answer, whatever its status, says that somebody is.

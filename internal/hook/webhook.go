@@ -51,19 +51,6 @@ const (
 	HealthFailed  Health = "failed"  // a delivery failed for good since the last success
 )
 
-// StatusDisabled is what a webhook that gets no deliveries shows instead of its health.
-const StatusDisabled = "disabled"
-
-// Reasons of a webhook's status.
-const (
-	ReasonByClient    = "deactivated by the client"
-	ReasonGone        = "gone"
-	ReasonFailedDays  = "failing for 5 days"
-	ReasonFailedFinal = "a delivery failed for good"
-	ReasonPaused      = "paused by the client: deliveries wait"
-	ReasonUnavailable = "endpoint unavailable: deliveries wait for it"
-)
-
 // A webhook that has only failed is disabled (S14) when it has failed for DisableAfter,
 // which leaves out pauses, and at least DisableAttempts times, on at least DisableDays
 // days (UTC): the one on which it is disabled and two before it, so that an endpoint that
@@ -132,30 +119,6 @@ type Webhook struct {
 	Version int64
 	// Generation counts how often it was disabled; it is the store's.
 	Generation int
-}
-
-// Status is what the API shows: the health, or disabled.
-func (w *Webhook) Status() string {
-	if !w.Active {
-		return StatusDisabled
-	}
-	return string(w.Health)
-}
-
-// StatusReason explains a status other than healthy; empty when there is nothing to say.
-func (w *Webhook) StatusReason() string {
-	switch {
-	case !w.Active:
-		return w.DisabledReason
-	case w.PausedAt != nil:
-		return ReasonPaused
-	case w.TrippedAt != nil:
-		return ReasonUnavailable
-	case w.Health == HealthFailed:
-		return ReasonFailedFinal
-	default:
-		return ""
-	}
 }
 
 // Held tells that what is due waits for the webhook: its endpoint is unavailable, or the

@@ -156,6 +156,7 @@ func readLists(ctx context.Context, b *Balancer, list []*Webhook) (map[string]Li
 					ID, Status    string
 					Attempts      int
 					NextAttemptAt *time.Time `json:"next_attempt_at"`
+					Waiting       *struct{}
 				}
 				NextCursor string `json:"next_cursor"`
 			}
@@ -171,7 +172,7 @@ func readLists(ctx context.Context, b *Balancer, list []*Webhook) (map[string]Li
 				if err != nil {
 					return nil, err
 				}
-				found[id.UUID()] = Listed{WebhookID: w.ID, Status: d.Status, Attempts: d.Attempts, Outstanding: d.NextAttemptAt != nil}
+				found[id.UUID()] = Listed{WebhookID: w.ID, Status: d.Status, Attempts: d.Attempts, Outstanding: d.NextAttemptAt != nil || d.Waiting != nil}
 			}
 			if cursor = page.NextCursor; cursor == "" {
 				break

@@ -50,33 +50,6 @@ func (e CommendaWebhookStatus) Valid() bool {
 	}
 }
 
-// Defines values for CreateScope.
-const (
-	CreateScopeAdmin     CreateScope = "admin"
-	CreateScopePublish   CreateScope = "publish"
-	CreateScopeRead      CreateScope = "read"
-	CreateScopeSubscribe CreateScope = "subscribe"
-	CreateScopeWebhooks  CreateScope = "webhooks"
-)
-
-// Valid indicates whether the value is a known member of the CreateScope enum.
-func (e CreateScope) Valid() bool {
-	switch e {
-	case CreateScopeAdmin:
-		return true
-	case CreateScopePublish:
-		return true
-	case CreateScopeRead:
-		return true
-	case CreateScopeSubscribe:
-		return true
-	case CreateScopeWebhooks:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for DeliveryStatus.
 const (
 	DeliveryStatusCanceled DeliveryStatus = "canceled"
@@ -221,24 +194,6 @@ func (e ReplayStatus) Valid() bool {
 	}
 }
 
-// Defines values for RotateSecretRequestSingleValue.
-const (
-	RotateSecretRequestSingleValueNew RotateSecretRequestSingleValue = "new"
-	RotateSecretRequestSingleValueOld RotateSecretRequestSingleValue = "old"
-)
-
-// Valid indicates whether the value is a known member of the RotateSecretRequestSingleValue enum.
-func (e RotateSecretRequestSingleValue) Valid() bool {
-	switch e {
-	case RotateSecretRequestSingleValueNew:
-		return true
-	case RotateSecretRequestSingleValueOld:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for Scope.
 const (
 	ScopeAdmin    Scope = "admin"
@@ -341,6 +296,30 @@ func (e SigningKeyUse) Valid() bool {
 	}
 }
 
+// Defines values for WaitReason.
+const (
+	WaitReasonEndpointUnavailable WaitReason = "endpoint_unavailable"
+	WaitReasonInFlightLimit       WaitReason = "in_flight_limit"
+	WaitReasonPaused              WaitReason = "paused"
+	WaitReasonRateLimited         WaitReason = "rate_limited"
+)
+
+// Valid indicates whether the value is a known member of the WaitReason enum.
+func (e WaitReason) Valid() bool {
+	switch e {
+	case WaitReasonEndpointUnavailable:
+		return true
+	case WaitReasonInFlightLimit:
+		return true
+	case WaitReasonPaused:
+		return true
+	case WaitReasonRateLimited:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WebhookProfile.
 const (
 	WebhookProfileCommenda WebhookProfile = "commenda"
@@ -406,11 +385,6 @@ func (e ListWebhooksParamsActive) Valid() bool {
 
 // APIKey defines model for APIKey.
 type APIKey struct {
-	// Caches The only caches whose topics it may publish to, read and follow.
-	//
-	// Example: ["chat"]
-	Caches *[]string `json:"caches,omitempty"`
-
 	// CreatedAt When it was created.
 	//
 	// Example: 2026-01-15T12:00:00Z
@@ -431,11 +405,6 @@ type APIKey struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
-	// Operator Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
-	//
-	// Example: false
-	Operator *bool `json:"operator,omitempty"`
-
 	// RevokedAt When it was revoked; absent if it was not.
 	//
 	// Example: 2026-06-15T12:00:00Z
@@ -446,17 +415,12 @@ type APIKey struct {
 	// Example: ["publish"]
 	Scopes []Scope `json:"scopes"`
 
-	// Subscribe Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
-	//
-	// Example: false
-	Subscribe *bool `json:"subscribe,omitempty"`
-
 	// TokenID Shown to receivers of topic webhooks as who published.
 	//
 	// Example: mo-the-squirrel
 	TokenID *string `json:"token_id,omitempty"`
 
-	// Topics The only event types and topics that it may publish, read and follow, as patterns.
+	// Topics The only event types that it may publish, as patterns.
 	//
 	// Example: ["user.*"]
 	Topics []string `json:"topics,omitempty"`
@@ -566,7 +530,7 @@ type AttemptRequest struct {
 
 // AttemptResponse defines model for AttemptResponse.
 type AttemptResponse struct {
-	// Body The first 16 KiB, as text, up to the last whole character.
+	// Body The first 16 KiB, as text.
 	//
 	// Example: OK
 	Body string `json:"body"`
@@ -575,11 +539,6 @@ type AttemptResponse struct {
 	//
 	// Example: /w==
 	BodyBase64 *string `json:"body_base64,omitempty"`
-
-	// BodyLength The length of the whole body, in bytes: what came, or what the receiver announced; absent where nobody knows.
-	//
-	// Example: 2
-	BodyLength *int64 `json:"body_length,omitempty"`
 
 	// Headers As received.
 	//
@@ -590,11 +549,6 @@ type AttemptResponse struct {
 	//
 	// Example: 200
 	StatusCode int64 `json:"status_code"`
-
-	// Truncated Whether the body goes on behind what is shown, or broke off there.
-	//
-	// Example: false
-	Truncated *bool `json:"truncated,omitempty"`
 }
 
 // AttemptTimings defines model for AttemptTimings.
@@ -662,7 +616,7 @@ type CommendaDelivery struct {
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	ID string `json:"id"`
 
-	// NextAttemptAt Only while another attempt follows.
+	// NextAttemptAt When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
 	//
 	// Example: 2026-01-15T12:30:30.125Z
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
@@ -672,7 +626,7 @@ type CommendaDelivery struct {
 	// Example: rpl_01kab1s6rzfkqbzry2kztmfpx1
 	ReplayID *string `json:"replay_id,omitempty"`
 
-	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
 	//
 	// Example: success
 	Status DeliveryStatus `json:"status"`
@@ -685,12 +639,23 @@ type CommendaDelivery struct {
 	// Test Whether it is a test delivery.
 	//
 	// Example: false
-	Test *bool `json:"test,omitempty"`
+	Test    *bool    `json:"test,omitempty"`
+	Waiting *Waiting `json:"waiting,omitempty"`
 
 	// WebhookID The webhook delivered to.
 	//
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	WebhookID string `json:"webhook_id"`
+
+	// WorkflowID The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+	//
+	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowID *string `json:"workflow_id,omitempty"`
+
+	// WorkflowURL That workflow in the Temporal Web UI.
+	//
+	// Example: http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowURL *string `json:"workflow_url,omitempty"`
 }
 
 // CommendaDeliveryDetail defines model for CommendaDeliveryDetail.
@@ -733,7 +698,7 @@ type CommendaDeliveryDetail struct {
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	ID string `json:"id"`
 
-	// NextAttemptAt Only while another attempt follows.
+	// NextAttemptAt When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
 	//
 	// Example: 2026-01-15T12:30:30.125Z
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
@@ -743,7 +708,7 @@ type CommendaDeliveryDetail struct {
 	// Example: rpl_01kab1s6rzfkqbzry2kztmfpx1
 	ReplayID *string `json:"replay_id,omitempty"`
 
-	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
 	//
 	// Example: success
 	Status DeliveryStatus `json:"status"`
@@ -756,12 +721,23 @@ type CommendaDeliveryDetail struct {
 	// Test Whether it is a test delivery.
 	//
 	// Example: false
-	Test *bool `json:"test,omitempty"`
+	Test    *bool    `json:"test,omitempty"`
+	Waiting *Waiting `json:"waiting,omitempty"`
 
 	// WebhookID The webhook delivered to.
 	//
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	WebhookID string `json:"webhook_id"`
+
+	// WorkflowID The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+	//
+	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowID *string `json:"workflow_id,omitempty"`
+
+	// WorkflowURL That workflow in the Temporal Web UI.
+	//
+	// Example: http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowURL *string `json:"workflow_url,omitempty"`
 }
 
 // CommendaDeliveryList defines model for CommendaDeliveryList.
@@ -796,11 +772,6 @@ type CommendaEvent struct {
 	//
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	ID string `json:"id"`
-
-	// IdempotencyKey The id or Idempotency-Key given.
-	//
-	// Example: registration-4711-done
-	IdempotencyKey *string `json:"idempotency_key,omitempty"`
 
 	// OrganizationID As it was given; empty if it was not.
 	//
@@ -972,11 +943,6 @@ type CommendaWebhooksFetched struct {
 
 // CreateAPIKeyRequest defines model for CreateAPIKeyRequest.
 type CreateAPIKeyRequest struct {
-	// Caches Limits it to the topics of these caches, by name. Default: everything.
-	//
-	// Example: ["chat"]
-	Caches *[]string `json:"caches,omitempty"`
-
 	// ExpiresAt Default: never.
 	//
 	// Example: 2027-01-15T12:00:00Z
@@ -987,17 +953,17 @@ type CreateAPIKeyRequest struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
-	// Scopes What it may do. subscribe: follow topics, and nothing else. admin includes the others.
+	// Scopes What it may do. admin includes the others.
 	//
 	// Example: ["publish"]
-	Scopes []CreateScope `json:"scopes"`
+	Scopes []Scope `json:"scopes"`
 
 	// TokenID Shown to receivers of topic webhooks as who published.
 	//
 	// Example: mo-the-squirrel
 	TokenID *string `json:"token_id,omitempty"`
 
-	// Topics Limits what it may publish, read, follow and subscribe webhooks to, as patterns. Default: everything.
+	// Topics Limits what it may publish, as patterns. Default: everything.
 	//
 	// Example: ["user.*"]
 	Topics []string `json:"topics,omitempty"`
@@ -1041,33 +1007,12 @@ type CreateCommendaWebhookRequest struct {
 	URL string `json:"url"`
 }
 
-// CreateScope What it may do. subscribe: follow topics, and nothing else. admin includes the others.
-type CreateScope string
-
 // CreateTenantRequest defines model for CreateTenantRequest.
 type CreateTenantRequest struct {
 	// Name What it is called.
 	//
 	// Example: acme
 	Name string `json:"name"`
-}
-
-// CreateTopicTokenRequest defines model for CreateTopicTokenRequest.
-type CreateTopicTokenRequest struct {
-	// CacheName The cache whose topics it is for.
-	//
-	// Example: chat
-	CacheName string `json:"cache_name"`
-
-	// ExpiresIn How long it is valid, in seconds. Default: 300.
-	//
-	// Example: 300
-	ExpiresIn *int64 `json:"expires_in,omitempty"`
-
-	// Topics The topics, as patterns, that it lets follow. The API key must be allowed to follow them itself.
-	//
-	// Example: ["room-281"]
-	Topics []string `json:"topics"`
 }
 
 // CreateWebhookRequest defines model for CreateWebhookRequest.
@@ -1087,7 +1032,7 @@ type CreateWebhookRequest struct {
 	// Example: ["user.created","user.updated","project.created"]
 	Events []string `json:"events"`
 
-	// Headers Sent with every request, the names spelt as here (HTTP/2 has lower case alone). Hop-by-hop, signature and content headers are refused.
+	// Headers Sent with every request. Hop-by-hop, signature and content headers are refused.
 	//
 	// Example: {"X-Tenant":"acme"}
 	Headers map[string]string `json:"headers,omitempty"`
@@ -1140,11 +1085,6 @@ type CreateWebhookRequest struct {
 
 // CreatedAPIKey defines model for CreatedAPIKey.
 type CreatedAPIKey struct {
-	// Caches The only caches whose topics it may publish to, read and follow.
-	//
-	// Example: ["chat"]
-	Caches *[]string `json:"caches,omitempty"`
-
 	// CreatedAt When it was created.
 	//
 	// Example: 2026-01-15T12:00:00Z
@@ -1170,11 +1110,6 @@ type CreatedAPIKey struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
-	// Operator Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
-	//
-	// Example: false
-	Operator *bool `json:"operator,omitempty"`
-
 	// RevokedAt When it was revoked; absent if it was not.
 	//
 	// Example: 2026-06-15T12:00:00Z
@@ -1185,17 +1120,12 @@ type CreatedAPIKey struct {
 	// Example: ["publish"]
 	Scopes []Scope `json:"scopes"`
 
-	// Subscribe Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
-	//
-	// Example: false
-	Subscribe *bool `json:"subscribe,omitempty"`
-
 	// TokenID Shown to receivers of topic webhooks as who published.
 	//
 	// Example: mo-the-squirrel
 	TokenID *string `json:"token_id,omitempty"`
 
-	// Topics The only event types and topics that it may publish, read and follow, as patterns.
+	// Topics The only event types that it may publish, as patterns.
 	//
 	// Example: ["user.*"]
 	Topics []string `json:"topics,omitempty"`
@@ -1293,7 +1223,7 @@ type CreatedWebhook struct {
 	// Example: ["v1"]
 	SignatureSchemes *[]SignatureScheme `json:"signature_schemes,omitempty"`
 
-	// Status healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active.
+	// Status healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
 	//
 	// Example: healthy
 	Status WebhookStatus `json:"status"`
@@ -1369,7 +1299,7 @@ type Delivery struct {
 	// Example: del_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// NextAttemptAt Only while another attempt follows.
+	// NextAttemptAt When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
 	//
 	// Example: 2026-01-15T12:30:30.125Z
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
@@ -1379,7 +1309,7 @@ type Delivery struct {
 	// Example: rpl_01kab1s6rzfkqbzry2kztmfpx1
 	ReplayID *string `json:"replay_id,omitempty"`
 
-	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
 	//
 	// Example: success
 	Status DeliveryStatus `json:"status"`
@@ -1392,12 +1322,23 @@ type Delivery struct {
 	// Test Whether it is a test delivery.
 	//
 	// Example: false
-	Test *bool `json:"test,omitempty"`
+	Test    *bool    `json:"test,omitempty"`
+	Waiting *Waiting `json:"waiting,omitempty"`
 
 	// WebhookID The webhook delivered to.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
 	WebhookID string `json:"webhook_id"`
+
+	// WorkflowID The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+	//
+	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowID *string `json:"workflow_id,omitempty"`
+
+	// WorkflowURL That workflow in the Temporal Web UI.
+	//
+	// Example: http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowURL *string `json:"workflow_url,omitempty"`
 }
 
 // DeliveryDetail defines model for DeliveryDetail.
@@ -1440,7 +1381,7 @@ type DeliveryDetail struct {
 	// Example: del_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// NextAttemptAt Only while another attempt follows.
+	// NextAttemptAt When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
 	//
 	// Example: 2026-01-15T12:30:30.125Z
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
@@ -1450,7 +1391,7 @@ type DeliveryDetail struct {
 	// Example: rpl_01kab1s6rzfkqbzry2kztmfpx1
 	ReplayID *string `json:"replay_id,omitempty"`
 
-	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
 	//
 	// Example: success
 	Status DeliveryStatus `json:"status"`
@@ -1463,12 +1404,23 @@ type DeliveryDetail struct {
 	// Test Whether it is a test delivery.
 	//
 	// Example: false
-	Test *bool `json:"test,omitempty"`
+	Test    *bool    `json:"test,omitempty"`
+	Waiting *Waiting `json:"waiting,omitempty"`
 
 	// WebhookID The webhook delivered to.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
 	WebhookID string `json:"webhook_id"`
+
+	// WorkflowID The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+	//
+	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowID *string `json:"workflow_id,omitempty"`
+
+	// WorkflowURL That workflow in the Temporal Web UI.
+	//
+	// Example: http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+	WorkflowURL *string `json:"workflow_url,omitempty"`
 }
 
 // DeliveryList defines model for DeliveryList.
@@ -1482,7 +1434,7 @@ type DeliveryList struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
-// DeliveryStatus pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+// DeliveryStatus pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
 //
 // Example: success
 type DeliveryStatus string
@@ -1738,7 +1690,7 @@ type NotDeliveredReason string
 
 // Problem defines model for Problem.
 type Problem struct {
-	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
+	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED, UNAVAILABLE, INTERNAL.
 	//
 	// Example: INVALID_ARGUMENT
 	Code string `json:"code"`
@@ -1789,11 +1741,6 @@ type PublishCommendaEventRequest struct {
 	//
 	// Example: {"email":"john@example.com","id":"user_123","name":"John Doe","status":"active"}
 	Data interface{} `json:"data"`
-
-	// ID The same as the header Idempotency-Key. Event objects have an id of their own.
-	//
-	// Example: registration-4711-done
-	ID *string `json:"id,omitempty"`
 
 	// OrganizationID Shown in event objects as it is. Default: empty.
 	//
@@ -2074,7 +2021,7 @@ type ReplayWebhookRequest struct {
 
 // RotateSecretRequest defines model for RotateSecretRequest.
 type RotateSecretRequest struct {
-	// OverlapSeconds How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap, unless single_value is old.
+	// OverlapSeconds How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap.
 	//
 	// Example: 86400
 	OverlapSeconds *int64 `json:"overlap_seconds,omitempty"`
@@ -2083,17 +2030,7 @@ type RotateSecretRequest struct {
 	//
 	// Example: whsec_abc123...
 	Secret *string `json:"secret,omitempty"`
-
-	// SingleValue Whose signature the headers with one value carry in the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret's, from now on; receivers that verify them must know it already. old: the secret's that they carry now, until its overlap ends. Default: new.
-	//
-	// Example: old
-	SingleValue *RotateSecretRequestSingleValue `json:"single_value,omitempty"`
 }
-
-// RotateSecretRequestSingleValue Whose signature the headers with one value carry in the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret's, from now on; receivers that verify them must know it already. old: the secret's that they carry now, until its overlap ends. Default: new.
-//
-// Example: old
-type RotateSecretRequestSingleValue string
 
 // Scope What it may do.
 type Scope string
@@ -2206,7 +2143,7 @@ type TestWebhookRequest struct {
 	// Example: {"email":"john@example.com","id":"user_123","name":"John Doe","status":"active"}
 	Data interface{} `json:"data,omitempty"`
 
-	// Type Default: the webhook's first event type that is not operational.
+	// Type Default: the webhook's first event type.
 	//
 	// Example: user.created
 	Type *string `json:"type,omitempty"`
@@ -2254,29 +2191,6 @@ type TopicMessage struct {
 	// Example: 1
 	TopicSequenceNumber int64      `json:"topic_sequence_number"`
 	Value               TopicValue `json:"value"`
-}
-
-// TopicToken defines model for TopicToken.
-type TopicToken struct {
-	// CacheName The cache whose topics it is for.
-	//
-	// Example: chat
-	CacheName string `json:"cache_name"`
-
-	// ExpiresAt When it stops being valid.
-	//
-	// Example: 2026-01-15T12:05:00Z
-	ExpiresAt time.Time `json:"expires_at"`
-
-	// Token Stands for the API key where a topic is followed.
-	//
-	// Example: gt_AqSm9ZIyVvqkqzL1Wc3OeN0b
-	Token string `json:"token"`
-
-	// Topics The topics that it lets follow, as patterns.
-	//
-	// Example: ["room-281"]
-	Topics []string `json:"topics"`
 }
 
 // TopicValue defines model for TopicValue.
@@ -2353,7 +2267,7 @@ type UpdateWebhookRequest struct {
 	// Example: true
 	Active *bool `json:"active,omitempty"`
 
-	// Description What it is for. null removes it.
+	// Description What it is for.
 	//
 	// Example: Billing system
 	Description *string `json:"description,omitempty"`
@@ -2363,7 +2277,7 @@ type UpdateWebhookRequest struct {
 	// Example: ["user.created"]
 	Events *[]string `json:"events,omitempty"`
 
-	// Headers Replaces all custom headers. null removes them. Needed where the url gets another scheme, host or port and there are any: their values were given for the one before.
+	// Headers Replaces all custom headers.
 	//
 	// Example: {"X-Tenant":"acme"}
 	Headers *map[string]string `json:"headers,omitempty"`
@@ -2378,7 +2292,7 @@ type UpdateWebhookRequest struct {
 	// Example: false
 	Paused *bool `json:"paused,omitempty"`
 
-	// RateLimit 0 or null is no limit.
+	// RateLimit 0 is no limit.
 	//
 	// Example: 10
 	RateLimit *int64 `json:"rate_limit,omitempty"`
@@ -2407,6 +2321,29 @@ type UpdateWebhookRequest struct {
 	//
 	// Example: https://yourapp.com/webhook
 	URL *string `json:"url,omitempty"`
+}
+
+// WaitReason paused: until the webhook no longer is. endpoint_unavailable: until the endpoint answers, with whatever status; 24 hours after its event the delivery fails. rate_limited: for its turn within the webhook's rate_limit. in_flight_limit: for its turn, as the webhook has as many requests in flight as it may have.
+//
+// Example: endpoint_unavailable
+type WaitReason string
+
+// Waiting defines model for Waiting.
+type Waiting struct {
+	// NextProbeAt When an unavailable endpoint is asked next, with the delivery that has waited longest, where that is known. A test or a retry by hand asks at once.
+	//
+	// Example: 2026-01-15T12:31:34.25Z
+	NextProbeAt *time.Time `json:"next_probe_at,omitempty"`
+
+	// Reason paused: until the webhook no longer is. endpoint_unavailable: until the endpoint answers, with whatever status; 24 hours after its event the delivery fails. rate_limited: for its turn within the webhook's rate_limit. in_flight_limit: for its turn, as the webhook has as many requests in flight as it may have.
+	//
+	// Example: endpoint_unavailable
+	Reason WaitReason `json:"reason"`
+
+	// Since Since when it has waited for that.
+	//
+	// Example: 2026-01-15T12:30:30.125Z
+	Since time.Time `json:"since"`
 }
 
 // Warning defines model for Warning.
@@ -2489,7 +2426,7 @@ type Webhook struct {
 	// Example: ["v1"]
 	SignatureSchemes *[]SignatureScheme `json:"signature_schemes,omitempty"`
 
-	// Status healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active.
+	// Status healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
 	//
 	// Example: healthy
 	Status WebhookStatus `json:"status"`
@@ -2546,7 +2483,7 @@ type WebhookProfile string
 
 // WebhookSecret defines model for WebhookSecret.
 type WebhookSecret struct {
-	// OverlapUntil Until when a secret from before signs as well: webhook-signature carries a signature of each. Absent when this one signs alone.
+	// OverlapUntil Until when webhook-signature also carries a signature with a secret from before. Absent when this one signs alone.
 	//
 	// Example: 2026-01-16T12:00:00Z
 	OverlapUntil *time.Time `json:"overlap_until,omitempty"`
@@ -2556,16 +2493,11 @@ type WebhookSecret struct {
 	// Example: whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
 	Secret string `json:"secret"`
 
-	// SingleValueUntil Until when the headers with one value carry the signature with the secret from before. Absent when they carry this one's.
-	//
-	// Example: 2026-01-16T12:00:00Z
-	SingleValueUntil *time.Time `json:"single_value_until,omitempty"`
-
 	// Warnings What is likely to be meant otherwise.
 	Warnings *[]Warning `json:"warnings,omitempty"`
 }
 
-// WebhookStatus healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active.
+// WebhookStatus healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
 //
 // Example: healthy
 type WebhookStatus string
@@ -2599,7 +2531,7 @@ type ListMomentoDeliveriesParams struct {
 
 // PublishCommendaEventParams defines parameters for PublishCommendaEvent.
 type PublishCommendaEventParams struct {
-	// IdempotencyKey Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true. Quoted, as a string of RFC 9651, it is the same as without the quotes.
+	// IdempotencyKey Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2656,7 +2588,7 @@ type ListEventsParams struct {
 
 // PublishEventParams defines parameters for PublishEvent.
 type PublishEventParams struct {
-	// IdempotencyKey The same as id in the body. Quoted, as a string of RFC 9651, it is the same as without the quotes.
+	// IdempotencyKey The same as id in the body.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2770,9 +2702,6 @@ type UpdateReplayJSONRequestBody = UpdateReplayRequest
 
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = CreateTenantRequest
-
-// CreateTopicTokenJSONRequestBody defines body for CreateTopicToken for application/json ContentType.
-type CreateTopicTokenJSONRequestBody = CreateTopicTokenRequest
 
 // CreateWebhookJSONRequestBody defines body for CreateWebhook for application/json ContentType.
 type CreateWebhookJSONRequestBody = CreateWebhookRequest
@@ -2952,14 +2881,14 @@ type ClientInterface interface {
 
 	// FollowTopic Follow a topic
 	//
-	// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
+	// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.
 	//
 	// Corresponds with GET /topics/{cacheName}/{topicName} (the `FollowTopic` operationId).
 	FollowTopic(ctx context.Context, cacheName string, topicName string, params *FollowTopicParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PublishTopicMessageWithBody Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2968,7 +2897,7 @@ type ClientInterface interface {
 
 	// PublishTopicMessageWithTextBody Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
 	//
 	// Takes a body of the `text/plain` content type.
 	//
@@ -2984,7 +2913,7 @@ type ClientInterface interface {
 
 	// CreateAPIKeyWithBody Create an API key
 	//
-	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+	// Only this answer shows the key.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2993,7 +2922,7 @@ type ClientInterface interface {
 
 	// CreateAPIKey Create an API key
 	//
-	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+	// Only this answer shows the key.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3002,7 +2931,7 @@ type ClientInterface interface {
 
 	// RevokeAPIKey Revoke an API key
 	//
-	// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
+	// It is refused from now on, everywhere.
 	//
 	// Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 	RevokeAPIKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3016,7 +2945,7 @@ type ClientInterface interface {
 
 	// RetryDelivery Send a delivery now
 	//
-	// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds.
+	// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process.
 	//
 	// Corresponds with POST /v1/deliveries/{id}/retry (the `RetryDelivery` operationId).
 	RetryDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3073,7 +3002,7 @@ type ClientInterface interface {
 
 	// PublishEventsWithBody Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3082,7 +3011,7 @@ type ClientInterface interface {
 
 	// PublishEvents Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3174,24 +3103,6 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants (the `CreateTenant` operationId).
 	CreateTenant(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateTopicTokenWithBody Create a topic token
-	//
-	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
-	CreateTopicTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// CreateTopicToken Create a topic token
-	//
-	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
-	CreateTopicToken(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
 	// ListWebhooks List webhooks
 	//
 	// All webhooks of the account, of every profile, newest first.
@@ -3201,7 +3112,7 @@ type ClientInterface interface {
 
 	// CreateWebhookWithBody Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3210,7 +3121,7 @@ type ClientInterface interface {
 
 	// CreateWebhook Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3233,7 +3144,7 @@ type ClientInterface interface {
 
 	// UpdateWebhookWithBody Update a webhook
 	//
-	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+	// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3242,7 +3153,7 @@ type ClientInterface interface {
 
 	// UpdateWebhook Update a webhook
 	//
-	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+	// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3283,7 +3194,7 @@ type ClientInterface interface {
 
 	// RotateWebhookSecretWithBody Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3292,7 +3203,7 @@ type ClientInterface interface {
 
 	// RotateWebhookSecret Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3301,7 +3212,7 @@ type ClientInterface interface {
 
 	// TestWebhookWithBody Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3310,7 +3221,7 @@ type ClientInterface interface {
 
 	// TestWebhook Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3326,7 +3237,7 @@ type ClientInterface interface {
 
 	// CreateCommendaWebhookWithBody Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to topics. Only this answer shows the key.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3335,7 +3246,7 @@ type ClientInterface interface {
 
 	// CreateCommendaWebhook Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to topics. Only this answer shows the key.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3344,7 +3255,7 @@ type ClientInterface interface {
 
 	// TriggerCommendaWebhookWithBody Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3353,7 +3264,7 @@ type ClientInterface interface {
 
 	// TriggerCommendaWebhook Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3580,7 +3491,7 @@ func (c *Client) PublishCommendaEvent(ctx context.Context, params *PublishCommen
 
 // FollowTopic Follow a topic
 //
-// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
+// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.
 //
 // Corresponds with GET /topics/{cacheName}/{topicName} (the `FollowTopic` operationId).
 func (c *Client) FollowTopic(ctx context.Context, cacheName string, topicName string, params *FollowTopicParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3597,7 +3508,7 @@ func (c *Client) FollowTopic(ctx context.Context, cacheName string, topicName st
 
 // PublishTopicMessageWithBody Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3616,7 +3527,7 @@ func (c *Client) PublishTopicMessageWithBody(ctx context.Context, cacheName stri
 
 // PublishTopicMessageWithTextBody Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
 //
 // Takes a body of the `text/plain` content type.
 //
@@ -3652,7 +3563,7 @@ func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, req
 
 // CreateAPIKeyWithBody Create an API key
 //
-// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+// Only this answer shows the key.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3671,7 +3582,7 @@ func (c *Client) CreateAPIKeyWithBody(ctx context.Context, contentType string, b
 
 // CreateAPIKey Create an API key
 //
-// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+// Only this answer shows the key.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3690,7 +3601,7 @@ func (c *Client) CreateAPIKey(ctx context.Context, body CreateAPIKeyJSONRequestB
 
 // RevokeAPIKey Revoke an API key
 //
-// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
+// It is refused from now on, everywhere.
 //
 // Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 func (c *Client) RevokeAPIKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3724,7 +3635,7 @@ func (c *Client) GetDelivery(ctx context.Context, id string, reqEditors ...Reque
 
 // RetryDelivery Send a delivery now
 //
-// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds.
+// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process.
 //
 // Corresponds with POST /v1/deliveries/{id}/retry (the `RetryDelivery` operationId).
 func (c *Client) RetryDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3851,7 +3762,7 @@ func (c *Client) PublishEvent(ctx context.Context, params *PublishEventParams, b
 
 // PublishEventsWithBody Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3870,7 +3781,7 @@ func (c *Client) PublishEventsWithBody(ctx context.Context, contentType string, 
 
 // PublishEvents Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4082,44 +3993,6 @@ func (c *Client) CreateTenant(ctx context.Context, body CreateTenantJSONRequestB
 	return c.Client.Do(req)
 }
 
-// CreateTopicTokenWithBody Create a topic token
-//
-// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
-func (c *Client) CreateTopicTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateTopicTokenRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// CreateTopicToken Create a topic token
-//
-// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
-func (c *Client) CreateTopicToken(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateTopicTokenRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
 // ListWebhooks List webhooks
 //
 // All webhooks of the account, of every profile, newest first.
@@ -4139,7 +4012,7 @@ func (c *Client) ListWebhooks(ctx context.Context, params *ListWebhooksParams, r
 
 // CreateWebhookWithBody Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4158,7 +4031,7 @@ func (c *Client) CreateWebhookWithBody(ctx context.Context, contentType string, 
 
 // CreateWebhook Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4211,7 +4084,7 @@ func (c *Client) GetWebhook(ctx context.Context, id string, reqEditors ...Reques
 
 // UpdateWebhookWithBody Update a webhook
 //
-// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4230,7 +4103,7 @@ func (c *Client) UpdateWebhookWithBody(ctx context.Context, id string, contentTy
 
 // UpdateWebhook Update a webhook
 //
-// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4321,7 +4194,7 @@ func (c *Client) GetWebhookSecret(ctx context.Context, id string, reqEditors ...
 
 // RotateWebhookSecretWithBody Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4340,7 +4213,7 @@ func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, id string, con
 
 // RotateWebhookSecret Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4359,7 +4232,7 @@ func (c *Client) RotateWebhookSecret(ctx context.Context, id string, body Rotate
 
 // TestWebhookWithBody Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4378,7 +4251,7 @@ func (c *Client) TestWebhookWithBody(ctx context.Context, id string, contentType
 
 // TestWebhook Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4414,7 +4287,7 @@ func (c *Client) ListCommendaWebhooks(ctx context.Context, reqEditors ...Request
 
 // CreateCommendaWebhookWithBody Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to topics. Only this answer shows the key.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4433,7 +4306,7 @@ func (c *Client) CreateCommendaWebhookWithBody(ctx context.Context, contentType 
 
 // CreateCommendaWebhook Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to topics. Only this answer shows the key.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4452,7 +4325,7 @@ func (c *Client) CreateCommendaWebhook(ctx context.Context, body CreateCommendaW
 
 // TriggerCommendaWebhookWithBody Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4471,7 +4344,7 @@ func (c *Client) TriggerCommendaWebhookWithBody(ctx context.Context, id string, 
 
 // TriggerCommendaWebhook Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6093,46 +5966,6 @@ func NewCreateTenantRequestWithBody(server string, contentType string, body io.R
 	return req, nil
 }
 
-// NewCreateTopicTokenRequest calls the generic CreateTopicToken builder with application/json body
-func NewCreateTopicTokenRequest(server string, body CreateTopicTokenJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewCreateTopicTokenRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewCreateTopicTokenRequestWithBody constructs an http.Request for the CreateTopicToken method, with any body, and a specified content type
-func NewCreateTopicTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/v1/topic-tokens")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
 // NewListWebhooksRequest constructs an http.Request for the ListWebhooks method
 func NewListWebhooksRequest(server string, params *ListWebhooksParams) (*http.Request, error) {
 	var err error
@@ -7172,7 +7005,7 @@ type ClientWithResponsesInterface interface {
 
 	// FollowTopicWithResponse Follow a topic
 	//
-	// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
+	// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7181,7 +7014,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishTopicMessageWithBodyWithResponse Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7190,7 +7023,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishTopicMessageWithTextBodyWithResponse Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
 	//
 	// Takes a body of the `text/plain` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7208,7 +7041,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateAPIKeyWithBodyWithResponse Create an API key
 	//
-	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+	// Only this answer shows the key.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7217,7 +7050,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateAPIKeyWithResponse Create an API key
 	//
-	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+	// Only this answer shows the key.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7226,7 +7059,7 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeAPIKeyWithResponse Revoke an API key
 	//
-	// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
+	// It is refused from now on, everywhere.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7244,7 +7077,7 @@ type ClientWithResponsesInterface interface {
 
 	// RetryDeliveryWithResponse Send a delivery now
 	//
-	// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds.
+	// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7307,7 +7140,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventsWithBodyWithResponse Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7316,7 +7149,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventsWithResponse Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7422,24 +7255,6 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/tenants (the `CreateTenant` operationId).
 	CreateTenantWithResponse(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTenantResponse, error)
 
-	// CreateTopicTokenWithBodyWithResponse Create a topic token
-	//
-	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
-	CreateTopicTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTopicTokenResponse, error)
-
-	// CreateTopicTokenWithResponse Create a topic token
-	//
-	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
-	CreateTopicTokenWithResponse(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTopicTokenResponse, error)
-
 	// ListWebhooksWithResponse List webhooks
 	//
 	// All webhooks of the account, of every profile, newest first.
@@ -7451,7 +7266,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateWebhookWithBodyWithResponse Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7460,7 +7275,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateWebhookWithResponse Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7487,7 +7302,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateWebhookWithBodyWithResponse Update a webhook
 	//
-	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+	// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7496,7 +7311,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateWebhookWithResponse Update a webhook
 	//
-	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+	// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7541,7 +7356,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithBodyWithResponse Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7550,7 +7365,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithResponse Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7559,7 +7374,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithBodyWithResponse Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7568,7 +7383,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithResponse Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7586,7 +7401,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateCommendaWebhookWithBodyWithResponse Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to topics. Only this answer shows the key.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7595,7 +7410,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateCommendaWebhookWithResponse Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to topics. Only this answer shows the key.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7604,7 +7419,7 @@ type ClientWithResponsesInterface interface {
 
 	// TriggerCommendaWebhookWithBodyWithResponse Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7613,7 +7428,7 @@ type ClientWithResponsesInterface interface {
 
 	// TriggerCommendaWebhookWithResponse Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9051,61 +8866,6 @@ func (r CreateTenantResponse) ContentType() string {
 	return ""
 }
 
-// CreateTopicTokenResponse201Headers the declared response headers of an HTTP 201 response for CreateTopicToken
-type CreateTopicTokenResponse201Headers struct {
-	CacheControl *string
-}
-
-type CreateTopicTokenResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON201 the response for an HTTP 201 `application/json` response
-	JSON201 *TopicToken
-	// JSONDefault the response for an HTTP default `application/json` response
-	JSONDefault *Problem
-	// Headers201 the parsed response headers for an HTTP 201 response
-	Headers201 *CreateTopicTokenResponse201Headers
-}
-
-// GetJSON201 returns the response for an HTTP 201 `application/json` response
-func (r CreateTopicTokenResponse) GetJSON201() *TopicToken {
-	return r.JSON201
-}
-
-// GetJSONDefault returns the response for an HTTP default `application/json` response
-func (r CreateTopicTokenResponse) GetJSONDefault() *Problem {
-	return r.JSONDefault
-}
-
-// GetBody returns the raw response body bytes
-func (r CreateTopicTokenResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r CreateTopicTokenResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r CreateTopicTokenResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r CreateTopicTokenResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
 type ListWebhooksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -10067,7 +9827,7 @@ func (c *ClientWithResponses) PublishCommendaEventWithResponse(ctx context.Conte
 
 // FollowTopicWithResponse Follow a topic
 //
-// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
+// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10082,7 +9842,7 @@ func (c *ClientWithResponses) FollowTopicWithResponse(ctx context.Context, cache
 
 // PublishTopicMessageWithBodyWithResponse Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10097,7 +9857,7 @@ func (c *ClientWithResponses) PublishTopicMessageWithBodyWithResponse(ctx contex
 
 // PublishTopicMessageWithTextBodyWithResponse Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
 //
 // Takes a body of the `text/plain` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10127,7 +9887,7 @@ func (c *ClientWithResponses) ListAPIKeysWithResponse(ctx context.Context, param
 
 // CreateAPIKeyWithBodyWithResponse Create an API key
 //
-// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+// Only this answer shows the key.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10142,7 +9902,7 @@ func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Conte
 
 // CreateAPIKeyWithResponse Create an API key
 //
-// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+// Only this answer shows the key.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10157,7 +9917,7 @@ func (c *ClientWithResponses) CreateAPIKeyWithResponse(ctx context.Context, body
 
 // RevokeAPIKeyWithResponse Revoke an API key
 //
-// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
+// It is refused from now on, everywhere.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10187,7 +9947,7 @@ func (c *ClientWithResponses) GetDeliveryWithResponse(ctx context.Context, id st
 
 // RetryDeliveryWithResponse Send a delivery now
 //
-// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds.
+// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10292,7 +10052,7 @@ func (c *ClientWithResponses) PublishEventWithResponse(ctx context.Context, para
 
 // PublishEventsWithBodyWithResponse Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10307,7 +10067,7 @@ func (c *ClientWithResponses) PublishEventsWithBodyWithResponse(ctx context.Cont
 
 // PublishEventsWithResponse Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10485,36 +10245,6 @@ func (c *ClientWithResponses) CreateTenantWithResponse(ctx context.Context, body
 	return ParseCreateTenantResponse(rsp)
 }
 
-// CreateTopicTokenWithBodyWithResponse Create a topic token
-//
-// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
-func (c *ClientWithResponses) CreateTopicTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTopicTokenResponse, error) {
-	rsp, err := c.CreateTopicTokenWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseCreateTopicTokenResponse(rsp)
-}
-
-// CreateTopicTokenWithResponse Create a topic token
-//
-// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
-func (c *ClientWithResponses) CreateTopicTokenWithResponse(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTopicTokenResponse, error) {
-	rsp, err := c.CreateTopicToken(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseCreateTopicTokenResponse(rsp)
-}
-
 // ListWebhooksWithResponse List webhooks
 //
 // All webhooks of the account, of every profile, newest first.
@@ -10532,7 +10262,7 @@ func (c *ClientWithResponses) ListWebhooksWithResponse(ctx context.Context, para
 
 // CreateWebhookWithBodyWithResponse Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10547,7 +10277,7 @@ func (c *ClientWithResponses) CreateWebhookWithBodyWithResponse(ctx context.Cont
 
 // CreateWebhookWithResponse Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10592,7 +10322,7 @@ func (c *ClientWithResponses) GetWebhookWithResponse(ctx context.Context, id str
 
 // UpdateWebhookWithBodyWithResponse Update a webhook
 //
-// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10607,7 +10337,7 @@ func (c *ClientWithResponses) UpdateWebhookWithBodyWithResponse(ctx context.Cont
 
 // UpdateWebhookWithResponse Update a webhook
 //
-// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10682,7 +10412,7 @@ func (c *ClientWithResponses) GetWebhookSecretWithResponse(ctx context.Context, 
 
 // RotateWebhookSecretWithBodyWithResponse Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10697,7 +10427,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx contex
 
 // RotateWebhookSecretWithResponse Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10712,7 +10442,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithResponse(ctx context.Contex
 
 // TestWebhookWithBodyWithResponse Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10727,7 +10457,7 @@ func (c *ClientWithResponses) TestWebhookWithBodyWithResponse(ctx context.Contex
 
 // TestWebhookWithResponse Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10757,7 +10487,7 @@ func (c *ClientWithResponses) ListCommendaWebhooksWithResponse(ctx context.Conte
 
 // CreateCommendaWebhookWithBodyWithResponse Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to topics. Only this answer shows the key.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10772,7 +10502,7 @@ func (c *ClientWithResponses) CreateCommendaWebhookWithBodyWithResponse(ctx cont
 
 // CreateCommendaWebhookWithResponse Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to topics. Only this answer shows the key.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10787,7 +10517,7 @@ func (c *ClientWithResponses) CreateCommendaWebhookWithResponse(ctx context.Cont
 
 // TriggerCommendaWebhookWithBodyWithResponse Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10802,7 +10532,7 @@ func (c *ClientWithResponses) TriggerCommendaWebhookWithBodyWithResponse(ctx con
 
 // TriggerCommendaWebhookWithResponse Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11853,52 +11583,6 @@ func ParseCreateTenantResponse(rsp *http.Response) (*CreateTenantResponse, error
 		}
 		response.JSONDefault = &dest
 
-	}
-
-	return response, nil
-}
-
-// ParseCreateTopicTokenResponse parses an HTTP response from a CreateTopicTokenWithResponse call
-func ParseCreateTopicTokenResponse(rsp *http.Response) (*CreateTopicTokenResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &CreateTopicTokenResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
-		var dest TopicToken
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON201 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSONDefault = &dest
-
-	}
-
-	switch {
-	case rsp.StatusCode == 201:
-		var headers CreateTopicTokenResponse201Headers
-		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.CacheControl = &value
-		}
-		response.Headers201 = &headers
 	}
 
 	return response, nil

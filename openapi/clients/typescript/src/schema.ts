@@ -157,13 +157,13 @@ export interface paths {
         };
         /**
          * Follow a topic
-         * @description Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
+         * @description Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.
          */
         get: operations["follow-topic"];
         put?: never;
         /**
          * Publish a message to a topic
-         * @description The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+         * @description The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
          */
         post: operations["publish-topic-message"];
         delete?: never;
@@ -187,7 +187,7 @@ export interface paths {
         put?: never;
         /**
          * Create an API key
-         * @description Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+         * @description Only this answer shows the key.
          */
         post: operations["create-api-key"];
         delete?: never;
@@ -208,7 +208,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke an API key
-         * @description It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
+         * @description It is refused from now on, everywhere.
          */
         delete: operations["revoke-api-key"];
         options?: never;
@@ -247,7 +247,7 @@ export interface paths {
         put?: never;
         /**
          * Send a delivery now
-         * @description Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds.
+         * @description Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process.
          */
         post: operations["retry-delivery"];
         delete?: never;
@@ -331,7 +331,7 @@ export interface paths {
         put?: never;
         /**
          * Publish up to 1,000 events
-         * @description Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request.
+         * @description Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
          */
         post: operations["publish-events"];
         delete?: never;
@@ -488,26 +488,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/topic-tokens": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Create a topic token
-         * @description Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
-         */
-        post: operations["create-topic-token"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/webhooks": {
         parameters: {
             query?: never;
@@ -523,7 +503,7 @@ export interface paths {
         put?: never;
         /**
          * Create a webhook
-         * @description Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+         * @description Subscribes a URL to event types. Only this answer and the secret operations show the secret.
          */
         post: operations["create-webhook"];
         delete?: never;
@@ -555,7 +535,7 @@ export interface paths {
         head?: never;
         /**
          * Update a webhook
-         * @description Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+         * @description Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
          */
         patch: operations["update-webhook"];
         trace?: never;
@@ -631,7 +611,7 @@ export interface paths {
         put?: never;
         /**
          * Rotate a webhook's secret
-         * @description The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+         * @description The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
          */
         post: operations["rotate-webhook-secret"];
         delete?: never;
@@ -651,7 +631,7 @@ export interface paths {
         put?: never;
         /**
          * Send a test event
-         * @description Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+         * @description Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
          */
         post: operations["test-webhook"];
         delete?: never;
@@ -675,7 +655,7 @@ export interface paths {
         put?: never;
         /**
          * Register a Commenda webhook
-         * @description Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+         * @description Subscribes a URL to topics. Only this answer shows the key.
          */
         post: operations["create-commenda-webhook"];
         delete?: never;
@@ -695,7 +675,7 @@ export interface paths {
         put?: never;
         /**
          * Trigger a Commenda webhook
-         * @description Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. The request has the header webhook-test: true. The body is optional.
+         * @description Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
          */
         post: operations["trigger-commenda-webhook"];
         delete?: never;
@@ -758,13 +738,6 @@ export interface components {
     schemas: {
         APIKey: {
             /**
-             * @description The only caches whose topics it may publish to, read and follow.
-             * @example [
-             *       "chat"
-             *     ]
-             */
-            caches?: string[];
-            /**
              * Format: date-time
              * @description When it was created.
              * @example 2026-01-15T12:00:00Z
@@ -787,11 +760,6 @@ export interface components {
              */
             name: string;
             /**
-             * @description Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
-             * @example false
-             */
-            operator?: boolean;
-            /**
              * Format: date-time
              * @description When it was revoked; absent if it was not.
              * @example 2026-06-15T12:00:00Z
@@ -805,17 +773,12 @@ export interface components {
              */
             scopes: components["schemas"]["Scope"][];
             /**
-             * @description Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
-             * @example false
-             */
-            subscribe?: boolean;
-            /**
              * @description Shown to receivers of topic webhooks as who published.
              * @example mo-the-squirrel
              */
             token_id?: string;
             /**
-             * @description The only event types and topics that it may publish, read and follow, as patterns.
+             * @description The only event types that it may publish, as patterns.
              * @example [
              *       "user.*"
              *     ]
@@ -938,7 +901,7 @@ export interface components {
         };
         AttemptResponse: {
             /**
-             * @description The first 16 KiB, as text, up to the last whole character.
+             * @description The first 16 KiB, as text.
              * @example OK
              */
             body: string;
@@ -947,12 +910,6 @@ export interface components {
              * @example /w==
              */
             body_base64?: string;
-            /**
-             * Format: int64
-             * @description The length of the whole body, in bytes: what came, or what the receiver announced; absent where nobody knows.
-             * @example 2
-             */
-            body_length?: number;
             /**
              * @description As received.
              * @example {
@@ -970,11 +927,6 @@ export interface components {
              * @example 200
              */
             status_code: number;
-            /**
-             * @description Whether the body goes on behind what is shown, or broke off there.
-             * @example false
-             */
-            truncated?: boolean;
         };
         AttemptTimings: {
             /**
@@ -1051,7 +1003,7 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description Only while another attempt follows.
+             * @description When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
              * @example 2026-01-15T12:30:30.125Z
              */
             next_attempt_at?: string;
@@ -1061,7 +1013,7 @@ export interface components {
              */
             replay_id?: string;
             /**
-             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
              * @example success
              */
             status: components["schemas"]["DeliveryStatus"];
@@ -1076,12 +1028,24 @@ export interface components {
              * @example false
              */
             test?: boolean;
+            /** @description What a delivery that is due waits for. Waiting uses up no attempt. */
+            waiting?: components["schemas"]["Waiting"];
             /**
              * Format: uuid
              * @description The webhook delivered to.
              * @example 019a961c-9b1f-7cee-bfe3-c29ff547dba1
              */
             webhook_id: string;
+            /**
+             * @description The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+             * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_id?: string;
+            /**
+             * @description That workflow in the Temporal Web UI.
+             * @example http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_url?: string;
         };
         CommendaDeliveryDetail: {
             /** @description Every attempt, oldest first. */
@@ -1128,7 +1092,7 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description Only while another attempt follows.
+             * @description When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
              * @example 2026-01-15T12:30:30.125Z
              */
             next_attempt_at?: string;
@@ -1138,7 +1102,7 @@ export interface components {
              */
             replay_id?: string;
             /**
-             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
              * @example success
              */
             status: components["schemas"]["DeliveryStatus"];
@@ -1153,12 +1117,24 @@ export interface components {
              * @example false
              */
             test?: boolean;
+            /** @description What a delivery that is due waits for. Waiting uses up no attempt. */
+            waiting?: components["schemas"]["Waiting"];
             /**
              * Format: uuid
              * @description The webhook delivered to.
              * @example 019a961c-9b1f-7cee-bfe3-c29ff547dba1
              */
             webhook_id: string;
+            /**
+             * @description The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+             * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_id?: string;
+            /**
+             * @description That workflow in the Temporal Web UI.
+             * @example http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_url?: string;
         };
         CommendaDeliveryList: {
             /** @description This page of deliveries, newest first. */
@@ -1192,11 +1168,6 @@ export interface components {
              * @example 019a961c-9b1f-7cee-bfe3-c29ff547dba1
              */
             id: string;
-            /**
-             * @description The id or Idempotency-Key given.
-             * @example registration-4711-done
-             */
-            idempotency_key?: string;
             /**
              * @description As it was given; empty if it was not.
              * @example c2710df6-c6cf-4cd0-aa38-63faa44f16bc
@@ -1367,13 +1338,6 @@ export interface components {
         };
         CreateAPIKeyRequest: {
             /**
-             * @description Limits it to the topics of these caches, by name. Default: everything.
-             * @example [
-             *       "chat"
-             *     ]
-             */
-            caches?: string[];
-            /**
              * Format: date-time
              * @description Default: never.
              * @example 2027-01-15T12:00:00Z
@@ -1385,19 +1349,19 @@ export interface components {
              */
             name: string;
             /**
-             * @description What it may do. subscribe: follow topics, and nothing else. admin includes the others.
+             * @description What it may do. admin includes the others.
              * @example [
              *       "publish"
              *     ]
              */
-            scopes: components["schemas"]["CreateScope"][];
+            scopes: components["schemas"]["Scope"][];
             /**
              * @description Shown to receivers of topic webhooks as who published.
              * @example mo-the-squirrel
              */
             token_id?: string;
             /**
-             * @description Limits what it may publish, read, follow and subscribe webhooks to, as patterns. Default: everything.
+             * @description Limits what it may publish, as patterns. Default: everything.
              * @example [
              *       "user.*"
              *     ]
@@ -1445,37 +1409,12 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /**
-         * @description What it may do. subscribe: follow topics, and nothing else. admin includes the others.
-         * @enum {string}
-         */
-        CreateScope: "admin" | "webhooks" | "publish" | "read" | "subscribe";
         CreateTenantRequest: {
             /**
              * @description What it is called.
              * @example acme
              */
             name: string;
-        };
-        CreateTopicTokenRequest: {
-            /**
-             * @description The cache whose topics it is for.
-             * @example chat
-             */
-            cache_name: string;
-            /**
-             * Format: int64
-             * @description How long it is valid, in seconds. Default: 300.
-             * @example 300
-             */
-            expires_in?: number;
-            /**
-             * @description The topics, as patterns, that it lets follow. The API key must be allowed to follow them itself.
-             * @example [
-             *       "room-281"
-             *     ]
-             */
-            topics: string[];
         };
         CreateWebhookRequest: {
             /**
@@ -1498,7 +1437,7 @@ export interface components {
              */
             events: string[];
             /**
-             * @description Sent with every request, the names spelt as here (HTTP/2 has lower case alone). Hop-by-hop, signature and content headers are refused.
+             * @description Sent with every request. Hop-by-hop, signature and content headers are refused.
              * @example {
              *       "X-Tenant": "acme"
              *     }
@@ -1560,13 +1499,6 @@ export interface components {
         };
         CreatedAPIKey: {
             /**
-             * @description The only caches whose topics it may publish to, read and follow.
-             * @example [
-             *       "chat"
-             *     ]
-             */
-            caches?: string[];
-            /**
              * Format: date-time
              * @description When it was created.
              * @example 2026-01-15T12:00:00Z
@@ -1594,11 +1526,6 @@ export interface components {
              */
             name: string;
             /**
-             * @description Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
-             * @example false
-             */
-            operator?: boolean;
-            /**
              * Format: date-time
              * @description When it was revoked; absent if it was not.
              * @example 2026-06-15T12:00:00Z
@@ -1612,17 +1539,12 @@ export interface components {
              */
             scopes: components["schemas"]["Scope"][];
             /**
-             * @description Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
-             * @example false
-             */
-            subscribe?: boolean;
-            /**
              * @description Shown to receivers of topic webhooks as who published.
              * @example mo-the-squirrel
              */
             token_id?: string;
             /**
-             * @description The only event types and topics that it may publish, read and follow, as patterns.
+             * @description The only event types that it may publish, as patterns.
              * @example [
              *       "user.*"
              *     ]
@@ -1734,7 +1656,7 @@ export interface components {
              */
             signature_schemes?: components["schemas"]["SignatureScheme"][];
             /**
-             * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active.
+             * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
              * @example healthy
              */
             status: components["schemas"]["WebhookStatus"];
@@ -1814,7 +1736,7 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description Only while another attempt follows.
+             * @description When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
              * @example 2026-01-15T12:30:30.125Z
              */
             next_attempt_at?: string;
@@ -1824,7 +1746,7 @@ export interface components {
              */
             replay_id?: string;
             /**
-             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
              * @example success
              */
             status: components["schemas"]["DeliveryStatus"];
@@ -1839,11 +1761,23 @@ export interface components {
              * @example false
              */
             test?: boolean;
+            /** @description What a delivery that is due waits for. Waiting uses up no attempt. */
+            waiting?: components["schemas"]["Waiting"];
             /**
              * @description The webhook delivered to.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1
              */
             webhook_id: string;
+            /**
+             * @description The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+             * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_id?: string;
+            /**
+             * @description That workflow in the Temporal Web UI.
+             * @example http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_url?: string;
         };
         DeliveryDetail: {
             /** @description Every attempt, oldest first. */
@@ -1888,7 +1822,7 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description Only while another attempt follows.
+             * @description When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
              * @example 2026-01-15T12:30:30.125Z
              */
             next_attempt_at?: string;
@@ -1898,7 +1832,7 @@ export interface components {
              */
             replay_id?: string;
             /**
-             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
              * @example success
              */
             status: components["schemas"]["DeliveryStatus"];
@@ -1913,11 +1847,23 @@ export interface components {
              * @example false
              */
             test?: boolean;
+            /** @description What a delivery that is due waits for. Waiting uses up no attempt. */
+            waiting?: components["schemas"]["Waiting"];
             /**
              * @description The webhook delivered to.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1
              */
             webhook_id: string;
+            /**
+             * @description The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+             * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_id?: string;
+            /**
+             * @description That workflow in the Temporal Web UI.
+             * @example http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain
+             */
+            workflow_url?: string;
         };
         DeliveryList: {
             /** @description This page of deliveries, newest first. */
@@ -1929,7 +1875,7 @@ export interface components {
             next_cursor: string | null;
         };
         /**
-         * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+         * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
          * @example success
          * @enum {string}
          */
@@ -2208,7 +2154,7 @@ export interface components {
         NotDeliveredReason: "not subscribed" | "inactive" | "created later";
         Problem: {
             /**
-             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
+             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED, UNAVAILABLE, INTERNAL.
              * @example INVALID_ARGUMENT
              */
             code: string;
@@ -2261,11 +2207,6 @@ export interface components {
              *     }
              */
             data: unknown;
-            /**
-             * @description The same as the header Idempotency-Key. Event objects have an id of their own.
-             * @example registration-4711-done
-             */
-            id?: string;
             /**
              * @description Shown in event objects as it is. Default: empty.
              * @example c2710df6-c6cf-4cd0-aa38-63faa44f16bc
@@ -2585,7 +2526,7 @@ export interface components {
         RotateSecretRequest: {
             /**
              * Format: int64
-             * @description How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap, unless single_value is old.
+             * @description How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap.
              * @example 86400
              */
             overlap_seconds?: number;
@@ -2594,12 +2535,6 @@ export interface components {
              * @example whsec_abc123...
              */
             secret?: string;
-            /**
-             * @description Whose signature the headers with one value carry in the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret's, from now on; receivers that verify them must know it already. old: the secret's that they carry now, until its overlap ends. Default: new.
-             * @example old
-             * @enum {string}
-             */
-            single_value?: "new" | "old";
         };
         /**
          * @description What it may do.
@@ -2701,7 +2636,7 @@ export interface components {
              */
             data?: unknown;
             /**
-             * @description Default: the webhook's first event type that is not operational.
+             * @description Default: the webhook's first event type.
              * @example user.created
              */
             type?: string;
@@ -2751,31 +2686,6 @@ export interface components {
             topic_sequence_number: number;
             /** @description The message itself. */
             value: components["schemas"]["TopicValue"];
-        };
-        TopicToken: {
-            /**
-             * @description The cache whose topics it is for.
-             * @example chat
-             */
-            cache_name: string;
-            /**
-             * Format: date-time
-             * @description When it stops being valid.
-             * @example 2026-01-15T12:05:00Z
-             */
-            expires_at: string;
-            /**
-             * @description Stands for the API key where a topic is followed.
-             * @example gt_AqSm9ZIyVvqkqzL1Wc3OeN0b
-             */
-            token: string;
-            /**
-             * @description The topics that it lets follow, as patterns.
-             * @example [
-             *       "room-281"
-             *     ]
-             */
-            topics: string[];
         };
         TopicValue: {
             /**
@@ -2859,10 +2769,10 @@ export interface components {
              */
             active?: boolean;
             /**
-             * @description What it is for. null removes it.
+             * @description What it is for.
              * @example Billing system
              */
-            description?: string | null;
+            description?: string;
             /**
              * @description Replaces all event types subscribed to.
              * @example [
@@ -2871,14 +2781,14 @@ export interface components {
              */
             events?: string[];
             /**
-             * @description Replaces all custom headers. null removes them. Needed where the url gets another scheme, host or port and there are any: their values were given for the one before.
+             * @description Replaces all custom headers.
              * @example {
              *       "X-Tenant": "acme"
              *     }
              */
             headers?: {
                 [key: string]: string;
-            } | null;
+            };
             /**
              * Format: int64
              * @description Attempts of a delivery at most.
@@ -2892,10 +2802,10 @@ export interface components {
             paused?: boolean;
             /**
              * Format: int64
-             * @description 0 or null is no limit.
+             * @description 0 is no limit.
              * @example 10
              */
-            rate_limit?: number | null;
+            rate_limit?: number;
             /**
              * @description The new secret, at once and alone: overlaps of earlier rotations end. To change it without a gap, rotate it.
              * @example whsec_abc123...
@@ -2919,12 +2829,37 @@ export interface components {
              * @description Whether requests carry a traceparent header.
              * @example true
              */
-            trace_context?: boolean | null;
+            trace_context?: boolean;
             /**
              * @description Where events are POSTed to.
              * @example https://yourapp.com/webhook
              */
             url?: string;
+        };
+        /**
+         * @description paused: until the webhook no longer is. endpoint_unavailable: until the endpoint answers, with whatever status; 24 hours after its event the delivery fails. rate_limited: for its turn within the webhook's rate_limit. in_flight_limit: for its turn, as the webhook has as many requests in flight as it may have.
+         * @example endpoint_unavailable
+         * @enum {string}
+         */
+        WaitReason: "paused" | "endpoint_unavailable" | "rate_limited" | "in_flight_limit";
+        Waiting: {
+            /**
+             * Format: date-time
+             * @description When an unavailable endpoint is asked next, with the delivery that has waited longest, where that is known. A test or a retry by hand asks at once.
+             * @example 2026-01-15T12:31:34.25Z
+             */
+            next_probe_at?: string;
+            /**
+             * @description paused: until the webhook no longer is. endpoint_unavailable: until the endpoint answers, with whatever status; 24 hours after its event the delivery fails. rate_limited: for its turn within the webhook's rate_limit. in_flight_limit: for its turn, as the webhook has as many requests in flight as it may have.
+             * @example endpoint_unavailable
+             */
+            reason: components["schemas"]["WaitReason"];
+            /**
+             * Format: date-time
+             * @description Since when it has waited for that.
+             * @example 2026-01-15T12:30:30.125Z
+             */
+            since: string;
         };
         Warning: {
             /**
@@ -3018,7 +2953,7 @@ export interface components {
              */
             signature_schemes?: components["schemas"]["SignatureScheme"][];
             /**
-             * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active.
+             * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
              * @example healthy
              */
             status: components["schemas"]["WebhookStatus"];
@@ -3075,7 +3010,7 @@ export interface components {
         WebhookSecret: {
             /**
              * Format: date-time
-             * @description Until when a secret from before signs as well: webhook-signature carries a signature of each. Absent when this one signs alone.
+             * @description Until when webhook-signature also carries a signature with a secret from before. Absent when this one signs alone.
              * @example 2026-01-16T12:00:00Z
              */
             overlap_until?: string;
@@ -3084,17 +3019,11 @@ export interface components {
              * @example whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
              */
             secret: string;
-            /**
-             * Format: date-time
-             * @description Until when the headers with one value carry the signature with the secret from before. Absent when they carry this one's.
-             * @example 2026-01-16T12:00:00Z
-             */
-            single_value_until?: string;
             /** @description What is likely to be meant otherwise. */
             warnings?: components["schemas"]["Warning"][];
         };
         /**
-         * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated. failed: a delivery failed for good; new events are still tried. disabled: not active.
+         * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
          * @example healthy
          * @enum {string}
          */
@@ -3131,9 +3060,7 @@ export type CommendaWebhookWithKey = components['schemas']['CommendaWebhookWithK
 export type CommendaWebhooksFetched = components['schemas']['CommendaWebhooksFetched'];
 export type CreateApiKeyRequest = components['schemas']['CreateAPIKeyRequest'];
 export type CreateCommendaWebhookRequest = components['schemas']['CreateCommendaWebhookRequest'];
-export type CreateScope = components['schemas']['CreateScope'];
 export type CreateTenantRequest = components['schemas']['CreateTenantRequest'];
-export type CreateTopicTokenRequest = components['schemas']['CreateTopicTokenRequest'];
 export type CreateWebhookRequest = components['schemas']['CreateWebhookRequest'];
 export type CreatedApiKey = components['schemas']['CreatedAPIKey'];
 export type CreatedTenant = components['schemas']['CreatedTenant'];
@@ -3185,12 +3112,13 @@ export type TopicDiscontinuity = components['schemas']['TopicDiscontinuity'];
 export type TopicItem = components['schemas']['TopicItem'];
 export type TopicItemList = components['schemas']['TopicItemList'];
 export type TopicMessage = components['schemas']['TopicMessage'];
-export type TopicToken = components['schemas']['TopicToken'];
 export type TopicValue = components['schemas']['TopicValue'];
 export type TriggerCommendaWebhookRequest = components['schemas']['TriggerCommendaWebhookRequest'];
 export type UpdateCommendaWebhookRequest = components['schemas']['UpdateCommendaWebhookRequest'];
 export type UpdateReplayRequest = components['schemas']['UpdateReplayRequest'];
 export type UpdateWebhookRequest = components['schemas']['UpdateWebhookRequest'];
+export type WaitReason = components['schemas']['WaitReason'];
+export type Waiting = components['schemas']['Waiting'];
 export type Warning = components['schemas']['Warning'];
 export type Webhook = components['schemas']['Webhook'];
 export type WebhookList = components['schemas']['WebhookList'];
@@ -3913,7 +3841,14 @@ export interface operations {
                      *           "status": "success",
                      *           "status_code": 200,
                      *           "test": false,
-                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *           "waiting": {
+                     *             "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *             "reason": "endpoint_unavailable",
+                     *             "since": "2026-01-15T12:30:30.125Z"
+                     *           },
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *           "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *         }
                      *       ],
                      *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu"
@@ -4421,7 +4356,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true. Quoted, as a string of RFC 9651, it is the same as without the quotes. */
+                /** @description Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -4437,6 +4372,7 @@ export interface operations {
                  *         "name": "John Doe",
                  *         "status": "active"
                  *       },
+                 *       "organization_id": "c2710df6-c6cf-4cd0-aa38-63faa44f16bc",
                  *       "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"
                  *     }
                  */
@@ -4457,7 +4393,6 @@ export interface operations {
                      *         "deliveries": 1,
                      *         "duplicate": false,
                      *         "id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1",
-                     *         "idempotency_key": "registration-4711-done",
                      *         "organization_id": "c2710df6-c6cf-4cd0-aa38-63faa44f16bc",
                      *         "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED",
                      *         "triggered_at": 1768480200
@@ -4949,23 +4884,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": "ALREADY_EXISTS",
-                     *       "status": 409,
-                     *       "title": "Conflict",
-                     *       "type": "about:blank"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
             /** @description Request Entity Too Large */
             413: {
                 headers: {
@@ -5101,19 +5019,14 @@ export interface operations {
                      * @example {
                      *       "api_keys": [
                      *         {
-                     *           "caches": [
-                     *             "chat"
-                     *           ],
                      *           "created_at": "2026-01-15T12:00:00Z",
                      *           "expires_at": "2027-01-15T12:00:00Z",
                      *           "id": "key_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "name": "Publisher in production",
-                     *           "operator": false,
                      *           "revoked_at": "2026-06-15T12:00:00Z",
                      *           "scopes": [
                      *             "publish"
                      *           ],
-                     *           "subscribe": false,
                      *           "token_id": "mo-the-squirrel",
                      *           "topics": [
                      *             "user.*"
@@ -5265,9 +5178,14 @@ export interface operations {
             content: {
                 /**
                  * @example {
+                 *       "expires_at": "2027-01-15T12:00:00Z",
                  *       "name": "Publisher in production",
                  *       "scopes": [
                  *         "publish"
+                 *       ],
+                 *       "token_id": "mo-the-squirrel",
+                 *       "topics": [
+                 *         "user.*"
                  *       ]
                  *     }
                  */
@@ -5283,20 +5201,15 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "caches": [
-                     *         "chat"
-                     *       ],
                      *       "created_at": "2026-01-15T12:00:00Z",
                      *       "expires_at": "2027-01-15T12:00:00Z",
                      *       "id": "key_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "key": "gk_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a",
                      *       "name": "Publisher in production",
-                     *       "operator": false,
                      *       "revoked_at": "2026-06-15T12:00:00Z",
                      *       "scopes": [
                      *         "publish"
                      *       ],
-                     *       "subscribe": false,
                      *       "token_id": "mo-the-squirrel",
                      *       "topics": [
                      *         "user.*"
@@ -5693,14 +5606,12 @@ export interface operations {
                      *           "response": {
                      *             "body": "OK",
                      *             "body_base64": "/w==",
-                     *             "body_length": 2,
                      *             "headers": {
                      *               "Content-Type": [
                      *                 "text/plain"
                      *               ]
                      *             },
-                     *             "status_code": 200,
-                     *             "truncated": false
+                     *             "status_code": 200
                      *           },
                      *           "started_at": "2026-01-15T12:30:00.084Z",
                      *           "timings": {
@@ -5723,7 +5634,14 @@ export interface operations {
                      *       "status": "success",
                      *       "status_code": 200,
                      *       "test": false,
-                     *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       "waiting": {
+                     *         "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *         "reason": "endpoint_unavailable",
+                     *         "since": "2026-01-15T12:30:30.125Z"
+                     *       },
+                     *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *       "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *     }
                      */
                     "application/json": components["schemas"]["DeliveryDetail"];
@@ -5918,14 +5836,12 @@ export interface operations {
                      *           "response": {
                      *             "body": "OK",
                      *             "body_base64": "/w==",
-                     *             "body_length": 2,
                      *             "headers": {
                      *               "Content-Type": [
                      *                 "text/plain"
                      *               ]
                      *             },
-                     *             "status_code": 200,
-                     *             "truncated": false
+                     *             "status_code": 200
                      *           },
                      *           "started_at": "2026-01-15T12:30:00.084Z",
                      *           "timings": {
@@ -5948,7 +5864,14 @@ export interface operations {
                      *       "status": "success",
                      *       "status_code": 200,
                      *       "test": false,
-                     *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       "waiting": {
+                     *         "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *         "reason": "endpoint_unavailable",
+                     *         "since": "2026-01-15T12:30:30.125Z"
+                     *       },
+                     *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *       "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *     }
                      */
                     "application/json": components["schemas"]["DeliveryDetail"];
@@ -6310,7 +6233,23 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "description": "An invoice was paid"
+                 *       "description": "An invoice was paid",
+                 *       "schema": {
+                 *         "properties": {
+                 *           "email": {
+                 *             "format": "email",
+                 *             "type": "string"
+                 *           },
+                 *           "id": {
+                 *             "minLength": 1,
+                 *             "type": "string"
+                 *           }
+                 *         },
+                 *         "required": [
+                 *           "id"
+                 *         ],
+                 *         "type": "object"
+                 *       }
                  *     }
                  */
                 "application/json": components["schemas"]["PutEventTypeRequest"];
@@ -6776,7 +6715,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same as id in the body. Quoted, as a string of RFC 9651, it is the same as without the quotes. */
+                /** @description The same as id in the body. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -6792,6 +6731,7 @@ export interface operations {
                  *         "name": "John Doe",
                  *         "status": "active"
                  *       },
+                 *       "id": "order-1234-paid",
                  *       "type": "user.created"
                  *     }
                  */
@@ -7033,6 +6973,7 @@ export interface operations {
                  *             "name": "John Doe",
                  *             "status": "active"
                  *           },
+                 *           "id": "order-1234-paid",
                  *           "type": "user.created"
                  *         }
                  *       ]
@@ -7304,7 +7245,14 @@ export interface operations {
                      *           "status": "success",
                      *           "status_code": 200,
                      *           "test": false,
-                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *           "waiting": {
+                     *             "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *             "reason": "endpoint_unavailable",
+                     *             "since": "2026-01-15T12:30:30.125Z"
+                     *           },
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *           "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *         }
                      *       ],
                      *       "delivery_count": 1,
@@ -8950,20 +8898,15 @@ export interface operations {
                     /**
                      * @example {
                      *       "api_key": {
-                     *         "caches": [
-                     *           "chat"
-                     *         ],
                      *         "created_at": "2026-01-15T12:00:00Z",
                      *         "expires_at": "2027-01-15T12:00:00Z",
                      *         "id": "key_01kab1s6rzfkqbzry2kztmfpx1",
                      *         "key": "gk_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a",
                      *         "name": "Publisher in production",
-                     *         "operator": false,
                      *         "revoked_at": "2026-06-15T12:00:00Z",
                      *         "scopes": [
                      *           "publish"
                      *         ],
-                     *         "subscribe": false,
                      *         "token_id": "mo-the-squirrel",
                      *         "topics": [
                      *           "user.*"
@@ -9056,226 +8999,6 @@ export interface operations {
                      *       "code": "ALREADY_EXISTS",
                      *       "status": 409,
                      *       "title": "Conflict",
-                     *       "type": "about:blank"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Request Entity Too Large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": "PAYLOAD_TOO_LARGE",
-                     *       "status": 413,
-                     *       "title": "Request Entity Too Large",
-                     *       "type": "about:blank"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unsupported Media Type */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "status": 415,
-                     *       "title": "Unsupported Media Type",
-                     *       "type": "about:blank"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "detail": "validation failed",
-                     *       "errors": [
-                     *         {
-                     *           "location": "body.url",
-                     *           "message": "must be an absolute http or https URL"
-                     *         }
-                     *       ],
-                     *       "status": 422,
-                     *       "title": "Unprocessable Entity",
-                     *       "type": "about:blank"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": "LIMIT_EXCEEDED",
-                     *       "status": 429,
-                     *       "title": "Too Many Requests",
-                     *       "type": "about:blank"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": "INTERNAL",
-                     *       "status": 500,
-                     *       "title": "Internal Server Error",
-                     *       "type": "about:blank"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": "UNAVAILABLE",
-                     *       "status": 503,
-                     *       "title": "Service Unavailable",
-                     *       "type": "about:blank"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "create-topic-token": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "cache_name": "chat",
-                 *       "topics": [
-                 *         "room-281"
-                 *       ]
-                 *     }
-                 */
-                "application/json": components["schemas"]["CreateTopicTokenRequest"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    "Cache-Control"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "cache_name": "chat",
-                     *       "expires_at": "2026-01-15T12:05:00Z",
-                     *       "token": "gt_AqSm9ZIyVvqkqzL1Wc3OeN0b",
-                     *       "topics": [
-                     *         "room-281"
-                     *       ]
-                     *     }
-                     */
-                    "application/json": components["schemas"]["TopicToken"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "status": 400,
-                     *       "title": "Bad Request",
-                     *       "type": "about:blank"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": "UNAUTHENTICATED",
-                     *       "status": 401,
-                     *       "title": "Unauthorized",
-                     *       "type": "about:blank"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": "PERMISSION_DENIED",
-                     *       "status": 403,
-                     *       "title": "Forbidden",
-                     *       "type": "about:blank"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Request Timeout */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": "INVALID_ARGUMENT",
-                     *       "status": 408,
-                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9604,11 +9327,27 @@ export interface operations {
             content: {
                 /**
                  * @example {
+                 *       "active": true,
+                 *       "description": "Billing system",
                  *       "events": [
                  *         "user.created",
                  *         "user.updated",
                  *         "project.created"
                  *       ],
+                 *       "headers": {
+                 *         "X-Tenant": "acme"
+                 *       },
+                 *       "max_attempts": 5,
+                 *       "paused": false,
+                 *       "profile": "standard",
+                 *       "rate_limit": 10,
+                 *       "secret": "whsec_abc123...",
+                 *       "signature_schemes": [
+                 *         "v1",
+                 *         "v1a"
+                 *       ],
+                 *       "timeout_seconds": 15,
+                 *       "trace_context": true,
                  *       "url": "https://yourapp.com/webhook"
                  *     }
                  */
@@ -9726,23 +9465,6 @@ export interface operations {
                      *       "code": "INVALID_ARGUMENT",
                      *       "status": 408,
                      *       "title": "Request Timeout",
-                     *       "type": "about:blank"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": "ALREADY_EXISTS",
-                     *       "status": 409,
-                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10242,7 +9964,25 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "description": "Billing system"
+                 *       "active": true,
+                 *       "description": "Billing system",
+                 *       "events": [
+                 *         "user.created"
+                 *       ],
+                 *       "headers": {
+                 *         "X-Tenant": "acme"
+                 *       },
+                 *       "max_attempts": 5,
+                 *       "paused": false,
+                 *       "rate_limit": 10,
+                 *       "secret": "whsec_abc123...",
+                 *       "signature_schemes": [
+                 *         "v1",
+                 *         "v1a"
+                 *       ],
+                 *       "timeout_seconds": 15,
+                 *       "trace_context": true,
+                 *       "url": "https://yourapp.com/webhook"
                  *     }
                  */
                 "application/json": components["schemas"]["UpdateWebhookRequest"];
@@ -10539,7 +10279,14 @@ export interface operations {
                      *           "status": "success",
                      *           "status_code": 200,
                      *           "test": false,
-                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *           "waiting": {
+                     *             "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *             "reason": "endpoint_unavailable",
+                     *             "since": "2026-01-15T12:30:30.125Z"
+                     *           },
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *           "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *         }
                      *       ],
                      *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu"
@@ -10707,8 +10454,14 @@ export interface operations {
             content: {
                 /**
                  * @example {
+                 *       "dry_run": false,
+                 *       "event_types": [
+                 *         "user.created"
+                 *       ],
+                 *       "rate": 100,
                  *       "since": "2026-01-15T00:00:00Z",
-                 *       "status": "failed"
+                 *       "status": "failed",
+                 *       "until": "2026-01-16T00:00:00Z"
                  *     }
                  */
                 "application/json": components["schemas"]["ReplayWebhookRequest"];
@@ -11004,7 +10757,6 @@ export interface operations {
                      * @example {
                      *       "overlap_until": "2026-01-16T12:00:00Z",
                      *       "secret": "whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=",
-                     *       "single_value_until": "2026-01-16T12:00:00Z",
                      *       "warnings": [
                      *         {
                      *           "location": "body.secret",
@@ -11190,7 +10942,12 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /** @example {} */
+                /**
+                 * @example {
+                 *       "overlap_seconds": 86400,
+                 *       "secret": "whsec_abc123..."
+                 *     }
+                 */
                 "application/json": components["schemas"]["RotateSecretRequest"];
             };
         };
@@ -11205,7 +10962,6 @@ export interface operations {
                      * @example {
                      *       "overlap_until": "2026-01-16T12:00:00Z",
                      *       "secret": "whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=",
-                     *       "single_value_until": "2026-01-16T12:00:00Z",
                      *       "warnings": [
                      *         {
                      *           "location": "body.secret",
@@ -11442,7 +11198,17 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /** @example {} */
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "email": "john@example.com",
+                 *         "id": "user_123",
+                 *         "name": "John Doe",
+                 *         "status": "active"
+                 *       },
+                 *       "type": "user.created"
+                 *     }
+                 */
                 "application/json": components["schemas"]["TestWebhookRequest"];
             };
         };
@@ -11479,14 +11245,12 @@ export interface operations {
                      *           "response": {
                      *             "body": "OK",
                      *             "body_base64": "/w==",
-                     *             "body_length": 2,
                      *             "headers": {
                      *               "Content-Type": [
                      *                 "text/plain"
                      *               ]
                      *             },
-                     *             "status_code": 200,
-                     *             "truncated": false
+                     *             "status_code": 200
                      *           },
                      *           "started_at": "2026-01-15T12:30:00.084Z",
                      *           "timings": {
@@ -11509,7 +11273,14 @@ export interface operations {
                      *       "status": "success",
                      *       "status_code": 200,
                      *       "test": false,
-                     *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       "waiting": {
+                     *         "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *         "reason": "endpoint_unavailable",
+                     *         "since": "2026-01-15T12:30:30.125Z"
+                     *       },
+                     *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *       "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *     }
                      */
                     "application/json": components["schemas"]["DeliveryDetail"];
@@ -11905,6 +11676,11 @@ export interface operations {
             content: {
                 /**
                  * @example {
+                 *       "api_version": "v1.0",
+                 *       "key": "dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=",
+                 *       "name": "Registrations",
+                 *       "status": "ENABLED",
+                 *       "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED",
                  *       "topics": [
                  *         "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"
                  *       ],
@@ -12003,23 +11779,6 @@ export interface operations {
                      *       "code": "INVALID_ARGUMENT",
                      *       "status": 408,
                      *       "title": "Request Timeout",
-                     *       "type": "about:blank"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": "ALREADY_EXISTS",
-                     *       "status": 409,
-                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12149,7 +11908,17 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /** @example {} */
+                /**
+                 * @example {
+                 *       "event_data": {
+                 *         "email": "john@example.com",
+                 *         "id": "user_123",
+                 *         "name": "John Doe",
+                 *         "status": "active"
+                 *       },
+                 *       "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"
+                 *     }
+                 */
                 "application/json": components["schemas"]["TriggerCommendaWebhookRequest"];
             };
         };
@@ -12187,14 +11956,12 @@ export interface operations {
                      *             "response": {
                      *               "body": "OK",
                      *               "body_base64": "/w==",
-                     *               "body_length": 2,
                      *               "headers": {
                      *                 "Content-Type": [
                      *                   "text/plain"
                      *                 ]
                      *               },
-                     *               "status_code": 200,
-                     *               "truncated": false
+                     *               "status_code": 200
                      *             },
                      *             "started_at": "2026-01-15T12:30:00.084Z",
                      *             "timings": {
@@ -12217,7 +11984,14 @@ export interface operations {
                      *         "status": "success",
                      *         "status_code": 200,
                      *         "test": false,
-                     *         "webhook_id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1"
+                     *         "waiting": {
+                     *           "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *           "reason": "endpoint_unavailable",
+                     *           "since": "2026-01-15T12:30:30.125Z"
+                     *         },
+                     *         "webhook_id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1",
+                     *         "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *         "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *       },
                      *       "message": "Successfully triggered webhook."
                      *     }
@@ -12634,7 +12408,15 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "name": "Registrations"
+                 *       "api_version": "v1.0",
+                 *       "key": "dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=",
+                 *       "name": "Registrations",
+                 *       "status": "DISABLED",
+                 *       "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED",
+                 *       "topics": [
+                 *         "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"
+                 *       ],
+                 *       "url": "https://yourapp.com/webhook"
                  *     }
                  */
                 "application/json": components["schemas"]["UpdateCommendaWebhookRequest"];
@@ -13073,7 +12855,14 @@ export interface operations {
                      *           "status": "success",
                      *           "status_code": 200,
                      *           "test": false,
-                     *           "webhook_id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1"
+                     *           "waiting": {
+                     *             "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *             "reason": "endpoint_unavailable",
+                     *             "since": "2026-01-15T12:30:30.125Z"
+                     *           },
+                     *           "webhook_id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1",
+                     *           "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *           "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *         }
                      *       ],
                      *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu"

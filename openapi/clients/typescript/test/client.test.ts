@@ -30,7 +30,7 @@ async function settled(id: string): Promise<Delivery> {
   for (;;) {
     const page = await unwrap(grapnel.GET("/v1/webhooks/{id}/deliveries", { params: { path: { id }, query: { limit: 1 } } }));
     const delivery = page.deliveries[0];
-    if (delivery && delivery.status !== "pending" && !delivery.next_attempt_at) {
+    if (delivery && delivery.status !== "pending" && !delivery.next_attempt_at && !delivery.waiting) {
       return delivery;
     }
     assert.ok(Date.now() < deadline, "the delivery did not settle");

@@ -1,0 +1,169 @@
+package activities_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"grapnel/activities"
+	"grapnel/internal/deliverytest"
+	"grapnel/internal/hook"
+)
+
+// requireLimited requires that a sending by hand was refused for the reason.
+func (b *bench) requireLimited(err error, reason hook.WaitReason) {
+	b.Helper()
+	var app *temporal.ApplicationError
+	require.ErrorAs(b, err, &app)
+	require.Equal(b, activities.ErrorLimited, app.Type())
+	require.True(b, app.NonRetryable())
+	var l activities.Limited
+	require.NoError(b, app.Details(&l))
+	require.Equal(b, reason, l.Reason)
+	require.Equal(b, app.Message(), l.Message)
+	require.Equal(b, second, l.RetryAfter)
+}
+
+// Spec 9: whatever is answered through an open breaker closes it, and what waits goes out
+// within seconds, slowly at first.
+func TestAnswerByHandClosesTheBreaker(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]bool{"test": true, "retry by hand": false} {
+		for _, status := range []int{200, 500} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				onBench(t, func(b *bench) {
+					a := b.parked(300, nil)
+					answered := time.Hour
+					b.sender.Script(urlA, deliverytest.Refused())
+					b.during(answered, func() {
+						b.sender.Script(urlA, deliverytest.Status(status), deliverytest.Status(200))
+						d := b.store.Delivery(a)
+						if test {
+							d = b.store.Test(eventType, payload, a)
+						}
+						_, err := b.sendNow(d)
+						require.NoError(b, err)
+						require.Nil(b, b.store.Webhook(a).TrippedAt)
+					})
+					r, err := b.drainAll(a)
+					require.NoError(b, err)
+					require.Zero(b, r.Failed)
+					times := b.sender.Times(urlA, b.start)
+					probes := within(times, answered-1)
+					require.Less(b, probes, 20)
+					require.Less(b, within(times, answered+sweepEvery+20*time.Millisecond)-probes, 30, "slowly at first")
+					require.Greater(b, within(times, answered+10*second)-probes, 290)
+				})
+			})
+		}
+	}
+}
+
+// What finds nobody there by hand proves nothing, and counts for the breaker as any other.
+func TestRefusalsByHand(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		b.sender.Script(urlA, deliverytest.Refused())
+		a := b.store.AddWebhook(urlA, nil)
+		for n := range 10 {
+			require.Nil(b, b.store.Webhook(a).TrippedAt, "after %d", n)
+			_, err := b.sendNow(b.store.Test(eventType, payload, a))
+			require.NoError(b, err)
+		}
+		require.NotNil(b, b.store.Webhook(a).TrippedAt)
+		_, err := b.sendNow(b.store.Test(eventType, payload, a))
+		require.NoError(b, err)
+		require.NotNil(b, b.store.Webhook(a).TrippedAt)
+	})
+}
+
+// Spec 9: a test shares the bound of requests in flight with events. Where it finds no
+// place it is refused, and nothing of it has begun.
+func TestByHandSharesTheBoundInFlight(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, nil)
+		b.sender.Script(urlA, deliverytest.Status(200).After(10*second))
+		s := b.store.Publish(eventType, payload, many(a, 64)...)
+		b.during(0, func() {
+			r, err := b.deliver(s)
+			require.NoError(b, err)
+			require.Equal(b, 64, r.Succeeded)
+		})
+		<-time.After(second)
+		d := b.store.Test(eventType, payload, a)
+		_, err := b.sendNow(d)
+		b.requireLimited(err, hook.WaitInFlight)
+		require.Equal(b, 4*second, time.Since(b.start), "a person waits")
+		require.Len(b, b.sender.Requests(urlA), 64)
+		require.Empty(b, b.store.Log(d.ID))
+
+		<-time.After(5 * second)
+		o, err := b.sendNow(d)
+		require.NoError(b, err, "a place comes free meanwhile")
+		require.Equal(b, hook.StateSuccess, o.State)
+		require.Equal(b, 64, b.sender.MostInFlight())
+		b.store.DropTest(d.ID)
+		require.Len(b, b.store.Log(d.ID), 1)
+	})
+}
+
+// A test that was refused has not begun: whoever ordered it can drop it.
+func TestARefusedTestCanBeDropped(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, nil)
+		b.sender.Script(urlA, deliverytest.Hang())
+		s := b.store.Publish(eventType, payload, many(a, 64)...)
+		b.during(0, func() { _, _ = b.deliver(s) })
+		<-time.After(second)
+		d := b.store.Test(eventType, payload, a)
+		_, err := b.sendNow(d)
+		b.requireLimited(err, hook.WaitInFlight)
+		b.store.DropTest(d.ID)
+		_, err = b.store.Job(t.Context(), d.ID)
+		require.Equal(b, hook.KindNotFound, hook.KindOf(err))
+		<-time.After(20 * second)
+	})
+}
+
+// Spec 9: what is sent by hand takes its turn within the rate limit.
+func TestByHandSharesTheRateLimit(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.RateLimit = 1 })
+		b.sender.Script(urlA, deliverytest.Status(200))
+		b.store.Publish(eventType, payload, a)
+		for range 3 {
+			_, err := b.sendNow(b.store.Delivery(a))
+			require.NoError(b, err)
+		}
+		times := b.sender.Times(urlA, b.start)
+		for i := range times[1:] {
+			require.GreaterOrEqual(b, times[i+1]-times[i], second)
+		}
+		require.Less(b, times[2], 3*second)
+	})
+}
+
+// Through an open breaker one person's request at a time finds out.
+func TestByHandProbesOneAtATime(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.TrippedAt = &b.start })
+		b.sender.Script(urlA, deliverytest.Hang())
+		first, next := b.store.Test(eventType, payload, a), b.store.Test(eventType, payload, a)
+		b.during(0, func() {
+			_, err := b.sendNow(first)
+			require.NoError(b, err)
+		})
+		<-time.After(second)
+		_, err := b.sendNow(next)
+		b.requireLimited(err, hook.WaitUnavailable)
+		<-time.After(20 * second)
+		b.requireSentAt(urlA, 0)
+	})
+}

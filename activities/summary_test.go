@@ -1,0 +1,49 @@
+package activities_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/activities"
+	"grapnel/internal/deliverytest"
+	"grapnel/internal/hook"
+)
+
+// What waits is shown as waiting, and after what has failed.
+func TestOutcomesOfWhatWaits(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		now := time.Now()
+		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.PausedAt = &now })
+		c := b.store.AddWebhook(urlB, func(h *hook.Webhook) { h.MaxAttempts = 1 })
+		b.sender.Script(urlB, deliverytest.Status(500))
+		r, err := b.deliver(b.store.Publish(eventType, payload, a, c))
+		require.NoError(b, err)
+		require.Equal(b, []int{1, 1}, []int{r.Failed, r.Waiting})
+		require.Equal(b, c.String()+" failed: HTTP 500 Internal Server Error after 1 attempt", r.FirstFailed())
+		require.Equal(b, a, r.Outcomes[1].WebhookID)
+		require.Equal(b, hook.WaitPaused, r.Outcomes[1].Waiting)
+		require.Empty(b, r.Outcomes[1].NextAt, "nobody knows when")
+	})
+}
+
+// Outcomes that older versions have recorded say by the time of the next attempt that they
+// wait.
+func TestFailedFirst(t *testing.T) {
+	t.Parallel()
+	list := []activities.Outcome{
+		{State: hook.StateSuccess},
+		{State: hook.StatePending, NextAt: "2026-01-15T12:00:00Z"},
+		{State: hook.StateCanceled},
+		{State: hook.StateFailed, Waiting: hook.WaitRate},
+		{State: hook.StateTimedOut},
+	}
+	activities.FailedFirst(list)
+	states := make([]hook.DeliveryState, 0, len(list))
+	for _, o := range list {
+		states = append(states, o.State)
+	}
+	require.Equal(t, []hook.DeliveryState{hook.StateTimedOut, hook.StatePending, hook.StateFailed, hook.StateCanceled, hook.StateSuccess}, states)
+}

@@ -1,0 +1,13 @@
+package hook
+
+// Label is what a workflow is about, for whoever looks for it in the Temporal Web UI. The
+// zero value is of what is gone, or could not be looked up.
+type Label struct {
+	TenantID TenantID
+	// Tenant is the tenant's name.
+	Tenant    string
+	WebhookID WebhookID
+	// Webhook is where the webhook's requests go: its host, and of a Momento webhook its
+	// cache and name before that.
+	Webhook string
+}

@@ -1,0 +1,32 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+
+	"grapnel/internal/hook"
+)
+
+// DrainLabel is what the drain of a webhook is about; not found if the webhook is gone.
+func (s *Store) DrainLabel(ctx context.Context, webhook hook.WebhookID) (hook.Label, error) {
+	return s.label(ctx, `from webhooks w join tenants t on t.id = w.tenant_id where w.id = $1`, webhook)
+}
+
+// ReplayLabel is what a replay is about; not found if it, or its webhook, is gone.
+func (s *Store) ReplayLabel(ctx context.Context, replay hook.ReplayID) (hook.Label, error) {
+	return s.label(ctx, `from replays r join webhooks w on w.id = r.webhook_id join tenants t on t.id = w.tenant_id where r.id = $1`, replay)
+}
+
+func (s *Store) label(ctx context.Context, from string, id [16]byte) (hook.Label, error) {
+	var l hook.Label
+	var w hook.Webhook
+	err := s.pool.QueryRow(ctx, `select w.id, w.tenant_id, t.name, w.url, w.cache, w.name `+from, id).
+		Scan((*[16]byte)(&l.WebhookID), (*[16]byte)(&l.TenantID), &l.Tenant, &w.URL, &w.Cache, &w.Name)
+	if err != nil {
+		return hook.Label{}, notFound("webhook", fmt.Errorf("select label: %w", err))
+	}
+	if l.Webhook = w.Host(); w.Cache != "" {
+		l.Webhook = w.Cache + "/" + w.Name + " " + l.Webhook
+	}
+	return l, nil
+}
