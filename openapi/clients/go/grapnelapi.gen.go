@@ -3281,7 +3281,7 @@ type ClientInterface interface {
 
 	// TestWebhookWithBody Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true. The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3290,7 +3290,7 @@ type ClientInterface interface {
 
 	// TestWebhook Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true. The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4339,7 +4339,7 @@ func (c *Client) RotateWebhookSecret(ctx context.Context, id string, body Rotate
 
 // TestWebhookWithBody Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true. The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4358,7 +4358,7 @@ func (c *Client) TestWebhookWithBody(ctx context.Context, id string, contentType
 
 // TestWebhook Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true. The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -7539,7 +7539,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithBodyWithResponse Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true. The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7548,7 +7548,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithResponse Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true. The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10692,7 +10692,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithResponse(ctx context.Contex
 
 // TestWebhookWithBodyWithResponse Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true. The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10707,7 +10707,7 @@ func (c *ClientWithResponses) TestWebhookWithBodyWithResponse(ctx context.Contex
 
 // TestWebhookWithResponse Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true. The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

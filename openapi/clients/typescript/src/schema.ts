@@ -651,7 +651,7 @@ export interface paths {
         put?: never;
         /**
          * Send a test event
-         * @description Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true. The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+         * @description Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
          */
         post: operations["test-webhook"];
         delete?: never;
