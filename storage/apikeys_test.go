@@ -24,7 +24,7 @@ func TestAPIKey(t *testing.T) {
 	expires := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)
 	key, err := f.CreateKey(t.Context(), hook.APIKey{
 		TenantID: hook.DefaultTenant(), Name: "ci", Scopes: []hook.Scope{hook.ScopePublish, hook.ScopeRead},
-		TokenID: "mo-the-squirrel", Topics: []string{"user.*", "a topic"}, ExpiresAt: &expires,
+		TokenID: "mo-the-squirrel", Topics: []string{"user.*", "a topic"}, Caches: []string{"chat"}, ExpiresAt: &expires,
 	}, text)
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now(), key.CreatedAt, time.Minute)

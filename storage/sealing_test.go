@@ -73,13 +73,11 @@ func TestTheFormOfSealing(t *testing.T) {
 	db, err := pgxpool.New(t.Context(), url)
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
-	_, err = db.Exec(t.Context(), `
-		insert into webhooks (id, tenant_id, profile, url, events, secret, active, timeout_ms, max_attempts, created_at, updated_at)
-		values ($1, $2, 'standard', 'https://example.com', '{user.created}', '', true, 15000, 5, now(), now())`, [16]byte(hook.WebhookID{1}), hook.DefaultTenant())
+	// A process of then has started: it has its admin key.
+	_, err = db.Exec(t.Context(), `insert into api_keys (id, tenant_id, name, hash, scopes) values (gen_random_uuid(), $1, 'GRAPNEL_ADMIN_KEY', sha256('key'), '{admin}')`,
+		hook.DefaultTenant())
 	require.NoError(t, err)
 	require.NoError(t, migrate(t.Context(), url))
-	_, err = db.Exec(t.Context(), `delete from webhooks`)
-	require.NoError(t, err)
 	f := &fixture{Store: open(t, url, encryptionKey), url: url, db: db}
 
 	w := f.inOverlap(t, f.webhook(t, withHeaders, asymmetric))
@@ -105,7 +103,7 @@ func TestTheFormOfSealing(t *testing.T) {
 	require.Zero(t, r.Changed+r.ChangedKeys)
 }
 
-// A database that is new has no processes of versions before, one with webhooks may.
+// A database that is new has no processes of versions before.
 func TestANewDatabaseSealsInPlace(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

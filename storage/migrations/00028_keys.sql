@@ -22,7 +22,8 @@ alter table api_keys
         check (cardinality(scopes) > 0 and scopes <@ array['admin', 'webhooks', 'publish', 'read', 'subscribe']);
 
 -- In which form secrets are sealed (internal/seal). Processes of versions before can only
--- open the first, which holds where there is no row: a new database has none of them.
+-- open the first, which holds where there is no row. A new database has none of them:
+-- nobody has made anything, nor an API key for it.
 create table sealing (
     single boolean primary key default true check (single),
     form   smallint not null check (form in (1, 2))
@@ -30,7 +31,7 @@ create table sealing (
 insert into sealing (form)
 select 2 from tenants
 where id = '00000000-0000-7000-8000-000000000001' and created_at > now() - interval '1 hour'
-    and not exists (select from webhooks) and not exists (select from signing_keys);
+    and not exists (select from api_keys) and not exists (select from webhooks) and not exists (select from signing_keys);
 
 -- +goose Down
 drop table sealing;
