@@ -45,7 +45,7 @@ func (a *Activities) ours(ctx context.Context, doing string, err error) error {
 	kind, typ := hook.KindOf(err), ErrorOurs
 	switch kind {
 	case hook.KindNotFound, hook.KindConflict, hook.KindPrecondition, hook.KindInvalid, hook.KindUnprocessable, hook.KindForbidden,
-		hook.KindUnauthorized, hook.KindTooLarge, hook.KindMediaType:
+		hook.KindUnauthorized, hook.KindTooLarge, hook.KindMediaType, hook.KindLimit:
 		options.NonRetryable, options.Details, typ = true, []any{kind}, ErrorRefused
 	case hook.KindUnavailable, hook.KindRateLimited, hook.KindInternal:
 	}

@@ -71,6 +71,8 @@ type Config struct {
 	// Timeout bounds an operation once its request has been read; default 10 s.
 	// Operations that send have the time of sending and 5 s.
 	Timeout time.Duration
+	// Memory is the process's limit, in bytes, of which answers may hold a part; 0 is none.
+	Memory int64
 }
 
 // Metrics counts requests.
@@ -113,6 +115,7 @@ type API struct {
 	huma     huma.API
 	handler  http.Handler
 	limits   *limits
+	answers  *answers
 	schemas  schema.Cache
 	draining sync.Once
 	drained  chan struct{}
@@ -154,7 +157,7 @@ func build(d Deps) *API {
 		d.Config.LongPoll = defaultLongPoll
 	}
 	mux := http.NewServeMux()
-	a := &API{Deps: d, huma: humago.New(mux, humaConfig(d.Config.Version)), limits: newLimits(&d.Config), drained: make(chan struct{})}
+	a := &API{Deps: d, huma: humago.New(mux, humaConfig(d.Config.Version)), limits: newLimits(&d.Config), answers: newAnswers(d.Config.Memory), drained: make(chan struct{})}
 	a.polling, a.endPolls = context.WithCancel(context.Background())
 	a.registerWebhooks()
 	a.registerSecrets()

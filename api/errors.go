@@ -24,7 +24,7 @@ type problem struct {
 	Type   string          `json:"type" doc:"A URI that names the kind of problem." example:"about:blank"`
 	Title  string          `json:"title" doc:"The HTTP status in words." example:"Unprocessable Entity"`
 	Status int             `json:"status" doc:"The HTTP status." example:"422"`
-	Code   string          `json:"code" doc:"The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED, UNAVAILABLE, INTERNAL." example:"INVALID_ARGUMENT"`
+	Code   string          `json:"code" doc:"The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), UNAVAILABLE, INTERNAL." example:"INVALID_ARGUMENT"`
 	Detail string          `json:"detail,omitempty" doc:"What is wrong, for people." example:"validation failed"`
 	Errors []problemDetail `json:"errors,omitempty" doc:"Each wrong value and where it is."`
 
@@ -72,6 +72,8 @@ func mapping(k hook.Kind) (status int, code string) {
 		return http.StatusUnsupportedMediaType, "INVALID_ARGUMENT"
 	case hook.KindRateLimited:
 		return http.StatusTooManyRequests, "LIMIT_EXCEEDED"
+	case hook.KindLimit:
+		return http.StatusUnprocessableEntity, "LIMIT_EXCEEDED"
 	case hook.KindUnavailable:
 		return http.StatusServiceUnavailable, "UNAVAILABLE"
 	case hook.KindInternal:

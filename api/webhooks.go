@@ -151,7 +151,7 @@ func (a *API) registerWebhooks() {
 		summary: "Create a webhook", description: "Subscribes a URL to event types. Only this answer and the secret operations show the secret.",
 	}, a.createWebhook)
 	register(a, operation{
-		id: "list-webhooks", method: http.MethodGet, path: "/v1/webhooks", tag: tagStandard, scopes: read,
+		id: "list-webhooks", method: http.MethodGet, path: "/v1/webhooks", tag: tagStandard, scopes: read, large: true,
 		summary: "List webhooks", description: "All webhooks of the account, of every profile, newest first.",
 	}, a.listWebhooks)
 	register(a, operation{
@@ -191,7 +191,7 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	w.Normalize()
 	apply(&w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
 	wrong := append(setSchemes(&w, b.Schemes), newSecret(b.Secret)...)
-	unknown, err := a.unknownEvents(ctx, w.Profile, w.Events)
+	unknown, unmatched, err := a.checkEvents(ctx, w.Profile, w.Events, places)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +203,7 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	if err != nil {
 		return nil, err
 	}
-	return &createWebhookOutput{Body: CreatedWebhook{warned(&w), w.Secret.Reveal()}}, nil
+	return &createWebhookOutput{Body: CreatedWebhook{warned(&w, unmatched...), w.Secret.Reveal()}}, nil
 }
 
 func (a *API) listWebhooks(ctx context.Context, in *listWebhooksInput) (*listWebhooksOutput, error) {
@@ -223,6 +223,9 @@ func (a *API) listWebhooks(ctx context.Context, in *listWebhooksInput) (*listWeb
 	if err != nil {
 		return nil, err
 	}
+	webhooks, bytes, cut := fit(webhooks, webhookBytes)
+	answered(ctx, bytes)
+	more = more || cut
 	out := &listWebhooksOutput{}
 	out.Body.Webhooks = make([]Webhook, 0, len(webhooks))
 	for i := range webhooks {
@@ -267,7 +270,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 	}
 	b := &in.Body
 	events, places := joinEvents("body.events", b.Events, "", nil)
-	unknown, err := a.unknownNewEvents(ctx, id, events)
+	unknown, unmatched, err := a.checkNewEvents(ctx, id, events, places)
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +303,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 	if err != nil {
 		return nil, err
 	}
-	return &webhookOutput{Body: warned(&w)}, nil
+	return &webhookOutput{Body: warned(&w, unmatched...)}, nil
 }
 
 func (a *API) deleteWebhook(ctx context.Context, in *IDPath) (*empty, error) {

@@ -42,6 +42,8 @@ type API struct {
 	TopicKeep  int           `name:"topic-messages" default:"10000" help:"How many of a topic's newest messages can be read by subscribers."`
 	KeyRate    int           `name:"key-rate-limit" default:"0" help:"Requests per second that one API key may make of one process, and as many at once; what is over is answered with 429. A batch is one request. 0 for no limit."`
 	MaxPolls   int           `name:"max-polls" default:"10000" help:"Long polls and streams of topics that one API key may have waiting in one process; what is over is answered with 429. 0 for no limit."`
+	MaxTypes   int           `name:"max-event-types" default:"5000" help:"Event types that a tenant may add to the built-in ones. 0 for no limit."`
+	MaxMade    int           `name:"max-deliveries" default:"100000" help:"Deliveries that one publish, or one batch, may make; one that would make more is refused as a whole with 422. 0 for no limit."`
 	DrainDelay time.Duration `default:"2s" help:"How long a stopping API goes on taking requests after /readyz has begun to say no, for balancers to see it; part of --shutdown-timeout. 0 for none."`
 }
 
@@ -142,6 +144,12 @@ func (a *API) validate() error {
 	}
 	if a.KeyRate < 0 {
 		errs = append(errs, fmt.Errorf("--key-rate-limit %d: want 0 or more", a.KeyRate))
+	}
+	if a.MaxTypes < 0 {
+		errs = append(errs, fmt.Errorf("--max-event-types %d: want 0 or more", a.MaxTypes))
+	}
+	if a.MaxMade < 0 {
+		errs = append(errs, fmt.Errorf("--max-deliveries %d: want 0 or more", a.MaxMade))
 	}
 	if a.MaxPolls < 0 {
 		errs = append(errs, fmt.Errorf("--max-polls %d: want 0 or more", a.MaxPolls))

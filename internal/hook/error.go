@@ -24,6 +24,7 @@ const (
 	KindTooLarge      Kind = "too_large"
 	KindMediaType     Kind = "media_type"
 	KindRateLimited   Kind = "rate_limited"
+	KindLimit         Kind = "limit"       // there are as many as there may be
 	KindUnavailable   Kind = "unavailable" // the store or Temporal is away; try again
 	KindInternal      Kind = "internal"
 )
@@ -93,6 +94,11 @@ func Unprocessable(location, format string, args ...any) *Error {
 		Message:    "validation failed",
 		Violations: []Violation{{Location: location, Message: fmt.Sprintf(format, args...)}},
 	}
+}
+
+// LimitExceeded says of what there would be more than may be.
+func LimitExceeded(format string, args ...any) *Error {
+	return &Error{Kind: KindLimit, Message: fmt.Sprintf(format, args...)}
 }
 
 // Unavailable says that a part of ours is away and that it is worth trying again.
