@@ -52,7 +52,7 @@ func (a *API) registerBatch() {
 		id: "publish-events", method: http.MethodPost, path: "/v1/events/batch", tag: tagStandard, status: http.StatusAccepted,
 		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish up to 1,000 events", maxBody: batchRequestLimit, raw: true,
 		description: "Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. " +
-			"Give events ids to be able to repeat a request whose answer got lost.",
+			"Give events ids to be able to repeat a request whose answer got lost. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.",
 		errors: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:   a.jsonBody(publishEventsRequest{}, "PublishEventsRequest", true),
 	}, a.publishEvents)
@@ -109,15 +109,15 @@ func countErrors(errs []error) (n int) {
 }
 
 // outage is the error of a store that stored nothing and blames none of the events:
-// it is away, or broken, or nobody waits for it any more. Then the whole request is
-// to be repeated. Where only some are stored in the request's time, each says so
+// it is away, or broken, or nobody waits for it any more, or they have too many deliveries
+// together. Then the whole request is refused. Where only some are stored in the request's time, each says so
 // itself: repeating all of it would publish these twice.
 func outage(errs []error) error {
 	for _, err := range errs {
 		if err == nil {
 			return nil
 		}
-		if status, _ := mapping(hook.KindOf(err)); status < http.StatusInternalServerError {
+		if status, _ := mapping(hook.KindOf(err)); status < http.StatusInternalServerError && hook.KindOf(err) != hook.KindLimit {
 			return nil
 		}
 	}
