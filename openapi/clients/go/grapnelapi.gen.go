@@ -703,6 +703,11 @@ type CommendaDeliveryList struct {
 	//
 	// Example: AWQBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`
+
+	// WebhookDeletedAt When the webhook was deleted; absent while it is there.
+	//
+	// Example: 2026-01-15T12:00:00Z
+	WebhookDeletedAt *time.Time `json:"webhook_deleted_at,omitempty"`
 }
 
 // CommendaEvent defines model for CommendaEvent.
@@ -813,7 +818,12 @@ type CommendaWebhookFetched struct {
 
 // CommendaWebhookList defines model for CommendaWebhookList.
 type CommendaWebhookList struct {
-	// Webhooks All of the account's Commenda webhooks, newest first.
+	// NextCursor Leads to the rest; absent where there is none.
+	//
+	// Example: AXcBmrHU6q9ekr-Xz5m6pYVu
+	NextCursor *string `json:"next_cursor,omitempty"`
+
+	// Webhooks The account's Commenda webhooks, newest first.
 	Webhooks []CommendaWebhook `json:"webhooks"`
 }
 
@@ -1286,13 +1296,18 @@ type Delivery struct {
 
 // DeliveryDetail defines model for DeliveryDetail.
 type DeliveryDetail struct {
-	// AttemptLog Every attempt, oldest first.
+	// AttemptLog Every attempt, oldest first; of more than 4 MiB the last ones.
 	AttemptLog []Attempt `json:"attempt_log"`
 
 	// Attempts Requests made so far, those sent by hand too.
 	//
 	// Example: 1
 	Attempts int64 `json:"attempts"`
+
+	// AttemptsOmitted How many attempts before those in attempt_log are left out.
+	//
+	// Example: 12
+	AttemptsOmitted *int64 `json:"attempts_omitted,omitempty"`
 
 	// CreatedAt When the event was published, or the replay made it.
 	//
@@ -1364,6 +1379,11 @@ type DeliveryList struct {
 	//
 	// Example: AWQBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`
+
+	// WebhookDeletedAt When the webhook was deleted; absent while it is there.
+	//
+	// Example: 2026-01-15T12:00:00Z
+	WebhookDeletedAt *time.Time `json:"webhook_deleted_at,omitempty"`
 }
 
 // DeliveryStatus pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
@@ -1536,6 +1556,11 @@ type EventType struct {
 type EventTypeList struct {
 	// EventTypes Built-in types, then your own by name.
 	EventTypes []EventType `json:"event_types"`
+
+	// NextCursor Leads to the rest; absent where there is none.
+	//
+	// Example: AXlpbnZvaWNlLnBhaWQ
+	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
 // MomentoDestination defines model for MomentoDestination.
@@ -1598,7 +1623,12 @@ type MomentoWebhookID struct {
 
 // MomentoWebhookList defines model for MomentoWebhookList.
 type MomentoWebhookList struct {
-	// Webhooks All webhooks of the cache, newest first; none for a cache that nobody has used.
+	// NextCursor Leads to the rest; absent where there is none.
+	//
+	// Example: AXcBmrHU6q9ekr-Xz5m6pYVu
+	NextCursor *string `json:"nextCursor,omitempty"`
+
+	// Webhooks Webhooks of the cache, newest first; none for a cache that nobody has used.
 	Webhooks []MomentoWebhook `json:"webhooks"`
 }
 
@@ -1622,7 +1652,7 @@ type NotDeliveredReason string
 
 // Problem defines model for Problem.
 type Problem struct {
-	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED, UNAVAILABLE, INTERNAL.
+	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), UNAVAILABLE, INTERNAL.
 	//
 	// Example: INVALID_ARGUMENT
 	Code string `json:"code"`
@@ -1738,7 +1768,7 @@ type PublishedEvents struct {
 
 // PutEventTypeRequest defines model for PutEventTypeRequest.
 type PutEventTypeRequest struct {
-	// Description What such an event means.
+	// Description What such an event means. Default: what it has.
 	//
 	// Example: An invoice was paid
 	Description *string `json:"description,omitempty"`
@@ -1769,7 +1799,7 @@ type PutMomentoWebhookRequest struct {
 
 // Replay defines model for Replay.
 type Replay struct {
-	// Created Deliveries made so far.
+	// Created Deliveries made so far: one for each of events.
 	//
 	// Example: 1200
 	Created int64 `json:"created"`
@@ -1789,9 +1819,9 @@ type Replay struct {
 	// Example: ["user.created"]
 	EventTypes *[]string `json:"event_types,omitempty"`
 
-	// Events Events looked at so far.
+	// Events Events sent or to be sent so far, as a dry run counts them: each got a delivery.
 	//
-	// Example: 20000
+	// Example: 1200
 	Events int64 `json:"events"`
 
 	// ID Names the replay in paths, and its workflow in the Temporal Web UI.
@@ -1814,6 +1844,11 @@ type Replay struct {
 	//
 	// Example: Webhook deleted
 	Reason *string `json:"reason,omitempty"`
+
+	// Scanned Events looked at so far, those that it is not about too.
+	//
+	// Example: 20000
+	Scanned int64 `json:"scanned"`
 
 	// Since Events from this time on.
 	//
@@ -1858,7 +1893,7 @@ type Replay struct {
 
 // ReplayEstimate defines model for ReplayEstimate.
 type ReplayEstimate struct {
-	// Complete Whether all were counted; otherwise there may be more.
+	// Complete Whether all were counted. Otherwise there may be more: there was no time for them, one is being stored, or one of the last seconds has an attempt to come.
 	//
 	// Example: true
 	Complete bool `json:"complete"`
@@ -1868,7 +1903,7 @@ type ReplayEstimate struct {
 	// Example: true
 	DryRun bool `json:"dry_run"`
 
-	// Events How many events would be sent.
+	// Events How many events would be sent, were it begun now.
 	//
 	// Example: 1200
 	Events int64 `json:"events"`
@@ -1925,7 +1960,7 @@ type ReplayWebhookRequest struct {
 	// Example: false
 	DryRun *bool `json:"dry_run,omitempty"`
 
-	// EventTypes Only events of these types; also prefix.* and *.
+	// EventTypes Only events of these types; also prefix.* and *. A type that is not in the catalogue is refused, unless the webhook subscribes to it by name.
 	//
 	// Example: ["user.created"]
 	EventTypes *[]string `json:"event_types,omitempty"`
@@ -2417,6 +2452,15 @@ type GetSigningKeysParams struct {
 	Tenant *string `form:"tenant,omitempty" json:"tenant,omitempty"`
 }
 
+// ListMomentoWebhooksParams defines parameters for ListMomentoWebhooks.
+type ListMomentoWebhooksParams struct {
+	// Limit How many entries at most. Default: all, as far as they are no more than 4 MiB.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; absent for the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListMomentoDeliveriesParams defines parameters for ListMomentoDeliveries.
 type ListMomentoDeliveriesParams struct {
 	// Limit How many entries at most.
@@ -2428,7 +2472,7 @@ type ListMomentoDeliveriesParams struct {
 	// Status Only deliveries of this status.
 	Status *DeliveryStatus `form:"status,omitempty" json:"status,omitempty"`
 
-	// EventType Only deliveries of events of this type.
+	// EventType Only deliveries of events of this type, or of those that a pattern like user.* matches.
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
 
 	// Since Only deliveries of events from this time on.
@@ -2477,6 +2521,15 @@ type ListAPIKeysParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListEventTypesParams defines parameters for ListEventTypes.
+type ListEventTypesParams struct {
+	// Limit How many entries at most. Default: all, as far as they are no more than 4 MiB.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; absent for the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// Limit How many entries at most.
@@ -2485,7 +2538,7 @@ type ListEventsParams struct {
 	// Cursor next_cursor of the page before; absent for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Type Only events of this type.
+	// Type Only events of this type, or of those that a pattern like user.* matches.
 	Type *string `form:"type,omitempty" json:"type,omitempty"`
 
 	// Since Only events from this time on.
@@ -2554,7 +2607,7 @@ type ListDeliveriesParams struct {
 	// Status Only deliveries of this status.
 	Status *DeliveryStatus `form:"status,omitempty" json:"status,omitempty"`
 
-	// EventType Only deliveries of events of this type.
+	// EventType Only deliveries of events of this type, or of those that a pattern like user.* matches.
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
 
 	// Since Only deliveries of events from this time on.
@@ -2562,6 +2615,15 @@ type ListDeliveriesParams struct {
 
 	// Until Only deliveries of events before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+}
+
+// ListCommendaWebhooksParams defines parameters for ListCommendaWebhooks.
+type ListCommendaWebhooksParams struct {
+	// Limit How many entries at most. Default: all, as far as they are no more than 4 MiB.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; absent for the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListCommendaDeliveriesParams defines parameters for ListCommendaDeliveries.
@@ -2575,7 +2637,7 @@ type ListCommendaDeliveriesParams struct {
 	// Status Only deliveries of this status.
 	Status *DeliveryStatus `form:"status,omitempty" json:"status,omitempty"`
 
-	// EventType Only deliveries of events of this type.
+	// EventType Only deliveries of events of this type, or of those that a pattern like user.* matches.
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
 
 	// Since Only deliveries of events from this time on.
@@ -2719,10 +2781,10 @@ type ClientInterface interface {
 
 	// ListMomentoWebhooks List a cache's webhooks
 	//
-	// All of them, without their secrets.
+	// All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.
 	//
 	// Corresponds with GET /caches/{cacheName}/webhooks (the `ListMomentoWebhooks` operationId).
-	ListMomentoWebhooks(ctx context.Context, cacheName string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListMomentoWebhooks(ctx context.Context, cacheName string, params *ListMomentoWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteMomentoWebhook Delete a topic webhook
 	//
@@ -2751,7 +2813,7 @@ type ClientInterface interface {
 
 	// ListMomentoDeliveries List a topic webhook's deliveries
 	//
-	// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries.
+	// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries. Where the webhook was deleted, and no other has its name, it is the log of the last that had.
 	//
 	// Corresponds with GET /caches/{cacheName}/webhooks/{webhookName}/deliveries (the `ListMomentoDeliveries` operationId).
 	ListMomentoDeliveries(ctx context.Context, cacheName string, webhookName string, params *ListMomentoDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2861,14 +2923,14 @@ type ClientInterface interface {
 
 	// ListEventTypes List event types
 	//
-	// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them.
+	// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.
 	//
 	// Corresponds with GET /v1/event-types (the `ListEventTypes` operationId).
-	ListEventTypes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListEventTypes(ctx context.Context, params *ListEventTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutEventTypeWithBody Add or describe an event type
 	//
-	// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+	// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2877,7 +2939,7 @@ type ClientInterface interface {
 
 	// PutEventType Add or describe an event type
 	//
-	// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+	// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2886,7 +2948,7 @@ type ClientInterface interface {
 
 	// ListEvents List events
 	//
-	// Newest first, without test events.
+	// Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.
 	//
 	// Corresponds with GET /v1/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2911,7 +2973,7 @@ type ClientInterface interface {
 
 	// PublishEventsWithBody Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2920,7 +2982,7 @@ type ClientInterface interface {
 
 	// PublishEvents Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3071,14 +3133,14 @@ type ClientInterface interface {
 
 	// ListDeliveries List a webhook's deliveries
 	//
-	// Newest first, test deliveries too.
+	// Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.
 	//
 	// Corresponds with GET /v1/webhooks/{id}/deliveries (the `ListDeliveries` operationId).
 	ListDeliveries(ctx context.Context, id string, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReplayWebhookWithBody Send events of the past
 	//
-	// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+	// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3087,7 +3149,7 @@ type ClientInterface interface {
 
 	// ReplayWebhook Send events of the past
 	//
-	// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+	// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3139,10 +3201,10 @@ type ClientInterface interface {
 
 	// ListCommendaWebhooks List Commenda webhooks
 	//
-	// All of the account's, newest first, without their keys.
+	// All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.
 	//
 	// Corresponds with GET /webhooks (the `ListCommendaWebhooks` operationId).
-	ListCommendaWebhooks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListCommendaWebhooks(ctx context.Context, params *ListCommendaWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateCommendaWebhookWithBody Register a Commenda webhook
 	//
@@ -3214,7 +3276,7 @@ type ClientInterface interface {
 
 	// ListCommendaDeliveries List a Commenda webhook's deliveries
 	//
-	// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries.
+	// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.
 	//
 	// Corresponds with GET /webhooks/{id}/deliveries (the `ListCommendaDeliveries` operationId).
 	ListCommendaDeliveries(ctx context.Context, id string, params *ListCommendaDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3239,11 +3301,11 @@ func (c *Client) GetSigningKeys(ctx context.Context, params *GetSigningKeysParam
 
 // ListMomentoWebhooks List a cache's webhooks
 //
-// All of them, without their secrets.
+// All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.
 //
 // Corresponds with GET /caches/{cacheName}/webhooks (the `ListMomentoWebhooks` operationId).
-func (c *Client) ListMomentoWebhooks(ctx context.Context, cacheName string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListMomentoWebhooksRequest(c.Server, cacheName)
+func (c *Client) ListMomentoWebhooks(ctx context.Context, cacheName string, params *ListMomentoWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListMomentoWebhooksRequest(c.Server, cacheName, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3311,7 +3373,7 @@ func (c *Client) PutMomentoWebhook(ctx context.Context, cacheName string, webhoo
 
 // ListMomentoDeliveries List a topic webhook's deliveries
 //
-// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries.
+// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries. Where the webhook was deleted, and no other has its name, it is the log of the last that had.
 //
 // Corresponds with GET /caches/{cacheName}/webhooks/{webhookName}/deliveries (the `ListMomentoDeliveries` operationId).
 func (c *Client) ListMomentoDeliveries(ctx context.Context, cacheName string, webhookName string, params *ListMomentoDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3561,11 +3623,11 @@ func (c *Client) RetryDelivery(ctx context.Context, id string, reqEditors ...Req
 
 // ListEventTypes List event types
 //
-// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them.
+// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.
 //
 // Corresponds with GET /v1/event-types (the `ListEventTypes` operationId).
-func (c *Client) ListEventTypes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListEventTypesRequest(c.Server)
+func (c *Client) ListEventTypes(ctx context.Context, params *ListEventTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEventTypesRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3578,7 +3640,7 @@ func (c *Client) ListEventTypes(ctx context.Context, reqEditors ...RequestEditor
 
 // PutEventTypeWithBody Add or describe an event type
 //
-// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3597,7 +3659,7 @@ func (c *Client) PutEventTypeWithBody(ctx context.Context, name string, contentT
 
 // PutEventType Add or describe an event type
 //
-// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3616,7 +3678,7 @@ func (c *Client) PutEventType(ctx context.Context, name string, body PutEventTyp
 
 // ListEvents List events
 //
-// Newest first, without test events.
+// Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.
 //
 // Corresponds with GET /v1/events (the `ListEvents` operationId).
 func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3671,7 +3733,7 @@ func (c *Client) PublishEvent(ctx context.Context, params *PublishEventParams, b
 
 // PublishEventsWithBody Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3690,7 +3752,7 @@ func (c *Client) PublishEventsWithBody(ctx context.Context, contentType string, 
 
 // PublishEvents Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4031,7 +4093,7 @@ func (c *Client) UpdateWebhook(ctx context.Context, id string, body UpdateWebhoo
 
 // ListDeliveries List a webhook's deliveries
 //
-// Newest first, test deliveries too.
+// Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.
 //
 // Corresponds with GET /v1/webhooks/{id}/deliveries (the `ListDeliveries` operationId).
 func (c *Client) ListDeliveries(ctx context.Context, id string, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4048,7 +4110,7 @@ func (c *Client) ListDeliveries(ctx context.Context, id string, params *ListDeli
 
 // ReplayWebhookWithBody Send events of the past
 //
-// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4067,7 +4129,7 @@ func (c *Client) ReplayWebhookWithBody(ctx context.Context, id string, contentTy
 
 // ReplayWebhook Send events of the past
 //
-// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4179,11 +4241,11 @@ func (c *Client) TestWebhook(ctx context.Context, id string, body TestWebhookJSO
 
 // ListCommendaWebhooks List Commenda webhooks
 //
-// All of the account's, newest first, without their keys.
+// All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.
 //
 // Corresponds with GET /webhooks (the `ListCommendaWebhooks` operationId).
-func (c *Client) ListCommendaWebhooks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListCommendaWebhooksRequest(c.Server)
+func (c *Client) ListCommendaWebhooks(ctx context.Context, params *ListCommendaWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListCommendaWebhooksRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4344,7 +4406,7 @@ func (c *Client) UpdateCommendaWebhook(ctx context.Context, id string, body Upda
 
 // ListCommendaDeliveries List a Commenda webhook's deliveries
 //
-// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries.
+// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.
 //
 // Corresponds with GET /webhooks/{id}/deliveries (the `ListCommendaDeliveries` operationId).
 func (c *Client) ListCommendaDeliveries(ctx context.Context, id string, params *ListCommendaDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4414,7 +4476,7 @@ func NewGetSigningKeysRequest(server string, params *GetSigningKeysParams) (*htt
 }
 
 // NewListMomentoWebhooksRequest constructs an http.Request for the ListMomentoWebhooks method
-func NewListMomentoWebhooksRequest(server string, cacheName string) (*http.Request, error) {
+func NewListMomentoWebhooksRequest(server string, cacheName string, params *ListMomentoWebhooksParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4437,6 +4499,45 @@ func NewListMomentoWebhooksRequest(server string, cacheName string) (*http.Reque
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -5204,7 +5305,7 @@ func NewRetryDeliveryRequest(server string, id string) (*http.Request, error) {
 }
 
 // NewListEventTypesRequest constructs an http.Request for the ListEventTypes method
-func NewListEventTypesRequest(server string) (*http.Request, error) {
+func NewListEventTypesRequest(server string, params *ListEventTypesParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -5220,6 +5321,45 @@ func NewListEventTypesRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -6429,7 +6569,7 @@ func NewTestWebhookRequestWithBody(server string, id string, contentType string,
 }
 
 // NewListCommendaWebhooksRequest constructs an http.Request for the ListCommendaWebhooks method
-func NewListCommendaWebhooksRequest(server string) (*http.Request, error) {
+func NewListCommendaWebhooksRequest(server string, params *ListCommendaWebhooksParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -6445,6 +6585,45 @@ func NewListCommendaWebhooksRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -6833,12 +7012,12 @@ type ClientWithResponsesInterface interface {
 
 	// ListMomentoWebhooksWithResponse List a cache's webhooks
 	//
-	// All of them, without their secrets.
+	// All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /caches/{cacheName}/webhooks (the `ListMomentoWebhooks` operationId).
-	ListMomentoWebhooksWithResponse(ctx context.Context, cacheName string, reqEditors ...RequestEditorFn) (*ListMomentoWebhooksResponse, error)
+	ListMomentoWebhooksWithResponse(ctx context.Context, cacheName string, params *ListMomentoWebhooksParams, reqEditors ...RequestEditorFn) (*ListMomentoWebhooksResponse, error)
 
 	// DeleteMomentoWebhookWithResponse Delete a topic webhook
 	//
@@ -6869,7 +7048,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListMomentoDeliveriesWithResponse List a topic webhook's deliveries
 	//
-	// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries.
+	// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries. Where the webhook was deleted, and no other has its name, it is the log of the last that had.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6995,16 +7174,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventTypesWithResponse List event types
 	//
-	// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them.
+	// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/event-types (the `ListEventTypes` operationId).
-	ListEventTypesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListEventTypesResponse, error)
+	ListEventTypesWithResponse(ctx context.Context, params *ListEventTypesParams, reqEditors ...RequestEditorFn) (*ListEventTypesResponse, error)
 
 	// PutEventTypeWithBodyWithResponse Add or describe an event type
 	//
-	// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+	// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7013,7 +7192,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutEventTypeWithResponse Add or describe an event type
 	//
-	// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+	// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7022,7 +7201,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventsWithResponse List events
 	//
-	// Newest first, without test events.
+	// Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7049,7 +7228,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventsWithBodyWithResponse Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7058,7 +7237,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventsWithResponse Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7229,7 +7408,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListDeliveriesWithResponse List a webhook's deliveries
 	//
-	// Newest first, test deliveries too.
+	// Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7238,7 +7417,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReplayWebhookWithBodyWithResponse Send events of the past
 	//
-	// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+	// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7247,7 +7426,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReplayWebhookWithResponse Send events of the past
 	//
-	// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+	// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7301,12 +7480,12 @@ type ClientWithResponsesInterface interface {
 
 	// ListCommendaWebhooksWithResponse List Commenda webhooks
 	//
-	// All of the account's, newest first, without their keys.
+	// All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /webhooks (the `ListCommendaWebhooks` operationId).
-	ListCommendaWebhooksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListCommendaWebhooksResponse, error)
+	ListCommendaWebhooksWithResponse(ctx context.Context, params *ListCommendaWebhooksParams, reqEditors ...RequestEditorFn) (*ListCommendaWebhooksResponse, error)
 
 	// CreateCommendaWebhookWithBodyWithResponse Register a Commenda webhook
 	//
@@ -7382,7 +7561,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListCommendaDeliveriesWithResponse List a Commenda webhook's deliveries
 	//
-	// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries.
+	// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9601,13 +9780,13 @@ func (c *ClientWithResponses) GetSigningKeysWithResponse(ctx context.Context, pa
 
 // ListMomentoWebhooksWithResponse List a cache's webhooks
 //
-// All of them, without their secrets.
+// All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /caches/{cacheName}/webhooks (the `ListMomentoWebhooks` operationId).
-func (c *ClientWithResponses) ListMomentoWebhooksWithResponse(ctx context.Context, cacheName string, reqEditors ...RequestEditorFn) (*ListMomentoWebhooksResponse, error) {
-	rsp, err := c.ListMomentoWebhooks(ctx, cacheName, reqEditors...)
+func (c *ClientWithResponses) ListMomentoWebhooksWithResponse(ctx context.Context, cacheName string, params *ListMomentoWebhooksParams, reqEditors ...RequestEditorFn) (*ListMomentoWebhooksResponse, error) {
+	rsp, err := c.ListMomentoWebhooks(ctx, cacheName, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9661,7 +9840,7 @@ func (c *ClientWithResponses) PutMomentoWebhookWithResponse(ctx context.Context,
 
 // ListMomentoDeliveriesWithResponse List a topic webhook's deliveries
 //
-// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries.
+// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries. Where the webhook was deleted, and no other has its name, it is the log of the last that had.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9871,13 +10050,13 @@ func (c *ClientWithResponses) RetryDeliveryWithResponse(ctx context.Context, id 
 
 // ListEventTypesWithResponse List event types
 //
-// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them.
+// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/event-types (the `ListEventTypes` operationId).
-func (c *ClientWithResponses) ListEventTypesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListEventTypesResponse, error) {
-	rsp, err := c.ListEventTypes(ctx, reqEditors...)
+func (c *ClientWithResponses) ListEventTypesWithResponse(ctx context.Context, params *ListEventTypesParams, reqEditors ...RequestEditorFn) (*ListEventTypesResponse, error) {
+	rsp, err := c.ListEventTypes(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9886,7 +10065,7 @@ func (c *ClientWithResponses) ListEventTypesWithResponse(ctx context.Context, re
 
 // PutEventTypeWithBodyWithResponse Add or describe an event type
 //
-// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9901,7 +10080,7 @@ func (c *ClientWithResponses) PutEventTypeWithBodyWithResponse(ctx context.Conte
 
 // PutEventTypeWithResponse Add or describe an event type
 //
-// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9916,7 +10095,7 @@ func (c *ClientWithResponses) PutEventTypeWithResponse(ctx context.Context, name
 
 // ListEventsWithResponse List events
 //
-// Newest first, without test events.
+// Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9961,7 +10140,7 @@ func (c *ClientWithResponses) PublishEventWithResponse(ctx context.Context, para
 
 // PublishEventsWithBodyWithResponse Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9976,7 +10155,7 @@ func (c *ClientWithResponses) PublishEventsWithBodyWithResponse(ctx context.Cont
 
 // PublishEventsWithResponse Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10261,7 +10440,7 @@ func (c *ClientWithResponses) UpdateWebhookWithResponse(ctx context.Context, id 
 
 // ListDeliveriesWithResponse List a webhook's deliveries
 //
-// Newest first, test deliveries too.
+// Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10276,7 +10455,7 @@ func (c *ClientWithResponses) ListDeliveriesWithResponse(ctx context.Context, id
 
 // ReplayWebhookWithBodyWithResponse Send events of the past
 //
-// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10291,7 +10470,7 @@ func (c *ClientWithResponses) ReplayWebhookWithBodyWithResponse(ctx context.Cont
 
 // ReplayWebhookWithResponse Send events of the past
 //
-// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10381,13 +10560,13 @@ func (c *ClientWithResponses) TestWebhookWithResponse(ctx context.Context, id st
 
 // ListCommendaWebhooksWithResponse List Commenda webhooks
 //
-// All of the account's, newest first, without their keys.
+// All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /webhooks (the `ListCommendaWebhooks` operationId).
-func (c *ClientWithResponses) ListCommendaWebhooksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListCommendaWebhooksResponse, error) {
-	rsp, err := c.ListCommendaWebhooks(ctx, reqEditors...)
+func (c *ClientWithResponses) ListCommendaWebhooksWithResponse(ctx context.Context, params *ListCommendaWebhooksParams, reqEditors ...RequestEditorFn) (*ListCommendaWebhooksResponse, error) {
+	rsp, err := c.ListCommendaWebhooks(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -10516,7 +10695,7 @@ func (c *ClientWithResponses) UpdateCommendaWebhookWithResponse(ctx context.Cont
 
 // ListCommendaDeliveriesWithResponse List a Commenda webhook's deliveries
 //
-// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries.
+// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.
 //
 // Returns a wrapper object for the known response body format(s).
 //

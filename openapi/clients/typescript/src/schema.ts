@@ -33,7 +33,7 @@ export interface paths {
         };
         /**
          * List a cache's webhooks
-         * @description All of them, without their secrets.
+         * @description All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.
          */
         get: operations["list-momento-webhooks"];
         put?: never;
@@ -77,7 +77,7 @@ export interface paths {
         };
         /**
          * List a topic webhook's deliveries
-         * @description Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries.
+         * @description Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries. Where the webhook was deleted, and no other has its name, it is the log of the last that had.
          */
         get: operations["list-momento-deliveries"];
         put?: never;
@@ -265,7 +265,7 @@ export interface paths {
         };
         /**
          * List event types
-         * @description What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them.
+         * @description What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.
          */
         get: operations["list-event-types"];
         put?: never;
@@ -286,7 +286,7 @@ export interface paths {
         get?: never;
         /**
          * Add or describe an event type
-         * @description 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+         * @description 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
          */
         put: operations["put-event-type"];
         post?: never;
@@ -305,7 +305,7 @@ export interface paths {
         };
         /**
          * List events
-         * @description Newest first, without test events.
+         * @description Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.
          */
         get: operations["list-events"];
         put?: never;
@@ -331,7 +331,7 @@ export interface paths {
         put?: never;
         /**
          * Publish up to 1,000 events
-         * @description Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+         * @description Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
          */
         post: operations["publish-events"];
         delete?: never;
@@ -549,7 +549,7 @@ export interface paths {
         };
         /**
          * List a webhook's deliveries
-         * @description Newest first, test deliveries too.
+         * @description Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.
          */
         get: operations["list-deliveries"];
         put?: never;
@@ -571,7 +571,7 @@ export interface paths {
         put?: never;
         /**
          * Send events of the past
-         * @description Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+         * @description Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
          */
         post: operations["replay-webhook"];
         delete?: never;
@@ -649,7 +649,7 @@ export interface paths {
         };
         /**
          * List Commenda webhooks
-         * @description All of the account's, newest first, without their keys.
+         * @description All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.
          */
         get: operations["list-commenda-webhooks"];
         put?: never;
@@ -721,7 +721,7 @@ export interface paths {
         };
         /**
          * List a Commenda webhook's deliveries
-         * @description Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries.
+         * @description Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.
          */
         get: operations["list-commenda-deliveries"];
         put?: never;
@@ -1120,6 +1120,12 @@ export interface components {
              * @example AWQBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor: string | null;
+            /**
+             * Format: date-time
+             * @description When the webhook was deleted; absent while it is there.
+             * @example 2026-01-15T12:00:00Z
+             */
+            webhook_deleted_at?: string;
         };
         CommendaEvent: {
             /**
@@ -1230,7 +1236,12 @@ export interface components {
             message: string;
         };
         CommendaWebhookList: {
-            /** @description All of the account's Commenda webhooks, newest first. */
+            /**
+             * @description Leads to the rest; absent where there is none.
+             * @example AXcBmrHU6q9ekr-Xz5m6pYVu
+             */
+            next_cursor?: string;
+            /** @description The account's Commenda webhooks, newest first. */
             webhooks: components["schemas"]["CommendaWebhook"][];
         };
         /**
@@ -1744,7 +1755,7 @@ export interface components {
             webhook_id: string;
         };
         DeliveryDetail: {
-            /** @description Every attempt, oldest first. */
+            /** @description Every attempt, oldest first; of more than 4 MiB the last ones. */
             attempt_log: components["schemas"]["Attempt"][];
             /**
              * Format: int64
@@ -1752,6 +1763,12 @@ export interface components {
              * @example 1
              */
             attempts: number;
+            /**
+             * Format: int64
+             * @description How many attempts before those in attempt_log are left out.
+             * @example 12
+             */
+            attempts_omitted?: number;
             /**
              * Format: date-time
              * @description When the event was published, or the replay made it.
@@ -1825,6 +1842,12 @@ export interface components {
              * @example AWQBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor: string | null;
+            /**
+             * Format: date-time
+             * @description When the webhook was deleted; absent while it is there.
+             * @example 2026-01-15T12:00:00Z
+             */
+            webhook_deleted_at?: string;
         };
         /**
          * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
@@ -2027,6 +2050,11 @@ export interface components {
         EventTypeList: {
             /** @description Built-in types, then your own by name. */
             event_types: components["schemas"]["EventType"][];
+            /**
+             * @description Leads to the rest; absent where there is none.
+             * @example AXlpbnZvaWNlLnBhaWQ
+             */
+            next_cursor?: string;
         };
         MomentoDestination: {
             /**
@@ -2083,7 +2111,12 @@ export interface components {
             webhookName: string;
         };
         MomentoWebhookList: {
-            /** @description All webhooks of the cache, newest first; none for a cache that nobody has used. */
+            /**
+             * @description Leads to the rest; absent where there is none.
+             * @example AXcBmrHU6q9ekr-Xz5m6pYVu
+             */
+            nextCursor?: string;
+            /** @description Webhooks of the cache, newest first; none for a cache that nobody has used. */
             webhooks: components["schemas"]["MomentoWebhook"][];
         };
         NotDelivered: {
@@ -2106,7 +2139,7 @@ export interface components {
         NotDeliveredReason: "not subscribed" | "inactive" | "created later";
         Problem: {
             /**
-             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED, UNAVAILABLE, INTERNAL.
+             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), UNAVAILABLE, INTERNAL.
              * @example INVALID_ARGUMENT
              */
             code: string;
@@ -2228,7 +2261,7 @@ export interface components {
         };
         PutEventTypeRequest: {
             /**
-             * @description What such an event means.
+             * @description What such an event means. Default: what it has.
              * @example An invoice was paid
              */
             description?: string;
@@ -2276,7 +2309,7 @@ export interface components {
         Replay: {
             /**
              * Format: int64
-             * @description Deliveries made so far.
+             * @description Deliveries made so far: one for each of events.
              * @example 1200
              */
             created: number;
@@ -2301,8 +2334,8 @@ export interface components {
             event_types?: string[];
             /**
              * Format: int64
-             * @description Events looked at so far.
-             * @example 20000
+             * @description Events sent or to be sent so far, as a dry run counts them: each got a delivery.
+             * @example 1200
              */
             events: number;
             /**
@@ -2329,6 +2362,12 @@ export interface components {
              * @example Webhook deleted
              */
             reason?: string;
+            /**
+             * Format: int64
+             * @description Events looked at so far, those that it is not about too.
+             * @example 20000
+             */
+            scanned: number;
             /**
              * Format: date-time
              * @description Events from this time on.
@@ -2375,7 +2414,7 @@ export interface components {
         };
         ReplayEstimate: {
             /**
-             * @description Whether all were counted; otherwise there may be more.
+             * @description Whether all were counted. Otherwise there may be more: there was no time for them, one is being stored, or one of the last seconds has an attempt to come.
              * @example true
              */
             complete: boolean;
@@ -2386,7 +2425,7 @@ export interface components {
             dry_run: boolean;
             /**
              * Format: int64
-             * @description How many events would be sent.
+             * @description How many events would be sent, were it begun now.
              * @example 1200
              */
             events: number;
@@ -2445,7 +2484,7 @@ export interface components {
              */
             dry_run?: boolean;
             /**
-             * @description Only events of these types; also prefix.* and *.
+             * @description Only events of these types; also prefix.* and *. A type that is not in the catalogue is refused, unless the webhook subscribes to it by name.
              * @example [
              *       "user.created"
              *     ]
@@ -3169,7 +3208,12 @@ export interface operations {
     };
     "list-momento-webhooks": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How many entries at most. Default: all, as far as they are no more than 4 MiB. */
+                limit?: number;
+                /** @description next_cursor of the page before; absent for the first page. */
+                cursor?: string;
+            };
             header?: never;
             path: {
                 /** @description The cache: 1 to 128 characters of any kind but controls, percent-encoded (a slash as %2F). White space around it does not count. */
@@ -3187,6 +3231,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "nextCursor": "AXcBmrHU6q9ekr-Xz5m6pYVu",
                      *       "webhooks": [
                      *         {
                      *           "destination": {
@@ -3726,7 +3771,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Only deliveries of this status. */
                 status?: components["schemas"]["DeliveryStatus"];
-                /** @description Only deliveries of events of this type. */
+                /** @description Only deliveries of events of this type, or of those that a pattern like user.* matches. */
                 event_type?: string;
                 /** @description Only deliveries of events from this time on. */
                 since?: string;
@@ -3769,7 +3814,8 @@ export interface operations {
                      *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
                      *         }
                      *       ],
-                     *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu"
+                     *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu",
+                     *       "webhook_deleted_at": "2026-01-15T12:00:00Z"
                      *     }
                      */
                     "application/json": components["schemas"]["DeliveryList"];
@@ -5541,6 +5587,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "attempts": 1,
+                     *       "attempts_omitted": 12,
                      *       "created_at": "2026-01-15T12:30:00Z",
                      *       "delivered_at": "2026-01-15T12:30:00Z",
                      *       "error": "HTTP 500 Internal Server Error",
@@ -5764,6 +5811,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "attempts": 1,
+                     *       "attempts_omitted": 12,
                      *       "created_at": "2026-01-15T12:30:00Z",
                      *       "delivered_at": "2026-01-15T12:30:00Z",
                      *       "error": "HTTP 500 Internal Server Error",
@@ -5945,7 +5993,12 @@ export interface operations {
     };
     "list-event-types": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How many entries at most. Default: all, as far as they are no more than 4 MiB. */
+                limit?: number;
+                /** @description next_cursor of the page before; absent for the first page. */
+                cursor?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5989,7 +6042,8 @@ export interface operations {
                      *             "type": "object"
                      *           }
                      *         }
-                     *       ]
+                     *       ],
+                     *       "next_cursor": "AXlpbnZvaWNlLnBhaWQ"
                      *     }
                      */
                     "application/json": components["schemas"]["EventTypeList"];
@@ -6441,7 +6495,7 @@ export interface operations {
                 limit?: number;
                 /** @description next_cursor of the page before; absent for the first page. */
                 cursor?: string;
-                /** @description Only events of this type. */
+                /** @description Only events of this type, or of those that a pattern like user.* matches. */
                 type?: string;
                 /** @description Only events from this time on. */
                 since?: string;
@@ -7348,7 +7402,7 @@ export interface operations {
                      *           "event_types": [
                      *             "user.created"
                      *           ],
-                     *           "events": 20000,
+                     *           "events": 1200,
                      *           "id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "looked_to": "2026-01-15T12:00:00Z",
                      *           "progress": {
@@ -7359,6 +7413,7 @@ export interface operations {
                      *           },
                      *           "rate": 100,
                      *           "reason": "Webhook deleted",
+                     *           "scanned": 20000,
                      *           "since": "2026-01-15T00:00:00Z",
                      *           "state": "running",
                      *           "status": "failed",
@@ -7528,7 +7583,7 @@ export interface operations {
                      *       "event_types": [
                      *         "user.created"
                      *       ],
-                     *       "events": 20000,
+                     *       "events": 1200,
                      *       "id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "looked_to": "2026-01-15T12:00:00Z",
                      *       "progress": {
@@ -7539,6 +7594,7 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
@@ -7732,7 +7788,7 @@ export interface operations {
                      *       "event_types": [
                      *         "user.created"
                      *       ],
-                     *       "events": 20000,
+                     *       "events": 1200,
                      *       "id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "looked_to": "2026-01-15T12:00:00Z",
                      *       "progress": {
@@ -7743,6 +7799,7 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
@@ -7995,7 +8052,7 @@ export interface operations {
                      *       "event_types": [
                      *         "user.created"
                      *       ],
-                     *       "events": 20000,
+                     *       "events": 1200,
                      *       "id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "looked_to": "2026-01-15T12:00:00Z",
                      *       "progress": {
@@ -8006,6 +8063,7 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
@@ -8207,7 +8265,7 @@ export interface operations {
                      *       "event_types": [
                      *         "user.created"
                      *       ],
-                     *       "events": 20000,
+                     *       "events": 1200,
                      *       "id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "looked_to": "2026-01-15T12:00:00Z",
                      *       "progress": {
@@ -8218,6 +8276,7 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
@@ -8419,7 +8478,7 @@ export interface operations {
                      *       "event_types": [
                      *         "user.created"
                      *       ],
-                     *       "events": 20000,
+                     *       "events": 1200,
                      *       "id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "looked_to": "2026-01-15T12:00:00Z",
                      *       "progress": {
@@ -8430,6 +8489,7 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
@@ -10138,7 +10198,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Only deliveries of this status. */
                 status?: components["schemas"]["DeliveryStatus"];
-                /** @description Only deliveries of events of this type. */
+                /** @description Only deliveries of events of this type, or of those that a pattern like user.* matches. */
                 event_type?: string;
                 /** @description Only deliveries of events from this time on. */
                 since?: string;
@@ -10179,7 +10239,8 @@ export interface operations {
                      *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
                      *         }
                      *       ],
-                     *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu"
+                     *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu",
+                     *       "webhook_deleted_at": "2026-01-15T12:00:00Z"
                      *     }
                      */
                     "application/json": components["schemas"]["DeliveryList"];
@@ -10388,7 +10449,7 @@ export interface operations {
                      *       "event_types": [
                      *         "user.created"
                      *       ],
-                     *       "events": 20000,
+                     *       "events": 1200,
                      *       "id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "looked_to": "2026-01-15T12:00:00Z",
                      *       "progress": {
@@ -10399,6 +10460,7 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
@@ -11152,6 +11214,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "attempts": 1,
+                     *       "attempts_omitted": 12,
                      *       "created_at": "2026-01-15T12:30:00Z",
                      *       "delivered_at": "2026-01-15T12:30:00Z",
                      *       "error": "HTTP 500 Internal Server Error",
@@ -11384,7 +11447,12 @@ export interface operations {
     };
     "list-commenda-webhooks": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How many entries at most. Default: all, as far as they are no more than 4 MiB. */
+                limit?: number;
+                /** @description next_cursor of the page before; absent for the first page. */
+                cursor?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -11400,6 +11468,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "data": {
+                     *         "next_cursor": "AXcBmrHU6q9ekr-Xz5m6pYVu",
                      *         "webhooks": [
                      *           {
                      *             "api_version": "v1.0",
@@ -12693,7 +12762,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Only deliveries of this status. */
                 status?: components["schemas"]["DeliveryStatus"];
-                /** @description Only deliveries of events of this type. */
+                /** @description Only deliveries of events of this type, or of those that a pattern like user.* matches. */
                 event_type?: string;
                 /** @description Only deliveries of events from this time on. */
                 since?: string;
@@ -12734,7 +12803,8 @@ export interface operations {
                      *           "webhook_id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1"
                      *         }
                      *       ],
-                     *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu"
+                     *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu",
+                     *       "webhook_deleted_at": "2026-01-15T12:00:00Z"
                      *     }
                      */
                     "application/json": components["schemas"]["CommendaDeliveryList"];
