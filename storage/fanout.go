@@ -32,8 +32,8 @@ func mostDeliveries(list []*publishing) int {
 	return list[0].most
 }
 
-// noteRefused has an event whose statement refused it not share one the next time: it would
-// have it fail.
+// noteRefused has an event whose statement refused it not share one the next time, nor those
+// of the tenant's topics that are not known: they would have it fail.
 func (s *Store) noteRefused(p *publishing, err error) {
 	if hook.KindOf(err) != hook.KindLimit || p.accepted.Event.ID == (hook.EventID{}) {
 		return
@@ -41,6 +41,7 @@ func (s *Store) noteRefused(p *publishing, err error) {
 	s.recalled.mu.Lock()
 	defer s.recalled.mu.Unlock()
 	s.recalled.fanOuts.keep(p.topic(), max(p.most, deliveriesTogether)+1)
+	s.recalled.excessive.keep(p.TenantID, struct{}{})
 }
 
 // refuseTogether refuses all of several events that would have too many deliveries together;
