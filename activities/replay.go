@@ -32,8 +32,8 @@ type ReplayResult struct {
 	// State is completed or canceled, Reason why the latter, where nobody asked for it.
 	State  hook.ReplayState `json:"state"`
 	Reason string           `json:"reason,omitempty"`
-	// Events counts those that were looked at, Deliveries those that were made.
-	Events     int `json:"events"`
+	// Scanned counts the events that were looked at, Deliveries those that were made.
+	Scanned    int `json:"scanned"`
 	Deliveries int `json:"deliveries"`
 	Succeeded  int `json:"succeeded"`
 	Failed     int `json:"failed"`
@@ -88,7 +88,7 @@ func (r *replay) step(ctx context.Context) (result ReplayResult, ended bool, err
 		return result, false, r.again(ctx, err)
 	case step.Replay.Ended():
 		return ReplayResult{
-			State: step.Replay.State, Reason: step.Replay.Reason, Events: step.Replay.Looked, Deliveries: step.Replay.Created,
+			State: step.Replay.State, Reason: step.Replay.Reason, Scanned: step.Replay.Looked, Deliveries: step.Replay.Created,
 			Succeeded: step.Progress.Succeeded, Failed: step.Progress.Failed, Canceled: step.Progress.Canceled,
 		}, true, nil
 	}
@@ -103,13 +103,13 @@ func (r *replay) step(ctx context.Context) (result ReplayResult, ended bool, err
 		}
 		in = time.Millisecond // it has worked for long enough to give up its place for a moment
 	}
-	activity.RecordHeartbeat(ctx, replayBeat{Events: step.Replay.Looked, Deliveries: step.Replay.Created})
+	activity.RecordHeartbeat(ctx, replayBeat{Scanned: step.Replay.Looked, Deliveries: step.Replay.Created})
 	return result, false, r.later(ctx, in, fmt.Sprintf("%d events looked at, %d deliveries made%s", step.Replay.Looked, step.Replay.Created, why))
 }
 
 // replayBeat is for the person who looks at it.
 type replayBeat struct {
-	Events     int `json:"events"`
+	Scanned    int `json:"scanned"`
 	Deliveries int `json:"deliveries"`
 }
 

@@ -71,7 +71,7 @@ func TestReplay(t *testing.T) {
 		})
 		r, whys, err := b.replayAll(id)
 		require.NoError(b, err)
-		require.Equal(b, activities.ReplayResult{State: hook.ReplayCompleted, Events: 450, Deliveries: 450, Succeeded: 450}, r)
+		require.Equal(b, activities.ReplayResult{State: hook.ReplayCompleted, Scanned: 450, Deliveries: 450, Succeeded: 450}, r)
 		made := b.made(a)
 		for i := range made[:len(made)-20] {
 			require.GreaterOrEqual(b, made[i+20]-made[i], second-10*time.Millisecond, "no more than its rate")

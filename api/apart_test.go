@@ -124,7 +124,20 @@ func paged() map[string][2]string {
 		"list-momento-deliveries":  {"/caches/own/webhooks/{momento}/deliveries", "deliveries"},
 		"list-tenants":             {"/v1/tenants", "tenants"},
 		"list-replays":             {"/v1/replays", "replays"},
+		"list-event-types":         {"/v1/event-types", "event_types"},
+		"list-commenda-webhooks":   {"/webhooks", "webhooks"},
+		"list-momento-webhooks":    {"/caches/own/webhooks", "webhooks"},
 	}
+}
+
+// pageOf is what a list's answer has beside a message.
+func pageOf(t *testing.T, c *client, path string) map[string]any {
+	t.Helper()
+	page := c.get(t, path).object(t, http.StatusOK)
+	if data, ok := page["data"].(map[string]any); ok {
+		return data
+	}
+	return page
 }
 
 // Spec 0, S2: a cursor leads nowhere but into the caller's own list: one that
@@ -140,6 +153,8 @@ func TestCursorsOfOthers(t *testing.T) {
 		f.publish(t, `1`)
 		f.newKey(t, hook.DefaultTenant(), hook.ScopeRead)
 		f.say(t, "own", "quiet", "text")
+		f.newMomentoWebhook(t)
+		f.newCommendaWebhook(t, "B")
 		f.post(t, "/events", `{"topic":"A","data":1}`)
 		f.replay(t, f.newWebhook(t, "user.created"), `{"since":"2026-01-01T00:00:00Z","status":"all"}`)
 	}
@@ -159,11 +174,11 @@ func TestCursorsOfOthers(t *testing.T) {
 			other.get(t, path).problem(t, http.StatusForbidden, "PERMISSION_DENIED")
 			f.post(t, path, `{"name":"more"}`)
 		}
-		page := f.get(t, path+"?limit=1").object(t, http.StatusOK)
-		if data, ok := page["data"].(map[string]any); ok {
-			page = data
-		}
+		page := pageOf(t, f.client, path+"?limit=1")
 		cursor, _ := page["next_cursor"].(string)
+		if c.id == "list-momento-webhooks" {
+			cursor, _ = page["nextCursor"].(string)
+		}
 		require.NotEmpty(t, cursor, "%s: more than a page", c.id)
 		cursors[c.id] = cursor
 		switch {
@@ -171,14 +186,9 @@ func TestCursorsOfOthers(t *testing.T) {
 			other.get(t, path+"?cursor="+cursor).problem(t, http.StatusNotFound, "NOT_FOUND")
 		case c.id == "list-tenants":
 		default:
-			for _, item := range other.get(t, path+"?cursor="+cursor).list(t, list[1]) {
-				id := item["id"].(string)
-				for _, theirs := range other.get(t, path+"?limit=100").list(t, list[1]) {
-					if theirs["id"] == id {
-						id = ""
-					}
-				}
-				require.Empty(t, id, "%s shows another tenant's", c.id)
+			own := objects(t, pageOf(t, other, path+"?limit=100")[list[1]])
+			for _, item := range objects(t, pageOf(t, other, path+"?cursor="+cursor)[list[1]]) {
+				require.Contains(t, own, item, "%s shows another tenant's", c.id)
 			}
 		}
 	})

@@ -83,6 +83,8 @@ type Config struct {
 	// Timeout bounds an operation once its request has been read; default 10 s.
 	// Operations that send have the time of sending and 5 s.
 	Timeout time.Duration
+	// Memory is the process's limit, in bytes, of which answers may hold a part; 0 is none.
+	Memory int64
 }
 
 // Metrics counts requests.
@@ -127,6 +129,7 @@ type API struct {
 	limits   *limits
 	refusals *refusals
 	own      ownNames
+	answers  *answers
 	schemas  schema.Cache
 	draining sync.Once
 	drained  chan struct{}
@@ -177,6 +180,7 @@ func build(d Deps) *API {
 	mux := http.NewServeMux()
 	a := &API{
 		Deps: d, huma: humago.New(mux, humaConfig(d.Config.Version)), limits: newLimits(&d.Config), refusals: newRefusals(),
+		answers: newAnswers(d.Config.Memory),
 		drained: make(chan struct{}),
 	}
 	if d.Config.PublicURL != "" && !d.Config.AllowOwnURL {

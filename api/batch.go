@@ -55,7 +55,8 @@ func (a *API) registerBatch() {
 		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish up to 1,000 events", maxBody: batchRequestLimit, raw: true, publishes: true,
 		description: "Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. " +
 			"Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: " +
-			"then an event without an id is known by that key and its place in the request.",
+			"then an event without an id is known by that key and its place in the request. " +
+			"A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.",
 		errors: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:   a.jsonBody(publishEventsRequest{}, "PublishEventsRequest", true),
 	}, a.publishEvents)
@@ -118,15 +119,15 @@ func countErrors(errs []error) (n int) {
 }
 
 // outage is the error of a store that stored nothing and blames none of the events:
-// it is away, or broken, or nobody waits for it any more. Then the whole request is
-// to be repeated. Where only some are stored in the request's time, each says so
+// it is away, or broken, or nobody waits for it any more, or they have too many deliveries
+// together. Then the whole request is refused. Where only some are stored in the request's time, each says so
 // itself: repeating all of it would publish these twice.
 func outage(errs []error) error {
 	for _, err := range errs {
 		if err == nil {
 			return nil
 		}
-		if status, _ := mapping(hook.KindOf(err)); status < http.StatusInternalServerError {
+		if status, _ := mapping(hook.KindOf(err)); status < http.StatusInternalServerError && hook.KindOf(err) != hook.KindLimit {
 			return nil
 		}
 	}

@@ -29,6 +29,7 @@ type CommendaDeliveryDetail struct {
 }
 
 type commendaDeliveryList struct {
+	DeletedWebhook
 	Deliveries []CommendaDelivery `json:"deliveries" doc:"This page of deliveries, newest first."`
 	NextCursor *string            `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search." example:"AWQBmrHU6q9ekr-Xz5m6pYVu"`
 }
@@ -41,12 +42,15 @@ func (a *API) registerCommendaDeliveries() {
 	register(a, operation{
 		id: "list-commenda-deliveries", method: http.MethodGet, path: "/webhooks/{id}/deliveries", tag: tagCommenda,
 		scopes: []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}, errors: []int{http.StatusNotFound},
-		summary: "List a Commenda webhook's deliveries", description: "Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries.",
+		summary: "List a Commenda webhook's deliveries", description: "Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.",
 	}, a.listCommendaDeliveries)
 }
 
 func (a *API) listCommendaDeliveries(ctx context.Context, in *listDeliveriesInput) (*listCommendaDeliveriesOutput, error) {
-	w, err := a.commendaWebhook(ctx, in.ID)
+	w, err := a.loggedWebhook(ctx, in.ID)
+	if err == nil && w.Profile != hook.ProfileCommenda {
+		err = hook.NotFound("webhook")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +58,7 @@ func (a *API) listCommendaDeliveries(ctx context.Context, in *listDeliveriesInpu
 	if err != nil {
 		return nil, err
 	}
-	out := &listCommendaDeliveriesOutput{Body: commendaDeliveryList{Deliveries: make([]CommendaDelivery, 0, len(deliveries)), NextCursor: next}}
+	out := &listCommendaDeliveriesOutput{Body: commendaDeliveryList{DeletedWebhook: viewDeleted(&w), Deliveries: make([]CommendaDelivery, 0, len(deliveries)), NextCursor: next}}
 	for i := range deliveries {
 		out.Body.Deliveries = append(out.Body.Deliveries, a.viewCommendaDelivery(&deliveries[i]))
 	}

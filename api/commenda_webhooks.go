@@ -75,13 +75,16 @@ type createCommendaWebhookOutput struct {
 }
 
 type commendaWebhookList struct {
-	Webhooks []CommendaWebhook `json:"webhooks" doc:"All of the account's Commenda webhooks, newest first."`
+	Webhooks   []CommendaWebhook `json:"webhooks" doc:"The account's Commenda webhooks, newest first."`
+	NextCursor *string           `json:"next_cursor,omitempty" doc:"Leads to the rest; absent where there is none." example:"AXcBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
 type commendaWebhooksFetched struct {
 	Data    commendaWebhookList `json:"data" doc:"The webhooks."`
 	Message string              `json:"message" doc:"What has been done." example:"Successfully fetched webhooks."`
 }
+
+type listWholeInput struct{ WholePaging }
 
 type listCommendaWebhooksOutput struct {
 	Body commendaWebhooksFetched
@@ -130,8 +133,8 @@ func (a *API) registerCommenda() {
 		body: a.jsonBody(createCommendaWebhookRequest{}, "CreateCommendaWebhookRequest", true),
 	}, a.createCommendaWebhook)
 	register(a, operation{
-		id: "list-commenda-webhooks", method: http.MethodGet, path: "/webhooks", tag: tagCommenda, scopes: read,
-		summary: "List Commenda webhooks", description: "All of the account's, newest first, without their keys.",
+		id: "list-commenda-webhooks", method: http.MethodGet, path: "/webhooks", tag: tagCommenda, scopes: read, large: true,
+		summary: "List Commenda webhooks", description: "All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.",
 	}, a.listCommendaWebhooks)
 	register(a, operation{
 		id: "get-commenda-webhook", method: http.MethodGet, path: "/webhooks/{id}", tag: tagCommenda, scopes: read,
@@ -190,13 +193,13 @@ func (a *API) newCommendaWebhook(ctx context.Context, b *createCommendaWebhookRe
 	return w, checkCovered(ctx, &w)
 }
 
-func (a *API) listCommendaWebhooks(ctx context.Context, _ *empty) (*listCommendaWebhooksOutput, error) {
-	webhooks, err := a.allWebhooks(ctx, hook.WebhookFilter{Profile: hook.ProfileCommenda})
+func (a *API) listCommendaWebhooks(ctx context.Context, in *listWholeInput) (*listCommendaWebhooksOutput, error) {
+	webhooks, next, err := a.webhooksFrom(ctx, listCommenda, hook.WebhookFilter{Profile: hook.ProfileCommenda}, &in.WholePaging)
 	if err != nil {
 		return nil, err
 	}
 	out := &listCommendaWebhooksOutput{}
-	out.Body.Message = "Successfully fetched webhooks."
+	out.Body.Message, out.Body.Data.NextCursor = "Successfully fetched webhooks.", next
 	out.Body.Data.Webhooks = make([]CommendaWebhook, 0, len(webhooks))
 	for i := range webhooks {
 		out.Body.Data.Webhooks = append(out.Body.Data.Webhooks, viewCommendaWebhook(&webhooks[i]))

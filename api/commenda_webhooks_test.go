@@ -234,7 +234,7 @@ func TestListCommendaWebhooks(t *testing.T) {
 		require.Equal(t, w, a.data(t, http.StatusOK, "Successfully fetched webhook."))
 		require.NotContains(t, string(a.body), key)
 	}
-	f.get(t, "/webhooks?limit=1").problem(t, http.StatusUnprocessableEntity, "INVALID_ARGUMENT")
+	f.get(t, "/webhooks?limit=0").refused(t, "query.limit", "")
 }
 
 // C2: however many there are.

@@ -61,10 +61,16 @@ func makeWebhook[B any](ctx context.Context, a *API, m making[B]) (answer B, err
 }
 
 func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*createWebhookOutput, error) {
+	var unmatched []Warning
 	answer, err := makeWebhook(ctx, a, making[CreatedWebhook]{
 		operation: "create-webhook", header: in.IdempotencyKey, request: &in.Body,
-		webhook: func() (hook.Webhook, error) { return a.newWebhook(ctx, &in.Body) },
-		view:    func(w *hook.Webhook) CreatedWebhook { return CreatedWebhook{warned(w), w.Secret.Reveal()} },
+		webhook: func() (w hook.Webhook, err error) {
+			w, unmatched, err = a.newWebhook(ctx, &in.Body)
+			return w, err
+		},
+		view: func(w *hook.Webhook) CreatedWebhook {
+			return CreatedWebhook{warned(w, unmatched...), w.Secret.Reveal()}
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -72,8 +78,8 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	return &createWebhookOutput{Body: answer}, nil
 }
 
-// newWebhook is the webhook that a request describes.
-func (a *API) newWebhook(ctx context.Context, b *createWebhookRequest) (hook.Webhook, error) {
+// newWebhook is the webhook that a request describes, and what is odd about its events.
+func (a *API) newWebhook(ctx context.Context, b *createWebhookRequest) (hook.Webhook, []Warning, error) {
 	events, places := joinEvents("body.events", b.Events, "", nil)
 	w := hook.Webhook{TenantID: tenant(ctx), URL: b.URL, Events: events, Active: true, Headers: secrets(b.Headers)}
 	if b.Profile != nil {
@@ -94,12 +100,12 @@ func (a *API) newWebhook(ctx context.Context, b *createWebhookRequest) (hook.Web
 	w.Normalize()
 	apply(&w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
 	wrong := slices.Concat(setSchemes(&w, b.Schemes), newSecret(b.Secret), shownValues(b.Headers))
-	unknown, err := a.unknownEvents(ctx, w.Profile, w.Events)
+	unknown, unmatched, err := a.checkEvents(ctx, w.Profile, w.Events, places)
 	if err != nil {
-		return w, err
+		return w, nil, err
 	}
 	if err := places.relocate(a.checkWebhook(&w, "", append(unknown, wrong...))); err != nil {
-		return w, err
+		return w, nil, err
 	}
-	return w, checkCovered(ctx, &w)
+	return w, unmatched, checkCovered(ctx, &w)
 }

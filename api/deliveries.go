@@ -10,6 +10,10 @@ import (
 
 type deliveryStore interface {
 	Delivery(ctx context.Context, tenant hook.TenantID, id hook.DeliveryID) (hook.Delivery, error)
+	// LoggedWebhook finds the webhook of a log, also one that was deleted, and
+	// LoggedWebhookNamed a Momento webhook's.
+	LoggedWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Logged, error)
+	LoggedWebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (hook.Logged, error)
 	Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) (list []hook.Delivery, next *[16]byte, err error)
 	DeliveriesOfEvent(ctx context.Context, e hook.EventID, limit int) ([]hook.Delivery, error)
 	Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attempt, error)
@@ -105,7 +109,8 @@ func (a *API) viewDeliveries(list []hook.Delivery) []Delivery {
 // DeliveryDetail is a delivery with its attempts.
 type DeliveryDetail struct {
 	Delivery
-	AttemptLog []Attempt `json:"attempt_log" doc:"Every attempt, oldest first."`
+	AttemptLog []Attempt `json:"attempt_log" doc:"Every attempt, oldest first; of more than 4 MiB the last ones."`
+	Omitted    int       `json:"attempts_omitted,omitempty" doc:"How many attempts before those in attempt_log are left out." example:"12"`
 }
 
 type deliveryOutput struct {
@@ -122,14 +127,29 @@ type listDeliveriesInput struct {
 type DeliveryQuery struct {
 	Paging
 	Status    string    `query:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"Only deliveries of this status."`
-	EventType string    `query:"event_type" maxLength:"128" doc:"Only deliveries of events of this type."`
+	EventType string    `query:"event_type" maxLength:"128" doc:"Only deliveries of events of this type, or of those that a pattern like user.* matches."`
 	Since     time.Time `query:"since" doc:"Only deliveries of events from this time on."`
 	Until     time.Time `query:"until" doc:"Only deliveries of events before this time."`
 }
 
 type deliveryList struct {
+	DeletedWebhook
 	Deliveries []Delivery `json:"deliveries" doc:"This page of deliveries, newest first."`
 	NextCursor *string    `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search." example:"AWQBmrHU6q9ekr-Xz5m6pYVu"`
+}
+
+// DeletedWebhook marks the log of a webhook that is not there any more; exported like
+// IDPath.
+type DeletedWebhook struct {
+	DeletedAt *time.Time `json:"webhook_deleted_at,omitempty" doc:"When the webhook was deleted; absent while it is there." example:"2026-01-15T12:00:00Z"`
+}
+
+func viewDeleted(w *hook.Logged) DeletedWebhook {
+	if w.DeletedAt == nil {
+		return DeletedWebhook{}
+	}
+	at := seconds(*w.DeletedAt)
+	return DeletedWebhook{&at}
 }
 
 type listDeliveriesOutput struct {
@@ -143,15 +163,15 @@ func (a *API) registerDeliveries() {
 	read := []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
 		id: "list-deliveries", method: http.MethodGet, path: "/v1/webhooks/{id}/deliveries", tag: tagStandard, scopes: read,
-		summary: "List a webhook's deliveries", description: "Newest first, test deliveries too.", errors: []int{http.StatusNotFound},
+		summary: "List a webhook's deliveries", description: "Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.", errors: []int{http.StatusNotFound},
 	}, a.listDeliveries)
 	register(a, operation{
-		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{id}", tag: tagStandard, scopes: read,
+		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{id}", tag: tagStandard, scopes: read, large: true,
 		summary: "Get a delivery", description: "With every attempt: what was sent where, what came back, and how long it took.",
 		errors: []int{http.StatusNotFound},
 	}, a.getDelivery)
 	register(a, operation{
-		id: "retry-delivery", method: http.MethodPost, path: "/v1/deliveries/{id}/retry", tag: tagStandard,
+		id: "retry-delivery", method: http.MethodPost, path: "/v1/deliveries/{id}/retry", tag: tagStandard, large: true,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a delivery now", sends: true,
 		description: "Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. " + byHandText,
 		errors:      []int{http.StatusNotFound, http.StatusConflict},
@@ -159,20 +179,33 @@ func (a *API) registerDeliveries() {
 }
 
 func (a *API) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*listDeliveriesOutput, error) {
-	w, err := a.webhook(ctx, in.ID)
+	w, err := a.loggedWebhook(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	deliveries, next, err := a.deliveries(ctx, &w, &in.DeliveryQuery)
+	return a.listLog(ctx, &w, &in.DeliveryQuery)
+}
+
+// loggedWebhook finds the webhook of a log by the id in a path.
+func (a *API) loggedWebhook(ctx context.Context, text string) (hook.Logged, error) {
+	id, err := webhookID(text)
+	if err != nil {
+		return hook.Logged{}, err
+	}
+	return a.Store.LoggedWebhook(ctx, tenant(ctx), id)
+}
+
+func (a *API) listLog(ctx context.Context, w *hook.Logged, q *DeliveryQuery) (*listDeliveriesOutput, error) {
+	deliveries, next, err := a.deliveries(ctx, w, q)
 	if err != nil {
 		return nil, err
 	}
-	return &listDeliveriesOutput{Body: deliveryList{a.viewDeliveries(deliveries), next}}, nil
+	return &listDeliveriesOutput{Body: deliveryList{viewDeleted(w), a.viewDeliveries(deliveries), next}}, nil
 }
 
 // deliveries reads a page of a webhook's log, and what leads to the next one:
 // every surface's list comes here.
-func (a *API) deliveries(ctx context.Context, w *hook.Webhook, q *DeliveryQuery) (list []hook.Delivery, next *string, err error) {
+func (a *API) deliveries(ctx context.Context, w *hook.Logged, q *DeliveryQuery) (list []hook.Delivery, next *string, err error) {
 	if err := checkReadableLog(ctx, w); err != nil {
 		return nil, nil, err
 	}
@@ -251,11 +284,18 @@ func (a *API) delivery(ctx context.Context, text string) (hook.Delivery, error) 
 }
 
 func (a *API) deliveryDetail(ctx context.Context, d hook.Delivery) (*deliveryOutput, error) {
+	if err := reserve(ctx); err != nil {
+		return nil, err
+	}
 	attempts, err := a.Store.Attempts(ctx, d.ID)
 	if err != nil {
 		return nil, err
 	}
 	out := &deliveryOutput{Body: DeliveryDetail{Delivery: a.viewDelivery(&d), AttemptLog: []Attempt{}}}
+	answered(ctx, attemptsBytes(attempts))
+	if len(attempts) > 0 {
+		out.Body.Omitted = attempts[0].Number - 1
+	}
 	for i := range attempts {
 		out.Body.AttemptLog = append(out.Body.AttemptLog, viewAttempt(&attempts[i]))
 	}

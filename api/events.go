@@ -68,7 +68,7 @@ type NotDelivered struct {
 
 type listEventsInput struct {
 	Paging
-	Type  string    `query:"type" maxLength:"128" doc:"Only events of this type."`
+	Type  string    `query:"type" maxLength:"128" doc:"Only events of this type, or of those that a pattern like user.* matches."`
 	Since time.Time `query:"since" doc:"Only events from this time on."`
 	Until time.Time `query:"until" doc:"Only events before this time."`
 }
@@ -97,11 +97,11 @@ func (a *API) registerEvents() {
 	a.registerPublish()
 	a.registerBatch()
 	register(a, operation{
-		id: "list-events", method: http.MethodGet, path: "/v1/events", tag: tagStandard, scopes: read,
-		summary: "List events", description: "Newest first, without test events.",
+		id: "list-events", method: http.MethodGet, path: "/v1/events", tag: tagStandard, scopes: read, large: true,
+		summary: "List events", description: "Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.",
 	}, a.listEvents)
 	register(a, operation{
-		id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", tag: tagStandard, scopes: read,
+		id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", tag: tagStandard, scopes: read, large: true,
 		summary: "Get an event", errors: []int{http.StatusNotFound},
 		description: "With its deliveries, its workflow, and the webhooks it was not for.",
 	}, a.getEvent)
@@ -118,16 +118,19 @@ func (a *API) listEvents(ctx context.Context, in *listEventsInput) (*listEventsO
 	if err := checkPeriod(in.Since, in.Until); err != nil {
 		return nil, err
 	}
-	page.Since, page.Until = in.Since, in.Until
+	page.Since, page.Until, page.Bytes = in.Since, in.Until, mostAnswered
 	events, last, err := a.Store.Events(ctx, tenant(ctx), hook.EventFilter{Type: in.Type, May: readable(ctx)}, page)
 	if err != nil {
 		return nil, err
 	}
 	out := &listEventsOutput{}
 	out.Body.Events = make([]Event, 0, len(events))
+	bytes := 0
 	for i := range events {
+		bytes += eventBytes(&events[i])
 		out.Body.Events = append(out.Body.Events, a.viewEvent(&events[i]))
 	}
+	answered(ctx, bytes)
 	out.Body.NextCursor = cursorAfter(listEvents, last)
 	return out, nil
 }
@@ -148,6 +151,7 @@ func (a *API) getEvent(ctx context.Context, in *IDPath) (*eventOutput, error) {
 	if err != nil {
 		return nil, err
 	}
+	answered(ctx, eventBytes(&e)+(len(deliveries)+mostOthersShown)*entryBytes)
 	out := &eventOutput{Body: EventDetail{Event: a.viewEvent(&e)}}
 	out.Body.DeliveryLog = a.viewDeliveries(deliveries)
 	out.Body.NotDeliveredTo = []NotDelivered{}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -15,7 +16,7 @@ import (
 )
 
 type eventTypeStore interface {
-	EventTypes(ctx context.Context, tenant hook.TenantID) ([]hook.EventType, error)
+	EventTypes(ctx context.Context, tenant hook.TenantID, p hook.NamePage) (types []hook.EventType, more bool, err error)
 	EventTypeNames(ctx context.Context, tenant hook.TenantID) ([]string, error)
 	EventType(ctx context.Context, tenant hook.TenantID, name string) (hook.EventType, error)
 	// LookUpEventTypes returns those of names that are neither built in nor the tenant's,
@@ -24,7 +25,7 @@ type eventTypeStore interface {
 	// RecalledEventType is the hash of the schema that one of the tenant's had the last
 	// time; as RecalledKey.
 	RecalledEventType(tenant hook.TenantID, name string) (hook.SchemaHash, bool)
-	PutEventType(ctx context.Context, tenant hook.TenantID, t hook.EventType) (hook.EventType, bool, error)
+	PutEventType(ctx context.Context, tenant hook.TenantID, t hook.NewEventType) (hook.EventType, bool, error)
 }
 
 // EventType is an entry of the catalogue.
@@ -48,6 +49,7 @@ func viewEventType(t *hook.EventType) EventType {
 
 type eventTypeList struct {
 	EventTypes []EventType `json:"event_types" doc:"Built-in types, then your own by name."`
+	NextCursor *string     `json:"next_cursor,omitempty" doc:"Leads to the rest; absent where there is none." example:"AXlpbnZvaWNlLnBhaWQ"`
 }
 
 type listEventTypesOutput struct {
@@ -55,7 +57,7 @@ type listEventTypesOutput struct {
 }
 
 type putEventTypeRequest struct {
-	Description string     `json:"description,omitempty" maxLength:"1000" doc:"What such an event means." example:"An invoice was paid"`
+	Description *string    `json:"description,omitempty" maxLength:"1000" doc:"What such an event means. Default: what it has." example:"An invoice was paid"`
 	Schema      jsonSchema `json:"schema,omitempty" doc:"A JSON Schema (2020-12), an object or a boolean, of at most 32 KiB, that data must meet from now on. Nothing that it refers to is fetched. Absent or null: any data will do."`
 }
 
@@ -75,40 +77,69 @@ const putEventTypeLimit = 256 << 10
 
 func (a *API) registerEventTypes() {
 	register(a, operation{
-		id: "list-event-types", method: http.MethodGet, path: "/v1/event-types", tag: tagStandard,
+		id: "list-event-types", method: http.MethodGet, path: "/v1/event-types", tag: tagStandard, large: true,
 		scopes:  []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks, hook.ScopePublish},
 		summary: "List event types", description: "What can be subscribed to: nine built-in types, those of operational events, then your own by name. " +
 			"Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; " +
-			"patterns don't match them, and nobody else can publish them.",
+			"patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.",
 	}, a.listEventTypes)
 	register(a, operation{
 		id: "put-event-type", method: http.MethodPut, path: "/v1/event-types/{name}", tag: tagStandard,
-		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Add or describe an event type",
-		description: "201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. " +
+		summary: "Add or describe an event type",
+		description: "201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. " +
+			"A schema keeps from being published what it refuses, so that this needs a key with the scope admin. " +
 			"A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.",
 		errors: []int{http.StatusConflict}, created: true, raw: true, maxBody: putEventTypeLimit,
 		body: a.jsonBody(putEventTypeRequest{}, "PutEventTypeRequest", false),
 	}, a.putEventType)
 }
 
-func (a *API) catalogue(ctx context.Context) ([]hook.EventType, error) {
-	own, err := a.Store.EventTypes(ctx, tenant(ctx))
-	// A name that became ours later is ours.
-	own = slices.DeleteFunc(own, func(t hook.EventType) bool { return hook.IsOperational(t.Name) })
-	return slices.Concat(hook.BuiltInEventTypes(), hook.OperationalEventTypes(), own), err
+// ours are the types that every tenant has, in the order of the catalogue.
+func ours() []hook.EventType {
+	return slices.Concat(hook.BuiltInEventTypes(), hook.OperationalEventTypes())
 }
 
-func (a *API) listEventTypes(ctx context.Context, _ *empty) (*listEventTypesOutput, error) {
-	types, err := a.catalogue(ctx)
+func (a *API) listEventTypes(ctx context.Context, in *listWholeInput) (*listEventTypesOutput, error) {
+	after, err := in.after()
 	if err != nil {
 		return nil, err
 	}
-	out := &listEventTypesOutput{}
-	for i := range types {
-		out.Body.EventTypes = append(out.Body.EventTypes, viewEventType(&types[i]))
+	limit := cmp.Or(in.Limit, mostTypesRead)
+	types := ours()
+	if i := slices.IndexFunc(types, func(t hook.EventType) bool { return t.Name == after }); i >= 0 {
+		types, after = types[i+1:], ""
+	} else if after != "" {
+		types = nil
 	}
+	more := len(types) >= limit
+	if more {
+		types = types[:limit]
+	} else {
+		var own []hook.EventType
+		page := hook.NamePage{After: after, Limit: limit - len(types), Bytes: mostAnswered - len(types)*entryBytes}
+		if own, more, err = a.Store.EventTypes(ctx, tenant(ctx), page); err != nil {
+			return nil, err
+		}
+		types = append(types, own...)
+	}
+	out, last, bytes := &listEventTypesOutput{}, "", 0
+	out.Body.EventTypes = make([]EventType, 0, len(types))
+	for i := range types {
+		last, bytes = types[i].Name, bytes+eventTypeBytes(&types[i])
+		// A name that became ours later is ours.
+		if !hook.IsOperational(last) || types[i].BuiltIn {
+			out.Body.EventTypes = append(out.Body.EventTypes, viewEventType(&types[i]))
+		}
+	}
+	if more {
+		out.Body.NextCursor = nextName(listEventTypes, last)
+	}
+	answered(ctx, bytes)
 	return out, nil
 }
+
+// mostTypesRead is how many types are read for one answer; before it the bytes end.
+const mostTypesRead = 100_000
 
 func (a *API) putEventType(ctx context.Context, in *putEventTypeInput) (*putEventTypeOutput, error) {
 	if problem := hook.TypeProblem(in.Name); problem != "" {
@@ -117,11 +148,11 @@ func (a *API) putEventType(ctx context.Context, in *putEventTypeInput) (*putEven
 	if hook.IsBuiltIn(in.Name) {
 		return nil, &hook.Error{Kind: hook.KindConflict, Message: in.Name + " is built in"}
 	}
-	t, err := readEventType(ctx, in)
+	put, err := readEventType(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	t, created, err := a.Store.PutEventType(ctx, tenant(ctx), t)
+	t, created, err := a.Store.PutEventType(ctx, tenant(ctx), put)
 	if err != nil {
 		return nil, err
 	}
@@ -132,20 +163,21 @@ func (a *API) putEventType(ctx context.Context, in *putEventTypeInput) (*putEven
 	return out, nil
 }
 
-func readEventType(ctx context.Context, in *putEventTypeInput) (hook.EventType, error) {
+func readEventType(ctx context.Context, in *putEventTypeInput) (hook.NewEventType, error) {
 	var b putEventTypeRequest
 	if len(bytes.TrimSpace(in.RawBody)) > 0 {
 		if err := readBody(in.RawBody, &b, refuseUnknown); err != nil {
-			return hook.EventType{}, err
+			return hook.NewEventType{}, err
 		}
 	}
+	t := hook.NewEventType{Name: in.Name, Description: b.Description}
 	switch {
-	case utf8.RuneCountInString(b.Description) > maxTypeDescription:
-		return hook.EventType{}, hook.Unprocessable("body.description", "expected length <= %d", maxTypeDescription)
-	case strings.ContainsFunc(b.Description, unicode.IsControl):
-		return hook.EventType{}, hook.Unprocessable("body.description", "must not have control characters")
+	case b.Description == nil:
+	case utf8.RuneCountInString(*b.Description) > maxTypeDescription:
+		return t, hook.Unprocessable("body.description", "expected length <= %d", maxTypeDescription)
+	case strings.ContainsFunc(*b.Description, unicode.IsControl):
+		return t, hook.Unprocessable("body.description", "must not have control characters")
 	}
-	t := hook.EventType{Name: in.Name, Description: b.Description}
 	return t, setSchema(ctx, &t, b.Schema)
 }
 
@@ -175,24 +207,35 @@ func (a *API) unknownEvents(ctx context.Context, profile hook.Profile, events []
 	return violations, err
 }
 
-// unknownNewEvents is unknownEvents for a change of a webhook's events; none
-// given is no change. A webhook never changes its profile.
-func (a *API) unknownNewEvents(ctx context.Context, id hook.WebhookID, events []string) ([]hook.Violation, error) {
+// checkEvents is what is wrong with events that a webhook of the profile would subscribe to,
+// and what is to be warned of.
+func (a *API) checkEvents(ctx context.Context, profile hook.Profile, events []string, places eventPlaces) (unknown []hook.Violation, unmatched []Warning, err error) {
+	if unknown, err = a.unknownEvents(ctx, profile, events); err != nil {
+		return nil, nil, err
+	}
+	unmatched, err = a.unmatchedPatterns(ctx, profile, events, places)
+	return unknown, unmatched, err
+}
+
+// checkNewEvents is checkEvents for a change of a webhook's events; none given is no change.
+// A webhook never changes its profile.
+func (a *API) checkNewEvents(ctx context.Context, id hook.WebhookID, events []string, places eventPlaces) (unknown []hook.Violation, unmatched []Warning, err error) {
 	if len(events) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	w, err := a.Store.Webhook(ctx, tenant(ctx), id)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return a.unknownEvents(ctx, w.Profile, events)
+	return a.checkEvents(ctx, w.Profile, events, places)
 }
 
-// mostHints bounds the names that the whole catalogue is compared with.
-const mostHints = 20
+// mostHints bounds the names that the whole catalogue is compared with: it costs some 10 ms
+// each where that is as large as may be.
+const mostHints = 5
 
-// lookUpTypes says of each name that is not in the catalogue which known one is
-// closest (S7), and which of the others have schemas. All the catalogue's names are
+// lookUpTypes says of each name that is not in the catalogue which known one is near (S7),
+// and which of the others have schemas. All the catalogue's names are
 // read only when there is one to suggest.
 func (a *API) lookUpTypes(ctx context.Context, names []string) (problems map[string]string, schemas map[string]hook.SchemaHash, err error) {
 	if len(names) == 0 {
@@ -202,22 +245,33 @@ func (a *API) lookUpTypes(ctx context.Context, names []string) (problems map[str
 	if err != nil || len(unknown) == 0 {
 		return nil, schemas, err
 	}
-	own, err := a.Store.EventTypeNames(ctx, tenant(ctx))
+	known, err := a.knownTypes(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	var known []string
-	for _, t := range slices.Concat(hook.BuiltInEventTypes(), hook.OperationalEventTypes()) {
-		known = append(known, t.Name)
-	}
-	known = append(known, own...)
 	problems = map[string]string{}
 	for i, name := range unknown {
 		hint := ""
 		if i < mostHints {
-			hint = fmt.Sprintf("did you mean %s? ", hook.Closest(name, known))
+			if near := hook.Closest(name, known); near != "" {
+				hint = fmt.Sprintf("did you mean %s? ", near)
+			}
 		}
 		problems[name] = "is not a known event type; " + hint + "PUT /v1/event-types/{name} adds one"
 	}
 	return problems, schemas, nil
+}
+
+// knownTypes are the names of the catalogue.
+func (a *API) knownTypes(ctx context.Context) ([]string, error) {
+	own, err := a.Store.EventTypeNames(ctx, tenant(ctx))
+	if err != nil {
+		return nil, err
+	}
+	all := ours()
+	names := make([]string, 0, len(all)+len(own))
+	for i := range all {
+		names = append(names, all[i].Name)
+	}
+	return append(names, own...), nil
 }

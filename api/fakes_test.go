@@ -219,11 +219,11 @@ func (s *faulty) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hoo
 	return s.Store.DeleteWebhook(ctx, tenant, id)
 }
 
-func (s *faulty) EventTypes(ctx context.Context, tenant hook.TenantID) ([]hook.EventType, error) {
+func (s *faulty) EventTypes(ctx context.Context, tenant hook.TenantID, p hook.NamePage) ([]hook.EventType, bool, error) {
 	if err := s.next(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return s.Store.EventTypes(ctx, tenant)
+	return s.Store.EventTypes(ctx, tenant, p)
 }
 
 func (s *faulty) EventTypeNames(ctx context.Context, tenant hook.TenantID) ([]string, error) {
@@ -247,7 +247,7 @@ func (s *faulty) LookUpEventTypes(ctx context.Context, tenant hook.TenantID, nam
 	return s.Store.LookUpEventTypes(ctx, tenant, names)
 }
 
-func (s *faulty) PutEventType(ctx context.Context, tenant hook.TenantID, t hook.EventType) (hook.EventType, bool, error) {
+func (s *faulty) PutEventType(ctx context.Context, tenant hook.TenantID, t hook.NewEventType) (hook.EventType, bool, error) {
 	if err := s.next(); err != nil {
 		return hook.EventType{}, false, err
 	}
@@ -294,6 +294,20 @@ func (s *faulty) Delivery(ctx context.Context, tenant hook.TenantID, id hook.Del
 		return hook.Delivery{}, err
 	}
 	return s.Store.Delivery(ctx, tenant, id)
+}
+
+func (s *faulty) LoggedWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Logged, error) {
+	if err := s.next(); err != nil {
+		return hook.Logged{}, err
+	}
+	return s.Store.LoggedWebhook(ctx, tenant, id)
+}
+
+func (s *faulty) LoggedWebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (hook.Logged, error) {
+	if err := s.next(); err != nil {
+		return hook.Logged{}, err
+	}
+	return s.Store.LoggedWebhookNamed(ctx, tenant, cache, name)
 }
 
 func (s *faulty) Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) ([]hook.Delivery, *[16]byte, error) {

@@ -27,7 +27,8 @@ type MomentoDestination struct {
 }
 
 type momentoWebhookList struct {
-	Webhooks []MomentoWebhook `json:"webhooks" doc:"All webhooks of the cache, newest first; none for a cache that nobody has used."`
+	Webhooks   []MomentoWebhook `json:"webhooks" doc:"Webhooks of the cache, newest first; none for a cache that nobody has used."`
+	NextCursor *string          `json:"nextCursor,omitempty" doc:"Leads to the rest; absent where there is none." example:"AXcBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
 type listMomentoWebhooksOutput struct {
@@ -67,8 +68,8 @@ func (a *API) registerMomento() {
 		body:        a.jsonBody(putMomentoWebhookRequest{}, "PutMomentoWebhookRequest", true),
 	}, a.putMomentoWebhook)
 	register(a, operation{
-		id: "list-momento-webhooks", method: http.MethodGet, path: "/caches/{cacheName}/webhooks", tag: tagMomento, scopes: read,
-		summary: "List a cache's webhooks", description: "All of them, without their secrets.",
+		id: "list-momento-webhooks", method: http.MethodGet, path: "/caches/{cacheName}/webhooks", tag: tagMomento, scopes: read, large: true,
+		summary: "List a cache's webhooks", description: "All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.",
 	}, a.listMomentoWebhooks)
 	register(a, operation{
 		id: "delete-momento-webhook", method: http.MethodDelete, path: "/caches/{cacheName}/webhooks/{webhookName}", tag: tagMomento,
@@ -146,17 +147,22 @@ func (a *API) momentoWebhook(ctx context.Context, in *putMomentoWebhookInput) (h
 	return w, relocated(err, map[string]string{"body.url": urlAt, "body.events[0]": "body.topicName"})
 }
 
-func (a *API) listMomentoWebhooks(ctx context.Context, in *CachePath) (*listMomentoWebhooksOutput, error) {
+type listMomentoWebhooksInput struct {
+	CachePath
+	WholePaging
+}
+
+func (a *API) listMomentoWebhooks(ctx context.Context, in *listMomentoWebhooksInput) (*listMomentoWebhooksOutput, error) {
 	var wrong []hook.Violation
 	cache := in.name(&wrong)
 	if err := invalid(wrong); err != nil {
 		return nil, err
 	}
-	webhooks, err := a.allWebhooks(ctx, hook.WebhookFilter{Profile: hook.ProfileMomento, Cache: cache})
+	webhooks, next, err := a.webhooksFrom(ctx, listMomento, hook.WebhookFilter{Profile: hook.ProfileMomento, Cache: cache}, &in.WholePaging)
 	if err != nil {
 		return nil, err
 	}
-	out := &listMomentoWebhooksOutput{Body: momentoWebhookList{Webhooks: make([]MomentoWebhook, 0, len(webhooks))}}
+	out := &listMomentoWebhooksOutput{Body: momentoWebhookList{Webhooks: make([]MomentoWebhook, 0, len(webhooks)), NextCursor: next}}
 	for i := range webhooks {
 		w := &webhooks[i]
 		out.Body.Webhooks = append(out.Body.Webhooks, MomentoWebhook{

@@ -222,7 +222,8 @@ func TestPutMomentoWebhookTolerates(t *testing.T) {
 	require.Equal(t, http.StatusOK, f.do(t, http.MethodPut, named("chat", "translator"), putBody, map[string]string{"Content-Type": ""}).status)
 }
 
-// M2: exactly these members, only that cache's, all of them, newest first.
+// M2: exactly these members, only that cache's, all of them, newest first; they may be
+// asked for in parts.
 func TestListMomentoWebhooks(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -246,7 +247,6 @@ func TestListMomentoWebhooks(t *testing.T) {
 		seen[w["id"].(map[string]any)["webhookName"].(string)] = true
 	}
 	require.Len(t, seen, 250)
-	f.get(t, "/caches/many/webhooks?limit=1").refused(t, "query.limit", "unknown query parameter")
 }
 
 // M3: 204 and nothing more; then the secret is gone, and nothing is sent.
@@ -263,7 +263,6 @@ func TestDeleteMomentoWebhook(t *testing.T) {
 	for method, path := range map[string]string{"DELETE": path, "GET": path + "/secret", "POST": path + "/secret/rotate"} {
 		f.do(t, method, path, "", nil).problem(t, http.StatusNotFound, "NOT_FOUND")
 	}
-	f.get(t, path+"/deliveries").problem(t, http.StatusNotFound, "NOT_FOUND")
 	require.Empty(t, f.get(t, "/caches/chat/webhooks").list(t, "webhooks"))
 	f.say(t, "chat", "mo-nuts", "to nobody")
 	require.Equal(t, 1, value[int](t, f, `select count(*) from deliveries`))

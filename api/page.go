@@ -21,6 +21,9 @@ const (
 	listKeys       = 'k'
 	listTenants    = 't'
 	listReplays    = 'r'
+	listEventTypes = 'y'
+	listCommenda   = 'c'
+	listMomento    = 'm'
 )
 
 // page reads the Paging parameters; a cursor that is none of ours is an error,
@@ -32,13 +35,36 @@ func (p Paging) page(kind byte) (hook.Page, error) {
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(p.Cursor)
 	if err != nil || len(b) != cursorLength || b[0] != cursorVersion || b[1] != kind {
-		return page, &hook.Error{Kind: hook.KindInvalid, Message: "the cursor is not valid", Violations: []hook.Violation{
-			{Location: "query.cursor", Message: "is not a next_cursor of this list"},
-		}}
+		return page, badCursor()
 	}
 	id := [16]byte(b[2:])
 	page.Before = &id
 	return page, nil
+}
+
+// after is the name after which a page of a list by name begins; empty for the first.
+func (p WholePaging) after() (string, error) {
+	if p.Cursor == "" {
+		return "", nil
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(p.Cursor)
+	if err != nil || len(b) < 2 || b[0] != cursorVersion || b[1] != listEventTypes || hook.TypeProblem(string(b[2:])) != "" {
+		return "", badCursor()
+	}
+	return string(b[2:]), nil
+}
+
+// badCursor is never page one (S2).
+func badCursor() error {
+	return &hook.Error{Kind: hook.KindInvalid, Message: "the cursor is not valid", Violations: []hook.Violation{
+		{Location: "query.cursor", Message: "is not a next_cursor of this list"},
+	}}
+}
+
+// nextName leads to what comes after the entry of that name.
+func nextName(kind byte, last string) *string {
+	text := base64.RawURLEncoding.EncodeToString(append([]byte{cursorVersion, kind}, last...))
+	return &text
 }
 
 // typeFilter refuses a filter that no event type or topic can be equal to.

@@ -358,8 +358,8 @@ func TestPublishReadsNoCatalogue(t *testing.T) {
 
 type noCatalogue struct{ api.Store }
 
-func (noCatalogue) EventTypes(context.Context, hook.TenantID) ([]hook.EventType, error) {
-	return nil, errors.New(marker)
+func (noCatalogue) EventTypes(context.Context, hook.TenantID, hook.NamePage) ([]hook.EventType, bool, error) {
+	return nil, false, errors.New(marker)
 }
 
 func (noCatalogue) EventTypeNames(context.Context, hook.TenantID) ([]string, error) {

@@ -44,7 +44,7 @@ func (a *API) checkReadableDelivery(ctx context.Context, d *hook.Delivery) error
 
 // checkReadableLog tells whether the caller may read deliveries of the webhook; which of
 // them is the list's to say.
-func checkReadableLog(ctx context.Context, w *hook.Webhook) error {
+func checkReadableLog(ctx context.Context, w *hook.Logged) error {
 	if key := principal(ctx); !key.AllowsCache(w.Cache) {
 		return hook.NotFound("webhook")
 	}

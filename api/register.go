@@ -64,6 +64,8 @@ type operation struct {
 	answers map[string]*huma.MediaType
 	// created says that success may be 201 as well, with the same body.
 	created bool
+	// large says that the answer may be, so that it waits for its part of a budget.
+	large bool
 	// bodies are those of successes by status, where they differ.
 	bodies map[int]any
 }
@@ -131,6 +133,9 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 	}
 	if op.waits {
 		middlewares = append(middlewares, a.limitWaiting)
+	}
+	if op.large {
+		middlewares = append(middlewares, a.limitAnswer(op.sends))
 	}
 	// Huma documents every body that it hands over raw as required and binary.
 	var document huma.RequestBody

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,9 +31,10 @@ type Replay struct {
 	Rate       int             `json:"rate" doc:"Deliveries per second at most." example:"100"`
 	State      string          `json:"state" enum:"running,paused,completed,canceled" doc:"completed: all of its deliveries have ended." example:"running"`
 	Reason     string          `json:"reason,omitempty" doc:"Why it was canceled, where nobody asked for it." example:"Webhook deleted"`
-	Events     int             `json:"events" doc:"Events looked at so far." example:"20000"`
+	Events     int             `json:"events" doc:"Events sent or to be sent so far, as a dry run counts them: each got a delivery." example:"1200"`
+	Scanned    int             `json:"scanned" doc:"Events looked at so far, those that it is not about too." example:"20000"`
 	LookedTo   time.Time       `json:"looked_to" doc:"Up to which time events have been looked at: between since and until." example:"2026-01-15T12:00:00Z"`
-	Created    int             `json:"created" doc:"Deliveries made so far." example:"1200"`
+	Created    int             `json:"created" doc:"Deliveries made so far: one for each of events." example:"1200"`
 	Progress   *ReplayProgress `json:"progress,omitempty" doc:"What became of them; not in lists."`
 	CreatedAt  time.Time       `json:"created_at" doc:"When it was begun." example:"2026-01-16T08:00:00Z"`
 	UpdatedAt  time.Time       `json:"updated_at" doc:"When it last went on." example:"2026-01-16T08:00:12Z"`
@@ -52,14 +54,14 @@ type ReplayProgress struct {
 // ReplayEstimate is what a replay would send.
 type ReplayEstimate struct {
 	DryRun   bool `json:"dry_run" doc:"Nothing was sent, and nothing will be." example:"true"`
-	Events   int  `json:"events" doc:"How many events would be sent." example:"1200"`
-	Complete bool `json:"complete" doc:"Whether all were counted; otherwise there may be more." example:"true"`
+	Events   int  `json:"events" doc:"How many events would be sent, were it begun now." example:"1200"`
+	Complete bool `json:"complete" doc:"Whether all were counted. Otherwise there may be more: there was no time for them, one is being stored, or one of the last seconds has an attempt to come." example:"true"`
 }
 
 func (a *API) viewReplay(r *hook.Replay) Replay {
 	v := Replay{
 		ID: r.ID.String(), WebhookID: r.WebhookID.String(), Status: string(r.Status), EventTypes: r.EventTypes,
-		Since: r.Since.UTC(), Until: r.Until.UTC(), Rate: r.Rate, State: string(r.State), Reason: r.Reason, Events: r.Looked,
+		Since: r.Since.UTC(), Until: r.Until.UTC(), Rate: r.Rate, State: string(r.State), Reason: r.Reason, Events: r.Created, Scanned: r.Looked,
 		LookedTo: r.Cursor.Time(), Created: r.Created, CreatedAt: seconds(r.CreatedAt), UpdatedAt: seconds(r.UpdatedAt),
 		WorkflowID: r.ID.String(), Workflow: a.workflowURL(r.ID.String()),
 	}
@@ -74,7 +76,7 @@ type replayWebhookRequest struct {
 	Since      time.Time `json:"since" doc:"Events from this time on." example:"2026-01-15T00:00:00Z"`
 	Until      time.Time `json:"until,omitempty" doc:"Events before this time. Default: now." example:"2026-01-16T00:00:00Z"`
 	Status     string    `json:"status" enum:"failed,missing,all" doc:"failed: events that had deliveries and no successful one. missing: events that match the webhook's subscriptions and never had a delivery, as those published before the webhook was there. all: all events that match. Events that have an attempt to come are left out." example:"failed"`
-	EventTypes []string  `json:"event_types,omitempty" maxItems:"100" doc:"Only events of these types; also prefix.* and *." example:"[\"user.created\"]"`
+	EventTypes []string  `json:"event_types,omitempty" maxItems:"100" doc:"Only events of these types; also prefix.* and *. A type that is not in the catalogue is refused, unless the webhook subscribes to it by name." example:"[\"user.created\"]"`
 	DryRun     *bool     `json:"dry_run,omitempty" doc:"true counts, and sends nothing." example:"false"`
 	Rate       *int      `json:"rate,omitempty" minimum:"1" maximum:"1000" doc:"Deliveries per second at most. Default: 100. The webhook's own limit holds too." example:"100"`
 }
@@ -125,7 +127,7 @@ func (a *API) registerReplays() {
 	register(a, operation{
 		id: "replay-webhook", method: http.MethodPost, path: "/v1/webhooks/{id}/replay", tag: tagStandard, scopes: manage,
 		status: http.StatusAccepted, summary: "Send events of the past", errors: one,
-		description: "Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.",
+		description: "Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.",
 		bodies:      map[int]any{http.StatusOK: ReplayEstimate{}, http.StatusAccepted: Replay{}},
 	}, a.replayWebhook)
 	register(a, operation{
@@ -218,12 +220,35 @@ func (a *API) readReplay(ctx context.Context, in *replayWebhookInput) (hook.Repl
 	case !w.Active:
 		return r, &hook.Error{Kind: hook.KindPrecondition, Message: "the webhook is not active"}
 	}
-	for _, pattern := range b.EventTypes {
-		if problem := patternProblem(&w, pattern); problem != "" {
-			return r, hook.Unprocessable("body.event_types", "%s: %s", strings.ToValidUTF8(pattern, "?"), problem)
+	return r, a.checkReplayedTypes(ctx, &w, b.EventTypes)
+}
+
+// checkReplayedTypes refuses what no event of the webhook can be of. Commenda's topics and
+// Momento's are free, and what a webhook subscribes to by name may be a topic too.
+func (a *API) checkReplayedTypes(ctx context.Context, w *hook.Webhook, patterns []string) error {
+	var names []string
+	for _, pattern := range patterns {
+		if problem := patternProblem(w, pattern); problem != "" {
+			return replayedType(pattern, problem)
+		}
+		if w.Profile == hook.ProfileStandard && !hook.IsWildcard(pattern) && !slices.Contains(w.Events, pattern) {
+			names = append(names, pattern)
 		}
 	}
-	return r, nil
+	problems, _, err := a.lookUpTypes(ctx, names)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if problem := problems[name]; problem != "" {
+			return replayedType(name, problem)
+		}
+	}
+	return nil
+}
+
+func replayedType(pattern, problem string) error {
+	return hook.Unprocessable("body.event_types", "%s: %s", strings.ToValidUTF8(pattern, "?"), problem)
 }
 
 // patternProblem says what is wrong with a type to narrow a replay to.

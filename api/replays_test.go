@@ -31,7 +31,7 @@ func TestReplay(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []hook.ReplayID{id}, f.dispatched.replays)
 	for name, want := range map[string]any{
-		"webhook_id": webhook, "status": "failed", "event_types": []any{"user.*"}, "rate": 100.0, "state": "running", "events": 0.0, "created": 0.0,
+		"webhook_id": webhook, "status": "failed", "event_types": []any{"user.*"}, "rate": 100.0, "state": "running", "events": 0.0, "scanned": 0.0, "created": 0.0,
 		"workflow_id": r["id"], "looked_to": r["since"],
 	} {
 		require.Equal(t, want, r[name], name)
@@ -61,14 +61,14 @@ func TestReplay(t *testing.T) {
 	require.Empty(t, f.get(t, "/v1/replays?webhook_id="+f.newWebhook(t, "user.created")).list(t, "replays"))
 }
 
-// With dry_run it counts, and nothing is begun.
+// With dry_run it counts all that the replay would send, and nothing is begun.
 func TestReplayDryRun(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	f.post(t, "/v1/events", `{"type":"user.created","data":{}}`).object(t, http.StatusAccepted)
 	webhook := f.newWebhook(t, "user.created")
 	n := f.replay(t, webhook, fmt.Sprintf(`{"since":%q,"status":"missing","dry_run":true}`, ago(time.Hour))).object(t, http.StatusOK)
-	require.Equal(t, map[string]any{"dry_run": true, "events": 0.0, "complete": true}, n, "the last seconds are not counted")
+	require.Equal(t, map[string]any{"dry_run": true, "events": 1.0, "complete": true}, n, "the last seconds are counted")
 	require.Empty(t, f.dispatched.replays)
 	require.Zero(t, value[int](t, f, `select count(*) from replays`))
 }
@@ -91,6 +91,7 @@ func TestReplayRefuses(t *testing.T) {
 		fmt.Sprintf(`{"since":%q,"status":"all","event_types":["user.*.x"]}`, hour):                     "body.event_types",
 		fmt.Sprintf(`{"since":%q,"status":"all","dryrun":true}`, hour):                                  "body.dryrun",
 		fmt.Sprintf(`{"since":%q,"status":"all","event_types":["%s"]}`, hour, strings.Repeat("x", 200)): "body.event_types",
+		fmt.Sprintf(`{"since":%q,"status":"all","event_types":["user.create"]}`, hour):                  "body.event_types",
 	} {
 		p := f.replay(t, webhook, body).problem(t, http.StatusUnprocessableEntity, "INVALID_ARGUMENT")
 		require.Equal(t, location, p.Errors[0].Location, body)
@@ -108,4 +109,20 @@ func TestReplayRefuses(t *testing.T) {
 	f.replay(t, active, good).object(t, http.StatusAccepted)
 	require.Contains(t, f.replay(t, active, good).problem(t, http.StatusConflict, "ALREADY_EXISTS").Detail, "another replay")
 	require.Len(t, f.dispatched.replays, 1)
+}
+
+// A replay is about types of the catalogue, or what its webhook subscribes to by name.
+func TestReplayOfUnknownTypes(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	dry := func(webhook, eventType string) answer {
+		return f.replay(t, webhook, fmt.Sprintf(`{"since":%q,"status":"missing","dry_run":true,"event_types":["user.created",%q]}`, ago(time.Hour), eventType))
+	}
+	standard, commenda := f.newWebhook(t, "user.created"), f.newCommendaWebhook(t, "REGISTRATION DONE")
+	dry(standard, "user.create").refused(t, "body.event_types", "user.create: is not a known event type; did you mean user.created?")
+	dry(standard, "invoice.paid").refused(t, "body.event_types", "not a known event type")
+	f.exec(t, `update webhooks set events = '{user.created,invoice.paid}' where profile = 'standard'`)
+	dry(standard, "invoice.paid").object(t, http.StatusOK)
+	dry(standard, "invoice.*").object(t, http.StatusOK)
+	dry(commenda, "REGISTRATION DONE").object(t, http.StatusOK)
 }

@@ -41,7 +41,7 @@ func (s *jsonSchema) UnmarshalJSON(b []byte) error {
 
 // setSchema gives a type the schema of a request, if that is one, and an example of it;
 // null is none.
-func setSchema(ctx context.Context, t *hook.EventType, text jsonSchema) error {
+func setSchema(ctx context.Context, t *hook.NewEventType, text jsonSchema) error {
 	if text == nil || string(text) == "null" {
 		return nil
 	}

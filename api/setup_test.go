@@ -43,13 +43,19 @@ type fixture struct {
 // setup starts a fixture; change may replace what api.New gets.
 func setup(t *testing.T, change ...func(*api.Deps)) *fixture {
 	t.Helper()
+	return setupLimited(t, storage.Limits{}, change...)
+}
+
+// setupLimited is setup with limits of what a tenant may have.
+func setupLimited(t *testing.T, limits storage.Limits, change ...func(*api.Deps)) *fixture {
+	t.Helper()
 	url := pgtest.New(t, pgtest.Template{
 		Key:     storage.MigrationsKey(),
 		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
 	})
 	box, err := seal.New(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))
 	require.NoError(t, err)
-	store, err := storage.Open(t.Context(), storage.Config{URL: url, Box: box})
+	store, err := storage.Open(t.Context(), storage.Config{URL: url, Box: box, Limits: limits})
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
 	db, err := pgx.Connect(t.Context(), url)

@@ -68,20 +68,40 @@ func (p eventPlaces) relocate(err error) error {
 // wholePage is how many webhooks are read at a time where all are shown.
 const wholePage = 100
 
-// allWebhooks reads every page of a list that a surface shows whole.
-func (a *API) allWebhooks(ctx context.Context, f hook.WebhookFilter) ([]hook.Webhook, error) {
-	var all []hook.Webhook
-	page := hook.Page{Limit: wholePage}
+// webhooksFrom reads a list that a surface shows whole, up to what one answer may have: from
+// a place on, the start where nothing is given, and no more than limit, if there is one. It
+// returns what leads to the rest, a cursor of the kind; nil where there is none.
+func (a *API) webhooksFrom(ctx context.Context, kind byte, f hook.WebhookFilter, in *WholePaging) (all []hook.Webhook, next *string, err error) {
+	page, err := Paging{Limit: wholePage, Cursor: in.Cursor}.page(kind)
+	if err != nil {
+		return nil, nil, err
+	}
+	bytes := 0
 	for {
 		list, more, err := a.Store.Webhooks(ctx, tenant(ctx), f, page)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		all = append(all, list...)
-		if !more {
-			return all, nil
+		kept, size, cut := fit(all, webhookBytes)
+		if in.Limit > 0 && len(kept) > in.Limit {
+			kept, cut = kept[:in.Limit], true
+		}
+		if all, bytes, more = kept, size, more || cut; cut || !more || len(all) == in.Limit {
+			answered(ctx, bytes)
+			if more {
+				next = nextCursor(kind, all[len(all)-1].ID)
+			}
+			return all, next, nil
 		}
 		last := [16]byte(list[len(list)-1].ID)
 		page.Before = &last
 	}
+}
+
+// WholePaging are the query parameters of lists that are shown whole where nothing is
+// asked for; exported like IDPath.
+type WholePaging struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" doc:"How many entries at most. Default: all, as far as they are no more than 4 MiB."`
+	Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before; absent for the first page."`
 }

@@ -13,10 +13,10 @@ type Warning struct {
 	Message  string `json:"message" doc:"What to think about." example:"webhook-signature carries no v1: the secret is not whsec_ and padded base64"`
 }
 
-// warned is the view of a webhook as it has just been changed.
-func warned(w *hook.Webhook) Webhook {
+// warned is the view of a webhook as it has just been changed, with more warnings.
+func warned(w *hook.Webhook, more ...Warning) Webhook {
 	v := viewWebhook(w)
-	v.Warnings = warnings(w)
+	v.Warnings = append(warnings(w), more...)
 	return v
 }
 

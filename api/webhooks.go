@@ -160,7 +160,7 @@ func (a *API) registerWebhooks() {
 		errors: []int{http.StatusConflict},
 	}, a.createWebhook)
 	register(a, operation{
-		id: "list-webhooks", method: http.MethodGet, path: "/v1/webhooks", tag: tagStandard, scopes: read,
+		id: "list-webhooks", method: http.MethodGet, path: "/v1/webhooks", tag: tagStandard, scopes: read, large: true,
 		summary: "List webhooks", description: "All webhooks of the account, of every profile, newest first.",
 	}, a.listWebhooks)
 	register(a, operation{
@@ -195,6 +195,9 @@ func (a *API) listWebhooks(ctx context.Context, in *listWebhooksInput) (*listWeb
 	if err != nil {
 		return nil, err
 	}
+	webhooks, bytes, cut := fit(webhooks, webhookBytes)
+	answered(ctx, bytes)
+	more = more || cut
 	out := &listWebhooksOutput{}
 	out.Body.Webhooks = make([]Webhook, 0, len(webhooks))
 	for i := range webhooks {
@@ -239,7 +242,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 	}
 	b := &in.Body
 	events, places := joinEvents("body.events", b.Events, "", nil)
-	unknown, err := a.unknownNewEvents(ctx, id, events)
+	unknown, unmatched, err := a.checkNewEvents(ctx, id, events, places)
 	if err != nil {
 		return nil, err
 	}
@@ -280,7 +283,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 	if err != nil {
 		return nil, err
 	}
-	return &webhookOutput{Body: warned(&w)}, nil
+	return &webhookOutput{Body: warned(&w, unmatched...)}, nil
 }
 
 func (a *API) deleteWebhook(ctx context.Context, in *IDPath) (*empty, error) {

@@ -167,7 +167,7 @@ func TestLookUpEventTypesTogether(t *testing.T) {
 		hook.DefaultTenant(): {"both.paid", "mine.paid"}, other: {"both.paid", "theirs.paid"},
 	} {
 		for _, name := range names {
-			_, _, err := f.PutEventType(t.Context(), tenant, hook.EventType{Name: name})
+			_, _, err := f.PutEventType(t.Context(), tenant, hook.NewEventType{Name: name})
 			require.NoError(t, err)
 		}
 	}

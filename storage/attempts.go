@@ -35,12 +35,16 @@ type attemptRow struct {
 	Error             string
 }
 
-// Attempts reads the log of one delivery, oldest first (S13).
+// mostAttemptBytes bounds the log of a delivery, which grows with each retry by hand.
+const mostAttemptBytes = 4 << 20
+
+// Attempts reads the log of one delivery, oldest first (S13); where that is large the last
+// attempts, one in any case.
 func (s *Store) Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attempt, error) {
 	rows, _ := s.pool.Query(ctx, `
 		select delivery_id, number, manual, url, started_at, duration_us, dns_us, connect_us, tls_us, first_byte_us, remote_addr,
 			request_headers, status_code, response_headers, response_body, response_truncated, response_length, error_class, error
-		from attempts where delivery_id = $1 order by number`, [16]byte(id))
+		from `+lastAttempts+` order by number`, [16]byte(id), mostAttemptBytes)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[attemptRow])
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("list attempts of delivery %s: %w", id, err))
@@ -55,6 +59,13 @@ func (s *Store) Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attemp
 	}
 	return list, nil
 }
+
+// lastAttempts are those that are shown. Bodies that are no text are shown in base64.
+const lastAttempts = `(
+			select *, row_number() over newest as place, sum(octet_length(request_headers::text) + 1024
+				+ coalesce(octet_length(response_headers::text), 0) + coalesce(octet_length(response_body), 0) * 4 / 3) over newest as bytes
+			from attempts where delivery_id = $1 window newest as (order by number desc)
+		) a where place = 1 or bytes <= $2`
 
 func (r *attemptRow) attempt() (hook.Attempt, error) {
 	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }

@@ -128,9 +128,7 @@ func deliveriesListing(w hook.WebhookID, f hook.DeliveryFilter, ending bool) lis
 	case hook.StateTimedOut, hook.StateDropped:
 		l.within = append(l.within, `d.state = '`+string(f.State)+`'`)
 	}
-	if f.EventType != "" {
-		l.filter, l.chosen = append(l.filter, `d.event_type = @type`), pgx.StrictNamedArgs{"type": f.EventType}
-	}
+	l.ofType("d.event_type", f.EventType)
 	l.may(f.May, "d.event_type")
 	return l
 }

@@ -51,6 +51,8 @@ func mapErr(err error) error {
 // mapPgErr reads SQLSTATE (PostgreSQL manual, appendix A).
 func mapPgErr(pg *pgconn.PgError, err error) error {
 	switch pg.Code {
+	case tooManyDeliveries:
+		return tooMany(pg.Detail)
 	case "23505": // unique_violation
 		return &hook.Error{Kind: hook.KindConflict, Message: taken(pg) + " already exists", Err: err}
 	case "40001", "40P01", // serialization_failure, deadlock_detected

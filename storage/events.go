@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -78,22 +79,33 @@ func (s *Store) Event(ctx context.Context, tenant hook.TenantID, id hook.EventID
 // Events lists a tenant's, newest first, without test events. A page may be short, even
 // empty, and lead on: next is where to, nil at the end.
 func (s *Store) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) (events []hook.Event, next *[16]byte, err error) {
-	l := eventsListing(tenant, f)
+	l := eventsListing(tenant, f, p.Bytes)
 	events, next, err = readPage(ctx, s, &l, p, collectEvents, func(e *hook.Event) [16]byte { return e.ID })
 	if err != nil {
 		return nil, nil, fmt.Errorf("list events: %w", err)
 	}
+	for i := range events {
+		if events[i].Data == nil { // the page ends before it
+			last := [16]byte(events[i-1].ID)
+			return events[:i], &last, nil
+		}
+	}
 	return events, next, nil
 }
 
-func eventsListing(tenant hook.TenantID, f hook.EventFilter) listing {
+// eventsListing has data as long as all of it is not more than so many bytes; 0 is no bound.
+func eventsListing(tenant hook.TenantID, f hook.EventFilter, bytes int) listing {
 	l := listing{
 		table: "events", alias: "e", columns: eventColumns,
 		within: []string{`e.tenant_id = @tenant_id`}, filter: []string{`not e.test`},
 		args: pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant)},
 	}
-	if f.Type != "" {
-		l.filter, l.chosen = append(l.filter, `e.type = @type`), pgx.StrictNamedArgs{"type": f.Type}
+	l.ofType("e.type", f.Type)
+	if bytes > 0 {
+		// The size alone is read of what is too much, which does not fetch it.
+		l.measure = `sum(octet_length(e.data) + 1024) over (order by e.id desc)`
+		l.columns = strings.Replace(eventColumns, "e.data", "case when e.measured <= @bytes or e.place = 1 then e.data end as data", 1)
+		l.chosen["bytes"] = bytes
 	}
 	l.may(f.May, "e.type")
 	if len(f.May.Caches) > 0 {

@@ -1,9 +1,11 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -11,15 +13,27 @@ import (
 	"grapnel/internal/hook"
 )
 
-// EventTypes lists the tenant's own types by name; the nine of the seed are not
-// among them, they need no row (S7).
-func (s *Store) EventTypes(ctx context.Context, tenant hook.TenantID) ([]hook.EventType, error) {
-	rows, _ := s.pool.Query(ctx, `select `+eventTypeColumns+` from event_types where tenant_id = $1 order by name`, [16]byte(tenant))
-	types, err := pgx.CollectRows(rows, scanEventType)
+// EventTypes lists a part of the tenant's own types by name; the nine of the seed are not
+// among them, they need no row (S7). It reports whether there are more.
+func (s *Store) EventTypes(ctx context.Context, tenant hook.TenantID, p hook.NamePage) (types []hook.EventType, more bool, err error) {
+	rows, _ := s.lists.Query(ctx, `
+		select `+eventTypeColumns+`, further from (
+			select *, row_number() over names as place, lead(name) over names is not null as further,
+				sum(octet_length(name) + octet_length(description) + coalesce(octet_length(schema), 0) + coalesce(octet_length(example), 0) + 256) over names as bytes
+			from (select * from event_types where tenant_id = @tenant_id and name > @after order by name limit @limit + 1) t
+			window names as (order by name)) t
+		where place <= @limit and (place = 1 or bytes <= @bytes) order by name`,
+		pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant), "after": p.After, "limit": p.Limit, "bytes": p.Bytes})
+	var t hook.EventType
+	_, err = pgx.ForEachRow(rows, []any{&t.Name, &t.Description, &t.Schema, &t.Example, &t.CreatedAt, &more}, func() error {
+		types = append(types, t)
+		t = hook.EventType{}
+		return nil
+	})
 	if err != nil {
-		return nil, mapErr(fmt.Errorf("list event types: %w", err))
+		return nil, false, mapErr(fmt.Errorf("list event types: %w", err))
 	}
-	return types, nil
+	return types, more, nil
 }
 
 const eventTypeColumns = `name, description, schema, example, created_at`
@@ -53,28 +67,40 @@ func (s *Store) EventType(ctx context.Context, tenant hook.TenantID, name string
 	return t, nil
 }
 
-// PutEventType adds a type or replaces what is said of it; created tells which. It is
-// unprocessable where the tenant's schemas would be too large together.
-func (s *Store) PutEventType(ctx context.Context, tenant hook.TenantID, t hook.EventType) (_ hook.EventType, created bool, err error) {
-	// Two at the same time may exceed the bound by one schema each, which does no harm.
+// PutEventType adds a type or replaces what is said of it; created tells which. A
+// description that is not given, nil, stays. It is unprocessable where the tenant's schemas,
+// with their examples, would be too large together, and over the limit where it would have
+// too many types.
+func (s *Store) PutEventType(ctx context.Context, tenant hook.TenantID, t hook.NewEventType) (_ hook.EventType, created bool, err error) {
+	// Two at the same time may exceed the bounds by one each, which does no harm.
+	put := hook.EventType{Name: t.Name, Schema: t.Schema, Example: t.Example}
+	var large, many bool
 	err = s.pool.QueryRow(ctx, `
-		insert into event_types (tenant_id, name, description, schema, example)
-		select @tenant_id, @name, @description, @schema, @example
-		where @schema::bytea is null or octet_length(@schema::bytea) <= @most::bigint - (
-			select coalesce(sum(octet_length(schema)), 0) from event_types where tenant_id = @tenant_id and name <> @name)
-		on conflict (tenant_id, name) do update set description = excluded.description, schema = excluded.schema, example = excluded.example
-		returning created_at, xmax = 0`, // a row that was updated has an xmax
+		with own as (select name, octet_length(schema) + coalesce(octet_length(example), 0) as bytes from event_types where tenant_id = @tenant_id),
+		bound as (select
+			@schema::bytea is not null and octet_length(@schema::bytea) + coalesce(octet_length(@example::bytea), 0)
+				+ coalesce((select sum(bytes) from own where name <> @name), 0) > @most_bytes::bigint as large,
+			not exists (select from own where name = @name) and (select count(*) from own) >= @most::bigint as many),
+		put as (
+			insert into event_types (tenant_id, name, description, schema, example)
+			select @tenant_id, @name, coalesce(@description, ''), @schema, @example from bound where not large and not many
+			on conflict (tenant_id, name) do update set description = coalesce(@description, event_types.description),
+				schema = excluded.schema, example = excluded.example
+			returning description, created_at, xmax = 0 as created) -- a row that was updated has an xmax
+		select large, many, coalesce(description, ''), coalesce(created_at, now()), coalesce(created, false) from bound left join put on true`,
 		pgx.StrictNamedArgs{
 			"tenant_id": [16]byte(tenant), "name": t.Name, "description": t.Description, "schema": t.Schema, "example": t.Example,
-			"most": hook.MaxSchemas,
-		}).Scan(&t.CreatedAt, &created)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return hook.EventType{}, false, hook.Unprocessable("body.schema", "the schemas of all event types together must be at most %d bytes", hook.MaxSchemas)
-	}
-	if err != nil {
+			"most_bytes": hook.MaxSchemas, "most": cmp.Or(s.limits.EventTypes, math.MaxInt32),
+		}).Scan(&large, &many, &put.Description, &put.CreatedAt, &created)
+	switch {
+	case err != nil:
 		return hook.EventType{}, false, mapErr(fmt.Errorf("put event type %s: %w", t.Name, err))
+	case large:
+		return hook.EventType{}, false, hook.Unprocessable("body.schema", "the schemas of all event types together, with their examples, must be at most %d bytes", hook.MaxSchemas)
+	case many:
+		return hook.EventType{}, false, hook.LimitExceeded("there are %d event types, the most that there may be (--max-event-types)", s.limits.EventTypes)
 	}
-	return t, created, nil
+	return put, created, nil
 }
 
 // LookUpEventTypes returns those of names that are neither built in nor the tenant's

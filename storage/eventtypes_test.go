@@ -10,6 +10,7 @@ import (
 
 	"grapnel/internal/hook"
 	"grapnel/internal/keytext"
+	"grapnel/storage"
 )
 
 // S7: PUT adds a type or changes it; a tenant's own types are listed by name.
@@ -17,28 +18,99 @@ func TestEventTypes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	tenant := hook.DefaultTenant()
-	types, err := f.EventTypes(t.Context(), tenant)
+	types, _, err := f.EventTypes(t.Context(), tenant, hook.NamePage{Limit: 100, Bytes: 1 << 20})
 	require.NoError(t, err)
 	require.Empty(t, types, "the nine of the seed need no row")
 
-	order, created, err := f.PutEventType(t.Context(), tenant, hook.EventType{Name: "order.paid", Description: "Paid"})
+	order, created, err := f.PutEventType(t.Context(), tenant, hook.NewEventType{Name: "order.paid", Description: new("Paid")})
 	require.NoError(t, err)
 	require.True(t, created)
-	account, created, err := f.PutEventType(t.Context(), tenant, hook.EventType{Name: "account.closed"})
+	account, created, err := f.PutEventType(t.Context(), tenant, hook.NewEventType{Name: "account.closed"})
 	require.NoError(t, err)
 	require.True(t, created)
-	_, created, err = f.PutEventType(t.Context(), f.tenant(t, "other"), hook.EventType{Name: "order.paid"})
+	_, created, err = f.PutEventType(t.Context(), f.tenant(t, "other"), hook.NewEventType{Name: "order.paid"})
 	require.NoError(t, err)
 	require.True(t, created, "another tenant's is another one")
 
-	changed, created, err := f.PutEventType(t.Context(), tenant, hook.EventType{Name: "order.paid", Description: "Bezahlt"})
+	changed, created, err := f.PutEventType(t.Context(), tenant, hook.NewEventType{Name: "order.paid", Description: new("Bezahlt")})
 	require.NoError(t, err)
 	require.False(t, created)
 	require.Equal(t, order.CreatedAt, changed.CreatedAt)
 
-	types, err = f.EventTypes(t.Context(), tenant)
+	types, _, err = f.EventTypes(t.Context(), tenant, hook.NamePage{Limit: 100, Bytes: 1 << 20})
 	require.NoError(t, err)
 	require.Equal(t, []hook.EventType{account, {Name: "order.paid", Description: "Bezahlt", CreatedAt: order.CreatedAt}}, types)
+
+	kept, _, err := f.PutEventType(t.Context(), tenant, hook.NewEventType{Name: "order.paid", Schema: []byte(`{}`), Example: []byte(`1`)})
+	require.NoError(t, err)
+	require.Equal(t, "Bezahlt", kept.Description, "none was given")
+	read, err := f.EventType(t.Context(), tenant, "order.paid")
+	require.NoError(t, err)
+	require.Equal(t, kept, read)
+	_, _, err = f.PutEventType(t.Context(), tenant, hook.NewEventType{Name: "order.paid", Description: new("")})
+	require.NoError(t, err)
+	read, err = f.EventType(t.Context(), tenant, "order.paid")
+	require.NoError(t, err)
+	require.Equal(t, hook.EventType{Name: "order.paid", CreatedAt: order.CreatedAt}, read)
+}
+
+// A list of types ends at its limit, and where they are too large together; it says
+// whether there are more, and what comes after a name.
+func TestEventTypesArePaged(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	tenant := hook.DefaultTenant()
+	for i := range 7 {
+		put := hook.NewEventType{Name: fmt.Sprintf("t%d", i), Schema: fmt.Appendf(nil, `"%1000s"`, ""), Example: fmt.Appendf(nil, `"%1000s"`, "")}
+		_, _, err := f.PutEventType(t.Context(), tenant, put)
+		require.NoError(t, err)
+	}
+	_, _, err := f.PutEventType(t.Context(), f.tenant(t, "other"), hook.NewEventType{Name: "t00"})
+	require.NoError(t, err)
+	for _, c := range []struct {
+		page hook.NamePage
+		want string
+		more bool
+	}{
+		{hook.NamePage{Limit: 7, Bytes: 1 << 20}, "t0 t1 t2 t3 t4 t5 t6", false},
+		{hook.NamePage{Limit: 6, Bytes: 1 << 20}, "t0 t1 t2 t3 t4 t5", true},
+		{hook.NamePage{Limit: 6, Bytes: 1 << 20, After: "t0"}, "t1 t2 t3 t4 t5 t6", false},
+		{hook.NamePage{Limit: 3, Bytes: 1 << 20, After: "t31"}, "t4 t5 t6", false},
+		{hook.NamePage{Limit: 7, Bytes: 5000}, "t0 t1", true},
+		{hook.NamePage{Limit: 7, Bytes: 5000, After: "t4"}, "t5 t6", false},
+		{hook.NamePage{Limit: 7, Bytes: 1}, "t0", true},
+		{hook.NamePage{Limit: 7, Bytes: 1, After: "t5"}, "t6", false},
+		{hook.NamePage{Limit: 7, Bytes: 1, After: "t6"}, "", false},
+	} {
+		types, more, err := f.EventTypes(t.Context(), tenant, c.page)
+		require.NoError(t, err)
+		var names []string
+		for _, one := range types {
+			names = append(names, one.Name)
+		}
+		require.Equal(t, c.want, strings.Join(names, " "), "%+v", c.page)
+		require.Equal(t, c.more, more, "%+v", c.page)
+	}
+}
+
+// A tenant has so many types at most; what there is can be changed.
+func TestEventTypesAreLimited(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.Store = openLimited(t, f.url, storage.Limits{EventTypes: 2})
+	tenant := hook.DefaultTenant()
+	put := func(tenant hook.TenantID, name string) error {
+		_, _, err := f.PutEventType(t.Context(), tenant, hook.NewEventType{Name: name, Schema: []byte(`{}`)})
+		return err
+	}
+	require.NoError(t, put(tenant, "a"))
+	require.NoError(t, put(tenant, "b"))
+	err := put(tenant, "c")
+	require.Equal(t, hook.KindLimit, hook.KindOf(err))
+	require.ErrorContains(t, err, "2 event types")
+	require.NoError(t, put(tenant, "b"))
+	require.NoError(t, put(f.tenant(t, "other"), "c"))
+	require.Equal(t, 3, scalar[int](t, f, `select count(*)::int from event_types`))
 }
 
 // S7: a type's schema is kept byte for byte, found by its hash, and replaced with all
@@ -51,7 +123,7 @@ func TestSchemas(t *testing.T) {
 	names := []string{"order.paid", "order.made", "user.created", "order.lost"}
 	put := func(tenant hook.TenantID, name, schema string) hook.EventType {
 		t.Helper()
-		given := hook.EventType{Name: name}
+		given := hook.NewEventType{Name: name}
 		if schema != "" {
 			given.Schema, given.Example = []byte(schema), []byte(`{}`)
 		}
@@ -79,7 +151,7 @@ func TestSchemas(t *testing.T) {
 	put(other, "order.paid", "")
 	for _, schema := range []string{text, changed, ""} {
 		own := put(tenant, "order.paid", schema)
-		types, err := f.EventTypes(t.Context(), tenant)
+		types, _, err := f.EventTypes(t.Context(), tenant, hook.NamePage{Limit: 100, Bytes: 1 << 20})
 		require.NoError(t, err)
 		require.Equal(t, []hook.EventType{plain, own}, types)
 		var want map[string]hook.SchemaHash
@@ -106,7 +178,7 @@ func TestKeysKnowWhetherThereAreSchemas(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for _, schema := range [][]byte{nil, []byte(`true`), nil} {
-		_, _, err := f.PutEventType(t.Context(), hook.DefaultTenant(), hook.EventType{Name: "order.paid", Schema: schema})
+		_, _, err := f.PutEventType(t.Context(), hook.DefaultTenant(), hook.NewEventType{Name: "order.paid", Schema: schema})
 		require.NoError(t, err)
 		for text, want := range map[hook.Secret]bool{mine: schema != nil, theirs: false} {
 			k, err := f.AuthenticateForTopics(t.Context(), text)
@@ -128,17 +200,19 @@ func TestSchemasTogetherAreBounded(t *testing.T) {
 	require.Len(t, large, 32<<10)
 	n := hook.MaxSchemas / len(large)
 	for i := range n {
-		_, _, err := f.PutEventType(t.Context(), tenant, hook.EventType{Name: fmt.Sprintf("a%d", i), Schema: large})
+		_, _, err := f.PutEventType(t.Context(), tenant, hook.NewEventType{Name: fmt.Sprintf("a%d", i), Schema: large})
 		require.NoError(t, err)
 	}
-	_, _, err := f.PutEventType(t.Context(), tenant, hook.EventType{Name: "b", Schema: []byte(`{}`)})
+	_, _, err := f.PutEventType(t.Context(), tenant, hook.NewEventType{Name: "a0", Schema: []byte(`{}`), Example: large})
+	require.Equal(t, hook.KindUnprocessable, hook.KindOf(err), "examples count")
+	_, _, err = f.PutEventType(t.Context(), tenant, hook.NewEventType{Name: "b", Schema: []byte(`{}`)})
 	require.Equal(t, hook.KindUnprocessable, hook.KindOf(err))
 	require.ErrorContains(t, err, "validation failed")
-	_, _, err = f.PutEventType(t.Context(), tenant, hook.EventType{Name: "b"})
+	_, _, err = f.PutEventType(t.Context(), tenant, hook.NewEventType{Name: "b"})
 	require.NoError(t, err, "one without a schema is no matter")
-	_, created, err := f.PutEventType(t.Context(), tenant, hook.EventType{Name: "a1", Schema: large})
+	_, created, err := f.PutEventType(t.Context(), tenant, hook.NewEventType{Name: "a1", Schema: large})
 	require.NoError(t, err, "what replaces a schema takes its place")
 	require.False(t, created)
-	_, _, err = f.PutEventType(t.Context(), f.tenant(t, "other"), hook.EventType{Name: "b", Schema: large})
+	_, _, err = f.PutEventType(t.Context(), f.tenant(t, "other"), hook.NewEventType{Name: "b", Schema: large})
 	require.NoError(t, err)
 }

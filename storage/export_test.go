@@ -36,7 +36,7 @@ func DeliveriesPage(w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) []Stat
 
 // EventsPage are the statements that read a page of a tenant's events.
 func EventsPage(tenant hook.TenantID, f hook.EventFilter, p hook.Page) []Statement {
-	l := eventsListing(tenant, f)
+	l := eventsListing(tenant, f, p.Bytes)
 	return l.statements(p)
 }
 

@@ -17,7 +17,9 @@ type jobRow struct {
 	DueIn float64 // seconds
 }
 
-const jobColumns = deliveryColumns + `, coalesce(extract(epoch from d.next_attempt_at - clock_timestamp()), 0)::float8 as due_in`
+// jobColumns have one moment for all rows, so that what is due first is sent first: a clock
+// that is read row by row would have the last of those that are due together come first.
+const jobColumns = deliveryColumns + `, coalesce(extract(epoch from d.next_attempt_at - (select clock_timestamp())), 0)::float8 as due_in`
 
 // Outstanding loads the deliveries of the events that still have an attempt to
 // come, due or not, parked ones left out, each with its event and its webhook as it stands now. Of

@@ -33,8 +33,26 @@ type listing struct {
 	// within is what an index finds in the order of ids, and filter what is chosen by
 	// looking; none is everything.
 	within, filter []string
-	// args are those of within, and chosen those of filter.
+	// args are those of within, and chosen those of filter and columns.
 	args, chosen pgx.StrictNamedArgs
+	// measure is what the columns know as measured of a row, in a page, beside its place in
+	// it; empty is nothing. It goes with no join.
+	measure string
+}
+
+// ofType chooses rows by a column with a type or topic: those that the pattern is, or that
+// begin with what it has before its *. Unlike a webhook's, it is about operational types too.
+func (l *listing) ofType(column, pattern string) {
+	l.chosen = pgx.StrictNamedArgs{}
+	switch {
+	case pattern == "" || pattern == "*":
+	case hook.IsWildcard(pattern):
+		l.filter = append(l.filter, `(`+column+` = @type or starts_with(`+column+`, @prefix))`)
+		l.chosen["type"], l.chosen["prefix"] = pattern, strings.TrimSuffix(pattern, "*")
+	default:
+		l.filter = append(l.filter, column+` = @type`)
+		l.chosen["type"] = pattern
+	}
 }
 
 // rows are the rows that are looked at, in their order.
@@ -47,6 +65,14 @@ func (l *listing) page() string {
 	chosen := ""
 	if len(l.filter) > 0 {
 		chosen = " where " + strings.Join(l.filter, " and ")
+	}
+	if l.measure != "" {
+		return fmt.Sprintf(`
+			select %[1]s from (
+				select *, %[2]s as measured, row_number() over (order by %[3]s.id desc) as place
+				from (select * from (%[4]s limit %[5]d) %[3]s%[6]s order by %[3]s.id desc limit @limit) %[3]s
+			) %[3]s order by %[3]s.id desc`,
+			l.columns, l.measure, l.alias, l.rows(l.alias+".*"), mostLooked, chosen)
 	}
 	return fmt.Sprintf(`select %s from (%s limit %d) %s %s%s order by %[4]s.id desc limit @limit`,
 		l.columns, l.rows(l.alias+".*"), mostLooked, l.alias, l.join, chosen)

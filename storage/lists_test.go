@@ -128,7 +128,7 @@ func TestAPageReadsABoundedNumberOfRows(t *testing.T) {
 		return storage.DeliveriesPage(w.ID, filter, hook.Page{Limit: limit})
 	}
 	eventsOf := func(filter hook.EventFilter) []storage.Statement {
-		return storage.EventsPage(w.TenantID, filter, hook.Page{Limit: limit})
+		return storage.EventsPage(w.TenantID, filter, hook.Page{Limit: limit, Bytes: 1 << 20})
 	}
 	check := func(t *testing.T) {
 		t.Helper()

@@ -18,7 +18,7 @@ func BenchmarkLookUps(b *testing.B) {
 	_, err := f.CreateKey(b.Context(), hook.APIKey{TenantID: hook.DefaultTenant(), Name: "bench", Scopes: hook.Scopes()}, text)
 	require.NoError(b, err)
 	for i := range 1000 {
-		_, _, err := f.PutEventType(b.Context(), hook.DefaultTenant(), hook.EventType{Name: fmt.Sprintf("type.%d", i)})
+		_, _, err := f.PutEventType(b.Context(), hook.DefaultTenant(), hook.NewEventType{Name: fmt.Sprintf("type.%d", i)})
 		require.NoError(b, err)
 	}
 	_, err = f.db.Exec(b.Context(), `analyze`)

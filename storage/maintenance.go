@@ -48,7 +48,7 @@ func (s *Store) DropOldPartitions(ctx context.Context, retention time.Duration) 
 		err = mapErr(fmt.Errorf("drop old partitions: %w", err))
 	}
 	// A day that can't be dropped for the moment keeps nothing from being deleted.
-	return dropped, errors.Join(err, s.cleanDefaults(ctx, retention))
+	return dropped, errors.Join(err, s.cleanDefaults(ctx, retention), s.purgeDeleted(ctx, retention))
 }
 
 const cleanedCount = 5

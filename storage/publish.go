@@ -29,8 +29,12 @@ func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook
 	items := make([]*publishing, 0, len(list))
 	for i := range list {
 		items = append(items, newPublishing(&list[i]))
+		items[i].most = s.limits.Deliveries
 	}
-	errs := s.publishing.addAll(ctx, items)
+	errs := s.refuseTogether(ctx, items)
+	if errs == nil {
+		errs = s.publishing.addAll(ctx, items)
+	}
 	accepted := make([]hook.Accepted, len(list))
 	for i, item := range items {
 		if errs[i] == nil && item.held != nil {
@@ -46,6 +50,7 @@ func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook
 			accepted[i] = item.accepted
 		} else {
 			errs[i] = mapErr(fmt.Errorf("insert event %s: %w", item.id, errs[i]))
+			s.noteRefused(item, errs[i])
 		}
 	}
 	s.countPublished(accepted, errs, time.Since(begin))
@@ -63,6 +68,8 @@ type publishing struct {
 	cause hook.EventID
 	// held is the event that holds its idempotency key; nil unless it is another.
 	held *holder
+	// most is how many deliveries it may have; 0 is no limit.
+	most int
 }
 
 func newPublishing(p *hook.Publication) *publishing {
@@ -208,7 +215,7 @@ const insertEventsSQL = `
 		` + alreadyDraining + `
 		returning webhook_id, xmax = 0 as undrained
 	), counted as (
-		select e.n, count(m.id)::int as deliveries, count(m.id) filter (where not m.parked)::int as due,
+		select e.n, case when count(m.id) > @most::int then refuse_deliveries(@most::int) else count(m.id)::int end as deliveries, count(m.id) filter (where not m.parked)::int as due,
 			case when bool_and(m.parked) then (array_agg(m.id order by m.id))[1] end as drained_by, coalesce(max(t.last_sequence) - max(e.added) + max(e.rank), 0) as sequence
 		from e left join matched m on m.n = e.n left join topic t on t.id = e.topic_id group by e.n
 	), event as (
@@ -253,6 +260,7 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 	return pgx.StrictNamedArgs{
 		"keys": keys, "listed": listed, "schemas": schemas, "ids": ids, "tenants": tenants, "types": types, "data": data, "organizations": organizations, "created": created,
 		"caches": caches, "topics": topics, "tokens": tokens, "traces": traces, "hops": hops, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
+		"most": mostDeliveries(list),
 	}
 }
 

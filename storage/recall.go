@@ -31,6 +31,9 @@ type memory struct {
 	types recollection[typeName, hook.SchemaHash]
 	// fanOuts is how many deliveries an event of a type, or a message of a topic, had.
 	fanOuts recollection[topicName, int]
+	// excessive are tenants of which an event had too many deliveries: those of topics that
+	// are not known may have as well.
+	excessive recollection[hook.TenantID, struct{}]
 }
 
 // typeName is one of a tenant's own types.
@@ -117,6 +120,9 @@ func (s *Store) fanOut(p *publishing) int {
 	// However old that is: it costs nothing but time to be wrong.
 	found, ok := s.recalled.fanOuts[topicName{p.TenantID, p.Cache, p.Type}]
 	if !ok {
+		if _, excessive := s.recalled.excessive.find(p.TenantID); excessive {
+			return deliveriesTogether + 1
+		}
 		return unknownFanOut
 	}
 	return max(found.value, leastFanOut)

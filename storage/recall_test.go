@@ -23,7 +23,7 @@ func TestPublishOnPremises(t *testing.T) {
 		f.webhook(t, events("*"))
 		_, err := f.CreateKey(t.Context(), hook.APIKey{TenantID: hook.DefaultTenant(), Name: "k", Scopes: []hook.Scope{hook.ScopePublish}}, text)
 		require.NoError(t, err)
-		for _, eventType := range []hook.EventType{{Name: "order.made"}, {Name: "invoice.paid", Schema: object}} {
+		for _, eventType := range []hook.NewEventType{{Name: "order.made"}, {Name: "invoice.paid", Schema: object}} {
 			_, _, err = f.PutEventType(t.Context(), hook.DefaultTenant(), eventType)
 			require.NoError(t, err)
 		}
@@ -93,7 +93,7 @@ func TestRecall(t *testing.T) {
 	const text = hook.Secret("grk_known")
 	k, err := f.CreateKey(t.Context(), hook.APIKey{TenantID: hook.DefaultTenant(), Name: "k", Scopes: []hook.Scope{hook.ScopePublish}}, text)
 	require.NoError(t, err)
-	_, _, err = f.PutEventType(t.Context(), hook.DefaultTenant(), hook.EventType{Name: "order.made"})
+	_, _, err = f.PutEventType(t.Context(), hook.DefaultTenant(), hook.NewEventType{Name: "order.made"})
 	require.NoError(t, err)
 	known := func() (key, eventType bool) {
 		found, key := f.RecalledKey(text)

@@ -45,17 +45,28 @@ func lateLook(ctx context.Context, tx pgx.Tx, row *lockedReplay, w *hook.Webhook
 // before it reads the webhooks that match until its transaction ends.
 func lateWritersEnded(ctx context.Context, tx pgx.Tx, row *lockedReplay) (ended bool, err error) {
 	if row.LateWriters == nil {
-		err = tx.QueryRow(ctx, `
-			update replays set late_writers = array(
-				select virtualtransaction from pg_locks
-				where locktype = 'relation' and relation = 'events'::regclass and mode = 'RowExclusiveLock' and granted and pid <> pg_backend_pid()
-					and database = (select oid from pg_database where datname = current_database()))
-			where id = $1 returning late_writers`, row.ID).Scan(&row.LateWriters)
+		err = tx.QueryRow(ctx, `update replays set late_writers = `+writersNow+` where id = $1 returning late_writers`, row.ID).Scan(&row.LateWriters)
 		if err != nil {
 			return false, err
 		}
 	}
-	err = tx.QueryRow(ctx, `
-		select not exists (select from pg_locks where locktype = 'virtualxid' and virtualxid = any($1))`, row.LateWriters).Scan(&ended)
+	return haveEnded(ctx, tx, row.LateWriters)
+}
+
+// writersNow are the transactions that are storing events.
+const writersNow = `array(
+				select virtualtransaction from pg_locks
+				where locktype = 'relation' and relation = 'events'::regclass and mode = 'RowExclusiveLock' and granted and pid <> pg_backend_pid()
+					and database = (select oid from pg_database where datname = current_database()))`
+
+// haveEnded reports whether transactions have.
+func haveEnded(ctx context.Context, q rower, transactions []string) (ended bool, err error) {
+	err = q.QueryRow(ctx, `
+		select not exists (select from pg_locks where locktype = 'virtualxid' and virtualxid = any($1))`, transactions).Scan(&ended)
 	return ended, err
+}
+
+// rower is a pool or a transaction.
+type rower interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }

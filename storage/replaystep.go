@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -143,6 +142,9 @@ type replayedPage struct {
 	looked    int
 	position  map[hook.EventID]int
 	exhausted bool
+	// open says that one of the last seconds has an attempt to come, and may be chosen when
+	// that is over.
+	open bool
 }
 
 // cut leaves what comes after the first chosen ones to the next page.
@@ -155,14 +157,21 @@ func (p *replayedPage) cut(limit int) {
 	p.looked = p.position[p.last]
 }
 
-// nextPage looks at the next events of a replay.
+// nextPage looks at the next events of a replay, those of the last seconds left out.
 func nextPage(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook) (replayedPage, error) {
-	page := replayedPage{last: r.Cursor, position: map[hook.EventID]int{}}
 	until := r.Until
 	settled := time.Now().Add(-replaySettle)
 	if settled.Before(until) {
 		until = settled
 	}
+	page, err := pageBefore(ctx, q, r, w, until)
+	page.exhausted = page.exhausted && until.Equal(r.Until)
+	return page, err
+}
+
+// pageBefore looks at the next events of a replay before a time.
+func pageBefore(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook, until time.Time) (replayedPage, error) {
+	page := replayedPage{last: r.Cursor, position: map[hook.EventID]int{}}
 	// From the cursor on, and not including it: it begins as the bound of a time, which no
 	// event's id is, and is then an event's.
 	rows, _ := q.Query(ctx, `
@@ -184,7 +193,7 @@ func nextPage(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook) (
 	if err != nil {
 		return page, err
 	}
-	page.exhausted = page.looked < replayPage && until.Equal(r.Until)
+	page.exhausted = page.looked < replayPage
 	if len(ids) == 0 {
 		return page, nil
 	}
@@ -193,8 +202,14 @@ func nextPage(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook) (
 		return page, err
 	}
 	for _, e := range taken {
-		if r.Status.Chooses(pasts[e.id]) {
+		past := pasts[e.id]
+		if r.Status.Chooses(past) {
 			page.chosen = append(page.chosen, e)
+			continue
+		}
+		if past.Outstanding {
+			past.Outstanding = false
+			page.open = page.open || r.Status.Chooses(past) && time.Since(e.id.Time()) < replaySettle
 		}
 	}
 	return page, nil
@@ -236,7 +251,8 @@ func makeReplayed(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, w *hook
 	return nil
 }
 
-// insertReplayed makes the deliveries, parked; it tells whether no drain sends them yet.
+// insertReplayed makes the deliveries, parked, and due one after the other, so that the
+// oldest event is sent first; it tells whether no drain sends them yet.
 func insertReplayed(ctx context.Context, tx pgx.Tx, r *hook.Replay, w *hook.Webhook, events []replayedEvent) (undrained bool, err error) {
 	ids, of, types := make([][16]byte, len(events)), make([][16]byte, len(events)), make([]string, len(events))
 	for i, e := range events {
@@ -245,8 +261,8 @@ func insertReplayed(ctx context.Context, tx pgx.Tx, r *hook.Replay, w *hook.Webh
 	rows, _ := tx.Query(ctx, `
 		with d as (
 			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at, parked, replay_id, generation)
-			select k.id, k.event_id, @webhook, @tenant, k.type, 'pending', now(), now(), now(), true, @replay, @generation
-			from unnest(@ids::uuid[], @events::uuid[], @types::text[]) as k(id, event_id, type) order by k.id
+			select k.id, k.event_id, @webhook, @tenant, k.type, 'pending', now() + k.n * interval '1 microsecond', now(), now(), true, @replay, @generation
+			from unnest(@ids::uuid[], @events::uuid[], @types::text[]) with ordinality as k(id, event_id, type, n) order by k.id
 		), draining as (select webhook_id, idle from drains where webhook_id = @webhook for key share), `+wakeIdle+`
 		insert into drains (webhook_id) select @webhook where not exists (select from draining)
 		`+alreadyDraining+`
@@ -256,24 +272,4 @@ func insertReplayed(ctx context.Context, tx pgx.Tx, r *hook.Replay, w *hook.Webh
 	})
 	_, err = pgx.ForEachRow(rows, []any{&undrained}, func() error { return nil })
 	return undrained, err
-}
-
-// CountReplay counts the events that a replay would send again, until there are most or
-// ctx ends.
-func (s *Store) CountReplay(ctx context.Context, r hook.Replay, most int) (hook.Estimate, error) {
-	w, err := s.Webhook(ctx, r.TenantID, r.WebhookID)
-	if err != nil {
-		return hook.Estimate{}, err
-	}
-	var n hook.Estimate
-	for r.Cursor = hook.EventID(hook.IDTime(r.Since)); !n.Complete && n.Events < most; {
-		page, err := nextPage(ctx, s.pool, &r, &w)
-		if err != nil {
-			return n, mapErr(fmt.Errorf("count what to replay: %w", err))
-		}
-		n.Events += len(page.chosen)
-		n.Complete = page.exhausted || bytes.Equal(page.last[:], r.Cursor[:])
-		r.Cursor = page.last
-	}
-	return n, nil
 }

@@ -58,6 +58,17 @@ func open(t testing.TB, url, keys string) *storage.Store {
 	return store
 }
 
+// openLimited is a store with limits of what a tenant may have.
+func openLimited(t testing.TB, url string, limits storage.Limits) *storage.Store {
+	t.Helper()
+	box, err := seal.New(encryptionKey)
+	require.NoError(t, err)
+	store, err := storage.Open(t.Context(), storage.Config{URL: url, Box: box, Limits: limits})
+	require.NoError(t, err)
+	t.Cleanup(store.Close)
+	return store
+}
+
 // exec changes the database behind the Store's back.
 func (f *fixture) exec(t *testing.T, sql string, args ...any) {
 	t.Helper()

@@ -38,6 +38,16 @@ type Config struct {
 	Box *seal.Box
 	// Metrics counts what is done; nil counts nothing.
 	Metrics Metrics
+	// Limits bound what a tenant may have.
+	Limits Limits
+}
+
+// Limits bound what a tenant may have; 0 is no limit.
+type Limits struct {
+	// EventTypes is how many types of its own a tenant may have.
+	EventTypes int
+	// Deliveries is how many deliveries one request may make.
+	Deliveries int
 }
 
 // Store is the one store. It is safe for concurrent use.
@@ -54,6 +64,7 @@ type Store struct {
 	// direct is how to connect to the server itself; nil is as the pool does.
 	direct  *pgx.ConnConfig
 	metrics Metrics
+	limits  Limits
 	// origin marks this store's own notifications.
 	origin string
 	// Publishes, recordings and look-ups that come at the same time share statements.
@@ -114,7 +125,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		pool.Close()
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{pool: pool, lists: lists, box: cfg.Box, pooler: between, direct: direct, metrics: cfg.Metrics, origin: newOrigin(), start: func(hook.Start) {}}
+	s := &Store{pool: pool, lists: lists, box: cfg.Box, pooler: between, direct: direct, metrics: cfg.Metrics, limits: cfg.Limits, origin: newOrigin(), start: func(hook.Start) {}}
 	s.share()
 	return s, nil
 }

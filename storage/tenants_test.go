@@ -32,7 +32,7 @@ func TestTenantsAreApart(t *testing.T) {
 	require.Len(t, deliveries, 1)
 	key, err := f.CreateKey(t.Context(), hook.APIKey{TenantID: ours, Name: "k", Scopes: []hook.Scope{hook.ScopeRead}}, "gk_1")
 	require.NoError(t, err)
-	_, _, err = f.PutEventType(t.Context(), ours, hook.EventType{Name: "own.type"})
+	_, _, err = f.PutEventType(t.Context(), ours, hook.NewEventType{Name: "own.type"})
 	require.NoError(t, err)
 
 	// each calls a method for a tenant with the ids above.
@@ -72,7 +72,7 @@ func TestTenantsAreApart(t *testing.T) {
 	keys, _, err := f.Keys(t.Context(), theirs, p)
 	require.NoError(t, err)
 	require.Empty(t, keys)
-	types, err := f.EventTypes(t.Context(), theirs)
+	types, _, err := f.EventTypes(t.Context(), theirs, hook.NamePage{Limit: 100, Bytes: 1 << 20})
 	require.NoError(t, err)
 	require.Empty(t, types)
 	foreign, err := f.Publish(t.Context(), hook.Publication{TenantID: theirs, Type: "user.created", Data: []byte("{}")})

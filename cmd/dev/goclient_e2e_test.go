@@ -161,7 +161,7 @@ func (to *tour) standard(ctx context.Context) {
 	name := fmt.Sprintf("goclient.t%d", time.Now().UnixNano())
 	put, err := to.PutEventTypeWithResponse(ctx, name, grapnelapi.PutEventTypeRequest{Description: new("of the tour")})
 	require.Equal(t, name, must(t, put, err, put.GetJSON201).Name)
-	types, err := to.ListEventTypesWithResponse(ctx)
+	types, err := to.ListEventTypesWithResponse(ctx, nil)
 	require.True(t, slices.ContainsFunc(must(t, types, err, types.GetJSON200).EventTypes, func(e grapnelapi.EventType) bool { return e.Name == name }))
 
 	created, err := to.CreateWebhookWithResponse(ctx, grapnelapi.CreateWebhookRequest{
@@ -256,7 +256,7 @@ func (to *tour) momento(ctx context.Context) {
 	require.Equal(t, secret, must(t, got, err, got.GetJSON200).Secret)
 	rotated, err := to.RotateMomentoWebhookSecretWithResponse(ctx, cache, name)
 	require.NotEqual(t, secret, must(t, rotated, err, rotated.GetJSON200).Secret)
-	listed, err := to.ListMomentoWebhooksWithResponse(ctx, cache)
+	listed, err := to.ListMomentoWebhooksWithResponse(ctx, cache, nil)
 	require.Equal(t, topic, must(t, listed, err, listed.GetJSON200).Webhooks[0].TopicName)
 
 	const text = `"quoted" text, not JSON: é😀`
@@ -284,7 +284,7 @@ func (to *tour) commenda(ctx context.Context) {
 	require.Equal(t, "tour", must(t, updated, err, updated.GetJSON200).Data.Name)
 	got, err := to.GetCommendaWebhookWithResponse(ctx, webhook.ID)
 	require.Equal(t, grapnelapi.CommendaWebhookStatusENABLED, must(t, got, err, got.GetJSON200).Data.Status)
-	listed, err := to.ListCommendaWebhooksWithResponse(ctx)
+	listed, err := to.ListCommendaWebhooksWithResponse(ctx, nil)
 	require.True(t, slices.ContainsFunc(must(t, listed, err, listed.GetJSON200).Data.Webhooks, func(w grapnelapi.CommendaWebhook) bool { return w.ID == webhook.ID }))
 	triggered, err := to.TriggerCommendaWebhookWithResponse(ctx, webhook.ID, grapnelapi.TriggerCommendaWebhookRequest{EventData: map[string]any{}})
 	must(t, triggered, err, triggered.GetJSON200)

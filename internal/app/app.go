@@ -82,6 +82,7 @@ func (a *App) build(ctx context.Context) error {
 	}
 	if a.store, err = storage.Open(ctx, storage.Config{
 		URL: o.Config.DatabaseURL.Reveal(), DirectURL: o.Config.DirectURL.Reveal(), Box: box, Metrics: a.metrics,
+		Limits: storage.Limits{EventTypes: o.Config.MaxTypes, Deliveries: o.Config.MaxMade},
 	}); err != nil {
 		return err
 	}
@@ -189,13 +190,17 @@ func (a *App) buildAPI() error {
 		Config: api.Config{
 			Version: api.Version, MaxBody: c.MaxBody, AllowHTTP: c.AllowHTTP, NoAuth: c.Auth == "none", TemporalUI: ui,
 			KeyRateLimit: c.KeyRate, MaxPolls: c.MaxPolls, TenantRateLimit: c.TenantRate, TenantMaxPolls: c.TenantPoll,
-			MaxKeys: c.MaxKeys, PublicURL: c.PublicURL, AllowOwnURL: c.AllowOwn,
+			MaxKeys: c.MaxKeys, PublicURL: c.PublicURL, AllowOwnURL: c.AllowOwn, Memory: memoryLimit(),
 		},
 		Checks:  map[string]api.Check{"database": a.store.Ping, "migrations": a.store.Ready, "admin_key": a.adminKeyWorks},
 		Reports: reports,
 		Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	a.metrics.WatchMemory("answers", a.api.AnswerMemory)
+	return nil
 }
 
 // WorkerStarted is closed when the worker polls; nil without the worker's role.

@@ -77,10 +77,10 @@ func (c *listReplaysCommand) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	err = c.show(s, list.raw, func(p *printer) {
-		rows := [][]string{{"ID", "STATE", "STATUS", "EVENTS", "DELIVERIES", "WEBHOOK", "CREATED", "ENDED"}}
+		rows := [][]string{{"ID", "STATE", "STATUS", "SCANNED", "EVENTS", "WEBHOOK", "CREATED", "ENDED"}}
 		for _, r := range list.value.Replays {
 			rows = append(rows, []string{
-				r.ID, string(r.State), string(r.Status), number(r.Events), number(r.Created), r.WebhookID, moment(&r.CreatedAt), moment(r.EndedAt),
+				r.ID, string(r.State), string(r.Status), number(r.Scanned), number(r.Events), r.WebhookID, moment(&r.CreatedAt), moment(r.EndedAt),
 			})
 		}
 		p.table(rows)
@@ -159,6 +159,6 @@ func (p *printer) replay(r *grapnelapi.Replay) {
 	p.facts(
 		"id", r.ID, "state", string(r.State), "reason", clean(known(r.Reason)), "webhook", r.WebhookID, "status", string(r.Status),
 		"since", moment(&r.Since), "until", moment(&r.Until), "looked to", moment(&r.LookedTo), "rate", number(r.Rate),
-		"events", number(r.Events), "deliveries", number(r.Created), "of these", progress, "created", moment(&r.CreatedAt), "ended", moment(r.EndedAt),
+		"scanned", number(r.Scanned), "events", number(r.Events), "of these", progress, "created", moment(&r.CreatedAt), "ended", moment(r.EndedAt),
 	)
 }

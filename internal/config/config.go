@@ -47,6 +47,8 @@ type API struct {
 	MaxKeys    int           `name:"max-keys" default:"100" help:"API keys that a tenant may have at once, revoked and expired ones not counted; one more is refused with 422."`
 	PublicURL  string        `name:"public-url" placeholder:"URL" help:"Where users call the API. Webhooks can't have it as their destination, whatever the path: what they publish there would make them publish again."`
 	AllowOwn   bool          `name:"allow-own-url" help:"Let webhooks have --public-url as their destination."`
+	MaxTypes   int           `name:"max-event-types" default:"5000" help:"Event types that a tenant may add to the built-in ones. 0 for no limit."`
+	MaxMade    int           `name:"max-deliveries" default:"100000" help:"Deliveries that one publish, or one batch, may make; one that would make more is refused as a whole with 422. 0 for no limit."`
 	DrainDelay time.Duration `default:"2s" help:"How long a stopping API goes on taking requests after /readyz has begun to say no, for balancers to see it; part of --shutdown-timeout. 0 for none."`
 }
 
@@ -147,6 +149,12 @@ func (a *API) validate() error {
 	}
 	if a.KeyRate < 0 {
 		errs = append(errs, fmt.Errorf("--key-rate-limit %d: want 0 or more", a.KeyRate))
+	}
+	if a.MaxTypes < 0 {
+		errs = append(errs, fmt.Errorf("--max-event-types %d: want 0 or more", a.MaxTypes))
+	}
+	if a.MaxMade < 0 {
+		errs = append(errs, fmt.Errorf("--max-deliveries %d: want 0 or more", a.MaxMade))
 	}
 	if a.MaxPolls < 0 {
 		errs = append(errs, fmt.Errorf("--max-polls %d: want 0 or more", a.MaxPolls))

@@ -97,6 +97,11 @@ func Unprocessable(location, format string, args ...any) *Error {
 	}
 }
 
+// LimitExceeded says of what there would be more than may be.
+func LimitExceeded(format string, args ...any) *Error {
+	return &Error{Kind: KindLimit, Message: fmt.Sprintf(format, args...)}
+}
+
 // Unavailable says that a part of ours is away and that it is worth trying again.
 func Unavailable(what string, err error) *Error {
 	return &Error{Kind: KindUnavailable, Message: what + " is unavailable", RetryAfter: 2 * time.Second, Err: err}

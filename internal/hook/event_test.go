@@ -73,7 +73,43 @@ func TestEventTypeCatalogue(t *testing.T) {
 		require.Equal(t, want, hook.Closest(wrong, names))
 	}
 	require.Empty(t, hook.Closest("user.created", nil))
-	require.Equal(t, "a", hook.Closest("", []string{"abc", "a"}))
+}
+
+// A name is taken for another only where it is near, whatever the catalogue.
+func TestClosestIsNear(t *testing.T) {
+	t.Parallel()
+	x := strings.Repeat("x", 123)
+	names := []string{"user.created", "payment.succeeded", "a", "abc", x + "12345", ""}
+	for given, want := range map[string]string{
+		"payment.success": "payment.succeeded", "PAYMENT.SUCCEEDED": "payment.succeeded", "A": "a",
+		"invoice.paid": "", "user.signup": "", "b": "", "": "", "ab": "", "abd": "abc", "xyz": "", "created.user": "",
+		x + "54321": x + "12345", x + "12": x + "12345", x: x + "12345", "1" + x + "2345": x + "12345", x[1:]: "", x + x: "",
+	} {
+		require.Equal(t, want, hook.Closest(given, names), given)
+	}
+	// As the definition has it, for all that is near.
+	rapid.Check(t, func(t *rapid.T) {
+		word := rapid.StringMatching(`[abC]{0,7}`)
+		a, list := word.Draw(t, "a"), rapid.SliceOfN(word, 1, 5).Draw(t, "list")
+		best, within := "", min(5, len(a)/3)+1
+		for _, b := range list {
+			if d := levenshtein(strings.ToLower(a), strings.ToLower(b)); d < within {
+				best, within = b, d
+			}
+		}
+		require.Equal(t, best, hook.Closest(a, list))
+	})
+}
+
+// levenshtein is the distance by its definition.
+func levenshtein(a, b string) int {
+	if a == "" || b == "" {
+		return len(a) + len(b)
+	}
+	if a[0] == b[0] {
+		return levenshtein(a[1:], b[1:])
+	}
+	return 1 + min(levenshtein(a[1:], b), levenshtein(a, b[1:]), levenshtein(a[1:], b[1:]))
 }
 
 // What a burst shares a workflow by is how many deliveries its events have, and how many bytes.

@@ -19,13 +19,21 @@ type EventType struct {
 	CreatedAt time.Time
 }
 
+// NewEventType is an event type as it is put.
+type NewEventType struct {
+	Name string
+	// Description is nil where it was not given.
+	Description     *string
+	Schema, Example []byte
+}
+
 // SchemaHash is the SHA-256 of a schema.
 type SchemaHash [sha256.Size]byte
 
 // IsZero tells that there is no schema.
 func (h SchemaHash) IsZero() bool { return h == SchemaHash{} }
 
-// MaxSchemas bounds all of a tenant's schemas together, in bytes.
+// MaxSchemas bounds all of a tenant's schemas together, with their examples, in bytes.
 const MaxSchemas = 4 << 20
 
 // BuiltInEventTypes are the nine of the generic seed, in its order.
@@ -50,36 +58,4 @@ func BuiltInEventTypes() []EventType {
 // IsBuiltIn tells whether the name is one of the nine or of operational events.
 func IsBuiltIn(name string) bool {
 	return IsOperational(name) || slices.ContainsFunc(BuiltInEventTypes(), func(t EventType) bool { return t.Name == name })
-}
-
-// Closest is the name most like the given one, for "did you mean"; "" when
-// there are none.
-func Closest(name string, names []string) string {
-	best, distance := "", 1<<30
-	for _, n := range names {
-		if d := editDistance(name, n); d < distance {
-			best, distance = n, d
-		}
-	}
-	return best
-}
-
-// editDistance is Levenshtein's, over bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			diagonal, row[j] = row[j], min(row[j]+1, row[j-1]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }

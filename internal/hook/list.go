@@ -10,6 +10,16 @@ type Page struct {
 	Before *[16]byte
 	// Since and Until bound the entries' times, since <= t < until; zero is no bound.
 	Since, Until time.Time
+	// Bytes is how large the entries are together at most, one in any case; 0 is no bound.
+	Bytes int
+}
+
+// NamePage selects a part of a list by name.
+type NamePage struct {
+	// Limit is how many entries at most, Bytes how large they are together, one in any case.
+	Limit, Bytes int
+	// After is the name of the last entry of the page before; empty for the first page.
+	After string
 }
 
 // WebhookFilter narrows a list of webhooks; zero values don't.
@@ -22,6 +32,7 @@ type WebhookFilter struct {
 
 // EventFilter narrows a list of events; zero values don't.
 type EventFilter struct {
+	// Type is a type, or a pattern that it matches.
 	Type string
 	// May is what the caller may read; zero is everything.
 	May Readable
@@ -35,7 +46,8 @@ func (k *APIKey) Readable() Readable { return Readable{k.Topics, k.Caches} }
 
 // DeliveryFilter narrows a list of deliveries; zero values don't.
 type DeliveryFilter struct {
-	State     DeliveryState
+	State DeliveryState
+	// EventType is a type, or a pattern that it matches.
 	EventType string
 	// May is what the caller may read of a webhook's, whose cache is looked at already.
 	May Readable

@@ -120,7 +120,7 @@ type ReplayProgress struct {
 	Succeeded, Failed, Canceled, Outstanding int
 }
 
-// Estimate is how many events a replay would send again.
+// Estimate is how many events a replay would send, were it begun now.
 type Estimate struct {
 	Events int
 	// Complete says that all were counted; otherwise there may be more.

@@ -50,6 +50,33 @@ func (e CommendaWebhookStatus) Valid() bool {
 	}
 }
 
+// Defines values for CreateScope.
+const (
+	CreateScopeAdmin     CreateScope = "admin"
+	CreateScopePublish   CreateScope = "publish"
+	CreateScopeRead      CreateScope = "read"
+	CreateScopeSubscribe CreateScope = "subscribe"
+	CreateScopeWebhooks  CreateScope = "webhooks"
+)
+
+// Valid indicates whether the value is a known member of the CreateScope enum.
+func (e CreateScope) Valid() bool {
+	switch e {
+	case CreateScopeAdmin:
+		return true
+	case CreateScopePublish:
+		return true
+	case CreateScopeRead:
+		return true
+	case CreateScopeSubscribe:
+		return true
+	case CreateScopeWebhooks:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeliveryStatus.
 const (
 	DeliveryStatusCanceled DeliveryStatus = "canceled"
@@ -188,6 +215,24 @@ func (e ReplayStatus) Valid() bool {
 	case ReplayStatusFailed:
 		return true
 	case ReplayStatusMissing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RotateSecretRequestSingleValue.
+const (
+	RotateSecretRequestSingleValueNew RotateSecretRequestSingleValue = "new"
+	RotateSecretRequestSingleValueOld RotateSecretRequestSingleValue = "old"
+)
+
+// Valid indicates whether the value is a known member of the RotateSecretRequestSingleValue enum.
+func (e RotateSecretRequestSingleValue) Valid() bool {
+	switch e {
+	case RotateSecretRequestSingleValueNew:
+		return true
+	case RotateSecretRequestSingleValueOld:
 		return true
 	default:
 		return false
@@ -385,6 +430,11 @@ func (e ListWebhooksParamsActive) Valid() bool {
 
 // APIKey defines model for APIKey.
 type APIKey struct {
+	// Caches The only caches whose topics it may publish to, read and follow.
+	//
+	// Example: ["chat"]
+	Caches *[]string `json:"caches,omitempty"`
+
 	// CreatedAt When it was created.
 	//
 	// Example: 2026-01-15T12:00:00Z
@@ -405,6 +455,11 @@ type APIKey struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
+	// Operator Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
+	//
+	// Example: false
+	Operator *bool `json:"operator,omitempty"`
+
 	// RevokedAt When it was revoked; absent if it was not.
 	//
 	// Example: 2026-06-15T12:00:00Z
@@ -415,12 +470,17 @@ type APIKey struct {
 	// Example: ["publish"]
 	Scopes []Scope `json:"scopes"`
 
+	// Subscribe Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
+	//
+	// Example: false
+	Subscribe *bool `json:"subscribe,omitempty"`
+
 	// TokenID Shown to receivers of topic webhooks as who published.
 	//
 	// Example: mo-the-squirrel
 	TokenID *string `json:"token_id,omitempty"`
 
-	// Topics The only event types that it may publish, as patterns.
+	// Topics The only event types and topics that it may publish, read and follow, as patterns.
 	//
 	// Example: ["user.*"]
 	Topics []string `json:"topics,omitempty"`
@@ -530,7 +590,7 @@ type AttemptRequest struct {
 
 // AttemptResponse defines model for AttemptResponse.
 type AttemptResponse struct {
-	// Body The first 16 KiB, as text.
+	// Body The first 16 KiB, as text, up to the last whole character.
 	//
 	// Example: OK
 	Body string `json:"body"`
@@ -539,6 +599,11 @@ type AttemptResponse struct {
 	//
 	// Example: /w==
 	BodyBase64 *string `json:"body_base64,omitempty"`
+
+	// BodyLength The length of the whole body, in bytes: what came, or what the receiver announced; absent where nobody knows.
+	//
+	// Example: 2
+	BodyLength *int64 `json:"body_length,omitempty"`
 
 	// Headers As received.
 	//
@@ -549,6 +614,11 @@ type AttemptResponse struct {
 	//
 	// Example: 200
 	StatusCode int64 `json:"status_code"`
+
+	// Truncated Whether the body goes on behind what is shown, or broke off there.
+	//
+	// Example: false
+	Truncated *bool `json:"truncated,omitempty"`
 }
 
 // AttemptTimings defines model for AttemptTimings.
@@ -749,6 +819,11 @@ type CommendaDeliveryList struct {
 	//
 	// Example: AWQBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`
+
+	// WebhookDeletedAt When the webhook was deleted; absent while it is there.
+	//
+	// Example: 2026-01-15T12:00:00Z
+	WebhookDeletedAt *time.Time `json:"webhook_deleted_at,omitempty"`
 }
 
 // CommendaEvent defines model for CommendaEvent.
@@ -772,6 +847,11 @@ type CommendaEvent struct {
 	//
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	ID string `json:"id"`
+
+	// IdempotencyKey The id or Idempotency-Key given.
+	//
+	// Example: registration-4711-done
+	IdempotencyKey *string `json:"idempotency_key,omitempty"`
 
 	// OrganizationID As it was given; empty if it was not.
 	//
@@ -859,7 +939,12 @@ type CommendaWebhookFetched struct {
 
 // CommendaWebhookList defines model for CommendaWebhookList.
 type CommendaWebhookList struct {
-	// Webhooks All of the account's Commenda webhooks, newest first.
+	// NextCursor Leads to the rest; absent where there is none.
+	//
+	// Example: AXcBmrHU6q9ekr-Xz5m6pYVu
+	NextCursor *string `json:"next_cursor,omitempty"`
+
+	// Webhooks The account's Commenda webhooks, newest first.
 	Webhooks []CommendaWebhook `json:"webhooks"`
 }
 
@@ -943,6 +1028,11 @@ type CommendaWebhooksFetched struct {
 
 // CreateAPIKeyRequest defines model for CreateAPIKeyRequest.
 type CreateAPIKeyRequest struct {
+	// Caches Limits it to the topics of these caches, by name. Default: everything.
+	//
+	// Example: ["chat"]
+	Caches *[]string `json:"caches,omitempty"`
+
 	// ExpiresAt Default: never.
 	//
 	// Example: 2027-01-15T12:00:00Z
@@ -953,17 +1043,17 @@ type CreateAPIKeyRequest struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
-	// Scopes What it may do. admin includes the others.
+	// Scopes What it may do. subscribe: follow topics, and nothing else. admin includes the others.
 	//
 	// Example: ["publish"]
-	Scopes []Scope `json:"scopes"`
+	Scopes []CreateScope `json:"scopes"`
 
 	// TokenID Shown to receivers of topic webhooks as who published.
 	//
 	// Example: mo-the-squirrel
 	TokenID *string `json:"token_id,omitempty"`
 
-	// Topics Limits what it may publish, as patterns. Default: everything.
+	// Topics Limits what it may publish, read, follow and subscribe webhooks to, as patterns. Default: everything.
 	//
 	// Example: ["user.*"]
 	Topics []string `json:"topics,omitempty"`
@@ -1007,12 +1097,33 @@ type CreateCommendaWebhookRequest struct {
 	URL string `json:"url"`
 }
 
+// CreateScope What it may do. subscribe: follow topics, and nothing else. admin includes the others.
+type CreateScope string
+
 // CreateTenantRequest defines model for CreateTenantRequest.
 type CreateTenantRequest struct {
 	// Name What it is called.
 	//
 	// Example: acme
 	Name string `json:"name"`
+}
+
+// CreateTopicTokenRequest defines model for CreateTopicTokenRequest.
+type CreateTopicTokenRequest struct {
+	// CacheName The cache whose topics it is for.
+	//
+	// Example: chat
+	CacheName string `json:"cache_name"`
+
+	// ExpiresIn How long it is valid, in seconds. Default: 300.
+	//
+	// Example: 300
+	ExpiresIn *int64 `json:"expires_in,omitempty"`
+
+	// Topics The topics, as patterns, that it lets follow. The API key must be allowed to follow them itself.
+	//
+	// Example: ["room-281"]
+	Topics []string `json:"topics"`
 }
 
 // CreateWebhookRequest defines model for CreateWebhookRequest.
@@ -1032,7 +1143,7 @@ type CreateWebhookRequest struct {
 	// Example: ["user.created","user.updated","project.created"]
 	Events []string `json:"events"`
 
-	// Headers Sent with every request. Hop-by-hop, signature and content headers are refused.
+	// Headers Sent with every request, the names spelt as here (HTTP/2 has lower case alone). Hop-by-hop, signature and content headers are refused.
 	//
 	// Example: {"X-Tenant":"acme"}
 	Headers map[string]string `json:"headers,omitempty"`
@@ -1085,6 +1196,11 @@ type CreateWebhookRequest struct {
 
 // CreatedAPIKey defines model for CreatedAPIKey.
 type CreatedAPIKey struct {
+	// Caches The only caches whose topics it may publish to, read and follow.
+	//
+	// Example: ["chat"]
+	Caches *[]string `json:"caches,omitempty"`
+
 	// CreatedAt When it was created.
 	//
 	// Example: 2026-01-15T12:00:00Z
@@ -1110,6 +1226,11 @@ type CreatedAPIKey struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
+	// Operator Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
+	//
+	// Example: false
+	Operator *bool `json:"operator,omitempty"`
+
 	// RevokedAt When it was revoked; absent if it was not.
 	//
 	// Example: 2026-06-15T12:00:00Z
@@ -1120,12 +1241,17 @@ type CreatedAPIKey struct {
 	// Example: ["publish"]
 	Scopes []Scope `json:"scopes"`
 
+	// Subscribe Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
+	//
+	// Example: false
+	Subscribe *bool `json:"subscribe,omitempty"`
+
 	// TokenID Shown to receivers of topic webhooks as who published.
 	//
 	// Example: mo-the-squirrel
 	TokenID *string `json:"token_id,omitempty"`
 
-	// Topics The only event types that it may publish, as patterns.
+	// Topics The only event types and topics that it may publish, read and follow, as patterns.
 	//
 	// Example: ["user.*"]
 	Topics []string `json:"topics,omitempty"`
@@ -1343,13 +1469,18 @@ type Delivery struct {
 
 // DeliveryDetail defines model for DeliveryDetail.
 type DeliveryDetail struct {
-	// AttemptLog Every attempt, oldest first.
+	// AttemptLog Every attempt, oldest first; of more than 4 MiB the last ones.
 	AttemptLog []Attempt `json:"attempt_log"`
 
 	// Attempts Requests made so far, those sent by hand too.
 	//
 	// Example: 1
 	Attempts int64 `json:"attempts"`
+
+	// AttemptsOmitted How many attempts before those in attempt_log are left out.
+	//
+	// Example: 12
+	AttemptsOmitted *int64 `json:"attempts_omitted,omitempty"`
 
 	// CreatedAt When the event was published, or the replay made it.
 	//
@@ -1432,6 +1563,11 @@ type DeliveryList struct {
 	//
 	// Example: AWQBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`
+
+	// WebhookDeletedAt When the webhook was deleted; absent while it is there.
+	//
+	// Example: 2026-01-15T12:00:00Z
+	WebhookDeletedAt *time.Time `json:"webhook_deleted_at,omitempty"`
 }
 
 // DeliveryStatus pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
@@ -1604,6 +1740,11 @@ type EventType struct {
 type EventTypeList struct {
 	// EventTypes Built-in types, then your own by name.
 	EventTypes []EventType `json:"event_types"`
+
+	// NextCursor Leads to the rest; absent where there is none.
+	//
+	// Example: AXlpbnZvaWNlLnBhaWQ
+	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
 // MomentoDestination defines model for MomentoDestination.
@@ -1666,7 +1807,12 @@ type MomentoWebhookID struct {
 
 // MomentoWebhookList defines model for MomentoWebhookList.
 type MomentoWebhookList struct {
-	// Webhooks All webhooks of the cache, newest first; none for a cache that nobody has used.
+	// NextCursor Leads to the rest; absent where there is none.
+	//
+	// Example: AXcBmrHU6q9ekr-Xz5m6pYVu
+	NextCursor *string `json:"nextCursor,omitempty"`
+
+	// Webhooks Webhooks of the cache, newest first; none for a cache that nobody has used.
 	Webhooks []MomentoWebhook `json:"webhooks"`
 }
 
@@ -1690,7 +1836,7 @@ type NotDeliveredReason string
 
 // Problem defines model for Problem.
 type Problem struct {
-	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED, UNAVAILABLE, INTERNAL.
+	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
 	//
 	// Example: INVALID_ARGUMENT
 	Code string `json:"code"`
@@ -1741,6 +1887,11 @@ type PublishCommendaEventRequest struct {
 	//
 	// Example: {"email":"john@example.com","id":"user_123","name":"John Doe","status":"active"}
 	Data interface{} `json:"data"`
+
+	// ID The same as the header Idempotency-Key. Event objects have an id of their own.
+	//
+	// Example: registration-4711-done
+	ID *string `json:"id,omitempty"`
 
 	// OrganizationID Shown in event objects as it is. Default: empty.
 	//
@@ -1806,7 +1957,7 @@ type PublishedEvents struct {
 
 // PutEventTypeRequest defines model for PutEventTypeRequest.
 type PutEventTypeRequest struct {
-	// Description What such an event means.
+	// Description What such an event means. Default: what it has.
 	//
 	// Example: An invoice was paid
 	Description *string `json:"description,omitempty"`
@@ -1837,7 +1988,7 @@ type PutMomentoWebhookRequest struct {
 
 // Replay defines model for Replay.
 type Replay struct {
-	// Created Deliveries made so far.
+	// Created Deliveries made so far: one for each of events.
 	//
 	// Example: 1200
 	Created int64 `json:"created"`
@@ -1857,9 +2008,9 @@ type Replay struct {
 	// Example: ["user.created"]
 	EventTypes *[]string `json:"event_types,omitempty"`
 
-	// Events Events looked at so far.
+	// Events Events sent or to be sent so far, as a dry run counts them: each got a delivery.
 	//
-	// Example: 20000
+	// Example: 1200
 	Events int64 `json:"events"`
 
 	// ID Names the replay in paths, and its workflow in the Temporal Web UI.
@@ -1882,6 +2033,11 @@ type Replay struct {
 	//
 	// Example: Webhook deleted
 	Reason *string `json:"reason,omitempty"`
+
+	// Scanned Events looked at so far, those that it is not about too.
+	//
+	// Example: 20000
+	Scanned int64 `json:"scanned"`
 
 	// Since Events from this time on.
 	//
@@ -1926,7 +2082,7 @@ type Replay struct {
 
 // ReplayEstimate defines model for ReplayEstimate.
 type ReplayEstimate struct {
-	// Complete Whether all were counted; otherwise there may be more.
+	// Complete Whether all were counted. Otherwise there may be more: there was no time for them, one is being stored, or one of the last seconds has an attempt to come.
 	//
 	// Example: true
 	Complete bool `json:"complete"`
@@ -1936,7 +2092,7 @@ type ReplayEstimate struct {
 	// Example: true
 	DryRun bool `json:"dry_run"`
 
-	// Events How many events would be sent.
+	// Events How many events would be sent, were it begun now.
 	//
 	// Example: 1200
 	Events int64 `json:"events"`
@@ -1993,7 +2149,7 @@ type ReplayWebhookRequest struct {
 	// Example: false
 	DryRun *bool `json:"dry_run,omitempty"`
 
-	// EventTypes Only events of these types; also prefix.* and *.
+	// EventTypes Only events of these types; also prefix.* and *. A type that is not in the catalogue is refused, unless the webhook subscribes to it by name.
 	//
 	// Example: ["user.created"]
 	EventTypes *[]string `json:"event_types,omitempty"`
@@ -2021,7 +2177,7 @@ type ReplayWebhookRequest struct {
 
 // RotateSecretRequest defines model for RotateSecretRequest.
 type RotateSecretRequest struct {
-	// OverlapSeconds How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap.
+	// OverlapSeconds How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap, unless single_value is old.
 	//
 	// Example: 86400
 	OverlapSeconds *int64 `json:"overlap_seconds,omitempty"`
@@ -2030,7 +2186,17 @@ type RotateSecretRequest struct {
 	//
 	// Example: whsec_abc123...
 	Secret *string `json:"secret,omitempty"`
+
+	// SingleValue Whose signature the headers with one value carry in the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret's, from now on; receivers that verify them must know it already. old: the secret's that they carry now, until its overlap ends. Default: new.
+	//
+	// Example: old
+	SingleValue *RotateSecretRequestSingleValue `json:"single_value,omitempty"`
 }
+
+// RotateSecretRequestSingleValue Whose signature the headers with one value carry in the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret's, from now on; receivers that verify them must know it already. old: the secret's that they carry now, until its overlap ends. Default: new.
+//
+// Example: old
+type RotateSecretRequestSingleValue string
 
 // Scope What it may do.
 type Scope string
@@ -2143,7 +2309,7 @@ type TestWebhookRequest struct {
 	// Example: {"email":"john@example.com","id":"user_123","name":"John Doe","status":"active"}
 	Data interface{} `json:"data,omitempty"`
 
-	// Type Default: the webhook's first event type.
+	// Type Default: the webhook's first event type that is not operational.
 	//
 	// Example: user.created
 	Type *string `json:"type,omitempty"`
@@ -2191,6 +2357,29 @@ type TopicMessage struct {
 	// Example: 1
 	TopicSequenceNumber int64      `json:"topic_sequence_number"`
 	Value               TopicValue `json:"value"`
+}
+
+// TopicToken defines model for TopicToken.
+type TopicToken struct {
+	// CacheName The cache whose topics it is for.
+	//
+	// Example: chat
+	CacheName string `json:"cache_name"`
+
+	// ExpiresAt When it stops being valid.
+	//
+	// Example: 2026-01-15T12:05:00Z
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Token Stands for the API key where a topic is followed.
+	//
+	// Example: gt_AqSm9ZIyVvqkqzL1Wc3OeN0b
+	Token string `json:"token"`
+
+	// Topics The topics that it lets follow, as patterns.
+	//
+	// Example: ["room-281"]
+	Topics []string `json:"topics"`
 }
 
 // TopicValue defines model for TopicValue.
@@ -2267,7 +2456,7 @@ type UpdateWebhookRequest struct {
 	// Example: true
 	Active *bool `json:"active,omitempty"`
 
-	// Description What it is for.
+	// Description What it is for. null removes it.
 	//
 	// Example: Billing system
 	Description *string `json:"description,omitempty"`
@@ -2277,7 +2466,7 @@ type UpdateWebhookRequest struct {
 	// Example: ["user.created"]
 	Events *[]string `json:"events,omitempty"`
 
-	// Headers Replaces all custom headers.
+	// Headers Replaces all custom headers. null removes them. Needed where the url gets another scheme, host or port and there are any: their values were given for the one before.
 	//
 	// Example: {"X-Tenant":"acme"}
 	Headers *map[string]string `json:"headers,omitempty"`
@@ -2292,7 +2481,7 @@ type UpdateWebhookRequest struct {
 	// Example: false
 	Paused *bool `json:"paused,omitempty"`
 
-	// RateLimit 0 is no limit.
+	// RateLimit 0 or null is no limit.
 	//
 	// Example: 10
 	RateLimit *int64 `json:"rate_limit,omitempty"`
@@ -2483,7 +2672,7 @@ type WebhookProfile string
 
 // WebhookSecret defines model for WebhookSecret.
 type WebhookSecret struct {
-	// OverlapUntil Until when webhook-signature also carries a signature with a secret from before. Absent when this one signs alone.
+	// OverlapUntil Until when a secret from before signs as well: webhook-signature carries a signature of each. Absent when this one signs alone.
 	//
 	// Example: 2026-01-16T12:00:00Z
 	OverlapUntil *time.Time `json:"overlap_until,omitempty"`
@@ -2492,6 +2681,11 @@ type WebhookSecret struct {
 	//
 	// Example: whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
 	Secret string `json:"secret"`
+
+	// SingleValueUntil Until when the headers with one value carry the signature with the secret from before. Absent when they carry this one's.
+	//
+	// Example: 2026-01-16T12:00:00Z
+	SingleValueUntil *time.Time `json:"single_value_until,omitempty"`
 
 	// Warnings What is likely to be meant otherwise.
 	Warnings *[]Warning `json:"warnings,omitempty"`
@@ -2508,6 +2702,15 @@ type GetSigningKeysParams struct {
 	Tenant *string `form:"tenant,omitempty" json:"tenant,omitempty"`
 }
 
+// ListMomentoWebhooksParams defines parameters for ListMomentoWebhooks.
+type ListMomentoWebhooksParams struct {
+	// Limit How many entries at most. Default: all, as far as they are no more than 4 MiB.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; absent for the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListMomentoDeliveriesParams defines parameters for ListMomentoDeliveries.
 type ListMomentoDeliveriesParams struct {
 	// Limit How many entries at most.
@@ -2519,7 +2722,7 @@ type ListMomentoDeliveriesParams struct {
 	// Status Only deliveries of this status.
 	Status *DeliveryStatus `form:"status,omitempty" json:"status,omitempty"`
 
-	// EventType Only deliveries of events of this type.
+	// EventType Only deliveries of events of this type, or of those that a pattern like user.* matches.
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
 
 	// Since Only deliveries of events from this time on.
@@ -2531,7 +2734,7 @@ type ListMomentoDeliveriesParams struct {
 
 // PublishCommendaEventParams defines parameters for PublishCommendaEvent.
 type PublishCommendaEventParams struct {
-	// IdempotencyKey Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true.
+	// IdempotencyKey Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true. Quoted, as a string of RFC 9651, it is the same as without the quotes.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2568,6 +2771,15 @@ type ListAPIKeysParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListEventTypesParams defines parameters for ListEventTypes.
+type ListEventTypesParams struct {
+	// Limit How many entries at most. Default: all, as far as they are no more than 4 MiB.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; absent for the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// Limit How many entries at most.
@@ -2576,7 +2788,7 @@ type ListEventsParams struct {
 	// Cursor next_cursor of the page before; absent for the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Type Only events of this type.
+	// Type Only events of this type, or of those that a pattern like user.* matches.
 	Type *string `form:"type,omitempty" json:"type,omitempty"`
 
 	// Since Only events from this time on.
@@ -2588,7 +2800,7 @@ type ListEventsParams struct {
 
 // PublishEventParams defines parameters for PublishEvent.
 type PublishEventParams struct {
-	// IdempotencyKey The same as id in the body.
+	// IdempotencyKey The same as id in the body. Quoted, as a string of RFC 9651, it is the same as without the quotes.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2645,7 +2857,7 @@ type ListDeliveriesParams struct {
 	// Status Only deliveries of this status.
 	Status *DeliveryStatus `form:"status,omitempty" json:"status,omitempty"`
 
-	// EventType Only deliveries of events of this type.
+	// EventType Only deliveries of events of this type, or of those that a pattern like user.* matches.
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
 
 	// Since Only deliveries of events from this time on.
@@ -2653,6 +2865,15 @@ type ListDeliveriesParams struct {
 
 	// Until Only deliveries of events before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+}
+
+// ListCommendaWebhooksParams defines parameters for ListCommendaWebhooks.
+type ListCommendaWebhooksParams struct {
+	// Limit How many entries at most. Default: all, as far as they are no more than 4 MiB.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; absent for the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListCommendaDeliveriesParams defines parameters for ListCommendaDeliveries.
@@ -2666,7 +2887,7 @@ type ListCommendaDeliveriesParams struct {
 	// Status Only deliveries of this status.
 	Status *DeliveryStatus `form:"status,omitempty" json:"status,omitempty"`
 
-	// EventType Only deliveries of events of this type.
+	// EventType Only deliveries of events of this type, or of those that a pattern like user.* matches.
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
 
 	// Since Only deliveries of events from this time on.
@@ -2702,6 +2923,9 @@ type UpdateReplayJSONRequestBody = UpdateReplayRequest
 
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = CreateTenantRequest
+
+// CreateTopicTokenJSONRequestBody defines body for CreateTopicToken for application/json ContentType.
+type CreateTopicTokenJSONRequestBody = CreateTopicTokenRequest
 
 // CreateWebhookJSONRequestBody defines body for CreateWebhook for application/json ContentType.
 type CreateWebhookJSONRequestBody = CreateWebhookRequest
@@ -2810,10 +3034,10 @@ type ClientInterface interface {
 
 	// ListMomentoWebhooks List a cache's webhooks
 	//
-	// All of them, without their secrets.
+	// All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.
 	//
 	// Corresponds with GET /caches/{cacheName}/webhooks (the `ListMomentoWebhooks` operationId).
-	ListMomentoWebhooks(ctx context.Context, cacheName string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListMomentoWebhooks(ctx context.Context, cacheName string, params *ListMomentoWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteMomentoWebhook Delete a topic webhook
 	//
@@ -2842,7 +3066,7 @@ type ClientInterface interface {
 
 	// ListMomentoDeliveries List a topic webhook's deliveries
 	//
-	// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries.
+	// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries. Where the webhook was deleted, and no other has its name, it is the log of the last that had.
 	//
 	// Corresponds with GET /caches/{cacheName}/webhooks/{webhookName}/deliveries (the `ListMomentoDeliveries` operationId).
 	ListMomentoDeliveries(ctx context.Context, cacheName string, webhookName string, params *ListMomentoDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2881,14 +3105,14 @@ type ClientInterface interface {
 
 	// FollowTopic Follow a topic
 	//
-	// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.
+	// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
 	//
 	// Corresponds with GET /topics/{cacheName}/{topicName} (the `FollowTopic` operationId).
 	FollowTopic(ctx context.Context, cacheName string, topicName string, params *FollowTopicParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PublishTopicMessageWithBody Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2897,7 +3121,7 @@ type ClientInterface interface {
 
 	// PublishTopicMessageWithTextBody Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 	//
 	// Takes a body of the `text/plain` content type.
 	//
@@ -2913,7 +3137,7 @@ type ClientInterface interface {
 
 	// CreateAPIKeyWithBody Create an API key
 	//
-	// Only this answer shows the key.
+	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2922,7 +3146,7 @@ type ClientInterface interface {
 
 	// CreateAPIKey Create an API key
 	//
-	// Only this answer shows the key.
+	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2931,7 +3155,7 @@ type ClientInterface interface {
 
 	// RevokeAPIKey Revoke an API key
 	//
-	// It is refused from now on, everywhere.
+	// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
 	//
 	// Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 	RevokeAPIKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2952,14 +3176,14 @@ type ClientInterface interface {
 
 	// ListEventTypes List event types
 	//
-	// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them.
+	// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.
 	//
 	// Corresponds with GET /v1/event-types (the `ListEventTypes` operationId).
-	ListEventTypes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListEventTypes(ctx context.Context, params *ListEventTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutEventTypeWithBody Add or describe an event type
 	//
-	// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+	// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2968,7 +3192,7 @@ type ClientInterface interface {
 
 	// PutEventType Add or describe an event type
 	//
-	// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+	// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2977,7 +3201,7 @@ type ClientInterface interface {
 
 	// ListEvents List events
 	//
-	// Newest first, without test events.
+	// Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.
 	//
 	// Corresponds with GET /v1/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3002,7 +3226,7 @@ type ClientInterface interface {
 
 	// PublishEventsWithBody Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3011,7 +3235,7 @@ type ClientInterface interface {
 
 	// PublishEvents Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3103,6 +3327,24 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants (the `CreateTenant` operationId).
 	CreateTenant(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CreateTopicTokenWithBody Create a topic token
+	//
+	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+	CreateTopicTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateTopicToken Create a topic token
+	//
+	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+	CreateTopicToken(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListWebhooks List webhooks
 	//
 	// All webhooks of the account, of every profile, newest first.
@@ -3112,7 +3354,7 @@ type ClientInterface interface {
 
 	// CreateWebhookWithBody Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3121,7 +3363,7 @@ type ClientInterface interface {
 
 	// CreateWebhook Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3144,7 +3386,7 @@ type ClientInterface interface {
 
 	// UpdateWebhookWithBody Update a webhook
 	//
-	// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3153,7 +3395,7 @@ type ClientInterface interface {
 
 	// UpdateWebhook Update a webhook
 	//
-	// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3162,14 +3404,14 @@ type ClientInterface interface {
 
 	// ListDeliveries List a webhook's deliveries
 	//
-	// Newest first, test deliveries too.
+	// Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.
 	//
 	// Corresponds with GET /v1/webhooks/{id}/deliveries (the `ListDeliveries` operationId).
 	ListDeliveries(ctx context.Context, id string, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReplayWebhookWithBody Send events of the past
 	//
-	// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+	// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3178,7 +3420,7 @@ type ClientInterface interface {
 
 	// ReplayWebhook Send events of the past
 	//
-	// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+	// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3194,7 +3436,7 @@ type ClientInterface interface {
 
 	// RotateWebhookSecretWithBody Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3203,7 +3445,7 @@ type ClientInterface interface {
 
 	// RotateWebhookSecret Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3212,7 +3454,7 @@ type ClientInterface interface {
 
 	// TestWebhookWithBody Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3221,7 +3463,7 @@ type ClientInterface interface {
 
 	// TestWebhook Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3230,14 +3472,14 @@ type ClientInterface interface {
 
 	// ListCommendaWebhooks List Commenda webhooks
 	//
-	// All of the account's, newest first, without their keys.
+	// All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.
 	//
 	// Corresponds with GET /webhooks (the `ListCommendaWebhooks` operationId).
-	ListCommendaWebhooks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListCommendaWebhooks(ctx context.Context, params *ListCommendaWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateCommendaWebhookWithBody Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key.
+	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3246,7 +3488,7 @@ type ClientInterface interface {
 
 	// CreateCommendaWebhook Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key.
+	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3255,7 +3497,7 @@ type ClientInterface interface {
 
 	// TriggerCommendaWebhookWithBody Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3264,7 +3506,7 @@ type ClientInterface interface {
 
 	// TriggerCommendaWebhook Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3305,7 +3547,7 @@ type ClientInterface interface {
 
 	// ListCommendaDeliveries List a Commenda webhook's deliveries
 	//
-	// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries.
+	// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.
 	//
 	// Corresponds with GET /webhooks/{id}/deliveries (the `ListCommendaDeliveries` operationId).
 	ListCommendaDeliveries(ctx context.Context, id string, params *ListCommendaDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3330,11 +3572,11 @@ func (c *Client) GetSigningKeys(ctx context.Context, params *GetSigningKeysParam
 
 // ListMomentoWebhooks List a cache's webhooks
 //
-// All of them, without their secrets.
+// All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.
 //
 // Corresponds with GET /caches/{cacheName}/webhooks (the `ListMomentoWebhooks` operationId).
-func (c *Client) ListMomentoWebhooks(ctx context.Context, cacheName string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListMomentoWebhooksRequest(c.Server, cacheName)
+func (c *Client) ListMomentoWebhooks(ctx context.Context, cacheName string, params *ListMomentoWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListMomentoWebhooksRequest(c.Server, cacheName, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3402,7 +3644,7 @@ func (c *Client) PutMomentoWebhook(ctx context.Context, cacheName string, webhoo
 
 // ListMomentoDeliveries List a topic webhook's deliveries
 //
-// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries.
+// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries. Where the webhook was deleted, and no other has its name, it is the log of the last that had.
 //
 // Corresponds with GET /caches/{cacheName}/webhooks/{webhookName}/deliveries (the `ListMomentoDeliveries` operationId).
 func (c *Client) ListMomentoDeliveries(ctx context.Context, cacheName string, webhookName string, params *ListMomentoDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3491,7 +3733,7 @@ func (c *Client) PublishCommendaEvent(ctx context.Context, params *PublishCommen
 
 // FollowTopic Follow a topic
 //
-// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.
+// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
 //
 // Corresponds with GET /topics/{cacheName}/{topicName} (the `FollowTopic` operationId).
 func (c *Client) FollowTopic(ctx context.Context, cacheName string, topicName string, params *FollowTopicParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3508,7 +3750,7 @@ func (c *Client) FollowTopic(ctx context.Context, cacheName string, topicName st
 
 // PublishTopicMessageWithBody Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3527,7 +3769,7 @@ func (c *Client) PublishTopicMessageWithBody(ctx context.Context, cacheName stri
 
 // PublishTopicMessageWithTextBody Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 //
 // Takes a body of the `text/plain` content type.
 //
@@ -3563,7 +3805,7 @@ func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, req
 
 // CreateAPIKeyWithBody Create an API key
 //
-// Only this answer shows the key.
+// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3582,7 +3824,7 @@ func (c *Client) CreateAPIKeyWithBody(ctx context.Context, contentType string, b
 
 // CreateAPIKey Create an API key
 //
-// Only this answer shows the key.
+// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3601,7 +3843,7 @@ func (c *Client) CreateAPIKey(ctx context.Context, body CreateAPIKeyJSONRequestB
 
 // RevokeAPIKey Revoke an API key
 //
-// It is refused from now on, everywhere.
+// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
 //
 // Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 func (c *Client) RevokeAPIKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3652,11 +3894,11 @@ func (c *Client) RetryDelivery(ctx context.Context, id string, reqEditors ...Req
 
 // ListEventTypes List event types
 //
-// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them.
+// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.
 //
 // Corresponds with GET /v1/event-types (the `ListEventTypes` operationId).
-func (c *Client) ListEventTypes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListEventTypesRequest(c.Server)
+func (c *Client) ListEventTypes(ctx context.Context, params *ListEventTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEventTypesRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3669,7 +3911,7 @@ func (c *Client) ListEventTypes(ctx context.Context, reqEditors ...RequestEditor
 
 // PutEventTypeWithBody Add or describe an event type
 //
-// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3688,7 +3930,7 @@ func (c *Client) PutEventTypeWithBody(ctx context.Context, name string, contentT
 
 // PutEventType Add or describe an event type
 //
-// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3707,7 +3949,7 @@ func (c *Client) PutEventType(ctx context.Context, name string, body PutEventTyp
 
 // ListEvents List events
 //
-// Newest first, without test events.
+// Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.
 //
 // Corresponds with GET /v1/events (the `ListEvents` operationId).
 func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3762,7 +4004,7 @@ func (c *Client) PublishEvent(ctx context.Context, params *PublishEventParams, b
 
 // PublishEventsWithBody Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3781,7 +4023,7 @@ func (c *Client) PublishEventsWithBody(ctx context.Context, contentType string, 
 
 // PublishEvents Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3993,6 +4235,44 @@ func (c *Client) CreateTenant(ctx context.Context, body CreateTenantJSONRequestB
 	return c.Client.Do(req)
 }
 
+// CreateTopicTokenWithBody Create a topic token
+//
+// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+func (c *Client) CreateTopicTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTopicTokenRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateTopicToken Create a topic token
+//
+// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+func (c *Client) CreateTopicToken(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTopicTokenRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListWebhooks List webhooks
 //
 // All webhooks of the account, of every profile, newest first.
@@ -4012,7 +4292,7 @@ func (c *Client) ListWebhooks(ctx context.Context, params *ListWebhooksParams, r
 
 // CreateWebhookWithBody Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4031,7 +4311,7 @@ func (c *Client) CreateWebhookWithBody(ctx context.Context, contentType string, 
 
 // CreateWebhook Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4084,7 +4364,7 @@ func (c *Client) GetWebhook(ctx context.Context, id string, reqEditors ...Reques
 
 // UpdateWebhookWithBody Update a webhook
 //
-// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4103,7 +4383,7 @@ func (c *Client) UpdateWebhookWithBody(ctx context.Context, id string, contentTy
 
 // UpdateWebhook Update a webhook
 //
-// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4122,7 +4402,7 @@ func (c *Client) UpdateWebhook(ctx context.Context, id string, body UpdateWebhoo
 
 // ListDeliveries List a webhook's deliveries
 //
-// Newest first, test deliveries too.
+// Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.
 //
 // Corresponds with GET /v1/webhooks/{id}/deliveries (the `ListDeliveries` operationId).
 func (c *Client) ListDeliveries(ctx context.Context, id string, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4139,7 +4419,7 @@ func (c *Client) ListDeliveries(ctx context.Context, id string, params *ListDeli
 
 // ReplayWebhookWithBody Send events of the past
 //
-// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4158,7 +4438,7 @@ func (c *Client) ReplayWebhookWithBody(ctx context.Context, id string, contentTy
 
 // ReplayWebhook Send events of the past
 //
-// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4194,7 +4474,7 @@ func (c *Client) GetWebhookSecret(ctx context.Context, id string, reqEditors ...
 
 // RotateWebhookSecretWithBody Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4213,7 +4493,7 @@ func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, id string, con
 
 // RotateWebhookSecret Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4232,7 +4512,7 @@ func (c *Client) RotateWebhookSecret(ctx context.Context, id string, body Rotate
 
 // TestWebhookWithBody Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4251,7 +4531,7 @@ func (c *Client) TestWebhookWithBody(ctx context.Context, id string, contentType
 
 // TestWebhook Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4270,11 +4550,11 @@ func (c *Client) TestWebhook(ctx context.Context, id string, body TestWebhookJSO
 
 // ListCommendaWebhooks List Commenda webhooks
 //
-// All of the account's, newest first, without their keys.
+// All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.
 //
 // Corresponds with GET /webhooks (the `ListCommendaWebhooks` operationId).
-func (c *Client) ListCommendaWebhooks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListCommendaWebhooksRequest(c.Server)
+func (c *Client) ListCommendaWebhooks(ctx context.Context, params *ListCommendaWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListCommendaWebhooksRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4287,7 +4567,7 @@ func (c *Client) ListCommendaWebhooks(ctx context.Context, reqEditors ...Request
 
 // CreateCommendaWebhookWithBody Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key.
+// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4306,7 +4586,7 @@ func (c *Client) CreateCommendaWebhookWithBody(ctx context.Context, contentType 
 
 // CreateCommendaWebhook Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key.
+// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4325,7 +4605,7 @@ func (c *Client) CreateCommendaWebhook(ctx context.Context, body CreateCommendaW
 
 // TriggerCommendaWebhookWithBody Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4344,7 +4624,7 @@ func (c *Client) TriggerCommendaWebhookWithBody(ctx context.Context, id string, 
 
 // TriggerCommendaWebhook Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4435,7 +4715,7 @@ func (c *Client) UpdateCommendaWebhook(ctx context.Context, id string, body Upda
 
 // ListCommendaDeliveries List a Commenda webhook's deliveries
 //
-// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries.
+// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.
 //
 // Corresponds with GET /webhooks/{id}/deliveries (the `ListCommendaDeliveries` operationId).
 func (c *Client) ListCommendaDeliveries(ctx context.Context, id string, params *ListCommendaDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4505,7 +4785,7 @@ func NewGetSigningKeysRequest(server string, params *GetSigningKeysParams) (*htt
 }
 
 // NewListMomentoWebhooksRequest constructs an http.Request for the ListMomentoWebhooks method
-func NewListMomentoWebhooksRequest(server string, cacheName string) (*http.Request, error) {
+func NewListMomentoWebhooksRequest(server string, cacheName string, params *ListMomentoWebhooksParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4528,6 +4808,45 @@ func NewListMomentoWebhooksRequest(server string, cacheName string) (*http.Reque
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -5295,7 +5614,7 @@ func NewRetryDeliveryRequest(server string, id string) (*http.Request, error) {
 }
 
 // NewListEventTypesRequest constructs an http.Request for the ListEventTypes method
-func NewListEventTypesRequest(server string) (*http.Request, error) {
+func NewListEventTypesRequest(server string, params *ListEventTypesParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -5311,6 +5630,45 @@ func NewListEventTypesRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -5966,6 +6324,46 @@ func NewCreateTenantRequestWithBody(server string, contentType string, body io.R
 	return req, nil
 }
 
+// NewCreateTopicTokenRequest calls the generic CreateTopicToken builder with application/json body
+func NewCreateTopicTokenRequest(server string, body CreateTopicTokenJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateTopicTokenRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateTopicTokenRequestWithBody constructs an http.Request for the CreateTopicToken method, with any body, and a specified content type
+func NewCreateTopicTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/topic-tokens")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListWebhooksRequest constructs an http.Request for the ListWebhooks method
 func NewListWebhooksRequest(server string, params *ListWebhooksParams) (*http.Request, error) {
 	var err error
@@ -6520,7 +6918,7 @@ func NewTestWebhookRequestWithBody(server string, id string, contentType string,
 }
 
 // NewListCommendaWebhooksRequest constructs an http.Request for the ListCommendaWebhooks method
-func NewListCommendaWebhooksRequest(server string) (*http.Request, error) {
+func NewListCommendaWebhooksRequest(server string, params *ListCommendaWebhooksParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -6536,6 +6934,45 @@ func NewListCommendaWebhooksRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -6924,12 +7361,12 @@ type ClientWithResponsesInterface interface {
 
 	// ListMomentoWebhooksWithResponse List a cache's webhooks
 	//
-	// All of them, without their secrets.
+	// All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /caches/{cacheName}/webhooks (the `ListMomentoWebhooks` operationId).
-	ListMomentoWebhooksWithResponse(ctx context.Context, cacheName string, reqEditors ...RequestEditorFn) (*ListMomentoWebhooksResponse, error)
+	ListMomentoWebhooksWithResponse(ctx context.Context, cacheName string, params *ListMomentoWebhooksParams, reqEditors ...RequestEditorFn) (*ListMomentoWebhooksResponse, error)
 
 	// DeleteMomentoWebhookWithResponse Delete a topic webhook
 	//
@@ -6960,7 +7397,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListMomentoDeliveriesWithResponse List a topic webhook's deliveries
 	//
-	// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries.
+	// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries. Where the webhook was deleted, and no other has its name, it is the log of the last that had.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7005,7 +7442,7 @@ type ClientWithResponsesInterface interface {
 
 	// FollowTopicWithResponse Follow a topic
 	//
-	// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.
+	// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7014,7 +7451,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishTopicMessageWithBodyWithResponse Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7023,7 +7460,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishTopicMessageWithTextBodyWithResponse Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 	//
 	// Takes a body of the `text/plain` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7041,7 +7478,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateAPIKeyWithBodyWithResponse Create an API key
 	//
-	// Only this answer shows the key.
+	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7050,7 +7487,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateAPIKeyWithResponse Create an API key
 	//
-	// Only this answer shows the key.
+	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7059,7 +7496,7 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeAPIKeyWithResponse Revoke an API key
 	//
-	// It is refused from now on, everywhere.
+	// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7086,16 +7523,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventTypesWithResponse List event types
 	//
-	// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them.
+	// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/event-types (the `ListEventTypes` operationId).
-	ListEventTypesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListEventTypesResponse, error)
+	ListEventTypesWithResponse(ctx context.Context, params *ListEventTypesParams, reqEditors ...RequestEditorFn) (*ListEventTypesResponse, error)
 
 	// PutEventTypeWithBodyWithResponse Add or describe an event type
 	//
-	// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+	// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7104,7 +7541,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutEventTypeWithResponse Add or describe an event type
 	//
-	// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+	// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7113,7 +7550,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventsWithResponse List events
 	//
-	// Newest first, without test events.
+	// Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7140,7 +7577,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventsWithBodyWithResponse Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7149,7 +7586,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventsWithResponse Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7255,6 +7692,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/tenants (the `CreateTenant` operationId).
 	CreateTenantWithResponse(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTenantResponse, error)
 
+	// CreateTopicTokenWithBodyWithResponse Create a topic token
+	//
+	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+	CreateTopicTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTopicTokenResponse, error)
+
+	// CreateTopicTokenWithResponse Create a topic token
+	//
+	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+	CreateTopicTokenWithResponse(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTopicTokenResponse, error)
+
 	// ListWebhooksWithResponse List webhooks
 	//
 	// All webhooks of the account, of every profile, newest first.
@@ -7266,7 +7721,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateWebhookWithBodyWithResponse Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7275,7 +7730,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateWebhookWithResponse Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7302,7 +7757,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateWebhookWithBodyWithResponse Update a webhook
 	//
-	// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7311,7 +7766,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateWebhookWithResponse Update a webhook
 	//
-	// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7320,7 +7775,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListDeliveriesWithResponse List a webhook's deliveries
 	//
-	// Newest first, test deliveries too.
+	// Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7329,7 +7784,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReplayWebhookWithBodyWithResponse Send events of the past
 	//
-	// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+	// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7338,7 +7793,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReplayWebhookWithResponse Send events of the past
 	//
-	// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+	// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7356,7 +7811,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithBodyWithResponse Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7365,7 +7820,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithResponse Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7374,7 +7829,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithBodyWithResponse Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7383,7 +7838,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithResponse Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7392,16 +7847,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListCommendaWebhooksWithResponse List Commenda webhooks
 	//
-	// All of the account's, newest first, without their keys.
+	// All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /webhooks (the `ListCommendaWebhooks` operationId).
-	ListCommendaWebhooksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListCommendaWebhooksResponse, error)
+	ListCommendaWebhooksWithResponse(ctx context.Context, params *ListCommendaWebhooksParams, reqEditors ...RequestEditorFn) (*ListCommendaWebhooksResponse, error)
 
 	// CreateCommendaWebhookWithBodyWithResponse Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key.
+	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7410,7 +7865,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateCommendaWebhookWithResponse Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key.
+	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7419,7 +7874,7 @@ type ClientWithResponsesInterface interface {
 
 	// TriggerCommendaWebhookWithBodyWithResponse Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7428,7 +7883,7 @@ type ClientWithResponsesInterface interface {
 
 	// TriggerCommendaWebhookWithResponse Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7473,7 +7928,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListCommendaDeliveriesWithResponse List a Commenda webhook's deliveries
 	//
-	// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries.
+	// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8866,6 +9321,61 @@ func (r CreateTenantResponse) ContentType() string {
 	return ""
 }
 
+// CreateTopicTokenResponse201Headers the declared response headers of an HTTP 201 response for CreateTopicToken
+type CreateTopicTokenResponse201Headers struct {
+	CacheControl *string
+}
+
+type CreateTopicTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *TopicToken
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateTopicTokenResponse201Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateTopicTokenResponse) GetJSON201() *TopicToken {
+	return r.JSON201
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CreateTopicTokenResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateTopicTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateTopicTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateTopicTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateTopicTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListWebhooksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -9692,13 +10202,13 @@ func (c *ClientWithResponses) GetSigningKeysWithResponse(ctx context.Context, pa
 
 // ListMomentoWebhooksWithResponse List a cache's webhooks
 //
-// All of them, without their secrets.
+// All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /caches/{cacheName}/webhooks (the `ListMomentoWebhooks` operationId).
-func (c *ClientWithResponses) ListMomentoWebhooksWithResponse(ctx context.Context, cacheName string, reqEditors ...RequestEditorFn) (*ListMomentoWebhooksResponse, error) {
-	rsp, err := c.ListMomentoWebhooks(ctx, cacheName, reqEditors...)
+func (c *ClientWithResponses) ListMomentoWebhooksWithResponse(ctx context.Context, cacheName string, params *ListMomentoWebhooksParams, reqEditors ...RequestEditorFn) (*ListMomentoWebhooksResponse, error) {
+	rsp, err := c.ListMomentoWebhooks(ctx, cacheName, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9752,7 +10262,7 @@ func (c *ClientWithResponses) PutMomentoWebhookWithResponse(ctx context.Context,
 
 // ListMomentoDeliveriesWithResponse List a topic webhook's deliveries
 //
-// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries.
+// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries. Where the webhook was deleted, and no other has its name, it is the log of the last that had.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9827,7 +10337,7 @@ func (c *ClientWithResponses) PublishCommendaEventWithResponse(ctx context.Conte
 
 // FollowTopicWithResponse Follow a topic
 //
-// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.
+// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9842,7 +10352,7 @@ func (c *ClientWithResponses) FollowTopicWithResponse(ctx context.Context, cache
 
 // PublishTopicMessageWithBodyWithResponse Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9857,7 +10367,7 @@ func (c *ClientWithResponses) PublishTopicMessageWithBodyWithResponse(ctx contex
 
 // PublishTopicMessageWithTextBodyWithResponse Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
 //
 // Takes a body of the `text/plain` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9887,7 +10397,7 @@ func (c *ClientWithResponses) ListAPIKeysWithResponse(ctx context.Context, param
 
 // CreateAPIKeyWithBodyWithResponse Create an API key
 //
-// Only this answer shows the key.
+// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9902,7 +10412,7 @@ func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Conte
 
 // CreateAPIKeyWithResponse Create an API key
 //
-// Only this answer shows the key.
+// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9917,7 +10427,7 @@ func (c *ClientWithResponses) CreateAPIKeyWithResponse(ctx context.Context, body
 
 // RevokeAPIKeyWithResponse Revoke an API key
 //
-// It is refused from now on, everywhere.
+// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9962,13 +10472,13 @@ func (c *ClientWithResponses) RetryDeliveryWithResponse(ctx context.Context, id 
 
 // ListEventTypesWithResponse List event types
 //
-// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them.
+// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/event-types (the `ListEventTypes` operationId).
-func (c *ClientWithResponses) ListEventTypesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListEventTypesResponse, error) {
-	rsp, err := c.ListEventTypes(ctx, reqEditors...)
+func (c *ClientWithResponses) ListEventTypesWithResponse(ctx context.Context, params *ListEventTypesParams, reqEditors ...RequestEditorFn) (*ListEventTypesResponse, error) {
+	rsp, err := c.ListEventTypes(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9977,7 +10487,7 @@ func (c *ClientWithResponses) ListEventTypesWithResponse(ctx context.Context, re
 
 // PutEventTypeWithBodyWithResponse Add or describe an event type
 //
-// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9992,7 +10502,7 @@ func (c *ClientWithResponses) PutEventTypeWithBodyWithResponse(ctx context.Conte
 
 // PutEventTypeWithResponse Add or describe an event type
 //
-// 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10007,7 +10517,7 @@ func (c *ClientWithResponses) PutEventTypeWithResponse(ctx context.Context, name
 
 // ListEventsWithResponse List events
 //
-// Newest first, without test events.
+// Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10052,7 +10562,7 @@ func (c *ClientWithResponses) PublishEventWithResponse(ctx context.Context, para
 
 // PublishEventsWithBodyWithResponse Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10067,7 +10577,7 @@ func (c *ClientWithResponses) PublishEventsWithBodyWithResponse(ctx context.Cont
 
 // PublishEventsWithResponse Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10245,6 +10755,36 @@ func (c *ClientWithResponses) CreateTenantWithResponse(ctx context.Context, body
 	return ParseCreateTenantResponse(rsp)
 }
 
+// CreateTopicTokenWithBodyWithResponse Create a topic token
+//
+// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+func (c *ClientWithResponses) CreateTopicTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTopicTokenResponse, error) {
+	rsp, err := c.CreateTopicTokenWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateTopicTokenResponse(rsp)
+}
+
+// CreateTopicTokenWithResponse Create a topic token
+//
+// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
+func (c *ClientWithResponses) CreateTopicTokenWithResponse(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTopicTokenResponse, error) {
+	rsp, err := c.CreateTopicToken(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateTopicTokenResponse(rsp)
+}
+
 // ListWebhooksWithResponse List webhooks
 //
 // All webhooks of the account, of every profile, newest first.
@@ -10262,7 +10802,7 @@ func (c *ClientWithResponses) ListWebhooksWithResponse(ctx context.Context, para
 
 // CreateWebhookWithBodyWithResponse Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10277,7 +10817,7 @@ func (c *ClientWithResponses) CreateWebhookWithBodyWithResponse(ctx context.Cont
 
 // CreateWebhookWithResponse Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10322,7 +10862,7 @@ func (c *ClientWithResponses) GetWebhookWithResponse(ctx context.Context, id str
 
 // UpdateWebhookWithBodyWithResponse Update a webhook
 //
-// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10337,7 +10877,7 @@ func (c *ClientWithResponses) UpdateWebhookWithBodyWithResponse(ctx context.Cont
 
 // UpdateWebhookWithResponse Update a webhook
 //
-// Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10352,7 +10892,7 @@ func (c *ClientWithResponses) UpdateWebhookWithResponse(ctx context.Context, id 
 
 // ListDeliveriesWithResponse List a webhook's deliveries
 //
-// Newest first, test deliveries too.
+// Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10367,7 +10907,7 @@ func (c *ClientWithResponses) ListDeliveriesWithResponse(ctx context.Context, id
 
 // ReplayWebhookWithBodyWithResponse Send events of the past
 //
-// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10382,7 +10922,7 @@ func (c *ClientWithResponses) ReplayWebhookWithBodyWithResponse(ctx context.Cont
 
 // ReplayWebhookWithResponse Send events of the past
 //
-// Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10412,7 +10952,7 @@ func (c *ClientWithResponses) GetWebhookSecretWithResponse(ctx context.Context, 
 
 // RotateWebhookSecretWithBodyWithResponse Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10427,7 +10967,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx contex
 
 // RotateWebhookSecretWithResponse Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10442,7 +10982,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithResponse(ctx context.Contex
 
 // TestWebhookWithBodyWithResponse Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10457,7 +10997,7 @@ func (c *ClientWithResponses) TestWebhookWithBodyWithResponse(ctx context.Contex
 
 // TestWebhookWithResponse Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10472,13 +11012,13 @@ func (c *ClientWithResponses) TestWebhookWithResponse(ctx context.Context, id st
 
 // ListCommendaWebhooksWithResponse List Commenda webhooks
 //
-// All of the account's, newest first, without their keys.
+// All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /webhooks (the `ListCommendaWebhooks` operationId).
-func (c *ClientWithResponses) ListCommendaWebhooksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListCommendaWebhooksResponse, error) {
-	rsp, err := c.ListCommendaWebhooks(ctx, reqEditors...)
+func (c *ClientWithResponses) ListCommendaWebhooksWithResponse(ctx context.Context, params *ListCommendaWebhooksParams, reqEditors ...RequestEditorFn) (*ListCommendaWebhooksResponse, error) {
+	rsp, err := c.ListCommendaWebhooks(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -10487,7 +11027,7 @@ func (c *ClientWithResponses) ListCommendaWebhooksWithResponse(ctx context.Conte
 
 // CreateCommendaWebhookWithBodyWithResponse Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key.
+// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10502,7 +11042,7 @@ func (c *ClientWithResponses) CreateCommendaWebhookWithBodyWithResponse(ctx cont
 
 // CreateCommendaWebhookWithResponse Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key.
+// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10517,7 +11057,7 @@ func (c *ClientWithResponses) CreateCommendaWebhookWithResponse(ctx context.Cont
 
 // TriggerCommendaWebhookWithBodyWithResponse Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10532,7 +11072,7 @@ func (c *ClientWithResponses) TriggerCommendaWebhookWithBodyWithResponse(ctx con
 
 // TriggerCommendaWebhookWithResponse Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10607,7 +11147,7 @@ func (c *ClientWithResponses) UpdateCommendaWebhookWithResponse(ctx context.Cont
 
 // ListCommendaDeliveriesWithResponse List a Commenda webhook's deliveries
 //
-// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries.
+// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11583,6 +12123,52 @@ func ParseCreateTenantResponse(rsp *http.Response) (*CreateTenantResponse, error
 		}
 		response.JSONDefault = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseCreateTopicTokenResponse parses an HTTP response from a CreateTopicTokenWithResponse call
+func ParseCreateTopicTokenResponse(rsp *http.Response) (*CreateTopicTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateTopicTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest TopicToken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateTopicTokenResponse201Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		response.Headers201 = &headers
 	}
 
 	return response, nil

@@ -33,7 +33,7 @@ export interface paths {
         };
         /**
          * List a cache's webhooks
-         * @description All of them, without their secrets.
+         * @description All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.
          */
         get: operations["list-momento-webhooks"];
         put?: never;
@@ -77,7 +77,7 @@ export interface paths {
         };
         /**
          * List a topic webhook's deliveries
-         * @description Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries.
+         * @description Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries. Where the webhook was deleted, and no other has its name, it is the log of the last that had.
          */
         get: operations["list-momento-deliveries"];
         put?: never;
@@ -157,13 +157,13 @@ export interface paths {
         };
         /**
          * Follow a topic
-         * @description Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, for the client to resume.
+         * @description Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
          */
         get: operations["follow-topic"];
         put?: never;
         /**
          * Publish a message to a topic
-         * @description The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for.
+         * @description The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
          */
         post: operations["publish-topic-message"];
         delete?: never;
@@ -187,7 +187,7 @@ export interface paths {
         put?: never;
         /**
          * Create an API key
-         * @description Only this answer shows the key.
+         * @description Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
          */
         post: operations["create-api-key"];
         delete?: never;
@@ -208,7 +208,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke an API key
-         * @description It is refused from now on, everywhere.
+         * @description It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
          */
         delete: operations["revoke-api-key"];
         options?: never;
@@ -265,7 +265,7 @@ export interface paths {
         };
         /**
          * List event types
-         * @description What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them.
+         * @description What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.
          */
         get: operations["list-event-types"];
         put?: never;
@@ -286,7 +286,7 @@ export interface paths {
         get?: never;
         /**
          * Add or describe an event type
-         * @description 201 when it is new, 200 when there was one, which is replaced: what is not given, description or schema, it has no longer. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+         * @description 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
          */
         put: operations["put-event-type"];
         post?: never;
@@ -305,7 +305,7 @@ export interface paths {
         };
         /**
          * List events
-         * @description Newest first, without test events.
+         * @description Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.
          */
         get: operations["list-events"];
         put?: never;
@@ -331,7 +331,7 @@ export interface paths {
         put?: never;
         /**
          * Publish up to 1,000 events
-         * @description Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost.
+         * @description Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
          */
         post: operations["publish-events"];
         delete?: never;
@@ -488,6 +488,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/topic-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a topic token
+         * @description Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+         */
+        post: operations["create-topic-token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/webhooks": {
         parameters: {
             query?: never;
@@ -503,7 +523,7 @@ export interface paths {
         put?: never;
         /**
          * Create a webhook
-         * @description Subscribes a URL to event types. Only this answer and the secret operations show the secret.
+         * @description Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
          */
         post: operations["create-webhook"];
         delete?: never;
@@ -535,7 +555,7 @@ export interface paths {
         head?: never;
         /**
          * Update a webhook
-         * @description Changes what is given and leaves the rest. Retries use the new url and secret. Deactivating cancels what is pending.
+         * @description Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
          */
         patch: operations["update-webhook"];
         trace?: never;
@@ -549,7 +569,7 @@ export interface paths {
         };
         /**
          * List a webhook's deliveries
-         * @description Newest first, test deliveries too.
+         * @description Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.
          */
         get: operations["list-deliveries"];
         put?: never;
@@ -571,7 +591,7 @@ export interface paths {
         put?: never;
         /**
          * Send events of the past
-         * @description Begins a replay: each event gets a new delivery, with all attempts, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+         * @description Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
          */
         post: operations["replay-webhook"];
         delete?: never;
@@ -611,7 +631,7 @@ export interface paths {
         put?: never;
         /**
          * Rotate a webhook's secret
-         * @description The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over; X-Webhook-Signature and the headers of the other profiles have room for one, the new secret's. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+         * @description The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
          */
         post: operations["rotate-webhook-secret"];
         delete?: never;
@@ -631,7 +651,7 @@ export interface paths {
         put?: never;
         /**
          * Send a test event
-         * @description Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+         * @description Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
          */
         post: operations["test-webhook"];
         delete?: never;
@@ -649,13 +669,13 @@ export interface paths {
         };
         /**
          * List Commenda webhooks
-         * @description All of the account's, newest first, without their keys.
+         * @description All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.
          */
         get: operations["list-commenda-webhooks"];
         put?: never;
         /**
          * Register a Commenda webhook
-         * @description Subscribes a URL to topics. Only this answer shows the key.
+         * @description Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
          */
         post: operations["create-commenda-webhook"];
         delete?: never;
@@ -675,7 +695,7 @@ export interface paths {
         put?: never;
         /**
          * Trigger a Commenda webhook
-         * @description Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The body is optional.
+         * @description Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
          */
         post: operations["trigger-commenda-webhook"];
         delete?: never;
@@ -721,7 +741,7 @@ export interface paths {
         };
         /**
          * List a Commenda webhook's deliveries
-         * @description Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries.
+         * @description Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.
          */
         get: operations["list-commenda-deliveries"];
         put?: never;
@@ -737,6 +757,13 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         APIKey: {
+            /**
+             * @description The only caches whose topics it may publish to, read and follow.
+             * @example [
+             *       "chat"
+             *     ]
+             */
+            caches?: string[];
             /**
              * Format: date-time
              * @description When it was created.
@@ -760,6 +787,11 @@ export interface components {
              */
             name: string;
             /**
+             * @description Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
+             * @example false
+             */
+            operator?: boolean;
+            /**
              * Format: date-time
              * @description When it was revoked; absent if it was not.
              * @example 2026-06-15T12:00:00Z
@@ -773,12 +805,17 @@ export interface components {
              */
             scopes: components["schemas"]["Scope"][];
             /**
+             * @description Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
+             * @example false
+             */
+            subscribe?: boolean;
+            /**
              * @description Shown to receivers of topic webhooks as who published.
              * @example mo-the-squirrel
              */
             token_id?: string;
             /**
-             * @description The only event types that it may publish, as patterns.
+             * @description The only event types and topics that it may publish, read and follow, as patterns.
              * @example [
              *       "user.*"
              *     ]
@@ -901,7 +938,7 @@ export interface components {
         };
         AttemptResponse: {
             /**
-             * @description The first 16 KiB, as text.
+             * @description The first 16 KiB, as text, up to the last whole character.
              * @example OK
              */
             body: string;
@@ -910,6 +947,12 @@ export interface components {
              * @example /w==
              */
             body_base64?: string;
+            /**
+             * Format: int64
+             * @description The length of the whole body, in bytes: what came, or what the receiver announced; absent where nobody knows.
+             * @example 2
+             */
+            body_length?: number;
             /**
              * @description As received.
              * @example {
@@ -927,6 +970,11 @@ export interface components {
              * @example 200
              */
             status_code: number;
+            /**
+             * @description Whether the body goes on behind what is shown, or broke off there.
+             * @example false
+             */
+            truncated?: boolean;
         };
         AttemptTimings: {
             /**
@@ -1144,6 +1192,12 @@ export interface components {
              * @example AWQBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor: string | null;
+            /**
+             * Format: date-time
+             * @description When the webhook was deleted; absent while it is there.
+             * @example 2026-01-15T12:00:00Z
+             */
+            webhook_deleted_at?: string;
         };
         CommendaEvent: {
             /**
@@ -1168,6 +1222,11 @@ export interface components {
              * @example 019a961c-9b1f-7cee-bfe3-c29ff547dba1
              */
             id: string;
+            /**
+             * @description The id or Idempotency-Key given.
+             * @example registration-4711-done
+             */
+            idempotency_key?: string;
             /**
              * @description As it was given; empty if it was not.
              * @example c2710df6-c6cf-4cd0-aa38-63faa44f16bc
@@ -1254,7 +1313,12 @@ export interface components {
             message: string;
         };
         CommendaWebhookList: {
-            /** @description All of the account's Commenda webhooks, newest first. */
+            /**
+             * @description Leads to the rest; absent where there is none.
+             * @example AXcBmrHU6q9ekr-Xz5m6pYVu
+             */
+            next_cursor?: string;
+            /** @description The account's Commenda webhooks, newest first. */
             webhooks: components["schemas"]["CommendaWebhook"][];
         };
         /**
@@ -1338,6 +1402,13 @@ export interface components {
         };
         CreateAPIKeyRequest: {
             /**
+             * @description Limits it to the topics of these caches, by name. Default: everything.
+             * @example [
+             *       "chat"
+             *     ]
+             */
+            caches?: string[];
+            /**
              * Format: date-time
              * @description Default: never.
              * @example 2027-01-15T12:00:00Z
@@ -1349,19 +1420,19 @@ export interface components {
              */
             name: string;
             /**
-             * @description What it may do. admin includes the others.
+             * @description What it may do. subscribe: follow topics, and nothing else. admin includes the others.
              * @example [
              *       "publish"
              *     ]
              */
-            scopes: components["schemas"]["Scope"][];
+            scopes: components["schemas"]["CreateScope"][];
             /**
              * @description Shown to receivers of topic webhooks as who published.
              * @example mo-the-squirrel
              */
             token_id?: string;
             /**
-             * @description Limits what it may publish, as patterns. Default: everything.
+             * @description Limits what it may publish, read, follow and subscribe webhooks to, as patterns. Default: everything.
              * @example [
              *       "user.*"
              *     ]
@@ -1409,12 +1480,37 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /**
+         * @description What it may do. subscribe: follow topics, and nothing else. admin includes the others.
+         * @enum {string}
+         */
+        CreateScope: "admin" | "webhooks" | "publish" | "read" | "subscribe";
         CreateTenantRequest: {
             /**
              * @description What it is called.
              * @example acme
              */
             name: string;
+        };
+        CreateTopicTokenRequest: {
+            /**
+             * @description The cache whose topics it is for.
+             * @example chat
+             */
+            cache_name: string;
+            /**
+             * Format: int64
+             * @description How long it is valid, in seconds. Default: 300.
+             * @example 300
+             */
+            expires_in?: number;
+            /**
+             * @description The topics, as patterns, that it lets follow. The API key must be allowed to follow them itself.
+             * @example [
+             *       "room-281"
+             *     ]
+             */
+            topics: string[];
         };
         CreateWebhookRequest: {
             /**
@@ -1437,7 +1533,7 @@ export interface components {
              */
             events: string[];
             /**
-             * @description Sent with every request. Hop-by-hop, signature and content headers are refused.
+             * @description Sent with every request, the names spelt as here (HTTP/2 has lower case alone). Hop-by-hop, signature and content headers are refused.
              * @example {
              *       "X-Tenant": "acme"
              *     }
@@ -1499,6 +1595,13 @@ export interface components {
         };
         CreatedAPIKey: {
             /**
+             * @description The only caches whose topics it may publish to, read and follow.
+             * @example [
+             *       "chat"
+             *     ]
+             */
+            caches?: string[];
+            /**
              * Format: date-time
              * @description When it was created.
              * @example 2026-01-15T12:00:00Z
@@ -1526,6 +1629,11 @@ export interface components {
              */
             name: string;
             /**
+             * @description Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
+             * @example false
+             */
+            operator?: boolean;
+            /**
              * Format: date-time
              * @description When it was revoked; absent if it was not.
              * @example 2026-06-15T12:00:00Z
@@ -1539,12 +1647,17 @@ export interface components {
              */
             scopes: components["schemas"]["Scope"][];
             /**
+             * @description Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
+             * @example false
+             */
+            subscribe?: boolean;
+            /**
              * @description Shown to receivers of topic webhooks as who published.
              * @example mo-the-squirrel
              */
             token_id?: string;
             /**
-             * @description The only event types that it may publish, as patterns.
+             * @description The only event types and topics that it may publish, read and follow, as patterns.
              * @example [
              *       "user.*"
              *     ]
@@ -1780,7 +1893,7 @@ export interface components {
             workflow_url?: string;
         };
         DeliveryDetail: {
-            /** @description Every attempt, oldest first. */
+            /** @description Every attempt, oldest first; of more than 4 MiB the last ones. */
             attempt_log: components["schemas"]["Attempt"][];
             /**
              * Format: int64
@@ -1788,6 +1901,12 @@ export interface components {
              * @example 1
              */
             attempts: number;
+            /**
+             * Format: int64
+             * @description How many attempts before those in attempt_log are left out.
+             * @example 12
+             */
+            attempts_omitted?: number;
             /**
              * Format: date-time
              * @description When the event was published, or the replay made it.
@@ -1873,6 +1992,12 @@ export interface components {
              * @example AWQBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor: string | null;
+            /**
+             * Format: date-time
+             * @description When the webhook was deleted; absent while it is there.
+             * @example 2026-01-15T12:00:00Z
+             */
+            webhook_deleted_at?: string;
         };
         /**
          * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
@@ -2075,6 +2200,11 @@ export interface components {
         EventTypeList: {
             /** @description Built-in types, then your own by name. */
             event_types: components["schemas"]["EventType"][];
+            /**
+             * @description Leads to the rest; absent where there is none.
+             * @example AXlpbnZvaWNlLnBhaWQ
+             */
+            next_cursor?: string;
         };
         MomentoDestination: {
             /**
@@ -2131,7 +2261,12 @@ export interface components {
             webhookName: string;
         };
         MomentoWebhookList: {
-            /** @description All webhooks of the cache, newest first; none for a cache that nobody has used. */
+            /**
+             * @description Leads to the rest; absent where there is none.
+             * @example AXcBmrHU6q9ekr-Xz5m6pYVu
+             */
+            nextCursor?: string;
+            /** @description Webhooks of the cache, newest first; none for a cache that nobody has used. */
             webhooks: components["schemas"]["MomentoWebhook"][];
         };
         NotDelivered: {
@@ -2154,7 +2289,7 @@ export interface components {
         NotDeliveredReason: "not subscribed" | "inactive" | "created later";
         Problem: {
             /**
-             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED, UNAVAILABLE, INTERNAL.
+             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
              * @example INVALID_ARGUMENT
              */
             code: string;
@@ -2207,6 +2342,11 @@ export interface components {
              *     }
              */
             data: unknown;
+            /**
+             * @description The same as the header Idempotency-Key. Event objects have an id of their own.
+             * @example registration-4711-done
+             */
+            id?: string;
             /**
              * @description Shown in event objects as it is. Default: empty.
              * @example c2710df6-c6cf-4cd0-aa38-63faa44f16bc
@@ -2276,7 +2416,7 @@ export interface components {
         };
         PutEventTypeRequest: {
             /**
-             * @description What such an event means.
+             * @description What such an event means. Default: what it has.
              * @example An invoice was paid
              */
             description?: string;
@@ -2324,7 +2464,7 @@ export interface components {
         Replay: {
             /**
              * Format: int64
-             * @description Deliveries made so far.
+             * @description Deliveries made so far: one for each of events.
              * @example 1200
              */
             created: number;
@@ -2349,8 +2489,8 @@ export interface components {
             event_types?: string[];
             /**
              * Format: int64
-             * @description Events looked at so far.
-             * @example 20000
+             * @description Events sent or to be sent so far, as a dry run counts them: each got a delivery.
+             * @example 1200
              */
             events: number;
             /**
@@ -2377,6 +2517,12 @@ export interface components {
              * @example Webhook deleted
              */
             reason?: string;
+            /**
+             * Format: int64
+             * @description Events looked at so far, those that it is not about too.
+             * @example 20000
+             */
+            scanned: number;
             /**
              * Format: date-time
              * @description Events from this time on.
@@ -2423,7 +2569,7 @@ export interface components {
         };
         ReplayEstimate: {
             /**
-             * @description Whether all were counted; otherwise there may be more.
+             * @description Whether all were counted. Otherwise there may be more: there was no time for them, one is being stored, or one of the last seconds has an attempt to come.
              * @example true
              */
             complete: boolean;
@@ -2434,7 +2580,7 @@ export interface components {
             dry_run: boolean;
             /**
              * Format: int64
-             * @description How many events would be sent.
+             * @description How many events would be sent, were it begun now.
              * @example 1200
              */
             events: number;
@@ -2493,7 +2639,7 @@ export interface components {
              */
             dry_run?: boolean;
             /**
-             * @description Only events of these types; also prefix.* and *.
+             * @description Only events of these types; also prefix.* and *. A type that is not in the catalogue is refused, unless the webhook subscribes to it by name.
              * @example [
              *       "user.created"
              *     ]
@@ -2526,7 +2672,7 @@ export interface components {
         RotateSecretRequest: {
             /**
              * Format: int64
-             * @description How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap.
+             * @description How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap, unless single_value is old.
              * @example 86400
              */
             overlap_seconds?: number;
@@ -2535,6 +2681,12 @@ export interface components {
              * @example whsec_abc123...
              */
             secret?: string;
+            /**
+             * @description Whose signature the headers with one value carry in the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret's, from now on; receivers that verify them must know it already. old: the secret's that they carry now, until its overlap ends. Default: new.
+             * @example old
+             * @enum {string}
+             */
+            single_value?: "new" | "old";
         };
         /**
          * @description What it may do.
@@ -2636,7 +2788,7 @@ export interface components {
              */
             data?: unknown;
             /**
-             * @description Default: the webhook's first event type.
+             * @description Default: the webhook's first event type that is not operational.
              * @example user.created
              */
             type?: string;
@@ -2686,6 +2838,31 @@ export interface components {
             topic_sequence_number: number;
             /** @description The message itself. */
             value: components["schemas"]["TopicValue"];
+        };
+        TopicToken: {
+            /**
+             * @description The cache whose topics it is for.
+             * @example chat
+             */
+            cache_name: string;
+            /**
+             * Format: date-time
+             * @description When it stops being valid.
+             * @example 2026-01-15T12:05:00Z
+             */
+            expires_at: string;
+            /**
+             * @description Stands for the API key where a topic is followed.
+             * @example gt_AqSm9ZIyVvqkqzL1Wc3OeN0b
+             */
+            token: string;
+            /**
+             * @description The topics that it lets follow, as patterns.
+             * @example [
+             *       "room-281"
+             *     ]
+             */
+            topics: string[];
         };
         TopicValue: {
             /**
@@ -2769,10 +2946,10 @@ export interface components {
              */
             active?: boolean;
             /**
-             * @description What it is for.
+             * @description What it is for. null removes it.
              * @example Billing system
              */
-            description?: string;
+            description?: string | null;
             /**
              * @description Replaces all event types subscribed to.
              * @example [
@@ -2781,14 +2958,14 @@ export interface components {
              */
             events?: string[];
             /**
-             * @description Replaces all custom headers.
+             * @description Replaces all custom headers. null removes them. Needed where the url gets another scheme, host or port and there are any: their values were given for the one before.
              * @example {
              *       "X-Tenant": "acme"
              *     }
              */
             headers?: {
                 [key: string]: string;
-            };
+            } | null;
             /**
              * Format: int64
              * @description Attempts of a delivery at most.
@@ -2802,10 +2979,10 @@ export interface components {
             paused?: boolean;
             /**
              * Format: int64
-             * @description 0 is no limit.
+             * @description 0 or null is no limit.
              * @example 10
              */
-            rate_limit?: number;
+            rate_limit?: number | null;
             /**
              * @description The new secret, at once and alone: overlaps of earlier rotations end. To change it without a gap, rotate it.
              * @example whsec_abc123...
@@ -2829,7 +3006,7 @@ export interface components {
              * @description Whether requests carry a traceparent header.
              * @example true
              */
-            trace_context?: boolean;
+            trace_context?: boolean | null;
             /**
              * @description Where events are POSTed to.
              * @example https://yourapp.com/webhook
@@ -3010,7 +3187,7 @@ export interface components {
         WebhookSecret: {
             /**
              * Format: date-time
-             * @description Until when webhook-signature also carries a signature with a secret from before. Absent when this one signs alone.
+             * @description Until when a secret from before signs as well: webhook-signature carries a signature of each. Absent when this one signs alone.
              * @example 2026-01-16T12:00:00Z
              */
             overlap_until?: string;
@@ -3019,6 +3196,12 @@ export interface components {
              * @example whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
              */
             secret: string;
+            /**
+             * Format: date-time
+             * @description Until when the headers with one value carry the signature with the secret from before. Absent when they carry this one's.
+             * @example 2026-01-16T12:00:00Z
+             */
+            single_value_until?: string;
             /** @description What is likely to be meant otherwise. */
             warnings?: components["schemas"]["Warning"][];
         };
@@ -3060,7 +3243,9 @@ export type CommendaWebhookWithKey = components['schemas']['CommendaWebhookWithK
 export type CommendaWebhooksFetched = components['schemas']['CommendaWebhooksFetched'];
 export type CreateApiKeyRequest = components['schemas']['CreateAPIKeyRequest'];
 export type CreateCommendaWebhookRequest = components['schemas']['CreateCommendaWebhookRequest'];
+export type CreateScope = components['schemas']['CreateScope'];
 export type CreateTenantRequest = components['schemas']['CreateTenantRequest'];
+export type CreateTopicTokenRequest = components['schemas']['CreateTopicTokenRequest'];
 export type CreateWebhookRequest = components['schemas']['CreateWebhookRequest'];
 export type CreatedApiKey = components['schemas']['CreatedAPIKey'];
 export type CreatedTenant = components['schemas']['CreatedTenant'];
@@ -3112,6 +3297,7 @@ export type TopicDiscontinuity = components['schemas']['TopicDiscontinuity'];
 export type TopicItem = components['schemas']['TopicItem'];
 export type TopicItemList = components['schemas']['TopicItemList'];
 export type TopicMessage = components['schemas']['TopicMessage'];
+export type TopicToken = components['schemas']['TopicToken'];
 export type TopicValue = components['schemas']['TopicValue'];
 export type TriggerCommendaWebhookRequest = components['schemas']['TriggerCommendaWebhookRequest'];
 export type UpdateCommendaWebhookRequest = components['schemas']['UpdateCommendaWebhookRequest'];
@@ -3244,7 +3430,12 @@ export interface operations {
     };
     "list-momento-webhooks": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How many entries at most. Default: all, as far as they are no more than 4 MiB. */
+                limit?: number;
+                /** @description next_cursor of the page before; absent for the first page. */
+                cursor?: string;
+            };
             header?: never;
             path: {
                 /** @description The cache: 1 to 128 characters of any kind but controls, percent-encoded (a slash as %2F). White space around it does not count. */
@@ -3262,6 +3453,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "nextCursor": "AXcBmrHU6q9ekr-Xz5m6pYVu",
                      *       "webhooks": [
                      *         {
                      *           "destination": {
@@ -3801,7 +3993,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Only deliveries of this status. */
                 status?: components["schemas"]["DeliveryStatus"];
-                /** @description Only deliveries of events of this type. */
+                /** @description Only deliveries of events of this type, or of those that a pattern like user.* matches. */
                 event_type?: string;
                 /** @description Only deliveries of events from this time on. */
                 since?: string;
@@ -3851,7 +4043,8 @@ export interface operations {
                      *           "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *         }
                      *       ],
-                     *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu"
+                     *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu",
+                     *       "webhook_deleted_at": "2026-01-15T12:00:00Z"
                      *     }
                      */
                     "application/json": components["schemas"]["DeliveryList"];
@@ -4356,7 +4549,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true. */
+                /** @description Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true. Quoted, as a string of RFC 9651, it is the same as without the quotes. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -4372,7 +4565,6 @@ export interface operations {
                  *         "name": "John Doe",
                  *         "status": "active"
                  *       },
-                 *       "organization_id": "c2710df6-c6cf-4cd0-aa38-63faa44f16bc",
                  *       "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"
                  *     }
                  */
@@ -4393,6 +4585,7 @@ export interface operations {
                      *         "deliveries": 1,
                      *         "duplicate": false,
                      *         "id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1",
+                     *         "idempotency_key": "registration-4711-done",
                      *         "organization_id": "c2710df6-c6cf-4cd0-aa38-63faa44f16bc",
                      *         "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED",
                      *         "triggered_at": 1768480200
@@ -4884,6 +5077,23 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Request Entity Too Large */
             413: {
                 headers: {
@@ -5019,14 +5229,19 @@ export interface operations {
                      * @example {
                      *       "api_keys": [
                      *         {
+                     *           "caches": [
+                     *             "chat"
+                     *           ],
                      *           "created_at": "2026-01-15T12:00:00Z",
                      *           "expires_at": "2027-01-15T12:00:00Z",
                      *           "id": "key_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "name": "Publisher in production",
+                     *           "operator": false,
                      *           "revoked_at": "2026-06-15T12:00:00Z",
                      *           "scopes": [
                      *             "publish"
                      *           ],
+                     *           "subscribe": false,
                      *           "token_id": "mo-the-squirrel",
                      *           "topics": [
                      *             "user.*"
@@ -5178,14 +5393,9 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "expires_at": "2027-01-15T12:00:00Z",
                  *       "name": "Publisher in production",
                  *       "scopes": [
                  *         "publish"
-                 *       ],
-                 *       "token_id": "mo-the-squirrel",
-                 *       "topics": [
-                 *         "user.*"
                  *       ]
                  *     }
                  */
@@ -5201,15 +5411,20 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "caches": [
+                     *         "chat"
+                     *       ],
                      *       "created_at": "2026-01-15T12:00:00Z",
                      *       "expires_at": "2027-01-15T12:00:00Z",
                      *       "id": "key_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "key": "gk_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a",
                      *       "name": "Publisher in production",
+                     *       "operator": false,
                      *       "revoked_at": "2026-06-15T12:00:00Z",
                      *       "scopes": [
                      *         "publish"
                      *       ],
+                     *       "subscribe": false,
                      *       "token_id": "mo-the-squirrel",
                      *       "topics": [
                      *         "user.*"
@@ -5606,12 +5821,14 @@ export interface operations {
                      *           "response": {
                      *             "body": "OK",
                      *             "body_base64": "/w==",
+                     *             "body_length": 2,
                      *             "headers": {
                      *               "Content-Type": [
                      *                 "text/plain"
                      *               ]
                      *             },
-                     *             "status_code": 200
+                     *             "status_code": 200,
+                     *             "truncated": false
                      *           },
                      *           "started_at": "2026-01-15T12:30:00.084Z",
                      *           "timings": {
@@ -5623,6 +5840,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "attempts": 1,
+                     *       "attempts_omitted": 12,
                      *       "created_at": "2026-01-15T12:30:00Z",
                      *       "delivered_at": "2026-01-15T12:30:00Z",
                      *       "error": "HTTP 500 Internal Server Error",
@@ -5836,12 +6054,14 @@ export interface operations {
                      *           "response": {
                      *             "body": "OK",
                      *             "body_base64": "/w==",
+                     *             "body_length": 2,
                      *             "headers": {
                      *               "Content-Type": [
                      *                 "text/plain"
                      *               ]
                      *             },
-                     *             "status_code": 200
+                     *             "status_code": 200,
+                     *             "truncated": false
                      *           },
                      *           "started_at": "2026-01-15T12:30:00.084Z",
                      *           "timings": {
@@ -5853,6 +6073,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "attempts": 1,
+                     *       "attempts_omitted": 12,
                      *       "created_at": "2026-01-15T12:30:00Z",
                      *       "delivered_at": "2026-01-15T12:30:00Z",
                      *       "error": "HTTP 500 Internal Server Error",
@@ -6041,7 +6262,12 @@ export interface operations {
     };
     "list-event-types": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How many entries at most. Default: all, as far as they are no more than 4 MiB. */
+                limit?: number;
+                /** @description next_cursor of the page before; absent for the first page. */
+                cursor?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -6085,7 +6311,8 @@ export interface operations {
                      *             "type": "object"
                      *           }
                      *         }
-                     *       ]
+                     *       ],
+                     *       "next_cursor": "AXlpbnZvaWNlLnBhaWQ"
                      *     }
                      */
                     "application/json": components["schemas"]["EventTypeList"];
@@ -6233,23 +6460,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "description": "An invoice was paid",
-                 *       "schema": {
-                 *         "properties": {
-                 *           "email": {
-                 *             "format": "email",
-                 *             "type": "string"
-                 *           },
-                 *           "id": {
-                 *             "minLength": 1,
-                 *             "type": "string"
-                 *           }
-                 *         },
-                 *         "required": [
-                 *           "id"
-                 *         ],
-                 *         "type": "object"
-                 *       }
+                 *       "description": "An invoice was paid"
                  *     }
                  */
                 "application/json": components["schemas"]["PutEventTypeRequest"];
@@ -6537,7 +6748,7 @@ export interface operations {
                 limit?: number;
                 /** @description next_cursor of the page before; absent for the first page. */
                 cursor?: string;
-                /** @description Only events of this type. */
+                /** @description Only events of this type, or of those that a pattern like user.* matches. */
                 type?: string;
                 /** @description Only events from this time on. */
                 since?: string;
@@ -6715,7 +6926,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same as id in the body. */
+                /** @description The same as id in the body. Quoted, as a string of RFC 9651, it is the same as without the quotes. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -6731,7 +6942,6 @@ export interface operations {
                  *         "name": "John Doe",
                  *         "status": "active"
                  *       },
-                 *       "id": "order-1234-paid",
                  *       "type": "user.created"
                  *     }
                  */
@@ -6973,7 +7183,6 @@ export interface operations {
                  *             "name": "John Doe",
                  *             "status": "active"
                  *           },
-                 *           "id": "order-1234-paid",
                  *           "type": "user.created"
                  *         }
                  *       ]
@@ -7451,7 +7660,7 @@ export interface operations {
                      *           "event_types": [
                      *             "user.created"
                      *           ],
-                     *           "events": 20000,
+                     *           "events": 1200,
                      *           "id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "looked_to": "2026-01-15T12:00:00Z",
                      *           "progress": {
@@ -7462,6 +7671,7 @@ export interface operations {
                      *           },
                      *           "rate": 100,
                      *           "reason": "Webhook deleted",
+                     *           "scanned": 20000,
                      *           "since": "2026-01-15T00:00:00Z",
                      *           "state": "running",
                      *           "status": "failed",
@@ -7631,7 +7841,7 @@ export interface operations {
                      *       "event_types": [
                      *         "user.created"
                      *       ],
-                     *       "events": 20000,
+                     *       "events": 1200,
                      *       "id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "looked_to": "2026-01-15T12:00:00Z",
                      *       "progress": {
@@ -7642,6 +7852,7 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
@@ -7835,7 +8046,7 @@ export interface operations {
                      *       "event_types": [
                      *         "user.created"
                      *       ],
-                     *       "events": 20000,
+                     *       "events": 1200,
                      *       "id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "looked_to": "2026-01-15T12:00:00Z",
                      *       "progress": {
@@ -7846,6 +8057,7 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
@@ -8098,7 +8310,7 @@ export interface operations {
                      *       "event_types": [
                      *         "user.created"
                      *       ],
-                     *       "events": 20000,
+                     *       "events": 1200,
                      *       "id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "looked_to": "2026-01-15T12:00:00Z",
                      *       "progress": {
@@ -8109,6 +8321,7 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
@@ -8310,7 +8523,7 @@ export interface operations {
                      *       "event_types": [
                      *         "user.created"
                      *       ],
-                     *       "events": 20000,
+                     *       "events": 1200,
                      *       "id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "looked_to": "2026-01-15T12:00:00Z",
                      *       "progress": {
@@ -8321,6 +8534,7 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
@@ -8522,7 +8736,7 @@ export interface operations {
                      *       "event_types": [
                      *         "user.created"
                      *       ],
-                     *       "events": 20000,
+                     *       "events": 1200,
                      *       "id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "looked_to": "2026-01-15T12:00:00Z",
                      *       "progress": {
@@ -8533,6 +8747,7 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
@@ -8898,15 +9113,20 @@ export interface operations {
                     /**
                      * @example {
                      *       "api_key": {
+                     *         "caches": [
+                     *           "chat"
+                     *         ],
                      *         "created_at": "2026-01-15T12:00:00Z",
                      *         "expires_at": "2027-01-15T12:00:00Z",
                      *         "id": "key_01kab1s6rzfkqbzry2kztmfpx1",
                      *         "key": "gk_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a",
                      *         "name": "Publisher in production",
+                     *         "operator": false,
                      *         "revoked_at": "2026-06-15T12:00:00Z",
                      *         "scopes": [
                      *           "publish"
                      *         ],
+                     *         "subscribe": false,
                      *         "token_id": "mo-the-squirrel",
                      *         "topics": [
                      *           "user.*"
@@ -8999,6 +9219,226 @@ export interface operations {
                      *       "code": "ALREADY_EXISTS",
                      *       "status": 409,
                      *       "title": "Conflict",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-topic-token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "cache_name": "chat",
+                 *       "topics": [
+                 *         "room-281"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateTopicTokenRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "cache_name": "chat",
+                     *       "expires_at": "2026-01-15T12:05:00Z",
+                     *       "token": "gt_AqSm9ZIyVvqkqzL1Wc3OeN0b",
+                     *       "topics": [
+                     *         "room-281"
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TopicToken"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9327,27 +9767,11 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "active": true,
-                 *       "description": "Billing system",
                  *       "events": [
                  *         "user.created",
                  *         "user.updated",
                  *         "project.created"
                  *       ],
-                 *       "headers": {
-                 *         "X-Tenant": "acme"
-                 *       },
-                 *       "max_attempts": 5,
-                 *       "paused": false,
-                 *       "profile": "standard",
-                 *       "rate_limit": 10,
-                 *       "secret": "whsec_abc123...",
-                 *       "signature_schemes": [
-                 *         "v1",
-                 *         "v1a"
-                 *       ],
-                 *       "timeout_seconds": 15,
-                 *       "trace_context": true,
                  *       "url": "https://yourapp.com/webhook"
                  *     }
                  */
@@ -9465,6 +9889,23 @@ export interface operations {
                      *       "code": "INVALID_ARGUMENT",
                      *       "status": 408,
                      *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9964,25 +10405,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "active": true,
-                 *       "description": "Billing system",
-                 *       "events": [
-                 *         "user.created"
-                 *       ],
-                 *       "headers": {
-                 *         "X-Tenant": "acme"
-                 *       },
-                 *       "max_attempts": 5,
-                 *       "paused": false,
-                 *       "rate_limit": 10,
-                 *       "secret": "whsec_abc123...",
-                 *       "signature_schemes": [
-                 *         "v1",
-                 *         "v1a"
-                 *       ],
-                 *       "timeout_seconds": 15,
-                 *       "trace_context": true,
-                 *       "url": "https://yourapp.com/webhook"
+                 *       "description": "Billing system"
                  *     }
                  */
                 "application/json": components["schemas"]["UpdateWebhookRequest"];
@@ -10241,7 +10664,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Only deliveries of this status. */
                 status?: components["schemas"]["DeliveryStatus"];
-                /** @description Only deliveries of events of this type. */
+                /** @description Only deliveries of events of this type, or of those that a pattern like user.* matches. */
                 event_type?: string;
                 /** @description Only deliveries of events from this time on. */
                 since?: string;
@@ -10289,7 +10712,8 @@ export interface operations {
                      *           "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *         }
                      *       ],
-                     *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu"
+                     *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu",
+                     *       "webhook_deleted_at": "2026-01-15T12:00:00Z"
                      *     }
                      */
                     "application/json": components["schemas"]["DeliveryList"];
@@ -10454,14 +10878,8 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "dry_run": false,
-                 *       "event_types": [
-                 *         "user.created"
-                 *       ],
-                 *       "rate": 100,
                  *       "since": "2026-01-15T00:00:00Z",
-                 *       "status": "failed",
-                 *       "until": "2026-01-16T00:00:00Z"
+                 *       "status": "failed"
                  *     }
                  */
                 "application/json": components["schemas"]["ReplayWebhookRequest"];
@@ -10498,7 +10916,7 @@ export interface operations {
                      *       "event_types": [
                      *         "user.created"
                      *       ],
-                     *       "events": 20000,
+                     *       "events": 1200,
                      *       "id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "looked_to": "2026-01-15T12:00:00Z",
                      *       "progress": {
@@ -10509,6 +10927,7 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
@@ -10757,6 +11176,7 @@ export interface operations {
                      * @example {
                      *       "overlap_until": "2026-01-16T12:00:00Z",
                      *       "secret": "whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=",
+                     *       "single_value_until": "2026-01-16T12:00:00Z",
                      *       "warnings": [
                      *         {
                      *           "location": "body.secret",
@@ -10942,12 +11362,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "overlap_seconds": 86400,
-                 *       "secret": "whsec_abc123..."
-                 *     }
-                 */
+                /** @example {} */
                 "application/json": components["schemas"]["RotateSecretRequest"];
             };
         };
@@ -10962,6 +11377,7 @@ export interface operations {
                      * @example {
                      *       "overlap_until": "2026-01-16T12:00:00Z",
                      *       "secret": "whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=",
+                     *       "single_value_until": "2026-01-16T12:00:00Z",
                      *       "warnings": [
                      *         {
                      *           "location": "body.secret",
@@ -11198,17 +11614,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "data": {
-                 *         "email": "john@example.com",
-                 *         "id": "user_123",
-                 *         "name": "John Doe",
-                 *         "status": "active"
-                 *       },
-                 *       "type": "user.created"
-                 *     }
-                 */
+                /** @example {} */
                 "application/json": components["schemas"]["TestWebhookRequest"];
             };
         };
@@ -11245,12 +11651,14 @@ export interface operations {
                      *           "response": {
                      *             "body": "OK",
                      *             "body_base64": "/w==",
+                     *             "body_length": 2,
                      *             "headers": {
                      *               "Content-Type": [
                      *                 "text/plain"
                      *               ]
                      *             },
-                     *             "status_code": 200
+                     *             "status_code": 200,
+                     *             "truncated": false
                      *           },
                      *           "started_at": "2026-01-15T12:30:00.084Z",
                      *           "timings": {
@@ -11262,6 +11670,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "attempts": 1,
+                     *       "attempts_omitted": 12,
                      *       "created_at": "2026-01-15T12:30:00Z",
                      *       "delivered_at": "2026-01-15T12:30:00Z",
                      *       "error": "HTTP 500 Internal Server Error",
@@ -11501,7 +11910,12 @@ export interface operations {
     };
     "list-commenda-webhooks": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How many entries at most. Default: all, as far as they are no more than 4 MiB. */
+                limit?: number;
+                /** @description next_cursor of the page before; absent for the first page. */
+                cursor?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -11517,6 +11931,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "data": {
+                     *         "next_cursor": "AXcBmrHU6q9ekr-Xz5m6pYVu",
                      *         "webhooks": [
                      *           {
                      *             "api_version": "v1.0",
@@ -11676,11 +12091,6 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "api_version": "v1.0",
-                 *       "key": "dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=",
-                 *       "name": "Registrations",
-                 *       "status": "ENABLED",
-                 *       "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED",
                  *       "topics": [
                  *         "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"
                  *       ],
@@ -11779,6 +12189,23 @@ export interface operations {
                      *       "code": "INVALID_ARGUMENT",
                      *       "status": 408,
                      *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -11908,17 +12335,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "event_data": {
-                 *         "email": "john@example.com",
-                 *         "id": "user_123",
-                 *         "name": "John Doe",
-                 *         "status": "active"
-                 *       },
-                 *       "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"
-                 *     }
-                 */
+                /** @example {} */
                 "application/json": components["schemas"]["TriggerCommendaWebhookRequest"];
             };
         };
@@ -11956,12 +12373,14 @@ export interface operations {
                      *             "response": {
                      *               "body": "OK",
                      *               "body_base64": "/w==",
+                     *               "body_length": 2,
                      *               "headers": {
                      *                 "Content-Type": [
                      *                   "text/plain"
                      *                 ]
                      *               },
-                     *               "status_code": 200
+                     *               "status_code": 200,
+                     *               "truncated": false
                      *             },
                      *             "started_at": "2026-01-15T12:30:00.084Z",
                      *             "timings": {
@@ -12408,15 +12827,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "api_version": "v1.0",
-                 *       "key": "dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=",
-                 *       "name": "Registrations",
-                 *       "status": "DISABLED",
-                 *       "topic": "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED",
-                 *       "topics": [
-                 *         "REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"
-                 *       ],
-                 *       "url": "https://yourapp.com/webhook"
+                 *       "name": "Registrations"
                  *     }
                  */
                 "application/json": components["schemas"]["UpdateCommendaWebhookRequest"];
@@ -12817,7 +13228,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Only deliveries of this status. */
                 status?: components["schemas"]["DeliveryStatus"];
-                /** @description Only deliveries of events of this type. */
+                /** @description Only deliveries of events of this type, or of those that a pattern like user.* matches. */
                 event_type?: string;
                 /** @description Only deliveries of events from this time on. */
                 since?: string;
@@ -12865,7 +13276,8 @@ export interface operations {
                      *           "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
                      *         }
                      *       ],
-                     *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu"
+                     *       "next_cursor": "AWQBmrHU6q9ekr-Xz5m6pYVu",
+                     *       "webhook_deleted_at": "2026-01-15T12:00:00Z"
                      *     }
                      */
                     "application/json": components["schemas"]["CommendaDeliveryList"];

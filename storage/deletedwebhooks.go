@@ -1,0 +1,50 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// LoggedWebhook finds the webhook of a log: one that is there, or one that was deleted and
+// whose deliveries are still kept. It is not found if it is another tenant's.
+func (s *Store) LoggedWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Logged, error) {
+	return s.logged(ctx, `
+		select id, profile, cache, null::timestamptz as deleted_at from webhooks where id = @id and tenant_id = @tenant_id
+		union all
+		select id, profile, cache, deleted_at from deleted_webhooks where id = @id and tenant_id = @tenant_id`,
+		pgx.StrictNamedArgs{"id": [16]byte(id), "tenant_id": [16]byte(tenant)})
+}
+
+// LoggedWebhookNamed is LoggedWebhook for a Momento webhook: the one that has the name, or
+// else the last that had it.
+func (s *Store) LoggedWebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (hook.Logged, error) {
+	const named = `where tenant_id = @tenant_id and cache = @cache and name = @name and profile = 'momento'`
+	return s.logged(ctx, `
+		(select id, profile, cache, null::timestamptz as deleted_at from webhooks `+named+`)
+		union all
+		(select id, profile, cache, deleted_at from deleted_webhooks `+named+` order by deleted_at desc limit 1)`,
+		pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant), "cache": cache, "name": name})
+}
+
+func (s *Store) logged(ctx context.Context, from string, args pgx.StrictNamedArgs) (w hook.Logged, err error) {
+	err = s.pool.QueryRow(ctx, `select * from (`+from+`) w order by deleted_at nulls first limit 1`, args).
+		Scan((*[16]byte)(&w.ID), (*string)(&w.Profile), &w.Cache, &w.DeletedAt)
+	if err != nil {
+		return w, notFound("webhook", fmt.Errorf("select webhook of a log: %w", err))
+	}
+	return w, nil
+}
+
+// purgeDeleted forgets webhooks that were deleted longer ago than retention: nothing of
+// their logs is left.
+func (s *Store) purgeDeleted(ctx context.Context, retention time.Duration) error {
+	if _, err := s.pool.Exec(ctx, `delete from deleted_webhooks where deleted_at < now() - $1::interval`, retention); err != nil {
+		return mapErr(fmt.Errorf("forget deleted webhooks: %w", err))
+	}
+	return nil
+}

@@ -1,0 +1,235 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// One request makes so many deliveries at most (Limits.Deliveries), all or none. The
+// statement that stores an event refuses more for that one; what the events of a batch
+// have together is counted before. Webhooks that subscribe between the count and the
+// statements come on top.
+
+// tooManyDeliveries is refuse_deliveries' SQLSTATE (migration 00026); its detail is the limit.
+const tooManyDeliveries = "GR001"
+
+func tooMany(most string) error {
+	return hook.LimitExceeded("the request would make more than %s deliveries, the most that one may make (--max-deliveries); nothing was published", most)
+}
+
+// mostDeliveries is what each of events that share a statement may have.
+func mostDeliveries(list []*publishing) int {
+	if len(list) == 0 || list[0].most == 0 {
+		return math.MaxInt32
+	}
+	return list[0].most
+}
+
+// noteRefused has an event whose statement refused it not share one the next time, nor those
+// of the tenant's topics that are not known: they would have it fail.
+func (s *Store) noteRefused(p *publishing, err error) {
+	if hook.KindOf(err) != hook.KindLimit || p.accepted.Event.ID == (hook.EventID{}) {
+		return
+	}
+	s.recalled.mu.Lock()
+	defer s.recalled.mu.Unlock()
+	s.recalled.fanOuts.keep(p.topic(), max(p.most, deliveriesTogether)+1)
+	s.recalled.excessive.keep(p.TenantID, struct{}{})
+}
+
+// refuseTogether refuses all of several events that would have too many deliveries together;
+// nil where they have not. Repeats, whose keys are taken, have none.
+func (s *Store) refuseTogether(ctx context.Context, list []*publishing) []error {
+	most := s.limits.Deliveries
+	if most == 0 || len(list) < 2 {
+		return nil
+	}
+	over, err := s.exceed(ctx, list, most)
+	if err == nil && over {
+		var fresh []*publishing
+		if fresh, err = s.unrepeated(ctx, list); err == nil && len(fresh) < len(list) {
+			over, err = s.exceed(ctx, fresh, most)
+		}
+	}
+	switch {
+	case err != nil:
+		return slices.Repeat([]error{mapErr(fmt.Errorf("count deliveries: %w", err))}, len(list))
+	case over:
+		return slices.Repeat([]error{tooMany(strconv.Itoa(most))}, len(list))
+	}
+	return nil
+}
+
+// exceed reports whether the events would have more deliveries than most, were they stored
+// now. Mostly that is seen by how many webhooks have each pattern, of which many types have
+// the same.
+func (s *Store) exceed(ctx context.Context, list []*publishing, most int) (bool, error) {
+	found, err := s.subscribed(ctx, list, most)
+	if err != nil {
+		return false, err
+	}
+	least, greatest := 0, 0
+	for _, p := range list {
+		l, g := found.bounds(p)
+		least, greatest = least+l, greatest+g
+	}
+	if least > most || greatest <= most {
+		return least > most, nil
+	}
+	fanOuts, err := s.fanOuts(ctx, list, most)
+	total := 0
+	for _, p := range list {
+		total += fanOuts[p.topic()]
+	}
+	return total > most, err
+}
+
+// subscribers are how many active webhooks have a pattern: standard ones, and others, for
+// which it is no pattern.
+type subscribers struct{ standard, others int }
+
+// bySubscription are those of patterns, as topics name them.
+type bySubscription map[topicName]subscribers
+
+// bounds are how many deliveries the event would have at least and at most: a webhook may
+// have several of its patterns.
+func (b bySubscription) bounds(p *publishing) (least, greatest int) {
+	for _, pattern := range candidates(p) {
+		found := b[topicName{p.TenantID, p.Cache, pattern}]
+		n := found.standard
+		if pattern == p.Type {
+			n += found.others
+		}
+		least, greatest = max(least, n), greatest+n
+	}
+	return least, greatest
+}
+
+// candidates are the patterns that an event is matched by, each once.
+func candidates(p *publishing) []string {
+	list := hook.Candidates(p.Type)
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// subscribed counts the webhooks of each pattern of the list's, up to one more than most.
+func (s *Store) subscribed(ctx context.Context, list []*publishing, most int) (bySubscription, error) {
+	found := bySubscription{}
+	var (
+		asked            []topicName
+		tenants          [][16]byte
+		caches, patterns []string
+	)
+	for _, p := range list {
+		for _, c := range candidates(p) {
+			pattern := topicName{p.TenantID, p.Cache, c}
+			if _, ok := found[pattern]; !ok {
+				found[pattern] = subscribers{}
+				asked, tenants, caches, patterns = append(asked, pattern), append(tenants, p.TenantID), append(caches, p.Cache), append(patterns, c)
+			}
+		}
+	}
+	var n int
+	var one subscribers
+	err := s.byIndex(ctx, `
+		select c.n, count(*) filter (where w.profile = 'standard')::int, count(*) filter (where w.profile <> 'standard')::int
+		from unnest(@tenants::uuid[], @caches::text[], @patterns::text[]) with ordinality as c(tenant_id, cache, pattern, n)
+		cross join lateral (
+			select s.webhook_id from subscriptions s
+			where s.tenant_id = c.tenant_id and s.cache = c.cache and s.pattern = c.pattern limit @most::int + 1
+		) s
+		cross join lateral (select w.profile from webhooks w where w.id = s.webhook_id and w.active offset 0) w
+		group by c.n`, pgx.StrictNamedArgs{"tenants": tenants, "caches": caches, "patterns": patterns, "most": most},
+		[]any{&n, &one.standard, &one.others}, func() { found[asked[n-1]] = one })
+	return found, err
+}
+
+// byIndex reads rows, each into targets before one is called. Where most subscriptions have
+// one pattern, the planner would read all of them for each of the patterns that are asked for.
+func (s *Store) byIndex(ctx context.Context, sql string, args pgx.StrictNamedArgs, targets []any, one func()) error {
+	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		batch := &pgx.Batch{}
+		batch.Queue(`select set_config('enable_seqscan', 'off', true)`)
+		batch.Queue(sql, args).Query(func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, targets, func() error {
+				one()
+				return nil
+			})
+			return err
+		})
+		return tx.SendBatch(ctx, batch).Close()
+	})
+}
+
+// topic is what it is matched by.
+func (p *publishing) topic() topicName { return topicName{p.TenantID, p.Cache, p.Type} }
+
+// fanOuts counts how many deliveries an event of each of the list's topics has at this
+// moment; of more than most together it counts only so many. It matches as insertEventsSQL
+// does.
+func (s *Store) fanOuts(ctx context.Context, list []*publishing, most int) (map[topicName]int, error) {
+	var (
+		topics                  []topicName
+		tenants                 [][16]byte
+		caches, types, patterns []string
+		of                      []int
+		each                    int // a webhook is found by so many patterns of a topic at most
+		fanOuts                 = map[topicName]int{}
+	)
+	for _, p := range list {
+		if _, ok := fanOuts[p.topic()]; ok {
+			continue
+		}
+		fanOuts[p.topic()] = 0
+		topics = append(topics, p.topic())
+		list := candidates(p)
+		each = max(each, len(list))
+		for _, c := range list {
+			of, patterns = append(of, len(topics)), append(patterns, c)
+			tenants, caches, types = append(tenants, p.TenantID), append(caches, p.Cache), append(types, p.Type)
+		}
+	}
+	var n, made int
+	err := s.byIndex(ctx, `
+		select n, count(*)::int from (
+			select distinct n, id from (
+				select c.n, w.id
+				from unnest(@of::int[], @patterns::text[], @tenants::uuid[], @caches::text[], @types::text[]) as c(n, pattern, tenant_id, cache, type)
+				cross join lateral (
+					select s.webhook_id from subscriptions s
+					where s.tenant_id = c.tenant_id and s.cache = c.cache and s.pattern = c.pattern offset 0
+				) s
+				cross join lateral (select w.id, w.profile from webhooks w where w.id = s.webhook_id and w.active offset 0) w
+				where w.profile = 'standard' or c.pattern = c.type
+				limit @found::bigint) f
+		) d group by n`, pgx.StrictNamedArgs{
+		"tenants": tenants, "caches": caches, "types": types, "of": of, "patterns": patterns, "found": int64(most+1) * int64(each),
+	}, []any{&n, &made}, func() { fanOuts[topics[n-1]] = made })
+	return fanOuts, err
+}
+
+// unrepeated are those whose keys are not taken.
+func (s *Store) unrepeated(ctx context.Context, list []*publishing) (fresh []*publishing, err error) {
+	var tenants [][16]byte
+	var keys []string
+	for _, p := range list {
+		tenants, keys = append(tenants, p.TenantID), append(keys, p.IdempotencyKey)
+	}
+	rows, _ := s.pool.Query(ctx, `
+		select e.n from unnest($1::uuid[], $2::text[]) with ordinality as e(tenant_id, key, n)
+		where e.key = '' or not exists (
+			select from idempotency_keys k where k.tenant_id = e.tenant_id and k.key = e.key and k.expires_at > now() offset 0)`, tenants, keys)
+	var n int
+	_, err = pgx.ForEachRow(rows, []any{&n}, func() error {
+		fresh = append(fresh, list[n-1])
+		return nil
+	})
+	return fresh, err
+}

@@ -1,0 +1,35 @@
+package storage
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/hook"
+)
+
+// What has had too many deliveries shares no statement the next time, and neither do events
+// of its tenant whose topics are not known; others share as before.
+func TestExcessiveEventsShareNoStatement(t *testing.T) {
+	t.Parallel()
+	s := &Store{}
+	event := func(tenant byte, topic string) *publishing {
+		p := newPublishing(&hook.Publication{TenantID: hook.TenantID{tenant}, Type: topic})
+		p.most = 2
+		p.fresh()
+		return p
+	}
+	known := event(1, "known")
+	known.accepted.Event.Deliveries = 20
+	s.recalled.keepFanOuts([]*publishing{known})
+	s.noteRefused(event(1, "a"), hook.Unavailable("the store", nil))
+	require.Equal(t, unknownFanOut, s.fanOut(event(1, "a")))
+	together := newPublishing(&hook.Publication{TenantID: hook.TenantID{1}, Type: "a"}) // it came to no statement
+	s.noteRefused(together, tooMany("2"))
+	require.Equal(t, unknownFanOut, s.fanOut(event(1, "a")))
+	s.noteRefused(event(1, "a"), tooMany("2"))
+	require.Greater(t, s.fanOut(event(1, "a")), deliveriesTogether)
+	require.Greater(t, s.fanOut(event(1, "b")), deliveriesTogether)
+	require.Equal(t, 20, s.fanOut(event(1, "known")))
+	require.Equal(t, unknownFanOut, s.fanOut(event(2, "a")))
+}
