@@ -102,7 +102,7 @@ func (a *API) registerKeys() {
 		summary: "Create an API key", description: "Only this answer shows the key.",
 	}, a.createKey)
 	register(a, operation{
-		id: "list-api-keys", method: http.MethodGet, path: "/v1/api-keys", tag: tagStandard,
+		id: "list-api-keys", method: http.MethodGet, path: "/v1/api-keys", tag: tagStandard, large: true,
 		summary: "List API keys", description: "Newest first, revoked ones too.",
 	}, a.listKeys)
 	register(a, operation{
@@ -137,6 +137,9 @@ func (a *API) listKeys(ctx context.Context, in *listKeysInput) (*listKeysOutput,
 	if err != nil {
 		return nil, err
 	}
+	keys, bytes, cut := fit(keys, keyBytes)
+	answered(ctx, bytes)
+	more = more || cut
 	out := &listKeysOutput{}
 	out.Body.APIKeys = make([]APIKey, 0, len(keys))
 	for i := range keys {
