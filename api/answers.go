@@ -196,10 +196,7 @@ const entryBytes = 1 << 10
 
 // webhookBytes is how large a webhook is in an answer, about.
 func webhookBytes(w *hook.Webhook) int {
-	n := entryBytes + len(w.URL) + len(w.Description) + len(w.Name) + len(w.Cache)
-	for _, e := range w.Events {
-		n += len(e) + 3
-	}
+	n := entryBytes + len(w.URL) + len(w.Description) + len(w.Name) + len(w.Cache) + textsBytes(w.Events)
 	for name := range w.Headers {
 		n += len(name) + 8
 	}
@@ -210,6 +207,17 @@ func eventBytes(e *hook.Event) int { return entryBytes + len(e.Data) + len(e.Typ
 
 func eventTypeBytes(t *hook.EventType) int {
 	return entryBytes/4 + len(t.Name) + len(t.Description) + len(t.Schema) + len(t.Example)
+}
+
+func replayBytes(r *hook.Replay) int { return entryBytes + textsBytes(r.EventTypes) }
+
+func keyBytes(k *hook.APIKey) int { return entryBytes + len(k.Name) + textsBytes(k.Topics) }
+
+func textsBytes(list []string) (n int) {
+	for _, text := range list {
+		n += len(text) + 3
+	}
+	return n
 }
 
 // attemptsBytes is how large a log of attempts is in an answer, about: what is no text is

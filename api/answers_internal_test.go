@@ -100,3 +100,20 @@ func TestFit(t *testing.T) {
 		require.Equal(t, c.more, more)
 	}
 }
+
+// A request takes its part once, keeps what its answer needs, and gives that back once.
+func TestARequestsPart(t *testing.T) {
+	t.Parallel()
+	part := &answering{all: newAnswers(0), tenant: hook.TenantID{1}}
+	ctx := context.WithValue(t.Context(), answeringKey{}, part)
+	require.NoError(t, reserve(ctx))
+	require.EqualValues(t, answerFactor*mostAnswered, part.held)
+	require.NoError(t, reserve(ctx), "it has it")
+	answered(ctx, 1000)
+	require.EqualValues(t, 1000*answerFactor+leastAnswer, part.held)
+	part.end()
+	part.end()
+	require.Zero(t, part.all.used.Load())
+	require.NoError(t, reserve(t.Context()), "an answer that is never large has none")
+	answered(t.Context(), 1)
+}

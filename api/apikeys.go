@@ -115,7 +115,7 @@ func (a *API) registerKeys() {
 		summary: "Create an API key", description: "Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.",
 	}, a.createKey)
 	register(a, operation{
-		id: "list-api-keys", method: http.MethodGet, path: "/v1/api-keys", tag: tagStandard,
+		id: "list-api-keys", method: http.MethodGet, path: "/v1/api-keys", tag: tagStandard, large: true,
 		summary: "List API keys", description: "Newest first, revoked ones too.",
 	}, a.listKeys)
 	register(a, operation{
@@ -154,6 +154,9 @@ func (a *API) listKeys(ctx context.Context, in *listKeysInput) (*listKeysOutput,
 	if err != nil {
 		return nil, err
 	}
+	keys, bytes, cut := fit(keys, keyBytes)
+	answered(ctx, bytes)
+	more = more || cut
 	out := &listKeysOutput{}
 	out.Body.APIKeys = make([]APIKey, 0, len(keys))
 	for i := range keys {

@@ -40,7 +40,7 @@ type listCommendaDeliveriesOutput struct {
 
 func (a *API) registerCommendaDeliveries() {
 	register(a, operation{
-		id: "list-commenda-deliveries", method: http.MethodGet, path: "/webhooks/{id}/deliveries", tag: tagCommenda,
+		id: "list-commenda-deliveries", method: http.MethodGet, path: "/webhooks/{id}/deliveries", tag: tagCommenda, large: true,
 		scopes: []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}, errors: []int{http.StatusNotFound},
 		summary: "List a Commenda webhook's deliveries", description: "Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.",
 	}, a.listCommendaDeliveries)

@@ -162,7 +162,7 @@ const byHandText = "429 where the webhook is at its rate_limit or its bound of r
 func (a *API) registerDeliveries() {
 	read := []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
-		id: "list-deliveries", method: http.MethodGet, path: "/v1/webhooks/{id}/deliveries", tag: tagStandard, scopes: read,
+		id: "list-deliveries", method: http.MethodGet, path: "/v1/webhooks/{id}/deliveries", tag: tagStandard, scopes: read, large: true,
 		summary: "List a webhook's deliveries", description: "Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.", errors: []int{http.StatusNotFound},
 	}, a.listDeliveries)
 	register(a, operation{
@@ -222,6 +222,7 @@ func (a *API) deliveries(ctx context.Context, w *hook.Logged, q *DeliveryQuery) 
 	page.Since, page.Until = q.Since, q.Until
 	filter := hook.DeliveryFilter{State: hook.DeliveryState(q.Status), EventType: q.EventType, May: readable(ctx)}
 	list, last, err := a.Store.Deliveries(ctx, w.ID, filter, page)
+	answered(ctx, len(list)*entryBytes)
 	return list, cursorAfter(listDeliveries, last), err
 }
 

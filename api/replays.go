@@ -131,7 +131,7 @@ func (a *API) registerReplays() {
 		bodies:      map[int]any{http.StatusOK: ReplayEstimate{}, http.StatusAccepted: Replay{}},
 	}, a.replayWebhook)
 	register(a, operation{
-		id: "list-replays", method: http.MethodGet, path: "/v1/replays", tag: tagStandard, scopes: read,
+		id: "list-replays", method: http.MethodGet, path: "/v1/replays", tag: tagStandard, scopes: read, large: true,
 		summary: "List replays", description: "Newest first. Those that have ended are kept as long as events.",
 	}, a.listReplays)
 	register(a, operation{
@@ -276,6 +276,9 @@ func (a *API) listReplays(ctx context.Context, in *listReplaysInput) (*listRepla
 	if err != nil {
 		return nil, err
 	}
+	replays, bytes, cut := fit(replays, replayBytes)
+	answered(ctx, bytes)
+	more = more || cut
 	out := &listReplaysOutput{}
 	out.Body.Replays = make([]Replay, 0, len(replays))
 	for i := range replays {
