@@ -27,7 +27,7 @@ func TestDocuments(t *testing.T) {
 		"../../docs/cli.md":           cliDocument(model),
 	} {
 		if *update {
-			require.NoError(t, os.WriteFile(path, text, 0o644)) //nolint:gosec // a document
+			require.NoError(t, os.WriteFile(path, text, 0o644))
 		}
 		have, err := os.ReadFile(path)
 		require.NoError(t, err)

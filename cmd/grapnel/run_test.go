@@ -54,7 +54,7 @@ func TestVersion(t *testing.T) {
 }
 
 // A release shows what it was built with; another build what Go knows.
-func TestDescribeBuild(t *testing.T) {
+func TestDescribeBuild(t *testing.T) { //nolint:paralleltest // it sets what the linker sets
 	info := &debug.BuildInfo{Settings: []debug.BuildSetting{
 		{Key: "vcs.revision", Value: "0123456789abcdef0123456789abcdef01234567"}, {Key: "vcs.time", Value: "2026-11-30T01:02:03Z"},
 	}}

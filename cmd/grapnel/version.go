@@ -7,7 +7,7 @@ import (
 )
 
 // A release sets these with -ldflags "-X main.releaseVersion=1.2.3 -X main.releaseCommit=… -X main.releaseDate=…".
-var releaseVersion, releaseCommit, releaseDate string
+var releaseVersion, releaseCommit, releaseDate string //nolint:gochecknoglobals // the linker sets no others
 
 type versionCommand struct{}
 
