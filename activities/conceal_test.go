@@ -10,7 +10,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// B15: what is stored, which the tenant reads, does not say whether a name exists inside;
+// What is stored, which the tenant reads, does not say whether a name exists inside;
 // the operator's log does.
 func TestNamesInsideAreConcealed(t *testing.T) {
 	t.Parallel()

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// B13: what is recorded holds none of a webhook's credentials, whatever its receiver says.
+// What is recorded holds none of a webhook's credentials, whatever its receiver says.
 func TestEchoesAreRecordedBlank(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// B13: what was given for one receiver is not sent to another.
+// What was given for one receiver is not sent to another.
 func TestHeadersStayWithTheirReceiver(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

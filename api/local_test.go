@@ -10,7 +10,7 @@ import (
 	"grapnel/api"
 )
 
-// B11: where no key is needed, no page from elsewhere gets anything done or told: neither
+// Where no key is needed, no page from elsewhere gets anything done or told: neither
 // by a name that leads here, nor from another origin.
 func TestNoAuthIsForThisMachine(t *testing.T) {
 	t.Parallel()

@@ -20,7 +20,7 @@ func (f *fixture) limitedKey(t *testing.T, members map[string]any) *client {
 	return f.as(f.post(t, "/v1/api-keys", string(body)).object(t, http.StatusCreated)["key"].(string))
 }
 
-// B12: a key that is limited to topics reads only these, on every path.
+// A key that is limited to topics reads only these, on every path.
 func TestTopicsLimitReading(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -153,7 +153,7 @@ func TestLimitedKeysMakeLimitedKeys(t *testing.T) {
 	require.Equal(t, true, k["subscribe"])
 }
 
-// B12: a token for a page follows its topics for a while, and does nothing else.
+// A token for a page follows its topics for a while, and does nothing else.
 func TestTopicTokens(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

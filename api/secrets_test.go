@@ -141,7 +141,7 @@ func TestSecretsAtRest(t *testing.T) {
 	require.NotContains(t, f.log.String(), "hush")
 }
 
-// A18: the headers with one value may change over at the end of the overlap, of a secret
+// The headers with one value may change over at the end of the overlap, of a secret
 // too that has no other signature, and of every profile.
 func TestRotateWithTheOldSingleValue(t *testing.T) {
 	t.Parallel()

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// B14: nobody can have an operational event sent that has not happened.
+// Nobody can have an operational event sent that has not happened.
 func TestTestsSendNoOperationalEvents(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -34,7 +34,7 @@ func TestTestsSendNoOperationalEvents(t *testing.T) {
 	f.post(t, "/v1/webhooks/"+topic+"/test", "").object(t, http.StatusOK)
 }
 
-// B14: data of the caller's own is signed with the account's key only where the caller
+// Data of the caller's own is signed with the account's key only where the caller
 // may publish.
 func TestWhoMayHaveDataSignedForTheAccount(t *testing.T) {
 	t.Parallel()

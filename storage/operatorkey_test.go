@@ -55,7 +55,7 @@ func TestEnsureOperatorKey(t *testing.T) {
 	}
 }
 
-// B10: there is one operator's key. A new one ends that from before, for good.
+// There is one operator's key. A new one ends that from before, for good.
 func TestANewOperatorKeyEndsTheOldOne(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -102,7 +102,7 @@ func TestOperatorKeysAtOnce(t *testing.T) {
 	require.Equal(t, 1, scalar[int](t, f, `select count(*) from api_keys where operator and revoked_at is null`))
 }
 
-// B10: who has another key can't take the operator's away.
+// Who has another key can't take the operator's away.
 func TestRevokingTheOperatorKey(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

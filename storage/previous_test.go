@@ -137,7 +137,7 @@ func TestReencryptBringsNothingBack(t *testing.T) {
 	requireOpens(t, open(t, before.url, otherKey), w)
 }
 
-// A18: which secrets the headers with one value go on with is stored, is another version,
+// Which secrets the headers with one value go on with is stored, is another version,
 // and is not mistaken by a process that does not know of it.
 func TestSingleValue(t *testing.T) {
 	t.Parallel()

@@ -8,7 +8,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// B12: a list leaves out what hook.Matches does not match, however the patterns are
+// A list leaves out what hook.Matches does not match, however the patterns are
 // written.
 func TestListsLeaveOutWhatMayNotBeRead(t *testing.T) {
 	t.Parallel()

@@ -31,7 +31,7 @@ func (f *fixture) formsSealed(t *testing.T) map[seal.Form]int {
 	return forms
 }
 
-// B15: who can write to the tables can't have the API show what it never shows.
+// Who can write to the tables can't have the API show what it never shows.
 func TestSealedValuesStayInTheirPlace(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

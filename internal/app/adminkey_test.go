@@ -30,7 +30,7 @@ func (r *running) awaitReady(t *testing.T, want int) {
 	}, 20*time.Second, 20*time.Millisecond)
 }
 
-// B10: a process whose configured key lets nobody in says so.
+// A process whose configured key lets nobody in says so.
 func TestNotReadyWithoutTheAdminKey(t *testing.T) {
 	t.Parallel()
 	o := options(t)

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// B15: on a connection that others' requests follow on, a request with two framings is
+// On a connection that others' requests follow on, a request with two framings is
 // refused, wherever it comes, and nothing behind it is read; others are answered.
 func TestRequestsWithTwoFramings(t *testing.T) {
 	t.Parallel()

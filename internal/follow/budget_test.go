@@ -14,7 +14,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// B15: those who are far behind and read slowly hold so many batches in memory, and no
+// Those who are far behind and read slowly hold so many batches in memory, and no
 // more; they keep nobody else from going on.
 func TestSlowFollowersHoldABudget(t *testing.T) {
 	t.Parallel()

@@ -35,7 +35,7 @@ func TestAPIKeyAllowsType(t *testing.T) {
 	require.False(t, some.AllowsType("user"))
 }
 
-// B12: what a limited key may read, and so what it may have sent elsewhere.
+// What a limited key may read, and so what it may have sent elsewhere.
 func TestAPIKeyCovers(t *testing.T) {
 	t.Parallel()
 	all, some := hook.APIKey{}, hook.APIKey{Topics: []string{"user.*", "file.uploaded", "webhook.disabled"}}

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// B15: what a name server inside knows is not told to those who make webhooks.
+// What a name server inside knows is not told to those who make webhooks.
 func TestConceal(t *testing.T) {
 	t.Parallel()
 	attempt := func(url string, class hook.ErrorClass) hook.Attempt {

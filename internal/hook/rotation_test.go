@@ -100,7 +100,7 @@ func TestSchemes(t *testing.T) {
 	require.Equal(t, []hook.Scheme{hook.SchemeV1}, valid().Schemes)
 }
 
-// A18: the headers with one value go on with the secret that they have, until its time.
+// The headers with one value go on with the secret that they have, until its time.
 func TestRotateLater(t *testing.T) {
 	t.Parallel()
 	now := time.Now().UTC().Truncate(time.Second)

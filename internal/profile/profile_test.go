@@ -371,7 +371,7 @@ func TestRedactHeaders(t *testing.T) {
 	require.Empty(t, profile.RedactHeaders(job.Webhook, nil), "an attempt that came to nothing has no headers")
 }
 
-// A18: within the overlap the header with one value may be that of the secret before,
+// Within the overlap the header with one value may be that of the secret before,
 // beside whose signature webhook-signature has the new one's.
 func TestTheSingleValueOfTheSecretBefore(t *testing.T) {
 	t.Parallel()
@@ -402,7 +402,7 @@ func TestTheSingleValueOfTheSecretBefore(t *testing.T) {
 	}
 }
 
-// B14: what is sent as a test says so, and nothing else does. Momento's requests have no
+// What is sent as a test says so, and nothing else does. Momento's requests have no
 // headers of ours: a test's message has the number 0.
 func TestTestsAreMarked(t *testing.T) {
 	t.Parallel()

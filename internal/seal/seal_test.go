@@ -90,7 +90,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// B15: a value opens in its own place only: nobody who can write to the tables can have it
+// A value opens in its own place only: nobody who can write to the tables can have it
 // shown where another one is shown, or to another tenant.
 func TestPlacesAreApart(t *testing.T) {
 	t.Parallel()
