@@ -88,6 +88,25 @@ func TestRefusalsBeforeAnyHandler(t *testing.T) {
 }
 
 // A request of many parts is a request all the same.
+// A client that is refused before it has sent its body gets the answer, and no reset.
+func TestRefusalsOfRequestsWithABody(t *testing.T) {
+	t.Parallel()
+	r := start(t, options(t))
+	r.awaitKey(t)
+	var d net.Dialer
+	conn, err := d.DialContext(t.Context(), "tcp", r.addr)
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	body := strings.Repeat("x", 64<<10)
+	_, err = io.WriteString(conn, "POST /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 65536\r\n\r\n"+body)
+	require.NoError(t, err)
+	answer, err := io.ReadAll(conn)
+	require.NoError(t, err, "no reset")
+	require.Contains(t, string(answer), "HTTP/1.1 401 ")
+	require.Contains(t, string(answer), "UNAUTHENTICATED")
+}
+
 func TestLargeRequestsBelowTheBounds(t *testing.T) {
 	t.Parallel()
 	r := start(t, options(t))

@@ -72,6 +72,16 @@ func (c *formatConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// CloseWrite ends the answer and leaves the reading side open for a moment. net/http asks for
+// it before it closes a connection whose request it has not read to its end; without it the client
+// gets a reset, and perhaps not the answer.
+func (c *formatConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 // plainHeaders are exactly the headers of net/http's own refusals. Other answers
 // have a Date, and no body of ours begins like a status line.
 const plainHeaders = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"

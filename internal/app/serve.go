@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -33,10 +34,27 @@ func (a *App) newServer(handler http.Handler) *http.Server {
 	}
 }
 
+// mostUnread is how much of a body is read that no handler wanted, as net/http reads where
+// it keeps the connection.
+const mostUnread = 256 << 10
+
+// readToTheEnd reads what a handler has left of a body where the connection is about to be closed.
+// net/http does not, and closing a connection with unread data resets it: the client, which
+// was refused before it had sent all, might not get the answer.
+func readToTheEnd(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := r.Body // handlers may put another in its place
+		next.ServeHTTP(w, r)
+		if r.Close {
+			_, _ = io.CopyN(io.Discard, body, mostUnread) // it ends with the time for a body
+		}
+	})
+}
+
 // serveAPI serves the API until ctx ends, then finishes what is under way: first
 // /readyz says no while requests are still let in, then nobody new is.
 func (a *App) serveAPI(ctx context.Context, l net.Listener) error {
-	server := a.newServer(a.api)
+	server := a.newServer(readToTheEnd(a.api))
 	// Subscribers that wait would keep it from stopping; they go to another process.
 	server.RegisterOnShutdown(a.api.EndPolls)
 	failed := make(chan error, 1)
