@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/netip"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -166,7 +164,7 @@ func (c *childProcess) start(ctx context.Context) error {
 	cmd := exec.Command(exe, c.arguments()...) //nolint:gosec,noctx // ourselves; stopped by its standard input
 	cmd.Env = append(os.Environ(),
 		"GRAPNEL_DATABASE_URL="+c.database(), "GRAPNEL_ENCRYPTION_KEY="+o.EncryptionKey.Reveal(),
-		"GRAPNEL_ADMIN_KEY="+o.AdminKey.Reveal())
+		"GRAPNEL_ADMIN_KEY="+o.AdminKey.Reveal(), "GRAPNEL_DIRECT_DATABASE_URL="+o.DirectURL.Reveal())
 	cmd.Env = append(cmd.Env, c.bound.environment()...)
 	// A Ctrl-C on the terminal is the stack's to hand on, in its order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -216,34 +214,13 @@ func (c *childProcess) start(ctx context.Context) error {
 	}
 }
 
-// arguments are what the process needs to know and may show in a process list.
+// arguments are what the process needs to know and may show in a process list. Where a flag is
+// there twice, the later one holds.
 func (c *childProcess) arguments() []string {
 	o := c.stack.options
-	prefixes := make([]string, 0, len(o.AllowDestinations))
-	for _, p := range o.AllowDestinations {
-		prefixes = append(prefixes, netip.Prefix.String(p))
-	}
-	delays := make([]string, 0, len(o.RetrySchedule))
-	for _, d := range o.RetrySchedule {
-		delays = append(delays, d.String())
-	}
-	args := []string{
-		"--role=" + c.role, "--temporal-addr=" + o.TemporalAddr, "--api-addr=" + cmp.Or(c.apiAddr, o.APIAddr), "--temporal-ui-url=" + o.TemporalUI,
-		"--allow-destinations=" + strings.Join(prefixes, ","), "--retry-schedule=" + strings.Join(delays, ","),
-		"--shutdown-timeout=" + o.ShutdownTimeout.String(), "--log-level=" + o.LogLevel, "--auth=" + o.Auth, "--retention=" + o.Retention.String(), "--reconcile-after=" + o.ReconcileAfter.String(), "--drain-delay=0s",
-		fmt.Sprintf("--max-body=%d", o.MaxBody), "--topic-retention=" + o.TopicAge.String(), fmt.Sprintf("--topic-messages=%d", o.TopicKeep),
-		fmt.Sprintf("--max-events-per-workflow=%d", o.MaxEvents),
-	}
-	if c.role == roleAPI {
-		args = append(args, "--metrics-addr="+o.MetricsAddr)
-	} else {
+	args := append(forwarded(o.Config), "--role="+c.role, "--temporal-addr="+o.TemporalAddr, "--api-addr="+cmp.Or(c.apiAddr, o.APIAddr), "--drain-delay=0s")
+	if c.role != roleAPI {
 		args = append(args, "--metrics-addr=") // one process has the port
-	}
-	if o.AllowHTTP {
-		args = append(args, "--allow-http")
-	}
-	if o.DisableFinal {
-		args = append(args, "--disable-webhook-after-failed-delivery")
 	}
 	if o.NameServer.IsValid() {
 		args = append(args, "--name-server="+o.NameServer.String())
