@@ -30,7 +30,7 @@ type snippet struct{ file, interpreter, scheme, code string }
 func snippets(t *testing.T) []snippet {
 	t.Helper()
 	var list []snippet
-	for file, n := range map[string]int{"README.md": 8, "../README.md": 2} {
+	for file, n := range map[string]int{"README.md": 8, "../docs/profiles/standard.md": 2} {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		found := regexp.MustCompile("(?s)<!-- ([a-z0-9]+) ([a-z-]+) -->\n```[a-z]+\n(.*?)```").FindAllStringSubmatch(string(text), -1)

@@ -158,7 +158,11 @@ func guides(t *testing.T) []string {
 	require.NoError(t, err)
 	require.NotEmpty(t, list)
 
-	return append(list, filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md"), filepath.Join(root, "CHANGELOG.md"), filepath.Join(root, "SECURITY.md"), filepath.Join(root, "deploy", "kubernetes", "README.md"))
+	profiles, err := filepath.Glob(filepath.Join(root, "docs", "profiles", "*.md"))
+	require.NoError(t, err)
+	require.Len(t, profiles, 3)
+
+	return append(append(list, profiles...), filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md"), filepath.Join(root, "CHANGELOG.md"), filepath.Join(root, "SECURITY.md"), filepath.Join(root, "deploy", "kubernetes", "README.md"))
 }
 
 // TestGuidesLinkToWhatThereIs: files, and headings of those that are documents.
