@@ -27,12 +27,12 @@ func TestLoggedWebhook(t *testing.T) {
 	first := named()
 	got, err := byID(first)
 	require.NoError(t, err)
-	require.Equal(t, hook.Logged{ID: first.ID, Profile: hook.ProfileMomento}, got)
+	require.Equal(t, hook.Logged{ID: first.ID, Profile: hook.ProfileMomento, Cache: "chat"}, got)
 	require.NoError(t, f.DeleteWebhook(t.Context(), first.TenantID, first.ID))
 	second := named()
 	got, err = byName()
 	require.NoError(t, err)
-	require.Equal(t, hook.Logged{ID: second.ID, Profile: hook.ProfileMomento}, got, "the one that is there")
+	require.Equal(t, hook.Logged{ID: second.ID, Profile: hook.ProfileMomento, Cache: "chat"}, got, "the one that is there")
 	f.exec(t, `delete from webhooks where id = $1`, [16]byte(second.ID)) // as an older binary does
 	for _, find := range []func() (hook.Logged, error){byName, func() (hook.Logged, error) { return byID(second) }} {
 		got, err = find()

@@ -174,3 +174,26 @@ func TestPublishAllWhoseFirstIsRefusedInTheEnd(t *testing.T) {
 	require.False(t, a.Duplicate)
 	require.Equal(t, 1, scalar[int](t, f, `select count(*) from events where id = $1`, [16]byte(a.Event.ID)))
 }
+
+// What is over is deleted under locks in the order in which a day is dropped: while it waits
+// for one of the tables it holds nothing of those behind.
+func TestCleaningLocksInOrder(t *testing.T) {
+	t.Parallel()
+	behind := map[string][]string{"events": {"deliveries", "events"}, "shared_workflows": {"events", "shared_workflows"}, "attempts": {"attempts", "deliveries"}}
+	for base, tables := range behind {
+		t.Run(base, func(t *testing.T) {
+			t.Parallel()
+			f := setup(t)
+			letGo := f.holdOpen(t, `lock table `+tables[0]+` in access exclusive mode`)
+			done := make(chan error, 1)
+			go func() {
+				_, err := f.db.Exec(t.Context(), `select clean_page($1, '00000000-0000-0000-0000-000000000000', now(), 100)`, base)
+				done <- err
+			}()
+			f.requireWaiting(t)
+			f.exec(t, `do $$ begin lock table `+tables[1]+` in access exclusive mode nowait; end $$`)
+			letGo()
+			require.NoError(t, <-done)
+		})
+	}
+}
