@@ -36,8 +36,8 @@ func (b *bench) apart() *bench {
 	return &other
 }
 
-// Spec 9: whatever is answered through an open breaker closes it, and what waits goes out
-// within seconds, slowly at first.
+// Spec 9: any answer to a request that passed an open breaker closes the breaker, and the drain
+// sends the deferred deliveries. A request by hand is such a request.
 func TestAnswerByHandClosesTheBreaker(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]bool{"test": true, "retry by hand": false} {
@@ -121,7 +121,7 @@ func TestByHandSharesTheBoundInFlight(t *testing.T) {
 	})
 }
 
-// A test that was refused has not begun: whoever ordered it can drop it.
+// A test that was refused has not begun: the API can still drop it.
 func TestARefusedTestCanBeDropped(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {

@@ -102,7 +102,7 @@ type drain struct {
 	share *share
 }
 
-// isOver tells whether the run is to begin nothing more.
+// isOver reports whether the run is to begin nothing more.
 func (d *drain) isOver() bool { return d.now().Sub(d.began) >= drainFor }
 
 // goOn asks for the next run at once, where this one has worked for long enough; otherwise

@@ -147,7 +147,7 @@ func (w *gate) token(limit int, now time.Time) bool {
 	return w.tokens.AllowN(now, 1)
 }
 
-// leave ends a request that had entered with the payload; sent is nil where none was made. It tells whether this was the
+// leave ends a request that had entered with the payload; sent is nil where none was made. It reports whether this was the
 // one by which the breaker trips.
 func (g *gates) leave(id hook.WebhookID, payload int, sent *hook.Attempt, now time.Time) (trips bool) {
 	g.mu.Lock()

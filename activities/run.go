@@ -197,12 +197,12 @@ func (r *run) startDue(ctx context.Context) {
 	}
 }
 
-// fits tells whether an attempt begun at a time would end before the activity must.
+// fits reports whether an attempt begun at a time would end before the activity must.
 func (r *run) fits(w waiting, at time.Time) bool {
 	return at.Add(w.job.Webhook.Timeout + recordMargin).Before(r.deadline)
 }
 
-// crowdFits tells whether some of what waits for a place could end in time.
+// crowdFits reports whether some of what waits for a place could end in time.
 func (r *run) crowdFits() bool {
 	for _, c := range r.crowds {
 		if r.fits(c.list[0], r.now()) {
@@ -242,7 +242,7 @@ func (r *run) sendNext(ctx context.Context, w waiting) result {
 	return r.attempt(ctx, job, false)
 }
 
-// waits tells whether the job's webhook is to be waited for: it is paused, or its endpoint
+// waits reports whether the job's webhook is to be waited for: it is paused, or its endpoint
 // unavailable, of which a drain finds out by sending.
 func (r *run) waits(job *hook.Job) bool {
 	return job.Webhook.PausedAt != nil || job.Webhook.TrippedAt != nil && !r.draining
@@ -293,7 +293,7 @@ func (a *Activities) loadAnew(ctx context.Context, old *hook.Job) (job *hook.Job
 	return job, !job.Delivery.Outstanding(), nil
 }
 
-// dueSoon tells whether waiting here is better than another round through Temporal.
+// dueSoon reports whether waiting here is better than another round through Temporal.
 func (r *run) dueSoon() bool {
 	if len(r.crowds) > 0 {
 		return r.crowdFits()
@@ -321,7 +321,7 @@ func (r *run) outstanding() []hook.Delivery {
 	return list
 }
 
-// cutShort tells whether the run has left something that is due to another one, because
+// cutShort reports whether the run has left something that is due to another one, because
 // its worker stops or its context has ended.
 func (r *run) cutShort(ctx context.Context) bool {
 	return (r.isStopping() || ctx.Err() != nil) && (len(r.waiting) == 0 || r.nextIn() < stopRetry)

@@ -82,9 +82,9 @@ func (a *Activities) loadByHand(ctx context.Context, id hook.DeliveryID) (job *h
 	return job, "", nil
 }
 
-// sendByHand makes the attempt when the webhook's limits have a place for it, and tells
-// its breaker what came of it, as of any other. A test begins only then: before that it
-// can be dropped.
+// sendByHand makes the attempt when the webhook's limits have a place for it. Its
+// result counts for the breaker, as that of any attempt. A test begins only with the place; before
+// that it can be dropped.
 func (a *Activities) sendByHand(ctx context.Context, job *hook.Job) (sent result, doing string, err error) {
 	w, size := job.Webhook, job.PayloadSize
 	waited, err := a.enterByHand(ctx, w, size)

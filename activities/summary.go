@@ -107,14 +107,14 @@ func summarize(list []hook.Delivery) DeliverResult {
 	return r
 }
 
-// FailedFirst sorts outcomes as a person should read them: what failed for good before
-// what waits, and that before the others, otherwise as they were.
+// FailedFirst sorts outcomes for a reader: deliveries that failed for good, then outstanding
+// ones, then the others. Within each group the order stays.
 func FailedFirst(list []Outcome) {
 	slices.SortStableFunc(list, func(a, b Outcome) int { return rank(a.State, a.outstanding()) - rank(b.State, b.outstanding()) })
 }
 
-// outstanding tells that an attempt was to come. Of what older versions have recorded, the
-// time of the next one says so also where it waits.
+// outstanding reports whether an attempt was to come. Outcomes that older versions recorded have the
+// time of the next attempt also where the delivery waits.
 func (o *Outcome) outstanding() bool { return o.NextAt != "" || o.Waiting != "" }
 
 // FirstFailed is the first outcome that is a failure for good, in a few words; empty if

@@ -113,7 +113,7 @@ type Topics interface {
 	Follow(ctx context.Context, topic hook.TopicID, from hook.Cursor, quiet time.Duration) iter.Seq2[[]hook.Item, error]
 }
 
-// Destinations tells whether requests may go to a URL, as far as that can be
+// Destinations reports whether requests may go to a URL, as far as that can be
 // said without resolving names.
 type Destinations interface {
 	CheckURL(url string) error

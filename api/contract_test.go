@@ -83,7 +83,7 @@ func (c *contract) conforms(t *testing.T, method, path string, a answer) {
 	require.NoError(t, s.Validate(v), "%s: %s", a.request, a.body)
 }
 
-// admits tells whether the document lets a JSON body through.
+// admits reports whether the document lets a JSON body through.
 func (c *contract) admits(t *testing.T, method, template string, body []byte) bool {
 	t.Helper()
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))

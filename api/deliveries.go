@@ -41,7 +41,7 @@ type Delivery struct {
 	Error         string     `json:"error,omitempty" doc:"The last attempt's." example:"HTTP 500 Internal Server Error"`
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty" doc:"When the next attempt is due; never in the past. Only while one follows and the delivery does not wait." example:"2026-01-15T12:30:30.125Z"`
 	Waiting       *Waiting   `json:"waiting,omitempty" doc:"What a delivery that is due waits for. Waiting uses up no attempt."`
-	WorkflowID    string     `json:"workflow_id,omitempty" doc:"The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain." example:"hook_01kab1s6rzfkqbzry2kztmfpx1-drain"`
+	WorkflowID    string     `json:"workflow_id,omitempty" doc:"The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited." example:"hook_01kab1s6rzfkqbzry2kztmfpx1-drain"`
 	WorkflowURL   string     `json:"workflow_url,omitempty" doc:"That workflow in the Temporal Web UI." example:"http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"`
 	CreatedAt     time.Time  `json:"created_at" doc:"When the event was published, or the replay made it." example:"2026-01-15T12:30:00Z"`
 }

@@ -170,7 +170,7 @@ func (a *API) answer(ctx context.Context, operation string, err error) error {
 // statusCallerGone is what proxies log for it; metrics show it.
 const statusCallerGone = 499
 
-// callerGone tells whether err is but the end of a request that nobody waits for.
+// callerGone reports whether err is but the end of a request that nobody waits for.
 func callerGone(ctx context.Context, err error) bool {
 	return errors.Is(ctx.Err(), context.Canceled) && (errors.Is(err, context.Canceled) || hook.KindOf(err) == hook.KindUnavailable)
 }

@@ -12,7 +12,7 @@ import (
 type eventStore interface {
 	Publish(ctx context.Context, p hook.Publication) (hook.Accepted, error)
 	PublishAll(ctx context.Context, list []hook.Publication) ([]hook.Accepted, []error)
-	// Repeated tells of publications whose idempotency keys are held what they come to.
+	// Repeated returns, for each publication whose idempotency key is held, the accepted event or the conflict.
 	Repeated(ctx context.Context, list []hook.Publication) ([]hook.Repeat, error)
 	Event(ctx context.Context, tenant hook.TenantID, id hook.EventID) (hook.Event, error)
 	Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) (list []hook.Event, next *[16]byte, err error)

@@ -207,8 +207,8 @@ func (a *API) unknownEvents(ctx context.Context, profile hook.Profile, events []
 	return violations, err
 }
 
-// checkEvents is what is wrong with events that a webhook of the profile would subscribe to,
-// and what is to be warned of.
+// checkEvents returns violations and warnings about the events that a webhook of the profile would
+// subscribe to.
 func (a *API) checkEvents(ctx context.Context, profile hook.Profile, events []string, places eventPlaces) (unknown []hook.Violation, unmatched []Warning, err error) {
 	if unknown, err = a.unknownEvents(ctx, profile, events); err != nil {
 		return nil, nil, err

@@ -153,7 +153,7 @@ func (s *faulty) arm(at int, err error) {
 	s.calls, s.at, s.err = 0, at, err
 }
 
-// failed tells whether the call that fails has been made.
+// failed reports whether the call that fails has been made.
 func (s *faulty) failed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Check tells whether a part of the system is there; nil means it is.
+// Check reports whether a part of the system is there; nil means it is.
 type Check func(ctx context.Context) error
 
 // checkTimeout is below the usual time-out of a readiness probe.

@@ -86,7 +86,7 @@ func ownKey(key string) string {
 	return key
 }
 
-// takesKey tells whether an operation's input has an idempotency key.
+// takesKey reports whether an operation's input has an idempotency key.
 func takesKey[I any]() bool {
 	_, ok := reflect.TypeFor[I]().FieldByName("IdempotencyKey")
 	return ok

@@ -65,7 +65,7 @@ func TestInjectionIntoBodies(t *testing.T) {
 	require.NotContains(t, f.log.String(), "level=ERROR")
 }
 
-// keeps tells whether a text is in an answer, or in what it or an id in the path is
+// keeps reports whether a text is in an answer, or in what it or an id in the path is
 // the id of.
 func (f *fixture) keeps(t *testing.T, a answer, resources map[string]string, text string) bool {
 	t.Helper()
@@ -113,7 +113,7 @@ func (f *fixture) keeps(t *testing.T, a answer, resources map[string]string, tex
 	return false
 }
 
-// holds tells whether a string of a JSON text is, or has in it, a text.
+// holds reports whether a string of a JSON text is, or has in it, a text.
 func holds(body []byte, text string) bool {
 	var v any
 	if json.Unmarshal(body, &v) != nil {

@@ -44,7 +44,7 @@ func isLocalHost(hostPort string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// isOriginOf tells whether a page of the origin was loaded from the host and port.
+// isOriginOf reports whether a page of the origin was loaded from the host and port.
 func isOriginOf(origin, hostPort string) bool {
 	u, err := url.Parse(origin)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.User == nil && strings.EqualFold(u.Host, hostPort)

@@ -17,7 +17,7 @@ func readable(ctx context.Context) hook.Readable {
 	return key.Readable()
 }
 
-// checkReadableEvent tells whether the caller may read the event.
+// checkReadableEvent reports whether the caller may read the event.
 func checkReadableEvent(ctx context.Context, e *hook.Event) error {
 	if key := principal(ctx); !key.AllowsTopic(e.Cache, e.Type) {
 		return hook.NotFound("event")
@@ -25,7 +25,7 @@ func checkReadableEvent(ctx context.Context, e *hook.Event) error {
 	return nil
 }
 
-// checkReadableDelivery tells whether the caller may read the delivery.
+// checkReadableDelivery reports whether the caller may read the delivery.
 func (a *API) checkReadableDelivery(ctx context.Context, d *hook.Delivery) error {
 	key := principal(ctx)
 	cache := ""
@@ -42,7 +42,7 @@ func (a *API) checkReadableDelivery(ctx context.Context, d *hook.Delivery) error
 	return nil
 }
 
-// checkReadableLog tells whether the caller may read deliveries of the webhook; which of
+// checkReadableLog reports whether the caller may read deliveries of the webhook; which of
 // them is the list's to say.
 func checkReadableLog(ctx context.Context, w *hook.Logged) error {
 	if key := principal(ctx); !key.AllowsCache(w.Cache) {
@@ -51,7 +51,7 @@ func checkReadableLog(ctx context.Context, w *hook.Logged) error {
 	return nil
 }
 
-// checkFollowed tells whether the caller may follow a topic.
+// checkFollowed reports whether the caller may follow a topic.
 func checkFollowed(ctx context.Context, t *hook.Topic) error {
 	if key := principal(ctx); !key.AllowsTopic(t.Cache, t.Name) {
 		return &hook.Error{Kind: hook.KindForbidden, Message: "the API key may not follow this topic"}
@@ -59,7 +59,7 @@ func checkFollowed(ctx context.Context, t *hook.Topic) error {
 	return nil
 }
 
-// checkRerouted tells whether the caller may have done what has changed of where a
+// checkRerouted reports whether the caller may have done what has changed of where a
 // webhook's events go: read all that it has got, and all that it gets.
 func checkRerouted(ctx context.Context, before, now *hook.Webhook) error {
 	if now.URL == before.URL && slices.Equal(now.Events, before.Events) {
@@ -71,7 +71,7 @@ func checkRerouted(ctx context.Context, before, now *hook.Webhook) error {
 	return checkCovered(ctx, now)
 }
 
-// checkCovered tells whether the caller may read all that the webhook gets.
+// checkCovered reports whether the caller may read all that the webhook gets.
 func checkCovered(ctx context.Context, w *hook.Webhook) error {
 	if key := principal(ctx); !key.Covers(w) {
 		return &hook.Error{Kind: hook.KindForbidden, Message: "the API key is limited to topics, and this webhook gets others"}

@@ -21,7 +21,7 @@ func recalled(ctx context.Context) hook.Secret {
 	return text
 }
 
-// again tells whether to do a publish once more because of err, and in which context:
+// again reports whether to do a publish once more because of err, and in which context:
 // where it was refused, which leaves nothing behind. Other failures may come after the
 // commit. failed is why the key is not good now.
 func (a *API) again(ctx context.Context, err error) (fresh context.Context, again bool, failed error) {

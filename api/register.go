@@ -185,7 +185,7 @@ func bodyTime(most int64) time.Duration {
 	return 10*time.Second + time.Duration(most>>20)*time.Second
 }
 
-// hasBody tells whether an operation's input has a body.
+// hasBody reports whether an operation's input has a body.
 func hasBody[I any]() bool {
 	_, parsed := reflect.TypeFor[I]().FieldByName("Body")
 	_, raw := reflect.TypeFor[I]().FieldByName("RawBody")

@@ -166,7 +166,7 @@ func (a *API) sendTest(ctx context.Context, w hook.Webhook, p hook.Publication) 
 	return a.Store.Delivery(ctx, d.TenantID, d.ID)
 }
 
-// neverSent tells whether it is certain that a request was not made. Where it is
+// neverSent reports whether it is certain that a request was not made. Where it is
 // not, the row must stay for the outcome that may still come; the sweeper cancels
 // what none comes for.
 func neverSent(err error) bool {

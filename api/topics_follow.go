@@ -140,7 +140,7 @@ func (a *API) whilePolling(ctx context.Context) (context.Context, context.Cancel
 	}
 }
 
-// wantsStream tells whether a client that accepts these media types takes
+// wantsStream reports whether a client that accepts these media types takes
 // server-sent events, and would not rather have JSON.
 func wantsStream(accept string) bool {
 	return quality(accept, streamType) > quality(accept, jsonType)

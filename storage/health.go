@@ -64,7 +64,7 @@ func (c healthChange) lock(ctx context.Context, tx pgx.Tx, p proofs) (moved, clo
 	return moved, closed, err
 }
 
-// moves tells that the change c moves the health of w.
+// moves is the SQL condition that the change c moves the health of w.
 const moves = `((c.succeeded and w.health <> 'healthy')
 			or (not c.succeeded and (w.health = 'healthy' or w.failing_since is null or (c.final and w.health <> 'failed')
 				or c.disable <> '' or w.failures < @attempts or w.failed_on is distinct from ` + today + ` or ` + failedForLong + `)))`

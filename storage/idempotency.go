@@ -119,9 +119,9 @@ func (h *holder) has(p *hook.Publication) bool {
 		e.Type == p.Type && e.OrganizationID == p.OrganizationID && e.Cache == p.Cache && canonjson.Equal(e.Data, p.Data)
 }
 
-// Repeated looks up the publications' idempotency keys, and tells of those that are held
-// what the publication comes to, in its place. It takes none: what would be refused, and
-// is a repeat, was accepted, whatever has changed since (S8).
+// Repeated looks up the publications' idempotency keys. For each key that is held it returns, at
+// the publication's place, the accepted event or the conflict. It takes no key. A repeat was
+// accepted before, whatever has changed since (S8).
 func (s *Store) Repeated(ctx context.Context, list []hook.Publication) ([]hook.Repeat, error) {
 	repeats := make([]hook.Repeat, len(list))
 	var asked []*publishing

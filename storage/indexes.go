@@ -78,7 +78,7 @@ func (m *Migrator) makeIndex(ctx context.Context, db *sql.DB, x dayIndex) error 
 	}
 }
 
-// isGone tells whether a day was dropped meanwhile.
+// isGone reports whether a day was dropped meanwhile.
 func isGone(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "42704") // undefined_table, undefined_object: its index

@@ -119,7 +119,7 @@ func (m *Migrator) patiently(ctx context.Context, provider *goose.Provider) (ran
 	}
 }
 
-// isHeldUp tells whether others' locks were in the way.
+// isHeldUp reports whether others' locks were in the way.
 func isHeldUp(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "55P03" || pg.Code == "40P01") // lock_not_available, deadlock_detected

@@ -109,7 +109,7 @@ func sessionSettings() [][2]string {
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// setSession makes the settings of a session, if conn has one, and tells whether it has
+// setSession makes the settings of a session, if conn has one, and reports whether it has
 // not, because there is a pooler between.
 func setSession(ctx context.Context, conn *pgx.Conn) (pooled bool, err error) {
 	var settings []string
@@ -133,7 +133,7 @@ func (p *pooler) afterConnect(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// isPooled tells whether it is not the server itself that the connection leads to.
+// isPooled reports whether it is not the server itself that the connection leads to.
 func isPooled(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	var pid uint32
 	if err := conn.QueryRow(ctx, `select pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid); err != nil {

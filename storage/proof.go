@@ -28,8 +28,8 @@ func proofsOf(records []hook.Record) proofs {
 	return p
 }
 
-// proven tells that one of the proofs is of w's breaker as it is now: of one that was
-// opened anew since, nothing is known.
+// proven is the SQL condition that one of the proofs belongs to the present opening of w's breaker.
+// A proof from an earlier opening says nothing about this one.
 const proven = `exists (select from unnest(@proven::uuid[], @tripped::timestamptz[]) as p(id, tripped_at) where p.id = w.id and p.tripped_at = w.tripped_at)`
 
 // closeBreakers closes the breakers of webhooks whose rows are locked, and wakes their

@@ -9,8 +9,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Spec 9: whatever is answered through an open breaker closes it, in the transaction that
-// records it, and wakes the drain; what finds nobody does not.
+// Spec 9: any answer to a request that passed an open breaker closes the breaker and wakes the
+// drain, in the transaction that records the attempt. An attempt without an answer does not.
 func TestAnswersCloseTheBreaker(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

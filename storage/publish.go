@@ -64,7 +64,7 @@ type publishing struct {
 	accepted hook.Accepted
 	// refused says why this one alone can't be stored.
 	refused error
-	// cause is the event that one of ours tells of; the zero value is none.
+	// cause is the event that an operational event reports on; the zero value is none.
 	cause hook.EventID
 	// held is the event that holds its idempotency key; nil unless it is another.
 	held *holder

@@ -75,7 +75,7 @@ func TestRecordTheSameDeliveryTogether(t *testing.T) {
 		"no transaction failed on account of the two, to be taken apart and tried again")
 }
 
-// sameDeliveries tells whether what Record returned is about its own records.
+// sameDeliveries reports whether what Record returned is about its own records.
 func sameDeliveries(records []hook.Record, found []hook.Delivery) error {
 	if len(found) != len(records) {
 		return fmt.Errorf("%d deliveries for %d records", len(found), len(records))

@@ -107,7 +107,7 @@ func TestEventsKeepTheirChain(t *testing.T) {
 	require.Empty(t, must(f.Event(t.Context(), hook.DefaultTenant(), plain.Event.ID)).Hops)
 }
 
-// What tells of a failed delivery comes from the event that was not delivered.
+// The operational event about a failed delivery comes from the event that was not delivered.
 func TestOperationalEventsKeepTheChain(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -40,7 +40,7 @@ func lateLook(ctx context.Context, tx pgx.Tx, row *lockedReplay, w *hook.Webhook
 	return page, err
 }
 
-// lateWritersEnded tells whether the transactions have ended that were storing events when
+// lateWritersEnded reports whether the transactions have ended that were storing events when
 // it was first asked. A statement that stores events holds the lock on their table from
 // before it reads the webhooks that match until its transaction ends.
 func lateWritersEnded(ctx context.Context, tx pgx.Tx, row *lockedReplay) (ended bool, err error) {

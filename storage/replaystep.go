@@ -252,7 +252,7 @@ func makeReplayed(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, w *hook
 }
 
 // insertReplayed makes the deliveries, parked, and due one after the other, so that the
-// oldest event is sent first; it tells whether no drain sends them yet.
+// oldest event is sent first; it reports whether no drain sends them yet.
 func insertReplayed(ctx context.Context, tx pgx.Tx, r *hook.Replay, w *hook.Webhook, events []replayedEvent) (undrained bool, err error) {
 	ids, of, types := make([][16]byte, len(events)), make([][16]byte, len(events)), make([]string, len(events))
 	for i, e := range events {

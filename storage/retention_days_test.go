@@ -88,7 +88,7 @@ type simulatedDay struct {
 	daily       hook.EventID
 }
 
-// outlives tells whether the event is that of the outstanding delivery, which shares the
+// outlives reports whether the event is that of the outstanding delivery, which shares the
 // beginning of its id.
 func (d *simulatedDay) outlives(e hook.EventID) bool {
 	return string(d.outstanding[:8]) == string(e[:8])
@@ -186,7 +186,7 @@ func (s *simulation) tidy() {
 	maps.DeleteFunc(s.partitions, func(d int, _ bool) bool { return s.gone(d) })
 }
 
-// gone tells whether the day has to be dropped by now.
+// gone reports whether the day has to be dropped by now.
 func (s *simulation) gone(d int) bool {
 	end := s.begin.Truncate(day).Add(time.Duration(d+1) * day)
 	return time.Since(end) >= simulatedRetention

@@ -197,7 +197,7 @@ func (s *Store) Close() {
 	s.pool.Close()
 }
 
-// Ping tells whether the database answers.
+// Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.pool.Ping(ctx); err != nil {
 		return mapErr(fmt.Errorf("ping: %w", err))
@@ -205,7 +205,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Ready tells whether the database answers and has all migrations.
+// Ready reports whether the database answers and has all migrations.
 func (s *Store) Ready(ctx context.Context) error {
 	var version int64
 	err := s.pool.QueryRow(ctx, `select coalesce(max(version_id), 0) from goose_db_version where is_applied`).Scan(&version)

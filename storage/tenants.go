@@ -38,7 +38,7 @@ func (s *Store) CreateTenant(ctx context.Context, t hook.Tenant, text hook.Secre
 	return t, k, nil
 }
 
-// Tenants lists all, newest first; more tells whether there are further ones.
+// Tenants lists all, newest first; more reports whether there are further ones.
 func (s *Store) Tenants(ctx context.Context, p hook.Page) (list []hook.Tenant, more bool, err error) {
 	lo, hi := bounds(p)
 	rows, _ := s.pool.Query(ctx, `

@@ -122,7 +122,7 @@ func (s *Store) WebhookNamed(ctx context.Context, tenant hook.TenantID, cache, n
 	return id, nil
 }
 
-// Webhooks lists a tenant's, newest first; more tells whether there are further ones.
+// Webhooks lists a tenant's, newest first; more reports whether there are further ones.
 func (s *Store) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.WebhookFilter, p hook.Page) (list []hook.Webhook, more bool, err error) {
 	lo, hi := bounds(p)
 	var patterns []string

@@ -125,7 +125,7 @@ func (s *crashStack) stopInTransaction(ctx context.Context, pid, tries int, tabl
 	return false, syscall.Kill(pid, syscall.SIGSTOP)
 }
 
-// stayInTransaction tells whether a session of ours that has written is in a transaction
+// stayInTransaction reports whether a session of ours that has written is in a transaction
 // and does nothing: those of processes that run go on.
 func stayInTransaction(ctx context.Context, conn *pgx.Conn, tables []string) (bool, error) {
 	const looks, between = 4, 30 * time.Millisecond

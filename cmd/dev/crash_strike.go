@@ -110,7 +110,7 @@ func (c *childProcess) signal(sig syscall.Signal, between func(context.Context) 
 	}, hit
 }
 
-// answers tells whether an API is ready; of others their start says so.
+// answers reports whether an API is ready; of others their start says so.
 func (c *childProcess) answers(ctx context.Context) bool {
 	if c.apiAddr == "" {
 		return true

@@ -121,7 +121,7 @@ func wishes(r *http.Request) (status int, delay time.Duration, err error) {
 	return status, delay, nil
 }
 
-// verified tells whether the request has a signature of one of the secrets, in whichever
+// verified reports whether the request has a signature of one of the secrets, in whichever
 // profile's way.
 func verified(h http.Header, body []byte, secrets []string) bool {
 	for _, check := range []func(string, http.Header, []byte) error{verify.Standard, verify.Commenda, verify.Momento} {

@@ -140,7 +140,7 @@ func dropHalfMade(ctx context.Context, databaseURL, database string) error {
 	})
 }
 
-// markHalfMade marks the database if it has no schema yet, and tells whether it did.
+// markHalfMade marks the database if it has no schema yet, and reports whether it did.
 func markHalfMade(ctx context.Context, databaseURL, database string) (marked bool, err error) {
 	u, err := url.Parse(databaseURL)
 	if err != nil {

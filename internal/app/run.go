@@ -89,7 +89,7 @@ func (a *App) runWorker(ctx context.Context) error {
 // for those who poll.
 const runAgain = time.Second
 
-// workerRuns tells whether the worker takes work.
+// workerRuns reports whether the worker takes work.
 func (a *App) workerRuns(context.Context) error {
 	select {
 	case <-a.worker.Started():

@@ -56,7 +56,7 @@ type composeConfigUse struct {
 	Source string `yaml:"source"`
 }
 
-// oneShot tells whether the service runs once and ends.
+// oneShot reports whether the service runs once and ends.
 func (s composeService) oneShot() bool { return s.Restart != "unless-stopped" }
 
 func readCompose(t *testing.T) (composeFile, string) {

@@ -15,7 +15,7 @@ import (
 // secretName matches what holds a secret, or what is as good as one.
 var secretName = regexp.MustCompile(`(?i)(secret|signature|hmac|hash|adminkey|encryptionkey|keytext|password)$`)
 
-// isSecret tells whether an expression is one by its last name, or reveals one.
+// isSecret reports whether an expression is one by its last name, or reveals one.
 func isSecret(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.CallExpr:

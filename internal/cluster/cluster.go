@@ -72,7 +72,7 @@ func Open(c Config) (*Cluster, error) {
 // Close ends the connection.
 func (c *Cluster) Close() { c.Client.Close() }
 
-// Ready tells whether Temporal answers and the namespace exists.
+// Ready reports whether Temporal answers and the namespace exists.
 func (c *Cluster) Ready(ctx context.Context) error {
 	_, err := c.Client.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: c.Namespace})
 	if err != nil {

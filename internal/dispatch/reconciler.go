@@ -228,7 +228,7 @@ func (r *Reconciler) page(ctx context.Context, list []hook.Overdue, did *actions
 	return ctx.Err()
 }
 
-// look tells whether the workflow is lost or has ended a while ago, and hurries it
+// look reports whether the workflow is lost or has ended a while ago, and hurries it
 // where it waits although something is due.
 func (r *Reconciler) look(ctx context.Context, id string, did *actions) (lost bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)

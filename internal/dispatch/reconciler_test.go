@@ -148,7 +148,7 @@ func (l *ledger) EndLease(ctx context.Context, _ string, holder hook.LeaseHolder
 	return ctx.Err()
 }
 
-// isLeased tells whether somebody holds the lease.
+// isLeased reports whether somebody holds the lease.
 func (l *ledger) isLeased() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Health tells whether Temporal can be asked for something; cluster.Cluster does. It is
+// Health reports whether Temporal can be asked for something; cluster.Cluster does. It is
 // cheap.
 type Health interface {
 	Ready(ctx context.Context) error
@@ -35,7 +35,7 @@ func (b *stepBack) failed() {
 	b.until = time.Now().Add(wait/2 + rand.N(wait/2+1))
 }
 
-// over tells whether there is nothing to wait for, or no longer, Temporal having answered.
+// over reports whether there is nothing to wait for, or no longer, Temporal having answered.
 func (b *stepBack) over(ctx context.Context, h Health) (bool, error) {
 	if b.failures == 0 {
 		return true, nil

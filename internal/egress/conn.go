@@ -78,7 +78,7 @@ func (c *conn) stale() bool {
 	return err != nil || readable
 }
 
-// underlying finds our connection and tells whether HTTP/2 is spoken over it.
+// underlying finds our connection and reports whether HTTP/2 is spoken over it.
 func underlying(nc net.Conn) (c *conn, http2 bool) {
 	switch nc := nc.(type) {
 	case *conn:

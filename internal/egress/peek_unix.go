@@ -4,7 +4,7 @@ package egress
 
 import "syscall"
 
-// hasInput tells whether a read of the socket would return at once: with data,
+// hasInput reports whether a read of the socket would return at once: with data,
 // with the end of the stream or with an error. It consumes nothing.
 func hasInput(fd uintptr) bool {
 	var b [1]byte

@@ -116,7 +116,7 @@ func (w *world) checkMove(from, to *delivery, inserted bool) {
 	}
 }
 
-// sentByHand tells whether a delivery's request was made by hand.
+// sentByHand reports whether a delivery's request was made by hand.
 func (w *world) sentByHand(d *delivery) bool {
 	w.receivers.mu.Lock()
 	defer w.receivers.mu.Unlock()
@@ -173,7 +173,7 @@ func (w *world) checkRows() {
 	w.checkSequences()
 }
 
-// tested tells whether a request was made for a test.
+// tested reports whether a request was made for a test.
 func (w *world) tested(d *delivery) bool {
 	w.receivers.mu.Lock()
 	defer w.receivers.mu.Unlock()

@@ -176,7 +176,7 @@ func (r *receivers) arrives(ctx context.Context, p *process, in hook.Request) (*
 	return got, w.behaves
 }
 
-// signedBy tells whether the request is signed with the secret.
+// signedBy reports whether the request is signed with the secret.
 func signedBy(p hook.Profile, in hook.Request, secret string) bool {
 	switch p {
 	case hook.ProfileMomento:

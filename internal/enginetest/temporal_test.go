@@ -149,7 +149,7 @@ func (t *server) reachable(p *process) bool {
 	return !t.away && !p.cut
 }
 
-// takes tells whether a process takes tasks.
+// takes reports whether a process takes tasks.
 func (t *server) takes(p *process) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -266,7 +266,7 @@ func (v way) DescribeWorkflowExecution(ctx context.Context, id, _ string) (*work
 	return d, nil
 }
 
-// Ready tells whether Temporal answers.
+// Ready reports whether Temporal answers.
 func (v way) Ready(ctx context.Context) error { return v.reach(ctx) }
 
 func (v way) TerminateWorkflow(ctx context.Context, id, _, _ string, _ ...any) error {

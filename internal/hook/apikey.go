@@ -35,7 +35,7 @@ type APIKey struct {
 	TokenID string
 	// Operator lets it manage tenants too: the key of the operator's environment.
 	Operator bool
-	// Schemas tells whether the tenant had any event type with a schema when the key was
+	// Schemas reports whether the tenant had any event type with a schema when the key was
 	// looked up for topics: where it had none, nothing published need be held against one.
 	Schemas bool
 	// Topics limit what may be published, read and subscribed to, as patterns; empty is no
@@ -59,14 +59,14 @@ const (
 	OperatorKeyNone     OperatorKeyState = "none"     // the text is not the operator's key
 )
 
-// Allows tells whether the key has one of the scopes.
+// Allows reports whether the key has one of the scopes.
 func (k *APIKey) Allows(anyOf ...Scope) bool {
 	return slices.Contains(k.Scopes, ScopeAdmin) || slices.ContainsFunc(anyOf, func(s Scope) bool {
 		return slices.Contains(k.Scopes, s)
 	})
 }
 
-// AllowsType tells whether the key may publish events of the type, and read them.
+// AllowsType reports whether the key may publish events of the type, and read them.
 func (k *APIKey) AllowsType(eventType string) bool { return k.AllowsTopic("", eventType) }
 
 // AllowsTopic is AllowsType for a topic of a cache; an event that is no message has no
@@ -75,15 +75,15 @@ func (k *APIKey) AllowsTopic(cache, name string) bool {
 	return k.AllowsCache(cache) && (len(k.Topics) == 0 || Matches(k.Topics, name))
 }
 
-// AllowsCache tells whether the key is not limited to other caches.
+// AllowsCache reports whether the key is not limited to other caches.
 func (k *APIKey) AllowsCache(cache string) bool {
 	return len(k.Caches) == 0 || slices.Contains(k.Caches, cache)
 }
 
-// Limited tells whether there is anything that the key may not read for its topics.
+// Limited reports whether there is anything that the key may not read for its topics.
 func (k *APIKey) Limited() bool { return len(k.Topics) > 0 || len(k.Caches) > 0 }
 
-// Covers tells whether all that the webhook gets is what the key may read: who may say
+// Covers reports whether all that the webhook gets is what the key may read: who may say
 // where it goes reads it.
 func (k *APIKey) Covers(w *Webhook) bool {
 	return k.AllowsCache(w.Cache) && !slices.ContainsFunc(w.Events, func(event string) bool {
@@ -94,7 +94,7 @@ func (k *APIKey) Covers(w *Webhook) bool {
 	})
 }
 
-// CoversKey tells whether the other key's topics are all among this one's: who is limited
+// CoversKey reports whether the other key's topics are all among this one's: who is limited
 // makes no key that is less so.
 func (k *APIKey) CoversKey(other *APIKey) bool {
 	without := func(list []string, has func(string) bool) bool {
@@ -109,7 +109,7 @@ func (k *APIKey) CoversKey(other *APIKey) bool {
 	return true
 }
 
-// CoversPattern tells whether the key's topics match all that the pattern does.
+// CoversPattern reports whether the key's topics match all that the pattern does.
 func (k *APIKey) CoversPattern(pattern string) bool {
 	if len(k.Topics) == 0 || slices.Contains(k.Topics, pattern) {
 		return true

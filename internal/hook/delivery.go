@@ -71,7 +71,7 @@ type Delivery struct {
 	UpdatedAt     time.Time
 }
 
-// Outstanding tells whether an attempt is still to come.
+// Outstanding reports whether an attempt is still to come.
 func (d *Delivery) Outstanding() bool { return d.NextAttemptAt != nil }
 
 // MaxInline is how many bytes an event's data may have to come along with its jobs. What

@@ -55,7 +55,7 @@ func BuiltInEventTypes() []EventType {
 	return types
 }
 
-// IsBuiltIn tells whether the name is one of the nine or of operational events.
+// IsBuiltIn reports whether the name is one of the nine or of operational events.
 func IsBuiltIn(name string) bool {
 	return IsOperational(name) || slices.ContainsFunc(BuiltInEventTypes(), func(t EventType) bool { return t.Name == name })
 }

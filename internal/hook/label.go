@@ -1,7 +1,7 @@
 package hook
 
-// Label is what a workflow is about, for whoever looks for it in the Temporal Web UI. The
-// zero value is of what is gone, or could not be looked up.
+// Label describes a workflow's subject in the Temporal Web UI. The zero value stands for a
+// subject that is gone or could not be looked up.
 type Label struct {
 	TenantID TenantID
 	// Tenant is the tenant's name.

@@ -22,7 +22,7 @@ func OperationalEventTypes() []EventType {
 	}
 }
 
-// IsOperational tells whether the name is that of an operational event type.
+// IsOperational reports whether the name is that of an operational event type.
 func IsOperational(name string) bool {
 	return slices.ContainsFunc(OperationalEventTypes(), func(t EventType) bool { return t.Name == name })
 }

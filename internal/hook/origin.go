@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// SameOrigin tells whether two URLs have one scheme, host and port: whether what may be
+// SameOrigin reports whether two URLs have one scheme, host and port: whether what may be
 // sent to the one may be sent to the other (RFC 6454). A URL that does not parse has an
 // origin of its own.
 func SameOrigin(a, b string) bool {

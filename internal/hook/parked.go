@@ -43,7 +43,7 @@ type Nap struct {
 	ProbeIn *time.Duration
 }
 
-// Answered tells whether the endpoint has answered, with whatever status: the proof that
+// Answered reports whether the endpoint has answered, with whatever status: the proof that
 // closes an open breaker.
 func (a *Attempt) Answered() bool { return a.StatusCode != 0 }
 

@@ -60,7 +60,7 @@ func Candidates(eventType string) []string {
 	return out
 }
 
-// Matches tells whether one of the patterns matches the event type.
+// Matches reports whether one of the patterns matches the event type.
 func Matches(patterns []string, eventType string) bool {
 	for _, p := range patterns {
 		if p == eventType {

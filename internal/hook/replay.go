@@ -60,10 +60,10 @@ type Replay struct {
 	EndedAt         *time.Time
 }
 
-// Ended tells whether nothing more will come of it.
+// Ended reports whether nothing more will come of it.
 func (r *Replay) Ended() bool { return r.EndedAt != nil }
 
-// Takes tells whether the replay is about events of the type, at a webhook.
+// Takes reports whether the replay is about events of the type, at a webhook.
 func (r *Replay) Takes(w *Webhook, eventType string) bool {
 	if len(r.EventTypes) > 0 && !Matches(r.EventTypes, eventType) {
 		return false
@@ -81,7 +81,7 @@ type Past struct {
 	Replayed bool
 }
 
-// Chooses tells whether an event of that past is sent again.
+// Chooses reports whether an event of that past is sent again.
 func (s ReplayStatus) Chooses(p Past) bool {
 	if p.Replayed {
 		return false

@@ -13,7 +13,7 @@ const (
 	SchemeV1a Scheme = "v1a"
 )
 
-// Signs tells whether the webhook's requests carry signatures of the scheme.
+// Signs reports whether the webhook's requests carry signatures of the scheme.
 func (w *Webhook) Signs(s Scheme) bool {
 	return w.Profile == ProfileStandard && slices.Contains(w.Schemes, s)
 }

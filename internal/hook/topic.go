@@ -134,7 +134,7 @@ type Gap struct {
 	Next int64
 }
 
-// Wants tells whether the webhook, if it is active, gets events of the type from
+// Wants reports whether the webhook, if it is active, gets events of the type from
 // the cache; "" is no cache, where every event but Momento's messages is from.
 // Commenda's topics are free-form strings and Momento's are names: neither are
 // patterns.

@@ -125,7 +125,7 @@ type Webhook struct {
 // client has paused it.
 func (w *Webhook) Held() bool { return w.TrippedAt != nil || w.PausedAt != nil }
 
-// Revokes tells whether an outstanding delivery of the webhook must not be sent any more:
+// Revokes reports whether an outstanding delivery of the webhook must not be sent any more:
 // it is disabled, or was since the delivery was accepted.
 func (w *Webhook) Revokes(d *Delivery) bool {
 	return !w.Active || d.Generation != nil && *d.Generation < w.Generation
@@ -141,7 +141,7 @@ func (w *Webhook) Pause(pause bool, now time.Time) {
 	}
 }
 
-// Subscribes tells whether events of the type are for the webhook. Only the standard
+// Subscribes reports whether events of the type are for the webhook. Only the standard
 // profile has patterns.
 func (w *Webhook) Subscribes(eventType string) bool {
 	if w.Profile == ProfileStandard {

@@ -11,11 +11,12 @@ import (
 // receivers compare names with their case, in spite of RFC 9110. HTTP/2 has lower case
 // alone. A name of ours, in whatever case, stays ours.
 func addOwn(h http.Header, w *hook.Webhook) {
+	if len(w.Headers) == 0 {
+		return
+	}
 	ours := make(map[string]bool, len(h))
-	if len(w.Headers) > 0 {
-		for name := range h {
-			ours[strings.ToLower(name)] = true
-		}
+	for name := range h {
+		ours[strings.ToLower(name)] = true
 	}
 	for name, value := range w.Headers {
 		if !ours[strings.ToLower(name)] {

@@ -283,8 +283,8 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// What is said is no work for whoever has it said: large values, many places, alternatives
-// within alternatives.
+// Wording the problems costs little, with large values, many places and alternatives within
+// alternatives.
 func TestProblemsAreCheap(t *testing.T) { //nolint:paralleltest // it measures what this process allocates
 	large := `"` + strings.Repeat("x", 30_000) + `"`
 	nested := `{"type":"null"}`

@@ -122,7 +122,7 @@ func whileOutside(pid int, first, end int64, do func() error) error {
 	return fmt.Errorf("process %d was never outside of its vDSO", pid)
 }
 
-// anyInside tells whether a thread is there, or still runs and may be. The last
+// anyInside reports whether a thread is there, or still runs and may be. The last
 // field of a stopped thread's syscall file is its instruction pointer.
 func anyInside(pid int, first, end int64) (bool, error) {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", pid))

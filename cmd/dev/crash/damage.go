@@ -213,7 +213,7 @@ func Mixed() []Damage {
 	})
 }
 
-// Possible tells whether this machine allows the damage.
+// Possible reports whether this machine allows the damage.
 func Possible(d Damage) bool { return d != JumpClock && d != LeapClock || canJumpClocks }
 
 // ParseDamages reads names; none gives the default.

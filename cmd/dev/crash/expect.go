@@ -290,7 +290,7 @@ func (o *oracle) checkClock(s *Struck) {
 	}
 }
 
-// leaping tells whether a clock was ahead in a time.
+// leaping reports whether a clock was ahead in a time.
 func (o *oracle) leaping(begin, end time.Time) bool {
 	return slices.ContainsFunc(o.Struck, func(s Struck) bool {
 		return s.Damage == LeapClock && begin.Before(s.End) && end.After(s.Begin)

@@ -25,7 +25,7 @@ func (l *Locked) String() string {
 	return "webhook " + l.Webhook
 }
 
-// concerns tells whether what somebody publishes has to do with the row.
+// concerns reports whether what somebody publishes has to do with the row.
 func (l *Locked) concerns(w *Wait, webhooks []*Webhook) bool {
 	if l.Webhook != "" {
 		for _, webhook := range webhooks {

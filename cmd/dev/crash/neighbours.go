@@ -104,7 +104,7 @@ func (p *probing) publish(ctx context.Context, number int, over <-chan struct{})
 	}
 }
 
-// complete tells whether all are recorded.
+// complete reports whether all are recorded.
 func (p *probing) complete() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

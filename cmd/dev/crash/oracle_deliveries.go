@@ -98,7 +98,7 @@ func (c *checked) checkState() {
 	}
 }
 
-// mayFail tells whether the endpoint answered no request well.
+// mayFail reports whether the endpoint answered no request well.
 func (c *checked) mayFail() bool {
 	return len(c.requests) > 0 && !slices.ContainsFunc(c.requests, succeeded)
 }
@@ -147,13 +147,13 @@ func (c *checked) checkRecords() {
 	}
 }
 
-// crossed tells whether the answer came just as its sender gave up: on a machine that
+// crossed reports whether the answer came just as its sender gave up: on a machine that
 // is short of time neither is wrong.
 func (c *checked) crossed(r *Request, a *Attempt) bool {
 	return a.Class == hook.ClassTimeout && r.Status != 0 && r.Until.After(a.StartedAt.Add(a.Duration-slack))
 }
 
-// isOf tells whether the request is the attempt's. Where something was struck, as a worker
+// isOf reports whether the request is the attempt's. Where something was struck, as a worker
 // that stands still and goes on later, two have made the same attempt: both say its number,
 // and the one that is recorded second has the next.
 func (c *checked) isOf(r *Request, a *Attempt) bool {
@@ -187,7 +187,7 @@ func (c *checked) checkDuplicates() {
 	}
 }
 
-// excused tells whether something was struck around then that may hide what came of
+// excused reports whether something was struck around then that may hide what came of
 // a request. A locked row does so for its own webhook alone.
 func (c *checked) excused(begin, end time.Time) bool {
 	if end.Before(begin) {

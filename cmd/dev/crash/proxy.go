@@ -145,7 +145,7 @@ func (p *Proxy) pump(c *pair, from, to *net.TCPConn, answers bool) {
 	}
 }
 
-// mayPass waits until bytes may be handed on, and tells whether they are to be. What
+// mayPass waits until bytes may be handed on, and reports whether they are to be. What
 // was held while its sender gave up is not: it would come out of nowhere.
 func (p *Proxy) mayPass(c *pair, from *net.TCPConn, answers bool) bool {
 	held := false
@@ -168,7 +168,7 @@ func (p *Proxy) mayPass(c *pair, from *net.TCPConn, answers bool) bool {
 	}
 }
 
-// mayEnd waits until the end of a direction may be handed on, and tells whether it is
+// mayEnd waits until the end of a direction may be handed on, and reports whether it is
 // to be: what has a hole ends otherwise.
 func (p *Proxy) mayEnd(c *pair, answers bool) bool {
 	for {
@@ -182,7 +182,7 @@ func (p *Proxy) mayEnd(c *pair, answers bool) bool {
 	}
 }
 
-// gone tells whether the peer has closed the connection.
+// gone reports whether the peer has closed the connection.
 func gone(conn *net.TCPConn) bool {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -26,7 +26,7 @@ type Publication struct {
 	Accepted bool
 	ID       string
 	At       time.Time
-	// Unknown is how many requests with it got no answer that tells whether it was
+	// Unknown is how many requests with it got no answer that reports whether it was
 	// stored.
 	Unknown int
 	// Wrong is what was wrong with an answer.

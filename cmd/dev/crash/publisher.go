@@ -148,7 +148,7 @@ func (p *Publisher) begin(o *order, try int) []*Publication {
 	return list
 }
 
-// try makes one request and tells whether all of it is accepted.
+// try makes one request and reports whether all of it is accepted.
 func (p *Publisher) try(ctx context.Context, b *Balancer, o *order, list []*Publication) bool {
 	status, answer, err := b.Send(ctx, requestOf(o, list))
 	p.mu.Lock()

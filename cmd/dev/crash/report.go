@@ -68,7 +68,7 @@ type Report struct {
 	Rows    []Row         `json:"rows"`
 }
 
-// Failed tells whether anything was violated.
+// Failed reports whether anything was violated.
 func (r *Report) Failed() bool {
 	for i := range r.Rows {
 		if len(r.Rows[i].Violations) > 0 {

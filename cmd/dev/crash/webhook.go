@@ -85,12 +85,12 @@ func endedWebhooks(d Damage) []*Webhook {
 	return withSecrets(list)
 }
 
-// hasNeighbours tells whether others go on publishing that are probed.
+// hasNeighbours reports whether others go on publishing that are probed.
 func hasNeighbours(d Damage) bool {
 	return slices.Contains([]Damage{CutTemporal, Freeze, LockRows, EndWebhooks}, d)
 }
 
-// Matches tells whether the webhook is to get what was published (spec 1): prefixes
+// Matches reports whether the webhook is to get what was published (spec 1): prefixes
 // are for standard webhooks alone, messages for Momento's.
 func (w *Webhook) Matches(eventType, cache string) bool {
 	if w.Cache != cache {

@@ -717,7 +717,7 @@ type CommendaDelivery struct {
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	WebhookID string `json:"webhook_id"`
 
-	// WorkflowID The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+	// WorkflowID The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
 	WorkflowID *string `json:"workflow_id,omitempty"`
@@ -799,7 +799,7 @@ type CommendaDeliveryDetail struct {
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	WebhookID string `json:"webhook_id"`
 
-	// WorkflowID The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+	// WorkflowID The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
 	WorkflowID *string `json:"workflow_id,omitempty"`
@@ -1456,7 +1456,7 @@ type Delivery struct {
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
 	WebhookID string `json:"webhook_id"`
 
-	// WorkflowID The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+	// WorkflowID The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
 	WorkflowID *string `json:"workflow_id,omitempty"`
@@ -1543,7 +1543,7 @@ type DeliveryDetail struct {
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
 	WebhookID string `json:"webhook_id"`
 
-	// WorkflowID The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+	// WorkflowID The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
 	WorkflowID *string `json:"workflow_id,omitempty"`

@@ -1085,7 +1085,7 @@ export interface components {
              */
             webhook_id: string;
             /**
-             * @description The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+             * @description The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
              */
             workflow_id?: string;
@@ -1174,7 +1174,7 @@ export interface components {
              */
             webhook_id: string;
             /**
-             * @description The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+             * @description The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
              */
             workflow_id?: string;
@@ -1882,7 +1882,7 @@ export interface components {
              */
             webhook_id: string;
             /**
-             * @description The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+             * @description The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
              */
             workflow_id?: string;
@@ -1974,7 +1974,7 @@ export interface components {
              */
             webhook_id: string;
             /**
-             * @description The Temporal workflow in charge, where that is not the event's: what waits for its webhook, or has waited, is sent by the webhook's drain.
+             * @description The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
              */
             workflow_id?: string;
