@@ -271,7 +271,9 @@ func TestManyFollowersAreCheap(t *testing.T) {
 			require.Equal(t, []string{"1"}, shown((<-sub).items))
 		}
 		synctest.Wait()
-		store.set(func(s *topics) { require.LessOrEqual(t, s.reads, 3) })
+		// One reading for each version (the publisher's own announcement and the store's), place (the message and what is
+		// after it) and size of batch: the order in which a thousand goroutines run decides which of the eight are asked for.
+		store.set(func(s *topics) { require.LessOrEqual(t, s.reads, 8) })
 	})
 }
 
