@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/profile"
+	"grapnel/internal/payload"
 	"grapnel/internal/tracing"
 )
 
@@ -24,7 +24,7 @@ func (a *Activities) attempt(ctx context.Context, job *hook.Job, manual bool) re
 		job = &traced
 	}
 	a.metrics.Sending(1)
-	sent, err := a.sender.Send(ctx, profile.Request(job, a.now()))
+	sent, err := a.sender.Send(ctx, payload.Request(job, a.now()))
 	a.metrics.Sending(-1)
 	end(&sent, err)
 	if err != nil {
@@ -33,8 +33,8 @@ func (a *Activities) attempt(ctx context.Context, job *hook.Job, manual bool) re
 	}
 	rand.Read(sent.ID[:]) // it never fails since Go 1.24
 	sent.DeliveryID, sent.Number, sent.Manual = job.Delivery.ID, job.Delivery.Attempts+1, manual
-	sent.RequestHeaders = profile.RedactHeaders(job.Webhook, sent.RequestHeaders)
-	profile.RedactEchoes(job.Webhook, &sent)
+	sent.RequestHeaders = payload.RedactHeaders(job.Webhook, sent.RequestHeaders)
+	payload.RedactEchoes(job.Webhook, &sent)
 	verdict := hook.Judge(a.schedule, job.Webhook, job.Delivery.Test, job.Delivery.Scheduled+1, &sent)
 	if a.strict && verdict.State == hook.StateFailed && !verdict.Retry && verdict.Disable == "" && !manual && !job.Delivery.Test {
 		verdict.Disable = hook.ReasonFailedFinal

@@ -13,8 +13,8 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // large is canonical JSON of n bytes.
@@ -32,8 +32,8 @@ func memory(n int64) func(*activities.Deps) {
 // account counts the bytes of payloads that are alive: from their load, or the making
 // of their body, until their request has ended. It is a Sender and a Lookup.
 type account struct {
-	*deliverytest.Store
-	sender *deliverytest.Sender
+	*storagetest.Store
+	sender *storagetest.Sender
 
 	mu          sync.Mutex
 	alive, most int
@@ -69,7 +69,7 @@ func (a *account) Send(ctx context.Context, r hook.Request) (hook.Attempt, error
 // accounted puts an account between the activities and what they work with.
 func accounted(a *account) func(*activities.Deps) {
 	return func(d *activities.Deps) {
-		a.Store, a.sender = d.Store.(*deliverytest.Store), d.Sender.(*deliverytest.Sender)
+		a.Store, a.sender = d.Store.(*storagetest.Store), d.Sender.(*storagetest.Sender)
 		d.Lookup, d.Sender = a, a
 	}
 }
@@ -99,7 +99,7 @@ func TestBacklogOfLargePayloadsStaysWithinTheBudget(t *testing.T) {
 		for i := range hooks {
 			url := fmt.Sprintf("https://%d.example/", i)
 			hooks[i] = b.store.AddWebhook(url, nil)
-			b.sender.Script(url, deliverytest.Status(200).After(time.Duration(i+1)*100*time.Millisecond))
+			b.sender.Script(url, storagetest.Status(200).After(time.Duration(i+1)*100*time.Millisecond))
 		}
 		var wg sync.WaitGroup
 		errs := make(chan error, 40)
@@ -145,8 +145,8 @@ func TestPayloadOverTheBudget(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
-		b.sender.Script(urlA, deliverytest.Status(200).After(second))
-		b.sender.Script(urlB, deliverytest.Status(200).After(second))
+		b.sender.Script(urlA, storagetest.Status(200).After(second))
+		b.sender.Script(urlB, storagetest.Status(200).After(second))
 		r, err := b.deliver(b.store.Publish(eventType, large(1<<20), a, c))
 		require.NoError(b, err)
 		require.Equal(b, 2, r.Succeeded)
@@ -178,7 +178,7 @@ func TestPayloadIsLoadedForEachAttempt(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, nil)
-		b.sender.Script(urlA, deliverytest.Status(500), deliverytest.Status(200))
+		b.sender.Script(urlA, storagetest.Status(500), storagetest.Status(200))
 		s := b.store.Publish(eventType, large(5000), a)
 		_, err := b.deliver(s)
 		b.asked(err, activities.ErrorOutstanding, 30*second)
@@ -198,7 +198,7 @@ func TestNoRoomForAPayload(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		slow := b.store.AddWebhook(urlA, nil)
-		b.sender.Script(urlA, deliverytest.Status(200).After(environmentTimeout-2*second))
+		b.sender.Script(urlA, storagetest.Status(200).After(environmentTimeout-2*second))
 		once := b.store.AddWebhook(urlB, func(w *hook.Webhook) { w.Profile, w.Cache = hook.ProfileMomento, "c" })
 		other := b.store.AddWebhook(urlC, func(w *hook.Webhook) { w.Timeout = 30 * second })
 		var wg sync.WaitGroup
@@ -237,7 +237,7 @@ func TestFirstAttemptWaitsForNoBudget(t *testing.T) {
 					n = 16
 				}
 				a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
-				b.sender.Script(urlA, deliverytest.Status(200).After(10*second))
+				b.sender.Script(urlA, storagetest.Status(200).After(10*second))
 				var wg sync.WaitGroup
 				held := b.store.Publish(eventType, data, many(a, n)...)
 				wg.Go(func() {
@@ -262,7 +262,7 @@ func TestNoRoomForJobs(t *testing.T) {
 	onBench(t, func(b *bench) {
 		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
 		// 64 KiB are room for 16 jobs, and 256 KiB for 10 requests.
-		b.sender.Script(urlA, append(outcomes(deliverytest.Status(200).After(environmentTimeout-5*second), 10), deliverytest.Status(200))...)
+		b.sender.Script(urlA, append(outcomes(storagetest.Status(200).After(environmentTimeout-5*second), 10), storagetest.Status(200))...)
 		var wg sync.WaitGroup
 		held := b.store.Publish(eventType, payload, many(a, 16)...)
 		wg.Go(func() {
@@ -287,7 +287,7 @@ func TestSlowEndpointLeavesTheBudgetToOthers(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		slow, quick := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
-		b.sender.Script(urlA, deliverytest.Status(200).After(10*second))
+		b.sender.Script(urlA, storagetest.Status(200).After(10*second))
 		s := b.store.Publish(eventType, large(20<<10), many(slow, 64)...)
 		mixed := b.store.Publish(eventType, payload, append(many(quick, 63), slow)...)
 		var wg sync.WaitGroup
@@ -320,7 +320,7 @@ func TestUnrecordedResultsAreBounded(t *testing.T) {
 		var away atomic.Bool
 		away.Store(true)
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpRecord && away.Load() {
+			if op == storagetest.OpRecord && away.Load() {
 				return hook.Unavailable("the store", nil)
 			}
 			return nil
@@ -347,7 +347,7 @@ func TestStopEndsWaitingForTheBudget(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
-		b.sender.Script(urlA, deliverytest.Status(200).After(10*second))
+		b.sender.Script(urlA, storagetest.Status(200).After(10*second))
 		var wg sync.WaitGroup
 		held := b.store.Publish(eventType, large(1<<20), a)
 		wg.Go(func() {

@@ -9,8 +9,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // requireLimited requires that a sending by hand was refused for the reason.
@@ -47,9 +47,9 @@ func TestAnswerByHandClosesTheBreaker(t *testing.T) {
 				onBench(t, func(b *bench) {
 					a := b.parked(300, nil)
 					answered := time.Hour
-					b.sender.Script(urlA, deliverytest.Refused())
+					b.sender.Script(urlA, storagetest.Refused())
 					b.during(answered, func() {
-						b.sender.Script(urlA, deliverytest.Status(status), deliverytest.Status(200))
+						b.sender.Script(urlA, storagetest.Status(status), storagetest.Status(200))
 						d := b.store.Delivery(a)
 						if test {
 							d = b.store.Test(eventType, payload, a)
@@ -76,7 +76,7 @@ func TestAnswerByHandClosesTheBreaker(t *testing.T) {
 func TestRefusalsByHand(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		b.sender.Script(urlA, deliverytest.Refused())
+		b.sender.Script(urlA, storagetest.Refused())
 		a := b.store.AddWebhook(urlA, nil)
 		for n := range 10 {
 			require.Nil(b, b.store.Webhook(a).TrippedAt, "after %d", n)
@@ -96,7 +96,7 @@ func TestByHandSharesTheBoundInFlight(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, nil)
-		b.sender.Script(urlA, deliverytest.Status(200).After(10*second))
+		b.sender.Script(urlA, storagetest.Status(200).After(10*second))
 		s := b.store.Publish(eventType, payload, many(a, 64)...)
 		b.during(0, func() {
 			r, err := b.apart().deliver(s)
@@ -126,7 +126,7 @@ func TestARefusedTestCanBeDropped(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, nil)
-		b.sender.Script(urlA, deliverytest.Hang())
+		b.sender.Script(urlA, storagetest.Hang())
 		s := b.store.Publish(eventType, payload, many(a, 64)...)
 		b.during(0, func() { _, _ = b.apart().deliver(s) })
 		<-time.After(second)
@@ -145,7 +145,7 @@ func TestByHandSharesTheRateLimit(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.RateLimit = 1 })
-		b.sender.Script(urlA, deliverytest.Status(200))
+		b.sender.Script(urlA, storagetest.Status(200))
 		b.store.Publish(eventType, payload, a)
 		for range 3 {
 			_, err := b.sendNow(b.store.Delivery(a))
@@ -164,7 +164,7 @@ func TestByHandProbesOneAtATime(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.TrippedAt = &b.start })
-		b.sender.Script(urlA, deliverytest.Hang())
+		b.sender.Script(urlA, storagetest.Hang())
 		first, next := b.store.Test(eventType, payload, a), b.store.Test(eventType, payload, a)
 		b.during(0, func() {
 			_, err := b.apart().sendNow(first)

@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // What is stored, which the tenant reads, does not say whether a name exists inside;
@@ -16,7 +16,7 @@ func TestNamesInsideAreConcealed(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, func(w *hook.Webhook) { w.MaxAttempts = 1 })
-		b.sender.Script(urlA, deliverytest.BlockedByName(time.Millisecond))
+		b.sender.Script(urlA, storagetest.BlockedByName(time.Millisecond))
 		_, err := b.deliver(b.store.Publish(eventType, payload, a))
 		require.NoError(b, err)
 		d := b.store.Delivery(a)

@@ -13,8 +13,8 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // Design 4: the message is what a person reads in the Web UI; the category is
@@ -23,7 +23,7 @@ func TestErrorAsksForTheNextAttempt(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
-		b.sender.Script(urlA, deliverytest.Status(503))
+		b.sender.Script(urlA, storagetest.Status(503))
 		s := b.store.Publish(eventType, payload, a, c)
 
 		_, err := b.deliver(s)
@@ -44,8 +44,8 @@ func TestErrorOfALaterAttempt(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
-		b.sender.Script(urlA, deliverytest.Status(503))
-		b.sender.Script(urlB, deliverytest.Status(500), deliverytest.Status(200))
+		b.sender.Script(urlA, storagetest.Status(503))
+		b.sender.Script(urlB, storagetest.Status(500), storagetest.Status(200))
 		s := b.store.Publish(eventType, payload, a, c)
 		_, err := b.deliver(s)
 		message := b.asked(err, activities.ErrorOutstanding, 30*second)
@@ -114,7 +114,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 		for i := range targets {
 			targets[i] = b.store.AddWebhook(urlA, nil)
 		}
-		b.sender.Script(urlA, deliverytest.Status(200).After(second))
+		b.sender.Script(urlA, storagetest.Status(200).After(second))
 		r, err := b.deliver(b.store.Publish(eventType, payload, targets...))
 		require.NoError(b, err)
 		require.Equal(b, 20, r.Succeeded)
@@ -132,7 +132,7 @@ func TestFirstDueIsFirstSent(t *testing.T) {
 		for i := range 20 {
 			url := fmt.Sprintf("https://r%02d.example/hook", i)
 			targets, urls = append(targets, b.store.AddWebhook(url, nil)), append(urls, url)
-			b.sender.Script(url, deliverytest.Status(200).After(second).Then(func() { sent = append(sent, url) }))
+			b.sender.Script(url, storagetest.Status(200).After(second).Then(func() { sent = append(sent, url) }))
 		}
 		_, err := b.deliver(b.store.Publish(eventType, payload, targets...))
 		require.NoError(b, err)
@@ -148,10 +148,10 @@ func TestResultsAreRecordedInBatches(t *testing.T) {
 		for i := range targets {
 			url := fmt.Sprintf("%s/%d", urlA, i)
 			targets[i] = b.store.AddWebhook(url, nil)
-			b.sender.Script(url, deliverytest.Status(200).After(time.Duration(10+i)*10*time.Millisecond))
+			b.sender.Script(url, storagetest.Status(200).After(time.Duration(10+i)*10*time.Millisecond))
 		}
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpRecord {
+			if op == storagetest.OpRecord {
 				<-time.After(second) // a slow commit
 			}
 			return nil
@@ -168,8 +168,8 @@ func TestStuckReceiverDelaysNobody(t *testing.T) {
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Timeout = 30 * second })
 		c := b.store.AddWebhook(urlB, nil)
-		b.sender.Script(urlA, deliverytest.Hang())
-		b.sender.Script(urlB, deliverytest.Status(500), deliverytest.Status(500), deliverytest.Status(200))
+		b.sender.Script(urlA, storagetest.Hang())
+		b.sender.Script(urlB, storagetest.Status(500), storagetest.Status(500), storagetest.Status(200))
 		_, err := b.deliver(b.store.Publish(eventType, payload, a, c))
 		b.asked(err, activities.ErrorOutstanding, second)
 		b.requireSentAt(urlB, 0, second, 11*second)
@@ -200,8 +200,8 @@ func TestRetryInOneRunSeesTheWebhookAsItIs(t *testing.T) {
 			t.Parallel()
 			onBench(t, func(b *bench) {
 				slow, id := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
-				b.sender.Script(urlA, deliverytest.Status(200).After(10*second))
-				b.sender.Script(urlB, deliverytest.Status(500))
+				b.sender.Script(urlA, storagetest.Status(200).After(10*second))
+				b.sender.Script(urlB, storagetest.Status(500))
 				b.during(500*time.Millisecond, func() { c.change(b, id) })
 				r, err := b.deliver(b.store.Publish(eventType, payload, slow, id))
 				require.NoError(b, err)
@@ -230,7 +230,7 @@ func TestRunEndsBeforeItsDeadline(t *testing.T) {
 		for i := range targets {
 			targets[i] = b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Timeout = 30 * second })
 		}
-		b.sender.Script(urlA, deliverytest.Status(200).After(30*second))
+		b.sender.Script(urlA, storagetest.Status(200).After(30*second))
 		_, err := b.deliver(b.store.Publish(eventType, payload, targets...))
 		message := b.asked(err, activities.ErrorOutstanding, time.Millisecond)
 		require.Contains(b, message, "11 of 30 deliveries outstanding")
@@ -256,7 +256,7 @@ func TestRecordingIsTriedAgain(t *testing.T) {
 		a := b.store.AddWebhook(urlA, nil)
 		fails := 2
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpRecord && fails > 0 {
+			if op == storagetest.OpRecord && fails > 0 {
 				fails--
 				return hook.Unavailable("the store", errors.New("away"))
 			}
@@ -286,7 +286,7 @@ func TestRecordingIsGivenUpInTime(t *testing.T) {
 			onBench(t, func(b *bench) {
 				a := b.store.AddWebhook(urlA, nil)
 				b.store.Fail = func(op string) error {
-					if op == deliverytest.OpRecord {
+					if op == storagetest.OpRecord {
 						return c.err
 					}
 					return nil
@@ -307,11 +307,11 @@ func TestWorkerStops(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
-		b.sender.Script(urlA, deliverytest.Hang())
+		b.sender.Script(urlA, storagetest.Hang())
 		// It ends in the very moment, so that its result comes after the stop.
-		b.sender.Script(urlB, deliverytest.Status(200).After(2*second))
+		b.sender.Script(urlB, storagetest.Status(200).After(2*second))
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpRecord {
+			if op == storagetest.OpRecord {
 				b.stop(sdkworker.ErrWorkerShutdown)
 			}
 			return nil
@@ -331,7 +331,7 @@ func TestWorkerStopsWhileRecording(t *testing.T) {
 		a := b.store.AddWebhook(urlA, nil)
 		fails := 1
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpRecord && fails > 0 {
+			if op == storagetest.OpRecord && fails > 0 {
 				fails--
 				b.stop(sdkworker.ErrWorkerShutdown)
 				return hook.Unavailable("the store", errors.New("away"))
@@ -352,7 +352,7 @@ func TestWorkerStopsWhileWaiting(t *testing.T) {
 		s := b.store.Publish(eventType, payload, a)
 		b.store.SetNextAttempt(a, b.start.Add(90*time.Millisecond))
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpOutstanding {
+			if op == storagetest.OpOutstanding {
 				b.during(0, func() { b.stop(sdkworker.ErrWorkerShutdown) })
 			}
 			return nil
@@ -420,7 +420,7 @@ func TestDisableWebhookAfterFailedDelivery(t *testing.T) {
 			t.Parallel()
 			onBench(t, func(b *bench) {
 				a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.MaxAttempts = 2 })
-				b.sender.Script(urlA, deliverytest.Status(500))
+				b.sender.Script(urlA, storagetest.Status(500))
 				s := b.store.Publish(eventType, payload, a)
 				_, err := b.sendNow(b.store.Delivery(a))
 				require.NoError(b, err)
@@ -449,7 +449,7 @@ func TestWhatIsLoggedOfAnAttempt(t *testing.T) {
 		a := b.store.AddWebhook(urlA+"?token=query-of-a", func(h *hook.Webhook) {
 			h.Secret, h.Headers = "secret-of-the-webhook", map[string]hook.Secret{"X-Api-Key": "secret-of-the-header"}
 		})
-		b.sender.Script(urlA+"?token=query-of-a", deliverytest.Status(500))
+		b.sender.Script(urlA+"?token=query-of-a", storagetest.Status(500))
 		_, err := b.deliver(b.store.Publish(eventType, payload, a))
 		require.Error(b, err)
 		d := b.store.Delivery(a)
@@ -486,7 +486,7 @@ func TestWhatPeopleReadIsBounded(t *testing.T) {
 			targets[i] = b.store.AddWebhook(urlA, nil)
 		}
 		targets[99] = b.store.AddWebhook(urlB, func(h *hook.Webhook) { h.MaxAttempts = 1 })
-		b.sender.Script(urlB, deliverytest.Status(500))
+		b.sender.Script(urlB, storagetest.Status(500))
 		r, err := b.deliver(b.store.Publish(eventType, payload, targets...))
 		require.NoError(b, err)
 		require.Equal(b, 99, r.Succeeded)
@@ -494,7 +494,7 @@ func TestWhatPeopleReadIsBounded(t *testing.T) {
 		require.Len(b, r.Outcomes, 20)
 		require.Equal(b, targets[99], r.Outcomes[0].WebhookID)
 
-		b.sender.Script(urlA, deliverytest.Status(500))
+		b.sender.Script(urlA, storagetest.Status(500))
 		_, err = b.deliver(b.store.Publish(eventType, payload, targets[:99]...))
 		message := b.asked(err, activities.ErrorOutstanding, 30*second)
 		require.Less(b, len(message), 200)

@@ -12,8 +12,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // drainer runs a webhook's drain, run after run, as Temporal does: what a run notes as
@@ -98,7 +98,7 @@ func TestDrainProbesAndThenSendsAll(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.parked(1000, nil)
-		b.sender.Script(urlA, append(outcomes(deliverytest.Refused(), 4), deliverytest.Status(200).After(10*time.Millisecond))...)
+		b.sender.Script(urlA, append(outcomes(storagetest.Refused(), 4), storagetest.Status(200).After(10*time.Millisecond))...)
 		d := b.drainer(a)
 		r, err := d.all()
 		require.NoError(b, err)
@@ -128,13 +128,13 @@ func TestDrainProbesAndThenSendsAll(t *testing.T) {
 func TestDrainGoesOnBesideRequestsThatHang(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		b.sender.Script(urlA, deliverytest.Status(200).After(4*second))
+		b.sender.Script(urlA, storagetest.Status(200).After(4*second))
 		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Timeout, h.MaxAttempts = 5*second, 1 })
 		const parked = 64 * 15
 		_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 64+parked)...))
 		require.NoError(b, err)
 
-		outcome := append(outcomes(deliverytest.Status(200).After(10*time.Millisecond), 19), deliverytest.Hang())
+		outcome := append(outcomes(storagetest.Status(200).After(10*time.Millisecond), 19), storagetest.Hang())
 		b.sender.Script(urlA, slices.Repeat(outcome, parked/20)...)
 		begin := time.Now()
 		r, err := b.drainAll(a)
@@ -162,7 +162,7 @@ func TestDrainGivesUpAfterADay(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.parked(300, nil)
-		b.sender.Script(urlA, deliverytest.Hang())
+		b.sender.Script(urlA, storagetest.Hang())
 		d := b.drainer(a)
 		r, err := d.all()
 		require.NoError(b, err)
@@ -216,7 +216,7 @@ func TestPauseStopsWhatIsUnderWay(t *testing.T) {
 		}
 		a := b.parked(2000, nil)
 		b.store.ChangeWebhook(a, func(h *hook.Webhook) { h.TrippedAt = nil })
-		b.sender.Script(urlA, deliverytest.Status(200).After(100*time.Millisecond))
+		b.sender.Script(urlA, storagetest.Status(200).After(100*time.Millisecond))
 		b.during(2*second, func() { pause(a) })
 		_, err := b.drainer(a).run()
 		require.ErrorContains(b, err, "paused by the client")
@@ -240,7 +240,7 @@ func TestDrainKeepsTheSchedule(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.parked(1, nil)
-		b.sender.Script(urlA, deliverytest.Status(500))
+		b.sender.Script(urlA, storagetest.Status(500))
 		r, err := b.drainAll(a)
 		require.NoError(b, err)
 		require.Equal(b, activities.DrainResult{Failed: 1, First: a.String() + " failed: HTTP 500 Internal Server Error after 5 attempts"}, r)
@@ -254,7 +254,7 @@ func TestDrainSleepsShortly(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.parked(1, nil)
-		b.sender.Script(urlA, append(outcomes(deliverytest.Status(500), 3), deliverytest.Status(200))...)
+		b.sender.Script(urlA, append(outcomes(storagetest.Status(500), 3), storagetest.Status(200))...)
 		b.during(10*time.Minute, func() {
 			b.store.Publish(eventType, payload, a)
 			require.NoError(b, b.store.Park(t.Context(), []hook.DeliveryID{b.store.Deliveries(a)[1].ID}, []hook.WebhookID{a}))
@@ -295,7 +295,7 @@ func TestDrainSendsMessagesOnce(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.parked(20, func(h *hook.Webhook) { h.Profile, h.Timeout, h.MaxAttempts = hook.ProfileMomento, 5*second, 1 })
-		b.sender.Script(urlA, deliverytest.Hang(), deliverytest.Status(500), deliverytest.Status(200))
+		b.sender.Script(urlA, storagetest.Hang(), storagetest.Status(500), storagetest.Status(200))
 		r, err := b.drainAll(a)
 		require.NoError(b, err)
 		require.Equal(b, []int{18, 2}, []int{r.Succeeded, r.Failed})
@@ -310,7 +310,7 @@ func TestDrainSeesWhatComesAtItsEnd(t *testing.T) {
 		a := b.parked(1, nil)
 		again := true
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpEnds && again {
+			if op == storagetest.OpEnds && again {
 				again = false
 				b.store.Publish(eventType, payload, a)
 				<-time.After(time.Millisecond)
@@ -328,7 +328,7 @@ func TestDrainSeesWhatComesAtItsEnd(t *testing.T) {
 func TestDrainWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{
-		deliverytest.OpParked, deliverytest.OpExpire, deliverytest.OpTrip, deliverytest.OpSleeps, deliverytest.OpEnds, deliverytest.OpRecord,
+		storagetest.OpParked, storagetest.OpExpire, storagetest.OpTrip, storagetest.OpSleeps, storagetest.OpEnds, storagetest.OpRecord,
 	} {
 		t.Run(op, func(t *testing.T) {
 			t.Parallel()

@@ -5,8 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // What is recorded holds none of a webhook's credentials, whatever its receiver says.
@@ -16,7 +16,7 @@ func TestEchoesAreRecordedBlank(t *testing.T) {
 		a := b.store.AddWebhook(urlA, func(w *hook.Webhook) {
 			w.Headers = map[string]hook.Secret{"Authorization": "Bearer hunter2"}
 		})
-		b.sender.Script(urlA, deliverytest.Status(200).Body(`{"authorization":"Bearer hunter2"}`))
+		b.sender.Script(urlA, storagetest.Status(200).Body(`{"authorization":"Bearer hunter2"}`))
 		_, err := b.deliver(b.store.Publish(eventType, payload, a))
 		require.NoError(b, err)
 		logged := b.store.Log(b.store.Delivery(a).ID)

@@ -11,8 +11,8 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // first runs the local activity, beside others if need be.
@@ -45,7 +45,7 @@ func TestFirstAttemptFails(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, nil)
-		b.sender.Script(urlA, deliverytest.Status(503))
+		b.sender.Script(urlA, storagetest.Status(503))
 		r := b.first(b.store.Publish(eventType, payload, a))
 		require.False(b, r.Done)
 		require.Equal(b, "1 of 1 deliveries outstanding; "+a.String()+" HTTP 503 Service Unavailable, attempt 1; next in 30s", r.Reason)
@@ -74,8 +74,8 @@ func TestFirstAttemptIsForWhatPromisesToBeQuick(t *testing.T) {
 			t.Parallel()
 			onBench(t, func(b *bench) {
 				a := b.store.AddWebhook(urlA, nil)
-				b.sender.Script(urlA, outcomes(deliverytest.Status(200).After(10*second), inFlight)...)
-				b.sender.Script(urlA, deliverytest.Status(200))
+				b.sender.Script(urlA, outcomes(storagetest.Status(200).After(10*second), inFlight)...)
+				b.sender.Script(urlA, storagetest.Status(200))
 				b.during(second, func() {
 					require.Equal(b, done, b.first(b.store.Publish(eventType, payload, a)).Done)
 					require.True(b, b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlB, nil))).Done, "another webhook")
@@ -88,15 +88,15 @@ func TestFirstAttemptIsForWhatPromisesToBeQuick(t *testing.T) {
 	}
 }
 
-func outcomes(o deliverytest.Outcome, n int) []deliverytest.Outcome {
-	return slices.Repeat([]deliverytest.Outcome{o}, n)
+func outcomes(o storagetest.Outcome, n int) []storagetest.Outcome {
+	return slices.Repeat([]storagetest.Outcome{o}, n)
 }
 
 // However many receivers hang, they hold no more than 64 workflow tasks.
 func TestFirstAttemptsAreBounded(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		b.sender.Script(urlA, deliverytest.Hang())
+		b.sender.Script(urlA, storagetest.Hang())
 		done := make(chan activities.FirstResult)
 		for range 64 {
 			s := b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil))
@@ -140,7 +140,7 @@ func TestLoadedAhead(t *testing.T) {
 	onBench(t, func(b *bench) {
 		var loads atomic.Int32
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpOutstanding {
+			if op == storagetest.OpOutstanding {
 				loads.Add(1)
 				<-time.After(100 * time.Millisecond) // a store that takes its time
 			}

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 func many(id hook.WebhookID, n int) []hook.WebhookID {
@@ -23,8 +23,8 @@ func TestAtMost64InFlightPerWebhook(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
-		b.sender.Script(urlA, deliverytest.Status(200).After(100*time.Millisecond))
-		b.sender.Script(urlB, deliverytest.Status(200).After(10*time.Millisecond))
+		b.sender.Script(urlA, storagetest.Status(200).After(100*time.Millisecond))
+		b.sender.Script(urlB, storagetest.Status(200).After(10*time.Millisecond))
 		r, err := b.deliver(b.store.Publish(eventType, payload, append(many(a, 200), c)...))
 		require.NoError(b, err)
 		require.Equal(b, 201, r.Succeeded)
@@ -40,7 +40,7 @@ func TestWhatFindsNoPlaceIsParked(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Timeout = 5 * second })
-		b.sender.Script(urlA, deliverytest.Status(200).After(4*second))
+		b.sender.Script(urlA, storagetest.Status(200).After(4*second))
 		r, err := b.deliver(b.store.Publish(eventType, payload, many(a, 100)...))
 		require.NoError(b, err)
 		require.Equal(b, 64, r.Succeeded)
@@ -88,7 +88,7 @@ func TestRateLimit(t *testing.T) {
 // then waits, without using up attempts. Others are none the worse for it.
 func TestBreakerTrips(t *testing.T) {
 	t.Parallel()
-	for name, answer := range map[string]deliverytest.Outcome{"refuses": deliverytest.Refused(), "hangs": deliverytest.Hang()} {
+	for name, answer := range map[string]storagetest.Outcome{"refuses": storagetest.Refused(), "hangs": storagetest.Hang()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			onBench(t, func(b *bench) {
@@ -116,9 +116,9 @@ func TestBreakerTrips(t *testing.T) {
 // Any answer says that somebody is there: it is for the schedule to deal with.
 func TestAnswersTripNoBreaker(t *testing.T) {
 	t.Parallel()
-	for name, answers := range map[string][]deliverytest.Outcome{
-		"HTTP 500":             outcomes(deliverytest.Status(500), 40),
-		"one answer among ten": append(outcomes(deliverytest.Refused(), 9), append([]deliverytest.Outcome{deliverytest.Status(503)}, outcomes(deliverytest.Refused(), 9)...)...),
+	for name, answers := range map[string][]storagetest.Outcome{
+		"HTTP 500":             outcomes(storagetest.Status(500), 40),
+		"one answer among ten": append(outcomes(storagetest.Refused(), 9), append([]storagetest.Outcome{storagetest.Status(503)}, outcomes(storagetest.Refused(), 9)...)...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -141,12 +141,12 @@ func TestHangingBesideAnswersTripsNoBreaker(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, nil)
-		b.sender.Script(urlA, append(outcomes(deliverytest.Hang(), 20), outcomes(deliverytest.Status(200).After(time.Second), 40)...)...)
+		b.sender.Script(urlA, append(outcomes(storagetest.Hang(), 20), outcomes(storagetest.Status(200).After(time.Second), 40)...)...)
 		_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 60)...))
 		b.asked(err, activities.ErrorOutstanding, 30*second)
 		require.Nil(b, b.store.Webhook(a).TrippedAt)
 
-		b.sender.Script(urlA, deliverytest.Hang())
+		b.sender.Script(urlA, storagetest.Hang())
 		_, err = b.deliver(b.store.Publish(eventType, payload, many(a, 9)...))
 		b.asked(err, activities.ErrorOutstanding, 30*second)
 		require.Nil(b, b.store.Webhook(a).TrippedAt, "nine that began after the answers")
@@ -162,7 +162,7 @@ func TestBurstToAHangingEndpoint(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, nil)
-		b.sender.Script(urlA, deliverytest.Hang())
+		b.sender.Script(urlA, storagetest.Hang())
 		_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 300)...))
 		message := b.asked(err, activities.ErrorOutstanding, 30*second)
 		require.Contains(b, message, "64 of 300 deliveries outstanding")
@@ -179,7 +179,7 @@ func TestParkingFails(t *testing.T) {
 		now := time.Now()
 		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.TrippedAt = &now })
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpPark {
+			if op == storagetest.OpPark {
 				return fmt.Errorf("disk full")
 			}
 			return nil
@@ -190,7 +190,7 @@ func TestParkingFails(t *testing.T) {
 
 		// That its drain does not start is no failure: the sweeper will.
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpDrain {
+			if op == storagetest.OpDrain {
 				return hook.Unavailable("Temporal", nil)
 			}
 			return nil

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // S9: results that can't be recorded within their run are kept, and recorded when the
@@ -26,7 +26,7 @@ func TestResultsAreRecordedLate(t *testing.T) {
 				var away atomic.Bool
 				away.Store(true)
 				b.store.Fail = func(op string) error {
-					if op == deliverytest.OpRecord && away.Load() {
+					if op == storagetest.OpRecord && away.Load() {
 						return hook.Unavailable("the store", nil)
 					}
 					return nil
@@ -62,7 +62,7 @@ func TestLateResultsAreGivenUp(t *testing.T) {
 		var away atomic.Bool
 		away.Store(true)
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpRecord && away.Load() {
+			if op == storagetest.OpRecord && away.Load() {
 				return hook.Unavailable("the store", nil)
 			}
 			return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // requests is an activities.Metrics that keeps what it is told.
@@ -47,7 +47,7 @@ func TestRequestsAreCounted(t *testing.T) {
 	m := &requests{}
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, nil)
-		b.sender.Script(urlA, deliverytest.Ours(errors.New("no sockets")), deliverytest.Status(500), deliverytest.Status(204))
+		b.sender.Script(urlA, storagetest.Ours(errors.New("no sockets")), storagetest.Status(500), storagetest.Status(204))
 		s := b.store.Publish(eventType, payload, a)
 		_, err := b.deliver(s)
 		require.Error(b, err)

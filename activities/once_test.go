@@ -12,8 +12,8 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 func momento(w *hook.Webhook) {
@@ -31,17 +31,17 @@ func (b *bench) message() (hook.WebhookID, hook.Start) {
 func TestMessageHasOneAttempt(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		outcome deliverytest.Outcome
+		outcome storagetest.Outcome
 		state   hook.DeliveryState
 		text    string
 		took    time.Duration
 	}{
-		"200":         {deliverytest.Status(200), hook.StateSuccess, "", 0},
-		"hangs":       {deliverytest.Hang(), hook.StateTimedOut, "Connection timeout", 5 * second},
-		"500":         {deliverytest.Status(500), hook.StateFailed, "HTTP 500 Internal Server Error", 0},
-		"302":         {deliverytest.Status(302), hook.StateFailed, "HTTP 302 Found", 0},
-		"429 and ask": {deliverytest.Status(429).RetryAfter(time.Minute), hook.StateFailed, "HTTP 429 Too Many Requests", 0},
-		"refused":     {deliverytest.Refused(), hook.StateFailed, "Connection refused", 0},
+		"200":         {storagetest.Status(200), hook.StateSuccess, "", 0},
+		"hangs":       {storagetest.Hang(), hook.StateTimedOut, "Connection timeout", 5 * second},
+		"500":         {storagetest.Status(500), hook.StateFailed, "HTTP 500 Internal Server Error", 0},
+		"302":         {storagetest.Status(302), hook.StateFailed, "HTTP 302 Found", 0},
+		"429 and ask": {storagetest.Status(429).RetryAfter(time.Minute), hook.StateFailed, "HTTP 429 Too Many Requests", 0},
+		"refused":     {storagetest.Refused(), hook.StateFailed, "Connection refused", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -71,7 +71,7 @@ func TestMessageIsClaimedBeforeItIsSent(t *testing.T) {
 	onBench(t, func(b *bench) {
 		a, s := b.message()
 		var during hook.DeliveryState
-		b.sender.Script(urlA, deliverytest.Status(200).Then(func() { during = b.store.Delivery(a).State }))
+		b.sender.Script(urlA, storagetest.Status(200).Then(func() { during = b.store.Delivery(a).State }))
 		_, err := b.deliver(s)
 		require.NoError(b, err)
 		require.Equal(b, hook.StateSending, during)
@@ -108,7 +108,7 @@ func TestMessagesAreClaimedTogether(t *testing.T) {
 		}
 		claims := 0
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpClaim {
+			if op == storagetest.OpClaim {
 				claims++
 			}
 			return nil
@@ -122,7 +122,7 @@ func TestMessagesAreClaimedTogether(t *testing.T) {
 
 // lossy is a store whose first claims are made, but whose answers get lost.
 type lossy struct {
-	*deliverytest.Store
+	*storagetest.Store
 	lost int
 }
 
@@ -145,7 +145,7 @@ func TestMessageIsClaimedAgainAfterALostAnswer(t *testing.T) {
 		require.NoError(b, err)
 		require.Equal(b, hook.StateSuccess, b.store.Delivery(a).State)
 		b.requireSentAt(urlA, second/2) // two pauses, without jitter
-	}, func(d *activities.Deps) { d.Store = &lossy{Store: d.Store.(*deliverytest.Store), lost: 2} })
+	}, func(d *activities.Deps) { d.Store = &lossy{Store: d.Store.(*storagetest.Store), lost: 2} })
 }
 
 // A store that stays away leaves the message unsent and claimable.
@@ -155,7 +155,7 @@ func TestMessageIsNotSentUnclaimed(t *testing.T) {
 		a, s := b.message()
 		away := true
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpClaim && away {
+			if op == storagetest.OpClaim && away {
 				return hook.Unavailable("the store", errors.New("away"))
 			}
 			return nil
@@ -189,7 +189,7 @@ func TestMessageThatWeCouldNotSend(t *testing.T) {
 			t.Parallel()
 			onBench(t, func(b *bench) {
 				a, s := b.message()
-				b.sender.Script(urlA, deliverytest.Ours(c.ours), deliverytest.Status(200))
+				b.sender.Script(urlA, storagetest.Ours(c.ours), storagetest.Status(200))
 				_, err := b.deliver(s)
 				if c.sent > 0 {
 					b.asked(err, activities.ErrorOurs, 5*second)
@@ -212,7 +212,7 @@ func TestMessageOfAStoppedWorkerIsDropped(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a, s := b.message()
-		b.sender.Script(urlA, deliverytest.Status(200).After(4*second))
+		b.sender.Script(urlA, storagetest.Status(200).After(4*second))
 		b.during(2*second, func() { b.stop(sdkworker.ErrWorkerShutdown) })
 		_, _ = b.deliver(s) // what Temporal is told does not matter here
 		require.Equal(b, hook.StateDropped, b.store.Delivery(a).State)
@@ -233,7 +233,7 @@ func TestMessageIsSentByOneRun(t *testing.T) {
 				claim := func() { b.store.Abandon(b.store.Delivery(a).ID, 0) }
 				if loadedBefore {
 					b.store.Fail = func(op string) error {
-						if op == deliverytest.OpClaim {
+						if op == storagetest.OpClaim {
 							b.store.Fail = nil
 							claim()
 						}
@@ -266,8 +266,8 @@ func TestMessageSurvivesAnOutageBeforeItIsSent(t *testing.T) {
 		ops  []string
 		lost int
 	}{
-		"while it is claimed and loaded anew": {[]string{deliverytest.OpClaim, deliverytest.OpJob}, 0},
-		"with lost answers":                   {[]string{deliverytest.OpJob, deliverytest.OpRelease}, 4},
+		"while it is claimed and loaded anew": {[]string{storagetest.OpClaim, storagetest.OpJob}, 0},
+		"with lost answers":                   {[]string{storagetest.OpJob, storagetest.OpRelease}, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -275,7 +275,7 @@ func TestMessageSurvivesAnOutageBeforeItIsSent(t *testing.T) {
 				a, s := b.message()
 				failures, claims := map[string]int{}, 0
 				b.store.Fail = func(op string) error {
-					if op == deliverytest.OpClaim {
+					if op == storagetest.OpClaim {
 						if claims++; claims == 4 { // so that it has to be loaded anew
 							b.store.ChangeWebhook(a, func(w *hook.Webhook) { w.Secret = "another" })
 						}
@@ -292,8 +292,8 @@ func TestMessageSurvivesAnOutageBeforeItIsSent(t *testing.T) {
 				require.NoError(b, err)
 				require.Equal(b, hook.StateSuccess, b.store.Delivery(a).State)
 				require.Len(b, b.sender.Requests(urlA), 1)
-				require.Equal(b, 4, failures[deliverytest.OpJob])
-			}, func(d *activities.Deps) { d.Store = &lossy{Store: d.Store.(*deliverytest.Store), lost: c.lost} })
+				require.Equal(b, 4, failures[storagetest.OpJob])
+			}, func(d *activities.Deps) { d.Store = &lossy{Store: d.Store.(*storagetest.Store), lost: c.lost} })
 		})
 	}
 }
@@ -307,7 +307,7 @@ func TestMessageClaimedWithoutAnAnswerIsReleased(t *testing.T) {
 		b.asked(err, activities.ErrorOurs, 5*second)
 		require.Equal(b, hook.StatePending, b.store.Delivery(a).State)
 		require.Empty(b, b.sender.Requests(urlA))
-	}, func(d *activities.Deps) { d.Store = &lossy{Store: d.Store.(*deliverytest.Store), lost: 1 << 30} })
+	}, func(d *activities.Deps) { d.Store = &lossy{Store: d.Store.(*storagetest.Store), lost: 1 << 30} })
 }
 
 // A retry by hand of a message that has not been tried is its one attempt.
@@ -315,7 +315,7 @@ func TestMessageSentByHandIsNotSentTwice(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a, s := b.message()
-		b.sender.Script(urlA, deliverytest.Status(500))
+		b.sender.Script(urlA, storagetest.Status(500))
 		o, err := b.sendNow(b.store.Delivery(a))
 		require.NoError(b, err)
 		require.Equal(b, hook.StateFailed, o.State)
@@ -324,7 +324,7 @@ func TestMessageSentByHandIsNotSentTwice(t *testing.T) {
 		require.Len(b, b.sender.Requests(urlA), 1)
 
 		// After that, a person may ask for it again.
-		b.sender.Script(urlA, deliverytest.Status(200))
+		b.sender.Script(urlA, storagetest.Status(200))
 		o, err = b.sendNow(b.store.Delivery(a))
 		require.NoError(b, err)
 		require.Equal(b, hook.StateSuccess, o.State)

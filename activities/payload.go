@@ -12,9 +12,9 @@ import (
 	"grapnel/internal/hook"
 )
 
-// payload is the large data of an event, shared by those requests that carry it and were
+// largeData is the large data of an event, shared by those requests that carry it and were
 // begun together.
-type payload struct {
+type largeData struct {
 	pool  *pool
 	data  []byte
 	bytes int64
@@ -23,13 +23,13 @@ type payload struct {
 
 // part is what one request has of a payload: a share, and the bytes of its body.
 type part struct {
-	*payload
+	*largeData
 	body int64
 }
 
 // end gives back what the request had.
 func (p part) end() {
-	if p.payload == nil {
+	if p.largeData == nil {
 		return
 	}
 	p.pool.give(p.body)
@@ -57,13 +57,13 @@ func (b *budget) tryPayload(size int) (part, bool) {
 }
 
 func firstPart(pool *pool, got int64) part {
-	p := part{payload: &payload{pool: pool, bytes: got / 2}, body: got - got/2}
+	p := part{largeData: &largeData{pool: pool, bytes: got / 2}, body: got - got/2}
 	p.users.Store(1)
 	return p
 }
 
 // another is the part of one more request with the same payload.
-func (p *payload) another(size int) (part, bool) {
+func (p *largeData) another(size int) (part, bool) {
 	body, ok := p.pool.try(int64(size) + envelope)
 	if !ok {
 		return part{}, false
@@ -173,7 +173,7 @@ func (g *granted) next(w waiting) bool {
 	var p part
 	ok := true
 	if size := w.job.PayloadSize; size > 0 {
-		if shared := g.payloads[w.job.Event.ID]; shared.payload != nil {
+		if shared := g.payloads[w.job.Event.ID]; shared.largeData != nil {
 			p, ok = shared.another(size)
 		} else {
 			p, ok = g.budget.tryPayload(size)
@@ -188,10 +188,10 @@ func (g *granted) next(w waiting) bool {
 }
 
 func (g *granted) add(w waiting, p part) {
-	if p.payload == nil {
+	if p.largeData == nil {
 		return
 	}
-	if g.payloads[w.job.Event.ID].payload == nil {
+	if g.payloads[w.job.Event.ID].largeData == nil {
 		g.payloads[w.job.Event.ID] = p
 		g.size += w.job.PayloadSize
 	}
@@ -260,7 +260,7 @@ func (a *Activities) attemptWith(ctx context.Context, job *hook.Job, p part, man
 	if job.PayloadSize == 0 {
 		return a.attempt(ctx, job, manual)
 	}
-	if p.payload == nil || len(p.data) != job.PayloadSize {
+	if p.largeData == nil || len(p.data) != job.PayloadSize {
 		return result{job: job, err: errors.Join(hook.ErrNotSent, errNoPayload)}
 	}
 	whole := *job

@@ -10,8 +10,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // replayAll runs a replay to its end, run after run, as Temporal does.
@@ -64,7 +64,7 @@ func TestReplay(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a, id := b.replaying(450, 20)
-		b.sender.Script(urlA, deliverytest.Status(200))
+		b.sender.Script(urlA, storagetest.Status(200))
 		b.during(40*second, func() {
 			_, err := b.drainAll(a)
 			require.NoError(b, err)
@@ -114,7 +114,7 @@ func TestReplayIsPausedAndCanceled(t *testing.T) {
 // nothing else.
 func TestReplayWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
-	for _, op := range []string{deliverytest.OpReplayStep, deliverytest.OpReplaySleeps, deliverytest.OpDrain} {
+	for _, op := range []string{storagetest.OpReplayStep, storagetest.OpReplaySleeps, storagetest.OpDrain} {
 		t.Run(op, func(t *testing.T) {
 			t.Parallel()
 			onBench(t, func(b *bench) {

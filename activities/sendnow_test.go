@@ -9,8 +9,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // S13: whatever its state, without touching the remaining schedule.
@@ -18,7 +18,7 @@ func TestSendNowWhateverItsState(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, nil)
-		b.sender.Script(urlA, deliverytest.Status(200), deliverytest.Status(500))
+		b.sender.Script(urlA, storagetest.Status(200), storagetest.Status(500))
 		b.store.Publish(eventType, payload, a)
 
 		o, err := b.sendNow(b.store.Delivery(a))
@@ -42,7 +42,7 @@ func TestSendNowKeepsTheSchedule(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, nil)
-		b.sender.Script(urlA, deliverytest.Status(500))
+		b.sender.Script(urlA, storagetest.Status(500))
 		s := b.store.Publish(eventType, payload, a)
 		for range 3 {
 			_, err := b.sendNow(b.store.Delivery(a))
@@ -61,7 +61,7 @@ func TestSendNowMeetsGone(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, nil)
-		b.sender.Script(urlA, deliverytest.Status(410))
+		b.sender.Script(urlA, storagetest.Status(410))
 		b.store.Publish(eventType, payload, a)
 		_, err := b.sendNow(b.store.Test(eventType, payload, a))
 		require.NoError(b, err)
@@ -87,11 +87,11 @@ func TestSendNowFails(t *testing.T) {
 			b.store.Fail = func(string) error { return hook.Unavailable("the store", errors.New("away")) }
 		}, "load delivery: unavailable", activities.ErrorOurs, 0},
 		"we can not send": {func(b *bench, _ hook.WebhookID) {
-			b.sender.Script(urlA, deliverytest.Ours(errors.New("out of sockets")))
+			b.sender.Script(urlA, storagetest.Ours(errors.New("out of sockets")))
 		}, "send: internal", activities.ErrorOurs, 0},
 		"store away after sending": {func(b *bench, _ hook.WebhookID) {
 			b.store.Fail = func(op string) error {
-				if op == deliverytest.OpRecord {
+				if op == storagetest.OpRecord {
 					return hook.Unavailable("the store", errors.New("away"))
 				}
 				return nil
@@ -134,7 +134,7 @@ func TestSendNowOfADroppedTest(t *testing.T) {
 		a := b.store.AddWebhook(urlA, nil)
 		d := b.store.Test(eventType, payload, a)
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpBeginTest {
+			if op == storagetest.OpBeginTest {
 				b.store.DropTest(d.ID)
 			}
 			return nil
@@ -150,7 +150,7 @@ func TestSendNowOfADroppedTest(t *testing.T) {
 		a := b.store.AddWebhook(urlA, nil)
 		d := b.store.Test(eventType, payload, a)
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpRecord {
+			if op == storagetest.OpRecord {
 				b.store.DropTest(d.ID)
 			}
 			return nil

@@ -18,18 +18,18 @@ import (
 	"go.uber.org/goleak"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
-	_ activities.Store   = (*deliverytest.Store)(nil)
-	_ activities.Lookup  = (*deliverytest.Store)(nil)
-	_ activities.Sender  = (*deliverytest.Sender)(nil)
-	_ activities.Parking = (*deliverytest.Store)(nil)
-	_ activities.Drains  = (*deliverytest.Store)(nil)
+	_ activities.Store   = (*storagetest.Store)(nil)
+	_ activities.Lookup  = (*storagetest.Store)(nil)
+	_ activities.Sender  = (*storagetest.Sender)(nil)
+	_ activities.Parking = (*storagetest.Store)(nil)
+	_ activities.Drains  = (*storagetest.Store)(nil)
 )
 
 const (
@@ -47,8 +47,8 @@ type bench struct {
 	*testing.T
 	env    *testsuite.TestActivityEnvironment
 	acts   *activities.Activities
-	store  *deliverytest.Store
-	sender *deliverytest.Sender
+	store  *storagetest.Store
+	sender *storagetest.Sender
 	start  time.Time
 	log    *bytes.Buffer
 	// stop ends the context of running activities, as a worker does that waited
@@ -81,8 +81,8 @@ func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 	ctx, stop := context.WithCancelCause(context.WithoutCancel(t.Context()))
 	t.Cleanup(func() { stop(nil) })
 	b := &bench{
-		T: t, env: newEnvironment(ctx), store: deliverytest.NewStore(time.Now),
-		sender: deliverytest.NewSender(time.Now), start: time.Now(), log: &bytes.Buffer{}, stop: stop,
+		T: t, env: newEnvironment(ctx), store: storagetest.NewStore(time.Now),
+		sender: storagetest.NewSender(time.Now), start: time.Now(), log: &bytes.Buffer{}, stop: stop,
 	}
 	b.env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
 		var list []activities.Outcome

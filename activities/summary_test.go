@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // What waits is shown as waiting, and after what has failed.
@@ -18,7 +18,7 @@ func TestOutcomesOfWhatWaits(t *testing.T) {
 		now := time.Now()
 		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.PausedAt = &now })
 		c := b.store.AddWebhook(urlB, func(h *hook.Webhook) { h.MaxAttempts = 1 })
-		b.sender.Script(urlB, deliverytest.Status(500))
+		b.sender.Script(urlB, storagetest.Status(500))
 		r, err := b.deliver(b.store.Publish(eventType, payload, a, c))
 		require.NoError(b, err)
 		require.Equal(b, []int{1, 1}, []int{r.Failed, r.Waiting})

@@ -9,24 +9,24 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // changes are what a client may do to a webhook, and what is still sent to urlA when it
 // has been answered: nothing.
-var changes = map[string]func(s *deliverytest.Store, a hook.WebhookID){
-	"deleted": func(s *deliverytest.Store, a hook.WebhookID) { s.DeleteWebhook(a) },
-	"disabled": func(s *deliverytest.Store, a hook.WebhookID) {
+var changes = map[string]func(s *storagetest.Store, a hook.WebhookID){
+	"deleted": func(s *storagetest.Store, a hook.WebhookID) { s.DeleteWebhook(a) },
+	"disabled": func(s *storagetest.Store, a hook.WebhookID) {
 		s.ChangeWebhook(a, func(w *hook.Webhook) { w.Active = false })
 	},
-	"paused": func(s *deliverytest.Store, a hook.WebhookID) {
+	"paused": func(s *storagetest.Store, a hook.WebhookID) {
 		s.ChangeWebhook(a, func(w *hook.Webhook) { w.Pause(true, time.Now()) })
 	},
-	"moved": func(s *deliverytest.Store, a hook.WebhookID) {
+	"moved": func(s *storagetest.Store, a hook.WebhookID) {
 		s.ChangeWebhook(a, func(w *hook.Webhook) { w.URL = urlB })
 	},
-	"switched off, on": func(s *deliverytest.Store, a hook.WebhookID) {
+	"switched off, on": func(s *storagetest.Store, a hook.WebhookID) {
 		s.ChangeWebhook(a, func(w *hook.Webhook) { w.Active = false })
 		s.ChangeWebhook(a, func(w *hook.Webhook) { w.Active = true })
 	},
@@ -44,8 +44,8 @@ func TestNothingIsSentByWhatWasBefore(t *testing.T) {
 				t.Parallel()
 				onBench(t, func(b *bench) {
 					a := b.store.AddWebhook(urlA, kind)
-					b.sender.Script(urlA, deliverytest.Status(200).After(200*time.Millisecond))
-					b.sender.Script(urlB, deliverytest.Status(200).After(200*time.Millisecond))
+					b.sender.Script(urlA, storagetest.Status(200).After(200*time.Millisecond))
+					b.sender.Script(urlB, storagetest.Status(200).After(200*time.Millisecond))
 					b.during(committed, func() { change(b.store, a) })
 					r, err := b.deliver(b.store.Publish("room", payload, many(a, n)...))
 					require.NoError(b, err)
@@ -90,13 +90,13 @@ func TestLooksAreFew(t *testing.T) {
 			t.Parallel()
 			onBench(t, func(b *bench) {
 				a := b.store.AddWebhook(urlA, c.kind)
-				b.sender.Script(urlA, deliverytest.Status(200).After(90*time.Millisecond))
+				b.sender.Script(urlA, storagetest.Status(200).After(90*time.Millisecond))
 				var looks, loads atomic.Int32
 				b.store.Fail = func(op string) error {
 					switch op {
-					case deliverytest.OpVersions:
+					case storagetest.OpVersions:
 						looks.Add(1)
-					case deliverytest.OpJob:
+					case storagetest.OpJob:
 						loads.Add(1)
 					}
 					return nil
@@ -132,13 +132,13 @@ func TestLooksAtASlowStore(t *testing.T) {
 
 // slow answers a while after it has read.
 type slow struct {
-	*deliverytest.Store
+	*storagetest.Store
 	by time.Duration
 }
 
 func slowly(by time.Duration) func(*activities.Deps) {
 	return func(d *activities.Deps) {
-		s := &slow{d.Store.(*deliverytest.Store), by}
+		s := &slow{d.Store.(*storagetest.Store), by}
 		d.Store, d.Lookup = s, s
 	}
 }
@@ -208,7 +208,7 @@ func TestSendNowOfARevokedDelivery(t *testing.T) {
 				a := b.store.AddWebhook(urlA, kind)
 				s := b.store.Publish("room", payload, a, a)
 				changes["switched off, on"](b.store, a)
-				b.sender.Script(urlA, deliverytest.Status(500), deliverytest.Status(200))
+				b.sender.Script(urlA, storagetest.Status(500), storagetest.Status(200))
 				d := b.store.Deliveries(a)[0]
 				require.Equal(b, hook.StateCanceled, d.State)
 				o, err := b.sendNow(d)

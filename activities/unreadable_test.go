@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 var errNoKey = errors.New("no key opens it")
@@ -49,7 +49,7 @@ func TestUnreadableSecretIsRead(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
-		b.sender.Script(urlB, deliverytest.Status(500))
+		b.sender.Script(urlB, storagetest.Status(500))
 		b.store.LoseKey(a, errNoKey)
 		s := b.store.Publish(eventType, payload, a, c)
 		_, err := b.deliver(s)

@@ -10,8 +10,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // asks requires that a run asks for another one, and returns in what time.
@@ -78,7 +78,7 @@ func TestStoppingLeavesWhatIsDue(t *testing.T) {
 			t.Parallel()
 			onBench(t, func(b *bench) {
 				a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.RateLimit = limit })
-				b.sender.Script(urlA, deliverytest.Status(200).After(500*time.Millisecond))
+				b.sender.Script(urlA, storagetest.Status(200).After(500*time.Millisecond))
 				b.during(100*time.Millisecond, b.endRun)
 				_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 100)...))
 				b.asked(err, activities.ErrorOurs, second)
@@ -114,7 +114,7 @@ func TestDrainSleepsNoLongerThanAProbe(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.parked(1, nil)
-		b.sender.Script(urlA, deliverytest.Refused())
+		b.sender.Script(urlA, storagetest.Refused())
 		b.store.SetNextAttempt(a, b.start.Add(2*time.Hour)) // its fifth attempt
 		_, err := b.drainer(a).run()
 		in, why := b.asks(err)
@@ -129,7 +129,7 @@ func TestDrainWakesForWhatIsParked(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.parked(1, nil)
-		b.sender.Script(urlA, append(outcomes(deliverytest.Refused(), 4), deliverytest.Status(200))...)
+		b.sender.Script(urlA, append(outcomes(storagetest.Refused(), 4), storagetest.Status(200))...)
 		var published time.Duration
 		b.during(12*time.Minute, func() {
 			published = time.Since(b.start)
@@ -165,7 +165,7 @@ func TestDrainSeesWhatComesBeforeItSleeps(t *testing.T) {
 				a := b.parked(2, reason)
 				changed := false
 				b.store.Fail = func(op string) error {
-					if op == deliverytest.OpSleeps && !changed {
+					if op == storagetest.OpSleeps && !changed {
 						changed = true
 						b.store.ChangeWebhook(a, func(h *hook.Webhook) { h.PausedAt, h.TrippedAt = nil, nil })
 					}
@@ -188,7 +188,7 @@ func TestDrainThatIsWokenAllTheTime(t *testing.T) {
 	onBench(t, func(b *bench) {
 		a := b.parked(1, nil)
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpSleeps {
+			if op == storagetest.OpSleeps {
 				<-time.After(100 * time.Millisecond)
 				b.store.ChangeWebhook(a, func(h *hook.Webhook) { h.PausedAt = &b.start })
 			}
@@ -207,7 +207,7 @@ func TestDrainThatCanNotNote(t *testing.T) {
 	onBench(t, func(b *bench) {
 		a := b.parked(1, func(h *hook.Webhook) { h.PausedAt = &b.start })
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpSleeps {
+			if op == storagetest.OpSleeps {
 				return hook.Unavailable("the store", errors.New("away"))
 			}
 			return nil
@@ -239,7 +239,7 @@ func TestReplaySeesWhatComesBeforeItSleeps(t *testing.T) {
 		b.store.ChangeReplay(id, func(r *hook.Replay) { r.State = hook.ReplayPaused })
 		changed := false
 		b.store.Fail = func(op string) error {
-			if op == deliverytest.OpReplaySleeps && !changed {
+			if op == storagetest.OpReplaySleeps && !changed {
 				changed = true
 				b.store.ChangeReplay(id, func(r *hook.Replay) { r.State = hook.ReplayRunning })
 			}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/keytext"
+	"grapnel/internal/secrets"
 )
 
 type keyStore interface {
@@ -137,7 +137,7 @@ func (a *API) createKey(ctx context.Context, in *createKeyInput) (*createKeyOutp
 	if key := principal(ctx); !key.CoversKey(&k) {
 		return nil, &hook.Error{Kind: hook.KindForbidden, Message: "the API key is limited to topics: it makes no key that is not limited to some of them"}
 	}
-	text := keytext.New()
+	text := secrets.NewAPIKey()
 	k, err := a.Store.CreateKeyWithin(ctx, k, text, a.Config.MaxKeys)
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/profile"
+	"grapnel/internal/payload"
 )
 
 type publishCommendaEventRequest struct {
@@ -69,7 +69,7 @@ func (a *API) publishCommendaEvent(ctx context.Context, in *publishCommendaEvent
 	return &publishCommendaEventOutput{Body: commendaEventAccepted{
 		Data: CommendaEvent{
 			ID: e.ID.UUID(), Topic: e.Type, TriggeredAt: e.CreatedAt.Unix(), OrganizationID: e.OrganizationID,
-			APIVersion: profile.CommendaVersion, Deliveries: e.Deliveries, IdempotencyKey: p.IdempotencyKey, Duplicate: accepted.Duplicate,
+			APIVersion: payload.CommendaVersion, Deliveries: e.Deliveries, IdempotencyKey: p.IdempotencyKey, Duplicate: accepted.Duplicate,
 		},
 		Message: "Successfully accepted event.",
 	}}, nil

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/profile"
+	"grapnel/internal/payload"
 )
 
 const acceptedEvent = "Successfully accepted event."
@@ -40,7 +40,7 @@ func TestPublishCommendaEvent(t *testing.T) {
 	require.NoError(t, err)
 	want := fmt.Appendf(nil, `{"id":"%s","topic":"Invoice paid!","triggered_at":%d,"webhook_id":"%s",`+
 		`"organization_id":"c2710df6-c6cf-4cd0-aa38-63faa44f16bc","data":{"0":"é","b":1},"api_version":"v1.0"}`, e["id"], at, one)
-	require.Equal(t, want, profile.CommendaBody(&stored, webhook))
+	require.Equal(t, want, payload.CommendaBody(&stored, webhook))
 	// On the standard surface, by either form of its id.
 	for _, text := range []string{e["id"].(string), id.String()} {
 		seen := f.get(t, "/v1/events/"+text).object(t, http.StatusOK)
@@ -164,7 +164,7 @@ func TestPublishCommendaSizeLimit(t *testing.T) {
 	f := setup(t)
 	const limit = 102_400
 	body := func(size int) string {
-		fitting := strings.Repeat("a", size-profile.LargestSize("A", "org", []byte(`""`)))
+		fitting := strings.Repeat("a", size-payload.LargestSize("A", "org", []byte(`""`)))
 		return `{"topic":"A","organization_id":"org","data":"` + fitting + `"}`
 	}
 	f.post(t, "/events", body(limit)).data(t, http.StatusAccepted, acceptedEvent)

@@ -10,7 +10,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
-	"grapnel/internal/profile"
+	"grapnel/internal/payload"
 )
 
 const triggered = "Successfully triggered webhook."
@@ -73,7 +73,7 @@ func TestTriggerCommendaWebhookWithData(t *testing.T) {
 		require.Equal(t, want.topic, d["event_type"], body)
 		require.Equal(t, []string{want.topic, want.data}, []string{e.Type, string(e.Data)}, body)
 		require.Equal(t, "success", d["status"])
-		require.True(t, json.Valid(profile.CommendaBody(&e, f.sender.sent[0].WebhookID)))
+		require.True(t, json.Valid(payload.CommendaBody(&e, f.sender.sent[0].WebhookID)))
 	}
 	// curl -d "" sends a form's content type and no body.
 	a := f.do(t, http.MethodPost, "/webhooks/test/trigger/"+id, "", map[string]string{"Content-Type": "application/x-www-form-urlencoded"})

@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/profile"
+	"grapnel/internal/payload"
+	"grapnel/internal/secrets"
 )
 
 // CommendaWebhook is a webhook in Commenda's words; nobody sees its key again.
@@ -37,7 +38,7 @@ const (
 
 func viewCommendaWebhook(w *hook.Webhook) CommendaWebhook {
 	v := CommendaWebhook{
-		ID: w.ID.UUID(), APIVersion: profile.CommendaVersion, Name: w.Description, Topics: w.Events, URL: w.URL,
+		ID: w.ID.UUID(), APIVersion: payload.CommendaVersion, Name: w.Description, Topics: w.Events, URL: w.URL,
 		Status: commendaDisabled, CreatedAt: seconds(w.CreatedAt),
 	}
 	if w.Active {
@@ -180,7 +181,7 @@ func (a *API) newCommendaWebhook(ctx context.Context, b *createCommendaWebhookRe
 	topics, places := joinEvents("body.topics", b.Topics, "body.topic", b.Topic)
 	w := hook.Webhook{TenantID: tenant(ctx), Profile: hook.ProfileCommenda, URL: b.URL, Events: topics, Active: true}
 	if b.Key == nil {
-		w.Secret = generateSecret(w.Profile)
+		w.Secret = secrets.NewWebhookSecret(w.Profile)
 	}
 	if b.Status != nil {
 		setActive(&w, *b.Status == commendaEnabled)
@@ -288,7 +289,7 @@ func checkCommendaEnums(status, version *string) (wrong []hook.Violation) {
 		}
 	}
 	check("body.status", status, commendaEnabled, commendaDisabled)
-	check("body.api_version", version, profile.CommendaVersion)
+	check("body.api_version", version, payload.CommendaVersion)
 	return wrong
 }
 

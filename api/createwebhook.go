@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/secrets"
 )
 
 // making is a request to make a webhook.
@@ -81,7 +82,7 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 // newWebhook is the webhook that a request describes, and what is odd about its events.
 func (a *API) newWebhook(ctx context.Context, b *createWebhookRequest) (hook.Webhook, []Warning, error) {
 	events, places := joinEvents("body.events", b.Events, "", nil)
-	w := hook.Webhook{TenantID: tenant(ctx), URL: b.URL, Events: events, Active: true, Headers: secrets(b.Headers)}
+	w := hook.Webhook{TenantID: tenant(ctx), URL: b.URL, Events: events, Active: true, Headers: secretHeaders(b.Headers)}
 	if b.Profile != nil {
 		w.Profile = hook.Profile(*b.Profile)
 	}
@@ -92,7 +93,7 @@ func (a *API) newWebhook(ctx context.Context, b *createWebhookRequest) (hook.Web
 		w.Pause(*b.Paused, time.Now().UTC().Truncate(time.Microsecond))
 	}
 	if b.Secret == nil {
-		w.Secret = generateSecret(w.Profile)
+		w.Secret = secrets.NewWebhookSecret(w.Profile)
 	}
 	if b.TraceContext != nil {
 		w.TraceContext = *b.TraceContext

@@ -49,7 +49,7 @@ const (
 	headersAnewByV1 = "PATCH /v1/webhooks/{id} with url and headers; {} removes them"
 )
 
-func secrets(headers map[string]string) map[string]hook.Secret {
+func secretHeaders(headers map[string]string) map[string]hook.Secret {
 	out := make(map[string]hook.Secret, len(headers))
 	for name, value := range headers {
 		out[name] = hook.Secret(value)

@@ -9,7 +9,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/egress"
-	"grapnel/internal/egresstest"
+	"grapnel/internal/egress/egresstest"
 )
 
 // Spec 8: a hostile destination is refused at create and at update where it is an

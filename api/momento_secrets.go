@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/secrets"
 )
 
 type momentoSecret struct {
@@ -49,7 +50,7 @@ func (a *API) rotateMomentoSecret(ctx context.Context, in *WebhookPath) (*moment
 		return nil, err
 	}
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
-		w.Replace(generateSecret(w.Profile))
+		w.Replace(secrets.NewWebhookSecret(w.Profile))
 		return nil
 	})
 	if err != nil {

@@ -15,14 +15,14 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
-	"grapnel/internal/keytext"
+	"grapnel/internal/secrets"
 )
 
 // newMomentoWebhook puts a webhook of a new name on a topic of the cache "own"
 // and returns the name.
 func (f *fixture) newMomentoWebhook(t *testing.T) string {
 	t.Helper()
-	name := "hook-" + keytext.New().Reveal()[:20]
+	name := "hook-" + secrets.NewAPIKey().Reveal()[:20]
 	f.put(t, "own", name, "quiet")
 	return name
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/secrets"
 )
 
 // MomentoWebhook is a webhook in Momento's words, without its secret.
@@ -134,7 +135,7 @@ func (a *API) momentoWebhook(ctx context.Context, in *putMomentoWebhookInput) (h
 	}
 	w := hook.Webhook{
 		TenantID: tenant(ctx), Profile: hook.ProfileMomento, Events: []string{hook.TrimName(b.TopicName)},
-		Secret: generateSecret(hook.ProfileMomento), Active: true,
+		Secret: secrets.NewWebhookSecret(hook.ProfileMomento), Active: true,
 	}
 	urlAt := "body.destination"
 	if b.Destination != nil {

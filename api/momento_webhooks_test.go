@@ -13,7 +13,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
-	"grapnel/internal/keytext"
+	"grapnel/internal/secrets"
 )
 
 const putBody = `{"destination":{"postUrl":"https://yourapp.com/webhook"},"topicName":"mo-nuts"}`
@@ -332,7 +332,7 @@ func TestMomentoTestIsAMessage(t *testing.T) {
 	f.post(t, path, `{"data":{"a":1}}`).refused(t, "body.data", "must be a string")
 	f.post(t, path, `{"type":"elsewhere"}`).refused(t, "body.type", "must be the webhook's topic")
 
-	text := keytext.New()
+	text := secrets.NewAPIKey()
 	_, err := f.store.CreateKey(t.Context(), hook.APIKey{
 		TenantID: hook.DefaultTenant(), Name: "x", Scopes: []hook.Scope{hook.ScopeWebhooks}, Topics: []string{"elsewhere"},
 	}, text)

@@ -14,7 +14,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
-	"grapnel/internal/keytext"
+	"grapnel/internal/secrets"
 )
 
 // call is one operation as a client calls it: braces in the path stand for
@@ -210,7 +210,7 @@ func TestKeysThatDoNotLetIn(t *testing.T) {
 		"no scheme":    f.key,
 		"basic":        "Basic " + f.key,
 		"empty":        "Bearer ",
-		"unknown":      "Bearer " + keytext.New().Reveal(),
+		"unknown":      "Bearer " + secrets.NewAPIKey().Reveal(),
 		"revoked":      "Bearer " + revoked["key"].(string),
 		"expired":      "Bearer " + expired,
 		"other case":   "Bearer " + strings.ToUpper(f.key),

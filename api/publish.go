@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/profile"
+	"grapnel/internal/payload"
 	"grapnel/internal/schema"
 	"grapnel/internal/tracing"
 )
@@ -152,7 +152,7 @@ func (a *API) checkSize(p *hook.Publication) error {
 	if p.Cache != "" {
 		return nil
 	}
-	if size := profile.LargestSize(p.Type, p.OrganizationID, p.Data); size > a.Config.MaxBody {
+	if size := payload.LargestSize(p.Type, p.OrganizationID, p.Data); size > a.Config.MaxBody {
 		return &hook.Error{Kind: hook.KindTooLarge, Message: fmt.Sprintf(
 			"the largest body to deliver would be %d bytes, more than the %d that --max-body (GRAPNEL_MAX_BODY) lets receivers be sent", size, a.Config.MaxBody)}
 	}

@@ -14,7 +14,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
-	"grapnel/internal/profile"
+	"grapnel/internal/payload"
 )
 
 // S8: 202 means stored, with one delivery for every webhook that matches now.
@@ -268,15 +268,15 @@ func TestPublishSizeLimit(t *testing.T) {
 	f := setup(t)
 	const limit = 102_400
 	fitting := func(size int) string {
-		return `"` + strings.Repeat("a", size-profile.LargestSize("user.created", "", []byte(`""`))) + `"`
+		return `"` + strings.Repeat("a", size-payload.LargestSize("user.created", "", []byte(`""`))) + `"`
 	}
 	id, err := hook.ParseEventID(f.publish(t, fitting(limit)))
 	require.NoError(t, err)
 	e, err := f.store.Event(t.Context(), hook.DefaultTenant(), id)
 	require.NoError(t, err)
 	// The larger of the two counts, with the longest time that could be in it.
-	require.Len(t, profile.CommendaBody(&e, hook.WebhookID{}), limit-len("00"))
-	require.Less(t, len(profile.StandardBody(&e)), limit)
+	require.Len(t, payload.CommendaBody(&e, hook.WebhookID{}), limit-len("00"))
+	require.Less(t, len(payload.StandardBody(&e)), limit)
 	f.post(t, "/v1/events", `{"type":"user.created","data":`+fitting(limit+1)+`}`).problem(t, http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE")
 	// Only the canonical form counts.
 	f.publish(t, strings.Repeat(" ", limit)+fitting(limit))

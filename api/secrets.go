@@ -2,12 +2,11 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"net/http"
 	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/secrets"
 	"grapnel/internal/signing"
 )
 
@@ -69,7 +68,7 @@ func (a *API) rotateSecret(ctx context.Context, in *rotateSecretInput) (*secretO
 		}
 	}
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
-		secret, overlap, later := generateSecret(w.Profile), hook.DefaultOverlap, false
+		secret, overlap, later := secrets.NewWebhookSecret(w.Profile), hook.DefaultOverlap, false
 		if in.Body != nil && in.Body.Secret != nil {
 			secret = hook.Secret(*in.Body.Secret)
 		}
@@ -128,19 +127,4 @@ func secretOf(w *hook.Webhook) *secretOutput {
 		out.Body.SingleUntil = &until
 	}
 	return out
-}
-
-// generatedSecretSize is 256 bits, the size of the HMAC's output.
-const generatedSecretSize = 32
-
-// generateSecret makes base64 of 32 random bytes, for the standard profile after
-// whsec_, the form of Standard Webhooks.
-func generateSecret(p hook.Profile) hook.Secret {
-	b := make([]byte, generatedSecretSize)
-	rand.Read(b) // never fails since Go 1.24
-	text := base64.StdEncoding.EncodeToString(b)
-	if p == hook.ProfileMomento || p == hook.ProfileCommenda {
-		return hook.Secret(text)
-	}
-	return hook.Secret("whsec_" + text)
 }

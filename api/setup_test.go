@@ -18,11 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/api"
-	"grapnel/internal/follow"
 	"grapnel/internal/hook"
-	"grapnel/internal/keytext"
 	"grapnel/internal/pgtest"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
+	"grapnel/internal/topics"
 	"grapnel/storage"
 )
 
@@ -36,7 +35,7 @@ type fixture struct {
 	sender     *sender
 	blocked    *destinations
 	api        *api.API
-	topics     *follow.Hub // not run: only messages published here wake who follows
+	topics     *topics.Hub // not run: only messages published here wake who follows
 	log        *lockedBuffer
 }
 
@@ -53,7 +52,7 @@ func setupLimited(t *testing.T, limits storage.Limits, change ...func(*api.Deps)
 		Key:     storage.MigrationsKey(),
 		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
 	})
-	box, err := seal.New(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))
+	box, err := secrets.New(base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	require.NoError(t, err)
 	store, err := storage.Open(t.Context(), storage.Config{URL: url, Box: box, Limits: limits})
 	require.NoError(t, err)
@@ -68,7 +67,7 @@ func setupLimited(t *testing.T, limits storage.Limits, change ...func(*api.Deps)
 			t.Log(f.log.String())
 		}
 	})
-	f.topics, err = follow.New(follow.Config{
+	f.topics, err = topics.New(topics.Config{
 		Store: store, Logger: slog.New(slog.NewTextHandler(f.log, nil)), Age: time.Hour, Newest: 1000, LookEvery: 20 * time.Millisecond,
 	})
 	require.NoError(t, err)
@@ -98,7 +97,7 @@ func serve(t *testing.T, deps api.Deps) (*client, *api.API) {
 
 func (f *fixture) newKey(t *testing.T, tenant hook.TenantID, scopes ...hook.Scope) string {
 	t.Helper()
-	text := keytext.New()
+	text := secrets.NewAPIKey()
 	_, err := f.store.CreateKey(t.Context(), hook.APIKey{TenantID: tenant, Name: "test", Scopes: scopes}, text)
 	require.NoError(t, err)
 	return text.Reveal()
@@ -107,7 +106,7 @@ func (f *fixture) newKey(t *testing.T, tenant hook.TenantID, scopes ...hook.Scop
 // operatorKey is an admin key of the default tenant that also manages tenants.
 func (f *fixture) operatorKey(t *testing.T) string {
 	t.Helper()
-	text := keytext.New()
+	text := secrets.NewAPIKey()
 	require.NoError(t, f.store.EnsureOperatorKey(t.Context(), "test", text))
 	return text.Reveal()
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/keytext"
+	"grapnel/internal/secrets"
 )
 
 type tenantStore interface {
@@ -73,7 +73,7 @@ func (a *API) createTenant(ctx context.Context, in *createTenantInput) (*createT
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
-	text := keytext.New()
+	text := secrets.NewAPIKey()
 	t, k, err := a.Store.CreateTenant(ctx, t, text)
 	if err != nil {
 		return nil, err

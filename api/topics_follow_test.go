@@ -15,14 +15,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/api"
-	"grapnel/internal/follow"
 	"grapnel/internal/hook"
+	"grapnel/internal/topics"
 )
 
 // watched is a store that tells of readings: a subscriber that has read waits, or
 // is just about to.
 type watched struct {
-	follow.Store
+	topics.Store
 	read chan int64
 }
 
@@ -38,8 +38,8 @@ func following(t *testing.T, change ...func(*api.Deps)) (f *fixture, read <-chan
 	t.Helper()
 	seen := make(chan int64, 1000)
 	f = setup(t, append([]func(*api.Deps){func(d *api.Deps) {
-		hub, err := follow.New(follow.Config{
-			Store: watched{d.Store.(follow.Store), seen}, Logger: slog.New(slog.DiscardHandler), Age: time.Hour, Newest: 1000,
+		hub, err := topics.New(topics.Config{
+			Store: watched{d.Store.(topics.Store), seen}, Logger: slog.New(slog.DiscardHandler), Age: time.Hour, Newest: 1000,
 		})
 		require.NoError(t, err)
 		d.Topics = hub

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/keytext"
+	"grapnel/internal/secrets"
 )
 
 // texts are those of the messages that a poll was answered with.
@@ -197,7 +197,7 @@ func TestTopicKeys(t *testing.T) {
 	f := setup(t)
 	revoked := f.post(t, "/v1/api-keys", `{"name":"a","scopes":["admin"]}`).object(t, http.StatusCreated)
 	require.Equal(t, http.StatusNoContent, f.do(t, "DELETE", "/v1/api-keys/"+revoked["id"].(string), "", nil).status)
-	good, gone, wrong := f.key, revoked["key"].(string), keytext.New().Reveal()
+	good, gone, wrong := f.key, revoked["key"].(string), secrets.NewAPIKey().Reveal()
 	for name, c := range map[string]struct {
 		authorization, token string
 		status               int

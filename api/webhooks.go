@@ -264,7 +264,7 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		}
 		wrong := append(takeAway(w, b.nulls), unknown...)
 		if b.Headers != nil {
-			w.Headers = secrets(*b.Headers)
+			w.Headers = secretHeaders(*b.Headers)
 			wrong = append(shownValues(*b.Headers), wrong...)
 		} else {
 			wrong = append(a.movedHeaders(w, before, headersAt, headersAnew), wrong...)

@@ -14,7 +14,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 	"grapnel/storage"
 )
 
@@ -538,7 +538,7 @@ func TestUpdateWebhookTakesOneConnection(t *testing.T) {
 	query := u.Query()
 	query.Set("pool_max_conns", "1")
 	u.RawQuery = query.Encode()
-	box, err := seal.New(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))
+	box, err := secrets.New(base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	require.NoError(t, err)
 	store, err := storage.Open(t.Context(), storage.Config{URL: u.String(), Box: box})
 	require.NoError(t, err)

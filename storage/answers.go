@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 )
 
 // Answers to requests that make something are kept under their clients' idempotency keys,
@@ -19,8 +19,8 @@ import (
 
 // answerPlace is where an answer is sealed: it opens nowhere else. No process of versions before
 // reads the table, so that it is always sealed in FormPlace.
-func answerPlace(o *hook.Once) seal.Place {
-	return seal.Place{Table: "kept_answers", Column: "answer", Tenant: o.TenantID, ID: []byte(o.Operation + "\x00" + o.Key)}
+func answerPlace(o *hook.Once) secrets.Place {
+	return secrets.Place{Table: "kept_answers", Column: "answer", Tenant: o.TenantID, ID: []byte(o.Operation + "\x00" + o.Key)}
 }
 
 // KeptAnswer is what the request under the key was answered; not found where the key is
@@ -66,7 +66,7 @@ func (s *Store) CreateWebhookOnce(ctx context.Context, w hook.Webhook, o hook.On
 	if err != nil {
 		return nil, err
 	}
-	sealed := s.box.Seal(append(o.Request[:], text...), answerPlace(&o), seal.FormPlace)
+	sealed := s.box.Seal(append(o.Request[:], text...), answerPlace(&o), secrets.FormPlace)
 	err = s.createWebhook(ctx, &w, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			insert into kept_answers as k (tenant_id, operation, key, answer, expires_at) values ($1, $2, $3, $4, now() + $5)
@@ -120,7 +120,7 @@ func (s *Store) reencryptAnswers(ctx context.Context, pass *Reencryption) error 
 }
 
 func (s *Store) resealAnswer(ctx context.Context, row *answerRow, pass *Reencryption) (changed int, err error) {
-	if s.box.Current(row.Answer, seal.FormPlace) {
+	if s.box.Current(row.Answer, secrets.FormPlace) {
 		return 0, nil
 	}
 	place := answerPlace(&hook.Once{TenantID: row.TenantID, Operation: row.Operation, Key: row.Key})
@@ -131,6 +131,6 @@ func (s *Store) resealAnswer(ctx context.Context, row *answerRow, pass *Reencryp
 	}
 	tag, err := s.pool.Exec(ctx, `
 		update kept_answers set answer = $4 where tenant_id = $1 and operation = $2 and key = $3 and answer = $5`,
-		row.TenantID, row.Operation, row.Key, s.box.Seal(plain, place, seal.FormPlace), row.Answer)
+		row.TenantID, row.Operation, row.Key, s.box.Seal(plain, place, secrets.FormPlace), row.Answer)
 	return int(tag.RowsAffected()), err
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/keytext"
+	"grapnel/internal/secrets"
 	"grapnel/storage"
 )
 
@@ -172,7 +172,7 @@ func TestSchemas(t *testing.T) {
 func TestKeysKnowWhetherThereAreSchemas(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	mine, theirs := keytext.New(), keytext.New()
+	mine, theirs := secrets.NewAPIKey(), secrets.NewAPIKey()
 	for tenant, text := range map[hook.TenantID]hook.Secret{hook.DefaultTenant(): mine, f.tenant(t, "other"): theirs} {
 		_, err := f.CreateKey(t.Context(), hook.APIKey{TenantID: tenant, Name: "test", Scopes: hook.Scopes()}, text)
 		require.NoError(t, err)

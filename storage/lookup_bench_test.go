@@ -7,14 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/keytext"
+	"grapnel/internal/secrets"
 )
 
 // BenchmarkLookUps measures what a publish asks before it is stored: the key, and the
 // type, which has no schema. Another thousand of the tenant's types don't matter.
 func BenchmarkLookUps(b *testing.B) {
 	f := setup(b)
-	text := keytext.New()
+	text := secrets.NewAPIKey()
 	_, err := f.CreateKey(b.Context(), hook.APIKey{TenantID: hook.DefaultTenant(), Name: "bench", Scopes: hook.Scopes()}, text)
 	require.NoError(b, err)
 	for i := range 1000 {

@@ -11,9 +11,9 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
-	"grapnel/internal/profile"
+	"grapnel/internal/payload"
+	"grapnel/storage/storagetest"
 )
 
 // publishOf accepts an event whose data has n bytes.
@@ -66,8 +66,8 @@ func TestLargePayloadIsSentWhole(t *testing.T) {
 	f.webhook(t, func(w *hook.Webhook) { w.URL = "https://one.example/" })
 	f.webhook(t, func(w *hook.Webhook) { w.URL = "https://two.example/" })
 	event := f.publishOf(t, 100<<10)
-	sender := deliverytest.NewSender(time.Now)
-	double := deliverytest.NewStore(time.Now)
+	sender := storagetest.NewSender(time.Now)
+	double := storagetest.NewStore(time.Now)
 	acts, err := activities.New(activities.Deps{
 		Store: f, Lookup: f, Parking: f, Drains: double, Replays: f, Sender: sender, Schedule: hook.DefaultSchedule(), Logger: slog.New(slog.DiscardHandler),
 	})
@@ -81,7 +81,7 @@ func TestLargePayloadIsSentWhole(t *testing.T) {
 	for _, url := range []string{"https://one.example/", "https://two.example/"} {
 		list := sender.Requests(url)
 		require.Len(t, list, 1)
-		require.Equal(t, string(profile.StandardBody(&event)), string(list[0].Body))
+		require.Equal(t, string(payload.StandardBody(&event)), string(list[0].Body))
 	}
 	require.Zero(t, acts.MemoryUse()["payloads"].Used)
 }

@@ -17,7 +17,7 @@ import (
 
 	"grapnel/internal/hook"
 	"grapnel/internal/pgtest"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 )
 
 // Where there is no pooler, none is seen: statements keep their names and plans.
@@ -26,7 +26,7 @@ func TestWithoutPoolerPlansAreKept(t *testing.T) {
 	url := pgtest.New(t, pgtest.Template{
 		Key: MigrationsKey(), Migrate: func(ctx context.Context, url string) error { _, err := Migrate(ctx, url); return err },
 	})
-	box, err := seal.New(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))
+	box, err := secrets.New(base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	require.NoError(t, err)
 	for mode, named := range map[string]int{"": 1, "cache_statement": 1, "exec": 0} {
 		if mode != "" {
@@ -79,7 +79,7 @@ func newStore(t *testing.T, alter ...string) *Store {
 		_, err := admin.Exec(t.Context(), `do $$ begin execute format('alter database %I `+setting+`', current_database()); end $$`)
 		require.NoError(t, err)
 	}
-	box, err := seal.New(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))
+	box, err := secrets.New(base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	require.NoError(t, err)
 	s, err := Open(t.Context(), Config{URL: url, Box: box})
 	require.NoError(t, err)

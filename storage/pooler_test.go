@@ -14,7 +14,8 @@ import (
 
 	"grapnel/internal/hook"
 	"grapnel/internal/pgtest"
-	"grapnel/internal/seal"
+	"grapnel/internal/postgres"
+	"grapnel/internal/secrets"
 	"grapnel/storage"
 )
 
@@ -25,10 +26,10 @@ func bouncerTo(t *testing.T, url string) string {
 	return startBouncer(t, url).URL()
 }
 
-func startBouncer(t *testing.T, url string) *pgtest.Bouncer {
+func startBouncer(t *testing.T, url string) *postgres.Bouncer {
 	t.Helper()
-	b, err := pgtest.StartBouncer(t.Context(), url, 2)
-	if errors.Is(err, pgtest.ErrNoBouncer) && os.Getenv("CI") == "" {
+	b, err := postgres.StartBouncer(t.Context(), url, 2)
+	if errors.Is(err, postgres.ErrNoBouncer) && os.Getenv("CI") == "" {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
@@ -169,7 +170,7 @@ func TestListenTopicsThroughPgbouncer(t *testing.T) {
 	pooled := open(t, url, encryptionKey)
 	require.NoError(t, pooled.ListenTopics(t.Context(), func() { t.Error("it listens") }, func([]hook.TopicID) {}))
 
-	box, err := seal.New(encryptionKey)
+	box, err := secrets.New(encryptionKey)
 	require.NoError(t, err)
 	both, err := storage.Open(t.Context(), storage.Config{URL: url, DirectURL: f.url, Box: box})
 	require.NoError(t, err)

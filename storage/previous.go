@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 )
 
 // sealedPrevious are a webhook's previous secrets as they are stored (S6).
@@ -21,7 +21,7 @@ type sealedPrevious struct {
 }
 
 // sealPrevious leaves out what has expired, so that any change of a webhook clears it.
-func (s *Store) sealPrevious(w *hook.Webhook, form seal.Form) sealedPrevious {
+func (s *Store) sealPrevious(w *hook.Webhook, form secrets.Form) sealedPrevious {
 	p := sealedPrevious{PreviousSecrets: [][]byte{}, PreviousUntil: []time.Time{}}
 	for _, previous := range w.Valid(time.Now()) {
 		p.PreviousSecrets = append(p.PreviousSecrets, s.box.Seal([]byte(previous.Secret.Reveal()), webhookPlace(columnPrevious, w.TenantID, w.ID), form))

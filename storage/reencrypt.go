@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 )
 
 // Reencryption is what came of Reencrypt.
@@ -48,7 +48,7 @@ const (
 // errStillSealed says that somebody goes on sealing with another key.
 var errStillSealed = errors.New("webhooks are still being sealed with another key: a process runs that has another one first, or is of an older version")
 
-// Reencrypt opens every sealed value and seals with the first key, and in seal.FormPlace,
+// Reencrypt opens every sealed value and seals with the first key, and in secrets.FormPlace,
 // what was sealed otherwise (spec 7); from its beginning on nothing is sealed in another
 // form. Processes may run meanwhile: a webhook that changes under
 // its hands is looked at again. It goes page by page, each a transaction of its own,
@@ -150,8 +150,8 @@ func (s *Store) reseal(row *sealedRow) (*sealedRow, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", v.name, err)
 		}
-		if !s.box.Current(*v.at, seal.FormPlace) {
-			*v.at, stale = s.box.Seal(plain, place, seal.FormPlace), true
+		if !s.box.Current(*v.at, secrets.FormPlace) {
+			*v.at, stale = s.box.Seal(plain, place, secrets.FormPlace), true
 		}
 	}
 	if !stale {
@@ -208,10 +208,10 @@ func (s *Store) reencryptKeys(ctx context.Context, pass *Reencryption) error {
 				TenantID: k.TenantID, SigningKey: k.PublicKey, Err: fmt.Errorf("signing key: %w", err),
 			})
 			continue
-		case s.box.Current(k.PrivateKey, seal.FormPlace):
+		case s.box.Current(k.PrivateKey, secrets.FormPlace):
 			continue
 		}
-		tag, err := s.pool.Exec(ctx, `update signing_keys set private_key = $2 where public_key = $1`, k.PublicKey, s.box.Seal(plain, place, seal.FormPlace))
+		tag, err := s.pool.Exec(ctx, `update signing_keys set private_key = $2 where public_key = $1`, k.PublicKey, s.box.Seal(plain, place, secrets.FormPlace))
 		if err != nil {
 			return err
 		}

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 	"grapnel/storage"
 )
 
@@ -172,10 +172,10 @@ func TestReencryptOverwritesNothing(t *testing.T) {
 	tx, err := before.db.Begin(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }) // it fails after the commit
-	box, err := seal.New(encryptionKey)
+	box, err := secrets.New(encryptionKey)
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `update webhooks set secret = $2 where id = $1`, rotated.ID[:], box.Seal([]byte("rotated"),
-		seal.Place{Table: "webhooks", Column: "secret", Tenant: rotated.TenantID, ID: rotated.ID[:], Owner: rotated.ID[:]}, seal.FormPlace))
+		secrets.Place{Table: "webhooks", Column: "secret", Tenant: rotated.TenantID, ID: rotated.ID[:], Owner: rotated.ID[:]}, secrets.FormPlace))
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `delete from webhooks where id = $1`, deleted.ID[:])
 	require.NoError(t, err)

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 )
 
 // The table sealing says in which form to seal. Processes of versions before can't open
@@ -16,19 +16,19 @@ import (
 // run, which is for when there is none any more. It is never taken back.
 
 // sealingForm is the form to seal in. A process asks until it is FormPlace.
-func (s *Store) sealingForm(ctx context.Context, q querier) (seal.Form, error) {
+func (s *Store) sealingForm(ctx context.Context, q querier) (secrets.Form, error) {
 	if s.placed.Load() {
-		return seal.FormPlace, nil
+		return secrets.FormPlace, nil
 	}
-	form := seal.FormOwner
+	form := secrets.FormOwner
 	rows, _ := q.Query(ctx, `select form from sealing`) // CollectOneRow reports its error
 	found, err := pgx.CollectOneRow(rows, pgx.RowTo[int16])
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 	case err != nil:
 		return 0, fmt.Errorf("look up the form of sealing: %w", err)
-	case found >= int16(seal.FormPlace):
-		form = seal.FormPlace
+	case found >= int16(secrets.FormPlace):
+		form = secrets.FormPlace
 		s.placed.Store(true)
 	}
 	return form, nil
@@ -36,13 +36,13 @@ func (s *Store) sealingForm(ctx context.Context, q querier) (seal.Form, error) {
 
 // sealInPlace has everything be sealed in FormPlace from now on.
 func (s *Store) sealInPlace(ctx context.Context) error {
-	_, err := s.pool.Exec(ctx, `insert into sealing (form) values ($1) on conflict (single) do update set form = greatest(sealing.form, excluded.form)`, int16(seal.FormPlace))
+	_, err := s.pool.Exec(ctx, `insert into sealing (form) values ($1) on conflict (single) do update set form = greatest(sealing.form, excluded.form)`, int16(secrets.FormPlace))
 	return err
 }
 
 // webhookPlace is where a sealed value of a webhook's is.
-func webhookPlace(column string, tenant hook.TenantID, id hook.WebhookID) seal.Place {
-	return seal.Place{Table: "webhooks", Column: column, Tenant: tenant, ID: id[:], Owner: id[:]}
+func webhookPlace(column string, tenant hook.TenantID, id hook.WebhookID) secrets.Place {
+	return secrets.Place{Table: "webhooks", Column: column, Tenant: tenant, ID: id[:], Owner: id[:]}
 }
 
 // Columns of sealed values of webhooks.
@@ -53,6 +53,6 @@ const (
 )
 
 // signingKeyPlace is where the private key is that belongs to a public one.
-func signingKeyPlace(tenant hook.TenantID, public []byte) seal.Place {
-	return seal.Place{Table: "signing_keys", Column: "private_key", Tenant: tenant, ID: public, Owner: tenant[:]}
+func signingKeyPlace(tenant hook.TenantID, public []byte) secrets.Place {
+	return secrets.Place{Table: "signing_keys", Column: "private_key", Tenant: tenant, ID: public, Owner: tenant[:]}
 }

@@ -7,11 +7,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 )
 
 // formsSealed are the forms of all sealed values.
-func (f *fixture) formsSealed(t *testing.T) map[seal.Form]int {
+func (f *fixture) formsSealed(t *testing.T) map[secrets.Form]int {
 	t.Helper()
 	rows, err := f.db.Query(t.Context(), `
 		select get_byte(v, 0), count(*) from (
@@ -20,9 +20,9 @@ func (f *fixture) formsSealed(t *testing.T) map[seal.Form]int {
 		group by 1`)
 	require.NoError(t, err)
 	defer rows.Close()
-	forms := map[seal.Form]int{}
+	forms := map[secrets.Form]int{}
 	for rows.Next() {
-		var form seal.Form
+		var form secrets.Form
 		var n int
 		require.NoError(t, rows.Scan((*byte)(&form), &n))
 		forms[form] = n
@@ -37,7 +37,7 @@ func TestSealedValuesStayInTheirPlace(t *testing.T) {
 	f := setup(t)
 	other := f.tenant(t, "thief")
 	w := f.inOverlap(t, f.webhook(t, withHeaders, asymmetric))
-	require.Equal(t, map[seal.Form]int{seal.FormPlace: 5}, f.formsSealed(t))
+	require.Equal(t, map[secrets.Form]int{secrets.FormPlace: 5}, f.formsSealed(t))
 	read := func(tenant hook.TenantID, id hook.WebhookID) error {
 		_, err := f.Webhook(t.Context(), tenant, id)
 		return err
@@ -81,13 +81,13 @@ func TestTheFormOfSealing(t *testing.T) {
 	f := &fixture{Store: open(t, url, encryptionKey), url: url, db: db}
 
 	w := f.inOverlap(t, f.webhook(t, withHeaders, asymmetric))
-	require.Equal(t, map[seal.Form]int{seal.FormOwner: 5}, f.formsSealed(t))
+	require.Equal(t, map[secrets.Form]int{secrets.FormOwner: 5}, f.formsSealed(t))
 	require.Equal(t, w, f.health(t, w))
 	another := open(t, url, encryptionKey)
 	r, err := another.Reencrypt(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 1}, []int{r.Changed, r.ChangedKeys})
-	require.Equal(t, map[seal.Form]int{seal.FormPlace: 5}, f.formsSealed(t))
+	require.Equal(t, map[secrets.Form]int{secrets.FormPlace: 5}, f.formsSealed(t))
 	requireOpens(t, f.Store, w)
 	job, err := f.Job(t.Context(), f.delivery(t, w))
 	require.NoError(t, err)
@@ -96,7 +96,7 @@ func TestTheFormOfSealing(t *testing.T) {
 	second := f.webhook(t, withHeaders)
 	_, err = f.RotateSigningKey(t.Context(), w.TenantID, 0)
 	require.NoError(t, err)
-	require.Equal(t, map[seal.Form]int{seal.FormPlace: 7}, f.formsSealed(t))
+	require.Equal(t, map[secrets.Form]int{secrets.FormPlace: 7}, f.formsSealed(t))
 	requireOpens(t, another, second)
 	r, err = f.Reencrypt(t.Context())
 	require.NoError(t, err)
@@ -107,10 +107,10 @@ func TestTheFormOfSealing(t *testing.T) {
 func TestANewDatabaseSealsInPlace(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	require.Equal(t, int16(seal.FormPlace), scalar[int16](t, f, `select form from sealing`))
+	require.Equal(t, int16(secrets.FormPlace), scalar[int16](t, f, `select form from sealing`))
 	f.exec(t, `delete from sealing`) // as where there were webhooks when it was migrated
 	old := open(t, f.url, encryptionKey)
 	_, err := old.CreateWebhook(t.Context(), f.webhook(t))
 	require.NoError(t, err)
-	require.Equal(t, seal.FormOwner, seal.Form(scalar[int16](t, f, `select get_byte(secret, 0)::smallint from webhooks order by id desc limit 1`)))
+	require.Equal(t, secrets.FormOwner, secrets.Form(scalar[int16](t, f, `select get_byte(secret, 0)::smallint from webhooks order by id desc limit 1`)))
 }

@@ -13,7 +13,7 @@ import (
 
 	"grapnel/internal/hook"
 	"grapnel/internal/pgtest"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 	"grapnel/storage"
 )
 
@@ -50,7 +50,7 @@ func migrate(ctx context.Context, url string) error {
 
 func open(t testing.TB, url, keys string) *storage.Store {
 	t.Helper()
-	box, err := seal.New(keys)
+	box, err := secrets.New(keys)
 	require.NoError(t, err)
 	store, err := storage.Open(t.Context(), storage.Config{URL: url, Box: box})
 	require.NoError(t, err)
@@ -61,7 +61,7 @@ func open(t testing.TB, url, keys string) *storage.Store {
 // openLimited is a store with limits of what a tenant may have.
 func openLimited(t testing.TB, url string, limits storage.Limits) *storage.Store {
 	t.Helper()
-	box, err := seal.New(encryptionKey)
+	box, err := secrets.New(encryptionKey)
 	require.NoError(t, err)
 	store, err := storage.Open(t.Context(), storage.Config{URL: url, Box: box, Limits: limits})
 	require.NoError(t, err)

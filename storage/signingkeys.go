@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/secrets"
 	"grapnel/internal/signing"
 )
 
@@ -48,10 +49,7 @@ func (s *Store) ensureSigningKey(ctx context.Context, tx pgx.Tx, w *hook.Webhook
 
 // insertSigningKey makes a current key unless there is one.
 func (s *Store) insertSigningKey(ctx context.Context, tx pgx.Tx, tenant hook.TenantID) error {
-	public, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		return fmt.Errorf("generate signing key: %w", err)
-	}
+	public, private := secrets.NewSigningKey()
 	form, err := s.sealingForm(ctx, tx)
 	if err != nil {
 		return err

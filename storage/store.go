@@ -22,7 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 )
 
 // Config is what Open needs.
@@ -35,7 +35,7 @@ type Config struct {
 	// needs it. Empty is URL.
 	DirectURL string
 	// Box seals secrets.
-	Box *seal.Box
+	Box *secrets.Box
 	// Metrics counts what is done; nil counts nothing.
 	Metrics Metrics
 	// Limits bound what a tenant may have.
@@ -56,8 +56,8 @@ type Store struct {
 	// lists are the connections that lists are read through: publishing never waits for
 	// those who read.
 	lists *pgxpool.Pool
-	box   *seal.Box
-	// placed says that the store seals in seal.FormPlace, for good.
+	box   *secrets.Box
+	// placed says that the store seals in secrets.FormPlace, for good.
 	placed atomic.Bool
 	// pooler is what may be between us and the server.
 	pooler *pooler

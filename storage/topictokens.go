@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 )
 
 // A topic token is stored nowhere: its text is what it says, sealed, so that any process
@@ -29,7 +29,7 @@ type tokenContent struct {
 }
 
 // tokenPlace keeps tokens and stored secrets from passing for each other.
-func tokenPlace() seal.Place { return seal.Place{Table: "topic tokens"} }
+func tokenPlace() secrets.Place { return secrets.Place{Table: "topic tokens"} }
 
 // TopicTokenText is the text of a validated token.
 func (s *Store) TopicTokenText(t hook.TopicToken) (hook.Secret, error) {
@@ -37,7 +37,7 @@ func (s *Store) TopicTokenText(t hook.TopicToken) (hook.Secret, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode topic token: %w", err)
 	}
-	sealed := s.box.Seal(content, tokenPlace(), seal.FormPlace)
+	sealed := s.box.Seal(content, tokenPlace(), secrets.FormPlace)
 	return hook.Secret(hook.TopicTokenPrefix + base64.RawURLEncoding.EncodeToString(sealed)), nil
 }
 
@@ -67,7 +67,7 @@ func (s *Store) openToken(text hook.Secret) (hook.TopicToken, error) {
 		return hook.TopicToken{}, errToken
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil || len(sealed) == 0 || seal.Form(sealed[0]) != seal.FormPlace {
+	if err != nil || len(sealed) == 0 || secrets.Form(sealed[0]) != secrets.FormPlace {
 		return hook.TopicToken{}, errToken
 	}
 	plain, err := s.box.Open(sealed, tokenPlace())

@@ -6,13 +6,13 @@ import (
 	"slices"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 )
 
 // keepSealed leaves what is secret, and has not changed, sealed as it is: sealing anew
 // gives other bytes, by which the webhook would seem to be another one to send to. What
 // another key than the first has sealed, or in another form, is sealed anew.
-func (s *Store) keepSealed(row, old *webhookRow, w, before *hook.Webhook, form seal.Form) {
+func (s *Store) keepSealed(row, old *webhookRow, w, before *hook.Webhook, form secrets.Form) {
 	if sameSecret(w.Secret, before.Secret) && s.box.Current(old.Secret, form) {
 		row.Secret = old.Secret
 	}

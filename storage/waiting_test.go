@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 	"grapnel/storage"
 )
 
@@ -90,7 +90,7 @@ func counted(t *testing.T) (*fixture, *counts) {
 	t.Helper()
 	f := setup(t)
 	c := &counts{groups: map[string]int{}, ended: map[hook.DeliveryState]int{}}
-	box, err := seal.New(encryptionKey)
+	box, err := secrets.New(encryptionKey)
 	require.NoError(t, err)
 	f.Store, err = storage.Open(t.Context(), storage.Config{URL: f.url, Box: box, Metrics: c})
 	require.NoError(t, err)

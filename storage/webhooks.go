@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 )
 
 // webhookColumns are those of webhookRow, in any query that joins webhooks as w.
@@ -281,7 +281,7 @@ func (r *webhookRow) args() pgx.StrictNamedArgs {
 	}
 }
 
-func (s *Store) seal(w hook.Webhook, form seal.Form) (webhookRow, error) {
+func (s *Store) seal(w hook.Webhook, form secrets.Form) (webhookRow, error) {
 	row := webhookRow{
 		ID: w.ID, TenantID: w.TenantID, Profile: string(w.Profile), URL: w.URL, Events: w.Events,
 		Secret: s.box.Seal([]byte(w.Secret.Reveal()), webhookPlace(columnSecret, w.TenantID, w.ID), form), Active: w.Active, DisabledReason: w.DisabledReason,

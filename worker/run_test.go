@@ -11,8 +11,8 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // polling stands for the SDK's worker in one run.
@@ -44,10 +44,10 @@ func (w *Worker) isReady() bool {
 func TestRunAgain(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
-	store := deliverytest.NewStore(time.Now)
+	store := storagetest.NewStore(time.Now)
 	var err error
 	c.Activities, err = activities.New(activities.Deps{
-		Store: store, Lookup: store, Sender: deliverytest.NewSender(time.Now), Parking: store, Drains: store, Replays: store,
+		Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), Parking: store, Drains: store, Replays: store,
 		Schedule: hook.DefaultSchedule(), Logger: c.Logger,
 	})
 	require.NoError(t, err)

@@ -14,8 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 	"grapnel/workflows"
 )
 
@@ -35,9 +35,9 @@ func setup(t *testing.T) Config {
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
-	store := deliverytest.NewStore(time.Now)
+	store := storagetest.NewStore(time.Now)
 	acts, err := activities.New(activities.Deps{
-		Store: store, Lookup: store, Sender: deliverytest.NewSender(time.Now), Parking: store, Drains: store, Replays: store, Schedule: hook.DefaultSchedule(), Logger: logger,
+		Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), Parking: store, Drains: store, Replays: store, Schedule: hook.DefaultSchedule(), Logger: logger,
 	})
 	require.NoError(t, err)
 	return Config{Client: c, Workflows: &workflows.Workflows{Schedule: hook.DefaultSchedule()}, Activities: acts, Logger: logger}

@@ -16,9 +16,9 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
 	"grapnel/internal/signing"
+	"grapnel/storage/storagetest"
 	"grapnel/workflows"
 )
 
@@ -28,9 +28,9 @@ func TestOneFailsAndOthersSucceed(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		a, b, c := w.store.AddWebhook(urlA, nil), w.store.AddWebhook(urlB, nil), w.store.AddWebhook(urlC, nil)
-		w.sender.Script(urlA, deliverytest.Hang())
-		w.sender.Script(urlB, deliverytest.Status(500).After(second), deliverytest.Status(204))
-		w.sender.Script(urlC, deliverytest.Status(200))
+		w.sender.Script(urlA, storagetest.Hang())
+		w.sender.Script(urlB, storagetest.Status(500).After(second), storagetest.Status(204))
+		w.sender.Script(urlC, storagetest.Status(200))
 		w.deliver(w.store.Publish(eventType, payload, a, b, c))
 
 		w.requireSentAt(urlC, 0)
@@ -66,7 +66,7 @@ func TestCanceledBetweenAttempts(t *testing.T) {
 			t.Parallel()
 			inWorld(t, func(w *world) {
 				a, b := w.store.AddWebhook(urlA, nil), w.store.AddWebhook(urlB, nil)
-				w.sender.Script(urlA, deliverytest.Status(500))
+				w.sender.Script(urlA, storagetest.Status(500))
 				w.later(10*second, func() { c.change(w, a) })
 				r := w.deliver(w.store.Publish(eventType, payload, a, b))
 
@@ -104,8 +104,8 @@ func TestRetriesUseTheCurrentURLAndSecret(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		a := w.store.AddWebhook(urlA, nil)
-		w.sender.Script(urlA, deliverytest.Status(500))
-		w.sender.Script(urlB, deliverytest.Status(200))
+		w.sender.Script(urlA, storagetest.Status(500))
+		w.sender.Script(urlB, storagetest.Status(200))
 		w.later(10*second, func() {
 			w.store.ChangeWebhook(a, func(h *hook.Webhook) { h.URL, h.Secret = urlB, "another" })
 		})
@@ -127,7 +127,7 @@ func TestSentByHandBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		a := w.store.AddWebhook(urlA, nil)
-		w.sender.Script(urlA, deliverytest.Status(500))
+		w.sender.Script(urlA, storagetest.Status(500))
 		w.later(10*second, func() {
 			_, err := w.store.Record(t.Context(), []hook.Record{{
 				Delivery: w.store.Delivery(a), Attempt: hook.Attempt{Manual: true, StatusCode: 200},
@@ -156,7 +156,7 @@ func TestFanOut(t *testing.T) {
 			t.Parallel()
 			inOneWorld(t, false, func(w *world) {
 				a := w.store.AddWebhook(urlA, nil)
-				w.sender.Script(urlB, deliverytest.Status(410))
+				w.sender.Script(urlB, storagetest.Status(410))
 				b := w.store.AddWebhook(urlB, nil)
 				started, children := 0, map[string]bool{}
 				w.env.SetOnActivityCompletedListener(func(*activity.Info, converter.EncodedValue, error) { started++ })
@@ -190,14 +190,14 @@ func TestFanOut(t *testing.T) {
 func TestFirstAttemptsAreLocal(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		answers        []deliverytest.Outcome
+		answers        []storagetest.Outcome
 		local, regular int
 	}{
-		"all succeed":           {[]deliverytest.Outcome{deliverytest.Status(200)}, 1, 0},
-		"one fails":             {[]deliverytest.Outcome{deliverytest.Status(500), deliverytest.Status(200)}, 1, 2}, // at once, and when it is due
-		"one fails for good":    {[]deliverytest.Outcome{deliverytest.Status(410)}, 1, 0},
-		"one webhook is slow":   {[]deliverytest.Outcome{deliverytest.Status(200).After(14 * second)}, 1, 0},
-		"one webhook times out": {[]deliverytest.Outcome{deliverytest.Hang(), deliverytest.Status(200)}, 1, 2},
+		"all succeed":           {[]storagetest.Outcome{storagetest.Status(200)}, 1, 0},
+		"one fails":             {[]storagetest.Outcome{storagetest.Status(500), storagetest.Status(200)}, 1, 2}, // at once, and when it is due
+		"one fails for good":    {[]storagetest.Outcome{storagetest.Status(410)}, 1, 0},
+		"one webhook is slow":   {[]storagetest.Outcome{storagetest.Status(200).After(14 * second)}, 1, 0},
+		"one webhook times out": {[]storagetest.Outcome{storagetest.Hang(), storagetest.Status(200)}, 1, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -226,7 +226,7 @@ func TestTemporalHoldsNoSecrets(t *testing.T) {
 			h.Headers = map[string]hook.Secret{"Authorization": "secret-of-the-header"}
 		}
 		a, b := w.store.AddWebhook(urlA, secret), w.store.AddWebhook(urlB, secret)
-		w.sender.Script(urlA, deliverytest.Status(500))
+		w.sender.Script(urlA, storagetest.Status(500))
 		times := 0
 		w.store.Fail = func(string) error {
 			if times++; times == 2 {
@@ -297,7 +297,7 @@ func TestSendNow(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		a := w.store.AddWebhook(urlA, nil)
-		w.sender.Script(urlA, deliverytest.Status(503).RetryAfter(hour))
+		w.sender.Script(urlA, storagetest.Status(503).RetryAfter(hour))
 		w.store.Publish(eventType, payload, a)
 		due := w.accepted.Add(5 * minute)
 		w.store.SetNextAttempt(a, due)
@@ -328,7 +328,7 @@ func TestSendNowOfATest(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		a := w.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Active = false })
-		w.sender.Script(urlA, deliverytest.Status(500))
+		w.sender.Script(urlA, storagetest.Status(500))
 		d := w.store.Test(eventType, payload, a)
 		var outcome activities.Outcome
 		options, input := workflows.SendNowStart(d)
@@ -373,7 +373,7 @@ func TestSendNowIsOneAttempt(t *testing.T) {
 		a := w.store.AddWebhook(urlA, nil)
 		w.store.Publish(eventType, payload, a)
 		w.store.Fail = func(op string) error {
-			if op == deliverytest.OpRecord {
+			if op == storagetest.OpRecord {
 				return errors.New("broken")
 			}
 			return nil

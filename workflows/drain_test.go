@@ -8,8 +8,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 	"grapnel/workflows"
 )
 
@@ -43,7 +43,7 @@ func TestDrain(t *testing.T) {
 	t.Parallel()
 	inOneWorld(t, false, func(w *world) {
 		id := w.parked(5, func(h *hook.Webhook, now time.Time) { h.TrippedAt = &now })
-		w.sender.Script(urlA, append(outcomes(deliverytest.Refused(), 3), deliverytest.Status(200))...)
+		w.sender.Script(urlA, append(outcomes(storagetest.Refused(), 3), storagetest.Status(200))...)
 		require.Equal(w, activities.DrainResult{Succeeded: 5}, w.drain(id))
 		require.NoError(w, w.failure)
 		times := w.sender.Times(urlA, w.accepted)
@@ -57,7 +57,7 @@ func TestDrainAfterAPause(t *testing.T) {
 	t.Parallel()
 	inOneWorld(t, false, func(w *world) {
 		id := w.parked(5, func(h *hook.Webhook, now time.Time) { h.PausedAt = &now })
-		w.sender.Script(urlA, deliverytest.Status(200))
+		w.sender.Script(urlA, storagetest.Status(200))
 		w.later(30*hour+time.Second, func() { w.store.ChangeWebhook(id, func(h *hook.Webhook) { h.PausedAt = nil }) })
 		require.Equal(w, activities.DrainResult{Succeeded: 5}, w.drain(id))
 		require.Greater(w, w.sender.Times(urlA, w.accepted)[0], 30*hour)
@@ -69,7 +69,7 @@ func TestDrainFails(t *testing.T) {
 	t.Parallel()
 	inOneWorld(t, false, func(w *world) {
 		id := w.parked(2, func(*hook.Webhook, time.Time) {})
-		w.sender.Script(urlA, deliverytest.Status(500))
+		w.sender.Script(urlA, storagetest.Status(500))
 		w.drain(id)
 		var app *temporal.ApplicationError
 		require.ErrorAs(w, w.failure, &app)

@@ -10,9 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/egress"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // Spec 9: Retry-After on 429 and 503, as it comes by HTTP: seconds or a date postpones
@@ -94,7 +94,7 @@ func TestRetryAfterOnEveryAttempt(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		a := w.store.AddWebhook(urlA, nil)
-		w.sender.Script(urlA, deliverytest.Status(429).RetryAfter(24*hour))
+		w.sender.Script(urlA, storagetest.Status(429).RetryAfter(24*hour))
 		w.deliver(w.store.Publish(eventType, payload, a))
 		w.requireFailed()
 		w.requireSentAt(urlA, 0, 24*hour, 48*hour, 72*hour, 96*hour)
@@ -112,8 +112,8 @@ func TestGoneOnALaterAttempt(t *testing.T) {
 			inWorld(t, func(w *world) {
 				a := w.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Profile = p })
 				b := w.store.AddWebhook(urlB, nil)
-				w.sender.Script(urlA, deliverytest.Status(503), deliverytest.Status(503), deliverytest.Status(503), deliverytest.Status(410))
-				w.sender.Script(urlB, deliverytest.Status(500), deliverytest.Status(500), deliverytest.Status(200))
+				w.sender.Script(urlA, storagetest.Status(503), storagetest.Status(503), storagetest.Status(503), storagetest.Status(410))
+				w.sender.Script(urlB, storagetest.Status(500), storagetest.Status(500), storagetest.Status(200))
 				starts := []hook.Start{w.store.Publish(eventType, payload, a, b), w.store.Publish(eventType, payload, a)}
 				w.deliver(hook.Share("burst", starts))
 				_, r := w.requireFailed()
@@ -158,7 +158,7 @@ func TestFailingForFiveDaysInSkippedTime(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		a := w.store.AddWebhook(urlA, nil)
-		w.sender.Script(urlA, deliverytest.Status(500))
+		w.sender.Script(urlA, storagetest.Status(500))
 		pending := w.store.Publish(eventType, payload, a)
 		w.publishDaily(a, 0, 10)
 		require.Equal(w, []any{true, "failed", "a delivery failed for good"}, w.status(a), "4.5 days and two hours")
@@ -180,7 +180,7 @@ func TestASuccessWithinFiveDays(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		a := w.store.AddWebhook(urlA, nil)
-		w.sender.Script(urlA, append(outcomes(deliverytest.Status(500), 29), deliverytest.Status(200), deliverytest.Status(500))...)
+		w.sender.Script(urlA, append(outcomes(storagetest.Status(500), 29), storagetest.Status(200), storagetest.Status(500))...)
 		w.publishDaily(a, 0, 15)
 		require.Equal(w, []any{true, "failed", "a delivery failed for good"}, w.status(a), "day 7, but a success on day 2")
 		w.publishDaily(a, 8, 1)
@@ -194,7 +194,7 @@ func TestReenabledAfterFiveDays(t *testing.T) {
 	reenable := func(h *hook.Webhook) { h.Active, h.DisabledReason, h.Health = true, "", hook.HealthHealthy }
 	inWorld(t, func(w *world) {
 		a := w.store.AddWebhook(urlA, nil)
-		w.sender.Script(urlA, deliverytest.Status(500))
+		w.sender.Script(urlA, storagetest.Status(500))
 		w.publishDaily(a, 0, 11)
 		require.Equal(w, []any{false, "disabled", "failing for 5 days"}, w.status(a))
 		sent := len(w.sender.Requests(urlA))
@@ -208,7 +208,7 @@ func TestReenabledAfterFiveDays(t *testing.T) {
 		require.Equal(w, []any{false, "disabled", "failing for 5 days"}, w.status(a))
 
 		w.store.ChangeWebhook(a, reenable)
-		w.sender.Script(urlA, deliverytest.Status(204))
+		w.sender.Script(urlA, storagetest.Status(204))
 		w.publishDaily(a, 13, 1)
 		require.Equal(w, []any{true, "healthy", ""}, w.status(a))
 	})

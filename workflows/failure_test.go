@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // The failure names the first delivery that failed for good; one that waits has not failed.
@@ -17,7 +17,7 @@ func TestFailureNamesWhatFailed(t *testing.T) {
 		now := w.now()
 		a := w.store.AddWebhook(urlA, func(h *hook.Webhook) { h.PausedAt = &now })
 		b := w.store.AddWebhook(urlB, nil)
-		w.sender.Script(urlB, deliverytest.Status(410))
+		w.sender.Script(urlB, storagetest.Status(410))
 		w.deliver(w.store.Publish(eventType, payload, a, b))
 		message, r := w.requireFailed()
 		require.Equal(w, "1 of 2 deliveries failed for good; "+b.String()+" failed: HTTP 410 Gone after 1 attempt; 1 waiting for their webhooks", message)

@@ -12,8 +12,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // Spec 1: 5 attempts, at once, +30 s, +5 min, +30 min, +2 h, each delay from the
@@ -22,7 +22,7 @@ func TestFiveAttemptsOnTheSchedule(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		a := w.store.AddWebhook(urlA, nil)
-		w.sender.Script(urlA, deliverytest.Status(500))
+		w.sender.Script(urlA, storagetest.Status(500))
 		w.deliver(w.store.Publish(eventType, payload, a))
 
 		w.requireSentAt(urlA, 0, 30*second, 5*minute+30*second, 35*minute+30*second, 2*hour+35*minute+30*second)
@@ -45,7 +45,7 @@ func TestDelaysCountFromTheEndOfAnAttempt(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		a := w.store.AddWebhook(urlA, nil)
-		w.sender.Script(urlA, deliverytest.Status(500).After(2*second), deliverytest.Hang(), deliverytest.Refused())
+		w.sender.Script(urlA, storagetest.Status(500).After(2*second), storagetest.Hang(), storagetest.Refused())
 		w.deliver(w.store.Publish(eventType, payload, a))
 
 		w.requireFailed()
@@ -58,7 +58,7 @@ func TestSuccessOnTheThirdAttempt(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		a := w.store.AddWebhook(urlA, nil)
-		w.sender.Script(urlA, deliverytest.Status(500), deliverytest.Status(500), deliverytest.Status(200))
+		w.sender.Script(urlA, storagetest.Status(500), storagetest.Status(500), storagetest.Status(200))
 		w.later(time.Minute, func() { require.Equal(w, hook.HealthFailing, w.store.Webhook(a).Health) })
 		r := w.deliver(w.store.Publish(eventType, payload, a))
 
@@ -83,7 +83,7 @@ func TestSeedsFailedExample(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		a := w.store.AddWebhook(urlA, nil)
-		w.sender.Script(urlA, deliverytest.Status(500), deliverytest.Status(500), deliverytest.Hang(), deliverytest.Status(200))
+		w.sender.Script(urlA, storagetest.Status(500), storagetest.Status(500), storagetest.Hang(), storagetest.Status(200))
 		seen := false
 		w.later(10*minute, func() {
 			seen = true
@@ -143,7 +143,7 @@ func TestLostNextRetryDelayStillDelivers(t *testing.T) {
 			}
 		}
 		a := w.store.AddWebhook(urlA, nil)
-		w.sender.Script(urlA, deliverytest.Status(500))
+		w.sender.Script(urlA, storagetest.Status(500))
 		w.deliver(w.store.Publish(eventType, payload, a))
 		w.requireFailed()
 
@@ -163,7 +163,7 @@ func TestCrashBetweenSendingAndRecording(t *testing.T) {
 	inOneWorld(t, false, func(w *world) {
 		dies := true
 		w.store.Fail = func(op string) error {
-			if op == deliverytest.OpRecord && dies {
+			if op == storagetest.OpRecord && dies {
 				return errors.New("killed")
 			}
 			return nil
@@ -179,7 +179,7 @@ func TestCrashBetweenSendingAndRecording(t *testing.T) {
 			}
 		}
 		a := w.store.AddWebhook(urlA, nil)
-		w.sender.Script(urlA, deliverytest.Status(500))
+		w.sender.Script(urlA, storagetest.Status(500))
 		w.deliver(w.store.Publish(eventType, payload, a))
 		w.requireFailed()
 
@@ -237,7 +237,7 @@ func TestRetryAfter(t *testing.T) {
 			t.Parallel()
 			inWorld(t, func(w *world) {
 				a := w.store.AddWebhook(urlA, nil)
-				w.sender.Script(urlA, deliverytest.Status(503).RetryAfter(c.asked), deliverytest.Status(503))
+				w.sender.Script(urlA, storagetest.Status(503).RetryAfter(c.asked), storagetest.Status(503))
 				w.deliver(w.store.Publish(eventType, payload, a))
 				w.requireFailed()
 				w.requireSentAt(urlA, 0, c.waits, c.waits+5*minute, c.waits+35*minute, c.waits+35*minute+2*hour)
@@ -252,7 +252,7 @@ func TestGoneEndsItAtOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		a := w.store.AddWebhook(urlA, nil)
 		w.store.Publish(eventType, payload, a) // another event's, still pending
-		w.sender.Script(urlA, deliverytest.Status(410))
+		w.sender.Script(urlA, storagetest.Status(410))
 		w.deliver(w.store.Publish(eventType, payload, a))
 		w.requireFailed()
 		w.requireSentAt(urlA, 0)
@@ -275,7 +275,7 @@ func TestMaxAttempts(t *testing.T) {
 			t.Parallel()
 			inWorld(t, func(w *world) {
 				a := w.store.AddWebhook(urlA, func(h *hook.Webhook) { h.MaxAttempts = most })
-				w.sender.Script(urlA, deliverytest.Refused())
+				w.sender.Script(urlA, storagetest.Refused())
 				w.deliver(w.store.Publish(eventType, payload, a))
 				w.requireFailed()
 				w.requireSentAt(urlA, all[:most]...)
@@ -292,21 +292,21 @@ func TestOurOutage(t *testing.T) {
 	}{
 		"the store is away": {func(w *world, times int) {
 			w.store.Fail = func(op string) error {
-				if times--; op == deliverytest.OpOutstanding && times >= 0 {
+				if times--; op == storagetest.OpOutstanding && times >= 0 {
 					return hook.Unavailable("the store", errors.New("10.0.0.1:5432 refused"))
 				}
 				return nil
 			}
 		}},
 		"we can not send": {func(w *world, times int) {
-			w.sender.Script(urlA, append(outcomes(deliverytest.Ours(errors.New("out of sockets")), times), deliverytest.Status(500))...)
+			w.sender.Script(urlA, append(outcomes(storagetest.Ours(errors.New("out of sockets")), times), storagetest.Status(500))...)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inWorld(t, func(w *world) {
 				a := w.store.AddWebhook(urlA, nil)
-				w.sender.Script(urlA, deliverytest.Status(500))
+				w.sender.Script(urlA, storagetest.Status(500))
 				c.breaks(w, 3)
 				w.deliver(w.store.Publish(eventType, payload, a))
 				w.requireFailed()

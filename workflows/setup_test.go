@@ -18,8 +18,8 @@ import (
 	"go.uber.org/goleak"
 
 	"grapnel/activities"
-	"grapnel/internal/deliverytest"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 	"grapnel/worker"
 	"grapnel/workflows"
 )
@@ -44,8 +44,8 @@ type deliverFunc func(context.Context, activities.DeliverInput) (activities.Deli
 type world struct {
 	*testing.T
 	env    *testsuite.TestWorkflowEnvironment
-	store  *deliverytest.Store
-	sender *deliverytest.Sender
+	store  *storagetest.Store
+	sender *storagetest.Sender
 	// real, if set before run, sends instead: by HTTP, to receivers of the test's.
 	real activities.Sender
 	now  func() time.Time
@@ -84,7 +84,7 @@ func setup(t *testing.T) *world {
 	t.Helper()
 	w := &world{T: t}
 	w.now = func() time.Time { return w.env.Now().Add(time.Since(w.began)) }
-	w.store, w.sender = deliverytest.NewStore(w.now), deliverytest.NewSender(w.now)
+	w.store, w.sender = storagetest.NewStore(w.now), storagetest.NewSender(w.now)
 	w.begin(time.Now())
 	w.accepted = w.now()
 	return w
@@ -205,8 +205,8 @@ const (
 	hour   = time.Hour
 )
 
-func outcomes(o deliverytest.Outcome, n int) []deliverytest.Outcome {
-	list := make([]deliverytest.Outcome, n)
+func outcomes(o storagetest.Outcome, n int) []storagetest.Outcome {
+	list := make([]storagetest.Outcome, n)
 	for i := range list {
 		list[i] = o
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"grapnel/internal/egresstest"
+	"grapnel/internal/egress/egresstest"
 	"grapnel/internal/hook"
 )
 

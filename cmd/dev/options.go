@@ -57,7 +57,7 @@ func (o *options) Validate() error {
 }
 
 // complete fills in what the stack knows, and checks the product's part.
-func (o *options) complete(s secrets, databaseURL, uiURL string) error {
+func (o *options) complete(s credentials, databaseURL, uiURL string) error {
 	o.DatabaseURL = hook.Secret(databaseURL)
 	if o.EncryptionKey == "" {
 		o.EncryptionKey = hook.Secret(s.Encryption)

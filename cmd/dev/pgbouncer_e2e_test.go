@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/pgtest"
-	"grapnel/internal/seal"
+	"grapnel/internal/postgres"
+	"grapnel/internal/secrets"
 	"grapnel/storage"
 )
 
@@ -22,7 +22,7 @@ import (
 // transaction mode, migrated through it, too.
 func pgbouncerStack(t *testing.T) (s *stackProcess, dir string) {
 	t.Helper()
-	if err := pgtest.CheckBouncer(); err != nil && os.Getenv("CI") == "" {
+	if err := postgres.CheckBouncer(); err != nil && os.Getenv("CI") == "" {
 		t.Skip(err)
 	}
 	flags, err := freeFlags(t.Context())
@@ -115,11 +115,11 @@ func leaveUnstarted(t *testing.T, s *stackProcess, dir, eventType string) {
 }
 
 // boxOf opens what the stack in the directory has sealed.
-func boxOf(t *testing.T, dir string) *seal.Box {
+func boxOf(t *testing.T, dir string) *secrets.Box {
 	t.Helper()
-	secrets, err := loadSecrets(filepath.Join(dir, "secrets.json"))
+	kept, err := loadCredentials(filepath.Join(dir, "secrets.json"))
 	require.NoError(t, err)
-	box, err := seal.New(secrets.Encryption)
+	box, err := secrets.New(kept.Encryption)
 	require.NoError(t, err)
 	return box
 }

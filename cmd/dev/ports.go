@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"grapnel/internal/pgtest"
+	"grapnel/internal/postgres"
 )
 
 // loopback is where everything of the stack listens unless a flag says
@@ -101,7 +101,7 @@ func freeAddrs(ctx context.Context, host string, n int) ([]*net.TCPAddr, error) 
 // postgresPortError turns PostgreSQL's complaint about its port into one that
 // names the flag. Other errors stay as they are.
 func postgresPortError(err error, flag string) error {
-	var busy *pgtest.PortInUseError
+	var busy *postgres.PortInUseError
 	if errors.As(err, &busy) {
 		return &portError{Port: busy.Port, Flag: flag, Err: syscall.EADDRINUSE}
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/internal/pgtest"
+	"grapnel/internal/postgres"
 )
 
 func TestBusyPortNamesTheFlag(t *testing.T) {
@@ -34,7 +34,7 @@ func TestBadAddressNamesTheFlag(t *testing.T) {
 
 func TestPostgresPortError(t *testing.T) {
 	t.Parallel()
-	err := postgresPortError(fmt.Errorf("start: %w", &pgtest.PortInUseError{Port: 5432}), "--postgres-port")
+	err := postgresPortError(fmt.Errorf("start: %w", &postgres.PortInUseError{Port: 5432}), "--postgres-port")
 	require.EqualError(t, err,
 		"port 5432 (--postgres-port) is in use: address already in use; choose another with --postgres-port")
 	other := errors.New("other")

@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/internal/pgtest"
+	"grapnel/internal/postgres"
 )
 
 // marker is a text that is nowhere by chance.
@@ -25,7 +25,7 @@ func secretStack(t *testing.T, h *hidden) (s *stackProcess, dir, databaseURL, me
 	t.Helper()
 	dir = t.TempDir()
 	postgresLog := filepath.Join(t.TempDir(), "postgres.log")
-	db, err := pgtest.Start(t.Context(), pgtest.Options{Port: pgtest.AnyPort, LogFile: postgresLog, MaxConnections: temporalConns + grapnelConns})
+	db, err := postgres.Start(t.Context(), postgres.Options{Port: postgres.AnyPort, LogFile: postgresLog, MaxConnections: temporalConns + grapnelConns})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, db.Stop(context.WithoutCancel(t.Context())))
@@ -43,7 +43,7 @@ func secretStack(t *testing.T, h *hidden) (s *stackProcess, dir, databaseURL, me
 	require.NoError(t, err)
 	free, err := freeAddrs(t.Context(), loopback, 1)
 	require.NoError(t, err)
-	first, second := newSecrets().Encryption, newSecrets().Encryption
+	first, second := newCredentials().Encryption, newCredentials().Encryption
 	h.add("encryption key", first)
 	h.add("second encryption key", second)
 	s = start(t, dir, append(flags,

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
-	"grapnel/internal/pgtest"
+	"grapnel/internal/postgres"
 	"grapnel/storage"
 )
 
@@ -30,7 +30,7 @@ type stack struct {
 	// postgresSettings are further settings of PostgreSQL.
 	postgresSettings map[string]string
 
-	postgres    *pgtest.Server // nil where it is not ours
+	postgres    *postgres.Server // nil where it is not ours
 	postgresPID int
 	databaseURL string
 	// storeURL is where Grapnel finds it: the same, but for --pgbouncer.
@@ -102,7 +102,7 @@ func (s *stack) check() error {
 		return fmt.Errorf("--postgres-port %d: want 0 to 65535", s.PostgresPort)
 	}
 	o := *s.options
-	return o.complete(newSecrets(), "postgres://postgres@localhost/grapnel", "http://"+loopback)
+	return o.complete(newCredentials(), "postgres://postgres@localhost/grapnel", "http://"+loopback)
 }
 
 // onStop registers what undoes a step.
@@ -181,9 +181,9 @@ func (s *stack) startPostgres(ctx context.Context) error {
 func (s *stack) launchPostgres(ctx context.Context) (err error) {
 	port := s.PostgresPort
 	if port == 0 {
-		port = pgtest.AnyPort
+		port = postgres.AnyPort
 	}
-	s.postgres, err = pgtest.Start(ctx, pgtest.Options{
+	s.postgres, err = postgres.Start(ctx, postgres.Options{
 		DataDir: s.state.Path("postgres"), LogFile: s.state.Path("postgres.log"), Port: port,
 		Durable: true, MaxConnections: temporalConns + grapnelConns, Settings: s.postgresSettings,
 	})
@@ -211,7 +211,7 @@ func (s *stack) startPgbouncer(ctx context.Context) error {
 		return nil
 	}
 	s.progress("starting pgbouncer")
-	b, err := pgtest.StartBouncer(ctx, s.databaseURL, bouncerConns)
+	b, err := postgres.StartBouncer(ctx, s.databaseURL, bouncerConns)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ type state struct {
 	// Dir is its absolute path.
 	Dir string
 	// Secrets are made at the first run.
-	Secrets secrets
+	Secrets credentials
 
 	lock *os.File
 }
@@ -64,7 +64,7 @@ func openState(dir string, fresh bool) (*state, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
-	if s.Secrets, err = loadSecrets(filepath.Join(dir, "secrets.json")); err != nil {
+	if s.Secrets, err = loadCredentials(filepath.Join(dir, "secrets.json")); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

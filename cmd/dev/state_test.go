@@ -40,7 +40,7 @@ func TestStateKeepsSecrets(t *testing.T) {
 
 func TestSecretsAreWellFormed(t *testing.T) {
 	t.Parallel()
-	s := newSecrets()
+	s := newCredentials()
 	for _, text := range []string{strings.TrimPrefix(s.Receiver, "whsec_"), s.Encryption} {
 		key, err := base64.StdEncoding.DecodeString(text)
 		require.NoError(t, err)
@@ -56,7 +56,7 @@ func TestDamagedSecretsAreReported(t *testing.T) {
 	for _, content := range []string{"", "{}", `{"receiver":"x"}`} {
 		file := filepath.Join(t.TempDir(), "secrets.json")
 		require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
-		_, err := loadSecrets(file)
+		_, err := loadCredentials(file)
 		require.ErrorContains(t, err, file)
 	}
 }

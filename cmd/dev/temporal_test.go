@@ -20,7 +20,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
-	"grapnel/internal/pgtest"
+	"grapnel/internal/postgres"
 )
 
 // soon bounds every wait in these tests.
@@ -30,11 +30,11 @@ const soon = 20 * time.Second
 func quietLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // startPostgres starts a durable server, as the stack does.
-func startPostgres(t *testing.T) *pgtest.Server {
+func startPostgres(t *testing.T) *postgres.Server {
 	t.Helper()
-	s, err := pgtest.Start(t.Context(), pgtest.Options{
+	s, err := postgres.Start(t.Context(), postgres.Options{
 		DataDir:        filepath.Join(t.TempDir(), "postgres"),
-		Port:           pgtest.AnyPort,
+		Port:           postgres.AnyPort,
 		Durable:        true,
 		MaxConnections: temporalConns + 20,
 	})
@@ -71,7 +71,7 @@ func TestTemporal(t *testing.T) {
 }
 
 // connections counts Temporal's connections.
-func connections(t *testing.T, db *pgtest.Server) int {
+func connections(t *testing.T, db *postgres.Server) int {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), db.URL("postgres"))
 	require.NoError(t, err)
@@ -152,7 +152,7 @@ func TestParseTemporalStore(t *testing.T) {
 // TestSchemasOverASocket runs the schema set-up twice, over a Unix socket.
 func TestSchemasOverASocket(t *testing.T) {
 	t.Parallel()
-	db, err := pgtest.Start(t.Context(), pgtest.Options{})
+	db, err := postgres.Start(t.Context(), postgres.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Stop(context.WithoutCancel(t.Context()))) })
 	store, err := parseTemporalStore(db.URL("postgres"))
@@ -166,7 +166,7 @@ func TestSchemasOverASocket(t *testing.T) {
 // on from. A database that was finished is left alone.
 func TestHalfMadeSchemasAreMadeAnew(t *testing.T) {
 	t.Parallel()
-	db, err := pgtest.Start(t.Context(), pgtest.Options{})
+	db, err := postgres.Start(t.Context(), postgres.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Stop(context.WithoutCancel(t.Context()))) })
 	store, err := parseTemporalStore(db.URL("postgres"))

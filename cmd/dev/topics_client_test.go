@@ -134,7 +134,7 @@ func (s *stream) item(t *testing.T) topicItem {
 // secondAPI starts another process of the stack's API and returns its client.
 func secondAPI(t *testing.T, s *stackProcess, dir string) *apiClient {
 	t.Helper()
-	secrets, err := loadSecrets(filepath.Join(dir, "secrets.json"))
+	secrets, err := loadCredentials(filepath.Join(dir, "secrets.json"))
 	require.NoError(t, err)
 	addrs, err := freeAddrs(t.Context(), loopback, 1)
 	require.NoError(t, err)

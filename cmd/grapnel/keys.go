@@ -10,8 +10,7 @@ import (
 
 	"grapnel/internal/config"
 	"grapnel/internal/hook"
-	"grapnel/internal/keytext"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 	"grapnel/storage"
 )
 
@@ -43,7 +42,7 @@ func (f *tenantFlags) open(ctx context.Context) (*storage.Store, hook.TenantID, 
 // openForKeys opens the store for work on keys, which are hashed, not sealed: no
 // encryption key is needed, and a fresh one is never used.
 func openForKeys(ctx context.Context, d *config.Database) (*storage.Store, error) {
-	box, err := seal.New(base64.StdEncoding.EncodeToString(make([]byte, seal.KeySize)))
+	box, err := secrets.New(base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +75,7 @@ func (c *createKeyCommand) Run(ctx context.Context, stdout io.Writer) error {
 	if err := k.Validate(now); err != nil {
 		return err
 	}
-	text := keytext.New()
+	text := secrets.NewAPIKey()
 	if k, err = store.CreateKey(ctx, k, text); err != nil {
 		return err
 	}

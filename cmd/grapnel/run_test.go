@@ -16,7 +16,7 @@ import (
 
 	"grapnel/internal/hook"
 	"grapnel/internal/pgtest"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 	"grapnel/storage"
 )
 
@@ -37,7 +37,7 @@ func succeed(t *testing.T, args ...string) string {
 
 // encryptionKey is a key as openssl rand -base64 32 prints one.
 func encryptionKey() string {
-	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, seal.KeySize))
+	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, secrets.KeySize))
 }
 
 func migrated(t *testing.T) string {
@@ -322,7 +322,7 @@ func TestKeys(t *testing.T) {
 	require.NotContains(t, list, text)
 
 	// It is the same store that the API asks.
-	box, err := seal.New(encryptionKey())
+	box, err := secrets.New(encryptionKey())
 	require.NoError(t, err)
 	store, err := storage.Open(t.Context(), storage.Config{URL: strings.TrimPrefix(at, "--database-url="), Box: box})
 	require.NoError(t, err)

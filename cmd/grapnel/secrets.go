@@ -8,7 +8,7 @@ import (
 
 	"grapnel/internal/config"
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 	"grapnel/internal/signing"
 	"grapnel/storage"
 )
@@ -29,7 +29,7 @@ func (c *reencryptCommand) Validate() error {
 
 // Run re-encrypts. What it did is said also when it fails.
 func (c *reencryptCommand) Run(ctx context.Context, stdout io.Writer) error {
-	box, err := seal.New(c.EncryptionKey.Reveal())
+	box, err := secrets.New(c.EncryptionKey.Reveal())
 	if err != nil {
 		return err
 	}

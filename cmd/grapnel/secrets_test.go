@@ -8,19 +8,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 	"grapnel/storage"
 )
 
 // keyOf is the key of 32 times the byte.
 func keyOf(b byte) string {
-	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, seal.KeySize))
+	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, secrets.KeySize))
 }
 
 // webhookUnder stores a webhook whose secret is sealed with the first of the keys.
 func webhookUnder(t *testing.T, url, keys string) hook.Webhook {
 	t.Helper()
-	box, err := seal.New(keys)
+	box, err := secrets.New(keys)
 	require.NoError(t, err)
 	store, err := storage.Open(t.Context(), storage.Config{URL: url, Box: box})
 	require.NoError(t, err)

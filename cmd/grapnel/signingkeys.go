@@ -10,7 +10,7 @@ import (
 
 	"grapnel/internal/config"
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 	"grapnel/internal/signing"
 	"grapnel/storage"
 )
@@ -53,7 +53,7 @@ func (c *rotateSigningKeyCommand) Validate() error {
 
 // Run makes a new key.
 func (c *rotateSigningKeyCommand) Run(ctx context.Context, stdout io.Writer) error {
-	box, err := seal.New(c.EncryptionKey.Reveal())
+	box, err := secrets.New(c.EncryptionKey.Reveal())
 	if err != nil {
 		return err
 	}

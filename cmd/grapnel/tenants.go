@@ -9,7 +9,7 @@ import (
 
 	"grapnel/internal/config"
 	"grapnel/internal/hook"
-	"grapnel/internal/keytext"
+	"grapnel/internal/secrets"
 )
 
 type tenantsCommand struct {
@@ -33,7 +33,7 @@ func (c *createTenantCommand) Run(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	defer store.Close()
-	text := keytext.New()
+	text := secrets.NewAPIKey()
 	t, _, err = store.CreateTenant(ctx, t, text)
 	if err != nil {
 		return err

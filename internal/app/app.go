@@ -11,14 +11,14 @@ import (
 
 	"grapnel/activities"
 	"grapnel/api"
-	"grapnel/internal/cluster"
 	"grapnel/internal/config"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/egress"
-	"grapnel/internal/follow"
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
-	"grapnel/internal/telemetry"
+	"grapnel/internal/metrics"
+	"grapnel/internal/secrets"
+	"grapnel/internal/temporalclient"
+	"grapnel/internal/topics"
 	"grapnel/internal/tracing/otlp"
 	"grapnel/storage"
 	"grapnel/worker"
@@ -46,7 +46,7 @@ type Options struct {
 type App struct {
 	options    Options
 	store      *storage.Store
-	cluster    *cluster.Cluster
+	cluster    *temporalclient.Cluster
 	egress     *egress.Client
 	starter    *dispatch.Starter
 	sweeper    *dispatch.Sweeper
@@ -55,8 +55,8 @@ type App struct {
 	// activities are nil without the worker's role.
 	activities *activities.Activities
 	api        *api.API
-	topics     *follow.Hub
-	metrics    *telemetry.Metrics
+	topics     *topics.Hub
+	metrics    *metrics.Metrics
 	traces     *otlp.Provider
 	plan       stopPlan
 	adminKey   adminKey
@@ -65,7 +65,7 @@ type App struct {
 // New builds the parts; it connects to nothing and starts nothing.
 func New(ctx context.Context, o Options) (*App, error) {
 	a := &App{
-		options: o, adminKey: adminKey{ensured: make(chan struct{})}, metrics: telemetry.New(), plan: planStop(o.Config.ShutdownTimeout, o.Roles),
+		options: o, adminKey: adminKey{ensured: make(chan struct{})}, metrics: metrics.New(), plan: planStop(o.Config.ShutdownTimeout, o.Roles),
 	}
 	if err := a.build(ctx); err != nil {
 		a.Close()
@@ -76,7 +76,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 
 func (a *App) build(ctx context.Context) error {
 	o := &a.options
-	box, err := seal.New(o.Config.EncryptionKey.Reveal())
+	box, err := secrets.New(o.Config.EncryptionKey.Reveal())
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (a *App) build(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	a.metrics.WatchPool(func() telemetry.PoolStat { return a.store.PoolStat() })
+	a.metrics.WatchPool(func() metrics.PoolStat { return a.store.PoolStat() })
 	a.metrics.WatchWaiting(o.Logger, a.store.Waiting)
 	if a.traces, err = otlp.Open(ctx, o.Version, o.Logger); err != nil {
 		return err
@@ -95,7 +95,7 @@ func (a *App) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.cluster, err = cluster.Open(cluster.Config{
+	a.cluster, err = temporalclient.Open(temporalclient.Config{
 		Logger: o.Logger.With(slog.String("component", "temporal")), Metrics: a.metrics.Temporal(), Interceptors: traced,
 	})
 	if err != nil {
@@ -176,7 +176,7 @@ func (a *App) buildAPI() error {
 		ui += "/namespaces/" + a.cluster.Namespace
 	}
 	var err error
-	a.topics, err = follow.New(follow.Config{Store: a.store, Logger: a.options.Logger, Age: c.TopicAge, Newest: c.TopicKeep})
+	a.topics, err = topics.New(topics.Config{Store: a.store, Logger: a.options.Logger, Age: c.TopicAge, Newest: c.TopicKeep})
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 	"net"
 	"time"
 
-	"grapnel/internal/cluster"
+	"grapnel/internal/temporalclient"
 )
 
 // Run does what the roles say until ctx ends or a part fails, and then stops in
@@ -71,7 +71,7 @@ func (a *App) runWorker(ctx context.Context) error {
 			return nil //nolint:nilerr // stopped before Temporal had answered; nothing was begun
 		}
 		err := a.worker.Run(ctx)
-		if !cluster.IsLost(err) {
+		if !temporalclient.IsLost(err) {
 			return err
 		}
 		a.options.Logger.WarnContext(ctx, "worker stopped until Temporal has its namespace again", slog.Any("error", err))

@@ -74,7 +74,7 @@ func directions() map[string]direction {
 			denyDeps: map[string]string{pgx: noIO, huma: httpIsAPI, temporalServer: noServer},
 		},
 		"activities/": {
-			ours: []string{"internal/hook/", "internal/profile/", "internal/signing/", "internal/tracing/"},
+			ours: []string{"internal/hook/", "internal/payload/", "internal/signing/", "internal/tracing/"},
 			deny: map[string]string{"database/sql": sqlIsStorage},
 			denyDeps: map[string]string{
 				pgx: sqlIsStorage, huma: httpIsAPI, temporalServer: noServer,
@@ -99,7 +99,7 @@ func directions() map[string]direction {
 		"verify/":             {ours: []string{}, stdOnly: true},
 		"internal/canonjson/": leafRule,
 		"internal/signing/":   leafRule,
-		"internal/profile/":   leafRule,
+		"internal/payload/":   leafRule,
 		"internal/egress/":    leafRule,
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 )
 
 // EnvPrefix is the prefix of every environment variable of ours.
@@ -107,7 +107,7 @@ func (k *Keys) Validate() error {
 	if k.EncryptionKey == "" {
 		return errors.New("--encryption-key (GRAPNEL_ENCRYPTION_KEY) is required: openssl rand -base64 32")
 	}
-	if _, err := seal.New(k.EncryptionKey.Reveal()); err != nil {
+	if _, err := secrets.New(k.EncryptionKey.Reveal()); err != nil {
 		return fmt.Errorf("--encryption-key: %w", err)
 	}
 	return nil

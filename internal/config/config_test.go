@@ -15,7 +15,7 @@ import (
 
 	"grapnel/internal/config"
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 )
 
 // valid is a configuration with the defaults and what has none.
@@ -30,7 +30,7 @@ func valid() config.Config {
 }
 
 func key(b byte) string {
-	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, seal.KeySize))
+	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, secrets.KeySize))
 }
 
 func TestValidate(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
 	"grapnel/internal/pgtest"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 	"grapnel/storage"
 )
 
@@ -34,7 +34,7 @@ func database(t *testing.T) string {
 // process is what a process has of the store, with a number of connections.
 func process(t *testing.T, address string, connections int) *storage.Store {
 	t.Helper()
-	box, err := seal.New("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+	box, err := secrets.New("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 	require.NoError(t, err)
 	u, err := url.Parse(address)
 	require.NoError(t, err)

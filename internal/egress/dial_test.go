@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
 
-	"grapnel/internal/egresstest"
+	"grapnel/internal/egress/egresstest"
 	"grapnel/internal/hook"
 )
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/internal/egresstest"
+	"grapnel/internal/egress/egresstest"
 )
 
 // dialled records what the guard lets through, and lets nothing leave.

@@ -17,7 +17,7 @@ import (
 	"grapnel/activities"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
-	"grapnel/internal/seal"
+	"grapnel/internal/secrets"
 	"grapnel/storage"
 	"grapnel/workflows"
 )
@@ -62,7 +62,7 @@ const (
 )
 
 func newProcess(w *world, name string) (*process, error) {
-	box, err := seal.New(testKey)
+	box, err := secrets.New(testKey)
 	if err != nil {
 		return nil, err
 	}

@@ -10,14 +10,15 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
+	"grapnel/internal/postgres"
+
 	"github.com/stretchr/testify/require"
 )
 
 // startServer starts a server for one test.
-func startServer(t *testing.T, opts Options) *Server {
+func startServer(t *testing.T, opts postgres.Options) *postgres.Server {
 	t.Helper()
-	s, err := Start(t.Context(), opts)
+	s, err := postgres.Start(t.Context(), opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop(context.WithoutCancel(t.Context()))) })
 	return s
@@ -25,7 +26,7 @@ func startServer(t *testing.T, opts Options) *Server {
 
 func TestClustersShareATemplate(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, Options{})
+	s := startServer(t, postgres.Options{})
 	var calls atomic.Int32
 	tmpl := Template{Key: "k", Migrate: func(ctx context.Context, url string) error {
 		calls.Add(1)
@@ -36,7 +37,7 @@ func TestClustersShareATemplate(t *testing.T) {
 	errs := make([]error, 6)
 	for i := range errs {
 		wg.Go(func() {
-			c := clusterOn(s.URL(superuser))
+			c := clusterOn(s.URL(postgres.Superuser))
 			var address string
 			if address, errs[i] = c.clone(t.Context(), tmpl, t.Name()); errs[i] != nil {
 				return
@@ -51,8 +52,8 @@ func TestClustersShareATemplate(t *testing.T) {
 
 func TestFailedMigrationLeavesNoTemplate(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, Options{})
-	c := clusterOn(s.URL(superuser))
+	s := startServer(t, postgres.Options{})
+	c := clusterOn(s.URL(postgres.Superuser))
 	broken := errors.New("broken")
 	fail := func(context.Context, string) error { return broken }
 	_, err := c.clone(t.Context(), Template{Key: "k", Migrate: fail}, "x")
@@ -91,20 +92,6 @@ func TestWithDatabase(t *testing.T) {
 	_, err = withDatabase("host=h password=secret", "b")
 	require.ErrorContains(t, err, "postgres:// URL")
 	require.NotContains(t, err.Error(), "secret")
-}
-
-func TestURLsParse(t *testing.T) {
-	t.Parallel()
-	s := &Server{run: &runDir{path: "/tmp/dir with space"}}
-	conf, err := pgx.ParseConfig(s.URL("db"))
-	require.NoError(t, err)
-	require.Equal(t, "/tmp/dir with space", conf.Host)
-	require.Equal(t, "db", conf.Database)
-	s.port = 1234
-	conf, err = pgx.ParseConfig(s.URL("db"))
-	require.NoError(t, err)
-	require.Equal(t, loopback, conf.Host)
-	require.EqualValues(t, 1234, conf.Port)
 }
 
 // clusterOn is a cluster on a server that is running already.

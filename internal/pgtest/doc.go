@@ -1,9 +1,6 @@
-// Package pgtest runs PostgreSQL for tests and for the development stack on
-// machines where nobody has set one up. It finds the binaries (or downloads
-// them), runs initdb and the server as an unprivileged child process, and
-// gives every test a database of its own cloned from a migrated template.
+// Package pgtest gives every test a PostgreSQL database of its own, cloned from a migrated template. It starts a server
+// at first use (internal/postgres), or uses the one that TEST_DATABASE_URL or DATABASE_URL names.
 //
-// It must not import storage or any other package of Grapnel: callers pass
-// their migrations in. Its invariant: a server it started never outlives the
-// process that started it, however that process ends. It needs a Unix.
+// It must not import storage or any other package of Grapnel but internal/postgres: callers pass their migrations in. It
+// needs a Unix.
 package pgtest

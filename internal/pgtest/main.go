@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"testing"
+
+	"grapnel/internal/postgres"
 )
 
 // testConns lets many parallel tests hold a pool each.
@@ -21,8 +23,8 @@ var shared cluster //nolint:gochecknoglobals // see above
 // first use, or the one that the environment names.
 type cluster struct {
 	once   sync.Once
-	admin  string  // URL of the database to run CREATE DATABASE from
-	server *Server // nil if it is not ours
+	admin  string           // URL of the database to run CREATE DATABASE from
+	server *postgres.Server // nil if it is not ours
 	err    error
 
 	mu   sync.Mutex
@@ -39,9 +41,9 @@ func (c *cluster) url(ctx context.Context) (string, error) {
 			}
 		}
 		// The server outlives the test that happens to be first.
-		c.server, c.err = Start(context.WithoutCancel(ctx), Options{MaxConnections: testConns})
+		c.server, c.err = postgres.Start(context.WithoutCancel(ctx), postgres.Options{MaxConnections: testConns})
 		if c.err == nil {
-			c.admin = c.server.URL(superuser)
+			c.admin = c.server.URL(postgres.Superuser)
 		}
 	})
 	return c.admin, c.err

@@ -44,7 +44,7 @@ create table webhooks (
     profile         text not null check (profile in ('standard', 'momento', 'commenda')),
     url             text not null,
     events          text[] not null check (cardinality(events) > 0),
-    -- sealed by internal/seal with the webhook's id as additional data
+    -- sealed by internal/secrets with the webhook's id as additional data
     secret          bytea not null,
     headers         bytea,
     active          boolean not null,

@@ -23,7 +23,7 @@ alter table webhooks add column signature_schemes text[] not null default '{v1}'
 create table signing_keys (
     public_key  bytea primary key check (length(public_key) = 32),
     tenant_id   uuid not null references tenants,
-    -- sealed by internal/seal with the tenant's id as additional data
+    -- sealed by internal/secrets with the tenant's id as additional data
     private_key bytea not null,
     created_at  timestamptz not null default now(),
     -- null for the current one

@@ -21,7 +21,7 @@ alter table api_keys
     add constraint api_keys_scopes_check
         check (cardinality(scopes) > 0 and scopes <@ array['admin', 'webhooks', 'publish', 'read', 'subscribe']);
 
--- In which form secrets are sealed (internal/seal). Processes of versions before can only
+-- In which form secrets are sealed (internal/secrets). Processes of versions before can only
 -- open the first, which holds where there is no row. A new database has none of them:
 -- nobody has made anything, nor an API key for it.
 create table sealing (

@@ -1,0 +1,34 @@
+package deploytest
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A profile of the name that go build looks for makes every dependency be compiled anew,
+// for everybody. Releases name theirs.
+func TestProfilesAreForReleases(t *testing.T) {
+	t.Parallel()
+
+	root := repoRoot(t)
+	require.NoError(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		require.NotEqual(t, "default.pgo", d.Name(), path)
+		if d.IsDir() && (d.Name() == ".git" || d.Name() == "node_modules") {
+			return fs.SkipDir
+		}
+		return err
+	}))
+
+	const profile = "-pgo=cmd/grapnel/release.pgo"
+	require.Contains(t, readDockerfile(t).build, profile)
+	require.FileExists(t, filepath.Join(root, strings.TrimPrefix(profile, "-pgo=")))
+
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	require.Contains(t, string(readme), "go build "+profile)
+}

@@ -1,0 +1,58 @@
+package storagetest
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+// Payloads loads the data of events, each time anew.
+func (s *Store) Payloads(ctx context.Context, events []hook.EventID) (map[hook.EventID][]byte, error) {
+	if err := s.failing(ctx, OpPayloads); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	payloads := map[hook.EventID][]byte{}
+	var loaded []int
+	for _, id := range events {
+		if e, ok := s.events[id]; ok {
+			payloads[id] = bytes.Clone(e.Data)
+			loaded = append(loaded, len(e.Data))
+		}
+	}
+	s.loads = append(s.loads, loaded)
+	return payloads, nil
+}
+
+// Loads are the sizes of the payloads that each call of Payloads has loaded.
+func (s *Store) Loads() [][]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([][]int(nil), s.loads...)
+}
+
+// LoseKey takes away the key to a webhook's secrets; nil gives it back.
+func (s *Store) LoseKey(id hook.WebhookID, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.webhooks[id].unreadable = err
+}
+
+// ExpireUnreadable fails those whose event is older than age.
+func (s *Store) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error) {
+	var expired []hook.DeliveryID
+	err := s.change(ctx, OpUnreadable, ids, func(d *hook.Delivery) bool {
+		w := s.webhooks[d.WebhookID]
+		if w == nil || d.Test || d.State == hook.StateSending || s.now().Sub(d.CreatedAt) <= age {
+			return false
+		}
+		d.State, d.Error, d.NextAttemptAt = hook.StateFailed, hook.TextSecretUnavailable, nil
+		w.Health = hook.HealthFailed
+		expired = append(expired, d.ID)
+		return true
+	})
+	return expired, err
+}

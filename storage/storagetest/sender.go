@@ -1,0 +1,189 @@
+package storagetest
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+// Outcome is what comes of one request.
+type Outcome struct {
+	attempt hook.Attempt
+	takes   time.Duration
+	hangs   bool
+	ours    error
+	then    func()
+}
+
+// Status answers with the status; below 300 that is a success.
+func Status(code int) Outcome {
+	o := Outcome{attempt: hook.Attempt{StatusCode: code}}
+	o.attempt.Class, o.attempt.Error = hook.StatusFailure(code)
+	return o
+}
+
+// Hang never answers: the request ends with its timeout.
+func Hang() Outcome {
+	return Outcome{attempt: hook.Attempt{Class: hook.ClassTimeout, Error: "Connection timeout"}, hangs: true}
+}
+
+// Refused refuses the connection.
+func Refused() Outcome {
+	return Outcome{attempt: hook.Attempt{Class: hook.ClassRefused, Error: "Connection refused"}}
+}
+
+// BlockedByName is the guard's refusal of a name that was looked up.
+func BlockedByName(took time.Duration) Outcome {
+	return Outcome{attempt: hook.Attempt{Class: hook.ClassBlocked, Error: "Blocked destination", Timings: hook.Timings{DNS: took}}}
+}
+
+// Ours fails on our side: nothing is sent, and it says nothing of the receiver.
+func Ours(err error) Outcome { return Outcome{ours: err} }
+
+// After makes the request take a while.
+func (o Outcome) After(d time.Duration) Outcome {
+	o.takes = d
+	return o
+}
+
+// RetryAfter adds what the receiver asks for.
+func (o Outcome) RetryAfter(d time.Duration) Outcome {
+	o.attempt.RetryAfter = d
+	return o
+}
+
+// Body is the answer's.
+func (o Outcome) Body(text string) Outcome {
+	o.attempt.ResponseBody = []byte(text)
+	return o
+}
+
+// Then runs f when the request ends, before its result is seen.
+func (o Outcome) Then(f func()) Outcome {
+	o.then = f
+	return o
+}
+
+// Request is one that a receiver got.
+type Request struct {
+	hook.Request
+	At time.Time
+}
+
+// Sender is an activities.Sender whose receivers follow a script. It must be
+// used through NewSender; it is safe for concurrent use.
+type Sender struct {
+	now func() time.Time
+
+	mu       sync.Mutex
+	scripts  map[string][]Outcome
+	requests []Request
+	inFlight int
+	most     int
+}
+
+// NewSender makes a sender on the clock, without receivers.
+func NewSender(now func() time.Time) *Sender {
+	return &Sender{now: now, scripts: map[string][]Outcome{}}
+}
+
+// Script sets what comes of the requests to the URL, one after another; the last
+// one repeats. A URL without a script answers 200.
+func (s *Sender) Script(url string, outcomes ...Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scripts[url] = outcomes
+}
+
+// Send makes one request by the script. Like the real one it returns the cause
+// when ctx ends.
+func (s *Sender) Send(ctx context.Context, r hook.Request) (hook.Attempt, error) {
+	if ctx.Err() != nil {
+		return hook.Attempt{}, context.Cause(ctx)
+	}
+	o := s.begin(r)
+	defer s.end()
+	a, start := o.attempt, s.now()
+	a.URL, a.StartedAt, a.RequestHeaders = r.URL, start.UTC(), r.Header.Clone()
+	if a.StatusCode != 0 {
+		a.ResponseHeaders = http.Header{}
+	}
+	a.Duration = o.takes
+	if o.hangs {
+		a.Duration = r.Timeout
+	}
+	if a.Duration > 0 {
+		timer := time.NewTimer(a.Duration)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	if o.then != nil {
+		o.then()
+	}
+	if ctx.Err() != nil {
+		return a, context.Cause(ctx)
+	}
+	return a, o.ours
+}
+
+func (s *Sender) begin(r hook.Request) Outcome {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inFlight++
+	s.most = max(s.most, s.inFlight)
+	script := s.scripts[r.URL]
+	o := Status(http.StatusOK)
+	if len(script) > 0 {
+		o = script[0]
+	}
+	if len(script) > 1 {
+		s.scripts[r.URL] = script[1:]
+	}
+	if o.ours == nil {
+		r.Header = r.Header.Clone()
+		s.requests = append(s.requests, Request{Request: r, At: s.now()})
+	}
+	return o
+}
+
+func (s *Sender) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inFlight--
+}
+
+// Requests are those to the URL, in the order they were sent.
+func (s *Sender) Requests(url string) []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []Request
+	for i := range s.requests {
+		if s.requests[i].URL == url {
+			list = append(list, s.requests[i])
+		}
+	}
+	return list
+}
+
+// Times are when the requests to the URL were sent, counted from start.
+func (s *Sender) Times(url string, start time.Time) []time.Duration {
+	list := s.Requests(url)
+	times := make([]time.Duration, 0, len(list))
+	for i := range list {
+		times = append(times, list[i].At.Sub(start))
+	}
+	return times
+}
+
+// MostInFlight is how many requests were under way at once, at the most.
+func (s *Sender) MostInFlight() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.most
+}

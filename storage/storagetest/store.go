@@ -1,0 +1,358 @@
+package storagetest
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"sync"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+// Operations of the store that Fail is asked about.
+const (
+	OpOutstanding = "Outstanding"
+	OpRecord      = "Record"
+	OpCancel      = "CancelDeliveries"
+	OpJob         = "Job"
+	OpStates      = "States"
+	OpClaim       = "ClaimDeliveries"
+	OpRelease     = "ReleaseDeliveries"
+	OpDrop        = "DropDeliveries"
+	OpBeginTest   = "BeginTest"
+	OpPark        = "Park"
+	OpParked      = "Parked"
+	OpExpire      = "ExpireParked"
+	OpTrip        = "Trip"
+	OpSleeps      = "DrainSleeps"
+	OpEnds        = "DrainEnds"
+	OpDrain       = "Drain"
+	OpPayloads    = "Payloads"
+	OpUnreadable  = "ExpireUnreadable"
+
+	OpVersions = "Versions"
+
+	OpReplayStep   = "ReplayStep"
+	OpReplaySleeps = "ReplaySleeps"
+)
+
+// Store is an activities.Store and activities.Lookup in memory. It must be used
+// through NewStore; it is safe for concurrent use.
+type Store struct {
+	now func() time.Time
+	// Fail, if set before use, is asked before every operation; its error is the
+	// operation's.
+	Fail func(op string) error
+
+	mu         sync.Mutex
+	ids        uint64
+	events     map[hook.EventID]hook.Event
+	webhooks   map[hook.WebhookID]*webhook
+	deliveries map[hook.DeliveryID]*hook.Delivery
+	order      []hook.DeliveryID
+	log        []hook.Attempt
+	batches    []int
+	loads      [][]int
+	slices     map[[2]int]bool
+	claims     map[hook.DeliveryID]hook.Claim
+	drains     map[hook.WebhookID]*sleeper
+	drained    []hook.WebhookID
+	replays    map[hook.ReplayID]*replay
+}
+
+type webhook struct {
+	hook.Webhook
+	failingSince         *time.Time
+	failures, failedDays int
+	failedOn             string
+	unreadable           error
+}
+
+// NewStore makes an empty store on the clock.
+func NewStore(now func() time.Time) *Store {
+	return &Store{
+		now: now, events: map[hook.EventID]hook.Event{}, webhooks: map[hook.WebhookID]*webhook{},
+		deliveries: map[hook.DeliveryID]*hook.Delivery{}, slices: map[[2]int]bool{},
+		claims: map[hook.DeliveryID]hook.Claim{}, drains: map[hook.WebhookID]*sleeper{},
+		replays: map[hook.ReplayID]*replay{},
+	}
+}
+
+// nextID numbers what is made; the caller holds the lock.
+func (s *Store) nextID() (id [16]byte) {
+	s.ids++
+	binary.BigEndian.PutUint64(id[8:], s.ids)
+	id[6], id[8] = 0x70, 0x80
+	return id
+}
+
+// AddWebhook adds an active webhook with the URL; change, if not nil, may alter it.
+func (s *Store) AddWebhook(url string, change func(*hook.Webhook)) hook.WebhookID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := hook.Webhook{
+		ID: s.nextID(), TenantID: hook.DefaultTenant(), URL: url, Events: []string{"*"}, Secret: "secret", Active: true,
+		CreatedAt: s.now(), UpdatedAt: s.now(), Version: 1,
+	}
+	if change != nil {
+		change(&w)
+	}
+	w.Normalize()
+	s.webhooks[w.ID] = &webhook{Webhook: w}
+	return w.ID
+}
+
+// Publish stores an event with one delivery, due at once, for each webhook.
+func (s *Store) Publish(eventType, data string, webhooks ...hook.WebhookID) hook.Start {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := hook.Event{
+		ID: s.nextID(), TenantID: hook.DefaultTenant(), Type: eventType, Data: []byte(data), CreatedAt: s.now(),
+		Deliveries: len(webhooks),
+	}
+	s.events[e.ID] = e
+	start := hook.Start{EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Deliveries: len(webhooks), Bytes: len(data)}
+	for _, id := range webhooks {
+		s.deliver(e, id, false)
+		if len(start.Targets) < hook.MaxTargets {
+			w := s.webhooks[id]
+			start.Targets = append(start.Targets, hook.Target{WebhookID: id, Host: w.Host()})
+		}
+	}
+	return start
+}
+
+// Test stores a test of the webhook and returns its delivery (S11).
+func (s *Store) Test(eventType, data string, id hook.WebhookID) hook.Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := hook.Event{
+		ID: s.nextID(), TenantID: hook.DefaultTenant(), Type: eventType, Data: []byte(data), Test: true,
+		CreatedAt: s.now(), Deliveries: 1,
+	}
+	s.events[e.ID] = e
+	return *s.deliver(e, id, true)
+}
+
+func (s *Store) deliver(e hook.Event, id hook.WebhookID, test bool) *hook.Delivery {
+	now := s.now()
+	d := &hook.Delivery{
+		ID: s.nextID(), EventID: e.ID, WebhookID: id, TenantID: e.TenantID, EventType: e.Type, Test: test,
+		State: hook.StatePending, NextAttemptAt: &now, CreatedAt: now, UpdatedAt: now,
+	}
+	if w := s.webhooks[id]; w != nil {
+		generation := w.Generation
+		d.Generation = &generation
+	}
+	s.deliveries[d.ID] = d
+	s.order = append(s.order, d.ID)
+	return d
+}
+
+// ChangeWebhook changes a webhook, as PATCH does; deactivating it revokes what
+// is pending (S15), activating it begins the five days anew (S14), as another URL does,
+// and a pause moves them.
+func (s *Store) ChangeWebhook(id hook.WebhookID, change func(*hook.Webhook)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.webhooks[id]
+	was := w.Webhook
+	change(&w.Webhook)
+	w.Version, w.Generation = was.Version+1, was.Generation
+	switch {
+	case w.Active && !was.Active, w.URL != was.URL:
+		w.failingSince, w.failures, w.failedDays = nil, 0, 0
+	case w.failingSince != nil && was.PausedAt != nil && w.PausedAt == nil:
+		since := *was.PausedAt
+		if w.failingSince.After(since) {
+			since = *w.failingSince
+		}
+		moved := w.failingSince.Add(s.now().Sub(since))
+		w.failingSince = &moved
+	}
+	if d := s.drains[id]; d != nil {
+		d.wake()
+	}
+	if was.Active && !w.Active {
+		w.Generation++
+	}
+}
+
+// DeleteWebhook deletes a webhook, as DELETE does, and so revokes what is pending. The rows
+// stay as they are, as they do in storage until a page of cancellations comes to them.
+func (s *Store) DeleteWebhook(id hook.WebhookID) { s.LoseWebhook(id, false) }
+
+// LoseWebhook takes a webhook away, or only deactivates it.
+func (s *Store) LoseWebhook(id hook.WebhookID, deactivate bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if deactivate {
+		s.disable(s.webhooks[id])
+		return
+	}
+	delete(s.webhooks, id)
+}
+
+// disable disables an active webhook; the caller holds the lock.
+func (s *Store) disable(w *webhook) {
+	if w.Active {
+		w.Active = false
+		w.Version++
+		w.Generation++
+	}
+}
+
+// revoked says why a delivery must not be sent any more, as storage shows it; empty if it
+// may be, or has ended.
+func (s *Store) revoked(d *hook.Delivery) string {
+	job := s.job(d)
+	if !d.Outstanding() || d.Test {
+		return ""
+	}
+	return job.Canceled()
+}
+
+// shown is the delivery as a client sees it.
+func (s *Store) shown(d *hook.Delivery) hook.Delivery {
+	shown := *d
+	if reason := s.revoked(d); reason != "" {
+		shown.State, shown.Error, shown.NextAttemptAt = hook.StateCanceled, reason, nil
+	}
+	if w := s.webhooks[d.WebhookID]; w != nil {
+		var probeAt *time.Time
+		if drain := s.drains[w.ID]; drain != nil {
+			probeAt = drain.probeAt
+		}
+		shown.Waits = hook.WaitOf(&shown, &w.Webhook, probeAt, s.now())
+	}
+	return shown
+}
+
+// Versions are those of webhooks as they are now.
+func (s *Store) Versions(ctx context.Context, webhooks []hook.WebhookID) (map[hook.WebhookID]int64, error) {
+	if err := s.failing(ctx, OpVersions); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	versions := map[hook.WebhookID]int64{}
+	for _, id := range webhooks {
+		if w := s.webhooks[id]; w != nil {
+			versions[id] = w.Version
+		}
+	}
+	return versions, nil
+}
+
+func (s *Store) cancel(d *hook.Delivery, reason string) {
+	d.State, d.Error, d.NextAttemptAt, d.UpdatedAt = hook.StateCanceled, reason, nil, s.now()
+}
+
+func (s *Store) failing(ctx context.Context, op string) error {
+	if err := ctx.Err(); err != nil {
+		return hook.Unavailable("the store", fmt.Errorf("%s: %w", op, context.Cause(ctx)))
+	}
+	if s.Fail == nil {
+		return nil
+	}
+	return s.Fail(op)
+}
+
+// Outstanding loads the events' deliveries that have an attempt to come, due or not.
+func (s *Store) Outstanding(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Job, error) {
+	if err := s.failing(ctx, OpOutstanding); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slices[[2]int{slice, of}] = true
+	var jobs []hook.Job
+	for _, d := range s.of(events, slice, of) {
+		if d.Outstanding() && !d.Parked {
+			jobs = append(jobs, s.job(d))
+		}
+	}
+	return jobs, nil
+}
+
+// States loads the events' deliveries, whatever their state.
+func (s *Store) States(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Delivery, error) {
+	if err := s.failing(ctx, OpStates); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []hook.Delivery
+	for _, d := range s.of(events, slice, of) {
+		list = append(list, s.shown(d))
+	}
+	return list, nil
+}
+
+// Job loads one delivery, whatever its state.
+func (s *Store) Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error) {
+	if err := s.failing(ctx, OpJob); err != nil {
+		return hook.Job{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, ok := s.deliveries[id]
+	if !ok {
+		return hook.Job{}, hook.NotFound("delivery")
+	}
+	return s.job(d), nil
+}
+
+// CancelDeliveries ends deliveries without another attempt.
+func (s *Store) CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, reason string) error {
+	if err := s.failing(ctx, OpCancel); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		if d := s.deliveries[id]; d != nil && d.Outstanding() {
+			s.cancel(d, reason)
+		}
+	}
+	return nil
+}
+
+// of lists the deliveries of a slice, tests left out, in the order they were made.
+func (s *Store) of(events []hook.EventID, slice, of int) []*hook.Delivery {
+	var list []*hook.Delivery
+	for _, id := range s.order {
+		d := s.deliveries[id]
+		if !d.Test && slices.Contains(events, d.EventID) && (of == 1 || sliceOf(id, of) == slice) {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+func sliceOf(id hook.DeliveryID, of int) int {
+	h := fnv.New32a()
+	_, _ = h.Write(id[:]) // a hash never fails
+	return int(h.Sum32()>>1) % of
+}
+
+func (s *Store) job(d *hook.Delivery) hook.Job {
+	job := hook.Job{Delivery: *d, Event: s.events[d.EventID], ReadAt: s.now()}
+	if d.NextAttemptAt != nil {
+		job.DueIn = d.NextAttemptAt.Sub(s.now())
+	}
+	if n := len(job.Event.Data); n > hook.MaxInline {
+		job.Event.Data, job.PayloadSize = nil, n
+	}
+	if w, ok := s.webhooks[d.WebhookID]; ok {
+		found := w.Webhook
+		job.Webhook, job.Err = &found, w.unreadable
+		if w.unreadable != nil {
+			job.Webhook.Secret = ""
+		}
+	}
+	return job
+}
