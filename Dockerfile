@@ -9,7 +9,7 @@ WORKDIR /src
 ENV CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOTOOLCHAIN=local
 COPY go.mod go.sum ./
 # A module of its own, which the product's CLI is built with.
-COPY openapi/clients/go/go.mod openapi/clients/go/go.sum openapi/clients/go/
+COPY clients/go/go.mod clients/go/go.sum clients/go/
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
 # What `grapnel version` shows: --build-arg VERSION=1.2.3 --build-arg COMMIT=… --build-arg DATE=…

@@ -36,7 +36,7 @@ require (
 	golang.org/x/time v0.15.0
 	google.golang.org/protobuf v1.36.11
 	gopkg.in/yaml.v3 v3.0.1
-	grapnel/openapi/clients/go v0.0.0
+	grapnel/clients/go v0.0.0
 	pgregory.net/rapid v1.2.0
 )
 
@@ -82,4 +82,4 @@ require (
 	google.golang.org/grpc v1.83.2 // indirect
 )
 
-replace grapnel/openapi/clients/go => ./openapi/clients/go
+replace grapnel/clients/go => ./clients/go

@@ -229,7 +229,7 @@ require (
 	gopkg.in/evanphx/json-patch.v4 v4.13.0 // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	gopkg.in/validator.v2 v2.0.1 // indirect
-	grapnel/openapi/clients/go v0.0.0
+	grapnel/clients/go v0.0.0
 	k8s.io/api v0.35.4 // indirect
 	k8s.io/apimachinery v0.35.4 // indirect
 	k8s.io/client-go v0.35.4 // indirect
@@ -248,4 +248,4 @@ require (
 
 replace grapnel => ../..
 
-replace grapnel/openapi/clients/go => ../../openapi/clients/go
+replace grapnel/clients/go => ../../clients/go

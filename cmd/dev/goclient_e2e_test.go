@@ -16,7 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	grapnelapi "grapnel/openapi/clients/go"
+	grapnelapi "grapnel/clients/go"
 )
 
 // operations are the document's, found by the requests that they are made with.

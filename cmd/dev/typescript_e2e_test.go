@@ -24,7 +24,7 @@ func TestTypeScriptClient(t *testing.T) {
 // needs there, and returns what runs npm for it.
 func typeScript(t *testing.T, c *apiClient) func(args ...string) {
 	t.Helper()
-	const source = "../../openapi/clients/typescript"
+	const source = "../../clients/typescript"
 	dir := t.TempDir()
 	require.NoError(t, filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {

@@ -90,7 +90,7 @@ func directions() map[string]direction {
 			},
 		},
 		"internal/cli/": {
-			ours: []string{"internal/hook/", "openapi/clients/go/", "verify/"},
+			ours: []string{"internal/hook/", "clients/go/", "verify/"},
 			denyDeps: map[string]string{
 				pgx: byAPI, huma: byAPI, temporal: byAPI, modulePath + "/storage": byAPI, modulePath + "/api": byAPI, modulePath + "/workflows": byAPI,
 			},

@@ -6,8 +6,8 @@ import (
 	"net/url"
 	"time"
 
+	grapnelapi "grapnel/clients/go"
 	"grapnel/internal/hook"
-	grapnelapi "grapnel/openapi/clients/go"
 )
 
 // connection are the flags of every command that calls the API.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	grapnelapi "grapnel/openapi/clients/go"
+	grapnelapi "grapnel/clients/go"
 )
 
 type deliveriesCommand struct {

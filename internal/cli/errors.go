@@ -9,7 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	grapnelapi "grapnel/openapi/clients/go"
+	grapnelapi "grapnel/clients/go"
 )
 
 // The exit codes; ExitCodes documents them.

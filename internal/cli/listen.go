@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	grapnelapi "grapnel/clients/go"
 	"grapnel/internal/hook"
-	grapnelapi "grapnel/openapi/clients/go"
 )
 
 type listenCommand struct {

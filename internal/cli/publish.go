@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	grapnelapi "grapnel/openapi/clients/go"
+	grapnelapi "grapnel/clients/go"
 )
 
 type eventsCommand struct {

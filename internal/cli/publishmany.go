@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 
-	grapnelapi "grapnel/openapi/clients/go"
+	grapnelapi "grapnel/clients/go"
 )
 
 // many publishes every line, batch by batch.

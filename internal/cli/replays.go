@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	grapnelapi "grapnel/openapi/clients/go"
+	grapnelapi "grapnel/clients/go"
 )
 
 type replayWebhookCommand struct {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	grapnelapi "grapnel/openapi/clients/go"
+	grapnelapi "grapnel/clients/go"
 )
 
 type createWebhookCommand struct {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	grapnelapi "grapnel/clients/go"
 	"grapnel/internal/hook"
-	grapnelapi "grapnel/openapi/clients/go"
 )
 
 type webhooksCommand struct {

@@ -1,4 +1,4 @@
-module grapnel/openapi/clients/go
+module grapnel/clients/go
 
 go 1.24.0
 

@@ -2,7 +2,7 @@
 // event and prints what became of it.
 //
 //	go -C cmd/dev run .                                   # prints the API key
-//	GRAPNEL_KEY=gk_… go -C openapi/clients/go run ./example
+//	GRAPNEL_KEY=gk_… go -C clients/go run ./example
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 	"os"
 	"time"
 
-	grapnelapi "grapnel/openapi/clients/go"
+	grapnelapi "grapnel/clients/go"
 )
 
 func main() {
