@@ -65,14 +65,14 @@ type Sender interface {
 
 // Deps are what New needs; those with a default are optional.
 type Deps struct {
-	Store    Store
-	Lookup   Lookup
-	Sender   Sender
-	Parking  Parking
-	Drains   Drains
-	Replays  Replays
-	Schedule hook.Schedule
-	Logger   *slog.Logger
+	Store         Store
+	Lookup        Lookup
+	Sender        Sender
+	DeferredStore DeferredStore
+	Drains        Drains
+	Replays       Replays
+	Schedule      hook.Schedule
+	Logger        *slog.Logger
 	// DisableOnFinal disables a webhook whose delivery has failed for good (S14).
 	DisableOnFinal bool
 	// Concurrency is how many requests one activity has in flight; default 500.
@@ -124,7 +124,7 @@ type Activities struct {
 	now         func() time.Time
 	gates       *gates
 	budget      *budget
-	parking     Parking
+	parking     DeferredStore
 	drains      Drains
 	replays     Replays
 	ahead       *ahead
@@ -144,7 +144,7 @@ const defaultConcurrency = 500
 
 // New checks the dependencies.
 func New(d Deps) (*Activities, error) {
-	if d.Store == nil || d.Lookup == nil || d.Sender == nil || d.Parking == nil || d.Drains == nil || d.Replays == nil || d.Logger == nil {
+	if d.Store == nil || d.Lookup == nil || d.Sender == nil || d.DeferredStore == nil || d.Drains == nil || d.Replays == nil || d.Logger == nil {
 		return nil, errors.New("activities: store, lookup, sender, parking, drains, replays and logger are required")
 	}
 	if err := d.Schedule.Validate(); err != nil {
@@ -166,7 +166,7 @@ func New(d Deps) (*Activities, error) {
 	a := &Activities{
 		store: d.Store, lookup: d.Lookup, sender: d.Sender, schedule: d.Schedule, strict: d.DisableOnFinal,
 		log: d.Logger, concurrency: d.Concurrency, jitter: d.Jitter, now: d.Now,
-		gates: newGates(budget.payloads.size / webhookPart), budget: budget, late: &late{}, parking: d.Parking, drains: d.Drains, replays: d.Replays, ahead: &ahead{events: map[hook.EventID]*loading{}},
+		gates: newGates(budget.payloads.size / webhookPart), budget: budget, late: &late{}, parking: d.DeferredStore, drains: d.Drains, replays: d.Replays, ahead: &ahead{events: map[hook.EventID]*loading{}},
 		looks:   newLooks(d.Lookup.Versions, d.Now),
 		metrics: d.Metrics, tracer: d.Tracer,
 	}

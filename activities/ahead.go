@@ -11,7 +11,7 @@ import (
 // Ahead begins to load an event's deliveries while its workflow is being started,
 // for a DeliverFirst in this process: what is not asked for soon is forgotten, and
 // what is not here is loaded as ever.
-func (a *Activities) Ahead(ctx context.Context, event hook.EventID) {
+func (a *Activities) Prefetch(ctx context.Context, event hook.EventID) {
 	l, ok := a.ahead.add(event, a.now())
 	if !ok {
 		return

@@ -196,7 +196,7 @@ func (s *share) join(other *share) {
 func (s *share) release() { s.keep(0, 0) }
 
 // load loads what the next step may send, and no more: one delivery for a probe.
-func (d *drain) load(ctx context.Context) (b hook.Backlog, err error) {
+func (d *drain) load(ctx context.Context) (b hook.DeferredPage, err error) {
 	limit := mostBatch
 	switch {
 	case !d.state.ProbeAt.IsZero():
@@ -208,7 +208,7 @@ func (d *drain) load(ctx context.Context) (b hook.Backlog, err error) {
 		_, _ = d.note(ctx, oursRetry+oursJitter, time.Time{})
 		return b, err
 	}
-	if b, err = d.parking.Parked(ctx, d.webhook, limit); err != nil {
+	if b, err = d.parking.Deferred(ctx, d.webhook, limit); err != nil {
 		d.share.release()
 		return b, d.again(ctx, err)
 	}

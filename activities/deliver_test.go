@@ -516,7 +516,7 @@ func TestNewChecksItsDependencies(t *testing.T) {
 		"no store":          func(d *activities.Deps) { d.Store = nil },
 		"no lookup":         func(d *activities.Deps) { d.Lookup = nil },
 		"no sender":         func(d *activities.Deps) { d.Sender = nil },
-		"no parking":        func(d *activities.Deps) { d.Parking = nil },
+		"no parking":        func(d *activities.Deps) { d.DeferredStore = nil },
 		"no drains":         func(d *activities.Deps) { d.Drains = nil },
 		"no logger":         func(d *activities.Deps) { d.Logger = nil },
 		"no schedule":       func(d *activities.Deps) { d.Schedule = nil },

@@ -166,7 +166,7 @@ func (d *drain) step(ctx context.Context) (ended bool, err error) {
 }
 
 // dueAt is when the first of the backlog is due.
-func dueAt(b *hook.Backlog) time.Time { return *b.Jobs[0].Delivery.NextAttemptAt }
+func dueAt(b *hook.DeferredPage) time.Time { return *b.Jobs[0].Delivery.NextAttemptAt }
 
 // due are the first n jobs that are due, or will be in a moment.
 func due(jobs []hook.Job, n int) []hook.Job {
@@ -180,8 +180,8 @@ func due(jobs []hook.Job, n int) []hook.Job {
 }
 
 // probe finds out whether the endpoint is back, when it is time to.
-func (d *drain) probe(ctx context.Context, backlog *hook.Backlog) error {
-	expired, err := d.parking.ExpireParked(ctx, d.webhook, hook.ParkedFor, mostBatch)
+func (d *drain) probe(ctx context.Context, backlog *hook.DeferredPage) error {
+	expired, err := d.parking.ExpireDeferred(ctx, d.webhook, hook.DeferredFor, mostBatch)
 	if err != nil {
 		return d.again(ctx, err)
 	}
@@ -212,7 +212,7 @@ func (d *drain) probe(ctx context.Context, backlog *hook.Backlog) error {
 		return nil
 	}
 	d.state.Batch, d.state.ProbeAt = firstBatch/2, time.Time{}
-	if err := d.parking.Trip(ctx, d.webhook, false); err != nil {
+	if err := d.parking.SetBreaker(ctx, d.webhook, false); err != nil {
 		return d.again(ctx, err)
 	}
 	d.log.InfoContext(ctx, "endpoint available again", slog.String("webhook_id", d.webhook.String()), slog.Int("waiting", backlog.Waiting))

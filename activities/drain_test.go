@@ -257,7 +257,7 @@ func TestDrainSleepsShortly(t *testing.T) {
 		b.sender.Script(urlA, append(outcomes(storagetest.Status(500), 3), storagetest.Status(200))...)
 		b.during(10*time.Minute, func() {
 			b.store.Publish(eventType, payload, a)
-			require.NoError(b, b.store.Park(t.Context(), []hook.DeliveryID{b.store.Deliveries(a)[1].ID}, []hook.WebhookID{a}))
+			require.NoError(b, b.store.Defer(t.Context(), []hook.DeliveryID{b.store.Deliveries(a)[1].ID}, []hook.WebhookID{a}))
 		})
 		r, err := b.drainAll(a)
 		require.NoError(b, err)
@@ -314,7 +314,7 @@ func TestDrainSeesWhatComesAtItsEnd(t *testing.T) {
 				again = false
 				b.store.Publish(eventType, payload, a)
 				<-time.After(time.Millisecond)
-				return b.store.Park(t.Context(), []hook.DeliveryID{b.store.Deliveries(a)[1].ID}, []hook.WebhookID{a})
+				return b.store.Defer(t.Context(), []hook.DeliveryID{b.store.Deliveries(a)[1].ID}, []hook.WebhookID{a})
 			}
 			return nil
 		}
@@ -328,7 +328,7 @@ func TestDrainSeesWhatComesAtItsEnd(t *testing.T) {
 func TestDrainWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{
-		storagetest.OpParked, storagetest.OpExpire, storagetest.OpTrip, storagetest.OpSleeps, storagetest.OpEnds, storagetest.OpRecord,
+		storagetest.OpDeferred, storagetest.OpExpire, storagetest.OpSetBreaker, storagetest.OpSleeps, storagetest.OpEnds, storagetest.OpRecord,
 	} {
 		t.Run(op, func(t *testing.T) {
 			t.Parallel()

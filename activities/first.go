@@ -14,8 +14,8 @@ import (
 // activities. So this way is for what promises to be quick, and what does not, or
 // has an attempt to come, is the regular activity's.
 
-// FirstResult is what came of the first attempts.
-type FirstResult struct {
+// InlineResult is what came of the first attempts.
+type InlineResult struct {
 	DeliverResult
 	// Done says that nothing is outstanding. Otherwise Deliver takes over, whether
 	// anything was sent or not.
@@ -36,32 +36,32 @@ const (
 
 // DeliverFirst is Deliver as a local activity. It never fails: what it did not do is
 // left to Deliver.
-func (a *Activities) DeliverFirst(ctx context.Context, in DeliverInput) (FirstResult, error) {
+func (a *Activities) DeliverFirst(ctx context.Context, in DeliverInput) (InlineResult, error) {
 	if !a.gates.enterFirst() {
-		return FirstResult{Reason: "busy"}, nil
+		return InlineResult{Reason: "busy"}, nil
 	}
 	defer a.gates.leaveFirst()
 	share, ok := a.loadingFirst(in.jobs())
 	if !ok {
-		return FirstResult{Reason: "busy"}, nil
+		return InlineResult{Reason: "busy"}, nil
 	}
 	defer share.release()
 	jobs, err := a.loaded(ctx, in)
 	if err != nil {
 		a.log.WarnContext(ctx, "load deliveries", slog.Any("error", err))
-		return FirstResult{Reason: "load deliveries: " + string(hook.KindOf(err))}, nil
+		return InlineResult{Reason: "load deliveries: " + string(hook.KindOf(err))}, nil
 	}
 	for i := range jobs {
 		// To one that is held nothing is sent: to park its deliveries is quick.
-		if w := jobs[i].Webhook; w != nil && !w.Held() && (w.Health != hook.HealthHealthy || a.gates.inFlight(w.ID) >= maxFirstInFlight) {
-			return FirstResult{Reason: w.ID.String() + " is slow or failing"}, nil
+		if w := jobs[i].Webhook; w != nil && !w.Deferring() && (w.Health != hook.HealthHealthy || a.gates.inFlight(w.ID) >= maxFirstInFlight) {
+			return InlineResult{Reason: w.ID.String() + " is slow or failing"}, nil
 		}
 	}
 	result, err := a.deliver(ctx, in, jobs, share)
 	if err != nil {
-		return FirstResult{Reason: messageOf(err)}, nil
+		return InlineResult{Reason: messageOf(err)}, nil
 	}
-	return FirstResult{DeliverResult: result, Done: true}, nil
+	return InlineResult{DeliverResult: result, Done: true}, nil
 }
 
 // loaded is what Ahead has loaded, or what is loaded now.

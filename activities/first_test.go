@@ -16,11 +16,11 @@ import (
 )
 
 // first runs the local activity, beside others if need be.
-func (b *bench) first(s hook.Start) activities.FirstResult {
+func (b *bench) first(s hook.Start) activities.InlineResult {
 	b.Helper()
 	env := newEnvironment(b.Context())
 	env.RegisterActivityWithOptions(b.acts.DeliverFirst, activity.RegisterOptions{Name: "DeliverFirst"})
-	var r activities.FirstResult
+	var r activities.InlineResult
 	value, err := env.ExecuteActivity(b.acts.DeliverFirst, activities.DeliverInput{EventIDs: []hook.EventID{s.EventID}, Deliveries: s.Deliveries, Of: 1})
 	require.NoError(b, err)
 	require.NoError(b, value.Get(&r))
@@ -64,7 +64,7 @@ func TestFirstAttemptIsForWhatPromisesToBeQuick(t *testing.T) {
 			for _, health := range []hook.Health{hook.HealthFailing, hook.HealthFailed} {
 				a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Health = health })
 				r := b.first(b.store.Publish(eventType, payload, a, b.store.AddWebhook(urlB, nil)))
-				require.Equal(b, activities.FirstResult{Reason: a.String() + " is slow or failing"}, r)
+				require.Equal(b, activities.InlineResult{Reason: a.String() + " is slow or failing"}, r)
 			}
 			require.Zero(b, b.sender.MostInFlight())
 		})
@@ -97,13 +97,13 @@ func TestFirstAttemptsAreBounded(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		b.sender.Script(urlA, storagetest.Hang())
-		done := make(chan activities.FirstResult)
+		done := make(chan activities.InlineResult)
 		for range 64 {
 			s := b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil))
 			go func() { done <- b.first(s) }()
 		}
 		<-time.After(second)
-		require.Equal(b, activities.FirstResult{Reason: "busy"}, b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlB, nil))))
+		require.Equal(b, activities.InlineResult{Reason: "busy"}, b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlB, nil))))
 		for range 64 {
 			require.Contains(b, (<-done).Reason, "Connection timeout")
 		}
@@ -117,7 +117,7 @@ func TestFirstAttemptWhileTheStoreIsAway(t *testing.T) {
 	onBench(t, func(b *bench) {
 		b.store.Fail = func(string) error { return hook.Unavailable("the store", errors.New("10.0.0.1 refused")) }
 		r := b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)))
-		require.Equal(b, activities.FirstResult{Reason: "load deliveries: unavailable"}, r)
+		require.Equal(b, activities.InlineResult{Reason: "load deliveries: unavailable"}, r)
 	})
 }
 
@@ -148,26 +148,26 @@ func TestLoadedAhead(t *testing.T) {
 		}
 		publish := func() hook.Start { return b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)) }
 		ahead := publish()
-		b.acts.Ahead(t.Context(), ahead.EventID)
-		b.acts.Ahead(t.Context(), ahead.EventID) // once is enough
+		b.acts.Prefetch(t.Context(), ahead.EventID)
+		b.acts.Prefetch(t.Context(), ahead.EventID) // once is enough
 		require.True(b, b.first(ahead).Done)
 		require.EqualValues(b, 1, loads.Load())
 		require.Equal(b, 100*time.Millisecond, time.Since(b.start), "it waits for what is on its way")
 
 		old := publish()
-		b.acts.Ahead(t.Context(), old.EventID)
+		b.acts.Prefetch(t.Context(), old.EventID)
 		<-time.After(second)
 		require.True(b, b.first(old).Done)
 		require.EqualValues(b, 3, loads.Load(), "too old to be trusted")
 
 		// What is never asked for does not pile up, and keeps nobody else from it for long.
 		for range 300 {
-			b.acts.Ahead(t.Context(), publish().EventID)
+			b.acts.Prefetch(t.Context(), publish().EventID)
 		}
 		<-time.After(second)
 		require.EqualValues(b, 3+256, loads.Load())
 		next := publish()
-		b.acts.Ahead(t.Context(), next.EventID)
+		b.acts.Prefetch(t.Context(), next.EventID)
 		require.True(b, b.first(next).Done)
 		require.EqualValues(b, 3+256+1, loads.Load())
 	})

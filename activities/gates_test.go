@@ -50,7 +50,7 @@ func TestWhatFindsNoPlaceIsParked(t *testing.T) {
 		require.Equal(b, []hook.WebhookID{a}, b.store.Drained())
 		parked := 0
 		for _, d := range b.store.Deliveries(a) {
-			if d.Parked {
+			if d.Deferred {
 				parked++
 				require.Equal(b, hook.StatePending, d.State)
 				require.Zero(b, d.Attempts)
@@ -179,14 +179,14 @@ func TestParkingFails(t *testing.T) {
 		now := time.Now()
 		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.TrippedAt = &now })
 		b.store.Fail = func(op string) error {
-			if op == storagetest.OpPark {
+			if op == storagetest.OpDefer {
 				return fmt.Errorf("disk full")
 			}
 			return nil
 		}
 		_, err := b.deliver(b.store.Publish(eventType, payload, a))
 		require.Equal(b, "park deliveries: internal", b.asked(err, activities.ErrorOurs, 5*second))
-		require.False(b, b.store.Delivery(a).Parked)
+		require.False(b, b.store.Delivery(a).Deferred)
 
 		// That its drain does not start is no failure: the sweeper will.
 		b.store.Fail = func(op string) error {

@@ -14,16 +14,16 @@ import (
 // when their turn has come.
 
 // Parking keeps deliveries that wait for their webhook.
-type Parking interface {
+type DeferredStore interface {
 	// Park hands outstanding deliveries over to the drains of their webhooks.
-	Park(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error
+	Defer(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error
 	// Parked loads a webhook's, the longest due first, at most limit of them.
-	Parked(ctx context.Context, webhook hook.WebhookID, limit int) (hook.Backlog, error)
-	// ExpireParked fails those whose event is older than age, at most limit, and returns
+	Deferred(ctx context.Context, webhook hook.WebhookID, limit int) (hook.DeferredPage, error)
+	// ExpireDeferred fails those whose event is older than age, at most limit, and returns
 	// how many.
-	ExpireParked(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (int, error)
+	ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (int, error)
 	// Trip opens or closes the webhook's circuit breaker.
-	Trip(ctx context.Context, webhook hook.WebhookID, open bool) error
+	SetBreaker(ctx context.Context, webhook hook.WebhookID, open bool) error
 	// DrainSleeps notes when the drain will look again, so that a lost one is noticed, or
 	// returns false: something has changed since it looked.
 	DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.Nap) (bool, error)
@@ -141,7 +141,7 @@ func (r *run) handOver(ctx context.Context) error {
 	seen := map[hook.WebhookID]bool{}
 	var webhooks []hook.WebhookID
 	for i := range r.parked {
-		r.parked[i].Parked = true
+		r.parked[i].Deferred = true
 		if id := r.parked[i].WebhookID; !seen[id] {
 			seen[id] = true
 			webhooks = append(webhooks, id)
@@ -149,7 +149,7 @@ func (r *run) handOver(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordMargin)
 	defer cancel()
-	err := r.insist(ctx, "park", len(r.parked), func() error { return r.parking.Park(ctx, idsOf(r.parked), webhooks) })
+	err := r.insist(ctx, "park", len(r.parked), func() error { return r.parking.Defer(ctx, idsOf(r.parked), webhooks) })
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (r *run) handOver(ctx context.Context) error {
 // that finds nobody there will.
 func (a *Activities) trip(ctx context.Context, id hook.WebhookID) {
 	a.log.WarnContext(ctx, "endpoint unavailable: breaker tripped", slog.String("webhook_id", id.String()))
-	if err := a.parking.Trip(ctx, id, true); err != nil {
+	if err := a.parking.SetBreaker(ctx, id, true); err != nil {
 		a.log.WarnContext(ctx, "breaker not tripped", slog.String("webhook_id", id.String()), slog.Any("error", err))
 	}
 }

@@ -61,7 +61,7 @@ func (r *run) refill(ctx context.Context) error {
 		f.next = now.Add(refillPause)
 		return nil
 	}
-	backlog, err := r.parking.Parked(ctx, f.drain.webhook, mostBatch)
+	backlog, err := r.parking.Deferred(ctx, f.drain.webhook, mostBatch)
 	if err != nil || backlog.PausedAt != nil || backlog.TrippedAt != nil {
 		share.release()
 		r.backlog = nil

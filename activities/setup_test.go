@@ -25,11 +25,11 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
-	_ activities.Store   = (*storagetest.Store)(nil)
-	_ activities.Lookup  = (*storagetest.Store)(nil)
-	_ activities.Sender  = (*storagetest.Sender)(nil)
-	_ activities.Parking = (*storagetest.Store)(nil)
-	_ activities.Drains  = (*storagetest.Store)(nil)
+	_ activities.Store         = (*storagetest.Store)(nil)
+	_ activities.Lookup        = (*storagetest.Store)(nil)
+	_ activities.Sender        = (*storagetest.Sender)(nil)
+	_ activities.DeferredStore = (*storagetest.Store)(nil)
+	_ activities.Drains        = (*storagetest.Store)(nil)
 )
 
 const (
@@ -92,7 +92,7 @@ func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 		b.heartbeats = append(b.heartbeats, list)
 	})
 	deps := activities.Deps{
-		Store: b.store, Lookup: b.store, Parking: b.store, Drains: b.store, Replays: b.store, Sender: b.sender, Schedule: hook.DefaultSchedule(), Jitter: none,
+		Store: b.store, Lookup: b.store, DeferredStore: b.store, Drains: b.store, Replays: b.store, Sender: b.sender, Schedule: hook.DefaultSchedule(), Jitter: none,
 		Logger: slog.New(slog.NewJSONHandler(b.log, nil)),
 	}
 	for _, option := range options {

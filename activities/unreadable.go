@@ -34,14 +34,14 @@ func (r *run) unread(ctx context.Context, job *hook.Job) {
 func (r *run) expire(ctx context.Context) error {
 	var old []hook.DeliveryID
 	for i := range r.unreadable {
-		if r.now().Sub(r.unreadable[i].CreatedAt) > hook.ParkedFor {
+		if r.now().Sub(r.unreadable[i].CreatedAt) > hook.DeferredFor {
 			old = append(old, r.unreadable[i].ID)
 		}
 	}
 	if len(old) == 0 {
 		return nil
 	}
-	expired, err := r.store.ExpireUnreadable(ctx, old, hook.ParkedFor)
+	expired, err := r.store.ExpireUnreadable(ctx, old, hook.DeferredFor)
 	if err != nil {
 		return err
 	}

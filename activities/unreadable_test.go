@@ -34,7 +34,7 @@ func TestUnreadableSecretEndsDeliveriesAfterADay(t *testing.T) {
 		require.Equal(b, 5*second, waits[0])
 		require.Equal(b, 5*time.Minute, waits[len(waits)-1])
 		require.Less(b, len(waits), 320)
-		require.InDelta(b, hook.ParkedFor.Hours(), time.Since(b.start).Hours(), 0.1)
+		require.InDelta(b, hook.DeferredFor.Hours(), time.Since(b.start).Hours(), 0.1)
 		d := b.store.Delivery(a)
 		require.Equal(b, hook.StateFailed, d.State)
 		require.Equal(b, hook.TextSecretUnavailable, d.Error)
@@ -90,7 +90,7 @@ func TestDrainOfUnreadableSecret(t *testing.T) {
 		require.Equal(b, activities.DrainResult{Failed: 20, First: a.String() + " failed: Signing secret unavailable after 0 attempts"}, r)
 		require.Less(b, len(d.waits), 330)
 		require.Contains(b, d.whys[0], "Signing secret unavailable")
-		require.InDelta(b, hook.ParkedFor.Hours(), time.Since(b.start).Hours(), 0.1)
+		require.InDelta(b, hook.DeferredFor.Hours(), time.Since(b.start).Hours(), 0.1)
 		require.Empty(b, b.sender.Requests(urlA))
 	})
 }

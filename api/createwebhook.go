@@ -45,7 +45,7 @@ func makeWebhook[B any](ctx context.Context, a *API, m making[B]) (answer B, err
 	if err != nil {
 		return answer, err
 	}
-	once := hook.Once{TenantID: tenant(ctx), Operation: m.operation, Key: key, Request: sha256.Sum256(text)}
+	once := hook.RequestKey{TenantID: tenant(ctx), Operation: m.operation, Key: key, Request: sha256.Sum256(text)}
 	// Before anything else can refuse it.
 	kept, err := a.Store.KeptAnswer(ctx, once)
 	if hook.KindOf(err) == hook.KindNotFound {

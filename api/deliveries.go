@@ -80,7 +80,7 @@ func (a *API) viewDelivery(d *hook.Delivery) Delivery {
 		}
 		v.NextAttemptAt = &at
 	}
-	if d.Parked {
+	if d.Deferred {
 		v.WorkflowID = hook.DrainID(d.WebhookID)
 		v.WorkflowURL = a.workflowURL(v.WorkflowID)
 	}

@@ -366,7 +366,7 @@ func (s *faulty) CreateKeyWithin(ctx context.Context, k hook.APIKey, text hook.S
 	return s.Store.CreateKeyWithin(ctx, k, text, most)
 }
 
-func (s *faulty) KeptAnswer(ctx context.Context, o hook.Once) ([]byte, error) {
+func (s *faulty) KeptAnswer(ctx context.Context, o hook.RequestKey) ([]byte, error) {
 	if err := s.next(); err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ func (a *API) publishOne(ctx context.Context, in *publishInput) (p hook.Publicat
 	if err != nil {
 		return p, accepted, err
 	}
-	p.Premises = premises
+	p.Preconditions = premises
 	accepted, err = a.accept(ctx, p, schemas[p.Type])
 	return p, accepted, err
 }
@@ -177,9 +177,9 @@ func checkNotOurs(location, eventType string) error {
 
 // checkPublishedType also tells the hash of the type's schema, by its name, and what an
 // event of the type relies on.
-func (a *API) checkPublishedType(ctx context.Context, name string) (map[string]hook.SchemaHash, hook.Premises, error) {
+func (a *API) checkPublishedType(ctx context.Context, name string) (map[string]hook.SchemaHash, hook.Preconditions, error) {
 	if err := checkTypeName(name); err != nil {
-		return nil, hook.Premises{}, err
+		return nil, hook.Preconditions{}, err
 	}
 	schemas, premises, ok := a.recallType(ctx, name)
 	if ok {

@@ -44,21 +44,21 @@ func isRefusal(err error) bool {
 
 // recallType is the hash of a type's schema as it was the last time, if that may be
 // relied on.
-func (a *API) recallType(ctx context.Context, name string) (map[string]hook.SchemaHash, hook.Premises, bool) {
+func (a *API) recallType(ctx context.Context, name string) (map[string]hook.SchemaHash, hook.Preconditions, bool) {
 	text := recalled(ctx)
 	if text == "" {
-		return nil, hook.Premises{}, false
+		return nil, hook.Preconditions{}, false
 	}
 	if hook.IsBuiltIn(name) {
-		return nil, hook.Premises{Key: text}, true
+		return nil, hook.Preconditions{Key: text}, true
 	}
 	hash, ok := a.Store.RecalledEventType(tenant(ctx), name)
 	if !ok {
-		return nil, hook.Premises{Key: text}, false
+		return nil, hook.Preconditions{Key: text}, false
 	}
 	var schemas map[string]hook.SchemaHash
 	if !hash.IsZero() {
 		schemas = map[string]hook.SchemaHash{name: hash}
 	}
-	return schemas, hook.Premises{Key: text, Listed: true, Schema: hash}, true
+	return schemas, hook.Preconditions{Key: text, Listed: true, Schema: hash}, true
 }

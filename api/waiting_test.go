@@ -51,7 +51,7 @@ func TestWaitingDeliveries(t *testing.T) {
 	f.do(t, http.MethodPatch, path, `{"paused":false}`, nil).object(t, http.StatusOK)
 	webhook, err := hook.ParseWebhookID(id)
 	require.NoError(t, err)
-	require.NoError(t, f.store.Trip(t.Context(), webhook, true))
+	require.NoError(t, f.store.SetBreaker(t.Context(), webhook, true))
 	require.Equal(t, "failing", f.get(t, path).object(t, http.StatusOK)["status"])
 	f.exec(t, `update drains set probe_at = now() + interval '1 minute'`)
 	waiting = shown()["waiting"].(map[string]any)
@@ -60,7 +60,7 @@ func TestWaitingDeliveries(t *testing.T) {
 	require.NoError(t, err)
 	require.Greater(t, probe, time.Now())
 
-	require.NoError(t, f.store.Trip(t.Context(), webhook, false))
+	require.NoError(t, f.store.SetBreaker(t.Context(), webhook, false))
 	require.Equal(t, "in_flight_limit", shown()["waiting"].(map[string]any)["reason"])
 	f.do(t, http.MethodPatch, path, `{"rate_limit":1}`, nil).object(t, http.StatusOK)
 	require.Equal(t, "rate_limited", shown()["waiting"].(map[string]any)["reason"])

@@ -14,9 +14,9 @@ type webhookStore interface {
 	CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook, error)
 	// CreateWebhookOnce is CreateWebhook unless the key has an answer, which it then
 	// returns; answer makes that, and must do no I/O.
-	CreateWebhookOnce(ctx context.Context, w hook.Webhook, o hook.Once, answer func(hook.Webhook) ([]byte, error)) ([]byte, error)
+	CreateWebhookOnce(ctx context.Context, w hook.Webhook, o hook.RequestKey, answer func(hook.Webhook) ([]byte, error)) ([]byte, error)
 	// KeptAnswer is the answer under a key; not found where that is free.
-	KeptAnswer(ctx context.Context, o hook.Once) ([]byte, error)
+	KeptAnswer(ctx context.Context, o hook.RequestKey) ([]byte, error)
 	Webhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Webhook, error)
 	// WebhookNamed finds the id of a Momento webhook.
 	WebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (hook.WebhookID, error)

@@ -19,13 +19,13 @@ import (
 
 // answerPlace is where an answer is sealed: it opens nowhere else. No process of versions before
 // reads the table, so that it is always sealed in FormPlace.
-func answerPlace(o *hook.Once) secrets.Place {
+func answerPlace(o *hook.RequestKey) secrets.Place {
 	return secrets.Place{Table: "kept_answers", Column: "answer", Tenant: o.TenantID, ID: []byte(o.Operation + "\x00" + o.Key)}
 }
 
 // KeptAnswer is what the request under the key was answered; not found where the key is
 // free. It is a conflict where the key stands for another request.
-func (s *Store) KeptAnswer(ctx context.Context, o hook.Once) ([]byte, error) {
+func (s *Store) KeptAnswer(ctx context.Context, o hook.RequestKey) ([]byte, error) {
 	answer, err := s.keptAnswer(ctx, s.pool, &o)
 	if err != nil {
 		return nil, notFound("answer", fmt.Errorf("read kept answer: %w", err))
@@ -33,7 +33,7 @@ func (s *Store) KeptAnswer(ctx context.Context, o hook.Once) ([]byte, error) {
 	return answer, nil
 }
 
-func (s *Store) keptAnswer(ctx context.Context, q querier, o *hook.Once) ([]byte, error) {
+func (s *Store) keptAnswer(ctx context.Context, q querier, o *hook.RequestKey) ([]byte, error) {
 	rows, _ := q.Query(ctx, `
 		select answer from kept_answers where tenant_id = $1 and operation = $2 and key = $3 and expires_at > now()`,
 		[16]byte(o.TenantID), o.Operation, o.Key)
@@ -60,7 +60,7 @@ var errAnswered = errors.New("the request has been answered under this key")
 // CreateWebhookOnce is CreateWebhook unless the key has an answer, which it then returns.
 // answer makes that of the webhook that is about to be stored; it must do no I/O. A second
 // request under the key waits until the first has committed.
-func (s *Store) CreateWebhookOnce(ctx context.Context, w hook.Webhook, o hook.Once, answer func(hook.Webhook) ([]byte, error)) ([]byte, error) {
+func (s *Store) CreateWebhookOnce(ctx context.Context, w hook.Webhook, o hook.RequestKey, answer func(hook.Webhook) ([]byte, error)) ([]byte, error) {
 	prepare(&w)
 	text, err := answer(w)
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *Store) resealAnswer(ctx context.Context, row *answerRow, pass *Reencryp
 	if s.box.Current(row.Answer, secrets.FormPlace) {
 		return 0, nil
 	}
-	place := answerPlace(&hook.Once{TenantID: row.TenantID, Operation: row.Operation, Key: row.Key})
+	place := answerPlace(&hook.RequestKey{TenantID: row.TenantID, Operation: row.Operation, Key: row.Key})
 	plain, err := s.box.Open(row.Answer, place)
 	if err != nil {
 		pass.Unreadable = append(pass.Unreadable, UnreadableSecret{TenantID: row.TenantID, Err: fmt.Errorf("answer under an idempotency key, which is gone within a day: %w", err)})

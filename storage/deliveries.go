@@ -22,7 +22,7 @@ type deliveryRow struct {
 	TenantID      [16]byte
 	EventType     string
 	Test          bool
-	Parked        bool
+	Deferred      bool
 	ReplayID      *[16]byte
 	State         string
 	Attempts      int
@@ -41,14 +41,14 @@ type deliveryRow struct {
 func (r *deliveryRow) targets() []any {
 	return []any{
 		&r.ID, &r.EventID, &r.WebhookID, &r.TenantID, &r.EventType, &r.Test, &r.State, &r.Attempts, &r.Scheduled,
-		&r.StatusCode, &r.Error, &r.NextAttemptAt, &r.DeliveredAt, &r.CreatedAt, &r.UpdatedAt, &r.Parked, &r.ReplayID, &r.Generation,
+		&r.StatusCode, &r.Error, &r.NextAttemptAt, &r.DeliveredAt, &r.CreatedAt, &r.UpdatedAt, &r.Deferred, &r.ReplayID, &r.Generation,
 	}
 }
 
 func (r *deliveryRow) delivery() hook.Delivery {
 	d := hook.Delivery{
 		ID: r.ID, EventID: r.EventID, WebhookID: r.WebhookID, TenantID: r.TenantID, EventType: r.EventType,
-		Test: r.Test, Parked: r.Parked, State: hook.DeliveryState(r.State), Attempts: r.Attempts, Scheduled: r.Scheduled,
+		Test: r.Test, Deferred: r.Deferred, State: hook.DeliveryState(r.State), Attempts: r.Attempts, Scheduled: r.Scheduled,
 		NextAttemptAt: r.NextAttemptAt, DeliveredAt: r.DeliveredAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 		Generation: r.Generation,
 	}

@@ -187,9 +187,9 @@ func TestOtherEndsAreTold(t *testing.T) {
 	f, c := counted(t)
 	w, ops := f.webhook(t), f.operational(t)
 	old := f.delivery(t, w)
-	require.NoError(t, f.Park(t.Context(), []hook.DeliveryID{old}, []hook.WebhookID{w.ID}))
+	require.NoError(t, f.Defer(t.Context(), []hook.DeliveryID{old}, []hook.WebhookID{w.ID}))
 	f.exec(t, `update deliveries set created_at = now() - interval '2 days' where id = $1`, [16]byte(old))
-	_, err := f.ExpireParked(t.Context(), w.ID, hook.ParkedFor, 10)
+	_, err := f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 10)
 	require.NoError(t, err)
 
 	claimed := f.delivery(t, w)

@@ -13,7 +13,7 @@ import (
 
 // Park hands deliveries over to the drains of their webhooks: those of them that are
 // outstanding are no longer their events' workflows'.
-func (s *Store) Park(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error {
+func (s *Store) Defer(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error {
 	sorted := sortedIDs(ids)
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
@@ -65,8 +65,8 @@ const unrevoked = `(select active from webhooks where id = @webhook) and coalesc
 // Parked loads what is parked of a webhook's deliveries and not revoked, the longest due
 // first, at most limit of them. What has woken the drain before is seen by this, and done with;
 // what does so from now on has DrainSleeps refuse.
-func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (hook.Backlog, error) {
-	var b hook.Backlog
+func (s *Store) Deferred(ctx context.Context, webhook hook.WebhookID, limit int) (hook.DeferredPage, error) {
+	var b hook.DeferredPage
 	batch := &pgx.Batch{}
 	// A change by an older binary shows in due_at only.
 	batch.Queue(`update drains set due_at = clock_timestamp(), idle = false where webhook_id = $1 and (idle or due_at = '-infinity')`, [16]byte(webhook))
@@ -94,11 +94,11 @@ func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (
 	return b, err
 }
 
-// ExpireParked fails those of a webhook's parked deliveries whose event is older than
+// ExpireDeferred fails those of a webhook's parked deliveries whose event is older than
 // age, for good and without another attempt, and returns how many, at most limit: the
 // endpoint has been unavailable for too long (spec 9). The time for which the webhook was
 // paused does not count. One whose outcome is unknown is not touched.
-func (s *Store) ExpireParked(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (n int, err error) {
+func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (n int, err error) {
 	err = s.publishingOwn(ctx, func(tx pgx.Tx, happened *occurrences) error {
 		// The webhook before its deliveries, as everywhere.
 		var resumed time.Time
@@ -136,7 +136,7 @@ func (s *Store) ExpireParked(ctx context.Context, webhook hook.WebhookID, age ti
 
 // Trip opens or closes the circuit breaker of a webhook. While it is open, what is due
 // is parked; only the drain sends, to find out whether the endpoint is back.
-func (s *Store) Trip(ctx context.Context, webhook hook.WebhookID, open bool) error {
+func (s *Store) SetBreaker(ctx context.Context, webhook hook.WebhookID, open bool) error {
 	tag, err := s.pool.Exec(ctx, `
 		update webhooks set tripped_at = case when $2 then now() end where id = $1 and (tripped_at is null) = $2`, [16]byte(webhook), open)
 	if err != nil {

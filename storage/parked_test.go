@@ -10,16 +10,16 @@ import (
 )
 
 // backlog is what is parked of the webhook's deliveries.
-func (f *fixture) backlog(t *testing.T, w hook.Webhook, limit int) hook.Backlog {
+func (f *fixture) backlog(t *testing.T, w hook.Webhook, limit int) hook.DeferredPage {
 	t.Helper()
-	b, err := f.Parked(t.Context(), w.ID, limit)
+	b, err := f.Deferred(t.Context(), w.ID, limit)
 	require.NoError(t, err)
 	return b
 }
 
 func (f *fixture) park(t *testing.T, w hook.Webhook, ids ...hook.DeliveryID) {
 	t.Helper()
-	require.NoError(t, f.Park(t.Context(), ids, []hook.WebhookID{w.ID, w.ID}))
+	require.NoError(t, f.Defer(t.Context(), ids, []hook.WebhookID{w.ID, w.ID}))
 }
 
 // Spec 9: what is parked is the drain's until it ends, and no longer its workflow's.
@@ -44,7 +44,7 @@ func TestPark(t *testing.T) {
 	require.Equal(t, 1, b.Waiting)
 	require.Len(t, b.Jobs, 1)
 	require.Equal(t, mine.ID, b.Jobs[0].Delivery.ID)
-	require.True(t, b.Jobs[0].Delivery.Parked)
+	require.True(t, b.Jobs[0].Delivery.Deferred)
 	require.Equal(t, hook.Secret("whsec_abc123"), b.Jobs[0].Webhook.Secret)
 	require.Equal(t, eventData(), b.Jobs[0].Event.Data)
 	require.LessOrEqual(t, b.Jobs[0].DueIn, time.Duration(0))
@@ -60,7 +60,7 @@ func TestPark(t *testing.T) {
 	require.Empty(t, f.overdue(t, 100), "what is parked is not the reconciler's")
 
 	d = f.attempt(t, mine.ID, answered(500))
-	require.True(t, d.Parked)
+	require.True(t, d.Deferred)
 	require.Greater(t, f.backlog(t, w, 10).Jobs[0].DueIn, 20*time.Second)
 	f.attempt(t, mine.ID, answered(200))
 	require.Zero(t, f.backlog(t, w, 10).Waiting)
@@ -137,9 +137,9 @@ func TestExpireParked(t *testing.T) {
 	f.attempt(t, ids[1], timedOut())
 	f.exec(t, `update deliveries set created_at = now() - interval '24 hours 1 second' where id <> $1`, [16]byte(ids[3]))
 	f.exec(t, `update deliveries set state = 'sending' where id = $1`, [16]byte(ids[2]))
-	require.Equal(t, 1, must(f.ExpireParked(t.Context(), w.ID, hook.ParkedFor, 1)))
-	require.Equal(t, 1, must(f.ExpireParked(t.Context(), w.ID, hook.ParkedFor, 10)))
-	require.Zero(t, must(f.ExpireParked(t.Context(), w.ID, hook.ParkedFor, 10)))
+	require.Equal(t, 1, must(f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 1)))
+	require.Equal(t, 1, must(f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 10)))
+	require.Zero(t, must(f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 10)))
 	for i, attempts := range []int{0, 1} {
 		d := f.read(t, ids[i])
 		require.Equal(t, hook.StateFailed, d.State)
@@ -164,19 +164,19 @@ func TestTrip(t *testing.T) {
 		return must(f.Outstanding(t.Context(), []hook.EventID{event}, 0, 1))[0].Webhook.TrippedAt
 	}
 	require.Nil(t, tripped())
-	require.NoError(t, f.Trip(t.Context(), w.ID, true))
+	require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
 	since := *tripped()
 	require.WithinDuration(t, time.Now(), since, time.Minute)
-	require.NoError(t, f.Trip(t.Context(), w.ID, true))
+	require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
 	require.Equal(t, since, *tripped(), "since when it has been open")
 	require.Equal(t, since, *f.backlog(t, w, 1).TrippedAt)
 	require.Contains(t, f.reason(t, w), "endpoint unavailable")
-	require.NoError(t, f.Trip(t.Context(), w.ID, false))
+	require.NoError(t, f.SetBreaker(t.Context(), w.ID, false))
 	require.Nil(t, tripped())
 	require.Empty(t, f.reason(t, w))
 
 	change := func(how func(*hook.Webhook)) {
-		require.NoError(t, f.Trip(t.Context(), w.ID, true))
+		require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
 		_, err := f.UpdateWebhook(t.Context(), hook.DefaultTenant(), w.ID, func(w *hook.Webhook) error { how(w); return nil })
 		require.NoError(t, err)
 	}

@@ -51,8 +51,8 @@ func TestLargePayloadsAreLeftOut(t *testing.T) {
 	jobs := must(f.Outstanding(t.Context(), ids, 0, 1))
 	check(jobs)
 	check([]hook.Job{must(f.Job(t.Context(), jobs[0].Delivery.ID)), must(f.Job(t.Context(), jobs[1].Delivery.ID))})
-	require.NoError(t, f.Park(t.Context(), []hook.DeliveryID{jobs[0].Delivery.ID, jobs[1].Delivery.ID}, []hook.WebhookID{w.ID}))
-	check(must(f.Parked(t.Context(), w.ID, 10)).Jobs)
+	require.NoError(t, f.Defer(t.Context(), []hook.DeliveryID{jobs[0].Delivery.ID, jobs[1].Delivery.ID}, []hook.WebhookID{w.ID}))
+	check(must(f.Deferred(t.Context(), w.ID, 10)).Jobs)
 
 	payloads := must(f.Payloads(t.Context(), append(ids, hook.EventID{1})))
 	require.Equal(t, map[hook.EventID][]byte{small.ID: small.Data, large.ID: large.Data}, payloads, "what is gone is left out")
@@ -69,7 +69,7 @@ func TestLargePayloadIsSentWhole(t *testing.T) {
 	sender := storagetest.NewSender(time.Now)
 	double := storagetest.NewStore(time.Now)
 	acts, err := activities.New(activities.Deps{
-		Store: f, Lookup: f, Parking: f, Drains: double, Replays: f, Sender: sender, Schedule: hook.DefaultSchedule(), Logger: slog.New(slog.DiscardHandler),
+		Store: f, Lookup: f, DeferredStore: f, Drains: double, Replays: f, Sender: sender, Schedule: hook.DefaultSchedule(), Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	t.Cleanup(acts.Begin())
@@ -101,9 +101,9 @@ func TestExpireUnreadable(t *testing.T) {
 	f.attempt(t, ids[2], answered(500))
 	f.attempt(t, ids[3], answered(200))
 	since := scalar[*time.Time](t, f, `select failing_since from webhooks where id = $1`, [16]byte(w.ID))
-	expired := must(f.ExpireUnreadable(t.Context(), ids, hook.ParkedFor))
+	expired := must(f.ExpireUnreadable(t.Context(), ids, hook.DeferredFor))
 	require.ElementsMatch(t, []hook.DeliveryID{ids[2], ids[4]}, expired, "not the young, those under way, or those that have ended")
-	require.Empty(t, must(f.ExpireUnreadable(t.Context(), ids, hook.ParkedFor)))
+	require.Empty(t, must(f.ExpireUnreadable(t.Context(), ids, hook.DeferredFor)))
 	for i, attempts := range map[int]int{2: 1, 4: 0} {
 		d := f.read(t, ids[i])
 		require.Equal(t, hook.StateFailed, d.State)
@@ -121,5 +121,5 @@ func TestExpireUnreadable(t *testing.T) {
 	paused := f.delivery(t, w)
 	f.exec(t, `update deliveries set created_at = now() - interval '3 days' where id = $1`, [16]byte(paused))
 	f.exec(t, `update webhooks set resumed_at = now() - interval '1 hour' where id = $1`, [16]byte(w.ID))
-	require.Empty(t, must(f.ExpireUnreadable(t.Context(), []hook.DeliveryID{paused}, hook.ParkedFor)))
+	require.Empty(t, must(f.ExpireUnreadable(t.Context(), []hook.DeliveryID{paused}, hook.DeferredFor)))
 }

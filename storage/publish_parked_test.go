@@ -17,7 +17,7 @@ func TestPublishParks(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	away, other := f.webhook(t), f.webhook(t)
-	require.NoError(t, f.Trip(t.Context(), away.ID, true))
+	require.NoError(t, f.SetBreaker(t.Context(), away.ID, true))
 
 	first, second := f.publish(t, "user.created"), f.publish(t, "user.created")
 	for _, a := range []hook.Accepted{first, second} {
@@ -37,7 +37,7 @@ func TestPublishParks(t *testing.T) {
 	starts := f.inOutbox(t)
 	require.Len(t, starts, 2)
 
-	require.NoError(t, f.Trip(t.Context(), away.ID, false))
+	require.NoError(t, f.SetBreaker(t.Context(), away.ID, false))
 	a := f.publish(t, "user.created")
 	require.Equal(t, 2, a.Due)
 	require.Len(t, a.Targets, 2)
@@ -49,7 +49,7 @@ func TestPublishOnlyParked(t *testing.T) {
 	f := setup(t)
 	one, two := f.webhook(t), f.webhook(t)
 	for _, w := range []hook.Webhook{one, two} {
-		require.NoError(t, f.Trip(t.Context(), w.ID, true))
+		require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
 	}
 	p := publication("key", `{"n":1}`)
 	a := must(f.Publish(t.Context(), p))
@@ -72,11 +72,11 @@ func TestPublishKeepsTheDrain(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w := f.webhook(t)
-	require.NoError(t, f.Trip(t.Context(), w.ID, true))
+	require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
 	require.Equal(t, []hook.WebhookID{w.ID}, f.publish(t, "user.created").Undrained)
 	expire := func() {
 		f.exec(t, `update deliveries set created_at = now() - interval '25 hours'`)
-		require.Equal(t, 1, must(f.ExpireParked(t.Context(), w.ID, 24*time.Hour, 10)))
+		require.Equal(t, 1, must(f.ExpireDeferred(t.Context(), w.ID, 24*time.Hour, 10)))
 		require.Zero(t, f.backlog(t, w, 10).Waiting)
 	}
 	expire()
@@ -93,11 +93,11 @@ func TestParkingWhileTheDrainEnds(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w := f.webhook(t)
-	require.NoError(t, f.Trip(t.Context(), w.ID, true))
+	require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
 	kept, begun := 0, 0
 	for range 100 {
 		f.publish(t, "user.created")
-		require.Equal(t, 1, must(f.ExpireParked(t.Context(), w.ID, -time.Hour, 10)))
+		require.Equal(t, 1, must(f.ExpireDeferred(t.Context(), w.ID, -time.Hour, 10)))
 		var ended atomic.Bool
 		var undrained atomic.Int32
 		var both errgroup.Group
@@ -120,7 +120,7 @@ func TestParkingWhileTheDrainEnds(t *testing.T) {
 		} else {
 			kept++
 		}
-		require.Equal(t, 3, must(f.ExpireParked(t.Context(), w.ID, -time.Hour, 10)))
+		require.Equal(t, 3, must(f.ExpireDeferred(t.Context(), w.ID, -time.Hour, 10)))
 		require.True(t, must(f.DrainEnds(t.Context(), w.ID, 0)))
 	}
 	t.Logf("the drain ended in %d of 100 rounds, and went on in %d", begun, kept)

@@ -100,7 +100,7 @@ func (m *memory) keepType(t typeName, schema hook.SchemaHash) {
 func (m *memory) forget(p *hook.Publication) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.keys, [sha256.Size]byte(hashKey(p.Premises.Key)))
+	delete(m.keys, [sha256.Size]byte(hashKey(p.Preconditions.Key)))
 	delete(m.types, typeName{p.TenantID, p.Type})
 }
 
@@ -152,13 +152,13 @@ const premisesHold = `
 func premises(list []*publishing) (keys [][]byte, listed []bool, schemas [][]byte) {
 	for _, p := range list {
 		var key, schema []byte
-		if p.Premises.Key != "" {
-			key = hashKey(p.Premises.Key)
+		if p.Preconditions.Key != "" {
+			key = hashKey(p.Preconditions.Key)
 		}
-		if !p.Premises.Schema.IsZero() {
-			schema = p.Premises.Schema[:]
+		if !p.Preconditions.Schema.IsZero() {
+			schema = p.Preconditions.Schema[:]
 		}
-		keys, listed, schemas = append(keys, key), append(listed, p.Premises.Listed), append(schemas, schema)
+		keys, listed, schemas = append(keys, key), append(listed, p.Preconditions.Listed), append(schemas, schema)
 	}
 	return keys, listed, schemas
 }
@@ -174,7 +174,7 @@ func (p *publishing) outdated() {
 func checkPremises(ctx context.Context, q querier, list []*publishing) ([]*publishing, error) {
 	var relying []*publishing
 	for _, p := range list {
-		if p.Premises != (hook.Premises{}) {
+		if p.Preconditions != (hook.Preconditions{}) {
 			relying = append(relying, p)
 		}
 	}

@@ -29,16 +29,16 @@ func TestPublishOnPremises(t *testing.T) {
 		}
 		return f
 	}
-	known := hook.Premises{Key: text}
-	listed := hook.Premises{Key: text, Listed: true}
-	withSchema := hook.Premises{Key: text, Listed: true, Schema: schema}
+	known := hook.Preconditions{Key: text}
+	listed := hook.Preconditions{Key: text, Listed: true}
+	withSchema := hook.Preconditions{Key: text, Listed: true, Schema: schema}
 
 	for name, c := range map[string]struct {
 		eventType string
-		premises  hook.Premises
+		premises  hook.Preconditions
 		change    string // of somebody else
 	}{
-		"key unknown":        {"user.created", hook.Premises{Key: "grk_other"}, ``},
+		"key unknown":        {"user.created", hook.Preconditions{Key: "grk_other"}, ``},
 		"key revoked":        {"user.created", known, `update api_keys set revoked_at = now()`},
 		"key expired":        {"user.created", known, `update api_keys set expires_at = now() - interval '1 ms'`},
 		"key of another":     {"user.created", known, `update api_keys set tenant_id = (select id from tenants where name = 'other')`},
@@ -54,7 +54,7 @@ func TestPublishOnPremises(t *testing.T) {
 				t.Parallel()
 				f := setup(t)
 				f.tenant(t, "other")
-				p := hook.Publication{TenantID: hook.DefaultTenant(), Type: c.eventType, Data: eventData(), IdempotencyKey: key, Premises: c.premises}
+				p := hook.Publication{TenantID: hook.DefaultTenant(), Type: c.eventType, Data: eventData(), IdempotencyKey: key, Preconditions: c.premises}
 				neighbour := hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: eventData()}
 				if c.change != "" {
 					_, err := f.Publish(t.Context(), p)
@@ -70,7 +70,7 @@ func TestPublishOnPremises(t *testing.T) {
 				require.Equal(t, 1, accepted[2].Event.Deliveries)
 				require.Equal(t, before+6, scalar[int](t, f, `select (select count(*) from events) + (select count(*) from deliveries) + (select count(*) from outbox)`))
 				if key != "" && c.change == "" {
-					p.Premises = hook.Premises{}
+					p.Preconditions = hook.Preconditions{}
 					a, err := f.Publish(t.Context(), p)
 					require.NoError(t, err)
 					require.False(t, a.Duplicate, "its idempotency key was not taken")
@@ -79,8 +79,8 @@ func TestPublishOnPremises(t *testing.T) {
 		}
 	}
 	f := setup(t)
-	for eventType, premises := range map[string]hook.Premises{"user.created": known, "order.made": listed, "invoice.paid": withSchema} {
-		a, err := f.Publish(t.Context(), hook.Publication{TenantID: hook.DefaultTenant(), Type: eventType, Data: eventData(), Premises: premises})
+	for eventType, premises := range map[string]hook.Preconditions{"user.created": known, "order.made": listed, "invoice.paid": withSchema} {
+		a, err := f.Publish(t.Context(), hook.Publication{TenantID: hook.DefaultTenant(), Type: eventType, Data: eventData(), Preconditions: premises})
 		require.NoError(t, err, eventType)
 		require.Equal(t, 1, a.Event.Deliveries)
 	}
@@ -118,7 +118,7 @@ func TestRecall(t *testing.T) {
 
 	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), k.ID, false))
 	_, err = f.Publish(t.Context(), hook.Publication{
-		TenantID: hook.DefaultTenant(), Type: "order.made", Data: eventData(), Premises: hook.Premises{Key: text, Listed: true},
+		TenantID: hook.DefaultTenant(), Type: "order.made", Data: eventData(), Preconditions: hook.Preconditions{Key: text, Listed: true},
 	})
 	require.Equal(t, hook.KindPrecondition, hook.KindOf(err))
 	key, eventType = known()

@@ -126,8 +126,8 @@ func TestOperationalEventsKeepTheChain(t *testing.T) {
 }
 
 // once is a request to make a webhook, under a key.
-func once(key string, request byte) hook.Once {
-	return hook.Once{TenantID: hook.DefaultTenant(), Operation: "create-webhook", Key: key, Request: [32]byte{request}}
+func once(key string, request byte) hook.RequestKey {
+	return hook.RequestKey{TenantID: hook.DefaultTenant(), Operation: "create-webhook", Key: key, Request: [32]byte{request}}
 }
 
 // creation is a webhook to be made, and the answer to it.
@@ -159,10 +159,10 @@ func TestCreateWebhookOnce(t *testing.T) {
 	require.NotContains(t, string(sealed), "geheim")
 	require.NotContains(t, string(sealed), string([]byte{1, 0, 0, 0}), "nor its digest, by which one could guess a secret")
 
-	for _, change := range []func(*hook.Once){
-		func(o *hook.Once) { o.Key = "K" },
-		func(o *hook.Once) { o.Operation = "create-commenda-webhook" },
-		func(o *hook.Once) { o.TenantID = f.tenant(t, "other") },
+	for _, change := range []func(*hook.RequestKey){
+		func(o *hook.RequestKey) { o.Key = "K" },
+		func(o *hook.RequestKey) { o.Operation = "create-commenda-webhook" },
+		func(o *hook.RequestKey) { o.TenantID = f.tenant(t, "other") },
 	} {
 		other := once("k", 1)
 		change(&other)

@@ -69,7 +69,7 @@ func TestWhatIsPausedOutlivesItsDay(t *testing.T) {
 	}
 
 	f.pause(t, w, false)
-	parked, err := f.Parked(t.Context(), w.ID, 100)
+	parked, err := f.Deferred(t.Context(), w.ID, 100)
 	require.NoError(t, err)
 	require.Len(t, parked.Jobs, len(deliveries))
 	listed, _, err := f.Deliveries(t.Context(), w.ID, hook.DeliveryFilter{State: hook.StateFailed}, hook.Page{Limit: 100})

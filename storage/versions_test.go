@@ -47,7 +47,7 @@ func TestVersions(t *testing.T) {
 			version = f.enable(t, w).Version
 		}
 	}
-	require.NoError(t, f.Trip(t.Context(), w.ID, true))
+	require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
 	versions, err := f.Versions(t.Context(), []hook.WebhookID{w.ID, {1}})
 	require.NoError(t, err)
 	require.Equal(t, map[hook.WebhookID]int64{w.ID: version}, versions)

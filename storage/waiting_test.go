@@ -20,7 +20,7 @@ func TestWaiting(t *testing.T) {
 	w := f.webhook(t)
 	empty, err := f.Waiting(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, hook.Waiting{Due: make([]int, 6), Parked: make([]int, 6)}, empty)
+	require.Equal(t, hook.BacklogStats{Due: make([]int, 6), Deferred: make([]int, 6)}, empty)
 
 	due := func(ago string) hook.DeliveryID {
 		id := f.delivery(t, w)
@@ -31,18 +31,18 @@ func TestWaiting(t *testing.T) {
 		due(ago)
 	}
 	for _, ago := range []string{"-1 hour", "2 hours"} {
-		require.NoError(t, f.Park(t.Context(), []hook.DeliveryID{due(ago)}, []hook.WebhookID{w.ID}))
+		require.NoError(t, f.Defer(t.Context(), []hook.DeliveryID{due(ago)}, []hook.WebhookID{w.ID}))
 	}
 	f.attempt(t, f.delivery(t, w), answered(200))
 	_, err = f.CreateTest(t.Context(), w, hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: eventData()})
 	require.NoError(t, err)
 	f.exec(t, `update outbox set created_at = now() - interval '1 minute' where event_id = (select event_id from outbox order by event_id limit 1)`)
-	require.NoError(t, f.Trip(t.Context(), w.ID, true))
+	require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
 
 	got, err := f.Waiting(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 2, 2, 1, 1, 1}, got.Due, "and the test that is about to be sent")
-	require.Equal(t, []int{1, 0, 0, 0, 0, 1}, got.Parked)
+	require.Equal(t, []int{1, 0, 0, 0, 0, 1}, got.Deferred)
 	require.InDelta(t, 2*time.Hour, got.OldestDue, float64(time.Minute))
 	require.Equal(t, 10, got.Unstarted)
 	require.InDelta(t, time.Minute, got.OldestUnstarted, float64(30*time.Second))
@@ -141,16 +141,16 @@ func TestEndsAreCounted(t *testing.T) {
 	require.Equal(t, 1, c.ended[hook.StateCanceled])
 
 	old := f.delivery(t, w)
-	require.NoError(t, f.Park(t.Context(), []hook.DeliveryID{old}, []hook.WebhookID{w.ID}))
+	require.NoError(t, f.Defer(t.Context(), []hook.DeliveryID{old}, []hook.WebhookID{w.ID}))
 	f.exec(t, `update deliveries set created_at = now() - interval '2 days' where id = $1`, [16]byte(old))
-	n, err := f.ExpireParked(t.Context(), w.ID, hook.ParkedFor, 10)
+	n, err := f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 10)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	require.Equal(t, 2, c.ended[hook.StateFailed])
 
-	require.NoError(t, f.Trip(t.Context(), w.ID, true))
-	require.NoError(t, f.Trip(t.Context(), w.ID, true))
-	require.NoError(t, f.Trip(t.Context(), w.ID, false))
+	require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
+	require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
+	require.NoError(t, f.SetBreaker(t.Context(), w.ID, false))
 	require.Equal(t, []bool{true, false}, c.breakers)
 
 	f.delivery(t, w)

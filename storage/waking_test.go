@@ -24,7 +24,7 @@ func (f *fixture) lost(t *testing.T) []hook.WebhookID {
 func (f *fixture) asleep(t *testing.T) hook.Webhook {
 	t.Helper()
 	w := f.webhook(t)
-	require.NoError(t, f.Trip(t.Context(), w.ID, true))
+	require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
 	f.publish(t, "user.created")
 	f.nap(t, w)
 	return w
@@ -39,7 +39,7 @@ func (f *fixture) nap(t *testing.T, w hook.Webhook) {
 }
 
 // napOf is what a drain notes that sleeps because nothing is due.
-func napOf(b hook.Backlog) hook.Nap {
+func napOf(b hook.DeferredPage) hook.Nap {
 	return hook.Nap{In: 5 * time.Minute, Changes: b.Changes, Until: *b.Jobs[0].Delivery.NextAttemptAt}
 }
 
@@ -62,7 +62,7 @@ func TestChangeWakesTheDrain(t *testing.T) {
 			w := f.webhook(t)
 			f.pause(t, w, true)
 			f.publish(t, "user.created")
-			nap := func(b hook.Backlog) hook.Nap { return hook.Nap{In: 5 * time.Minute, Changes: b.Changes} }
+			nap := func(b hook.DeferredPage) hook.Nap { return hook.Nap{In: 5 * time.Minute, Changes: b.Changes} }
 			require.True(t, f.sleeps(t, w, nap(f.backlog(t, w, 10))))
 			require.Empty(t, f.lost(t))
 
@@ -123,9 +123,9 @@ func TestParkingWakesAnIdleDrain(t *testing.T) {
 		},
 		"park": func(t *testing.T, f *fixture, w hook.Webhook) {
 			t.Helper()
-			require.NoError(t, f.Trip(t.Context(), w.ID, false))
+			require.NoError(t, f.SetBreaker(t.Context(), w.ID, false))
 			f.park(t, w, f.delivery(t, w))
-			require.NoError(t, f.Trip(t.Context(), w.ID, true))
+			require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
 		},
 		"replay": func(t *testing.T, f *fixture, w hook.Webhook) {
 			t.Helper()
@@ -251,7 +251,7 @@ func TestParkingWhileTheDrainFallsAsleep(t *testing.T) {
 			})
 		}
 		all.Go(func() error {
-			b, err := f.Parked(t.Context(), w.ID, 1)
+			b, err := f.Deferred(t.Context(), w.ID, 1)
 			if err != nil || b.Jobs[0].DueIn < time.Minute {
 				return err
 			}

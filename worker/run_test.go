@@ -47,7 +47,7 @@ func TestRunAgain(t *testing.T) {
 	store := storagetest.NewStore(time.Now)
 	var err error
 	c.Activities, err = activities.New(activities.Deps{
-		Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), Parking: store, Drains: store, Replays: store,
+		Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), DeferredStore: store, Drains: store, Replays: store,
 		Schedule: hook.DefaultSchedule(), Logger: c.Logger,
 	})
 	require.NoError(t, err)

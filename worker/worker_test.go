@@ -37,7 +37,7 @@ func setup(t *testing.T) Config {
 	t.Cleanup(c.Close)
 	store := storagetest.NewStore(time.Now)
 	acts, err := activities.New(activities.Deps{
-		Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), Parking: store, Drains: store, Replays: store, Schedule: hook.DefaultSchedule(), Logger: logger,
+		Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), DeferredStore: store, Drains: store, Replays: store, Schedule: hook.DefaultSchedule(), Logger: logger,
 	})
 	require.NoError(t, err)
 	return Config{Client: c, Workflows: &workflows.Workflows{Schedule: hook.DefaultSchedule()}, Activities: acts, Logger: logger}

@@ -80,7 +80,7 @@ type deliver struct {
 // something is left for run.
 func (d *deliver) first(ctx workflow.Context) (activities.DeliverResult, bool) {
 	var a *activities.Activities
-	var result activities.FirstResult
+	var result activities.InlineResult
 	// Whatever went wrong, the regular activity finds out and says so.
 	if err := workflow.ExecuteLocalActivity(firstOptions(ctx, d.to), a.DeliverFirst, d.input(0)).Get(ctx, &result); err != nil {
 		workflow.GetLogger(ctx).Warn("first attempts", "Error", err)

@@ -253,7 +253,7 @@ func TestTemporalHoldsNoSecrets(t *testing.T) {
 		})
 		w.env.SetOnLocalActivityCompletedListener(func(_ *activity.Info, result converter.EncodedValue, err error) {
 			require.NoError(w, err)
-			var r activities.FirstResult
+			var r activities.InlineResult
 			require.NoError(w, result.Get(&r))
 			hold(r)
 		})

@@ -33,7 +33,7 @@ func (w *world) parked(n int, change func(h *hook.Webhook, now time.Time)) hook.
 	for _, d := range w.store.Deliveries(id) {
 		ids = append(ids, d.ID)
 	}
-	require.NoError(w, w.store.Park(w.Context(), ids, []hook.WebhookID{id}))
+	require.NoError(w, w.store.Defer(w.Context(), ids, []hook.WebhookID{id}))
 	return id
 }
 

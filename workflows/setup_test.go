@@ -101,7 +101,7 @@ func (w *world) begin(at time.Time) {
 	w.env.SetTestTimeout(time.Hour)
 	w.env.SetActivityTimeoutGracePeriod(time.Hour) // it counts from the first attempt on
 	acts, err := activities.New(activities.Deps{
-		Store: w.store, Lookup: w.store, Parking: w.store, Drains: w.store, Replays: w.store, Sender: senders{w}, Schedule: hook.DefaultSchedule(), Jitter: none,
+		Store: w.store, Lookup: w.store, DeferredStore: w.store, Drains: w.store, Replays: w.store, Sender: senders{w}, Schedule: hook.DefaultSchedule(), Jitter: none,
 		Logger: slog.New(slog.DiscardHandler), Now: w.now,
 	})
 	require.NoError(w, err)

@@ -87,7 +87,7 @@ func (a *App) build(ctx context.Context) error {
 		return err
 	}
 	a.metrics.WatchPool(func() metrics.PoolStat { return a.store.PoolStat() })
-	a.metrics.WatchWaiting(o.Logger, a.store.Waiting)
+	a.metrics.WatchBacklog(o.Logger, a.store.Waiting)
 	if a.traces, err = otlp.Open(ctx, o.Version, o.Logger); err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (a *App) build(ctx context.Context) error {
 		}
 	}
 	a.starter, err = dispatch.NewStarter(dispatch.StarterConfig{
-		Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger, MaxEvents: o.Config.MaxEvents, Ahead: a.loadAhead(),
+		Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger, MaxEvents: o.Config.MaxEvents, Prefetch: a.loadAhead(),
 		Labels: a.store, Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	})
 	if err != nil {
@@ -120,12 +120,12 @@ func (a *App) build(ctx context.Context) error {
 	a.metrics.WatchQueue(a.starter.Queued)
 	a.store.OnOperational(a.starter.Dispatch)
 	a.sweeper = &dispatch.Sweeper{
-		Starter: a.starter, Backlog: a.store, Housekeeping: a.store, Temporal: a.cluster.Client, Resetter: a.cluster,
+		Starter: a.starter, Backlog: a.store, Maintenance: a.store, Temporal: a.cluster.Client, Resetter: a.cluster,
 		Health: a.cluster, Cancellations: &dispatch.Cancellations{Store: a.store, Logger: o.Logger},
 		Logger: o.Logger, Retention: o.Config.Retention,
 	}
 	a.reconciler = &dispatch.Reconciler{
-		Ledger: a.store, Temporal: a.cluster.Client, Resetter: a.cluster, Health: a.cluster, Logger: o.Logger, After: o.Config.ReconcileAfter,
+		OverdueStore: a.store, Temporal: a.cluster.Client, Resetter: a.cluster, Health: a.cluster, Logger: o.Logger, After: o.Config.ReconcileAfter,
 		Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	}
 	if o.Roles.API {
@@ -140,7 +140,7 @@ func (a *App) buildWorker() error {
 	c := &a.options.Config
 	var err error
 	a.activities, err = activities.New(activities.Deps{
-		Store: a.store, Lookup: a.store, Sender: a.egress, Parking: a.store,
+		Store: a.store, Lookup: a.store, Sender: a.egress, DeferredStore: a.store,
 		Drains:  &dispatch.Drains{Temporal: a.cluster.Client, Labels: a.store, Metrics: a.metrics},
 		Replays: a.store, Schedule: c.Schedule(), Logger: a.options.Logger, DisableOnFinal: c.DisableFinal,
 		Metrics: a.metrics, Tracer: a.traces.Tracer(), Memory: memoryLimit(),
@@ -166,7 +166,7 @@ func (a *App) loadAhead() func(context.Context, hook.EventID) {
 	if a.activities == nil {
 		return nil
 	}
-	return a.activities.Ahead
+	return a.activities.Prefetch
 }
 
 func (a *App) buildAPI() error {

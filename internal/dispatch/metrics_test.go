@@ -58,14 +58,14 @@ func TestStartsAreCounted(t *testing.T) {
 		require.Equal(t, map[string]int{"starter 1 away": 1}, m.counts())
 
 		away = false
-		sweeper := &dispatch.Sweeper{Starter: starter, Backlog: o, Housekeeping: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler)}
+		sweeper := &dispatch.Sweeper{Starter: starter, Backlog: o, Maintenance: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler)}
 		defer running(t, sweeper.Run)()
 		pass(10 * time.Second)
 		require.Equal(t, map[string]int{"starter 1 away": 1, "sweeper 1 <nil>": 1, "drain 0 <nil>": 1}, m.counts())
 
 		c, l := &cluster{}, &ledger{}
 		l.add(3)
-		r := &dispatch.Reconciler{Ledger: l, Temporal: c, Resetter: c, Health: c, Logger: slog.New(slog.DiscardHandler), Metrics: m}
+		r := &dispatch.Reconciler{OverdueStore: l, Temporal: c, Resetter: c, Health: c, Logger: slog.New(slog.DiscardHandler), Metrics: m}
 		defer running(t, r.Run)()
 		pass(12 * time.Minute)
 		require.Equal(t, 3, m.counts()["reconciler 1 <nil>"])

@@ -17,7 +17,7 @@ import (
 )
 
 // Ledger is what the reconciler needs of the store.
-type Ledger interface {
+type OverdueStore interface {
 	Leases
 	// Overdue lists the events of deliveries that have been due for longer than age,
 	// after the mark, and returns the mark to go on from; the zero mark at the end.
@@ -27,7 +27,7 @@ type Ledger interface {
 }
 
 // Runs starts workflows and shows how they are; client.Client does.
-type Runs interface {
+type WorkflowDescriber interface {
 	Temporal
 	DescribeWorkflowExecution(ctx context.Context, workflowID, runID string) (*workflowservice.DescribeWorkflowExecutionResponse, error)
 }
@@ -48,11 +48,11 @@ type Resetter interface {
 // of a version that has a lock instead, do no harm: a workflow that has been started is
 // found, and one that has been hurried waits no more.
 type Reconciler struct {
-	Ledger   Ledger
-	Temporal Runs
-	Resetter Resetter
-	Health   Health
-	Logger   *slog.Logger
+	OverdueStore OverdueStore
+	Temporal     WorkflowDescriber
+	Resetter     Resetter
+	Health       Health
+	Logger       *slog.Logger
 	// After is how long something must have been due; default 10 min. As long a
 	// workflow that has ended is left alone: one that can only fail does so no more
 	// often, and what it was sending has come to an end.
@@ -94,7 +94,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	if r.Interval == 0 {
 		r.Interval = min(max(r.After/10, time.Second), time.Minute)
 	}
-	r.back.interval, r.turn = r.Interval, newTurn(r.Ledger)
+	r.back.interval, r.turn = r.Interval, newTurn(r.OverdueStore)
 	tell := teller{logger: r.Logger}
 	timer := time.NewTimer(r.Interval)
 	defer timer.Stop()
@@ -144,7 +144,7 @@ func (r *Reconciler) pages(ctx context.Context) (more bool, err error) {
 		if held, err := r.turn.begin(ctx); err != nil || !held {
 			return false, err
 		}
-		list, next, err := r.Ledger.Overdue(ctx, r.After, r.mark, reconcilePage)
+		list, next, err := r.OverdueStore.Overdue(ctx, r.After, r.mark, reconcilePage)
 		if err != nil {
 			return false, err
 		}
@@ -199,7 +199,7 @@ func (r *Reconciler) page(ctx context.Context, list []hook.Overdue, did *actions
 		}
 	}
 	if len(gone) > 0 {
-		starts, err := r.Ledger.Restarts(ctx, gone)
+		starts, err := r.OverdueStore.Restarts(ctx, gone)
 		if err != nil {
 			return err
 		}

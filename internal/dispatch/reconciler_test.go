@@ -210,7 +210,7 @@ func (l *ledger) looked() int {
 // for 10 minutes.
 func reconciling(t *testing.T, c *cluster, l *ledger) (stop func()) {
 	t.Helper()
-	r := &dispatch.Reconciler{Ledger: l, Temporal: c, Resetter: c, Health: c, Logger: slog.New(slog.DiscardHandler)}
+	r := &dispatch.Reconciler{OverdueStore: l, Temporal: c, Resetter: c, Health: c, Logger: slog.New(slog.DiscardHandler)}
 	return running(t, r.Run)
 }
 

@@ -18,13 +18,13 @@ import (
 // SendNow has a worker send one delivery by hand and waits for the outcome,
 // which is then in the store (S11, S13). Two at once for one delivery are one.
 type SendNow struct {
-	Temporal Orders
+	Temporal WorkflowStarter
 	// Metrics counts orders; nil counts none.
 	Metrics Metrics
 }
 
 // Orders starts workflows and takes them back; client.Client does.
-type Orders interface {
+type WorkflowStarter interface {
 	Temporal
 	DescribeWorkflowExecution(ctx context.Context, workflowID, runID string) (*workflowservice.DescribeWorkflowExecutionResponse, error)
 	TerminateWorkflow(ctx context.Context, workflowID, runID, reason string, details ...any) error

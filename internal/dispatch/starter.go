@@ -41,7 +41,7 @@ type StarterConfig struct {
 	Logger   *slog.Logger
 	// Ahead, where a worker is in this process, tells it of an event whose workflow is
 	// about to be started; it must not wait.
-	Ahead func(ctx context.Context, event hook.EventID)
+	Prefetch func(ctx context.Context, event hook.EventID)
 	// Labels says what drains and replays are about; nil says nothing.
 	Labels Labels
 	// Metrics counts starts; nil counts none.
@@ -212,8 +212,8 @@ func (s *Starter) start(ctx context.Context, start hook.Start) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options, input := workflows.DeliverStart(start)
-	if input.First && s.config.Ahead != nil {
-		s.config.Ahead(ctx, start.EventID)
+	if input.First && s.config.Prefetch != nil {
+		s.config.Prefetch(ctx, start.EventID)
 	}
 	ctx, end := s.config.Tracer.Starting(ctx, &start)
 	defer end()

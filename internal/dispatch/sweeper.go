@@ -32,7 +32,7 @@ type Backlog interface {
 }
 
 // Housekeeping is what has to be done now and then.
-type Housekeeping interface {
+type Maintenance interface {
 	// EnsurePartitions makes the coming days' partitions.
 	EnsurePartitions(ctx context.Context) (int, error)
 	// DropOldPartitions drops the days that ended longer ago than retention.
@@ -51,12 +51,12 @@ type Housekeeping interface {
 // store tidy. Every process runs one. They sweep at the same time: each claims what it is
 // about to start, and gives back what it could not.
 type Sweeper struct {
-	Starter      *Starter
-	Backlog      Backlog
-	Housekeeping Housekeeping
-	Temporal     Runs
-	Resetter     Resetter
-	Health       Health
+	Starter     *Starter
+	Backlog     Backlog
+	Maintenance Maintenance
+	Temporal    WorkflowDescriber
+	Resetter    Resetter
+	Health      Health
 	// Cancellations, if not nil, has a round in each of the sweeper's.
 	Cancellations *Cancellations
 	Logger        *slog.Logger
@@ -197,15 +197,15 @@ func (s *Sweeper) doSteps(ctx context.Context, local bool) error {
 
 // tidy does what has to be done now and then, and returns when to do it again.
 func (s *Sweeper) tidy(ctx context.Context) time.Duration {
-	_, made := s.Housekeeping.EnsurePartitions(ctx)
-	_, purged := s.Housekeeping.PurgeIdempotencyKeys(ctx)
-	_, forgotten := s.Housekeeping.ForgetSecrets(ctx)
+	_, made := s.Maintenance.EnsurePartitions(ctx)
+	_, purged := s.Maintenance.PurgeIdempotencyKeys(ctx)
+	_, forgotten := s.Maintenance.ForgetSecrets(ctx)
 	// Before the days: a test that nobody waits for must not outlive its day.
-	canceled := s.Housekeeping.CancelStaleTests(ctx, staleTest)
+	canceled := s.Maintenance.CancelStaleTests(ctx, staleTest)
 	var dropped error
 	if s.Retention > 0 {
-		_, dropped = s.Housekeeping.DropOldPartitions(ctx, s.Retention)
-		dropped = errors.Join(dropped, s.Housekeeping.PurgeReplays(ctx, s.Retention))
+		_, dropped = s.Maintenance.DropOldPartitions(ctx, s.Retention)
+		dropped = errors.Join(dropped, s.Maintenance.PurgeReplays(ctx, s.Retention))
 	}
 	err := errors.Join(made, purged, forgotten, canceled, dropped)
 	if err == nil {

@@ -28,7 +28,7 @@ func sweeping(t *testing.T, s *temporalServer, o *outbox, change ...func(*dispat
 		starter = change[0]
 	}
 	sweeper := &dispatch.Sweeper{
-		Starter: newStarter(t, s, o, starter), Backlog: o, Housekeeping: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler),
+		Starter: newStarter(t, s, o, starter), Backlog: o, Maintenance: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler),
 	}
 	return running(t, sweeper.Run)
 }
@@ -467,7 +467,7 @@ func TestSweeperLeavesTheStarterItsQueue(t *testing.T) {
 			return slow(time.Second)(ctx, id)
 		}
 		starter := newStarter(t, s, o, func(c *dispatch.StarterConfig) { c.Workers = 1 })
-		sweeper := &dispatch.Sweeper{Starter: starter, Backlog: o, Housekeeping: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler)}
+		sweeper := &dispatch.Sweeper{Starter: starter, Backlog: o, Maintenance: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler)}
 		defer running(t, sweeper.Run)()
 		defer running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })()
 		events := o.accept(30)

@@ -76,7 +76,7 @@ func newProcess(w *world, name string) (*process, error) {
 	store.OnOperational(p.dispatch)
 	p.store = &gated{Store: store, p: p}
 	p.acts, err = activities.New(activities.Deps{
-		Store: p.store, Lookup: p.store, Parking: p.store, Replays: p.store, Sender: sender{p},
+		Store: p.store, Lookup: p.store, DeferredStore: p.store, Replays: p.store, Sender: sender{p},
 		Drains: &dispatch.Drains{Temporal: way{w.temporal, p}}, Schedule: hook.DefaultSchedule(),
 		Memory: processMemory,
 		Logger: w.logger.With(slog.String("process", name)), Jitter: func(time.Duration) time.Duration { return 0 },
@@ -125,16 +125,16 @@ func (p *process) start() error {
 	logger := p.w.logger.With(slog.String("process", p.name))
 	starter, err := dispatch.NewStarter(dispatch.StarterConfig{
 		Temporal: way, Outbox: p.store, Logger: logger, MaxEvents: 100,
-		Ahead: func(ctx context.Context, e hook.EventID) { p.acts.Ahead(ctx, e) },
+		Prefetch: func(ctx context.Context, e hook.EventID) { p.acts.Prefetch(ctx, e) },
 	})
 	if err != nil {
 		return err
 	}
 	sweeper := &dispatch.Sweeper{
-		Starter: starter, Backlog: p.store, Housekeeping: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger,
+		Starter: starter, Backlog: p.store, Maintenance: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger,
 		Cancellations: &dispatch.Cancellations{Store: p.store, Logger: logger}, Retention: retention, Interval: sweepEvery,
 	}
-	reconciler := &dispatch.Reconciler{Ledger: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger, Interval: reconcileEvery}
+	reconciler := &dispatch.Reconciler{OverdueStore: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger, Interval: reconcileEvery}
 	var ctx context.Context
 	ctx, p.halt = context.WithCancel(p.ctx)
 	p.starter = starter
@@ -261,7 +261,7 @@ func (p *process) run(r *activityRun, o order) (any, error) {
 	var f, result any
 	switch o.name {
 	case workflows.ActivityDeliverFirst:
-		f, result = p.acts.DeliverFirst, &activities.FirstResult{}
+		f, result = p.acts.DeliverFirst, &activities.InlineResult{}
 	case workflows.ActivityDeliver:
 		f, result = p.acts.Deliver, &activities.DeliverResult{}
 	case workflows.ActivityDrain:
@@ -285,7 +285,7 @@ func (p *process) run(r *activityRun, o order) (any, error) {
 	if err := value.Get(result); err != nil {
 		return nil, err
 	}
-	if first, ok := result.(*activities.FirstResult); ok {
+	if first, ok := result.(*activities.InlineResult); ok {
 		return *first, nil
 	}
 	return result, nil

@@ -115,20 +115,20 @@ func (g *gated) States(ctx context.Context, events []hook.EventID, slice, of int
 	return ask(ctx, g, "States", func() ([]hook.Delivery, error) { return g.Store.States(ctx, events, slice, of) })
 }
 
-func (g *gated) Park(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error {
-	return tell(ctx, g, "Park", func() error { return g.Store.Park(ctx, ids, webhooks) })
+func (g *gated) Defer(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error {
+	return tell(ctx, g, "Park", func() error { return g.Store.Defer(ctx, ids, webhooks) })
 }
 
-func (g *gated) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (hook.Backlog, error) {
-	return ask(ctx, g, "Parked", func() (hook.Backlog, error) { return g.Store.Parked(ctx, webhook, limit) })
+func (g *gated) Deferred(ctx context.Context, webhook hook.WebhookID, limit int) (hook.DeferredPage, error) {
+	return ask(ctx, g, "Parked", func() (hook.DeferredPage, error) { return g.Store.Deferred(ctx, webhook, limit) })
 }
 
-func (g *gated) ExpireParked(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (int, error) {
-	return ask(ctx, g, "ExpireParked", func() (int, error) { return g.Store.ExpireParked(ctx, webhook, age, limit) })
+func (g *gated) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (int, error) {
+	return ask(ctx, g, "ExpireParked", func() (int, error) { return g.Store.ExpireDeferred(ctx, webhook, age, limit) })
 }
 
-func (g *gated) Trip(ctx context.Context, webhook hook.WebhookID, open bool) error {
-	return tell(ctx, g, "Trip", func() error { return g.Store.Trip(ctx, webhook, open) })
+func (g *gated) SetBreaker(ctx context.Context, webhook hook.WebhookID, open bool) error {
+	return tell(ctx, g, "Trip", func() error { return g.Store.SetBreaker(ctx, webhook, open) })
 }
 
 func (g *gated) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.Nap) (bool, error) {

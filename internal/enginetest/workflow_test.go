@@ -44,7 +44,7 @@ func (t *server) workflow(e *execution, by *process) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			if r, ok := first.(activities.FirstResult); ok && r.Done {
+			if r, ok := first.(activities.InlineResult); ok && r.Done {
 				return r.DeliverResult, nil
 			}
 		}
@@ -78,7 +78,7 @@ func (t *server) local(e *execution, by *process, o order) (any, error) {
 		select {
 		case out := <-r.outcome:
 			if out.err != nil { // the regular activity finds out
-				return activities.FirstResult{}, nil
+				return activities.InlineResult{}, nil
 			}
 			if t.reachable(p) {
 				return out.value, nil

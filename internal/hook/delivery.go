@@ -31,7 +31,7 @@ const (
 	TextWebhookDisabled = "Webhook disabled"
 	TextWebhookDeleted  = "Webhook deleted"
 	// TextSecretUnavailable ends a delivery whose webhook's secrets no key has opened for
-	// ParkedFor.
+	// DeferredFor.
 	TextSecretUnavailable = "Signing secret unavailable"
 	// TextDropped ends an at-most-once delivery whose sender went before it could
 	// say what came of it (M7).
@@ -51,7 +51,7 @@ type Delivery struct {
 	ReplayID ReplayID
 	State    DeliveryState
 	// Parked says that it waits for its webhook, which is over a limit or unavailable.
-	Parked bool
+	Deferred bool
 	// Waits is what it waits for, where it was read to be shown; nil if it does not wait.
 	Waits *Wait
 	// Generation is the webhook's at the accept; nil where an older process accepted it.

@@ -60,7 +60,7 @@ type Publication struct {
 	// Hops are the events that it comes from, oldest first; at most MaxHops.
 	Hops []EventID
 	// Premises must hold for it to be stored.
-	Premises Premises
+	Preconditions Preconditions
 }
 
 // Fingerprint tells the same content from other content under one idempotency key, but

@@ -41,7 +41,7 @@ func (w *Webhook) WaitReason() WaitReason {
 // has ended, is not due yet or is being sent. probeAt is when the webhook's drain asks the
 // endpoint next, nil if it has not said.
 func WaitOf(d *Delivery, w *Webhook, probeAt *time.Time, now time.Time) *Wait {
-	if w == nil || d.Test || !d.Outstanding() || d.State == StateSending || d.NextAttemptAt.After(now) || !d.Parked && !w.Held() {
+	if w == nil || d.Test || !d.Outstanding() || d.State == StateSending || d.NextAttemptAt.After(now) || !d.Deferred && !w.Deferring() {
 		return nil
 	}
 	wait := &Wait{Reason: w.WaitReason(), Since: *d.NextAttemptAt}

@@ -19,7 +19,7 @@ func TestWaitOf(t *testing.T) {
 		change(&d)
 		return d
 	}
-	parked := with(func(d *hook.Delivery) { d.Parked = true })
+	parked := with(func(d *hook.Delivery) { d.Deferred = true })
 	paused := &hook.Webhook{PausedAt: ago(time.Hour), TrippedAt: ago(time.Second)}
 	open := &hook.Webhook{TrippedAt: ago(time.Second)}
 	for name, c := range map[string]struct {
@@ -36,9 +36,9 @@ func TestWaitOf(t *testing.T) {
 		"over its rate":                    {parked, &hook.Webhook{RateLimit: 1}, nil, &hook.Wait{Reason: hook.WaitRate, Since: now.Add(-time.Minute)}},
 		"too many in flight":               {parked, &hook.Webhook{}, ago(0), &hook.Wait{Reason: hook.WaitInFlight, Since: now.Add(-time.Minute)}},
 		"about to be sent":                 {due, &hook.Webhook{RateLimit: 1}, nil, nil},
-		"not due yet":                      {with(func(d *hook.Delivery) { d.Parked, d.NextAttemptAt = true, ago(-time.Second) }), open, nil, nil},
-		"ended":                            {with(func(d *hook.Delivery) { d.Parked, d.NextAttemptAt = true, nil }), open, nil, nil},
-		"being sent":                       {with(func(d *hook.Delivery) { d.Parked, d.State = true, hook.StateSending }), open, nil, nil},
+		"not due yet":                      {with(func(d *hook.Delivery) { d.Deferred, d.NextAttemptAt = true, ago(-time.Second) }), open, nil, nil},
+		"ended":                            {with(func(d *hook.Delivery) { d.Deferred, d.NextAttemptAt = true, nil }), open, nil, nil},
+		"being sent":                       {with(func(d *hook.Delivery) { d.Deferred, d.State = true, hook.StateSending }), open, nil, nil},
 		"a test waits for nobody":          {with(func(d *hook.Delivery) { d.Test = true }), paused, nil, nil},
 		"of a webhook that is gone":        {parked, nil, nil, nil},
 	} {

@@ -123,7 +123,7 @@ type Webhook struct {
 
 // Held tells that what is due waits for the webhook: its endpoint is unavailable, or the
 // client has paused it.
-func (w *Webhook) Held() bool { return w.TrippedAt != nil || w.PausedAt != nil }
+func (w *Webhook) Deferring() bool { return w.TrippedAt != nil || w.PausedAt != nil }
 
 // Revokes reports whether an outstanding delivery of the webhook must not be sent any more:
 // it is disabled, or was since the delivery was accepted.

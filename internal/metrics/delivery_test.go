@@ -94,12 +94,12 @@ func TestBacklog(t *testing.T) {
 	t.Parallel()
 	m := metrics.New()
 	counted := 0
-	m.WatchWaiting(slog.New(slog.DiscardHandler), func(ctx context.Context) (hook.Waiting, error) {
+	m.WatchBacklog(slog.New(slog.DiscardHandler), func(ctx context.Context) (hook.BacklogStats, error) {
 		counted++
 		_, bounded := ctx.Deadline()
 		require.True(t, bounded)
-		return hook.Waiting{
-			Due: []int{10, 20, 30, 40, 50, 60}, Parked: []int{1, 2, 3, 4, 5, 6}, OldestDue: time.Hour, Unstarted: 8,
+		return hook.BacklogStats{
+			Due: []int{10, 20, 30, 40, 50, 60}, Deferred: []int{1, 2, 3, 4, 5, 6}, OldestDue: time.Hour, Unstarted: 8,
 			OldestUnstarted: time.Minute, Breakers: 9, KeptDays: 3,
 		}, nil
 	})
@@ -117,7 +117,7 @@ func TestBacklog(t *testing.T) {
 	require.Equal(t, 1, counted)
 
 	away := metrics.New()
-	away.WatchWaiting(slog.New(slog.DiscardHandler), func(context.Context) (hook.Waiting, error) { return hook.Waiting{}, errors.New("away") })
+	away.WatchBacklog(slog.New(slog.DiscardHandler), func(context.Context) (hook.BacklogStats, error) { return hook.BacklogStats{}, errors.New("away") })
 	status, text := scrape(t, away, "/metrics")
 	require.Equal(t, http.StatusOK, status)
 	require.NotContains(t, text, "grapnel_backlog")

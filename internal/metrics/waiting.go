@@ -19,11 +19,11 @@ const (
 	waitingPatience = 3 * time.Second
 )
 
-// WatchWaiting shows what waits in the store; count is called for a scrape, and not
+// WatchBacklog shows what waits in the store; count is called for a scrape, and not
 // more often than every 10 s. Where it fails, the metrics are left out: no number is
 // better than an old one. Every process shows the same, so use max, not sum. Call it
 // once.
-func (m *Metrics) WatchWaiting(logger *slog.Logger, count func(context.Context) (hook.Waiting, error)) {
+func (m *Metrics) WatchBacklog(logger *slog.Logger, count func(context.Context) (hook.BacklogStats, error)) {
 	gauge := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "backlog", name), help+" The same in every process.", labels, nil)
 	}
@@ -40,13 +40,13 @@ func (m *Metrics) WatchWaiting(logger *slog.Logger, count func(context.Context) 
 }
 
 type waitingCollector struct {
-	count                                                         func(context.Context) (hook.Waiting, error)
+	count                                                         func(context.Context) (hook.BacklogStats, error)
 	log                                                           *slog.Logger
 	deliveries, oldest, unstarted, waitsSince, breakers, keptDays *prometheus.Desc
 
 	mu   sync.Mutex
 	at   time.Time
-	last hook.Waiting
+	last hook.BacklogStats
 	ok   bool
 }
 
@@ -68,7 +68,7 @@ func (c *waitingCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	for i, name := range rangeNames() {
 		gauge(c.deliveries, float64(w.Due[i]), "workflow", name)
-		gauge(c.deliveries, float64(w.Parked[i]), "webhook", name)
+		gauge(c.deliveries, float64(w.Deferred[i]), "webhook", name)
 	}
 	gauge(c.oldest, w.OldestDue.Seconds())
 	gauge(c.unstarted, float64(w.Unstarted))
@@ -78,7 +78,7 @@ func (c *waitingCollector) Collect(out chan<- prometheus.Metric) {
 }
 
 // read counts, unless that was done a moment ago; several scrapes at once count once.
-func (c *waitingCollector) read() (hook.Waiting, bool) {
+func (c *waitingCollector) read() (hook.BacklogStats, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.at.IsZero() && time.Since(c.at) < waitingFresh {
@@ -91,14 +91,14 @@ func (c *waitingCollector) read() (hook.Waiting, bool) {
 		c.log.WarnContext(ctx, "backlog not counted", slog.Any("error", err))
 	}
 	ranges := len(rangeNames())
-	c.at, c.last, c.ok = time.Now(), w, err == nil && len(w.Due) == ranges && len(w.Parked) == ranges
+	c.at, c.last, c.ok = time.Now(), w, err == nil && len(w.Due) == ranges && len(w.Deferred) == ranges
 	return c.last, c.ok
 }
 
 // rangeNames are the values of the label due: not yet, and then for at most so long.
 func rangeNames() []string {
 	names := []string{"later"}
-	for _, d := range hook.WaitingFor()[1:] {
+	for _, d := range hook.BacklogBounds()[1:] {
 		names = append(names, shortDuration(d))
 	}
 	return append(names, "longer")

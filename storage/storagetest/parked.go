@@ -66,14 +66,14 @@ func (s *Store) Woken(id hook.WebhookID) <-chan struct{} {
 }
 
 // Park hands deliveries over to the drains of their webhooks.
-func (s *Store) Park(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error {
-	if err := s.failing(ctx, OpPark); err != nil {
+func (s *Store) Defer(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error {
+	if err := s.failing(ctx, OpDefer); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range ids {
-		s.deliveries[id].Parked = true
+		s.deliveries[id].Deferred = true
 	}
 	for _, id := range webhooks {
 		s.parks(id)
@@ -82,9 +82,9 @@ func (s *Store) Park(ctx context.Context, ids []hook.DeliveryID, webhooks []hook
 }
 
 // Parked loads what is parked of a webhook's deliveries, the longest due first.
-func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (hook.Backlog, error) {
-	var b hook.Backlog
-	if err := s.failing(ctx, OpParked); err != nil {
+func (s *Store) Deferred(ctx context.Context, webhook hook.WebhookID, limit int) (hook.DeferredPage, error) {
+	var b hook.DeferredPage
+	if err := s.failing(ctx, OpDeferred); err != nil {
 		return b, err
 	}
 	s.mu.Lock()
@@ -107,7 +107,7 @@ func (s *Store) Parked(ctx context.Context, webhook hook.WebhookID, limit int) (
 func (s *Store) parkedOf(webhook hook.WebhookID) []*hook.Delivery {
 	var list []*hook.Delivery
 	for _, id := range s.order {
-		if d := s.deliveries[id]; d.WebhookID == webhook && d.Parked && d.Outstanding() && s.revoked(d) == "" {
+		if d := s.deliveries[id]; d.WebhookID == webhook && d.Deferred && d.Outstanding() && s.revoked(d) == "" {
 			list = append(list, d)
 		}
 	}
@@ -117,8 +117,8 @@ func (s *Store) parkedOf(webhook hook.WebhookID) []*hook.Delivery {
 	return list
 }
 
-// ExpireParked fails those whose event is older than age.
-func (s *Store) ExpireParked(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (n int, err error) {
+// ExpireDeferred fails those whose event is older than age.
+func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (n int, err error) {
 	if err := s.failing(ctx, OpExpire); err != nil {
 		return 0, err
 	}
@@ -135,8 +135,8 @@ func (s *Store) ExpireParked(ctx context.Context, webhook hook.WebhookID, age ti
 }
 
 // Trip opens or closes the webhook's circuit breaker.
-func (s *Store) Trip(ctx context.Context, webhook hook.WebhookID, open bool) error {
-	if err := s.failing(ctx, OpTrip); err != nil {
+func (s *Store) SetBreaker(ctx context.Context, webhook hook.WebhookID, open bool) error {
+	if err := s.failing(ctx, OpSetBreaker); err != nil {
 		return err
 	}
 	s.mu.Lock()

@@ -115,7 +115,7 @@ func (s *Store) replayOn(r *hook.Replay, step *hook.ReplayStep, limit int) {
 			break
 		}
 		d := s.deliver(e, r.WebhookID, false)
-		d.Parked, d.ReplayID = true, r.ID
+		d.Deferred, d.ReplayID = true, r.ID
 		step.Created++
 		step.Looked++
 	}

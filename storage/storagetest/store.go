@@ -23,10 +23,10 @@ const (
 	OpRelease     = "ReleaseDeliveries"
 	OpDrop        = "DropDeliveries"
 	OpBeginTest   = "BeginTest"
-	OpPark        = "Park"
-	OpParked      = "Parked"
+	OpDefer       = "Park"
+	OpDeferred    = "Parked"
 	OpExpire      = "ExpireParked"
-	OpTrip        = "Trip"
+	OpSetBreaker  = "Trip"
 	OpSleeps      = "DrainSleeps"
 	OpEnds        = "DrainEnds"
 	OpDrain       = "Drain"
@@ -271,7 +271,7 @@ func (s *Store) Outstanding(ctx context.Context, events []hook.EventID, slice, o
 	s.slices[[2]int{slice, of}] = true
 	var jobs []hook.Job
 	for _, d := range s.of(events, slice, of) {
-		if d.Outstanding() && !d.Parked {
+		if d.Outstanding() && !d.Deferred {
 			jobs = append(jobs, s.job(d))
 		}
 	}

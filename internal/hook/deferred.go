@@ -6,16 +6,16 @@ import "time"
 // (spec 9).
 const TextUnavailable = "Endpoint unavailable"
 
-// ParkedFor is how long a delivery waits for an endpoint that is unavailable, from its
+// DeferredFor is how long a delivery waits for an endpoint that is unavailable, from its
 // event on; then it fails (spec 9).
-const ParkedFor = 24 * time.Hour
+const DeferredFor = 24 * time.Hour
 
 // DrainID is the id of the workflow that sends a webhook's parked deliveries. One runs
 // at a time.
 func DrainID(w WebhookID) string { return w.String() + "-drain" }
 
-// Backlog is what is parked of one webhook's deliveries.
-type Backlog struct {
+// DeferredPage is what is parked of one webhook's deliveries.
+type DeferredPage struct {
 	// Jobs are the first of them, those that have been due longest first; some may not
 	// be due yet.
 	Jobs []Job
@@ -33,7 +33,7 @@ type Backlog struct {
 type Nap struct {
 	// In is when it will look again.
 	In time.Duration
-	// Changes is Backlog's: the note of a drain that was woken since is refused.
+	// Changes is DeferredPage's: the note of a drain that was woken since is refused.
 	Changes int64
 	// Until says that the drain sleeps because nothing is due before: what is parked from
 	// then on, and due earlier, wakes it. The zero time says that it sleeps for another

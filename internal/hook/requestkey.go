@@ -2,8 +2,8 @@ package hook
 
 import "crypto/sha256"
 
-// Once is a client's idempotency key for a request that makes something.
-type Once struct {
+// RequestKey is a client's idempotency key for a request that makes something.
+type RequestKey struct {
 	TenantID TenantID
 	// Operation is the request's; each has keys of its own.
 	Operation string
@@ -13,6 +13,6 @@ type Once struct {
 }
 
 // OtherRequest says that the key stands for another request.
-func (o *Once) OtherRequest() error {
+func (o *RequestKey) OtherRequest() error {
 	return &Error{Kind: KindConflict, Message: "the idempotency key was used within 24 hours for another request"}
 }
