@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/wait"
 )
 
 // DrainInput names the webhook whose parked deliveries are to be sent.
@@ -130,7 +131,7 @@ func (d *drain) step(ctx context.Context) (ended bool, err error) {
 		return ended, nil
 	}
 	if len(backlog.Jobs) == 0 { // the last of them have just ended
-		if err := wait(ctx, worthWaiting); err != nil {
+		if err := wait.For(ctx, worthWaiting); err != nil {
 			return false, d.again(ctx, err)
 		}
 		return false, d.goOn(ctx)
@@ -271,22 +272,10 @@ func (d *drain) send(ctx context.Context, jobs []hook.Job, goOn bool) (*run, err
 
 // pace keeps to the rate at which a backlog is sent.
 func (d *drain) pace(ctx context.Context, began time.Time, sent int) error {
-	if err := wait(ctx, time.Duration(sent)*time.Second/drainRate-d.now().Sub(began)); err != nil {
+	if err := wait.For(ctx, time.Duration(sent)*time.Second/drainRate-d.now().Sub(began)); err != nil {
 		return d.again(ctx, err)
 	}
 	return nil
-}
-
-// wait lets time pass, unless ctx ends.
-func wait(ctx context.Context, in time.Duration) error {
-	timer := time.NewTimer(max(in, 0))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // later asks for the next run in a while, for a reason that a person reads; until is when

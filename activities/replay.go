@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/wait"
 )
 
 // Replays keeps replays, and makes their deliveries.
@@ -95,7 +96,7 @@ func (r *replay) step(ctx context.Context) (result ReplayResult, ended bool, err
 	r.changes = step.Changes
 	in, why := resting(&step)
 	if in == 0 {
-		if err := wait(ctx, time.Second-r.now().Sub(second)); err != nil {
+		if err := wait.For(ctx, time.Second-r.now().Sub(second)); err != nil {
 			return result, false, r.again(ctx, err)
 		}
 		if r.now().Sub(r.began) < replayFor || r.isStopping() {

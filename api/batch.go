@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"grapnel/internal/canonjson"
+	"grapnel/internal/clip"
 	"grapnel/internal/hook"
 	"grapnel/internal/tracing"
 )
@@ -247,7 +248,7 @@ func splitBatch(raw []byte) ([]jsontext.Value, error) {
 		}
 		switch name := token.String(); {
 		case name != "events":
-			return nil, hook.Unprocessable("body."+clip(name), "unexpected property")
+			return nil, hook.Unprocessable("body."+clip.Text(name, longestValue), "unexpected property")
 		case seen:
 			return nil, notCanonical("/events", &canonjson.Error{Reason: canonjson.ReasonDuplicateKey, Message: "the key appears twice"})
 		case dec.PeekKind() == jsontext.KindInvalid: // reading says why

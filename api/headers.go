@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"grapnel/internal/clip"
 	"grapnel/internal/hook"
 )
 
@@ -20,7 +21,7 @@ func shownValues(headers map[string]string) (wrong []hook.Violation) {
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		if headers[name] == hook.Secret("").String() {
 			wrong = append(wrong, hook.Violation{
-				Location: headersAt + "." + clip(name), Message: "must be the value itself: *** stands for a value that is not shown",
+				Location: headersAt + "." + clip.Text(name, longestValue), Message: "must be the value itself: *** stands for a value that is not shown",
 			})
 		}
 	}

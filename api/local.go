@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"grapnel/internal/clip"
 	"grapnel/internal/hook"
 )
 
@@ -18,7 +19,7 @@ func checkLocal(r *http.Request) error {
 	site, origin := r.Header.Get("Sec-Fetch-Site"), r.Header.Values("Origin")
 	switch {
 	case !isLocalHost(r.Host):
-		return elsewhere("the request is for the host " + clip(r.Host) + ": call this service by localhost or 127.0.0.1")
+		return elsewhere("the request is for the host " + clip.Text(r.Host, longestValue) + ": call this service by localhost or 127.0.0.1")
 	case len(origin) > 0 && !slices.ContainsFunc(origin, func(o string) bool { return isOriginOf(o, r.Host) }),
 		len(origin) > 1, site != "" && site != "same-origin" && site != "none":
 		return elsewhere("the request comes from a page of another origin")

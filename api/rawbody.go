@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"grapnel/internal/canonjson"
+	"grapnel/internal/clip"
 	"grapnel/internal/hook"
 )
 
@@ -113,7 +114,7 @@ func canonicalMembers(raw []byte, known []string, unknown unknownMembers) ([]byt
 		name := token.String()
 		if !slices.Contains(known, name) {
 			if unknown == refuseUnknown {
-				return nil, hook.Unprocessable("body."+clip(name), "unexpected property")
+				return nil, hook.Unprocessable("body."+clip.Text(name, longestValue), "unexpected property")
 			}
 			if err := dec.SkipValue(); err != nil {
 				return nil, notObject(raw)
@@ -226,14 +227,6 @@ func required(members map[string]bool) error {
 // missing says in Huma's words that the body lacks a member.
 func missing(name string) hook.Violation {
 	return hook.Violation{Location: "body", Message: "expected required property " + name + " to be present"}
-}
-
-// clip shortens what a client chose and an answer repeats.
-func clip(name string) string {
-	if len(name) <= longestValue {
-		return name
-	}
-	return strings.ToValidUTF8(name[:longestValue], "") + "…"
 }
 
 // jsonBody documents a body that its operation reads itself.

@@ -13,6 +13,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
+	"grapnel/internal/syncbuf"
 )
 
 // refusedLine is what the log has of a publish that was refused.
@@ -29,7 +30,7 @@ type refusedLine struct {
 // logging is a fixture whose log can be read.
 func logging(t *testing.T, change ...func(*api.Deps)) *fixture {
 	t.Helper()
-	log := &lockedBuffer{}
+	log := &syncbuf.Buffer{}
 	f := setup(t, append(change, func(d *api.Deps) { d.Logger = slog.New(slog.NewJSONHandler(log, nil)) })...)
 	f.log = log
 	return f

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"grapnel/internal/hook"
 	"grapnel/internal/pgtest"
 	"grapnel/internal/secrets"
+	"grapnel/internal/syncbuf"
 	"grapnel/internal/topics"
 	"grapnel/storage"
 )
@@ -36,7 +36,7 @@ type fixture struct {
 	blocked    *destinations
 	api        *api.API
 	topics     *topics.Hub // not run: only messages published here wake who follows
-	log        *lockedBuffer
+	log        *syncbuf.Buffer
 }
 
 // setup starts a fixture; change may replace what api.New gets.
@@ -61,7 +61,7 @@ func setupLimited(t *testing.T, limits storage.Limits, change ...func(*api.Deps)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close(context.WithoutCancel(t.Context()))) })
 
-	f := &fixture{store: store, db: db, dispatched: &dispatcher{}, sender: &sender{store: store}, blocked: &destinations{}, log: &lockedBuffer{}}
+	f := &fixture{store: store, db: db, dispatched: &dispatcher{}, sender: &sender{store: store}, blocked: &destinations{}, log: &syncbuf.Buffer{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(f.log.String())
@@ -312,21 +312,4 @@ func moment(t *testing.T, v any) time.Time {
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now(), at, time.Minute)
 	return at
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

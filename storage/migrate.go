@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"grapnel/internal/wait"
 	"io/fs"
 	"log/slog"
 	"strconv"
@@ -112,7 +113,7 @@ func (m *Migrator) patiently(ctx context.Context, provider *goose.Provider) (ran
 		}
 		m.log().WarnContext(ctx, "a migration gets no lock; it is tried again", slog.Int64("migration", partial.Failed.Source.Version),
 			slog.Duration("pause", pause), slog.Any("error", err))
-		if err := sleep(ctx, pause); err != nil {
+		if err := wait.For(ctx, pause); err != nil {
 			return ran, err
 		}
 		pause = min(2*pause, longestPause)
@@ -132,18 +133,6 @@ func (m *Migrator) log() *slog.Logger {
 	return m.Logger
 }
 
-// sleep waits, unless ctx ends before.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // lockMigrations waits until no other process migrates. The lock is a transaction's,
 // which stays open beside the migrations and holds back nothing: a session's would be
 // left to somebody else behind a connection pooler. Who waits holds no connection: with few
@@ -154,7 +143,7 @@ func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err e
 		if unlock != nil || err != nil {
 			return unlock, err
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := wait.For(ctx, pause); err != nil {
 			return nil, err
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"math"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
@@ -14,6 +13,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"grapnel/activities"
+	"grapnel/internal/clip"
 	"grapnel/internal/hook"
 )
 
@@ -133,7 +133,7 @@ func DeliverStart(s hook.Start) (client.StartWorkflowOptions, DeliverInput) {
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		EnableEagerStart:         true,
-		StaticSummary:            fmt.Sprintf("%s → %s", clip(s.Subject(), maxType), targets(s)),
+		StaticSummary:            fmt.Sprintf("%s → %s", clip.Text(s.Subject(), maxType), targets(s)),
 		StaticDetails:            details(s),
 		TypedSearchAttributes:    temporal.NewSearchAttributes(attributes...),
 	}
@@ -190,7 +190,7 @@ func besideEvents(id, about string, l hook.Label) client.StartWorkflowOptions {
 	}
 	if l.TenantID != (hook.TenantID{}) {
 		attributes = append(attributes, a.TenantID.ValueSet(l.TenantID.String()))
-		about = fmt.Sprintf("%s (%s) of tenant %s", about, clip(l.Webhook, maxHost), clip(l.Tenant, maxHost))
+		about = fmt.Sprintf("%s (%s) of tenant %s", about, clip.Text(l.Webhook, maxHost), clip.Text(l.Tenant, maxHost))
 	}
 	return client.StartWorkflowOptions{
 		ID:                       id,
@@ -222,7 +222,7 @@ func SendNowStart(d hook.Delivery) (client.StartWorkflowOptions, SendNowInput) {
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		EnableEagerStart:         true,
-		StaticSummary:            fmt.Sprintf("%s: %s → %s", kind, clip(d.EventType, maxType), d.WebhookID),
+		StaticSummary:            fmt.Sprintf("%s: %s → %s", kind, clip.Text(d.EventType, maxType), d.WebhookID),
 		Priority:                 temporal.Priority{PriorityKey: handPriority, FairnessKey: d.TenantID.String()},
 		TypedSearchAttributes: temporal.NewSearchAttributes(
 			builtBy(), a.EventID.ValueSet([]string{d.EventID.String()}), a.EventType.ValueSet(d.EventType),
@@ -236,9 +236,9 @@ func SendNowStart(d hook.Delivery) (client.StartWorkflowOptions, SendNowInput) {
 func details(s hook.Start) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** for %s of tenant `%s`\n\n| webhook | host |\n|---|---|\n",
-		cell(clip(s.Subject(), maxType)), targets(s), s.TenantID)
+		cell(clip.Text(s.Subject(), maxType)), targets(s), s.TenantID)
 	for _, t := range s.Targets {
-		fmt.Fprintf(&b, "| `%s` | %s |\n", t.WebhookID, cell(clip(t.Host, maxHost)))
+		fmt.Fprintf(&b, "| `%s` | %s |\n", t.WebhookID, cell(clip.Text(t.Host, maxHost)))
 	}
 	if more := s.Deliveries - len(s.Targets); more > 0 && len(s.Others) == 0 {
 		fmt.Fprintf(&b, "\nand %d more\n", more)
@@ -251,7 +251,7 @@ func details(s hook.Start) string {
 func to(s hook.Start) string {
 	var b strings.Builder
 	for i, t := range s.Targets {
-		text := fmt.Sprintf("%s %s", t.WebhookID, clip(t.Host, maxHost))
+		text := fmt.Sprintf("%s %s", t.WebhookID, clip.Text(t.Host, maxHost))
 		if i > 0 {
 			text = ", " + text
 		}
@@ -263,18 +263,6 @@ func to(s hook.Start) string {
 		b.WriteString(text)
 	}
 	return b.String()
-}
-
-// clip shortens s to at most n bytes, at the end of a character.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	n -= len("…")
-	for !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
 }
 
 func plural(n int, noun string) string {

@@ -66,7 +66,7 @@ func directions() map[string]direction {
 			},
 		},
 		"workflows/": {
-			ours: []string{"activities/", "internal/hook/"},
+			ours: []string{"activities/", "internal/clip/", "internal/hook/"},
 			deny: map[string]string{
 				"net/http": noIO, "os": noIO, "database/sql": noIO, "math/rand": replay, "crypto/rand": replay,
 				googleUUID: replay,
@@ -74,7 +74,7 @@ func directions() map[string]direction {
 			denyDeps: map[string]string{pgx: noIO, huma: httpIsAPI, temporalServer: noServer},
 		},
 		"activities/": {
-			ours: []string{"internal/hook/", "internal/payload/", "internal/signing/", "internal/tracing/"},
+			ours: []string{"internal/hook/", "internal/payload/", "internal/signing/", "internal/tracing/", "internal/wait/"},
 			deny: map[string]string{"database/sql": sqlIsStorage},
 			denyDeps: map[string]string{
 				pgx: sqlIsStorage, huma: httpIsAPI, temporalServer: noServer,

@@ -3,6 +3,7 @@ package canonjson
 import (
 	"bytes"
 	"errors"
+	"grapnel/internal/clip"
 	"io"
 	"strconv"
 	"unicode/utf8"
@@ -72,19 +73,19 @@ func (w *writer) errorAtLast(reason Reason, raw []byte, message string) error {
 
 func (w *writer) outOfRange(raw []byte) error {
 	return w.errorAtLast(ReasonNumberOutOfRange, raw,
-		"number "+clip(string(raw))+" is out of the range of a double; send it as a string")
+		"number "+clip.Text(string(raw), maxEcho)+" is out of the range of a double; send it as a string")
 }
 
 func (w *writer) inexact(raw []byte, printed decimal) error {
 	// The sign of the literal: that of a zero is not printed.
 	printed.negative = raw[0] == '-'
 	return w.errorAtLast(ReasonInexactNumber, raw,
-		"number "+clip(string(raw))+" would arrive as "+string(printed.append(nil))+"; send it as a string")
+		"number "+clip.Text(string(raw), maxEcho)+" would arrive as "+string(printed.append(nil))+"; send it as a string")
 }
 
 func (w *writer) duplicateKey(raw []byte) error {
 	key, _ := jsontext.AppendUnquote(nil, raw) // valid, or it would not be here
-	return w.errorAtLast(ReasonDuplicateKey, raw, "key "+string(AppendString(nil, clip(string(key))))+" appears twice")
+	return w.errorAtLast(ReasonDuplicateKey, raw, "key "+string(AppendString(nil, clip.Text(string(key), maxEcho)))+" appears twice")
 }
 
 func (w *writer) tooDeep() error {
@@ -139,18 +140,6 @@ func isSurrogateEscape(text []byte) bool {
 	}
 	unit, err := strconv.ParseUint(string(text[2:6]), 16, 16)
 	return err == nil && 0xd800 <= unit && unit <= 0xdfff
-}
-
-// clip shortens text to maxEcho bytes, at the start of a character.
-func clip(text string) string {
-	if len(text) <= maxEcho {
-		return text
-	}
-	end := maxEcho
-	for !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + "…"
 }
 
 func clipPointer(pointer jsontext.Pointer) string {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"grapnel/internal/wait"
 	"net"
 	"os"
 	"os/exec"
@@ -45,7 +46,7 @@ func checkVacant(ctx context.Context, dataDir string) error {
 		if time.Now().After(deadline) {
 			return &AlreadyRunningError{DataDir: dataDir, PID: pid}
 		}
-		if err := pause(ctx); err != nil {
+		if err := wait.For(ctx, pollEvery); err != nil {
 			return fmt.Errorf("wait for PostgreSQL (pid %d) to leave %s: %w", pid, dataDir, err)
 		}
 	}
@@ -99,18 +100,6 @@ func command(ctx context.Context, pid int) string {
 		return ""
 	}
 	return string(out)
-}
-
-// pause waits a moment between two looks at a state that nothing announces.
-func pause(ctx context.Context) error {
-	t := time.NewTimer(20 * time.Millisecond)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"grapnel/internal/wait"
 	"maps"
 	"net/url"
 	"os"
@@ -24,6 +25,7 @@ const AnyPort = -1
 
 const (
 	startTime    = 60 * time.Second // a crash recovery can take a while
+	pollEvery    = 20 * time.Millisecond // between two looks at a state that nothing announces
 	stopTime     = 15 * time.Second // for the shutdown checkpoint
 	quitTime     = 10 * time.Second // PostgreSQL kills its children after 5 s
 	socketPort   = 5432             // names the socket when there is no TCP port
@@ -197,7 +199,7 @@ func (s *Server) ready(ctx context.Context) error {
 		if s.exited() {
 			return fmt.Errorf("the server ended: %w", s.proc.err)
 		}
-		if pause(ctx) != nil {
+		if wait.For(ctx, pollEvery) != nil {
 			return fmt.Errorf("the server does not answer: %w", err)
 		}
 	}

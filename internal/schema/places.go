@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"grapnel/internal/clip"
 	"slices"
 	"strings"
 
@@ -15,7 +16,7 @@ import (
 const mostProblems = 20
 
 func wrong(pointer, message string) *Error {
-	return &Error{[]Problem{{pointer, clip(message, longestMessage)}}}
+	return &Error{[]Problem{{pointer, clip.Text(message, longestMessage)}}}
 }
 
 // lookAt refuses what the compiler would take and that is no schema of 2020-12.
@@ -61,7 +62,7 @@ func places(err error) []Problem {
 	var list []Problem
 	// What is said of a place costs more than finding it.
 	for _, r := range reasons[:min(len(reasons), mostReasons)] {
-		p := Problem{r.pointer, clip(message(r.ErrorKind)+r.alternatives(), longestMessage)}
+		p := Problem{r.pointer, clip.Text(message(r.ErrorKind)+r.alternatives(), longestMessage)}
 		if !slices.Contains(list, p) {
 			list = append(list, p)
 		}
@@ -90,7 +91,7 @@ func gather(e *jsonschema.ValidationError, list *[]reason) {
 			gather(cause, list)
 		}
 		for i := range (*list)[from:] {
-			(*list)[from+i].pointer = clip(pointer(e.InstanceLocation), longestPointer)
+			(*list)[from+i].pointer = clip.Text(pointer(e.InstanceLocation), longestPointer)
 		}
 		return
 	default:
@@ -101,7 +102,7 @@ func gather(e *jsonschema.ValidationError, list *[]reason) {
 			return
 		}
 	}
-	*list = append(*list, reason{e, clip(pointer(e.InstanceLocation), longestPointer)})
+	*list = append(*list, reason{e, clip.Text(pointer(e.InstanceLocation), longestPointer)})
 }
 
 // mostAlternatives bounds how many reasons of alternatives are looked at.
@@ -121,7 +122,7 @@ func (r *reason) alternatives() string {
 	}
 	var said []string
 	for _, alternative := range found[:min(len(found), mostAlternatives)] {
-		text := clip(message(alternative.ErrorKind), longestMessage)
+		text := clip.Text(message(alternative.ErrorKind), longestMessage)
 		if alternative.pointer == r.pointer && !slices.Contains(said, text) {
 			said = append(said, text)
 		}
@@ -138,13 +139,6 @@ const (
 	longestPointer = 500
 	longestMessage = 300
 )
-
-func clip(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
-}
 
 func pointer(location []string) string {
 	var b strings.Builder

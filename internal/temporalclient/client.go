@@ -21,6 +21,7 @@ import (
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 
+	"grapnel/internal/wait"
 	"grapnel/workflows"
 )
 
@@ -109,7 +110,7 @@ func (c *Cluster) AwaitReady(ctx context.Context, logger *slog.Logger) error {
 			told = err.Error()
 			logger.WarnContext(ctx, "waiting for Temporal", slog.Any("error", err))
 		}
-		if err := sleep(ctx, retryEvery); err != nil {
+		if err := wait.For(ctx, retryEvery); err != nil {
 			return err
 		}
 	}
@@ -123,7 +124,7 @@ const keepEvery = 10 * time.Second
 // starts. Several processes may do so.
 func (c *Cluster) KeepReady(ctx context.Context, logger *slog.Logger) error {
 	told := ""
-	for sleep(ctx, keepEvery) == nil {
+	for wait.For(ctx, keepEvery) == nil {
 		err := c.makeReady(ctx)
 		switch {
 		case err == nil:
@@ -143,18 +144,6 @@ func (c *Cluster) makeReady(ctx context.Context) error {
 		return err
 	}
 	return c.ensureSearchAttributes(ctx)
-}
-
-// sleep returns an error when ctx ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }
 
 // IsLost tells that Temporal does not know the namespace any more.

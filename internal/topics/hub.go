@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/wait"
 )
 
 // Store is what following needs of the store.
@@ -220,11 +221,11 @@ func (h *Hub) listen(ctx context.Context) {
 				h.Logger.InfoContext(ctx, "a connection pooler keeps this process from hearing of messages published in others: it looks for them instead; --direct-database-url would let it hear",
 					slog.Duration("every", h.lookEvery()))
 			}
-			pause(ctx, listenWhenDeaf)
+			_ = wait.For(ctx, listenWhenDeaf) // the loop looks at ctx
 			continue
 		}
 		h.Logger.WarnContext(ctx, "listen for messages", slog.Any("error", err))
-		pause(ctx, h.LookEvery)
+		_ = wait.For(ctx, h.LookEvery) // the loop looks at ctx
 	}
 }
 
@@ -247,7 +248,7 @@ func (h *Hub) lookEvery() time.Duration {
 
 // look asks the store for all followed topics at once, now and then.
 func (h *Hub) look(ctx context.Context) {
-	for pause(ctx, h.lookEvery()) {
+	for wait.For(ctx, h.lookEvery()) == nil {
 		h.mu.Lock()
 		topics := slices.Collect(maps.Keys(h.followed))
 		h.mu.Unlock()
@@ -269,17 +270,5 @@ func (h *Hub) look(ctx context.Context) {
 			}
 		}
 		h.mu.Unlock()
-	}
-}
-
-// pause waits; false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
