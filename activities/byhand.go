@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/wait"
 )
 
 // What a person sends shares the webhook's limits with its events. It waits for a place
@@ -45,7 +46,7 @@ func (a *Activities) enterByHand(ctx context.Context, w *hook.Webhook, payload i
 			return waited, nil
 		}
 		waited = true
-		if wait(before, crowdLook) == nil {
+		if wait.For(before, crowdLook) == nil {
 			continue
 		}
 		switch {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/wait"
 )
 
 // A run has to be over in time, also when the store is away and it has results that are
@@ -68,7 +69,7 @@ func (a *Activities) recordLate(ctx context.Context, records []hook.Record) {
 		write, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateFor)
 		defer cancel()
 		defer stops{run: a.stopped()}.whenStopping(cancel)()
-		for wait(write, latePause) == nil {
+		for wait.For(write, latePause) == nil {
 			_, err := a.store.Record(write, records)
 			if err == nil {
 				a.log.InfoContext(ctx, "attempts recorded late", slog.Int("deliveries", len(records)))

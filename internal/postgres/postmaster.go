@@ -68,7 +68,7 @@ func postmaster(ctx context.Context, dataDir string) (int, bool) {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return pid, false
 	}
-	if answers(ctx, lines) || strings.Contains(command(ctx, pid), "postgres") {
+	if answers(ctx, lines) || filepath.Base(strings.TrimSpace(command(ctx, pid))) == "postgres" {
 		return pid, true
 	}
 	_ = os.Remove(file) // if it stays, PostgreSQL says so
