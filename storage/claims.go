@@ -39,23 +39,23 @@ func (s *Store) ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, cl
 // DropDeliveries ends deliveries that were claimed longer ago than age and whose
 // sender went before it could say what came of them (M7), and returns them. If it
 // is still there and says so later, that counts.
-func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error) {
+func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error) {
 	var dropped []hook.DeliveryID
-	err := s.publishingOwn(ctx, func(tx pgx.Tx, happened *occurrences) (err error) {
+	starts, err := s.withOperationalEvents(ctx, func(tx pgx.Tx, events *operationalEvents) (err error) {
 		dropped, err = move(ctx, tx, ids, `state = 'sending' and updated_at <= now() - $2::interval`,
 			`state = 'dropped', error = '`+hook.TextDropped+`', next_attempt_at = null`, age)
 		if err != nil || len(dropped) == 0 {
 			return err
 		}
 		deliveries, err := byID(ctx, tx, raw(dropped))
-		happened.failed(deliveries)
+		events.failed(deliveries)
 		return err
 	})
 	if err != nil {
-		return nil, mapErr(err)
+		return hook.Ended{}, mapErr(err)
 	}
 	s.metrics.Ended(hook.StateDropped, len(dropped))
-	return dropped, nil
+	return hook.Ended{Deliveries: dropped, Starts: starts}, nil
 }
 
 // move changes those of the deliveries for which the condition holds, and returns

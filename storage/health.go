@@ -80,8 +80,8 @@ const failedForLong = `(w.failing_since < now() - @disable_after::interval
 // applyHealth moves the locked webhooks' health, and disables those that answered 410 or
 // have only failed for five days; it returns these. Their deliveries are left to the pages
 // of a cancellation: a recording is about its own rows only. What operational events tell
-// of goes into happened.
-func (s *Store) applyHealth(ctx context.Context, tx pgx.Tx, c healthChange, locked []hook.WebhookID, happened *occurrences) (disabled []hook.WebhookID, err error) {
+// of goes into events.
+func (s *Store) applyHealth(ctx context.Context, tx pgx.Tx, c healthChange, locked []hook.WebhookID, events *operationalEvents) (disabled []hook.WebhookID, err error) {
 	rows, _ := tx.Query(ctx, `
 		with `+healthArgs+`
 		update webhooks w set
@@ -113,10 +113,10 @@ func (s *Store) applyHealth(ctx context.Context, tx pgx.Tx, c healthChange, lock
 	}, func() error {
 		if !now.Active && before.Active {
 			ended = append(ended, now)
-			happened.disabled(&now)
+			events.disabled(&now)
 		}
 		if now.Health == hook.HealthHealthy && before.Health == hook.HealthFailed {
-			happened.recovered(&now, failingSince)
+			events.recovered(&now, failingSince)
 		}
 		return nil
 	})

@@ -9,12 +9,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"grapnel/internal/wait"
 	"io/fs"
 	"log/slog"
 	"strconv"
 	"strings"
 	"time"
+
+	"grapnel/internal/wait"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"

@@ -98,8 +98,9 @@ func (s *Store) Deferred(ctx context.Context, webhook hook.WebhookID, limit int)
 // age, for good and without another attempt, and returns how many, at most limit: the
 // endpoint has been unavailable for too long (spec 9). The time for which the webhook was
 // paused does not count. One whose outcome is unknown is not touched.
-func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (n int, err error) {
-	err = s.publishingOwn(ctx, func(tx pgx.Tx, happened *occurrences) error {
+func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (hook.Ended, error) {
+	var ended []hook.DeliveryID
+	starts, err := s.withOperationalEvents(ctx, func(tx pgx.Tx, events *operationalEvents) error {
 		// The webhook before its deliveries, as everywhere.
 		var resumed time.Time
 		err := tx.QueryRow(ctx, `
@@ -122,16 +123,18 @@ func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age 
 		if err != nil || len(expired) == 0 {
 			return err
 		}
-		n = len(expired)
-		happened.failed(expired)
+		for i := range expired {
+			ended = append(ended, expired[i].ID)
+		}
+		events.failed(expired)
 		_, err = tx.Exec(ctx, `update webhooks set health = 'failed', failing_since = coalesce(failing_since, now()) where id = $1`, [16]byte(webhook))
 		return err
 	})
 	if err != nil {
-		return 0, mapErr(fmt.Errorf("expire parked deliveries of %s: %w", webhook, err))
+		return hook.Ended{}, mapErr(fmt.Errorf("expire parked deliveries of %s: %w", webhook, err))
 	}
-	s.metrics.Ended(hook.StateFailed, n)
-	return n, nil
+	s.metrics.Ended(hook.StateFailed, len(ended))
+	return hook.Ended{Deliveries: ended, Starts: starts}, nil
 }
 
 // Trip opens or closes the circuit breaker of a webhook. While it is open, what is due

@@ -31,25 +31,26 @@ import (
 //     the webhook's drain.
 //
 // It returns the deliveries as they now stand, in no particular order.
-func (s *Store) Record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
+func (s *Store) Record(ctx context.Context, records []hook.Record) (hook.Recorded, error) {
 	if len(records) == 0 {
-		return nil, nil
+		return hook.Recorded{}, nil
 	}
 	items := recordingsOf(records)
-	var found []hook.Delivery
+	var all hook.Recorded
 	var failed error
 	for i, err := range s.recordings.addAll(ctx, items) {
 		switch {
 		case err == nil:
-			found = append(found, items[i].found...)
+			all.Deliveries = append(all.Deliveries, items[i].found...)
+			all.Starts = append(all.Starts, items[i].starts...)
 		case failed == nil || hook.KindOf(mapErr(failed)) != hook.KindUnavailable:
 			failed = err // of several, one that is worth trying again
 		}
 	}
 	if failed != nil {
-		return nil, mapErr(fmt.Errorf("record %d attempts: %w", len(records), failed))
+		return hook.Recorded{Starts: all.Starts}, mapErr(fmt.Errorf("record %d attempts: %w", len(records), failed))
 	}
-	return found, nil
+	return all, nil
 }
 
 // recordingsOf are the records, each by itself: they share statements with each other and
@@ -67,6 +68,8 @@ type recording struct {
 	records []hook.Record
 	// found are the deliveries as they then stand.
 	found []hook.Delivery
+	// starts are the operational events of the transactions in which the recording was the first one.
+	starts []hook.Start
 }
 
 func (r *recording) rows() int { return len(r.records) }
@@ -98,10 +101,12 @@ func (s *Store) recordAll(ctx context.Context, list []*recording) error {
 		}
 		records = append(records, r.records...)
 	}
-	found, err := s.record(ctx, records)
+	found, starts, err := s.record(ctx, records)
 	if err != nil {
 		return err
 	}
+	// Also of a transaction that was committed before a later one of the same recordings failed.
+	list[0].starts = append(list[0].starts, starts...)
 	for i := range found {
 		r := owner[found[i].ID]
 		r.found = append(r.found, found[i])
@@ -112,26 +117,25 @@ func (s *Store) recordAll(ctx context.Context, list []*recording) error {
 	return nil
 }
 
-func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
+func (s *Store) record(ctx context.Context, records []hook.Record) (found []hook.Delivery, starts []hook.Start, err error) {
 	// By id, as everywhere: see healthChange.lock.
 	slices.SortFunc(records, func(a, b hook.Record) int { return bytes.Compare(a.Delivery.ID[:], b.Delivery.ID[:]) })
 	args := recordArgs(records)
 	health, proofs := healthOf(records), proofsOf(records)
 	if len(health.ids)+len(proofs.ids) == 0 {
-		var found []hook.Delivery
-		err := s.single(ctx, func(q querier) (err error) {
+		err = s.single(ctx, func(q querier) (err error) {
 			found, _, err = writeRecords(ctx, q, args)
 			return err
 		})
 		if err == nil {
 			s.countEnded(endedOf(records, found))
 		}
-		return found, err
+		return found, nil, err
 	}
-	var found, ended []hook.Delivery
+	var ended []hook.Delivery
 	var closed []hook.WebhookID
 	canceled := 0
-	err := s.publishingOwn(ctx, func(tx pgx.Tx, happened *occurrences) error {
+	starts, err = s.withOperationalEvents(ctx, func(tx pgx.Tx, events *operationalEvents) error {
 		var webhooks []hook.WebhookID
 		var err error
 		if webhooks, closed, err = health.lock(ctx, tx, proofs); err != nil {
@@ -145,11 +149,11 @@ func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 			return err
 		}
 		ended = endedOf(records, fresh)
-		happened.failed(ended)
+		events.failed(ended)
 		if len(webhooks) == 0 {
 			return nil
 		}
-		disabled, err := s.applyHealth(ctx, tx, health, webhooks, happened)
+		disabled, err := s.applyHealth(ctx, tx, health, webhooks, events)
 		if err != nil || len(disabled) == 0 {
 			return err
 		}
@@ -168,7 +172,7 @@ func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 			s.metrics.Breaker(false)
 		}
 	}
-	return found, err
+	return found, starts, err
 }
 
 // cancelOwn cancels those of a recording's own deliveries whose webhooks it has disabled.

@@ -21,7 +21,6 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"grapnel/internal/hook"
 	"grapnel/internal/secrets"
 )
 
@@ -75,14 +74,7 @@ type Store struct {
 	recalled   memory
 	// cleaned is how far each of cleanedTables has been looked at.
 	cleaned [cleanedCount]place
-	// start is told of operational events that are to be delivered.
-	start func(hook.Start)
 }
-
-// OnOperational has events that the store itself has published taken on to their
-// workflows; start must not wait. Without it the sweeper sees to them. Call it before
-// the store is used.
-func (s *Store) OnOperational(start func(hook.Start)) { s.start = start }
 
 // Open prepares a pool; it does not connect, so that a process can start while
 // the database is away.
@@ -125,7 +117,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		pool.Close()
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{pool: pool, lists: lists, box: cfg.Box, pooler: between, direct: direct, metrics: cfg.Metrics, limits: cfg.Limits, origin: newOrigin(), start: func(hook.Start) {}}
+	s := &Store{pool: pool, lists: lists, box: cfg.Box, pooler: between, direct: direct, metrics: cfg.Metrics, limits: cfg.Limits, origin: newOrigin()}
 	s.share()
 	return s, nil
 }

@@ -143,9 +143,9 @@ func TestEndsAreCounted(t *testing.T) {
 	old := f.delivery(t, w)
 	require.NoError(t, f.Defer(t.Context(), []hook.DeliveryID{old}, []hook.WebhookID{w.ID}))
 	f.exec(t, `update deliveries set created_at = now() - interval '2 days' where id = $1`, [16]byte(old))
-	n, err := f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 10)
+	expired, err := f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 10)
 	require.NoError(t, err)
-	require.Equal(t, 1, n)
+	require.Len(t, expired.Deliveries, 1)
 	require.Equal(t, 2, c.ended[hook.StateFailed])
 
 	require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
