@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"crypto/sha256"
 	"sync"
 	"time"
 
@@ -27,7 +26,7 @@ const recallFor = time.Minute
 // memory is what was found the last time. It may be wrong at any time.
 type memory struct {
 	mu    sync.Mutex
-	keys  recollection[[sha256.Size]byte, hook.APIKey]
+	keys  recollection[hook.KeyHash, hook.APIKey]
 	types recollection[typeName, hook.SchemaHash]
 	// fanOuts is how many deliveries an event of a type, or a message of a topic, had.
 	fanOuts recollection[topicName, int]
@@ -67,24 +66,24 @@ func (r *recollection[K, V]) keep(k K, v V) {
 	(*r)[k] = kept[V]{v, time.Now()}
 }
 
-// RecalledKey is the key with this text as it was found the last time. What it lets in
-// must have the text among its premises.
-func (s *Store) RecalledKey(text hook.Secret) (hook.APIKey, bool) {
-	hash := [sha256.Size]byte(hashKey(text))
+// CachedKey returns the API key with this hash as the last look-up found it. A publish
+// that relies on it must have the hash among its preconditions.
+func (s *Store) CachedKey(hash hook.KeyHash) (hook.APIKey, bool) {
 	s.recalled.mu.Lock()
 	defer s.recalled.mu.Unlock()
 	return s.recalled.keys.find(hash)
 }
 
-// RecalledEventType is the hash of the schema that one of the tenant's own types had
-// the last time, the zero value for none. It must be among the premises of what it lets in.
-func (s *Store) RecalledEventType(tenant hook.TenantID, name string) (hook.SchemaHash, bool) {
+// CachedEventType returns the hash of the schema of one of the tenant's own types as the
+// last look-up found it, the zero value for none. A publish that relies on it must have the
+// hash among its preconditions.
+func (s *Store) CachedEventType(tenant hook.TenantID, name string) (hook.SchemaHash, bool) {
 	s.recalled.mu.Lock()
 	defer s.recalled.mu.Unlock()
 	return s.recalled.types.find(typeName{tenant, name})
 }
 
-func (m *memory) keepKey(hash [sha256.Size]byte, k *hook.APIKey) {
+func (m *memory) keepKey(hash hook.KeyHash, k *hook.APIKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.keys.keep(hash, *k)
@@ -100,7 +99,7 @@ func (m *memory) keepType(t typeName, schema hook.SchemaHash) {
 func (m *memory) forget(p *hook.Publication) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.keys, [sha256.Size]byte(hashKey(p.Preconditions.Key)))
+	delete(m.keys, p.Preconditions.Key)
 	delete(m.types, typeName{p.TenantID, p.Type})
 }
 
@@ -152,8 +151,8 @@ const premisesHold = `
 func premises(list []*publishing) (keys [][]byte, listed []bool, schemas [][]byte) {
 	for _, p := range list {
 		var key, schema []byte
-		if p.Preconditions.Key != "" {
-			key = hashKey(p.Preconditions.Key)
+		if !p.Preconditions.Key.IsZero() {
+			key = p.Preconditions.Key[:]
 		}
 		if !p.Preconditions.Schema.IsZero() {
 			schema = p.Preconditions.Schema[:]
