@@ -82,7 +82,7 @@ func (s *Store) Authenticate(ctx context.Context, hash hook.KeyHash) (hook.Authe
 		return hook.Authentication{}, hook.NotFound("api key")
 	}
 	key := look.found.key()
-	s.recalled.keepKey(hash, &key)
+	s.cache.putKey(hash, &key)
 	return hook.Authentication{Key: key, Schemas: look.found.Schemas}, nil
 }
 

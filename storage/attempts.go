@@ -35,8 +35,8 @@ type attemptRow struct {
 	Error             string
 }
 
-// mostAttemptBytes bounds the log of a delivery, which grows with each retry by hand.
-const mostAttemptBytes = 4 << 20
+// maxAttemptBytes bounds the log of a delivery, which grows with each retry by hand.
+const maxAttemptBytes = 4 << 20
 
 // Attempts reads the log of one delivery, oldest first (S13); where that is large the last
 // attempts, one in any case.
@@ -44,7 +44,7 @@ func (s *Store) Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attemp
 	rows, _ := s.pool.Query(ctx, `
 		select delivery_id, number, manual, url, started_at, duration_us, dns_us, connect_us, tls_us, first_byte_us, remote_addr,
 			request_headers, status_code, response_headers, response_body, response_truncated, response_length, error_class, error
-		from `+lastAttempts+` order by number`, [16]byte(id), mostAttemptBytes)
+		from `+lastAttempts+` order by number`, [16]byte(id), maxAttemptBytes)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[attemptRow])
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("list attempts of delivery %s: %w", id, err))

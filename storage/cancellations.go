@@ -21,12 +21,12 @@ const (
 	cancelAgain = 2 * time.Second
 )
 
-// ending ends a webhook in the transaction that disables or deletes it, however much is
+// queueCancellation ends a webhook in the transaction that disables or deletes it, however much is
 // outstanding for it: its deliveries of earlier generations are revoked as soon as that
 // commits, every reader shows them as canceled and every sender refuses them. Their rows
 // follow in pages (CancelPage). A delivery whose accept is still running is in none of
 // them; its workflow or its drain cancels it.
-func ending(ctx context.Context, tx pgx.Tx, webhook hook.WebhookID, generation int, reason string) error {
+func queueCancellation(ctx context.Context, tx pgx.Tx, webhook hook.WebhookID, generation int, reason string) error {
 	_, err := tx.Exec(ctx, `
 		insert into cancellations (webhook_id, generation, reason) values ($1, $2, $3)
 		on conflict (webhook_id, generation) do nothing`, [16]byte(webhook), generation, reason)
@@ -36,10 +36,10 @@ func ending(ctx context.Context, tx pgx.Tx, webhook hook.WebhookID, generation i
 	return nil
 }
 
-// settle returns when nobody goes any more by a webhook as it was at its commit. One that
+// awaitSenders returns when nobody goes any more by a webhook as it was at its commit. One that
 // has ended gets a page of cancellations meanwhile, which mostly is all of it; what fails
 // or is left is the sweepers'.
-func (s *Store) settle(ctx context.Context, webhook hook.WebhookID, ended bool) {
+func (s *Store) awaitSenders(ctx context.Context, webhook hook.WebhookID, ended bool) {
 	committed := time.Now()
 	if ended {
 		first, cancel := context.WithTimeout(ctx, cancelAgain)
@@ -50,12 +50,12 @@ func (s *Store) settle(ctx context.Context, webhook hook.WebhookID, ended bool) 
 		}
 		cancel()
 	}
-	s.settled(committed)
+	s.awaitTrust(committed)
 }
 
-// settled returns when hook.TrustFor has passed since a commit. Whoever asked may be gone;
+// awaitTrust returns when hook.TrustFor has passed since a commit. Whoever asked may be gone;
 // to return early for that would be to answer all the same.
-func (s *Store) settled(committed time.Time) { <-time.After(hook.TrustFor - time.Since(committed)) }
+func (s *Store) awaitTrust(committed time.Time) { <-time.After(hook.TrustFor - time.Since(committed)) }
 
 // ClaimCancellation takes a cancellation that nobody is at; false when there is none. Of
 // one webhook's the first goes first, so that each delivery gets the reason for which it

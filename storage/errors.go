@@ -37,7 +37,7 @@ func mapErr(err error) error {
 		// How a server that was killed ends a statement.
 		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
 		return hook.Unavailable("the store", err)
-	case errors.Is(err, errLate):
+	case errors.Is(err, errStatementTimeout):
 		return hook.Unavailable("the store", err)
 	case errors.Is(err, pgx.ErrNoRows):
 		return &hook.Error{Kind: hook.KindNotFound, Message: "not found", Err: err}
@@ -85,8 +85,8 @@ func taken(pg *pgconn.PgError) string {
 	}
 }
 
-// errLate is in the chain of the error of a shared statement that used up its time.
-var errLate = errors.New("the statement took too long")
+// errStatementTimeout is in the chain of the error of a shared statement that used up its time.
+var errStatementTimeout = errors.New("the statement took too long")
 
 // isStuck tells an error of a statement that met others, or itself took too long: a part
 // of what it had to do may be possible. The store is there.
@@ -98,12 +98,12 @@ func isStuck(err error) bool {
 			return true
 		}
 	}
-	return errors.Is(err, errLate)
+	return errors.Is(err, errStatementTimeout)
 }
 
-// isAway tells an error that others would meet as well: there is no store to ask, or
+// isUnavailable tells an error that others would meet as well: there is no store to ask, or
 // nobody to ask for.
-func isAway(err error) bool {
+func isUnavailable(err error) bool {
 	return err != nil && !isStuck(err) && (hook.KindOf(mapErr(err)) == hook.KindUnavailable || errors.Is(err, context.Canceled))
 }
 

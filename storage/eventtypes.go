@@ -123,7 +123,7 @@ func (s *Store) LookUpEventTypes(ctx context.Context, tenant hook.TenantID, name
 	}
 	for _, name := range asked {
 		if !slices.Contains(look.unknown, name) {
-			s.recalled.keepType(typeName{tenant, name}, look.schemas[name])
+			s.cache.putType(typeName{tenant, name}, look.schemas[name])
 		}
 	}
 	return look.unknown, look.schemas, nil

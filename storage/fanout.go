@@ -24,8 +24,8 @@ func tooMany(most string) error {
 	return hook.LimitExceeded("the request would make more than %s deliveries, the most that one may make (--max-deliveries); nothing was published", most)
 }
 
-// mostDeliveries is what each of events that share a statement may have.
-func mostDeliveries(list []*publishing) int {
+// maxDeliveries is what each of events that share a statement may have.
+func maxDeliveries(list []*publishing) int {
 	if len(list) == 0 || list[0].most == 0 {
 		return math.MaxInt32
 	}
@@ -38,15 +38,15 @@ func (s *Store) noteRefused(p *publishing, err error) {
 	if hook.KindOf(err) != hook.KindLimit || p.accepted.Event.ID == (hook.EventID{}) {
 		return
 	}
-	s.recalled.mu.Lock()
-	defer s.recalled.mu.Unlock()
-	s.recalled.fanOuts.keep(p.topic(), max(p.most, deliveriesTogether)+1)
-	s.recalled.excessive.keep(p.TenantID, struct{}{})
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	s.cache.fanOuts.put(p.topic(), max(p.most, maxStatementDeliveries)+1)
+	s.cache.excessive.put(p.TenantID, struct{}{})
 }
 
-// refuseTogether refuses all of several events that would have too many deliveries together;
+// refuseOversized refuses all of several events that would have too many deliveries together;
 // nil where they have not. Repeats, whose keys are taken, have none.
-func (s *Store) refuseTogether(ctx context.Context, list []*publishing) []error {
+func (s *Store) refuseOversized(ctx context.Context, list []*publishing) []error {
 	most := s.limits.Deliveries
 	if most == 0 || len(list) < 2 {
 		return nil
@@ -54,7 +54,7 @@ func (s *Store) refuseTogether(ctx context.Context, list []*publishing) []error 
 	over, err := s.exceed(ctx, list, most)
 	if err == nil && over {
 		var fresh []*publishing
-		if fresh, err = s.unrepeated(ctx, list); err == nil && len(fresh) < len(list) {
+		if fresh, err = s.withoutRepeats(ctx, list); err == nil && len(fresh) < len(list) {
 			over, err = s.exceed(ctx, fresh, most)
 		}
 	}
@@ -216,7 +216,7 @@ func (s *Store) fanOuts(ctx context.Context, list []*publishing, most int) (map[
 }
 
 // unrepeated are those whose keys are not taken.
-func (s *Store) unrepeated(ctx context.Context, list []*publishing) (fresh []*publishing, err error) {
+func (s *Store) withoutRepeats(ctx context.Context, list []*publishing) (fresh []*publishing, err error) {
 	var tenants [][16]byte
 	var keys []string
 	for _, p := range list {

@@ -13,16 +13,16 @@ import (
 
 // Bounds of a group.
 const (
-	// mostWaiting and mostWaitingBytes bound the queue of a lane; who comes
+	// maxQueued and maxQueuedBytes bound the queue of a lane; who comes
 	// then is told to come again.
-	mostWaiting      = 5_000
-	mostWaitingBytes = 32 << 20
+	maxQueued      = 5_000
+	maxQueuedBytes = 32 << 20
 	// groupTimeout bounds a statement, which nobody's request can end.
 	groupTimeout = 10 * time.Second
-	// patience is how long the queue leaves a statement to itself. One at a time is
+	// runnerDelay is how long the queue leaves a statement to itself. One at a time is
 	// the least work for the database; one that is held up, by a lock or a slow disk,
 	// must not hold up all that come after it.
-	patience = 50 * time.Millisecond
+	runnerDelay = 50 * time.Millisecond
 )
 
 // group gathers requests to the database that come at the same time into shared
@@ -51,28 +51,28 @@ type group[T any] struct {
 	locks func(T) []rowLock
 	// held are those of the locks that others hold now, for items that need several; nil
 	// is all of them.
-	held func(ctx context.Context, locks []rowLock) ([]rowLock, error)
+	stillLocked func(ctx context.Context, locks []rowLock) ([]rowLock, error)
 	// together is the weight that a statement has at most; an item that has more
 	// has one to itself.
-	together int
+	maxWeight int
 	// atOnce is how many statements of a lane may be under way at once, where they
-	// take longer than patience.
-	atOnce int
+	// take longer than runnerDelay.
+	maxRunners int
 
-	mu    sync.Mutex
-	lanes [lanes]lane[T]
-	wards wards[T]
+	mu         sync.Mutex
+	lanes      [lanes]lane[T]
+	lockQueues lockQueues[T]
 }
 
 // lane is a queue whose items may share statements.
 type lane[T any] struct {
 	// waiting has their turn one after the other, for an item each, so that a call with
 	// many items, or heavy ones, does not keep the others from the next statement.
-	waiting     []*call[T]
+	calls       []*call[T]
 	rows, bytes int
 	running     int
 	// helping says that a look is due at whether the statements under way are held up.
-	helping bool
+	runnerDue bool
 }
 
 // call is what one caller has in a lane, in its order.
@@ -90,10 +90,10 @@ type member[T any] struct {
 	// call is where it waits in a lane; nil where it does not.
 	call *call[T]
 	// left says that nobody waits for it any more.
-	left bool
+	abandoned bool
 }
 
-func (m *member[T]) isLeft() bool { return m.left }
+func (m *member[T]) isAbandoned() bool { return m.abandoned }
 
 // add does one item and returns when that is done, or ctx ends; then it may be done
 // all the same, and nobody may look at its outcome.
@@ -116,7 +116,7 @@ func (g *group[T]) addAll(ctx context.Context, items []T) []error {
 			continue
 		case <-ctx.Done():
 		}
-		g.leave(members[i:])
+		g.abandon(members[i:])
 		gone := hook.Unavailable("the store", fmt.Errorf("wait for a shared statement: %w", ctx.Err()))
 		for ; i < len(members); i++ {
 			select {
@@ -143,8 +143,8 @@ func (g *group[T]) enter(members []*member[T]) {
 func (g *group[T]) place(members []*member[T], bounded bool) {
 	var calls [lanes]*call[T]
 	for _, m := range members {
-		if w := g.wardOf(m.item); w != nil {
-			g.admit(w, m)
+		if w := g.lockQueueOf(m.item); w != nil {
+			g.enqueueBehind(w, m)
 			continue
 		}
 		n := 0
@@ -171,31 +171,31 @@ func (g *group[T]) queue(c *call[T], bounded bool) {
 		r, b := g.size(m.item)
 		rows, bytes = rows+r, bytes+b
 	}
-	if bounded && len(l.waiting) > 0 && (l.rows+rows > mostWaiting || l.bytes+bytes > mostWaitingBytes) {
-		tell(c.members, &hook.Error{Kind: hook.KindUnavailable, Message: "too much is waiting to be stored", RetryAfter: time.Second})
+	if bounded && len(l.calls) > 0 && (l.rows+rows > maxQueued || l.bytes+bytes > maxQueuedBytes) {
+		resolve(c.members, &hook.Error{Kind: hook.KindUnavailable, Message: "too much is waiting to be stored", RetryAfter: time.Second})
 		return
 	}
 	for _, m := range c.members {
 		m.call = c
 	}
-	l.waiting = append(l.waiting, c)
+	l.calls = append(l.calls, c)
 	l.rows, l.bytes = l.rows+rows, l.bytes+bytes
 	if l.running == 0 {
 		l.running++
 		go g.run(l)
-	} else if !l.helping && l.running < g.atOnce {
-		l.helping = true
-		time.AfterFunc(patience, func() { g.help(l) })
+	} else if !l.runnerDue && l.running < g.maxRunners {
+		l.runnerDue = true
+		time.AfterFunc(runnerDelay, func() { g.addRunner(l) })
 	}
 }
 
-// leave takes those of the members out of the queues that have not been begun.
-func (g *group[T]) leave(members []*member[T]) {
+// abandon takes those of the members out of the queues that have not been begun.
+func (g *group[T]) abandon(members []*member[T]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	left := map[*call[T]]bool{}
 	for _, m := range members {
-		m.left = true
+		m.abandoned = true
 		if m.call != nil {
 			left[m.call] = true
 			l := &g.lanes[m.call.lane]
@@ -204,25 +204,25 @@ func (g *group[T]) leave(members []*member[T]) {
 		}
 	}
 	for c := range left {
-		if c.members = slices.DeleteFunc(c.members, (*member[T]).isLeft); len(c.members) == 0 {
+		if c.members = slices.DeleteFunc(c.members, (*member[T]).isAbandoned); len(c.members) == 0 {
 			l := &g.lanes[c.lane]
-			l.waiting = slices.DeleteFunc(l.waiting, func(other *call[T]) bool { return other == c })
+			l.calls = slices.DeleteFunc(l.calls, func(other *call[T]) bool { return other == c })
 		}
 	}
-	g.dismiss()
+	g.removeAbandoned()
 }
 
-// help begins another statement if an item has been waiting for as long as patience.
-func (g *group[T]) help(l *lane[T]) {
+// help begins another statement if an item has been waiting for as long as runnerDelay.
+func (g *group[T]) addRunner(l *lane[T]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l.helping = false
-	if len(l.waiting) == 0 || l.running == g.atOnce {
+	l.runnerDue = false
+	if len(l.calls) == 0 || l.running == g.maxRunners {
 		return
 	}
-	if wait := patience - time.Since(l.waiting[0].since); l.running > 0 && wait > 0 {
-		l.helping = true
-		time.AfterFunc(wait, func() { g.help(l) })
+	if wait := runnerDelay - time.Since(l.calls[0].since); l.running > 0 && wait > 0 {
+		l.runnerDue = true
+		time.AfterFunc(wait, func() { g.addRunner(l) })
 		return
 	}
 	l.running++
@@ -266,28 +266,28 @@ func (g *group[T]) take(l *lane[T]) []*member[T] {
 	defer g.mu.Unlock()
 	var batch []*member[T]
 	total := 0
-	for len(l.waiting) > 0 {
-		c := l.waiting[0]
+	for len(l.calls) > 0 {
+		c := l.calls[0]
 		m := c.members[0]
 		weight := g.weigh(m.item)
-		if len(batch) > 0 && total+weight > g.together {
+		if len(batch) > 0 && total+weight > g.maxWeight {
 			break
 		}
-		m.call, c.members, l.waiting = nil, c.members[1:], l.waiting[1:]
+		m.call, c.members, l.calls = nil, c.members[1:], l.calls[1:]
 		if len(c.members) > 0 {
-			l.waiting = append(l.waiting, c)
+			l.calls = append(l.calls, c)
 		}
 		rows, bytes := g.size(m.item)
 		l.rows, l.bytes = l.rows-rows, l.bytes-bytes
-		if w := g.wardOf(m.item); w != nil { // since it has been queued
-			g.admit(w, m)
+		if w := g.lockQueueOf(m.item); w != nil { // since it has been queued
+			g.enqueueBehind(w, m)
 			continue
 		}
 		batch, total = append(batch, m), total+weight
 	}
 	if len(batch) == 0 {
 		l.running--
-		l.waiting = nil // what it held is not kept alive
+		l.calls = nil // what it held is not kept alive
 	}
 	return batch
 }
@@ -304,16 +304,16 @@ func (g *group[T]) finish(batch []*member[T]) {
 	if g.count != nil {
 		g.count(g.name, rows, begin.Sub(batch[0].since), time.Since(begin))
 	}
-	if err == nil || isAway(err) {
-		tell(batch, err)
+	if err == nil || isUnavailable(err) {
+		resolve(batch, err)
 		return
 	}
-	p := &parting[T]{group: g, until: time.Now().Add(partingTimeout)}
+	p := &splitter[T]{group: g, until: time.Now().Add(splitTimeout)}
 	p.split(batch, err)
 }
 
 // doAll does a batch's items, waiting for each row lock as long as lockWait; 0 is as
-// long as the session does. The error of a statement that used up its time is errLate.
+// long as the session does. The error of a statement that used up its time is errStatementTimeout.
 func (g *group[T]) doAll(batch []*member[T], lockWait time.Duration) error {
 	ctx, cancel := context.WithTimeout(withLockWait(context.Background(), lockWait), groupTimeout)
 	defer cancel()
@@ -323,13 +323,13 @@ func (g *group[T]) doAll(batch []*member[T], lockWait time.Duration) error {
 	}
 	err := g.do(ctx, items)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && !isConnectError(err) {
-		return fmt.Errorf("%w: %w", errLate, err)
+		return fmt.Errorf("%w: %w", errStatementTimeout, err)
 	}
 	return err
 }
 
 // tell gives members their outcome.
-func tell[T any](members []*member[T], err error) {
+func resolve[T any](members []*member[T], err error) {
 	for _, m := range members {
 		m.done <- err
 	}

@@ -124,7 +124,7 @@ func (s *Store) applyHealth(ctx context.Context, tx pgx.Tx, c healthChange, lock
 		return nil, err
 	}
 	for i := range ended {
-		if err := ending(ctx, tx, ended[i].ID, ended[i].Generation, hook.TextWebhookDisabled); err != nil {
+		if err := queueCancellation(ctx, tx, ended[i].ID, ended[i].Generation, hook.TextWebhookDisabled); err != nil {
 			return nil, err
 		}
 		disabled = append(disabled, ended[i].ID)

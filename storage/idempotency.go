@@ -27,8 +27,8 @@ type claimedKeys struct {
 	// first is each key's first publisher among them.
 	first map[scopedKey]*publishing
 	// taken are the keys that are their first publisher's, held who holds the others.
-	taken map[scopedKey]bool
-	held  map[scopedKey]holder
+	taken  map[scopedKey]bool
+	others map[scopedKey]holder
 	// repeated are those publishers that store nothing.
 	repeated []*publishing
 }
@@ -48,11 +48,11 @@ func claimKeys(ctx context.Context, tx pgx.Tx, list []*publishing) (fresh []*pub
 	if c.taken, err = insertKeys(ctx, tx, c.first); err != nil {
 		return nil, nil, err
 	}
-	if c.held, err = c.heldByOthers(ctx, tx, list); err != nil {
+	if c.others, err = c.takenElsewhere(ctx, tx, list); err != nil {
 		return nil, nil, err
 	}
-	if len(c.taken)+len(c.held) < len(c.first) {
-		if err := takeOver(ctx, tx, c.first, c.taken, c.held); err != nil {
+	if len(c.taken)+len(c.others) < len(c.first) {
+		if err := takeOver(ctx, tx, c.first, c.taken, c.others); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -75,15 +75,15 @@ func (c *claimedKeys) settle(ctx context.Context, tx pgx.Tx) error {
 		if p := c.first[key]; p.refused != nil {
 			unheld[key] = p
 		} else {
-			c.held[key] = p.holder()
+			c.others[key] = p.holder()
 		}
 	}
 	for _, p := range c.repeated {
 		if unheld[p.scopedKey()] != nil {
 			p.outdated()
 		} else {
-			h := c.held[p.scopedKey()]
-			p.held = &h
+			h := c.others[p.scopedKey()]
+			p.original = &h
 		}
 	}
 	if len(unheld) == 0 {
@@ -177,9 +177,9 @@ func insertKeys(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing) 
 	return taken, err
 }
 
-// heldByOthers reads the events that hold those keys that were not taken. The transaction
+// takenElsewhere reads the events that hold those keys that were not taken. The transaction
 // has locked the keys.
-func (c *claimedKeys) heldByOthers(ctx context.Context, tx pgx.Tx, list []*publishing) (map[scopedKey]holder, error) {
+func (c *claimedKeys) takenElsewhere(ctx context.Context, tx pgx.Tx, list []*publishing) (map[scopedKey]holder, error) {
 	var asked []*publishing
 	for _, p := range list {
 		if p.IdempotencyKey != "" && !c.taken[p.scopedKey()] {

@@ -21,10 +21,10 @@ type idSource struct {
 const (
 	// ticksPerMillisecond is what 12 bits make of one.
 	ticksPerMillisecond = 1 << 12
-	// mostAhead bounds, in ticks, how far ids are ahead of the clock. A clock that is put
+	// maxAhead bounds, in ticks, how far ids are ahead of the clock. A clock that is put
 	// back by less is one that is being corrected, and ids go on just after the last. By
 	// more it has been wrong, and ids follow it: they are times, too.
-	mostAhead = 100 * ticksPerMillisecond
+	maxAhead = 100 * ticksPerMillisecond
 )
 
 func (s *idSource) draw() [16]byte {
@@ -42,7 +42,7 @@ func (s *idSource) tick(now time.Time) int64 {
 	t := now.UnixMilli()*ticksPerMillisecond + int64(now.Nanosecond()%1e6)*ticksPerMillisecond/1e6
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t <= s.last && s.last-t <= mostAhead {
+	if t <= s.last && s.last-t <= maxAhead {
 		t = s.last + 1
 	}
 	s.last = t

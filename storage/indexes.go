@@ -43,7 +43,7 @@ func (m *Migrator) goMigrations() []*goose.Migration {
 	var list []*goose.Migration
 	for _, index := range dayIndexes() {
 		list = append(list, goose.NewGoMigration(index.version,
-			&goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error { return m.makeIndex(ctx, db, index) }},
+			&goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error { return m.createIndex(ctx, db, index) }},
 			&goose.GoFunc{RunTx: index.drop},
 		))
 	}
@@ -55,10 +55,10 @@ func (x *dayIndex) drop(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// makeIndex makes what is missing of the index. It may be interrupted at any place, and
+// createIndex makes what is missing of the index. It may be interrupted at any place, and
 // called again.
-func (m *Migrator) makeIndex(ctx context.Context, db *sql.DB, x dayIndex) error {
-	err := shortly(ctx, db, fmt.Sprintf(`create index if not exists %s on only %s (%s) where %s`, x.name, x.table, x.on, x.where))
+func (m *Migrator) createIndex(ctx context.Context, db *sql.DB, x dayIndex) error {
+	err := withShortLock(ctx, db, fmt.Sprintf(`create index if not exists %s on only %s (%s) where %s`, x.name, x.table, x.on, x.where))
 	if err != nil {
 		return fmt.Errorf("index %s: %w", x.name, err)
 	}
@@ -71,7 +71,7 @@ func (m *Migrator) makeIndex(ctx context.Context, db *sql.DB, x dayIndex) error 
 			return nil
 		}
 		begun := time.Now()
-		if err := m.makeOn(ctx, db, x, partition); err != nil && !isGone(err) {
+		if err := m.createOnPartition(ctx, db, x, partition); err != nil && !isGone(err) {
 			return fmt.Errorf("index %s of %s: %w", x.name, partition, err)
 		}
 		m.log().InfoContext(ctx, "index made", slog.String("index", x.name), slog.String("partition", partition), slog.Duration("took", time.Since(begun)))
@@ -98,9 +98,9 @@ func (x *dayIndex) next(ctx context.Context, db *sql.DB) (partition string, err 
 	return partition, err
 }
 
-// makeOn gives a partition the index. One that is not valid is left from a process that
+// createOnPartition gives a partition the index. One that is not valid is left from a process that
 // was killed, and made anew.
-func (m *Migrator) makeOn(ctx context.Context, db *sql.DB, x dayIndex, partition string) error {
+func (m *Migrator) createOnPartition(ctx context.Context, db *sql.DB, x dayIndex, partition string) error {
 	name := partition + "_" + x.name
 	var valid sql.NullBool
 	err := db.QueryRowContext(ctx, `select (select indisvalid from pg_index where indexrelid = to_regclass($1))`, name).Scan(&valid)
@@ -108,18 +108,18 @@ func (m *Migrator) makeOn(ctx context.Context, db *sql.DB, x dayIndex, partition
 		return err
 	}
 	if !valid.Bool {
-		err := m.unhurried(ctx, db,
+		err := m.withoutTimeouts(ctx, db,
 			`drop index concurrently if exists `+pgx.Identifier{name}.Sanitize(),
 			fmt.Sprintf(`create index concurrently %s on %s (%s) where %s`, pgx.Identifier{name}.Sanitize(), pgx.Identifier{partition}.Sanitize(), x.on, x.where))
 		if err != nil {
 			return err
 		}
 	}
-	return shortly(ctx, db, fmt.Sprintf(`alter index %s attach partition %s`, x.name, pgx.Identifier{name}.Sanitize()))
+	return withShortLock(ctx, db, fmt.Sprintf(`alter index %s attach partition %s`, x.name, pgx.Identifier{name}.Sanitize()))
 }
 
 // shortly runs a statement that publishing waits behind.
-func shortly(ctx context.Context, db *sql.DB, statement string) error {
+func withShortLock(ctx context.Context, db *sql.DB, statement string) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func shortly(ctx context.Context, db *sql.DB, statement string) error {
 // They wait until all transactions have ended that were there before, and take as long as
 // the table is large: a role's time-outs are set aside, where the session is ours. Behind a
 // connection pooler they hold.
-func (m *Migrator) unhurried(ctx context.Context, db *sql.DB, statements ...string) (err error) {
+func (m *Migrator) withoutTimeouts(ctx context.Context, db *sql.DB, statements ...string) (err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err

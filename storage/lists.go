@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	// mostLooked bounds how many rows a page looks at. What no index finds is found by
+	// maxRowsRead bounds how many rows a page looks at. What no index finds is found by
 	// looking at one after the other: a page that has looked at so many returns what it has
 	// found, and where to go on.
-	mostLooked = 20_000
+	maxRowsRead = 20_000
 	// listTimeout bounds each of a page's two statements; both have to fit into the time
 	// that a request has.
 	listTimeout = 4 * time.Second
@@ -72,10 +72,10 @@ func (l *listing) page() string {
 				select *, %[2]s as measured, row_number() over (order by %[3]s.id desc) as place
 				from (select * from (%[4]s limit %[5]d) %[3]s%[6]s order by %[3]s.id desc limit @limit) %[3]s
 			) %[3]s order by %[3]s.id desc`,
-			l.columns, l.measure, l.alias, l.rows(l.alias+".*"), mostLooked, chosen)
+			l.columns, l.measure, l.alias, l.rows(l.alias+".*"), maxRowsRead, chosen)
 	}
 	return fmt.Sprintf(`select %s from (%s limit %d) %s %s%s order by %[4]s.id desc limit @limit`,
-		l.columns, l.rows(l.alias+".*"), mostLooked, l.alias, l.join, chosen)
+		l.columns, l.rows(l.alias+".*"), maxRowsRead, l.alias, l.join, chosen)
 }
 
 // bound restricts it to the page's ids.
@@ -91,10 +91,10 @@ func (l *listing) pageArgs(limit int) pgx.StrictNamedArgs {
 	return args
 }
 
-// lastLooked is the statement that reads the last row that a page looks at, if it can't
+// lastRead is the statement that reads the last row that a page looks at, if it can't
 // look at all.
-func (l *listing) lastLooked() string {
-	return fmt.Sprintf(`%s offset %d limit 1`, l.rows(l.alias+".id"), mostLooked-1)
+func (l *listing) lastRead() string {
+	return fmt.Sprintf(`%s offset %d limit 1`, l.rows(l.alias+".id"), maxRowsRead-1)
 }
 
 // readPage reads a page, and where the next one begins: nil at the end.
@@ -122,7 +122,7 @@ func readPage[T any](ctx context.Context, s *Store, l *listing, p hook.Page, col
 			return nil
 		}
 		var last [16]byte
-		switch err := tx.QueryRow(ctx, l.lastLooked(), l.args).Scan(&last); {
+		switch err := tx.QueryRow(ctx, l.lastRead(), l.args).Scan(&last); {
 		case errors.Is(err, pgx.ErrNoRows):
 			return nil
 		case err != nil:
@@ -132,7 +132,7 @@ func readPage[T any](ctx context.Context, s *Store, l *listing, p hook.Page, col
 		return nil
 	})
 	if err != nil {
-		return nil, nil, listError(err)
+		return nil, nil, mapListError(err)
 	}
 	return found, next, nil
 }
@@ -141,8 +141,8 @@ func readPage[T any](ctx context.Context, s *Store, l *listing, p hook.Page, col
 // read them in the order of the index: a day that is new has no statistics.
 const listSettings = `select set_config('statement_timeout', '4s', true), set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)`
 
-// listError says of a page that took too long what helps.
-func listError(err error) error {
+// mapListError says of a page that took too long what helps.
+func mapListError(err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "57014" { // query_canceled
 		return &hook.Error{
@@ -151,4 +151,28 @@ func listError(err error) error {
 		}
 	}
 	return mapErr(err)
+}
+
+// may leaves out of a list what its reader's topics don't cover, as hook.Matches does;
+// the type is in the given column.
+func (l *listing) may(r hook.Readable, column string) {
+	if len(r.Topics) == 0 {
+		return
+	}
+	var operational []string
+	for _, t := range hook.OperationalEventTypes() {
+		operational = append(operational, t.Name)
+	}
+	l.filter = append(l.filter, `exists (
+		select from unnest(@may::text[]) as m(pattern) where m.pattern = `+column+` or `+column+` <> all(@operational::text[])
+			and (m.pattern = '*' or m.pattern like '%.*' and starts_with(`+column+`, left(m.pattern, -1))))`)
+	l.choose(pgx.StrictNamedArgs{"may": r.Topics, "operational": operational})
+}
+
+// choose adds arguments of filter.
+func (l *listing) choose(args pgx.StrictNamedArgs) {
+	if l.chosen == nil {
+		l.chosen = pgx.StrictNamedArgs{}
+	}
+	maps.Copy(l.chosen, args)
 }

@@ -97,8 +97,8 @@ func (r *recording) locks() []rowLock {
 	return locks
 }
 
-// heldByOthers are those of the locks on webhooks and deliveries that others hold now.
-func (s *Store) heldByOthers(ctx context.Context, locks []rowLock) ([]rowLock, error) {
+// lockedElsewhere are those of the locks on webhooks and deliveries that others hold now.
+func (s *Store) lockedElsewhere(ctx context.Context, locks []rowLock) ([]rowLock, error) {
 	var webhooks, deliveries [][16]byte
 	for _, k := range locks {
 		if k.kind == lockWebhook {

@@ -13,9 +13,9 @@ const (
 	// weekend in which no process of ours runs.
 	partitionsAhead = 3
 	// cleanPage is how many rows of a default partition a transaction looks at, and
-	// mostCleanPages how many pages of each table are looked at in a row: what is kept
+	// maxCleanPages how many pages of each table are looked at in a row: what is kept
 	// there for long is not read whole each time.
-	cleanPage, mostCleanPages = 5000, 100
+	cleanPage, maxCleanPages = 5000, 100
 )
 
 // EnsurePartitions makes the coming days' partitions, each day in a transaction of its
@@ -62,7 +62,7 @@ func cleanedTables() [cleanedCount]string {
 // cleanDefaults deletes what is over in the default partitions.
 func (s *Store) cleanDefaults(ctx context.Context, retention time.Duration) error {
 	for i, table := range cleanedTables() {
-		if err := s.cleanDefault(ctx, table, &s.cleaned[i], retention); err != nil {
+		if err := s.cleanDefault(ctx, table, &s.cleanCursors[i], retention); err != nil {
 			return mapErr(fmt.Errorf("clean default partition of %s: %w", table, err))
 		}
 	}
@@ -71,9 +71,9 @@ func (s *Store) cleanDefaults(ctx context.Context, retention time.Duration) erro
 
 // cleanDefault goes through a table's default partition page by page, from where the
 // time before has stopped.
-func (s *Store) cleanDefault(ctx context.Context, table string, from *place, retention time.Duration) error {
+func (s *Store) cleanDefault(ctx context.Context, table string, from *cursor, retention time.Duration) error {
 	after := from.read()
-	for range mostCleanPages {
+	for range maxCleanPages {
 		var last *[16]byte
 		err := s.pool.QueryRow(ctx, `select last from clean_page($1, $2, now() - $3::interval, $4)`, table, after, retention, cleanPage).Scan(&last)
 		if err != nil {
@@ -89,19 +89,19 @@ func (s *Store) cleanDefault(ctx context.Context, table string, from *place, ret
 	return nil
 }
 
-// place is the id up to which rows have been looked at.
-type place struct {
+// cursor is the id up to which rows have been looked at.
+type cursor struct {
 	mu sync.Mutex
 	id [16]byte
 }
 
-func (p *place) read() [16]byte {
+func (p *cursor) read() [16]byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.id
 }
 
-func (p *place) write(id [16]byte) {
+func (p *cursor) write(id [16]byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.id = id

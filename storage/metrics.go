@@ -31,12 +31,12 @@ const (
 )
 
 // uncounted is Metrics where there are none.
-type uncounted struct{}
+type noMetrics struct{}
 
-func (uncounted) Published(hook.Published)                          {}
-func (uncounted) Grouped(string, int, time.Duration, time.Duration) {}
-func (uncounted) Ended(hook.DeliveryState, int)                     {}
-func (uncounted) Breaker(bool)                                      {}
+func (noMetrics) Published(hook.Published)                          {}
+func (noMetrics) Grouped(string, int, time.Duration, time.Duration) {}
+func (noMetrics) Ended(hook.DeliveryState, int)                     {}
+func (noMetrics) Breaker(bool)                                      {}
 
 // countPublished counts what came of a call of PublishAll.
 func (s *Store) countPublished(accepted []hook.Accepted, errs []error, took time.Duration) {

@@ -81,7 +81,7 @@ func (m *Migrator) Up(ctx context.Context) (ran int, err error) {
 		return 0, mapErr(fmt.Errorf("migrate: lock: %w", err))
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	if ran, err = m.patiently(ctx, provider); err != nil {
+	if ran, err = m.upWithRetries(ctx, provider); err != nil {
 		return ran, mapErr(fmt.Errorf("migrate: %w", err))
 	}
 	return ran, nil
@@ -96,7 +96,7 @@ func (m *Migrator) provider(db *sql.DB) (*goose.Provider, error) {
 }
 
 // patiently runs all migrations, each again and again while it gets no lock.
-func (m *Migrator) patiently(ctx context.Context, provider *goose.Provider) (ran int, err error) {
+func (m *Migrator) upWithRetries(ctx context.Context, provider *goose.Provider) (ran int, err error) {
 	patience := cmp.Or(m.Patience, defaultPatience)
 	pause, deadline := firstPause, time.Now().Add(patience)
 	for {
@@ -109,7 +109,7 @@ func (m *Migrator) patiently(ctx context.Context, provider *goose.Provider) (ran
 			ran += len(partial.Applied)
 			pause, deadline = firstPause, time.Now().Add(patience)
 		}
-		if !isHeldUp(err) || time.Until(deadline) < pause {
+		if !isLockConflict(err) || time.Until(deadline) < pause {
 			return ran, err
 		}
 		m.log().WarnContext(ctx, "a migration gets no lock; it is tried again", slog.Int64("migration", partial.Failed.Source.Version),
@@ -121,8 +121,8 @@ func (m *Migrator) patiently(ctx context.Context, provider *goose.Provider) (ran
 	}
 }
 
-// isHeldUp reports whether others' locks were in the way.
-func isHeldUp(err error) bool {
+// isLockConflict reports whether others' locks were in the way.
+func isLockConflict(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "55P03" || pg.Code == "40P01") // lock_not_available, deadlock_detected
 }

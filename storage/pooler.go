@@ -95,19 +95,19 @@ func sessionSettings() [][2]string {
 		{"jit", "off"},
 		{"max_parallel_workers_per_gather", "0"},
 		// A row that is locked by somebody who stands still must not stop all who come after.
-		{"lock_timeout", milliseconds(sessionLockTimeout)},
+		{"lock_timeout", settingValue(sessionLockTimeout)},
 		// A process of ours that stands still in a transaction lets go of its locks, and
 		// so does one that can't be reached any more. On a Unix socket, and where the system has
 		// no such setting, the last four change nothing.
-		{"idle_in_transaction_session_timeout", milliseconds(15 * time.Second)},
-		{"tcp_user_timeout", milliseconds(30 * time.Second)},
+		{"idle_in_transaction_session_timeout", settingValue(15 * time.Second)},
+		{"tcp_user_timeout", settingValue(30 * time.Second)},
 		{"tcp_keepalives_idle", "15"},
 		{"tcp_keepalives_interval", "5"},
 		{"tcp_keepalives_count", "3"},
 	}
 }
 
-func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+func settingValue(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // setSession makes the settings of a session, if conn has one, and reports whether it has
 // not, because there is a pooler between.

@@ -31,20 +31,20 @@ func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook
 		items = append(items, newPublishing(&list[i]))
 		items[i].most = s.limits.Deliveries
 	}
-	errs := s.refuseTogether(ctx, items)
+	errs := s.refuseOversized(ctx, items)
 	if errs == nil {
 		errs = s.publishing.addAll(ctx, items)
 	}
 	accepted := make([]hook.Accepted, len(list))
 	for i, item := range items {
-		if errs[i] == nil && item.held != nil {
-			item.repeats(item.held) // here, where nobody waits for the statement
+		if errs[i] == nil && item.original != nil {
+			item.repeats(item.original) // here, where nobody waits for the statement
 		}
 		if errs[i] == nil {
 			errs[i] = item.refused
 		}
 		if hook.KindOf(errs[i]) == hook.KindPrecondition {
-			s.recalled.forget(item.Publication)
+			s.cache.forget(item.Publication)
 		}
 		if errs[i] == nil {
 			accepted[i] = item.accepted
@@ -67,7 +67,7 @@ type publishing struct {
 	// cause is the event that an operational event reports on; the zero value is none.
 	cause hook.EventID
 	// held is the event that holds its idempotency key; nil unless it is another.
-	held *holder
+	original *holder
 	// most is how many deliveries it may have; 0 is no limit.
 	most int
 }
@@ -78,7 +78,7 @@ func newPublishing(p *hook.Publication) *publishing {
 
 // fresh forgets a try before this one.
 func (p *publishing) fresh() {
-	p.refused, p.held = nil, nil
+	p.refused, p.original = nil, nil
 	p.accepted = hook.Accepted{Event: hook.Event{
 		ID: p.id, TenantID: p.TenantID, Type: p.Type, Data: p.Data, OrganizationID: p.OrganizationID,
 		Cache: p.Cache, TokenID: p.TokenID, CreatedAt: p.id.Time(), Trace: p.Trace, Hops: p.Hops,
@@ -98,13 +98,13 @@ func (s *Store) publishAll(ctx context.Context, list []*publishing) error {
 	if !keyed {
 		err := s.single(ctx, func(q querier) error { return insertEvents(ctx, q, list) })
 		if err == nil {
-			s.recalled.keepFanOuts(list)
+			s.cache.putFanOuts(list)
 		}
 		return err
 	}
 	var fresh []*publishing
 	err := s.transact(ctx, func(tx pgx.Tx) error {
-		list, err := checkPremises(ctx, tx, list)
+		list, err := checkPreconditions(ctx, tx, list)
 		if err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func (s *Store) publishAll(ctx context.Context, list []*publishing) error {
 		return claimed.settle(ctx, tx)
 	})
 	if err == nil {
-		s.recalled.keepFanOuts(fresh)
+		s.cache.putFanOuts(fresh)
 	}
 	return err
 }
@@ -187,7 +187,7 @@ const insertEventsSQL = `
 		from unnest(@ids::uuid[], @tenants::uuid[], @types::text[], @data::bytea[], @organizations::text[], @created::timestamptz[],
 			@caches::text[], @topics::uuid[], @tokens::text[], @traces::bytea[], @hops::bytea[], @keys::bytea[], @listed::bool[], @schemas::bytea[])
 			with ordinality as e(id, tenant_id, type, data, organization_id, created_at, cache, topic_id, token_id, trace, hops, key, listed, schema, n)
-		where ` + premisesHold + `
+		where ` + preconditionsHold + `
 	), topic as (
 		insert into topics (id, tenant_id, cache, name, last_sequence)
 		select distinct on (topic_id) topic_id, tenant_id, cache, type, added from e where topic_id is not null order by topic_id
@@ -256,11 +256,11 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 			candidates, pattern = append(candidates, i+1), append(pattern, c)
 		}
 	}
-	keys, listed, schemas := premises(list)
+	keys, listed, schemas := preconditionArgs(list)
 	return pgx.StrictNamedArgs{
 		"keys": keys, "listed": listed, "schemas": schemas, "ids": ids, "tenants": tenants, "types": types, "data": data, "organizations": organizations, "created": created,
 		"caches": caches, "topics": topics, "tokens": tokens, "traces": traces, "hops": hops, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
-		"most": mostDeliveries(list),
+		"most": maxDeliveries(list),
 	}
 }
 

@@ -234,7 +234,7 @@ const recordSQL = `
 	), d as (
 		update deliveries d set
 			attempts = d.attempts + 1,
-			scheduled = d.scheduled + case when r.manual or d.scheduled = 5 then 0 else 1 end,
+			scheduled = d.scheduled + case when r.manual or d.scheduled = @max_attempts::int then 0 else 1 end,
 			status_code = coalesce(r.status, d.status_code),
 			last_attempt = r.attempt_id,
 			state = case
@@ -311,7 +311,7 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 		bodies, truncated, lengths = append(bodies, a.ResponseBody), append(truncated, a.ResponseTruncated), append(lengths, a.ResponseLength)
 	}
 	return pgx.StrictNamedArgs{
-		"id": ids, "attempt_id": attemptIDs, "webhook": webhooks, "first": ids[0], "manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
+		"id": ids, "attempt_id": attemptIDs, "webhook": webhooks, "first": ids[0], "max_attempts": hook.MaxAttempts, "manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
 		"error": errs, "error_class": classes, "url": urls, "started_at": started, "duration": duration,
 		"dns": dns, "connect": connect, "tls": tls, "first_byte": firstByte, "remote_addr": remotes,
 		"request_headers": reqHeaders, "response_headers": resHeaders, "response_body": bodies,

@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	// countPatience is how long a count waits for what is being stored.
-	countPatience = time.Second
-	// countLook is how often it looks.
-	countLook = 20 * time.Millisecond
+	// writersTimeout is how long a count waits for what is being stored.
+	writersTimeout = time.Second
+	// writersPoll is how often it looks.
+	writersPoll = 20 * time.Millisecond
 )
 
 // CountReplay counts the events that a replay would send, were it begun now, until there
@@ -26,7 +26,7 @@ func (s *Store) CountReplay(ctx context.Context, r hook.Replay, most int) (hook.
 	if err != nil {
 		return n, err
 	}
-	sure, err := s.awaitWriters(ctx, &r)
+	sure, err := s.waitForWriters(ctx, &r)
 	if err != nil {
 		return n, mapErr(fmt.Errorf("wait for events that are being stored: %w", err))
 	}
@@ -45,9 +45,9 @@ func (s *Store) CountReplay(ctx context.Context, r hook.Replay, most int) (hook.
 	return n, nil
 }
 
-// awaitWriters waits until the transactions have ended that are storing events now, if what
+// waitForWriters waits until the transactions have ended that are storing events now, if what
 // they store may be the replay's (see lateLook). It reports whether they have.
-func (s *Store) awaitWriters(ctx context.Context, r *hook.Replay) (ended bool, err error) {
+func (s *Store) waitForWriters(ctx context.Context, r *hook.Replay) (ended bool, err error) {
 	if time.Since(r.Until) >= replayLate {
 		return true, nil
 	}
@@ -55,11 +55,11 @@ func (s *Store) awaitWriters(ctx context.Context, r *hook.Replay) (ended bool, e
 	if err := s.lists.QueryRow(ctx, `select `+writersNow).Scan(&writers); err != nil {
 		return false, err
 	}
-	until := time.Now().Add(countPatience)
-	look := time.NewTicker(countLook)
+	until := time.Now().Add(writersTimeout)
+	look := time.NewTicker(writersPoll)
 	defer look.Stop()
 	for {
-		ended, err := haveEnded(ctx, s.lists, writers)
+		ended, err := transactionsEnded(ctx, s.lists, writers)
 		if ended || err != nil || time.Now().After(until) {
 			return ended, err
 		}

@@ -50,7 +50,7 @@ func lateWritersEnded(ctx context.Context, tx pgx.Tx, row *lockedReplay) (ended 
 			return false, err
 		}
 	}
-	return haveEnded(ctx, tx, row.LateWriters)
+	return transactionsEnded(ctx, tx, row.LateWriters)
 }
 
 // writersNow are the transactions that are storing events.
@@ -59,8 +59,8 @@ const writersNow = `array(
 				where locktype = 'relation' and relation = 'events'::regclass and mode = 'RowExclusiveLock' and granted and pid <> pg_backend_pid()
 					and database = (select oid from pg_database where datname = current_database()))`
 
-// haveEnded reports whether transactions have.
-func haveEnded(ctx context.Context, q rower, transactions []string) (ended bool, err error) {
+// transactionsEnded reports whether transactions have.
+func transactionsEnded(ctx context.Context, q rower, transactions []string) (ended bool, err error) {
 	err = q.QueryRow(ctx, `
 		select not exists (select from pg_locks where locktype = 'virtualxid' and virtualxid = any($1))`, transactions).Scan(&ended)
 	return ended, err

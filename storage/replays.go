@@ -120,7 +120,7 @@ func (s *Store) UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.
 		return hook.Replay{}, mapErr(fmt.Errorf("update replay %s: %w", id, err))
 	}
 	if r.State == hook.ReplayCanceled {
-		s.settled(time.Now())
+		s.awaitTrust(time.Now())
 	}
 	return r, nil
 }

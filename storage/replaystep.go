@@ -14,9 +14,9 @@ import (
 const (
 	// replayPage is how many events a step looks at.
 	replayPage = 500
-	// replaySettle is how long an event usually takes from its id to its commit. What is
+	// replayCommitTime is how long an event usually takes from its id to its commit. What is
 	// younger is looked at later. What takes longer is found by the late look.
-	replaySettle = 5 * time.Second
+	replayCommitTime = 5 * time.Second
 	// replayLate is how far the id of an event that is being stored may lie behind: by
 	// waiting for its statement, by the statement itself, and by the clock of the process
 	// that accepts it.
@@ -47,12 +47,12 @@ func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hoo
 			_, err = tx.Exec(ctx, `update replays set due_at = clock_timestamp() where id = $1 and due_at = '-infinity'`, [16]byte(id))
 			return err
 		}
-		w, err := s.replayed(ctx, tx, r)
+		w, err := s.replayWebhook(ctx, tx, r)
 		if err != nil {
 			return err
 		}
 		if r.State == hook.ReplayRunning {
-			if err := replayOn(ctx, tx, &step, &row, &w, r.Rate-made); err != nil {
+			if err := advanceReplay(ctx, tx, &step, &row, &w, r.Rate-made); err != nil {
 				return err
 			}
 		}
@@ -66,7 +66,7 @@ func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hoo
 
 // replayed reads the webhook, which then can't go before the transaction ends; where it
 // went before, the replay is canceled, with the reason.
-func (s *Store) replayed(ctx context.Context, tx pgx.Tx, r *hook.Replay) (hook.Webhook, error) {
+func (s *Store) replayWebhook(ctx context.Context, tx pgx.Tx, r *hook.Replay) (hook.Webhook, error) {
 	rows, _ := tx.Query(ctx, `select `+webhookColumns+` from webhooks w where w.id = $1 for share`, [16]byte(r.WebhookID))
 	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[webhookRow])
 	switch {
@@ -82,17 +82,17 @@ func (s *Store) replayed(ctx context.Context, tx pgx.Tx, r *hook.Replay) (hook.W
 	return w, nil
 }
 
-func replayOn(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, row *lockedReplay, w *hook.Webhook, limit int) error {
+func advanceReplay(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, row *lockedReplay, w *hook.Webhook, limit int) error {
 	r := &step.Replay
-	var waiting int
+	var outstanding int
 	err := tx.QueryRow(ctx, `
 		select count(*) from (
 			select from deliveries where replay_id = $1 and state in ('pending', 'failed') and next_attempt_at is not null limit $2) d`,
-		[16]byte(r.ID), r.Rate*replayWindow).Scan(&waiting)
+		[16]byte(r.ID), r.Rate*replayWindow).Scan(&outstanding)
 	if err != nil {
 		return err
 	}
-	if step.Full = waiting >= r.Rate*replayWindow; step.Full {
+	if step.Full = outstanding >= r.Rate*replayWindow; step.Full {
 		return nil
 	}
 	page, err := nextPage(ctx, tx, r, w)
@@ -101,7 +101,7 @@ func replayOn(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, row *locked
 	}
 	limit = max(limit, 1)
 	page.cut(limit)
-	if err := makeReplayed(ctx, tx, step, w, page.chosen); err != nil {
+	if err := createReplayed(ctx, tx, step, w, page.chosen); err != nil {
 		return err
 	}
 	r.Cursor, r.Looked, step.Looked = page.last, r.Looked+page.looked, page.looked
@@ -110,7 +110,7 @@ func replayOn(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, row *locked
 		if err != nil {
 			return err
 		}
-		if err := makeReplayed(ctx, tx, step, w, late.chosen); err != nil {
+		if err := createReplayed(ctx, tx, step, w, late.chosen); err != nil {
 			return err
 		}
 		step.Looked, step.Exhausted = step.Looked+late.looked, late.exhausted
@@ -160,7 +160,7 @@ func (p *replayedPage) cut(limit int) {
 // nextPage looks at the next events of a replay, those of the last seconds left out.
 func nextPage(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook) (replayedPage, error) {
 	until := r.Until
-	settled := time.Now().Add(-replaySettle)
+	settled := time.Now().Add(-replayCommitTime)
 	if settled.Before(until) {
 		until = settled
 	}
@@ -197,7 +197,7 @@ func pageBefore(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook,
 	if len(ids) == 0 {
 		return page, nil
 	}
-	pasts, err := pastsOf(ctx, q, r, w, ids)
+	pasts, err := pastDeliveries(ctx, q, r, w, ids)
 	if err != nil {
 		return page, err
 	}
@@ -209,14 +209,14 @@ func pageBefore(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook,
 		}
 		if past.Outstanding {
 			past.Outstanding = false
-			page.open = page.open || r.Status.Chooses(past) && time.Since(e.id.Time()) < replaySettle
+			page.open = page.open || r.Status.Chooses(past) && time.Since(e.id.Time()) < replayCommitTime
 		}
 	}
 	return page, nil
 }
 
-// pastsOf is what became of events at the webhook of a replay.
-func pastsOf(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook, events []hook.EventID) (map[hook.EventID]hook.Past, error) {
+// pastDeliveries is what became of events at the webhook of a replay.
+func pastDeliveries(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook, events []hook.EventID) (map[hook.EventID]hook.Past, error) {
 	args := sliceArgs(events, 0, 1)
 	args["webhook"], args["replay"], args["generation"] = [16]byte(w.ID), [16]byte(r.ID), w.Generation
 	rows, _ := q.Query(ctx, `
@@ -236,8 +236,8 @@ func pastsOf(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook, ev
 	return pasts, err
 }
 
-// makeReplayed makes the deliveries that were chosen.
-func makeReplayed(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, w *hook.Webhook, chosen []replayedEvent) error {
+// createReplayed makes the deliveries that were chosen.
+func createReplayed(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, w *hook.Webhook, chosen []replayedEvent) error {
 	if len(chosen) == 0 {
 		return nil
 	}

@@ -125,7 +125,7 @@ func (s *Store) RotateSigningKey(ctx context.Context, tenant hook.TenantID, over
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("rotate signing key of %s: %w", tenant, err))
 	}
-	s.settled(time.Now())
+	s.awaitTrust(time.Now())
 	return keys, nil
 }
 

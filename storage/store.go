@@ -67,13 +67,13 @@ type Store struct {
 	// origin marks this store's own notifications.
 	origin string
 	// Publishes, recordings and look-ups that come at the same time share statements.
-	publishing group[*publishing]
-	recordings group[*recording]
-	keys       group[*keyLookup]
-	eventTypes group[*typesLookup]
-	recalled   memory
+	publishing *group[*publishing]
+	recordings *group[*recording]
+	keys       *group[*keyLookup]
+	eventTypes *group[*typesLookup]
+	cache      publishCache
 	// cleaned is how far each of cleanedTables has been looked at.
-	cleaned [cleanedCount]place
+	cleanCursors [cleanedCount]cursor
 }
 
 // Open prepares a pool; it does not connect, so that a process can start while
@@ -83,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, errors.New("open store: no encryption keys")
 	}
 	if cfg.Metrics == nil {
-		cfg.Metrics = uncounted{}
+		cfg.Metrics = noMetrics{}
 	}
 	pc, err := pgxpool.ParseConfig(cfg.URL)
 	if err != nil {
@@ -117,8 +117,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		pool.Close()
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{pool: pool, lists: lists, box: cfg.Box, pooler: between, direct: direct, metrics: cfg.Metrics, limits: cfg.Limits, origin: newOrigin()}
-	s.share()
+	s := &Store{
+		pool: pool, lists: lists, box: cfg.Box, pooler: between, direct: direct,
+		metrics: cfg.Metrics, limits: cfg.Limits, origin: newOrigin(),
+	}
+	s.publishing, s.recordings = s.newPublishGroup(), s.newRecordGroup()
+	s.keys, s.eventTypes = s.newKeyGroup(), s.newEventTypeGroup()
 	return s, nil
 }
 
@@ -155,32 +159,46 @@ func withDefaults(c *pgx.ConnConfig) {
 
 // Bounds of shared statements.
 const (
-	// rowsTogether is how many rows a statement has at most, deliveries of publications
-	// left out.
-	rowsTogether = 500
-	// deliveriesTogether is how many deliveries a statement makes at most, unless one
-	// publication alone has more: some 0.1 s of work.
-	deliveriesTogether = 5_000
-	// statementsAtOnce is how many of a lane's are under way at once.
-	statementsAtOnce = 2
+	// maxRows is how many rows a statement has at most, deliveries of publications left out.
+	maxRows = 500
+	// maxStatementDeliveries is how many deliveries a statement makes at most, unless one publication alone has
+	// more: about 0.1 s of work.
+	maxStatementDeliveries = 5_000
+	// maxStatements is how many statements of a lane are under way at once.
+	maxStatements = 2
 )
 
-// share sets up what shares statements.
-func (s *Store) share() {
-	p := &s.publishing
-	p.do, p.bytes, p.weight = s.publishAll, (*publishing).bytes, s.fanOut
-	p.lane, p.locks = (*publishing).lane, (*publishing).locks
-	p.together, p.atOnce = deliveriesTogether, statementsAtOnce
-	r := &s.recordings
-	r.do, r.rows, r.bytes = s.recordAll, (*recording).rows, (*recording).bytes
-	r.lane, r.locks, r.held = (*recording).lane, (*recording).locks, s.heldByOthers
-	r.together, r.atOnce = rowsTogether, statementsAtOnce
-	s.keys.do, s.keys.together, s.keys.atOnce = s.lookUpKeys, rowsTogether, statementsAtOnce
-	s.eventTypes.do, s.eventTypes.together, s.eventTypes.atOnce = s.lookUpTypes, rowsTogether, statementsAtOnce
-	s.eventTypes.rows = func(l *typesLookup) int { return len(l.names) }
-	s.publishing.name, s.recordings.name, s.keys.name, s.eventTypes.name = groupPublish, groupRecord, groupKeys, groupEventTypes
-	count := s.metrics.Grouped
-	s.publishing.count, s.recordings.count, s.keys.count, s.eventTypes.count = count, count, count, count
+// newPublishGroup returns the group of publications. A publication weighs as much as it will have deliveries.
+func (s *Store) newPublishGroup() *group[*publishing] {
+	return &group[*publishing]{
+		name: groupPublish, count: s.metrics.Grouped, do: s.publishAll,
+		bytes: (*publishing).bytes, weight: s.fanOut, maxWeight: maxStatementDeliveries, maxRunners: maxStatements,
+		lane: (*publishing).lane, locks: (*publishing).locks,
+	}
+}
+
+// newRecordGroup returns the group of recordings of attempts.
+func (s *Store) newRecordGroup() *group[*recording] {
+	return &group[*recording]{
+		name: groupRecord, count: s.metrics.Grouped, do: s.recordAll,
+		rows: (*recording).rows, bytes: (*recording).bytes, maxWeight: maxRows, maxRunners: maxStatements,
+		lane: (*recording).lane, locks: (*recording).locks, stillLocked: s.lockedElsewhere,
+	}
+}
+
+// newKeyGroup returns the group of look-ups of API keys.
+func (s *Store) newKeyGroup() *group[*keyLookup] {
+	return &group[*keyLookup]{
+		name: groupKeys, count: s.metrics.Grouped, do: s.lookUpKeys, maxWeight: maxRows, maxRunners: maxStatements,
+	}
+}
+
+// newEventTypeGroup returns the group of look-ups of event types.
+func (s *Store) newEventTypeGroup() *group[*typesLookup] {
+	return &group[*typesLookup]{
+		name: groupEventTypes, count: s.metrics.Grouped, do: s.lookUpTypes, maxWeight: maxRows, maxRunners: maxStatements,
+		rows: func(l *typesLookup) int { return len(l.names) },
+	}
 }
 
 // Close waits for connections in use and closes the pools.

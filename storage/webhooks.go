@@ -155,7 +155,7 @@ func (s *Store) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.Webho
 
 // UpdateWebhook applies change to the webhook as it stands and stores the
 // result, all under a row lock, so that two changes at once don't undo each
-// other. Becoming inactive cancels what is pending (S15), see ending. An error of change is
+// other. Becoming inactive cancels what is pending (S15), see queueCancellation. An error of change is
 // returned as it is and nothing is stored. change must do no I/O: it runs inside
 // the transaction. Where requests depend on what has changed, it returns only when nobody
 // begins one any more by what was before (hook.TrustFor).
@@ -183,7 +183,7 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook
 		return hook.Webhook{}, mapErr(fmt.Errorf("update webhook %s: %w", id, err))
 	}
 	if w.Version != before.Version {
-		s.settle(ctx, id, w.Generation != before.Generation)
+		s.awaitSenders(ctx, id, w.Generation != before.Generation)
 	}
 	return w, nil
 }
@@ -199,7 +199,7 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w, before *hook.Webhook,
 	if err != nil {
 		return err
 	}
-	s.keepSealed(&row, old, w, before, form)
+	s.reuseSealed(&row, old, w, before, form)
 	args := row.args()
 	// Re-enabling forgives: the five days of S14 begin anew; and nobody knows yet
 	// whether it is available, as at another address.
@@ -239,13 +239,13 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w, before *hook.Webhook,
 		}
 	}
 	if before.Active && !w.Active {
-		return ending(ctx, tx, w.ID, w.Generation, hook.TextWebhookDisabled)
+		return queueCancellation(ctx, tx, w.ID, w.Generation, hook.TextWebhookDisabled)
 	}
 	return nil
 }
 
 // DeleteWebhook removes the webhook and its secret; what was pending for it ends
-// as canceled (S5), see ending. When it returns, nobody begins a request to it any more.
+// as canceled (S5), see queueCancellation. When it returns, nobody begins a request to it any more.
 func (s *Store) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		var generation int
@@ -254,12 +254,12 @@ func (s *Store) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook
 		if err != nil {
 			return notFound("webhook", err)
 		}
-		return ending(ctx, tx, id, generation, hook.TextWebhookDeleted)
+		return queueCancellation(ctx, tx, id, generation, hook.TextWebhookDeleted)
 	})
 	if err != nil {
 		return mapErr(fmt.Errorf("delete webhook %s: %w", id, err))
 	}
-	s.settle(ctx, id, true)
+	s.awaitSenders(ctx, id, true)
 	return nil
 }
 

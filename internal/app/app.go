@@ -87,7 +87,7 @@ func (a *App) build(ctx context.Context) error {
 		return err
 	}
 	a.metrics.WatchPool(func() metrics.PoolStat { return a.store.PoolStat() })
-	a.metrics.WatchBacklog(o.Logger, a.store.Waiting)
+	a.metrics.WatchBacklog(o.Logger, a.store.Backlog)
 	if a.traces, err = otlp.Open(ctx, o.Version, o.Logger); err != nil {
 		return err
 	}

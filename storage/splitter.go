@@ -6,31 +6,31 @@ import (
 )
 
 const (
-	// partingTimeout bounds how long a failed statement's members are done in parts: three
+	// splitTimeout bounds how long a failed statement's members are done in parts: three
 	// statements that use up their time. What is left then has the statement's error.
-	partingTimeout = 3 * groupTimeout
+	splitTimeout = 3 * groupTimeout
 	// partLockWait is how long a part waits for a row that is locked: the lock that made
 	// the statement fail is held by somebody who stands still, any other goes soon. It is
-	// shared among the parts that have been stuck, down to leastLockWait, so that a statement
+	// shared among the parts that have been stuck, down to minPartLockWait, so that a statement
 	// of 500 locks that are all held takes seconds.
-	partLockWait  = 200 * time.Millisecond
-	leastLockWait = 10 * time.Millisecond
+	partLockWait    = 200 * time.Millisecond
+	minPartLockWait = 10 * time.Millisecond
 )
 
 // parting does a failed statement's members again, in parts.
-type parting[T any] struct {
+type splitter[T any] struct {
 	group *group[T]
 	until time.Time
 	// stuck counts the parts that were.
 	stuck int
 	// away is why there is no store to ask any more.
-	away error
+	unavailable error
 }
 
 // split does the parts of a batch that failed with err, and tells all its members their
 // outcomes. Members that were refused are done alone. Members that were stuck are done
 // by the locks that they need, and where they need none, in halves.
-func (p *parting[T]) split(batch []*member[T], err error) {
+func (p *splitter[T]) split(batch []*member[T], err error) {
 	stuck := isStuck(err)
 	var parts [][]*member[T]
 	switch {
@@ -38,7 +38,7 @@ func (p *parting[T]) split(batch []*member[T], err error) {
 		p.group.quarantine(batch, err)
 		return
 	case len(batch) == 1:
-		tell(batch, err)
+		resolve(batch, err)
 		return
 	case !stuck:
 		parts = slices.Collect(slices.Chunk(batch, 1))
@@ -53,24 +53,24 @@ func (p *parting[T]) split(batch []*member[T], err error) {
 }
 
 // do does a part; err is why the whole was not done.
-func (p *parting[T]) do(part []*member[T], err error) {
+func (p *splitter[T]) do(part []*member[T], err error) {
 	part = p.group.remaining(part)
 	switch {
 	case len(part) == 0:
 		return
-	case p.away != nil:
-		tell(part, p.away)
+	case p.unavailable != nil:
+		resolve(part, p.unavailable)
 		return
 	case time.Now().After(p.until):
-		tell(part, err)
+		resolve(part, err)
 		return
 	}
-	switch err := p.group.doAll(part, max(partLockWait/time.Duration(1+p.stuck), leastLockWait)); {
+	switch err := p.group.doAll(part, max(partLockWait/time.Duration(1+p.stuck), minPartLockWait)); {
 	case err == nil:
-		tell(part, nil)
-	case isAway(err):
-		p.away = err
-		tell(part, err)
+		resolve(part, nil)
+	case isUnavailable(err):
+		p.unavailable = err
+		resolve(part, err)
 	default:
 		if isStuck(err) {
 			p.stuck++
@@ -87,11 +87,11 @@ func (g *group[T]) remaining(members []*member[T]) []*member[T] {
 	defer g.mu.Unlock()
 	var remain []*member[T]
 	for _, m := range members {
-		if m.left {
+		if m.abandoned {
 			continue
 		}
-		if w := g.wardOf(m.item); w != nil {
-			g.admit(w, m)
+		if w := g.lockQueueOf(m.item); w != nil {
+			g.enqueueBehind(w, m)
 			continue
 		}
 		remain = append(remain, m)

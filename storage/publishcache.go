@@ -15,24 +15,24 @@ import (
 // the last time is kept, and the statement that stores an event stores it only if that
 // still holds (hook.Premises): a key that is revoked is refused as at once as before.
 
-// mostRecalled bounds what is kept of each kind; when there is more, all of it is
+// maxCached bounds what is kept of each kind; when there is more, all of it is
 // forgotten.
-const mostRecalled = 10_000
+const maxCached = 10_000
 
-// recallFor is how long it is kept, for what the premises don't tell: a key's scopes
+// cacheFor is how long it is kept, for what the premises don't tell: a key's scopes
 // never change, unless somebody changes them in the database.
-const recallFor = time.Minute
+const cacheFor = time.Minute
 
-// memory is what was found the last time. It may be wrong at any time.
-type memory struct {
+// publishCache is what was found the last time. It may be wrong at any time.
+type publishCache struct {
 	mu    sync.Mutex
-	keys  recollection[hook.KeyHash, hook.APIKey]
-	types recollection[typeName, hook.SchemaHash]
+	keys  cacheMap[hook.KeyHash, hook.APIKey]
+	types cacheMap[typeName, hook.SchemaHash]
 	// fanOuts is how many deliveries an event of a type, or a message of a topic, had.
-	fanOuts recollection[topicName, int]
+	fanOuts cacheMap[topicName, int]
 	// excessive are tenants of which an event had too many deliveries: those of topics that
 	// are not known may have as well.
-	excessive recollection[hook.TenantID, struct{}]
+	excessive cacheMap[hook.TenantID, struct{}]
 }
 
 // typeName is one of a tenant's own types.
@@ -47,56 +47,56 @@ type topicName struct {
 	cache, name string
 }
 
-type recollection[K comparable, V any] map[K]kept[V]
+type cacheMap[K comparable, V any] map[K]cacheEntry[V]
 
-type kept[V any] struct {
+type cacheEntry[V any] struct {
 	value V
 	since time.Time
 }
 
-func (r recollection[K, V]) find(k K) (V, bool) {
+func (r cacheMap[K, V]) get(k K) (V, bool) {
 	found, ok := r[k]
-	return found.value, ok && time.Since(found.since) < recallFor
+	return found.value, ok && time.Since(found.since) < cacheFor
 }
 
-func (r *recollection[K, V]) keep(k K, v V) {
-	if _, ok := (*r)[k]; *r == nil || !ok && len(*r) >= mostRecalled {
-		*r = make(recollection[K, V], 1)
+func (r *cacheMap[K, V]) put(k K, v V) {
+	if _, ok := (*r)[k]; *r == nil || !ok && len(*r) >= maxCached {
+		*r = make(cacheMap[K, V], 1)
 	}
-	(*r)[k] = kept[V]{v, time.Now()}
+	(*r)[k] = cacheEntry[V]{v, time.Now()}
 }
 
 // CachedKey returns the API key with this hash as the last look-up found it. A publish
 // that relies on it must have the hash among its preconditions.
 func (s *Store) CachedKey(hash hook.KeyHash) (hook.APIKey, bool) {
-	s.recalled.mu.Lock()
-	defer s.recalled.mu.Unlock()
-	return s.recalled.keys.find(hash)
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	return s.cache.keys.get(hash)
 }
 
 // CachedEventType returns the hash of the schema of one of the tenant's own types as the
 // last look-up found it, the zero value for none. A publish that relies on it must have the
 // hash among its preconditions.
 func (s *Store) CachedEventType(tenant hook.TenantID, name string) (hook.SchemaHash, bool) {
-	s.recalled.mu.Lock()
-	defer s.recalled.mu.Unlock()
-	return s.recalled.types.find(typeName{tenant, name})
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	return s.cache.types.get(typeName{tenant, name})
 }
 
-func (m *memory) keepKey(hash hook.KeyHash, k *hook.APIKey) {
+func (m *publishCache) putKey(hash hook.KeyHash, k *hook.APIKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.keys.keep(hash, *k)
+	m.keys.put(hash, *k)
 }
 
-func (m *memory) keepType(t typeName, schema hook.SchemaHash) {
+func (m *publishCache) putType(t typeName, schema hook.SchemaHash) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.types.keep(t, schema)
+	m.types.put(t, schema)
 }
 
 // forget drops what was wrong, so that the next does not run into it.
-func (m *memory) forget(p *hook.Publication) {
+func (m *publishCache) forget(p *hook.Publication) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.keys, p.Preconditions.Key)
@@ -105,8 +105,8 @@ func (m *memory) forget(p *hook.Publication) {
 
 // What a publication weighs in its statement.
 const (
-	// leastFanOut is the work of storing an event that has few deliveries or none.
-	leastFanOut = 10
+	// minFanOut is the work of storing an event that has few deliveries or none.
+	minFanOut = 10
 	// unknownFanOut lets few enough share a statement that each may have thousands.
 	unknownFanOut = 100
 )
@@ -114,33 +114,33 @@ const (
 // fanOut is how many deliveries the publication will about have: as many as the one
 // before it.
 func (s *Store) fanOut(p *publishing) int {
-	s.recalled.mu.Lock()
-	defer s.recalled.mu.Unlock()
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
 	// However old that is: it costs nothing but time to be wrong.
-	found, ok := s.recalled.fanOuts[topicName{p.TenantID, p.Cache, p.Type}]
+	found, ok := s.cache.fanOuts[topicName{p.TenantID, p.Cache, p.Type}]
 	if !ok {
-		if _, excessive := s.recalled.excessive.find(p.TenantID); excessive {
-			return deliveriesTogether + 1
+		if _, excessive := s.cache.excessive.get(p.TenantID); excessive {
+			return maxStatementDeliveries + 1
 		}
 		return unknownFanOut
 	}
-	return max(found.value, leastFanOut)
+	return max(found.value, minFanOut)
 }
 
-// keepFanOuts notes how many deliveries those that are stored have.
-func (m *memory) keepFanOuts(list []*publishing) {
+// putFanOuts notes how many deliveries those that are stored have.
+func (m *publishCache) putFanOuts(list []*publishing) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range list {
 		if p.refused == nil {
-			m.fanOuts.keep(topicName{p.TenantID, p.Cache, p.Type}, p.accepted.Event.Deliveries)
+			m.fanOuts.put(topicName{p.TenantID, p.Cache, p.Type}, p.accepted.Event.Deliveries)
 		}
 	}
 }
 
-// premisesHold are the conditions of an event e; the offsets have each looked up by its
+// preconditionsHold are the conditions of an event e; the offsets have each looked up by its
 // index, rather than all of them read.
-const premisesHold = `
+const preconditionsHold = `
 	(e.key is null or exists (
 		select from api_keys k
 		where k.hash = e.key and k.tenant_id = e.tenant_id and k.revoked_at is null and (k.expires_at is null or k.expires_at > now()) offset 0))
@@ -148,7 +148,7 @@ const premisesHold = `
 		select from event_types t where t.tenant_id = e.tenant_id and t.name = e.type and t.schema_hash is not distinct from e.schema offset 0))`
 
 // premises turns what events rely on into arrays.
-func premises(list []*publishing) (keys [][]byte, listed []bool, schemas [][]byte) {
+func preconditionArgs(list []*publishing) (keys [][]byte, listed []bool, schemas [][]byte) {
 	for _, p := range list {
 		var key, schema []byte
 		if !p.Preconditions.Key.IsZero() {
@@ -167,10 +167,10 @@ func (p *publishing) outdated() {
 	p.refused = &hook.Error{Kind: hook.KindPrecondition, Message: "the API key or the event type has changed just now"}
 }
 
-// checkPremises refuses those of events whose premises don't hold, and returns the
+// checkPreconditions refuses those of events whose premises don't hold, and returns the
 // others. It is for those under idempotency keys, which must not be taken by what is
 // not stored.
-func checkPremises(ctx context.Context, q querier, list []*publishing) ([]*publishing, error) {
+func checkPreconditions(ctx context.Context, q querier, list []*publishing) ([]*publishing, error) {
 	var relying []*publishing
 	for _, p := range list {
 		if p.Preconditions != (hook.Preconditions{}) {
@@ -180,7 +180,7 @@ func checkPremises(ctx context.Context, q querier, list []*publishing) ([]*publi
 	if len(relying) == 0 {
 		return list, nil
 	}
-	keys, listed, schemas := premises(relying)
+	keys, listed, schemas := preconditionArgs(relying)
 	var tenants [][16]byte
 	var types []string
 	for _, p := range relying {
@@ -188,7 +188,7 @@ func checkPremises(ctx context.Context, q querier, list []*publishing) ([]*publi
 	}
 	rows, _ := q.Query(ctx, `
 		select n from unnest($1::uuid[], $2::text[], $3::bytea[], $4::bool[], $5::bytea[]) with ordinality as e(tenant_id, type, key, listed, schema, n)
-		where not (`+premisesHold+`)`, tenants, types, keys, listed, schemas)
+		where not (`+preconditionsHold+`)`, tenants, types, keys, listed, schemas)
 	wrong, err := pgx.CollectRows(rows, pgx.RowTo[int])
 	if err != nil {
 		return nil, err

@@ -34,9 +34,9 @@ func TestPublishOnPremises(t *testing.T) {
 	withSchema := hook.Preconditions{Key: hook.HashKey(text), Listed: true, Schema: schema}
 
 	for name, c := range map[string]struct {
-		eventType string
-		premises  hook.Preconditions
-		change    string // of somebody else
+		eventType        string
+		preconditionArgs hook.Preconditions
+		change           string // of somebody else
 	}{
 		"key unknown":        {"user.created", hook.Preconditions{Key: hook.HashKey("grk_other")}, ``},
 		"key revoked":        {"user.created", known, `update api_keys set revoked_at = now()`},
@@ -54,7 +54,7 @@ func TestPublishOnPremises(t *testing.T) {
 				t.Parallel()
 				f := setup(t)
 				f.tenant(t, "other")
-				p := hook.Publication{TenantID: hook.DefaultTenant(), Type: c.eventType, Data: eventData(), IdempotencyKey: key, Preconditions: c.premises}
+				p := hook.Publication{TenantID: hook.DefaultTenant(), Type: c.eventType, Data: eventData(), IdempotencyKey: key, Preconditions: c.preconditionArgs}
 				neighbour := hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: eventData()}
 				if c.change != "" {
 					_, err := f.Publish(t.Context(), p)
@@ -79,8 +79,8 @@ func TestPublishOnPremises(t *testing.T) {
 		}
 	}
 	f := setup(t)
-	for eventType, premises := range map[string]hook.Preconditions{"user.created": known, "order.made": listed, "invoice.paid": withSchema} {
-		a, err := f.Publish(t.Context(), hook.Publication{TenantID: hook.DefaultTenant(), Type: eventType, Data: eventData(), Preconditions: premises})
+	for eventType, preconditionArgs := range map[string]hook.Preconditions{"user.created": known, "order.made": listed, "invoice.paid": withSchema} {
+		a, err := f.Publish(t.Context(), hook.Publication{TenantID: hook.DefaultTenant(), Type: eventType, Data: eventData(), Preconditions: preconditionArgs})
 		require.NoError(t, err, eventType)
 		require.Equal(t, 1, a.Event.Deliveries)
 	}

@@ -55,8 +55,8 @@ const (
 				due_at = case when drains.idle then '-infinity' else drains.due_at end, idle = false`
 )
 
-// mostCounted bounds how far a backlog is counted.
-const mostCounted = 10_000
+// maxDeferredCounted bounds how far a backlog is counted.
+const maxDeferredCounted = 10_000
 
 // unrevoked tells that a delivery d of the webhook may be sent. That both come from
 // sub-queries has them looked up once, and nothing read where the webhook has ended.
@@ -75,7 +75,7 @@ func (s *Store) Deferred(ctx context.Context, webhook hook.WebhookID, limit int)
 			coalesce((select changes from drains where webhook_id = @webhook), 0),
 			(select count(*) from (
 				select from deliveries d where webhook_id = @webhook and parked and next_attempt_at is not null and `+unrevoked+` limit @most) n)`,
-		pgx.StrictNamedArgs{"webhook": [16]byte(webhook), "most": mostCounted}).QueryRow(func(row pgx.Row) error {
+		pgx.StrictNamedArgs{"webhook": [16]byte(webhook), "most": maxDeferredCounted}).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&b.TrippedAt, &b.PausedAt, &b.Changes, &b.Waiting)
 	})
 	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
