@@ -11,16 +11,15 @@ import (
 	"grapnel/internal/hook"
 )
 
-// maxBacklogCounted bounds what is looked at of each kind, and so what it costs to
-// count: in an outage there may be millions.
+// maxBacklogCounted bounds how many rows of each kind are read, and so the cost of counting: in an outage there may
+// be millions.
 const maxBacklogCounted = 50_000
 
-// backlogTimeout is when the server gives up counting; a number that is not there does
-// less harm than a store that is busy counting.
+// backlogTimeout is how long the server counts. A missing number does less harm than a store that is busy counting.
 const backlogTimeout = `set local statement_timeout = '2s'`
 
-// Backlog counts what waits, for metrics. What is done it does not look at, by indexes
-// of what is outstanding, so that it costs the same whatever is stored.
+// Backlog counts the deliveries that are due and not sent, and the events that are not started, for metrics. It reads
+// indexes of outstanding rows only, so its cost does not grow with what is stored.
 func (s *Store) Backlog(ctx context.Context) (hook.BacklogStats, error) {
 	var w hook.BacklogStats
 	batch := &pgx.Batch{}
@@ -54,8 +53,8 @@ func (s *Store) Backlog(ctx context.Context) (hook.BacklogStats, error) {
 	return w, nil
 }
 
-// The order is that of the index, in which the longest due come first: where there are
-// more than are counted, the youngest are left out. The indexes alone tell all of it.
+// The order is that of the index, which has the longest due first: if there are more rows than are counted, the
+// youngest are left out. The indexes alone answer the query.
 const (
 	dueBucketsSQL = `
 		select width_bucket(next_attempt_at, array(select now() - b from unnest($1::interval[]) b)), count(*), min(next_attempt_at)
@@ -67,14 +66,14 @@ const (
 		group by 1`
 )
 
-// bucketBounds are the ranges' bounds in the order of the times that they stand for.
+// bucketBounds returns the buckets' bounds in the order of the times that they stand for.
 func bucketBounds() []time.Duration {
 	bounds := hook.BacklogBounds()
 	slices.Reverse(bounds)
 	return bounds
 }
 
-// ranges reads counts by place among the bounds, from the last range to the first.
+// ranges reads the counts by bucket, from the last bucket to the first.
 func ranges(rows pgx.Rows) (counts []int, oldest time.Duration, err error) {
 	counts = make([]int, len(hook.BacklogBounds())+1)
 	var place, n int

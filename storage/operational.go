@@ -13,21 +13,19 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Operational events are published in the transaction of what they tell of, so that none
-// is told without having happened, or the other way round. Where no webhook of the
-// tenant's names the type there is no event: an outage must not fill the store with
-// what nobody wants to know.
+// Operational events are published in the transaction of the change that they report, so that neither exists without
+// the other. If no webhook of the tenant names the event's type, there is no event: an outage must not fill the store
+// with events that nobody subscribes to.
 
-// occurrences are what a transaction has done that operational events tell of.
+// operationalEvents are the operational events of one transaction.
 type operationalEvents struct{ list []*publishing }
 
 func (o *operationalEvents) add(tenant hook.TenantID, eventType string, data []byte) {
 	o.list = append(o.list, newPublishing(&hook.Publication{TenantID: tenant, Type: eventType, Data: data}))
 }
 
-// failed tells of those of the deliveries that have ended without a success. That an
-// operational event could not be delivered is none itself: it would be told to the
-// same webhooks.
+// failed adds an event for each of the deliveries that has ended without success. A failed delivery of an operational
+// event adds none: that event would go to the same webhooks.
 func (o *operationalEvents) failed(ended []hook.Delivery) {
 	for i := range ended {
 		d := &ended[i]
@@ -61,7 +59,7 @@ func (o *operationalEvents) recovered(w *hook.Webhook, failingSince *time.Time) 
 	o.add(w.TenantID, hook.TypeWebhookRecovered, append(b, '}'))
 }
 
-// failedData is canonical JSON (spec 2), as all that is published.
+// failedData returns canonical JSON (spec 2), like all published data.
 func failedData(d *hook.Delivery) []byte {
 	b := appendMember([]byte{'{'}, "delivery_id", d.ID.String())
 	b = appendMember(b, "event_id", d.EventID.String())
@@ -78,7 +76,7 @@ func failedData(d *hook.Delivery) []byte {
 	return append(b, '}')
 }
 
-// appendMember adds one of an object's; the name needs no escaping.
+// appendMember appends a member to an object; the name needs no escaping.
 func appendMember(b []byte, name, value string) []byte {
 	if b[len(b)-1] != '{' {
 		b = append(b, ',')

@@ -10,38 +10,38 @@ import (
 	"grapnel/internal/hook"
 )
 
-// What lets publications in, their API key and their event type, seldom changes, and to
-// look it up takes two round trips, each of which waits for its turn. So what was found
-// the last time is kept, and the statement that stores an event stores it only if that
-// still holds (hook.Premises): a key that is revoked is refused as at once as before.
+// The facts that a publish depends on, its API key and its event type, seldom change, but looking them up takes two
+// round trips, each of which waits for its turn. So the last result is cached, and the statement that stores an event
+// stores it only if the cached facts still hold (hook.Preconditions): a revoked key is refused as promptly as without
+// the cache.
 
-// maxCached bounds what is kept of each kind; when there is more, all of it is
-// forgotten.
+// maxCached bounds the entries of each kind. When there are more, all are dropped.
 const maxCached = 10_000
 
-// cacheFor is how long it is kept, for what the premises don't tell: a key's scopes
-// never change, unless somebody changes them in the database.
+// cacheFor is the lifetime of an entry. It matters for facts that the preconditions don't cover: a key's scopes,
+// which change only if somebody changes them in the database.
 const cacheFor = time.Minute
 
-// publishCache is what was found the last time. It may be wrong at any time.
+// publishCache holds recent look-ups of API keys and event types. Entries may be stale; every use is re-checked when
+// the event is stored.
 type publishCache struct {
 	mu    sync.Mutex
 	keys  cacheMap[hook.KeyHash, hook.APIKey]
 	types cacheMap[typeName, hook.SchemaHash]
-	// fanOuts is how many deliveries an event of a type, or a message of a topic, had.
+	// fanOuts is how many deliveries the last event of a type, or message of a topic, had.
 	fanOuts cacheMap[topicName, int]
-	// excessive are tenants of which an event had too many deliveries: those of topics that
-	// are not known may have as well.
+	// excessive are tenants of which an event had too many deliveries. Their unknown topics may have too many as
+	// well.
 	excessive cacheMap[hook.TenantID, struct{}]
 }
 
-// typeName is one of a tenant's own types.
+// typeName identifies one of a tenant's own event types.
 type typeName struct {
 	tenant hook.TenantID
 	name   string
 }
 
-// topicName is what subscriptions are to.
+// topicName identifies what webhooks subscribe to.
 type topicName struct {
 	tenant      hook.TenantID
 	cache, name string
@@ -95,7 +95,7 @@ func (m *publishCache) putType(t typeName, schema hook.SchemaHash) {
 	m.types.put(t, schema)
 }
 
-// forget drops what was wrong, so that the next does not run into it.
+// forget drops the entries that a publication relied on, after they turned out to be stale.
 func (m *publishCache) forget(p *hook.Publication) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -103,20 +103,20 @@ func (m *publishCache) forget(p *hook.Publication) {
 	delete(m.types, typeName{p.TenantID, p.Type})
 }
 
-// What a publication weighs in its statement.
+// Weights of a publication in its statement.
 const (
-	// minFanOut is the work of storing an event that has few deliveries or none.
+	// minFanOut is the work of storing an event with few deliveries or none.
 	minFanOut = 10
-	// unknownFanOut lets few enough share a statement that each may have thousands.
+	// unknownFanOut is the assumption for a topic without an entry. It lets so few events share a statement that each
+	// may have thousands of deliveries.
 	unknownFanOut = 100
 )
 
-// fanOut is how many deliveries the publication will about have: as many as the one
-// before it.
+// fanOut estimates how many deliveries the publication will have: as many as the last one of its topic.
 func (s *Store) fanOut(p *publishing) int {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
-	// However old that is: it costs nothing but time to be wrong.
+	// An old entry is good enough: a wrong estimate only costs time.
 	found, ok := s.cache.fanOuts[topicName{p.TenantID, p.Cache, p.Type}]
 	if !ok {
 		if _, excessive := s.cache.excessive.get(p.TenantID); excessive {
@@ -127,7 +127,7 @@ func (s *Store) fanOut(p *publishing) int {
 	return max(found.value, minFanOut)
 }
 
-// putFanOuts notes how many deliveries those that are stored have.
+// putFanOuts stores how many deliveries the stored events have.
 func (m *publishCache) putFanOuts(list []*publishing) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -138,8 +138,8 @@ func (m *publishCache) putFanOuts(list []*publishing) {
 	}
 }
 
-// preconditionsHold are the conditions of an event e; the offsets have each looked up by its
-// index, rather than all of them read.
+// preconditionsHold is the SQL condition that an event e's preconditions hold. The offsets make the planner look up
+// each key and type by its index instead of reading all of them.
 const preconditionsHold = `
 	(e.key is null or exists (
 		select from api_keys k
@@ -147,7 +147,7 @@ const preconditionsHold = `
 	and (not e.listed or exists (
 		select from event_types t where t.tenant_id = e.tenant_id and t.name = e.type and t.schema_hash is not distinct from e.schema offset 0))`
 
-// premises turns what events rely on into arrays.
+// preconditionArgs turns the events' preconditions into arrays.
 func preconditionArgs(list []*publishing) (keys [][]byte, listed []bool, schemas [][]byte) {
 	for _, p := range list {
 		var key, schema []byte
@@ -162,14 +162,13 @@ func preconditionArgs(list []*publishing) (keys [][]byte, listed []bool, schemas
 	return keys, listed, schemas
 }
 
-// outdated refuses an event whose premises no longer hold.
+// outdated refuses an event whose preconditions no longer hold.
 func (p *publishing) outdated() {
 	p.refused = &hook.Error{Kind: hook.KindPrecondition, Message: "the API key or the event type has changed just now"}
 }
 
-// checkPreconditions refuses those of events whose premises don't hold, and returns the
-// others. It is for those under idempotency keys, which must not be taken by what is
-// not stored.
+// checkPreconditions refuses the events whose preconditions don't hold, and returns the others. It is for events with
+// idempotency keys: an event that is not stored must not take its key.
 func checkPreconditions(ctx context.Context, q querier, list []*publishing) ([]*publishing, error) {
 	var relying []*publishing
 	for _, p := range list {

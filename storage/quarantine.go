@@ -13,30 +13,29 @@ import (
 const (
 	// maxInLockQueue is how many items wait for one lock.
 	maxInLockQueue = 500
-	// maxInLockQueues and maxLockQueueBytes bound all that wait in quarantine, and
-	// maxQuarantined the locks that are known to be stuck.
+	// maxInLockQueues and maxLockQueueBytes bound all items in quarantine, and maxQuarantined bounds the locks that
+	// are known to be stuck.
 	maxInLockQueues   = 5_000
 	maxLockQueueBytes = 16 << 20
 	maxQuarantined    = 10_000
-	// queueLockWait is how long a ward's statement waits for its lock, where no other
-	// ward waits for its turn.
+	// queueLockWait is how long a queue's statement waits for its lock if no other queue waits for its turn.
 	queueLockWait = sessionLockTimeout
-	// minQueueLockWait is how long it waits where many do.
+	// minQueueLockWait is how long it waits if many queues wait for their turn.
 	minQueueLockWait = 100 * time.Millisecond
 )
 
-// wards are the locks that stay held, for one connection of the group's: their items
-// are done ward by ward. A lock leaves quarantine with the first statement that gets it.
+// lockQueues are the locks that stay taken. One connection of the group works through them, queue by queue. A lock
+// leaves quarantine with the first statement that gets it.
 type lockQueues[T any] struct {
 	byLock map[rowLock]*lockQueue[T]
-	// turns are the wards that have members, in the order of their turns.
+	// turns are the queues that have members, in the order of their turns.
 	turns []*lockQueue[T]
-	// members and bytes are what waits in all wards.
+	// members and bytes are the size of all queues.
 	members, bytes int
 	running        bool
 }
 
-// ward is where the items wait that need a lock that stays held.
+// lockQueue holds the items that need one lock which stays taken.
 type lockQueue[T any] struct {
 	lock    rowLock
 	members []*member[T]
@@ -49,7 +48,7 @@ func (g *group[T]) locksOf(item T) []rowLock {
 	return g.locks(item)
 }
 
-// lockQueueOf is the ward in which an item has to wait; nil if none of its locks is stuck.
+// lockQueueOf returns the queue in which an item has to wait; nil if none of its locks is stuck.
 func (g *group[T]) lockQueueOf(item T) *lockQueue[T] {
 	if len(g.lockQueues.byLock) == 0 {
 		return nil
@@ -62,8 +61,8 @@ func (g *group[T]) lockQueueOf(item T) *lockQueue[T] {
 	return nil
 }
 
-// quarantine moves members, all of which need the same locks, to where they hold up
-// nobody else: err is how they were stuck.
+// quarantine moves members, which all need the same locks, into queues where they delay nobody else. err is the error
+// with which they were stuck.
 func (g *group[T]) quarantine(members []*member[T], err error) {
 	locks := g.locksOf(members[0].item)
 	if len(locks) > 1 && g.stillLocked != nil {
@@ -98,7 +97,7 @@ func (g *group[T]) quarantine(members []*member[T], err error) {
 	}
 }
 
-// admit has a member wait in a ward, or refuses it where too many do.
+// enqueueBehind puts a member into a lock's queue, or refuses it if the queue is full.
 func (g *group[T]) enqueueBehind(w *lockQueue[T], m *member[T]) {
 	_, bytes := g.size(m.item)
 	if len(w.members) >= maxInLockQueue || g.lockQueues.members >= maxInLockQueues || g.lockQueues.bytes+bytes > maxLockQueueBytes {
@@ -118,7 +117,7 @@ func (g *group[T]) enqueueBehind(w *lockQueue[T], m *member[T]) {
 	}
 }
 
-// dismiss takes those who have left out of the wards.
+// removeAbandoned removes abandoned members from the queues.
 func (g *group[T]) removeAbandoned() {
 	for _, w := range g.lockQueues.turns {
 		for _, m := range w.members {
@@ -136,7 +135,7 @@ func (g *group[T]) discount(m *member[T]) {
 	g.lockQueues.members, g.lockQueues.bytes = g.lockQueues.members-1, g.lockQueues.bytes-bytes
 }
 
-// attend does ward after ward until nothing waits in any.
+// runLockQueues works through the queues until all are empty.
 func (g *group[T]) runLockQueues() {
 	for {
 		w, batch, wait := g.nextLockQueue()
@@ -161,8 +160,8 @@ func (g *group[T]) runLockQueues() {
 	}
 }
 
-// nextLockQueue is the ward whose turn it is, as many of its members as share a statement,
-// and how long that is to wait for the lock.
+// nextLockQueue returns the next queue, as many of its members as share a statement, and how long the statement is to
+// wait for the lock.
 func (g *group[T]) nextLockQueue() (*lockQueue[T], []*member[T], time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -189,7 +188,7 @@ func (g *group[T]) nextLockQueue() (*lockQueue[T], []*member[T], time.Duration) 
 	return w, batch, wait
 }
 
-// release ends a ward: its lock was got. Its members go on as others do.
+// release ends the quarantine of a lock that was acquired. The queue's members go on as usual.
 func (g *group[T]) release(w *lockQueue[T]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -6,30 +6,29 @@ import (
 )
 
 const (
-	// splitTimeout bounds how long a failed statement's members are done in parts: three
-	// statements that use up their time. What is left then has the statement's error.
+	// splitTimeout bounds the time for repeating a failed statement in parts: three statements that run out of time.
+	// Members that are left then get the statement's error.
 	splitTimeout = 3 * groupTimeout
-	// partLockWait is how long a part waits for a row that is locked: the lock that made
-	// the statement fail is held by somebody who stands still, any other goes soon. It is
-	// shared among the parts that have been stuck, down to minPartLockWait, so that a statement
-	// of 500 locks that are all held takes seconds.
+	// partLockWait is how long a part waits for a locked row. The lock that failed the statement belongs to a session
+	// that stands still; any other lock is released soon. The wait is divided by the number of stuck parts, down to
+	// minPartLockWait, so that a statement with 500 taken locks takes seconds.
 	partLockWait    = 200 * time.Millisecond
 	minPartLockWait = 10 * time.Millisecond
 )
 
-// parting does a failed statement's members again, in parts.
+// splitter repeats a failed statement's members in parts.
 type splitter[T any] struct {
 	group *group[T]
 	until time.Time
-	// stuck counts the parts that were.
+	// stuck counts the parts that were stuck.
 	stuck int
-	// away is why there is no store to ask any more.
+	// unavailable is the error that showed the store to be unavailable; nil if it is available.
 	unavailable error
 }
 
-// split does the parts of a batch that failed with err, and tells all its members their
-// outcomes. Members that were refused are done alone. Members that were stuck are done
-// by the locks that they need, and where they need none, in halves.
+// split does a batch that failed with err in parts, and gives all its members their outcomes. If the batch was
+// refused, each member is done alone. If it was stuck, the members are grouped by the locks that they need, or halved
+// if they need none.
 func (p *splitter[T]) split(batch []*member[T], err error) {
 	stuck := isStuck(err)
 	var parts [][]*member[T]
@@ -52,7 +51,7 @@ func (p *splitter[T]) split(batch []*member[T], err error) {
 	}
 }
 
-// do does a part; err is why the whole was not done.
+// do does one part. err is the error of the whole.
 func (p *splitter[T]) do(part []*member[T], err error) {
 	part = p.group.remaining(part)
 	switch {
@@ -79,9 +78,8 @@ func (p *splitter[T]) do(part []*member[T], err error) {
 	}
 }
 
-// remaining are those of the members that are still to be done: a caller that has left was
-// told that its items are not stored, and those whose locks are in quarantine by now wait
-// there.
+// remaining returns the members that are still to be done. Abandoned members are left out: their callers were told
+// that nothing is stored. Members whose locks are in quarantine by now are queued there.
 func (g *group[T]) remaining(members []*member[T]) []*member[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -99,7 +97,7 @@ func (g *group[T]) remaining(members []*member[T]) []*member[T] {
 	return remain
 }
 
-// byLocks are the members by the locks that they need, each in their order.
+// byLocks groups the members by the locks that they need, each group in the members' order.
 func (g *group[T]) byLocks(members []*member[T]) [][]*member[T] {
 	var parts [][]*member[T]
 	places := map[string]int{}
@@ -116,5 +114,5 @@ func (g *group[T]) byLocks(members []*member[T]) [][]*member[T] {
 	return parts
 }
 
-// alike tells that all members need the same locks.
+// alike reports whether all members need the same locks.
 func (g *group[T]) alike(members []*member[T]) bool { return len(g.byLocks(members)) == 1 }
