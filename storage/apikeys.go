@@ -38,9 +38,8 @@ func (r *keyRow) key() hook.APIKey {
 	return k
 }
 
-// CreateKey stores a validated key under the hash of its text and returns it
-// with its id. The text itself is never stored. A conflict means that this text
-// is a key already.
+// CreateKey stores a validated key under the hash of its text and returns it with its id. The text itself is never
+// stored. It is a conflict if there is a key with this text.
 func (s *Store) CreateKey(ctx context.Context, k hook.APIKey, text hook.Secret) (hook.APIKey, error) {
 	if err := insertKey(ctx, s.pool, &k, text); err != nil {
 		return hook.APIKey{}, mapErr(fmt.Errorf("insert api key: %w", err))
@@ -97,7 +96,7 @@ type foundKey struct {
 	Schemas bool
 }
 
-// lookUpKeys asks once for each hash, all in one round trip; mostly it is one hash.
+// lookUpKeys queries each hash once, all in one round trip; usually there is only one.
 func (s *Store) lookUpKeys(ctx context.Context, list []*keyLookup) error {
 	found := make(map[hook.KeyHash]*foundKey, 1) // most requests come with the same key
 	batch := &pgx.Batch{}
@@ -128,7 +127,7 @@ func (s *Store) lookUpKeys(ctx context.Context, list []*keyLookup) error {
 	return nil
 }
 
-// Keys lists a tenant's, revoked ones too, newest first.
+// Keys lists a tenant's keys, revoked ones too, newest first.
 func (s *Store) Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) (list []hook.APIKey, more bool, err error) {
 	lo, hi := bounds(p)
 	rows, _ := s.pool.Query(ctx, `
@@ -145,8 +144,8 @@ func (s *Store) Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) (li
 	return list, more, nil
 }
 
-// RevokeKey ends a key at once, in every process. Revoking twice is no error. The
-// operator's key may be ended by the operator alone; for others it is forbidden.
+// RevokeKey ends a key at once, in every process. Revoking twice is no error. Only the operator may revoke the
+// operator's key; for others it is forbidden.
 func (s *Store) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID, byOperator bool) error {
 	var operator bool
 	err := s.pool.QueryRow(ctx, `

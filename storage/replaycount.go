@@ -9,17 +9,16 @@ import (
 )
 
 const (
-	// writersTimeout is how long a count waits for what is being stored.
+	// writersTimeout is how long a count waits for transactions that are storing events.
 	writersTimeout = time.Second
-	// writersPoll is how often it looks.
+	// writersPoll is how often it checks for them.
 	writersPoll = 20 * time.Millisecond
 )
 
-// CountReplay counts the events that a replay would send, were it begun now, until there
-// are most or ctx ends; then it returns what it has counted with the error. The last seconds
-// are counted too: what was being stored when it began is waited for. It is not complete
-// where that takes long, or where an event of the last seconds has an attempt to come, on
-// whose outcome it depends whether the replay sends it.
+// CountReplay counts the events that a replay would send if it began now, until it has counted most events or ctx
+// ends; then it returns the count with the error. It includes the last seconds: it waits for transactions that were
+// storing events when it began. The count is not complete if that takes too long, or if an event of the last seconds
+// has an attempt to come whose outcome decides whether the replay sends it.
 func (s *Store) CountReplay(ctx context.Context, r hook.Replay, most int) (hook.Estimate, error) {
 	var n hook.Estimate
 	w, err := s.Webhook(ctx, r.TenantID, r.WebhookID)
@@ -45,8 +44,8 @@ func (s *Store) CountReplay(ctx context.Context, r hook.Replay, most int) (hook.
 	return n, nil
 }
 
-// waitForWriters waits until the transactions have ended that are storing events now, if what
-// they store may be the replay's (see lateLook). It reports whether they have.
+// waitForWriters waits for the end of the transactions that are storing events now, if those events may belong to the
+// replay (see lateLook). It reports whether they have ended.
 func (s *Store) waitForWriters(ctx context.Context, r *hook.Replay) (ended bool, err error) {
 	if time.Since(r.Until) >= replayLate {
 		return true, nil
