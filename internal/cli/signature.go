@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"grapnel/internal/hook"
-	"grapnel/verify"
+	verify "grapnel/verify/go"
 )
 
 // signed is one signature of a request: the header that has it, and whether it fits.

@@ -1,5 +1,3 @@
-// Package e2e has the end-to-end tests. They start the development stack, each in a process of its own, and use it as
-// clients and receivers do.
 package e2e
 
 import (

@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/verify"
+	verify "grapnel/verify/go"
 )
 
 // verification is a request as it arrived, and how a receiver verifies it.

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"grapnel/verify"
+	verify "grapnel/verify/go"
 )
 
 const (

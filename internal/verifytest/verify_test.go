@@ -1,4 +1,4 @@
-package verify_test
+package verifytest_test
 
 import (
 	"crypto/ed25519"
@@ -16,7 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"grapnel/internal/signing"
-	"grapnel/verify"
+	verify "grapnel/verify/go"
 )
 
 // vectors are the known answers of signing. V1, SW1 and SW2 were published by the
@@ -38,13 +38,25 @@ type vectors struct {
 
 func loadVectors(t *testing.T) vectors {
 	t.Helper()
-	raw, err := os.ReadFile("../internal/signing/testdata/signatures.json")
+	raw, err := os.ReadFile("../signing/testdata/signatures.json")
 	require.NoError(t, err)
 	var v vectors
 	require.NoError(t, json.Unmarshal(raw, &v))
 	require.Len(t, v.HMAC, 6)
 	require.Len(t, v.StandardWebhooks, 2)
 	return v
+}
+
+// The modules for receivers have copies of the vectors, since they must not need the product.
+func TestVectorsAreCopied(t *testing.T) {
+	t.Parallel()
+	want, err := os.ReadFile("../signing/testdata/signatures.json")
+	require.NoError(t, err)
+	for _, file := range []string{"../../verify/go/testdata/signatures.json", "../../verify/typescript/test/signatures.json"} {
+		got, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(got), "copy internal/signing/testdata/signatures.json to %s", file)
+	}
 }
 
 type function func(secret string, h http.Header, body []byte) error

@@ -10,7 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 
-	"grapnel/verify"
+	verify "grapnel/verify/go"
 )
 
 const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
