@@ -37,6 +37,7 @@ require (
 	google.golang.org/protobuf v1.36.11
 	gopkg.in/yaml.v3 v3.0.1
 	grapnel/clients/go v0.0.0
+	grapnel/verify/go v0.0.0
 	pgregory.net/rapid v1.2.0
 )
 
@@ -83,3 +84,5 @@ require (
 )
 
 replace grapnel/clients/go => ./clients/go
+
+replace grapnel/verify/go => ./verify/go
