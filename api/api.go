@@ -181,7 +181,7 @@ func build(d Deps) *API {
 	mux := http.NewServeMux()
 	a := &API{
 		Deps: d, huma: humago.New(mux, humaConfig(d.Config.Version)), limits: newLimits(&d.Config), refusals: newRefusals(),
-		answers: newAnswers(d.Config.Memory),
+		answers:      newAnswers(d.Config.Memory),
 		shuttingDown: make(chan struct{}),
 	}
 	if d.Config.PublicURL != "" && !d.Config.AllowOwnURL {

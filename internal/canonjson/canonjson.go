@@ -14,6 +14,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -55,6 +56,30 @@ func AppendString(dst []byte, s string) []byte {
 	// The only error is the one about invalid UTF-8, already replaced.
 	dst, _ = jsontext.AppendQuote(dst, s)
 	return dst
+}
+
+// StringSize returns the number of bytes that AppendString appends for s.
+func StringSize(s string) int {
+	size := len(`""`) + len(s)
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, n := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && n == 1 {
+				size += len("\ufffd") - 1 // an invalid byte
+			}
+			i += n
+			continue
+		}
+		switch {
+		case c == '"', c == '\\', c == '\b', c == '\f', c == '\n', c == '\r', c == '\t':
+			size += len(`\n`) - 1
+		case c < ' ':
+			size += len(`\u0000`) - 1
+		}
+		i++
+	}
+	return size
 }
 
 // writer copies the tokens of one document from dec to dst.

@@ -3,10 +3,11 @@ package canonjson
 import (
 	"bytes"
 	"errors"
-	"grapnel/internal/clip"
 	"io"
 	"strconv"
 	"unicode/utf8"
+
+	"grapnel/internal/clip"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
