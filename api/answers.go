@@ -211,6 +211,8 @@ func eventTypeBytes(t *hook.EventType) int {
 
 func replayBytes(r *hook.Replay) int { return entryBytes + textsBytes(r.EventTypes) }
 
+func tenantBytes(t *hook.Tenant) int { return entryBytes + len(t.Name) }
+
 func keyBytes(k *hook.APIKey) int { return entryBytes + len(k.Name) + textsBytes(k.Topics) }
 
 func textsBytes(list []string) (n int) {

@@ -154,18 +154,12 @@ func (a *API) listKeys(ctx context.Context, in *listKeysInput) (*listKeysOutput,
 	if err != nil {
 		return nil, err
 	}
-	keys, bytes, cut := fit(keys, keyBytes)
-	answered(ctx, bytes)
-	more = more || cut
-	out := &listKeysOutput{}
-	out.Body.APIKeys = make([]APIKey, 0, len(keys))
-	for i := range keys {
-		out.Body.APIKeys = append(out.Body.APIKeys, viewKey(&keys[i]))
-	}
-	if more {
-		out.Body.NextCursor = nextCursor(listKeys, keys[len(keys)-1].ID)
-	}
-	return out, nil
+	views, next := keyPages().answer(ctx, keys, more)
+	return &listKeysOutput{Body: APIKeyList{views, next}}, nil
+}
+
+func keyPages() pages[hook.APIKey, APIKey] {
+	return pages[hook.APIKey, APIKey]{kind: listKeys, id: func(k *hook.APIKey) [16]byte { return k.ID }, bytes: keyBytes, view: viewKey}
 }
 
 func (a *API) revokeKey(ctx context.Context, in *IDPath) (*empty, error) {

@@ -54,13 +54,9 @@ func (a *API) listCommendaDeliveries(ctx context.Context, in *listDeliveriesInpu
 	if err != nil {
 		return nil, err
 	}
-	deliveries, next, err := a.deliveries(ctx, &w, &in.DeliveryQuery)
+	views, next, err := deliveryPage(ctx, a, &w, &in.DeliveryQuery, a.viewCommendaDelivery)
 	if err != nil {
 		return nil, err
 	}
-	out := &listCommendaDeliveriesOutput{Body: commendaDeliveryList{DeletedWebhook: viewDeleted(&w), Deliveries: make([]CommendaDelivery, 0, len(deliveries)), NextCursor: next}}
-	for i := range deliveries {
-		out.Body.Deliveries = append(out.Body.Deliveries, a.viewCommendaDelivery(&deliveries[i]))
-	}
-	return out, nil
+	return &listCommendaDeliveriesOutput{Body: commendaDeliveryList{viewDeleted(&w), views, next}}, nil
 }

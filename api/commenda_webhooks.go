@@ -162,7 +162,7 @@ func (a *API) createCommendaWebhook(ctx context.Context, in *createCommendaWebho
 	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
 		return nil, err
 	}
-	answer, err := makeWebhook(ctx, a, making[CommendaWebhookWithKey]{
+	answer, err := createOnce(ctx, a, creation[CommendaWebhookWithKey]{
 		operation: "create-commenda-webhook", header: in.IdempotencyKey, request: &b,
 		webhook: func() (hook.Webhook, error) { return a.newCommendaWebhook(ctx, &b) },
 		view: func(w *hook.Webhook) CommendaWebhookWithKey {
@@ -177,17 +177,13 @@ func (a *API) createCommendaWebhook(ctx context.Context, in *createCommendaWebho
 
 // newCommendaWebhook is the webhook that a request describes.
 func (a *API) newCommendaWebhook(ctx context.Context, b *createCommendaWebhookRequest) (hook.Webhook, error) {
-	wrong := append(checkCommendaEnums(b.Status, b.APIVersion), newSecret(b.Key)...)
 	topics, places := joinEvents("body.topics", b.Topics, "body.topic", b.Topic)
-	w := hook.Webhook{TenantID: tenant(ctx), Profile: hook.ProfileCommenda, URL: b.URL, Events: topics, Active: true}
+	w := hook.Webhook{TenantID: tenant(ctx), Profile: hook.ProfileCommenda, Active: true}
 	if b.Key == nil {
 		w.Secret = secrets.NewWebhookSecret(w.Profile)
 	}
-	if b.Status != nil {
-		setActive(&w, *b.Status == commendaEnabled)
-	}
-	w.Normalize()
-	apply(&w, b.Name, b.Key, nil, nil, nil)
+	c := webhookChange{URL: &b.URL, Events: topics, Active: commendaActive(b.Status), Description: b.Name, Secret: b.Key}
+	wrong := append(checkCommendaEnums(b.Status, b.APIVersion), c.Apply(&w)...)
 	if err := inCommendaWords(a.checkWebhook(&w, "", wrong), places); err != nil {
 		return w, err
 	}
@@ -200,11 +196,8 @@ func (a *API) listCommendaWebhooks(ctx context.Context, in *listWholeInput) (*li
 		return nil, err
 	}
 	out := &listCommendaWebhooksOutput{}
-	out.Body.Message, out.Body.Data.NextCursor = "Successfully fetched webhooks.", next
-	out.Body.Data.Webhooks = make([]CommendaWebhook, 0, len(webhooks))
-	for i := range webhooks {
-		out.Body.Data.Webhooks = append(out.Body.Data.Webhooks, viewCommendaWebhook(&webhooks[i]))
-	}
+	out.Body.Message = "Successfully fetched webhooks."
+	out.Body.Data.Webhooks, out.Body.Data.NextCursor = viewAll(webhooks, viewCommendaWebhook), next
 	return out, nil
 }
 
@@ -242,30 +235,16 @@ func (a *API) updateCommendaWebhook(ctx context.Context, in *updateCommendaWebho
 	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
 		return nil, err
 	}
-	wrong := append(checkCommendaEnums(b.Status, b.APIVersion), newSecret(b.Key)...)
 	topics, places := joinEvents("body.topics", b.Topics, "body.topic", b.Topic)
+	c := webhookChange{URL: b.URL, Active: commendaActive(b.Status), Description: b.Name, Secret: b.Key}
+	if b.Topics != nil || b.Topic != nil {
+		c.Events = append([]string{}, topics...)
+	}
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
 		if err := ofCommenda(w); err != nil {
 			return err
 		}
-		was := *w
-		before := w.URL
-		if b.URL != nil {
-			w.URL = *b.URL
-		}
-		if b.Topics != nil || b.Topic != nil {
-			w.Events = topics
-		}
-		if b.Status != nil {
-			setActive(w, *b.Status == commendaEnabled)
-		}
-		w.Normalize()
-		apply(w, b.Name, b.Key, nil, nil, nil)
-		moved := a.movedHeaders(w, before, "body.url", headersAnewByV1)
-		if err := inCommendaWords(a.checkWebhook(w, before, append(moved, wrong...)), places); err != nil {
-			return err
-		}
-		return checkRerouted(ctx, &was, w)
+		return inCommendaWords(a.update(ctx, w, &c, checkCommendaEnums(b.Status, b.APIVersion), headersByPatch("body.url")), places)
 	})
 	if err != nil {
 		return nil, err
@@ -281,7 +260,15 @@ func (a *API) deleteCommendaWebhook(ctx context.Context, in *IDPath) (*empty, er
 	return nil, a.Store.DeleteWebhook(ctx, w.TenantID, w.ID)
 }
 
-// checkCommendaEnums reports what is wrong with the members that can be one of few.
+// commendaActive returns whether a status asks for an active webhook; nil if there is no status.
+func commendaActive(status *string) *bool {
+	if status == nil {
+		return nil
+	}
+	return new(*status == commendaEnabled)
+}
+
+// checkCommendaEnums refuses values of the enumerated members that are not in the enumeration.
 func checkCommendaEnums(status, version *string) (wrong []hook.Violation) {
 	check := func(location string, given *string, known ...string) {
 		if given != nil && !slices.Contains(known, *given) {

@@ -98,14 +98,6 @@ func viewWait(w *hook.Wait) *Waiting {
 
 func millis(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
-func (a *API) viewDeliveries(list []hook.Delivery) []Delivery {
-	views := make([]Delivery, 0, len(list))
-	for i := range list {
-		views = append(views, a.viewDelivery(&list[i]))
-	}
-	return views
-}
-
 // DeliveryDetail is a delivery with its attempts.
 type DeliveryDetail struct {
 	Delivery
@@ -196,16 +188,16 @@ func (a *API) loggedWebhook(ctx context.Context, text string) (hook.Logged, erro
 }
 
 func (a *API) listLog(ctx context.Context, w *hook.Logged, q *DeliveryQuery) (*listDeliveriesOutput, error) {
-	deliveries, next, err := a.deliveries(ctx, w, q)
+	views, next, err := deliveryPage(ctx, a, w, q, a.viewDelivery)
 	if err != nil {
 		return nil, err
 	}
-	return &listDeliveriesOutput{Body: deliveryList{viewDeleted(w), a.viewDeliveries(deliveries), next}}, nil
+	return &listDeliveriesOutput{Body: deliveryList{viewDeleted(w), views, next}}, nil
 }
 
-// deliveries reads a page of a webhook's log, and what leads to the next one:
-// every surface's list comes here.
-func (a *API) deliveries(ctx context.Context, w *hook.Logged, q *DeliveryQuery) (list []hook.Delivery, next *string, err error) {
+// deliveryPage returns a page of a webhook's log, in a surface's view, and the cursor of the next page. All surfaces use
+// it.
+func deliveryPage[V any](ctx context.Context, a *API, w *hook.Logged, q *DeliveryQuery, view func(*hook.Delivery) V) (views []V, next *string, err error) {
 	if err := checkReadableLog(ctx, w); err != nil {
 		return nil, nil, err
 	}
@@ -221,9 +213,13 @@ func (a *API) deliveries(ctx context.Context, w *hook.Logged, q *DeliveryQuery) 
 	}
 	page.Since, page.Until = q.Since, q.Until
 	filter := hook.DeliveryFilter{State: hook.DeliveryState(q.Status), EventType: q.EventType, May: readable(ctx)}
-	list, last, err := a.Store.Deliveries(ctx, w.ID, filter, page)
-	answered(ctx, len(list)*entryBytes)
-	return list, cursorAfter(listDeliveries, last), err
+	found, last, err := a.Store.Deliveries(ctx, w.ID, filter, page)
+	if err != nil {
+		return nil, nil, err
+	}
+	bytes := func(*hook.Delivery) int { return entryBytes }
+	views, next = pages[hook.Delivery, V]{kind: listDeliveries, bytes: bytes, view: view}.answerUpTo(ctx, found, last)
+	return views, next, nil
 }
 
 func (a *API) getDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, error) {

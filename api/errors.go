@@ -49,70 +49,53 @@ const (
 	problemType = "application/problem+json"
 )
 
-// mapping is the one table from the kind of an error to HTTP.
+// kindMapping maps a kind of error to HTTP.
+type kindMapping struct {
+	kind   hook.Kind
+	status int
+	code   string
+}
+
+// kindMappings is the table from kinds of errors to HTTP. Kinds with the same status have different meanings; the first
+// of them is the one to assume if only the status is known, as for the errors of Huma and net/http.
+var kindMappings = [...]kindMapping{ //nolint:gochecknoglobals // a table that never changes
+	{hook.KindInvalid, http.StatusBadRequest, "INVALID_ARGUMENT"},
+	{hook.KindUnprocessable, http.StatusUnprocessableEntity, "INVALID_ARGUMENT"},
+	{hook.KindNotFound, http.StatusNotFound, "NOT_FOUND"},
+	{hook.KindConflict, http.StatusConflict, "ALREADY_EXISTS"},
+	{hook.KindPrecondition, http.StatusConflict, "FAILED_PRECONDITION"},
+	{hook.KindUnauthorized, http.StatusUnauthorized, "UNAUTHENTICATED"},
+	{hook.KindForbidden, http.StatusForbidden, "PERMISSION_DENIED"},
+	{hook.KindTooLarge, http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE"},
+	{hook.KindMediaType, http.StatusUnsupportedMediaType, "INVALID_ARGUMENT"},
+	{hook.KindRateLimited, http.StatusTooManyRequests, "LIMIT_EXCEEDED"},
+	{hook.KindLimit, http.StatusUnprocessableEntity, "LIMIT_EXCEEDED"},
+	{hook.KindLoop, http.StatusUnprocessableEntity, "LOOP_DETECTED"},
+	{hook.KindUnavailable, http.StatusServiceUnavailable, "UNAVAILABLE"},
+	{hook.KindInternal, http.StatusInternalServerError, "INTERNAL"},
+}
+
+// mapping returns the HTTP status and the code of a kind of error. An unknown kind is internal.
 func mapping(k hook.Kind) (status int, code string) {
-	switch k {
-	case hook.KindInvalid:
-		return http.StatusBadRequest, "INVALID_ARGUMENT"
-	case hook.KindUnprocessable:
-		return http.StatusUnprocessableEntity, "INVALID_ARGUMENT"
-	case hook.KindNotFound:
-		return http.StatusNotFound, "NOT_FOUND"
-	case hook.KindConflict:
-		return http.StatusConflict, "ALREADY_EXISTS"
-	case hook.KindPrecondition:
-		return http.StatusConflict, "FAILED_PRECONDITION"
-	case hook.KindUnauthorized:
-		return http.StatusUnauthorized, "UNAUTHENTICATED"
-	case hook.KindForbidden:
-		return http.StatusForbidden, "PERMISSION_DENIED"
-	case hook.KindTooLarge:
-		return http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE"
-	case hook.KindMediaType:
-		return http.StatusUnsupportedMediaType, "INVALID_ARGUMENT"
-	case hook.KindRateLimited:
-		return http.StatusTooManyRequests, "LIMIT_EXCEEDED"
-	case hook.KindLimit:
-		return http.StatusUnprocessableEntity, "LIMIT_EXCEEDED"
-	case hook.KindLoop:
-		return http.StatusUnprocessableEntity, "LOOP_DETECTED"
-	case hook.KindUnavailable:
-		return http.StatusServiceUnavailable, "UNAVAILABLE"
-	case hook.KindInternal:
+	for i := range kindMappings {
+		if m := &kindMappings[i]; m.kind == k {
+			return m.status, m.code
+		}
 	}
 	return http.StatusInternalServerError, "INTERNAL"
 }
 
-// codeOf is the code of the statuses that Huma and net/http answer with.
+// codeOf returns the code of a status that Huma or net/http answers with.
 func codeOf(status int) string {
-	kind := hook.KindInvalid
-	switch status {
-	case http.StatusMethodNotAllowed:
+	if status == http.StatusMethodNotAllowed {
 		return "METHOD_NOT_ALLOWED"
-	case http.StatusNotFound:
-		kind = hook.KindNotFound
-	case http.StatusRequestEntityTooLarge:
-		kind = hook.KindTooLarge
-	case http.StatusUnsupportedMediaType:
-		kind = hook.KindMediaType
-	case http.StatusUnprocessableEntity:
-		kind = hook.KindUnprocessable
-	// Below here they are ours alone, for the document's examples.
-	case http.StatusUnauthorized:
-		kind = hook.KindUnauthorized
-	case http.StatusForbidden:
-		kind = hook.KindForbidden
-	case http.StatusConflict:
-		kind = hook.KindConflict
-	case http.StatusTooManyRequests:
-		kind = hook.KindRateLimited
-	case http.StatusServiceUnavailable:
-		kind = hook.KindUnavailable
-	case http.StatusInternalServerError:
-		kind = hook.KindInternal
 	}
-	_, code := mapping(kind)
-	return code
+	for i := range kindMappings {
+		if m := &kindMappings[i]; m.status == status {
+			return m.code
+		}
+	}
+	return "INVALID_ARGUMENT"
 }
 
 // invalid is the error of what is wrong with a request; nil if nothing is.

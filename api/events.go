@@ -123,16 +123,8 @@ func (a *API) listEvents(ctx context.Context, in *listEventsInput) (*listEventsO
 	if err != nil {
 		return nil, err
 	}
-	out := &listEventsOutput{}
-	out.Body.Events = make([]Event, 0, len(events))
-	bytes := 0
-	for i := range events {
-		bytes += eventBytes(&events[i])
-		out.Body.Events = append(out.Body.Events, a.viewEvent(&events[i]))
-	}
-	answered(ctx, bytes)
-	out.Body.NextCursor = cursorAfter(listEvents, last)
-	return out, nil
+	views, next := pages[hook.Event, Event]{kind: listEvents, bytes: eventBytes, view: a.viewEvent}.answerUpTo(ctx, events, last)
+	return &listEventsOutput{Body: eventList{views, next}}, nil
 }
 
 func (a *API) getEvent(ctx context.Context, in *IDPath) (*eventOutput, error) {
@@ -153,7 +145,7 @@ func (a *API) getEvent(ctx context.Context, in *IDPath) (*eventOutput, error) {
 	}
 	answered(ctx, eventBytes(&e)+(len(deliveries)+mostOthersShown)*entryBytes)
 	out := &eventOutput{Body: EventDetail{Event: a.viewEvent(&e)}}
-	out.Body.DeliveryLog = a.viewDeliveries(deliveries)
+	out.Body.DeliveryLog = viewAll(deliveries, a.viewDelivery)
 	out.Body.NotDeliveredTo = []NotDelivered{}
 	if e.Test {
 		return out, nil // it was for one webhook only

@@ -276,18 +276,12 @@ func (a *API) listReplays(ctx context.Context, in *listReplaysInput) (*listRepla
 	if err != nil {
 		return nil, err
 	}
-	replays, bytes, cut := fit(replays, replayBytes)
-	answered(ctx, bytes)
-	more = more || cut
-	out := &listReplaysOutput{}
-	out.Body.Replays = make([]Replay, 0, len(replays))
-	for i := range replays {
-		out.Body.Replays = append(out.Body.Replays, a.viewReplay(&replays[i]))
-	}
-	if more {
-		out.Body.NextCursor = nextCursor(listReplays, replays[len(replays)-1].ID)
-	}
-	return out, nil
+	views, next := a.replayPages().answer(ctx, replays, more)
+	return &listReplaysOutput{Body: replayList{views, next}}, nil
+}
+
+func (a *API) replayPages() pages[hook.Replay, Replay] {
+	return pages[hook.Replay, Replay]{kind: listReplays, id: func(r *hook.Replay) [16]byte { return r.ID }, bytes: replayBytes, view: a.viewReplay}
 }
 
 func (a *API) getReplay(ctx context.Context, in *replayInput) (*replayOutput, error) {

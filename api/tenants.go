@@ -90,13 +90,10 @@ func (a *API) listTenants(ctx context.Context, in *listTenantsInput) (*listTenan
 	if err != nil {
 		return nil, err
 	}
-	out := &listTenantsOutput{}
-	out.Body.Tenants = make([]Tenant, 0, len(tenants))
-	for i := range tenants {
-		out.Body.Tenants = append(out.Body.Tenants, viewTenant(&tenants[i]))
-	}
-	if more {
-		out.Body.NextCursor = nextCursor(listTenants, tenants[len(tenants)-1].ID)
-	}
-	return out, nil
+	views, next := tenantPages().answer(ctx, tenants, more)
+	return &listTenantsOutput{Body: tenantList{views, next}}, nil
+}
+
+func tenantPages() pages[hook.Tenant, Tenant] {
+	return pages[hook.Tenant, Tenant]{kind: listTenants, id: func(t *hook.Tenant) [16]byte { return t.ID }, bytes: tenantBytes, view: viewTenant}
 }

@@ -195,18 +195,14 @@ func (a *API) listWebhooks(ctx context.Context, in *listWebhooksInput) (*listWeb
 	if err != nil {
 		return nil, err
 	}
-	webhooks, bytes, cut := fit(webhooks, webhookBytes)
-	answered(ctx, bytes)
-	more = more || cut
-	out := &listWebhooksOutput{}
-	out.Body.Webhooks = make([]Webhook, 0, len(webhooks))
-	for i := range webhooks {
-		out.Body.Webhooks = append(out.Body.Webhooks, viewWebhook(&webhooks[i]))
+	views, next := webhookPages().answer(ctx, webhooks, more)
+	return &listWebhooksOutput{Body: webhookList{views, next}}, nil
+}
+
+func webhookPages() pages[hook.Webhook, Webhook] {
+	return pages[hook.Webhook, Webhook]{
+		kind: listWebhooks, id: func(w *hook.Webhook) [16]byte { return w.ID }, bytes: webhookBytes, view: viewWebhook,
 	}
-	if more {
-		out.Body.NextCursor = nextCursor(listWebhooks, webhooks[len(webhooks)-1].ID)
-	}
-	return out, nil
 }
 
 func (a *API) getWebhook(ctx context.Context, in *IDPath) (*webhookOutput, error) {
@@ -246,44 +242,29 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now().UTC().Truncate(time.Microsecond)
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
-		was := *w
-		before := w.URL
-		if b.URL != nil {
-			w.URL = *b.URL
-		}
-		if b.Events != nil {
-			w.Events = events
-		}
-		if b.Active != nil {
-			setActive(w, *b.Active)
-		}
-		if b.Paused != nil {
-			w.Pause(*b.Paused, now)
-		}
-		wrong := append(takeAway(w, b.nulls), unknown...)
-		if b.Headers != nil {
-			w.Headers = secretHeaders(*b.Headers)
-			wrong = append(shownValues(*b.Headers), wrong...)
-		} else {
-			wrong = append(a.movedHeaders(w, before, headersAt, headersAnew), wrong...)
-		}
-		if b.TraceContext != nil {
-			w.TraceContext = *b.TraceContext
-		}
-		w.Normalize()
-		apply(w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-		wrong = slices.Concat(wrong, setSchemes(w, b.Schemes), newSecret(b.Secret))
-		if err := places.relocate(a.checkWebhook(w, before, wrong)); err != nil {
-			return err
-		}
-		return checkRerouted(ctx, &was, w)
+		return places.relocate(a.update(ctx, w, b.change(events), unknown, headersInRequest()))
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &webhookOutput{Body: warned(&w, unmatched...)}, nil
+}
+
+// change returns the change of a webhook that the request describes, with its events, which have been joined.
+func (r *updateWebhookRequest) change(events []string) *webhookChange {
+	c := &webhookChange{
+		URL: r.URL, Active: r.Active, Paused: r.Paused, Description: r.Description, Secret: r.Secret, Headers: r.Headers,
+		Timeout: r.Timeout, RateLimit: r.RateLimit, TraceContext: r.TraceContext, MaxAttempts: r.MaxAttempts, Schemes: r.Schemes,
+		Nulls: r.nulls,
+	}
+	if r.Events != nil {
+		c.Events = events
+		if events == nil {
+			c.Events = []string{}
+		}
+	}
+	return c
 }
 
 func (a *API) deleteWebhook(ctx context.Context, in *IDPath) (*empty, error) {
@@ -292,34 +273,6 @@ func (a *API) deleteWebhook(ctx context.Context, in *IDPath) (*empty, error) {
 		return nil, err
 	}
 	return nil, a.Store.DeleteWebhook(ctx, tenant(ctx), id)
-}
-
-// apply sets what is given.
-func apply(w *hook.Webhook, description, secret *string, timeout, rateLimit, maxAttempts *int) {
-	if description != nil {
-		w.Description = *description
-	}
-	if secret != nil {
-		w.Replace(hook.Secret(*secret))
-	}
-	if timeout != nil {
-		w.Timeout = time.Duration(*timeout) * time.Second
-	}
-	if rateLimit != nil {
-		w.RateLimit = *rateLimit
-	}
-	if maxAttempts != nil {
-		w.MaxAttempts = *maxAttempts
-	}
-}
-
-func setActive(w *hook.Webhook, active bool) {
-	switch {
-	case active && !w.Active:
-		w.Active, w.DisabledReason, w.Health = true, "", hook.HealthHealthy
-	case !active && w.Active:
-		w.Active, w.DisabledReason = false, hook.ReasonByClient
-	}
 }
 
 // checkWebhook reports all that is wrong with a webhook about to be stored, at
