@@ -7,7 +7,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// CommendaDelivery is a delivery of the log with the ids that this surface shows.
+// CommendaDelivery is a delivery with the ids that Commenda's surface shows.
 type CommendaDelivery struct {
 	ID        string `json:"id" format:"uuid" doc:"Names the delivery, on /v1/deliveries too." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
 	EventID   string `json:"event_id" format:"uuid" doc:"The event delivered: the event object's id." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
