@@ -12,7 +12,7 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// CommendaWebhook is a webhook in Commenda's words; nobody sees its key again.
+// CommendaWebhook is a webhook in Commenda's form, without its key.
 type CommendaWebhook struct {
 	ID         string    `json:"id" format:"uuid" doc:"Names the webhook in paths and in event objects." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
 	APIVersion string    `json:"api_version" enum:"v1.0" doc:"The version of its event objects." example:"v1.0"`
@@ -23,14 +23,13 @@ type CommendaWebhook struct {
 	CreatedAt  time.Time `json:"created_at" doc:"When it was registered." example:"2026-01-15T12:00:00Z"`
 }
 
-// CommendaWebhookWithKey also holds the key, which only the answer to registering
-// shows.
+// CommendaWebhookWithKey is a Commenda webhook with its key, which only the answer to registering shows.
 type CommendaWebhookWithKey struct {
 	CommendaWebhook
 	Key string `json:"key" doc:"Signs every request; its UTF-8 bytes are the key of the HMAC." example:"dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
 }
 
-// Commenda's statuses.
+// The statuses of Commenda's webhooks.
 const (
 	commendaEnabled  = "ENABLED"
 	commendaDisabled = "DISABLED"
@@ -58,8 +57,7 @@ type createCommendaWebhookRequest struct {
 	APIVersion *string  `json:"api_version,omitempty" enum:"v1.0" doc:"Default: v1.0." example:"v1.0"`
 }
 
-// Bodies of this surface are read here, not by Huma: what it does not know in them
-// may be anything (spec 6), and Huma takes all of a body in.
+// Bodies of this surface are read by readBody. Unknown members may have any value (spec 6), and Huma would decode them.
 type createCommendaWebhookInput struct {
 	// Hidden, because a parameter more would change the signature of generated clients.
 	IdempotencyKey string `header:"Idempotency-Key" maxLength:"512" hidden:"true"`
@@ -175,7 +173,7 @@ func (a *API) createCommendaWebhook(ctx context.Context, in *createCommendaWebho
 	return &createCommendaWebhookOutput{Body: commendaWebhookCreated{Data: answer, Message: "Successfully registered webhook."}}, nil
 }
 
-// newCommendaWebhook is the webhook that a request describes.
+// newCommendaWebhook returns the webhook that a request describes.
 func (a *API) newCommendaWebhook(ctx context.Context, b *createCommendaWebhookRequest) (hook.Webhook, error) {
 	topics, places := joinEvents("body.topics", b.Topics, "body.topic", b.Topic)
 	w := hook.Webhook{TenantID: tenant(ctx), Profile: hook.ProfileCommenda, Active: true}
@@ -218,7 +216,7 @@ func (a *API) commendaWebhook(ctx context.Context, text string) (hook.Webhook, e
 	return w, ofCommenda(&w)
 }
 
-// ofCommenda is nil for Commenda webhooks: this surface has no others.
+// ofCommenda returns not found for webhooks of other profiles, which this surface does not have.
 func ofCommenda(w *hook.Webhook) error {
 	if w.Profile != hook.ProfileCommenda {
 		return hook.NotFound("webhook")
@@ -280,7 +278,7 @@ func checkCommendaEnums(status, version *string) (wrong []hook.Violation) {
 	return wrong
 }
 
-// inCommendaWords names what is wrong with a webhook as this surface calls it.
+// inCommendaWords translates the locations in an error to this surface's names.
 func inCommendaWords(err error, places eventPlaces) error {
 	return relocated(places.relocate(err), map[string]string{
 		"body.events": "body.topics", "body.secret": "body.key", "body.description": "body.name",

@@ -35,8 +35,8 @@ func (p *TopicPath) names(wrong *[]hook.Violation) (cache, topic string) {
 	return p.name(wrong), checkedName("path.topicName", p.TopicName, wrong)
 }
 
-// checkedName trims a name and notes what is wrong with it. An invalid name is replaced, so that no other check finds
-// more wrong with it.
+// checkedName trims a name and notes what is wrong with it. It returns an invalid name as it was given, so that no
+// other check finds more wrong with it.
 func checkedName(location, given string, wrong *[]hook.Violation) string {
 	name := hook.TrimName(given)
 	problem := hook.NameProblem(name)

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// MomentoWebhook is a webhook in Momento's words, without its secret.
+// MomentoWebhook is a webhook in Momento's form, without its secret.
 type MomentoWebhook struct {
 	ID          MomentoWebhookID   `json:"id" doc:"What names it."`
 	Destination MomentoDestination `json:"destination" doc:"Where messages go."`
@@ -81,8 +81,7 @@ func (a *API) registerMomento() {
 	a.registerMomentoDeliveries()
 }
 
-// Putting is repeated when another process makes or deletes the webhook between
-// the look and the leap.
+// A put is repeated if another process creates or deletes the webhook between the look-up and the write.
 const putTries = 5
 
 func (a *API) putMomentoWebhook(ctx context.Context, in *putMomentoWebhookInput) (*putMomentoWebhookOutput, error) {
@@ -111,7 +110,7 @@ func (a *API) putMomentoWebhook(ctx context.Context, in *putMomentoWebhookInput)
 		}
 	}
 	return nil, &hook.Error{
-		Kind: hook.KindUnavailable, Message: "the webhook is being made and deleted by others; try again", RetryAfter: time.Second, Err: err,
+		Kind: hook.KindUnavailable, Message: "the webhook is being created and deleted by others; try again", RetryAfter: time.Second, Err: err,
 	}
 }
 
@@ -130,7 +129,7 @@ func (a *API) replaceMomentoWebhook(ctx context.Context, stored, w *hook.Webhook
 	return checkRerouted(ctx, &before, stored)
 }
 
-// momentoWebhook is the webhook that a request describes, with a new secret.
+// momentoWebhook returns the webhook that a request describes, with a new secret.
 func (a *API) momentoWebhook(ctx context.Context, in *putMomentoWebhookInput) (hook.Webhook, error) {
 	var b putMomentoWebhookRequest
 	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {

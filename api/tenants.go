@@ -21,7 +21,7 @@ type Tenant struct {
 	CreatedAt time.Time `json:"created_at" doc:"When it was created." example:"2026-01-15T12:00:00Z"`
 }
 
-// CreatedTenant also holds the tenant's first key, which no other answer shows.
+// CreatedTenant is a tenant with its first API key, which no other answer shows.
 type CreatedTenant struct {
 	Tenant
 	APIKey CreatedAPIKey `json:"api_key" doc:"An admin key of the account. Only this answer shows it."`
