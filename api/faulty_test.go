@@ -59,8 +59,7 @@ func (s *faulty) failed() bool {
 func (s *faulty) failedMethods() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	slices.Sort(s.methods)
-	return slices.Compact(s.methods)
+	return slices.Compact(slices.Sorted(slices.Values(s.methods)))
 }
 
 // next returns the error of a call of a method, nil unless it is the one that fails.

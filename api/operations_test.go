@@ -313,6 +313,7 @@ func (f *fixture) requireNoCauseOfRareCalls(t *testing.T, store *faulty) {
 	}{
 		"Authenticate":      {"/v1/webhooks", "", nil},
 		"TopicToken":        {"/topics/own/own", "", map[string]string{"Authorization": "Bearer " + token}},
+		"EventTypeNames":    {"/v1/events", `{"type":"no.such","data":1}`, nil},
 		"KeptAnswer":        {"/v1/webhooks", webhook, keyed},
 		"CreateWebhookOnce": {"/v1/webhooks", webhook, keyed},
 		"Repeated":          {"/v1/events", `{"type":"no.such","data":1,"id":"one"}`, nil},
