@@ -97,7 +97,7 @@ func (s *Store) Deliveries(ctx context.Context, w hook.WebhookID, f hook.Deliver
 func (s *Store) isEnding(ctx context.Context, w hook.WebhookID) (ending bool, err error) {
 	err = s.lists.QueryRow(ctx, `select exists (select from cancellations where webhook_id = $1)`, [16]byte(w)).Scan(&ending)
 	if err != nil {
-		return false, mapErr(fmt.Errorf("look for cancellations: %w", err))
+		return false, mapErr(fmt.Errorf("look up cancellations: %w", err))
 	}
 	return ending, nil
 }

@@ -271,7 +271,7 @@ func (g *group[T]) take(l *lane[T]) []*member[T] {
 		}
 		rows, bytes := g.size(m.item)
 		l.rows, l.bytes = l.rows-rows, l.bytes-bytes
-		if w := g.lockQueueOf(m.item); w != nil { // since it has been queued
+		if w := g.lockQueueOf(m.item); w != nil { // its lock got stuck after it was queued
 			g.enqueueBehind(w, m)
 			continue
 		}
@@ -279,7 +279,7 @@ func (g *group[T]) take(l *lane[T]) []*member[T] {
 	}
 	if len(batch) == 0 {
 		l.running--
-		l.calls = nil // what it held is not kept alive
+		l.calls = nil // frees the calls
 	}
 	return batch
 }

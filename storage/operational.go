@@ -127,8 +127,8 @@ func (s *Store) withOperationalEvents(ctx context.Context, f func(tx pgx.Tx, eve
 	return starts, nil
 }
 
-// setCauses gives events of ours that tell of another event the chain of that one, so
-// that a receiver that answers a failure with an event that fails ends (hook.HopsHeader).
+// setCauses gives each operational event that reports another event the chain of that one (hook.HopsHeader), so that
+// a receiver that answers a failure with an event that fails comes to an end.
 func setCauses(ctx context.Context, tx pgx.Tx, list []*publishing) error {
 	var causes [][16]byte
 	for _, p := range list {
@@ -148,7 +148,7 @@ func setCauses(ctx context.Context, tx pgx.Tx, list []*publishing) error {
 		chains[id], hops = hops, nil
 		return nil
 	}); err != nil {
-		return fmt.Errorf("read what operational events come from: %w", err)
+		return fmt.Errorf("read causes of operational events: %w", err)
 	}
 	for _, p := range list {
 		if p.cause != (hook.EventID{}) {
@@ -158,7 +158,7 @@ func setCauses(ctx context.Context, tx pgx.Tx, list []*publishing) error {
 	return nil
 }
 
-// wanted are those that some active webhook of their tenant names.
+// subscribedOnly returns the events whose type is named by an active webhook of their tenant.
 func subscribedOnly(ctx context.Context, tx pgx.Tx, list []*publishing) ([]*publishing, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -187,7 +187,7 @@ func subscribedOnly(ctx context.Context, tx pgx.Tx, list []*publishing) ([]*publ
 		found[t] = true
 		return nil
 	}); err != nil {
-		return nil, fmt.Errorf("look up who wants operational events: %w", err)
+		return nil, fmt.Errorf("look up subscribers of operational events: %w", err)
 	}
 	return slices.DeleteFunc(list, func(p *publishing) bool { return !found[topic{p.TenantID, p.Type}] }), nil
 }

@@ -42,7 +42,7 @@ func (s *Store) Record(ctx context.Context, records []hook.Record) (hook.Recorde
 			all.Deliveries = append(all.Deliveries, items[i].found...)
 			all.Starts = append(all.Starts, items[i].starts...)
 		case failed == nil || hook.KindOf(mapErr(failed)) != hook.KindUnavailable:
-			failed = err // of several, one that is worth trying again
+			failed = err // of several errors, one that is worth a retry
 		}
 	}
 	if failed != nil {
@@ -88,7 +88,7 @@ func (s *Store) recordAll(ctx context.Context, list []*recording) error {
 	var records []hook.Record
 	var later []*recording
 	for _, r := range list {
-		r.found = nil // of a try before this one
+		r.found = nil // result of an earlier try
 		if slices.ContainsFunc(r.records, func(record hook.Record) bool { return owner[record.Delivery.ID] != nil }) {
 			later = append(later, r)
 			continue
