@@ -196,7 +196,10 @@ const insertEventsSQL = `
 			select s.webhook_id from subscriptions s
 			where s.tenant_id = e.tenant_id and s.cache = e.cache and s.pattern = c.pattern offset 0
 		) s
-		cross join lateral (select w.id, w.url, w.profile, w.generation, w.tripped_at is not null or w.paused_at is not null as parked from webhooks w where w.id = s.webhook_id and w.active offset 0) w
+		cross join lateral (
+			select w.id, w.url, w.profile, w.generation, w.tripped_at is not null or w.paused_at is not null as parked
+			from webhooks w where w.id = s.webhook_id and w.active offset 0
+		) w
 		where (w.profile = 'standard' or c.pattern = e.type) -- the others' topics are never patterns
 			and (select count(*) from topic) >= 0 -- topics are locked before drains
 	), delivery as (
@@ -211,11 +214,14 @@ const insertEventsSQL = `
 		` + alreadyDraining + `
 		returning webhook_id, xmax = 0 as undrained
 	), counted as (
-		select e.n, case when count(m.id) > @most::int then refuse_deliveries(@most::int) else count(m.id)::int end as deliveries, count(m.id) filter (where not m.parked)::int as due,
-			case when bool_and(m.parked) then (array_agg(m.id order by m.id))[1] end as drained_by, coalesce(max(t.last_sequence) - max(e.added) + max(e.rank), 0) as sequence
+		select e.n, case when count(m.id) > @most::int then refuse_deliveries(@most::int) else count(m.id)::int end as deliveries,
+			count(m.id) filter (where not m.parked)::int as due,
+			case when bool_and(m.parked) then (array_agg(m.id order by m.id))[1] end as drained_by,
+			coalesce(max(t.last_sequence) - max(e.added) + max(e.rank), 0) as sequence
 		from e left join matched m on m.n = e.n left join topic t on t.id = e.topic_id group by e.n
 	), event as (
-		insert into events (id, tenant_id, type, data, organization_id, deliveries, created_at, cache, topic_id, sequence, token_id, drained_by, trace, hops)
+		insert into events (id, tenant_id, type, data, organization_id, deliveries, created_at, cache, topic_id, sequence,
+			token_id, drained_by, trace, hops)
 		select e.id, e.tenant_id, e.type, e.data, e.organization_id, c.deliveries, e.created_at, e.cache, e.topic_id, nullif(c.sequence, 0), e.token_id,
 			c.drained_by, e.trace, e.hops
 		from e join counted c on c.n = e.n
@@ -254,8 +260,9 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 	}
 	keys, listed, schemas := preconditionArgs(list)
 	return pgx.StrictNamedArgs{
-		"keys": keys, "listed": listed, "schemas": schemas, "ids": ids, "tenants": tenants, "types": types, "data": data, "organizations": organizations, "created": created,
-		"caches": caches, "topics": topics, "tokens": tokens, "traces": traces, "hops": hops, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
+		"keys": keys, "listed": listed, "schemas": schemas, "ids": ids, "tenants": tenants, "types": types, "data": data,
+		"organizations": organizations, "created": created, "caches": caches, "topics": topics, "tokens": tokens,
+		"traces": traces, "hops": hops, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
 		"most": maxDeliveries(list),
 	}
 }

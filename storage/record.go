@@ -222,7 +222,8 @@ func byID(ctx context.Context, q querier, ids [][16]byte) ([]hook.Delivery, erro
 // with all.
 const recordSQL = `
 	with r as (
-		select r.*, w.id is null as gone, w.active, w.generation from unnest(@id::uuid[], @attempt_id::uuid[], @webhook::uuid[], @manual::bool[], @was_canceled::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
+		select r.*, w.id is null as gone, w.active, w.generation from unnest(@id::uuid[], @attempt_id::uuid[], @webhook::uuid[],
+			@manual::bool[], @was_canceled::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
 			@status::int[], @error::text[], @error_class::text[], @url::text[], @started_at::timestamptz[], @duration::bigint[],
 			@dns::bigint[], @connect::bigint[], @tls::bigint[], @first_byte::bigint[], @remote_addr::text[],
 			@request_headers::text[], @response_headers::text[], @response_body::bytea[], @response_truncated::bool[], @response_length::bigint[])
@@ -251,13 +252,16 @@ const recordSQL = `
 				else clock_timestamp() + r.next_in end,
 			delivered_at = coalesce(d.delivered_at, case when r.succeeded then clock_timestamp() end),
 			updated_at = clock_timestamp()
-		from r where d.id = r.id and d.last_attempt is distinct from r.attempt_id and d.id = any((select @id::uuid[])::uuid[]) and d.id >= (select @first::uuid)
+		from r
+		where d.id = r.id and d.last_attempt is distinct from r.attempt_id
+			and d.id = any((select @id::uuid[])::uuid[]) and d.id >= (select @first::uuid)
 		returning ` + deliveryColumns + `
 	), logged as (
 		insert into attempts (id, delivery_id, number, manual, url, started_at, duration_us, dns_us, connect_us, tls_us, first_byte_us,
 			remote_addr, request_headers, status_code, response_headers, response_body, response_truncated, response_length, error_class, error)
 		select r.attempt_id, d.id, d.attempts, r.manual, r.url, r.started_at, r.duration, r.dns, r.connect, r.tls, r.first_byte,
-			r.remote_addr, r.request_headers::json, r.status, r.response_headers::json, r.response_body, r.response_truncated, r.response_length, r.error_class, r.error
+			r.remote_addr, r.request_headers::json, r.status, r.response_headers::json, r.response_body, r.response_truncated,
+			r.response_length, r.error_class, r.error
 		from d join r on r.id = d.id
 	)
 	select * from d`
@@ -310,7 +314,8 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 		bodies, truncated, lengths = append(bodies, a.ResponseBody), append(truncated, a.ResponseTruncated), append(lengths, a.ResponseLength)
 	}
 	return pgx.StrictNamedArgs{
-		"id": ids, "attempt_id": attemptIDs, "webhook": webhooks, "first": ids[0], "max_attempts": hook.MaxAttempts, "manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
+		"id": ids, "attempt_id": attemptIDs, "webhook": webhooks, "first": ids[0], "max_attempts": hook.MaxAttempts,
+		"manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
 		"error": errs, "error_class": classes, "url": urls, "started_at": started, "duration": duration,
 		"dns": dns, "connect": connect, "tls": tls, "first_byte": firstByte, "remote_addr": remotes,
 		"request_headers": reqHeaders, "response_headers": resHeaders, "response_body": bodies,
