@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write docs/configuration.md and docs/cli.md")
 
-// docs/configuration.md and docs/cli.md say what the binary's flags say:
+// docs/configuration.md and docs/cli.md match the binary's flags. To write them:
 // go test ./cmd/grapnel -run TestDocuments -update
 func TestDocuments(t *testing.T) {
 	t.Parallel()
@@ -31,21 +31,21 @@ func TestDocuments(t *testing.T) {
 		}
 		have, err := os.ReadFile(path)
 		require.NoError(t, err)
-		require.Equal(t, string(text), string(have), "%s is not what the flags say; write it with -update", path)
+		require.Equal(t, string(text), string(have), "%s does not match the flags; write it with -update", path)
 	}
 }
 
-// processes are the commands that run for long.
+// processes are the commands that run as long-lived processes.
 var processes = []string{"serve", "api", "worker"}
 
-// configurationDocument is docs/configuration.md.
+// configurationDocument returns the text of docs/configuration.md.
 func configurationDocument(model *kong.Application) []byte {
 	var b bytes.Buffer
 	b.WriteString(`# Configuration
 
-Every setting is a flag and an environment variable; the flag wins. This table is generated from the flags. ` + "`grapnel serve --help`" + ` prints the
-same. Temporal's own settings are the standard ` + "`TEMPORAL_*`" + ` variables (` + "`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_TLS`" + `, …), tracing's are
-OpenTelemetry's ` + "`OTEL_*`" + ` variables. All that is wrong is reported at once, at the start.
+Every setting is a flag and an environment variable; the flag takes precedence. This table is generated from the flags; ` + "`grapnel serve --help`" + ` prints
+the same. Temporal has its standard ` + "`TEMPORAL_*`" + ` variables (` + "`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_TLS`" + `, …), and tracing has
+OpenTelemetry's ` + "`OTEL_*`" + ` variables. A process checks all settings when it starts and reports all mistakes together.
 
 | flag | environment | default | processes | meaning |
 |---|---|---|---|---|
@@ -74,7 +74,7 @@ OpenTelemetry's ` + "`OTEL_*`" + ` variables. All that is wrong is reported at o
 	return b.Bytes()
 }
 
-// cliDocument is docs/cli.md.
+// cliDocument returns the text of docs/cli.md.
 func cliDocument(model *kong.Application) []byte {
 	var b bytes.Buffer
 	b.WriteString("# Command line\n\nGenerated from the commands; `grapnel COMMAND --help` prints the same. The settings of processes are in [configuration.md](configuration.md).\n")
@@ -121,7 +121,7 @@ func command(model *kong.Application, name string) *kong.Node {
 	return model.Children[slices.IndexFunc(model.Children, func(n *kong.Node) bool { return n.Name == name })]
 }
 
-// code is texts as code, separated by commas; nothing where there is none.
+// code formats texts as code, separated by commas. It leaves out empty texts.
 func code(texts ...string) string {
 	var list []string
 	for _, text := range texts {
@@ -132,7 +132,7 @@ func code(texts ...string) string {
 	return strings.Join(list, ", ")
 }
 
-// cell is a text in a cell of a table.
+// cell formats text for a table's cell.
 func cell(text string) string {
 	return strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "|", `\|`)
 }

@@ -15,17 +15,17 @@ import (
 )
 
 type keysCommand struct {
-	Create createKeyCommand `cmd:"" help:"Create a key and print it, once."`
+	Create createKeyCommand `cmd:"" help:"Create a key and print it. It is never shown again."`
 	List   listKeysCommand  `cmd:"" help:"List keys."`
 	Revoke revokeKeyCommand `cmd:"" help:"Revoke a key."`
 }
 
 type tenantFlags struct {
 	config.Database
-	Tenant string `default:"default" env:"-" help:"Whose keys."`
+	Tenant string `default:"default" env:"-" help:"Name of the tenant whose keys are meant."`
 }
 
-// open opens the store for work on a tenant's keys.
+// open opens the store and looks up the tenant.
 func (f *tenantFlags) open(ctx context.Context) (*storage.Store, hook.TenantID, error) {
 	store, err := openForKeys(ctx, &f.Database)
 	if err != nil {
@@ -39,8 +39,8 @@ func (f *tenantFlags) open(ctx context.Context) (*storage.Store, hook.TenantID, 
 	return store, tenant, nil
 }
 
-// openForKeys opens the store for work on keys, which are hashed, not sealed: no
-// encryption key is needed, and a fresh one is never used.
+// openForKeys opens the store for commands on API keys. These are hashed, not encrypted, so the
+// encryption key that it passes is a placeholder that is never used.
 func openForKeys(ctx context.Context, d *config.Database) (*storage.Store, error) {
 	box, err := secrets.New(base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	if err != nil {
@@ -52,11 +52,11 @@ func openForKeys(ctx context.Context, d *config.Database) (*storage.Store, error
 type createKeyCommand struct {
 	tenantFlags
 	Name      string        `required:"" env:"-" help:"What the key is for."`
-	Scopes    []hook.Scope  `required:"" env:"-" help:"admin, webhooks, publish, read, subscribe; separated by commas."`
-	TokenID   string        `env:"-" help:"Shown to receivers of topic webhooks as who published."`
-	Topics    []string      `env:"-" help:"The only event types and topics it may publish, read and follow, as patterns."`
-	Caches    []string      `env:"-" help:"The only caches whose topics it may publish to, read and follow."`
-	ExpiresIn time.Duration `env:"-" help:"How long it is valid. Default: for ever."`
+	Scopes    []hook.Scope  `required:"" env:"-" help:"Scopes of the key, separated by commas: admin, webhooks, publish, read, subscribe."`
+	TokenID   string        `env:"-" help:"Id of the publisher that receivers of topic webhooks see."`
+	Topics    []string      `env:"-" help:"Event types and topics, as patterns: the key may publish, read and follow no others."`
+	Caches    []string      `env:"-" help:"Caches: the key may publish to, read and follow topics of no others."`
+	ExpiresIn time.Duration `env:"-" help:"How long the key is valid. Default: forever."`
 }
 
 // Run creates a key.

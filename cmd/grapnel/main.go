@@ -1,6 +1,6 @@
-// Command grapnel is the product: the API, the worker, and what an operator
-// needs around them. Configuration is by flags and environment; grapnel COMMAND
-// --help is its reference.
+// Command grapnel is the product: the API, the worker, and the commands for operators
+// and for users of the API. Flags and environment variables configure it; grapnel COMMAND
+// --help lists them.
 package main
 
 import (
@@ -26,9 +26,9 @@ type commands struct {
 	OpenAPI     openAPICommand     `cmd:"" name:"openapi" help:"Print the OpenAPI document."`
 	Keys        keysCommand        `cmd:"" help:"Create, list and revoke API keys."`
 	Tenants     tenantsCommand     `cmd:"" help:"Create and list tenants."`
-	Secrets     secretsCommand     `cmd:"" help:"Encrypt secrets anew after a new key."`
+	Secrets     secretsCommand     `cmd:"" help:"Encrypt secrets again with a new key."`
 	SigningKeys signingKeysCommand `cmd:"" help:"List and rotate the keys of v1a signatures."`
-	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the API at --api-addr is alive, or with --worker the worker at --metrics-addr; for containers."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Exit with 0 if the API at --api-addr is alive, or with --worker the worker at --metrics-addr. For containers."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 	cli.Commands
 }
@@ -42,9 +42,9 @@ func main() {
 	}
 }
 
-// run is main without the process around it.
+// run parses args and runs the command. It returns instead of ending the process.
 func run(ctx context.Context, args []string, stdout io.Writer) error {
-	exited := errors.New("exit") // what kong's help does
+	exited := errors.New("exit") // kong exits after printing help; the panic below returns from here instead
 	var c commands
 	parser, err := kong.New(&c,
 		kong.Name("grapnel"), kong.Description("Webhook delivery: signed, retried, logged, never lost.\n\n"+cli.ExitCodes),

@@ -10,7 +10,7 @@ import (
 	"grapnel/internal/pgtest"
 )
 
-// TestMain keeps the developer's own environment from being the tests'.
+// TestMain removes the developer's own settings from the environment of the tests.
 func TestMain(m *testing.M) {
 	if os.Getenv("TEST_DATABASE_URL") == "" {
 		must(os.Setenv("TEST_DATABASE_URL", os.Getenv("DATABASE_URL")))

@@ -35,8 +35,8 @@ func (c *migrateCommand) Run(ctx context.Context, stdout io.Writer) error {
 }
 
 type openAPICommand struct {
-	OpenAPIVersion string `name:"version" enum:"3.1,3.0" default:"3.1" env:"-" help:"3.1, or 3.0 for older tools."`
-	Format         string `enum:"yaml,json" default:"yaml" env:"-" help:"yaml or json."`
+	OpenAPIVersion string `name:"version" enum:"3.1,3.0" default:"3.1" env:"-" help:"Version of OpenAPI: 3.1, or 3.0 for older tools."`
+	Format         string `enum:"yaml,json" default:"yaml" env:"-" help:"Format of the document: yaml or json."`
 }
 
 // Run prints the OpenAPI document; it needs neither database nor Temporal.
@@ -55,11 +55,11 @@ func (c *openAPICommand) Run(stdout io.Writer) error {
 
 type healthcheckCommand struct {
 	APIAddr     string `default:"127.0.0.1:8080" help:"Address the API listens on."`
-	MetricsAddr string `default:"127.0.0.1:9464" help:"Address that a worker serves its health and metrics on."`
-	Worker      bool   `env:"-" help:"Ask a worker, at --metrics-addr, instead of an API at --api-addr."`
+	MetricsAddr string `default:"127.0.0.1:9464" help:"Address that serves a worker's health and metrics."`
+	Worker      bool   `env:"-" help:"Check a worker at --metrics-addr instead of an API at --api-addr."`
 }
 
-// Run asks /healthz.
+// Run requests /healthz and fails unless the answer is 200.
 func (c *healthcheckCommand) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()

@@ -35,7 +35,7 @@ func succeed(t *testing.T, args ...string) string {
 	return out
 }
 
-// encryptionKey is a key as openssl rand -base64 32 prints one.
+// encryptionKey returns a key in the form of openssl rand -base64 32.
 func encryptionKey() string {
 	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, secrets.KeySize))
 }
@@ -53,8 +53,8 @@ func TestVersion(t *testing.T) {
 	require.Regexp(t, `^grapnel devel(, commit [0-9a-f]{12})?(, \S+)?\n$`, succeed(t, "version"))
 }
 
-// A release shows what it was built with; another build what Go knows.
-func TestDescribeBuild(t *testing.T) { //nolint:paralleltest // it sets what the linker sets
+// A release shows the values that it was built with; another build shows Go's build information.
+func TestDescribeBuild(t *testing.T) { //nolint:paralleltest // it sets global variables
 	info := &debug.BuildInfo{Settings: []debug.BuildSetting{
 		{Key: "vcs.revision", Value: "0123456789abcdef0123456789abcdef01234567"}, {Key: "vcs.time", Value: "2026-11-30T01:02:03Z"},
 	}}
@@ -119,13 +119,13 @@ func TestHelpIsTheReference(t *testing.T) {
 		"--api-addr", "127.0.0.1:8080", "$GRAPNEL_API_ADDR", "--database-url", "$DATABASE_URL", "--retry-schedule", "30s,5m,30m,2h",
 		"--allow-destinations", "--allow-http", "--encryption-key", "--admin-key", "$GRAPNEL_ADMIN_KEY", "--max-events-per-workflow",
 		"--retention", "--shutdown-timeout", "--drain-delay", "--metrics-addr", "127.0.0.1:9464",
-		"Let Commenda webhooks have http URLs",
+		"Allow http URLs for Commenda webhooks",
 	} {
 		require.Contains(t, strings.Join(strings.Fields(out), " "), text)
 	}
 }
 
-// design.md, 11: the flags that scripts rely on, in every command that has them.
+// Scripts rely on these flags; every command that should have them does.
 func TestFlagsThatScriptsRelyOn(t *testing.T) {
 	t.Parallel()
 	shared := []string{
@@ -136,13 +136,13 @@ func TestFlagsThatScriptsRelyOn(t *testing.T) {
 	for command, flags := range map[string][]string{
 		"serve": append(only, shared...), "api": append(only, shared...), "worker": shared,
 	} {
-		// All that is said to be wrong is what is: this one flag.
+		// The only error is that of this one flag.
 		_, err := grapnel(t, append([]string{command, "--shutdown-timeout=1ms"}, flags...)...)
 		require.EqualError(t, err, command+": --shutdown-timeout 1ms: want at least 1s")
 	}
 }
 
-// Rule 46: every problem at once.
+// All invalid settings are reported together.
 func TestAllProblemsAtOnce(t *testing.T) {
 	t.Parallel()
 	shared := map[string]string{
@@ -185,12 +185,12 @@ func TestAuthNoneStaysAtHome(t *testing.T) {
 	for _, addr := range []string{":8080", "0.0.0.0:8080", "[::]:8080", "192.0.2.1:8080", "grapnel.example:8080", "127.0.0.1.example:8080"} {
 		for _, command := range []string{"serve", "api"} {
 			_, err := grapnel(t, command, "--auth=none", "--api-addr", addr, "--database-url=postgres:///x", "--encryption-key="+encryptionKey())
-			require.ErrorContains(t, err, "--auth=none only on a loopback address", addr)
+			require.ErrorContains(t, err, "--auth=none needs a loopback address", addr)
 		}
 	}
 }
 
-// Each flag has its twin in the environment.
+// Each flag can be set by an environment variable.
 func TestEnvironment(t *testing.T) {
 	for name, c := range map[string]struct{ value, want string }{
 		"GRAPNEL_API_ADDR":                              {"nowhere", `--api-addr "nowhere"`},
@@ -222,7 +222,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// Spec 7: tenants are made by the CLI too, each with a key that works.
+// Spec 7: the CLI can create tenants, each with a valid key.
 func TestTenants(t *testing.T) {
 	t.Parallel()
 	database := "--database-url=" + migrated(t)
@@ -246,11 +246,11 @@ func TestDatabaseURLFromTheEnvironment(t *testing.T) {
 	require.Contains(t, succeed(t, "keys", "list"), "ID")
 	t.Setenv("GRAPNEL_DATABASE_URL", "postgres://127.0.0.1:1/nothing")
 	_, err := grapnel(t, "keys", "list")
-	require.Error(t, err, "ours goes first")
-	require.Contains(t, succeed(t, "keys", "list", "--database-url", pgtestURL(t)), "ID", "a flag goes before both")
+	require.Error(t, err, "GRAPNEL_DATABASE_URL has precedence over DATABASE_URL")
+	require.Contains(t, succeed(t, "keys", "list", "--database-url", pgtestURL(t)), "ID", "a flag has precedence over both")
 }
 
-// pgtestURL is another migrated database.
+// pgtestURL returns the URL of another migrated database.
 func pgtestURL(t *testing.T) string {
 	t.Helper()
 	return migrated(t)
@@ -303,7 +303,7 @@ func TestMigrate(t *testing.T) {
 	url := pgtest.New(t, pgtest.Template{})
 	require.Regexp(t, `^[1-9][0-9]* migrations run; the database is up to date\n$`, succeed(t, "migrate", "--database-url", url))
 	require.Equal(t, "0 migrations run; the database is up to date\n", succeed(t, "migrate", "--database-url", url))
-	// Past a pooler, where it is told the way.
+	// migrate connects past a pooler with --direct-database-url.
 	require.Equal(t, "0 migrations run; the database is up to date\n", succeed(t, "migrate", "--database-url=postgres://127.0.0.1:1/x", "--direct-database-url", url))
 }
 
@@ -321,7 +321,7 @@ func TestKeys(t *testing.T) {
 	require.Regexp(t, id+` +ci +\[publish read\] +\S+Z +valid\n$`, list)
 	require.NotContains(t, list, text)
 
-	// It is the same store that the API asks.
+	// The API reads the same store.
 	box, err := secrets.New(encryptionKey())
 	require.NoError(t, err)
 	store, err := storage.Open(t.Context(), storage.Config{URL: strings.TrimPrefix(at, "--database-url="), Box: box})

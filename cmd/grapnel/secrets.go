@@ -14,7 +14,7 @@ import (
 )
 
 type secretsCommand struct {
-	Reencrypt reencryptCommand `cmd:"" help:"Encrypt anew, with the first of --encryption-key, what was encrypted with another; exits 0 when the others are needed no more."`
+	Reencrypt reencryptCommand `cmd:"" help:"Encrypt every secret again with the first key of --encryption-key. Exit code 0 means that the other keys are no longer needed."`
 }
 
 type reencryptCommand struct {
@@ -22,12 +22,12 @@ type reencryptCommand struct {
 	config.Keys
 }
 
-// Validate reports everything that is wrong, at once.
+// Validate reports all invalid settings together.
 func (c *reencryptCommand) Validate() error {
 	return errors.Join(c.Database.Validate(), c.Keys.Validate())
 }
 
-// Run re-encrypts. What it did is said also when it fails.
+// Run encrypts every secret again. It prints what it did even if it fails.
 func (c *reencryptCommand) Run(ctx context.Context, stdout io.Writer) error {
 	box, err := secrets.New(c.EncryptionKey.Reveal())
 	if err != nil {
@@ -39,7 +39,7 @@ func (c *reencryptCommand) Run(ctx context.Context, stdout io.Writer) error {
 	}
 	defer store.Close()
 	done, failed := store.Reencrypt(ctx)
-	fmt.Fprintf(stdout, "%d webhooks and %d signing keys looked at, %d encrypted anew with the first key, %d not readable\n",
+	fmt.Fprintf(stdout, "%d webhooks and %d signing keys checked, %d encrypted with the first key, %d not readable\n",
 		done.Webhooks, done.SigningKeys, done.Changed+done.ChangedKeys+done.ChangedAnswers, len(done.Unreadable))
 	for _, u := range done.Unreadable {
 		what := u.Webhook.String()
@@ -55,8 +55,8 @@ func (c *reencryptCommand) Run(ctx context.Context, stdout io.Writer) error {
 		return fmt.Errorf("not finished, run it again: %w", failed)
 	}
 	if n := len(done.Unreadable); n > 0 {
-		return fmt.Errorf("%d secrets can't be read with any of the keys: remove none, add the one that is missing, or delete these webhooks and rotate these signing keys", n)
+		return fmt.Errorf("no key opens %d secrets: keep all keys; add the missing key, or delete these webhooks and rotate these signing keys", n)
 	}
-	_, err = fmt.Fprintln(stdout, "The first key opens everything. Remove the others as soon as every process runs with this one first.")
+	_, err = fmt.Fprintln(stdout, "The first key opens everything. Remove the other keys when every process runs with this key first.")
 	return err
 }

@@ -12,12 +12,12 @@ import (
 	"grapnel/storage"
 )
 
-// keyOf is the key of 32 times the byte.
+// keyOf returns an encryption key of 32 equal bytes.
 func keyOf(b byte) string {
 	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, secrets.KeySize))
 }
 
-// webhookUnder stores a webhook whose secret is sealed with the first of the keys.
+// webhookUnder stores a webhook whose secret is sealed with the first key of keys.
 func webhookUnder(t *testing.T, url, keys string) hook.Webhook {
 	t.Helper()
 	box, err := secrets.New(keys)
@@ -35,7 +35,7 @@ func webhookUnder(t *testing.T, url, keys string) hook.Webhook {
 	return w
 }
 
-// Spec 7: a rotation of the key as an operator does it.
+// Spec 7: an operator rotates the encryption key.
 func TestSecretsReencrypt(t *testing.T) {
 	t.Parallel()
 	url := migrated(t)
@@ -47,18 +47,18 @@ func TestSecretsReencrypt(t *testing.T) {
 	}
 	out, err := reencrypt(keyOf(2) + "," + keyOf(1))
 	require.NoError(t, err)
-	require.Equal(t, "3 webhooks and 0 signing keys looked at, 3 encrypted anew with the first key, 0 not readable\n"+
-		"The first key opens everything. Remove the others as soon as every process runs with this one first.\n", out)
+	require.Equal(t, "3 webhooks and 0 signing keys checked, 3 encrypted with the first key, 0 not readable\n"+
+		"The first key opens everything. Remove the other keys when every process runs with this key first.\n", out)
 	out, err = reencrypt(keyOf(2))
-	require.NoError(t, err, "the old key is needed no more")
-	require.Contains(t, out, "3 webhooks and 0 signing keys looked at, 0 encrypted anew")
+	require.NoError(t, err, "the old key is no longer needed")
+	require.Contains(t, out, "3 webhooks and 0 signing keys checked, 0 encrypted")
 
-	// One that was sealed with a key that is gone is named; the others are done.
+	// A secret that was sealed with a missing key is named; the others are encrypted.
 	lost, kept := webhookUnder(t, url, keyOf(3)), webhookUnder(t, url, keyOf(1))
 	for range 2 {
 		out, err = reencrypt(keyOf(2) + "," + keyOf(1))
-		require.EqualError(t, err, "1 secrets can't be read with any of the keys: remove none, add the one that is missing, or delete these webhooks and rotate these signing keys")
-		require.Contains(t, out, "5 webhooks and 0 signing keys looked at")
+		require.EqualError(t, err, "no key opens 1 secrets: keep all keys; add the missing key, or delete these webhooks and rotate these signing keys")
+		require.Contains(t, out, "5 webhooks and 0 signing keys checked")
 		require.Contains(t, out, "1 not readable\n"+lost.ID.String()+" of "+hook.DefaultTenant().String()+": secret: open sealed value: its encryption key, whose SHA-256 begins with ")
 		require.NotContains(t, out, kept.ID.String())
 		require.NotContains(t, out, "The first key opens everything")
@@ -66,7 +66,7 @@ func TestSecretsReencrypt(t *testing.T) {
 	}
 	out, err = reencrypt(keyOf(2) + "," + keyOf(3))
 	require.NoError(t, err)
-	require.Contains(t, out, "1 encrypted anew")
+	require.Contains(t, out, "1 encrypted with the first key")
 
 	for _, args := range [][]string{{"--encryption-key=" + keyOf(1)}, {"--database-url=" + url}, {"--database-url=" + url, "--encryption-key=geheim"}} {
 		out, err := grapnel(t, append([]string{"secrets", "reencrypt"}, args...)...)

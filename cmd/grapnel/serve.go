@@ -21,7 +21,7 @@ type workerCommand struct {
 	config.Process
 }
 
-// Validate reports everything that is wrong with the worker's part.
+// Validate reports all invalid settings of a worker together.
 func (c *workerCommand) Validate() error {
 	full := c.config()
 	return full.ValidateWorker()
@@ -41,14 +41,14 @@ func (c *apiCommand) Run(ctx context.Context) error {
 	return serve(ctx, c.Config, app.Roles{API: true})
 }
 
-// Run works until ctx ends.
+// Run runs the worker until ctx ends.
 func (c *workerCommand) Run(ctx context.Context) error {
 	return serve(ctx, c.config(), app.Roles{Worker: true})
 }
 
 func serve(ctx context.Context, c config.Config, roles app.Roles) error {
 	logger := newLogger(c.Process)
-	// net/http says some things by the log package alone, with bytes of receivers.
+	// net/http logs some errors only through the log package, with bytes from receivers: they are debug messages.
 	slog.SetLogLoggerLevel(slog.LevelDebug)
 	slog.SetDefault(logger)
 	app.TuneMemory()
@@ -68,7 +68,7 @@ func serve(ctx context.Context, c config.Config, roles app.Roles) error {
 
 func newLogger(p config.Process) *slog.Logger {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(p.LogLevel)) // the flag's enum allows nothing else
+	_ = level.UnmarshalText([]byte(p.LogLevel)) // the flag's enum allows only valid levels
 	options := &slog.HandlerOptions{Level: level}
 	if p.LogFormat == "text" {
 		return slog.New(slog.NewTextHandler(os.Stderr, options))

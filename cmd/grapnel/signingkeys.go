@@ -17,12 +17,12 @@ import (
 
 type signingKeysCommand struct {
 	List   listSigningKeysCommand  `cmd:"" help:"List the public keys that verify v1a signatures."`
-	Rotate rotateSigningKeyCommand `cmd:"" help:"Make a new key; the one before signs on beside it for the overlap."`
+	Rotate rotateSigningKeyCommand `cmd:"" help:"Create a new key. The previous key also signs during the overlap."`
 }
 
 type listSigningKeysCommand struct{ tenantFlags }
 
-// Run lists the keys that sign now.
+// Run lists the keys that currently sign.
 func (c *listSigningKeysCommand) Run(ctx context.Context, stdout io.Writer) error {
 	store, tenant, err := c.open(ctx)
 	if err != nil {
@@ -39,10 +39,10 @@ func (c *listSigningKeysCommand) Run(ctx context.Context, stdout io.Writer) erro
 type rotateSigningKeyCommand struct {
 	tenantFlags
 	config.Keys
-	Overlap time.Duration `default:"24h" env:"-" help:"How long the key before signs on: at most 168h. 0 ends it, and all overlaps, at once."`
+	Overlap time.Duration `default:"24h" env:"-" help:"How long the previous key still signs, at most 168h. 0 ends it and every other overlap at once."`
 }
 
-// Validate reports everything that is wrong, at once.
+// Validate reports all invalid settings together.
 func (c *rotateSigningKeyCommand) Validate() error {
 	var overlap error
 	if c.Overlap < 0 || c.Overlap > hook.MaxOverlap {
@@ -51,7 +51,7 @@ func (c *rotateSigningKeyCommand) Validate() error {
 	return errors.Join(c.Database.Validate(), c.Keys.Validate(), overlap)
 }
 
-// Run makes a new key.
+// Run creates a new key.
 func (c *rotateSigningKeyCommand) Run(ctx context.Context, stdout io.Writer) error {
 	box, err := secrets.New(c.EncryptionKey.Reveal())
 	if err != nil {

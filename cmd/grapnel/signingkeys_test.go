@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An operator rotates a tenant's key, and sees what signs.
+// An operator rotates a tenant's key and sees which keys sign.
 func TestSigningKeys(t *testing.T) {
 	t.Parallel()
 	url := migrated(t)
@@ -23,10 +23,10 @@ func TestSigningKeys(t *testing.T) {
 
 	out, err := grapnel(t, "secrets", "reencrypt", at, "--encryption-key="+keyOf(2)+","+keyOf(1))
 	require.NoError(t, err)
-	require.Contains(t, out, "0 webhooks and 1 signing keys looked at, 1 encrypted anew")
+	require.Contains(t, out, "0 webhooks and 1 signing keys checked, 1 encrypted")
 	out, err = grapnel(t, "secrets", "reencrypt", at, "--encryption-key="+keyOf(3))
-	require.ErrorContains(t, err, "1 secrets can't be read")
-	require.Contains(t, out, strings.Fields(succeed(t, "signing-keys", "list", at))[5]+" of ", "it is named by its id")
+	require.ErrorContains(t, err, "no key opens 1 secrets")
+	require.Contains(t, out, strings.Fields(succeed(t, "signing-keys", "list", at))[5]+" of ", "the key is named by its id")
 
 	for _, args := range [][]string{
 		{"rotate", at},

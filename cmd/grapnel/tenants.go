@@ -13,13 +13,13 @@ import (
 )
 
 type tenantsCommand struct {
-	Create createTenantCommand `cmd:"" help:"Create a tenant and print an admin key of it, once."`
+	Create createTenantCommand `cmd:"" help:"Create a tenant and print its first admin key. The key is never shown again."`
 	List   listTenantsCommand  `cmd:"" help:"List tenants."`
 }
 
 type createTenantCommand struct {
 	config.Database
-	Name string `arg:"" help:"What the tenant is called."`
+	Name string `arg:"" help:"Name of the tenant."`
 }
 
 // Run creates a tenant.

@@ -7,18 +7,18 @@ import (
 )
 
 // A release sets these with -ldflags "-X main.releaseVersion=1.2.3 -X main.releaseCommit=… -X main.releaseDate=…".
-var releaseVersion, releaseCommit, releaseDate string //nolint:gochecknoglobals // the linker sets no others
+var releaseVersion, releaseCommit, releaseDate string //nolint:gochecknoglobals // the linker sets only global variables
 
 type versionCommand struct{}
 
-// Run prints the version, the commit and its date, as far as the build knows them.
+// Run prints the version, and the commit and its date if the build has them.
 func (versionCommand) Run(stdout io.Writer) error {
 	info, _ := debug.ReadBuildInfo()
 	_, err := fmt.Fprintln(stdout, "grapnel", describeBuild(info))
 	return err
 }
 
-// version is the binary's, for the product's User-Agent, logs and traces.
+// version returns the binary's version, for the User-Agent, logs and traces.
 func version() string {
 	if releaseVersion != "" {
 		return releaseVersion
@@ -27,7 +27,7 @@ func version() string {
 }
 
 // describeBuild joins version, commit and date. A build without -ldflags takes commit and date
-// from Go's build information, which is nil where there is none.
+// from info, Go's build information, which may be nil.
 func describeBuild(info *debug.BuildInfo) string {
 	commit, date := releaseCommit, releaseDate
 	if info != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// raw sends bytes on a connection of its own and returns all that comes back; the
-// server must close it.
+// raw sends bytes on a connection of its own and returns the whole answer. The
+// server must close the connection.
 func (r *running) raw(t *testing.T, request string) []byte {
 	t.Helper()
 	var d net.Dialer
@@ -22,12 +22,12 @@ func (r *running) raw(t *testing.T, request string) []byte {
 	require.NoError(t, err)
 	defer conn.Close()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
-	_, _ = io.WriteString(conn, request) // the server may have answered and closed before it has all
-	answer, _ := io.ReadAll(conn)        // and then the end may be a reset
+	_, _ = io.WriteString(conn, request) // the server may answer and close before it has read everything
+	answer, _ := io.ReadAll(conn)        // in that case the connection may end with a reset
 	return answer
 }
 
-// Spec 6: one format everywhere, also where net/http refuses what is no request.
+// Spec 6: one format everywhere, also when net/http refuses an invalid request.
 func TestRefusalsBeforeAnyHandler(t *testing.T) {
 	t.Parallel()
 	r := start(t, options(t))
@@ -87,8 +87,8 @@ func TestRefusalsBeforeAnyHandler(t *testing.T) {
 	}
 }
 
-// A request of many parts is a request all the same.
-// A client that is refused before it has sent its body gets the answer, and no reset.
+// A request that arrives in many parts is accepted.
+// A client that is refused before it has sent its body gets the answer instead of a reset.
 func TestRefusalsOfRequestsWithABody(t *testing.T) {
 	t.Parallel()
 	r := start(t, options(t))

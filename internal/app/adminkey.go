@@ -10,16 +10,16 @@ import (
 	"grapnel/internal/hook"
 )
 
-// adminKey is how the process stands to its configured admin key.
+// adminKey is the state of the process's configured admin key.
 type adminKey struct {
-	// ensured is closed when it is stored, refused for good, or none is to be.
+	// ensured is closed when the key is stored, is refused for good, or is not configured.
 	ensured chan struct{}
-	// taken says that the store took it: it was the operator's when the process began.
+	// taken reports whether the store accepted the key: it was the operator's key when the process started.
 	taken atomic.Bool
 }
 
-// ensureAdminKey stores the configured admin key unless it is a key already,
-// again and again while the store is away.
+// ensureAdminKey stores the configured admin key, unless it is stored already. It tries every second while the
+// store is unavailable.
 func (a *App) ensureAdminKey(ctx context.Context) error {
 	text := a.options.Config.AdminKey
 	if text == "" {
@@ -31,14 +31,14 @@ func (a *App) ensureAdminKey(ctx context.Context) error {
 		kind := hook.KindOf(err)
 		if refused := kind == hook.KindConflict || kind == hook.KindPrecondition; err == nil || refused {
 			if refused {
-				a.options.Logger.ErrorContext(ctx, "--admin-key lets nobody in", slog.Any("error", err))
+				a.options.Logger.ErrorContext(ctx, "--admin-key is refused", slog.Any("error", err))
 			}
 			a.adminKey.taken.Store(!refused)
 			close(a.adminKey.ensured)
 			return nil
 		}
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // stopped while the store was away
+			return nil //nolint:nilerr // the process stops while the store is unavailable
 		}
 		a.options.Logger.WarnContext(ctx, "admin key not stored yet", slog.Any("error", err))
 		pause := time.NewTimer(time.Second)
@@ -51,10 +51,10 @@ func (a *App) ensureAdminKey(ctx context.Context) error {
 	}
 }
 
-// adminKeyWorks is nil when the configured admin key lets in. A process whose key was
-// replaced while it ran stays ready: it belongs to a deployment that is being given a new
-// one, and that must not take all of its processes out of service at once. One that
-// begins with a key that has ended is not.
+// adminKeyWorks returns nil if the configured admin key is valid. A process whose key was
+// replaced while it ran stays ready: a deployment is being given a new key, which must not
+// take all of its processes out of service at once. A process that starts with a key that
+// has ended is not ready.
 func (a *App) adminKeyWorks(ctx context.Context) error {
 	select {
 	case <-a.adminKey.ensured:
@@ -72,7 +72,7 @@ func (a *App) adminKeyWorks(ctx context.Context) error {
 	case state == hook.OperatorKeyValid, state == hook.OperatorKeyReplaced && a.adminKey.taken.Load():
 		return nil
 	case state == hook.OperatorKeyNone:
-		return errors.New("--admin-key is the text of a key that is not the operator's")
+		return errors.New("--admin-key is an API key that is not the operator's")
 	}
 	return errors.New("--admin-key has been revoked or has expired: configure another one")
 }

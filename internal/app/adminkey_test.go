@@ -13,7 +13,7 @@ import (
 	"grapnel/internal/app"
 )
 
-// ready is the answer of /readyz.
+// ready returns the answer of /readyz.
 func (r *running) ready(t *testing.T) (status int, adminKey string) {
 	t.Helper()
 	status, body := r.do(t, http.MethodGet, "/readyz", "")
@@ -30,7 +30,7 @@ func (r *running) awaitReady(t *testing.T, want int) {
 	}, 20*time.Second, 20*time.Millisecond)
 }
 
-// A process whose configured key lets nobody in says so.
+// A process whose configured key is refused logs that.
 func TestNotReadyWithoutTheAdminKey(t *testing.T) {
 	t.Parallel()
 	o := options(t)
@@ -55,7 +55,7 @@ func TestNotReadyWithoutTheAdminKey(t *testing.T) {
 	startRefused(t, o)
 }
 
-// startRefused starts a process whose admin key is refused, and is then not ready.
+// startRefused starts a process whose admin key is refused, and waits for the log of it. The process is not ready.
 func startRefused(t *testing.T, o app.Options) {
 	t.Helper()
 	refused := make(said, 1)
@@ -71,18 +71,18 @@ func startRefused(t *testing.T, o app.Options) {
 	require.Equal(t, "unavailable", check)
 }
 
-// said gets a log's lines, and passes on that the admin key was refused.
+// said is a writer for a log. It signals when the log says that the admin key was refused.
 type said chan struct{}
 
 func (s said) Write(line []byte) (int, error) {
-	if bytes.Contains(line, []byte("--admin-key lets nobody in")) {
+	if bytes.Contains(line, []byte("--admin-key is refused")) {
 		s <- struct{}{}
 	}
 	return len(line), nil
 }
 
-// A new key ends the one from before. The processes that run with that stay ready: a
-// rollout replaces them one by one. One that begins with it does not become ready.
+// A new key ends the previous one. Processes that run with the previous key stay ready: a
+// rollout replaces them one by one. A process that starts with it does not become ready.
 func TestANewAdminKey(t *testing.T) {
 	t.Parallel()
 	o := options(t)

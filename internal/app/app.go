@@ -1,5 +1,5 @@
-// Package app wires Grapnel's parts together, for the product and the dev stack
-// alike, and decides in which order they stop. It holds no logic of its own.
+// Package app builds a process from Grapnel's parts, for the product and the dev stack,
+// and stops the parts in the right order. It is the composition root: it has no other logic.
 package app
 
 import (
@@ -25,24 +25,24 @@ import (
 	"grapnel/workflows"
 )
 
-// Roles are what a process does; a process may do both, and then starts and
+// Roles are the tasks of a process. A process with both roles starts and
 // runs workflows over one connection, eagerly.
 type Roles struct {
 	API    bool
 	Worker bool
 }
 
-// Options are what New needs beside the configuration.
+// Options are the arguments of New.
 type Options struct {
 	Config  config.Config
 	Roles   Roles
 	Logger  *slog.Logger
 	Version string
-	// Resolver looks up receivers' names; nil is the system's. It is for tests.
+	// Resolver looks up receivers' names, for tests; nil means the system's resolver.
 	Resolver *net.Resolver
 }
 
-// App is a process's parts. Run it once.
+// App is the parts of a process. Call Run at most once.
 type App struct {
 	options    Options
 	store      *storage.Store
@@ -52,7 +52,7 @@ type App struct {
 	sweeper    *dispatch.Sweeper
 	reconciler *dispatch.Reconciler
 	worker     *worker.Worker
-	// activities are nil without the worker's role.
+	// activities is nil without the role Worker.
 	activities *activities.Activities
 	api        *api.API
 	topics     *topics.Hub
@@ -62,7 +62,7 @@ type App struct {
 	adminKey   adminKey
 }
 
-// New builds the parts; it connects to nothing and starts nothing.
+// New builds the parts. It opens no connections and starts nothing.
 func New(ctx context.Context, o Options) (*App, error) {
 	a := &App{
 		options: o, adminKey: adminKey{ensured: make(chan struct{})}, metrics: metrics.New(), plan: planStop(o.Config.ShutdownTimeout, o.Roles),
@@ -106,7 +106,7 @@ func (a *App) build(ctx context.Context) error {
 		return err
 	}
 	a.starter, err = dispatch.NewStarter(dispatch.StarterConfig{
-		Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger, MaxEvents: o.Config.MaxEvents, Prefetch: a.loadAhead(),
+		Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger, MaxEvents: o.Config.MaxEvents, Prefetch: a.prefetch(),
 		Labels: a.store, Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	})
 	if err != nil {
@@ -160,8 +160,8 @@ func (a *App) buildWorker() error {
 	return err
 }
 
-// loadAhead is how the starter tells a worker in this process what is about to come.
-func (a *App) loadAhead() func(context.Context, hook.EventID) {
+// prefetch returns the function by which the starter announces an event to the worker in this process; nil without one.
+func (a *App) prefetch() func(context.Context, hook.EventID) {
 	if !a.options.Roles.Worker {
 		return nil
 	}
@@ -202,7 +202,7 @@ func (a *App) buildAPI() error {
 	return nil
 }
 
-// WorkerStarted is closed when the worker polls; nil without the worker's role.
+// WorkerStarted returns a channel that is closed when the worker polls; nil without the role Worker.
 func (a *App) WorkerStarted() <-chan struct{} {
 	if a.worker == nil {
 		return nil
@@ -210,8 +210,8 @@ func (a *App) WorkerStarted() <-chan struct{} {
 	return a.worker.Started()
 }
 
-// Listen takes the API's address, so that a busy one is an error before
-// anything has begun.
+// Listen listens on the API's address. Call it before Run, so that a busy address is an error before
+// anything has started.
 func (a *App) Listen(ctx context.Context) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", a.options.Config.APIAddr)
@@ -221,7 +221,7 @@ func (a *App) Listen(ctx context.Context) (net.Listener, error) {
 	return l, nil
 }
 
-// Close lets go of connections; call it after Run.
+// Close closes the connections. Call it after Run.
 func (a *App) Close() {
 	if a.egress != nil {
 		a.egress.Close()

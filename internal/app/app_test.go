@@ -28,7 +28,7 @@ import (
 	"grapnel/storage"
 )
 
-// TestMain puts Temporal out of reach: with it, cmd/dev's tests run everything.
+// TestMain makes Temporal unreachable. The tests of cmd/dev run everything with Temporal.
 func TestMain(m *testing.M) {
 	if err := os.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1"); err != nil {
 		panic(err)
@@ -58,7 +58,7 @@ func options(t *testing.T) app.Options {
 	}
 }
 
-// running is an app that runs until stop, which returns what Run did.
+// running is an app that runs until stop is called; stop returns the result of Run.
 type running struct {
 	addr   string
 	client *http.Client
@@ -80,7 +80,7 @@ func start(t *testing.T, o app.Options) *running {
 	t.Cleanup(func() {
 		cancel()
 		for range r.done {
-			continue // until Run has returned
+			continue // wait until Run has returned
 		}
 		transport.CloseIdleConnections()
 	})
@@ -103,7 +103,7 @@ func (r *running) do(t *testing.T, method, path, body string) (int, string) {
 	return response.StatusCode, string(text)
 }
 
-// awaitKey waits until the admin key is stored, which Run does beside serving.
+// awaitKey waits until Run has stored the admin key, which it does while it serves.
 func (r *running) awaitKey(t *testing.T) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -114,8 +114,8 @@ func (r *running) awaitKey(t *testing.T) {
 
 const webhookBody = `{"url":"https://yourapp.com/webhook","events":["user.created"]}`
 
-// M8: a subscriber that waits is answered when the process stops, and does not keep
-// it from stopping.
+// M8: a waiting subscriber is answered when the process stops, and does not delay
+// the shutdown.
 func TestStopAnswersSubscribers(t *testing.T) {
 	t.Parallel()
 	o := options(t) // it stops within 10 s, or fails; a poll takes 30 s
@@ -137,7 +137,7 @@ func TestStopAnswersSubscribers(t *testing.T) {
 	db, err := pgx.Connect(t.Context(), o.Config.DatabaseURL.Reveal())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close(context.WithoutCancel(t.Context()))) })
-	require.Eventually(t, func() bool { // it has read where the topic is
+	require.Eventually(t, func() bool { // the hub has read the topic's last number
 		var n int
 		require.NoError(t, db.QueryRow(t.Context(), `select count(*) from pg_stat_activity where query like '%from topics t left join%' and pid <> pg_backend_pid() and datname = current_database()`).Scan(&n))
 		return n > 0
@@ -147,7 +147,7 @@ func TestStopAnswersSubscribers(t *testing.T) {
 	require.JSONEq(t, `{"items":[]}`, <-answer)
 }
 
-// S8: the 202 is given while Temporal is down, and the event waits in the outbox.
+// S8: the 202 is given while Temporal is down, and the event stays in the outbox.
 func TestAcceptsWhileTemporalIsAway(t *testing.T) {
 	t.Parallel()
 	o := options(t)
@@ -178,7 +178,7 @@ func TestAcceptsWhileTemporalIsAway(t *testing.T) {
 	require.Equal(t, 1, waiting, "another process starts it")
 }
 
-// Spec 10: a request under way when the process is told to stop is finished.
+// Spec 10: a request that is in progress when the process is stopped finishes.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	r := start(t, options(t))
@@ -186,12 +186,12 @@ func TestDrain(t *testing.T) {
 	var d net.Dialer
 	conn, err := d.DialContext(t.Context(), "tcp", r.addr)
 	require.NoError(t, err)
-	defer conn.Close() // the server closes it first
+	defer conn.Close() // the server closes the connection first
 	half := len(webhookBody) / 2
 	_, err = io.WriteString(conn, "POST /v1/webhooks HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\nAuthorization: Bearer "+adminKey+
 		"\r\nContent-Type: application/json\r\nContent-Length: "+itoa(len(webhookBody))+"\r\n\r\n")
 	require.NoError(t, err)
-	// The server asks for the body: the request is under way.
+	// The server asks for the body: the request is in progress.
 	said := make([]byte, len("HTTP/1.1 100 Continue\r\n\r\n"))
 	_, err = io.ReadFull(conn, said)
 	require.NoError(t, err)
@@ -199,7 +199,7 @@ func TestDrain(t *testing.T) {
 	_, err = io.WriteString(conn, webhookBody[:half])
 	require.NoError(t, err)
 	r.cancel()
-	require.Eventually(t, func() bool { // nobody new is let in
+	require.Eventually(t, func() bool { // no new request is accepted
 		other, err := d.DialContext(t.Context(), "tcp", r.addr)
 		if err == nil {
 			require.NoError(t, other.Close())
@@ -216,11 +216,11 @@ func TestDrain(t *testing.T) {
 
 func itoa(n int) string { text, _ := json.Marshal(n); return string(text) }
 
-// Readiness goes first, and is seen to: for a while what still comes is served.
+// Readiness fails first; new requests are still served for --drain-delay.
 func TestDrainDelay(t *testing.T) {
 	t.Parallel()
 	o := options(t)
-	o.Config.DrainDelay = time.Hour // half of what requests get, at most
+	o.Config.DrainDelay = time.Hour // limited to half of the time for requests
 	o.Config.ShutdownTimeout = 6 * time.Second
 	r := start(t, o)
 	r.awaitKey(t)
@@ -235,7 +235,7 @@ func TestDrainDelay(t *testing.T) {
 	require.NoError(t, <-r.done)
 }
 
-// A stop is bounded as a whole, whatever hangs.
+// The whole shutdown has a time limit, whatever hangs.
 func TestStopIsBounded(t *testing.T) {
 	t.Parallel()
 	o := options(t)
@@ -250,14 +250,14 @@ func TestStopIsBounded(t *testing.T) {
 		"\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n")
 	require.NoError(t, err)
 	_, err = io.ReadFull(conn, make([]byte, len("HTTP/1.1 100 Continue\r\n\r\n")))
-	require.NoError(t, err) // and the body never comes
+	require.NoError(t, err) // the body never arrives
 	begin := time.Now()
 	r.cancel()
 	require.ErrorContains(t, <-r.done, "stop api")
 	require.Less(t, time.Since(begin), o.Config.ShutdownTimeout+500*time.Millisecond)
 }
 
-// logged is what an app has logged.
+// logged is the log of an app.
 type logged struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -307,8 +307,8 @@ func TestMetrics(t *testing.T) {
 	require.NoError(t, <-second.done)
 }
 
-// A worker has no API; that it lives and has begun to work is served beside its
-// metrics. Temporal is out of reach here, and so it has not.
+// A worker has no API. It serves /healthz and /readyz beside its metrics. Temporal is unreachable here, so the
+// worker is not ready.
 func TestWorkerTellsOfItsHealth(t *testing.T) {
 	t.Parallel()
 	log := &logged{}
@@ -349,7 +349,7 @@ func TestMetricsAddressThatIsNone(t *testing.T) {
 	require.ErrorContains(t, <-r.done, "--metrics-addr")
 }
 
-// The admin key is made once, however many processes bring it.
+// The admin key is created once, however many processes are configured with it.
 func TestAdminKeyIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	o := options(t)

@@ -5,20 +5,20 @@ import (
 	"strings"
 )
 
-// A request with both Content-Length and Transfer-Encoding is how one request is made to
-// look like two where a proxy and the server go by another of them (RFC 9112, 6.3).
-// net/http goes by Transfer-Encoding, as it must, and takes the other away before any
-// handler sees it. So such a request is refused before net/http has read it: framing
-// follows the bytes that a client sends, from header section to header section.
+// A request with both Content-Length and Transfer-Encoding can smuggle a second request, if a
+// proxy uses one header and the server the other (RFC 9112, 6.3). net/http uses
+// Transfer-Encoding, as it must, and removes Content-Length before a handler sees the request.
+// So such a request is refused before net/http has read it: framing follows the bytes that a
+// client sends, from header section to header section.
 
-// framing is where a connection's bytes are. Its zero value is the beginning.
+// framing is the position in a connection's bytes. Its zero value is the beginning.
 type framing struct {
 	state framingState
-	// line is what has been read of a line, up to longestLine.
+	// line is the part of the current line that has been read, up to longestLine bytes.
 	line []byte
-	// left is how many bytes of a body, or of a chunk, are still to come.
+	// left is the number of bytes of a body, or of a chunk, still to come.
 	left int64
-	// section is what is known of the header section that is being read.
+	// section describes the header section that is being read.
 	section section
 }
 
@@ -27,25 +27,25 @@ type framingState int
 const (
 	inSection framingState = iota // the request line and the headers
 	inBody                        // left bytes of a body
-	atChunk                       // the line with a chunk's size
-	inChunk                       // left bytes of a chunk, its line end with it
+	atChunk                       // the line with the size of a chunk
+	inChunk                       // left bytes of a chunk, including its line end
 	inTrailer                     // the lines after the last chunk
-	lost                          // net/http refuses what has come, and nothing is looked at
+	lost                          // net/http refuses the request; further bytes are not examined
 )
 
 type section struct {
 	coded, measured bool
 	length          int64
-	// framed says that the last line was one of the two headers, which must not go on in
+	// framed reports whether the last line was one of the two headers, which must not continue on
 	// the next line.
 	framed bool
 }
 
-// longestLine is more than the lines that are looked at have.
+// longestLine is longer than any line that is examined, in bytes.
 const longestLine = 256
 
-// follow looks at bytes. Where a request is to be refused, ambiguous is true, and good is
-// how many of them belong to what may still be read.
+// follow examines the next bytes. If it returns ambiguous, the request must be refused, and net/http may
+// read only the first good bytes.
 func (f *framing) follow(b []byte) (good int, ambiguous bool) {
 	rest := b
 	for len(rest) > 0 && f.state != lost {
@@ -77,7 +77,7 @@ func (f *framing) follow(b []byte) (good int, ambiguous bool) {
 	return len(b), false
 }
 
-// ended takes a whole line in; true refuses the request.
+// ended processes a whole line. It reports whether the request must be refused.
 func (f *framing) ended(line []byte) (ambiguous bool) {
 	switch f.state {
 	case inSection:
@@ -97,10 +97,10 @@ func (f *framing) ended(line []byte) (ambiguous bool) {
 	return false
 }
 
-// header takes in a line of the section; true refuses the request.
+// header processes a line of the section. It reports whether the request must be refused.
 func (s *section) header(line []byte) (ambiguous bool) {
 	if line[0] == ' ' || line[0] == '\t' {
-		return s.framed // a value that goes on here
+		return s.framed // the value of the previous line continues here
 	}
 	name, value, _ := bytes.Cut(line, []byte{':'})
 	s.framed = true
@@ -115,7 +115,7 @@ func (s *section) header(line []byte) (ambiguous bool) {
 	return s.coded && s.measured
 }
 
-// begin begins what follows the section.
+// begin enters the state after the section.
 func (f *framing) begin() {
 	s := f.section
 	f.section = section{}
@@ -129,7 +129,7 @@ func (f *framing) begin() {
 	}
 }
 
-// chunk begins a chunk of which the line gives the size.
+// chunk begins a chunk; line has its size.
 func (f *framing) chunk(line []byte) {
 	size, _, _ := bytes.Cut(line, []byte{';'})
 	switch n := number(bytes.TrimRight(size, " \t"), 16); {
@@ -138,18 +138,18 @@ func (f *framing) chunk(line []byte) {
 	case n == 0:
 		f.state = inTrailer
 	default:
-		f.state, f.left = inChunk, n+2 // and its line end
+		f.state, f.left = inChunk, n+2 // with its line end
 	}
 }
 
-// most bounds a number that is believed.
+// most is the largest number that is accepted.
 const most = 1 << 50
 
-// number reads digits and nothing else; -1 where there is something else.
+// number parses digits in base. It returns -1 if text is empty, too large, or has any other character.
 func number(text []byte, base int64) int64 {
 	n := int64(0)
 	for _, c := range text {
-		digit := int64(strings.IndexByte("0123456789abcdef", c|0x20)) // digits have that bit
+		digit := int64(strings.IndexByte("0123456789abcdef", c|0x20)) // this makes letters lower-case and leaves digits unchanged
 		if digit < 0 || digit >= base || n > most {
 			return -1
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// On a connection that others' requests follow on, a request with two framings is
-// refused, wherever it comes, and nothing behind it is read; others are answered.
+// On a connection with several requests, a request with two framings is refused, at every position, and
+// nothing after it is read. The requests before it are answered.
 func TestRequestsWithTwoFramings(t *testing.T) {
 	t.Parallel()
 	r := start(t, options(t))
@@ -59,8 +59,8 @@ func TestRequestsWithTwoFramings(t *testing.T) {
 	}
 }
 
-// converse sends requests over one connection in pieces of a size, and reads so many
-// answers; after one that refuses there must be nothing else.
+// converse sends requests over one connection in pieces of the given size, and reads that many
+// answers. After an answer that refuses, the connection must end.
 func (r *running) converse(t *testing.T, requests string, size, answers int) (statuses []int, last string) {
 	t.Helper()
 	var d net.Dialer
@@ -72,7 +72,7 @@ func (r *running) converse(t *testing.T, requests string, size, answers int) (st
 		for text := requests; text != ""; {
 			n := min(size, len(text))
 			if _, err := io.WriteString(conn, text[:n]); err != nil {
-				return // the server has closed it
+				return // the server has closed the connection
 			}
 			text = text[n:]
 		}
@@ -87,7 +87,7 @@ func (r *running) converse(t *testing.T, requests string, size, answers int) (st
 		statuses, last = append(statuses, response.StatusCode), response.Header.Get("Content-Type")+string(body)
 	}
 	if statuses[answers-1] == http.StatusBadRequest {
-		rest, _ := io.ReadAll(reader) // its end may be a reset
+		rest, _ := io.ReadAll(reader) // the connection may end with a reset
 		require.Empty(t, strings.TrimSpace(string(rest)))
 	}
 	return statuses, last

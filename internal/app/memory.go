@@ -6,23 +6,23 @@ import (
 	"runtime/debug"
 )
 
-// gcPercent lets the heap grow to three times what is alive before it is collected;
-// Go's default is twice. What is alive is little, a few tens of MiB at saturation, and
-// collecting it half as often saves a tenth of the processor time
+// gcPercent lets the heap grow to three times the live data before a collection;
+// Go's default is twice. There is little live data, a few tens of MiB at saturation, and
+// collecting half as often saves a tenth of the processor time
 // (cmd/dev/BENCHMARKS.md).
 const gcPercent = 200
 
 // TuneMemory sets the process's garbage collector, unless GOGC is set in the
-// environment. GOMEMLIMIT is the operator's: only they know what else is to fit.
+// environment. Only the operator sets GOMEMLIMIT, who knows what else needs memory.
 func TuneMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 }
 
-// memoryLimit is GOMEMLIMIT, in bytes; 0 where there is none.
+// memoryLimit returns GOMEMLIMIT in bytes; 0 if it is not set.
 func memoryLimit() int64 {
-	limit := debug.SetMemoryLimit(-1) // which only reads it
+	limit := debug.SetMemoryLimit(-1) // a negative limit only reads the current one
 	if limit == math.MaxInt64 {
 		return 0
 	}

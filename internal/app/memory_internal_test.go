@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What deliveries may hold depends on GOMEMLIMIT.
-func TestMemoryLimit(t *testing.T) { //nolint:paralleltest // the limit is the process's
+// The memory limit is GOMEMLIMIT.
+func TestMemoryLimit(t *testing.T) { //nolint:paralleltest // the limit is global to the process
 	before := debug.SetMemoryLimit(math.MaxInt64)
 	t.Cleanup(func() { debug.SetMemoryLimit(before) })
 	require.Zero(t, memoryLimit())

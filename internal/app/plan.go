@@ -6,30 +6,30 @@ import (
 	"grapnel/internal/hook"
 )
 
-// stopPlan divides --shutdown-timeout among the stages of a stop. They come one
-// after the other, and what one leaves the next may use; but none may use up what
-// a later one needs. What is over is for closing connections.
+// stopPlan divides --shutdown-timeout among the stages of a shutdown. The stages come one
+// after the other. Each may also use the time that the previous ones left, but not the time that
+// a later one needs. The rest is for closing connections.
 type stopPlan struct {
-	// requests is what the API's requests get, --drain-delay included.
+	// requests is the time for the API's requests, --drain-delay included.
 	requests time.Duration
-	// starts is what goes on starting the workflows of accepted events; the rest is
-	// left to another process's sweeper.
+	// starts is the time for starting the workflows of accepted events. Another process's
+	// sweeper starts the remaining ones.
 	starts time.Duration
-	// worker is what the worker's attempts get.
+	// worker is the time for the worker's attempts.
 	worker time.Duration
 }
 
 const (
 	mostForStarts = 5 * time.Second
-	// longestWork is the longest attempt and what it takes to record it: a worker
-	// that gets less may cut off a request whose outcome nobody then knows.
+	// longestWork is the time for the longest attempt and its recording. A worker
+	// with less time may cut off a request, whose outcome is then unknown.
 	longestWork = hook.MaxTimeout + 3*time.Second
 )
 
-// planStop makes the plan. In one process the worker comes last, because requests
-// that wait for a sending by hand need it, and has priority up to longestWork:
-// with the default of 45 s it is 33 s, requests get 7.5 s, starts 3 s. What is
-// more than that goes to requests, up to a third of all.
+// planStop returns the plan for a time-out of all. In a process with both roles the worker stops last, because API
+// requests that wait for a sending by hand need it. It has priority up to longestWork:
+// with the default of 45 s it gets 33 s, requests get 7.5 s, starts 3 s. Further
+// time goes to requests, up to a third of all.
 func planStop(all time.Duration, roles Roles) stopPlan {
 	p := stopPlan{starts: min(all/15, mostForStarts)}
 	rest := all - p.starts - all/30

@@ -36,7 +36,7 @@ func TestPlanStop(t *testing.T) {
 	require.Equal(t, 20*time.Second, planStop(time.Minute, both).requests)
 }
 
-// Each part stops after those that need it, and all within the deadline.
+// Each part stops after the parts that need it, and all stop within the deadline.
 func TestStagesStopInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestStagesStopInOrder(t *testing.T) {
 		for _, name := range []string{"worker", "starter", "api"} {
 			s.start(ctx, name, func(ctx context.Context) error {
 				<-ctx.Done()
-				time.Sleep(time.Second) //nolint:forbidigo // in a bubble it takes no time
+				time.Sleep(time.Second) //nolint:forbidigo // in a synctest bubble it takes no time
 				ended = append(ended, name)
 				return nil
 			})
@@ -81,7 +81,7 @@ func TestStagesAreBoundedTogether(t *testing.T) {
 	})
 }
 
-// An answer that takes as long as a sending by hand may is not cut off.
+// An answer that takes as long as the longest sending by hand is not cut off.
 func TestServerBounds(t *testing.T) {
 	t.Parallel()
 	a := &App{options: Options{Logger: slog.New(slog.DiscardHandler)}}

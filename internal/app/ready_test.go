@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An API with a worker in its process says how that is, and goes on accepting without it.
+// An API reports the state of a worker in its process, and accepts events without it.
 func TestReadyWithoutTheWorker(t *testing.T) {
 	t.Parallel()
 	o := options(t)

@@ -10,11 +10,11 @@ import (
 	"grapnel/internal/temporalclient"
 )
 
-// Run does what the roles say until ctx ends or a part fails, and then stops in
+// Run runs the parts until ctx ends or a part fails. Then it stops them in
 // the order that loses nothing and sends nothing twice: the API stops accepting
-// and finishes its requests, what was accepted is started, the worker finishes
-// what it has begun. All of that takes --shutdown-timeout at most. listener is
-// nil without the API's role; Run closes it.
+// and finishes its requests, the accepted events' workflows are started, and the worker finishes
+// its attempts. The shutdown takes --shutdown-timeout at most. listener is
+// nil without the role API; Run closes it.
 func (a *App) Run(ctx context.Context, listener net.Listener) error {
 	metrics, err := a.listenMetrics(ctx)
 	if err != nil {
@@ -47,7 +47,7 @@ func (a *App) Run(ctx context.Context, listener net.Listener) error {
 	return s.stop(time.Now().Add(a.options.Config.ShutdownTimeout))
 }
 
-// tracesPatience is how long the last spans may take; they are no part of what must not
+// tracesPatience is how long sending the last spans may take. It is short, because spans may
 // be lost.
 const tracesPatience = time.Second
 
@@ -62,13 +62,13 @@ func (a *App) keepTraces(ctx context.Context) error {
 	return nil
 }
 
-// runWorker runs the worker. Where Temporal has lost its namespace, as with all of its
-// database, it waits until there is one again: the process may be the API's, too, which
-// must go on accepting. Whatever else ends the worker ends the process.
+// runWorker runs the worker. If Temporal has lost its namespace, as with its whole
+// database, runWorker waits until there is one again: the process may also serve the API, which
+// must continue to accept events. Any other error of the worker ends the process.
 func (a *App) runWorker(ctx context.Context) error {
 	for {
 		if err := a.cluster.AwaitReady(ctx, a.options.Logger); err != nil {
-			return nil //nolint:nilerr // stopped before Temporal had answered; nothing was begun
+			return nil //nolint:nilerr // the process stops before Temporal has answered; nothing was started
 		}
 		err := a.worker.Run(ctx)
 		if !temporalclient.IsLost(err) {
@@ -85,11 +85,11 @@ func (a *App) runWorker(ctx context.Context) error {
 	}
 }
 
-// runAgain keeps runs apart, should Temporal have its namespace for those who ask and not
-// for those who poll.
+// runAgain is the pause between two runs, in case Temporal reports its namespace but does not yet
+// let workers poll in it.
 const runAgain = time.Second
 
-// workerRuns reports whether the worker takes work.
+// workerRuns returns an error unless the worker takes work.
 func (a *App) workerRuns(context.Context) error {
 	select {
 	case <-a.worker.Started():

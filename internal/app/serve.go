@@ -14,13 +14,13 @@ import (
 	"grapnel/workflows"
 )
 
-// Bounds on what a client can make the server hold (spec 7).
+// Limits on the time and memory that a client can take (spec 7).
 const (
 	readHeaderTimeout = 10 * time.Second
 	readTimeout       = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
-	// writeTimeout counts from the end of a request's header. It is above the longest
+	// writeTimeout counts from the end of a request's header. It is longer than the longest
 	// operation, which reads its body, looks up its key, sends by hand, and answers.
 	writeTimeout = readTimeout + workflows.SendNowTimeout + 35*time.Second
 )
@@ -29,36 +29,36 @@ func (a *App) newServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		DisableGeneralOptionsHandler: true, // OPTIONS * is no path of ours either
+		DisableGeneralOptionsHandler: true, // OPTIONS * is answered like any unknown path
 		ErrorLog:                     slog.NewLogLogger(a.options.Logger.Handler(), slog.LevelDebug),
 	}
 }
 
-// mostUnread is how much of a body is read that no handler wanted, as net/http reads where
+// mostUnread is how many bytes of a body are read after the handler has finished, as many as net/http reads when
 // it keeps the connection.
 const mostUnread = 256 << 10
 
-// readToTheEnd reads what a handler has left of a body where the connection is about to be closed.
-// net/http does not, and closing a connection with unread data resets it: the client, which
-// was refused before it had sent all, might not get the answer.
+// readToTheEnd reads the rest of a body that a handler did not read, if the connection is about to be closed.
+// net/http does not, and closing a connection with unread data resets it: a client that
+// was refused before it had sent its whole body might lose the answer.
 func readToTheEnd(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body := r.Body // handlers may put another in its place
+		body := r.Body // handlers may replace r.Body
 		next.ServeHTTP(w, r)
 		if r.Close {
-			_, _ = io.CopyN(io.Discard, body, mostUnread) // it ends with the time for a body
+			_, _ = io.CopyN(io.Discard, body, mostUnread) // readTimeout limits it
 		}
 	})
 }
 
-// serveAPI serves the API until ctx ends, then finishes what is under way: first
-// /readyz says no while requests are still let in, then nobody new is.
+// serveAPI serves the API until ctx ends. Then /readyz fails while requests are still accepted, for
+// --drain-delay; after that no new requests are accepted, and requests in progress finish.
 func (a *App) serveAPI(ctx context.Context, l net.Listener) error {
 	server := a.newServer(readToTheEnd(a.api))
-	// Subscribers that wait would keep it from stopping; they go to another process.
+	// Waiting subscribers would delay the shutdown; they reconnect to another process.
 	server.RegisterOnShutdown(a.api.EndPolls)
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(oneFormat{l}) }()
+	go func() { failed <- server.Serve(problemListener{l}) }()
 	a.options.Logger.InfoContext(ctx, "api listening", slog.String("addr", l.Addr().String()))
 	select {
 	case err := <-failed:
@@ -68,7 +68,7 @@ func (a *App) serveAPI(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.plan.requests)
 	defer cancel()
 	a.api.BeginShutdown()
-	// However long the delay, requests under way get the other half.
+	// The delay takes at most half of the time, so that requests in progress get the other half.
 	delay := time.NewTimer(min(a.options.Config.DrainDelay, a.plan.requests/2))
 	defer delay.Stop()
 	select {
@@ -82,8 +82,8 @@ func (a *App) serveAPI(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// listenMetrics takes the address of the metrics; nil when there is none, or it
-// is busy: that two processes share the default must not keep one from working.
+// listenMetrics listens on the address of the metrics. It returns nil if none is configured or the address
+// is busy: two processes on one machine share the default, and both must run.
 func (a *App) listenMetrics(ctx context.Context) (net.Listener, error) {
 	addr := a.options.Config.MetricsAddr
 	if addr == "" {
@@ -101,9 +101,9 @@ func (a *App) listenMetrics(ctx context.Context) (net.Listener, error) {
 	return l, nil
 }
 
-// serveMetrics serves the metrics until ctx ends; a scrape that is cut off is no loss.
+// serveMetrics serves the metrics until ctx ends. It does not wait for requests in progress: a scrape can be repeated.
 func (a *App) serveMetrics(ctx context.Context, l net.Listener) error {
-	server := a.newServer(a.side())
+	server := a.newServer(a.opsHandler())
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	a.options.Logger.InfoContext(ctx, "metrics listening", slog.String("addr", l.Addr().String()))

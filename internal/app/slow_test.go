@@ -16,7 +16,7 @@ import (
 	"grapnel/api"
 )
 
-// pipes is a listener without a network, whose connections know simulated time.
+// pipes is a listener without a network, whose connections use simulated time.
 type pipes struct{ conns chan net.Conn }
 
 func (p pipes) Accept() (net.Conn, error) {
@@ -30,7 +30,7 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { return nil }
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// What an API needs and slow requests never reach.
+// The dependencies of an API, which slow requests never reach.
 type (
 	noStore      struct{ api.Store }
 	noDispatcher struct{ api.Dispatcher }
@@ -39,7 +39,7 @@ type (
 	noTopics     struct{ api.Topics }
 )
 
-// serveSlow serves the API, as the product does, to what dial connects.
+// serveSlow serves the API, as the product does, and returns a function that connects to it.
 func serveSlow(t *testing.T) (dial func() net.Conn) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
@@ -50,7 +50,7 @@ func serveSlow(t *testing.T) (dial func() net.Conn) {
 	require.NoError(t, err)
 	server := (&App{options: Options{Logger: log}}).newServer(handler)
 	l := pipes{make(chan net.Conn)}
-	go func() { _ = server.Serve(oneFormat{l}) }() // it ends when the test closes it
+	go func() { _ = server.Serve(problemListener{l}) }() // it ends when the test closes the server
 	t.Cleanup(func() {
 		close(l.conns)
 		require.NoError(t, server.Close())
@@ -62,7 +62,7 @@ func serveSlow(t *testing.T) (dial func() net.Conn) {
 	}
 }
 
-// drip sends a text a byte a second until the other side has enough.
+// drip sends one byte of text per second until the other side closes the connection.
 func drip(c net.Conn, text string) {
 	for i := range len(text) {
 		if _, err := io.WriteString(c, text[i:i+1]); err != nil {
@@ -72,8 +72,8 @@ func drip(c net.Conn, text string) {
 	}
 }
 
-// Spec 7: time is limited. A publisher that sends its headers or its body a byte a
-// second is cut off, however long it goes on, and holds a connection no longer.
+// Spec 7: time is limited. A publisher that sends its headers or its body one byte per
+// second is cut off, and its connection is closed.
 func TestSlowPublishers(t *testing.T) {
 	t.Parallel()
 	const post = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n"
@@ -81,7 +81,7 @@ func TestSlowPublishers(t *testing.T) {
 		atOnce string
 		slowly byte
 		within time.Duration
-		answer int // 0 is none: there was no request to answer
+		answer int // 0 means none: no request was complete
 	}{
 		"nothing at all":     {"", 0, readHeaderTimeout, 0},
 		"a slow header":      {"GET /v1/webhooks HTTP/1.1\r\nHost: x\r\nX-A: ", 'a', readHeaderTimeout, 0},
@@ -101,7 +101,7 @@ func TestSlowPublishers(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				conn, begin := serveSlow(t)(), time.Now()
-				defer conn.Close() // the server closes it first
+				defer conn.Close() // the server closes the connection first
 				dripped := make(chan struct{})
 				go func() {
 					defer close(dripped)

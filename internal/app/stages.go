@@ -8,11 +8,10 @@ import (
 	"time"
 )
 
-// stages are the parts of a running process. They are started in the order of
-// what needs what and stopped in the reverse order, each after the one before it
-// has ended.
+// stages are the parts of a running process. A part is started after the parts that it needs. They
+// stop in the reverse order, one after the other.
 type stages struct {
-	// failed ends when the context does, or a part fails.
+	// failed ends when the process's context ends or a part fails.
 	failed context.Context
 	fail   context.CancelFunc
 	list   []stage
@@ -33,7 +32,7 @@ func newStages(ctx context.Context) *stages {
 	return s
 }
 
-// start runs a part; its context ends when it is its turn to stop, not with ctx.
+// start runs a part. The part's context ends when stop reaches the part, not with ctx.
 func (s *stages) start(ctx context.Context, name string, run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	st := stage{name: name, cancel: cancel, done: make(chan struct{})}
@@ -48,7 +47,7 @@ func (s *stages) start(ctx context.Context, name string, run func(context.Contex
 }
 
 // stop stops all parts, the last one first, and waits for them until the
-// deadline. It returns what went wrong in any of them.
+// deadline. It returns the errors of all parts.
 func (s *stages) stop(deadline time.Time) error {
 	s.fail()
 	late := make(chan struct{})

@@ -1,9 +1,8 @@
-// Package cli is the part of the command line that speaks to the API as its users
-// do: webhooks, events and deliveries, a local receiver, and the check of a
-// signature. It calls the API through the generated Go client only, and must not
-// import the store, the server's packages or Temporal. Its invariant: what is for
-// programs goes to standard output, everything else to standard error, and the
-// exit code tells what kind of failure it was.
+// Package cli has the commands for users of the API: webhooks, events and deliveries, a
+// local receiver, and the verification of a signature. It calls the API only through the
+// generated Go client, and must not import the store, the server's packages or Temporal.
+// Results go to standard output, everything else to standard error, and the exit code
+// names the kind of failure.
 package cli
 
 import (
@@ -13,42 +12,42 @@ import (
 	"golang.org/x/term"
 )
 
-// Commands are what package main embeds.
+// Commands are the commands of this package; package main embeds them.
 type Commands struct {
-	Webhooks   webhooksCommand   `cmd:"" group:"api" help:"List, create, change, test and delete webhooks; look at their deliveries."`
+	Webhooks   webhooksCommand   `cmd:"" group:"api" help:"List, create, change, test and delete webhooks; show their deliveries."`
 	Events     eventsCommand     `cmd:"" group:"api" help:"Publish events."`
-	Deliveries deliveriesCommand `cmd:"" group:"api" help:"Look at a delivery; send it again."`
-	Replays    replaysCommand    `cmd:"" group:"api" help:"Look at replays; pause, resume and cancel them."`
-	Listen     listenCommand     `cmd:"" group:"api" help:"Receive webhooks here: register, verify, print, answer as told, and unregister at the end."`
-	Verify     verifyCommand     `cmd:"" group:"api" help:"Check the signature of a saved request; the exit code says whether it fits."`
-	Completion completionCommand `cmd:"" group:"api" help:"Print what makes a shell complete commands and flags."`
+	Deliveries deliveriesCommand `cmd:"" group:"api" help:"Show a delivery; send it again."`
+	Replays    replaysCommand    `cmd:"" group:"api" help:"Show, pause, resume and cancel replays."`
+	Listen     listenCommand     `cmd:"" group:"api" help:"Receive webhooks on this machine: register a webhook, verify and print each request, answer with the given status, and delete the webhook at the end."`
+	Verify     verifyCommand     `cmd:"" group:"api" help:"Verify the signature of a saved request. Exit code 0: valid, 6: not valid."`
+	Completion completionCommand `cmd:"" group:"api" help:"Print a script that makes a shell complete commands and flags."`
 }
 
 // GroupTitle is the title of the commands' group in the help.
 const GroupTitle = "For users of the API (--url, --key):"
 
-// ExitCodes is their documentation, for the help.
+// ExitCodes documents the exit codes in the help.
 const ExitCodes = `Exit codes:
-  0  done
-  1  it failed for another reason
+  0  success
+  1  another failure
   2  the command line, a file or a request is wrong
-  3  the API can't be reached, or can't serve now
-  4  the key is missing, wrong, or may not do that
-  5  there is no such thing
-  6  the answer is no: a signature does not fit, a delivery failed, an event was refused`
+  3  the API cannot be reached, or cannot serve now
+  4  the key is missing or wrong, or lacks the permission
+  5  not found
+  6  the answer is no: an invalid signature, a failed delivery, a refused event`
 
-// Streams are what a command reads and writes.
+// Streams are the input and outputs of a command.
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
-	// Colour says that people look at Out and want colours.
+	// Colour reports whether Out is a terminal on which colours are wanted.
 	Colour bool
-	// Live says that people look at Err, so that lines may be written over.
+	// Live reports whether Err is a terminal on which a line can be overwritten.
 	Live bool
 }
 
-// Standard are the process' streams, with out for its output. There are no colours
-// where NO_COLOR is set (no-color.org).
+// Standard returns the streams of the process, with out as its output. There are no colours
+// if NO_COLOR is set (no-color.org).
 func Standard(out io.Writer) Streams {
 	return Streams{
 		In: os.Stdin, Out: out, Err: os.Stderr,
@@ -62,13 +61,13 @@ func terminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// open opens a file, or standard input for -, and tells its size in bytes where it
-// has one.
+// open opens a file, or standard input for "-". It returns the size in bytes of a regular file, and 0
+// otherwise.
 func (s Streams) open(name string) (io.ReadCloser, int64, error) {
 	if name == "-" {
 		return io.NopCloser(s.In), 0, nil
 	}
-	f, err := os.Open(name) //nolint:gosec // the file that the user names
+	f, err := os.Open(name) //nolint:gosec // the user names the file
 	if err != nil {
 		return nil, 0, failf(codeWrong, "%w", err)
 	}

@@ -12,11 +12,15 @@ type completionCommand struct {
 	Bash  bashCommand  `cmd:"" help:"For bash: source <(grapnel completion bash)"`
 	Zsh   zshCommand   `cmd:"" help:"For zsh: source <(grapnel completion zsh)"`
 	Fish  fishCommand  `cmd:"" help:"For fish: grapnel completion fish | source"`
-	Words wordsCommand `cmd:"" hidden:"" passthrough:"" help:"What the last of the words may be; the shells' scripts ask."`
+	Words wordsCommand `cmd:"" hidden:"" passthrough:"" help:"Print the candidates for the last word. The shells' scripts call it."`
 }
 
-// The scripts ask the program itself, so that they know every command of the
-// version that is installed. Where it has nothing to offer, files are offered.
+// The scripts call the program itself, so that they complete the commands of the installed
+// version. If the program has no candidates, the shells offer files.
+//
+// github.com/jotaen/kong-completion is no replacement: `source <(grapnel completion bash)`, which users
+// have in their shells' start-up files, would print instructions there instead of a script, and it fixes the
+// binary's path and offers no files in fish.
 const (
 	bashScript = `_grapnel() {
   local IFS=$'\n'
@@ -65,13 +69,13 @@ type wordsCommand struct {
 	Words []string `arg:"" optional:"" passthrough:""`
 }
 
-// Run prints the words that the last one may become, one a line.
+// Run prints the candidates for the last word, one per line.
 func (c *wordsCommand) Run(parsed *kong.Context, s Streams) error {
 	words := c.Words
 	if len(words) > 0 && words[0] == "--" {
 		words = words[1:]
 	}
-	// Bash makes three words of --flag=value, and two of --flag=.
+	// Bash splits --flag=value into three words, and --flag= into two.
 	if last := len(words) - 1; last >= 0 && words[last] == "=" {
 		words = append(slices.Clone(words[:last]), "")
 	}
@@ -82,7 +86,7 @@ func (c *wordsCommand) Run(parsed *kong.Context, s Streams) error {
 	return nil
 }
 
-// candidates are what the last word may become after those before it.
+// candidates returns the possible completions of the last word, given the words before it.
 func candidates(at *kong.Node, words []string) (found []string) {
 	if len(words) == 0 {
 		words = []string{""}
@@ -94,7 +98,7 @@ func candidates(at *kong.Node, words []string) (found []string) {
 			if i == len(words)-2 {
 				return beginning(flag.EnumSlice(), last)
 			}
-			i++ // its value
+			i++ // skip the flag's value
 			continue
 		}
 		for _, child := range at.Children {

@@ -36,8 +36,7 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// Bash itself completes with the script; what it asks is answered by a program
-// that prints its arguments.
+// A real bash runs the script. It calls a program that prints its arguments.
 func TestBashCompletes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

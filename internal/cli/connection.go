@@ -10,14 +10,13 @@ import (
 	"grapnel/internal/hook"
 )
 
-// connection are the flags of every command that calls the API.
+// connection has the flags of every command that calls the API.
 type connection struct {
-	URL string      `name:"url" default:"http://127.0.0.1:8080" help:"Where the API is."`
+	URL string      `name:"url" default:"http://127.0.0.1:8080" help:"URL of the API."`
 	Key hook.Secret `name:"key" placeholder:"KEY" help:"The API key."`
 }
 
-// callTimeout is above what the API takes at most: tests and retries wait for the
-// receiver.
+// callTimeout is longer than any call takes: tests and retries wait for the receiver.
 const callTimeout = time.Minute
 
 func (c *connection) client() (*grapnelapi.ClientWithResponses, error) {
@@ -28,13 +27,13 @@ func (c *connection) client() (*grapnelapi.ClientWithResponses, error) {
 	return grapnelapi.New(c.URL, c.Key.Reveal(), grapnelapi.WithHTTPClient(&http.Client{Timeout: callTimeout}))
 }
 
-// body is an answer of success: as it came, for programs, and decoded.
+// body is the body of a successful answer: the raw bytes, for programs, and the decoded value.
 type body[T any] struct {
 	raw   []byte
 	value T
 }
 
-// take waits for an answer's body; it is called with a call of the client.
+// take checks and decodes the answer of a client's call, whose results are its arguments.
 func take[T any](answer grapnelapi.Answer, err error) (body[T], error) {
 	var b body[T]
 	if err := answered(answer, err); err != nil {
@@ -47,7 +46,7 @@ func take[T any](answer grapnelapi.Answer, err error) (body[T], error) {
 	return b, nil
 }
 
-// given is a flag's value, or nil where the flag was not given.
+// given returns a pointer to a flag's value, or nil if the flag was not given.
 func given[T comparable](v T) *T {
 	var zero T
 	if v == zero {
@@ -56,7 +55,7 @@ func given[T comparable](v T) *T {
 	return &v
 }
 
-// known is a value that may be absent.
+// known returns the value at p, or the zero value if p is nil.
 func known[T any](p *T) (v T) {
 	if p != nil {
 		v = *p

@@ -10,7 +10,7 @@ import (
 
 type deliveriesCommand struct {
 	Get   getDeliveryCommand   `cmd:"" help:"Show a delivery and its attempts."`
-	Retry retryDeliveryCommand `cmd:"" help:"Send a delivery once more, now, and show what came back."`
+	Retry retryDeliveryCommand `cmd:"" help:"Send a delivery once more, now, and show the receiver's answer."`
 }
 
 type listDeliveriesCommand struct {
@@ -18,10 +18,10 @@ type listDeliveriesCommand struct {
 	output
 	paging
 	webhookID
-	Status    string `enum:",pending,success,failed,canceled,timed_out,dropped" default:"" env:"-" help:"Only those of this status: pending, success, failed, canceled, timed_out or dropped."`
-	EventType string `env:"-" help:"Only those of events of this type."`
-	Since     when   `env:"-" placeholder:"TIME" help:"Only those of events from this time on: 2026-01-15T12:00:00Z, 2026-01-15, 15:30, 3pm, yesterday or 2h (ago); local where it names no zone."`
-	Until     when   `env:"-" placeholder:"TIME" help:"Only those of events before this time."`
+	Status    string `enum:",pending,success,failed,canceled,timed_out,dropped" default:"" env:"-" help:"Only deliveries with this status: pending, success, failed, canceled, timed_out or dropped."`
+	EventType string `env:"-" help:"Only deliveries of events of this type."`
+	Since     when   `env:"-" placeholder:"TIME" help:"Only deliveries of events from this time on: 2026-01-15T12:00:00Z, 2026-01-15, 15:30, 3pm, yesterday or 2h (ago). A time without a zone is local."`
+	Until     when   `env:"-" placeholder:"TIME" help:"Only deliveries of events before this time."`
 }
 
 // Run lists a webhook's deliveries.
@@ -50,7 +50,7 @@ func (c *listDeliveriesCommand) Run(ctx context.Context, s Streams) error {
 	return err
 }
 
-// next is when the next attempt is due, or what it waits for.
+// next returns the time of the next attempt, or the reason why the delivery is deferred.
 func next(d *grapnelapi.Delivery) string {
 	if d.Waiting == nil {
 		return moment(d.NextAttemptAt)
@@ -58,17 +58,17 @@ func next(d *grapnelapi.Delivery) string {
 	return "waiting: " + reason(d.Waiting)
 }
 
-// reason is why a delivery waits, in words.
+// reason returns why a delivery is deferred, in words.
 func reason(w *grapnelapi.Waiting) string { return strings.ReplaceAll(string(w.Reason), "_", " ") }
 
-// waiting is all that is known of what a delivery waits for; empty if it does not wait.
+// waiting describes why and since when a delivery is deferred. It returns "" if the delivery is not deferred.
 func waiting(w *grapnelapi.Waiting) string {
 	if w == nil {
 		return ""
 	}
 	text := reason(w) + " since " + moment(&w.Since)
 	if w.NextProbeAt != nil {
-		text += ", asked next " + moment(w.NextProbeAt)
+		text += ", next probe " + moment(w.NextProbeAt)
 	}
 	return text
 }
@@ -111,7 +111,7 @@ type testWebhookCommand struct {
 	connection
 	output
 	webhookID
-	Type string `env:"-" help:"The event's type. Default: the webhook's first."`
+	Type string `env:"-" help:"The event's type. Default: the webhook's first type."`
 	Data string `env:"-" placeholder:"JSON" help:"The event's data. Default: a sample for the type."`
 }
 
@@ -128,7 +128,7 @@ func (c *testWebhookCommand) Run(ctx context.Context, s Streams) error {
 	return c.sent(s)(take[grapnelapi.DeliveryDetail](client.TestWebhookWithBodyWithResponse(ctx, c.ID, jsonType, request)))
 }
 
-// sent shows what came of a request that was sent by hand.
+// sent shows the result of a request that was sent by hand.
 func (o *output) sent(s Streams) func(body[grapnelapi.DeliveryDetail], error) error {
 	return func(d body[grapnelapi.DeliveryDetail], err error) error {
 		if err != nil {

@@ -22,7 +22,7 @@ const (
 	codeNo          = 6
 )
 
-// coded is an error that knows its exit code.
+// coded is an error with an exit code.
 type coded struct {
 	error
 	code int
@@ -34,7 +34,7 @@ func failf(code int, format string, args ...any) error {
 	return &coded{fmt.Errorf(format, args...), code}
 }
 
-// ExitCode is the process' exit code for what a command returned.
+// ExitCode returns the exit code for the error of a command; 0 for nil.
 func ExitCode(err error) int {
 	var c *coded
 	var parse *kong.ParseError
@@ -50,7 +50,7 @@ func ExitCode(err error) int {
 	}
 }
 
-// refused is the error of an answer that is no success.
+// refused returns an error for an answer without success, with the exit code for its status. It returns nil for success.
 func refused(answer grapnelapi.Answer) error {
 	err := grapnelapi.Check(answer)
 	if err == nil {
@@ -61,7 +61,7 @@ func refused(answer grapnelapi.Answer) error {
 	case status >= http.StatusInternalServerError, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
 		code = codeUnavailable
 	case status == http.StatusUnauthorized:
-		// The API speaks of a header, which is none of this command line's.
+		// The API's text names a header; users of the command line give a flag or a variable.
 		return failf(codeKey, "%w: give an API key with --key or GRAPNEL_KEY", err)
 	case status == http.StatusForbidden:
 		code = codeKey
@@ -71,18 +71,18 @@ func refused(answer grapnelapi.Answer) error {
 	return &coded{err, code}
 }
 
-// stranger is the error of an answer that can't be Grapnel's.
+// stranger returns the error for an answer that is not Grapnel's.
 func stranger(err error) error {
-	return failf(codeOther, "what answers at --url is not Grapnel's API: %w", err)
+	return failf(codeOther, "the server at --url is not Grapnel's API: %w", err)
 }
 
-// answered is what went wrong with a call, be it on the way or there.
+// answered returns the error of a call: that of the connection, or that of the answer.
 func answered(answer grapnelapi.Answer, err error) error {
-	var away *url.Error // what net/http's client returns
+	var unreachable *url.Error // the type of net/http's errors
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
-	case errors.As(err, &away):
+	case errors.As(err, &unreachable):
 		return failf(codeUnavailable, "the API can't be reached: %w", err)
 	case err != nil:
 		return stranger(err)

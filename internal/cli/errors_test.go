@@ -36,7 +36,7 @@ func TestAnswersOfOthers(t *testing.T) {
 	for _, contentType := range []string{"text/html", "application/json"} {
 		r = command(t, "", "webhooks", "list", answering(t, http.StatusOK, contentType, "<html>"))
 		require.Equal(t, 1, r.code())
-		require.ErrorContains(t, r.failed, "what answers at --url is not Grapnel's API")
+		require.ErrorContains(t, r.failed, "the server at --url is not Grapnel's API")
 	}
 }
 
@@ -59,15 +59,15 @@ func TestWrongCommandLines(t *testing.T) {
 		"webhooks get":                              "<id>",
 		"webhooks create http://example.com":        "<events>",
 		"webhooks update hook_1":                    "nothing to change",
-		"events publish --data=1":                   "--data wants --type",
-		"events publish --id=1":                     "--id is one event's",
+		"events publish --data=1":                   "--data needs --type",
+		"events publish --id=1":                     "--id needs --data",
 		"events publish --batch=0":                  "--batch 0: want 1 to 1000",
 		"events publish --rate=-1":                  "--rate -1",
-		"events publish x.ndjson --type=a --data=1": "no file goes with it",
+		"events publish x.ndjson --type=a --data=1": "give no file with it",
 		"events publish /does/not/exist":            "no such file",
 		"events publish --type=a --data={":          "--data is not JSON",
 		"listen --status=99":                        "--status 99",
-		"listen --count=-1":                         "nothing below 0",
+		"listen --count=-1":                         "no negative value",
 		"verify":                                    "--secret",
 		"verify --secret=x /does/not/exist":         "no such file",
 		"deliveries":                                "expected one of",

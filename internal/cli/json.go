@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// object makes a request's body of names and values; "data" is JSON and stays as
-// it is, digit for digit. What is empty is left out.
+// object builds a request's body from pairs of a name and a value. The value of "data" is JSON and stays
+// unchanged, digit for digit. Empty values are left out.
 func object(pairs ...string) (io.Reader, error) {
 	var b bytes.Buffer
 	for pair := range slices.Chunk(pairs, 2) {
@@ -18,7 +18,7 @@ func object(pairs ...string) (io.Reader, error) {
 			continue
 		}
 		if name != "data" {
-			value, _ = json.Marshal(pair[1]) // a string always has a form
+			value, _ = json.Marshal(pair[1]) // a string can always be encoded
 		} else if err := valid(value); err != nil {
 			return nil, failf(codeWrong, "--data %w", err)
 		}
@@ -38,7 +38,7 @@ func separator(b *bytes.Buffer) rune {
 	return ','
 }
 
-// valid says where a text ceases to be JSON. The API says the rest.
+// valid returns where a text stops being JSON. The API checks everything else.
 func valid(text []byte) error {
 	var any json.RawMessage
 	if err := json.Unmarshal(text, &any); err != nil {

@@ -16,26 +16,26 @@ type line struct {
 }
 
 const (
-	// longestLine is above what the API takes as one event's request.
+	// longestLine is larger than the API's limit for the request of one event.
 	longestLine = 4 << 20
-	// largestBatch keeps a request below the API's bound of 16 MiB.
+	// largestBatch keeps a request below the API's limit of 16 MiB.
 	largestBatch = 12 << 20
 )
 
-// lineReader reads batches of events. Empty lines are none.
+// lineReader reads batches of events. It skips empty lines.
 type lineReader struct {
 	in        io.Reader
 	batch     int
-	eventType string // of all lines, which then are data
+	eventType string // the type of every line's event; the lines then are data
 
 	scanner *bufio.Scanner
 	number  int
 	read    int64
-	held    *line // read, and too much for the batch before
+	spare   *line // a line that was read and did not fit into the previous batch
 }
 
-// next returns the next lines, and with the last of them what ended them: io.EOF,
-// or what is wrong with a line.
+// next returns the next lines. With the last of them it returns io.EOF, or the error of an invalid
+// line.
 func (r *lineReader) next() ([]line, error) {
 	if r.scanner == nil {
 		r.scanner = bufio.NewScanner(r.in)
@@ -43,8 +43,8 @@ func (r *lineReader) next() ([]line, error) {
 	}
 	var lines []line
 	size := 0
-	if r.held != nil {
-		lines, size, r.held = append(lines, *r.held), len(r.held.event), nil
+	if r.spare != nil {
+		lines, size, r.spare = append(lines, *r.spare), len(r.spare.event), nil
 	}
 	for len(lines) < r.batch {
 		l, err := r.one()
@@ -52,7 +52,7 @@ func (r *lineReader) next() ([]line, error) {
 			return lines, err
 		}
 		if size += len(l.event) + 1; size > largestBatch && len(lines) > 0 {
-			r.held = &l
+			r.spare = &l
 			break
 		}
 		lines = append(lines, l)
@@ -72,7 +72,7 @@ func (r *lineReader) one() (line, error) {
 			return line{}, fmt.Errorf("line %d %w", r.number, err)
 		}
 		if r.eventType != "" {
-			name, _ := json.Marshal(r.eventType) // a string always has a form
+			name, _ := json.Marshal(r.eventType) // a string can always be encoded
 			return line{r.number, slices.Concat([]byte(`{"type":`), name, []byte(`,"data":`), text, []byte(`}`))}, nil
 		}
 		if text[0] != '{' {

@@ -14,7 +14,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// localReceiver verifies requests, prints them and answers as it was told.
+// localReceiver verifies requests, prints them and answers with the given status codes.
 type localReceiver struct {
 	streams Streams
 	json    bool
@@ -24,12 +24,12 @@ type localReceiver struct {
 	delay   time.Duration
 	enough  context.CancelFunc
 
-	mu   sync.Mutex // guards what follows, and output
-	left int        // requests until there are enough; 0 for no end
+	mu   sync.Mutex // guards the fields below and the output
+	left int        // requests until it stops; 0 for no end
 	seen map[string]int
 }
 
-// received is what is printed of a request.
+// received is the printed part of a request.
 type received struct {
 	At       time.Time       `json:"at"`
 	Type     string          `json:"type"`
@@ -41,7 +41,7 @@ type received struct {
 	Body     json.RawMessage `json:"body"`
 }
 
-// largestBody is above what the API sends.
+// largestBody is larger than any body that the API sends, in bytes.
 const largestBody = 2 << 20
 
 // ServeHTTP implements http.Handler.
@@ -58,16 +58,16 @@ func (rc *localReceiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-timer.C:
 		case <-r.Context().Done():
-			return // nobody waits for the answer any more
+			return // the client is gone
 		}
 	}
 	w.WriteHeader(status)
 }
 
-// take prints a request and returns what to answer it.
+// take prints a request and returns the status code of its answer.
 func (rc *localReceiver) take(h http.Header, body []byte) (status int) {
 	var event struct{ ID, Type, Topic string }
-	_ = json.Unmarshal(body, &event) // any body is welcome
+	_ = json.Unmarshal(body, &event) // a body that is not JSON has no id and no type
 	list := signatures(rc.profile, rc.secret, h, body)
 	verified := len(list) > 0
 	for _, signature := range list {
@@ -92,9 +92,9 @@ func (rc *localReceiver) take(h http.Header, body []byte) (status int) {
 func (rc *localReceiver) print(r *received) {
 	if rc.json {
 		if !json.Valid(r.Body) {
-			r.Body, _ = json.Marshal(string(r.Body)) // a string always has a form
+			r.Body, _ = json.Marshal(string(r.Body)) // a string can always be encoded
 		}
-		text, _ := json.Marshal(r) // so has this
+		text, _ := json.Marshal(r) // so can this
 		fmt.Fprintf(rc.streams.Out, "%s\n", text)
 		return
 	}

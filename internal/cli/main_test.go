@@ -7,7 +7,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain keeps the developer's own environment from being the tests'.
+// TestMain removes the developer's own settings from the environment of the tests.
 func TestMain(m *testing.M) {
 	if err := os.Unsetenv("GRAPNEL_SECRET"); err != nil {
 		panic(err)

@@ -11,12 +11,12 @@ import (
 	"unicode/utf8"
 )
 
-// output are the flags of commands with something to show.
+// output has the flags of commands that print a result.
 type output struct {
-	JSON bool `name:"json" env:"-" help:"Print the API's answer, for programs."`
+	JSON bool `name:"json" env:"-" help:"Print the API's answer as JSON, for programs."`
 }
 
-// show prints an answer: as it came, or as people want it.
+// show prints an answer: the raw bytes with --json, otherwise the text that people writes.
 func (o *output) show(s Streams, raw []byte, people func(p *printer)) error {
 	if o.JSON {
 		_, err := fmt.Fprintf(s.Out, "%s\n", bytes.TrimSpace(raw))
@@ -28,13 +28,13 @@ func (o *output) show(s Streams, raw []byte, people func(p *printer)) error {
 	return err
 }
 
-// printer makes text for people.
+// printer formats text for people.
 type printer struct {
 	text   strings.Builder
 	colour bool
 }
 
-// table prints rows in columns, the first row as their heads.
+// table prints rows in columns. The first row has the headings.
 func (p *printer) table(rows [][]string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
@@ -57,7 +57,7 @@ func (p *printer) table(rows [][]string) {
 	}
 }
 
-// facts prints what is known of one thing; what is empty is left out.
+// facts prints pairs of a name and a value, one per line. It leaves out empty values.
 func (p *printer) facts(pairs ...string) {
 	width := 0
 	for pair := range slices.Chunk(pairs, 2) {
@@ -88,7 +88,7 @@ func (p *printer) in(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-// paint gives a status its colour.
+// paint colours a status.
 func (p *printer) paint(text string) string {
 	switch text {
 	case "healthy", "success", "fits":
@@ -102,7 +102,7 @@ func (p *printer) paint(text string) string {
 	}
 }
 
-// clean keeps what others wrote from writing lines and terminal codes of its own.
+// clean replaces unprintable characters in text from elsewhere, so that it cannot add lines or terminal codes.
 func clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		if strconv.IsPrint(r) {
@@ -128,9 +128,9 @@ func number(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// more says on standard error how a list goes on.
+// more prints the cursor of the next page on standard error.
 func more(s Streams, next *string) {
 	if next != nil {
-		fmt.Fprintf(s.Err, "there are more: --cursor=%s\n", *next)
+		fmt.Fprintf(s.Err, "more entries: --cursor=%s\n", *next)
 	}
 }

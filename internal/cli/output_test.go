@@ -27,25 +27,25 @@ func TestTables(t *testing.T) {
 	r := command(t, "", "webhooks", "list", list)
 	require.NoError(t, r.failed)
 	golden(t, "webhooks.txt", r.out)
-	require.Equal(t, "there are more: --cursor=AXcB\n", r.err)
+	require.Equal(t, "more entries: --cursor=AXcB\n", r.err)
 	r = command(t, "", "deliveries", "get", "del_1", detail)
 	require.NoError(t, r.failed)
 	golden(t, "delivery.txt", r.out)
-	// Colours change nothing of what stands where.
+	// Colours do not move the columns.
 	r = commandOn(t, Streams{Colour: true}, "webhooks", "list", list)
 	require.NoError(t, r.failed)
 	golden(t, "webhooks-colour.txt", r.out)
 }
 
-// A page that is empty may lead on.
+// An empty page may have a next page.
 func TestAnEmptyPageLeadsOn(t *testing.T) {
 	t.Parallel()
 	r := command(t, "", "webhooks", "deliveries", "hook_1", "--event-type=user.created", answering(t, http.StatusOK, "application/json", `{"deliveries":[],"next_cursor":"AWQB"}`))
 	require.NoError(t, r.failed)
-	require.Equal(t, "there are more: --cursor=AWQB\n", r.err)
+	require.Equal(t, "more entries: --cursor=AWQB\n", r.err)
 }
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
 func golden(t *testing.T, name, got string) {
 	t.Helper()
@@ -57,7 +57,7 @@ func golden(t *testing.T, name, got string) {
 	require.Equal(t, string(want), got, name)
 }
 
-// For programs: the answer as it came, and nothing else.
+// For programs: the unchanged answer, and nothing else.
 func TestJSON(t *testing.T) {
 	t.Parallel()
 	r := commandOn(t, Streams{Colour: true}, "webhooks", "list", "--json", answering(t, http.StatusOK, "application/json", webhookList))
@@ -65,7 +65,7 @@ func TestJSON(t *testing.T) {
 	require.Equal(t, webhookList+"\n", r.out) //nolint:testifylint // byte for byte
 }
 
-// A retry whose request failed is a failure for scripts, and is shown.
+// A retry whose request failed exits with a failure code, and is shown.
 func TestRetryThatFails(t *testing.T) {
 	t.Parallel()
 	r := command(t, "", "deliveries", "retry", "del_1", answering(t, http.StatusOK, "application/json", deliveryDetail))
@@ -74,7 +74,7 @@ func TestRetryThatFails(t *testing.T) {
 	golden(t, "delivery.txt", r.out)
 }
 
-// NO_COLOR and what is no terminal: no colours.
+// There are no colours with NO_COLOR or without a terminal.
 func TestColoursAreForTerminals(t *testing.T) {
 	file, err := os.CreateTemp(t.TempDir(), "out")
 	require.NoError(t, err)

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// progress is a line on a terminal that is written over as events are published.
+// progress is a line on a terminal that is overwritten while events are published.
 type progress struct {
-	out      io.Writer // nil where nobody looks
-	size     int64     // of all, in bytes; 0 where it is not known
+	out      io.Writer // nil without a terminal
+	size     int64     // of the whole input, in bytes; 0 if unknown
 	read     int64
 	accepted int
 	refused  int
@@ -19,7 +19,7 @@ type progress struct {
 	dirty    bool
 }
 
-// redraw is how often the line is written at most.
+// redraw is the least time between two writes of the line.
 const redraw = 100 * time.Millisecond
 
 func newProgress(s Streams, size int64) *progress {
@@ -39,7 +39,7 @@ func (p *progress) show() {
 	fmt.Fprintf(p.out, "\r\x1b[K%s%s", p.bar(), p.summary(now.Sub(p.began)))
 }
 
-// bar is how much of a file has been read.
+// bar shows how much of a file has been read.
 func (p *progress) bar() string {
 	const width = 30
 	if p.size == 0 {
@@ -50,7 +50,7 @@ func (p *progress) bar() string {
 	return fmt.Sprintf("[%s%s] %3.0f %%  ", strings.Repeat("█", full), strings.Repeat("·", width-full), 100*part)
 }
 
-// summary is how many events there were, and how fast.
+// summary describes how many events were published, and how fast.
 func (p *progress) summary(took time.Duration) string {
 	text := fmt.Sprintf("%d accepted, ", p.accepted)
 	if p.refused > 0 {
@@ -63,7 +63,7 @@ func (p *progress) summary(took time.Duration) string {
 	return fmt.Sprintf("%sin %.1f s (%.0f/s)", text, took.Seconds(), perSecond)
 }
 
-// clear takes the line away, for what else is to be written there.
+// clear removes the line, so that other text can be written there.
 func (p *progress) clear() {
 	if p.dirty {
 		fmt.Fprint(p.out, "\r\x1b[K")

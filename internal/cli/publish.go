@@ -15,23 +15,23 @@ type eventsCommand struct {
 type publishCommand struct {
 	connection
 	output
-	File  string `arg:"" optional:"" default:"-" help:"NDJSON: one event a line, as {\"type\":…,\"data\":…} and, to be able to repeat, \"id\". Default: standard input."`
-	Type  string `env:"-" help:"The event's type. Without --data, every line is the data of an event of this type."`
-	Data  string `env:"-" placeholder:"JSON" help:"The data of one event, which is all that is published."`
-	ID    string `name:"id" env:"-" help:"Your id of the one event, for idempotency."`
+	File  string `arg:"" optional:"" default:"-" help:"NDJSON: one event per line, as {\"type\":…,\"data\":…}, and with \"id\" if you may repeat it. Default: standard input."`
+	Type  string `env:"-" help:"The event's type. Without --data, each line is the data of an event of this type."`
+	Data  string `env:"-" placeholder:"JSON" help:"The data of one event. Only this event is published."`
+	ID    string `name:"id" env:"-" help:"Your own id of the event, for idempotency."`
 	Batch int    `default:"100" env:"-" help:"Events per request, 1 to 1000."`
-	Rate  int    `default:"0" env:"-" help:"Events per second at most; 0 for no limit."`
+	Rate  int    `default:"0" env:"-" help:"Events per second at most; 0 means no limit."`
 }
 
-// Validate refuses combinations that mean nothing.
+// Validate refuses combinations of flags without a meaning.
 func (c *publishCommand) Validate() error {
 	switch {
 	case c.Data != "" && c.Type == "":
-		return errors.New("--data wants --type")
+		return errors.New("--data needs --type")
 	case c.Data != "" && c.File != "-":
-		return errors.New("--data is one event: no file goes with it")
+		return errors.New("--data publishes one event: give no file with it")
 	case c.ID != "" && c.Data == "":
-		return errors.New("--id is one event's: it wants --data")
+		return errors.New("--id needs --data: it is the id of one event")
 	case c.Batch < 1 || c.Batch > 1000:
 		return fmt.Errorf("--batch %d: want 1 to 1000", c.Batch)
 	case c.Rate < 0:
@@ -40,7 +40,7 @@ func (c *publishCommand) Validate() error {
 	return nil
 }
 
-// Run publishes.
+// Run publishes one event or many.
 func (c *publishCommand) Run(ctx context.Context, s Streams) error {
 	client, err := c.client()
 	if err != nil {

@@ -14,13 +14,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// batches is an API that accepts every event whose type is not "bad", and keeps
-// the events as they came.
+// batches is an API that accepts every event whose type is not "bad". It keeps
+// the events unchanged.
 type batches struct {
 	url    string
 	sizes  []int
 	events []string
-	fails  int // the batch that is answered 503, from 1
+	fails  int // number of the batch that is answered 503, from 1
 }
 
 func newBatches(t *testing.T) *batches {
@@ -74,7 +74,7 @@ func TestPublishInBatches(t *testing.T) {
 	require.Empty(t, r.err, "there is no terminal to show progress on")
 }
 
-// What is published is what stands in the file, digit for digit.
+// The published events are those of the file, digit for digit.
 func TestPublishKeepsTheBytes(t *testing.T) {
 	t.Parallel()
 	b := newBatches(t)
@@ -145,10 +145,10 @@ func TestPublishStopsWhenTheAPICanNot(t *testing.T) {
 	b.fails = 2
 	r := command(t, events(25), "events", "publish", "--batch=10", b.url)
 	require.Equal(t, 3, r.code())
-	require.EqualError(t, r.failed, "stopped at line 11, after 10 events: the server answered 503 Service Unavailable; of the 10 events from there it is not known whether they were published")
+	require.EqualError(t, r.failed, "stopped at line 11, after 10 events: the server answered 503 Service Unavailable; it is not known whether the 10 events from that line on were published")
 }
 
-// A request stays below the API's bound, whatever the lines' sizes.
+// A request stays below the API's limit, whatever the sizes of the lines.
 func TestPublishBoundsRequests(t *testing.T) {
 	t.Parallel()
 	b := newBatches(t)

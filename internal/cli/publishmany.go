@@ -30,7 +30,7 @@ func (c *publishCommand) many(ctx context.Context, s Streams, client *grapnelapi
 			}
 			if err := c.send(ctx, s, client, batch, meter); err != nil {
 				meter.clear()
-				return fmt.Errorf("stopped at line %d, after %d events: %w; of the %d events from there it is not known whether they were published",
+				return fmt.Errorf("stopped at line %d, after %d events: %w; it is not known whether the %d events from that line on were published",
 					batch[0].number, meter.accepted, err, len(batch))
 			}
 			meter.read = lines.read
@@ -44,13 +44,13 @@ func (c *publishCommand) many(ctx context.Context, s Streams, client *grapnelapi
 	}
 }
 
-// end says what was published, and why no more was.
+// end prints how many events were published, and returns why publishing ended; nil at the end of the input.
 func (c *publishCommand) end(s Streams, meter *progress, failed error) error {
 	if !c.JSON {
 		fmt.Fprintln(s.Out, meter.summary(time.Since(meter.began)))
 	}
 	switch {
-	case failed != io.EOF: //nolint:errorlint // next returns it bare
+	case failed != io.EOF: //nolint:errorlint // next returns it unwrapped
 		return failf(codeWrong, "%w; %d events before it were published", failed, meter.accepted)
 	case meter.refused > 0:
 		return failf(codeNo, "%d events were refused", meter.refused)
@@ -59,7 +59,7 @@ func (c *publishCommand) end(s Streams, meter *progress, failed error) error {
 	}
 }
 
-// send publishes a batch and reports what came of each of its events.
+// send publishes a batch and reports the result of each event.
 func (c *publishCommand) send(ctx context.Context, s Streams, client *grapnelapi.ClientWithResponses, batch []line, meter *progress) error {
 	request := []byte(`{"events":[`)
 	for i, l := range batch {

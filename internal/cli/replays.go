@@ -11,15 +11,15 @@ type replayWebhookCommand struct {
 	connection
 	output
 	webhookID
-	Since      when     `required:"" env:"-" placeholder:"TIME" help:"Events from this time on: 2026-01-15T12:00:00Z, 2026-01-15, 15:30, 3pm, yesterday or 2h (ago); local where it names no zone."`
+	Since      when     `required:"" env:"-" placeholder:"TIME" help:"Events from this time on: 2026-01-15T12:00:00Z, 2026-01-15, 15:30, 3pm, yesterday or 2h (ago). A time without a zone is local."`
 	Until      when     `env:"-" placeholder:"TIME" help:"Events before this time. Default: now."`
-	Status     string   `enum:"failed,missing,all" default:"failed" env:"-" help:"failed: events that had deliveries and no successful one. missing: events that match and never had one. all: all that match."`
+	Status     string   `enum:"failed,missing,all" default:"failed" env:"-" help:"failed: events with deliveries but no successful one. missing: matching events without a delivery. all: all matching events."`
 	EventTypes []string `env:"-" name:"event-type" help:"Only events of these types; also prefix.* and *; separated by commas."`
 	Rate       int64    `env:"-" placeholder:"N" help:"Deliveries per second at most. Default: 100."`
 	DryRun     bool     `env:"-" help:"Only count the events."`
 }
 
-// Run begins a replay, or counts what it would send.
+// Run starts a replay, or counts the events that it would send.
 func (c *replayWebhookCommand) Run(ctx context.Context, s Streams) error {
 	client, err := c.client()
 	if err != nil {
@@ -51,17 +51,17 @@ func (c *replayWebhookCommand) Run(ctx context.Context, s Streams) error {
 
 type replaysCommand struct {
 	List   listReplaysCommand  `cmd:"" help:"List replays, newest first."`
-	Get    getReplayCommand    `cmd:"" help:"Show how far a replay is."`
-	Pause  pauseReplayCommand  `cmd:"" help:"Make no more deliveries until it is resumed."`
-	Resume resumeReplayCommand `cmd:"" help:"Go on with a paused replay."`
-	Cancel cancelReplayCommand `cmd:"" help:"End a replay, and what is outstanding of it."`
+	Get    getReplayCommand    `cmd:"" help:"Show the progress of a replay."`
+	Pause  pauseReplayCommand  `cmd:"" help:"Pause a replay: it creates no deliveries until it is resumed."`
+	Resume resumeReplayCommand `cmd:"" help:"Resume a paused replay."`
+	Cancel cancelReplayCommand `cmd:"" help:"End a replay and cancel its outstanding deliveries."`
 }
 
 type listReplaysCommand struct {
 	connection
 	output
 	paging
-	Webhook string `env:"-" placeholder:"ID" help:"Only those of this webhook."`
+	Webhook string `env:"-" placeholder:"ID" help:"Only replays of this webhook."`
 }
 
 // Run lists replays.
@@ -139,7 +139,7 @@ func (c *cancelReplayCommand) Run(ctx context.Context, s Streams) error {
 	return c.done(s)(take[grapnelapi.Replay](client.CancelReplayWithResponse(ctx, c.ID)))
 }
 
-// done shows the replay as it then is.
+// done shows the replay in its new state.
 func (c *replayID) done(s Streams) func(body[grapnelapi.Replay], error) error {
 	return func(r body[grapnelapi.Replay], err error) error {
 		if err != nil {

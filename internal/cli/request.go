@@ -14,13 +14,12 @@ import (
 	"strings"
 )
 
-// requestLine matches what a request begins with, in every version of HTTP.
+// requestLine matches the first line of a request, in every version of HTTP.
 var requestLine = regexp.MustCompile(`^[A-Z]+ \S+ HTTP/[0-9.]+\r?\n`)
 
-// parseRequest reads a request as somebody saved it: with or without its first
-// line, with LF or CRLF after its headers. The body is what follows, up to
-// Content-Length where that is given, so that an editor's last line break does no
-// harm.
+// parseRequest parses a saved request: with or without its first line, with LF or CRLF after its headers. The body
+// is the rest, up to Content-Length if that header is present, so that a line break that an editor added at the end
+// is ignored.
 func parseRequest(raw []byte) (http.Header, []byte, error) {
 	raw = requestLine.ReplaceAll(raw, nil)
 	reader := bufio.NewReader(bytes.NewReader(raw))
@@ -28,9 +27,9 @@ func parseRequest(raw []byte) (http.Header, []byte, error) {
 	header := http.Header(mime)
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, nil, errors.New("the request ends before an empty line has ended its headers")
+		return nil, nil, errors.New("the request has no empty line after its headers")
 	case err != nil:
-		return nil, nil, fmt.Errorf("the request's headers can't be read: %w", err)
+		return nil, nil, fmt.Errorf("the request's headers cannot be parsed: %w", err)
 	}
 	body, err := io.ReadAll(reader)
 	if err != nil {
@@ -40,12 +39,12 @@ func parseRequest(raw []byte) (http.Header, []byte, error) {
 		if whole, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(body))); err == nil {
 			return header, whole, nil
 		}
-		return header, body, nil // saved by something that had put the chunks together
+		return header, body, nil // the saving program had already joined the chunks
 	}
 	if text := header.Get("Content-Length"); text != "" {
 		length, err := strconv.Atoi(text)
 		if err != nil || length < 0 || length > len(body) {
-			return nil, nil, fmt.Errorf("the body has %d bytes, and Content-Length says %q", len(body), text)
+			return nil, nil, fmt.Errorf("the body has %d bytes, but Content-Length is %q", len(body), text)
 		}
 		body = body[:length]
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ran is what became of a command.
+// ran is the result of a command.
 type ran struct {
 	out, err string
 	failed   error
@@ -21,7 +21,7 @@ type ran struct {
 
 func (r ran) code() int { return ExitCode(r.failed) }
 
-// command runs a command line with a text as its standard input.
+// command runs a command line with in as its standard input.
 func command(t *testing.T, in string, args ...string) ran {
 	t.Helper()
 	return commandOn(t, Streams{In: strings.NewReader(in)}, args...)
@@ -41,7 +41,7 @@ func commandOn(t *testing.T, s Streams, args ...string) ran {
 	return ran{out.String(), errs.String(), err}
 }
 
-// answering is an API that answers everything alike.
+// answering starts an API that gives every request the same answer, and returns the --url flag for it.
 func answering(t *testing.T, status int, contentType, body string) (flag string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

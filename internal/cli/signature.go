@@ -8,14 +8,14 @@ import (
 	"grapnel/verify"
 )
 
-// signed is one signature of a request: the header that has it, and whether it fits.
+// signed is one signature of a request: its header, and whether it is valid.
 type signed struct {
 	header string
 	fits   bool
 }
 
-// profileOf tells a request's profile by the header that its signature is in; ""
-// if there is none.
+// profileOf returns a request's profile by the header of its signature; "" if there
+// is none.
 func profileOf(h http.Header) hook.Profile {
 	switch {
 	case h.Get("X-Webhook-Signature") != "", h.Get("Webhook-Signature") != "":
@@ -29,8 +29,8 @@ func profileOf(h http.Header) hook.Profile {
 	}
 }
 
-// signatures holds every signature that a request of the profile has against the
-// secret. A public key, whpk_, is for Standard Webhooks' v1a alone.
+// signatures verifies every signature of a request of the profile with the secret. A public key, whpk_, verifies
+// only Standard Webhooks' v1a.
 func signatures(p hook.Profile, secret string, h http.Header, body []byte) (list []signed) {
 	check := func(header string, err error) {
 		if h.Get(header) != "" {
@@ -42,7 +42,7 @@ func signatures(p hook.Profile, secret string, h http.Header, body []byte) (list
 		if _, public := strings.CutPrefix(secret, "whpk_"); !public {
 			check("X-Webhook-Signature", verify.Standard(secret, h, body))
 		}
-		// A saved request is old.
+		// A saved request is old: accept any age.
 		check("Webhook-Signature", verify.StandardWebhooks([]string{secret}, h, body, verify.WithTolerance(-1)))
 	case hook.ProfileMomento:
 		check("Momento-Signature", verify.Momento(secret, h, body))

@@ -11,13 +11,13 @@ import (
 )
 
 type verifyCommand struct {
-	File      string        `arg:"" optional:"" default:"-" help:"The request as it came: headers, an empty line, the body. Default: standard input."`
+	File      string        `arg:"" optional:"" default:"-" help:"File with the unchanged request: headers, an empty line, the body. Default: standard input."`
 	Secret    hook.Secret   `required:"" env:"GRAPNEL_SECRET" placeholder:"SECRET" help:"The webhook's secret."`
-	Profile   string        `enum:",standard,momento,commenda" default:"" env:"-" help:"standard, momento or commenda. Default: what the headers say."`
-	Tolerance time.Duration `env:"-" help:"How old a signed timestamp may be; 0 looks at no clock, since a saved request is old."`
+	Profile   string        `enum:",standard,momento,commenda" default:"" env:"-" help:"Profile of the request: standard, momento or commenda. Default: by its headers."`
+	Tolerance time.Duration `env:"-" help:"How old a signed timestamp may be. 0 accepts any age, because a saved request is old."`
 }
 
-// mostSaved bounds a saved request; no delivery is nearly as large.
+// mostSaved is the largest saved request, in bytes; deliveries are far smaller.
 const mostSaved = 16 << 20
 
 // Run verifies a request.
@@ -58,7 +58,7 @@ func (c *verifyCommand) Run(_ context.Context, s Streams) error {
 		return err
 	}
 	if !good {
-		return failf(codeNo, "a signature does not fit: another secret, or a body that is not byte for byte what was sent")
+		return failf(codeNo, "a signature does not fit: the secret is another one, or the body is not the sent one byte for byte")
 	}
 	return c.age(header.Get("Webhook-Timestamp"), s)
 }
@@ -70,16 +70,16 @@ func of(p hook.Profile) string {
 	return " of the profile " + string(p)
 }
 
-// age holds the signed timestamp against the clock.
+// age compares the signed timestamp with the clock.
 func (c *verifyCommand) age(stamp string, s Streams) error {
 	seconds, err := strconv.ParseInt(stamp, 10, 64)
 	if err != nil {
-		return nil //nolint:nilerr // no time is signed, as in most profiles
+		return nil //nolint:nilerr // most profiles sign no time
 	}
 	age := time.Since(time.Unix(seconds, 0)).Round(time.Second)
 	fmt.Fprintf(s.Err, "signed %s ago\n", age)
 	if c.Tolerance > 0 && age.Abs() > c.Tolerance {
-		return failf(codeNo, "the signature fits, but its timestamp is more than %s off", c.Tolerance)
+		return failf(codeNo, "the signature fits, but its timestamp differs by more than %s", c.Tolerance)
 	}
 	return nil
 }

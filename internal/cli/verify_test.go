@@ -18,7 +18,7 @@ const (
 	payload = `{"id":"evt_1","data":{"text":"é😀"}}`
 )
 
-// saved is a request of a profile as a tool might have saved it.
+// saved returns a signed request of a profile, in the form that a tool might save.
 func saved(p hook.Profile, signedAt time.Time, lineBreak string) string {
 	h := http.Header{}
 	switch p {
@@ -47,7 +47,7 @@ func TestVerify(t *testing.T) {
 			require.NotContains(t, r.out, "does not fit")
 			r = command(t, text, "verify", "--secret="+secret, "--profile="+string(p))
 			require.NoError(t, r.failed)
-			// Without its first line, and with what an editor adds to a body of known length.
+			// Without its first line, and with the line break that an editor adds to a body of known length.
 			_, headers, _ := strings.Cut(text, lineBreak)
 			headers = fmt.Sprintf("Content-Length: %d%s%s%s", len(payload), lineBreak, headers, lineBreak)
 			require.NoError(t, command(t, headers, "verify", "--secret="+secret).failed, headers)
@@ -73,7 +73,7 @@ func TestVerifyLooksForTheProfileThatIsNamed(t *testing.T) {
 	require.EqualError(t, r.failed, "the request has no signature")
 }
 
-// One of two signatures that does not fit is enough.
+// One invalid signature of two is enough to fail.
 func TestVerifyHoldsAllSignaturesAgainstTheSecret(t *testing.T) {
 	t.Parallel()
 	text := saved(hook.ProfileStandard, time.Now(), "\n")
@@ -93,18 +93,18 @@ func TestVerifyTolerance(t *testing.T) {
 	require.NoError(t, command(t, text, "verify", "--secret="+secret, "--tolerance=2h").failed)
 	r := command(t, text, "verify", "--secret="+secret, "--tolerance=5m")
 	require.Equal(t, 6, r.code())
-	require.ErrorContains(t, r.failed, "more than 5m0s off")
+	require.ErrorContains(t, r.failed, "differs by more than 5m0s")
 }
 
 func TestVerifyTellsBrokenRequests(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"":                                 "ends before an empty line",
-		"POST / HTTP/1.1\nHost: x":         "ends before an empty line",
-		"no header\n\n":                    "headers can't be read",
+		"":                                 "has no empty line",
+		"POST / HTTP/1.1\nHost: x":         "has no empty line",
+		"no header\n\n":                    "headers cannot be parsed",
 		"Content-Length: 9\n\n{}":          "has 2 bytes",
 		"Content-Length: many\n\n{}":       "many",
-		"POST / HTTP/1.1\n: nothing\n\n{}": "headers can't be read",
+		"POST / HTTP/1.1\n: nothing\n\n{}": "headers cannot be parsed",
 	} {
 		r := command(t, text, "verify", "--secret=x")
 		require.ErrorContains(t, r.failed, want, "%q", text)

@@ -11,10 +11,10 @@ type createWebhookCommand struct {
 	connection
 	output
 	settings
-	Destination string   `arg:"" help:"The URL that events are POSTed to."`
-	Events      []string `arg:"" help:"Event types to get; also prefix.* and *."`
-	Profile     string   `enum:"standard,commenda" default:"standard" env:"-" help:"Form of body and signature: standard or commenda."`
-	Inactive    bool     `env:"-" help:"Create it disabled."`
+	Destination string   `arg:"" help:"URL that receives the events."`
+	Events      []string `arg:"" help:"Event types to receive; also prefix.* and *."`
+	Profile     string   `enum:"standard,commenda" default:"standard" env:"-" help:"Format of body and signature: standard or commenda."`
+	Inactive    bool     `env:"-" help:"Create the webhook disabled."`
 }
 
 // Run creates a webhook.
@@ -34,7 +34,7 @@ func (c *createWebhookCommand) Run(ctx context.Context, s Streams) error {
 	return c.show(s, w.raw, func(p *printer) { p.webhook(plain(&w.value), w.value.Secret) })
 }
 
-// plain is a created webhook without its secret.
+// plain returns the created webhook without its secret.
 func plain(w *grapnelapi.CreatedWebhook) *grapnelapi.Webhook {
 	return &grapnelapi.Webhook{
 		ID: w.ID, URL: w.URL, Events: w.Events, Active: w.Active, Paused: w.Paused, Profile: w.Profile, CacheName: w.CacheName, WebhookName: w.WebhookName,
@@ -48,11 +48,11 @@ type updateWebhookCommand struct {
 	output
 	settings
 	webhookID
-	Destination string   `env:"-" placeholder:"URL" help:"Where events are POSTed to."`
-	Events      []string `env:"-" help:"Replaces all event types that it gets; separated by commas."`
+	Destination string   `env:"-" placeholder:"URL" help:"URL that receives the events."`
+	Events      []string `env:"-" help:"New event types, separated by commas. They replace all previous ones."`
 	NoHeaders   bool     `env:"-" help:"Remove all custom headers."`
-	Active      string   `enum:",true,false" default:"" env:"-" help:"false disables it and cancels what is pending; true enables it."`
-	Paused      string   `enum:",true,false" default:"" env:"-" help:"true holds deliveries until it is false again; none is lost."`
+	Active      string   `enum:",true,false" default:"" env:"-" help:"false disables the webhook and cancels its pending deliveries; true enables it."`
+	Paused      string   `enum:",true,false" default:"" env:"-" help:"true pauses the deliveries, false resumes them. None is lost."`
 }
 
 // Run changes a webhook.

@@ -13,17 +13,17 @@ type webhooksCommand struct {
 	List       listWebhooksCommand   `cmd:"" help:"List webhooks, newest first."`
 	Create     createWebhookCommand  `cmd:"" help:"Create a webhook and print its secret."`
 	Get        getWebhookCommand     `cmd:"" help:"Show a webhook."`
-	Update     updateWebhookCommand  `cmd:"" help:"Change what is given of a webhook."`
-	Delete     deleteWebhookCommand  `cmd:"" help:"Delete a webhook; what is pending for it is canceled."`
-	Test       testWebhookCommand    `cmd:"" help:"Send a sample event and show what came back."`
+	Update     updateWebhookCommand  `cmd:"" help:"Change the given settings of a webhook."`
+	Delete     deleteWebhookCommand  `cmd:"" help:"Delete a webhook and cancel its pending deliveries."`
+	Test       testWebhookCommand    `cmd:"" help:"Send a sample event and show the receiver's answer."`
 	Deliveries listDeliveriesCommand `cmd:"" help:"List a webhook's deliveries, newest first."`
-	Replay     replayWebhookCommand  `cmd:"" help:"Send events of the past to a webhook, or count them."`
+	Replay     replayWebhookCommand  `cmd:"" help:"Send past events to a webhook, or count them."`
 }
 
-// paging are the flags of lists.
+// paging has the flags of lists.
 type paging struct {
-	Limit  int64  `default:"20" env:"-" help:"How many entries at most, up to 100."`
-	Cursor string `env:"-" help:"Where to go on, as the page before said."`
+	Limit  int64  `default:"20" env:"-" help:"Number of entries at most, up to 100."`
+	Cursor string `env:"-" help:"Where to continue: the cursor that the previous page printed."`
 }
 
 // webhookID is the argument of commands on one webhook.
@@ -35,9 +35,9 @@ type listWebhooksCommand struct {
 	connection
 	output
 	paging
-	Event   string `env:"-" help:"Only those that get events of this type."`
-	Profile string `enum:",standard,momento,commenda" default:"" env:"-" help:"Only those of this profile: standard, momento or commenda."`
-	Active  string `enum:",true,false" default:"" env:"-" help:"Only active (true) or inactive (false) ones."`
+	Event   string `env:"-" help:"Only webhooks that receive events of this type."`
+	Profile string `enum:",standard,momento,commenda" default:"" env:"-" help:"Only webhooks of this profile: standard, momento or commenda."`
+	Active  string `enum:",true,false" default:"" env:"-" help:"Only active (true) or inactive (false) webhooks."`
 }
 
 // Run lists webhooks.
@@ -64,7 +64,7 @@ func (c *listWebhooksCommand) Run(ctx context.Context, s Streams) error {
 	return err
 }
 
-// shortened fits event types into a column.
+// shortened joins event types, and shortens a long list to fit into a column.
 func shortened(events []string) string {
 	const most = 3
 	if len(events) <= most {
@@ -92,7 +92,7 @@ func (c *getWebhookCommand) Run(ctx context.Context, s Streams) error {
 	return c.show(s, w.raw, func(p *printer) { p.webhook(&w.value, "") })
 }
 
-// webhook prints all of a webhook, and its secret where that is known.
+// webhook prints a webhook, with its secret unless that is empty.
 func (p *printer) webhook(w *grapnelapi.Webhook, secret string) {
 	var headers []string
 	for name, value := range w.Headers {
@@ -126,12 +126,12 @@ func (c *deleteWebhookCommand) Run(ctx context.Context, s Streams) error {
 	return err
 }
 
-// settings are what create and update have in common.
+// settings has the flags that create and update share.
 type settings struct {
-	Secret      hook.Secret       `env:"-" placeholder:"SECRET" help:"Signs every request."`
-	Description *string           `env:"-" help:"What it is for."`
-	Header      map[string]string `env:"-" mapsep:"none" placeholder:"NAME=VALUE" help:"Sent with every request; may be repeated."`
-	Timeout     int64             `env:"-" placeholder:"SECONDS" help:"Bound on a whole attempt, 1 to 30."`
-	RateLimit   *int64            `env:"-" placeholder:"N" help:"Requests per second at most; 0 for no limit."`
-	MaxAttempts int64             `env:"-" placeholder:"N" help:"Attempts of a delivery at most, 1 to 5."`
+	Secret      hook.Secret       `env:"-" placeholder:"SECRET" help:"Secret that signs every request."`
+	Description *string           `env:"-" help:"What the webhook is for."`
+	Header      map[string]string `env:"-" mapsep:"none" placeholder:"NAME=VALUE" help:"Header that is sent with every request; may be repeated."`
+	Timeout     int64             `env:"-" placeholder:"SECONDS" help:"Limit for a whole attempt, 1 to 30."`
+	RateLimit   *int64            `env:"-" placeholder:"N" help:"Requests per second at most; 0 means no limit."`
+	MaxAttempts int64             `env:"-" placeholder:"N" help:"Attempts per delivery at most, 1 to 5."`
 }

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// when is a flag's time, as people say it: see [parseWhen].
+// when is a flag's time, in one of the forms of [parseWhen].
 type when struct{ time.Time }
 
-// whenHelp names the forms; the help of the flags has it, too.
-const whenHelp = "2026-01-15T12:00:00Z, 2026-01-15, 15:30, 3pm, yesterday or 2h (ago); local where it names no zone"
+// whenHelp lists the forms for error texts. The help of the flags lists them, too.
+const whenHelp = "2026-01-15T12:00:00Z, 2026-01-15, 15:30, 3pm, yesterday or 2h (ago); a time without a zone is local"
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (w *when) UnmarshalText(text []byte) (err error) {
@@ -20,13 +20,17 @@ func (w *when) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// given is the time for a request; nil where the flag was not given.
+// given returns the time for a request; nil if the flag was not given.
 func (w when) given() *time.Time { return given(w.Time) }
 
-// parseWhen reads a time that has been, or the day it began: in RFC 3339; a date with or
-// without a time of day; a time of day, the last one that there was; now, today and
-// yesterday, with or without a time of day; and how long ago, 90s, 30m, 2h, 3d, 1w, also
-// several in a row and with "ago". What names no zone is in that of now.
+// parseWhen parses a past time. A day means its beginning. The forms are:
+//   - RFC 3339;
+//   - a date, with or without a time of day;
+//   - a time of day: the last such time before now;
+//   - now, today and yesterday, with or without a time of day;
+//   - a time span before now: 90s, 30m, 2h, 3d, 1w, also several in a row and followed by "ago".
+//
+// A time without a zone is in the zone of now.
 func parseWhen(text string, now time.Time) (time.Time, error) {
 	words := strings.Fields(strings.ToLower(text))
 	if len(words) == 2 && words[1] == "ago" {
@@ -44,10 +48,10 @@ func parseWhen(text string, now time.Time) (time.Time, error) {
 			return clock.on(day), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is no time: give one like %s", text, whenHelp)
+	return time.Time{}, fmt.Errorf("%q is not a time: give one like %s", text, whenHelp)
 }
 
-// parseWord reads a time of one word; text is the word as it was written.
+// parseWord parses a time of one word. word is in lower case, text is as it was written.
 func parseWord(word, text string, now time.Time) (time.Time, bool) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return t, true
@@ -74,7 +78,7 @@ func parseWord(word, text string, now time.Time) (time.Time, bool) {
 	return parseAgo(word, now)
 }
 
-// parseDay is the beginning of a day.
+// parseDay returns the beginning of a day.
 func parseDay(word string, now time.Time) (time.Time, bool) {
 	year, month, day := now.Date()
 	switch word {
@@ -95,7 +99,7 @@ func parseDate(word string, now time.Time) (time.Time, bool) {
 // clock is a time of day.
 type clock struct{ hour, minute, second int }
 
-// on is the clock's time on the day of t.
+// on returns the time c on the day of t.
 func (c clock) on(t time.Time) time.Time {
 	year, month, day := t.Date()
 	return time.Date(year, month, day, c.hour, c.minute, c.second, 0, t.Location())
@@ -115,8 +119,8 @@ var (
 	agoPart = regexp.MustCompile(`([0-9]+)([smhdw])`)
 )
 
-// parseAgo is what was some time before now. A day ago has the same time of day, also
-// where the clocks were changed in between.
+// parseAgo returns the time that is a time span before now. A day ago is the same time of day, also
+// if the clocks were changed in between.
 func parseAgo(word string, now time.Time) (time.Time, bool) {
 	if !agoText.MatchString(word) {
 		return time.Time{}, false

@@ -7,13 +7,13 @@ import (
 	"strings"
 	"testing"
 	"time"
-	_ "time/tzdata" // the machine need not have zones
+	_ "time/tzdata" // the machine may have no time zones
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
 
-// Times are read as people say them, in their own zone.
+// Times are parsed in the user's zone.
 func TestParseWhen(t *testing.T) {
 	t.Parallel()
 	berlin, err := time.LoadLocation("Europe/Berlin")
@@ -39,7 +39,7 @@ func TestParseWhen(t *testing.T) {
 		"12am":                      "2026-03-29T22:00:00Z",
 		"10:20":                     "2026-03-30T08:20:00Z",
 		"10:20:30":                  "2026-03-30T08:20:30Z",
-		"3pm":                       "2026-03-29T13:00:00Z", // has not been today yet
+		"3pm":                       "2026-03-29T13:00:00Z", // later than now, so yesterday's
 		"10:21":                     "2026-03-29T08:21:00Z",
 		"now":                       "2026-03-30T08:20:30Z",
 		"2h":                        "2026-03-30T06:20:30Z",
@@ -61,10 +61,10 @@ func TestParseWhen(t *testing.T) {
 		"3pm yesterday", "yesterday 2h", "2026-01-15T", "T12:00", "1y", "9999999h", "2026-01-15T12:00:00X", "\x00",
 	} {
 		_, err := parseWhen(text, now)
-		require.ErrorContains(t, err, "is no time: give one like", "%q", text)
+		require.ErrorContains(t, err, "is not a time: give one like", "%q", text)
 		require.ErrorContains(t, err, "yesterday or 2h (ago)")
 	}
-	// What is asked for has been, but for what names its date.
+	// A time without a date is never in the future.
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`(yesterday |today )?([0-2]?[0-9]:[0-5][0-9]|1?[0-9](am|pm))|([1-9][0-9]{0,3}[smhdw]){1,3}`).Draw(t, "text")
 		at, err := parseWhen(text, now)
@@ -74,7 +74,7 @@ func TestParseWhen(t *testing.T) {
 	})
 }
 
-// The flags take such times, and the API gets them in RFC 3339.
+// The flags accept such times, and the API gets them in RFC 3339.
 func TestTimesOfCommands(t *testing.T) {
 	t.Parallel()
 	asked := make(chan url.Values, 1)
@@ -102,6 +102,6 @@ func TestTimesOfCommands(t *testing.T) {
 	for _, line := range []string{"webhooks deliveries hook_1 --since=soon", "webhooks replay hook_1 --since=soon", "webhooks replay hook_1 --since=1h --until=soon"} {
 		r = command(t, "", strings.Fields(line)...)
 		require.Equal(t, 2, r.code(), line)
-		require.ErrorContains(t, r.failed, `"soon" is no time: give one like 2026-01-15T12:00:00Z`)
+		require.ErrorContains(t, r.failed, `"soon" is not a time: give one like 2026-01-15T12:00:00Z`)
 	}
 }

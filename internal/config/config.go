@@ -1,6 +1,6 @@
-// Package config is Grapnel's configuration: one struct whose tags are flags,
-// environment variables, defaults and help at once, shared by the product and
-// the dev stack. Validate reports every problem together; secrets print as ***.
+// Package config is Grapnel's configuration: one struct whose tags define flags,
+// environment variables, defaults and help. The product and the dev stack share it.
+// Validate reports every problem together. Secrets print as ***.
 // Temporal's own settings are the standard TEMPORAL_* variables.
 package config
 
@@ -17,61 +17,61 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// EnvPrefix is the prefix of every environment variable of ours.
+// EnvPrefix is the prefix of Grapnel's environment variables.
 const EnvPrefix = "GRAPNEL"
 
-// Database is where the state is.
+// Database configures the connection to PostgreSQL.
 type Database struct {
-	DatabaseURL hook.Secret `name:"database-url" env:"GRAPNEL_DATABASE_URL,DATABASE_URL" placeholder:"URL" help:"PostgreSQL connection string; pool_max_conns in it sizes the pool. It may be a connection pooler's, as pgbouncer in transaction mode."`
-	DirectURL   hook.Secret `name:"direct-database-url" placeholder:"URL" help:"PostgreSQL itself, where --database-url is a connection pooler's. Not needed: with it migrate goes past the pooler, and an API hears at once of messages published in other processes, which it looks for every 500ms otherwise."`
+	DatabaseURL hook.Secret `name:"database-url" env:"GRAPNEL_DATABASE_URL,DATABASE_URL" placeholder:"URL" help:"PostgreSQL connection string; pool_max_conns in it sets the size of the pool. It may name a connection pooler, such as pgbouncer in transaction mode."`
+	DirectURL   hook.Secret `name:"direct-database-url" placeholder:"URL" help:"Connection string of PostgreSQL itself, if --database-url names a connection pooler. Optional: with it migrate connects past the pooler, and an API learns at once of messages published in other processes; without it, within 500 ms."`
 }
 
-// Keys are what seals secrets at rest.
+// Keys configures the encryption of secrets at rest.
 type Keys struct {
-	EncryptionKey hook.Secret `placeholder:"BASE64,…" help:"Keys that encrypt secrets at rest: base64 of 32 bytes each, separated by commas; the first encrypts, all decrypt."`
+	EncryptionKey hook.Secret `placeholder:"BASE64,…" help:"Keys that encrypt secrets at rest: base64 of 32 bytes each, separated by commas. The first one encrypts, all of them decrypt."`
 }
 
-// API is the configuration of the HTTP side.
+// API configures the HTTP API.
 type API struct {
 	APIAddr    string        `default:"127.0.0.1:8080" help:"Address the API listens on."`
-	AdminKey   hook.Secret   `placeholder:"KEY" help:"The operator's key: created as an admin key of tenant default when there is none like it; the one configured before ends. At least 20 characters."`
-	Auth       string        `default:"key" enum:"key,none" help:"none asks for no API key, refuses to listen beyond loopback, and lets in no page of another origin and no request by another name than localhost."`
-	TemporalUI string        `name:"temporal-ui-url" placeholder:"URL" help:"Base URL of the Temporal Web UI, for links in answers."`
-	MaxBody    int           `default:"102400" help:"Largest body that a delivery may have, in bytes; at most 1048576. The default is Express' own limit."`
-	TopicAge   time.Duration `name:"topic-retention" default:"24h" help:"How long a topic's messages can be read by subscribers; --retention bounds it."`
-	TopicKeep  int           `name:"topic-messages" default:"10000" help:"How many of a topic's newest messages can be read by subscribers."`
-	KeyRate    int           `name:"key-rate-limit" default:"0" help:"Requests per second that one API key may make of one process, and as many at once; what is over is answered with 429. A batch is one request. 0 for no limit."`
-	MaxPolls   int           `name:"max-polls" default:"10000" help:"Long polls and streams of topics that one API key may have waiting in one process; what is over is answered with 429. 0 for no limit."`
-	TenantRate int           `name:"tenant-rate-limit" default:"0" help:"The same for all API keys of a tenant together. 0 for five times --key-rate-limit."`
-	TenantPoll int           `name:"tenant-max-polls" default:"0" help:"As --max-polls, for all API keys of a tenant together. 0 for five times --max-polls."`
-	MaxKeys    int           `name:"max-keys" default:"100" help:"API keys that a tenant may have at once, revoked and expired ones not counted; one more is refused with 422."`
-	PublicURL  string        `name:"public-url" placeholder:"URL" help:"Where users call the API. Webhooks can't have it as their destination, whatever the path: what they publish there would make them publish again."`
-	AllowOwn   bool          `name:"allow-own-url" help:"Let webhooks have --public-url as their destination."`
-	MaxTypes   int           `name:"max-event-types" default:"5000" help:"Event types that a tenant may add to the built-in ones. 0 for no limit."`
-	MaxMade    int           `name:"max-deliveries" default:"100000" help:"Deliveries that one publish, or one batch, may make; one that would make more is refused as a whole with 422. 0 for no limit."`
-	DrainDelay time.Duration `default:"2s" help:"How long a stopping API goes on taking requests after /readyz has begun to say no, for balancers to see it; part of --shutdown-timeout. 0 for none."`
+	AdminKey   hook.Secret   `placeholder:"KEY" help:"The operator's key, at least 20 characters. It is created as an admin key of the tenant default if it does not exist; the operator's key that was configured before ends."`
+	Auth       string        `default:"key" enum:"key,none" help:"none requires no API key. It refuses to listen beyond loopback, and refuses pages of another origin and requests by a host name other than localhost."`
+	TemporalUI string        `name:"temporal-ui-url" placeholder:"URL" help:"Base URL of the Temporal Web UI, for links in the API's answers."`
+	MaxBody    int           `default:"102400" help:"Largest body of a delivery, in bytes; at most 1048576. The default is the default limit of Express."`
+	TopicAge   time.Duration `name:"topic-retention" default:"24h" help:"How long subscribers can read a topic's messages; never longer than --retention."`
+	TopicKeep  int           `name:"topic-messages" default:"10000" help:"How many of a topic's newest messages subscribers can read."`
+	KeyRate    int           `name:"key-rate-limit" default:"0" help:"Requests per second that one API key may send to one process, and how many of them at once. Further requests are answered with 429. A batch is one request. 0 means no limit."`
+	MaxPolls   int           `name:"max-polls" default:"10000" help:"Long polls and streams of topics that one API key may have open in one process. Further ones are answered with 429. 0 means no limit."`
+	TenantRate int           `name:"tenant-rate-limit" default:"0" help:"Like --key-rate-limit, for all API keys of a tenant together. 0 means five times --key-rate-limit."`
+	TenantPoll int           `name:"tenant-max-polls" default:"0" help:"Like --max-polls, for all API keys of a tenant together. 0 means five times --max-polls."`
+	MaxKeys    int           `name:"max-keys" default:"100" help:"API keys that a tenant may have at once, without revoked and expired ones. One more is refused with 422."`
+	PublicURL  string        `name:"public-url" placeholder:"URL" help:"URL at which users call the API. Webhooks cannot have this host as their destination, whatever the path, because a delivery that publishes an event would cause another delivery."`
+	AllowOwn   bool          `name:"allow-own-url" help:"Allow --public-url as a destination of webhooks."`
+	MaxTypes   int           `name:"max-event-types" default:"5000" help:"Event types that a tenant may add to the built-in ones. 0 means no limit."`
+	MaxMade    int           `name:"max-deliveries" default:"100000" help:"Deliveries that one publish or one batch may create. A larger one is refused as a whole with 422. 0 means no limit."`
+	DrainDelay time.Duration `default:"2s" help:"How long a stopping API still accepts requests after /readyz has begun to fail, so that load balancers notice. It is part of --shutdown-timeout. 0 means not at all."`
 }
 
-// Delivery is the configuration of sending.
+// Delivery configures the sending of requests.
 type Delivery struct {
 	RetrySchedule     []time.Duration `default:"30s,5m,30m,2h" help:"Delays before attempts 2 to 5, each from the end of the attempt before."`
-	AllowDestinations []netip.Prefix  `placeholder:"CIDR,…" help:"Ranges that requests may go to although they are loopback, private or otherwise special."`
-	AllowHTTP         bool            `name:"allow-http" help:"Let Commenda webhooks have http URLs; other webhooks always may."`
-	DisableFinal      bool            `name:"disable-webhook-after-failed-delivery" help:"Disable a webhook as soon as one of its deliveries has failed for good."`
-	MaxEvents         int             `name:"max-events-per-workflow" default:"500" help:"Events that may share one workflow in a burst, 1 to 500; 1 gives each a workflow of its own always."`
-	ReconcileAfter    time.Duration   `default:"10m" help:"How long a delivery's attempt may be overdue before its workflow is looked at: one that has ended, or is lost, is started anew."`
+	AllowDestinations []netip.Prefix  `placeholder:"CIDR,…" help:"Address ranges that requests may go to although they are loopback, private or otherwise special."`
+	AllowHTTP         bool            `name:"allow-http" help:"Allow http URLs for Commenda webhooks; other webhooks may always have them."`
+	DisableFinal      bool            `name:"disable-webhook-after-failed-delivery" help:"Disable a webhook when one of its deliveries has failed for good."`
+	MaxEvents         int             `name:"max-events-per-workflow" default:"500" help:"Events that may share one workflow in a burst, 1 to 500. 1 always gives each event a workflow of its own."`
+	ReconcileAfter    time.Duration   `default:"10m" help:"How long a delivery's attempt may be overdue before its workflow is checked. A workflow that has ended or is lost is started again."`
 	Retention         time.Duration   `default:"720h" help:"How long events, messages, deliveries and attempts are kept."`
 }
 
-// Process is what every long-running process has.
+// Process configures what every long-running process has.
 type Process struct {
-	ShutdownTimeout time.Duration `default:"45s" help:"How long a stopping process takes at most, for everything that is under way; well above the longest attempt of 30 s."`
-	MetricsAddr     string        `default:"127.0.0.1:9464" help:"Address that Prometheus' /metrics is served on, without a key; empty for none. A busy port is logged and left alone: the second of two processes on one machine has no metrics unless it is given an address of its own."`
-	LogLevel        string        `default:"info" enum:"debug,info,warn,error" help:"Least severe messages logged."`
-	LogFormat       string        `default:"json" enum:"json,text" help:"Form of the log on standard error."`
+	ShutdownTimeout time.Duration `default:"45s" help:"How long a stopping process may take to finish everything in progress. Keep it well above the longest attempt of 30 s."`
+	MetricsAddr     string        `default:"127.0.0.1:9464" help:"Address that serves Prometheus' /metrics, without a key; empty means none. If the port is busy, the process logs that and runs without metrics: give a second process on one machine an address of its own."`
+	LogLevel        string        `default:"info" enum:"debug,info,warn,error" help:"Least severe level of messages that are logged."`
+	LogFormat       string        `default:"json" enum:"json,text" help:"Format of the log on standard error."`
 }
 
-// Config is all of it.
+// Config is the whole configuration of a process.
 type Config struct {
 	Database
 	Keys
@@ -80,21 +80,20 @@ type Config struct {
 	Process
 }
 
-// Schedule is the retry schedule.
+// Schedule returns the retry schedule.
 func (d *Delivery) Schedule() hook.Schedule { return d.RetrySchedule }
 
-// Validate reports everything that is wrong, at once.
+// Validate reports all invalid settings together.
 func (c *Config) Validate() error {
 	return errors.Join(c.Database.Validate(), c.Keys.Validate(), c.API.validate(), c.Delivery.validate(), c.Process.validate())
 }
 
-// ValidateWorker reports everything that is wrong with a worker's part, at once.
+// ValidateWorker reports all invalid settings of a worker together.
 func (c *Config) ValidateWorker() error {
 	return errors.Join(c.Database.Validate(), c.Keys.Validate(), c.Delivery.validate(), c.Process.validate())
 }
 
-// Validate reports what is wrong with the database's part, for commands that need
-// nothing else.
+// Validate reports invalid settings of the database, for commands that need no others.
 func (d *Database) Validate() error {
 	if d.DatabaseURL == "" {
 		return errors.New("--database-url (DATABASE_URL) is required")
@@ -102,7 +101,7 @@ func (d *Database) Validate() error {
 	return nil
 }
 
-// Validate reports what is wrong with the keys, for commands that need little else.
+// Validate reports an unusable encryption key, for commands that need few other settings.
 func (k *Keys) Validate() error {
 	if k.EncryptionKey == "" {
 		return errors.New("--encryption-key (GRAPNEL_ENCRYPTION_KEY) is required: openssl rand -base64 32")
@@ -113,10 +112,10 @@ func (k *Keys) Validate() error {
 	return nil
 }
 
-// minAdminKey is the shortest key that can be given as --admin-key.
+// minAdminKey is the least number of characters of --admin-key.
 const minAdminKey = 20
 
-// largestBody is the most that --max-body can allow (spec 2.4).
+// largestBody is the largest value of --max-body, in bytes (spec 2.4).
 const largestBody = 1 << 20
 
 func (a *API) validate() error {
@@ -125,7 +124,7 @@ func (a *API) validate() error {
 	if err != nil {
 		errs = append(errs, fmt.Errorf("--api-addr %q: want host:port", a.APIAddr))
 	} else if a.Auth == "none" && !isLoopback(host) {
-		errs = append(errs, fmt.Errorf("--auth=none only on a loopback address, not --api-addr %q", a.APIAddr))
+		errs = append(errs, fmt.Errorf("--auth=none needs a loopback address, not --api-addr %q", a.APIAddr))
 	}
 	if a.AdminKey != "" && len(a.AdminKey) < minAdminKey {
 		errs = append(errs, fmt.Errorf("--admin-key: want at least %d characters", minAdminKey))
@@ -179,7 +178,7 @@ func (a *API) validate() error {
 	return errors.Join(errs...)
 }
 
-// mostEvents is the most events that --max-events-per-workflow can allow.
+// mostEvents is the largest value of --max-events-per-workflow.
 const mostEvents = 500
 
 func (d *Delivery) validate() error {

@@ -18,7 +18,7 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// valid is a configuration with the defaults and what has none.
+// valid returns a valid configuration: the defaults, and values for settings without one.
 func valid() config.Config {
 	return config.Config{
 		Database: config.Database{DatabaseURL: "postgres:///grapnel"},
@@ -37,7 +37,7 @@ func TestValidate(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*config.Config)
-		want   string // "" accepts
+		want   string // part of the error; "" if the configuration is valid
 	}{
 		"as it is":                {func(*config.Config) {}, ""},
 		"no database":             {func(c *config.Config) { c.DatabaseURL = "" }, "--database-url (DATABASE_URL) is required"},
@@ -50,7 +50,7 @@ func TestValidate(t *testing.T) {
 		"no auth on loopback":     {func(c *config.Config) { c.Auth = "none" }, ""},
 		"no auth on localhost":    {func(c *config.Config) { c.Auth, c.APIAddr = "none", "localhost:1" }, ""},
 		"no auth on ::1":          {func(c *config.Config) { c.Auth, c.APIAddr = "none", "[::1]:1" }, ""},
-		"no auth everywhere":      {func(c *config.Config) { c.Auth, c.APIAddr = "none", ":1" }, "--auth=none only on a loopback address"},
+		"no auth everywhere":      {func(c *config.Config) { c.Auth, c.APIAddr = "none", ":1" }, "--auth=none needs a loopback address"},
 		"admin key of 19":         {func(c *config.Config) { c.AdminKey = hook.Secret(strings.Repeat("k", 19)) }, "at least 20"},
 		"admin key of 20":         {func(c *config.Config) { c.AdminKey = hook.Secret(strings.Repeat("k", 20)) }, ""},
 		"admin key with a space":  {func(c *config.Config) { c.AdminKey = hook.Secret(strings.Repeat("k ", 20)) }, "without spaces"},
@@ -119,7 +119,7 @@ func TestValidateReportsEverything(t *testing.T) {
 	}
 }
 
-// A worker has no API.
+// A worker needs no settings of the API.
 func TestValidateWorker(t *testing.T) {
 	t.Parallel()
 	c := valid()

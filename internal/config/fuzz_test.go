@@ -13,8 +13,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// scheduleOf is what --retry-schedule means, said simply: one to four delays that
-// are positive and do not get shorter.
+// scheduleOf is a simple model of --retry-schedule: one to four delays that
+// are positive and do not get shorter. It reports whether text is valid.
 func scheduleOf(text string) ([]time.Duration, bool) {
 	var out []time.Duration
 	for part := range strings.SplitSeq(strings.TrimSuffix(text, ","), ",") {
@@ -27,7 +27,7 @@ func scheduleOf(text string) ([]time.Duration, bool) {
 	return out, len(out) < hook.MaxAttempts && slices.IsSorted(out)
 }
 
-// Law: the flag is refused or means what it says.
+// The flag is either refused or means exactly its text.
 func FuzzRetrySchedule(f *testing.F) {
 	for _, seed := range []string{"30s,5m,30m,2h", "1s", "", ",", "1s,", "2s,1s", "0s", "-1s", "1s,1s,1s,1s,1s", "1", "1s 2s", "1h1m1s", "9999999h", "1e3s", "1s;2s", "NaN"} {
 		f.Add(seed)

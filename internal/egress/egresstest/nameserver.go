@@ -10,26 +10,26 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/net/dns/dnsmessage"
 	"golang.org/x/net/idna"
 )
 
-// The types of questions that a NameServer answers, and its codes.
-const (
-	typeA, typeAAAA = 1, 28
-	headerSize      = 12
-	nameError       = 3
-)
-
-// NameServer answers for the names it knows and denies all others. A name without
-// addresses never gets an answer.
+// NameServer answers questions about the names it knows, and says of all others that they do not exist. A known name
+// without addresses never gets an answer.
 type NameServer struct {
 	mu      sync.Mutex
 	known   map[string][][]string
-	lookups map[string]int
+	lookups map[question]int
 	lost    map[string]bool
 }
 
-// LoseAAAA has questions for a name's IPv6 addresses never answered.
+// question is a name and the type of a question about it.
+type question struct {
+	name string
+	t    dnsmessage.Type
+}
+
+// LoseAAAA makes the server never answer questions about a name's IPv6 addresses.
 func (s *NameServer) LoseAAAA(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,19 +39,19 @@ func (s *NameServer) LoseAAAA(name string) {
 	s.lost[name] = true
 }
 
-func (s *NameServer) isLost(name string, qtype byte) bool {
+func (s *NameServer) isLost(name string, t dnsmessage.Type) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return qtype == typeAAAA && s.lost[name]
+	return t == dnsmessage.TypeAAAA && s.lost[name]
 }
 
-// NewNameServer knows the given names: what each lookup in turn is told, and the
-// last of it ever after.
+// NewNameServer returns a server for the given names. Each name has the addresses of its first lookup, of its second
+// one, and so on; the last entry is repeated.
 func NewNameServer(known map[string][][]string) *NameServer {
-	return &NameServer{known: known, lookups: map[string]int{}}
+	return &NameServer{known: known, lookups: map[question]int{}}
 }
 
-// Known is what the table's hosts resolve to.
+// Known returns the addresses of the hosts in the table, for NewNameServer.
 func Known(destinations []Destination) map[string][][]string {
 	known := map[string][][]string{}
 	for _, d := range destinations {
@@ -71,7 +71,7 @@ func Known(destinations []Destination) map[string][][]string {
 	return known
 }
 
-// ListenAndServe answers on a port of 127.0.0.1 until ctx ends, and returns its
+// ListenAndServe answers on a UDP port of 127.0.0.1 until ctx ends, and returns its
 // address.
 func (s *NameServer) ListenAndServe(ctx context.Context) (string, error) {
 	var lc net.ListenConfig
@@ -95,13 +95,13 @@ func (s *NameServer) ListenAndServe(ctx context.Context) (string, error) {
 	return c.LocalAddr().String(), nil
 }
 
-// Resolver asks the server without a socket.
+// Resolver returns a resolver that asks the server without a socket.
 func (s *NameServer) Resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		client, server := net.Pipe()
-		// Go's resolver would read on for 5 s after the lookup was given up.
+		// Close the connection with the lookup: Go's resolver would read from it for another 5 s.
 		stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-		go func() { // ends with the lookup, whose end the test may not wait for
+		go func() { // it ends with the lookup, perhaps after the test
 			defer stop()
 			defer server.Close()
 			s.serve(server)
@@ -110,7 +110,7 @@ func (s *NameServer) Resolver() *net.Resolver {
 	}}
 }
 
-// serve answers in TCP's form.
+// serve answers in the format of TCP: each message is preceded by its length.
 func (s *NameServer) serve(c net.Conn) {
 	var size [2]byte
 	for {
@@ -127,58 +127,62 @@ func (s *NameServer) serve(c net.Conn) {
 	}
 }
 
-// answer is nil for what is no question, and for names that get no answer.
+// answer returns the answer to a query; nil if the query is malformed, or its name gets no answer.
 func (s *NameServer) answer(query []byte) []byte {
-	var labels []string
-	at := headerSize
-	for at < len(query) && query[at] != 0 {
-		end := at + 1 + int(query[at])
-		if end > len(query) {
-			return nil
-		}
-		labels = append(labels, string(query[at+1:end]))
-		at = end
-	}
-	if at+5 > len(query) {
+	var m dnsmessage.Message
+	if err := m.Unpack(query); err != nil || len(m.Questions) != 1 {
 		return nil
 	}
-	qtype := query[at+2]
-	out := append([]byte{query[0], query[1], 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, query[headerSize:at+5]...)
-	name := strings.ToLower(strings.Join(labels, "."))
-	if s.isLost(name, qtype) {
+	q := m.Questions[0]
+	name := strings.ToLower(strings.TrimSuffix(q.Name.String(), "."))
+	if s.isLost(name, q.Type) {
 		return nil
 	}
-	addrs, ok := s.lookup(name, qtype)
-	switch {
-	case !ok:
-		out[3] |= nameError
-	case len(addrs) == 0:
+	addrs, ok := s.lookup(name, q.Type)
+	if ok && len(addrs) == 0 {
 		return nil
+	}
+	reply := dnsmessage.Message{
+		Header:    dnsmessage.Header{ID: m.ID, Response: true, RecursionDesired: true, RecursionAvailable: true},
+		Questions: m.Questions,
+	}
+	if !ok {
+		reply.RCode = dnsmessage.RCodeNameError
 	}
 	for _, a := range addrs {
-		ip := netip.MustParseAddr(a)
-		if qtype != typeA && qtype != typeAAAA || ip.Is4() != (qtype == typeA) {
-			continue
+		if body := resource(netip.MustParseAddr(a), q.Type); body != nil {
+			reply.Answers = append(reply.Answers, dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class}, Body: body})
 		}
-		out[7]++
-		raw := ip.AsSlice()
-		out = append(out, 0xc0, headerSize, 0, qtype, 0, 1, 0, 0, 0, 0, 0, byte(len(raw))) //nolint:gosec // 4 or 16
-		out = append(out, raw...)
+	}
+	out, err := reply.Pack()
+	if err != nil {
+		return nil
 	}
 	return out
 }
 
-// lookup is what the name is now. A lookup asks for A and AAAA at once, so each
-// type has a count of its own.
-func (s *NameServer) lookup(name string, qtype byte) ([]string, bool) {
+// resource returns the record of an address for a question of type t; nil if the address is of the other family.
+func resource(ip netip.Addr, t dnsmessage.Type) dnsmessage.ResourceBody {
+	switch {
+	case t == dnsmessage.TypeA && ip.Is4():
+		return &dnsmessage.AResource{A: ip.As4()}
+	case t == dnsmessage.TypeAAAA && ip.Is6():
+		return &dnsmessage.AAAAResource{AAAA: ip.As16()}
+	}
+	return nil
+}
+
+// lookup returns the current addresses of a name, and whether the name is known. A resolver asks for A and AAAA at
+// once, so each type has a count of its own.
+func (s *NameServer) lookup(name string, t dnsmessage.Type) ([]string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	answers, ok := s.known[name]
 	if !ok || len(answers) == 0 {
 		return nil, ok
 	}
-	key := name + string(rune(qtype))
-	n := s.lookups[key]
-	s.lookups[key]++
+	q := question{name, t}
+	n := s.lookups[q]
+	s.lookups[q]++
 	return answers[min(n, len(answers)-1)], true
 }

@@ -12,34 +12,35 @@ import (
 	"sync/atomic"
 )
 
-// net/http itself answers what it can't take for a request (%zz in a path, headers
-// over the bound, a transfer coding that it does not know), as text, before any
-// handler: it writes one text to the connection, at once. oneFormat makes a problem
-// of it (spec 6). Should net/http come to say it otherwise, that answer goes out as
-// it is, and a test fails.
+// net/http itself refuses invalid requests (%zz in a path, headers over the limit, an unknown
+// transfer coding) before any handler: it writes one plain text to the connection, in one
+// call. problemListener rewrites that text as application/problem+json (spec 6). If a new
+// version of net/http words it differently, the answer goes out unchanged, and a test fails.
 
-// oneFormat is a listener whose connections have that done.
-type oneFormat struct{ net.Listener }
+// problemListener is a listener whose connections rewrite net/http's plain-text errors as
+// problems, and refuse requests with two framings.
+type problemListener struct{ net.Listener }
 
-func (l oneFormat) Accept() (net.Conn, error) {
+// Accept implements net.Listener.
+func (l problemListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &formatConn{Conn: c}, nil
+	return &problemConn{Conn: c}, nil
 }
 
-type formatConn struct {
+type problemConn struct {
 	net.Conn
 	framing framing
-	// ambiguous says that a request was refused for its framing; instead is then what
-	// net/http reads in place of the rest, which makes it refuse the request.
+	// ambiguous reports whether a request was refused for its framing. net/http then reads
+	// instead in place of the rest of the bytes, which makes it refuse the request.
 	ambiguous atomic.Bool
 	instead   []byte
 }
 
-// Read gives net/http what has come up to a request that is to be refused.
-func (c *formatConn) Read(b []byte) (int, error) {
+// Read returns the client's bytes up to a request that must be refused.
+func (c *problemConn) Read(b []byte) (int, error) {
 	if c.ambiguous.Load() {
 		n := copy(b, c.instead)
 		if c.instead = c.instead[n:]; n == 0 && len(b) > 0 {
@@ -50,32 +51,32 @@ func (c *formatConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	good, ambiguous := c.framing.follow(b[:n])
 	if ambiguous {
-		c.instead = []byte("\x00\r\n\r\n") // no header
+		c.instead = []byte("\x00\r\n\r\n") // this is not a valid header
 		c.ambiguous.Store(true)
 		return good, nil
 	}
 	return n, err
 }
 
-// Write is told that all was written, whatever was.
-func (c *formatConn) Write(b []byte) (int, error) {
-	other := problemFor(b)
-	if other != nil && c.ambiguous.Load() {
-		other = refusal(http.StatusBadRequest, "Bad Request: give one of Content-Length and Transfer-Encoding, in one line")
+// Write writes b, or a problem in its place. It then returns len(b), because net/http expects that.
+func (c *problemConn) Write(b []byte) (int, error) {
+	problem := problemFor(b)
+	if problem != nil && c.ambiguous.Load() {
+		problem = refusal(http.StatusBadRequest, "Bad Request: give one of Content-Length and Transfer-Encoding, in one line")
 	}
-	if other == nil {
+	if problem == nil {
 		return c.Conn.Write(b)
 	}
-	if _, err := c.Conn.Write(other); err != nil {
+	if _, err := c.Conn.Write(problem); err != nil {
 		return 0, err
 	}
 	return len(b), nil
 }
 
-// CloseWrite ends the answer and leaves the reading side open for a moment. net/http asks for
-// it before it closes a connection whose request it has not read to its end; without it the client
-// gets a reset, and perhaps not the answer.
-func (c *formatConn) CloseWrite() error {
+// CloseWrite ends the answer and leaves the reading side open for a moment. net/http calls
+// it before it closes a connection whose request it has not read to the end. Without it the client
+// gets a reset, and may lose the answer.
+func (c *problemConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
@@ -83,11 +84,11 @@ func (c *formatConn) CloseWrite() error {
 }
 
 // plainHeaders are exactly the headers of net/http's own refusals. Other answers
-// have a Date, and no body of ours begins like a status line.
+// have a Date, and no body of Grapnel begins like a status line.
 const plainHeaders = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
-// problemFor is the problem to write instead of what net/http says; nil where it
-// is no refusal of its own.
+// problemFor returns the problem to write in place of b; nil if b is not one of net/http's own
+// refusals.
 func problemFor(b []byte) []byte {
 	if !bytes.HasPrefix(b, []byte("HTTP/1.1 ")) || len(b) > 512 {
 		return nil
@@ -109,7 +110,7 @@ func problemFor(b []byte) []byte {
 	return refusal(status, detail)
 }
 
-// refusal is a whole answer.
+// refusal returns a whole answer: status line, headers and problem.
 func refusal(status int, detail string) []byte {
 	title := http.StatusText(status)
 	_, reason, _ := strings.Cut(detail, ": ")
@@ -133,7 +134,7 @@ func refusal(status int, detail string) []byte {
 		Detail string `json:"detail,omitempty"`
 	}{"about:blank", title, status, code, reason})
 	if err != nil {
-		return nil // text always can be marshaled
+		return nil // text can always be encoded
 	}
 	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
 		status, title, len(body), body)

@@ -2,11 +2,10 @@ package app
 
 import "net/http"
 
-// side is what is served beside the API, or in a worker instead of one: the
-// metrics, and for whoever runs the process /healthz, that it lives, and in a
-// worker /readyz, that it takes work. A new worker that never does is
-// what a rollout must stop at.
-func (a *App) side() http.Handler {
+// opsHandler serves what operators need, at --metrics-addr: the metrics, /healthz (the process is alive), and in a
+// process with a worker alone /readyz (the worker takes work). A rollout must stop at a new worker that never
+// becomes ready.
+func (a *App) opsHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", a.metrics.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
@@ -23,9 +22,9 @@ func (a *App) side() http.Handler {
 	return mux
 }
 
-// say answers in the form of the API's /healthz.
+// say answers in the format of the API's /healthz.
 func say(w http.ResponseWriter, status int, word string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(`{"status":"` + word + `"}`)) // who hangs up has no use for it
+	_, _ = w.Write([]byte(`{"status":"` + word + `"}`)) // a client that is gone needs no answer
 }
