@@ -15,6 +15,7 @@ import (
 	"grapnel/internal/dispatch"
 	"grapnel/internal/egress"
 	"grapnel/internal/hook"
+	"grapnel/internal/maintenance"
 	"grapnel/internal/metrics"
 	"grapnel/internal/secrets"
 	"grapnel/internal/temporalclient"
@@ -44,14 +45,15 @@ type Options struct {
 
 // App is a process's parts. Run it once.
 type App struct {
-	options    Options
-	store      *storage.Store
-	cluster    *temporalclient.Cluster
-	egress     *egress.Client
-	starter    *dispatch.Starter
-	sweeper    *dispatch.Sweeper
-	reconciler *dispatch.Reconciler
-	worker     *worker.Worker
+	options     Options
+	store       *storage.Store
+	cluster     *temporalclient.Cluster
+	egress      *egress.Client
+	starter     *dispatch.Starter
+	sweeper     *dispatch.Sweeper
+	reconciler  *dispatch.Reconciler
+	maintenance *maintenance.Maintenance
+	worker      *worker.Worker
 	// activities are nil without the worker's role.
 	activities *activities.Activities
 	api        *api.API
@@ -120,9 +122,12 @@ func (a *App) build(ctx context.Context) error {
 	a.metrics.WatchQueue(a.starter.Queued)
 	a.store.OnOperational(a.starter.Dispatch)
 	a.sweeper = &dispatch.Sweeper{
-		Starter: a.starter, Backlog: a.store, Maintenance: a.store, Temporal: a.cluster.Client, Resetter: a.cluster,
-		Health: a.cluster, Cancellations: &dispatch.Cancellations{Store: a.store, Logger: o.Logger},
-		Logger: o.Logger, Retention: o.Config.Retention,
+		Starter: a.starter, Backlog: a.store, Temporal: a.cluster.Client, Resetter: a.cluster,
+		Health: a.cluster, Logger: o.Logger,
+	}
+	a.maintenance, err = maintenance.New(maintenance.Config{Store: a.store, Logger: o.Logger, Retention: o.Config.Retention})
+	if err != nil {
+		return err
 	}
 	a.reconciler = &dispatch.Reconciler{
 		OverdueStore: a.store, Temporal: a.cluster.Client, Resetter: a.cluster, Health: a.cluster, Logger: o.Logger, After: o.Config.ReconcileAfter,

@@ -58,7 +58,7 @@ func TestStartsAreCounted(t *testing.T) {
 		require.Equal(t, map[string]int{"starter 1 away": 1}, m.counts())
 
 		away = false
-		sweeper := &dispatch.Sweeper{Starter: starter, Backlog: o, Maintenance: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler)}
+		sweeper := &dispatch.Sweeper{Starter: starter, Backlog: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler)}
 		defer running(t, sweeper.Run)()
 		pass(10 * time.Second)
 		require.Equal(t, map[string]int{"starter 1 away": 1, "sweeper 1 <nil>": 1, "drain 0 <nil>": 1}, m.counts())

@@ -80,7 +80,7 @@ func sweeper(t *testing.T, s *storage.Store, temporal *temporalServer, most int)
 	starter, err := dispatch.NewStarter(dispatch.StarterConfig{Temporal: temporal, Outbox: s, Logger: slog.New(slog.DiscardHandler), MaxEvents: most})
 	require.NoError(t, err)
 	return &dispatch.Sweeper{
-		Starter: starter, Backlog: s, Maintenance: s, Temporal: temporal, Resetter: temporal, Health: temporal, Logger: slog.New(slog.DiscardHandler),
+		Starter: starter, Backlog: s, Temporal: temporal, Resetter: temporal, Health: temporal, Logger: slog.New(slog.DiscardHandler),
 		Interval: 10 * time.Millisecond, Age: time.Millisecond, PaceFor: time.Millisecond,
 	}
 }

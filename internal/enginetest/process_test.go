@@ -17,6 +17,7 @@ import (
 	"grapnel/activities"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
+	"grapnel/internal/maintenance"
 	"grapnel/internal/secrets"
 	"grapnel/storage"
 	"grapnel/workflows"
@@ -131,15 +132,20 @@ func (p *process) start() error {
 		return err
 	}
 	sweeper := &dispatch.Sweeper{
-		Starter: starter, Backlog: p.store, Maintenance: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger,
-		Cancellations: &dispatch.Cancellations{Store: p.store, Logger: logger}, Retention: retention, Interval: sweepEvery,
+		Starter: starter, Backlog: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger,
+		Interval: sweepEvery,
 	}
 	reconciler := &dispatch.Reconciler{OverdueStore: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger, Interval: reconcileEvery}
+	upkeep, err := maintenance.New(maintenance.Config{Store: p.store, Logger: logger, Retention: retention, CancelEvery: sweepEvery})
+	if err != nil {
+		return err
+	}
 	var ctx context.Context
 	ctx, p.halt = context.WithCancel(p.ctx)
 	p.starter = starter
 	p.loops.Go(func() { _ = starter.Run(ctx, time.Second) })
 	p.loops.Go(func() { _ = sweeper.Run(ctx) })
+	p.loops.Go(func() { _ = upkeep.Run(ctx) })
 	p.loops.Go(func() { _ = reconciler.Run(ctx) })
 	return nil
 }
