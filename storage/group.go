@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 )
 
 // Bounds of a group.
@@ -37,8 +38,8 @@ type group[T any] struct {
 	// lock wait (withLockWait), it waits no longer for a row.
 	do func(ctx context.Context, items []T) error
 	// name is the group's for count, which is told of each statement; nil is not.
-	name  string
-	count func(name string, rows int, waited, took time.Duration)
+	name  measure.Group
+	count func(name measure.Group, rows int, waited, took time.Duration)
 	// rows and bytes are an item's size in the queue; nil is 1 and 0.
 	rows  func(T) int
 	bytes func(T) int

@@ -6,41 +6,34 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 )
 
 // Metrics counts what the store does. Nothing that it is told of comes from a client.
 type Metrics interface {
 	// Published counts what came of events that were published by one call, and the
 	// deliveries made of them.
-	Published(p hook.Published)
+	Published(p measure.Published)
 	// Grouped counts a statement that calls have shared: its rows, how long the first
 	// waited for it, and how long it took.
-	Grouped(group string, rows int, waited, took time.Duration)
+	Grouped(group measure.Group, rows int, waited, took time.Duration)
 	// Ended counts deliveries that have come to a final state.
 	Ended(state hook.DeliveryState, n int)
 	// Breaker counts circuit breakers that were opened or closed.
 	Breaker(open bool)
 }
 
-// The groups that Grouped is told of.
-const (
-	groupPublish    = "publish"
-	groupRecord     = "record"
-	groupKeys       = "api_keys"
-	groupEventTypes = "event_types"
-)
-
 // uncounted is Metrics where there are none.
 type uncounted struct{}
 
-func (uncounted) Published(hook.Published)                          {}
-func (uncounted) Grouped(string, int, time.Duration, time.Duration) {}
-func (uncounted) Ended(hook.DeliveryState, int)                     {}
-func (uncounted) Breaker(bool)                                      {}
+func (uncounted) Published(measure.Published)                              {}
+func (uncounted) Grouped(measure.Group, int, time.Duration, time.Duration) {}
+func (uncounted) Ended(hook.DeliveryState, int)                            {}
+func (uncounted) Breaker(bool)                                             {}
 
 // countPublished counts what came of a call of PublishAll.
 func (s *Store) countPublished(accepted []hook.Accepted, errs []error, took time.Duration) {
-	p := hook.Published{Took: took}
+	p := measure.Published{Took: took}
 	for i := range accepted {
 		switch {
 		case errs[i] == nil && accepted[i].Duplicate:

@@ -11,6 +11,7 @@ import (
 
 	"grapnel/internal/canonjson"
 	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 )
 
 // Operational events are published in the transaction of what they tell of, so that none
@@ -115,7 +116,7 @@ func (s *Store) publishingOwn(ctx context.Context, f func(tx pgx.Tx, happened *o
 	if err != nil || len(published) == 0 {
 		return err
 	}
-	count := hook.Published{Operational: len(published)}
+	count := measure.Published{Operational: len(published)}
 	for _, p := range published {
 		count.Deliveries += p.accepted.Event.Deliveries
 		if start, ok := p.accepted.Start(); ok {

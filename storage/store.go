@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 	"grapnel/internal/secrets"
 )
 
@@ -186,7 +187,7 @@ func (s *Store) share() {
 	s.keys.do, s.keys.together, s.keys.atOnce = s.lookUpKeys, rowsTogether, statementsAtOnce
 	s.eventTypes.do, s.eventTypes.together, s.eventTypes.atOnce = s.lookUpTypes, rowsTogether, statementsAtOnce
 	s.eventTypes.rows = func(l *typesLookup) int { return len(l.names) }
-	s.publishing.name, s.recordings.name, s.keys.name, s.eventTypes.name = groupPublish, groupRecord, groupKeys, groupEventTypes
+	s.publishing.name, s.recordings.name, s.keys.name, s.eventTypes.name = measure.GroupPublish, measure.GroupRecord, measure.GroupAPIKeys, measure.GroupEventTypes
 	count := s.metrics.Grouped
 	s.publishing.count, s.recordings.count, s.keys.count, s.eventTypes.count = count, count, count, count
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 )
 
 // mostWaitingCounted bounds what is looked at of each kind, and so what it costs to
@@ -21,8 +21,8 @@ const waitingTimeout = `set local statement_timeout = '2s'`
 
 // Waiting counts what waits, for metrics. What is done it does not look at, by indexes
 // of what is outstanding, so that it costs the same whatever is stored.
-func (s *Store) Waiting(ctx context.Context) (hook.BacklogStats, error) {
-	var w hook.BacklogStats
+func (s *Store) Waiting(ctx context.Context) (measure.BacklogStats, error) {
+	var w measure.BacklogStats
 	batch := &pgx.Batch{}
 	batch.Queue(waitingTimeout)
 	batch.Queue(dueSQL, waitingBounds(), mostWaitingCounted).Query(func(rows pgx.Rows) (err error) {
@@ -49,7 +49,7 @@ func (s *Store) Waiting(ctx context.Context) (hook.BacklogStats, error) {
 		return tx.SendBatch(ctx, batch).Close()
 	})
 	if err != nil {
-		return hook.BacklogStats{}, mapErr(fmt.Errorf("count what waits: %w", err))
+		return measure.BacklogStats{}, mapErr(fmt.Errorf("count what waits: %w", err))
 	}
 	return w, nil
 }
@@ -69,14 +69,14 @@ const (
 
 // waitingBounds are the ranges' bounds in the order of the times that they stand for.
 func waitingBounds() []time.Duration {
-	bounds := hook.BacklogBounds()
+	bounds := measure.BacklogBounds()
 	slices.Reverse(bounds)
 	return bounds
 }
 
 // ranges reads counts by place among the bounds, from the last range to the first.
 func ranges(rows pgx.Rows) (counts []int, oldest time.Duration, err error) {
-	counts = make([]int, len(hook.BacklogBounds())+1)
+	counts = make([]int, len(measure.BacklogBounds())+1)
 	var place, n int
 	var first time.Time
 	_, err = pgx.ForEachRow(rows, []any{&place, &n, &first}, func() error {

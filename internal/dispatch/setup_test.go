@@ -390,6 +390,16 @@ func newStarter(t *testing.T, s *temporalServer, o *outbox, change func(*dispatc
 	return starter
 }
 
+// newSweeper returns a sweeper at its defaults.
+func newSweeper(t *testing.T, s *temporalServer, o *outbox, starter *dispatch.Starter) *dispatch.Sweeper {
+	t.Helper()
+	sweeper, err := dispatch.NewSweeper(dispatch.SweeperConfig{
+		Starter: starter, Store: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	return sweeper
+}
+
 // running runs f and returns how to stop it and wait for its end.
 func running(t *testing.T, f func(ctx context.Context) error) (stop func()) {
 	t.Helper()

@@ -3,7 +3,6 @@ package dispatch_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -26,10 +25,7 @@ func sweeping(t *testing.T, s *temporalServer, o *outbox, change ...func(*dispat
 	if len(change) > 0 {
 		starter = change[0]
 	}
-	sweeper := &dispatch.Sweeper{
-		Starter: newStarter(t, s, o, starter), Backlog: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler),
-	}
-	return running(t, sweeper.Run)
+	return running(t, newSweeper(t, s, o, newStarter(t, s, o, starter)).Run)
 }
 
 // Design 3: what was committed and not started within 5 s.
@@ -465,7 +461,7 @@ func TestSweeperLeavesTheStarterItsQueue(t *testing.T) {
 			return slow(time.Second)(ctx, id)
 		}
 		starter := newStarter(t, s, o, func(c *dispatch.StarterConfig) { c.Workers = 1 })
-		sweeper := &dispatch.Sweeper{Starter: starter, Backlog: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler)}
+		sweeper := newSweeper(t, s, o, starter)
 		defer running(t, sweeper.Run)()
 		defer running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })()
 		events := o.accept(30)

@@ -74,11 +74,17 @@ func newProcess(w *world, name string) (*process, error) {
 		kill()
 		return nil, err
 	}
+	drains, err := dispatch.NewDrains(way{w.temporal, p}, nil, nil)
+	if err != nil {
+		kill()
+		store.Close()
+		return nil, err
+	}
 	store.OnOperational(p.dispatch)
 	p.store = &gated{Store: store, p: p}
 	p.acts, err = activities.New(activities.Deps{
 		Store: p.store, Lookup: p.store, DeferredStore: p.store, Replays: p.store, Sender: sender{p},
-		Drains: &dispatch.Drains{Temporal: way{w.temporal, p}}, Schedule: hook.DefaultSchedule(),
+		Drains: drains, Schedule: hook.DefaultSchedule(),
 		Memory: processMemory,
 		Logger: w.logger.With(slog.String("process", name)), Jitter: func(time.Duration) time.Duration { return 0 },
 	})
@@ -131,11 +137,18 @@ func (p *process) start() error {
 	if err != nil {
 		return err
 	}
-	sweeper := &dispatch.Sweeper{
-		Starter: starter, Backlog: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger,
-		Interval: sweepEvery,
+	sweeper, err := dispatch.NewSweeper(dispatch.SweeperConfig{
+		Starter: starter, Store: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger, Interval: sweepEvery,
+	})
+	if err != nil {
+		return err
 	}
-	reconciler := &dispatch.Reconciler{OverdueStore: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger, Interval: reconcileEvery}
+	reconciler, err := dispatch.NewReconciler(dispatch.ReconcilerConfig{
+		Store: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger, Interval: reconcileEvery,
+	})
+	if err != nil {
+		return err
+	}
 	upkeep, err := maintenance.New(maintenance.Config{Store: p.store, Logger: logger, Retention: retention, CancelEvery: sweepEvery})
 	if err != nil {
 		return err
