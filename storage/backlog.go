@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 )
 
 // maxBacklogCounted bounds how many rows of each kind are read, and so the cost of counting: in an outage there may
@@ -20,8 +20,8 @@ const backlogTimeout = `set local statement_timeout = '2s'`
 
 // Backlog counts the deliveries that are due and not sent, and the events that are not started, for metrics. It reads
 // indexes of outstanding rows only, so its cost does not grow with what is stored.
-func (s *Store) Backlog(ctx context.Context) (hook.BacklogStats, error) {
-	var stats hook.BacklogStats
+func (s *Store) Backlog(ctx context.Context) (measure.BacklogStats, error) {
+	var stats measure.BacklogStats
 	batch := &pgx.Batch{}
 	batch.Queue(backlogTimeout)
 	batch.Queue(dueBucketsSQL, bucketBounds(), maxBacklogCounted).Query(func(rows pgx.Rows) (err error) {
@@ -48,7 +48,7 @@ func (s *Store) Backlog(ctx context.Context) (hook.BacklogStats, error) {
 		return tx.SendBatch(ctx, batch).Close()
 	})
 	if err != nil {
-		return hook.BacklogStats{}, mapErr(fmt.Errorf("count the backlog: %w", err))
+		return measure.BacklogStats{}, mapErr(fmt.Errorf("count the backlog: %w", err))
 	}
 	return stats, nil
 }
@@ -68,14 +68,14 @@ const (
 
 // bucketBounds returns the buckets' bounds in the order of the times that they stand for.
 func bucketBounds() []time.Duration {
-	bounds := hook.BacklogBounds()
+	bounds := measure.BacklogBounds()
 	slices.Reverse(bounds)
 	return bounds
 }
 
 // ranges reads the counts by bucket, from the last bucket to the first.
 func ranges(rows pgx.Rows) (counts []int, oldest time.Duration, err error) {
-	counts = make([]int, len(hook.BacklogBounds())+1)
+	counts = make([]int, len(measure.BacklogBounds())+1)
 	var bucket, n int
 	var oldestDue time.Time
 	_, err = pgx.ForEachRow(rows, []any{&bucket, &n, &oldestDue}, func() error {

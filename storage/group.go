@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 )
 
 // Bounds of a group.
@@ -34,8 +35,8 @@ type group[T any] struct {
 	// (withLockWait), it waits no longer than that for a row.
 	do func(ctx context.Context, items []T) error
 	// name is the group's name for count, which is called after each statement. A nil count is not called.
-	name  string
-	count func(name string, rows int, waited, took time.Duration)
+	name  measure.Group
+	count func(name measure.Group, rows int, waited, took time.Duration)
 	// rows and bytes return an item's size in the queue. The defaults are 1 and 0.
 	rows  func(T) int
 	bytes func(T) int

@@ -11,6 +11,7 @@ import (
 
 	"grapnel/internal/canonjson"
 	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 )
 
 // Operational events are published in the transaction of the change that they report, so that neither exists without
@@ -116,7 +117,7 @@ func (s *Store) withOperationalEvents(ctx context.Context, f func(tx pgx.Tx, eve
 		return nil, err
 	}
 	var starts []hook.Start
-	count := hook.Published{Operational: len(published)}
+	count := measure.Published{Operational: len(published)}
 	for _, p := range published {
 		count.Deliveries += p.accepted.Event.Deliveries
 		if start, ok := p.accepted.Start(); ok {
