@@ -22,7 +22,7 @@ type deliveryRow struct {
 	TenantID      [16]byte
 	EventType     string
 	Test          bool
-	Deferred      bool
+	Deferred      bool `db:"parked"`
 	ReplayID      *[16]byte
 	State         string
 	Attempts      int
