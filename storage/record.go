@@ -147,10 +147,11 @@ func (s *Store) record(ctx context.Context, records []hook.Record) (found []hook
 		}
 		ended = endedOf(records, fresh)
 		events.failed(ended)
-		if len(webhooks) == 0 {
+		counted := healthOf(written(records, fresh))
+		if len(webhooks) == 0 || len(counted.ids) == 0 {
 			return nil
 		}
-		disabled, err := s.applyHealth(ctx, tx, health, webhooks, events)
+		disabled, err := s.applyHealth(ctx, tx, counted, webhooks, events)
 		if err != nil || len(disabled) == 0 {
 			return err
 		}
@@ -200,6 +201,19 @@ func writeRecords(ctx context.Context, q querier, args pgx.StrictNamedArgs) (fou
 		return found, fresh, err
 	}
 	return fresh, fresh, nil
+}
+
+// written returns the records of the deliveries that were changed. The others were recorded before, and have counted
+// for their webhooks' health already.
+func written(records []hook.Record, fresh []hook.Delivery) []hook.Record {
+	if len(fresh) == len(records) {
+		return records
+	}
+	changed := make(map[hook.DeliveryID]bool, len(fresh))
+	for i := range fresh {
+		changed[fresh[i].ID] = true
+	}
+	return slices.DeleteFunc(slices.Clone(records), func(r hook.Record) bool { return !changed[r.Delivery.ID] })
 }
 
 func byID(ctx context.Context, q querier, ids [][16]byte) ([]hook.Delivery, error) {
