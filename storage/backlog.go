@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 )
 
 // maxBacklogCounted bounds how many rows of each kind are read, and so the cost of counting: in an outage there may
@@ -20,16 +20,16 @@ const backlogTimeout = `set local statement_timeout = '2s'`
 
 // Backlog counts the deliveries that are due and not sent, and the events that are not started, for metrics. It reads
 // indexes of outstanding rows only, so its cost does not grow with what is stored.
-func (s *Store) Backlog(ctx context.Context) (hook.BacklogStats, error) {
-	var w hook.BacklogStats
+func (s *Store) Backlog(ctx context.Context) (measure.BacklogStats, error) {
+	var stats measure.BacklogStats
 	batch := &pgx.Batch{}
 	batch.Queue(backlogTimeout)
 	batch.Queue(dueBucketsSQL, bucketBounds(), maxBacklogCounted).Query(func(rows pgx.Rows) (err error) {
-		w.Due, w.OldestDue, err = ranges(rows)
+		stats.Due, stats.OldestDue, err = ranges(rows)
 		return err
 	})
 	batch.Queue(deferredBucketsSQL, bucketBounds(), maxBacklogCounted).Query(func(rows pgx.Rows) (err error) {
-		w.Deferred, _, err = ranges(rows)
+		stats.Deferred, _, err = ranges(rows)
 		return err
 	})
 	batch.Queue(`
@@ -40,17 +40,17 @@ func (s *Store) Backlog(ctx context.Context) (hook.BacklogStats, error) {
 			(select count(*) from kept_days where seen_at > now() - interval '1 hour')`, maxBacklogCounted).
 		QueryRow(func(row pgx.Row) error {
 			var oldest float64
-			err := row.Scan(&w.Unstarted, &oldest, &w.Breakers, &w.KeptDays)
-			w.OldestUnstarted = seconds(oldest)
+			err := row.Scan(&stats.Unstarted, &oldest, &stats.Breakers, &stats.KeptDays)
+			stats.OldestUnstarted = seconds(oldest)
 			return err
 		})
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		return tx.SendBatch(ctx, batch).Close()
 	})
 	if err != nil {
-		return hook.BacklogStats{}, mapErr(fmt.Errorf("count what waits: %w", err))
+		return measure.BacklogStats{}, mapErr(fmt.Errorf("count the backlog: %w", err))
 	}
-	return w, nil
+	return stats, nil
 }
 
 // The order is that of the index, which has the longest due first: if there are more rows than are counted, the
@@ -68,19 +68,19 @@ const (
 
 // bucketBounds returns the buckets' bounds in the order of the times that they stand for.
 func bucketBounds() []time.Duration {
-	bounds := hook.BacklogBounds()
+	bounds := measure.BacklogBounds()
 	slices.Reverse(bounds)
 	return bounds
 }
 
 // ranges reads the counts by bucket, from the last bucket to the first.
 func ranges(rows pgx.Rows) (counts []int, oldest time.Duration, err error) {
-	counts = make([]int, len(hook.BacklogBounds())+1)
-	var place, n int
-	var first time.Time
-	_, err = pgx.ForEachRow(rows, []any{&place, &n, &first}, func() error {
-		counts[len(counts)-1-place] = n
-		oldest = max(oldest, time.Since(first))
+	counts = make([]int, len(measure.BacklogBounds())+1)
+	var bucket, n int
+	var oldestDue time.Time
+	_, err = pgx.ForEachRow(rows, []any{&bucket, &n, &oldestDue}, func() error {
+		counts[len(counts)-1-bucket] = n
+		oldest = max(oldest, time.Since(oldestDue))
 		return nil
 	})
 	return counts, oldest, err

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 	"grapnel/internal/secrets"
 	"grapnel/storage"
 )
@@ -20,7 +21,7 @@ func TestWaiting(t *testing.T) {
 	w := f.webhook(t)
 	empty, err := f.Backlog(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, hook.BacklogStats{Due: make([]int, 6), Deferred: make([]int, 6)}, empty)
+	require.Equal(t, measure.BacklogStats{Due: make([]int, 6), Deferred: make([]int, 6)}, empty)
 
 	due := func(ago string) hook.DeliveryID {
 		id := f.delivery(t, w)
@@ -52,20 +53,20 @@ func TestWaiting(t *testing.T) {
 // counts is a storage.Metrics that keeps what it is told.
 type counts struct {
 	mu        sync.Mutex
-	published []hook.Published
-	groups    map[string]int
+	published []measure.Published
+	groups    map[measure.Group]int
 	ended     map[hook.DeliveryState]int
 	breakers  []bool
 }
 
-func (c *counts) Published(p hook.Published) {
+func (c *counts) Published(p measure.Published) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p.Took = 0
 	c.published = append(c.published, p)
 }
 
-func (c *counts) Grouped(group string, rows int, _, _ time.Duration) {
+func (c *counts) Grouped(group measure.Group, rows int, _, _ time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.groups[group] += rows
@@ -89,7 +90,7 @@ func (c *counts) Breaker(open bool) {
 func counted(t *testing.T) (*fixture, *counts) {
 	t.Helper()
 	f := setup(t)
-	c := &counts{groups: map[string]int{}, ended: map[hook.DeliveryState]int{}}
+	c := &counts{groups: map[measure.Group]int{}, ended: map[hook.DeliveryState]int{}}
 	box, err := secrets.New(encryptionKey)
 	require.NoError(t, err)
 	f.Store, err = storage.Open(t.Context(), storage.Config{URL: f.url, Box: box, Metrics: c})
@@ -108,13 +109,13 @@ func TestPublishingIsCounted(t *testing.T) {
 	}
 	_, errs := f.PublishAll(t.Context(), []hook.Publication{publication("a", `1`), publication("a", `1`), publication("a", `2`), publication("", `3`)})
 	require.Len(t, slices.DeleteFunc(errs, func(err error) bool { return err == nil }), 1)
-	require.Equal(t, []hook.Published{{Accepted: 2, Duplicates: 1, Refused: 1, Deliveries: 4}}, c.published)
-	require.Equal(t, 4, c.groups["publish"])
+	require.Equal(t, []measure.Published{{Accepted: 2, Duplicates: 1, Refused: 1, Deliveries: 4}}, c.published)
+	require.Equal(t, 4, c.groups[measure.GroupPublish])
 
 	f.Close()
 	_, err := f.Publish(t.Context(), publication("", `4`))
 	require.Error(t, err)
-	require.Equal(t, hook.Published{Failed: 1}, c.published[1])
+	require.Equal(t, measure.Published{Failed: 1}, c.published[1])
 }
 
 // Every way in which a delivery ends is counted, once.
@@ -135,7 +136,7 @@ func TestEndsAreCounted(t *testing.T) {
 		f.attempt(t, id, answered(500))
 	}
 	require.Equal(t, 1, c.ended[hook.StateFailed])
-	require.Equal(t, 7, c.groups["record"]-1, "seven attempts on schedule, one by hand")
+	require.Equal(t, 7, c.groups[measure.GroupRecord]-1, "seven attempts on schedule, one by hand")
 
 	require.NoError(t, f.CancelDeliveries(t.Context(), []hook.DeliveryID{f.delivery(t, w)}, hook.TextWebhookDisabled))
 	require.Equal(t, 1, c.ended[hook.StateCanceled])

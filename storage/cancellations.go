@@ -30,7 +30,7 @@ func queueCancellation(ctx context.Context, tx pgx.Tx, webhook hook.WebhookID, g
 		insert into cancellations (webhook_id, generation, reason) values ($1, $2, $3)
 		on conflict (webhook_id, generation) do nothing`, [16]byte(webhook), generation, reason)
 	if err != nil {
-		return fmt.Errorf("note that deliveries are to be canceled: %w", err)
+		return fmt.Errorf("queue a cancellation: %w", err)
 	}
 	return nil
 }
@@ -92,7 +92,7 @@ func (s *Store) CancelPage(ctx context.Context, c hook.Cancellation) (more bool,
 			update cancellations set claimed_until = clock_timestamp() + $3::interval where webhook_id = $1 and generation = $2`,
 			[16]byte(c.WebhookID), c.Generation, cancelClaim)
 		if err != nil || tag.RowsAffected() == 0 {
-			return err // somebody else has come to its end
+			return err // another process has finished it
 		}
 		// With sequential scans, the last pages may read all rows that the first have left behind.
 		if _, err := tx.Exec(ctx, `set local enable_seqscan = off`); err != nil {
@@ -175,7 +175,7 @@ func (s *Store) Versions(ctx context.Context, webhooks []hook.WebhookID) (map[ho
 		return nil
 	})
 	if err != nil {
-		return nil, mapErr(fmt.Errorf("look at %d webhooks: %w", len(webhooks), err))
+		return nil, mapErr(fmt.Errorf("read versions of %d webhooks: %w", len(webhooks), err))
 	}
 	return versions, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"grapnel/internal/hook"
 	"grapnel/storage"
+	"grapnel/storage/storagetest"
 )
 
 // wanted are the deliveries, as who has just loaded them wants them.
@@ -116,5 +117,5 @@ func TestClaimOfADeletedWebhook(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.DeleteWebhook(t.Context(), hook.DefaultTenant(), w.ID))
 	require.Equal(t, hook.StateCanceled, f.read(t, id).State)
-	require.Equal(t, hook.StateSuccess, f.record(t, recordOf(&jobs[0], answered(200))).State)
+	require.Equal(t, hook.StateSuccess, f.record(t, storagetest.RecordOf(&jobs[0], answered(200))).State)
 }

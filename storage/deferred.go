@@ -33,7 +33,7 @@ func (s *Store) Defer(ctx context.Context, ids []hook.DeliveryID, webhooks []hoo
 		return err
 	})
 	if err != nil {
-		return mapErr(fmt.Errorf("park %d deliveries: %w", len(ids), err))
+		return mapErr(fmt.Errorf("defer %d deliveries: %w", len(ids), err))
 	}
 	return nil
 }
@@ -77,7 +77,7 @@ func (s *Store) Deferred(ctx context.Context, webhook hook.WebhookID, limit int)
 		return row.Scan(&b.TrippedAt, &b.PausedAt, &b.Changes, &b.Waiting)
 	})
 	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
-		return b, mapErr(fmt.Errorf("count parked deliveries of %s: %w", webhook, err))
+		return b, mapErr(fmt.Errorf("count deferred deliveries of %s: %w", webhook, err))
 	}
 	if b.Waiting == 0 {
 		return b, nil
@@ -128,7 +128,7 @@ func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age 
 		return err
 	})
 	if err != nil {
-		return hook.Ended{}, mapErr(fmt.Errorf("expire parked deliveries of %s: %w", webhook, err))
+		return hook.Ended{}, mapErr(fmt.Errorf("expire deferred deliveries of %s: %w", webhook, err))
 	}
 	s.metrics.Ended(hook.StateFailed, len(ended))
 	return hook.Ended{Deliveries: ended, Starts: starts}, nil
@@ -140,7 +140,7 @@ func (s *Store) SetBreaker(ctx context.Context, webhook hook.WebhookID, open boo
 	tag, err := s.pool.Exec(ctx, `
 		update webhooks set tripped_at = case when $2 then now() end where id = $1 and (tripped_at is null) = $2`, [16]byte(webhook), open)
 	if err != nil {
-		return mapErr(fmt.Errorf("trip webhook %s: %w", webhook, err))
+		return mapErr(fmt.Errorf("set the breaker of webhook %s: %w", webhook, err))
 	}
 	if tag.RowsAffected() > 0 {
 		s.metrics.Breaker(open)
@@ -176,7 +176,7 @@ func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.
 		return err
 	})
 	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
-		return false, mapErr(fmt.Errorf("note when the drain of %s looks again: %w", webhook, err))
+		return false, mapErr(fmt.Errorf("put the drain of %s to sleep: %w", webhook, err))
 	}
 	return asleep, nil
 }

@@ -44,7 +44,7 @@ func (s *Store) logged(ctx context.Context, from string, args pgx.StrictNamedArg
 // left.
 func (s *Store) purgeDeleted(ctx context.Context, retention time.Duration) error {
 	if _, err := s.pool.Exec(ctx, `delete from deleted_webhooks where deleted_at < now() - $1::interval`, retention); err != nil {
-		return mapErr(fmt.Errorf("forget deleted webhooks: %w", err))
+		return mapErr(fmt.Errorf("purge deleted webhooks: %w", err))
 	}
 	return nil
 }

@@ -77,7 +77,9 @@ func (s *Store) Delivery(ctx context.Context, tenant hook.TenantID, id hook.Deli
 
 // Deliveries lists a webhook's deliveries, newest first, by the event's time (S12). A page may be short, even empty,
 // without being the last: next is where the next page begins, nil at the end.
-func (s *Store) Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) (deliveries []hook.Delivery, next *[16]byte, err error) {
+func (s *Store) Deliveries(
+	ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page,
+) (deliveries []hook.Delivery, next *[16]byte, err error) {
 	ending := false
 	if f.State == hook.StateCanceled {
 		if ending, err = s.isEnding(ctx, w); err != nil {
@@ -97,7 +99,7 @@ func (s *Store) Deliveries(ctx context.Context, w hook.WebhookID, f hook.Deliver
 func (s *Store) isEnding(ctx context.Context, w hook.WebhookID) (ending bool, err error) {
 	err = s.lists.QueryRow(ctx, `select exists (select from cancellations where webhook_id = $1)`, [16]byte(w)).Scan(&ending)
 	if err != nil {
-		return false, mapErr(fmt.Errorf("look for cancellations: %w", err))
+		return false, mapErr(fmt.Errorf("look up cancellations: %w", err))
 	}
 	return ending, nil
 }

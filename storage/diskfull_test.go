@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // fillDisk makes PostgreSQL answer writes to a table as it does when its disk is
@@ -72,7 +73,7 @@ func TestRecordOnAFullDisk(t *testing.T) {
 			id := f.delivery(t, f.webhook(t))
 			job, err := f.Job(t.Context(), id)
 			require.NoError(t, err)
-			r := recordOf(&job, answered(500)) // which changes the webhook's health, too
+			r := storagetest.RecordOf(&job, answered(500)) // which changes the webhook's health, too
 
 			end := f.fillDisk(t, table)
 			for range 3 {

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 func (f *fixture) change(t *testing.T, w hook.Webhook, change func(*hook.Webhook)) hook.Webhook {
@@ -102,7 +103,7 @@ var endings = map[string]struct {
 		t.Helper()
 		job, err := f.Job(t.Context(), f.delivery(t, w))
 		require.NoError(t, err)
-		r := recordOf(&job, answered(500))
+		r := storagetest.RecordOf(&job, answered(500))
 		r.Verdict = hook.Verdict{State: hook.StateFailed, Disable: hook.ReasonFailedFinal}
 		f.record(t, r)
 	}, hook.TextWebhookDisabled},

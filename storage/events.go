@@ -85,7 +85,7 @@ func (s *Store) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFi
 		return nil, nil, fmt.Errorf("list events: %w", err)
 	}
 	for i := range events {
-		if events[i].Data == nil { // the page ends before it
+		if events[i].Data == nil { // it exceeded the bound, so the page ends before it
 			last := [16]byte(events[i-1].ID)
 			return events[:i], &last, nil
 		}
@@ -149,7 +149,7 @@ func (s *Store) NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]
 		var w hook.Webhook
 		err := row.Scan((*[16]byte)(&n.WebhookID), (*string)(&w.Profile), &w.Cache, &w.Events, &w.Active)
 		switch {
-		case bytes.Compare(n.WebhookID[:], e.ID[:]) > 0: // finer than their times
+		case bytes.Compare(n.WebhookID[:], e.ID[:]) > 0: // ids are finer than creation times
 			n.Reason = reasonCreatedLater
 		case !w.Wants(e.Cache, e.Type) || w.Active:
 			// It is active and subscribed now but did not match then: it subscribed later.

@@ -176,7 +176,7 @@ func (s *Store) fanOuts(ctx context.Context, list []*publishing, most int) (map[
 		tenants                 [][16]byte
 		caches, types, patterns []string
 		of                      []int
-		each                    int // a webhook is found by so many patterns of a topic at most
+		each                    int // how many patterns of a topic find the same webhook at most
 		fanOuts                 = map[topicName]int{}
 	)
 	for _, p := range list {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 )
 
 // Bounds of a group.
@@ -34,8 +35,8 @@ type group[T any] struct {
 	// (withLockWait), it waits no longer than that for a row.
 	do func(ctx context.Context, items []T) error
 	// name is the group's name for count, which is called after each statement. A nil count is not called.
-	name  string
-	count func(name string, rows int, waited, took time.Duration)
+	name  measure.Group
+	count func(name measure.Group, rows int, waited, took time.Duration)
 	// rows and bytes return an item's size in the queue. The defaults are 1 and 0.
 	rows  func(T) int
 	bytes func(T) int
@@ -271,7 +272,7 @@ func (g *group[T]) take(l *lane[T]) []*member[T] {
 		}
 		rows, bytes := g.size(m.item)
 		l.rows, l.bytes = l.rows-rows, l.bytes-bytes
-		if w := g.lockQueueOf(m.item); w != nil { // since it has been queued
+		if w := g.lockQueueOf(m.item); w != nil { // its lock got stuck after it was queued
 			g.enqueueBehind(w, m)
 			continue
 		}
@@ -279,7 +280,7 @@ func (g *group[T]) take(l *lane[T]) []*member[T] {
 	}
 	if len(batch) == 0 {
 		l.running--
-		l.calls = nil // what it held is not kept alive
+		l.calls = nil // frees the calls
 	}
 	return batch
 }

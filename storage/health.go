@@ -78,7 +78,9 @@ const failedForLong = `(w.failing_since < now() - @disable_after::interval
 // applyHealth changes the locked webhooks' health, and disables webhooks that answered 410 or have only failed for
 // five days; it returns these. Their deliveries are canceled later, by the pages of a cancellation: a recording
 // touches its own rows only. It adds the operational events to events.
-func (s *Store) applyHealth(ctx context.Context, tx pgx.Tx, c healthChange, locked []hook.WebhookID, events *operationalEvents) (disabled []hook.WebhookID, err error) {
+func (s *Store) applyHealth(
+	ctx context.Context, tx pgx.Tx, c healthChange, locked []hook.WebhookID, events *operationalEvents,
+) (disabled []hook.WebhookID, err error) {
 	rows, _ := tx.Query(ctx, `
 		with `+healthArgs+`
 		update webhooks w set

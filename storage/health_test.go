@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // S14: a failed attempt makes a webhook failing, the fifth of one delivery
@@ -54,7 +55,7 @@ func TestHealthIsTheWebhooksOwn(t *testing.T) {
 	outcomes := map[hook.WebhookID]hook.Attempt{a.ID: answered(500), b.ID: answered(200), c.ID: answered(410)}
 	var records []hook.Record
 	for i := range jobs {
-		records = append(records, recordOf(&jobs[i], outcomes[jobs[i].Webhook.ID]))
+		records = append(records, storagetest.RecordOf(&jobs[i], outcomes[jobs[i].Webhook.ID]))
 	}
 	_, err = f.Record(t.Context(), records)
 	require.NoError(t, err)
@@ -195,7 +196,7 @@ func TestVerdictCanDisable(t *testing.T) {
 	pending := f.delivery(t, w)
 	job, err := f.Job(t.Context(), f.delivery(t, w))
 	require.NoError(t, err)
-	r := recordOf(&job, answered(500))
+	r := storagetest.RecordOf(&job, answered(500))
 	r.Verdict = hook.Verdict{State: hook.StateFailed, Disable: hook.ReasonFailedFinal}
 	f.record(t, r)
 	require.Equal(t, "disabled", f.status(t, w))
@@ -204,7 +205,7 @@ func TestVerdictCanDisable(t *testing.T) {
 
 	job, err = f.Job(t.Context(), pending)
 	require.NoError(t, err)
-	r = recordOf(&job, answered(410))
+	r = storagetest.RecordOf(&job, answered(410))
 	f.record(t, r)
 	require.Equal(t, "a delivery failed for good", f.reason(t, w), "the first reason stays")
 }
@@ -238,7 +239,7 @@ func TestRecordingAndChangingWebhooksAtOnce(t *testing.T) {
 						if at%3 == 0 {
 							status = 200
 						}
-						records = append(records, recordOf(&jobs[at], answered(status)))
+						records = append(records, storagetest.RecordOf(&jobs[at], answered(status)))
 					}
 				}
 				if _, err := f.Record(t.Context(), records); err != nil {

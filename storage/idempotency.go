@@ -184,7 +184,7 @@ func (c *claimedKeys) takenElsewhere(ctx context.Context, tx pgx.Tx, list []*pub
 		}
 	}
 	if len(asked) == 0 {
-		return make(map[scopedKey]holder, len(c.taken)), nil // settle adds those that are taken
+		return make(map[scopedKey]holder, len(c.taken)), nil // settle adds the taken keys
 	}
 	// Tables are locked in the order of partitioned_tables (migration 00008), and events are read here before
 	// deliveries are written. The parent's lock is enough, since days are made and dropped under that.
@@ -230,7 +230,7 @@ func holders(ctx context.Context, q querier, list []*publishing) (map[scopedKey]
 	for i := range found {
 		key := scopedKey{found[i].TenantID, found[i].Key}
 		if held[key].event.Data != nil {
-			continue // with its data already
+			continue // found with its data already
 		}
 		held[key] = holder{[sha256.Size]byte(found[i].Fingerprint), found[i].event()}
 	}

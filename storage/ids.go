@@ -50,7 +50,7 @@ func (s *idSource) tick(now time.Time) int64 {
 }
 
 // ids is the source of this process: ids increase within the process, whichever store draws them.
-var ids = idSource{now: time.Now} //nolint:gochecknoglobals // as says the comment
+var ids = idSource{now: time.Now} //nolint:gochecknoglobals // one source per process
 
 // newID draws a UUIDv7. Ids are ordered by time, within this process even inside a millisecond.
 func newID[T ~[16]byte]() T { return T(ids.draw()) }

@@ -94,7 +94,9 @@ func (l *listing) lastRead() string {
 }
 
 // readPage reads a page, and returns where the next one begins, nil at the end.
-func readPage[T any](ctx context.Context, s *Store, l *listing, p hook.Page, collect func(pgx.Rows) ([]T, error), id func(*T) [16]byte) (found []T, next *[16]byte, err error) {
+func readPage[T any](
+	ctx context.Context, s *Store, l *listing, p hook.Page, collect func(pgx.Rows) ([]T, error), id func(*T) [16]byte,
+) (found []T, next *[16]byte, err error) {
 	l.bound(p)
 	// Both statements must see the same rows.
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
@@ -135,7 +137,8 @@ func readPage[T any](ctx context.Context, s *Store, l *listing, p hook.Page, col
 
 // listSettings are the settings of a page's transaction. However few rows the planner expects, it must read them in
 // the order of the index: a new day has no statistics.
-const listSettings = `select set_config('statement_timeout', '4s', true), set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)`
+const listSettings = `select set_config('statement_timeout', '4s', true), set_config('enable_sort', 'off', true),
+	set_config('enable_seqscan', 'off', true)`
 
 // mapListError tells the client of a page that took too long how to narrow the list.
 func mapListError(err error) error {

@@ -6,39 +6,32 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 )
 
 // Metrics counts the store's work. No label value comes from a client.
 type Metrics interface {
 	// Published counts the outcomes of the events of one call, and the deliveries made of them.
-	Published(p hook.Published)
+	Published(p measure.Published)
 	// Grouped counts a shared statement: its rows, how long the first item waited for it, and how long it took.
-	Grouped(group string, rows int, waited, took time.Duration)
+	Grouped(group measure.Group, rows int, waited, took time.Duration)
 	// Ended counts deliveries that have reached a final state.
 	Ended(state hook.DeliveryState, n int)
 	// Breaker counts circuit breakers that were opened or closed.
 	Breaker(open bool)
 }
 
-// Names of the groups for Grouped.
-const (
-	groupPublish    = "publish"
-	groupRecord     = "record"
-	groupKeys       = "api_keys"
-	groupEventTypes = "event_types"
-)
-
 // noMetrics counts nothing.
 type noMetrics struct{}
 
-func (noMetrics) Published(hook.Published)                          {}
-func (noMetrics) Grouped(string, int, time.Duration, time.Duration) {}
-func (noMetrics) Ended(hook.DeliveryState, int)                     {}
-func (noMetrics) Breaker(bool)                                      {}
+func (noMetrics) Published(measure.Published)                              {}
+func (noMetrics) Grouped(measure.Group, int, time.Duration, time.Duration) {}
+func (noMetrics) Ended(hook.DeliveryState, int)                            {}
+func (noMetrics) Breaker(bool)                                             {}
 
 // countPublished counts the outcomes of a call of PublishAll.
 func (s *Store) countPublished(accepted []hook.Accepted, errs []error, took time.Duration) {
-	p := hook.Published{Took: took}
+	p := measure.Published{Took: took}
 	for i := range accepted {
 		switch {
 		case errs[i] == nil && accepted[i].Duplicate:

@@ -192,7 +192,7 @@ func latestMigration() int64 {
 func migrationNames() []string {
 	entries, err := migrations.ReadDir("migrations")
 	if err != nil {
-		panic("storage: embedded migrations: " + err.Error()) // can't be: the directory is in the binary
+		panic("storage: embedded migrations: " + err.Error()) // impossible: the directory is in the binary
 	}
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {

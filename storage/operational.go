@@ -11,6 +11,7 @@ import (
 
 	"grapnel/internal/canonjson"
 	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 )
 
 // Operational events are published in the transaction of the change that they report, so that neither exists without
@@ -116,7 +117,7 @@ func (s *Store) withOperationalEvents(ctx context.Context, f func(tx pgx.Tx, eve
 		return nil, err
 	}
 	var starts []hook.Start
-	count := hook.Published{Operational: len(published)}
+	count := measure.Published{Operational: len(published)}
 	for _, p := range published {
 		count.Deliveries += p.accepted.Event.Deliveries
 		if start, ok := p.accepted.Start(); ok {
@@ -127,8 +128,8 @@ func (s *Store) withOperationalEvents(ctx context.Context, f func(tx pgx.Tx, eve
 	return starts, nil
 }
 
-// setCauses gives events of ours that tell of another event the chain of that one, so
-// that a receiver that answers a failure with an event that fails ends (hook.HopsHeader).
+// setCauses gives each operational event that reports another event the chain of that one (hook.HopsHeader), so that
+// a receiver that answers a failure with an event that fails comes to an end.
 func setCauses(ctx context.Context, tx pgx.Tx, list []*publishing) error {
 	var causes [][16]byte
 	for _, p := range list {
@@ -148,7 +149,7 @@ func setCauses(ctx context.Context, tx pgx.Tx, list []*publishing) error {
 		chains[id], hops = hops, nil
 		return nil
 	}); err != nil {
-		return fmt.Errorf("read what operational events come from: %w", err)
+		return fmt.Errorf("read causes of operational events: %w", err)
 	}
 	for _, p := range list {
 		if p.cause != (hook.EventID{}) {
@@ -158,7 +159,7 @@ func setCauses(ctx context.Context, tx pgx.Tx, list []*publishing) error {
 	return nil
 }
 
-// wanted are those that some active webhook of their tenant names.
+// subscribedOnly returns the events whose type is named by an active webhook of their tenant.
 func subscribedOnly(ctx context.Context, tx pgx.Tx, list []*publishing) ([]*publishing, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -187,7 +188,7 @@ func subscribedOnly(ctx context.Context, tx pgx.Tx, list []*publishing) ([]*publ
 		found[t] = true
 		return nil
 	}); err != nil {
-		return nil, fmt.Errorf("look up who wants operational events: %w", err)
+		return nil, fmt.Errorf("look up subscribers of operational events: %w", err)
 	}
 	return slices.DeleteFunc(list, func(p *publishing) bool { return !found[topic{p.TenantID, p.Type}] }), nil
 }

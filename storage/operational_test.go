@@ -9,6 +9,7 @@ import (
 
 	"grapnel/internal/canonjson"
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // told are the operational events that the webhook gets, oldest first: type and data.
@@ -64,7 +65,7 @@ func TestFailedDeliveriesAreTold(t *testing.T) {
 	for range hook.MaxAttempts - 1 {
 		job, err := f.Job(t.Context(), id)
 		require.NoError(t, err)
-		recorded, err := f.Record(t.Context(), []hook.Record{recordOf(&job, answered(500))})
+		recorded, err := f.Record(t.Context(), []hook.Record{storagetest.RecordOf(&job, answered(500))})
 		require.NoError(t, err)
 		started = append(started, recorded.Starts...)
 	}
@@ -94,7 +95,7 @@ func TestFailedDeliveriesAreTold(t *testing.T) {
 	job, err := f.Job(t.Context(), f.delivery(t, w))
 	require.NoError(t, err)
 	job.Delivery.Scheduled = 4
-	record := recordOf(&job, answered(500))
+	record := storagetest.RecordOf(&job, answered(500))
 	f.record(t, record)
 	f.record(t, record)
 	types, _ = f.told(t, ops)
@@ -140,7 +141,7 @@ func TestDisabledWebhooksAreTold(t *testing.T) {
 	job, err := f.Job(t.Context(), f.delivery(t, strict))
 	require.NoError(t, err)
 	job.Webhook.MaxAttempts = 1
-	r := recordOf(&job, answered(500))
+	r := storagetest.RecordOf(&job, answered(500))
 	r.Verdict.Disable = hook.ReasonFailedFinal
 	f.record(t, r)
 

@@ -16,7 +16,7 @@ import (
 // tenant, and a precondition if the key has been revoked or has expired; in both cases nothing changes.
 func (s *Store) EnsureOperatorKey(ctx context.Context, name string, text hook.Secret) error {
 	err := s.ensureOperatorKey(ctx, name, text)
-	if hook.KindOf(err) == hook.KindConflict { // perhaps an older process has just made it
+	if hook.KindOf(err) == hook.KindConflict { // perhaps an older process has just created it
 		err = s.ensureOperatorKey(ctx, name, text)
 	}
 	return err
@@ -62,7 +62,7 @@ func ensureKey(ctx context.Context, tx pgx.Tx, name string, text hook.Secret) (h
 	case err != nil:
 		return id, err
 	case !fits:
-		return id, &hook.Error{Kind: hook.KindConflict, Message: "the text is that of another key"}
+		return id, &hook.Error{Kind: hook.KindConflict, Message: "the text belongs to another key"}
 	case !usable:
 		return id, &hook.Error{Kind: hook.KindPrecondition, Message: "the key has been revoked or has expired; it stays so: give another one"}
 	}

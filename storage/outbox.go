@@ -152,7 +152,7 @@ func (s *Store) Unclaim(ctx context.Context, events []hook.EventID) error {
 		update outbox set claimed_until = '-infinity' where event_id = any(array(
 			select event_id from outbox where event_id = any($1) order by event_id for no key update))`, raw(events))
 	if err != nil {
-		return mapErr(fmt.Errorf("give %d events back: %w", len(events), err))
+		return mapErr(fmt.Errorf("unclaim %d events: %w", len(events), err))
 	}
 	return nil
 }
@@ -226,7 +226,7 @@ func (s *Store) Unattempted(ctx context.Context, events []hook.EventID) (n int, 
 				where d.id between k.lo and k.hi and d.event_id = k.event_id order by d.id desc limit @look) d
 			where d.attempts = 0 and d.next_attempt_at <= now() and not d.parked and d.state <> 'sending')`, args).Scan(&n)
 	if err != nil {
-		return 0, mapErr(fmt.Errorf("look at what %d events wait for: %w", len(events), err))
+		return 0, mapErr(fmt.Errorf("count unattempted events of %d: %w", len(events), err))
 	}
 	return n, nil
 }

@@ -68,7 +68,7 @@ func (s *Store) Restarts(ctx context.Context, overdue []hook.Overdue) ([]hook.St
 		where n.outstanding > 0 order by e.id`, args)
 	list, err := collectStarts(rows)
 	if err != nil {
-		return nil, mapErr(fmt.Errorf("list events to start anew: %w", err))
+		return nil, mapErr(fmt.Errorf("list events to restart: %w", err))
 	}
 	starts := byWorkflow(list)
 	targets, err := s.Targets(ctx, hook.NamedOf(starts))

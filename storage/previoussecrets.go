@@ -60,11 +60,11 @@ func (s *Store) ForgetSecrets(ctx context.Context) (int64, error) {
 			order by id for update) v
 		where w.id = v.id`)
 	if err != nil {
-		return 0, mapErr(fmt.Errorf("forget previous secrets: %w", err))
+		return 0, mapErr(fmt.Errorf("delete previous secrets: %w", err))
 	}
 	keys, err := s.pool.Exec(ctx, `delete from signing_keys where expires_at <= now()`)
 	if err != nil {
-		return 0, mapErr(fmt.Errorf("forget signing keys: %w", err))
+		return 0, mapErr(fmt.Errorf("delete signing keys: %w", err))
 	}
 	return tag.RowsAffected() + keys.RowsAffected(), nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // Spec 9: any answer to a request that passed an open breaker closes the breaker and wakes the
@@ -69,7 +70,7 @@ func TestAnswersCloseNoLaterBreaker(t *testing.T) {
 	require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
 	job, err := f.Job(t.Context(), id)
 	require.NoError(t, err)
-	r := recordOf(&job, byHand(answered(500)))
+	r := storagetest.RecordOf(&job, byHand(answered(500)))
 	f.record(t, r)
 	require.Nil(t, f.health(t, w).TrippedAt)
 	require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))

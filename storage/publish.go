@@ -36,7 +36,7 @@ func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook
 	accepted := make([]hook.Accepted, len(list))
 	for i, item := range items {
 		if errs[i] == nil && item.original != nil {
-			item.repeats(item.original) // here, where nobody waits for the statement
+			item.repeats(item.original) // here, so that the shared statement does not take longer
 		}
 		if errs[i] == nil {
 			errs[i] = item.refused
@@ -190,13 +190,16 @@ const insertEventsSQL = `
 		on conflict (id) do update set last_sequence = topics.last_sequence + excluded.last_sequence
 		returning id, last_sequence
 	), matched as (
-		select distinct e.n, w.id, w.url, w.generation, w.held as parked
+		select distinct e.n, w.id, w.url, w.generation, w.parked
 		from e join unnest(@candidates::int[], @patterns::text[]) as c(n, pattern) on c.n = e.n
 		cross join lateral (
 			select s.webhook_id from subscriptions s
 			where s.tenant_id = e.tenant_id and s.cache = e.cache and s.pattern = c.pattern offset 0
 		) s
-		cross join lateral (select w.id, w.url, w.profile, w.generation, w.tripped_at is not null or w.paused_at is not null as held from webhooks w where w.id = s.webhook_id and w.active offset 0) w
+		cross join lateral (
+			select w.id, w.url, w.profile, w.generation, w.tripped_at is not null or w.paused_at is not null as parked
+			from webhooks w where w.id = s.webhook_id and w.active offset 0
+		) w
 		where (w.profile = 'standard' or c.pattern = e.type) -- the others' topics are never patterns
 			and (select count(*) from topic) >= 0 -- topics are locked before drains
 	), delivery as (
@@ -204,22 +207,25 @@ const insertEventsSQL = `
 		select encode(substring(uuid_send(e.id) for 8) || substring(uuid_send(gen_random_uuid()) from 9), 'hex')::uuid,
 			e.id, m.id, e.tenant_id, e.type, 'pending', now(), e.created_at, now(), m.parked, m.generation
 		from matched m join e on e.n = m.n
-	), draining as ( -- as Park does: see DrainEnds
+	), draining as ( -- as Defer does: see DrainEnds
 		select webhook_id, idle from drains where webhook_id in (select id from matched where parked) order by webhook_id for key share
 	), ` + wakeIdle + `, drain as ( -- a row that is new has no drain yet
 		insert into drains (webhook_id) select distinct id from matched where parked and id not in (select webhook_id from draining) order by id
 		` + alreadyDraining + `
 		returning webhook_id, xmax = 0 as undrained
 	), counted as (
-		select e.n, case when count(m.id) > @most::int then refuse_deliveries(@most::int) else count(m.id)::int end as deliveries, count(m.id) filter (where not m.parked)::int as due,
-			case when bool_and(m.parked) then (array_agg(m.id order by m.id))[1] end as drained_by, coalesce(max(t.last_sequence) - max(e.added) + max(e.rank), 0) as sequence
+		select e.n, case when count(m.id) > @most::int then refuse_deliveries(@most::int) else count(m.id)::int end as deliveries,
+			count(m.id) filter (where not m.parked)::int as due,
+			case when bool_and(m.parked) then (array_agg(m.id order by m.id))[1] end as drained_by,
+			coalesce(max(t.last_sequence) - max(e.added) + max(e.rank), 0) as sequence
 		from e left join matched m on m.n = e.n left join topic t on t.id = e.topic_id group by e.n
 	), event as (
-		insert into events (id, tenant_id, type, data, organization_id, deliveries, created_at, cache, topic_id, sequence, token_id, drained_by, trace, hops)
+		insert into events (id, tenant_id, type, data, organization_id, deliveries, created_at, cache, topic_id, sequence,
+			token_id, drained_by, trace, hops)
 		select e.id, e.tenant_id, e.type, e.data, e.organization_id, c.deliveries, e.created_at, e.cache, e.topic_id, nullif(c.sequence, 0), e.token_id,
 			c.drained_by, e.trace, e.hops
 		from e join counted c on c.n = e.n
-	), waiting as (
+	), queued as (
 		insert into outbox (event_id, claimed_until) select e.id, '-infinity' from e join counted c on c.n = e.n where c.due > 0
 	), shown as (
 		select m.n, m.id, m.url, coalesce(d.undrained, false) as undrained, row_number() over (partition by m.n, m.parked order by m.id) as rank
@@ -254,8 +260,9 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 	}
 	keys, listed, schemas := preconditionArgs(list)
 	return pgx.StrictNamedArgs{
-		"keys": keys, "listed": listed, "schemas": schemas, "ids": ids, "tenants": tenants, "types": types, "data": data, "organizations": organizations, "created": created,
-		"caches": caches, "topics": topics, "tokens": tokens, "traces": traces, "hops": hops, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
+		"keys": keys, "listed": listed, "schemas": schemas, "ids": ids, "tenants": tenants, "types": types, "data": data,
+		"organizations": organizations, "created": created, "caches": caches, "topics": topics, "tokens": tokens,
+		"traces": traces, "hops": hops, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
 		"most": maxDeliveries(list),
 	}
 }

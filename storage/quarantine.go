@@ -69,7 +69,7 @@ func (g *group[T]) quarantine(members []*member[T], err error) {
 		ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
 		defer cancel()
 		held, failed := g.stillLocked(ctx, locks)
-		if failed != nil || len(held) == 0 { // it is let go by now: the caller may try again
+		if failed != nil || len(held) == 0 { // the lock is free by now: the caller may try again
 			resolve(members, err)
 			return
 		}

@@ -42,7 +42,7 @@ func (s *Store) Record(ctx context.Context, records []hook.Record) (hook.Recorde
 			all.Deliveries = append(all.Deliveries, items[i].found...)
 			all.Starts = append(all.Starts, items[i].starts...)
 		case failed == nil || hook.KindOf(mapErr(failed)) != hook.KindUnavailable:
-			failed = err // of several, one that is worth trying again
+			failed = err // of several errors, one that is worth a retry
 		}
 	}
 	if failed != nil {
@@ -88,7 +88,7 @@ func (s *Store) recordAll(ctx context.Context, list []*recording) error {
 	var records []hook.Record
 	var later []*recording
 	for _, r := range list {
-		r.found = nil // of a try before this one
+		r.found = nil // result of an earlier try
 		if slices.ContainsFunc(r.records, func(record hook.Record) bool { return owner[record.Delivery.ID] != nil }) {
 			later = append(later, r)
 			continue
@@ -147,10 +147,11 @@ func (s *Store) record(ctx context.Context, records []hook.Record) (found []hook
 		}
 		ended = endedOf(records, fresh)
 		events.failed(ended)
-		if len(webhooks) == 0 {
+		counted := healthOf(written(records, fresh))
+		if len(webhooks) == 0 || len(counted.ids) == 0 {
 			return nil
 		}
-		disabled, err := s.applyHealth(ctx, tx, health, webhooks, events)
+		disabled, err := s.applyHealth(ctx, tx, counted, webhooks, events)
 		if err != nil || len(disabled) == 0 {
 			return err
 		}
@@ -202,6 +203,19 @@ func writeRecords(ctx context.Context, q querier, args pgx.StrictNamedArgs) (fou
 	return fresh, fresh, nil
 }
 
+// written returns the records of the deliveries that were changed. The others were recorded before, and have counted
+// for their webhooks' health already.
+func written(records []hook.Record, fresh []hook.Delivery) []hook.Record {
+	if len(fresh) == len(records) {
+		return records
+	}
+	changed := make(map[hook.DeliveryID]bool, len(fresh))
+	for i := range fresh {
+		changed[fresh[i].ID] = true
+	}
+	return slices.DeleteFunc(slices.Clone(records), func(r hook.Record) bool { return !changed[r.Delivery.ID] })
+}
+
 func byID(ctx context.Context, q querier, ids [][16]byte) ([]hook.Delivery, error) {
 	rows, _ := q.Query(ctx, `select `+shownColumns+` from deliveries d `+shown+` where d.id = any($1)`, ids)
 	return collectShown(rows)
@@ -222,7 +236,8 @@ func byID(ctx context.Context, q querier, ids [][16]byte) ([]hook.Delivery, erro
 // with all.
 const recordSQL = `
 	with r as (
-		select r.*, w.id is null as gone, w.active, w.generation from unnest(@id::uuid[], @attempt_id::uuid[], @webhook::uuid[], @manual::bool[], @was_canceled::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
+		select r.*, w.id is null as gone, w.active, w.generation from unnest(@id::uuid[], @attempt_id::uuid[], @webhook::uuid[],
+			@manual::bool[], @was_canceled::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
 			@status::int[], @error::text[], @error_class::text[], @url::text[], @started_at::timestamptz[], @duration::bigint[],
 			@dns::bigint[], @connect::bigint[], @tls::bigint[], @first_byte::bigint[], @remote_addr::text[],
 			@request_headers::text[], @response_headers::text[], @response_body::bytea[], @response_truncated::bool[], @response_length::bigint[])
@@ -251,13 +266,16 @@ const recordSQL = `
 				else clock_timestamp() + r.next_in end,
 			delivered_at = coalesce(d.delivered_at, case when r.succeeded then clock_timestamp() end),
 			updated_at = clock_timestamp()
-		from r where d.id = r.id and d.last_attempt is distinct from r.attempt_id and d.id = any((select @id::uuid[])::uuid[]) and d.id >= (select @first::uuid)
+		from r
+		where d.id = r.id and d.last_attempt is distinct from r.attempt_id
+			and d.id = any((select @id::uuid[])::uuid[]) and d.id >= (select @first::uuid)
 		returning ` + deliveryColumns + `
 	), logged as (
 		insert into attempts (id, delivery_id, number, manual, url, started_at, duration_us, dns_us, connect_us, tls_us, first_byte_us,
 			remote_addr, request_headers, status_code, response_headers, response_body, response_truncated, response_length, error_class, error)
 		select r.attempt_id, d.id, d.attempts, r.manual, r.url, r.started_at, r.duration, r.dns, r.connect, r.tls, r.first_byte,
-			r.remote_addr, r.request_headers::json, r.status, r.response_headers::json, r.response_body, r.response_truncated, r.response_length, r.error_class, r.error
+			r.remote_addr, r.request_headers::json, r.status, r.response_headers::json, r.response_body, r.response_truncated,
+			r.response_length, r.error_class, r.error
 		from d join r on r.id = d.id
 	)
 	select * from d`
@@ -310,7 +328,8 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 		bodies, truncated, lengths = append(bodies, a.ResponseBody), append(truncated, a.ResponseTruncated), append(lengths, a.ResponseLength)
 	}
 	return pgx.StrictNamedArgs{
-		"id": ids, "attempt_id": attemptIDs, "webhook": webhooks, "first": ids[0], "max_attempts": hook.MaxAttempts, "manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
+		"id": ids, "attempt_id": attemptIDs, "webhook": webhooks, "first": ids[0], "max_attempts": hook.MaxAttempts,
+		"manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
 		"error": errs, "error_class": classes, "url": urls, "started_at": started, "duration": duration,
 		"dns": dns, "connect": connect, "tls": tls, "first_byte": firstByte, "remote_addr": remotes,
 		"request_headers": reqHeaders, "response_headers": resHeaders, "response_body": bodies,

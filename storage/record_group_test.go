@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // jobs publishes events and returns what there is to send to the webhook.
@@ -49,11 +50,11 @@ func TestRecordTheSameDeliveryTogether(t *testing.T) {
 	f.exec(t, `alter table attempts add column try bigint default nextval('tried')`)
 	var g errgroup.Group
 	for i := range jobs {
-		scheduled := []hook.Record{recordOf(&jobs[i], answered(500))}
+		scheduled := []hook.Record{storagetest.RecordOf(&jobs[i], answered(500))}
 		if i%2 == 0 { // and one that another call records by hand too
-			scheduled = append(scheduled, recordOf(&jobs[(i+1)%deliveries], byHand(answered(503))))
+			scheduled = append(scheduled, storagetest.RecordOf(&jobs[(i+1)%deliveries], byHand(answered(503))))
 		}
-		for _, records := range [][]hook.Record{scheduled, {recordOf(&jobs[i], byHand(answered(404)))}} {
+		for _, records := range [][]hook.Record{scheduled, {storagetest.RecordOf(&jobs[i], byHand(answered(404)))}} {
 			g.Go(func() error {
 				found, err := f.recorded(t.Context(), records)
 				if err == nil {
@@ -110,7 +111,7 @@ func TestRecordTogetherKeepsDeliveriesApart(t *testing.T) {
 			if i%2 == 0 {
 				a = answered(500 + n)
 			}
-			records = append(records, recordOf(job, a))
+			records = append(records, storagetest.RecordOf(job, a))
 		}
 		g.Go(func() error {
 			found, err := f.recorded(t.Context(), records)
@@ -149,9 +150,9 @@ func TestRecordTogetherWithOneThatFails(t *testing.T) {
 	errs := make([]error, callers)
 	var g errgroup.Group
 	for i := range callers {
-		records := []hook.Record{recordOf(&jobs[i], answered(500)), recordOf(&jobs[callers+i], answered(500))}
+		records := []hook.Record{storagetest.RecordOf(&jobs[i], answered(500)), storagetest.RecordOf(&jobs[callers+i], answered(500))}
 		if i%3 == 0 {
-			records[i%2] = recordOf(&jobs[i%2*callers+i], answered(599))
+			records[i%2] = storagetest.RecordOf(&jobs[i%2*callers+i], answered(599))
 		}
 		g.Go(func() error {
 			var found []hook.Delivery

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // An attempt that was under way when the webhook ended counts where it succeeded; where
@@ -31,10 +32,10 @@ func TestRecordingARevokedDelivery(t *testing.T) {
 			unlock()
 			require.Equal(t, 4, f.pendingRows(t, w))
 
-			require.Equal(t, hook.StateSuccess, f.record(t, recordOf(&jobs[0], answered(200))).State)
-			final := recordOf(&jobs[2], answered(500))
+			require.Equal(t, hook.StateSuccess, f.record(t, storagetest.RecordOf(&jobs[0], answered(200))).State)
+			final := storagetest.RecordOf(&jobs[2], answered(500))
 			final.Verdict.Retry = false
-			for i, r := range []hook.Record{recordOf(&jobs[1], answered(500)), final, recordOf(&jobs[3], byHand(answered(500)))} {
+			for i, r := range []hook.Record{storagetest.RecordOf(&jobs[1], answered(500)), final, storagetest.RecordOf(&jobs[3], byHand(answered(500)))} {
 				d := f.record(t, r)
 				require.Equal(t, hook.StateCanceled, d.State, i)
 				require.Equal(t, c.reason, d.Error, i)
@@ -63,7 +64,7 @@ func TestGoneTakesNoNeighbourAlong(t *testing.T) {
 		if job.Webhook.ID == gone.ID {
 			status = 410
 		}
-		records = append(records, recordOf(&job, answered(status)))
+		records = append(records, storagetest.RecordOf(&job, answered(status)))
 	}
 	found, err := f.recorded(t.Context(), records)
 	require.NoError(t, err)
@@ -85,7 +86,7 @@ func TestRecordedOnceBesideItsOwnCommit(t *testing.T) {
 	}
 	job, err := f.Job(t.Context(), id)
 	require.NoError(t, err)
-	r := recordOf(&job, answered(500))
+	r := storagetest.RecordOf(&job, answered(500))
 	// The first recording's transaction stands before its commit for as long as somebody
 	// holds this advisory lock, as it would on a disk that stands still.
 	f.exec(t, `create function stall() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(4711); return null; end $$`)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // step is one thing that happens to a delivery.
@@ -36,7 +37,7 @@ func (f *fixture) take(t *testing.T, id hook.DeliveryID, s step) hook.Delivery {
 	if s.attempt == nil {
 		return f.read(t, id)
 	}
-	d := f.record(t, recordOf(&job, *s.attempt))
+	d := f.record(t, storagetest.RecordOf(&job, *s.attempt))
 	require.Equal(t, d, f.read(t, id), "what Record returns is what is stored")
 	return d
 }
@@ -282,7 +283,7 @@ func TestRecordHostileAnswers(t *testing.T) {
 				if i == 0 {
 					change(&a)
 				}
-				records = append(records, recordOf(&job, a))
+				records = append(records, storagetest.RecordOf(&job, a))
 			}
 			list, err := f.recorded(t.Context(), records)
 			require.NoError(t, err)
@@ -314,14 +315,14 @@ func TestRecordMany(t *testing.T) {
 		if i%3 == 0 {
 			a = answered(500 + i)
 		}
-		records = append(records, recordOf(&job, a))
+		records = append(records, storagetest.RecordOf(&job, a))
 	}
 	gone, err := f.CreateTest(t.Context(), w, hook.Publication{Type: "user.created", Data: []byte(`{}`)})
 	require.NoError(t, err)
 	job, err := f.Job(t.Context(), gone.ID)
 	require.NoError(t, err)
 	require.NoError(t, f.DropTest(t.Context(), gone))
-	list, err := f.recorded(t.Context(), append(records, recordOf(&job, answered(200))))
+	list, err := f.recorded(t.Context(), append(records, storagetest.RecordOf(&job, answered(200))))
 	require.NoError(t, err)
 	require.Len(t, list, 30)
 	for _, r := range records {
@@ -350,7 +351,7 @@ func TestRecordConcurrently(t *testing.T) {
 			if i%4 == 0 {
 				a = byHand(answered(200))
 			}
-			_, err := f.Record(t.Context(), []hook.Record{recordOf(&job, a)})
+			_, err := f.Record(t.Context(), []hook.Record{storagetest.RecordOf(&job, a)})
 			return err
 		})
 	}
@@ -370,7 +371,7 @@ func TestRecordFailsAsAWhole(t *testing.T) {
 	for _, status := range []int{200, 410, 500} {
 		job, err := f.Job(t.Context(), id)
 		require.NoError(t, err)
-		_, err = f.Record(t.Context(), []hook.Record{recordOf(&job, answered(status))})
+		_, err = f.Record(t.Context(), []hook.Record{storagetest.RecordOf(&job, answered(status))})
 		requireKind(t, hook.KindInternal, err)
 		require.Equal(t, before, f.read(t, id))
 		require.Equal(t, w, f.health(t, w))
@@ -385,7 +386,7 @@ func TestRecordTwiceIsRecordOnce(t *testing.T) {
 	id := f.delivery(t, f.webhook(t))
 	job, err := f.Job(t.Context(), id)
 	require.NoError(t, err)
-	r := recordOf(&job, answered(500))
+	r := storagetest.RecordOf(&job, answered(500))
 	first, err := f.recorded(t.Context(), []hook.Record{r})
 	require.NoError(t, err)
 	again, err := f.recorded(t.Context(), []hook.Record{r})

@@ -46,7 +46,7 @@ const (
 )
 
 // errStillSealed means that some process goes on sealing with another key.
-var errStillSealed = errors.New("webhooks are still being sealed with another key: a process runs that has another one first, or is of an older version")
+var errStillSealed = errors.New("webhooks are still being sealed with another key: some process has another first key, or is of an older version")
 
 // Reencrypt opens every sealed value, and seals again with the first key and in secrets.FormPlace any value that is
 // sealed otherwise (spec 7). From its beginning on, nothing is sealed in another form. Processes may run meanwhile: a

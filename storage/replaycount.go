@@ -32,7 +32,7 @@ func (s *Store) CountReplay(ctx context.Context, r hook.Replay, most int) (hook.
 	for r.Cursor = hook.EventID(hook.IDTime(r.Since)); n.Events < most; {
 		page, err := pageBefore(ctx, s.lists, &r, &w, r.Until)
 		if err != nil {
-			return n, mapErr(fmt.Errorf("count what to replay: %w", err))
+			return n, mapErr(fmt.Errorf("count events to replay: %w", err))
 		}
 		n.Events += len(page.chosen)
 		sure = sure && !page.open

@@ -45,7 +45,7 @@ func (s *Store) CreateReplay(ctx context.Context, r hook.Replay) (hook.Replay, e
 	r.ID, r.State, r.Cursor = newID[hook.ReplayID](), hook.ReplayRunning, hook.EventID(hook.IDTime(r.Since))
 	r.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
 	r.UpdatedAt = r.CreatedAt
-	r.Since, r.Until = r.Since.UTC().Truncate(time.Millisecond), r.Until.UTC().Truncate(time.Millisecond) // as ids have it
+	r.Since, r.Until = r.Since.UTC().Truncate(time.Millisecond), r.Until.UTC().Truncate(time.Millisecond) // the precision of ids
 	if r.EventTypes == nil {
 		r.EventTypes = []string{}
 	}
@@ -148,7 +148,7 @@ func updateReplay(ctx context.Context, tx pgx.Tx, r *hook.Replay, wake bool) err
 			changes = changes + $10::boolean::int, due_at = case when $10 then '-infinity' else clock_timestamp() end where id = $1`,
 		[16]byte(r.ID), r.Rate, string(r.State), r.Reason, [16]byte(r.Cursor), r.Looked, r.Created, r.UpdatedAt, r.EndedAt, wake)
 	if err != nil || r.State != hook.ReplayCanceled || r.Reason != "" {
-		return err // what is outstanding of a webhook that has ended is revoked
+		return err // outstanding deliveries of a webhook that has ended are revoked
 	}
 	// Senders that have loaded the deliveries must load them anew. Webhooks are locked before deliveries, as
 	// everywhere.
@@ -187,7 +187,7 @@ func (s *Store) ReplaySleeps(ctx context.Context, id hook.ReplayID, in time.Dura
 		update replays set due_at = clock_timestamp() + $2::interval where id = $1 and changes = $3 and due_at > '-infinity'`,
 		[16]byte(id), in, changes)
 	if err != nil {
-		return false, mapErr(fmt.Errorf("note when replay %s looks again: %w", id, err))
+		return false, mapErr(fmt.Errorf("put replay %s to sleep: %w", id, err))
 	}
 	return tag.RowsAffected() > 0, nil
 }

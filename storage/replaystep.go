@@ -35,7 +35,7 @@ func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hoo
 		if err != nil {
 			return notFound("replay", err)
 		}
-		step = hook.ReplayStep{Replay: row.replay(), Changes: row.Changes} // the transaction may be begun anew
+		step = hook.ReplayStep{Replay: row.replay(), Changes: row.Changes} // reset: the transaction may be repeated
 		r := &step.Replay
 		if r.Ended() {
 			step.Progress, err = replayProgress(ctx, tx, id)

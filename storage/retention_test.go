@@ -14,6 +14,7 @@ import (
 
 	"grapnel/internal/hook"
 	"grapnel/storage"
+	"grapnel/storage/storagetest"
 )
 
 // partition makes the tables' partitions of a day.
@@ -221,7 +222,7 @@ func publishing(t *testing.T, f *fixture, w hook.Webhook) (stop func() time.Dura
 				if err != nil {
 					return err
 				}
-				if _, err := f.Record(t.Context(), []hook.Record{recordOf(&jobs[0], answered(500))}); err != nil {
+				if _, err := f.Record(t.Context(), []hook.Record{storagetest.RecordOf(&jobs[0], answered(500))}); err != nil {
 					return err
 				}
 				if _, err := f.Event(t.Context(), w.TenantID, a.Event.ID); err != nil {

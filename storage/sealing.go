@@ -39,7 +39,8 @@ func (s *Store) sealingForm(ctx context.Context, q querier) (secrets.Form, error
 
 // sealInPlace makes all processes seal in FormPlace from now on.
 func (s *Store) sealInPlace(ctx context.Context) error {
-	_, err := s.pool.Exec(ctx, `insert into sealing (form) values ($1) on conflict (single) do update set form = greatest(sealing.form, excluded.form)`, int16(secrets.FormPlace))
+	_, err := s.pool.Exec(ctx, `
+		insert into sealing (form) values ($1) on conflict (single) do update set form = greatest(sealing.form, excluded.form)`, int16(secrets.FormPlace))
 	return err
 }
 

@@ -3,7 +3,6 @@ package storage_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"net/http"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"grapnel/internal/pgtest"
 	"grapnel/internal/secrets"
 	"grapnel/storage"
+	"grapnel/storage/storagetest"
 )
 
 // Keys of 32 bytes, as the configuration gives them.
@@ -180,7 +180,7 @@ func (f *fixture) attempt(t *testing.T, id hook.DeliveryID, a hook.Attempt) hook
 	t.Helper()
 	job, err := f.Job(t.Context(), id)
 	require.NoError(t, err)
-	return f.record(t, recordOf(&job, a))
+	return f.record(t, storagetest.RecordOf(&job, a))
 }
 
 func (f *fixture) record(t *testing.T, r hook.Record) hook.Delivery {
@@ -195,20 +195,6 @@ func (f *fixture) record(t *testing.T, r hook.Record) hook.Delivery {
 func (f *fixture) recorded(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
 	all, err := f.Record(ctx, records)
 	return all.Deliveries, err
-}
-
-// recordOf judges an attempt of the job as activities do.
-func recordOf(job *hook.Job, a hook.Attempt) hook.Record {
-	v := hook.Judge(hook.DefaultSchedule(), job.Webhook, job.Delivery.Test, job.Delivery.Scheduled+1, &a)
-	if a.Manual {
-		v.Retry, v.RetryIn = false, 0
-	}
-	if a.ID == ([16]byte{}) {
-		_, _ = rand.Read(a.ID[:]) // it never fails
-	}
-	return hook.Record{
-		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, TrippedAt: job.Webhook.TrippedAt, Attempt: a, Verdict: v,
-	}
 }
 
 // answered is an attempt that got the status.

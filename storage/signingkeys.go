@@ -146,13 +146,13 @@ func (k *keyring) open(tenant hook.TenantID, sealed [][]byte) ([]ed25519.Private
 	}
 	keys := make([]ed25519.PrivateKey, 0, len(sealed))
 	for _, value := range sealed {
-		public, private := value[:ed25519.PublicKeySize], value[ed25519.PublicKeySize:] // a check in the table sees to its size
+		public, private := value[:ed25519.PublicKeySize], value[ed25519.PublicKeySize:] // a check constraint guarantees the size
 		plain, err := k.store.box.Open(private, signingKeyPlace(tenant, public))
 		if err != nil {
 			return nil, fmt.Errorf("signing key of %s: %w", tenant, err)
 		}
 		key, ok := signing.ParseStandardWebhooksPrivateKey(string(plain))
-		if !ok || !bytes.Equal(key.Public().(ed25519.PublicKey), public) { //nolint:forcetypeassert // it is of no other type
+		if !ok || !bytes.Equal(key.Public().(ed25519.PublicKey), public) { //nolint:forcetypeassert // it has no other type
 			return nil, fmt.Errorf("signing key of %s: not in a known form", tenant)
 		}
 		keys = append(keys, key)

@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"grapnel/internal/metrics/measure"
 	"grapnel/internal/secrets"
 )
 
@@ -165,7 +166,7 @@ const (
 // newPublishGroup returns the group of publications. A publication weighs as much as it will have deliveries.
 func (s *Store) newPublishGroup() *group[*publishing] {
 	return &group[*publishing]{
-		name: groupPublish, count: s.metrics.Grouped, do: s.publishAll,
+		name: measure.GroupPublish, count: s.metrics.Grouped, do: s.publishAll,
 		bytes: (*publishing).bytes, weight: s.fanOut, maxWeight: maxStatementDeliveries, maxRunners: maxStatements,
 		lane: (*publishing).lane, locks: (*publishing).locks,
 	}
@@ -174,7 +175,7 @@ func (s *Store) newPublishGroup() *group[*publishing] {
 // newRecordGroup returns the group of recordings of attempts.
 func (s *Store) newRecordGroup() *group[*recording] {
 	return &group[*recording]{
-		name: groupRecord, count: s.metrics.Grouped, do: s.recordAll,
+		name: measure.GroupRecord, count: s.metrics.Grouped, do: s.recordAll,
 		rows: (*recording).rows, bytes: (*recording).bytes, maxWeight: maxRows, maxRunners: maxStatements,
 		lane: (*recording).lane, locks: (*recording).locks, stillLocked: s.lockedElsewhere,
 	}
@@ -183,14 +184,14 @@ func (s *Store) newRecordGroup() *group[*recording] {
 // newKeyGroup returns the group of look-ups of API keys.
 func (s *Store) newKeyGroup() *group[*keyLookup] {
 	return &group[*keyLookup]{
-		name: groupKeys, count: s.metrics.Grouped, do: s.lookUpKeys, maxWeight: maxRows, maxRunners: maxStatements,
+		name: measure.GroupAPIKeys, count: s.metrics.Grouped, do: s.lookUpKeys, maxWeight: maxRows, maxRunners: maxStatements,
 	}
 }
 
 // newEventTypeGroup returns the group of look-ups of event types.
 func (s *Store) newEventTypeGroup() *group[*typesLookup] {
 	return &group[*typesLookup]{
-		name: groupEventTypes, count: s.metrics.Grouped, do: s.lookUpTypes, maxWeight: maxRows, maxRunners: maxStatements,
+		name: measure.GroupEventTypes, count: s.metrics.Grouped, do: s.lookUpTypes, maxWeight: maxRows, maxRunners: maxStatements,
 		rows: func(l *typesLookup) int { return len(l.names) },
 	}
 }

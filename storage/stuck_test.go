@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/storage/storagetest"
 )
 
 // holdOpen locks rows, or does something else, in a transaction of somebody else's that stays
@@ -168,12 +169,12 @@ func TestRecordBesideAHeldLock(t *testing.T) {
 				})
 			}
 			for i := range held[1:] {
-				ask(recordOf(&held[1+i], answered(c.status)))
+				ask(storagetest.RecordOf(&held[1+i], answered(c.status)))
 			}
-			ask(recordOf(&rest[others], answered(500)), recordOf(&held[0], answered(500))) // one of each webhook: they don't wait for each other
+			ask(storagetest.RecordOf(&rest[others], answered(500)), storagetest.RecordOf(&held[0], answered(500))) // one of each webhook: they don't wait for each other
 			for i := range others {
 				recording.Go(func() error {
-					_, err := f.Record(inTime(t), []hook.Record{recordOf(&rest[i], answered(500-300*(i%2)))})
+					_, err := f.Record(inTime(t), []hook.Record{storagetest.RecordOf(&rest[i], answered(500-300*(i%2)))})
 					return err
 				})
 			}

@@ -39,7 +39,7 @@ func (s *Store) Messages(ctx context.Context, q hook.MessageQuery) (hook.Message
 	_, err := pgx.ForEachRow(rows, []any{&m.Page, &m.Last, &sequence, &text}, func() error {
 		if sequence != nil {
 			m.List = append(m.List, hook.Message{Sequence: *sequence, Text: text})
-			text = nil // it is the message's now, and not to be written over
+			text = nil // the message owns it now
 		}
 		return nil
 	})

@@ -17,8 +17,8 @@ import (
 
 // webhookColumns are the columns of webhookRow, in any query that joins webhooks as w.
 const webhookColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
-	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name, w.tripped_at, w.paused_at, w.trace_context,
-	w.previous_secrets, w.previous_until, w.single_value_until, w.signature_schemes, w.version, w.generation`
+	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name,
+	w.tripped_at, w.paused_at, w.trace_context, w.previous_secrets, w.previous_until, w.single_value_until, w.signature_schemes, w.version, w.generation`
 
 type webhookRow struct {
 	ID             [16]byte
@@ -82,7 +82,8 @@ func (s *Store) createWebhook(ctx context.Context, w *hook.Webhook, before func(
 		}
 		_, err := tx.Exec(ctx, `
 			insert into webhooks (id, tenant_id, profile, url, events, secret, headers, active, disabled_reason,
-				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name, paused_at, trace_context, previous_secrets, previous_until, single_value_until, signature_schemes)
+				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name, paused_at, trace_context,
+				previous_secrets, previous_until, single_value_until, signature_schemes)
 			values (@id, @tenant_id, @profile, @url, @events, @secret, @headers, @active, @disabled_reason,
 				@description, @timeout_ms, @rate_limit, @max_attempts, @health, @created_at, @updated_at, @cache, @name,
 				@paused_at, @trace_context, @previous_secrets, @previous_until, @single_value_until, @signature_schemes)`, row.args())
@@ -210,11 +211,14 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w, before *hook.Webhook,
 		update webhooks set profile = @profile, url = @url, events = @events, secret = @secret, headers = @headers,
 			active = @active, disabled_reason = @disabled_reason, description = @description, timeout_ms = @timeout_ms,
 			rate_limit = @rate_limit, max_attempts = @max_attempts, health = @health, updated_at = @updated_at,
-			trace_context = @trace_context, paused_at = @paused_at, resumed_at = case when paused_at is not null and @paused_at::timestamptz is null then now() else resumed_at end,
-			previous_secrets = @previous_secrets, previous_until = @previous_until, single_value_until = @single_value_until, signature_schemes = @signature_schemes,
+			trace_context = @trace_context, paused_at = @paused_at,
+			resumed_at = case when paused_at is not null and @paused_at::timestamptz is null then now() else resumed_at end,
+			previous_secrets = @previous_secrets, previous_until = @previous_until, single_value_until = @single_value_until,
+			signature_schemes = @signature_schemes,
 			failing_since = case
 				when @anew then null
-				when @paused_at::timestamptz is null then failing_since + coalesce(greatest(now() - greatest(paused_at, failing_since), interval '0'), interval '0')
+				when @paused_at::timestamptz is null
+					then failing_since + coalesce(greatest(now() - greatest(paused_at, failing_since), interval '0'), interval '0')
 				else failing_since end,
 			failures = case when @anew then 0 else failures end, failed_days = case when @anew then 0 else failed_days end,
 			tripped_at = case when @anew then null else tripped_at end
@@ -275,17 +279,20 @@ func (r *webhookRow) args() pgx.StrictNamedArgs {
 		"description": r.Description, "timeout_ms": r.TimeoutMs, "rate_limit": r.RateLimit,
 		"max_attempts": r.MaxAttempts, "health": r.Health, "created_at": r.CreatedAt, "updated_at": r.UpdatedAt,
 		"cache": r.Cache, "name": r.Name, "paused_at": r.PausedAt, "trace_context": r.TraceContext,
-		"previous_secrets": r.PreviousSecrets, "previous_until": r.PreviousUntil, "single_value_until": r.SingleValueUntil, "signature_schemes": r.SignatureSchemes,
+		"previous_secrets": r.PreviousSecrets, "previous_until": r.PreviousUntil,
+		"single_value_until": r.SingleValueUntil, "signature_schemes": r.SignatureSchemes,
 	}
 }
 
 func (s *Store) seal(w hook.Webhook, form secrets.Form) (webhookRow, error) {
 	row := webhookRow{
 		ID: w.ID, TenantID: w.TenantID, Profile: string(w.Profile), URL: w.URL, Events: w.Events,
-		Secret: s.box.Seal([]byte(w.Secret.Reveal()), webhookPlace(columnSecret, w.TenantID, w.ID), form), Active: w.Active, DisabledReason: w.DisabledReason,
+		Secret: s.box.Seal([]byte(w.Secret.Reveal()), webhookPlace(columnSecret, w.TenantID, w.ID), form),
+		Active: w.Active, DisabledReason: w.DisabledReason,
 		Description: w.Description, TimeoutMs: int(w.Timeout.Milliseconds()), RateLimit: w.RateLimit,
 		MaxAttempts: w.MaxAttempts, Health: string(w.Health), CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt,
-		Cache: w.Cache, Name: w.Name, PausedAt: w.PausedAt, TraceContext: w.TraceContext, sealedPrevious: s.sealPrevious(&w, form), SignatureSchemes: schemeNames(w.Schemes),
+		Cache: w.Cache, Name: w.Name, PausedAt: w.PausedAt, TraceContext: w.TraceContext,
+		sealedPrevious: s.sealPrevious(&w, form), SignatureSchemes: schemeNames(w.Schemes),
 	}
 	if len(w.Headers) == 0 {
 		return row, nil
@@ -307,7 +314,8 @@ func (s *Store) unseal(r webhookRow) (hook.Webhook, error) {
 		ID: r.ID, TenantID: r.TenantID, Profile: hook.Profile(r.Profile), URL: r.URL, Events: r.Events,
 		Active: r.Active, DisabledReason: r.DisabledReason, Description: r.Description,
 		Timeout: time.Duration(r.TimeoutMs) * time.Millisecond, RateLimit: r.RateLimit, MaxAttempts: r.MaxAttempts,
-		Health: hook.Health(r.Health), TrippedAt: r.TrippedAt, PausedAt: r.PausedAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Cache: r.Cache, Name: r.Name,
+		Health: hook.Health(r.Health), TrippedAt: r.TrippedAt, PausedAt: r.PausedAt, CreatedAt: r.CreatedAt,
+		UpdatedAt: r.UpdatedAt, Cache: r.Cache, Name: r.Name,
 		TraceContext: r.TraceContext, Schemes: schemes(r.SignatureSchemes), Version: r.Version, Generation: r.Generation,
 	}
 	secret, err := s.box.Open(r.Secret, webhookPlace(columnSecret, w.TenantID, w.ID))

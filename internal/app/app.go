@@ -15,6 +15,7 @@ import (
 	"grapnel/internal/dispatch"
 	"grapnel/internal/egress"
 	"grapnel/internal/hook"
+	"grapnel/internal/maintenance"
 	"grapnel/internal/metrics"
 	"grapnel/internal/secrets"
 	"grapnel/internal/temporalclient"
@@ -44,14 +45,15 @@ type Options struct {
 
 // App is the parts of a process. Call Run at most once.
 type App struct {
-	options    Options
-	store      *storage.Store
-	cluster    *temporalclient.Cluster
-	egress     *egress.Client
-	starter    *dispatch.Starter
-	sweeper    *dispatch.Sweeper
-	reconciler *dispatch.Reconciler
-	worker     *worker.Worker
+	options     Options
+	store       *storage.Store
+	cluster     *temporalclient.Cluster
+	egress      *egress.Client
+	starter     *dispatch.Starter
+	sweeper     *dispatch.Sweeper
+	reconciler  *dispatch.Reconciler
+	maintenance *maintenance.Maintenance
+	worker      *worker.Worker
 	// activities is nil without the role Worker.
 	activities *activities.Activities
 	api        *api.API
@@ -118,14 +120,8 @@ func (a *App) build(ctx context.Context) error {
 			return err
 		}
 	}
-	a.sweeper = &dispatch.Sweeper{
-		Starter: a.starter, Backlog: a.store, Maintenance: a.store, Temporal: a.cluster.Client, Resetter: a.cluster,
-		Health: a.cluster, Cancellations: &dispatch.Cancellations{Store: a.store, Logger: o.Logger},
-		Logger: o.Logger, Retention: o.Config.Retention,
-	}
-	a.reconciler = &dispatch.Reconciler{
-		OverdueStore: a.store, Temporal: a.cluster.Client, Resetter: a.cluster, Health: a.cluster, Logger: o.Logger, After: o.Config.ReconcileAfter,
-		Metrics: a.metrics, Tracer: a.traces.Tracer(),
+	if err := a.buildLoops(); err != nil {
+		return err
 	}
 	if o.Roles.API {
 		if err := a.buildAPI(); err != nil { //nolint:contextcheck // requests bring their own contexts
@@ -135,13 +131,35 @@ func (a *App) build(ctx context.Context) error {
 	return nil
 }
 
+// buildLoops builds the parts that every process runs, whatever its roles.
+func (a *App) buildLoops() (err error) {
+	o, temporal := &a.options, a.cluster.Client
+	a.sweeper, err = dispatch.NewSweeper(dispatch.SweeperConfig{
+		Starter: a.starter, Store: a.store, Temporal: temporal, Resetter: a.cluster, Health: a.cluster, Logger: o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	a.reconciler, err = dispatch.NewReconciler(dispatch.ReconcilerConfig{
+		Store: a.store, Temporal: temporal, Resetter: a.cluster, Health: a.cluster, Logger: o.Logger, After: o.Config.ReconcileAfter,
+		Metrics: a.metrics, Tracer: a.traces.Tracer(),
+	})
+	if err != nil {
+		return err
+	}
+	a.maintenance, err = maintenance.New(maintenance.Config{Store: a.store, Logger: o.Logger, Retention: o.Config.Retention})
+	return err
+}
+
 func (a *App) buildWorker() error {
 	c := &a.options.Config
-	var err error
+	drains, err := dispatch.NewDrains(a.cluster.Client, a.store, a.metrics)
+	if err != nil {
+		return err
+	}
 	a.activities, err = activities.New(activities.Deps{
 		Store: a.store, Lookup: a.store, Sender: a.egress, DeferredStore: a.store,
-		Drains:  &dispatch.Drains{Temporal: a.cluster.Client, Labels: a.store, Metrics: a.metrics},
-		Replays: a.store, Dispatcher: a.starter, Schedule: c.Schedule(), Logger: a.options.Logger, DisableOnFinal: c.DisableFinal,
+		Drains: drains, Replays: a.store, Dispatcher: a.starter, Schedule: c.Schedule(), Logger: a.options.Logger, DisableOnFinal: c.DisableFinal,
 		Metrics: a.metrics, Tracer: a.traces.Tracer(), Memory: memoryLimit(),
 	})
 	if err != nil {
@@ -174,7 +192,10 @@ func (a *App) buildAPI() error {
 	if ui != "" {
 		ui += "/namespaces/" + a.cluster.Namespace
 	}
-	var err error
+	sendNow, err := dispatch.NewSendNow(a.cluster.Client, a.metrics)
+	if err != nil {
+		return err
+	}
 	a.topics, err = topics.New(topics.Config{Store: a.store, Logger: a.options.Logger, Age: c.TopicAge, Newest: c.TopicKeep})
 	if err != nil {
 		return err
@@ -184,7 +205,7 @@ func (a *App) buildAPI() error {
 		reports["worker"] = a.workerRuns
 	}
 	a.api, err = api.New(api.Deps{
-		Store: a.store, Dispatcher: a.starter, Sender: &dispatch.SendNow{Temporal: a.cluster.Client, Metrics: a.metrics},
+		Store: a.store, Dispatcher: a.starter, Sender: sendNow,
 		Destinations: a.egress, Topics: a.topics, Logger: a.options.Logger,
 		Config: api.Config{
 			Version: api.Version, MaxBody: c.MaxBody, AllowHTTP: c.AllowHTTP, NoAuth: c.Auth == "none", TemporalUI: ui,

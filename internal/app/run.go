@@ -36,6 +36,7 @@ func (a *App) Run(ctx context.Context, listener net.Listener) error {
 	}
 	s.start(ctx, "starter", func(ctx context.Context) error { return a.starter.Run(ctx, a.plan.starts) })
 	s.start(ctx, "sweeper", a.sweeper.Run)
+	s.start(ctx, "maintenance", a.maintenance.Run)
 	s.start(ctx, "reconciler", a.reconciler.Run)
 	if a.api != nil {
 		s.start(ctx, "admin key", a.ensureAdminKey)

@@ -10,41 +10,37 @@ import (
 	"grapnel/workflows"
 )
 
-// mostDeliveries is how many deliveries a burst's workflow has at most: one
-// activity does them. An event with more has a workflow to itself.
-const mostDeliveries = workflows.DeliveriesPerActivity
+// maxBurstDeliveries bounds the deliveries of a burst: one activity sends them. An event with more deliveries has a
+// workflow to itself.
+const maxBurstDeliveries = workflows.DeliveriesPerActivity
 
-// mostBytes is how many bytes of payloads a burst's workflow has at most: one that waits
-// for memory, or is sent again after a crash, is not to hold up much. An event with more
-// has a workflow to itself.
-const mostBytes = 4 << 20
+// maxBurstBytes bounds the payloads of a burst. A workflow that waits for memory, or is sent again after a crash, must not
+// hold up much. An event with more bytes has a workflow to itself.
+const maxBurstBytes = 4 << 20
 
-// lingerFor is how long an event waits at most for starts that are under way, to
-// share a workflow with those that come meanwhile. Where none is under way, it does
-// not wait: at ordinary rates an event's workflow is its own. The more
-// there are, the more share one, and the less each costs. Where very many come, it
-// waits as long again: then what a workflow costs is what limits how fast they all
-// are delivered.
+// lingerFor is how long an event waits, while starts are under way, for other events that can share its workflow. While
+// no start is under way it does not wait: at ordinary rates an event's workflow is its own. The more events there are, the
+// more of them share a workflow, and the less each costs. If very many events come, it waits as long again: then the
+// delivery of all of them is limited by what a workflow costs.
 const lingerFor = 100 * time.Millisecond
 
-// busy is how many events make it worth lingering to the end although no start is
-// under way: there is more to come.
+// busy is the number of events from which on lingering goes on although no start is under way, because more will come.
 const busy = 4
 
-// flood is how many events within lingerFor are very many.
+// flood is the number of events within lingerFor that counts as very many.
 const flood = 100
 
-// packing puts events into workflows: those of one tenant together, as many as may share
-// one. Starters and sweepers pack alike.
+// packing divides events among workflows: events of one tenant together, as many as may share a workflow. The starter and
+// the sweeper pack in the same way.
 type packing struct {
-	// most is how many events share a workflow at most.
-	most   int
-	bursts []*burst
-	// open are those of each tenant that have room.
+	// maxEvents bounds the events of a workflow.
+	maxEvents int
+	bursts    []*burst
+	// open are the bursts of each tenant that have room.
 	open map[hook.TenantID][]*burst
 }
 
-// burst are events that share a workflow; one has its own.
+// burst is one or more events that share a workflow.
 type burst struct {
 	starts     []hook.Start
 	deliveries int
@@ -52,7 +48,7 @@ type burst struct {
 }
 
 func (b *burst) fits(start *hook.Start) bool {
-	return b.deliveries+start.Deliveries <= mostDeliveries && b.bytes+start.Bytes <= mostBytes
+	return b.deliveries+start.Deliveries <= maxBurstDeliveries && b.bytes+start.Bytes <= maxBurstBytes
 }
 
 func (b *burst) add(start *hook.Start) {
@@ -61,11 +57,19 @@ func (b *burst) add(start *hook.Start) {
 	b.bytes += start.Bytes
 }
 
-func (b *burst) full(most int) bool {
-	return len(b.starts) >= most || b.deliveries >= mostDeliveries || b.bytes >= mostBytes
+func (b *burst) full(maxEvents int) bool {
+	return len(b.starts) >= maxEvents || b.deliveries >= maxBurstDeliveries || b.bytes >= maxBurstBytes
 }
 
-// add puts an event where it fits.
+func (b *burst) events() []hook.EventID {
+	ids := make([]hook.EventID, 0, len(b.starts))
+	for i := range b.starts {
+		ids = append(ids, b.starts[i].EventID)
+	}
+	return ids
+}
+
+// add puts an event into the first burst that has room for it, or into a new one.
 func (p *packing) add(start *hook.Start) {
 	open := p.open[start.TenantID]
 	at := slices.IndexFunc(open, func(b *burst) bool { return b.fits(start) })
@@ -74,7 +78,7 @@ func (p *packing) add(start *hook.Start) {
 		p.bursts, open, at = append(p.bursts, b), append(open, b), len(open)
 	}
 	open[at].add(start)
-	if open[at].full(p.most) {
+	if open[at].full(p.maxEvents) {
 		open = slices.Delete(open, at, at+1)
 	}
 	if p.open == nil {
@@ -83,20 +87,23 @@ func (p *packing) add(start *hook.Start) {
 	p.open[start.TenantID] = open
 }
 
-// gather takes what is waiting, in bursts of one tenant each.
-func (s *Starter) gather(ctx context.Context, first hook.Start) []*burst {
-	p := packing{most: s.config.MaxEvents}
-	p.add(&first)
+// newPacking returns a packing without events.
+func (s *Starter) newPacking() *packing { return &packing{maxEvents: s.config.MaxEvents} }
+
+// gather takes events from the queue and packs them together with one that was taken before.
+func (s *Starter) gather(ctx context.Context, taken hook.Start) []*burst {
+	p := s.newPacking()
+	p.add(&taken)
 	var linger <-chan time.Time
 	if len(s.slots) > 0 && s.config.MaxEvents > 1 {
 		linger = time.After(lingerFor)
 	}
 	again := true
-	for taken := 1; taken < s.config.MaxEvents; {
+	for n := 1; n < s.config.MaxEvents; {
 		select {
 		case start := <-s.queue:
 			p.add(&start)
-			taken++
+			n++
 			continue
 		default:
 		}
@@ -106,14 +113,14 @@ func (s *Starter) gather(ctx context.Context, first hook.Start) []*burst {
 		select {
 		case start := <-s.queue:
 			p.add(&start)
-			taken++
+			n++
 		case <-s.ended:
-			if len(s.slots) == 0 && taken < busy {
+			if len(s.slots) == 0 && n < busy {
 				linger = nil
 			}
 		case <-linger:
 			linger = nil
-			if again && taken >= flood {
+			if again && n >= flood {
 				again, linger = false, time.After(lingerFor)
 			}
 		case <-ctx.Done():
@@ -123,36 +130,33 @@ func (s *Starter) gather(ctx context.Context, first hook.Start) []*burst {
 	return p.bursts
 }
 
-// beginBurst starts the workflow of one event, or one for several.
-func (s *Starter) beginBurst(ctx context.Context, b *burst) {
-	start, ok, err := s.name(ctx, b, workflows.BurstID(b.starts[0].EventID))
+// startBurst names the workflow of a burst and starts it.
+func (s *Starter) startBurst(ctx context.Context, b *burst) {
+	start, ok, err := s.nameWorkflow(ctx, b, workflows.BurstID(b.starts[0].EventID))
 	given := start.EventIDs()
-	for i := range b.starts {
-		if id := b.starts[i].EventID; !ok || !slices.Contains(given, id) {
-			s.mine.remove(id)
+	for _, id := range b.events() {
+		if !ok || !slices.Contains(given, id) {
+			s.inProgress.remove(id)
 		}
 	}
 	if err != nil {
-		s.config.Logger.DebugContext(ctx, "start deferred", slog.Int("events", len(b.starts)), slog.Any("error", err))
+		s.config.Logger.DebugContext(ctx, "start left to the sweeper", slog.Int("events", len(b.starts)), slog.Any("error", err))
 	}
 	if ok {
 		s.begin(ctx, start)
 	}
 }
 
-// name tells the store which workflow is about to be started for the events, so that
-// whoever starts it again, after a crash, or because the start takes long, starts the same.
-// It is the given one if there are several, and an event's own for one. False is that
-// somebody else has named others for all of them; those of some are left out.
-func (s *Starter) name(ctx context.Context, b *burst, workflow string) (start hook.Start, ok bool, err error) {
+// nameWorkflow stores the name of the workflow that is about to be started for the events. A process that starts it again,
+// after a crash or because the start takes long, so starts the same workflow. Several events get the given workflow, and
+// one event gets its own. Events for which another process has named a workflow are left out; the result is false if
+// those are all.
+func (s *Starter) nameWorkflow(ctx context.Context, b *burst, workflow string) (start hook.Start, ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	ids := make([]hook.EventID, 0, len(b.starts))
-	for i := range b.starts {
-		ids = append(ids, b.starts[i].EventID)
-	}
+	ids := b.events()
 	if len(ids) == 1 {
-		workflow = "" // its own
+		workflow = "" // the event's own
 	}
 	given, err := s.config.Outbox.ShareWorkflow(ctx, workflow, ids)
 	if err != nil || len(given) == 0 {

@@ -1,27 +1,23 @@
 package dispatch
 
-// Metrics counts what is started.
-type Metrics interface {
-	// Started counts a start, by who made it and of how many events; err says that it
-	// failed. One that was found started counts as well.
-	Started(by string, events int, err error)
-	// Hurried counts a wait of a workflow that was ended.
-	Hurried()
-}
-
-// Who starts workflows.
-const (
-	ByStarter    = "starter"
-	BySweeper    = "sweeper"
-	ByReconciler = "reconciler"
-	// ForDrain is the start of a webhook's drain, whoever makes it.
-	ForDrain = "drain"
-	// ForReplay is that of a replay.
-	ForReplay = "replay"
-	ByHand    = "hand"
+import (
+	"grapnel/internal/metrics"
+	"grapnel/internal/metrics/measure"
 )
 
-type uncounted struct{}
+// Metrics counts the workflows that are started.
+type Metrics interface {
+	// Started counts the start of a workflow for a number of events. A workflow that was found running counts too. err is
+	// the reason why the start failed.
+	Started(by measure.StartedBy, events int, err error)
+	// Woken counts an activity that was waiting although something was due, and was told to try now.
+	Woken()
+}
 
-func (uncounted) Started(string, int, error) {}
-func (uncounted) Hurried()                   {}
+// counting returns m, or metrics that count nothing if m is nil.
+func counting(m Metrics) Metrics {
+	if m == nil {
+		return (*metrics.Metrics)(nil)
+	}
+	return m
+}

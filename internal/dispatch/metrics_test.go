@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"sync"
 	"testing"
@@ -15,29 +14,30 @@ import (
 
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 )
 
-// starts is a dispatch.Metrics that keeps what it is told.
+// starts is a dispatch.Metrics that counts calls by their arguments.
 type starts struct {
-	mu   sync.Mutex
-	told map[string]int
+	mu    sync.Mutex
+	calls map[string]int
 }
 
-func (s *starts) Started(by string, events int, err error) {
+func (s *starts) Started(by measure.StartedBy, events int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.told[fmt.Sprintf("%s %d %v", by, events, err)]++
+	s.calls[fmt.Sprintf("%s %d %v", by, events, err)]++
 }
 
-func (s *starts) Hurried() { s.Started("hurried", 0, nil) }
+func (s *starts) Woken() { s.Started("woken", 0, nil) }
 
 func (s *starts) counts() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.told)
+	return maps.Clone(s.calls)
 }
 
-// Whoever starts a workflow, it is counted with what came of it.
+// Each start of a workflow is counted, with who made it and whether it failed.
 func TestStartsAreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestStartsAreCounted(t *testing.T) {
 			}
 			return nil
 		}}, &outbox{lost: []hook.WebhookID{{1}}}
-		m := &starts{told: map[string]int{}}
+		m := &starts{calls: map[string]int{}}
 		starter := newStarter(t, s, o, func(c *dispatch.StarterConfig) { c.Metrics = m })
 		starter.Dispatch(o.accept(1)[0])
 		require.Equal(t, 1, starter.Queued())
@@ -58,14 +58,14 @@ func TestStartsAreCounted(t *testing.T) {
 		require.Equal(t, map[string]int{"starter 1 away": 1}, m.counts())
 
 		away = false
-		sweeper := &dispatch.Sweeper{Starter: starter, Backlog: o, Maintenance: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler)}
+		sweeper := newSweeper(t, s, o, starter)
 		defer running(t, sweeper.Run)()
 		pass(10 * time.Second)
 		require.Equal(t, map[string]int{"starter 1 away": 1, "sweeper 1 <nil>": 1, "drain 0 <nil>": 1}, m.counts())
 
 		c, l := &cluster{}, &ledger{}
 		l.add(3)
-		r := &dispatch.Reconciler{OverdueStore: l, Temporal: c, Resetter: c, Health: c, Logger: slog.New(slog.DiscardHandler), Metrics: m}
+		r := newReconciler(t, c, l, func(c *dispatch.ReconcilerConfig) { c.Metrics = m })
 		defer running(t, r.Run)()
 		pass(12 * time.Minute)
 		require.Equal(t, 3, m.counts()["reconciler 1 <nil>"])

@@ -210,8 +210,19 @@ func (l *ledger) looked() int {
 // for 10 minutes.
 func reconciling(t *testing.T, c *cluster, l *ledger) (stop func()) {
 	t.Helper()
-	r := &dispatch.Reconciler{OverdueStore: l, Temporal: c, Resetter: c, Health: c, Logger: slog.New(slog.DiscardHandler)}
-	return running(t, r.Run)
+	return running(t, newReconciler(t, c, l, nil).Run)
+}
+
+// newReconciler returns a reconciler at its defaults, but for what change changes.
+func newReconciler(t *testing.T, c *cluster, l dispatch.OverdueStore, change func(*dispatch.ReconcilerConfig)) *dispatch.Reconciler {
+	t.Helper()
+	config := dispatch.ReconcilerConfig{Store: l, Temporal: c, Resetter: c, Health: c, Logger: slog.New(slog.DiscardHandler)}
+	if change != nil {
+		change(&config)
+	}
+	r, err := dispatch.NewReconciler(config)
+	require.NoError(t, err)
+	return r
 }
 
 // Design 3: overdue by more than 10 minutes, and the workflow is lost: another of the

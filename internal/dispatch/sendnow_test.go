@@ -17,12 +17,19 @@ import (
 	"grapnel/workflows"
 )
 
+func newSendNow(t *testing.T, s *temporalServer) *dispatch.SendNow {
+	t.Helper()
+	send, err := dispatch.NewSendNow(s, nil)
+	require.NoError(t, err)
+	return send
+}
+
 // S11, S13: the caller waits for the outcome; two at once for one delivery are one.
 func TestSendNow(t *testing.T) {
 	t.Parallel()
 	s := &temporalServer{}
 	d := hook.Delivery{ID: hook.DeliveryID{15: 1}, EventType: "user.created", Test: true}
-	require.NoError(t, (&dispatch.SendNow{Temporal: s}).Send(t.Context(), d))
+	require.NoError(t, newSendNow(t, s).Send(t.Context(), d))
 	options, input := workflows.SendNowStart(d)
 	require.Equal(t, options, s.started[d.ID.String()])
 	require.Equal(t, input, s.inputs[d.ID.String()])
@@ -72,7 +79,8 @@ func TestSendNowErrors(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
-				err := (&dispatch.SendNow{Temporal: &temporalServer{start: c.start, get: c.get, nobody: c.nobody, taken: c.taken}}).Send(t.Context(), hook.Delivery{})
+				s := &temporalServer{start: c.start, get: c.get, nobody: c.nobody, taken: c.taken}
+				err := newSendNow(t, s).Send(t.Context(), hook.Delivery{})
 				require.Equal(t, c.kind, hook.KindOf(err))
 				require.Equal(t, c.notSent || c.kind == hook.KindPrecondition, errors.Is(err, hook.ErrNotSent))
 				require.Equal(t, c.after, time.Since(begun))

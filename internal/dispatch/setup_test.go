@@ -187,24 +187,19 @@ type outbox struct {
 	sharing error
 	marks   []int
 	// pages are the sizes of those claimed; named is how often a workflow was named.
-	pages  []int
-	named  int
-	tidied int
+	pages []int
+	named int
 	// lost are webhooks whose drain got lost.
 	lost []hook.WebhookID
 	// lostReplays are replays that did.
 	lostReplays []hook.ReplayID
 	// losing is what listing lost drains comes to.
 	losing error
-	// untidy is what making partitions comes to.
-	untidy error
 }
 
 func (o *outbox) LostReplays(context.Context, time.Duration, int) ([]hook.ReplayID, error) {
 	return o.lostReplays, nil
 }
-
-func (o *outbox) PurgeReplays(context.Context, time.Duration) error { return nil }
 
 func (o *outbox) LostDrains(context.Context, time.Duration, int) ([]hook.WebhookID, error) {
 	o.mu.Lock()
@@ -344,26 +339,11 @@ func targetOf(id hook.EventID) hook.Target {
 	return hook.Target{WebhookID: hook.WebhookID(id), Host: "example.com"}
 }
 
-func (o *outbox) EnsurePartitions(context.Context) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.tidied++
-	return 0, o.untidy
-}
-
-func (o *outbox) DropOldPartitions(context.Context, time.Duration) (int, error) { return 0, nil }
-
-func (o *outbox) CancelStaleTests(context.Context, time.Duration) error { return nil }
-
-func (o *outbox) PurgeIdempotencyKeys(context.Context) (int64, error) { return 0, nil }
-
-func (o *outbox) ForgetSecrets(context.Context) (int64, error) { return 0, nil }
-
 // seen is what has been asked of the store so far.
-func (o *outbox) seen() (marks, pages []int, tidied int) {
+func (o *outbox) seen() (marks, pages []int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.Clone(o.marks), slices.Clone(o.pages), o.tidied
+	return slices.Clone(o.marks), slices.Clone(o.pages)
 }
 
 // claimed is how many are claimed by somebody.
@@ -408,6 +388,16 @@ func newStarter(t *testing.T, s *temporalServer, o *outbox, change func(*dispatc
 	starter, err := dispatch.NewStarter(c)
 	require.NoError(t, err)
 	return starter
+}
+
+// newSweeper returns a sweeper at its defaults.
+func newSweeper(t *testing.T, s *temporalServer, o *outbox, starter *dispatch.Starter) *dispatch.Sweeper {
+	t.Helper()
+	sweeper, err := dispatch.NewSweeper(dispatch.SweeperConfig{
+		Starter: starter, Store: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	return sweeper
 }
 
 // running runs f and returns how to stop it and wait for its end.

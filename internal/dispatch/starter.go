@@ -1,8 +1,7 @@
-// Package dispatch starts workflows for what the store has accepted: at once and
-// off the request's path (Starter), later for what a crash or an outage left
-// behind (Sweeper), and while the caller waits for what is sent by hand
-// (SendNow). The store's outbox is the truth about what is to be started; losing
-// all of this package's memory loses nothing.
+// Package dispatch starts workflows for what the store has accepted. The Starter starts them at once, without delaying the
+// request. The Sweeper starts later what a crash or an outage left behind, and the Reconciler restarts workflows that were
+// lost. SendNow starts one while its caller waits for the outcome. The store's outbox has the truth about what is to be
+// started: if a process loses all of this package's memory, nothing is lost.
 package dispatch
 
 import (
@@ -16,7 +15,9 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 	"grapnel/internal/tracing"
+	"grapnel/internal/wait"
 	"grapnel/workflows"
 )
 
@@ -25,80 +26,77 @@ type Temporal interface {
 	ExecuteWorkflow(ctx context.Context, options client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)
 }
 
-// Outbox holds the accepted events whose workflow has not been started.
+// Outbox has the accepted events whose workflow has not been started.
 type Outbox interface {
 	// Started removes events from the outbox.
 	Started(ctx context.Context, events []hook.EventID) error
-	// ShareWorkflow names the workflow of events before it is started, the empty name
-	// being each event's own, and returns those that had none.
+	// ShareWorkflow names the workflow of events before it is started. The empty name stands for each event's own
+	// workflow. It returns the events that had no workflow before.
 	ShareWorkflow(ctx context.Context, workflowID string, events []hook.EventID) ([]hook.EventID, error)
 }
 
-// StarterConfig is what NewStarter needs; the first three are required.
+// StarterConfig is what NewStarter needs. Temporal, Outbox and Logger are required.
 type StarterConfig struct {
 	Temporal Temporal
 	Outbox   Outbox
 	Logger   *slog.Logger
-	// Ahead, where a worker is in this process, tells it of an event whose workflow is
-	// about to be started; it must not wait.
+	// Prefetch lets a worker in this process load an event whose workflow is about to be started. It must not block. It
+	// is nil without a worker.
 	Prefetch func(ctx context.Context, event hook.EventID)
-	// Labels says what drains and replays are about; nil says nothing.
+	// Labels describes drains and replays; nil leaves their description empty.
 	Labels Labels
-	// Metrics counts starts; nil counts none.
+	// Metrics counts starts; nil counts nothing.
 	Metrics Metrics
-	// Tracer keeps workflows in the traces of their publishes; nil keeps none.
+	// Tracer puts workflows into the traces of their publishes; nil traces nothing.
 	Tracer *tracing.Tracer
 	// Workers is how many starts are under way at once; default 8.
 	Workers int
 	// MaxEvents is how many events may share a workflow; default 1.
 	MaxEvents int
-	// Queue is how many events wait for a start; default 10,000. What is over is
-	// left to the sweeper.
+	// Queue is how many events can wait for their start; default 10,000. Further events are left to the sweeper.
 	Queue int
 }
 
-// Starter starts the workflow of each event it is given.
+// Starter starts the workflow of each event that it is given.
 type Starter struct {
 	config  StarterConfig
+	aux     auxStarter
 	queue   chan hook.Start
 	started chan hook.EventID
-	// errands are workflows to start beside those of events.
-	errands chan errand
-	// slots are taken by starts that are under way.
+	// auxQueue has the auxiliary workflows to start.
+	auxQueue chan auxStart
+	// slots has an element for each start that is under way.
 	slots chan struct{}
-	// ended says that a start has ended.
+	// ended gets an element when a start has ended.
 	ended chan struct{}
-	// mine are the events that no sweeper of this process need see to.
-	mine pending
-	// awayAt is when Temporal was away last, in nanoseconds since begun.
-	awayAt atomic.Int64
-	begun  time.Time
+	// inProgress are the events that the sweeper of this process leaves alone.
+	inProgress inProgress
+	// unavailableAt is when Temporal was last unavailable, in nanoseconds since begun; 0 is never.
+	unavailableAt atomic.Int64
+	begun         time.Time
 }
 
 const (
 	defaultStarters = 8
 	defaultQueue    = 10_000
-	// mostErrands is how many drains and replays wait to be started.
-	mostErrands = 1000
-	// startTimeout bounds one start; the sweeper has another go at what it cuts off.
+	// maxAux is how many auxiliary workflows can wait for their start.
+	maxAux = 1000
+	// startTimeout bounds one start. The sweeper tries again what it cuts off.
 	startTimeout = 10 * time.Second
-	// markEvery is how long started events are gathered before the outbox is told.
+	// markEvery is how long started events are collected before they are removed from the outbox.
 	markEvery  = 100 * time.Millisecond
 	markAtMost = 500
-	// restFor is how long nothing is begun after Temporal was away. What comes meanwhile
-	// shares workflows; without it, where starts fail at once, each event would get the
-	// name of a workflow of its own, to be started one by one later.
+	// restFor is how long nothing is started after Temporal was unavailable. Events that come meanwhile share workflows.
+	// Without it, while starts fail at once, each event would get a workflow of its own, to be started one by one later.
 	restFor = time.Second
 )
 
-// NewStarter checks the configuration; it starts nothing.
+// NewStarter checks the configuration and sets defaults. It starts nothing.
 func NewStarter(c StarterConfig) (*Starter, error) {
 	if c.Temporal == nil || c.Outbox == nil || c.Logger == nil {
 		return nil, errors.New("starter: temporal, outbox and logger are required")
 	}
-	if c.Metrics == nil {
-		c.Metrics = uncounted{}
-	}
+	c.Metrics = counting(c.Metrics)
 	if c.Workers == 0 {
 		c.Workers = defaultStarters
 	}
@@ -107,47 +105,53 @@ func NewStarter(c StarterConfig) (*Starter, error) {
 	}
 	c.MaxEvents = max(c.MaxEvents, 1)
 	return &Starter{
-		config: c, queue: make(chan hook.Start, c.Queue), started: make(chan hook.EventID, c.Queue), slots: make(chan struct{}, c.Workers),
-		ended: make(chan struct{}, 1), errands: make(chan errand, mostErrands), begun: time.Now(),
+		config: c, aux: auxStarter{temporal: c.Temporal, labels: c.Labels, metrics: c.Metrics},
+		queue: make(chan hook.Start, c.Queue), started: make(chan hook.EventID, c.Queue), slots: make(chan struct{}, c.Workers),
+		ended: make(chan struct{}, 1), auxQueue: make(chan auxStart, maxAux), begun: time.Now(),
 	}, nil
 }
 
-// Queued is how many events wait for a start.
+// Queued returns how many events wait for their start.
 func (s *Starter) Queued() int { return len(s.queue) }
 
-// Dispatch takes an accepted event on. It never waits: when too many are
-// waiting, this one is left to the sweeper.
+// eventsInProgress returns the events that this starter works on.
+func (s *Starter) eventsInProgress() []hook.EventID { return s.inProgress.all() }
+
+// concurrency returns how many starts may be under way at once.
+func (s *Starter) concurrency() int { return s.config.Workers }
+
+// Dispatch queues the start of an accepted event. It never blocks: when the queue is full, the event is left to the
+// sweeper.
 func (s *Starter) Dispatch(start hook.Start) {
-	s.mine.add(start.EventID)
+	s.inProgress.add(start.EventID)
 	select {
 	case s.queue <- start:
 	default:
-		s.mine.remove(start.EventID)
+		s.inProgress.remove(start.EventID)
 	}
 }
 
-// Run starts what Dispatch takes until ctx ends, then what is still queued, for
-// as long as drain allows.
-func (s *Starter) Run(ctx context.Context, drain time.Duration) error {
-	// Starts go on after ctx has ended, to drain; late ends that.
+// Run starts queued events until ctx ends, and then those that are still queued, for at most as long as shutdown.
+func (s *Starter) Run(ctx context.Context, shutdown time.Duration) error {
+	// After ctx has ended, starts go on in late, which ends when the time for shutdown is over.
 	late, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(drain, stop)
+		timer := time.AfterFunc(shutdown, stop)
 		context.AfterFunc(late, func() { timer.Stop() })
 	})
 	var marking, starting sync.WaitGroup
 	marking.Go(func() { s.mark(ctx) })
-	starting.Go(func() { s.runErrands(ctx) })
-	for first, ok := s.next(ctx, late); ok; first, ok = s.next(ctx, late) {
-		for _, burst := range s.gather(ctx, first) {
+	starting.Go(func() { s.runAux(ctx) })
+	for taken, ok := s.next(ctx, late); ok; taken, ok = s.next(ctx, late) {
+		for _, burst := range s.gather(ctx, taken) {
 			s.slots <- struct{}{}
 			starting.Go(func() {
-				s.beginBurst(late, burst)
+				s.startBurst(late, burst)
 				<-s.slots
 				select {
 				case s.ended <- struct{}{}:
-				default: // it is known already
+				default: // an element is there already
 				}
 			})
 		}
@@ -158,8 +162,7 @@ func (s *Starter) Run(ctx context.Context, drain time.Duration) error {
 	return nil
 }
 
-// next is the next event that waits; false when there is none and ctx has ended, or
-// when it is too late.
+// next takes an event from the queue. After ctx has ended it returns false when the queue is empty or late has ended.
 func (s *Starter) next(ctx, late context.Context) (hook.Start, bool) {
 	s.rest(ctx)
 	select {
@@ -175,31 +178,26 @@ func (s *Starter) next(ctx, late context.Context) (hook.Start, bool) {
 	}
 }
 
-// rest waits while Temporal was away a moment ago, unless ctx has ended.
+// rest blocks if Temporal was unavailable a moment ago, until restFor has passed or ctx ends.
 func (s *Starter) rest(ctx context.Context) {
-	at := s.awayAt.Load()
-	wait := restFor - (time.Since(s.begun) - time.Duration(at))
-	if at == 0 || wait <= 0 {
+	at := s.unavailableAt.Load()
+	pause := restFor - (time.Since(s.begun) - time.Duration(at))
+	if at == 0 || pause <= 0 {
 		return
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	_ = wait.For(ctx, pause) // the caller looks at ctx
 }
 
+// begin starts a workflow whose name is stored.
 func (s *Starter) begin(ctx context.Context, start hook.Start) {
-	err := s.start(ctx, start)
-	s.config.Metrics.Started(ByStarter, len(start.Others)+1, err)
-	if isAway(err) {
-		s.awayAt.Store(int64(time.Since(s.begun)))
+	err := s.startEvents(ctx, start, measure.ByStarter)
+	if isUnavailable(err) {
+		s.unavailableAt.Store(int64(time.Since(s.begun)))
 	}
 	if err != nil {
-		// The sweeper will start it; an outage need not fill the log.
-		s.config.Logger.DebugContext(ctx, "start deferred", slog.String("event_id", start.EventID.String()), slog.Any("error", err))
-		s.mine.remove(start.EventIDs()...)
+		// The sweeper will start it. An outage must not fill the log.
+		s.config.Logger.DebugContext(ctx, "start left to the sweeper", slog.String("event_id", start.EventID.String()), slog.Any("error", err))
+		s.inProgress.remove(start.EventIDs()...)
 		return
 	}
 	for _, id := range start.EventIDs() {
@@ -207,8 +205,8 @@ func (s *Starter) begin(ctx context.Context, start hook.Start) {
 	}
 }
 
-// start starts the event's workflow, or finds it started.
-func (s *Starter) start(ctx context.Context, start hook.Start) error {
+// startEvents starts the workflow of one or more events and counts the start. It does nothing if the workflow is running.
+func (s *Starter) startEvents(ctx context.Context, start hook.Start, by measure.StartedBy) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options, input := workflows.DeliverStart(start)
@@ -218,12 +216,12 @@ func (s *Starter) start(ctx context.Context, start hook.Start) error {
 	ctx, end := s.config.Tracer.Starting(ctx, &start)
 	defer end()
 	_, err := s.config.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDeliver, input)
+	s.config.Metrics.Started(by, len(start.Others)+1, err)
 	return err
 }
 
-// mark tells the outbox what has been started, many at a time, until nothing
-// more is. Forgetting to costs a second start, which finds the first: so once
-// ctx has ended, one mark that fails is the last.
+// mark removes started events from the outbox, many at a time, until s.started is closed. If an event is not removed, it
+// is started a second time, and its workflow found running. So once ctx has ended, no attempt follows one that fails.
 func (s *Starter) mark(ctx context.Context) {
 	ticker := time.NewTicker(markEvery)
 	defer ticker.Stop()
@@ -231,7 +229,7 @@ func (s *Starter) mark(ctx context.Context) {
 	gaveUp := false
 	flush := func() {
 		defer func() {
-			s.mine.remove(batch...)
+			s.inProgress.remove(batch...)
 			batch = batch[:0]
 		}()
 		if len(batch) == 0 || gaveUp {
@@ -240,7 +238,7 @@ func (s *Starter) mark(ctx context.Context) {
 		write, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 		defer cancel()
 		if err := s.config.Outbox.Started(write, batch); err != nil {
-			s.config.Logger.WarnContext(ctx, "outbox not updated; the sweeper will", slog.Any("error", err))
+			s.config.Logger.WarnContext(ctx, "started events not removed from the outbox; the sweeper will do it", slog.Any("error", err))
 			gaveUp = ctx.Err() != nil
 		}
 	}

@@ -97,7 +97,9 @@ func TestDrainsAndReplaysAreLabelled(t *testing.T) {
 				require.Equal(t, options, s.started[replay.String()])
 
 				s = &temporalServer{}
-				require.NoError(t, (&dispatch.Drains{Temporal: s, Labels: l}).Drain(t.Context(), webhook))
+				drains, err := dispatch.NewDrains(s, l, nil)
+				require.NoError(t, err)
+				require.NoError(t, drains.Drain(t.Context(), webhook))
 				options, _ = workflows.DrainStart(webhook, drain)
 				require.Equal(t, options, s.started[hook.DrainID(webhook)])
 			})

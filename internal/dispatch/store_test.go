@@ -75,14 +75,20 @@ func publish(t *testing.T, s *storage.Store, n int) map[hook.EventID]bool {
 }
 
 // sweeper is one in a hurry.
-func sweeper(t *testing.T, s *storage.Store, temporal *temporalServer, most int) *dispatch.Sweeper {
+func sweeper(t *testing.T, s *storage.Store, temporal *temporalServer, most int, change ...func(*dispatch.SweeperConfig)) *dispatch.Sweeper {
 	t.Helper()
 	starter, err := dispatch.NewStarter(dispatch.StarterConfig{Temporal: temporal, Outbox: s, Logger: slog.New(slog.DiscardHandler), MaxEvents: most})
 	require.NoError(t, err)
-	return &dispatch.Sweeper{
-		Starter: starter, Backlog: s, Maintenance: s, Temporal: temporal, Resetter: temporal, Health: temporal, Logger: slog.New(slog.DiscardHandler),
+	c := dispatch.SweeperConfig{
+		Starter: starter, Store: s, Temporal: temporal, Resetter: temporal, Health: temporal, Logger: slog.New(slog.DiscardHandler),
 		Interval: 10 * time.Millisecond, Age: time.Millisecond, PaceFor: time.Millisecond,
 	}
+	for _, f := range change {
+		f(&c)
+	}
+	swept, err := dispatch.NewSweeper(c)
+	require.NoError(t, err)
+	return swept
 }
 
 // await waits until nothing is in the outbox.
@@ -161,9 +167,8 @@ func TestPagesWaitForAttempts(t *testing.T) {
 			const page = 5000
 			accepted := publish(t, s, page+100)
 			temporal := &temporalServer{}
-			swept := sweeper(t, s, temporal, 500)
 			l := &looked{Store: s}
-			swept.Backlog, swept.PaceFor = l, time.Hour
+			swept := sweeper(t, s, temporal, 500, func(c *dispatch.SweeperConfig) { c.Store, c.PaceFor = l, time.Hour })
 			defer running(t, swept.Run)()
 			require.Eventually(t, func() bool { return l.times.Load() >= 3 }, time.Minute, 10*time.Millisecond)
 			started := 0
@@ -221,10 +226,7 @@ func TestFewConnections(t *testing.T) {
 				starters = append(starters, running(t, swept.Run))
 			}
 			for range 2 {
-				r := &dispatch.Reconciler{
-					OverdueStore: s, Temporal: temporal, Resetter: temporal, Health: temporal, Logger: slog.New(slog.DiscardHandler),
-					After: time.Millisecond, Interval: 10 * time.Millisecond,
-				}
+				r := newReconciler(t, temporal, s, func(c *dispatch.ReconcilerConfig) { c.After, c.Interval = time.Millisecond, 10*time.Millisecond })
 				starters = append(starters, running(t, r.Run))
 			}
 			starter := newStarterOver(t, s, &temporal.temporalServer)

@@ -9,62 +9,61 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/metrics/measure"
 	"grapnel/workflows"
 )
 
 const (
-	// sweepPage is how many events are claimed at once. What a page costs beside its starts
-	// is some statements: the more events, the fewer those, and the more of a tenant's share
-	// a workflow, where there are many tenants.
+	// sweepPage is how many events are claimed at once. A page costs some statements beside its starts. With more events
+	// it costs fewer statements, and a workflow gets more events of a tenant where there are many tenants.
 	sweepPage = 5000
-	// claimFor is how long what a process has claimed that is gone waits for another.
+	// claimFor is how long the claims of a process that has crashed last.
 	claimFor = 30 * time.Second
-	// startWithin is when a page's last start begins, so that it ends within the claim. What
-	// has not begun by then is given back.
+	// startWithin is when the last start of a page begins at the latest, so that it ends within the claim. Events whose
+	// start has not begun by then are given back.
 	startWithin = claimFor - startTimeout
 )
 
-// errLate says that a page's time was over before its turn came.
+// errLate is the error of a start that was not made, because the claims of its page were about to expire.
 var errLate = errors.New("claimed for too long")
 
-// page claims a page of the outbox and starts it. More is that there may be another.
+// page claims a page of the outbox and starts its workflows. It reports whether there may be another page.
 //
-// Whatever is killed or cut off in between, the claims end by themselves, and whoever
-// claims the events next starts the same workflows, which are found where they run.
-// What was refused keeps its claim, so that it is tried again in a while, and does not
-// keep what comes after it from being started.
+// If this process is killed or cut off, its claims expire, and the process that claims the events next starts the same
+// workflows, and finds those that run. An event whose start was refused keeps its claim: it is tried again later, and does
+// not hold up the events after it.
 func (s *Sweeper) page(ctx context.Context) (more bool, err error) {
 	begin := time.Now()
-	page, err := s.Backlog.ClaimUnstarted(ctx, hook.OutboxClaim{
-		Age: s.Age, For: claimFor, After: s.after, Except: s.Starter.mine.all(), Limit: sweepPage,
+	page, err := s.config.Store.ClaimUnstarted(ctx, hook.OutboxClaim{
+		Age: s.config.Age, For: claimFor, After: s.after, Except: s.config.Starter.eventsInProgress(), Limit: sweepPage,
 	})
 	if err != nil {
 		s.unclaim(ctx, page.Events)
 		return false, err
 	}
 	if len(page.Events) == 0 {
-		return s.turn(&page), nil
+		return s.advance(&page), nil
 	}
-	list, err := s.unstarted(ctx, &page)
+	list, err := s.startsOf(ctx, &page)
 	if err != nil {
 		s.unclaim(ctx, page.Events)
 		return false, err
 	}
-	sum := s.startAll(ctx, list, begin)
-	if len(sum.started) > 0 {
-		s.Logger.InfoContext(ctx, "swept", slog.Int("started", len(sum.started)), slog.Int("found", len(page.Events)))
-		err = s.mark(ctx, sum.started)
+	result := s.startAll(ctx, list, begin)
+	if len(result.started) > 0 {
+		s.config.Logger.InfoContext(ctx, "swept", slog.Int("started", len(result.started)), slog.Int("found", len(page.Events)))
+		err = s.mark(ctx, result.started)
 	}
-	s.pace.start(sum.started, page.More)
-	if len(sum.left) > 0 {
-		s.unclaim(ctx, sum.left) // and the same page again
-		return sum.failure == nil, errors.Join(sum.failure, err)
+	s.pace.start(result.started, page.More)
+	if len(result.left) > 0 {
+		s.unclaim(ctx, result.left) // and the next round claims the same page
+		return result.failure == nil, errors.Join(result.failure, err)
 	}
-	return s.turn(&page), err
+	return s.advance(&page), err
 }
 
-// turn goes on to the next page, or back to the first.
-func (s *Sweeper) turn(page *hook.OutboxPage) (more bool) {
+// advance moves on to the next page, or back to the first one after the last.
+func (s *Sweeper) advance(page *hook.OutboxPage) (more bool) {
 	s.after = hook.EventID{}
 	if page.More {
 		s.after = page.Last
@@ -72,27 +71,25 @@ func (s *Sweeper) turn(page *hook.OutboxPage) (more bool) {
 	return page.More
 }
 
-// unstarted is a workflow to be started: one that has a name, or one to be given one.
-type unstarted struct {
-	start   hook.Start
+// sweptStart is the start of a workflow for events of a page.
+type sweptStart struct {
+	// start is the start of a workflow that already has a name.
+	start hook.Start
+	// unnamed are the events of a workflow that gets its name now; nil if start is set.
 	unnamed *burst
 }
 
-func (u *unstarted) events() []hook.EventID {
+func (u *sweptStart) events() []hook.EventID {
 	if u.unnamed == nil {
 		return u.start.EventIDs()
 	}
-	ids := make([]hook.EventID, 0, len(u.unnamed.starts))
-	for i := range u.unnamed.starts {
-		ids = append(ids, u.unnamed.starts[i].EventID)
-	}
-	return ids
+	return u.unnamed.events()
 }
 
-// unstarted are the workflows of a page, those without a name packed as a starter does,
-// with the targets that they show.
-func (s *Sweeper) unstarted(ctx context.Context, page *hook.OutboxPage) ([]unstarted, error) {
-	p := packing{most: s.Starter.config.MaxEvents}
+// startsOf returns the starts for a page, with the webhooks that each workflow shows. Events that have no workflow are
+// packed as the starter does it.
+func (s *Sweeper) startsOf(ctx context.Context, page *hook.OutboxPage) ([]sweptStart, error) {
+	p := s.config.Starter.newPacking()
 	for i := range page.Unnamed {
 		p.add(&page.Unnamed[i])
 	}
@@ -100,35 +97,35 @@ func (s *Sweeper) unstarted(ctx context.Context, page *hook.OutboxPage) ([]unsta
 	for _, b := range p.bursts {
 		all = append(all, b.starts)
 	}
-	targets, err := s.Backlog.Targets(ctx, hook.NamedOf(all))
+	targets, err := s.config.Store.Targets(ctx, hook.NamedOf(all))
 	if err != nil {
 		return nil, err
 	}
-	var list []unstarted
+	var list []sweptStart
 	for _, start := range hook.JoinStarts(page.Named, targets) {
-		list = append(list, unstarted{start: start})
+		list = append(list, sweptStart{start: start})
 	}
 	for _, b := range p.bursts {
 		for i := range b.starts {
 			b.starts[i].Targets = targets[b.starts[i].EventID]
 		}
-		list = append(list, unstarted{unnamed: b})
+		list = append(list, sweptStart{unnamed: b})
 	}
 	return list, nil
 }
 
-// swept is what a page came to.
-type swept struct {
-	// started are events whose workflow runs; left are those that have to be given back.
+// sweepResult is the outcome of a page.
+type sweepResult struct {
+	// started are the events whose workflow runs, and left the events that have to be given back.
 	started, left []hook.EventID
-	// failure is that Temporal was, or went, away.
+	// failure is not nil if Temporal was unavailable or ctx has ended.
 	failure error
 }
 
-// startAll starts each, as long as there is time.
-func (s *Sweeper) startAll(ctx context.Context, list []unstarted, begin time.Time) (sum swept) {
+// startAll makes the starts for as long as the claims last.
+func (s *Sweeper) startAll(ctx context.Context, list []sweptStart, begin time.Time) (result sweepResult) {
 	started := make([][]hook.EventID, len(list))
-	errs, away := askAll(len(list), s.Starter.config.Workers, func(i int) (err error) {
+	errs, unavailable := callAll(len(list), s.config.Starter.concurrency(), func(i int) (err error) {
 		if time.Since(begin) > startWithin {
 			return errLate
 		}
@@ -139,31 +136,31 @@ func (s *Sweeper) startAll(ctx context.Context, list []unstarted, begin time.Tim
 	for i, err := range errs {
 		switch {
 		case err == nil:
-			sum.started = append(sum.started, started[i]...)
-		case ctx.Err() != nil, isAway(err), errors.Is(err, errAway), errors.Is(err, errLate):
-			sum.left = append(sum.left, list[i].events()...)
+			result.started = append(result.started, started[i]...)
+		case ctx.Err() != nil, isUnavailable(err), errors.Is(err, errUnavailable), errors.Is(err, errLate):
+			result.left = append(result.left, list[i].events()...)
 		default:
 			refused++
 		}
 	}
-	failure := firstOf(errs)
+	failure := firstError(errs)
 	switch {
-	case away:
-		sum.failure = errors.Join(errAway, failure)
+	case unavailable:
+		result.failure = errors.Join(errUnavailable, failure)
 	case ctx.Err() != nil:
-		sum.failure = ctx.Err()
+		result.failure = ctx.Err()
 	case refused > 0:
-		s.Logger.WarnContext(ctx, "some starts failed", slog.Int("failed", refused), slog.Any("error", failure))
+		s.config.Logger.WarnContext(ctx, "some starts failed", slog.Int("failed", refused), slog.Any("error", failure))
 	}
-	return sum
+	return result
 }
 
-// start starts one, and returns the events that are in it: not those that a starter of
-// another process has named another workflow for.
-func (s *Sweeper) start(ctx context.Context, u *unstarted) ([]hook.EventID, error) {
+// start starts a workflow and returns its events. Events for which the starter of another process has named another
+// workflow are left out.
+func (s *Sweeper) start(ctx context.Context, u *sweptStart) ([]hook.EventID, error) {
 	start := u.start
 	if u.unnamed != nil {
-		named, ok, err := s.Starter.name(ctx, u.unnamed, workflows.SweptID(u.unnamed.starts[0].EventID, rand.Text()))
+		named, ok, err := s.config.Starter.nameWorkflow(ctx, u.unnamed, workflows.SweptID(u.unnamed.starts[0].EventID, rand.Text()))
 		if err != nil {
 			return nil, &notNamedError{err}
 		}
@@ -172,34 +169,32 @@ func (s *Sweeper) start(ctx context.Context, u *unstarted) ([]hook.EventID, erro
 		}
 		start = named
 	}
-	err := s.Starter.start(ctx, start)
-	s.Starter.config.Metrics.Started(BySweeper, len(start.Others)+1, err)
-	if err != nil {
+	if err := s.config.Starter.startEvents(ctx, start, measure.BySweeper); err != nil {
 		return nil, err
 	}
 	return start.EventIDs(), nil
 }
 
-// notNamedError hides what the store's failure was: it must not pass for Temporal's.
+// notNamedError is a failure of the store. It does not unwrap to its cause, which could pass for a failure of Temporal.
 type notNamedError struct{ err error }
 
 func (e *notNamedError) Error() string { return "name a workflow: " + e.err.Error() }
 
-// mark tells the outbox what has been started. Forgetting to costs a second start.
+// mark removes started events from the outbox. If that fails, they are started a second time, and found running.
 func (s *Sweeper) mark(ctx context.Context, events []hook.EventID) error {
-	ctx, cancel := lastly(ctx)
+	ctx, cancel := writeContext(ctx)
 	defer cancel()
-	return s.Backlog.Started(ctx, events)
+	return s.config.Store.Started(ctx, events)
 }
 
-// unclaim gives events back. What is not, because the store is away, is free in a while.
+// unclaim gives events back. If the store is unavailable, their claims expire.
 func (s *Sweeper) unclaim(ctx context.Context, events []hook.EventID) {
 	if len(events) == 0 {
 		return
 	}
-	last, cancel := lastly(ctx)
+	write, cancel := writeContext(ctx)
 	defer cancel()
-	if err := s.Backlog.Unclaim(last, events); err != nil {
-		s.Logger.DebugContext(ctx, "claims not given back", slog.Any("error", err))
+	if err := s.config.Store.Unclaim(write, events); err != nil {
+		s.config.Logger.DebugContext(ctx, "claims not given back", slog.Any("error", err))
 	}
 }

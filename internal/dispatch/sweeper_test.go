@@ -3,8 +3,6 @@ package dispatch_test
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -27,10 +25,7 @@ func sweeping(t *testing.T, s *temporalServer, o *outbox, change ...func(*dispat
 	if len(change) > 0 {
 		starter = change[0]
 	}
-	sweeper := &dispatch.Sweeper{
-		Starter: newStarter(t, s, o, starter), Backlog: o, Maintenance: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler),
-	}
-	return running(t, sweeper.Run)
+	return running(t, newSweeper(t, s, o, newStarter(t, s, o, starter)).Run)
 }
 
 // Design 3: what was committed and not started within 5 s.
@@ -108,7 +103,7 @@ func TestSweeperTakesPageAfterPage(t *testing.T) {
 		o.accept(12_000)
 		pass(6*time.Second + time.Millisecond)
 		require.Zero(t, o.left())
-		marks, pages, _ := o.seen()
+		marks, pages := o.seen()
 		require.Equal(t, []int{5_000, 5_000, 2_000}, marks)
 		require.Equal(t, marks, pages)
 		require.LessOrEqual(t, s.mostInFlight(), 16)
@@ -152,12 +147,11 @@ func TestSweeperAndTemporalAway(t *testing.T) {
 
 				pass(30 * time.Minute)
 				calls, _ = s.numbers()
-				marks, pages, tidied := o.seen()
+				marks, pages := o.seen()
 				require.Equal(t, 1, calls)
 				require.Len(t, pages, 1)
 				require.Empty(t, marks)
 				require.Zero(t, o.claimed())
-				require.Equal(t, 4, tidied, "housekeeping needs no Temporal")
 				require.GreaterOrEqual(t, s.asks(), 25)
 				require.LessOrEqual(t, s.asks(), 75)
 
@@ -228,7 +222,7 @@ func TestSweeperGetsPastWhatIsRefused(t *testing.T) {
 			require.Equal(t, 6_000*(n+1), calls)
 			pass(25 * time.Second)
 		}
-		marks, _, _ := o.seen()
+		marks, _ := o.seen()
 		require.Empty(t, marks)
 	})
 }
@@ -305,7 +299,7 @@ func TestSweeperSharesWorkflows(t *testing.T) {
 		pass(6*time.Second + time.Millisecond)
 		require.Zero(t, o.left())
 		require.LessOrEqual(t, len(s.ids()), 40)
-		marks, pages, _ := o.seen()
+		marks, pages := o.seen()
 		require.Len(t, pages, 4)
 		require.Len(t, marks, 4)
 		require.LessOrEqual(t, o.named, 40)
@@ -467,7 +461,7 @@ func TestSweeperLeavesTheStarterItsQueue(t *testing.T) {
 			return slow(time.Second)(ctx, id)
 		}
 		starter := newStarter(t, s, o, func(c *dispatch.StarterConfig) { c.Workers = 1 })
-		sweeper := &dispatch.Sweeper{Starter: starter, Backlog: o, Maintenance: o, Temporal: s, Resetter: s, Health: s, Logger: slog.New(slog.DiscardHandler)}
+		sweeper := newSweeper(t, s, o, starter)
 		defer running(t, sweeper.Run)()
 		defer running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })()
 		events := o.accept(30)
@@ -519,49 +513,5 @@ func TestSweeperStopsInTheMiddle(t *testing.T) {
 		stop()
 		require.Zero(t, time.Since(begun), "at once")
 		require.Zero(t, o.claimed(), "others may go on at once")
-	})
-}
-
-// The store is kept tidy from the start on, and every ten minutes.
-func TestSweeperTidies(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s, o := &temporalServer{}, &outbox{}
-		defer sweeping(t, s, o)()
-		var tidied []int
-		for range 3 {
-			pass(time.Second)
-			_, _, n := o.seen()
-			tidied = append(tidied, n)
-			pass(10 * time.Minute)
-		}
-		require.Equal(t, []int{1, 2, 3}, slices.Compact(tidied))
-	})
-}
-
-// What could not be done, behind a long query or while the database was away, is done
-// a minute later: today's partition may be missing.
-func TestSweeperTidiesAgainSoonAfterAFailure(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s, o := &temporalServer{}, &outbox{untidy: hook.Unavailable("the store", nil)}
-		defer sweeping(t, s, o)()
-		tidied := func() int {
-			_, _, n := o.seen()
-			return n
-		}
-		pass(time.Second)
-		require.Equal(t, 1, tidied())
-		pass(time.Minute)
-		require.Equal(t, 2, tidied())
-		o.mu.Lock()
-		o.untidy = nil
-		o.mu.Unlock()
-		pass(time.Minute)
-		require.Equal(t, 3, tidied())
-		pass(9 * time.Minute)
-		require.Equal(t, 3, tidied(), "it is tidy")
-		pass(time.Minute)
-		require.Equal(t, 4, tidied())
 	})
 }

@@ -152,7 +152,9 @@ func (w *world) test(t *rapid.T) {
 
 // byHand has a delivery sent, and waits for the outcome.
 func (w *world) byHand(p *process, d hook.Delivery) error {
-	err := (&dispatch.SendNow{Temporal: way{w.temporal, p}}).Send(p.ctx, d)
+	send, err := dispatch.NewSendNow(way{w.temporal, p}, nil)
+	w.must(err, "building what sends by hand")
+	err = send.Send(p.ctx, d)
 	w.logf("%s: sending %s by hand ends: %v", p.name, w.short(d.EventID.String()), err)
 	return err
 }

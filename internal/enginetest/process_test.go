@@ -17,6 +17,7 @@ import (
 	"grapnel/activities"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
+	"grapnel/internal/maintenance"
 	"grapnel/internal/secrets"
 	"grapnel/storage"
 	"grapnel/workflows"
@@ -73,10 +74,16 @@ func newProcess(w *world, name string) (*process, error) {
 		kill()
 		return nil, err
 	}
+	drains, err := dispatch.NewDrains(way{w.temporal, p}, nil, nil)
+	if err != nil {
+		kill()
+		store.Close()
+		return nil, err
+	}
 	p.store = &gated{Store: store, p: p}
 	p.acts, err = activities.New(activities.Deps{
 		Store: p.store, Lookup: p.store, DeferredStore: p.store, Replays: p.store, Sender: sender{p}, Dispatcher: p,
-		Drains: &dispatch.Drains{Temporal: way{w.temporal, p}}, Schedule: hook.DefaultSchedule(),
+		Drains: drains, Schedule: hook.DefaultSchedule(),
 		Memory: processMemory,
 		Logger: w.logger.With(slog.String("process", name)), Jitter: func(time.Duration) time.Duration { return 0 },
 	})
@@ -129,16 +136,28 @@ func (p *process) start() error {
 	if err != nil {
 		return err
 	}
-	sweeper := &dispatch.Sweeper{
-		Starter: starter, Backlog: p.store, Maintenance: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger,
-		Cancellations: &dispatch.Cancellations{Store: p.store, Logger: logger}, Retention: retention, Interval: sweepEvery,
+	sweeper, err := dispatch.NewSweeper(dispatch.SweeperConfig{
+		Starter: starter, Store: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger, Interval: sweepEvery,
+	})
+	if err != nil {
+		return err
 	}
-	reconciler := &dispatch.Reconciler{OverdueStore: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger, Interval: reconcileEvery}
+	reconciler, err := dispatch.NewReconciler(dispatch.ReconcilerConfig{
+		Store: p.store, Temporal: way, Resetter: way, Health: way, Logger: logger, Interval: reconcileEvery,
+	})
+	if err != nil {
+		return err
+	}
+	upkeep, err := maintenance.New(maintenance.Config{Store: p.store, Logger: logger, Retention: retention, CancelEvery: sweepEvery})
+	if err != nil {
+		return err
+	}
 	var ctx context.Context
 	ctx, p.halt = context.WithCancel(p.ctx)
 	p.starter = starter
 	p.loops.Go(func() { _ = starter.Run(ctx, time.Second) })
 	p.loops.Go(func() { _ = sweeper.Run(ctx) })
+	p.loops.Go(func() { _ = upkeep.Run(ctx) })
 	p.loops.Go(func() { _ = reconciler.Run(ctx) })
 	return nil
 }

@@ -126,16 +126,3 @@ type NotDelivered struct {
 	WebhookID WebhookID
 	Reason    string
 }
-
-// Published is what came of events that were published together, for metrics.
-type Published struct {
-	// Accepted were stored, Duplicates had been before, Refused have a key that stands
-	// for another content; Failed could not be stored.
-	Accepted, Duplicates, Refused, Failed int
-	// Operational are events of ours, stored with what they tell of.
-	Operational int
-	// Deliveries were made of the accepted and the operational.
-	Deliveries int
-	// Took is until all of it was durable.
-	Took time.Duration
-}

@@ -21,6 +21,9 @@ const (
 	ProfileCommenda Profile = "commenda"
 )
 
+// Profiles lists every profile.
+func Profiles() []Profile { return []Profile{ProfileStandard, ProfileMomento, ProfileCommenda} }
+
 // DefaultTimeout is the profile's bound on a whole attempt (spec 1).
 func (p Profile) DefaultTimeout() time.Duration {
 	switch p {

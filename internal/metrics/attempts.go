@@ -6,59 +6,64 @@ import (
 	"grapnel/internal/hook"
 )
 
-// attemptMetrics are those of requests to receivers.
+// attemptMetrics measure requests to receivers.
 type attemptMetrics struct {
 	inFlight prometheus.Gauge
 	notSent  prometheus.Counter
-	profiles map[hook.Profile]*profileMetrics
+	profiles series[hook.Profile, profileMetrics]
 }
 
+// profileMetrics are those of one profile.
 type profileMetrics struct {
-	outcomes        map[hook.OutcomeClass]prometheus.Counter
-	duration, first prometheus.Observer
+	outcomes     series[hook.OutcomeClass, prometheus.Counter]
+	duration     prometheus.Observer
+	firstAttempt prometheus.Observer
 }
 
 func (r *registry) attemptMetrics() attemptMetrics {
-	outcomes := r.counters("attempts", "total", "Requests made to receivers, tests and those by hand too, by what came of them.", "profile", "outcome")
-	duration := r.histograms("attempts", "duration_seconds", "How long requests to receivers took, from the DNS look-up to the end of the answer.",
+	outcomes := r.counters("attempts", "total", "Requests made to receivers, by outcome. Tests and requests made by hand are included.", "profile", "outcome")
+	duration := r.histograms("attempts", "duration_seconds", "Duration of requests to receivers, from the DNS look-up to the end of the response.",
 		[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30}, "profile")
-	first := r.histograms("deliveries", "first_attempt_delay_seconds", "How long after its publish the first attempt of a delivery began.",
+	firstAttempt := r.histograms("deliveries", "first_attempt_delay_seconds", "Time from the publish of an event to the start of a delivery's first attempt.",
 		[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 3600}, "profile")
-	a := attemptMetrics{
+	return attemptMetrics{
 		inFlight: r.gauge("attempts", "in_flight", "Requests to receivers that are under way."),
-		notSent:  r.counter("attempts", "not_made_total", "Requests that could not be made for a reason of ours; they use up no attempt."),
-		profiles: map[hook.Profile]*profileMetrics{},
+		notSent:  r.counter("attempts", "not_made_total", "Requests that could not be made because of a failure in Grapnel. They do not count as attempts."),
+		profiles: newSeries(hook.Profiles(), func(profile string) profileMetrics {
+			return profileMetrics{
+				outcomes: newSeries(hook.OutcomeClasses(), func(outcome string) prometheus.Counter {
+					return outcomes.WithLabelValues(profile, outcome)
+				}),
+				duration: duration.WithLabelValues(profile), firstAttempt: firstAttempt.WithLabelValues(profile),
+			}
+		}),
 	}
-	for _, p := range []hook.Profile{hook.ProfileStandard, hook.ProfileMomento, hook.ProfileCommenda} {
-		m := &profileMetrics{
-			outcomes: map[hook.OutcomeClass]prometheus.Counter{},
-			duration: duration.WithLabelValues(string(p)), first: first.WithLabelValues(string(p)),
-		}
-		for _, outcome := range hook.OutcomeClasses() {
-			m.outcomes[outcome] = outcomes.WithLabelValues(string(p), string(outcome))
-		}
-		a.profiles[p] = m
-	}
-	return a
 }
 
-// Sending counts requests that begin, and by a negative number those that end.
-func (m *Metrics) Sending(n int) { m.attempts.inFlight.Add(float64(n)) }
+// Sending adds n to the number of requests under way. n is negative when requests end.
+func (m *Metrics) Sending(n int) {
+	if m != nil {
+		m.attempts.inFlight.Add(float64(n))
+	}
+}
 
-// NotSent counts a request that we could not make.
-func (m *Metrics) NotSent() { m.attempts.notSent.Inc() }
+// NotSent counts a request that could not be made because of a failure in Grapnel.
+func (m *Metrics) NotSent() {
+	if m != nil {
+		m.attempts.notSent.Inc()
+	}
+}
 
 // Attempted counts a request that was made.
 func (m *Metrics) Attempted(job *hook.Job, sent *hook.Attempt) {
-	p := m.attempts.profiles[job.Webhook.Profile]
-	if p == nil {
+	if m == nil {
 		return
 	}
-	if c := p.outcomes[sent.Outcome()]; c != nil {
-		c.Inc()
-	}
+	p := m.attempts.profiles.of(job.Webhook.Profile)
+	p.outcomes.of(sent.Outcome()).Inc()
 	p.duration.Observe(sent.Duration.Seconds())
 	if sent.Number == 1 && !sent.Manual && !job.Delivery.Test {
-		p.first.Observe(max(sent.StartedAt.Sub(job.Event.CreatedAt).Seconds(), 0)) // the publisher's clock may be ahead
+		// It is not negative: the clock of the publishing process may be ahead.
+		p.firstAttempt.Observe(max(sent.StartedAt.Sub(job.Event.CreatedAt).Seconds(), 0))
 	}
 }

@@ -1,7 +1,6 @@
-// Package metrics keeps the process's metrics and shows them to Prometheus. It
-// owns its registry: nothing registers itself behind its back, and two processes
-// in one test don't meet. It knows neither the API nor the store, which bring
-// plain values and the domain's. Its invariant: no label's value comes from a client.
+// Package metrics keeps the metrics of a process and shows them to Prometheus. It has its own registry: nothing else
+// registers metrics in it, and two processes in one test do not share it. It must not import the API or the store, which
+// hand over plain values (package measure) and types of the domain. Its invariant: no value of a label comes from a client.
 package metrics
 
 import (
@@ -16,7 +15,7 @@ import (
 
 const namespace = "grapnel"
 
-// Metrics are a process's. They are safe for concurrent use.
+// Metrics are the metrics of a process. They are safe for concurrent use. A nil *Metrics counts nothing and shows nothing.
 type Metrics struct {
 	registry *registry
 	requests *prometheus.CounterVec
@@ -26,31 +25,36 @@ type Metrics struct {
 	starts   startMetrics
 }
 
-// New makes the metrics of a process: Go's, the operating system's, and ours. Those of
-// the API's requests are there as soon as there are any, the others from the start.
+// New returns the metrics of a process: those of Go, of the operating system, and Grapnel's own. The series of API requests
+// appear with the first request, all others exist from the start.
 func New() *Metrics {
 	r := &registry{prometheus.NewRegistry()}
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &Metrics{
 		registry: r,
-		requests: r.counters("http", "requests_total", "Requests of API operations, by operation and HTTP status; 499 is a client that went away.",
+		requests: r.counters("http", "requests_total", "Requests to API operations, by operation and HTTP status. 499 stands for a client that closed the connection.",
 			"operation", "status"),
-		duration: r.histograms("http", "request_duration_seconds", "How long requests of API operations took.",
-			// From a look-up by key to a sending by hand, which may take a minute.
+		duration: r.histograms("http", "request_duration_seconds", "Duration of requests to API operations.",
+			// A look-up by key takes a millisecond; sending by hand may take a minute.
 			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "operation"),
 		accept: r.acceptMetrics(), attempts: r.attemptMetrics(), starts: r.startMetrics(),
 	}
 }
 
-// Request counts one request of an operation.
+// Request counts one request to an operation of the API.
 func (m *Metrics) Request(operation string, status int, took time.Duration) {
+	if m == nil {
+		return
+	}
 	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
 	m.duration.WithLabelValues(operation).Observe(took.Seconds())
 }
 
-// Handler shows the metrics in the form that a scraper asks for.
+// Handler serves the metrics at /metrics.
 func (m *Metrics) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	if m != nil {
+		mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	}
 	return mux
 }

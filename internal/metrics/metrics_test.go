@@ -43,8 +43,8 @@ func TestRequests(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 }
 
-// Two processes in one test don't meet.
-func TestMetricsAreApart(t *testing.T) {
+// Two processes in one test do not share metrics.
+func TestMetricsAreSeparate(t *testing.T) {
 	t.Parallel()
 	one, two := metrics.New(), metrics.New()
 	one.Request("get-event", 200, time.Second)

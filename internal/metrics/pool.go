@@ -6,8 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// PoolStat are the statistics of a pool of database connections at one moment;
-// *pgxpool.Stat are.
+// PoolStat is a snapshot of the statistics of a pool of database connections; *pgxpool.Stat is one.
 type PoolStat interface {
 	AcquiredConns() int32
 	IdleConns() int32
@@ -20,9 +19,11 @@ type PoolStat interface {
 	NewConnsCount() int64
 }
 
-// WatchPool shows the pool's statistics from now on; stat is called for each
-// scrape. Call it once.
+// WatchPool shows the statistics of the pool. stat is called for each scrape. Call WatchPool once.
 func (m *Metrics) WatchPool(stat func() PoolStat) {
+	if m == nil {
+		return
+	}
 	m.registry.MustRegister(&poolCollector{stat: stat, metrics: poolMetrics()})
 }
 
@@ -40,17 +41,17 @@ func poolMetrics() []poolMetric {
 	return []poolMetric{
 		metric("acquired_connections", "Connections in use.", gauge, func(s PoolStat) float64 { return float64(s.AcquiredConns()) }),
 		metric("idle_connections", "Connections that are open and not in use.", gauge, func(s PoolStat) float64 { return float64(s.IdleConns()) }),
-		metric("connections", "Connections, those that are being opened too.", gauge, func(s PoolStat) float64 { return float64(s.TotalConns()) }),
-		metric("max_connections", "Connections at most: pool_max_conns.", gauge, func(s PoolStat) float64 { return float64(s.MaxConns()) }),
-		metric("acquires_total", "Connections taken.", counter, func(s PoolStat) float64 { return float64(s.AcquireCount()) }),
-		metric("acquire_waits_total", "Connections that had to be waited for.", counter, func(s PoolStat) float64 { return float64(s.EmptyAcquireCount()) }),
-		metric("acquire_cancels_total", "Connections that were waited for in vain.", counter, func(s PoolStat) float64 { return float64(s.CanceledAcquireCount()) }),
-		metric("acquire_seconds_total", "How long it took to get connections.", counter, func(s PoolStat) float64 { return s.AcquireDuration().Seconds() }),
+		metric("connections", "All connections, with those that are being opened.", gauge, func(s PoolStat) float64 { return float64(s.TotalConns()) }),
+		metric("max_connections", "Greatest number of connections (pool_max_conns).", gauge, func(s PoolStat) float64 { return float64(s.MaxConns()) }),
+		metric("acquires_total", "Connections taken from the pool.", counter, func(s PoolStat) float64 { return float64(s.AcquireCount()) }),
+		metric("acquire_waits_total", "Connections for which the taker had to wait, because the pool was empty.", counter, func(s PoolStat) float64 { return float64(s.EmptyAcquireCount()) }),
+		metric("acquire_cancels_total", "Waits for a connection that were canceled.", counter, func(s PoolStat) float64 { return float64(s.CanceledAcquireCount()) }),
+		metric("acquire_seconds_total", "Total time spent on getting connections.", counter, func(s PoolStat) float64 { return s.AcquireDuration().Seconds() }),
 		metric("opened_connections_total", "Connections opened.", counter, func(s PoolStat) float64 { return float64(s.NewConnsCount()) }),
 	}
 }
 
-// poolCollector reads all values from one statistic, so that they fit together.
+// poolCollector reads all values of a scrape from one snapshot, so that they are consistent.
 type poolCollector struct {
 	stat    func() PoolStat
 	metrics []poolMetric

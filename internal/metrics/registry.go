@@ -2,7 +2,7 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// registry makes metrics and registers them.
+// registry makes metrics of Grapnel and registers them.
 type registry struct{ *prometheus.Registry }
 
 func (r *registry) counter(subsystem, name, help string) prometheus.Counter {

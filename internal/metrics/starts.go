@@ -2,49 +2,57 @@ package metrics
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+
+	"grapnel/internal/metrics/measure"
 )
 
-// startMetrics are those of starting workflows.
+// startMetrics count the starts of workflows.
 type startMetrics struct {
-	by      map[string]startedBy
-	hurried prometheus.Counter
+	by    series[measure.StartedBy, startedBy]
+	woken prometheus.Counter
 }
 
 type startedBy struct{ workflows, events, failures prometheus.Counter }
 
 func (r *registry) startMetrics() startMetrics {
-	workflows := r.counters("workflows", "started_total", "Workflows started or found started, by who did it: sweeper and reconciler see to what was left behind.", "by")
+	workflows := r.counters("workflows", "started_total", "Workflows started or found running, by who started them. The sweeper starts and the reconciler restarts what was left behind.", "by")
 	events := r.counters("workflows", "events_total", "Events of the workflows started.", "by")
-	failures := r.counters("workflows", "start_failures_total", "Starts that failed; what they were for is tried again.", "by")
-	s := startMetrics{
-		by:      map[string]startedBy{},
-		hurried: r.counter("workflows", "hurried_total", "Workflows that were waiting although something was due, and no longer do."),
+	failures := r.counters("workflows", "start_failures_total", "Starts of workflows that failed. They are tried again.", "by")
+	return startMetrics{
+		by: newSeries(measure.StartedByValues(), func(by string) startedBy {
+			return startedBy{workflows.WithLabelValues(by), events.WithLabelValues(by), failures.WithLabelValues(by)}
+		}),
+		woken: r.counter("workflows", "hurried_total", "Activities that were waiting for their next try although something was due, and were told to try at once."),
 	}
-	for _, by := range []string{"starter", "sweeper", "reconciler", "drain", "replay", "hand"} {
-		s.by[by] = startedBy{workflows.WithLabelValues(by), events.WithLabelValues(by), failures.WithLabelValues(by)}
-	}
-	return s
 }
 
-// Started counts a start of a workflow.
-func (m *Metrics) Started(by string, events int, err error) {
-	s, ok := m.starts.by[by]
-	switch {
-	case !ok:
-	case err != nil:
+// Started counts the start of a workflow for a number of events. err is the reason why the start failed.
+func (m *Metrics) Started(by measure.StartedBy, events int, err error) {
+	if m == nil {
+		return
+	}
+	s := m.starts.by.of(by)
+	if err != nil {
 		s.failures.Inc()
-	default:
-		s.workflows.Inc()
-		s.events.Add(float64(events))
+		return
 	}
+	s.workflows.Inc()
+	s.events.Add(float64(events))
 }
 
-// Hurried counts a wait that was ended.
-func (m *Metrics) Hurried() { m.starts.hurried.Inc() }
+// Woken counts an activity that was told to try at once.
+func (m *Metrics) Woken() {
+	if m != nil {
+		m.starts.woken.Inc()
+	}
+}
 
 // WatchQueue shows how many events wait for their start. Call it once.
 func (m *Metrics) WatchQueue(queued func() int) {
+	if m == nil {
+		return
+	}
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: namespace, Subsystem: "workflows", Name: "queued_events", Help: "Accepted events that wait in this process for their workflow's start.",
+		Namespace: namespace, Subsystem: "workflows", Name: "queued_events", Help: "Accepted events in the memory of this process whose workflow is about to be started.",
 	}, func() float64 { return float64(queued()) }))
 }

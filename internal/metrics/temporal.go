@@ -11,20 +11,22 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// Temporal takes in what the Temporal SDK measures: its own names, with the suffixes
-// that Prometheus' conventions want (_total, _seconds), as Temporal's documentation and
-// dashboards have them. Tags are names of ours and of the SDK's. Call it once.
+// Temporal returns a handler for the metrics of the Temporal SDK. They keep their names, with the suffixes of Prometheus'
+// conventions (_total, _seconds), as in Temporal's documentation and dashboards. Their labels have values of Grapnel's and
+// of the SDK's own. Call it once.
 func (m *Metrics) Temporal() client.MetricsHandler {
+	if m == nil {
+		return client.MetricsNopHandler
+	}
 	s := &sdkSeries{}
 	m.registry.MustRegister(s)
 	return sdkHandler{series: s}
 }
 
-// sdkSeries are all series of the SDK. One of a name may have other labels than the
-// next, which a Vec could not hold.
+// sdkSeries has all series of the SDK. Two series of one name may have different labels, so a Vec cannot hold them.
 type sdkSeries struct{ series sync.Map }
 
-// Describe implements prometheus.Collector: what there will be is not known.
+// Describe implements prometheus.Collector. It describes nothing, because the series are not known in advance.
 func (s *sdkSeries) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
@@ -35,17 +37,17 @@ func (s *sdkSeries) Collect(out chan<- prometheus.Metric) {
 	})
 }
 
-// find is the series of that name and those tags.
+// find returns the series with the name and the tags of h, and makes it if there is none.
 func find[T prometheus.Metric](h sdkHandler, name string, make func(labels prometheus.Labels) T) T {
 	key := name + h.key
 	found, ok := h.series.series.Load(key)
 	if !ok {
 		found, _ = h.series.series.LoadOrStore(key, make(h.tags))
 	}
-	return found.(T) // a name is of one kind
+	return found.(T) // all series of one name are of one kind
 }
 
-// sdkHandler makes series with some tags.
+// sdkHandler makes series that have its tags.
 type sdkHandler struct {
 	series *sdkSeries
 	tags   prometheus.Labels
@@ -71,11 +73,11 @@ func (h sdkHandler) WithTags(tags map[string]string) client.MetricsHandler {
 	return sdkHandler{series: h.series, tags: all, key: key.String()}
 }
 
-const sdkHelp = "Of the Temporal SDK: docs.temporal.io/references/sdk-metrics."
+const sdkHelp = "A metric of the Temporal SDK, see docs.temporal.io/references/sdk-metrics."
 
 // Counter implements client.MetricsHandler.
 func (h sdkHandler) Counter(name string) client.MetricsCounter {
-	name = strings.TrimSuffix(name, "_total") + "_total" // one of the SDK's has it already
+	name = strings.TrimSuffix(name, "_total") + "_total" // one name of the SDK has the suffix already
 	return sdkCounter{find(h, name, func(labels prometheus.Labels) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: sdkHelp, ConstLabels: labels})
 	})}

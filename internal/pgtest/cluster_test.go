@@ -5,7 +5,6 @@ package pgtest
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -39,7 +38,7 @@ func TestClustersShareATemplate(t *testing.T) {
 		wg.Go(func() {
 			c := clusterOn(s.URL(postgres.Superuser))
 			var address string
-			if address, errs[i] = c.clone(t.Context(), tmpl, t.Name()); errs[i] != nil {
+			if address, errs[i] = c.clone(t.Context(), tmpl); errs[i] != nil {
 				return
 			}
 			errs[i] = errors.Join(execute(t.Context(), address, "TABLE things"), c.drop(t.Context(), address))
@@ -56,11 +55,11 @@ func TestFailedMigrationLeavesNoTemplate(t *testing.T) {
 	c := clusterOn(s.URL(postgres.Superuser))
 	broken := errors.New("broken")
 	fail := func(context.Context, string) error { return broken }
-	_, err := c.clone(t.Context(), Template{Key: "k", Migrate: fail}, "x")
+	_, err := c.clone(t.Context(), Template{Key: "k", Migrate: fail})
 	require.ErrorIs(t, err, broken)
 
 	succeed := func(ctx context.Context, url string) error { return execute(ctx, url, "CREATE TABLE things ()") }
-	address, err := c.clone(t.Context(), Template{Key: "k", Migrate: succeed}, "x")
+	address, err := c.clone(t.Context(), Template{Key: "k", Migrate: succeed})
 	require.NoError(t, err)
 	require.NoError(t, execute(t.Context(), address, "TABLE things"))
 }
@@ -73,15 +72,6 @@ func TestClusterUsesTheServerOfTheEnvironment(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "postgres://a/db", address)
 	require.NoError(t, c.stop(t.Context()))
-}
-
-func TestDatabaseName(t *testing.T) {
-	t.Parallel()
-	name := databaseName("TestX/a_b c\"; DROP")
-	require.True(t, strings.HasPrefix(name, "t_testx_a_b_c_drop_"), name)
-	require.Len(t, databaseName(strings.Repeat("x", 200)), maxIdentifier)
-	first, second := databaseName("x"), databaseName("x")
-	require.NotEqual(t, first, second)
 }
 
 func TestWithDatabase(t *testing.T) {

@@ -7,9 +7,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -22,14 +22,9 @@ const (
 	templateTime = 2 * time.Minute
 	// dropTime bounds the clean-up of one test.
 	dropTime = 30 * time.Second
-	// maxIdentifier is PostgreSQL's limit for names; it truncates the rest.
-	maxIdentifier = 63
 )
 
-// unsafeChars are replaced in database names, so that they need no quotes.
-var unsafeChars = regexp.MustCompile(`[^a-z0-9]+`)
-
-// Template is a database that tests get copies of.
+// Template is the content of the databases that tests get.
 type Template struct {
 	// Key identifies the content: a hash of the migrations, say. Templates
 	// with the same key on one server are taken to be the same.
@@ -39,27 +34,79 @@ type Template struct {
 	Migrate func(ctx context.Context, url string) error
 }
 
-// New returns the URL of a database of the test's own, a copy of tmpl, which
-// is dropped when the test ends. It starts a server at first use, or uses the
-// one that TEST_DATABASE_URL or DATABASE_URL names (as a postgres:// URL of a
-// user who may create databases). A failure fails the test.
+// New returns the URL of a database that is the test's alone and has the content of tmpl. It may be
+// one that another test has given back: that test's rows are deleted, and a database of which a
+// test has changed more than rows is dropped. New starts a server at first use, or uses the one
+// that TEST_DATABASE_URL or DATABASE_URL names (as a postgres:// URL of a user who may create
+// databases). A failure fails the test.
 func New(tb testing.TB, tmpl Template) string {
 	tb.Helper()
-	address, err := shared.clone(tb.Context(), tmpl, tb.Name())
+	address, err := shared.take(tb.Context(), tmpl)
 	if err != nil {
 		tb.Fatalf("pgtest: %v", err)
 	}
 	tb.Cleanup(func() {
 		// The test's context has ended.
-		if err := shared.drop(context.WithoutCancel(tb.Context()), address); err != nil {
+		if err := shared.giveBack(context.WithoutCancel(tb.Context()), tmpl, address); err != nil {
 			tb.Errorf("pgtest: %v", err)
 		}
 	})
 	return address
 }
 
-// clone makes a database for the test called name and returns its URL.
-func (c *cluster) clone(ctx context.Context, tmpl Template, name string) (string, error) {
+// take returns the URL of a database that is like the template, one that was given back or a new
+// one.
+func (c *cluster) take(ctx context.Context, tmpl Template) (string, error) {
+	p := c.pool(tmpl)
+	if address := p.take(); address != "" {
+		return address, nil
+	}
+	address, err := c.clone(ctx, tmpl)
+	if err != nil {
+		return "", err
+	}
+	return address, p.note(ctx, address)
+}
+
+// giveBack keeps a database for the next test, or drops it.
+func (c *cluster) giveBack(ctx context.Context, tmpl Template, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, dropTime)
+	defer cancel()
+	if c.pool(tmpl).giveBack(ctx, address) == nil {
+		return nil
+	}
+	// Whatever has kept it from being restored ends with it.
+	return c.drop(ctx, address)
+}
+
+// pool is the template's.
+func (c *cluster) pool(tmpl Template) *pool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pools == nil {
+		c.pools = map[string]*pool{}
+	}
+	if c.pools[tmpl.Key] == nil {
+		c.pools[tmpl.Key] = &pool{}
+	}
+	return c.pools[tmpl.Key]
+}
+
+// dropFree drops the databases that were given back.
+func (c *cluster) dropFree(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var errs []error
+	for _, p := range c.pools {
+		for address := p.take(); address != ""; address = p.take() {
+			errs = append(errs, c.drop(ctx, address))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// clone makes a copy of the template and returns its URL.
+func (c *cluster) clone(ctx context.Context, tmpl Template) (string, error) {
 	admin, err := c.url(ctx)
 	if err != nil {
 		return "", err
@@ -69,7 +116,7 @@ func (c *cluster) clone(ctx context.Context, tmpl Template, name string) (string
 	if err := c.template(ctx, admin, template, tmpl.Migrate); err != nil {
 		return "", err
 	}
-	database := databaseName(name)
+	database := "grapnel_test_" + strings.ToLower(rand.Text())
 	err = execute(ctx, admin, "CREATE DATABASE "+database+" TEMPLATE "+template+" STRATEGY file_copy")
 	if err != nil {
 		return "", fmt.Errorf("create database %s: %w", database, err)
@@ -177,13 +224,6 @@ func execute(ctx context.Context, address, sql string) error {
 	_, err = conn.Exec(ctx, sql)
 	_ = conn.Close(context.WithoutCancel(ctx)) // err tells more
 	return err
-}
-
-// databaseName makes a unique name that tells which test it belongs to.
-func databaseName(test string) string {
-	suffix := "_" + strings.ToLower(rand.Text()[:12])
-	name := "t_" + strings.Trim(unsafeChars.ReplaceAllString(strings.ToLower(test), "_"), "_")
-	return name[:min(len(name), maxIdentifier-len(suffix))] + suffix
 }
 
 // withDatabase replaces the database in a postgres:// URL.

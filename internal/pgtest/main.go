@@ -27,8 +27,9 @@ type cluster struct {
 	server *postgres.Server // nil if it is not ours
 	err    error
 
-	mu   sync.Mutex
-	made map[string]bool // template databases known to exist; guarded by mu
+	mu    sync.Mutex
+	made  map[string]bool  // template databases known to exist; guarded by mu
+	pools map[string]*pool // by the template's key; guarded by mu
 }
 
 // url returns the URL of the administration database, starting the server if
@@ -41,7 +42,11 @@ func (c *cluster) url(ctx context.Context) (string, error) {
 			}
 		}
 		// The server outlives the test that happens to be first.
-		c.server, c.err = postgres.Start(context.WithoutCancel(ctx), postgres.Options{MaxConnections: testConns})
+		c.server, c.err = postgres.Start(context.WithoutCancel(ctx), postgres.Options{
+			MaxConnections: testConns,
+			// What a vacuum of its own accord leaves would differ from test to test.
+			Settings: map[string]string{"autovacuum": "off"},
+		})
 		if c.err == nil {
 			c.admin = c.server.URL(postgres.Superuser)
 		}
@@ -53,7 +58,7 @@ func (c *cluster) url(ctx context.Context) (string, error) {
 func (c *cluster) stop(ctx context.Context) error {
 	c.once.Do(func() { c.err = fmt.Errorf("the tests are over") })
 	if c.server == nil {
-		return nil
+		return c.dropFree(ctx)
 	}
 	return c.server.Stop(ctx)
 }

@@ -37,6 +37,7 @@ func (s *Store) ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, cl
 			return false
 		}
 		d.State = hook.StatePending
+		delete(s.claims, d.ID)
 		return true
 	})
 }

@@ -46,7 +46,7 @@ func (s *Store) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age
 	var expired []hook.DeliveryID
 	err := s.change(ctx, OpUnreadable, ids, func(d *hook.Delivery) bool {
 		w := s.webhooks[d.WebhookID]
-		if w == nil || d.Test || d.State == hook.StateSending || s.now().Sub(d.CreatedAt) <= age {
+		if w == nil || d.Test || d.State == hook.StateSending || s.now().Sub(w.waitingSince(d)) <= age {
 			return false
 		}
 		d.State, d.Error, d.NextAttemptAt = hook.StateFailed, hook.TextSecretUnavailable, nil

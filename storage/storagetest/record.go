@@ -18,19 +18,23 @@ func (s *Store) Record(ctx context.Context, records []hook.Record) (hook.Recorde
 	defer s.mu.Unlock()
 	s.batches = append(s.batches, len(records))
 	list := make([]hook.Delivery, 0, len(records))
-	moved := make([]*hook.Delivery, 0, len(records))
+	found := make([]*hook.Delivery, 0, len(records))
 	for i := range records {
-		if d, ok := s.deliveries[records[i].Delivery.ID]; ok {
-			s.move(d, &records[i])
-			moved = append(moved, d)
+		r := &records[i]
+		d := s.deliveries[r.Delivery.ID]
+		if d == nil {
+			continue
 		}
+		found = append(found, d)
+		if s.recorded(r) {
+			continue
+		}
+		s.move(d, r)
+		s.closeBreaker(r)
+		s.applyHealth(r)
 	}
-	for i := range records {
-		s.prove(&records[i])
-		s.health(&records[i])
-	}
-	// What health has disabled just now revokes some of them.
-	for _, d := range moved {
+	// The webhooks that were disabled just now revoke some of them.
+	for _, d := range found {
 		if reason := s.revoked(d); reason != "" {
 			s.cancel(d, reason)
 		}
@@ -39,16 +43,14 @@ func (s *Store) Record(ctx context.Context, records []hook.Record) (hook.Recorde
 	return hook.Recorded{Deliveries: list}, nil
 }
 
+// recorded reports whether the attempt is in the log already.
+func (s *Store) recorded(r *hook.Record) bool {
+	return slices.ContainsFunc(s.log, func(a hook.Attempt) bool { return a.DeliveryID == r.Delivery.ID && a.ID == r.Attempt.ID })
+}
+
+// move counts an attempt of the delivery, logs it, and sets the state that follows.
 func (s *Store) move(d *hook.Delivery, r *hook.Record) {
-	if slices.ContainsFunc(s.log, func(a hook.Attempt) bool { return a.DeliveryID == d.ID && a.ID == r.Attempt.ID }) {
-		return // it was recorded before
-	}
-	if reason := s.revoked(d); reason != "" && !r.Attempt.Succeeded() {
-		s.cancel(d, reason)
-	}
-	canceled := d.State == hook.StateCanceled && r.Delivery.State != hook.StateCanceled
-	a, now, pending := &r.Attempt, s.now(), d.Outstanding()
-	done := a.Succeeded() || d.State == hook.StateSuccess
+	a, now := &r.Attempt, s.now()
 	d.Attempts++
 	if !a.Manual && d.Scheduled < hook.MaxAttempts {
 		d.Scheduled++
@@ -56,33 +58,48 @@ func (s *Store) move(d *hook.Delivery, r *hook.Record) {
 	if a.StatusCode != 0 {
 		d.StatusCode = a.StatusCode
 	}
-	switch {
-	case done:
-		d.State, d.Error, d.NextAttemptAt = hook.StateSuccess, "", nil
-	case canceled:
-	case a.Manual:
-		d.State, d.Error = hook.StateFailed, a.Error
-	case pending:
-		d.State, d.Error, d.NextAttemptAt = r.Verdict.State, a.Error, nil
-		if r.Verdict.Retry {
-			at := a.StartedAt.Add(a.Duration + r.Verdict.RetryIn)
-			if at.Before(now) {
-				at = now
-			}
-			d.NextAttemptAt = &at
-		}
-	}
+	s.setState(d, r)
 	if a.Succeeded() && d.DeliveredAt == nil {
 		d.DeliveredAt = &now
 	}
 	d.UpdatedAt = now
 	logged := *a
-	logged.Number = d.Attempts
+	logged.DeliveryID, logged.Number = d.ID, d.Attempts
 	s.log = append(s.log, logged)
 }
 
-// prove closes the breaker through which an answer came, and wakes the drain.
-func (s *Store) prove(r *hook.Record) {
+// setState sets the state that follows from an attempt.
+func (s *Store) setState(d *hook.Delivery, r *hook.Record) {
+	a, reason := &r.Attempt, s.revoked(d)
+	switch {
+	case a.Succeeded() || d.State == hook.StateSuccess:
+		d.State, d.Error, d.NextAttemptAt = hook.StateSuccess, "", nil
+	case d.State == hook.StateCanceled && r.Delivery.State != hook.StateCanceled:
+		// It was canceled during the attempt.
+	case reason != "":
+		s.cancel(d, reason)
+	default:
+		d.State, d.Error = r.Verdict.State, a.Error
+		if !a.Manual && d.Outstanding() {
+			d.NextAttemptAt = s.nextAttempt(r)
+		}
+	}
+}
+
+// nextAttempt is when the next attempt is due; nil if none follows.
+func (s *Store) nextAttempt(r *hook.Record) *time.Time {
+	if !r.Verdict.Retry {
+		return nil
+	}
+	at, now := r.Attempt.StartedAt.Add(r.Attempt.Duration+r.Verdict.RetryIn), s.now()
+	if at.Before(now) {
+		at = now
+	}
+	return &at
+}
+
+// closeBreaker closes the breaker through which an answer came, and wakes the drain.
+func (s *Store) closeBreaker(r *hook.Record) {
 	w := s.webhooks[r.Delivery.WebhookID]
 	if w == nil || r.TrippedAt == nil || w.TrippedAt == nil || !r.Attempt.Answered() || !w.TrippedAt.Equal(*r.TrippedAt) {
 		return
@@ -93,33 +110,24 @@ func (s *Store) prove(r *hook.Record) {
 	}
 }
 
-func (s *Store) health(r *hook.Record) {
-	ok := r.Attempt.Succeeded()
-	w := s.webhooks[r.Delivery.WebhookID]
-	if w == nil || r.Delivery.Test || ok && r.Healthy {
+// applyHealth moves the health of the attempt's webhook (S14).
+func (s *Store) applyHealth(r *hook.Record) {
+	ok, w := r.Attempt.Succeeded(), s.webhooks[r.Delivery.WebhookID]
+	switch {
+	case w == nil, r.Delivery.Test, ok && r.Healthy, !ok && r.Attempt.Manual && r.Verdict.Disable == "":
 		return
-	}
-	now := s.now()
-	today := now.UTC().Format(time.DateOnly)
-	if ok {
+	case ok:
 		w.Health, w.failingSince, w.failures, w.failedDays, w.failedOn = hook.HealthHealthy, nil, 0, 0, ""
 		return
 	}
-	final := !r.Verdict.Retry && !r.Attempt.Manual
-	if final || w.Health == hook.HealthFailed {
+	if final := !r.Verdict.Retry && !r.Attempt.Manual; final || w.Health == hook.HealthFailed {
 		w.Health = hook.HealthFailed
 	} else {
 		w.Health = hook.HealthFailing
 	}
-	if w.failingSince == nil {
-		w.failingSince, w.failures, w.failedDays, w.failedOn = &now, 0, 0, ""
-	}
-	w.failures++
-	if w.failedOn != today {
-		w.failedDays, w.failedOn = w.failedDays+1, today
-	}
+	s.countFailure(w)
 	reason := r.Verdict.Disable
-	if reason == "" && now.Sub(*w.failingSince) > hook.DisableAfter && w.failures >= hook.DisableAttempts && w.failedDays >= hook.DisableDays {
+	if reason == "" && s.failedForLong(w) {
 		reason = hook.ReasonFailedDays
 	}
 	if reason == "" || !w.Active {
@@ -127,6 +135,23 @@ func (s *Store) health(r *hook.Record) {
 	}
 	w.DisabledReason = reason
 	s.disable(w)
+}
+
+// countFailure counts a failure by which a webhook may be disabled.
+func (s *Store) countFailure(w *webhook) {
+	now := s.now()
+	if w.failingSince == nil {
+		w.failingSince, w.failures, w.failedDays, w.failedOn = &now, 0, 0, ""
+	}
+	w.failures++
+	if today := now.UTC().Format(time.DateOnly); w.failedOn != today {
+		w.failedDays, w.failedOn = w.failedDays+1, today
+	}
+}
+
+// failedForLong reports whether a webhook has only failed for so long that it is disabled.
+func (s *Store) failedForLong(w *webhook) bool {
+	return s.now().Sub(*w.failingSince) > hook.DisableAfter && w.failures >= hook.DisableAttempts && w.failedDays >= hook.DisableDays
 }
 
 // Webhook is the webhook as it stands; nil if it is gone.
@@ -193,4 +218,11 @@ func (s *Store) SetNextAttempt(id hook.WebhookID, at time.Time) {
 			d.NextAttemptAt = &at
 		}
 	}
+}
+
+// Shown is the delivery as a client sees it.
+func (s *Store) Shown(id hook.DeliveryID) hook.Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shown(s.deliveries[id])
 }

@@ -39,6 +39,9 @@ func (s *Store) ChangeReplay(id hook.ReplayID, change func(*hook.Replay)) {
 				s.cancel(d, hook.TextReplayCanceled)
 			}
 		}
+		if w := s.webhooks[r.WebhookID]; w != nil {
+			w.Version++ // whoever has loaded the deliveries loads them again
+		}
 	}
 }
 
@@ -49,13 +52,19 @@ func (s *Store) Replay(id hook.ReplayID) hook.Replay {
 	return s.replays[id].Replay
 }
 
+// cancelReplay cancels a replay whose webhook has ended; its deliveries are revoked.
+func (s *Store) cancelReplay(r *hook.Replay, reason string) {
+	r.State, r.Reason = hook.ReplayCanceled, reason
+	s.endReplay(r)
+}
+
 func (s *Store) endReplay(r *hook.Replay) {
 	now := s.now()
 	r.EndedAt = &now
 }
 
-// ReplayStep makes deliveries of the events that the webhook has none of, one event a
-// look, parked.
+// ReplayStep makes deferred deliveries of the events that the webhook has none of, as many as the
+// replay's rate leaves.
 func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hook.ReplayStep, error) {
 	if err := s.failing(ctx, OpReplayStep); err != nil {
 		return hook.ReplayStep{}, err
@@ -68,8 +77,14 @@ func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hoo
 	}
 	r.looks()
 	step := hook.ReplayStep{Changes: r.changes}
-	if r.State == hook.ReplayRunning {
-		s.replayOn(&r.Replay, &step, r.Rate-made)
+	switch w := s.webhooks[r.WebhookID]; {
+	case r.State != hook.ReplayRunning:
+	case w == nil:
+		s.cancelReplay(&r.Replay, hook.TextWebhookDeleted)
+	case !w.Active:
+		s.cancelReplay(&r.Replay, hook.TextWebhookDisabled)
+	default:
+		s.replayOn(&r.Replay, &step, max(r.Rate-made, 1))
 	}
 	if r.Ended() {
 		step.Progress = s.progress(id)
@@ -107,7 +122,7 @@ func (s *Store) replayOn(r *hook.Replay, step *hook.ReplayStep, limit int) {
 	}
 	step.Exhausted = true
 	for _, e := range s.events {
-		if had[e.ID] {
+		if had[e.ID] || e.Test {
 			continue
 		}
 		if step.Created == limit {
@@ -121,7 +136,7 @@ func (s *Store) replayOn(r *hook.Replay, step *hook.ReplayStep, limit int) {
 	}
 	r.Created, r.Looked = r.Created+step.Created, r.Looked+step.Looked
 	if step.Created > 0 {
-		step.Undrained = s.parks(r.WebhookID)
+		step.Undrained = s.deferring(r.WebhookID)
 	}
 	step.Progress = s.progress(r.ID)
 	if step.Exhausted && step.Progress.Outstanding == 0 {

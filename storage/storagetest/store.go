@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
+	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -69,6 +71,16 @@ type webhook struct {
 	failures, failedDays int
 	failedOn             string
 	unreadable           error
+	// resumedAt is when the last pause ended; zero if there was none.
+	resumedAt time.Time
+}
+
+// waitingSince is when the delivery began to wait: at its event, or at the end of a pause since.
+func (w *webhook) waitingSince(d *hook.Delivery) time.Time {
+	if w.resumedAt.After(d.CreatedAt) {
+		return w.resumedAt
+	}
+	return d.CreatedAt
 }
 
 // NewStore makes an empty store on the clock.
@@ -152,20 +164,27 @@ func (s *Store) deliver(e hook.Event, id hook.WebhookID, test bool) *hook.Delive
 	return d
 }
 
-// ChangeWebhook changes a webhook, as PATCH does; deactivating it revokes what
-// is pending (S15), activating it begins the five days anew (S14), as another URL does,
-// and a pause moves them.
+// ChangeWebhook changes a webhook, as a PATCH request does. Deactivating it revokes its
+// outstanding deliveries (S15). Activating it begins the five days anew (S14), as another URL
+// does; the end of a pause moves them.
 func (s *Store) ChangeWebhook(id hook.WebhookID, change func(*hook.Webhook)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.webhooks[id]
 	was := w.Webhook
 	change(&w.Webhook)
-	w.Version, w.Generation = was.Version+1, was.Generation
+	w.Version, w.Generation = was.Version, was.Generation
+	if requestsDiffer(&was, &w.Webhook) {
+		w.Version++
+	}
+	resumed := was.PausedAt != nil && w.PausedAt == nil
+	if resumed {
+		w.resumedAt = s.now()
+	}
 	switch {
 	case w.Active && !was.Active, w.URL != was.URL:
-		w.failingSince, w.failures, w.failedDays = nil, 0, 0
-	case w.failingSince != nil && was.PausedAt != nil && w.PausedAt == nil:
+		w.failingSince, w.failures, w.failedDays, w.TrippedAt = nil, 0, 0, nil
+	case w.failingSince != nil && resumed:
 		since := *was.PausedAt
 		if w.failingSince.After(since) {
 			since = *w.failingSince
@@ -179,6 +198,32 @@ func (s *Store) ChangeWebhook(id hook.WebhookID, change func(*hook.Webhook)) {
 	if was.Active && !w.Active {
 		w.Generation++
 	}
+}
+
+// requestsDiffer reports whether requests depend on what has changed, as the trigger
+// webhook_changes has it (migration 00018).
+func requestsDiffer(a, b *hook.Webhook) bool {
+	type request struct {
+		url            string
+		secret         hook.Secret
+		profile        hook.Profile
+		active, traced bool
+		timeout        time.Duration
+		rate, attempts int
+		paused         time.Time
+	}
+	of := func(w *hook.Webhook) request {
+		r := request{
+			url: w.URL, secret: w.Secret, profile: w.Profile, active: w.Active, traced: w.TraceContext,
+			timeout: w.Timeout, rate: w.RateLimit, attempts: w.MaxAttempts,
+		}
+		if w.PausedAt != nil {
+			r.paused = *w.PausedAt
+		}
+		return r
+	}
+	return of(a) != of(b) || !maps.Equal(a.Headers, b.Headers) || !slices.Equal(a.Schemes, b.Schemes) ||
+		!reflect.DeepEqual(a.Previous, b.Previous)
 }
 
 // DeleteWebhook deletes a webhook, as DELETE does, and so revokes what is pending. The rows
@@ -278,7 +323,7 @@ func (s *Store) Outstanding(ctx context.Context, events []hook.EventID, slice, o
 	return jobs, nil
 }
 
-// States loads the events' deliveries, whatever their state.
+// States loads the events' deliveries, whatever their state, without those of replays.
 func (s *Store) States(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Delivery, error) {
 	if err := s.failing(ctx, OpStates); err != nil {
 		return nil, err
@@ -287,7 +332,9 @@ func (s *Store) States(ctx context.Context, events []hook.EventID, slice, of int
 	defer s.mu.Unlock()
 	var list []hook.Delivery
 	for _, d := range s.of(events, slice, of) {
-		list = append(list, s.shown(d))
+		if d.ReplayID == (hook.ReplayID{}) {
+			list = append(list, s.shown(d))
+		}
 	}
 	return list, nil
 }

@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"slices"
@@ -41,8 +42,9 @@ func (s *sleeper) looks() {
 	}
 }
 
-// parks is what whoever parks does to the drain; the caller holds the lock.
-func (s *Store) parks(id hook.WebhookID) (undrained bool) {
+// deferring notes that a delivery of the webhook is deferred, and reports whether it had no drain;
+// the caller holds the lock.
+func (s *Store) deferring(id hook.WebhookID) (undrained bool) {
 	d := s.drains[id]
 	if d == nil {
 		s.drains[id] = newSleeper()
@@ -65,7 +67,7 @@ func (s *Store) Woken(id hook.WebhookID) <-chan struct{} {
 	return nil
 }
 
-// Park hands deliveries over to the drains of their webhooks.
+// Defer hands deliveries over to the drains of their webhooks.
 func (s *Store) Defer(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error {
 	if err := s.failing(ctx, OpDefer); err != nil {
 		return err
@@ -73,15 +75,17 @@ func (s *Store) Defer(ctx context.Context, ids []hook.DeliveryID, webhooks []hoo
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range ids {
-		s.deliveries[id].Deferred = true
+		if d := s.deliveries[id]; d != nil {
+			d.Deferred = true
+		}
 	}
 	for _, id := range webhooks {
-		s.parks(id)
+		s.deferring(id)
 	}
 	return nil
 }
 
-// Parked loads what is parked of a webhook's deliveries, the longest due first.
+// Deferred loads a webhook's deferred deliveries, the longest due first.
 func (s *Store) Deferred(ctx context.Context, webhook hook.WebhookID, limit int) (hook.DeferredPage, error) {
 	var b hook.DeferredPage
 	if err := s.failing(ctx, OpDeferred); err != nil {
@@ -96,7 +100,7 @@ func (s *Store) Deferred(ctx context.Context, webhook hook.WebhookID, limit int)
 	if w := s.webhooks[webhook]; w != nil {
 		b.TrippedAt, b.PausedAt = w.TrippedAt, w.PausedAt
 	}
-	for _, d := range s.parkedOf(webhook) {
+	for _, d := range s.deferredOf(webhook) {
 		if b.Waiting++; len(b.Jobs) < limit {
 			b.Jobs = append(b.Jobs, s.job(d))
 		}
@@ -104,7 +108,7 @@ func (s *Store) Deferred(ctx context.Context, webhook hook.WebhookID, limit int)
 	return b, nil
 }
 
-func (s *Store) parkedOf(webhook hook.WebhookID) []*hook.Delivery {
+func (s *Store) deferredOf(webhook hook.WebhookID) []*hook.Delivery {
 	var list []*hook.Delivery
 	for _, id := range s.order {
 		if d := s.deliveries[id]; d.WebhookID == webhook && d.Deferred && d.Outstanding() && s.revoked(d) == "" {
@@ -117,7 +121,8 @@ func (s *Store) parkedOf(webhook hook.WebhookID) []*hook.Delivery {
 	return list
 }
 
-// ExpireDeferred fails those whose event is older than age.
+// ExpireDeferred fails those whose event is older than age, the first accepted first. It spares
+// those that are being sent.
 func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (hook.Ended, error) {
 	if err := s.failing(ctx, OpExpire); err != nil {
 		return hook.Ended{}, err
@@ -125,17 +130,27 @@ func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var ended []hook.DeliveryID
-	for _, d := range s.parkedOf(webhook) {
-		if len(ended) < limit && s.now().Sub(d.CreatedAt) > age {
-			d.State, d.Error, d.NextAttemptAt = hook.StateFailed, hook.TextUnavailable, nil
-			s.webhooks[webhook].Health = hook.HealthFailed
-			ended = append(ended, d.ID)
+	list := s.deferredOf(webhook)
+	slices.SortFunc(list, func(a, b *hook.Delivery) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	w := s.webhooks[webhook]
+	for _, d := range list {
+		if len(ended) == limit || d.State == hook.StateSending || s.now().Sub(w.waitingSince(d)) <= age {
+			continue
+		}
+		d.State, d.Error, d.NextAttemptAt, d.UpdatedAt = hook.StateFailed, hook.TextUnavailable, nil, s.now()
+		ended = append(ended, d.ID)
+	}
+	if len(ended) > 0 {
+		w.Health = hook.HealthFailed
+		if w.failingSince == nil {
+			now := s.now()
+			w.failingSince = &now
 		}
 	}
 	return hook.Ended{Deliveries: ended}, nil
 }
 
-// Trip opens or closes the webhook's circuit breaker.
+// SetBreaker opens or closes the webhook's circuit breaker.
 func (s *Store) SetBreaker(ctx context.Context, webhook hook.WebhookID, open bool) error {
 	if err := s.failing(ctx, OpSetBreaker); err != nil {
 		return err
@@ -168,7 +183,7 @@ func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.
 	if d.woken || d.changes != n.Changes {
 		return false, nil
 	}
-	if parked := s.parkedOf(webhook); !n.Until.IsZero() && len(parked) > 0 && parked[0].NextAttemptAt.Before(n.Until) {
+	if deferred := s.deferredOf(webhook); !n.Until.IsZero() && len(deferred) > 0 && deferred[0].NextAttemptAt.Before(n.Until) {
 		return false, nil
 	}
 	d.idle, d.probeAt = !n.Until.IsZero(), nil
@@ -179,8 +194,8 @@ func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.
 	return true, nil
 }
 
-// DrainEnds ends a drain, unless something is parked by now, or has changed; what is
-// revoked it has canceled.
+// DrainEnds ends a drain, unless a delivery is deferred by now, or the webhook has changed. It
+// cancels the revoked deliveries.
 func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID, changes int64) (bool, error) {
 	if err := s.failing(ctx, OpEnds); err != nil {
 		return false, err
@@ -188,7 +203,7 @@ func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID, changes i
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := s.drains[webhook]
-	if len(s.parkedOf(webhook)) > 0 || d != nil && d.changes != changes {
+	if len(s.deferredOf(webhook)) > 0 || d != nil && d.changes != changes {
 		return false, nil
 	}
 	for _, d := range s.deliveries {

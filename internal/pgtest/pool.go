@@ -1,0 +1,206 @@
+//go:build unix
+
+package pgtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/wait"
+)
+
+const (
+	// leaveTime is how long the last connections of a test have to end.
+	leaveTime = 2 * time.Second
+	// leavePoll is how often they are looked for.
+	leavePoll = 2 * time.Millisecond
+	// mostGrowth is by how many bytes a database may grow and still be used again: deleted rows
+	// stay in its files, where they slow down what reads them.
+	mostGrowth = 4 << 20
+)
+
+// errNotReusable says that a database can't be restored to the content of its template.
+var errNotReusable = errors.New("the test has changed more than rows")
+
+// pool holds the databases of one template that tests have given back. To delete the rows of a
+// test takes a tenth of the time of a new copy, which has some 500 files.
+type pool struct {
+	mu   sync.Mutex
+	free []string // URLs; guarded by mu
+	// once guards pristine and err.
+	once     sync.Once
+	pristine *pristine
+	err      error
+}
+
+// take returns the URL of a database that is like the template; empty if there is none.
+func (p *pool) take() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.free) == 0 {
+		return ""
+	}
+	address := p.free[len(p.free)-1]
+	p.free = p.free[:len(p.free)-1]
+	return address
+}
+
+// note reads the content of the template from its first copy, before a test has it.
+func (p *pool) note(ctx context.Context, address string) error {
+	p.once.Do(func() { p.pristine, p.err = readPristine(ctx, address) })
+	return p.err
+}
+
+// giveBack restores a database for the next test, or returns why that is not possible.
+func (p *pool) giveBack(ctx context.Context, address string) error {
+	if err := p.pristine.restore(ctx, address); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append(p.free, address)
+	return nil
+}
+
+// pristine is the content of a template.
+type pristine struct {
+	// catalog is a fingerprint of everything but rows.
+	catalog string
+	size    int64
+	// rows are those of the tables that are not empty, as COPY writes them, by the table's name.
+	rows map[string][]byte
+}
+
+// userTables are the tables that may have rows, but for partitioned ones.
+const userTables = `pg_class c join pg_namespace n on n.oid = c.relnamespace
+	where c.relkind = 'r' and n.nspname not like 'pg\_%' and n.nspname <> 'information_schema'`
+
+func readPristine(ctx context.Context, address string) (*pristine, error) {
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the copy of a template: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing to lose
+	p := &pristine{rows: map[string][]byte{}}
+	if err := conn.QueryRow(ctx, fingerprint).Scan(&p.catalog, &p.size); err != nil {
+		return nil, fmt.Errorf("read the catalog of a template: %w", err)
+	}
+	rows, _ := conn.Query(ctx, `select c.oid::regclass::text from `+userTables)
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list the tables of a template: %w", err)
+	}
+	for _, table := range tables {
+		var content bytes.Buffer
+		if _, err := conn.PgConn().CopyTo(ctx, &content, "copy "+table+" to stdout"); err != nil {
+			return nil, fmt.Errorf("copy table %s of a template: %w", table, err)
+		}
+		if content.Len() > 0 {
+			p.rows[table] = content.Bytes()
+		}
+	}
+	return p, nil
+}
+
+// restore gives the database the template's content again, without the rows that a test has
+// left. It fails where a connection is left, or where more than rows has changed.
+func (p *pristine) restore(ctx context.Context, address string) error {
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return fmt.Errorf("connect to the database of a test: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing to lose
+	if err := alone(ctx, conn); err != nil {
+		return err
+	}
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // nothing to lose
+	if _, err := tx.Exec(ctx, deleteRows); err != nil {
+		return fmt.Errorf("delete the rows of a test: %w", err)
+	}
+	for table, content := range p.rows {
+		if _, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(content), "copy "+table+" from stdin"); err != nil {
+			return fmt.Errorf("copy table %s of the template back: %w", table, err)
+		}
+	}
+	var catalog string
+	var size int64
+	if err := tx.QueryRow(ctx, fingerprint).Scan(&catalog, &size); err != nil {
+		return fmt.Errorf("read the catalog: %w", err)
+	}
+	if catalog != p.catalog || size > p.size+mostGrowth {
+		return errNotReusable
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// alone waits until the other connections to the database have ended: those of the test have been
+// closed, and end within moments.
+func alone(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, leaveTime, errNotReusable)
+	defer cancel()
+	for {
+		var others int
+		err := conn.QueryRow(ctx, `
+			select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`).Scan(&others)
+		if err != nil {
+			return fmt.Errorf("look for other connections: %w", err)
+		}
+		if others == 0 {
+			return nil
+		}
+		if err := wait.For(ctx, leavePoll); err != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// deleteRows deletes all rows, without triggers and checks of foreign keys. Tables that never had
+// a row have no bytes, and are passed over.
+const deleteRows = `
+	do $$
+	declare
+		t regclass;
+	begin
+		set local session_replication_role = replica;
+		for t in select c.oid::regclass from ` + userTables + ` and pg_relation_size(c.oid) > 0 loop
+			execute format('delete from only %s', t);
+		end loop;
+	end
+	$$`
+
+// fingerprint shows whether anything but rows was changed: in the copies of a template the rows of
+// the catalogs are the same, and a new or changed one has a later transaction. With it comes the
+// size of all tables.
+const fingerprint = `
+	select concat_ws(' ',
+		(select concat_ws(' ', count(*), max(xmin::text::bigint), count(*) filter (where reltuples >= 0)) from pg_class),
+		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_attribute),
+		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_attrdef),
+		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_constraint),
+		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_index),
+		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_inherits),
+		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_proc),
+		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_trigger),
+		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_type),
+		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_namespace),
+		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_extension),
+		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_policy),
+		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_rewrite),
+		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_statistic),
+		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_largeobject_metadata),
+		(select count(*) from pg_db_role_setting where setdatabase = (select oid from pg_database where datname = current_database())),
+		(select sum(last_value) from pg_sequences)),
+		(select coalesce(sum(pg_relation_size(c.oid)), 0)::bigint from ` + userTables + `)`
