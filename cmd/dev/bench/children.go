@@ -122,7 +122,7 @@ func (c *benchChild) awaitReady(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends the process and waits for it.
+// stop ends the process and waits for it.
 func (c *benchChild) stop() error {
 	_ = c.stdin.Close() // it may have gone already
 	timer := time.NewTimer(benchStop)

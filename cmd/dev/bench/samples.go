@@ -61,7 +61,7 @@ func sampledLoad(ctx context.Context, spec *Spec, databaseURL string) ([]Result,
 	return rows, nil
 }
 
-// Run takes a sample when the window begins and after each further interval.
+// run takes a sample when the window begins and after each further interval.
 func (s *sampler) run(ctx context.Context, every time.Duration) {
 	defer close(s.done)
 	timer := time.NewTimer(time.Until(s.begin))

@@ -101,7 +101,7 @@ func (c *crasher) progress(format string, args ...any) {
 	fmt.Fprintf(c.stderr, "%6.1fs  %s\n", time.Since(c.begin).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// Run does one damage to a stack of its own.
+// run does one damage to a stack of its own.
 func (c *crasher) run(ctx context.Context, d Damage) (row Row, err error) {
 	dir := c.Keep
 	if dir == "" {

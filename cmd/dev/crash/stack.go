@@ -27,7 +27,7 @@ type crashStack struct {
 	database *Proxy
 	// toTemporal is the first API's way to Temporal.
 	toTemporal *Proxy
-	// Bound is the workers' memory; nil is as much as there is.
+	// bound is the workers' memory; nil is as much as there is.
 	bound    *stack.MemoryBound
 	temporal *stack.ChildProcess
 	apis     []*stack.ChildProcess

@@ -150,7 +150,7 @@ func (c *ChildProcess) database() string {
 // Name is what messages call the process, and its log file.
 func (c *ChildProcess) Name() string { return c.Role + c.Suffix }
 
-// Start starts the process and waits until it is ready.
+// start starts the process and waits until it is ready.
 func (c *ChildProcess) start(ctx context.Context) error {
 	exe, err := os.Executable()
 	if err != nil {
@@ -284,7 +284,7 @@ func (c *ChildProcess) isStopping() bool {
 	return c.stopping
 }
 
-// Stop ends the process and waits for it: by the end of its standard input, and
+// stop ends the process and waits for it: by the end of its standard input, and
 // when that is of no use, by SIGKILL.
 func (c *ChildProcess) stop() error {
 	c.mu.Lock()

@@ -21,7 +21,7 @@ const (
 // errLocked reports that another stack works on the directory.
 var errLocked = errors.New("another development stack is using it")
 
-// State is the data directory: everything of the stack that outlives a run.
+// state is the data directory: everything of the stack that outlives a run.
 // While it is open no other stack can open it.
 type state struct {
 	// Dir is its absolute path.

@@ -82,7 +82,7 @@ func DeleteNamespace(ctx context.Context, addr string) error {
 	return nil
 }
 
-// Answers asks every service for something that it has to know the namespace
+// answers asks every service for something that it has to know the namespace
 // for: frontend and visibility store, matching, history.
 func answers(ctx context.Context, c client.Client) error {
 	if _, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{}); err != nil {
