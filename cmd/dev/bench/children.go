@@ -22,14 +22,13 @@ import (
 const (
 	// benchReady bounds the start of a process.
 	benchReady = 2 * time.Minute
-	// benchStop bounds its end: the stack has requests to wait for.
+	// benchStop bounds the stop of a process. The stack waits for requests.
 	benchStop = 30 * time.Second
-	// resultPrefix begins the line with a load's rows.
+	// resultPrefix begins the line with the rows of a load.
 	resultPrefix = "result "
 )
 
-// benchChild is a process of the benchmark. It ends when its standard input does,
-// so that it can't outlive us however we end.
+// benchChild is a process of the benchmark. It ends when its standard input does, and so never outlives this process.
 type benchChild struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
@@ -49,7 +48,7 @@ func startBenchChild(args ...string) (*benchChild, error) {
 	c := &benchChild{lines: make(chan string, 100), exited: make(chan struct{}), ready: map[string]string{}}
 	c.cmd = exec.Command(exe, append([]string{Name}, args...)...) //nolint:gosec,noctx // ourselves; stopped by its standard input
 	c.cmd.Env = benchEnv(os.Environ())
-	// A Ctrl-C on the terminal is ours to hand on, in our order.
+	// This process passes a Ctrl-C on, in its own order.
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.cmd.Stderr = &c.stderr
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
@@ -76,8 +75,7 @@ func startBenchChild(args ...string) (*benchChild, error) {
 	return c, nil
 }
 
-// benchEnv takes away what would make the stack another than the one that the
-// report says was measured.
+// benchEnv removes variables that would change the stack that is measured.
 func benchEnv(environ []string) []string {
 	var out []string
 	for _, pair := range environ {
@@ -90,7 +88,7 @@ func benchEnv(environ []string) []string {
 	return out
 }
 
-// line waits for the next line that is for us.
+// line waits for the next line of the protocol.
 func (c *benchChild) line(ctx context.Context) (string, error) {
 	select {
 	case line := <-c.lines:
@@ -122,7 +120,7 @@ func (c *benchChild) awaitReady(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends the process and waits for it.
+// stop ends the process and waits for it.
 func (c *benchChild) stop() error {
 	_ = c.stdin.Close() // it may have gone already
 	timer := time.NewTimer(benchStop)
@@ -137,7 +135,7 @@ func (c *benchChild) stop() error {
 	}
 }
 
-// untilStdinEnds is a context that ends with the process that started us.
+// untilStdinEnds returns a context that ends with the parent process.
 func untilStdinEnds(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
@@ -188,7 +186,7 @@ func (b *bencher) startStack(ctx context.Context, dir string, spec *Spec, number
 	return c, err
 }
 
-// processesOf tells the stack's processes apart. Parts that share one are one.
+// processesOf returns the stack's processes. Parts that share a process are one.
 func processesOf(ready map[string]string) (processes []Process, layout string, err error) {
 	if strings.Contains(ready["pid_api"], ",") {
 		return pairProcesses(ready)
@@ -212,7 +210,7 @@ func processesOf(ready map[string]string) (processes []Process, layout string, e
 	}
 }
 
-// startFloor starts the floor's process.
+// startFloor starts the process of the floor.
 func (b *bencher) startFloor(ctx context.Context, spec *Spec) (*benchChild, error) {
 	c, err := startBenchChild(benchFloorRole)
 	if err != nil {
@@ -226,7 +224,7 @@ func (b *bencher) startFloor(ctx context.Context, spec *Spec) (*benchChild, erro
 	return c, nil
 }
 
-// runBenchFloor is the floor's process.
+// runBenchFloor is the process of the floor.
 func runBenchFloor(ctx context.Context, stdout io.Writer) error {
 	l, err := stack.Listen(ctx, "floor", stack.Loopback+":0")
 	if err != nil {
@@ -254,8 +252,7 @@ func load(ctx context.Context, spec *Spec) (rows []Result, err error) {
 	return rows, err
 }
 
-// runBenchLoad is a load's process. What it is to do comes on its standard input,
-// since it holds an API key.
+// runBenchLoad is the process of a load. It reads the spec from standard input, because the spec holds an API key.
 func runBenchLoad(ctx context.Context, stdout io.Writer) error {
 	var spec Spec
 	if err := json.NewDecoder(os.Stdin).Decode(&spec); err != nil {

@@ -17,11 +17,10 @@ import (
 	"grapnel/internal/command"
 )
 
-// Name is the argument that makes this program measure instead of run.
+// Name is the command's argument.
 const Name = "bench"
 
-// The processes of a benchmark other than the one that prints: each is this
-// binary, with its name after Name.
+// The roles of the benchmark's other processes. Each is this binary with the role after Name.
 const (
 	benchStackRole = "stack"
 	benchFloorRole = "floor"
@@ -67,10 +66,10 @@ func (o *benchOptions) Validate() error {
 	return errors.Join(errs...)
 }
 
-// errBench ends the program with a failure when the numbers say so.
+// errBench makes the program fail when the report has an error.
 var errBench = errors.New("deliveries were lost, sent twice or sent to the wrong endpoint: see the report")
 
-// Command is the command bench, or one of the processes it starts.
+// Command runs the command bench, or one of its processes.
 func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 {
 		switch args[0] {
@@ -119,13 +118,13 @@ func parseBench(grammar any, args []string, stdout, stderr io.Writer, run func()
 		kong.Vars{"cases": strings.Join(DefaultCases(), ", "), "long": strings.Join(LongCases(), ", ")})
 }
 
-// bencher runs cases and gathers what they say.
+// bencher runs cases and collects their results.
 type bencher struct {
 	*benchOptions
 	stderr io.Writer
 	begin  time.Time
 	report Report
-	// saturation is events per second, once it has been measured.
+	// saturation is events per second; 0 before it has been measured.
 	saturation float64
 }
 
@@ -155,9 +154,8 @@ func (b *bencher) measure(ctx context.Context, name string) error {
 	return nil
 }
 
-// rate is events per second of the cases whose rate can be given, 0 of the others.
-// Where it was not given it is a share of the saturation, which is measured first if
-// it has not been.
+// rate returns the events per second of a case whose rate can be given, and 0 for the others. The default is a share
+// of the saturation, which is measured first if necessary.
 func (b *bencher) rate(ctx context.Context, name string) (float64, error) {
 	var given, share float64
 	switch name {

@@ -12,7 +12,7 @@ import (
 	"grapnel/internal/wait"
 )
 
-// run is one load and what is received of it.
+// run is one load and the requests received for it.
 type run struct {
 	spec     Spec
 	client   *client
@@ -44,11 +44,11 @@ func (r *run) close() {
 	r.receiver.close()
 }
 
-// now is the time since the beginning.
+// now returns the time since the beginning.
 func (r *run) now() time.Duration { return time.Since(r.begin) }
 
-// closed has a number of publishers publish for a while, each its next event
-// when the one before has been answered.
+// closed runs a number of publishers for a while. Each publishes its next event when the one before has been
+// answered.
 func (r *run) closed(ctx context.Context, publishers int, length time.Duration) {
 	r.publishers(ctx, publishers, length, r.publishOne)
 }
@@ -73,8 +73,7 @@ func (r *run) publishers(ctx context.Context, publishers int, length time.Durati
 	group.Wait()
 }
 
-// open publishes at a fixed rate for a while, whether or not what was published
-// before has been answered. An event that is late counts from when it was due.
+// open publishes at a fixed rate for a while, and waits for no answer. A late event counts from when it was due.
 func (r *run) open(ctx context.Context, rate float64, length time.Duration) {
 	start := r.now()
 	var group sync.WaitGroup
@@ -142,11 +141,10 @@ func (r *run) failed(what string) {
 	r.errors[what]++
 }
 
-// settle is how long duplicates are waited for, and the product's own records of
-// what has arrived.
+// settle is how long the run waits for duplicates, and for the product to record the last deliveries.
 const settle = 500 * time.Millisecond
 
-// drain waits until all that was accepted has arrived, or the deadline.
+// drain waits until everything that was accepted has arrived, or for the deadline.
 func (r *run) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.spec.Drain, errDeadline)
 	defer cancel()

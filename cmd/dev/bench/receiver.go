@@ -24,7 +24,7 @@ const endpointPath = "/e/"
 // hangPath is an endpoint that takes requests and never answers.
 const hangPath = "/hang"
 
-// receiver counts what arrives.
+// receiver counts the requests that arrive.
 type receiver struct {
 	// URL is its base.
 	URL string
@@ -48,7 +48,7 @@ func startReceiver(ctx context.Context, track *Tracker, begin time.Time) (*recei
 	return r, nil
 }
 
-// up begins to listen, again where it listened before.
+// up starts to listen, on the same port as before.
 func (r *receiver) up(ctx context.Context) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", r.addr)
 	if err != nil {
@@ -73,7 +73,7 @@ func (r *receiver) down(ctx context.Context) error {
 	return r.server.Shutdown(ctx)
 }
 
-// close ends everything, also what hangs.
+// close closes everything, requests that hang included.
 func (r *receiver) close() {
 	close(r.release)
 	r.mu.Lock()
@@ -108,7 +108,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.track.Receive(n, endpoint, at)
 }
 
-// eventNumber finds the number of the event in what was delivered.
+// eventNumber reads the event's number from the body of a request.
 func eventNumber(body []byte) (n int, ok bool) {
 	_, rest, found := bytes.Cut(body, []byte(marker))
 	if !found {

@@ -8,23 +8,23 @@ import (
 	"text/tabwriter"
 )
 
-// Report is all that a benchmark found out.
+// Report holds the results of a benchmark.
 type Report struct {
 	Machine Machine  `json:"machine"`
 	Command string   `json:"command"`
 	Results []Result `json:"results"`
 }
 
-// Machine is what the numbers depend on.
+// Machine describes what the numbers depend on.
 type Machine struct {
 	CPU        string `json:"cpu"`
 	Cores      int    `json:"cores"`
 	Kernel     string `json:"kernel"`
 	Go         string `json:"go"`
 	PostgreSQL string `json:"postgresql"`
-	// Durability are the settings that PostgreSQL said it has.
+	// Durability is the list of settings that PostgreSQL reported.
 	Durability string `json:"durability"`
-	// Layout says which processes there were.
+	// Layout describes the processes.
 	Layout string `json:"layout"`
 }
 

@@ -20,19 +20,19 @@ const (
 	sampleTime = 30 * time.Second
 )
 
-// sampler looks at a stack from time to time, until it is stopped.
+// sampler takes samples of a stack until it is stopped.
 type sampler struct {
 	databaseURL string
 	processes   []Process
 	begin       time.Time // of the window
 	done        chan struct{}
 
-	// To be read once done is closed.
+	// Readable once done is closed.
 	samples  []Sample
 	failures []error
 }
 
-// sampledLoad is load with samples taken beside it.
+// sampledLoad runs a load and takes samples beside it.
 func sampledLoad(ctx context.Context, spec *Spec, databaseURL string) ([]Result, error) {
 	life, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -61,7 +61,7 @@ func sampledLoad(ctx context.Context, spec *Spec, databaseURL string) ([]Result,
 	return rows, nil
 }
 
-// Run takes a sample when the window begins and after each further interval.
+// run takes a sample when the window begins and after each further interval.
 func (s *sampler) run(ctx context.Context, every time.Duration) {
 	defer close(s.done)
 	timer := time.NewTimer(time.Until(s.begin))
@@ -77,7 +77,7 @@ func (s *sampler) run(ctx context.Context, every time.Duration) {
 	}
 }
 
-// take takes a sample. One that the end of ctx has cut off is left out.
+// take takes a sample. A sample that the end of ctx cut off is left out.
 func (s *sampler) take(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()

@@ -9,11 +9,10 @@ import (
 	"grapnel/internal/wait"
 )
 
-// settle is how long duplicates are waited for that come last.
+// settle is how long the run waits for late duplicates.
 const settle = time.Second
 
-// account gathers the evidence and has it judged. begin and end are those of the
-// publishing and striking.
+// account collects the evidence and judges it. begin and end are those of publishing and striking.
 func (r *run) account(ctx context.Context, begin, end time.Time) (Row, error) {
 	if err := wait.For(ctx, settle); err != nil {
 		return Row{}, err
@@ -48,7 +47,7 @@ func (r *run) account(ctx context.Context, begin, end time.Time) (Row, error) {
 	return row, nil
 }
 
-// sampled is how many events are looked at one by one.
+// sampled is the number of events that are read one by one.
 const sampled = 20
 
 // sample reads some events and the attempts of their deliveries as a person would

@@ -13,9 +13,8 @@ import (
 	"grapnel/internal/clip"
 )
 
-// makeBacklog pauses a webhook, publishes one event for it, and copies that and its
-// delivery in the store as often as is wanted: through the API it would take minutes. It
-// returns a delivery that is among the last to be sent.
+// makeBacklog pauses a webhook, publishes one event for it, and copies the event and its delivery in the store;
+// through the API it would take minutes. It returns a delivery that is among the last to be sent.
 func (r *run) makeBacklog(ctx context.Context, w *Webhook, size int) (delivery string, err error) {
 	if err := call(ctx, r.balancer, http.MethodPatch, w.path(), map[string]any{"paused": true}, nil); err != nil {
 		return "", err
@@ -37,12 +36,11 @@ func (r *run) makeBacklog(ctx context.Context, w *Webhook, size int) (delivery s
 	return delivery, err
 }
 
-// copyAtOnce is how many copies a transaction makes.
+// copyAtOnce is the number of copies in a transaction.
 const copyAtOnce = 20_000
 
-// copyEvent makes copies of a parked event and its one delivery until there are as many
-// as is wanted, each with ids and a reference of its own. It returns one delivery, due
-// after all others.
+// copyEvent copies a deferred event and its one delivery until there are as many as asked for, each with ids and a
+// reference of its own. It returns one delivery, which is due after all others.
 func copyEvent(ctx context.Context, conn *pgx.Conn, template *Publication, size int) (last string, err error) {
 	var parked, deliveries int
 	err = conn.QueryRow(ctx, `
@@ -79,7 +77,7 @@ func copyEvent(ctx context.Context, conn *pgx.Conn, template *Publication, size 
 	return last, err
 }
 
-// forget takes a publication out of the account.
+// forget removes a publication from the account.
 func (p *Publisher) forget(published *Publication) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,7 +89,7 @@ func (p *Publisher) forget(published *Publication) {
 	}
 }
 
-// onConn does something over a connection of its own.
+// onConn calls do with a connection of its own.
 func onConn(ctx context.Context, databaseURL string, do func(*pgx.Conn) error) error {
 	conn, err := pgx.Connect(ctx, databaseURL)
 	if err != nil {

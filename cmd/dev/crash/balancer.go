@@ -15,9 +15,8 @@ import (
 	"grapnel/internal/wait"
 )
 
-// Balancer sends requests to one of several APIs, as the simplest of load balancers
-// do: to those whose /readyz says yes, in turn, and to another only when a
-// connection is refused, which is certain not to have had any effect.
+// Balancer sends requests to one of several APIs, as a simple load balancer does: in turn to those whose /readyz
+// succeeds. It tries another only when a connection is refused, because then the request certainly had no effect.
 type Balancer struct {
 	urls  []string
 	key   string
@@ -27,7 +26,7 @@ type Balancer struct {
 	ready map[string]bool
 }
 
-// errRefused says that no API took a connection: nothing has been done.
+// errRefused reports that no API took a connection, so that the request had no effect.
 var errRefused = errors.New("no API takes connections")
 
 const (
@@ -38,7 +37,7 @@ const (
 	answerTime = 15 * time.Second
 )
 
-// NewBalancer makes one; Run keeps it informed.
+// NewBalancer returns a balancer. Run keeps it up to date.
 func NewBalancer(urls []string, key string) *Balancer {
 	b := &Balancer{urls: urls, key: key, ready: map[string]bool{}, http: &http.Client{
 		Timeout: answerTime, Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
@@ -49,17 +48,17 @@ func NewBalancer(urls []string, key string) *Balancer {
 	return b
 }
 
-// Only is one for some of the APIs, whether they say that they are ready or not.
+// Only returns a balancer for some of the APIs, ready or not.
 func (b *Balancer) Only(urls ...string) *Balancer {
 	return &Balancer{urls: urls, key: b.key, http: b.http}
 }
 
-// But is one for all of the APIs but that.
+// But returns a balancer for all APIs but one.
 func (b *Balancer) But(url string) *Balancer {
 	return b.Only(slices.DeleteFunc(slices.Clone(b.urls), func(other string) bool { return other == url })...)
 }
 
-// Run asks who is ready until ctx ends.
+// Run polls the APIs' readiness until ctx ends.
 func (b *Balancer) Run(ctx context.Context) {
 	var group sync.WaitGroup
 	for _, url := range b.urls {
@@ -93,8 +92,8 @@ func (b *Balancer) isReady(ctx context.Context, url string) bool {
 	return err == nil && response.StatusCode == http.StatusOK
 }
 
-// order is the APIs in the order in which they are to be tried: the ready ones in
-// turn, and then the others, for they may have come back.
+// order returns the APIs in the order in which to try them: the ready ones in turn, then the others, which may have
+// come back.
 func (b *Balancer) order() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -134,7 +133,7 @@ func (b *Balancer) sendTo(ctx context.Context, url string, r request) (int, []by
 	if err != nil {
 		return 0, nil, err
 	}
-	// The transport must not repeat what we would not.
+	// The transport must not repeat a request on its own.
 	req.GetBody = nil
 	req.Header.Set("Authorization", "Bearer "+b.key)
 	if r.contentType != "" {

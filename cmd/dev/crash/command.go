@@ -16,7 +16,7 @@ import (
 	"grapnel/internal/command"
 )
 
-// Name is the argument that makes this program do damage.
+// Name is the command's argument.
 const Name = "crash"
 
 // crashOptions are the crash suite's flags.
@@ -43,10 +43,10 @@ func (o *crashOptions) Validate() error {
 	return errors.Join(errs...)
 }
 
-// errCrash ends the program with a failure when a promise was broken.
+// errCrash makes the program fail when a promise was broken.
 var errCrash = errors.New("promises were broken: see the report")
 
-// Command is the command crash.
+// Command runs the command crash.
 func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var o crashOptions
 	return command.Run(&o, args, func(*kong.Context) error { return strikeAll(ctx, &o, args, stdout, stderr) },
@@ -90,7 +90,7 @@ func strikeAll(ctx context.Context, o *crashOptions, args []string, stdout, stde
 	return nil
 }
 
-// crasher runs one damage after the other.
+// crasher runs the damages, one after the other.
 type crasher struct {
 	*crashOptions
 	stderr io.Writer
@@ -101,7 +101,7 @@ func (c *crasher) progress(format string, args ...any) {
 	fmt.Fprintf(c.stderr, "%6.1fs  %s\n", time.Since(c.begin).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// Run does one damage to a stack of its own.
+// run does one damage to a stack of its own.
 func (c *crasher) run(ctx context.Context, d Damage) (row Row, err error) {
 	dir := c.Keep
 	if dir == "" {

@@ -13,7 +13,7 @@ import (
 	"grapnel/internal/wait"
 )
 
-// Ending is how a webhook with a backlog was ended, and what became of the backlog.
+// Ending is how a webhook with a backlog ended, and the state of the backlog after it.
 type Ending struct {
 	// Webhook is its name, Backlog how many deliveries waited for it.
 	Webhook string
@@ -90,7 +90,7 @@ func (r *run) end(ctx context.Context, w *Webhook, stage int, e *Ending) (err er
 	return ctx.Err()
 }
 
-// notEnded is how long one waits for an end that does not come.
+// notEnded bounds the wait for the end of a webhook.
 const notEnded = 2 * time.Minute
 
 // awaitDisabled waits until the API says that the webhook is not active.
@@ -109,7 +109,7 @@ func (r *run) awaitDisabled(ctx context.Context, w *Webhook) (int, error) {
 	}
 }
 
-// underWay is how many requests are to have come before a webhook is ended.
+// underWay is the number of requests that must have come before a webhook is ended.
 const underWay = 20
 
 // awaitRequests waits until the webhook's endpoint has got some; of one that is gone the
@@ -125,8 +125,7 @@ func (r *run) awaitRequests(ctx context.Context, w *Webhook) error {
 	return nil
 }
 
-// awaitCanceled waits until nothing of the webhook's is outstanding. That it takes too
-// long is for the oracle to say.
+// awaitCanceled waits until no delivery of the webhook is outstanding. The oracle judges whether it took too long.
 func (r *run) awaitCanceled(ctx context.Context, w *Webhook) error {
 	limited, cancel := context.WithTimeout(ctx, r.Drain)
 	defer cancel()
@@ -154,7 +153,7 @@ func (r *run) shown(ctx context.Context, id string) (string, error) {
 	return stateOf(answer), nil
 }
 
-// readEndings finds out what became of the backlogs.
+// readEndings reads the state of the backlogs from the store.
 func (r *run) readEndings(ctx context.Context, list []Struck) error {
 	for i := range list {
 		e := list[i].Ending

@@ -13,10 +13,10 @@ import (
 	"grapnel/cmd/dev/stack"
 )
 
-// workerMemory is what a worker of FillMemory may hold, in bytes.
+// workerMemory is the bound of a worker's memory under FillMemory, in bytes.
 const workerMemory = 512 << 20
 
-// fillMemory kills the workers, and lets them come back when a backlog has been made.
+// fillMemory kills the workers, and restarts them when a backlog has been made.
 func (s *crashStack) fillMemory(ctx context.Context, st *Strike) (killed int, err error) {
 	made := make(chan struct{})
 	var waits []func(context.Context) error

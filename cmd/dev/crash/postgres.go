@@ -15,8 +15,7 @@ import (
 	"grapnel/internal/wait"
 )
 
-// insistOn does something on PostgreSQL again and again until it succeeds: another
-// strike may be on it.
+// insistOn repeats an operation on PostgreSQL until it succeeds: another strike may hit it.
 func (s *crashStack) insistOn(ctx context.Context, databaseURL string, do func(*pgx.Conn) error) error {
 	for {
 		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -31,7 +30,7 @@ func (s *crashStack) insistOn(ctx context.Context, databaseURL string, do func(*
 	}
 }
 
-// execute runs statements, all of them, however often it takes.
+// execute runs all statements, and repeats them until they succeed.
 func (s *crashStack) execute(ctx context.Context, statements ...string) error {
 	return s.insistOn(ctx, s.PostgresURL, func(conn *pgx.Conn) error {
 		for _, statement := range statements {
@@ -43,7 +42,7 @@ func (s *crashStack) execute(ctx context.Context, statements ...string) error {
 	})
 }
 
-// answered waits until PostgreSQL does.
+// answered waits until PostgreSQL answers.
 func (s *crashStack) answered(ctx context.Context) error { return s.execute(ctx, `select 1`) }
 
 // killBackend kills one session of PostgreSQL: it ends all the others, and recovers.

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Row is what came of one damage.
+// Row is the result of one damage.
 type Row struct {
 	Damage  Damage  `json:"damage"`
 	What    string  `json:"what"`
@@ -58,7 +58,7 @@ func newRow(e *Evidence, f *Findings, begin, end time.Time) Row {
 	return row
 }
 
-// Report is what came of all of them.
+// Report is the results of all damages.
 type Report struct {
 	Command string        `json:"command"`
 	Seed    uint64        `json:"seed"`
@@ -68,7 +68,7 @@ type Report struct {
 	Rows    []Row         `json:"rows"`
 }
 
-// Failed reports whether anything was violated.
+// Failed reports whether a promise was broken.
 func (r *Report) Failed() bool {
 	for i := range r.Rows {
 		if len(r.Rows[i].Violations) > 0 {

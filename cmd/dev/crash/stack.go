@@ -16,18 +16,17 @@ import (
 	"grapnel/internal/config"
 )
 
-// crashStack is a stack to be struck: two APIs and two workers, the Temporal server,
-// each a process of its own that is started again when it has died, and PostgreSQL.
-// APIs and workers reach PostgreSQL through a proxy, Temporal directly but for the first
-// API.
+// crashStack is a stack to be damaged: two APIs, two workers and the Temporal server, each in a process of its own
+// that is restarted after its death, and PostgreSQL. APIs and workers reach PostgreSQL through a proxy. The first API
+// reaches Temporal through a proxy, too.
 type crashStack struct {
 	*stack.Stack
 	setup    crashSetup
 	cancel   context.CancelFunc
 	database *Proxy
-	// toTemporal is the first API's way to Temporal.
+	// toTemporal is the proxy between the first API and Temporal.
 	toTemporal *Proxy
-	// Bound is the workers' memory; nil is as much as there is.
+	// bound bounds the workers' memory; nil means no bound.
 	bound    *stack.MemoryBound
 	temporal *stack.ChildProcess
 	apis     []*stack.ChildProcess
@@ -36,16 +35,15 @@ type crashStack struct {
 	postgresDown sync.Mutex
 }
 
-// crashSetup is what a stack is made for.
+// crashSetup describes the stack to start.
 type crashSetup struct {
 	begin  time.Time
 	stderr io.Writer
 	damage Damage
 }
 
-// crashFlags are the stack's: retries follow soon and lost workflows are looked for
-// soon, so that runs are short, and a
-// stopping API goes on taking requests for long enough that a balancer sees it.
+// crashFlags are the stack's flags. Short retries and an early reconciler keep runs short. A stopping API takes
+// requests for long enough that a balancer sees that it stops.
 func crashFlags() []string {
 	return []string{
 		"--no-receiver", "--metrics-addr=", "--allow-http", "--retry-schedule=1s,2s,3s,4s", "--shutdown-timeout=20s", "--reconcile-after=5s",
@@ -55,7 +53,7 @@ func crashFlags() []string {
 // crashDrain is how long an API takes requests after it has begun to stop.
 const crashDrain = "--drain-delay=700ms"
 
-// startCrashStack starts it on a fresh directory.
+// startCrashStack starts a stack in a fresh directory.
 func startCrashStack(ctx context.Context, dir string, setup crashSetup) (_ *crashStack, err error) {
 	var o stack.Options
 	parser, err := kong.New(&o, kong.DefaultEnvars(config.EnvPrefix+"_CRASH"))
@@ -132,7 +130,7 @@ func (s *crashStack) startGrapnels(ctx context.Context, apiAddrs ...string) erro
 	return nil
 }
 
-// urls are the APIs'.
+// urls returns the base URLs of the APIs.
 func (s *crashStack) urls() []string {
 	var urls []string
 	for _, c := range s.apis {
@@ -141,7 +139,7 @@ func (s *crashStack) urls() []string {
 	return urls
 }
 
-// close stops everything; nothing is started again meanwhile.
+// close stops everything and prevents restarts.
 func (s *crashStack) close() error {
 	s.cancel()
 	if err := s.Stop(); err != nil {

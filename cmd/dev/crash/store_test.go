@@ -26,7 +26,7 @@ func database(t *testing.T) (string, *pgx.Conn) {
 	return url, conn
 }
 
-// store stores an event with a parked delivery for a webhook.
+// store stores an event with a deferred delivery for a webhook.
 func store(t *testing.T, conn *pgx.Conn, event, delivery, webhook, eventType, ref string) {
 	t.Helper()
 	_, err := conn.Exec(t.Context(), `

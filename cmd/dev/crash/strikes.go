@@ -55,7 +55,7 @@ func (s *crashStack) Strike(ctx context.Context, st *Strike) (killed int, err er
 	return 0, fmt.Errorf("%s is no strike of the stack's", st.Damage)
 }
 
-// killSome kills the first, the second, or both.
+// killSome kills the first process, the second, or both.
 func (s *crashStack) killSome(ctx context.Context, st *Strike, two []*stack.ChildProcess) (int, error) {
 	if pick := st.Choose(3); pick < 2 {
 		two = two[pick : pick+1]
@@ -63,8 +63,8 @@ func (s *crashStack) killSome(ctx context.Context, st *Strike, two []*stack.Chil
 	return s.kill(ctx, st.For, two...)
 }
 
-// kill kills processes with SIGKILL, leaves them dead for a while, and returns when
-// they are back. Those that are down already are waited for.
+// kill kills processes with SIGKILL, leaves them dead for a while, and returns when they are back. It also waits for
+// processes that were down already.
 func (s *crashStack) kill(ctx context.Context, down time.Duration, list ...*stack.ChildProcess) (killed int, err error) {
 	waits := make([]func(context.Context) error, 0, len(list))
 	for _, c := range list {
@@ -82,8 +82,8 @@ func (s *crashStack) kill(ctx context.Context, down time.Duration, list ...*stac
 	return killed, nil
 }
 
-// roll stops each API and each worker with SIGTERM, as a deploy does: the next one
-// when the one before is back.
+// roll stops each API and each worker with SIGTERM, as a deploy does. It stops the next one when the one before is
+// back.
 func (s *crashStack) roll(ctx context.Context, st *Strike) (ended int, err error) {
 	for i := range s.apis {
 		for _, c := range []*stack.ChildProcess{s.apis[i], s.workers[i]} {
@@ -105,14 +105,14 @@ func (s *crashStack) roll(ctx context.Context, st *Strike) (ended int, err error
 	return ended, nil
 }
 
-// jumpClock sets an API's clock, and later puts it right.
+// jumpClock sets an API's clock to a wrong time, and later to the right one.
 func (s *crashStack) jumpClock(ctx context.Context, st *Strike) error {
 	offsets := []time.Duration{5 * time.Minute, -5 * time.Minute, time.Hour, -time.Hour, 48 * time.Hour, -48 * time.Hour}
 	c := s.apis[st.Choose(len(s.apis))]
 	offset := offsets[st.Choose(len(offsets)*len(s.apis))/len(s.apis)]
 	pid, up := c.Running()
 	if !up {
-		return nil // killed meanwhile
+		return nil // another strike has killed it
 	}
 	s.Progress("%s: clock jumps by %v", c.Name(), offset)
 	err := SetClock(pid, offset)

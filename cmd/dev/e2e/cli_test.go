@@ -51,7 +51,7 @@ func commandLine(t testing.TB, c *apiClient) *cli {
 	return &cli{t: t, path: binary.path, env: append(os.Environ(), "GRAPNEL_URL="+c.url, "GRAPNEL_KEY="+c.key)}
 }
 
-// Start makes the command, to be run.
+// start makes the command, to be run.
 func (l *cli) start(args ...string) (cmd *exec.Cmd, stdout, stderr *syncbuf.Buffer) {
 	cmd = exec.CommandContext(l.t.Context(), l.path, args...)
 	cmd.Env = l.env
@@ -60,7 +60,7 @@ func (l *cli) start(args ...string) (cmd *exec.Cmd, stdout, stderr *syncbuf.Buff
 	return cmd, stdout, stderr
 }
 
-// Run runs a command that must end with the code, and returns what it printed.
+// run runs a command that must end with the code, and returns what it printed.
 func (l *cli) run(code int, in string, args ...string) (stdout, stderr string) {
 	l.t.Helper()
 	cmd, out, errs := l.start(args...)

@@ -117,7 +117,7 @@ func launchWith(ctx context.Context, environment []string, dir string, args ...s
 	}
 }
 
-// Stop interrupts the stack and waits for its end, which must be clean.
+// stop interrupts the stack and waits for its end, which must be clean.
 func (s *stackProcess) stop() error {
 	if s == nil || s.cmd == nil {
 		return nil
@@ -144,7 +144,7 @@ func (s *stackProcess) pid(t testing.TB, name string) int {
 	return pid
 }
 
-// Start launches a stack of the test's own.
+// start launches a stack of the test's own.
 func start(t testing.TB, dir string, args ...string) *stackProcess {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// announce prints where everything is, what to try, and the line that scripts
-// wait for.
+// announce prints the addresses, commands to try, and the line "ready …" that scripts read.
 func (s *Stack) announce() error {
 	api := "http://" + s.APIAddr
 	receiver := "-"
@@ -42,7 +41,7 @@ func (s *Stack) announce() error {
 	return err
 }
 
-// examples are five commands to paste, one after the other, into one shell.
+// examples are five commands to paste into one shell, one after the other.
 func (s *Stack) examples(api, key string) string {
 	auth := "-H 'Authorization: Bearer " + key + "'"
 	json := "-H 'Content-Type: application/json'"

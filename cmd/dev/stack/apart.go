@@ -5,9 +5,9 @@ import (
 	"os"
 )
 
-// StartApart is start with API and worker in this process, as in grapnel serve,
-// and the Temporal server in one of its own: what the product costs can be told
-// from what Temporal does. There is no Web UI, which would be in this process.
+// StartApart starts the stack with API and worker in this process, as in grapnel serve, and the Temporal server in
+// one of its own. That separates the product's cost from Temporal's. There is no Web UI, which would run in this
+// process.
 func (s *Stack) StartApart(ctx context.Context) error {
 	temporal, err := s.StartBelow(ctx)
 	if err != nil {
@@ -28,8 +28,8 @@ func (s *Stack) StartApart(ctx context.Context) error {
 	return s.announce()
 }
 
-// StartBelow starts what Grapnel needs, without a Web UI: PostgreSQL and, in a process
-// of its own, the Temporal server.
+// StartBelow starts what Grapnel needs: PostgreSQL and, in a process of its own, the Temporal server. It starts no
+// Web UI.
 func (s *Stack) StartBelow(ctx context.Context) (temporal *ChildProcess, err error) {
 	if err := s.check(); err != nil {
 		return nil, err

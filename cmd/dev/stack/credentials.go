@@ -13,8 +13,7 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// credentials are what a development stack keeps between runs. They protect
-// nothing but the examples.
+// credentials are the secrets that a development stack keeps between runs. They protect nothing but the examples.
 type credentials struct {
 	// Receiver signs webhooks for the sample receiver: whsec_ and the base64
 	// of 32 bytes.
@@ -25,7 +24,7 @@ type credentials struct {
 	Admin string `json:"admin"`
 }
 
-// NewCredentials makes up secrets.
+// NewCredentials returns random secrets.
 func NewCredentials() credentials {
 	return credentials{
 		Receiver:   secrets.NewWebhookSecret(hook.ProfileStandard).Reveal(),
@@ -41,7 +40,7 @@ func random() []byte {
 	return b
 }
 
-// LoadCredentials reads the secrets of file, or makes some up and writes them.
+// LoadCredentials reads the secrets from file. If the file is missing, it writes new ones.
 func LoadCredentials(file string) (credentials, error) {
 	var s credentials
 	content, err := os.ReadFile(file) //nolint:gosec // a fixed name in the data directory
@@ -61,7 +60,7 @@ func LoadCredentials(file string) (credentials, error) {
 	if content, err = json.MarshalIndent(s, "", "  "); err != nil {
 		return credentials{}, fmt.Errorf("encode secrets: %w", err)
 	}
-	// By a rename: a half-written file would lock the encrypted data away.
+	// The rename keeps a half-written file from locking the encrypted data away.
 	if err := os.WriteFile(file+".new", append(content, '\n'), 0o600); err != nil {
 		return credentials{}, fmt.Errorf("write secrets: %w", err)
 	}

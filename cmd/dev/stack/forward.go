@@ -11,8 +11,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// forwarded are the product's flags with which a process of --processes=split gets the same
-// configuration: all but secrets, which a process list would show.
+// forwarded returns the product's flags that give a process of --processes=split the same configuration. Secrets are
+// left out, because a process list would show them.
 func forwarded(c config.Config) []string {
 	var args []string
 	for _, f := range kong.Must(&c).Model.Flags {
@@ -25,7 +25,7 @@ func forwarded(c config.Config) []string {
 	return args
 }
 
-// flagText is a flag's value as the flag reads it.
+// flagText formats a flag's value as the flag parses it.
 func flagText(v reflect.Value) string {
 	if v.Kind() != reflect.Slice {
 		return fmt.Sprint(v.Interface())

@@ -8,22 +8,22 @@ import (
 	"strconv"
 )
 
-// MemoryBound bounds processes' memory: by GOMEMLIMIT, which the garbage collector
-// follows as far as it can, and by cgroups where this process may make some, which end a
-// process that holds more. What they held is to be looked at in any case.
+// MemoryBound bounds the memory of processes: by GOMEMLIMIT, which the garbage collector follows as far as it can,
+// and, where this process may make cgroups, by cgroups, which end a process that holds more. The suite measures the
+// memory in any case.
 type MemoryBound struct {
 	Bytes int64
-	// Dir is a cgroup below which each process has its own; empty where none can be made.
+	// Dir is a cgroup below which each process has its own. It is empty where none can be made.
 	Dir  string
-	file string // the bound's
+	file string // the name of the file with the bound
 	made []string
 }
 
-// NewMemoryBound makes one; where cgroups are not permitted, it does without.
+// NewMemoryBound makes a bound. It makes no cgroups where they are not permitted.
 func NewMemoryBound(bytes int64) *MemoryBound {
 	b := &MemoryBound{Bytes: bytes}
-	// Version 1 has a hierarchy for memory, version 2 one for everything, in which a group
-	// hands a controller on to those below it.
+	// Version 1 has one hierarchy for memory. Version 2 has one for everything, in which a group passes a controller
+	// on to the groups below it.
 	for root, file := range map[string]string{"/sys/fs/cgroup/memory": "memory.limit_in_bytes", "/sys/fs/cgroup": "memory.max"} {
 		own := filepath.Join(root, fmt.Sprintf("grapnel-crash-%d", os.Getpid()))
 		if os.Mkdir(own, 0o755) != nil { //nolint:gosec // as the kernel has them
@@ -33,12 +33,12 @@ func NewMemoryBound(bytes int64) *MemoryBound {
 			b.Dir, b.file = own, file
 			break
 		}
-		_ = os.Remove(own) // it was made in vain
+		_ = os.Remove(own) // it has no controller for memory
 	}
 	return b
 }
 
-// writeExisting writes a file of the kernel's; it makes none.
+// writeExisting writes a file of the kernel. It does not create one.
 func writeExisting(path, text string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0) //nolint:gosec // of a cgroup
 	if err != nil {
@@ -48,9 +48,8 @@ func writeExisting(path, text string) error {
 	return errors.Join(err, f.Close())
 }
 
-// environment is what a process is started with. The limit leaves room for what the
-// garbage collector does not see, above all for the program itself, which here holds the
-// Temporal server, too.
+// environment returns the variables that a process is started with. The limit leaves room for memory that the garbage
+// collector does not see, above all for the program itself, which here contains the Temporal server.
 func (b *MemoryBound) environment() []string {
 	if b == nil {
 		return nil
@@ -58,7 +57,7 @@ func (b *MemoryBound) environment() []string {
 	return []string{fmt.Sprintf("GOMEMLIMIT=%d", b.Bytes/4*3)}
 }
 
-// add bounds a process.
+// add bounds the memory of a process.
 func (b *MemoryBound) add(pid int) error {
 	if b == nil || b.Dir == "" {
 		return nil
@@ -77,7 +76,7 @@ func (b *MemoryBound) add(pid int) error {
 	return nil
 }
 
-// Close removes the cgroups; the processes in them have ended.
+// Close removes the cgroups. The processes in them must have ended.
 func (b *MemoryBound) Close() error {
 	if b.Dir == "" {
 		return nil

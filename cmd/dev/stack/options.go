@@ -12,8 +12,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Options are the stack's flags: the product's, with the same names, and those
-// of what surrounds it.
+// Options are the flags of the stack: the product's, under the same names, and those of PostgreSQL, Temporal and the
+// receiver.
 type Options struct {
 	config.Config
 	DataDir      string `placeholder:"DIR" help:"Where the state is kept between runs. Default: grapnel-dev in the user's cache directory."`
@@ -27,14 +27,14 @@ type Options struct {
 	Pgbouncer    bool   `help:"Put a pgbouncer in transaction mode, which must be installed, between Grapnel and the stack's PostgreSQL."`
 	Restart      bool   `help:"With --processes=split, start a process again that has died."`
 
-	// Role is what a process of --processes=split is.
+	// Role is the role of a process of --processes=split.
 	Role string `hidden:"" enum:",api,worker,temporal" default:"" env:"-"`
-	// NameServer is asked for receivers' names instead of the system's: the end-to-end
-	// tests have names that resolve to what no receiver may be.
+	// NameServer resolves the names of receivers instead of the system's resolver. The end-to-end tests have names
+	// that resolve to forbidden addresses.
 	NameServer netip.AddrPort `hidden:"" env:"-"`
 }
 
-// resolver asks the name server of the options; nil is the system's.
+// resolver returns a resolver that asks NameServer; nil stands for the system's.
 func (o *Options) resolver() *net.Resolver {
 	if !o.NameServer.IsValid() {
 		return nil
@@ -45,7 +45,7 @@ func (o *Options) resolver() *net.Resolver {
 	}}
 }
 
-// Validate replaces the product's: what it requires, the stack makes up.
+// Validate replaces the product's. The stack makes up values that the product requires.
 func (o *Options) Validate() error {
 	if o.Restart && o.Processes != "split" {
 		return errors.New("--restart goes with --processes=split")
@@ -56,7 +56,7 @@ func (o *Options) Validate() error {
 	return nil
 }
 
-// complete fills in what the stack knows, and checks the product's part.
+// complete fills in the values that the stack has made, and validates the product's options.
 func (o *Options) complete(s credentials, databaseURL, uiURL string) error {
 	o.DatabaseURL = hook.Secret(databaseURL)
 	if o.EncryptionKey == "" {
@@ -75,8 +75,7 @@ func (o *Options) complete(s credentials, databaseURL, uiURL string) error {
 	return o.Config.Validate()
 }
 
-// setTemporalEnvironment points the product's Temporal client at our server,
-// whatever the user's environment says.
+// setTemporalEnvironment points the product's Temporal client at the stack's server. It removes the user's settings.
 func setTemporalEnvironment(addr string) error {
 	for _, name := range []string{"TEMPORAL_API_KEY", "TEMPORAL_TLS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"} {
 		if err := os.Unsetenv(name); err != nil {
@@ -86,7 +85,7 @@ func setTemporalEnvironment(addr string) error {
 	return errors.Join(os.Setenv("TEMPORAL_ADDRESS", addr), os.Setenv("TEMPORAL_NAMESPACE", TemporalNamespace))
 }
 
-// openLog opens the log file of a process, at the product's level.
+// openLog opens the log file of a process, at the level of --log-level.
 func openLog(path string, o *Options) (*slog.Logger, *os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // a fixed name in the data directory
 	if err != nil {

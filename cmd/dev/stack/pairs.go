@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// StartPairs is start with two APIs and two workers, each in a process of its own:
-// what one process would keep to itself goes wrong here. The line that says that
-// they are ready has both of what there are two of, separated by commas.
+// StartPairs starts two APIs and two workers, each in a process of its own. State that a process keeps to itself
+// shows as an error here. In the line "ready …" the values of both are separated by commas.
 func (s *Stack) StartPairs(ctx context.Context, secondAPI string) error {
 	temporal, err := s.StartBelow(ctx)
 	if err != nil {

@@ -11,14 +11,14 @@ import (
 
 func roleBoth() app.Roles { return app.Roles{API: true, Worker: true} }
 
-// part is an app running in this process.
+// part is an app that runs in this process.
 type part struct {
 	app   *app.App
 	ended <-chan error
 	stop  func() error
 }
 
-// startPart runs Grapnel in the given roles until stop is called.
+// startPart runs Grapnel in the given roles until its stop is called.
 func startPart(ctx context.Context, o *Options, roles func() app.Roles, logPath string) (*part, error) {
 	logger, f, err := openLog(logPath, o)
 	if err != nil {

@@ -12,12 +12,10 @@ import (
 	"grapnel/internal/postgres"
 )
 
-// Loopback is where everything of the stack listens unless a flag says
-// otherwise.
+// Loopback is the address on which everything listens unless a flag says otherwise.
 const Loopback = "127.0.0.1"
 
-// portError reports a port that somebody else listens on, and the flag to
-// choose another with.
+// portError reports a port that is in use, and the flag that chooses another.
 type portError struct {
 	Port int
 	Flag string
@@ -30,7 +28,7 @@ func (e *portError) Error() string {
 
 func (e *portError) Unwrap() error { return e.Err }
 
-// Listen listens on addr, the value of flag. A busy port is a *portError.
+// Listen listens on addr, the value of flag. It returns a *portError if the port is in use.
 func Listen(ctx context.Context, flag, addr string) (net.Listener, error) {
 	tcp, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
@@ -46,9 +44,8 @@ func Listen(ctx context.Context, flag, addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// checkAddr is for servers that cannot be given a listener: it returns the
-// address that addr, the value of flag, stands for, after listening there for
-// a moment. Port 0 becomes a free port.
+// checkAddr resolves addr, the value of flag, for servers that cannot be given a listener. It listens there for a
+// moment to find out whether the port is free. Port 0 becomes a free port.
 func checkAddr(ctx context.Context, flag, addr string) (*net.TCPAddr, error) {
 	tcp, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
@@ -74,12 +71,11 @@ func checkAddr(ctx context.Context, flag, addr string) (*net.TCPAddr, error) {
 	return tcp, nil
 }
 
-// Free ports are looked for below the range from which the kernel takes ports
-// for outgoing connections: one that it gave us for port 0 may be in use for a
-// connection, our own perhaps, by the time a server listens on it.
+// Free ports are chosen below the range from which the kernel takes ports for outgoing connections. A port that the
+// kernel gave for port 0 may be used by a connection before a server listens on it.
 const firstFree, freeRange = 20_000, 12_000
 
-// FreeAddrs returns n different addresses on host that nobody listens on.
+// FreeAddrs returns n different addresses on host on which nothing listens.
 func FreeAddrs(ctx context.Context, host string, n int) ([]*net.TCPAddr, error) {
 	const tries = 1000
 	addrs := make([]*net.TCPAddr, 0, n)
@@ -98,8 +94,7 @@ func FreeAddrs(ctx context.Context, host string, n int) ([]*net.TCPAddr, error) 
 	return nil, fmt.Errorf("find %d free ports on %s: none in %d tries", n, host, tries)
 }
 
-// postgresPortError turns PostgreSQL's complaint about its port into one that
-// names the flag. Other errors stay as they are.
+// postgresPortError turns PostgreSQL's error about its port into a *portError. It returns other errors unchanged.
 func postgresPortError(err error, flag string) error {
 	var busy *postgres.PortInUseError
 	if errors.As(err, &busy) {
@@ -108,5 +103,5 @@ func postgresPortError(err error, flag string) error {
 	return err
 }
 
-// PollInterval is the time between two looks at a state that nothing announces.
+// PollInterval is the pause between two polls of a state that sends no notification.
 const PollInterval = 20 * time.Millisecond

@@ -25,11 +25,11 @@ const (
 	RoleTemporal = "temporal"
 )
 
-// childReady is the line by which a process says that it answers.
+// childReady is the line that a process prints when it is ready.
 const childReady = "child ready"
 
-// runRole is a process of --processes=split. It ends when ctx does, or when its
-// standard input ends, which happens however the stack's process ends.
+// runRole runs the role of a process of --processes=split. It returns when ctx ends, or at the end of standard input,
+// which comes when the stack's process ends in any way.
 func runRole(ctx context.Context, o *Options, stdout, stderr io.Writer) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -98,7 +98,7 @@ func (s *Stack) startSplit(ctx context.Context) error {
 	return WaitHTTP(limited, "http://"+s.APIAddr+"/readyz")
 }
 
-// StartChild starts a process, to be stopped with the stack.
+// StartChild starts a process and registers its stop.
 func (s *Stack) StartChild(ctx context.Context, c *ChildProcess) error {
 	s.Progress("starting %s", c.Name())
 	if err := c.start(ctx); err != nil {
@@ -109,19 +109,19 @@ func (s *Stack) StartChild(ctx context.Context, c *ChildProcess) error {
 	return nil
 }
 
-// ChildProcess is a role in a process of its own.
+// ChildProcess is a role that runs in a process of its own.
 type ChildProcess struct {
 	Stack *Stack
 	Role  string
-	// Suffix tells processes of one role apart; the only one needs none.
+	// Suffix distinguishes processes of one role. It is empty if there is only one.
 	Suffix string
-	// APIAddr is where the API listens; by default where the stack's options say.
+	// APIAddr is where the API listens. The default is the stack's --api-addr.
 	APIAddr string
-	// PostgresURL is where it finds the store; by default where the stack has it.
+	// DatabaseURL is the store's URL. The default is the stack's.
 	DatabaseURL string
-	// More are further arguments, which win.
+	// More are further arguments. They override the others.
 	More []string
-	// Bound is what memory it may take; nil is as much as there is.
+	// Bound bounds the process's memory; nil means no bound.
 	Bound *MemoryBound
 
 	mu       sync.Mutex
@@ -129,17 +129,16 @@ type ChildProcess struct {
 	stdin    io.Closer
 	exited   chan struct{}
 	stopping bool
-	// up says that it is ready and has not ended since; started counts how often it has
-	// become ready.
+	// up is true from when the process is ready until it ends; started counts how often it has become ready.
 	up      bool
 	started int
-	// between is what comes between its next death and its restart.
+	// between runs after the next end of the process and before its restart.
 	between func(context.Context) error
-	// died counts its deaths but for those before which between was set.
+	// died counts the ends of the process for which no between was set.
 	died int
 }
 
-// database is where the process finds its own; Temporal's server goes past a pgbouncer.
+// database returns the URL of the process's database. Temporal's server does not use a pgbouncer.
 func (c *ChildProcess) database() string {
 	if c.Role == RoleTemporal {
 		return cmp.Or(c.DatabaseURL, c.Stack.PostgresURL)
@@ -147,10 +146,10 @@ func (c *ChildProcess) database() string {
 	return cmp.Or(c.DatabaseURL, c.Stack.storeURL)
 }
 
-// Name is what messages call the process, and its log file.
+// Name is the name of the process in messages and of its log file.
 func (c *ChildProcess) Name() string { return c.Role + c.Suffix }
 
-// Start starts the process and waits until it is ready.
+// start starts the process and waits until it is ready.
 func (c *ChildProcess) start(ctx context.Context) error {
 	exe, err := os.Executable()
 	if err != nil {
@@ -167,7 +166,7 @@ func (c *ChildProcess) start(ctx context.Context) error {
 		"GRAPNEL_DATABASE_URL="+c.database(), "GRAPNEL_ENCRYPTION_KEY="+o.EncryptionKey.Reveal(),
 		"GRAPNEL_ADMIN_KEY="+o.AdminKey.Reveal(), "GRAPNEL_DIRECT_DATABASE_URL="+o.DirectURL.Reveal())
 	cmd.Env = append(cmd.Env, c.Bound.environment()...)
-	// A Ctrl-C on the terminal is the stack's to hand on, in its order.
+	// The stack passes a Ctrl-C on to its processes, in its own order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stderr = log
 	stdin, err := cmd.StdinPipe()
@@ -182,7 +181,7 @@ func (c *ChildProcess) start(ctx context.Context) error {
 		return fmt.Errorf("start %s: %w", c.Name(), err)
 	}
 	if err := c.Bound.add(cmd.Process.Pid); err != nil {
-		c.Stack.Progress("%s: %v", c.Name(), err) // it is watched all the same
+		c.Stack.Progress("%s: %v", c.Name(), err) // the suite measures its memory in any case
 	}
 	exited := make(chan struct{})
 	ready := make(chan bool, 1)
@@ -193,7 +192,7 @@ func (c *ChildProcess) start(ctx context.Context) error {
 				ready <- true
 			}
 		}
-		_ = cmd.Wait() // how it ended is in its log
+		_ = cmd.Wait() // its log says why it ended
 		c.mu.Lock()
 		c.up = false
 		c.mu.Unlock()
@@ -215,13 +214,13 @@ func (c *ChildProcess) start(ctx context.Context) error {
 	}
 }
 
-// arguments are what the process needs to know and may show in a process list. Where a flag is
-// there twice, the later one holds.
+// arguments returns the process's arguments. They may be shown in a process list. If a flag occurs twice, the later
+// one counts.
 func (c *ChildProcess) arguments() []string {
 	o := c.Stack.Options
 	args := append(forwarded(o.Config), "--role="+c.Role, "--temporal-addr="+o.TemporalAddr, "--api-addr="+cmp.Or(c.APIAddr, o.APIAddr), "--drain-delay=0s")
 	if c.Role != RoleAPI {
-		args = append(args, "--metrics-addr=") // one process has the port
+		args = append(args, "--metrics-addr=") // only one process can have the port
 	}
 	if o.NameServer.IsValid() {
 		args = append(args, "--name-server="+o.NameServer.String())
@@ -229,10 +228,10 @@ func (c *ChildProcess) arguments() []string {
 	return append(args, c.More...)
 }
 
-// restartAfter keeps a process that can't start from being started all the time.
+// restartAfter is the pause before a restart, so that a process that can't start is not started all the time.
 const restartAfter = 500 * time.Millisecond
 
-// keep says when the process has died, and starts it again if that is wanted.
+// keep reports the end of the process and restarts it if --restart is set.
 func (c *ChildProcess) keep(ctx context.Context) {
 	for {
 		c.mu.Lock()
@@ -257,7 +256,7 @@ func (c *ChildProcess) keep(ctx context.Context) {
 	}
 }
 
-// rest is the time between a death and the restart.
+// rest waits between the end of the process and its restart.
 func (c *ChildProcess) rest(ctx context.Context) error {
 	c.mu.Lock()
 	between := c.between
@@ -284,8 +283,8 @@ func (c *ChildProcess) isStopping() bool {
 	return c.stopping
 }
 
-// Stop ends the process and waits for it: by the end of its standard input, and
-// when that is of no use, by SIGKILL.
+// stop ends the process and waits for it. It closes the standard input, and sends SIGKILL if the process does not end
+// in time.
 func (c *ChildProcess) stop() error {
 	c.mu.Lock()
 	c.stopping = true
@@ -304,7 +303,7 @@ func (c *ChildProcess) stop() error {
 	}
 }
 
-// Current is the process that runs or ran last, and a channel that is closed at its end.
+// Current returns the process that runs or ran last, and a channel that is closed when it ends.
 func (c *ChildProcess) Current() (cmd *exec.Cmd, exited <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -318,7 +317,7 @@ func (c *ChildProcess) Running() (pid int, up bool) {
 	return c.cmd.Process.Pid, c.up
 }
 
-// Deaths returns how often the process has ended without a signal of ours.
+// Deaths returns how often the process has ended without a signal from the suite.
 func (c *ChildProcess) Deaths() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"grapnel/internal/wait"
 )
 
-// Signal sends a signal that ends the process, unless it is down already. await returns
-// when the process is back; between is what comes before that.
+// Signal sends a signal that ends the process, unless the process is down already; hit reports whether it was sent.
+// await returns when the process is back. between runs before the restart.
 func (c *ChildProcess) Signal(sig syscall.Signal, between func(context.Context) error) (await func(context.Context) error, hit bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -21,7 +21,7 @@ func (c *ChildProcess) Signal(sig syscall.Signal, between func(context.Context) 
 		c.between = between
 	}
 	if !hit {
-		before = c.started // it need only come up once
+		before = c.started // it must only come up once
 	}
 	return func(ctx context.Context) error {
 		for {
@@ -38,7 +38,7 @@ func (c *ChildProcess) Signal(sig syscall.Signal, between func(context.Context) 
 	}, hit
 }
 
-// Answers reports whether an API is ready; of others their start says so.
+// Answers reports whether an API is ready. Other roles are ready once they have started.
 func (c *ChildProcess) Answers(ctx context.Context) bool {
 	if c.APIAddr == "" {
 		return true

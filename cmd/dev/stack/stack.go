@@ -24,7 +24,7 @@ import (
 
 const GrapnelDatabase = "grapnel"
 
-// Stack is what has been started, to be stopped in the reverse order.
+// Stack holds the parts that have been started. They are stopped in the reverse order.
 type Stack struct {
 	*Options
 	stdout, stderr io.Writer
@@ -35,10 +35,10 @@ type Stack struct {
 	// PostgresSettings are further settings of PostgreSQL.
 	PostgresSettings map[string]string
 
-	Postgres    *postgres.Server // nil where it is not ours
+	Postgres    *postgres.Server // nil with --database-url
 	postgresPID int
 	PostgresURL string
-	// storeURL is where Grapnel finds it: the same, but for --pgbouncer.
+	// storeURL is where Grapnel finds the database: PostgresURL, or the pgbouncer's with --pgbouncer.
 	storeURL string
 	ui       *webUI
 	receiver *receiverServer
@@ -49,7 +49,7 @@ type Stack struct {
 // processes of their own.
 type grapnelProcesses struct {
 	apiPID, workerPID, temporalPID int
-	// Ended is closed or gets an error when a part can't go on.
+	// Ended is closed or receives an error when a part can't go on.
 	Ended <-chan error
 }
 
@@ -70,7 +70,7 @@ func New(o *Options, stdout, stderr io.Writer, begin time.Time) *Stack {
 	return &Stack{Options: o, stdout: stdout, stderr: stderr, begin: begin}
 }
 
-// runStack starts everything, says so, and stops everything when ctx ends.
+// runStack starts everything, and stops everything when ctx ends.
 func runStack(ctx context.Context, o *Options, stdout, stderr io.Writer) (err error) {
 	s := New(o, stdout, stderr, time.Now())
 	defer func() { err = errors.Join(err, s.Stop()) }()
@@ -96,7 +96,7 @@ func (s *Stack) Start(ctx context.Context) error {
 	if err := s.openState(); err != nil {
 		return err
 	}
-	// Ports first: a busy one is found out before minutes have gone by.
+	// Ports come first: a busy one must not be found only after minutes.
 	if err := s.startReceiver(ctx); err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (s *Stack) Start(ctx context.Context) error {
 	return s.announce()
 }
 
-// check finds wrong settings before anything is started.
+// check validates the settings before anything is started.
 func (s *Stack) check() error {
 	if s.PostgresPort < 0 || s.PostgresPort > 65535 {
 		return fmt.Errorf("--postgres-port %d: want 0 to 65535", s.PostgresPort)
@@ -127,10 +127,10 @@ func (s *Stack) check() error {
 	return o.complete(NewCredentials(), "postgres://postgres@localhost/grapnel", "http://"+Loopback)
 }
 
-// OnStop registers what undoes a step.
+// OnStop registers a function that undoes a step.
 func (s *Stack) OnStop(f func() error) { s.stops = append(s.stops, f) }
 
-// Stop undoes what was done, the last step first.
+// Stop calls the functions of OnStop, the last one first.
 func (s *Stack) Stop() error {
 	var errs []error
 	for i := len(s.stops) - 1; i >= 0; i-- {
@@ -140,7 +140,7 @@ func (s *Stack) Stop() error {
 	return errors.Join(errs...)
 }
 
-// Progress tells how far the start is.
+// Progress prints a message with the time since the start.
 func (s *Stack) Progress(format string, args ...any) {
 	fmt.Fprintf(s.stderr, "%6.1fs  %s\n", time.Since(s.begin).Seconds(), fmt.Sprintf(format, args...))
 }
@@ -172,7 +172,7 @@ func (s *Stack) startReceiver(ctx context.Context) (err error) {
 	return nil
 }
 
-// GrapnelConns is what API, worker and their tests may take beside Temporal.
+// GrapnelConns is how many connections API, worker and their tests may take, beside Temporal's.
 const GrapnelConns = 60
 
 func (s *Stack) startPostgres(ctx context.Context) error {
@@ -198,8 +198,8 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 	return s.startPgbouncer(ctx)
 }
 
-// LaunchPostgres starts our server, also after it has ended: where its port was given,
-// nothing that was connected to it need know.
+// LaunchPostgres starts the server, or starts it again after it has ended. With a given port its clients find it
+// again.
 func (s *Stack) LaunchPostgres(ctx context.Context) (err error) {
 	port := s.PostgresPort
 	if port == 0 {
@@ -222,11 +222,11 @@ func (s *Stack) migrate(ctx context.Context) error {
 	return err
 }
 
-// BouncerConns is what the pgbouncer may take of GrapnelConns.
+// BouncerConns is how many of GrapnelConns the pgbouncer may take.
 const BouncerConns = 8
 
-// startPgbouncer puts one before the store, if that is wanted. Temporal's server needs
-// sessions, and stays as it is.
+// startPgbouncer starts a pgbouncer for the store with --pgbouncer. Temporal's server needs sessions, and does not
+// use it.
 func (s *Stack) startPgbouncer(ctx context.Context) error {
 	s.storeURL = s.PostgresURL
 	if !s.Pgbouncer {
@@ -257,9 +257,9 @@ func (s *Stack) startUI(ctx context.Context) (err error) {
 	return nil
 }
 
-// startGrapnel starts Temporal, API and worker, and waits until they answer.
+// startGrapnel starts Temporal, API and worker, and waits until they are ready.
 func (s *Stack) startGrapnel(ctx context.Context) error {
-	// The flags' order: a busy port of the API is found out before Temporal starts.
+	// In the order of the flags: a busy port of the API is found before Temporal starts.
 	addr, err := checkAddr(ctx, "--api-addr", s.APIAddr)
 	if err != nil {
 		return err
@@ -300,8 +300,7 @@ func (s *Stack) startOne(ctx context.Context) error {
 	return awaitReady(ctx, p, "http://"+s.APIAddr)
 }
 
-// atLeast drops what is less severe: the Temporal server's log at info level is
-// of no use here.
+// atLeast drops records below a level: the Temporal server's log at info level is of no use here.
 type atLeast struct {
 	slog.Handler
 	level slog.Level
@@ -343,7 +342,7 @@ const ReadyTime = 30 * time.Second
 
 var ErrNotReady = errors.New("the API and the worker were not ready in time")
 
-// OnDatabase does something over a connection of its own.
+// OnDatabase calls do with a connection of its own.
 func OnDatabase(ctx context.Context, databaseURL string, do func(*pgx.Conn) error) error {
 	conn, err := pgx.Connect(ctx, databaseURL)
 	if err != nil {
@@ -370,7 +369,7 @@ func CreateDatabase(ctx context.Context, adminURL, name string) error {
 	})
 }
 
-// withoutPassword is a URL fit for a terminal.
+// withoutPassword returns a URL that may be shown on a terminal.
 func withoutPassword(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -12,16 +12,15 @@ import (
 
 const (
 	dataDirFlag = "--data-dir"
-	// markerFile tells our directories from others, so that --fresh never
-	// removes anything else. It is also the file that is locked.
+	// markerFile marks a directory as the stack's, so that --fresh removes nothing else. The file is also the lock.
 	markerFile = ".grapnel-dev"
 	markerText = "This directory belongs to Grapnel's development stack; --fresh removes it.\n"
 )
 
-// errLocked reports that another stack works on the directory.
+// errLocked reports that another stack uses the directory.
 var errLocked = errors.New("another development stack is using it")
 
-// State is the data directory: everything of the stack that outlives a run.
+// state is the data directory: everything of the stack that outlives a run.
 // While it is open no other stack can open it.
 type state struct {
 	// Dir is its absolute path.
@@ -73,7 +72,7 @@ func openState(dir string, fresh bool) (*state, error) {
 // Path is a file or directory of the data directory.
 func (s *state) Path(name string) string { return filepath.Join(s.Dir, name) }
 
-// Close lets other stacks have the directory.
+// Close unlocks the directory.
 func (s *state) Close() error {
 	if err := s.lock.Close(); err != nil {
 		return fmt.Errorf("unlock %s: %w", s.Dir, err)
@@ -108,7 +107,7 @@ func claim(dir string) error {
 	return nil
 }
 
-// lockDir locks the marker. The lock goes with our process, however it ends.
+// lockDir locks the marker. The lock ends with this process, however it ends.
 func lockDir(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, markerFile), os.O_RDWR, 0) //nolint:gosec // a fixed name
 	if err != nil {

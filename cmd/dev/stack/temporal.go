@@ -18,7 +18,7 @@ const (
 	temporalRetention = 72 * time.Hour
 )
 
-// temporalOptions says where the embedded Temporal server runs and stores.
+// temporalOptions are the address, the database and the log of the embedded Temporal server.
 type temporalOptions struct {
 	// Addr is the frontend's host:port; port 0 takes a free one.
 	Addr string
@@ -35,7 +35,7 @@ type temporalOptions struct {
 type temporalServer struct {
 	// Addr is the frontend's host:port.
 	Addr string
-	// Ready is how long it took until the namespace answered.
+	// Ready is the time from the start until the namespace answered.
 	Ready time.Duration
 
 	server temporal.Server
@@ -85,7 +85,7 @@ func startTemporal(ctx context.Context, opts temporalOptions) (*temporalServer, 
 	}
 	s := &temporalServer{Addr: ports.frontend.String(), server: server}
 	if err := RegisterNamespace(ctx, s.Addr); err != nil {
-		_ = s.Stop() // err tells more
+		_ = s.Stop() // err says more
 		return nil, err
 	}
 	dynamic.ready()
@@ -107,7 +107,7 @@ type temporalAddrs struct {
 	frontend, history, matching, worker *net.TCPAddr
 }
 
-// temporalPorts finds a place for each service.
+// temporalPorts chooses an address for each service.
 func temporalPorts(ctx context.Context, frontend string) (temporalAddrs, error) {
 	addr, err := checkAddr(ctx, temporalFlag, frontend)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 // one lock and one transaction at a time: 4 keep two cores and one disk busy.
 const temporalShards = 4
 
-// hosts tells each service where the others are, which spares the server its
-// gossip protocol and the seconds that takes to settle.
+// hosts gives each service the addresses of the others. The server then needs no gossip protocol, which takes seconds
+// to settle.
 func (a temporalAddrs) hosts() map[primitives.ServiceName]static.Hosts {
 	return map[primitives.ServiceName]static.Hosts{
 		primitives.FrontendService: static.SingleLocalHost(a.frontend.String()),
@@ -99,7 +99,7 @@ func temporalDynamicConfig() *startingConfig {
 		dynamicconfig.VisibilityPersistenceMaxReadQPS.Key():  unlimited,
 		dynamicconfig.VisibilityPersistenceMaxWriteQPS.Key(): unlimited,
 
-		// How many of a shard's writes may be on their way at once.
+		// The number of a shard's writes that may be in flight at once.
 		dynamicconfig.ShardIOConcurrency.Key():            8,
 		dynamicconfig.TransferProcessorMaxPollRPS.Key():   500,
 		dynamicconfig.TimerProcessorMaxPollRPS.Key():      500,
@@ -118,21 +118,20 @@ func temporalDynamicConfig() *startingConfig {
 	return &startingConfig{StaticClient: static}
 }
 
-// startingFor is how long after it is ready the server looks for new search attributes
-// each time that it reads one, which it does ten times for every workflow. Grapnel
-// registers its own at once, and they are to be usable at once. Whoever registers others
-// later waits until the server looks for itself, which it does every 2 s.
+// startingFor is how long after it is ready the server reads search attributes anew each time it needs one, which it
+// does ten times for every workflow. Grapnel registers its own at once, and must be able to use them at once.
+// Attributes registered later are found by the server's own refresh, every 2 s.
 const startingFor = 5 * time.Second
 
 // startingConfig makes search attributes usable as soon as they are registered, while
 // the server is starting.
 type startingConfig struct {
 	dynamicconfig.StaticClient
-	// until is when that ends, in Unix nanoseconds; 0 while nobody knows.
+	// until is when that ends, in Unix nanoseconds; 0 before the server is ready.
 	until atomic.Int64
 }
 
-// ready says that the server is.
+// ready records that the server is ready.
 func (c *startingConfig) ready() { c.until.Store(time.Now().Add(startingFor).UnixNano()) }
 
 // GetValue implements dynamicconfig.Client.

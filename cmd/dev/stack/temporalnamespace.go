@@ -18,8 +18,7 @@ import (
 // namespaceTime bounds the wait for the namespace.
 const namespaceTime = 30 * time.Second
 
-// RegisterNamespace registers the namespace unless that has been done, and
-// waits until the services know it.
+// RegisterNamespace registers the namespace unless it exists, and waits until the services know it.
 func RegisterNamespace(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, namespaceTime)
 	defer cancel()
@@ -41,7 +40,7 @@ func RegisterNamespace(ctx context.Context, addr string) error {
 	return AwaitNamespace(ctx, c)
 }
 
-// TemporalClient is a client of the server at an address.
+// TemporalClient returns a client of the server at addr.
 func TemporalClient(addr string) (client.Client, error) {
 	c, err := client.NewLazyClient(client.Options{
 		HostPort:          addr,
@@ -82,8 +81,8 @@ func DeleteNamespace(ctx context.Context, addr string) error {
 	return nil
 }
 
-// Answers asks every service for something that it has to know the namespace
-// for: frontend and visibility store, matching, history.
+// answers makes a request to every service that needs the namespace: frontend and visibility store, matching,
+// history.
 func answers(ctx context.Context, c client.Client) error {
 	if _, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{}); err != nil {
 		return fmt.Errorf("count workflows: %w", err)

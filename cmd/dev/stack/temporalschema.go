@@ -32,8 +32,8 @@ type temporalStore struct {
 	attributes           map[string]string // of the connection URL
 }
 
-// parseTemporalStore takes a postgres:// URL apart, since Temporal's
-// configuration wants the parts. Its database does not matter.
+// parseTemporalStore splits a postgres:// URL into the parts that Temporal's configuration needs. It ignores the
+// database.
 func parseTemporalStore(databaseURL string) (temporalStore, error) {
 	u, err := url.Parse(databaseURL)
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || u.User == nil {
@@ -107,7 +107,7 @@ func setUpSchema(ctx context.Context, databaseURL string, store temporalStore, d
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer conn.Close()
-	// Both tasks leave alone what has been done before.
+	// Both tasks skip steps that were done before.
 	if err := schema.NewSetupSchemaTask(conn, &schema.SetupConfig{InitialVersion: "0.0"}, logger).Run(); err != nil {
 		return fmt.Errorf("make version tables: %w", err)
 	}
@@ -121,8 +121,8 @@ func setUpSchema(ctx context.Context, databaseURL string, store temporalStore, d
 	return note(ctx, databaseURL, database, "null")
 }
 
-// halfMade is the comment of a database whose first schema is being made. Who is
-// killed at that leaves what the next update of the schema can't go on from.
+// halfMade is the comment of a database whose first schema is being created. A killed process leaves a schema that
+// the next update can't continue.
 const halfMade = "half made"
 
 // dropHalfMade drops the database if its first schema was never finished: nothing has
