@@ -13,7 +13,7 @@ import (
 // apiKeyPrefix begins every key that was drawn here, so that scanners for leaked credentials recognise one.
 const apiKeyPrefix = "gk_"
 
-// randomSize is the number of random bytes of a secret: 256 bits, the size of the HMAC's output. Spec 7 asks for 128 at
+// randomSize is the number of random bytes of a secret: 256 bits, the size of the HMAC's output. Spec 7 requires 128 at
 // least.
 const randomSize = 32
 
