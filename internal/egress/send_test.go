@@ -261,8 +261,8 @@ func TestSendWithoutConnection(t *testing.T) {
 	}
 }
 
-// A handshake that hangs ends with the attempt, though net/http would let the
-// dial go on for the good of later requests.
+// A handshake that hangs ends with the attempt, although net/http would continue the
+// dial for later requests.
 func TestSendHangingHandshake(t *testing.T) {
 	t.Parallel()
 	gone := make(chan struct{})
@@ -285,7 +285,7 @@ func TestSendHangingHandshake(t *testing.T) {
 	}
 }
 
-// Our own shutdown is never the receiver's failure.
+// The client's own shutdown is never a failure of the receiver.
 func TestSendCancelled(t *testing.T) {
 	t.Parallel()
 	stopping := errors.New("stopping")
