@@ -17,7 +17,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// manifest is what the tests need of an object in deploy/kubernetes.
+// manifest has the parts of an object in deploy/kubernetes that the tests check.
 type manifest struct {
 	file       string
 	raw        any
@@ -119,7 +119,7 @@ type probe struct {
 	} `yaml:"httpGet"`
 }
 
-// manifests are all objects of the kustomization's resources, and the example of a secret.
+// manifests returns all objects of the kustomization's resources, and the example of a secret.
 func manifests(t *testing.T) []manifest {
 	t.Helper()
 
@@ -171,7 +171,7 @@ func manifests(t *testing.T) []manifest {
 	return list
 }
 
-// named is the manifest of a kind and name.
+// named returns the manifest of a kind and name.
 func named(t *testing.T, kind, name string) manifest {
 	t.Helper()
 
@@ -186,7 +186,7 @@ func named(t *testing.T, kind, name string) manifest {
 	return manifest{}
 }
 
-// containers are those of all pods.
+// containers returns the containers of all pods.
 func containers(t *testing.T) []container {
 	t.Helper()
 
@@ -204,7 +204,7 @@ func containers(t *testing.T) []container {
 	return list
 }
 
-// value is what a variable is set to, directly or by the ConfigMap.
+// value returns the value of a variable, set directly or by the ConfigMap.
 func (c container) value(t *testing.T, name string) string {
 	t.Helper()
 
@@ -223,7 +223,7 @@ func (c container) value(t *testing.T, name string) string {
 	return ""
 }
 
-// variables are the names of all that a container's environment has.
+// variables returns the names of all variables of a container's environment.
 func (c container) variables(t *testing.T) []string {
 	t.Helper()
 
@@ -239,7 +239,7 @@ func (c container) variables(t *testing.T) []string {
 	return names
 }
 
-// TestKubernetesTypes: every object meets the type of its kind, and has no member that the type does not have.
+// Every object matches the type of its kind, and has no other members.
 func TestKubernetesTypes(t *testing.T) {
 	t.Parallel()
 
@@ -256,14 +256,14 @@ func TestKubernetesTypes(t *testing.T) {
 		schema := compileSchema(t, "kubernetes.json", "#/definitions/io.k8s.api."+place)
 		require.NoErrorf(t, schema.Validate(asJSON(t, m.raw)), "%s: %s %s", m.file, m.Kind, m.Metadata.Name)
 
-		// That it can fail: a member that is misspelt.
+		// The check can fail: a misspelt member.
 		wrong := asJSON(t, m.raw).(map[string]any)
 		wrong["metdata"] = wrong["metadata"]
 		require.Error(t, schema.Validate(wrong))
 	}
 }
 
-// TestKubernetesSelectorsFindPods: what a selector is after is there.
+// Every selector matches pods.
 func TestKubernetesSelectorsFindPods(t *testing.T) {
 	t.Parallel()
 
@@ -318,7 +318,7 @@ func TestKubernetesSelectorsFindPods(t *testing.T) {
 		}
 	}
 
-	// Every Deployment has its budget and its autoscaler.
+	// Every Deployment has a disruption budget and an autoscaler.
 	for _, name := range []string{"grapnel-api", "grapnel-worker"} {
 		named(t, "PodDisruptionBudget", name)
 		named(t, "HorizontalPodAutoscaler", name)
@@ -336,7 +336,7 @@ func asStrings(t *testing.T, m any) map[string]string {
 	return out
 }
 
-// TestKubernetesPodsMayDoNothing: the restricted pod security standard, and a file system that can't be written to.
+// Pods meet the restricted pod security standard, and their file system is read-only.
 func TestKubernetesPodsMayDoNothing(t *testing.T) {
 	t.Parallel()
 
@@ -364,8 +364,8 @@ func TestKubernetesPodsMayDoNothing(t *testing.T) {
 	}
 }
 
-// TestKubernetesStopsAndProbes: time to stop, and probes of paths and ports that there are (api/health.go,
-// internal/app/side.go).
+// Pods have time to stop, and their probes use existing paths and ports (api/health.go,
+// internal/app/opsserver.go).
 func TestKubernetesStopsAndProbes(t *testing.T) {
 	t.Parallel()
 
@@ -400,7 +400,7 @@ func TestKubernetesStopsAndProbes(t *testing.T) {
 	}
 }
 
-// TestKubernetesSecrets: they come from the Secret, whose example has each of them and no value; none is in the ConfigMap.
+// Secrets come from the Secret, whose example has all names and no values. The ConfigMap has none.
 func TestKubernetesSecrets(t *testing.T) {
 	t.Parallel()
 
@@ -433,7 +433,7 @@ func TestKubernetesSecrets(t *testing.T) {
 	}
 }
 
-// TestKubernetesKustomization has kubectl build it, where there is one; it needs no cluster for that.
+// If kubectl is installed, it builds the kustomization. That needs no cluster.
 func TestKubernetesKustomization(t *testing.T) {
 	t.Parallel()
 
@@ -443,6 +443,6 @@ func TestKubernetesKustomization(t *testing.T) {
 
 	out, err := exec.CommandContext(t.Context(), "kubectl", "kustomize", filepath.Join(repoRoot(t), "deploy", "kubernetes")).CombinedOutput()
 	require.NoErrorf(t, err, "%s", out)
-	// All but the namespace itself and the example of a secret.
+	// Every object except the namespace itself and the example of a secret.
 	require.Equal(t, len(manifests(t))-2, strings.Count(string(out), "\n  namespace: grapnel\n"))
 }
