@@ -26,8 +26,9 @@ type Store interface {
 	// Outstanding loads the events' deliveries that have an attempt to come, without data
 	// over hook.MaxInline.
 	Outstanding(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Job, error)
-	// Record writes attempts and returns the deliveries as they then stand.
-	Record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error)
+	// Record writes attempts and returns the deliveries as they then stand. Where it fails, the starts of
+	// what was recorded all the same are beside the error.
+	Record(ctx context.Context, records []hook.Record) (hook.Recorded, error)
 	// CancelDeliveries ends deliveries without another attempt.
 	CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, reason string) error
 	// ClaimDeliveries returns those of the at-most-once deliveries that the claim
@@ -37,12 +38,12 @@ type Store interface {
 	ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) error
 	// DropDeliveries ends those that were claimed longer ago than age and of which
 	// nobody will say what came, and returns them.
-	DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error)
+	DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error)
 	// BeginTest marks a test as about to be sent; false when it was dropped.
 	BeginTest(ctx context.Context, id hook.DeliveryID, claim hook.Claim) (bool, error)
 	// ExpireUnreadable fails those whose webhook's secrets can't be read and whose event is
 	// older than age, and returns them.
-	ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error)
+	ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error)
 }
 
 // Lookup reads deliveries, outstanding or not.
@@ -71,8 +72,11 @@ type Deps struct {
 	DeferredStore DeferredStore
 	Drains        Drains
 	Replays       Replays
-	Schedule      hook.Schedule
-	Logger        *slog.Logger
+	// Dispatcher starts the workflows of operational events that the store has published; nil leaves them
+	// to the sweeper.
+	Dispatcher Dispatcher
+	Schedule   hook.Schedule
+	Logger     *slog.Logger
 	// DisableOnFinal disables a webhook whose delivery has failed for good (S14).
 	DisableOnFinal bool
 	// Concurrency is how many requests one activity has in flight; default 500.
@@ -88,6 +92,11 @@ type Deps struct {
 	Metrics Metrics
 	// Tracer makes spans of requests; nil makes none.
 	Tracer *tracing.Tracer
+}
+
+// Dispatcher starts the workflows of events that are stored. Dispatch does not wait.
+type Dispatcher interface {
+	Dispatch(start hook.Start)
 }
 
 // Metrics counts requests to receivers.
@@ -127,6 +136,7 @@ type Activities struct {
 	parking     DeferredStore
 	drains      Drains
 	replays     Replays
+	dispatcher  Dispatcher
 	ahead       *ahead
 	looks       *looks
 	late        *late
@@ -166,13 +176,23 @@ func New(d Deps) (*Activities, error) {
 	a := &Activities{
 		store: d.Store, lookup: d.Lookup, sender: d.Sender, schedule: d.Schedule, strict: d.DisableOnFinal,
 		log: d.Logger, concurrency: d.Concurrency, jitter: d.Jitter, now: d.Now,
-		gates: newGates(budget.payloads.size / webhookPart), budget: budget, late: &late{}, parking: d.DeferredStore, drains: d.Drains, replays: d.Replays, ahead: &ahead{events: map[hook.EventID]*loading{}},
+		gates: newGates(budget.payloads.size / webhookPart), budget: budget, late: &late{}, parking: d.DeferredStore, drains: d.Drains, replays: d.Replays, dispatcher: d.Dispatcher, ahead: &ahead{events: map[hook.EventID]*loading{}},
 		looks:   newLooks(d.Lookup.Versions, d.Now),
 		metrics: d.Metrics, tracer: d.Tracer,
 	}
 	a.senders = newCrew(a.stopped)
 	a.Begin()
 	return a, nil
+}
+
+// dispatch starts the workflows of operational events.
+func (a *Activities) dispatch(starts []hook.Start) {
+	if a.dispatcher == nil {
+		return
+	}
+	for i := range starts {
+		a.dispatcher.Dispatch(starts[i])
+	}
 }
 
 // Begin begins a run of the worker, of which there may be several, one after the other.

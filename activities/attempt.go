@@ -62,7 +62,9 @@ func (a *Activities) recordUntil(ctx context.Context, records []hook.Record) (de
 	write, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
 	err = a.insist(write, "record attempts", len(records), func() error {
-		deliveries, err = a.store.Record(write, records)
+		recorded, err := a.store.Record(write, records)
+		a.dispatch(recorded.Starts)
+		deliveries = recorded.Deliveries
 		return err
 	})
 	if err != nil && hook.KindOf(err) == hook.KindUnavailable {

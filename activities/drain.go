@@ -186,8 +186,9 @@ func (d *drain) probe(ctx context.Context, backlog *hook.DeferredPage) error {
 	if err != nil {
 		return d.again(ctx, err)
 	}
-	if expired > 0 {
-		d.state.Failed += expired
+	d.dispatch(expired.Starts)
+	if n := len(expired.Deliveries); n > 0 {
+		d.state.Failed += n
 		d.state.First = cmp.Or(d.state.First, fmt.Sprintf("%s failed: %s", d.webhook, hook.TextUnavailable))
 		return d.goOn(ctx) // and look again
 	}

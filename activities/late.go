@@ -70,7 +70,8 @@ func (a *Activities) recordLate(ctx context.Context, records []hook.Record) {
 		defer cancel()
 		defer stops{run: a.stopped()}.whenStopping(cancel)()
 		for wait.For(write, latePause) == nil {
-			_, err := a.store.Record(write, records)
+			recorded, err := a.store.Record(write, records)
+			a.dispatch(recorded.Starts)
 			if err == nil {
 				a.log.InfoContext(ctx, "attempts recorded late", slog.Int("deliveries", len(records)))
 				return

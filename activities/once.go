@@ -25,8 +25,9 @@ func (r *run) dropLost(ctx context.Context, claimed []hook.Delivery) error {
 	if err != nil {
 		return err
 	}
+	r.dispatch(dropped.Starts)
 	for _, d := range claimed {
-		if !slices.Contains(dropped, d.ID) {
+		if !slices.Contains(dropped.Deliveries, d.ID) {
 			r.held = append(r.held, d)
 			continue
 		}
@@ -161,7 +162,8 @@ func (a *Activities) settle(ctx context.Context, sent result, claim hook.Claim) 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordMargin)
 	defer cancel()
 	err := a.insist(ctx, "drop", 1, func() error {
-		_, err := a.store.DropDeliveries(ctx, ids, 0)
+		dropped, err := a.store.DropDeliveries(ctx, ids, 0)
+		a.dispatch(dropped.Starts)
 		return err
 	})
 	if err != nil {

@@ -19,9 +19,8 @@ type DeferredStore interface {
 	Defer(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error
 	// Parked loads a webhook's, the longest due first, at most limit of them.
 	Deferred(ctx context.Context, webhook hook.WebhookID, limit int) (hook.DeferredPage, error)
-	// ExpireDeferred fails those whose event is older than age, at most limit, and returns
-	// how many.
-	ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (int, error)
+	// ExpireDeferred fails deliveries whose event is older than age, at most limit of them.
+	ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (hook.Ended, error)
 	// Trip opens or closes the webhook's circuit breaker.
 	SetBreaker(ctx context.Context, webhook hook.WebhookID, open bool) error
 	// DrainSleeps notes when the drain will look again, so that a lost one is noticed, or

@@ -45,8 +45,9 @@ func (r *run) expire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.dispatch(expired.Starts)
 	r.unreadable = slices.DeleteFunc(r.unreadable, func(d hook.Delivery) bool {
-		if !slices.Contains(expired, d.ID) {
+		if !slices.Contains(expired.Deliveries, d.ID) {
 			return false
 		}
 		d.State, d.Error, d.NextAttemptAt = hook.StateFailed, hook.TextSecretUnavailable, nil

@@ -131,9 +131,10 @@ type API struct {
 	own      ownNames
 	answers  *answers
 	schemas  schema.Cache
-	draining sync.Once
-	drained  chan struct{}
-	// polling ends when subscribers must go elsewhere.
+	// shuttingDown is closed when the process begins to shut down.
+	shuttingDown  chan struct{}
+	beginShutdown sync.Once
+	// polling ends when subscribers must connect to another process.
 	polling  context.Context //nolint:containedctx // it is the end of all polls, not of one request
 	endPolls context.CancelFunc
 }
@@ -181,7 +182,7 @@ func build(d Deps) *API {
 	a := &API{
 		Deps: d, huma: humago.New(mux, humaConfig(d.Config.Version)), limits: newLimits(&d.Config), refusals: newRefusals(),
 		answers: newAnswers(d.Config.Memory),
-		drained: make(chan struct{}),
+		shuttingDown: make(chan struct{}),
 	}
 	if d.Config.PublicURL != "" && !d.Config.AllowOwnURL {
 		a.own = ownOf(d.Destinations.CanonicalURL(d.Config.PublicURL))
@@ -192,7 +193,7 @@ func build(d Deps) *API {
 	a.registerSigningKeys()
 	a.registerEventTypes()
 	a.registerEvents()
-	a.registerTests()
+	a.registerTestSend()
 	a.registerDeliveries()
 	a.registerReplays()
 	a.registerKeys()
@@ -211,11 +212,10 @@ func build(d Deps) *API {
 // ServeHTTP serves the API, its document and its health.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
-// Drain makes /readyz say no, so that no new requests are sent here while those
-// under way finish.
-func (a *API) Drain() { a.draining.Do(func() { close(a.drained) }) }
+// BeginShutdown makes /readyz answer 503, so that the load balancer sends no new requests while those under way end.
+func (a *API) BeginShutdown() { a.beginShutdown.Do(func() { close(a.shuttingDown) }) }
 
-// EndPolls answers all subscribers that are waiting, so that a server can stop.
+// EndPolls answers all waiting subscribers, so that the server can stop.
 func (a *API) EndPolls() { a.endPolls() }
 
 // overview is what the API's page begins with.

@@ -10,16 +10,16 @@ import (
 )
 
 type keyStore interface {
-	Authenticate(ctx context.Context, text hook.Secret) (hook.APIKey, error)
-	// TopicToken is what a topic token lets its holder do.
+	// Authenticate finds the valid key with a hash; not found for an unknown, revoked or expired one.
+	Authenticate(ctx context.Context, hash hook.KeyHash) (hook.Authentication, error)
+	// CachedKey returns a key as the last look-up found it. A publish that relies on it must have the hash among its
+	// preconditions.
+	CachedKey(hash hook.KeyHash) (hook.APIKey, bool)
+	// TopicToken returns a key that allows what the topic token allows.
 	TopicToken(ctx context.Context, text hook.Secret) (hook.APIKey, error)
-	// TopicTokenText is the text of a new token.
+	// TopicTokenText returns the text of a new token.
 	TopicTokenText(t hook.TopicToken) (hook.Secret, error)
-	AuthenticateForTopics(ctx context.Context, text hook.Secret) (hook.APIKey, error)
-	// RecalledKey is the key as it was the last time; what it lets in must be checked
-	// when it is stored (hook.Premises).
-	RecalledKey(text hook.Secret) (hook.APIKey, bool)
-	// CreateKeyWithin stores a key, unless the tenant has so many that are valid.
+	// CreateKeyWithin stores a key. It refuses the key if the tenant already has most valid ones.
 	CreateKeyWithin(ctx context.Context, k hook.APIKey, text hook.Secret, most int) (hook.APIKey, error)
 	Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) ([]hook.APIKey, bool, error)
 	RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID, byOperator bool) error

@@ -14,98 +14,122 @@ import (
 
 const bearer = "bearer"
 
-// principalKey is the key of the caller's API key in a request's context.
-type principalKey struct{}
+// callerKey is the context key of the caller of a request.
+type callerKey struct{}
 
-// principal is the API key that the request came with.
-func principal(ctx context.Context) hook.APIKey {
-	key, _ := ctx.Value(principalKey{}).(hook.APIKey)
-	return key
+// caller is the result of authenticating a request.
+type caller struct {
+	hook.Authentication
+	// cached is the hash of the API key if the key came from the publish cache; otherwise it is zero.
+	cached hook.KeyHash
 }
 
-// tenant is the account that the request is for.
-func tenant(ctx context.Context) hook.TenantID { return principal(ctx).TenantID }
+// callerOf returns the caller of the request that ctx belongs to.
+func callerOf(ctx context.Context) *caller {
+	if c, ok := ctx.Value(callerKey{}).(*caller); ok {
+		return c
+	}
+	return &caller{}
+}
 
-// authorize lets in requests with a key that may use the operation.
+// principal returns the API key of the request.
+func principal(ctx context.Context) hook.APIKey { return callerOf(ctx).Key }
+
+// tenant returns the account of the request's API key.
+func tenant(ctx context.Context) hook.TenantID { return callerOf(ctx).Key.TenantID }
+
+// authorize returns a middleware that refuses requests without an API key that may call the operation.
 func (a *API) authorize(op *operation) func(huma.Context, func(huma.Context)) {
 	scopes, operator := op.scopes, op.operator
-	way := keyWay{anywhere: op.keyAnywhere, topics: op.topics, recalls: op.recalls, tokens: op.tokens}
+	source := keySource{anywhere: op.keyAnywhere, cache: op.cachedKey, tokens: op.tokens}
 	return func(ctx huma.Context, next func(huma.Context)) {
-		key, recalled, err := a.authenticate(ctx, way)
+		c, err := a.authenticate(ctx, source)
 		if err == nil {
 			if r := refusalOf(ctx.Context()); r != nil {
-				r.key = key
+				r.key = c.Key
 			}
-			err = a.limits.request(&key, time.Now())
+			err = a.limits.request(&c.Key, time.Now())
 		}
 		switch {
 		case err != nil:
-		case !key.Allows(scopes...):
+		case !c.Key.Allows(scopes...):
 			err = &hook.Error{Kind: hook.KindForbidden, Message: "the API key lacks the scope " + oneOf(scopes)}
-		case operator && !key.Operator:
+		case operator && !c.Key.Operator:
 			err = &hook.Error{Kind: hook.KindForbidden, Message: "only the operator's key, GRAPNEL_ADMIN_KEY, may do this"}
 		}
 		if err != nil {
 			a.refuse(ctx, err)
 			return
 		}
-		if recalled != "" {
-			ctx = huma.WithValue(ctx, recalledKey{}, recalled)
-		}
-		next(huma.WithValue(ctx, principalKey{}, key))
+		next(huma.WithValue(ctx, callerKey{}, &c))
 	}
 }
 
-// keyWay is how an operation finds its caller's API key.
-type keyWay struct{ anywhere, topics, recalls, tokens bool }
+// keySource states where an operation may find the caller's API key.
+type keySource struct {
+	anywhere bool // also without a scheme in Authorization, or in the query (M9)
+	cache    bool // in the publish cache, without asking the database
+	tokens   bool // in a topic token
+}
 
-// authenticate finds the request's key; recalled is its text where it is known from
-// before only.
-func (a *API) authenticate(ctx huma.Context, way keyWay) (key hook.APIKey, recalled hook.Secret, err error) {
+// authenticate finds the API key of a request.
+func (a *API) authenticate(ctx huma.Context, source keySource) (caller, error) {
 	find := bearerKey
-	if way.anywhere {
+	if source.anywhere {
 		find = anyKey
 	}
 	text, err := find(ctx)
 	if a.Config.NoAuth {
 		r, _ := humago.Unwrap(ctx)
 		if err := checkLocal(r); err != nil {
-			return hook.APIKey{}, "", err
+			return caller{}, err
 		}
-		return hook.APIKey{TenantID: hook.DefaultTenant(), Name: "--auth=none", Scopes: []hook.Scope{hook.ScopeAdmin}, Operator: true, Schemas: true}, "", nil
+		return caller{Authentication: anonymous()}, nil
 	}
 	if err != nil {
-		return hook.APIKey{}, "", err
+		return caller{}, err
 	}
-	if way.recalls {
-		if key, ok := a.Store.RecalledKey(text); ok {
-			return key, text, nil
+	if source.tokens && hook.IsTopicToken(text) {
+		return a.lookUpKey(ctx.Context(), func(ctx context.Context) (hook.Authentication, error) {
+			key, err := a.Store.TopicToken(ctx, text)
+			return hook.Authentication{Key: key}, err
+		})
+	}
+	hash := hook.HashKey(text)
+	if source.cache {
+		if key, ok := a.Store.CachedKey(hash); ok {
+			return caller{Authentication: hook.Authentication{Key: key}, cached: hash}, nil
 		}
 	}
-	look := a.Store.Authenticate
-	switch {
-	case way.tokens && hook.IsTopicToken(text):
-		look = a.Store.TopicToken
-	case way.topics:
-		look = a.Store.AuthenticateForTopics
-	}
-	key, err = a.lookUpKey(ctx.Context(), look, text)
-	return key, "", err
+	return a.authenticateHash(ctx.Context(), hash)
 }
 
-// lookUpKey asks the store for a key.
-func (a *API) lookUpKey(ctx context.Context, look func(context.Context, hook.Secret) (hook.APIKey, error), text hook.Secret) (hook.APIKey, error) {
+// anonymous is the admin of the default tenant that every local caller is with --auth=none.
+func anonymous() hook.Authentication {
+	return hook.Authentication{
+		Key:     hook.APIKey{TenantID: hook.DefaultTenant(), Name: "--auth=none", Scopes: []hook.Scope{hook.ScopeAdmin}, Operator: true},
+		Schemas: true,
+	}
+}
+
+// authenticateHash asks the store for the key with a hash.
+func (a *API) authenticateHash(ctx context.Context, hash hook.KeyHash) (caller, error) {
+	return a.lookUpKey(ctx, func(ctx context.Context) (hook.Authentication, error) { return a.Store.Authenticate(ctx, hash) })
+}
+
+// lookUpKey calls look, for at most Config.Timeout. A key that is not found is unauthorized: unknown, revoked and
+// expired keys look the same from outside.
+func (a *API) lookUpKey(ctx context.Context, look func(context.Context) (hook.Authentication, error)) (caller, error) {
 	bounded, cancel := context.WithTimeout(ctx, a.Config.Timeout)
 	defer cancel()
-	key, err := look(bounded, text)
+	found, err := look(bounded)
 	if hook.KindOf(err) == hook.KindNotFound {
-		// Unknown, revoked and expired keys look the same from outside.
-		return key, &hook.Error{Kind: hook.KindUnauthorized, Message: "the API key is not valid"}
+		err = &hook.Error{Kind: hook.KindUnauthorized, Message: "the API key is not valid"}
 	}
-	return key, err
+	return caller{Authentication: found}, err
 }
 
-// bearerKey is the key of a request in the form of RFC 6750.
+// bearerKey returns the key of a request that sends it as RFC 6750 prescribes.
 func bearerKey(ctx huma.Context) (hook.Secret, error) {
 	scheme, text, _ := strings.Cut(ctx.Header("Authorization"), " ")
 	text = strings.TrimSpace(text)
@@ -115,8 +139,8 @@ func bearerKey(ctx huma.Context) (hook.Secret, error) {
 	return hook.Secret(text), nil
 }
 
-// anyKey is the key of a request that may also bring it raw in the header, or in
-// the query, but not in both (M9).
+// anyKey returns the key of a request that may also send it without a scheme in the header, or in the query
+// parameter token. A request that sends both is refused (M9).
 func anyKey(ctx huma.Context) (hook.Secret, error) {
 	header, token := ctx.Header("Authorization"), ctx.Query("token")
 	switch {
@@ -134,7 +158,7 @@ func anyKey(ctx huma.Context) (hook.Secret, error) {
 	}
 }
 
-// Security schemes beside bearer.
+// The security schemes other than bearer.
 const (
 	rawKey   = "rawKey"
 	tokenKey = "tokenKey"
@@ -148,7 +172,7 @@ func securitySchemes() map[string]*huma.SecurityScheme {
 	}
 }
 
-// security is how an operation's callers may show who they are.
+// security lists the security schemes that an operation accepts.
 func security(op *operation) []map[string][]string {
 	if op.public {
 		return []map[string][]string{}
@@ -160,7 +184,7 @@ func security(op *operation) []map[string][]string {
 	return all
 }
 
-// refuse answers before an operation has begun.
+// refuse answers a request with an error in place of its operation.
 func (a *API) refuse(ctx huma.Context, err error) {
 	err = a.answer(ctx.Context(), ctx.Operation().OperationID, err)
 	var headers huma.HeadersError
@@ -177,6 +201,7 @@ func (a *API) refuse(ctx huma.Context, err error) {
 	}
 }
 
+// oneOf names the scopes of which one is needed, for a message. No scopes stand for admin alone.
 func oneOf(scopes []hook.Scope) string {
 	names := make([]string, 0, len(scopes)+1)
 	for _, s := range scopes {

@@ -49,7 +49,7 @@ type publishCommendaEventOutput struct {
 func (a *API) registerCommendaEvents() {
 	register(a, operation{
 		id: "publish-commenda-event", method: http.MethodPost, path: "/events", tag: tagCommenda, status: http.StatusAccepted,
-		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event to a topic", maxBody: rawRequestLimit, raw: true, topics: true, publishes: true,
+		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event to a topic", maxBody: rawRequestLimit, raw: true, publishes: true,
 		description: "202 means: stored durably, with a delivery for every webhook that matches now, standard ones of this type too. Delivering begins at once and is not waited for.",
 		errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:        a.jsonBody(publishCommendaEventRequest{}, "PublishCommendaEventRequest", true),

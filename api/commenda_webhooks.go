@@ -152,7 +152,7 @@ func (a *API) registerCommenda() {
 		id: "delete-commenda-webhook", method: http.MethodDelete, path: "/webhooks/{id}", tag: tagCommenda, status: http.StatusNoContent, scopes: manage,
 		summary: "Delete a Commenda webhook", description: "What is pending for it ends as canceled.", errors: []int{http.StatusNotFound},
 	}, a.deleteCommendaWebhook)
-	a.registerCommendaTests()
+	a.registerCommendaTestSend()
 	a.registerCommendaEvents()
 	a.registerCommendaDeliveries()
 }

@@ -22,9 +22,9 @@ type eventTypeStore interface {
 	// LookUpEventTypes returns those of names that are neither built in nor the tenant's,
 	// and the hashes of the schemas that others have.
 	LookUpEventTypes(ctx context.Context, tenant hook.TenantID, names []string) (unknown []string, schemas map[string]hook.SchemaHash, err error)
-	// RecalledEventType is the hash of the schema that one of the tenant's had the last
-	// time; as RecalledKey.
-	RecalledEventType(tenant hook.TenantID, name string) (hook.SchemaHash, bool)
+	// CachedEventType returns the hash of the schema of one of the tenant's types as the last look-up found it, the
+	// zero value for none. A publish that relies on it must have the hash among its preconditions.
+	CachedEventType(tenant hook.TenantID, name string) (hook.SchemaHash, bool)
 	PutEventType(ctx context.Context, tenant hook.TenantID, t hook.NewEventType) (hook.EventType, bool, error)
 }
 

@@ -56,7 +56,7 @@ func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 	ask(a.Reports, false)
 	wait.Wait()
 	select {
-	case <-a.drained:
+	case <-a.shuttingDown:
 		status, results["draining"] = http.StatusServiceUnavailable, "yes"
 	default:
 	}

@@ -19,8 +19,8 @@ func TestHealth(t *testing.T) {
 	require.Equal(t, map[string]any{"status": "ready", "checks": map[string]any{"database": "ok"}}, stranger.get(t, "/readyz").object(t, http.StatusOK))
 
 	// Spec 10: readiness goes first.
-	f.api.Drain()
-	f.api.Drain()
+	f.api.BeginShutdown()
+	f.api.BeginShutdown()
 	ready := stranger.get(t, "/readyz").object(t, http.StatusServiceUnavailable)
 	require.Equal(t, "not ready", ready["status"])
 	require.Equal(t, http.StatusOK, stranger.get(t, "/healthz").status)

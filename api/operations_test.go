@@ -296,8 +296,8 @@ type unauthenticated struct {
 	err error
 }
 
-func (s unauthenticated) Authenticate(context.Context, hook.Secret) (hook.APIKey, error) {
-	return hook.APIKey{}, s.err
+func (s unauthenticated) Authenticate(context.Context, hook.KeyHash) (hook.Authentication, error) {
+	return hook.Authentication{}, s.err
 }
 
 func TestKeysCannotBeLookedUp(t *testing.T) {

@@ -37,14 +37,14 @@ type publishOutput struct {
 	Body AcceptedEvent
 }
 
-// rawRequestLimit bounds a request whose data may have white space and escapes
-// that its canonical form has not.
+// rawRequestLimit bounds the body of a request with published data, in bytes. It is larger than any event may be,
+// because the data may contain white space and escapes that the canonical form omits.
 const rawRequestLimit = 2 << 20
 
 func (a *API) registerPublish() {
 	register(a, operation{
 		id: "publish-event", method: http.MethodPost, path: "/v1/events", tag: tagStandard, status: http.StatusAccepted,
-		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event", maxBody: rawRequestLimit, raw: true, recalls: true, publishes: true,
+		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event", maxBody: rawRequestLimit, raw: true, cachedKey: true, publishes: true,
 		description: "202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.",
 		errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:        a.jsonBody(publishEventRequest{}, "PublishEventRequest", true),
@@ -52,14 +52,15 @@ func (a *API) registerPublish() {
 }
 
 func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, error) {
-	p, accepted, err := a.publishOne(ctx, in)
-	fresh, again, failed := a.again(ctx, err)
+	p, malformed := readPublication(ctx, in.IdempotencyKey, in.RawBody)
+	accepted, err := a.acceptListed(ctx, &p, malformed)
+	fresh, again, failed := a.authenticateAgain(ctx, err)
 	if failed != nil {
 		return nil, failed
 	}
 	if again {
-		ctx = fresh
-		p, accepted, err = a.publishOne(ctx, in)
+		ctx, p.TenantID = fresh, tenant(fresh)
+		accepted, err = a.acceptListed(ctx, &p, malformed)
 	}
 	if accepted, err = a.unlessRepeated(ctx, &p, accepted, err); err != nil {
 		return nil, err
@@ -67,28 +68,28 @@ func (a *API) publish(ctx context.Context, in *publishInput) (*publishOutput, er
 	return &publishOutput{Body: viewAccepted(&accepted, p.IdempotencyKey)}, nil
 }
 
-// publishOne reads a publication and accepts it. Where it is refused, p is what was read.
-func (a *API) publishOne(ctx context.Context, in *publishInput) (p hook.Publication, accepted hook.Accepted, err error) {
-	if p, err = readPublication(ctx, in.IdempotencyKey, in.RawBody); err != nil {
-		return p, accepted, err
+// acceptListed checks a publication of a type of the catalogue and accepts it. malformed is the error of reading the
+// publication, which it returns if there is one.
+func (a *API) acceptListed(ctx context.Context, p *hook.Publication, malformed error) (accepted hook.Accepted, err error) {
+	if malformed != nil {
+		return accepted, malformed
 	}
 	if err := checkNotOurs("body.type", p.Type); err != nil {
-		return p, accepted, err
+		return accepted, err
 	}
-	hashes, premises, err := a.checkPublishedType(ctx, p.Type)
+	hashes, preconditions, err := a.checkPublishedType(ctx, p.Type)
 	if err != nil {
-		return p, accepted, err
+		return accepted, err
 	}
 	schemas, err := a.compiled(ctx, hashes)
 	if err != nil {
-		return p, accepted, err
+		return accepted, err
 	}
-	p.Preconditions = premises
-	accepted, err = a.accept(ctx, p, schemas[p.Type])
-	return p, accepted, err
+	p.Preconditions = preconditions
+	return a.accept(ctx, *p, schemas[p.Type])
 }
 
-// readPublication reads one event, whose key may also come in a header.
+// readPublication reads one event from a request's body. Its idempotency key may also come in a header.
 func readPublication(ctx context.Context, header string, raw []byte) (hook.Publication, error) {
 	var b publishEventRequest
 	if err := readBody(raw, &b, refuseUnknown); err != nil {
@@ -111,8 +112,8 @@ func viewAccepted(accepted *hook.Accepted, key string) AcceptedEvent {
 	}
 }
 
-// accept stores a publication that meets the schema, if there is one, and has its
-// workflow started: every surface's publish comes here.
+// accept checks a publication's size, depth and data, stores it and starts its workflow. s is the schema that the data
+// must satisfy, or nil. The publish operations of all three surfaces use it.
 func (a *API) accept(ctx context.Context, p hook.Publication, s *schema.Schema) (hook.Accepted, error) {
 	if err := checkHops(&p); err != nil {
 		return hook.Accepted{}, err
@@ -135,7 +136,8 @@ func (a *API) accept(ctx context.Context, p hook.Publication, s *schema.Schema) 
 	return accepted, nil
 }
 
-// dispatch has the workflows of an event started that is to be delivered.
+// dispatch starts the workflow of an event that has deliveries, and those that send the deferred deliveries of the
+// webhooks that the event was the first to need.
 func (a *API) dispatch(accepted *hook.Accepted) {
 	if start, ok := accepted.Start(); ok {
 		a.Dispatcher.Dispatch(start)
@@ -145,9 +147,8 @@ func (a *API) dispatch(accepted *hook.Accepted) {
 	}
 }
 
-// checkSize refuses what would make a body that receivers don't take (spec 2.4),
-// whichever profile's webhooks it will be for: a webhook can't miss an event that
-// others get. A message has a bound of its own, which is the request's.
+// checkSize refuses an event whose body would be larger than receivers accept (spec 2.4) in any profile: no webhook
+// may miss an event that others get. A message of a topic is bounded by the limit of its request instead.
 func (a *API) checkSize(p *hook.Publication) error {
 	if p.Cache != "" {
 		return nil
@@ -166,8 +167,7 @@ func checkTypeName(name string) error {
 	return nil
 }
 
-// checkNotOurs refuses a type whose events we publish ourselves: who subscribes to it
-// relies on that.
+// checkNotOurs refuses operational event types. Subscribers rely on it that Grapnel alone publishes them.
 func checkNotOurs(location, eventType string) error {
 	if hook.IsOperational(eventType) {
 		return hook.Unprocessable(location, "is an operational event type: its events are published by this service only")
@@ -175,24 +175,24 @@ func checkNotOurs(location, eventType string) error {
 	return nil
 }
 
-// checkPublishedType also tells the hash of the type's schema, by its name, and what an
-// event of the type relies on.
+// checkPublishedType reports whether the caller may publish events of a type, which must be in the catalogue. It also
+// returns the hash of the type's schema by the type's name, and the preconditions of an event of that type.
 func (a *API) checkPublishedType(ctx context.Context, name string) (map[string]hook.SchemaHash, hook.Preconditions, error) {
 	if err := checkTypeName(name); err != nil {
 		return nil, hook.Preconditions{}, err
 	}
-	schemas, premises, ok := a.recallType(ctx, name)
+	schemas, preconditions, ok := a.cachedType(ctx, name)
 	if ok {
-		return schemas, premises, checkAllowed(ctx, name)
+		return schemas, preconditions, checkAllowed(ctx, name)
 	}
 	problems, schemas, err := a.lookUpTypes(ctx, []string{name})
 	if err != nil {
-		return nil, premises, err
+		return nil, preconditions, err
 	}
-	return schemas, premises, checkListed(ctx, name, problems)
+	return schemas, preconditions, checkListed(ctx, name, problems)
 }
 
-// checkListed holds a type against what lookUpTypes said, and against the key.
+// checkListed refuses a type for which lookUpTypes found a problem, or which the key does not allow.
 func checkListed(ctx context.Context, name string, problems map[string]string) error {
 	if problem := problems[name]; problem != "" {
 		return hook.Unprocessable("body.type", "%s", problem)
@@ -200,7 +200,7 @@ func checkListed(ctx context.Context, name string, problems map[string]string) e
 	return checkAllowed(ctx, name)
 }
 
-// checkAllowed holds a type against the key's list of topics, for tests too.
+// checkAllowed refuses a type that is not among the topics of the caller's key. It applies to test events too.
 func checkAllowed(ctx context.Context, name string) error { return checkAllowedTopic(ctx, "", name) }
 
 // checkAllowedTopic is checkAllowed for a topic of a cache.

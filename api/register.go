@@ -45,9 +45,9 @@ type operation struct {
 	sends bool
 	// waits says that the operation waits for what may not come, and bounds itself.
 	waits bool
-	// recalls says that the API key may be one that was found before, and that the
-	// handler sees to it that it still holds (see recall.go).
-	recalls bool
+	// cachedKey lets the API key come from the publish cache. The handler must then have the
+	// store check that the key is still valid (see preconditions.go).
+	cachedKey bool
 	// keyAnywhere says that the API key may also come raw in Authorization or as the
 	// query parameter token (M9).
 	keyAnywhere bool
@@ -58,8 +58,6 @@ type operation struct {
 	repeatable bool
 	// tokens says that a topic token may stand for the API key.
 	tokens bool
-	// topics says that the operation needs to know of its key whether there are schemas.
-	topics bool
 	// answers documents the success of an operation that writes it itself.
 	answers map[string]*huma.MediaType
 	// created says that success may be 201 as well, with the same body.

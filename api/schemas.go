@@ -105,7 +105,7 @@ func (a *API) compile(t *hook.EventType) (*schema.Schema, error) {
 // schemaOfTopic is that of the event type of the topic's name, if there is one. Topics
 // are free-form, and nobody asks for them where the tenant has no schemas.
 func (a *API) schemaOfTopic(ctx context.Context, topic string) (*schema.Schema, error) {
-	if key := principal(ctx); !key.Schemas || hook.TypeProblem(topic) != "" {
+	if !callerOf(ctx).Schemas || hook.TypeProblem(topic) != "" {
 		return nil, nil
 	}
 	_, hashes, err := a.Store.LookUpEventTypes(ctx, tenant(ctx), []string{topic})

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -39,9 +38,8 @@ func (r *keyRow) key() hook.APIKey {
 	return k
 }
 
-// CreateKey stores a validated key under the hash of its text and returns it
-// with its id. The text itself is never stored. A conflict means that this text
-// is a key already.
+// CreateKey stores a validated key under the hash of its text and returns it with its id. The text itself is never
+// stored. It is a conflict if there is a key with this text.
 func (s *Store) CreateKey(ctx context.Context, k hook.APIKey, text hook.Secret) (hook.APIKey, error) {
 	if err := insertKey(ctx, s.pool, &k, text); err != nil {
 		return hook.APIKey{}, mapErr(fmt.Errorf("insert api key: %w", err))
@@ -71,45 +69,26 @@ func insertKey(ctx context.Context, q querier, k *hook.APIKey, text hook.Secret)
 	return err
 }
 
-// Authenticate finds the key with this text that is neither revoked nor expired.
-// The look-up is by hash, so its time tells nothing about the text. It may share a
-// statement with others, one that begins after it was called: a key that was revoked
-// before is refused.
-func (s *Store) Authenticate(ctx context.Context, text hook.Secret) (hook.APIKey, error) {
-	return s.authenticate(ctx, text, false)
-}
-
-// AuthenticateForTopics is Authenticate that also fills in Schemas, which takes a little
-// longer.
-func (s *Store) AuthenticateForTopics(ctx context.Context, text hook.Secret) (hook.APIKey, error) {
-	return s.authenticate(ctx, text, true)
-}
-
-func (s *Store) authenticate(ctx context.Context, text hook.Secret, schemas bool) (hook.APIKey, error) {
-	look := &keyLookup{keyQuestion: keyQuestion{[sha256.Size]byte(hashKey(text)), schemas}}
+// Authenticate finds the key with this hash that is neither revoked nor expired, and
+// puts it into the publish cache. A key that was revoked before the call is refused: the
+// look-up may share a statement with others, but only one that begins after the call.
+func (s *Store) Authenticate(ctx context.Context, hash hook.KeyHash) (hook.Authentication, error) {
+	look := &keyLookup{hash: hash}
 	if err := s.keys.add(ctx, look); err != nil {
-		return hook.APIKey{}, mapErr(fmt.Errorf("look up api key: %w", err))
+		return hook.Authentication{}, mapErr(fmt.Errorf("look up api key: %w", err))
 	}
 	if look.found == nil {
-		return hook.APIKey{}, hook.NotFound("api key")
+		return hook.Authentication{}, hook.NotFound("api key")
 	}
 	key := look.found.key()
-	if key.Schemas = look.found.Schemas; !schemas {
-		s.recalled.keepKey(look.hash, &key)
-	}
-	return key, nil
+	s.cache.putKey(hash, &key)
+	return hook.Authentication{Key: key, Schemas: look.found.Schemas}, nil
 }
 
-// keyLookup asks for a key.
+// keyLookup asks for the key with a hash. found is nil if there is none.
 type keyLookup struct {
-	keyQuestion
+	hash  hook.KeyHash
 	found *foundKey
-}
-
-// keyQuestion is a key's hash, and whether to see if the tenant has schemas.
-type keyQuestion struct {
-	hash    [sha256.Size]byte
-	schemas bool
 }
 
 type foundKey struct {
@@ -117,27 +96,25 @@ type foundKey struct {
 	Schemas bool
 }
 
-// lookUpKeys asks once for each text, all in one round trip; mostly it is one text.
+// lookUpKeys queries each hash once, all in one round trip; usually there is only one.
 func (s *Store) lookUpKeys(ctx context.Context, list []*keyLookup) error {
-	found := make(map[keyQuestion]*foundKey, 1) // most come with the same key
+	found := make(map[hook.KeyHash]*foundKey, 1) // most requests come with the same key
 	batch := &pgx.Batch{}
 	for _, look := range list {
-		if _, asked := found[look.keyQuestion]; asked {
+		if _, asked := found[look.hash]; asked {
 			continue
 		}
-		found[look.keyQuestion] = nil
-		schemas := `false`
-		if look.schemas {
-			schemas = `exists (select from event_types t where t.tenant_id = api_keys.tenant_id and t.schema_hash is not null)`
-		}
+		found[look.hash] = nil
 		batch.Queue(`
-			select `+keyColumns+`, `+schemas+` as schemas from api_keys
+			select `+keyColumns+`, exists (
+				select from event_types t where t.tenant_id = api_keys.tenant_id and t.schema_hash is not null) as schemas
+			from api_keys
 			where hash = $1 and revoked_at is null and (expires_at is null or expires_at > now())`, look.hash[:]).Query(func(rows pgx.Rows) error {
 			row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[foundKey])
 			if errors.Is(err, pgx.ErrNoRows) {
 				return nil
 			}
-			found[look.keyQuestion] = row
+			found[look.hash] = row
 			return err
 		})
 	}
@@ -145,12 +122,12 @@ func (s *Store) lookUpKeys(ctx context.Context, list []*keyLookup) error {
 		return err
 	}
 	for _, look := range list {
-		look.found = found[look.keyQuestion]
+		look.found = found[look.hash]
 	}
 	return nil
 }
 
-// Keys lists a tenant's, revoked ones too, newest first.
+// Keys lists a tenant's keys, revoked ones too, newest first.
 func (s *Store) Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) (list []hook.APIKey, more bool, err error) {
 	lo, hi := bounds(p)
 	rows, _ := s.pool.Query(ctx, `
@@ -167,8 +144,8 @@ func (s *Store) Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) (li
 	return list, more, nil
 }
 
-// RevokeKey ends a key at once, in every process. Revoking twice is no error. The
-// operator's key may be ended by the operator alone; for others it is forbidden.
+// RevokeKey ends a key at once, in every process. Revoking twice is no error. Only the operator may revoke the
+// operator's key; for others it is forbidden.
 func (s *Store) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID, byOperator bool) error {
 	var operator bool
 	err := s.pool.QueryRow(ctx, `
@@ -186,6 +163,6 @@ func (s *Store) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.Key
 }
 
 func hashKey(text hook.Secret) []byte {
-	sum := sha256.Sum256([]byte(text.Reveal()))
-	return sum[:]
+	hash := hook.HashKey(text)
+	return hash[:]
 }

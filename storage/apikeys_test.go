@@ -29,9 +29,9 @@ func TestAPIKey(t *testing.T) {
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now(), key.CreatedAt, time.Minute)
 
-	got, err := f.Authenticate(t.Context(), text)
+	got, err := f.Authenticate(t.Context(), hook.HashKey(text))
 	require.NoError(t, err)
-	require.Equal(t, key, got)
+	require.Equal(t, key, got.Key)
 	listed, _, err := f.Keys(t.Context(), hook.DefaultTenant(), hook.Page{Limit: 10})
 	require.NoError(t, err)
 	require.Equal(t, []hook.APIKey{key}, listed)
@@ -41,7 +41,7 @@ func TestAPIKey(t *testing.T) {
 	require.NotContains(t, scalar[string](t, f, `select row_to_json(k)::text from api_keys k`), "plainly-visible")
 
 	for _, wrong := range []hook.Secret{"", "gk_plainly-visibl", "gk_plainly-visible ", "GK_PLAINLY-VISIBLE", hook.Secret(sum[:])} {
-		_, err = f.Authenticate(t.Context(), wrong)
+		_, err = f.Authenticate(t.Context(), hook.HashKey(wrong))
 		requireKind(t, hook.KindNotFound, err)
 	}
 	_, err = f.CreateKey(t.Context(), hook.APIKey{TenantID: hook.DefaultTenant(), Name: "again", Scopes: []hook.Scope{hook.ScopeRead}}, text)
@@ -66,10 +66,10 @@ func TestAPIKeyEnds(t *testing.T) {
 
 	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), revoked.ID, false))
 	for _, text := range []hook.Secret{"gk_revoked", "gk_expired"} {
-		_, err := f.Authenticate(t.Context(), text)
+		_, err := f.Authenticate(t.Context(), hook.HashKey(text))
 		requireKind(t, hook.KindNotFound, err)
 	}
-	_, err := f.Authenticate(t.Context(), "gk_other")
+	_, err := f.Authenticate(t.Context(), hook.HashKey("gk_other"))
 	require.NoError(t, err)
 	require.NotEqual(t, revoked.ID, other.ID)
 
@@ -144,9 +144,9 @@ func TestAuthenticateTogether(t *testing.T) {
 	for range 3 {
 		for i := range callers {
 			g.Go(func() error {
-				got, err := f.Authenticate(t.Context(), texts[i])
+				got, err := f.Authenticate(t.Context(), hook.HashKey(texts[i]))
 				switch {
-				case want[i] != nil && (err != nil || !reflect.DeepEqual(*want[i], got)):
+				case want[i] != nil && (err != nil || !reflect.DeepEqual(*want[i], got.Key)):
 					return fmt.Errorf("key %s: %+v, %w", texts[i].Reveal(), got, err)
 				case want[i] == nil && hook.KindOf(err) != hook.KindNotFound:
 					return fmt.Errorf("key %s is let in: %+v, %w", texts[i].Reveal(), got, err)

@@ -28,23 +28,23 @@ type attemptRow struct {
 	StatusCode      *int
 	ResponseHeaders []byte
 	ResponseBody    []byte
-	// Null from binaries that did not know them.
+	// Null in rows from binaries that did not know these columns.
 	ResponseTruncated *bool
 	ResponseLength    *int64
 	ErrorClass        string
 	Error             string
 }
 
-// mostAttemptBytes bounds the log of a delivery, which grows with each retry by hand.
-const mostAttemptBytes = 4 << 20
+// maxAttemptBytes bounds the log of a delivery, which grows with each retry by hand.
+const maxAttemptBytes = 4 << 20
 
-// Attempts reads the log of one delivery, oldest first (S13); where that is large the last
-// attempts, one in any case.
+// Attempts reads the log of one delivery, oldest first (S13). If the log is too large, it reads the last attempts
+// only, at least one.
 func (s *Store) Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attempt, error) {
 	rows, _ := s.pool.Query(ctx, `
 		select delivery_id, number, manual, url, started_at, duration_us, dns_us, connect_us, tls_us, first_byte_us, remote_addr,
 			request_headers, status_code, response_headers, response_body, response_truncated, response_length, error_class, error
-		from `+lastAttempts+` order by number`, [16]byte(id), mostAttemptBytes)
+		from `+lastAttempts+` order by number`, [16]byte(id), maxAttemptBytes)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[attemptRow])
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("list attempts of delivery %s: %w", id, err))
@@ -60,7 +60,7 @@ func (s *Store) Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attemp
 	return list, nil
 }
 
-// lastAttempts are those that are shown. Bodies that are no text are shown in base64.
+// lastAttempts selects the attempts to show. Bodies that are not text are shown in base64, hence the 4/3.
 const lastAttempts = `(
 			select *, row_number() over newest as place, sum(octet_length(request_headers::text) + 1024
 				+ coalesce(octet_length(response_headers::text), 0) + coalesce(octet_length(response_body), 0) * 4 / 3) over newest as bytes
@@ -74,7 +74,7 @@ func (r *attemptRow) attempt() (hook.Attempt, error) {
 		Duration:   us(r.DurationUs),
 		Timings:    hook.Timings{DNS: us(r.DNSUs), Connect: us(r.ConnectUs), TLS: us(r.TLSUs), FirstByte: us(r.FirstByteUs)},
 		RemoteAddr: r.RemoteAddr, ResponseBody: r.ResponseBody, ResponseLength: r.ResponseLength,
-		// A body that is as long as may be was cut, in all likelihood.
+		// A body of the greatest length was most likely truncated.
 		ResponseTruncated: len(r.ResponseBody) >= hook.MaxResponseBody,
 		Class:             hook.ErrorClass(r.ErrorClass), Error: r.Error,
 	}
@@ -95,9 +95,8 @@ func (r *attemptRow) attempt() (hook.Attempt, error) {
 	return a, nil
 }
 
-// storableText makes text of a receiver's storable: valid UTF-8 without NUL. One
-// text that PostgreSQL refuses would keep all that is recorded with it from
-// being recorded.
+// storableText makes a receiver's text storable: valid UTF-8 without NUL. A text that PostgreSQL refuses would fail
+// everything that is recorded with it.
 func storableText(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
 }

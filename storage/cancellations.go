@@ -12,21 +12,20 @@ import (
 )
 
 const (
-	// cancelPage is how many deliveries a page cancels, in some 50 ms.
+	// cancelPage is how many deliveries a page cancels, in about 50 ms.
 	cancelPage = 2_000
-	// cancelClaim is how long a cancellation is its claimant's, from each page on.
+	// cancelClaim is how long a claim on a cancellation lasts; each page renews it.
 	cancelClaim = 30 * time.Second
-	// cancelAgain is when what could not be canceled, because somebody holds it, is tried
-	// again.
+	// cancelAgain is when deliveries are tried again that could not be canceled because another session has locked
+	// them.
 	cancelAgain = 2 * time.Second
 )
 
-// ending ends a webhook in the transaction that disables or deletes it, however much is
-// outstanding for it: its deliveries of earlier generations are revoked as soon as that
-// commits, every reader shows them as canceled and every sender refuses them. Their rows
-// follow in pages (CancelPage). A delivery whose accept is still running is in none of
-// them; its workflow or its drain cancels it.
-func ending(ctx context.Context, tx pgx.Tx, webhook hook.WebhookID, generation int, reason string) error {
+// queueCancellation revokes a webhook's deliveries in the transaction that disables or deletes it, however many there
+// are: deliveries of earlier generations are revoked as soon as that commits, every reader shows them as canceled and
+// every sender refuses them. Their rows follow in pages (CancelPage). A delivery whose accept is still running is in
+// none of the pages; its workflow or its drain cancels it.
+func queueCancellation(ctx context.Context, tx pgx.Tx, webhook hook.WebhookID, generation int, reason string) error {
 	_, err := tx.Exec(ctx, `
 		insert into cancellations (webhook_id, generation, reason) values ($1, $2, $3)
 		on conflict (webhook_id, generation) do nothing`, [16]byte(webhook), generation, reason)
@@ -36,10 +35,9 @@ func ending(ctx context.Context, tx pgx.Tx, webhook hook.WebhookID, generation i
 	return nil
 }
 
-// settle returns when nobody goes any more by a webhook as it was at its commit. One that
-// has ended gets a page of cancellations meanwhile, which mostly is all of it; what fails
-// or is left is the sweepers'.
-func (s *Store) settle(ctx context.Context, webhook hook.WebhookID, ended bool) {
+// awaitSenders returns when no sender relies any more on the webhook as it was before its commit. If the webhook has
+// ended, it meanwhile cancels one page of deliveries, which usually is all of them; the sweepers do the rest.
+func (s *Store) awaitSenders(ctx context.Context, webhook hook.WebhookID, ended bool) {
 	committed := time.Now()
 	if ended {
 		first, cancel := context.WithTimeout(ctx, cancelAgain)
@@ -50,16 +48,16 @@ func (s *Store) settle(ctx context.Context, webhook hook.WebhookID, ended bool) 
 		}
 		cancel()
 	}
-	s.settled(committed)
+	s.awaitTrust(committed)
 }
 
-// settled returns when hook.TrustFor has passed since a commit. Whoever asked may be gone;
-// to return early for that would be to answer all the same.
-func (s *Store) settled(committed time.Time) { <-time.After(hook.TrustFor - time.Since(committed)) }
+// awaitTrust returns when hook.TrustFor has passed since a commit. It ignores the caller's context: returning early
+// would answer before the guarantee holds.
+func (s *Store) awaitTrust(committed time.Time) { <-time.After(hook.TrustFor - time.Since(committed)) }
 
-// ClaimCancellation takes a cancellation that nobody is at; false when there is none. Of
-// one webhook's the first goes first, so that each delivery gets the reason for which it
-// was canceled. A claim that is not renewed ends by itself.
+// ClaimCancellation claims a cancellation that no process works on; false if there is none. The cancellations of one
+// webhook are done in order, so that each delivery gets the reason for which it was canceled. A claim that is not
+// renewed ends by itself.
 func (s *Store) ClaimCancellation(ctx context.Context) (hook.Cancellation, bool, error) {
 	return s.claimCancellation(ctx, nil)
 }
@@ -83,10 +81,10 @@ func (s *Store) claimCancellation(ctx context.Context, webhook *hook.WebhookID) 
 	return c, true, nil
 }
 
-// CancelPage cancels some of a claimed cancellation's deliveries, in a transaction of its
-// own, and renews the claim; more says that there may be more of them. What somebody else
-// has locked is left for a later page, so that one that is stuck holds up no other. When
-// none is left the cancellation is gone. To do it twice, or two at once, is safe.
+// CancelPage cancels some of a claimed cancellation's deliveries, in a transaction of its own, and renews the claim;
+// more reports whether there may be more of them. Deliveries that another session has locked are left for a later
+// page, so that a stuck one delays no other. When none is left the cancellation is deleted. It is safe to repeat a
+// page, or to run two at once.
 func (s *Store) CancelPage(ctx context.Context, c hook.Cancellation) (more bool, err error) {
 	n := 0
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -96,7 +94,7 @@ func (s *Store) CancelPage(ctx context.Context, c hook.Cancellation) (more bool,
 		if err != nil || tag.RowsAffected() == 0 {
 			return err // somebody else has come to its end
 		}
-		// Otherwise the last pages may read all that the first have left behind.
+		// With sequential scans, the last pages may read all rows that the first have left behind.
 		if _, err := tx.Exec(ctx, `set local enable_seqscan = off`); err != nil {
 			return err
 		}
@@ -109,7 +107,7 @@ func (s *Store) CancelPage(ctx context.Context, c hook.Cancellation) (more bool,
 			return err
 		}
 		if n = len(ids); n > 0 {
-			// The bounds spare it the other days' partitions.
+			// The bounds exclude the other days' partitions.
 			sorted := sortedIDs(ids)
 			_, err = tx.Exec(ctx, `
 				update deliveries set state = 'canceled', error = $4, next_attempt_at = null, updated_at = greatest(updated_at, $5)
@@ -119,7 +117,7 @@ func (s *Store) CancelPage(ctx context.Context, c hook.Cancellation) (more bool,
 		if err != nil || n == cancelPage {
 			return err
 		}
-		// What is left is locked by somebody, and has its next turn in a while.
+		// Deliveries that are left are locked by another session; the next try is in a while.
 		_, err = tx.Exec(ctx, `
 			with rest as (select exists (select from deliveries d where `+covered+`) as remains), done as (
 				delete from cancellations where webhook_id = @webhook and generation = @generation and not (select remains from rest)
@@ -136,8 +134,8 @@ func (s *Store) CancelPage(ctx context.Context, c hook.Cancellation) (more bool,
 	return n == cancelPage, nil
 }
 
-// covered are the deliveries that a cancellation is about. One without a generation was
-// accepted by an older process.
+// covered is the SQL condition that a cancellation covers delivery d. A delivery without a generation was accepted by
+// an older process.
 const covered = `d.webhook_id = @webhook and d.next_attempt_at is not null and not d.test
 	and (d.generation < @generation or d.generation is null and d.created_at <= @created)`
 
@@ -146,7 +144,7 @@ func coveredArgs(c hook.Cancellation, args pgx.StrictNamedArgs) pgx.StrictNamedA
 	return args
 }
 
-// ReleaseCancellation gives a claim back before its time: somebody else may go on.
+// ReleaseCancellation gives a claim back before its time, so that another process may go on.
 func (s *Store) ReleaseCancellation(ctx context.Context, c hook.Cancellation) error {
 	_, err := s.pool.Exec(ctx, `update cancellations set claimed_until = clock_timestamp() where webhook_id = $1 and generation = $2`,
 		[16]byte(c.WebhookID), c.Generation)
@@ -156,9 +154,8 @@ func (s *Store) ReleaseCancellation(ctx context.Context, c hook.Cancellation) er
 	return nil
 }
 
-// cancelRest has what is left of a webhook's revoked deliveries canceled when its drain has
-// ended: those whose accept was still running when the webhook ended, or came after the
-// last page.
+// cancelRest queues a cancellation of a webhook's remaining revoked deliveries when its drain has ended: deliveries
+// whose accept was still running when the webhook ended, or that came after the last page.
 const cancelRest = `
 	insert into cancellations (webhook_id, generation, reason)
 	select $1, coalesce((select generation from webhooks where id = $1), 2147483647),
@@ -167,7 +164,7 @@ const cancelRest = `
 		and not exists (select from drains where webhook_id = $1)
 		and not exists (select from cancellations where webhook_id = $1)`
 
-// Versions are those of webhooks as they are now; one that is gone has none.
+// Versions returns the current versions of webhooks; a deleted webhook has none.
 func (s *Store) Versions(ctx context.Context, webhooks []hook.WebhookID) (map[hook.WebhookID]int64, error) {
 	rows, _ := s.pool.Query(ctx, `select id, version from webhooks where id = any($1)`, raw(webhooks))
 	versions := make(map[hook.WebhookID]int64, len(webhooks))

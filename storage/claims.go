@@ -12,13 +12,11 @@ import (
 	"grapnel/internal/hook"
 )
 
-// ClaimDeliveries marks at-most-once deliveries as about to be sent, and returns
-// those that the claim now holds: the caller may send each of them once, to its webhook
-// as it was loaded, which still has that version: neither was it paused, disabled or
-// deleted since, nor has its secret changed. The
-// others are held by another claim, or have ended, or are to be loaded anew. The mark is durable before it
-// returns, so that no crash makes a message be sent twice (M7). Claiming again,
-// because an answer got lost, gives the same ones again.
+// ClaimDeliveries marks at-most-once deliveries as about to be sent, and returns those that the claim now holds. The
+// caller may send each of them once, to its webhook as it was loaded, which still has that version: it was not
+// paused, disabled or deleted since, and its secret has not changed. The other deliveries are held by another claim,
+// have ended, or must be loaded anew. The mark is durable before the method returns, so that no crash makes a message
+// be sent twice (M7). Claiming again, after an answer was lost, returns the same deliveries again.
 func (s *Store) ClaimDeliveries(ctx context.Context, list []hook.Wanted, claim hook.Claim) ([]hook.DeliveryID, error) {
 	ids, versions := make([]hook.DeliveryID, len(list)), make([]int64, len(list))
 	for i, w := range list {
@@ -30,38 +28,36 @@ func (s *Store) ClaimDeliveries(ctx context.Context, list []hook.Wanted, claim h
 		`state = 'sending', claim = $2`, [16]byte(claim), versions)
 }
 
-// ReleaseDeliveries takes a claim back: it is certain that nothing was sent.
+// ReleaseDeliveries takes a claim back, when it is certain that nothing was sent.
 func (s *Store) ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) error {
 	_, err := move(ctx, s.pool, ids, `state = 'sending' and claim = $2`, `state = 'pending', claim = null`, [16]byte(claim))
 	return err
 }
 
-// DropDeliveries ends deliveries that were claimed longer ago than age and whose
-// sender went before it could say what came of them (M7), and returns them. If it
-// is still there and says so later, that counts.
-func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error) {
+// DropDeliveries ends deliveries that were claimed longer ago than age and whose sender has disappeared without an
+// outcome (M7), and returns them. If the sender is still there and records an outcome later, that counts.
+func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error) {
 	var dropped []hook.DeliveryID
-	err := s.publishingOwn(ctx, func(tx pgx.Tx, happened *occurrences) (err error) {
+	starts, err := s.withOperationalEvents(ctx, func(tx pgx.Tx, events *operationalEvents) (err error) {
 		dropped, err = move(ctx, tx, ids, `state = 'sending' and updated_at <= now() - $2::interval`,
 			`state = 'dropped', error = '`+hook.TextDropped+`', next_attempt_at = null`, age)
 		if err != nil || len(dropped) == 0 {
 			return err
 		}
 		deliveries, err := byID(ctx, tx, raw(dropped))
-		happened.failed(deliveries)
+		events.failed(deliveries)
 		return err
 	})
 	if err != nil {
-		return nil, mapErr(err)
+		return hook.Ended{}, mapErr(err)
 	}
 	s.metrics.Ended(hook.StateDropped, len(dropped))
-	return dropped, nil
+	return hook.Ended{Deliveries: dropped, Starts: starts}, nil
 }
 
-// move changes those of the deliveries for which the condition holds, and returns
-// which. They are locked by id, as everywhere. The condition must hold for states
-// that are outstanding, and not say that they are: the planner would go through all
-// that is outstanding. The bounds spare it the other days' partitions.
+// move updates those of the deliveries for which the condition holds, and returns their ids. They are locked by id,
+// as everywhere. The condition must hold for outstanding states only, but not say "outstanding": the planner would go
+// through everything outstanding. The bounds exclude the other days' partitions.
 func move(ctx context.Context, q querier, ids []hook.DeliveryID, when, set string, arg any, more ...any) ([]hook.DeliveryID, error) {
 	if len(ids) == 0 {
 		return nil, nil

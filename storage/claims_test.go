@@ -51,11 +51,11 @@ func TestClaimDeliveries(t *testing.T) {
 
 	list, err := f.DropDeliveries(t.Context(), ids, time.Minute)
 	require.NoError(t, err)
-	require.Empty(t, list, "it is being sent")
+	require.Empty(t, list.Deliveries, "it is being sent")
 	require.Equal(t, hook.StateSending, f.read(t, ids[0]).State)
 	list, err = f.DropDeliveries(t.Context(), ids, 0)
 	require.NoError(t, err)
-	require.Equal(t, ids[:1], list)
+	require.Equal(t, ids[:1], list.Deliveries)
 	dropped := f.read(t, ids[0])
 	require.Equal(t, hook.StateDropped, dropped.State)
 	require.Equal(t, hook.TextDropped, dropped.Error)

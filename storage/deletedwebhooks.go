@@ -10,8 +10,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// LoggedWebhook finds the webhook of a log: one that is there, or one that was deleted and
-// whose deliveries are still kept. It is not found if it is another tenant's.
+// LoggedWebhook finds the webhook of a log: an existing one, or a deleted one whose deliveries are still kept. It is
+// not found if it belongs to another tenant.
 func (s *Store) LoggedWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Logged, error) {
 	return s.logged(ctx, `
 		select id, profile, cache, null::timestamptz as deleted_at from webhooks where id = @id and tenant_id = @tenant_id
@@ -20,8 +20,8 @@ func (s *Store) LoggedWebhook(ctx context.Context, tenant hook.TenantID, id hook
 		pgx.StrictNamedArgs{"id": [16]byte(id), "tenant_id": [16]byte(tenant)})
 }
 
-// LoggedWebhookNamed is LoggedWebhook for a Momento webhook: the one that has the name, or
-// else the last that had it.
+// LoggedWebhookNamed is LoggedWebhook for a Momento webhook: the one that has the name, or else the last one that had
+// it.
 func (s *Store) LoggedWebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (hook.Logged, error) {
 	const named = `where tenant_id = @tenant_id and cache = @cache and name = @name and profile = 'momento'`
 	return s.logged(ctx, `
@@ -40,8 +40,8 @@ func (s *Store) logged(ctx context.Context, from string, args pgx.StrictNamedArg
 	return w, nil
 }
 
-// purgeDeleted forgets webhooks that were deleted longer ago than retention: nothing of
-// their logs is left.
+// purgeDeleted deletes the records of webhooks that were deleted longer ago than retention: nothing of their logs is
+// left.
 func (s *Store) purgeDeleted(ctx context.Context, retention time.Duration) error {
 	if _, err := s.pool.Exec(ctx, `delete from deleted_webhooks where deleted_at < now() - $1::interval`, retention); err != nil {
 		return mapErr(fmt.Errorf("forget deleted webhooks: %w", err))

@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// deliveryColumns are those of deliveryRow, in any query that joins deliveries as d.
+// deliveryColumns are the columns of deliveryRow, in any query that joins deliveries as d.
 const deliveryColumns = `d.id, d.event_id, d.webhook_id, d.tenant_id, d.event_type, d.test, d.state, d.attempts, d.scheduled,
 	d.status_code, d.error, d.next_attempt_at, d.delivered_at, d.created_at, d.updated_at, d.parked, d.replay_id, d.generation`
 
@@ -22,7 +22,7 @@ type deliveryRow struct {
 	TenantID      [16]byte
 	EventType     string
 	Test          bool
-	Deferred      bool
+	Deferred      bool `db:"parked"`
 	ReplayID      *[16]byte
 	State         string
 	Attempts      int
@@ -36,8 +36,8 @@ type deliveryRow struct {
 	Generation    *int
 }
 
-// targets are where to scan deliveryColumns to. Unlike by their names, that takes
-// nothing but the values for each row.
+// targets returns the scan targets of deliveryColumns. Scanning into them allocates only the values of each row;
+// scanning by name allocates more.
 func (r *deliveryRow) targets() []any {
 	return []any{
 		&r.ID, &r.EventID, &r.WebhookID, &r.TenantID, &r.EventType, &r.Test, &r.State, &r.Attempts, &r.Scheduled,
@@ -64,7 +64,7 @@ func (r *deliveryRow) delivery() hook.Delivery {
 	return d
 }
 
-// Delivery reads one; not found if it is another tenant's.
+// Delivery reads one delivery. It is not found if it belongs to another tenant.
 func (s *Store) Delivery(ctx context.Context, tenant hook.TenantID, id hook.DeliveryID) (hook.Delivery, error) {
 	rows, _ := s.pool.Query(ctx, `select `+shownColumns+` from deliveries d `+shown+` where d.id = $1 and d.tenant_id = $2`,
 		[16]byte(id), [16]byte(tenant))
@@ -75,8 +75,8 @@ func (s *Store) Delivery(ctx context.Context, tenant hook.TenantID, id hook.Deli
 	return row.delivery(), nil
 }
 
-// Deliveries lists a webhook's, newest first, by the event's time (S12). A page may be
-// short, even empty, and lead on: next is where to, nil at the end.
+// Deliveries lists a webhook's deliveries, newest first, by the event's time (S12). A page may be short, even empty,
+// without being the last: next is where the next page begins, nil at the end.
 func (s *Store) Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) (deliveries []hook.Delivery, next *[16]byte, err error) {
 	ending := false
 	if f.State == hook.StateCanceled {
@@ -92,8 +92,8 @@ func (s *Store) Deliveries(ctx context.Context, w hook.WebhookID, f hook.Deliver
 	return deliveries, next, nil
 }
 
-// isEnding reports whether deliveries of the webhook are still being canceled: until that
-// is over, some are canceled and their rows do not say so.
+// isEnding reports whether deliveries of the webhook are still being canceled. Until that is over, some count as
+// canceled although their rows do not say so.
 func (s *Store) isEnding(ctx context.Context, w hook.WebhookID) (ending bool, err error) {
 	err = s.lists.QueryRow(ctx, `select exists (select from cancellations where webhook_id = $1)`, [16]byte(w)).Scan(&ending)
 	if err != nil {
@@ -108,7 +108,7 @@ func deliveriesListing(w hook.WebhookID, f hook.DeliveryFilter, ending bool) lis
 		within: []string{`d.webhook_id = @webhook_id`}, args: pgx.StrictNamedArgs{"webhook_id": [16]byte(w)},
 	}
 	const standing = `not coalesce(` + revoked + `, false)`
-	// Literals, not arguments: by them the planner sees which index has such rows.
+	// Literals, not arguments, show the planner which index has such rows.
 	switch f.State {
 	case "":
 	case hook.StatePending, hook.StateSending:
@@ -133,7 +133,7 @@ func deliveriesListing(w hook.WebhookID, f hook.DeliveryFilter, ending bool) lis
 	return l
 }
 
-// DeliveriesOfEvent lists an event's, at most limit, in the order of their ids.
+// DeliveriesOfEvent lists an event's deliveries, at most limit, in the order of their ids.
 func (s *Store) DeliveriesOfEvent(ctx context.Context, e hook.EventID, limit int) ([]hook.Delivery, error) {
 	lo, hi := deliveryRange(e)
 	rows, _ := s.pool.Query(ctx, `
@@ -148,8 +148,8 @@ func (s *Store) DeliveriesOfEvent(ctx context.Context, e hook.EventID, limit int
 	return found, nil
 }
 
-// States loads the events' deliveries, outstanding or not, without those of replays; of
-// more than one slice the given one.
+// States loads the events' deliveries, outstanding or not, without those of replays. If there are several slices, it
+// loads the given one.
 func (s *Store) States(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Delivery, error) {
 	rows, _ := s.pool.Query(ctx, `select `+shownColumns+` from `+ofEvents+` `+shown+` where d.event_id = k.event_id and not d.test and d.replay_id is null`,
 		sliceArgs(events, slice, of))
@@ -180,8 +180,7 @@ func (s *Store) CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, rea
 	return nil
 }
 
-// CancelStaleTests ends tests that nobody waits for any more: the process that
-// was to send them has gone (S11).
+// CancelStaleTests ends tests for which nobody waits any more: the process that was to send them is gone (S11).
 func (s *Store) CancelStaleTests(ctx context.Context, age time.Duration) error {
 	_, err := cancel(ctx, s.pool, `test and next_attempt_at < now() - $1::interval`, age, textTestLost)
 	if err != nil {
@@ -192,9 +191,8 @@ func (s *Store) CancelStaleTests(ctx context.Context, age time.Duration) error {
 
 const textTestLost = "Not sent"
 
-// cancel locks the outstanding deliveries that match, by id as everywhere, and
-// ends them. The ids go through an array so that the update looks them up by
-// primary key, however many deliveries there are.
+// cancel locks the matching outstanding deliveries, by id as everywhere, and ends them. The ids go through an array
+// so that the update looks them up by primary key, however many there are.
 func cancel(ctx context.Context, q execer, match string, arg any, reason string) (n int, err error) {
 	tag, err := q.Exec(ctx, `
 		update deliveries set state = 'canceled', error = $2, next_attempt_at = null, updated_at = now()
@@ -208,7 +206,7 @@ type execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// raw turns ids into what the driver sends as uuid[].
+// raw turns ids into the type that the driver sends as uuid[].
 func raw[T ~[16]byte](ids []T) [][16]byte {
 	out := make([][16]byte, len(ids))
 	for i, id := range ids {

@@ -13,8 +13,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// mapErr turns what the driver says into the domain's error, once, at the edge
-// of this package. By code and type, never by text.
+// mapErr turns driver errors into domain errors, in one place at the edge of this package: by code and type, never by
+// text.
 func mapErr(err error) error {
 	if err == nil {
 		return nil
@@ -24,7 +24,7 @@ func mapErr(err error) error {
 		return err
 	}
 	if isConnectError(err) {
-		// Whatever the server's reason is, there is no store to ask.
+		// Whatever the server's reason, the store is unavailable.
 		return hook.Unavailable("the store", err)
 	}
 	var pg *pgconn.PgError
@@ -34,10 +34,10 @@ func mapErr(err error) error {
 	var network net.Error
 	switch {
 	case errors.As(err, &network), errors.Is(err, puddle.ErrClosedPool), pgconn.SafeToRetry(err),
-		// How a server that was killed ends a statement.
+		// This is how a statement ends on a server that was killed.
 		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
 		return hook.Unavailable("the store", err)
-	case errors.Is(err, errLate):
+	case errors.Is(err, errStatementTimeout):
 		return hook.Unavailable("the store", err)
 	case errors.Is(err, pgx.ErrNoRows):
 		return &hook.Error{Kind: hook.KindNotFound, Message: "not found", Err: err}
@@ -48,7 +48,7 @@ func mapErr(err error) error {
 	}
 }
 
-// mapPgErr reads SQLSTATE (PostgreSQL manual, appendix A).
+// mapPgErr maps by SQLSTATE (PostgreSQL manual, appendix A).
 func mapPgErr(pg *pgconn.PgError, err error) error {
 	switch pg.Code {
 	case tooManyDeliveries:
@@ -67,7 +67,7 @@ func mapPgErr(pg *pgconn.PgError, err error) error {
 	return err
 }
 
-// taken is what there is one of already, where a unique index says so.
+// taken names the thing that exists already, for a violated unique index.
 func taken(pg *pgconn.PgError) string {
 	switch pg.TableName {
 	case "tenants":
@@ -85,11 +85,11 @@ func taken(pg *pgconn.PgError) string {
 	}
 }
 
-// errLate is in the chain of the error of a shared statement that used up its time.
-var errLate = errors.New("the statement took too long")
+// errStatementTimeout is wrapped by the error of a shared statement that ran out of time.
+var errStatementTimeout = errors.New("the statement took too long")
 
-// isStuck tells an error of a statement that met others, or itself took too long: a part
-// of what it had to do may be possible. The store is there.
+// isStuck reports whether a statement failed because of other sessions' locks, or ran out of time. The store is
+// available, and a part of the statement's work may be possible.
 func isStuck(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && !isConnectError(err) {
@@ -98,12 +98,12 @@ func isStuck(err error) bool {
 			return true
 		}
 	}
-	return errors.Is(err, errLate)
+	return errors.Is(err, errStatementTimeout)
 }
 
-// isAway tells an error that others would meet as well: there is no store to ask, or
-// nobody to ask for.
-func isAway(err error) bool {
+// isUnavailable reports whether other statements would fail as well: the store is unavailable, or the work was
+// canceled.
+func isUnavailable(err error) bool {
 	return err != nil && !isStuck(err) && (hook.KindOf(mapErr(err)) == hook.KindUnavailable || errors.Is(err, context.Canceled))
 }
 
@@ -112,7 +112,7 @@ func isConnectError(err error) bool {
 	return errors.As(err, &connect)
 }
 
-// notFound says what was not there, where mapErr can only say that nothing was.
+// notFound names the missing thing, which mapErr can't.
 func notFound(what string, err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return hook.NotFound(what)

@@ -12,8 +12,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// eventColumns are those of eventRow, in any query that joins events as e;
-// sentColumns are without the workflow, which sending does not need.
+// eventColumns are the columns of eventRow, in any query that joins events as e. sentColumns leave out the workflow,
+// which sending does not need.
 const (
 	eventColumns = sentColumns + `, (select s.workflow_id from shared_workflows s where s.event_id = e.id) as workflow_id`
 	sentColumns  = `e.id, e.tenant_id, e.type, e.data, e.organization_id, e.test, e.deliveries, e.created_at,
@@ -50,8 +50,8 @@ func (r *eventRow) event() hook.Event {
 	return e
 }
 
-// workflowID names the workflow that delivers an event: its own unless another
-// took it along, or all of it waits for a drain.
+// workflowID returns the id of the workflow that delivers an event: its own, unless it shares another one or all its
+// deliveries are deferred to a drain.
 func workflowID(deliveries int, other *string, drainedBy *[16]byte, id hook.EventID) string {
 	switch {
 	case other != nil:
@@ -65,7 +65,7 @@ func workflowID(deliveries int, other *string, drainedBy *[16]byte, id hook.Even
 	}
 }
 
-// Event reads one; not found if it is another tenant's.
+// Event reads one event. It is not found if it belongs to another tenant.
 func (s *Store) Event(ctx context.Context, tenant hook.TenantID, id hook.EventID) (hook.Event, error) {
 	rows, _ := s.pool.Query(ctx, `select `+eventColumns+` from events e where e.id = $1 and e.tenant_id = $2`,
 		[16]byte(id), [16]byte(tenant))
@@ -76,8 +76,8 @@ func (s *Store) Event(ctx context.Context, tenant hook.TenantID, id hook.EventID
 	return row.event(), nil
 }
 
-// Events lists a tenant's, newest first, without test events. A page may be short, even
-// empty, and lead on: next is where to, nil at the end.
+// Events lists a tenant's events, newest first, without tests. A page may be short, even empty, without being the
+// last: next is where the next page begins, nil at the end.
 func (s *Store) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) (events []hook.Event, next *[16]byte, err error) {
 	l := eventsListing(tenant, f, p.Bytes)
 	events, next, err = readPage(ctx, s, &l, p, collectEvents, func(e *hook.Event) [16]byte { return e.ID })
@@ -93,7 +93,7 @@ func (s *Store) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFi
 	return events, next, nil
 }
 
-// eventsListing has data as long as all of it is not more than so many bytes; 0 is no bound.
+// eventsListing includes data until the page has the given number of bytes; 0 is no bound.
 func eventsListing(tenant hook.TenantID, f hook.EventFilter, bytes int) listing {
 	l := listing{
 		table: "events", alias: "e", columns: eventColumns,
@@ -102,7 +102,7 @@ func eventsListing(tenant hook.TenantID, f hook.EventFilter, bytes int) listing 
 	}
 	l.ofType("e.type", f.Type)
 	if bytes > 0 {
-		// The size alone is read of what is too much, which does not fetch it.
+		// Of data beyond the bound only the size is read, which does not fetch it.
 		l.measure = `sum(octet_length(e.data) + 1024) over (order by e.id desc)`
 		l.columns = strings.Replace(eventColumns, "e.data", "case when e.measured <= @bytes or e.place = 1 then e.data end as data", 1)
 		l.chosen["bytes"] = bytes
@@ -123,21 +123,19 @@ func collectEvents(rows pgx.Rows) (events []hook.Event, err error) {
 	return events, err
 }
 
-// Reasons why an event was not for a webhook (S10).
+// Reasons why a webhook has no delivery of an event (S10).
 const (
 	reasonNotSubscribed = "not subscribed"
 	reasonInactive      = "inactive"
 	reasonCreatedLater  = "created later"
 )
 
-// NotDeliveredTo lists the tenant's webhooks that have no delivery of the event,
-// at most limit, each with the reason as far as the webhook as it now stands
-// tells it.
+// NotDeliveredTo lists the tenant's webhooks that have no delivery of the event, at most limit, each with the reason
+// as far as the webhook's present state shows it.
 func (s *Store) NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]hook.NotDelivered, error) {
 	lo, hi := deliveryRange(e.ID)
-	// not in, of what is never null, is looked up in a hash table. For not exists the
-	// planner, which does not expect that an event has thousands of deliveries, would
-	// go through all of them for each webhook.
+	// "not in", over values that are never null, becomes a hash look-up. For "not exists", the planner, which does
+	// not expect thousands of deliveries of one event, would go through all of them for each webhook.
 	rows, _ := s.pool.Query(ctx, `
 		select w.id, w.profile, w.cache, w.events, w.active
 		from webhooks w
@@ -154,7 +152,7 @@ func (s *Store) NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]
 		case bytes.Compare(n.WebhookID[:], e.ID[:]) > 0: // finer than their times
 			n.Reason = reasonCreatedLater
 		case !w.Wants(e.Cache, e.Type) || w.Active:
-			// Active and subscribed now, yet not matched then: it subscribed later.
+			// It is active and subscribed now but did not match then: it subscribed later.
 			n.Reason = reasonNotSubscribed
 		default:
 			n.Reason = reasonInactive

@@ -13,8 +13,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// EventTypes lists a part of the tenant's own types by name; the nine of the seed are not
-// among them, they need no row (S7). It reports whether there are more.
+// EventTypes lists a page of the tenant's own types by name, and reports whether there are more. The nine built-in
+// types are not among them; they need no row (S7).
 func (s *Store) EventTypes(ctx context.Context, tenant hook.TenantID, p hook.NamePage) (types []hook.EventType, more bool, err error) {
 	rows, _ := s.lists.Query(ctx, `
 		select `+eventTypeColumns+`, further from (
@@ -44,7 +44,7 @@ func scanEventType(row pgx.CollectableRow) (hook.EventType, error) {
 	return t, err
 }
 
-// EventTypeNames lists the names of the tenant's own types: schemas are large.
+// EventTypeNames lists the names of the tenant's own types, without their schemas, which are large.
 func (s *Store) EventTypeNames(ctx context.Context, tenant hook.TenantID) ([]string, error) {
 	rows, _ := s.pool.Query(ctx, `select name from event_types where tenant_id = $1 order by name`, [16]byte(tenant))
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -67,12 +67,11 @@ func (s *Store) EventType(ctx context.Context, tenant hook.TenantID, name string
 	return t, nil
 }
 
-// PutEventType adds a type or replaces what is said of it; created tells which. A
-// description that is not given, nil, stays. It is unprocessable where the tenant's schemas,
-// with their examples, would be too large together, and over the limit where it would have
-// too many types.
+// PutEventType adds or replaces a type; created reports whether it was added. A nil description leaves the stored
+// one. It is unprocessable if the tenant's schemas, with their examples, would be too large together, and over the
+// limit if the tenant would have too many types.
 func (s *Store) PutEventType(ctx context.Context, tenant hook.TenantID, t hook.NewEventType) (_ hook.EventType, created bool, err error) {
-	// Two at the same time may exceed the bounds by one each, which does no harm.
+	// Two concurrent calls may exceed each bound by one, which does no harm.
 	put := hook.EventType{Name: t.Name, Schema: t.Schema, Example: t.Example}
 	var large, many bool
 	err = s.pool.QueryRow(ctx, `
@@ -103,8 +102,8 @@ func (s *Store) PutEventType(ctx context.Context, tenant hook.TenantID, t hook.N
 	return put, created, nil
 }
 
-// LookUpEventTypes returns those of names that are neither built in nor the tenant's
-// own, in their order, and the hashes of the schemas that others have.
+// LookUpEventTypes returns, in their order, those of the names that are neither built in nor the tenant's own
+// (unknown), and the schema hashes of the others that have one.
 func (s *Store) LookUpEventTypes(ctx context.Context, tenant hook.TenantID, names []string) (
 	unknown []string, schemas map[string]hook.SchemaHash, err error,
 ) {
@@ -123,14 +122,13 @@ func (s *Store) LookUpEventTypes(ctx context.Context, tenant hook.TenantID, name
 	}
 	for _, name := range asked {
 		if !slices.Contains(look.unknown, name) {
-			s.recalled.keepType(typeName{tenant, name}, look.schemas[name])
+			s.cache.putType(typeName{tenant, name}, look.schemas[name])
 		}
 	}
 	return look.unknown, look.schemas, nil
 }
 
-// typesLookup asks which names are not among a tenant's own types, and which of these
-// have schemas.
+// typesLookup asks which names are not among a tenant's own types, and which of the known types have schemas.
 type typesLookup struct {
 	tenant  hook.TenantID
 	names   []string
@@ -138,7 +136,7 @@ type typesLookup struct {
 	schemas map[string]hook.SchemaHash
 }
 
-// lookUpTypes asks once for each name, all in one round trip: see lookUpKeys.
+// lookUpTypes queries each name once, all in one round trip, as lookUpKeys does.
 func (s *Store) lookUpTypes(ctx context.Context, list []*typesLookup) error {
 	type found struct {
 		known  bool

@@ -168,8 +168,8 @@ func TestSchemas(t *testing.T) {
 	require.Equal(t, hook.KindNotFound, hook.KindOf(err))
 }
 
-// A key knows whether its tenant has schemas, as of the look-up.
-func TestKeysKnowWhetherThereAreSchemas(t *testing.T) {
+// Authentication also reports whether the key's tenant has schemas.
+func TestAuthenticateReportsSchemas(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	mine, theirs := secrets.NewAPIKey(), secrets.NewAPIKey()
@@ -181,12 +181,9 @@ func TestKeysKnowWhetherThereAreSchemas(t *testing.T) {
 		_, _, err := f.PutEventType(t.Context(), hook.DefaultTenant(), hook.NewEventType{Name: "order.paid", Schema: schema})
 		require.NoError(t, err)
 		for text, want := range map[hook.Secret]bool{mine: schema != nil, theirs: false} {
-			k, err := f.AuthenticateForTopics(t.Context(), text)
+			found, err := f.Authenticate(t.Context(), hook.HashKey(text))
 			require.NoError(t, err)
-			require.Equal(t, want, k.Schemas)
-			k, err = f.Authenticate(t.Context(), text)
-			require.NoError(t, err)
-			require.False(t, k.Schemas, "it was not asked")
+			require.Equal(t, want, found.Schemas)
 		}
 	}
 }

@@ -13,14 +13,14 @@ func GoMigrations() []*goose.Migration {
 	return m.goMigrations()
 }
 
-// ListSettings and MostLooked are what pages of lists are read with.
+// ListSettings and MaxRowsRead are what pages of lists are read with.
 const (
 	ListSettings = listSettings
-	MostLooked   = mostLooked
+	MaxRowsRead  = maxRowsRead
 )
 
 // ListError is what a list returns for an error of the driver.
-func ListError(err error) error { return listError(err) }
+func ListError(err error) error { return mapListError(err) }
 
 // Statement is a statement with its arguments.
 type Statement struct {
@@ -44,7 +44,7 @@ func (l *listing) statements(p hook.Page) []Statement {
 	l.bound(p)
 	list := []Statement{{l.page(), l.pageArgs(p.Limit + 1)}}
 	if len(l.filter) > 0 {
-		list = append(list, Statement{l.lastLooked(), l.args})
+		list = append(list, Statement{l.lastRead(), l.args})
 	}
 	return list
 }

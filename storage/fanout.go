@@ -12,41 +12,40 @@ import (
 	"grapnel/internal/hook"
 )
 
-// One request makes so many deliveries at most (Limits.Deliveries), all or none. The
-// statement that stores an event refuses more for that one; what the events of a batch
-// have together is counted before. Webhooks that subscribe between the count and the
-// statements come on top.
+// One request makes at most Limits.Deliveries deliveries, all or none. The statement that stores an event refuses
+// more for that event; the sum over the events of a batch is counted before. Webhooks that subscribe between the
+// count and the statements come on top.
 
-// tooManyDeliveries is refuse_deliveries' SQLSTATE (migration 00026); its detail is the limit.
+// tooManyDeliveries is the SQLSTATE of refuse_deliveries (migration 00026); the error's detail is the limit.
 const tooManyDeliveries = "GR001"
 
 func tooMany(most string) error {
 	return hook.LimitExceeded("the request would make more than %s deliveries, the most that one may make (--max-deliveries); nothing was published", most)
 }
 
-// mostDeliveries is what each of events that share a statement may have.
-func mostDeliveries(list []*publishing) int {
+// maxDeliveries returns the limit of each event of a shared statement.
+func maxDeliveries(list []*publishing) int {
 	if len(list) == 0 || list[0].most == 0 {
 		return math.MaxInt32
 	}
 	return list[0].most
 }
 
-// noteRefused has an event whose statement refused it not share one the next time, nor those
-// of the tenant's topics that are not known: they would have it fail.
+// noteRefused makes an event that its statement refused go into a statement of its own the next time, and so the
+// tenant's unknown topics: otherwise they would fail a shared statement.
 func (s *Store) noteRefused(p *publishing, err error) {
 	if hook.KindOf(err) != hook.KindLimit || p.accepted.Event.ID == (hook.EventID{}) {
 		return
 	}
-	s.recalled.mu.Lock()
-	defer s.recalled.mu.Unlock()
-	s.recalled.fanOuts.keep(p.topic(), max(p.most, deliveriesTogether)+1)
-	s.recalled.excessive.keep(p.TenantID, struct{}{})
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	s.cache.fanOuts.put(p.topic(), max(p.most, maxStatementDeliveries)+1)
+	s.cache.excessive.put(p.TenantID, struct{}{})
 }
 
-// refuseTogether refuses all of several events that would have too many deliveries together;
-// nil where they have not. Repeats, whose keys are taken, have none.
-func (s *Store) refuseTogether(ctx context.Context, list []*publishing) []error {
+// refuseOversized returns an error for each event if the events would have too many deliveries together; else nil.
+// Repeats, whose keys are taken, have no deliveries.
+func (s *Store) refuseOversized(ctx context.Context, list []*publishing) []error {
 	most := s.limits.Deliveries
 	if most == 0 || len(list) < 2 {
 		return nil
@@ -54,7 +53,7 @@ func (s *Store) refuseTogether(ctx context.Context, list []*publishing) []error 
 	over, err := s.exceed(ctx, list, most)
 	if err == nil && over {
 		var fresh []*publishing
-		if fresh, err = s.unrepeated(ctx, list); err == nil && len(fresh) < len(list) {
+		if fresh, err = s.withoutRepeats(ctx, list); err == nil && len(fresh) < len(list) {
 			over, err = s.exceed(ctx, fresh, most)
 		}
 	}
@@ -67,9 +66,8 @@ func (s *Store) refuseTogether(ctx context.Context, list []*publishing) []error 
 	return nil
 }
 
-// exceed reports whether the events would have more deliveries than most, were they stored
-// now. Mostly that is seen by how many webhooks have each pattern, of which many types have
-// the same.
+// exceed reports whether the events would have more than most deliveries if they were stored now. Usually counting
+// the webhooks of each pattern is enough to know, and many types share patterns.
 func (s *Store) exceed(ctx context.Context, list []*publishing, most int) (bool, error) {
 	found, err := s.subscribed(ctx, list, most)
 	if err != nil {
@@ -91,15 +89,14 @@ func (s *Store) exceed(ctx context.Context, list []*publishing, most int) (bool,
 	return total > most, err
 }
 
-// subscribers are how many active webhooks have a pattern: standard ones, and others, for
-// which it is no pattern.
+// subscribers counts the active webhooks of a pattern: standard webhooks, and others, for which it is a plain name.
 type subscribers struct{ standard, others int }
 
-// bySubscription are those of patterns, as topics name them.
+// bySubscription has the subscribers of each pattern; the pattern is the topic's name.
 type bySubscription map[topicName]subscribers
 
-// bounds are how many deliveries the event would have at least and at most: a webhook may
-// have several of its patterns.
+// bounds returns how many deliveries the event would have at least and at most: a webhook may have several of the
+// event's patterns.
 func (b bySubscription) bounds(p *publishing) (least, greatest int) {
 	for _, pattern := range candidates(p) {
 		found := b[topicName{p.TenantID, p.Cache, pattern}]
@@ -112,14 +109,14 @@ func (b bySubscription) bounds(p *publishing) (least, greatest int) {
 	return least, greatest
 }
 
-// candidates are the patterns that an event is matched by, each once.
+// candidates returns the patterns that match an event, each once.
 func candidates(p *publishing) []string {
 	list := hook.Candidates(p.Type)
 	slices.Sort(list)
 	return slices.Compact(list)
 }
 
-// subscribed counts the webhooks of each pattern of the list's, up to one more than most.
+// subscribed counts the webhooks of each pattern that matches the events, up to most+1.
 func (s *Store) subscribed(ctx context.Context, list []*publishing, most int) (bySubscription, error) {
 	found := bySubscription{}
 	var (
@@ -151,8 +148,8 @@ func (s *Store) subscribed(ctx context.Context, list []*publishing, most int) (b
 	return found, err
 }
 
-// byIndex reads rows, each into targets before one is called. Where most subscriptions have
-// one pattern, the planner would read all of them for each of the patterns that are asked for.
+// byIndex reads rows, each into targets before one is called. It turns sequential scans off: if most subscriptions
+// have one pattern, the planner would read all of them for each pattern.
 func (s *Store) byIndex(ctx context.Context, sql string, args pgx.StrictNamedArgs, targets []any, one func()) error {
 	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
@@ -168,12 +165,11 @@ func (s *Store) byIndex(ctx context.Context, sql string, args pgx.StrictNamedArg
 	})
 }
 
-// topic is what it is matched by.
+// topic returns the name by which the event is matched.
 func (p *publishing) topic() topicName { return topicName{p.TenantID, p.Cache, p.Type} }
 
-// fanOuts counts how many deliveries an event of each of the list's topics has at this
-// moment; of more than most together it counts only so many. It matches as insertEventsSQL
-// does.
+// fanOuts counts how many deliveries an event of each of the topics has now; it stops at most for all together. It
+// matches as insertEventsSQL does.
 func (s *Store) fanOuts(ctx context.Context, list []*publishing, most int) (map[topicName]int, error) {
 	var (
 		topics                  []topicName
@@ -215,8 +211,8 @@ func (s *Store) fanOuts(ctx context.Context, list []*publishing, most int) (map[
 	return fanOuts, err
 }
 
-// unrepeated are those whose keys are not taken.
-func (s *Store) unrepeated(ctx context.Context, list []*publishing) (fresh []*publishing, err error) {
+// withoutRepeats returns the events whose keys are not taken.
+func (s *Store) withoutRepeats(ctx context.Context, list []*publishing) (fresh []*publishing, err error) {
 	var tenants [][16]byte
 	var keys []string
 	for _, p := range list {

@@ -21,15 +21,15 @@ func TestExcessiveEventsShareNoStatement(t *testing.T) {
 	}
 	known := event(1, "known")
 	known.accepted.Event.Deliveries = 20
-	s.recalled.keepFanOuts([]*publishing{known})
+	s.cache.putFanOuts([]*publishing{known})
 	s.noteRefused(event(1, "a"), hook.Unavailable("the store", nil))
 	require.Equal(t, unknownFanOut, s.fanOut(event(1, "a")))
 	together := newPublishing(&hook.Publication{TenantID: hook.TenantID{1}, Type: "a"}) // it came to no statement
 	s.noteRefused(together, tooMany("2"))
 	require.Equal(t, unknownFanOut, s.fanOut(event(1, "a")))
 	s.noteRefused(event(1, "a"), tooMany("2"))
-	require.Greater(t, s.fanOut(event(1, "a")), deliveriesTogether)
-	require.Greater(t, s.fanOut(event(1, "b")), deliveriesTogether)
+	require.Greater(t, s.fanOut(event(1, "a")), maxStatementDeliveries)
+	require.Greater(t, s.fanOut(event(1, "b")), maxStatementDeliveries)
 	require.Equal(t, 20, s.fanOut(event(1, "known")))
 	require.Equal(t, unknownFanOut, s.fanOut(event(2, "a")))
 }

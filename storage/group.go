@@ -13,69 +13,64 @@ import (
 
 // Bounds of a group.
 const (
-	// mostWaiting and mostWaitingBytes bound the queue of a lane; who comes
-	// then is told to come again.
-	mostWaiting      = 5_000
-	mostWaitingBytes = 32 << 20
-	// groupTimeout bounds a statement, which nobody's request can end.
+	// maxQueued and maxQueuedBytes bound the queue of a lane. Items beyond them are refused as unavailable.
+	maxQueued      = 5_000
+	maxQueuedBytes = 32 << 20
+	// groupTimeout bounds a statement. The end of a caller's request does not end it.
 	groupTimeout = 10 * time.Second
-	// patience is how long the queue leaves a statement to itself. One at a time is
-	// the least work for the database; one that is held up, by a lock or a slow disk,
-	// must not hold up all that come after it.
-	patience = 50 * time.Millisecond
+	// runnerDelay is how long a lane waits before it runs a second statement beside the first. One statement at a
+	// time is the least work for the database, but one that is delayed, by a lock or a slow disk, must not delay all
+	// later items.
+	runnerDelay = 50 * time.Millisecond
 )
 
-// group gathers requests to the database that come at the same time into shared
-// statements: what has queued up while one was running goes into the next. An item
-// that finds the queue empty is done at once.
+// group gathers concurrent database requests into shared statements: the items that arrive while one statement runs
+// go into the next one. An item that finds the queue empty is done at once.
 //
-// Items of different lanes never share a statement. A statement that fails is done
-// again in parts (parting), and items behind a row lock that stays held go into
-// quarantine (ward), so that they hold up nobody but each other.
+// Items of different lanes never share a statement. A statement that fails is repeated in parts (splitter). Items
+// that need a row lock which stays taken go into quarantine (lockQueue), so that they delay only each other.
 type group[T any] struct {
-	// do does all of the items or none, and leaves in each its outcome. Where ctx has a
-	// lock wait (withLockWait), it waits no longer for a row.
+	// do handles all items atomically and stores each item's outcome in the item. If ctx has a lock wait
+	// (withLockWait), it waits no longer than that for a row.
 	do func(ctx context.Context, items []T) error
-	// name is the group's for count, which is told of each statement; nil is not.
+	// name is the group's name for count, which is called after each statement. A nil count is not called.
 	name  string
 	count func(name string, rows int, waited, took time.Duration)
-	// rows and bytes are an item's size in the queue; nil is 1 and 0.
+	// rows and bytes return an item's size in the queue. The defaults are 1 and 0.
 	rows  func(T) int
 	bytes func(T) int
-	// weight is an item's size in a statement; nil is rows.
+	// weight returns an item's size in a statement. The default is rows.
 	weight func(T) int
-	// lane is an item's lane; nil is the first for all.
+	// lane returns an item's lane. The default is lane 0.
 	lane func(T) int
-	// locks are the rows that an item's statement locks, and that may be held by
-	// others for long; nil is none. They are asked for only after a failure.
+	// locks returns the rows that an item's statement locks and that others may keep locked for long. nil means none.
+	// It is called only after a failure.
 	locks func(T) []rowLock
-	// held are those of the locks that others hold now, for items that need several; nil
-	// is all of them.
-	held func(ctx context.Context, locks []rowLock) ([]rowLock, error)
-	// together is the weight that a statement has at most; an item that has more
-	// has one to itself.
-	together int
-	// atOnce is how many statements of a lane may be under way at once, where they
-	// take longer than patience.
-	atOnce int
+	// stillLocked returns those of the locks that other sessions hold now. It is called for items that need several
+	// locks. nil treats all of them as taken.
+	stillLocked func(ctx context.Context, locks []rowLock) ([]rowLock, error)
+	// maxWeight is the greatest weight of a statement. An item above it gets a statement of its own.
+	maxWeight int
+	// maxRunners is how many statements of a lane may run at once, if they take longer than runnerDelay.
+	maxRunners int
 
-	mu    sync.Mutex
-	lanes [lanes]lane[T]
-	wards wards[T]
+	mu         sync.Mutex
+	lanes      [lanes]lane[T]
+	lockQueues lockQueues[T]
 }
 
 // lane is a queue whose items may share statements.
 type lane[T any] struct {
-	// waiting has their turn one after the other, for an item each, so that a call with
-	// many items, or heavy ones, does not keep the others from the next statement.
-	waiting     []*call[T]
+	// calls take turns, one item each, so that a call with many or heavy items does not keep the others from the next
+	// statement.
+	calls       []*call[T]
 	rows, bytes int
 	running     int
-	// helping says that a look is due at whether the statements under way are held up.
-	helping bool
+	// runnerDue reports whether a check for delayed statements is scheduled.
+	runnerDue bool
 }
 
-// call is what one caller has in a lane, in its order.
+// call is one caller's items in a lane, in the caller's order.
 type call[T any] struct {
 	lane    int
 	since   time.Time
@@ -87,21 +82,20 @@ type member[T any] struct {
 	item  T
 	since time.Time
 	done  chan error
-	// call is where it waits in a lane; nil where it does not.
+	// call is the member's place in a lane; nil if the member is in none.
 	call *call[T]
-	// left says that nobody waits for it any more.
-	left bool
+	// abandoned reports whether the caller has stopped waiting.
+	abandoned bool
 }
 
-func (m *member[T]) isLeft() bool { return m.left }
+func (m *member[T]) isAbandoned() bool { return m.abandoned }
 
-// add does one item and returns when that is done, or ctx ends; then it may be done
-// all the same, and nobody may look at its outcome.
+// add handles one item and returns when it is done or ctx ends. If ctx ends, the item may be done all the same, and
+// the caller must not read its outcome.
 func (g *group[T]) add(ctx context.Context, item T) error { return g.addAll(ctx, []T{item})[0] }
 
-// addAll is add for several, each of which has its error in its place. When ctx ends,
-// those that are done have their outcomes, those in a statement under way are
-// unavailable and may be done all the same, and the others are not begun any more.
+// addAll is add for several items; the errors are in the order of the items. When ctx ends, finished items have their
+// outcomes, items in a running statement are unavailable but may be done all the same, and the others are not begun.
 func (g *group[T]) addAll(ctx context.Context, items []T) []error {
 	members := make([]*member[T], 0, len(items))
 	now := time.Now()
@@ -116,7 +110,7 @@ func (g *group[T]) addAll(ctx context.Context, items []T) []error {
 			continue
 		case <-ctx.Done():
 		}
-		g.leave(members[i:])
+		g.abandon(members[i:])
 		gone := hook.Unavailable("the store", fmt.Errorf("wait for a shared statement: %w", ctx.Err()))
 		for ; i < len(members); i++ {
 			select {
@@ -130,21 +124,19 @@ func (g *group[T]) addAll(ctx context.Context, items []T) []error {
 	return errs
 }
 
-// enter queues items, those of a lane together or not at all. A queue that is empty
-// takes any number of them.
+// enter queues items, those of one lane together or not at all. An empty queue takes any number of items.
 func (g *group[T]) enter(members []*member[T]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.place(members, true)
 }
 
-// place puts members into the wards and lanes that they belong to. Where bounded, what is
-// full refuses them.
+// place puts members into their lock queues and lanes. If bounded, a full lane refuses them.
 func (g *group[T]) place(members []*member[T], bounded bool) {
 	var calls [lanes]*call[T]
 	for _, m := range members {
-		if w := g.wardOf(m.item); w != nil {
-			g.admit(w, m)
+		if w := g.lockQueueOf(m.item); w != nil {
+			g.enqueueBehind(w, m)
 			continue
 		}
 		n := 0
@@ -163,7 +155,7 @@ func (g *group[T]) place(members []*member[T], bounded bool) {
 	}
 }
 
-// queue puts a call into its lane and sees to it that it is done.
+// queue puts a call into its lane and makes sure that a statement runs.
 func (g *group[T]) queue(c *call[T], bounded bool) {
 	l := &g.lanes[c.lane]
 	rows, bytes := 0, 0
@@ -171,31 +163,31 @@ func (g *group[T]) queue(c *call[T], bounded bool) {
 		r, b := g.size(m.item)
 		rows, bytes = rows+r, bytes+b
 	}
-	if bounded && len(l.waiting) > 0 && (l.rows+rows > mostWaiting || l.bytes+bytes > mostWaitingBytes) {
-		tell(c.members, &hook.Error{Kind: hook.KindUnavailable, Message: "too much is waiting to be stored", RetryAfter: time.Second})
+	if bounded && len(l.calls) > 0 && (l.rows+rows > maxQueued || l.bytes+bytes > maxQueuedBytes) {
+		resolve(c.members, &hook.Error{Kind: hook.KindUnavailable, Message: "too much is waiting to be stored", RetryAfter: time.Second})
 		return
 	}
 	for _, m := range c.members {
 		m.call = c
 	}
-	l.waiting = append(l.waiting, c)
+	l.calls = append(l.calls, c)
 	l.rows, l.bytes = l.rows+rows, l.bytes+bytes
 	if l.running == 0 {
 		l.running++
 		go g.run(l)
-	} else if !l.helping && l.running < g.atOnce {
-		l.helping = true
-		time.AfterFunc(patience, func() { g.help(l) })
+	} else if !l.runnerDue && l.running < g.maxRunners {
+		l.runnerDue = true
+		time.AfterFunc(runnerDelay, func() { g.addRunner(l) })
 	}
 }
 
-// leave takes those of the members out of the queues that have not been begun.
-func (g *group[T]) leave(members []*member[T]) {
+// abandon removes from the queues those members that have not been begun.
+func (g *group[T]) abandon(members []*member[T]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	left := map[*call[T]]bool{}
 	for _, m := range members {
-		m.left = true
+		m.abandoned = true
 		if m.call != nil {
 			left[m.call] = true
 			l := &g.lanes[m.call.lane]
@@ -204,32 +196,32 @@ func (g *group[T]) leave(members []*member[T]) {
 		}
 	}
 	for c := range left {
-		if c.members = slices.DeleteFunc(c.members, (*member[T]).isLeft); len(c.members) == 0 {
+		if c.members = slices.DeleteFunc(c.members, (*member[T]).isAbandoned); len(c.members) == 0 {
 			l := &g.lanes[c.lane]
-			l.waiting = slices.DeleteFunc(l.waiting, func(other *call[T]) bool { return other == c })
+			l.calls = slices.DeleteFunc(l.calls, func(other *call[T]) bool { return other == c })
 		}
 	}
-	g.dismiss()
+	g.removeAbandoned()
 }
 
-// help begins another statement if an item has been waiting for as long as patience.
-func (g *group[T]) help(l *lane[T]) {
+// addRunner begins another statement if an item has waited for runnerDelay.
+func (g *group[T]) addRunner(l *lane[T]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l.helping = false
-	if len(l.waiting) == 0 || l.running == g.atOnce {
+	l.runnerDue = false
+	if len(l.calls) == 0 || l.running == g.maxRunners {
 		return
 	}
-	if wait := patience - time.Since(l.waiting[0].since); l.running > 0 && wait > 0 {
-		l.helping = true
-		time.AfterFunc(wait, func() { g.help(l) })
+	if wait := runnerDelay - time.Since(l.calls[0].since); l.running > 0 && wait > 0 {
+		l.runnerDue = true
+		time.AfterFunc(wait, func() { g.addRunner(l) })
 		return
 	}
 	l.running++
 	go g.run(l)
 }
 
-// size is what an item takes of the queue's bounds.
+// size returns an item's share of the queue's bounds.
 func (g *group[T]) size(item T) (rows, bytes int) {
 	rows = 1
 	if g.rows != nil {
@@ -249,7 +241,7 @@ func (g *group[T]) weigh(item T) int {
 	return rows
 }
 
-// run does statement after statement until the lane is empty.
+// run executes one statement after the other until the lane is empty.
 func (g *group[T]) run(l *lane[T]) {
 	for {
 		batch := g.take(l)
@@ -260,40 +252,40 @@ func (g *group[T]) run(l *lane[T]) {
 	}
 }
 
-// take takes the next statement's items; none ends the run.
+// take takes the items of the next statement. None means that the run ends.
 func (g *group[T]) take(l *lane[T]) []*member[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var batch []*member[T]
 	total := 0
-	for len(l.waiting) > 0 {
-		c := l.waiting[0]
+	for len(l.calls) > 0 {
+		c := l.calls[0]
 		m := c.members[0]
 		weight := g.weigh(m.item)
-		if len(batch) > 0 && total+weight > g.together {
+		if len(batch) > 0 && total+weight > g.maxWeight {
 			break
 		}
-		m.call, c.members, l.waiting = nil, c.members[1:], l.waiting[1:]
+		m.call, c.members, l.calls = nil, c.members[1:], l.calls[1:]
 		if len(c.members) > 0 {
-			l.waiting = append(l.waiting, c)
+			l.calls = append(l.calls, c)
 		}
 		rows, bytes := g.size(m.item)
 		l.rows, l.bytes = l.rows-rows, l.bytes-bytes
-		if w := g.wardOf(m.item); w != nil { // since it has been queued
-			g.admit(w, m)
+		if w := g.lockQueueOf(m.item); w != nil { // since it has been queued
+			g.enqueueBehind(w, m)
 			continue
 		}
 		batch, total = append(batch, m), total+weight
 	}
 	if len(batch) == 0 {
 		l.running--
-		l.waiting = nil // what it held is not kept alive
+		l.calls = nil // what it held is not kept alive
 	}
 	return batch
 }
 
-// finish does a batch, and where that fails for the sake of some of it, does it in
-// parts: one that can't be done must not take its neighbours along.
+// finish does a batch. If the batch fails because of some of its items, it is done in parts: an item that can't be
+// done must not fail its neighbours.
 func (g *group[T]) finish(batch []*member[T]) {
 	begin, rows := time.Now(), 0
 	for _, m := range batch {
@@ -304,16 +296,16 @@ func (g *group[T]) finish(batch []*member[T]) {
 	if g.count != nil {
 		g.count(g.name, rows, begin.Sub(batch[0].since), time.Since(begin))
 	}
-	if err == nil || isAway(err) {
-		tell(batch, err)
+	if err == nil || isUnavailable(err) {
+		resolve(batch, err)
 		return
 	}
-	p := &parting[T]{group: g, until: time.Now().Add(partingTimeout)}
+	p := &splitter[T]{group: g, until: time.Now().Add(splitTimeout)}
 	p.split(batch, err)
 }
 
-// doAll does a batch's items, waiting for each row lock as long as lockWait; 0 is as
-// long as the session does. The error of a statement that used up its time is errLate.
+// doAll does a batch's items. It waits lockWait for each row lock; 0 leaves the wait to the session. If the statement
+// ran out of time, the error wraps errStatementTimeout.
 func (g *group[T]) doAll(batch []*member[T], lockWait time.Duration) error {
 	ctx, cancel := context.WithTimeout(withLockWait(context.Background(), lockWait), groupTimeout)
 	defer cancel()
@@ -323,13 +315,13 @@ func (g *group[T]) doAll(batch []*member[T], lockWait time.Duration) error {
 	}
 	err := g.do(ctx, items)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && !isConnectError(err) {
-		return fmt.Errorf("%w: %w", errLate, err)
+		return fmt.Errorf("%w: %w", errStatementTimeout, err)
 	}
 	return err
 }
 
-// tell gives members their outcome.
-func tell[T any](members []*member[T], err error) {
+// resolve gives members their outcome.
+func resolve[T any](members []*member[T], err error) {
 	for _, m := range members {
 		m.done <- err
 	}

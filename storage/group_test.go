@@ -57,11 +57,11 @@ func (g *group[T]) idle() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range g.lanes {
-		if l := &g.lanes[i]; len(l.waiting) != 0 || l.running != 0 || l.rows != 0 || l.bytes != 0 {
+		if l := &g.lanes[i]; len(l.calls) != 0 || l.running != 0 || l.rows != 0 || l.bytes != 0 {
 			return false
 		}
 	}
-	return len(g.wards.turns) == 0 && !g.wards.running && g.wards.members == 0 && g.wards.bytes == 0
+	return len(g.lockQueues.turns) == 0 && !g.lockQueues.running && g.lockQueues.members == 0 && g.lockQueues.bytes == 0
 }
 
 // atOnce is how many commits the tests' groups have under way at most.
@@ -69,7 +69,7 @@ const atOnce = 1
 
 func grouped(commit func(context.Context, []*hook.Accepted) error) *group[*hook.Accepted] {
 	return &group[*hook.Accepted]{
-		do: commit, bytes: func(a *hook.Accepted) int { return len(a.Event.Data) }, together: 500, atOnce: atOnce,
+		do: commit, bytes: func(a *hook.Accepted) int { return len(a.Event.Data) }, maxWeight: 500, maxRunners: atOnce,
 	}
 }
 
@@ -106,7 +106,7 @@ func TestGroupSharesCommits(t *testing.T) {
 }
 
 // One commit that is held up, by a lock for instance, holds up what comes after it
-// for no longer than patience.
+// for no longer than runnerDelay.
 func TestGroupGoesRoundWhatIsHeldUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -118,14 +118,14 @@ func TestGroupGoesRoundWhatIsHeldUp(t *testing.T) {
 			}
 			return c.commit(ctx, list)
 		})
-		g.atOnce = 2
+		g.maxRunners = 2
 		stuck := make(chan error, 1)
 		go func() { stuck <- g.add(t.Context(), event(0, "x")) }()
 		synctest.Wait()
 		for n := range 3 {
 			begin := time.Now()
 			require.NoError(t, g.add(t.Context(), event(n+1, "x")))
-			require.Equal(t, patience+time.Millisecond, time.Since(begin))
+			require.Equal(t, runnerDelay+time.Millisecond, time.Since(begin))
 		}
 		close(held)
 		require.NoError(t, <-stuck)
@@ -193,8 +193,8 @@ func TestGroupIsBounded(t *testing.T) {
 		fits int
 		data string
 	}{
-		"in number": {mostWaiting, "x"},
-		"in bytes":  {mostWaitingBytes >> 20, string(make([]byte, 1<<20))},
+		"in number": {maxQueued, "x"},
+		"in bytes":  {maxQueuedBytes >> 20, string(make([]byte, 1<<20))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -265,7 +265,7 @@ func TestGroupAddsAll(t *testing.T) {
 			return nil
 		}}
 		g := grouped(c.commit)
-		g.together = 5
+		g.maxWeight = 5
 		errs := g.addAll(t.Context(), list(0, 12))
 		require.Len(t, errs, 12)
 		for i, err := range errs {
@@ -305,7 +305,7 @@ func TestGroupCountsRows(t *testing.T) {
 		c := &commits{}
 		g := grouped(c.commit)
 		g.rows = func(a *hook.Accepted) int { return len(a.Event.Data) }
-		g.together = 10
+		g.maxWeight = 10
 		var items []*hook.Accepted
 		for n, rows := range []int{4, 6, 1, 9, 1, 25, 10, 3, 0, 8} {
 			items = append(items, event(n, strings.Repeat("x", rows)))
@@ -326,8 +326,8 @@ func TestGroupTakesAllOrNone(t *testing.T) {
 		fits int // beside one
 		data string
 	}{
-		"in number": {mostWaiting - 1, ""},
-		"in bytes":  {mostWaitingBytes>>20 - 1, string(make([]byte, 1<<20))},
+		"in number": {maxQueued - 1, ""},
+		"in bytes":  {maxQueuedBytes>>20 - 1, string(make([]byte, 1<<20))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -402,7 +402,7 @@ func TestGroupAddsAllForNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &commits{}
 		g := grouped(c.commit)
-		g.together = 1
+		g.maxWeight = 1
 		ctx, giveUp := context.WithTimeout(t.Context(), 1500*time.Microsecond) // while the second is stored
 		defer giveUp()
 		errs := g.addAll(ctx, list(0, 4))

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// healthChange is what a set of records means for the webhooks' health (S14).
+// healthChange is the effect of a set of records on the webhooks' health (S14).
 type healthChange struct {
 	ids       []hook.WebhookID
 	succeeded []bool
@@ -17,11 +17,10 @@ type healthChange struct {
 	disable   []string
 }
 
-// healthOf picks the records that may change a webhook: failures, and successes
-// of one that was not healthy when it was loaded. So the ordinary success of a
-// healthy webhook touches no webhook row at all. Tests say nothing about health,
-// and failures by hand only that the endpoint is gone, if it is: nothing follows
-// on them that a status could announce.
+// healthOf picks the records that may change a webhook: failures, and successes of a webhook that was not healthy
+// when it was loaded. So the ordinary success of a healthy webhook touches no webhook row. Tests don't affect health.
+// Failures by hand affect it only if the endpoint is gone for good: no later attempt follows that a status could
+// announce.
 func healthOf(records []hook.Record) healthChange {
 	var c healthChange
 	for i := range records {
@@ -38,9 +37,8 @@ func healthOf(records []hook.Record) healthChange {
 	return c
 }
 
-// lock locks the webhooks that the change moves, or whose breakers the proofs close, and
-// returns them. Webhooks are locked before deliveries everywhere, and both by id, so that
-// no two transactions wait for each other.
+// lock locks the webhooks whose health the change moves (moved), or whose breakers the proofs close (closed).
+// Webhooks are locked before deliveries everywhere, and both by id, so that no two transactions wait for each other.
 func (c healthChange) lock(ctx context.Context, tx pgx.Tx, p proofs) (moved, closed []hook.WebhookID, err error) {
 	args := c.args(nil)
 	args["proven"], args["tripped"] = raw(p.ids), p.tripped
@@ -69,19 +67,18 @@ const moves = `((c.succeeded and w.health <> 'healthy')
 			or (not c.succeeded and (w.health = 'healthy' or w.failing_since is null or (c.final and w.health <> 'failed')
 				or c.disable <> '' or w.failures < @attempts or w.failed_on is distinct from ` + today + ` or ` + failedForLong + `)))`
 
-// today is the day by which failures are counted.
+// today is the UTC day by which failures are counted, in SQL.
 const today = `(clock_timestamp() at time zone 'utc')::date`
 
-// failedForLong tells that w has only failed for so long that it is disabled. Where the
-// last days and attempts were before this statement, they are not counted yet.
+// failedForLong is the SQL condition that w has only failed for so long that it is disabled. It adds this statement's
+// failures to the stored counts of days and attempts.
 const failedForLong = `(w.failing_since < now() - @disable_after::interval
 	and w.failures + c.failures >= @attempts and w.failed_days + (w.failed_on is distinct from ` + today + `)::int >= @days)`
 
-// applyHealth moves the locked webhooks' health, and disables those that answered 410 or
-// have only failed for five days; it returns these. Their deliveries are left to the pages
-// of a cancellation: a recording is about its own rows only. What operational events tell
-// of goes into happened.
-func (s *Store) applyHealth(ctx context.Context, tx pgx.Tx, c healthChange, locked []hook.WebhookID, happened *occurrences) (disabled []hook.WebhookID, err error) {
+// applyHealth changes the locked webhooks' health, and disables webhooks that answered 410 or have only failed for
+// five days; it returns these. Their deliveries are canceled later, by the pages of a cancellation: a recording
+// touches its own rows only. It adds the operational events to events.
+func (s *Store) applyHealth(ctx context.Context, tx pgx.Tx, c healthChange, locked []hook.WebhookID, events *operationalEvents) (disabled []hook.WebhookID, err error) {
 	rows, _ := tx.Query(ctx, `
 		with `+healthArgs+`
 		update webhooks w set
@@ -113,10 +110,10 @@ func (s *Store) applyHealth(ctx context.Context, tx pgx.Tx, c healthChange, lock
 	}, func() error {
 		if !now.Active && before.Active {
 			ended = append(ended, now)
-			happened.disabled(&now)
+			events.disabled(&now)
 		}
 		if now.Health == hook.HealthHealthy && before.Health == hook.HealthFailed {
-			happened.recovered(&now, failingSince)
+			events.recovered(&now, failingSince)
 		}
 		return nil
 	})
@@ -124,7 +121,7 @@ func (s *Store) applyHealth(ctx context.Context, tx pgx.Tx, c healthChange, lock
 		return nil, err
 	}
 	for i := range ended {
-		if err := ending(ctx, tx, ended[i].ID, ended[i].Generation, hook.TextWebhookDisabled); err != nil {
+		if err := queueCancellation(ctx, tx, ended[i].ID, ended[i].Generation, hook.TextWebhookDisabled); err != nil {
 			return nil, err
 		}
 		disabled = append(disabled, ended[i].ID)
@@ -132,7 +129,7 @@ func (s *Store) applyHealth(ctx context.Context, tx pgx.Tx, c healthChange, lock
 	return disabled, nil
 }
 
-// healthArgs is the change by webhook, for a WITH clause.
+// healthArgs is the change by webhook, as a part of a WITH clause.
 const healthArgs = `c as (
 			select id, bool_or(succeeded) as succeeded, bool_or(final) as final, max(disable) as disable,
 				count(*) filter (where not succeeded)::int as failures

@@ -14,7 +14,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// scopedKey is a client's idempotency key; each tenant has its own.
+// scopedKey is a client's idempotency key within its tenant.
 type scopedKey struct {
 	tenant hook.TenantID
 	key    string
@@ -24,20 +24,19 @@ func (p *publishing) scopedKey() scopedKey { return scopedKey{p.TenantID, p.Idem
 
 // claimedKeys are the idempotency keys of publications that share a transaction.
 type claimedKeys struct {
-	// first is each key's first publisher among them.
+	// first is the first publication with each key.
 	first map[scopedKey]*publishing
-	// taken are the keys that are their first publisher's, held who holds the others.
-	taken map[scopedKey]bool
-	held  map[scopedKey]holder
-	// repeated are those publishers that store nothing.
+	// taken are the keys that went to their first publication; others are the holders of the other keys.
+	taken  map[scopedKey]bool
+	others map[scopedKey]holder
+	// repeated are the publications that store nothing.
 	repeated []*publishing
 }
 
-// claimKeys takes the idempotency keys of those that have one, and returns what is
-// to be stored: those whose key was free, and those without. The others' outcomes
-// are filled in by settle, once these are stored: it may be one of them that holds
-// the key. A second publisher of a key waits here until the first has committed;
-// keys are taken in their order, so that no two transactions wait for each other.
+// claimKeys takes the idempotency keys of the publications, and returns the publications to store: those whose key
+// was free, and those without a key. Afterwards settle fills in the outcomes of the others: the holder of their key
+// may be one of those stored. A second publication with a key waits here until the first has committed. Keys are
+// taken in their order, so that no two transactions wait for each other.
 func claimKeys(ctx context.Context, tx pgx.Tx, list []*publishing) (fresh []*publishing, c *claimedKeys, err error) {
 	c = &claimedKeys{first: map[scopedKey]*publishing{}}
 	for _, p := range list {
@@ -48,11 +47,11 @@ func claimKeys(ctx context.Context, tx pgx.Tx, list []*publishing) (fresh []*pub
 	if c.taken, err = insertKeys(ctx, tx, c.first); err != nil {
 		return nil, nil, err
 	}
-	if c.held, err = c.heldByOthers(ctx, tx, list); err != nil {
+	if c.others, err = c.takenElsewhere(ctx, tx, list); err != nil {
 		return nil, nil, err
 	}
-	if len(c.taken)+len(c.held) < len(c.first) {
-		if err := takeOver(ctx, tx, c.first, c.taken, c.held); err != nil {
+	if len(c.taken)+len(c.others) < len(c.first) {
+		if err := takeOver(ctx, tx, c.first, c.taken, c.others); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -66,24 +65,24 @@ func claimKeys(ctx context.Context, tx pgx.Tx, list []*publishing) (fresh []*pub
 	return fresh, c, nil
 }
 
-// settle gives the repeated ones their outcomes, once the fresh ones are stored. Where
-// the first publisher of a key was refused in the end, because its premises have changed
-// since they were looked at, nobody holds the key: who repeated it has to try again.
+// settle gives the repeated publications their outcomes, once the fresh ones are stored. If the first publication of
+// a key was refused, because its preconditions changed after they were checked, nobody holds the key: the repeats
+// have to try again.
 func (c *claimedKeys) settle(ctx context.Context, tx pgx.Tx) error {
 	unheld := map[scopedKey]*publishing{}
 	for key := range c.taken {
 		if p := c.first[key]; p.refused != nil {
 			unheld[key] = p
 		} else {
-			c.held[key] = p.holder()
+			c.others[key] = p.holder()
 		}
 	}
 	for _, p := range c.repeated {
 		if unheld[p.scopedKey()] != nil {
 			p.outdated()
 		} else {
-			h := c.held[p.scopedKey()]
-			p.held = &h
+			h := c.others[p.scopedKey()]
+			p.original = &h
 		}
 	}
 	if len(unheld) == 0 {
@@ -92,17 +91,17 @@ func (c *claimedKeys) settle(ctx context.Context, tx pgx.Tx) error {
 	return deleteKeys(ctx, tx, slices.Collect(maps.Keys(unheld)))
 }
 
-// holder is the event that holds a key.
+// holder is the event that holds a key, with the fingerprint of its publication.
 type holder struct {
 	fingerprint [sha256.Size]byte
 	event       hook.Event
 }
 
-// holder is the event as one that holds its key.
+// holder returns the event as the holder of its key.
 func (p *publishing) holder() holder { return holder{p.Fingerprint(), p.accepted.Event} }
 
-// repeats makes the outcome that of the event that holds the key: the same if the
-// content is the same, and otherwise a conflict.
+// repeats makes the outcome that of the key's holder: the same event if the content is the same, and otherwise a
+// conflict.
 func (p *publishing) repeats(h *holder) {
 	if !h.has(p.Publication) {
 		p.refused = &hook.Error{Kind: hook.KindConflict, Message: "the idempotency key was used within 24 hours for an event with other content"}
@@ -111,17 +110,16 @@ func (p *publishing) repeats(h *holder) {
 	p.accepted = hook.Accepted{Event: h.event, Duplicate: true}
 }
 
-// has reports whether the publication says what the event says, whatever the order of
-// members is in which its data does.
+// has reports whether the publication has the event's content, whatever the order of members in its data.
 func (h *holder) has(p *hook.Publication) bool {
 	e := &h.event
 	return h.fingerprint == p.Fingerprint() ||
 		e.Type == p.Type && e.OrganizationID == p.OrganizationID && e.Cache == p.Cache && canonjson.Equal(e.Data, p.Data)
 }
 
-// Repeated looks up the publications' idempotency keys. For each key that is held it returns, at
-// the publication's place, the accepted event or the conflict. It takes no key. A repeat was
-// accepted before, whatever has changed since (S8).
+// Repeated looks up the publications' idempotency keys. For each key that is taken it returns, at the publication's
+// place, the accepted event or the conflict. It takes no key. A repeat of an accepted event is accepted, whatever has
+// changed since (S8).
 func (s *Store) Repeated(ctx context.Context, list []hook.Publication) ([]hook.Repeat, error) {
 	repeats := make([]hook.Repeat, len(list))
 	var asked []*publishing
@@ -146,7 +144,7 @@ func (s *Store) Repeated(ctx context.Context, list []hook.Publication) ([]hook.R
 	return repeats, nil
 }
 
-// insertKeys takes those keys that are free, or whose window has passed.
+// insertKeys takes the keys that are free or have expired.
 func insertKeys(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing) (taken map[scopedKey]bool, err error) {
 	var (
 		tenants, events [][16]byte
@@ -177,9 +175,8 @@ func insertKeys(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing) 
 	return taken, err
 }
 
-// heldByOthers reads the events that hold those keys that were not taken. The transaction
-// has locked the keys.
-func (c *claimedKeys) heldByOthers(ctx context.Context, tx pgx.Tx, list []*publishing) (map[scopedKey]holder, error) {
+// takenElsewhere reads the events that hold the keys which were not taken here. The transaction has locked the keys.
+func (c *claimedKeys) takenElsewhere(ctx context.Context, tx pgx.Tx, list []*publishing) (map[scopedKey]holder, error) {
 	var asked []*publishing
 	for _, p := range list {
 		if p.IdempotencyKey != "" && !c.taken[p.scopedKey()] {
@@ -189,18 +186,17 @@ func (c *claimedKeys) heldByOthers(ctx context.Context, tx pgx.Tx, list []*publi
 	if len(asked) == 0 {
 		return make(map[scopedKey]holder, len(c.taken)), nil // settle adds those that are taken
 	}
-	// In the order of partitioned_tables (migration 00008): events are read here, and
-	// deliveries written afterwards. The parent's lock is enough, since days are made and
-	// dropped under that.
+	// Tables are locked in the order of partitioned_tables (migration 00008), and events are read here before
+	// deliveries are written. The parent's lock is enough, since days are made and dropped under that.
 	if _, err := tx.Exec(ctx, `lock table only deliveries in row exclusive mode`); err != nil {
 		return nil, err
 	}
 	return holders(ctx, tx, asked)
 }
 
-// holders reads the events that hold the publications' keys; one whose window has
-// passed, or whose event is gone, is not among them. Of an event of another size than any
-// publication under its key the data is left out: it is not the same, and may be large.
+// holders reads the events that hold the publications' keys, without expired keys and without events that are gone.
+// It leaves out the data of an event whose size differs from all publications under its key: it is not the same, and
+// may be large.
 func holders(ctx context.Context, q querier, list []*publishing) (map[scopedKey]holder, error) {
 	type sized struct {
 		scopedKey
@@ -241,9 +237,8 @@ func holders(ctx context.Context, q querier, list []*publishing) (map[scopedKey]
 	return held, nil
 }
 
-// takeOver takes those keys whose events are gone: a clock was wrong, or the retention
-// was shortened, and their day was dropped within their window. insertKeys has locked
-// them, so that nobody else does.
+// takeOver takes keys whose events are gone: because a clock was wrong, or the retention was shortened, their day was
+// dropped before the key expired. insertKeys has locked the keys, so no other transaction takes them.
 func takeOver(ctx context.Context, tx pgx.Tx, list map[scopedKey]*publishing, taken map[scopedKey]bool, held map[scopedKey]holder) error {
 	orphaned := map[scopedKey]*publishing{}
 	for key, p := range list {
@@ -272,9 +267,8 @@ func deleteKeys(ctx context.Context, tx pgx.Tx, list []scopedKey) error {
 	return err
 }
 
-// PurgeIdempotencyKeys deletes those whose window has passed. Those that a publisher has
-// locked, in order to take them, it leaves alone: locked in another order, the two might
-// wait for each other. Answers that are kept under keys go as well.
+// PurgeIdempotencyKeys deletes expired keys and the answers kept under keys. It skips keys that a publication has
+// locked in order to take them: waiting for locks in another order, the two might wait for each other.
 func (s *Store) PurgeIdempotencyKeys(ctx context.Context) (purged int64, err error) {
 	for _, table := range []string{"idempotency_keys", "kept_answers"} {
 		tag, err := s.pool.Exec(ctx, `

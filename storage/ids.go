@@ -9,9 +9,9 @@ import (
 	"grapnel/internal/hook"
 )
 
-// idSource draws UUIDv7 (RFC 9562). The 12 bits after the version are a fraction of the
-// millisecond (method 3 of section 6.2), so that ids of one process grow also within one;
-// the 62 after the variant are random, and are what makes ids unique.
+// idSource draws UUIDv7 (RFC 9562). The 12 bits after the version are a fraction of the millisecond (method 3 of
+// section 6.2), so that the ids of one process increase even within a millisecond. The 62 bits after the variant are
+// random and make the ids unique.
 type idSource struct {
 	now  func() time.Time
 	mu   sync.Mutex
@@ -19,12 +19,12 @@ type idSource struct {
 }
 
 const (
-	// ticksPerMillisecond is what 12 bits make of one.
+	// ticksPerMillisecond is the resolution of the 12 bits.
 	ticksPerMillisecond = 1 << 12
-	// mostAhead bounds, in ticks, how far ids are ahead of the clock. A clock that is put
-	// back by less is one that is being corrected, and ids go on just after the last. By
-	// more it has been wrong, and ids follow it: they are times, too.
-	mostAhead = 100 * ticksPerMillisecond
+	// maxAhead bounds, in ticks, how far ids run ahead of the clock. If the clock is set back by less, it is being
+	// corrected, and ids continue just after the last one. If it is set back by more, it was wrong, and ids follow
+	// it, because they are also times.
+	maxAhead = 100 * ticksPerMillisecond
 )
 
 func (s *idSource) draw() [16]byte {
@@ -37,26 +37,25 @@ func (s *idSource) draw() [16]byte {
 	return id
 }
 
-// tick is the time in ticks, and later than the last.
+// tick returns the time in ticks, later than the last one.
 func (s *idSource) tick(now time.Time) int64 {
 	t := now.UnixMilli()*ticksPerMillisecond + int64(now.Nanosecond()%1e6)*ticksPerMillisecond/1e6
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t <= s.last && s.last-t <= mostAhead {
+	if t <= s.last && s.last-t <= maxAhead {
 		t = s.last + 1
 	}
 	s.last = t
 	return t
 }
 
-// ids is the process's: ids grow within it, whichever store draws them.
+// ids is the source of this process: ids increase within the process, whichever store draws them.
 var ids = idSource{now: time.Now} //nolint:gochecknoglobals // as says the comment
 
-// newID draws a UUIDv7: time-ordered, also among those of one millisecond in this process.
+// newID draws a UUIDv7. Ids are ordered by time, within this process even inside a millisecond.
 func newID[T ~[16]byte]() T { return T(ids.draw()) }
 
-// newDeliveryID draws an id among the event's neighbours: it shares the first
-// eight bytes with the event's, the rest is random.
+// newDeliveryID draws an id next to the event's: the first eight bytes are the event's, the rest is random.
 func newDeliveryID(event hook.EventID) hook.DeliveryID {
 	id := hook.DeliveryID(event)
 	rand.Read(id[8:]) // it never fails since Go 1.24
@@ -64,8 +63,8 @@ func newDeliveryID(event hook.EventID) hook.DeliveryID {
 	return id
 }
 
-// deliveryRange bounds the ids of an event's deliveries. A few other events may
-// share the range; event_id tells them apart.
+// deliveryRange returns the bounds of the ids of an event's deliveries. A few other events may share the range;
+// event_id distinguishes them.
 func deliveryRange(event hook.EventID) (lo, hi [16]byte) {
 	lo, hi = event, event
 	for i := 8; i < 16; i++ {
@@ -74,7 +73,7 @@ func deliveryRange(event hook.EventID) (lo, hi [16]byte) {
 	return lo, hi
 }
 
-// bounds are the ids between which the page's entries lie: lo <= id < hi.
+// bounds returns the bounds of the page's ids: lo <= id < hi.
 func bounds(p hook.Page) (lo, hi [16]byte) {
 	hi = maxID()
 	if !p.Since.IsZero() {
@@ -89,12 +88,12 @@ func bounds(p hook.Page) (lo, hi [16]byte) {
 	return lo, hi
 }
 
-// sliceBits is how many random bits of a delivery's id slices are made by: the
-// six after the variant and the eight that follow.
+// sliceBits is how many random bits of a delivery's id determine its slice: the six after the variant and the eight
+// that follow.
 const sliceBits = 14
 
-// deliverySlice bounds the ids of one of several slices of an event's
-// deliveries. The ids are random in there, so slices are about equal.
+// deliverySlice returns the bounds of the ids in one slice of an event's deliveries. The ids are random there, so
+// slices are about equal.
 func deliverySlice(event hook.EventID, slice, of int) (lo, hi [16]byte) {
 	lo, hi = deliveryRange(event)
 	if of == 1 {
@@ -107,7 +106,7 @@ func deliverySlice(event hook.EventID, slice, of int) (lo, hi [16]byte) {
 	return lo, hi
 }
 
-// cut drops the one entry that was read to see whether there are more.
+// cut drops the extra entry that was read to find out whether there are more.
 func cut[T any](found []T, limit int) (list []T, more bool) {
 	if len(found) > limit {
 		return found[:limit], true

@@ -15,35 +15,34 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// dayIndex is a migration that gives a table that is partitioned by day an index. Made in
-// one statement, that would keep everybody from writing for as long as reading all days
-// takes. So the parent gets it alone, which days that are made from then on have from the
-// start; each partition that is there gets it concurrently, and it is attached.
+// dayIndex is a migration that adds an index to a table partitioned by day. In one statement, that would block all
+// writers while every day is read. So the parent gets the index alone, and days created from then on have it from the
+// start; each existing partition gets it concurrently, and the index is attached.
 type dayIndex struct {
 	version int64
 	name    string
 	table   string
-	// on are the columns, and where which rows are in it.
+	// on are the indexed columns, and where is the condition for a row to be in the index.
 	on, where string
 }
 
 func dayIndexes() []dayIndex {
 	return []dayIndex{
-		// What a log's filter by status finds, newest first. Few deliveries are in it: those
-		// that succeed, or are yet to be tried, write nothing to it.
+		// For a log's filter by status, newest first. It has few deliveries: those that succeed, or are still to be
+		// tried, write nothing to it.
 		{22, "deliveries_by_state", "deliveries", "webhook_id, state, id desc", "state in ('failed', 'timed_out', 'dropped', 'canceled')"},
-		// What waits for a webhook, newest first. It takes the place of deliveries_outstanding
-		// (00024), and so costs as much as that.
+		// For the outstanding deliveries of a webhook, newest first. It replaces deliveries_outstanding (00024), and
+		// costs as much.
 		{23, "deliveries_waiting", "deliveries", "webhook_id, id desc", "next_attempt_at is not null"},
 	}
 }
 
-// goMigrations are the migrations that are not files of SQL.
+// goMigrations returns the migrations that are not SQL files.
 func (m *Migrator) goMigrations() []*goose.Migration {
 	var list []*goose.Migration
 	for _, index := range dayIndexes() {
 		list = append(list, goose.NewGoMigration(index.version,
-			&goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error { return m.makeIndex(ctx, db, index) }},
+			&goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error { return m.createIndex(ctx, db, index) }},
 			&goose.GoFunc{RunTx: index.drop},
 		))
 	}
@@ -55,10 +54,9 @@ func (x *dayIndex) drop(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// makeIndex makes what is missing of the index. It may be interrupted at any place, and
-// called again.
-func (m *Migrator) makeIndex(ctx context.Context, db *sql.DB, x dayIndex) error {
-	err := shortly(ctx, db, fmt.Sprintf(`create index if not exists %s on only %s (%s) where %s`, x.name, x.table, x.on, x.where))
+// createIndex creates the missing parts of the index. It may be interrupted anywhere, and repeated.
+func (m *Migrator) createIndex(ctx context.Context, db *sql.DB, x dayIndex) error {
+	err := withShortLock(ctx, db, fmt.Sprintf(`create index if not exists %s on only %s (%s) where %s`, x.name, x.table, x.on, x.where))
 	if err != nil {
 		return fmt.Errorf("index %s: %w", x.name, err)
 	}
@@ -71,20 +69,20 @@ func (m *Migrator) makeIndex(ctx context.Context, db *sql.DB, x dayIndex) error 
 			return nil
 		}
 		begun := time.Now()
-		if err := m.makeOn(ctx, db, x, partition); err != nil && !isGone(err) {
+		if err := m.createOnPartition(ctx, db, x, partition); err != nil && !isGone(err) {
 			return fmt.Errorf("index %s of %s: %w", x.name, partition, err)
 		}
 		m.log().InfoContext(ctx, "index made", slog.String("index", x.name), slog.String("partition", partition), slog.Duration("took", time.Since(begun)))
 	}
 }
 
-// isGone reports whether a day was dropped meanwhile.
+// isGone reports whether the day was dropped meanwhile.
 func isGone(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "42704") // undefined_table, undefined_object: its index
 }
 
-// next is a partition that has not got the index, "" when all have.
+// next returns a partition without the index, "" if all have it.
 func (x *dayIndex) next(ctx context.Context, db *sql.DB) (partition string, err error) {
 	err = db.QueryRowContext(ctx, `
 		select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
@@ -98,9 +96,9 @@ func (x *dayIndex) next(ctx context.Context, db *sql.DB) (partition string, err 
 	return partition, err
 }
 
-// makeOn gives a partition the index. One that is not valid is left from a process that
-// was killed, and made anew.
-func (m *Migrator) makeOn(ctx context.Context, db *sql.DB, x dayIndex, partition string) error {
+// createOnPartition gives a partition the index. An invalid index was left by a process that was killed, and is
+// replaced.
+func (m *Migrator) createOnPartition(ctx context.Context, db *sql.DB, x dayIndex, partition string) error {
 	name := partition + "_" + x.name
 	var valid sql.NullBool
 	err := db.QueryRowContext(ctx, `select (select indisvalid from pg_index where indexrelid = to_regclass($1))`, name).Scan(&valid)
@@ -108,18 +106,18 @@ func (m *Migrator) makeOn(ctx context.Context, db *sql.DB, x dayIndex, partition
 		return err
 	}
 	if !valid.Bool {
-		err := m.unhurried(ctx, db,
+		err := m.withoutTimeouts(ctx, db,
 			`drop index concurrently if exists `+pgx.Identifier{name}.Sanitize(),
 			fmt.Sprintf(`create index concurrently %s on %s (%s) where %s`, pgx.Identifier{name}.Sanitize(), pgx.Identifier{partition}.Sanitize(), x.on, x.where))
 		if err != nil {
 			return err
 		}
 	}
-	return shortly(ctx, db, fmt.Sprintf(`alter index %s attach partition %s`, x.name, pgx.Identifier{name}.Sanitize()))
+	return withShortLock(ctx, db, fmt.Sprintf(`alter index %s attach partition %s`, x.name, pgx.Identifier{name}.Sanitize()))
 }
 
-// shortly runs a statement that publishing waits behind.
-func shortly(ctx context.Context, db *sql.DB, statement string) error {
+// withShortLock runs a statement behind which publishes wait.
+func withShortLock(ctx context.Context, db *sql.DB, statement string) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -132,11 +130,10 @@ func shortly(ctx context.Context, db *sql.DB, statement string) error {
 	return tx.Commit()
 }
 
-// unhurried runs statements that nobody waits behind, and that can't be in a transaction.
-// They wait until all transactions have ended that were there before, and take as long as
-// the table is large: a role's time-outs are set aside, where the session is ours. Behind a
-// connection pooler they hold.
-func (m *Migrator) unhurried(ctx context.Context, db *sql.DB, statements ...string) (err error) {
+// withoutTimeouts runs statements behind which nobody waits, and which can't run in a transaction. They wait for all
+// earlier transactions to end, and take time in proportion to the table: so the role's time-outs are lifted if the
+// session is ours. Behind a connection pooler they apply.
+func (m *Migrator) withoutTimeouts(ctx context.Context, db *sql.DB, statements ...string) (err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err

@@ -17,23 +17,22 @@ type jobRow struct {
 	DueIn float64 // seconds
 }
 
-// jobColumns have one moment for all rows, so that what is due first is sent first: a clock
-// that is read row by row would have the last of those that are due together come first.
+// jobColumns use one moment for all rows, so that the longest due is sent first. If the clock were read for each row,
+// deliveries that are due at the same time would come in reverse order.
 const jobColumns = deliveryColumns + `, coalesce(extract(epoch from d.next_attempt_at - (select clock_timestamp())), 0)::float8 as due_in`
 
-// Outstanding loads the deliveries of the events that still have an attempt to
-// come, due or not, parked ones left out, each with its event and its webhook as it stands now. Of
-// more than one slice it loads the given one: a delivery is always in the same.
+// Outstanding loads the events' deliveries that still have an attempt to come, due or not, without deferred ones,
+// each with its event and its webhook as it is now. If there are several slices, it loads the given one; a delivery
+// is always in the same slice.
 func (s *Store) Outstanding(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Job, error) {
 	return s.jobs(ctx, `
 		from `+ofEvents+`
 		where d.event_id = k.event_id and d.next_attempt_at is not null and not d.test and not d.parked`, sliceArgs(events, slice, of))
 }
 
-// ofEvents are the deliveries in the events' ranges of ids. The offset keeps the
-// planner from looking for them by any other way than the primary key, event by
-// event: by its estimates, scanning what is outstanding, or everything, looks
-// cheaper, and in an outage it is not.
+// ofEvents selects the deliveries in the events' ranges of ids. The offset makes the planner look them up by primary
+// key, event by event: by its estimates, scanning everything outstanding, or the whole table, looks cheaper, and in
+// an outage it is not.
 const ofEvents = `unnest(@events::uuid[], @los::uuid[], @his::uuid[]) as k(event_id, lo, hi)
 		cross join lateral (select * from deliveries d where d.id between k.lo and k.hi offset 0) d`
 
@@ -90,23 +89,22 @@ func (s *Store) jobs(ctx context.Context, from string, args pgx.StrictNamedArgs)
 	return jobs, nil
 }
 
-// openedWebhook is a webhook as it stands now, with what is needed to send to it; the
-// zero value where it was deleted.
+// openedWebhook is a webhook as it is now, with what is needed to send to it. It is the zero value if the webhook was
+// deleted.
 type openedWebhook struct {
 	webhook *hook.Webhook
 	keys    []ed25519.PrivateKey
 	err     error
 }
 
-// sentEvent is an event as it is loaded for sending; left is the size of its data where
-// that is large, and was left out.
+// sentEvent is an event as loaded for sending. left is the size of its data if that is large and was left out, else
+// 0.
 type sentEvent struct {
 	event hook.Event
 	left  int
 }
 
-// inlineColumns are sentColumns without large data. Of such data the size alone is read,
-// which does not fetch it.
+// inlineColumns are sentColumns without large data. Of large data only the size is read, which does not fetch it.
 const inlineColumns = `e.id, e.tenant_id, e.type, case when octet_length(e.data) <= $2 then e.data end as data,
 	octet_length(e.data) as size, e.organization_id, e.test, e.deliveries, e.created_at,
 	e.cache, coalesce(e.sequence, 0) as sequence, e.token_id, e.drained_by, e.trace, e.hops`
@@ -124,7 +122,7 @@ func (r *sentRow) sent() sentEvent {
 	return s
 }
 
-// Payloads loads the data of events; those that are gone are left out.
+// Payloads loads the data of events. Events that are gone are left out.
 func (s *Store) Payloads(ctx context.Context, events []hook.EventID) (map[hook.EventID][]byte, error) {
 	rows, _ := s.pool.Query(ctx, `
 		select e.id, e.data from unnest($1::uuid[]) as k(id) cross join lateral (select * from events e where e.id = k.id offset 0) e`, raw(events))
@@ -141,8 +139,7 @@ func (s *Store) Payloads(ctx context.Context, events []hook.EventID) (map[hook.E
 	return payloads, nil
 }
 
-// partsOf reads the events and the webhooks of deliveries, each once, however many
-// deliveries it has.
+// partsOf reads the events and webhooks of deliveries, each once, however many deliveries it has.
 func (s *Store) partsOf(ctx context.Context, jobs []jobRow) (map[[16]byte]sentEvent, map[[16]byte]openedWebhook, error) {
 	events, webhooks := make(map[[16]byte]sentEvent, 1), make(map[[16]byte]openedWebhook, 1)
 	var eventIDs, webhookIDs [][16]byte
@@ -178,7 +175,7 @@ func (s *Store) partsOf(ctx context.Context, jobs []jobRow) (map[[16]byte]sentEv
 	return events, webhooks, s.pool.SendBatch(ctx, batch).Close()
 }
 
-// sendingColumns name only what sending needs of a webhook.
+// sendingColumns are the columns of a webhook that sending needs.
 const sendingColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
 	w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.cache, w.tripped_at, w.paused_at, w.trace_context,
 	w.previous_secrets, w.previous_until, w.single_value_until, w.signature_schemes, w.version, w.generation, ` + signingKeysColumn

@@ -7,12 +7,12 @@ import (
 	"grapnel/internal/hook"
 )
 
-// DrainLabel is what the drain of a webhook is about; not found if the webhook is gone.
+// DrainLabel describes the webhook and tenant of a drain. It is not found if the webhook is deleted.
 func (s *Store) DrainLabel(ctx context.Context, webhook hook.WebhookID) (hook.Label, error) {
 	return s.label(ctx, `from webhooks w join tenants t on t.id = w.tenant_id where w.id = $1`, webhook)
 }
 
-// ReplayLabel is what a replay is about; not found if it, or its webhook, is gone.
+// ReplayLabel describes the webhook and tenant of a replay. It is not found if the replay or its webhook is deleted.
 func (s *Store) ReplayLabel(ctx context.Context, replay hook.ReplayID) (hook.Label, error) {
 	return s.label(ctx, `from replays r join webhooks w on w.id = r.webhook_id join tenants t on t.id = w.tenant_id where r.id = $1`, replay)
 }

@@ -15,33 +15,30 @@ import (
 )
 
 const (
-	// mostLooked bounds how many rows a page looks at. What no index finds is found by
-	// looking at one after the other: a page that has looked at so many returns what it has
-	// found, and where to go on.
-	mostLooked = 20_000
-	// listTimeout bounds each of a page's two statements; both have to fit into the time
-	// that a request has.
+	// maxRowsRead bounds how many rows a page reads. Rows that no index finds are found by reading one after the
+	// other: a page that has read so many returns what it has found, and where to go on.
+	maxRowsRead = 20_000
+	// listTimeout bounds each of a page's two statements. Both have to fit into the time of a request.
 	listTimeout = 4 * time.Second
 )
 
-// listing is a list, the newest first by id.
+// listing is a list of rows, newest first by id.
 type listing struct {
-	// table has an alias, and columns are what is read of it.
+	// table has the given alias, and columns are read from it.
 	table, alias, columns string
-	// join is what is joined with the rows that are looked at; empty is nothing.
+	// join is joined with the rows read; empty is nothing.
 	join string
-	// within is what an index finds in the order of ids, and filter what is chosen by
-	// looking; none is everything.
+	// within are conditions that an index covers in the order of ids; filter are conditions checked on each row.
 	within, filter []string
-	// args are those of within, and chosen those of filter and columns.
+	// args are the arguments of within; chosen are those of filter and columns.
 	args, chosen pgx.StrictNamedArgs
-	// measure is what the columns know as measured of a row, in a page, beside its place in
-	// it; empty is nothing. It goes with no join.
+	// measure is an expression that the columns can use as measured, beside the row's place in the page; empty is
+	// none. It can't be combined with join.
 	measure string
 }
 
-// ofType chooses rows by a column with a type or topic: those that the pattern is, or that
-// begin with what it has before its *. Unlike a webhook's, it is about operational types too.
+// ofType filters by a column with a type or topic: rows that equal the pattern, or that begin with the part before
+// its *. Unlike a webhook's pattern, it includes operational types.
 func (l *listing) ofType(column, pattern string) {
 	l.chosen = pgx.StrictNamedArgs{}
 	switch {
@@ -55,12 +52,12 @@ func (l *listing) ofType(column, pattern string) {
 	}
 }
 
-// rows are the rows that are looked at, in their order.
+// rows returns the query of the rows to read, in their order.
 func (l *listing) rows(columns string) string {
 	return fmt.Sprintf(`select %s from %s %s where %s order by %[3]s.id desc`, columns, l.table, l.alias, strings.Join(l.within, " and "))
 }
 
-// page is the statement that reads a page.
+// page returns the statement that reads a page.
 func (l *listing) page() string {
 	chosen := ""
 	if len(l.filter) > 0 {
@@ -72,13 +69,13 @@ func (l *listing) page() string {
 				select *, %[2]s as measured, row_number() over (order by %[3]s.id desc) as place
 				from (select * from (%[4]s limit %[5]d) %[3]s%[6]s order by %[3]s.id desc limit @limit) %[3]s
 			) %[3]s order by %[3]s.id desc`,
-			l.columns, l.measure, l.alias, l.rows(l.alias+".*"), mostLooked, chosen)
+			l.columns, l.measure, l.alias, l.rows(l.alias+".*"), maxRowsRead, chosen)
 	}
 	return fmt.Sprintf(`select %s from (%s limit %d) %s %s%s order by %[4]s.id desc limit @limit`,
-		l.columns, l.rows(l.alias+".*"), mostLooked, l.alias, l.join, chosen)
+		l.columns, l.rows(l.alias+".*"), maxRowsRead, l.alias, l.join, chosen)
 }
 
-// bound restricts it to the page's ids.
+// bound restricts the list to the page's ids.
 func (l *listing) bound(p hook.Page) {
 	l.args["lo"], l.args["hi"] = bounds(p)
 	l.within = append(l.within, l.alias+".id >= @lo", l.alias+".id < @hi")
@@ -91,16 +88,15 @@ func (l *listing) pageArgs(limit int) pgx.StrictNamedArgs {
 	return args
 }
 
-// lastLooked is the statement that reads the last row that a page looks at, if it can't
-// look at all.
-func (l *listing) lastLooked() string {
-	return fmt.Sprintf(`%s offset %d limit 1`, l.rows(l.alias+".id"), mostLooked-1)
+// lastRead returns the statement that reads the last row that a page may read, if there are that many.
+func (l *listing) lastRead() string {
+	return fmt.Sprintf(`%s offset %d limit 1`, l.rows(l.alias+".id"), maxRowsRead-1)
 }
 
-// readPage reads a page, and where the next one begins: nil at the end.
+// readPage reads a page, and returns where the next one begins, nil at the end.
 func readPage[T any](ctx context.Context, s *Store, l *listing, p hook.Page, collect func(pgx.Rows) ([]T, error), id func(*T) [16]byte) (found []T, next *[16]byte, err error) {
 	l.bound(p)
-	// Both statements see the same rows.
+	// Both statements must see the same rows.
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err = pgx.BeginTxFunc(ctx, s.lists, options, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
@@ -122,7 +118,7 @@ func readPage[T any](ctx context.Context, s *Store, l *listing, p hook.Page, col
 			return nil
 		}
 		var last [16]byte
-		switch err := tx.QueryRow(ctx, l.lastLooked(), l.args).Scan(&last); {
+		switch err := tx.QueryRow(ctx, l.lastRead(), l.args).Scan(&last); {
 		case errors.Is(err, pgx.ErrNoRows):
 			return nil
 		case err != nil:
@@ -132,17 +128,17 @@ func readPage[T any](ctx context.Context, s *Store, l *listing, p hook.Page, col
 		return nil
 	})
 	if err != nil {
-		return nil, nil, listError(err)
+		return nil, nil, mapListError(err)
 	}
 	return found, next, nil
 }
 
-// listSettings are a page's transaction's. However few rows the planner expects, it has to
-// read them in the order of the index: a day that is new has no statistics.
+// listSettings are the settings of a page's transaction. However few rows the planner expects, it must read them in
+// the order of the index: a new day has no statistics.
 const listSettings = `select set_config('statement_timeout', '4s', true), set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)`
 
-// listError says of a page that took too long what helps.
-func listError(err error) error {
+// mapListError tells the client of a page that took too long how to narrow the list.
+func mapListError(err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "57014" { // query_canceled
 		return &hook.Error{
@@ -151,4 +147,27 @@ func listError(err error) error {
 		}
 	}
 	return mapErr(err)
+}
+
+// may filters out rows that the reader's topics don't cover, as hook.Matches does; column has the type.
+func (l *listing) may(r hook.Readable, column string) {
+	if len(r.Topics) == 0 {
+		return
+	}
+	var operational []string
+	for _, t := range hook.OperationalEventTypes() {
+		operational = append(operational, t.Name)
+	}
+	l.filter = append(l.filter, `exists (
+		select from unnest(@may::text[]) as m(pattern) where m.pattern = `+column+` or `+column+` <> all(@operational::text[])
+			and (m.pattern = '*' or m.pattern like '%.*' and starts_with(`+column+`, left(m.pattern, -1))))`)
+	l.choose(pgx.StrictNamedArgs{"may": r.Topics, "operational": operational})
+}
+
+// choose adds arguments of filter.
+func (l *listing) choose(args pgx.StrictNamedArgs) {
+	if l.chosen == nil {
+		l.chosen = pgx.StrictNamedArgs{}
+	}
+	maps.Copy(l.chosen, args)
 }

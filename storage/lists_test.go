@@ -146,11 +146,11 @@ func TestAPageReadsABoundedNumberOfRows(t *testing.T) {
 			{"canceled", page(hook.DeliveryFilter{State: hook.StateCanceled}), few},
 			{"failed of a type", page(hook.DeliveryFilter{State: hook.StateFailed, EventType: "user.deleted"}), few},
 			{"of a type", page(hook.DeliveryFilter{EventType: "user.created"})[:1], few},
-			{"of a type that there is none of", page(hook.DeliveryFilter{EventType: "user.deleted"}), storage.MostLooked + few},
-			{"success of a type that there is none of", page(hook.DeliveryFilter{State: hook.StateSuccess, EventType: "user.deleted"}), storage.MostLooked + few},
+			{"of a type that there is none of", page(hook.DeliveryFilter{EventType: "user.deleted"}), storage.MaxRowsRead + few},
+			{"success of a type that there is none of", page(hook.DeliveryFilter{State: hook.StateSuccess, EventType: "user.deleted"}), storage.MaxRowsRead + few},
 			{"events", eventsOf(hook.EventFilter{})[:1], few},
 			{"events of a type", eventsOf(hook.EventFilter{Type: "user.created"})[:1], few},
-			{"events of a type that there is none of", eventsOf(hook.EventFilter{Type: "user.deleted"}), storage.MostLooked + few},
+			{"events of a type that there is none of", eventsOf(hook.EventFilter{Type: "user.deleted"}), storage.MaxRowsRead + few},
 		} {
 			for _, s := range test.statements {
 				plan := explain(t, f, s)
@@ -182,14 +182,14 @@ func TestShortPagesLeadOn(t *testing.T) {
 				return f.Deliveries(t.Context(), w.ID, hook.DeliveryFilter{State: state, EventType: "user.deleted"}, p)
 			})
 			require.Len(t, found, 5)
-			require.LessOrEqual(t, read, 5+total/storage.MostLooked+1)
-			require.GreaterOrEqual(t, read, total/storage.MostLooked)
+			require.LessOrEqual(t, read, 5+total/storage.MaxRowsRead+1)
+			require.GreaterOrEqual(t, read, total/storage.MaxRowsRead)
 		}
 		found, read := follow(t, limit, func(p hook.Page) ([]hook.Event, *[16]byte, error) {
 			return f.Events(t.Context(), w.TenantID, hook.EventFilter{Type: "user.deleted"}, p)
 		})
 		require.Len(t, found, 5)
-		require.GreaterOrEqual(t, read, total/storage.MostLooked)
+		require.GreaterOrEqual(t, read, total/storage.MaxRowsRead)
 	}
 	empty, next, err := f.Deliveries(t.Context(), w.ID, hook.DeliveryFilter{EventType: "no.such"}, hook.Page{Limit: 10})
 	require.NoError(t, err)

@@ -13,11 +13,11 @@ import (
 	"grapnel/internal/hook"
 )
 
-// sessionLockTimeout is how long a statement waits for a lock, by its session's settings.
+// sessionLockTimeout is how long a statement waits for a lock; the session's settings have it.
 const sessionLockTimeout = 2 * time.Second
 
-// rowLock is a row that statements lock until their commit, and that somebody may hold: a
-// process that stands still in a transaction, or a person with psql.
+// rowLock is a row that statements lock until their commit, and that another session may keep locked: a process that
+// stands still in a transaction, or a person with psql.
 type rowLock struct {
 	kind lockKind
 	id   [16]byte
@@ -33,7 +33,7 @@ const (
 	lockDelivery lockKind = 'd'
 )
 
-// nameOf tells sets of locks apart.
+// nameOf returns a key for a set of locks.
 func nameOf(locks []rowLock) string {
 	var b strings.Builder
 	for _, k := range locks {
@@ -42,13 +42,13 @@ func nameOf(locks []rowLock) string {
 	return b.String()
 }
 
-// Lanes: what shares statements.
+// Lanes. Only items of the same lane share statements.
 const (
-	// laneFree locks no row that others need as well.
+	// laneFree is for items that lock no row that others need.
 	laneFree = iota
-	// laneRows locks such rows.
+	// laneRows is for items that lock rows that others need.
 	laneRows
-	// laneKeys takes idempotency keys, and keeps them over several statements.
+	// laneKeys is for items with idempotency keys, whose locks are kept over several statements.
 	laneKeys
 	lanes
 )
@@ -83,7 +83,7 @@ func (r *recording) lane() int {
 	return laneFree
 }
 
-// locks are the webhooks first: others wait for these as well.
+// locks returns the webhooks first: others wait for these as well.
 func (r *recording) locks() []rowLock {
 	var locks []rowLock
 	for _, id := range healthOf(r.records).ids {
@@ -97,8 +97,8 @@ func (r *recording) locks() []rowLock {
 	return locks
 }
 
-// heldByOthers are those of the locks on webhooks and deliveries that others hold now.
-func (s *Store) heldByOthers(ctx context.Context, locks []rowLock) ([]rowLock, error) {
+// lockedElsewhere returns those of the locks on webhooks and deliveries that other sessions hold now.
+func (s *Store) lockedElsewhere(ctx context.Context, locks []rowLock) ([]rowLock, error) {
 	var webhooks, deliveries [][16]byte
 	for _, k := range locks {
 		if k.kind == lockWebhook {
@@ -107,7 +107,7 @@ func (s *Store) heldByOthers(ctx context.Context, locks []rowLock) ([]rowLock, e
 			deliveries = append(deliveries, k.id)
 		}
 	}
-	// As recording locks them.
+	// The lock modes are those of recording.
 	rows, _ := s.pool.Query(ctx, `
 		with w as (select id from webhooks where id = any($1) for update skip locked),
 			d as (select id from deliveries where id = any($2) for no key update skip locked)
@@ -124,11 +124,10 @@ func (s *Store) heldByOthers(ctx context.Context, locks []rowLock) ([]rowLock, e
 	})
 }
 
-// lockWaitKey is the key of a lock wait in a context.
+// lockWaitKey is the context key of a lock wait.
 type lockWaitKey struct{}
 
-// withLockWait has the statements of ctx wait no longer than that for a lock; 0 leaves
-// it to the session.
+// withLockWait limits how long statements under ctx wait for a lock. 0 leaves it to the session.
 func withLockWait(ctx context.Context, wait time.Duration) context.Context {
 	if wait == 0 {
 		return ctx
@@ -148,8 +147,7 @@ func (s *Store) transact(ctx context.Context, f func(tx pgx.Tx) error) error {
 	})
 }
 
-// single runs f, which is one statement, with the context's lock wait. Without one that
-// needs no transaction around it.
+// single runs f, which is one statement, with the context's lock wait. Without a lock wait it needs no transaction.
 func (s *Store) single(ctx context.Context, f func(q querier) error) error {
 	if ctx.Value(lockWaitKey{}) == nil {
 		return f(s.pool)

@@ -8,21 +8,19 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Metrics counts what the store does. Nothing that it is told of comes from a client.
+// Metrics counts the store's work. No label value comes from a client.
 type Metrics interface {
-	// Published counts what came of events that were published by one call, and the
-	// deliveries made of them.
+	// Published counts the outcomes of the events of one call, and the deliveries made of them.
 	Published(p hook.Published)
-	// Grouped counts a statement that calls have shared: its rows, how long the first
-	// waited for it, and how long it took.
+	// Grouped counts a shared statement: its rows, how long the first item waited for it, and how long it took.
 	Grouped(group string, rows int, waited, took time.Duration)
-	// Ended counts deliveries that have come to a final state.
+	// Ended counts deliveries that have reached a final state.
 	Ended(state hook.DeliveryState, n int)
 	// Breaker counts circuit breakers that were opened or closed.
 	Breaker(open bool)
 }
 
-// The groups that Grouped is told of.
+// Names of the groups for Grouped.
 const (
 	groupPublish    = "publish"
 	groupRecord     = "record"
@@ -30,15 +28,15 @@ const (
 	groupEventTypes = "event_types"
 )
 
-// uncounted is Metrics where there are none.
-type uncounted struct{}
+// noMetrics counts nothing.
+type noMetrics struct{}
 
-func (uncounted) Published(hook.Published)                          {}
-func (uncounted) Grouped(string, int, time.Duration, time.Duration) {}
-func (uncounted) Ended(hook.DeliveryState, int)                     {}
-func (uncounted) Breaker(bool)                                      {}
+func (noMetrics) Published(hook.Published)                          {}
+func (noMetrics) Grouped(string, int, time.Duration, time.Duration) {}
+func (noMetrics) Ended(hook.DeliveryState, int)                     {}
+func (noMetrics) Breaker(bool)                                      {}
 
-// countPublished counts what came of a call of PublishAll.
+// countPublished counts the outcomes of a call of PublishAll.
 func (s *Store) countPublished(accepted []hook.Accepted, errs []error, took time.Duration) {
 	p := hook.Published{Took: took}
 	for i := range accepted {
@@ -57,15 +55,15 @@ func (s *Store) countPublished(accepted []hook.Accepted, errs []error, took time
 	s.metrics.Published(p)
 }
 
-// endedOf are those of the deliveries that have just come to a final state, tests left
-// out; the records are in the order of their ids.
+// endedOf returns the deliveries that have just reached a final state, without tests. The records are sorted by their
+// deliveries' ids.
 func endedOf(records []hook.Record, changed []hook.Delivery) (ended []hook.Delivery) {
 	for i := range changed {
 		d := &changed[i]
 		if d.Outstanding() || d.Test {
 			continue
 		}
-		// An attempt by hand of one that had ended ends nothing.
+		// An attempt by hand of a delivery that had ended does not end it.
 		if r := recordFor(records, d.ID); r != nil && r.Delivery.Outstanding() {
 			ended = append(ended, *d)
 		}
@@ -79,8 +77,7 @@ func (s *Store) countEnded(ended []hook.Delivery) {
 	}
 }
 
-// recordFor is the delivery's among records in the order of their ids; nil if there is
-// none.
+// recordFor returns the delivery's record, nil if there is none. The records are sorted by their deliveries' ids.
 func recordFor(records []hook.Record, id hook.DeliveryID) *hook.Record {
 	at, ok := slices.BinarySearchFunc(records, id, func(r hook.Record, id hook.DeliveryID) int {
 		return bytes.Compare(r.Delivery.ID[:], id[:])

@@ -9,12 +9,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"grapnel/internal/wait"
 	"io/fs"
 	"log/slog"
 	"strconv"
 	"strings"
 	"time"
+
+	"grapnel/internal/wait"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -26,41 +27,38 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrateLock is the number that goose's own session lock has: binaries that use
-// that and binaries that don't wait for each other.
+// migrateLock is the number of goose's own session lock, so that binaries that use goose's lock and binaries that use
+// this one wait for each other.
 const migrateLock = lock.DefaultLockID
 
 const (
 	defaultPatience = 10 * time.Minute
-	// Between two tries publishing has the tables to itself for at least as long as it
-	// may have waited for the lock.
+	// Between two tries, publishing has the tables for itself for at least as long as it may have waited for the
+	// lock.
 	firstPause, longestPause = time.Second, 15 * time.Second
 )
 
-// Migrator brings a database up to date beside the processes that use it.
+// Migrator brings a database up to date while other processes use it.
 type Migrator struct {
-	// URL is a PostgreSQL connection string. It may be that of a connection pooler in
-	// transaction mode, which has to have two connections for it.
+	// URL is a PostgreSQL connection string. It may be the URL of a connection pooler in transaction mode, which must
+	// have two connections for it.
 	URL string
-	// Patience is how long one migration is tried again that gets no lock, because of a
-	// backup or somebody's report; 0 is 10 minutes.
+	// Patience is how long a migration that gets no lock, because of a backup or a long query, is tried again;
+	// default 10 minutes.
 	Patience time.Duration
-	// Logger hears of migrations that are tried again, and of indexes that are made; nil
-	// logs nothing.
+	// Logger logs migrations that are tried again, and indexes that are created; nil logs nothing.
 	Logger *slog.Logger
 }
 
-// Migrate is Migrator's Up with the defaults.
+// Migrate runs Migrator.Up with the defaults.
 func Migrate(ctx context.Context, url string) (ran int, err error) {
 	m := Migrator{URL: url}
 	return m.Up(ctx)
 }
 
-// Up runs the migrations that the database has not had, and returns how many. It is safe
-// to call from several processes at once: they wait for each other. No migration waits
-// for a lock for longer than 2 s, since what is published waits behind it; then it is
-// tried again, with a growing pause. What was begun when a process was killed is taken up
-// by the next.
+// Up runs the missing migrations, and returns how many. Several processes may call it at once: they wait for each
+// other. No migration waits for a lock for longer than 2 s, since publishes wait behind it; it is tried again with a
+// growing pause. A migration that was interrupted by a kill is continued by the next call.
 func (m *Migrator) Up(ctx context.Context) (ran int, err error) {
 	cfg, err := pgx.ParseConfig(m.URL)
 	if err != nil {
@@ -80,7 +78,7 @@ func (m *Migrator) Up(ctx context.Context) (ran int, err error) {
 		return 0, mapErr(fmt.Errorf("migrate: lock: %w", err))
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	if ran, err = m.patiently(ctx, provider); err != nil {
+	if ran, err = m.upWithRetries(ctx, provider); err != nil {
 		return ran, mapErr(fmt.Errorf("migrate: %w", err))
 	}
 	return ran, nil
@@ -94,8 +92,8 @@ func (m *Migrator) provider(db *sql.DB) (*goose.Provider, error) {
 	return goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithGoMigrations(m.goMigrations()...))
 }
 
-// patiently runs all migrations, each again and again while it gets no lock.
-func (m *Migrator) patiently(ctx context.Context, provider *goose.Provider) (ran int, err error) {
+// upWithRetries runs all migrations, and repeats each while it gets no lock.
+func (m *Migrator) upWithRetries(ctx context.Context, provider *goose.Provider) (ran int, err error) {
 	patience := cmp.Or(m.Patience, defaultPatience)
 	pause, deadline := firstPause, time.Now().Add(patience)
 	for {
@@ -108,7 +106,7 @@ func (m *Migrator) patiently(ctx context.Context, provider *goose.Provider) (ran
 			ran += len(partial.Applied)
 			pause, deadline = firstPause, time.Now().Add(patience)
 		}
-		if !isHeldUp(err) || time.Until(deadline) < pause {
+		if !isLockConflict(err) || time.Until(deadline) < pause {
 			return ran, err
 		}
 		m.log().WarnContext(ctx, "a migration gets no lock; it is tried again", slog.Int64("migration", partial.Failed.Source.Version),
@@ -120,8 +118,8 @@ func (m *Migrator) patiently(ctx context.Context, provider *goose.Provider) (ran
 	}
 }
 
-// isHeldUp reports whether others' locks were in the way.
-func isHeldUp(err error) bool {
+// isLockConflict reports whether other sessions' locks were in the way.
+func isLockConflict(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "55P03" || pg.Code == "40P01") // lock_not_available, deadlock_detected
 }
@@ -133,10 +131,10 @@ func (m *Migrator) log() *slog.Logger {
 	return m.Logger
 }
 
-// lockMigrations waits until no other process migrates. The lock is a transaction's,
-// which stays open beside the migrations and holds back nothing: a session's would be
-// left to somebody else behind a connection pooler. Who waits holds no connection: with few
-// of them, the one who migrates would be waiting for it.
+// lockMigrations waits until no other process migrates. The lock belongs to a transaction, which stays open beside
+// the migrations and blocks nothing: behind a connection pooler, a session's lock would be left to another user of
+// the connection. A waiting process holds no connection: if there are few, the migrating process would be waiting for
+// that one.
 func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		unlock, err := tryLockMigrations(ctx, db)
@@ -149,9 +147,9 @@ func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err e
 	}
 }
 
-// tryLockMigrations returns nothing when another process has the lock. It does not wait
-// for it in the server: an index that is made concurrently waits for all who wait there,
-// and they would wait for who makes it.
+// tryLockMigrations returns nil if another process has the lock. It does not wait for the lock in the server:
+// creating an index concurrently waits for all waiting transactions, and they would wait for the process that creates
+// it.
 func tryLockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -160,8 +158,8 @@ func tryLockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, er
 	if _, err := tx.ExecContext(ctx, `set local idle_in_transaction_session_timeout = 0`); err != nil {
 		return nil, errors.Join(err, tx.Rollback())
 	}
-	// By the simple protocol: otherwise the answered statement, and with it what it sees,
-	// stays until the next one, and an index that is made concurrently waits for that.
+	// It uses the simple protocol. Otherwise the answered statement, and with it its snapshot, stays until the next
+	// one, and creating an index concurrently waits for that.
 	var locked bool
 	err = tx.QueryRowContext(ctx, `select pg_try_advisory_xact_lock($1)`, pgx.QueryExecModeSimpleProtocol, migrateLock).Scan(&locked)
 	if err != nil || !locked {
@@ -175,7 +173,7 @@ func MigrationsKey() string {
 	return strconv.FormatInt(latestMigration(), 10) + "-" + migrationsHash()
 }
 
-// latestMigration is the highest version in this binary.
+// latestMigration returns the highest version in this binary.
 func latestMigration() int64 {
 	var latest int64
 	for _, name := range migrationNames() {
@@ -190,7 +188,7 @@ func latestMigration() int64 {
 	return latest
 }
 
-// migrationNames are the files of SQL.
+// migrationNames returns the names of the SQL files.
 func migrationNames() []string {
 	entries, err := migrations.ReadDir("migrations")
 	if err != nil {

@@ -13,22 +13,20 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Operational events are published in the transaction of what they tell of, so that none
-// is told without having happened, or the other way round. Where no webhook of the
-// tenant's names the type there is no event: an outage must not fill the store with
-// what nobody wants to know.
+// Operational events are published in the transaction of the change that they report, so that neither exists without
+// the other. If no webhook of the tenant names the event's type, there is no event: an outage must not fill the store
+// with events that nobody subscribes to.
 
-// occurrences are what a transaction has done that operational events tell of.
-type occurrences struct{ list []*publishing }
+// operationalEvents are the operational events of one transaction.
+type operationalEvents struct{ list []*publishing }
 
-func (o *occurrences) add(tenant hook.TenantID, eventType string, data []byte) {
+func (o *operationalEvents) add(tenant hook.TenantID, eventType string, data []byte) {
 	o.list = append(o.list, newPublishing(&hook.Publication{TenantID: tenant, Type: eventType, Data: data}))
 }
 
-// failed tells of those of the deliveries that have ended without a success. That an
-// operational event could not be delivered is none itself: it would be told to the
-// same webhooks.
-func (o *occurrences) failed(ended []hook.Delivery) {
+// failed adds an event for each of the deliveries that has ended without success. A failed delivery of an operational
+// event adds none: that event would go to the same webhooks.
+func (o *operationalEvents) failed(ended []hook.Delivery) {
 	for i := range ended {
 		d := &ended[i]
 		if d.Test || hook.IsOperational(d.EventType) {
@@ -43,7 +41,7 @@ func (o *occurrences) failed(ended []hook.Delivery) {
 	}
 }
 
-func (o *occurrences) disabled(w *hook.Webhook) {
+func (o *operationalEvents) disabled(w *hook.Webhook) {
 	b := appendMember([]byte{'{'}, "webhook_id", w.ID.String())
 	b = appendMember(b, "host", w.Host())
 	b = appendMember(b, "reason", w.DisabledReason)
@@ -51,7 +49,7 @@ func (o *occurrences) disabled(w *hook.Webhook) {
 	o.add(w.TenantID, hook.TypeWebhookDisabled, append(b, '}'))
 }
 
-func (o *occurrences) recovered(w *hook.Webhook, failingSince *time.Time) {
+func (o *operationalEvents) recovered(w *hook.Webhook, failingSince *time.Time) {
 	b := appendMember([]byte{'{'}, "webhook_id", w.ID.String())
 	b = appendMember(b, "host", w.Host())
 	if failingSince != nil {
@@ -61,7 +59,7 @@ func (o *occurrences) recovered(w *hook.Webhook, failingSince *time.Time) {
 	o.add(w.TenantID, hook.TypeWebhookRecovered, append(b, '}'))
 }
 
-// failedData is canonical JSON (spec 2), as all that is published.
+// failedData returns canonical JSON (spec 2), like all published data.
 func failedData(d *hook.Delivery) []byte {
 	b := appendMember([]byte{'{'}, "delivery_id", d.ID.String())
 	b = appendMember(b, "event_id", d.EventID.String())
@@ -78,7 +76,7 @@ func failedData(d *hook.Delivery) []byte {
 	return append(b, '}')
 }
 
-// appendMember adds one of an object's; the name needs no escaping.
+// appendMember appends a member to an object; the name needs no escaping.
 func appendMember(b []byte, name, value string) []byte {
 	if b[len(b)-1] != '{' {
 		b = append(b, ',')
@@ -89,15 +87,17 @@ func appendMember(b []byte, name, value string) []byte {
 
 func inSeconds(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// publishingOwn runs f in a transaction and publishes, within it, what has happened.
-func (s *Store) publishingOwn(ctx context.Context, f func(tx pgx.Tx, happened *occurrences) error) error {
+// withOperationalEvents runs f in a transaction and publishes, in the same transaction, the operational events
+// that f adds. It returns the starts of those that need a workflow. The caller dispatches them; if it dies before,
+// the sweeper starts them.
+func (s *Store) withOperationalEvents(ctx context.Context, f func(tx pgx.Tx, events *operationalEvents) error) ([]hook.Start, error) {
 	var published []*publishing
 	err := s.transact(ctx, func(tx pgx.Tx) (err error) {
-		var happened occurrences
-		if err := f(tx, &happened); err != nil {
+		var events operationalEvents
+		if err := f(tx, &events); err != nil {
 			return err
 		}
-		published, err = wanted(ctx, tx, happened.list)
+		published, err = subscribedOnly(ctx, tx, events.list)
 		if err != nil || len(published) == 0 {
 			return err
 		}
@@ -113,17 +113,18 @@ func (s *Store) publishingOwn(ctx context.Context, f func(tx pgx.Tx, happened *o
 		return nil
 	})
 	if err != nil || len(published) == 0 {
-		return err
+		return nil, err
 	}
+	var starts []hook.Start
 	count := hook.Published{Operational: len(published)}
 	for _, p := range published {
 		count.Deliveries += p.accepted.Event.Deliveries
 		if start, ok := p.accepted.Start(); ok {
-			s.start(start)
+			starts = append(starts, start)
 		}
 	}
 	s.metrics.Published(count)
-	return nil
+	return starts, nil
 }
 
 // setCauses gives events of ours that tell of another event the chain of that one, so
@@ -158,7 +159,7 @@ func setCauses(ctx context.Context, tx pgx.Tx, list []*publishing) error {
 }
 
 // wanted are those that some active webhook of their tenant names.
-func wanted(ctx context.Context, tx pgx.Tx, list []*publishing) ([]*publishing, error) {
+func subscribedOnly(ctx context.Context, tx pgx.Tx, list []*publishing) ([]*publishing, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}

@@ -52,8 +52,6 @@ func (f *fixture) fail(t *testing.T, id hook.DeliveryID) hook.Delivery {
 func TestFailedDeliveriesAreTold(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	var started []hook.Start
-	f.OnOperational(func(s hook.Start) { started = append(started, s) })
 	w, ops := f.webhook(t), f.operational(t)
 	everything := f.webhook(t, events("*", "delivery.*"))
 	stranger := f.operational(t, ofTenant(f.tenant(t, "other")))
@@ -62,8 +60,13 @@ func TestFailedDeliveriesAreTold(t *testing.T) {
 	f.attempt(t, id, answered(500))
 	types, _ := f.told(t, ops)
 	require.Empty(t, types, "attempts are to come")
+	var started []hook.Start
 	for range hook.MaxAttempts - 1 {
-		f.attempt(t, id, answered(500))
+		job, err := f.Job(t.Context(), id)
+		require.NoError(t, err)
+		recorded, err := f.Record(t.Context(), []hook.Record{recordOf(&job, answered(500))})
+		require.NoError(t, err)
+		started = append(started, recorded.Starts...)
 	}
 
 	d := f.read(t, id)
@@ -197,7 +200,7 @@ func TestOtherEndsAreTold(t *testing.T) {
 	require.NoError(t, err)
 	dropped, err := f.DropDeliveries(t.Context(), []hook.DeliveryID{claimed}, 0)
 	require.NoError(t, err)
-	require.Equal(t, []hook.DeliveryID{claimed}, dropped)
+	require.Equal(t, []hook.DeliveryID{claimed}, dropped.Deliveries)
 
 	_, data := f.told(t, ops)
 	require.Equal(t, "Endpoint unavailable", data[0]["error"])

@@ -10,12 +10,10 @@ import (
 	"grapnel/internal/hook"
 )
 
-// EnsureOperatorKey stores the operator's own admin key of the tenant default, or
-// makes the key that has this text the operator's. The operator's keys from before end:
-// a process that still has one of them keeps running and is not let in by it. It is a
-// conflict when the text is that of another key than an admin's of the tenant default,
-// and a precondition when that key has been revoked or has expired; either is left as it
-// is, and nothing ends.
+// EnsureOperatorKey stores the operator's own admin key in the tenant "default", or marks an existing key with this
+// text as the operator's. It revokes all earlier operator's keys: a process that still has one of them keeps running,
+// but that key is no longer valid. It is a conflict if the text belongs to a key that is not an admin key of that
+// tenant, and a precondition if the key has been revoked or has expired; in both cases nothing changes.
 func (s *Store) EnsureOperatorKey(ctx context.Context, name string, text hook.Secret) error {
 	err := s.ensureOperatorKey(ctx, name, text)
 	if hook.KindOf(err) == hook.KindConflict { // perhaps an older process has just made it
@@ -26,8 +24,7 @@ func (s *Store) EnsureOperatorKey(ctx context.Context, name string, text hook.Se
 
 func (s *Store) ensureOperatorKey(ctx context.Context, name string, text hook.Secret) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// One at a time: of two processes that bring different keys one is the last, and
-		// its key is the one that stays.
+		// Only one at a time: of two processes with different keys one is the last, and its key stays.
 		if _, err := tx.Exec(ctx, `select from tenants where id = $1 for no key update`, defaultTenant()); err != nil {
 			return err
 		}
@@ -46,7 +43,7 @@ func (s *Store) ensureOperatorKey(ctx context.Context, name string, text hook.Se
 
 func defaultTenant() [16]byte { return hook.DefaultTenant() }
 
-// ensureKey finds the key or makes it, and makes it the operator's.
+// ensureKey finds or creates the key, and marks it as the operator's.
 func ensureKey(ctx context.Context, tx pgx.Tx, name string, text hook.Secret) (hook.KeyID, error) {
 	var (
 		id           hook.KeyID
@@ -72,7 +69,7 @@ func ensureKey(ctx context.Context, tx pgx.Tx, name string, text hook.Secret) (h
 	return id, nil
 }
 
-// OperatorKey says how the operator's key of this text stands.
+// OperatorKey returns the state of the operator's key with this text.
 func (s *Store) OperatorKey(ctx context.Context, text hook.Secret) (hook.OperatorKeyState, error) {
 	var usable, replaced bool
 	err := s.pool.QueryRow(ctx, `

@@ -15,7 +15,7 @@ func (f *fixture) requireOperatorKey(t *testing.T, text hook.Secret, want hook.O
 	state, err := f.OperatorKey(t.Context(), text)
 	require.NoError(t, err)
 	require.Equal(t, want, state, text.Reveal())
-	_, err = f.Authenticate(t.Context(), text)
+	_, err = f.Authenticate(t.Context(), hook.HashKey(text))
 	require.Equal(t, want == hook.OperatorKeyValid, err == nil, text.Reveal())
 }
 
@@ -25,9 +25,9 @@ func TestEnsureOperatorKey(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	operator := func(text hook.Secret) bool {
-		k, err := f.Authenticate(t.Context(), text)
+		found, err := f.Authenticate(t.Context(), hook.HashKey(text))
 		require.NoError(t, err)
-		return k.Operator
+		return found.Key.Operator
 	}
 	var g errgroup.Group
 	for range 4 {
@@ -68,7 +68,7 @@ func TestANewOperatorKeyEndsTheOldOne(t *testing.T) {
 	require.NoError(t, f.EnsureOperatorKey(t.Context(), "op", "gk_two"))
 	f.requireOperatorKey(t, "gk_one", hook.OperatorKeyReplaced)
 	f.requireOperatorKey(t, "gk_two", hook.OperatorKeyValid)
-	_, err = f.Authenticate(t.Context(), "gk_admin")
+	_, err = f.Authenticate(t.Context(), hook.HashKey("gk_admin"))
 	require.NoError(t, err, "other keys stay")
 
 	requireKind(t, hook.KindPrecondition, f.EnsureOperatorKey(t.Context(), "op", "gk_one"))
@@ -107,8 +107,9 @@ func TestRevokingTheOperatorKey(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	require.NoError(t, f.EnsureOperatorKey(t.Context(), "op", "gk_op"))
-	key, err := f.Authenticate(t.Context(), "gk_op")
+	found, err := f.Authenticate(t.Context(), hook.HashKey("gk_op"))
 	require.NoError(t, err)
+	key := found.Key
 	requireKind(t, hook.KindForbidden, f.RevokeKey(t.Context(), hook.DefaultTenant(), key.ID, false))
 	requireKind(t, hook.KindNotFound, f.RevokeKey(t.Context(), f.tenant(t, "other"), key.ID, false))
 	f.requireOperatorKey(t, "gk_op", hook.OperatorKeyValid)

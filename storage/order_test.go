@@ -160,7 +160,7 @@ func TestPublishAllWhoseFirstIsRefusedInTheEnd(t *testing.T) {
 	f.exec(t, `create trigger revoke after insert on idempotency_keys for each statement execute function revoke()`)
 	of := func(text hook.Secret) hook.Publication {
 		p := publication("order-7", `{"id":"user_123"}`)
-		p.Preconditions = hook.Preconditions{Key: text}
+		p.Preconditions = hook.Preconditions{Key: hook.HashKey(text)}
 		return p
 	}
 	accepted, errs := f.PublishAll(t.Context(), []hook.Publication{of(revoked), of(good)})

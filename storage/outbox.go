@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Started removes events from the outbox: their workflows run.
+// Started removes events from the outbox: their workflows have started.
 func (s *Store) Started(ctx context.Context, events []hook.EventID) error {
 	_, err := s.pool.Exec(ctx, `delete from outbox where event_id = any($1)`, raw(events))
 	if err != nil {
@@ -20,24 +20,22 @@ func (s *Store) Started(ctx context.Context, events []hook.EventID) error {
 	return nil
 }
 
-// ClaimUnstarted claims what was accepted a while ago and whose workflow has not been
-// started (design: sweeper), the oldest first. A claim ends when its event is Started, by
-// Unclaim, or with its time, when its holder is gone. Several processes claim at once, and
-// none waits for another. Where the claims are known and the events are not, the page has
-// the claims beside the error.
+// ClaimUnstarted claims events that were accepted longer ago than the claim's age and whose workflow has not been
+// started, the oldest first. A claim ends by Started, by Unclaim, or with its time if its holder is gone. Several
+// processes claim at once, and none waits for another. If the claims are known but the events can't be read, the page
+// has the claims beside the error.
 //
-// The workflow of an event is named in the outbox before it is started, by starters and
-// sweepers alike (ShareWorkflow), so that nothing is started under two names: whoever
-// claims a row that has a name starts the same, and finds it running. An older version's
-// starter starts single events under their own names without saying so. Its rows, which
-// have never been anybody's claim, get their own names here. Its sweeper, which knows no
-// claims, may take the same rows at the same time: it names them by their own names too,
-// where they have none, and otherwise starts what is named.
+// The workflow of an event is named in the outbox before it is started, by starters and sweepers alike
+// (ShareWorkflow), so that nothing is started under two names: a process that claims a named row starts the same
+// workflow, and finds it running. An older version's starter starts single events under their own names without
+// naming them in the outbox. Its rows, which have never been claimed, get their own names here. Its sweeper, which
+// knows no claims, may take the same rows at the same time: it gives unnamed rows their own names too, and otherwise
+// starts the named workflow.
 func (s *Store) ClaimUnstarted(ctx context.Context, c hook.OutboxClaim) (hook.OutboxPage, error) {
 	args := pgx.StrictNamedArgs{"age": c.Age, "for": c.For, "after": [16]byte(c.After), "limit": c.Limit}
 	sql := fmt.Sprintf(claimSQL, "")
 	if len(c.Except) > 0 {
-		// Hashed once, as "<> all" of a parameter is not.
+		// A sub-query is hashed once; "<> all" of a parameter is not.
 		sql, args["except"] = fmt.Sprintf(claimSQL, "and event_id not in (select unnest(@except::uuid[]))"), raw(c.Except)
 	}
 	rows, _ := s.pool.Query(ctx, sql, args)
@@ -77,8 +75,8 @@ func (s *Store) ClaimUnstarted(ctx context.Context, c hook.OutboxClaim) (hook.Ou
 	return page, nil
 }
 
-// What is looked at is bounded before it is asked whether it may be had: by the planner's
-// estimates of that, it might read and sort all that there is for each page.
+// The page is bounded before its rows are checked for claims. By the planner's estimates of that check, it might
+// otherwise read and sort the whole table for each page.
 const claimSQL = `
 	with page as materialized (
 		select event_id from outbox where event_id > @after order by event_id limit @limit
@@ -95,8 +93,8 @@ const claimSQL = `
 	select p.looked, p.last, c.event_id, c.workflow_id
 	from (select count(*)::int as looked, (select event_id from page order by event_id desc limit 1) as last from page) p left join claimed c on true`
 
-// startsOf reads events of three kinds, without their targets: those whose workflow has no
-// name, those that have their own, and all of the shared workflows.
+// startsOf reads three kinds of events, without their targets: those whose workflow has no name, those with a
+// workflow of their own, and all events of the shared workflows.
 func (s *Store) startsOf(ctx context.Context, unnamed, own []hook.EventID, shared []string) (fresh []hook.Start, named [][]hook.Start, err error) {
 	if len(unnamed)+len(own)+len(shared) == 0 {
 		return nil, nil, nil
@@ -147,9 +145,8 @@ func (s *Store) addMembers(ctx context.Context, events []hook.EventID, workflows
 	return events, workflows, nil
 }
 
-// Unclaim gives events back that were claimed and not started: whoever looks next may have
-// them. One that somebody else has claimed since is given back with them, which costs a
-// second start, which finds the first.
+// Unclaim gives claimed events back that were not started. An event that another process has claimed since is given
+// back with them; that costs a second start, which finds the first.
 func (s *Store) Unclaim(ctx context.Context, events []hook.EventID) error {
 	_, err := s.pool.Exec(ctx, `
 		update outbox set claimed_until = '-infinity' where event_id = any(array(
@@ -170,7 +167,7 @@ func collectStarts(rows pgx.Rows) ([]hook.Start, error) {
 	})
 }
 
-// byWorkflow puts those together that share a workflow, in the place of the first.
+// byWorkflow groups the starts that share a workflow, each group at the place of its first start.
 func byWorkflow(list []hook.Start) [][]hook.Start {
 	var all [][]hook.Start
 	place := map[string]int{}
@@ -186,9 +183,9 @@ func byWorkflow(list []hook.Start) [][]hook.Start {
 	return all
 }
 
-// ShareWorkflow names the workflow of events before it is started: the one that they share,
-// or, by the empty name, each event's own. It returns those that it got; the others have a
-// name already, which a sweeper or a starter of another process has given them.
+// ShareWorkflow names the workflow of events before it is started: the one that they share, or, if the name is empty,
+// each event's own. It returns the events that it has named; the others have a name already, from a sweeper or from a
+// starter of another process.
 func (s *Store) ShareWorkflow(ctx context.Context, workflowID string, events []hook.EventID) ([]hook.EventID, error) {
 	sql := nameSQL
 	if workflowID != "" {
@@ -216,8 +213,8 @@ const nameSQL = `
 // unattemptedLook bounds how many of an event's deliveries Unattempted looks at.
 const unattemptedLook = 100
 
-// Unattempted counts those of the events of which a delivery is due, and neither attempted nor
-// deferred. Of an event with many deliveries it looks at the last hundred, which are sent last.
+// Unattempted counts the events that have a due delivery which is neither attempted nor deferred. Of an event with
+// many deliveries it looks at the last hundred, which are sent last.
 func (s *Store) Unattempted(ctx context.Context, events []hook.EventID) (n int, err error) {
 	args := sliceArgs(events, 0, 1)
 	args["look"] = unattemptedLook
@@ -234,7 +231,7 @@ func (s *Store) Unattempted(ctx context.Context, events []hook.EventID) (n int, 
 	return n, nil
 }
 
-// Targets are the first webhooks of each event.
+// Targets returns the first webhooks of each event.
 func (s *Store) Targets(ctx context.Context, events []hook.EventID) (map[hook.EventID][]hook.Target, error) {
 	args := sliceArgs(events, 0, 1)
 	args["targets"] = hook.MaxTargets

@@ -10,11 +10,9 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Overdue lists the events of deliveries whose attempt has been due for longer than
-// age, the longest first, after the mark; at most limit deliveries are looked at. What
-// waits in the outbox is the sweeper's and left out. It returns the mark to go on
-// from, the zero mark at the end. It costs what is overdue, however much there is that
-// is not.
+// Overdue lists the events of deliveries whose attempt has been due for longer than age, the longest first, after the
+// mark. It reads at most limit deliveries. Events in the outbox are left to the sweeper. It returns the mark to go on
+// from, the zero mark at the end. Its cost depends only on what is overdue.
 func (s *Store) Overdue(ctx context.Context, age time.Duration, after hook.OverdueMark, limit int) ([]hook.Overdue, hook.OverdueMark, error) {
 	rows, _ := s.pool.Query(ctx, `
 		with due as (
@@ -50,9 +48,9 @@ func (s *Store) Overdue(ctx context.Context, age time.Duration, after hook.Overd
 	return list, mark, nil
 }
 
-// Restarts is what it takes to start the workflows of overdue events anew: each with
-// all of its events that have something outstanding, overdue or not, since it is the
-// one workflow that will see to them. A workflow without any is left out.
+// Restarts returns the starts that restart the workflows of overdue events: each with all of its events that have
+// outstanding deliveries, overdue or not, since this one workflow delivers all of them. A workflow without such
+// events is left out.
 func (s *Store) Restarts(ctx context.Context, overdue []hook.Overdue) ([]hook.Start, error) {
 	events, workflows, err := s.membersOf(ctx, overdue)
 	if err != nil {
@@ -80,8 +78,7 @@ func (s *Store) Restarts(ctx context.Context, overdue []hook.Overdue) ([]hook.St
 	return hook.JoinStarts(starts, targets), nil
 }
 
-// membersOf are all events of the workflows, each with its workflow's id where that is
-// not its own.
+// membersOf returns all events of the workflows, each with its workflow's id, "" for its own.
 func (s *Store) membersOf(ctx context.Context, list []hook.Overdue) (events []hook.EventID, workflows []string, err error) {
 	var shared []string
 	for _, o := range list {

@@ -56,7 +56,7 @@ func TestPauseDoesNotCountAsWaiting(t *testing.T) {
 	f.publish(t, "user.created")
 	f.pause(t, w, false)
 	f.exec(t, `update deliveries set created_at = now() - interval '3 days'`)
-	require.Zero(t, must(f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 10)))
+	require.Empty(t, must(f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 10)).Deliveries)
 	f.exec(t, `update webhooks set resumed_at = now() - interval '25 hours'`)
-	require.Equal(t, 1, must(f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 10)))
+	require.Len(t, must(f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 10)).Deliveries, 1)
 }

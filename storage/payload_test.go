@@ -101,9 +101,9 @@ func TestExpireUnreadable(t *testing.T) {
 	f.attempt(t, ids[2], answered(500))
 	f.attempt(t, ids[3], answered(200))
 	since := scalar[*time.Time](t, f, `select failing_since from webhooks where id = $1`, [16]byte(w.ID))
-	expired := must(f.ExpireUnreadable(t.Context(), ids, hook.DeferredFor))
+	expired := must(f.ExpireUnreadable(t.Context(), ids, hook.DeferredFor)).Deliveries
 	require.ElementsMatch(t, []hook.DeliveryID{ids[2], ids[4]}, expired, "not the young, those under way, or those that have ended")
-	require.Empty(t, must(f.ExpireUnreadable(t.Context(), ids, hook.DeferredFor)))
+	require.Empty(t, must(f.ExpireUnreadable(t.Context(), ids, hook.DeferredFor)).Deliveries)
 	for i, attempts := range map[int]int{2: 1, 4: 0} {
 		d := f.read(t, ids[i])
 		require.Equal(t, hook.StateFailed, d.State)
@@ -121,5 +121,5 @@ func TestExpireUnreadable(t *testing.T) {
 	paused := f.delivery(t, w)
 	f.exec(t, `update deliveries set created_at = now() - interval '3 days' where id = $1`, [16]byte(paused))
 	f.exec(t, `update webhooks set resumed_at = now() - interval '1 hour' where id = $1`, [16]byte(w.ID))
-	require.Empty(t, must(f.ExpireUnreadable(t.Context(), []hook.DeliveryID{paused}, hook.DeferredFor)))
+	require.Empty(t, must(f.ExpireUnreadable(t.Context(), []hook.DeliveryID{paused}, hook.DeferredFor)).Deliveries)
 }

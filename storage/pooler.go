@@ -15,24 +15,22 @@ import (
 	"grapnel/internal/hook"
 )
 
-// A connection pooler in transaction mode (pgbouncer, for one) gives a connection to
-// PostgreSQL for one transaction at a time: what is left on it between two, a named
-// statement, a setting, a LISTEN, is another's the next time. Nothing here needs any
-// of that but as a matter of speed, so a pooler only has to be noticed. It is, without
-// any setting: at the start of a connection a server tells its process's number, and a
-// pooler makes one up.
+// A connection pooler in transaction mode (such as pgbouncer) lends a connection to PostgreSQL for one transaction at
+// a time: whatever is left on it afterwards, a named statement, a setting, a LISTEN, is another client's the next
+// time. The store uses these only for speed, so it is enough to detect a pooler. No setting is needed for that: when
+// a connection starts, a server announces its process id, and a pooler makes one up.
 
-// pooler knows whether there is one.
+// pooler knows whether there is a connection pooler.
 type pooler struct {
-	// chosen says that the URL has default_query_exec_mode: it is the operator's to know.
+	// chosen reports whether the URL has default_query_exec_mode: then the operator has decided.
 	chosen  bool
 	between atomic.Bool
 	asked   atomic.Bool
 	asking  singleflight.Group
 }
 
-// beforeConnect chooses how statements are sent. Behind a pooler they have no names
-// (cache_describe: their types are kept, not their plans).
+// beforeConnect chooses how statements are sent. Behind a pooler they have no names (cache_describe: their types are
+// kept, not their plans).
 func (p *pooler) beforeConnect(ctx context.Context, c *pgx.ConnConfig) error {
 	if p.chosen {
 		return nil
@@ -48,8 +46,8 @@ func (p *pooler) beforeConnect(ctx context.Context, c *pgx.ConnConfig) error {
 	return nil
 }
 
-// ask finds out, once for all who wait, by a connection of its own: that of another
-// has been opened in one way or the other.
+// ask detects a pooler, once for all callers, over a connection of its own: the callers' connections need to know
+// before they are opened.
 func (p *pooler) ask(ctx context.Context, c *pgx.ConnConfig) error {
 	probe := c.Copy()
 	answer := p.asking.DoChan("", func() (any, error) {
@@ -80,37 +78,35 @@ func (p *pooler) ask(ctx context.Context, c *pgx.ConnConfig) error {
 	}
 }
 
-// errPooler ends a connection that was opened for a server of its own.
+// errPooler fails a connection that was opened for a server without a pooler.
 var errPooler = errors.New("there is a connection pooler now that was not there before")
 
-// sessionSettings are a session's, by their names. Behind a pooler they are the role's
-// (docs/operating.md). They are no start-up parameters: poolers refuse those.
+// sessionSettings returns the settings of a session. Behind a pooler they belong to the role (docs/operating.md).
+// They are no start-up parameters, which poolers refuse.
 func sessionSettings() [][2]string {
 	return [][2]string{
-		// Planning a statement over a month of partitions takes longer than doing it, and
-		// plans made for one event and for many are alike: the statements see to that.
+		// Planning a statement over a month of partitions takes longer than executing it, and the statements are
+		// written so that plans for one event and for many are alike.
 		{"plan_cache_mode", "force_generic_plan"},
-		// By its estimates, an empty index over a month of partitions is worth compiling
-		// for, and worth further processes.
+		// By its estimates, the planner finds an empty index over a month of partitions worth compiling and parallel
+		// workers.
 		{"jit", "off"},
 		{"max_parallel_workers_per_gather", "0"},
-		// A row that is locked by somebody who stands still must not stop all who come after.
-		{"lock_timeout", milliseconds(sessionLockTimeout)},
-		// A process of ours that stands still in a transaction lets go of its locks, and
-		// so does one that can't be reached any more. On a Unix socket, and where the system has
-		// no such setting, the last four change nothing.
-		{"idle_in_transaction_session_timeout", milliseconds(15 * time.Second)},
-		{"tcp_user_timeout", milliseconds(30 * time.Second)},
+		// A row that stays locked must not stop all later statements.
+		{"lock_timeout", settingValue(sessionLockTimeout)},
+		// A process that stands still in a transaction loses its locks, and so does one that can't be reached any
+		// more. On a Unix socket, or on a system without such a setting, the last four change nothing.
+		{"idle_in_transaction_session_timeout", settingValue(15 * time.Second)},
+		{"tcp_user_timeout", settingValue(30 * time.Second)},
 		{"tcp_keepalives_idle", "15"},
 		{"tcp_keepalives_interval", "5"},
 		{"tcp_keepalives_count", "3"},
 	}
 }
 
-func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+func settingValue(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// setSession makes the settings of a session, if conn has one, and reports whether it has
-// not, because there is a pooler between.
+// setSession applies the session's settings, unless there is a pooler, and reports whether there is one.
 func setSession(ctx context.Context, conn *pgx.Conn) (pooled bool, err error) {
 	var settings []string
 	for _, s := range sessionSettings() {
@@ -120,7 +116,7 @@ func setSession(ctx context.Context, conn *pgx.Conn) (pooled bool, err error) {
 	return err == nil && tag.RowsAffected() == 0, err
 }
 
-// afterConnect sets what is a session's, where there is a session.
+// afterConnect applies the session's settings, unless there is a pooler.
 func (p *pooler) afterConnect(ctx context.Context, conn *pgx.Conn) error {
 	pooled, err := setSession(ctx, conn)
 	if err != nil {
@@ -133,7 +129,7 @@ func (p *pooler) afterConnect(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// isPooled reports whether it is not the server itself that the connection leads to.
+// isPooled reports whether the connection leads to a pooler instead of the server itself.
 func isPooled(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	var pid uint32
 	if err := conn.QueryRow(ctx, `select pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid); err != nil {

@@ -10,20 +10,18 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Publish accepts an event: the event, a delivery for every webhook that matches
-// now, the outbox row and the idempotency key, in one transaction, which it may
-// share with others. When it returns without error the event is durable (S8). The
-// same key with the same content gives the first event again, as a duplicate; with
-// other content it is a conflict.
+// Publish accepts an event: it stores the event, a delivery for every webhook that matches now, the outbox row and
+// the idempotency key in one transaction, which it may share with other calls. When it returns without error the
+// event is durable (S8). The same key with the same content returns the first event again, as a duplicate; with other
+// content it is a conflict.
 func (s *Store) Publish(ctx context.Context, p hook.Publication) (hook.Accepted, error) {
 	accepted, errs := s.PublishAll(ctx, []hook.Publication{p})
 	return accepted[0], errs[0]
 }
 
-// PublishAll is Publish for several, which may share a transaction: the outcome of
-// each is in its place. One that is refused takes no other along (S9). When ctx ends,
-// those that are stored are accepted; the others are unavailable, and only those of a
-// statement that is under way may be stored all the same.
+// PublishAll is Publish for several events, which may share a transaction. The outcomes are in the order of the
+// events. An event that is refused does not affect the others (S9). When ctx ends, the stored events are accepted and
+// the others unavailable; of these, only those in a running statement may be stored all the same.
 func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook.Accepted, []error) {
 	begin := time.Now()
 	items := make([]*publishing, 0, len(list))
@@ -31,20 +29,20 @@ func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook
 		items = append(items, newPublishing(&list[i]))
 		items[i].most = s.limits.Deliveries
 	}
-	errs := s.refuseTogether(ctx, items)
+	errs := s.refuseOversized(ctx, items)
 	if errs == nil {
 		errs = s.publishing.addAll(ctx, items)
 	}
 	accepted := make([]hook.Accepted, len(list))
 	for i, item := range items {
-		if errs[i] == nil && item.held != nil {
-			item.repeats(item.held) // here, where nobody waits for the statement
+		if errs[i] == nil && item.original != nil {
+			item.repeats(item.original) // here, where nobody waits for the statement
 		}
 		if errs[i] == nil {
 			errs[i] = item.refused
 		}
 		if hook.KindOf(errs[i]) == hook.KindPrecondition {
-			s.recalled.forget(item.Publication)
+			s.cache.forget(item.Publication)
 		}
 		if errs[i] == nil {
 			accepted[i] = item.accepted
@@ -57,18 +55,18 @@ func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook
 	return accepted, errs
 }
 
-// publishing is an event on its way into the store.
+// publishing is an event that is being stored.
 type publishing struct {
 	*hook.Publication
 	id       hook.EventID
 	accepted hook.Accepted
-	// refused says why this one alone can't be stored.
+	// refused is the reason why this event alone can't be stored.
 	refused error
 	// cause is the event that an operational event reports on; the zero value is none.
 	cause hook.EventID
-	// held is the event that holds its idempotency key; nil unless it is another.
-	held *holder
-	// most is how many deliveries it may have; 0 is no limit.
+	// original is the event that holds the idempotency key, if that is another one; else nil.
+	original *holder
+	// most is the greatest number of deliveries it may have; 0 is no limit.
 	most int
 }
 
@@ -76,9 +74,9 @@ func newPublishing(p *hook.Publication) *publishing {
 	return &publishing{Publication: p, id: newID[hook.EventID]()}
 }
 
-// fresh forgets a try before this one.
+// fresh resets the outcome of an earlier try.
 func (p *publishing) fresh() {
-	p.refused, p.held = nil, nil
+	p.refused, p.original = nil, nil
 	p.accepted = hook.Accepted{Event: hook.Event{
 		ID: p.id, TenantID: p.TenantID, Type: p.Type, Data: p.Data, OrganizationID: p.OrganizationID,
 		Cache: p.Cache, TokenID: p.TokenID, CreatedAt: p.id.Time(), Trace: p.Trace, Hops: p.Hops,
@@ -87,8 +85,7 @@ func (p *publishing) fresh() {
 
 func (p *publishing) bytes() int { return len(p.Data) }
 
-// publishAll stores events in one transaction, those under idempotency keys only if
-// their keys are free.
+// publishAll stores events in one transaction. Events with idempotency keys are stored only if their keys are free.
 func (s *Store) publishAll(ctx context.Context, list []*publishing) error {
 	keyed := false
 	for _, p := range list {
@@ -98,13 +95,13 @@ func (s *Store) publishAll(ctx context.Context, list []*publishing) error {
 	if !keyed {
 		err := s.single(ctx, func(q querier) error { return insertEvents(ctx, q, list) })
 		if err == nil {
-			s.recalled.keepFanOuts(list)
+			s.cache.putFanOuts(list)
 		}
 		return err
 	}
 	var fresh []*publishing
 	err := s.transact(ctx, func(tx pgx.Tx) error {
-		list, err := checkPremises(ctx, tx, list)
+		list, err := checkPreconditions(ctx, tx, list)
 		if err != nil {
 			return err
 		}
@@ -120,7 +117,7 @@ func (s *Store) publishAll(ctx context.Context, list []*publishing) error {
 		return claimed.settle(ctx, tx)
 	})
 	if err == nil {
-		s.recalled.keepFanOuts(fresh)
+		s.cache.putFanOuts(fresh)
 	}
 	return err
 }
@@ -130,20 +127,19 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// insertEvents stores events with their deliveries, and fills in how many there
-// are, the first of their targets, and the workflow that will deliver them. One
-// statement, so one transaction by itself.
+// insertEvents stores events with their deliveries, and fills in the number of deliveries, the first targets, and the
+// workflow that will deliver them. It is one statement, so one transaction by itself. docs/architecture.md explains
+// it ("How an event is stored").
 //
-// What is for a webhook that is paused or unavailable is parked from the start: a
-// workflow could only park it. An event that has nothing else gets no workflow.
+// A delivery for a webhook that is paused or unavailable is deferred from the start: a workflow could only defer it.
+// An event that has no other deliveries gets no workflow.
 //
-// A message gets its topic's next number. The topic's row stays locked until the
-// commit: so numbers appear in their order, and one that is rolled back is given
-// to the next (M6). Topics are locked in the order of their ids, and after them new
-// drains in the order of theirs, so that no two transactions wait for each other. Both
-// orders are the statement's, not the plan's: an insert takes its rows in the order that
-// their query asks for, "for key share" locks what has been sorted, and matched, of which
-// all the rest is made, begins with reading all of topic.
+// A message gets its topic's next number. The topic's row stays locked until the commit, so numbers appear in their
+// order, and the number of a transaction that is rolled back goes to the next message (M6). Topics are locked in the
+// order of their ids, and after them new drains in the order of theirs, so that no two transactions wait for each
+// other. The statement guarantees both orders, whatever the plan: an insert takes its rows in the order that its
+// query asks for, "for key share" locks sorted rows, and matched, from which everything else is made, begins by
+// reading all of topic.
 func insertEvents(ctx context.Context, q querier, list []*publishing) error {
 	rows, _ := q.Query(ctx, insertEventsSQL, eventArgs(list))
 	var n, deliveries, due int
@@ -178,16 +174,16 @@ func insertEvents(ctx context.Context, q querier, list []*publishing) error {
 	return nil
 }
 
-// The offsets keep the planner from looking for subscriptions and webhooks by any
-// other way than the primary key: by its estimates, reading all of them may look
-// cheaper, and then an event would cost what webhooks there are, not what it matches.
+// The offsets keep the planner from looking up subscriptions and webhooks by any other way than the primary key. By
+// its estimates, reading all of them may look cheaper; then the cost of an event would grow with all webhooks, not
+// with those that match.
 const insertEventsSQL = `
 	with e as (
 		select *, row_number() over (partition by topic_id order by n) as rank, count(*) over (partition by topic_id) as added
 		from unnest(@ids::uuid[], @tenants::uuid[], @types::text[], @data::bytea[], @organizations::text[], @created::timestamptz[],
 			@caches::text[], @topics::uuid[], @tokens::text[], @traces::bytea[], @hops::bytea[], @keys::bytea[], @listed::bool[], @schemas::bytea[])
 			with ordinality as e(id, tenant_id, type, data, organization_id, created_at, cache, topic_id, token_id, trace, hops, key, listed, schema, n)
-		where ` + premisesHold + `
+		where ` + preconditionsHold + `
 	), topic as (
 		insert into topics (id, tenant_id, cache, name, last_sequence)
 		select distinct on (topic_id) topic_id, tenant_id, cache, type, added from e where topic_id is not null order by topic_id
@@ -234,8 +230,8 @@ const insertEventsSQL = `
 	from counted c left join shown s on s.n = c.n and (s.undrained or s.rank <= @targets)
 	order by c.n, s.id`
 
-// eventArgs turns events into one array per column, and their candidate patterns
-// into pairs with their places.
+// eventArgs turns events into one array per column, and their candidate patterns into pairs of pattern and event
+// number.
 func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 	var (
 		ids, tenants                                  [][16]byte
@@ -256,15 +252,15 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 			candidates, pattern = append(candidates, i+1), append(pattern, c)
 		}
 	}
-	keys, listed, schemas := premises(list)
+	keys, listed, schemas := preconditionArgs(list)
 	return pgx.StrictNamedArgs{
 		"keys": keys, "listed": listed, "schemas": schemas, "ids": ids, "tenants": tenants, "types": types, "data": data, "organizations": organizations, "created": created,
 		"caches": caches, "topics": topics, "tokens": tokens, "traces": traces, "hops": hops, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
-		"most": mostDeliveries(list),
+		"most": maxDeliveries(list),
 	}
 }
 
-// topicID is the topic that counts the event; nil if none does.
+// topicID returns the topic that numbers the event; nil if the event has none.
 func topicID(e *hook.Event) *[16]byte {
 	if e.Cache == "" {
 		return nil
@@ -274,9 +270,8 @@ func topicID(e *hook.Event) *[16]byte {
 	return &id
 }
 
-// CreateTest stores a sample event and its one delivery, to be sent at once and
-// never again (S11). It writes no outbox row: a test that is not sent now is not
-// sent later. No topic counts it, and no subscriber sees it.
+// CreateTest stores a sample event and its one delivery, to be sent at once and never again (S11). It writes no
+// outbox row: a test that is not sent now is not sent later. It gets no topic number, and no subscriber sees it.
 func (s *Store) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publication) (hook.Delivery, error) {
 	event := newID[hook.EventID]()
 	now := time.Now()
@@ -285,7 +280,7 @@ func (s *Store) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publicati
 		EventType: p.Type, Test: true, State: hook.StatePending, NextAttemptAt: &now, CreatedAt: event.Time(), Generation: &w.Generation,
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// In the order of partitioned_tables: see migration 00006.
+		// Tables are locked in the order of partitioned_tables: see migration 00006.
 		_, err := tx.Exec(ctx, `
 			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, test, state, next_attempt_at, created_at, updated_at, generation)
 			values ($1, $2, $3, $4, $5, true, 'pending', now(), $6, now(), $7)`,
@@ -305,8 +300,8 @@ func (s *Store) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publicati
 	return d, nil
 }
 
-// DropTest removes a test that could not be sent, so that nothing of it stays
-// behind. One that was sent stays, and so does one that a worker is sending.
+// DropTest removes a test that could not be sent, so that nothing of it is left behind. A test that was sent, or that
+// a worker is sending, stays.
 func (s *Store) DropTest(ctx context.Context, d hook.Delivery) error {
 	_, err := s.pool.Exec(ctx, `
 		with gone as (

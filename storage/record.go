@@ -15,45 +15,44 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Record writes attempts into the log and moves their deliveries and webhooks
-// on, each in a transaction that it may share with others: where a webhook's or a
-// delivery's row is held, the other attempts are recorded all the same, and the error
-// says that not all are. It must get at most one record per delivery. What it decides, it
-// decides on the rows as they are now:
-//   - a success ends the delivery; one that had succeeded before stays a success,
-//     whatever a later attempt by hand comes to;
+// Record writes attempts into the log and updates their deliveries and webhooks, each attempt in a transaction that
+// it may share with others. If the row of a webhook or delivery stays locked, the other attempts are recorded all the
+// same; the error says that not all are, and the starts of the recorded ones are beside it. It takes at most one
+// record per delivery. It decides on the rows as they are now:
+//
+//   - a success ends the delivery; a delivery that has succeeded stays a success, whatever a later attempt by hand
+//     returns;
 //   - an attempt by hand leaves the schedule as it is;
-//   - a delivery canceled or revoked while an attempt was under way is canceled, unless
-//     that attempt succeeded;
-//   - an attempt that is recorded already is not recorded again, so that it is
-//     safe to try again when the answer got lost;
-//   - an answer, with whatever status, closes the breaker through which it came, and wakes
-//     the webhook's drain.
+//   - a delivery that was canceled or revoked during the attempt is canceled, unless the attempt succeeded;
+//   - an attempt that is recorded already is not recorded again, so it is safe to try again if the answer was lost;
+//   - an answer, with whatever status, closes the breaker through which its request went, and wakes the webhook's
+//     drain.
 //
 // It returns the deliveries as they now stand, in no particular order.
-func (s *Store) Record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
+func (s *Store) Record(ctx context.Context, records []hook.Record) (hook.Recorded, error) {
 	if len(records) == 0 {
-		return nil, nil
+		return hook.Recorded{}, nil
 	}
 	items := recordingsOf(records)
-	var found []hook.Delivery
+	var all hook.Recorded
 	var failed error
 	for i, err := range s.recordings.addAll(ctx, items) {
 		switch {
 		case err == nil:
-			found = append(found, items[i].found...)
+			all.Deliveries = append(all.Deliveries, items[i].found...)
+			all.Starts = append(all.Starts, items[i].starts...)
 		case failed == nil || hook.KindOf(mapErr(failed)) != hook.KindUnavailable:
 			failed = err // of several, one that is worth trying again
 		}
 	}
 	if failed != nil {
-		return nil, mapErr(fmt.Errorf("record %d attempts: %w", len(records), failed))
+		return hook.Recorded{Starts: all.Starts}, mapErr(fmt.Errorf("record %d attempts: %w", len(records), failed))
 	}
-	return found, nil
+	return all, nil
 }
 
-// recordingsOf are the records, each by itself: they share statements with each other and
-// with others, and none waits for a row that only another needs.
+// recordingsOf wraps each record on its own: they share statements with each other and with others, and none waits
+// for a row that only another one needs.
 func recordingsOf(records []hook.Record) []*recording {
 	items := make([]*recording, 0, len(records))
 	for i := range records {
@@ -62,16 +61,18 @@ func recordingsOf(records []hook.Record) []*recording {
 	return items
 }
 
-// recording is one record on its way, with the deliveries that it has changed.
+// recording is one record on its way into the store.
 type recording struct {
 	records []hook.Record
-	// found are the deliveries as they then stand.
+	// found are the deliveries as they stand after recording.
 	found []hook.Delivery
+	// starts are the operational events of those transactions in which this recording was the first one.
+	starts []hook.Start
 }
 
 func (r *recording) rows() int { return len(r.records) }
 
-// bytes is about what the recording holds in memory.
+// bytes is roughly the recording's size in memory.
 func (r *recording) bytes() int {
 	n := 0
 	for i := range r.records {
@@ -80,9 +81,8 @@ func (r *recording) bytes() int {
 	return n
 }
 
-// recordAll does recordings in one transaction. Of those that are about the same
-// delivery, as a retry by hand beside the schedule may be, the later ones wait for
-// the next.
+// recordAll does recordings in one transaction. If several are about the same delivery, such as a retry by hand
+// beside the schedule, the later ones go into another transaction.
 func (s *Store) recordAll(ctx context.Context, list []*recording) error {
 	owner := make(map[hook.DeliveryID]*recording, len(list))
 	var records []hook.Record
@@ -98,10 +98,12 @@ func (s *Store) recordAll(ctx context.Context, list []*recording) error {
 		}
 		records = append(records, r.records...)
 	}
-	found, err := s.record(ctx, records)
+	found, starts, err := s.record(ctx, records)
 	if err != nil {
 		return err
 	}
+	// starts is not reset between tries: this transaction is committed even if a later one of the same call fails.
+	list[0].starts = append(list[0].starts, starts...)
 	for i := range found {
 		r := owner[found[i].ID]
 		r.found = append(r.found, found[i])
@@ -112,26 +114,25 @@ func (s *Store) recordAll(ctx context.Context, list []*recording) error {
 	return nil
 }
 
-func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
-	// By id, as everywhere: see healthChange.lock.
+func (s *Store) record(ctx context.Context, records []hook.Record) (found []hook.Delivery, starts []hook.Start, err error) {
+	// Sorted by id, like all locks: see healthChange.lock.
 	slices.SortFunc(records, func(a, b hook.Record) int { return bytes.Compare(a.Delivery.ID[:], b.Delivery.ID[:]) })
 	args := recordArgs(records)
 	health, proofs := healthOf(records), proofsOf(records)
 	if len(health.ids)+len(proofs.ids) == 0 {
-		var found []hook.Delivery
-		err := s.single(ctx, func(q querier) (err error) {
+		err = s.single(ctx, func(q querier) (err error) {
 			found, _, err = writeRecords(ctx, q, args)
 			return err
 		})
 		if err == nil {
 			s.countEnded(endedOf(records, found))
 		}
-		return found, err
+		return found, nil, err
 	}
-	var found, ended []hook.Delivery
+	var ended []hook.Delivery
 	var closed []hook.WebhookID
 	canceled := 0
-	err := s.publishingOwn(ctx, func(tx pgx.Tx, happened *occurrences) error {
+	starts, err = s.withOperationalEvents(ctx, func(tx pgx.Tx, events *operationalEvents) error {
 		var webhooks []hook.WebhookID
 		var err error
 		if webhooks, closed, err = health.lock(ctx, tx, proofs); err != nil {
@@ -145,15 +146,15 @@ func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 			return err
 		}
 		ended = endedOf(records, fresh)
-		happened.failed(ended)
+		events.failed(ended)
 		if len(webhooks) == 0 {
 			return nil
 		}
-		disabled, err := s.applyHealth(ctx, tx, health, webhooks, happened)
+		disabled, err := s.applyHealth(ctx, tx, health, webhooks, events)
 		if err != nil || len(disabled) == 0 {
 			return err
 		}
-		// These may be among what has just been revoked.
+		// The recorded deliveries may be among those just revoked.
 		ids := args["id"].([][16]byte)
 		if canceled, err = cancelOwn(ctx, tx, ids, disabled); err != nil {
 			return err
@@ -168,12 +169,12 @@ func (s *Store) record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 			s.metrics.Breaker(false)
 		}
 	}
-	return found, err
+	return found, starts, err
 }
 
-// cancelOwn cancels those of a recording's own deliveries whose webhooks it has disabled.
-// They are locked already, and looked up by primary key: by what is outstanding for the
-// webhooks the planner would go through all of that.
+// cancelOwn cancels those of the recorded deliveries whose webhooks the recording has disabled. They are locked
+// already, and looked up by primary key: for a look-up by webhook the planner would go through everything
+// outstanding.
 func cancelOwn(ctx context.Context, tx pgx.Tx, ids [][16]byte, disabled []hook.WebhookID) (int, error) {
 	tag, err := tx.Exec(ctx, `
 		update deliveries set state = 'canceled', error = $5, next_attempt_at = null, updated_at = clock_timestamp()
@@ -187,15 +188,14 @@ func cancelOwn(ctx context.Context, tx pgx.Tx, ids [][16]byte, disabled []hook.W
 	return int(tag.RowsAffected()), nil
 }
 
-// writeRecords returns the deliveries as they now stand, and those of them that it has
-// changed.
+// writeRecords returns the deliveries as they now stand, and those that it has changed.
 func writeRecords(ctx context.Context, q querier, args pgx.StrictNamedArgs) (found, fresh []hook.Delivery, err error) {
 	rows, _ := q.Query(ctx, recordSQL, args)
 	if fresh, err = collectDeliveries(rows); err != nil {
 		return nil, nil, fmt.Errorf("write attempts: %w", err)
 	}
 	if ids := args["id"].([][16]byte); len(fresh) < len(ids) {
-		// The others were recorded by an earlier try whose answer got lost.
+		// The others were recorded by an earlier try whose answer was lost.
 		found, err = byID(ctx, q, ids)
 		return found, fresh, err
 	}
@@ -207,16 +207,19 @@ func byID(ctx context.Context, q querier, ids [][16]byte) ([]hook.Delivery, erro
 	return collectShown(rows)
 }
 
-// Whether an attempt is recorded already is looked up in the log, and then compared with
-// the last one of the row that is written: where the statement had to wait for that row's
-// lock, the log is as it was before, and the row as it is now.
+// recordSQL writes attempts and updates their deliveries. docs/architecture.md explains it ("How an attempt is
+// recorded").
 //
-// The webhook is looked up for failures only: a success counts, whatever has become of it.
+// An attempt that is recorded already is first looked for in the log, and then compared with the last attempt in the
+// row being updated: if the statement had to wait for that row's lock, the log is as it was before the wait, and the
+// row as it is now.
 //
-// The offsets keep the planner from looking for attempts and webhooks by any other way than the
-// primary key. Naming the deliveries' ids again makes it look them up by theirs, and
-// the smallest of them leaves out the days before; that both come from sub-queries
-// hides their values, by which it would expect one row and compare all with all.
+// The webhook is looked up for failures only: a success counts whatever has become of the webhook.
+//
+// The offsets keep the planner from looking up attempts and webhooks by any other way than the primary key. Naming
+// the deliveries' ids again makes it look up deliveries by primary key, and the smallest id excludes earlier days.
+// Both values come from sub-queries, which hides them: knowing them, the planner would expect one row and compare all
+// with all.
 const recordSQL = `
 	with r as (
 		select r.*, w.id is null as gone, w.active, w.generation from unnest(@id::uuid[], @attempt_id::uuid[], @webhook::uuid[], @manual::bool[], @was_canceled::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
@@ -230,7 +233,7 @@ const recordSQL = `
 	), d as (
 		update deliveries d set
 			attempts = d.attempts + 1,
-			scheduled = d.scheduled + case when r.manual or d.scheduled = 5 then 0 else 1 end,
+			scheduled = d.scheduled + case when r.manual or d.scheduled = @max_attempts::int then 0 else 1 end,
 			status_code = coalesce(r.status, d.status_code),
 			last_attempt = r.attempt_id,
 			state = case
@@ -259,7 +262,7 @@ const recordSQL = `
 	)
 	select * from d`
 
-// revokedNow tells that d's webhook has ended since its accept.
+// revokedNow is the SQL condition that d's webhook has ended since d was accepted.
 const revokedNow = `d.next_attempt_at is not null and not d.test and (r.gone or not r.active or d.generation < r.generation)`
 
 // recordArgs turns records into one array per column.
@@ -294,7 +297,7 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 		tls, firstByte = append(tls, a.Timings.TLS.Microseconds()), append(firstByte, a.Timings.FirstByte.Microseconds())
 		next, status, response := (*time.Duration)(nil), (*int)(nil), (*string)(nil)
 		if r.Verdict.Retry {
-			// The delay runs from the attempt's end, which was a moment ago.
+			// The delay runs from the attempt's end, which is already past.
 			in := max(r.Verdict.RetryIn-time.Since(a.StartedAt.Add(a.Duration)), 0)
 			next = &in
 		}
@@ -307,7 +310,7 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 		bodies, truncated, lengths = append(bodies, a.ResponseBody), append(truncated, a.ResponseTruncated), append(lengths, a.ResponseLength)
 	}
 	return pgx.StrictNamedArgs{
-		"id": ids, "attempt_id": attemptIDs, "webhook": webhooks, "first": ids[0], "manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
+		"id": ids, "attempt_id": attemptIDs, "webhook": webhooks, "first": ids[0], "max_attempts": hook.MaxAttempts, "manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
 		"error": errs, "error_class": classes, "url": urls, "started_at": started, "duration": duration,
 		"dns": dns, "connect": connect, "tls": tls, "first_byte": firstByte, "remote_addr": remotes,
 		"request_headers": reqHeaders, "response_headers": resHeaders, "response_body": bodies,
@@ -315,8 +318,8 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 	}
 }
 
-// headersJSON writes headers as an object of lists; bytes that PostgreSQL's text
-// can't hold, which a receiver may send, become U+FFFD.
+// headersJSON writes headers as a JSON object of lists. Bytes that PostgreSQL's text can't hold, which a receiver may
+// send, become U+FFFD.
 func headersJSON(h http.Header) string {
 	names := slices.AppendSeq(make([]string, 0, len(h)), maps.Keys(h))
 	slices.Sort(names)

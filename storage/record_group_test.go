@@ -55,7 +55,7 @@ func TestRecordTheSameDeliveryTogether(t *testing.T) {
 		}
 		for _, records := range [][]hook.Record{scheduled, {recordOf(&jobs[i], byHand(answered(404)))}} {
 			g.Go(func() error {
-				found, err := f.Record(t.Context(), records)
+				found, err := f.recorded(t.Context(), records)
 				if err == nil {
 					err = sameDeliveries(records, found)
 				}
@@ -113,7 +113,7 @@ func TestRecordTogetherKeepsDeliveriesApart(t *testing.T) {
 			records = append(records, recordOf(job, a))
 		}
 		g.Go(func() error {
-			found, err := f.Record(t.Context(), records)
+			found, err := f.recorded(t.Context(), records)
 			if err != nil {
 				return err
 			}
@@ -155,7 +155,7 @@ func TestRecordTogetherWithOneThatFails(t *testing.T) {
 		}
 		g.Go(func() error {
 			var found []hook.Delivery
-			found, errs[i] = f.Record(t.Context(), records)
+			found, errs[i] = f.recorded(t.Context(), records)
 			if errs[i] == nil {
 				return sameDeliveries(records, found)
 			}

@@ -65,7 +65,7 @@ func TestGoneTakesNoNeighbourAlong(t *testing.T) {
 		}
 		records = append(records, recordOf(&job, answered(status)))
 	}
-	found, err := f.Record(t.Context(), records)
+	found, err := f.recorded(t.Context(), records)
 	require.NoError(t, err)
 	require.Len(t, found, 2)
 	require.Equal(t, hook.ReasonGone, f.reason(t, gone))
@@ -102,12 +102,12 @@ func TestRecordedOnceBesideItsOwnCommit(t *testing.T) {
 	}
 	other := open(t, f.url, encryptionKey) // a store of its own, since a store would wait for its first statement
 	results := make(chan []hook.Delivery, 2)
-	record := func(record func(context.Context, []hook.Record) ([]hook.Delivery, error)) {
+	record := func(record func(context.Context, []hook.Record) (hook.Recorded, error)) {
 		found, err := record(t.Context(), []hook.Record{r})
 		if err != nil {
 			t.Error(err)
 		}
-		results <- found
+		results <- found.Deliveries
 	}
 	go record(f.Record)
 	waiting(1)

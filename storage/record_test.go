@@ -284,7 +284,7 @@ func TestRecordHostileAnswers(t *testing.T) {
 				}
 				records = append(records, recordOf(&job, a))
 			}
-			list, err := f.Record(t.Context(), records)
+			list, err := f.recorded(t.Context(), records)
 			require.NoError(t, err)
 			require.Len(t, list, 2)
 			log, err := f.Attempts(t.Context(), records[0].Delivery.ID)
@@ -321,7 +321,7 @@ func TestRecordMany(t *testing.T) {
 	job, err := f.Job(t.Context(), gone.ID)
 	require.NoError(t, err)
 	require.NoError(t, f.DropTest(t.Context(), gone))
-	list, err := f.Record(t.Context(), append(records, recordOf(&job, answered(200))))
+	list, err := f.recorded(t.Context(), append(records, recordOf(&job, answered(200))))
 	require.NoError(t, err)
 	require.Len(t, list, 30)
 	for _, r := range records {
@@ -330,7 +330,7 @@ func TestRecordMany(t *testing.T) {
 		require.Equal(t, r.Attempt.StatusCode, d.StatusCode)
 		require.Equal(t, r.Verdict.State, d.State)
 	}
-	list, err = f.Record(t.Context(), nil)
+	list, err = f.recorded(t.Context(), nil)
 	require.NoError(t, err)
 	require.Empty(t, list)
 }
@@ -386,9 +386,9 @@ func TestRecordTwiceIsRecordOnce(t *testing.T) {
 	job, err := f.Job(t.Context(), id)
 	require.NoError(t, err)
 	r := recordOf(&job, answered(500))
-	first, err := f.Record(t.Context(), []hook.Record{r})
+	first, err := f.recorded(t.Context(), []hook.Record{r})
 	require.NoError(t, err)
-	again, err := f.Record(t.Context(), []hook.Record{r})
+	again, err := f.recorded(t.Context(), []hook.Record{r})
 	require.NoError(t, err)
 	require.Equal(t, first, again)
 	require.Equal(t, 1, again[0].Attempts)

@@ -14,46 +14,45 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// Reencryption is what came of Reencrypt.
+// Reencryption is the result of Reencrypt.
 type Reencryption struct {
-	// Webhooks is how many there are, Changed how many of them were sealed anew; one
-	// that another process sealed with its own first key meanwhile counts again.
+	// Webhooks is how many webhooks there are, Changed how many of them were sealed anew. A webhook that another
+	// process meanwhile seals with its own first key counts again.
 	Webhooks, Changed int
-	// SigningKeys is how many there are of those, ChangedKeys how many were sealed anew.
+	// SigningKeys is how many signing keys there are, ChangedKeys how many were sealed anew.
 	SigningKeys, ChangedKeys int
 	// ChangedAnswers is how many answers under idempotency keys were sealed anew.
 	ChangedAnswers int
-	// Unreadable are those that no key opens. They are left as they are.
+	// Unreadable are the values that no key opens. They are left as they are.
 	Unreadable []UnreadableSecret
 }
 
-// UnreadableSecret is a sealed value of a webhook, or a signing key, that no key opens.
+// UnreadableSecret is a sealed value that no key opens: of a webhook, a signing key, or a kept answer.
 type UnreadableSecret struct {
 	TenantID hook.TenantID
 	Webhook  hook.WebhookID
-	// SigningKey is the public key where it is a signing key; Webhook is zero then, and
-	// where it is an answer that is kept under an idempotency key.
+	// SigningKey is the public key of a signing key. Webhook is zero for a signing key, and for an answer kept under
+	// an idempotency key.
 	SigningKey ed25519.PublicKey
-	// Err says which value it is, and why; it holds nothing secret.
+	// Err says which value it is, and why it can't be opened; it holds nothing secret.
 	Err error
 }
 
 const (
 	reencryptPage = 100
-	// reencryptPasses bounds the passes: a second one finds what was missed in the
-	// first, and what processes with another first key have written since.
+	// reencryptPasses bounds the passes. A second pass finds values that the first one missed, and values that
+	// processes with another first key have written since.
 	reencryptPasses = 5
 )
 
-// errStillSealed says that somebody goes on sealing with another key.
+// errStillSealed means that some process goes on sealing with another key.
 var errStillSealed = errors.New("webhooks are still being sealed with another key: a process runs that has another one first, or is of an older version")
 
-// Reencrypt opens every sealed value and seals with the first key, and in secrets.FormPlace,
-// what was sealed otherwise (spec 7); from its beginning on nothing is sealed in another
-// form. Processes may run meanwhile: a webhook that changes under
-// its hands is looked at again. It goes page by page, each a transaction of its own,
-// and is safe to end and to repeat. Only when it returns without error and nothing is
-// unreadable does the first key open everything.
+// Reencrypt opens every sealed value, and seals again with the first key and in secrets.FormPlace any value that is
+// sealed otherwise (spec 7). From its beginning on, nothing is sealed in another form. Processes may run meanwhile: a
+// webhook that changes in between is looked at again. It goes page by page, each in a transaction of its own, and may
+// be interrupted and repeated. Only when it returns without error and nothing is unreadable does the first key open
+// everything.
 func (s *Store) Reencrypt(ctx context.Context) (Reencryption, error) {
 	var total Reencryption
 	if err := s.sealInPlace(ctx); err != nil {
@@ -83,8 +82,8 @@ func (s *Store) Reencrypt(ctx context.Context) (Reencryption, error) {
 	return total, errStillSealed
 }
 
-// reencryptAll goes through all webhooks once; missed is how many of them changed or
-// went between reading and writing.
+// reencryptAll goes through all webhooks once. missed is how many of them changed or were deleted between reading and
+// writing.
 func (s *Store) reencryptAll(ctx context.Context) (pass Reencryption, missed int, err error) {
 	var after [16]byte
 	for {
@@ -114,21 +113,21 @@ func (s *Store) reencryptAll(ctx context.Context) (pass Reencryption, missed int
 	}
 }
 
-// sealedRow is what is sealed of a webhook.
+// sealedRow has the sealed values of a webhook.
 type sealedRow struct {
 	ID       [16]byte
 	TenantID [16]byte
 	Secret   []byte
 	Headers  []byte
-	// PreviousSecrets are those that still sign beside Secret, or did.
+	// PreviousSecrets are previous secrets, valid or expired.
 	PreviousSecrets [][]byte
 }
 
-// resealing is a row as it was read, and as it is to be.
+// resealing is a row as it was read, and as it is to be written.
 type resealing struct{ was, fresh *sealedRow }
 
-// reseal opens the row's values and seals with the first key what was sealed
-// otherwise; nil when there is nothing of that.
+// reseal opens the row's values and seals those again that are not sealed with the first key and in FormPlace. It
+// returns nil if there are none.
 func (s *Store) reseal(row *sealedRow) (*sealedRow, error) {
 	fresh := *row
 	fresh.PreviousSecrets = slices.Clone(row.PreviousSecrets)
@@ -160,9 +159,8 @@ func (s *Store) reseal(row *sealedRow) (*sealedRow, error) {
 	return &fresh, nil
 }
 
-// replaceSealed writes those whose sealed bytes are still what was read, in one
-// transaction and by id, as webhooks are locked everywhere. updated_at stays: to its
-// owner nothing has changed.
+// replaceSealed writes the rows whose sealed bytes have not changed since they were read, in one transaction and by
+// id, as webhooks are locked everywhere. updated_at stays: for the owner nothing has changed.
 func (s *Store) replaceSealed(ctx context.Context, list []resealing) (changed int, err error) {
 	if len(list) == 0 {
 		return 0, nil
@@ -186,8 +184,8 @@ func (s *Store) replaceSealed(ctx context.Context, list []resealing) (changed in
 	return changed, nil
 }
 
-// reencryptKeys is reencryptAll for signing keys; a tenant has few. A key never changes,
-// and one that goes meanwhile needs nothing.
+// reencryptKeys is reencryptAll for signing keys, of which a tenant has few. A key never changes, and a key that is
+// deleted meanwhile needs nothing.
 func (s *Store) reencryptKeys(ctx context.Context, pass *Reencryption) error {
 	rows, _ := s.pool.Query(ctx, `select public_key, tenant_id, private_key from signing_keys order by public_key`)
 	keys, err := pgx.CollectRows(rows, pgx.RowToStructByName[struct {

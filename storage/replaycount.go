@@ -9,24 +9,23 @@ import (
 )
 
 const (
-	// countPatience is how long a count waits for what is being stored.
-	countPatience = time.Second
-	// countLook is how often it looks.
-	countLook = 20 * time.Millisecond
+	// writersTimeout is how long a count waits for transactions that are storing events.
+	writersTimeout = time.Second
+	// writersPoll is how often it checks for them.
+	writersPoll = 20 * time.Millisecond
 )
 
-// CountReplay counts the events that a replay would send, were it begun now, until there
-// are most or ctx ends; then it returns what it has counted with the error. The last seconds
-// are counted too: what was being stored when it began is waited for. It is not complete
-// where that takes long, or where an event of the last seconds has an attempt to come, on
-// whose outcome it depends whether the replay sends it.
+// CountReplay counts the events that a replay would send if it began now, until it has counted most events or ctx
+// ends; then it returns the count with the error. It includes the last seconds: it waits for transactions that were
+// storing events when it began. The count is not complete if that takes too long, or if an event of the last seconds
+// has an attempt to come whose outcome decides whether the replay sends it.
 func (s *Store) CountReplay(ctx context.Context, r hook.Replay, most int) (hook.Estimate, error) {
 	var n hook.Estimate
 	w, err := s.Webhook(ctx, r.TenantID, r.WebhookID)
 	if err != nil {
 		return n, err
 	}
-	sure, err := s.awaitWriters(ctx, &r)
+	sure, err := s.waitForWriters(ctx, &r)
 	if err != nil {
 		return n, mapErr(fmt.Errorf("wait for events that are being stored: %w", err))
 	}
@@ -45,9 +44,9 @@ func (s *Store) CountReplay(ctx context.Context, r hook.Replay, most int) (hook.
 	return n, nil
 }
 
-// awaitWriters waits until the transactions have ended that are storing events now, if what
-// they store may be the replay's (see lateLook). It reports whether they have.
-func (s *Store) awaitWriters(ctx context.Context, r *hook.Replay) (ended bool, err error) {
+// waitForWriters waits for the end of the transactions that are storing events now, if those events may belong to the
+// replay (see lateLook). It reports whether they have ended.
+func (s *Store) waitForWriters(ctx context.Context, r *hook.Replay) (ended bool, err error) {
 	if time.Since(r.Until) >= replayLate {
 		return true, nil
 	}
@@ -55,11 +54,11 @@ func (s *Store) awaitWriters(ctx context.Context, r *hook.Replay) (ended bool, e
 	if err := s.lists.QueryRow(ctx, `select `+writersNow).Scan(&writers); err != nil {
 		return false, err
 	}
-	until := time.Now().Add(countPatience)
-	look := time.NewTicker(countLook)
+	until := time.Now().Add(writersTimeout)
+	look := time.NewTicker(writersPoll)
 	defer look.Stop()
 	for {
-		ended, err := haveEnded(ctx, s.lists, writers)
+		ended, err := transactionsEnded(ctx, s.lists, writers)
 		if ended || err != nil || time.Now().After(until) {
 			return ended, err
 		}

@@ -8,11 +8,10 @@ import (
 	"grapnel/internal/hook"
 )
 
-// lateLook looks once more at the last minutes of a replay that has looked at all of its
-// events: one that was being stored meanwhile may have an id that lies behind the cursor,
-// because its accept took long, or by a clock that is behind. It waits for the transactions
-// that were storing events by then, so that no clock decides. What begins to be stored
-// later is no past of this replay: it is matched with the webhook as any event is.
+// lateLook looks at the last minutes of a replay once more, after the replay has looked at all its events: the id of
+// an event that was being stored meanwhile may lie behind the cursor, because its accept took long, or because of a
+// slow clock. It waits for the transactions that were storing events at that time, so that no clock decides. Events
+// that begin to be stored later are not the replay's: they are matched with the webhook like any event.
 func lateLook(ctx context.Context, tx pgx.Tx, row *lockedReplay, w *hook.Webhook, limit int) (page replayedPage, err error) {
 	r := row.replay()
 	if r.CreatedAt.Sub(r.Until) >= replayLate {
@@ -40,9 +39,9 @@ func lateLook(ctx context.Context, tx pgx.Tx, row *lockedReplay, w *hook.Webhook
 	return page, err
 }
 
-// lateWritersEnded reports whether the transactions have ended that were storing events when
-// it was first asked. A statement that stores events holds the lock on their table from
-// before it reads the webhooks that match until its transaction ends.
+// lateWritersEnded reports whether the transactions that were storing events at its first call have ended. A
+// statement that stores events locks their table before it reads the matching webhooks, and until its transaction
+// ends.
 func lateWritersEnded(ctx context.Context, tx pgx.Tx, row *lockedReplay) (ended bool, err error) {
 	if row.LateWriters == nil {
 		err = tx.QueryRow(ctx, `update replays set late_writers = `+writersNow+` where id = $1 returning late_writers`, row.ID).Scan(&row.LateWriters)
@@ -50,17 +49,17 @@ func lateWritersEnded(ctx context.Context, tx pgx.Tx, row *lockedReplay) (ended 
 			return false, err
 		}
 	}
-	return haveEnded(ctx, tx, row.LateWriters)
+	return transactionsEnded(ctx, tx, row.LateWriters)
 }
 
-// writersNow are the transactions that are storing events.
+// writersNow selects the transactions that are storing events.
 const writersNow = `array(
 				select virtualtransaction from pg_locks
 				where locktype = 'relation' and relation = 'events'::regclass and mode = 'RowExclusiveLock' and granted and pid <> pg_backend_pid()
 					and database = (select oid from pg_database where datname = current_database()))`
 
-// haveEnded reports whether transactions have.
-func haveEnded(ctx context.Context, q rower, transactions []string) (ended bool, err error) {
+// transactionsEnded reports whether the transactions have ended.
+func transactionsEnded(ctx context.Context, q rower, transactions []string) (ended bool, err error) {
 	err = q.QueryRow(ctx, `
 		select not exists (select from pg_locks where locktype = 'virtualxid' and virtualxid = any($1))`, transactions).Scan(&ended)
 	return ended, err

@@ -40,7 +40,7 @@ func TestReplayFindsWhatIsStoredLate(t *testing.T) {
 	_, gone := f.storing(t, 30*time.Second)
 	r := f.replay(t, w, hook.ReplayAll, recent)
 	step := must(f.ReplayStep(t.Context(), r.ID, 0))
-	require.Equal(t, []hook.EventID{first}, f.replayed(t, r))
+	require.Equal(t, []hook.EventID{first}, f.replayWebhook(t, r))
 	require.False(t, step.Exhausted)
 	for _, job := range f.backlog(t, w, 10).Jobs { // as the drain does
 		f.attempt(t, job.Delivery.ID, answered(200))
@@ -55,8 +55,8 @@ func TestReplayFindsWhatIsStoredLate(t *testing.T) {
 	gone()
 	step = must(f.ReplayStep(t.Context(), r.ID, 0))
 	require.True(t, step.Exhausted)
-	require.Len(t, f.replayed(t, r), 3)
-	require.Contains(t, f.replayed(t, r), late)
+	require.Len(t, f.replayWebhook(t, r), 3)
+	require.Contains(t, f.replayWebhook(t, r), late)
 	require.Equal(t, 3, step.Replay.Looked)
 	require.Equal(t, 3, step.Replay.Created)
 	commitAfter()
@@ -65,7 +65,7 @@ func TestReplayFindsWhatIsStoredLate(t *testing.T) {
 	}
 	step = must(f.ReplayStep(t.Context(), r.ID, 0))
 	require.Equal(t, hook.ReplayCompleted, step.Replay.State)
-	require.NotContains(t, f.replayed(t, r), after)
+	require.NotContains(t, f.replayWebhook(t, r), after)
 }
 
 // The late look sends nothing again that the replay has sent, whatever came of it, keeps to
@@ -93,7 +93,7 @@ func TestLateLookSendsNothingAgain(t *testing.T) {
 			require.Equal(t, hook.ReplayCompleted, step.Replay.State)
 			require.Equal(t, 5, step.Replay.Looked)
 			require.Equal(t, 5, step.Replay.Created)
-			require.Len(t, f.replayed(t, r), 5)
+			require.Len(t, f.replayWebhook(t, r), 5)
 			require.NotNil(t, scalar[[]string](t, f, `select late_writers from replays`))
 		})
 	}

@@ -40,8 +40,7 @@ func (r *replayRow) replay() hook.Replay {
 	}
 }
 
-// CreateReplay stores a replay that begins to run. It is a conflict while another one of
-// the webhook is under way.
+// CreateReplay stores a replay and lets it run. It is a conflict if another replay of the webhook is running.
 func (s *Store) CreateReplay(ctx context.Context, r hook.Replay) (hook.Replay, error) {
 	r.ID, r.State, r.Cursor = newID[hook.ReplayID](), hook.ReplayRunning, hook.EventID(hook.IDTime(r.Since))
 	r.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
@@ -65,7 +64,7 @@ func (s *Store) CreateReplay(ctx context.Context, r hook.Replay) (hook.Replay, e
 	return r, nil
 }
 
-// Replay reads one; not found if it is another tenant's.
+// Replay reads one replay. It is not found if it belongs to another tenant.
 func (s *Store) Replay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID) (hook.Replay, error) {
 	rows, _ := s.pool.Query(ctx, `select `+replayColumns+` from replays r where r.id = $1 and r.tenant_id = $2`,
 		[16]byte(id), [16]byte(tenant))
@@ -76,7 +75,7 @@ func (s *Store) Replay(ctx context.Context, tenant hook.TenantID, id hook.Replay
 	return row.replay(), nil
 }
 
-// Replays lists a tenant's, newest first; those of one webhook, if one is given.
+// Replays lists a tenant's replays, newest first; only those of one webhook if one is given.
 func (s *Store) Replays(ctx context.Context, tenant hook.TenantID, webhook *hook.WebhookID, p hook.Page) (list []hook.Replay, more bool, err error) {
 	lo, hi := bounds(p)
 	rows, _ := s.pool.Query(ctx, `
@@ -96,11 +95,10 @@ func (s *Store) Replays(ctx context.Context, tenant hook.TenantID, webhook *hook
 	return list, more, nil
 }
 
-// UpdateReplay applies change to a replay that has not ended, and has its workflow look
-// at once. A replay that becomes canceled ends what is outstanding of it, which is no more
-// than replayWindow and one more second of its rate: 11,000 rows, some tenths of a second;
-// then it returns only when nobody begins a request of it any more. An error of change is
-// returned as it is and nothing is stored.
+// UpdateReplay applies change to a replay that has not ended, and wakes its workflow. A replay that becomes canceled
+// ends its outstanding deliveries, at most those of replayWindow plus one second at its rate: 11,000 rows, some
+// tenths of a second. It then returns only when no sender begins a request of the replay any more. An error of change
+// is returned as it is, and nothing is stored.
 func (s *Store) UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID, change func(*hook.Replay) error) (hook.Replay, error) {
 	var r hook.Replay
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
@@ -120,12 +118,12 @@ func (s *Store) UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.
 		return hook.Replay{}, mapErr(fmt.Errorf("update replay %s: %w", id, err))
 	}
 	if r.State == hook.ReplayCanceled {
-		s.settled(time.Now())
+		s.awaitTrust(time.Now())
 	}
 	return r, nil
 }
 
-// lockedReplay is a replay with what only its steps need.
+// lockedReplay is a replay with the columns that only its steps need.
 type lockedReplay struct {
 	replayRow
 	Changes     int64
@@ -138,8 +136,8 @@ func lockReplay(ctx context.Context, tx pgx.Tx, id hook.ReplayID) (lockedReplay,
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[lockedReplay])
 }
 
-// updateReplay stores a replay; wake has its workflow look at once. Whoever does not wake it
-// is its workflow, which has seen what has woken it.
+// updateReplay stores a replay; wake makes its workflow look at once. Only the workflow itself passes false: it has
+// seen every earlier wake.
 func updateReplay(ctx context.Context, tx pgx.Tx, r *hook.Replay, wake bool) error {
 	r.UpdatedAt = time.Now().UTC().Truncate(time.Microsecond)
 	if r.State == hook.ReplayCompleted || r.State == hook.ReplayCanceled {
@@ -152,7 +150,8 @@ func updateReplay(ctx context.Context, tx pgx.Tx, r *hook.Replay, wake bool) err
 	if err != nil || r.State != hook.ReplayCanceled || r.Reason != "" {
 		return err // what is outstanding of a webhook that has ended is revoked
 	}
-	// Whoever has loaded them loads them anew. The webhook before its deliveries, as everywhere.
+	// Senders that have loaded the deliveries must load them anew. Webhooks are locked before deliveries, as
+	// everywhere.
 	if _, err := tx.Exec(ctx, `update webhooks set version = version + 1 where id = $1`, [16]byte(r.WebhookID)); err != nil {
 		return err
 	}
@@ -160,7 +159,7 @@ func updateReplay(ctx context.Context, tx pgx.Tx, r *hook.Replay, wake bool) err
 	return err
 }
 
-// ReplayProgress counts what became of the deliveries of a replay.
+// ReplayProgress counts the deliveries of a replay by outcome.
 func (s *Store) ReplayProgress(ctx context.Context, id hook.ReplayID) (hook.ReplayProgress, error) {
 	p, err := replayProgress(ctx, s.pool, id)
 	if err != nil {
@@ -181,9 +180,8 @@ func replayProgress(ctx context.Context, q querier, id hook.ReplayID) (p hook.Re
 	return p, err
 }
 
-// ReplaySleeps notes when the workflow of a replay will look again. It returns false, and
-// notes nothing, where the replay was changed since the step that returned changes: it is
-// to look again.
+// ReplaySleeps stores when the workflow of a replay will look again. It stores nothing and returns false if the
+// replay has changed since the step that returned changes: the workflow has to look again.
 func (s *Store) ReplaySleeps(ctx context.Context, id hook.ReplayID, in time.Duration, changes int64) (asleep bool, err error) {
 	tag, err := s.pool.Exec(ctx, `
 		update replays set due_at = clock_timestamp() + $2::interval where id = $1 and changes = $3 and due_at > '-infinity'`,
@@ -194,8 +192,8 @@ func (s *Store) ReplaySleeps(ctx context.Context, id hook.ReplayID, in time.Dura
 	return tag.RowsAffected() > 0, nil
 }
 
-// LostReplays lists replays whose workflow should have looked longer ago than age, or is
-// to look now, and gives each as long again.
+// LostReplays lists replays whose workflow should have looked longer ago than age, or is to look now, and gives each
+// replay age more.
 func (s *Store) LostReplays(ctx context.Context, age time.Duration, limit int) ([]hook.ReplayID, error) {
 	rows, _ := s.pool.Query(ctx, `
 		update replays set due_at = clock_timestamp() where id = any(array(
@@ -210,7 +208,7 @@ func (s *Store) LostReplays(ctx context.Context, age time.Duration, limit int) (
 	return list, nil
 }
 
-// PurgeReplays deletes those that ended longer ago than age.
+// PurgeReplays deletes replays that ended longer ago than age.
 func (s *Store) PurgeReplays(ctx context.Context, age time.Duration) error {
 	if _, err := s.pool.Exec(ctx, `delete from replays where ended_at < now() - $1::interval`, age); err != nil {
 		return mapErr(fmt.Errorf("purge replays: %w", err))

@@ -58,7 +58,7 @@ func (f *fixture) steps(t *testing.T, r hook.Replay) hook.ReplayStep {
 }
 
 // replayed are the events of the replay's deliveries.
-func (f *fixture) replayed(t *testing.T, r hook.Replay) []hook.EventID {
+func (f *fixture) replayWebhook(t *testing.T, r hook.Replay) []hook.EventID {
 	t.Helper()
 	var list []hook.EventID
 	deliveries, _, err := f.Deliveries(t.Context(), r.WebhookID, hook.DeliveryFilter{}, hook.Page{Limit: 1000})
@@ -118,7 +118,7 @@ func TestReplayChooses(t *testing.T) {
 		step := must(f.ReplayStep(t.Context(), r.ID, 0))
 		require.True(t, step.Exhausted)
 		require.Equal(t, hook.ReplayProgress{Outstanding: len(c.want)}, step.Progress)
-		require.Equal(t, c.want, f.replayed(t, r), c.status)
+		require.Equal(t, c.want, f.replayWebhook(t, r), c.status)
 		require.Equal(t, len(c.want), step.Replay.Created)
 		require.Equal(t, 5, step.Replay.Looked)
 		for _, job := range f.backlog(t, w, 10).Jobs { // as the drain does
@@ -163,7 +163,7 @@ func TestReplayRate(t *testing.T) {
 	}
 	require.Equal(t, hook.ReplayCompleted, step.Replay.State)
 	require.Equal(t, hook.ReplayProgress{Succeeded: 60}, step.Progress)
-	require.Len(t, f.replayed(t, r), 60)
+	require.Len(t, f.replayWebhook(t, r), 60)
 	ended, err := f.ReplayStep(t.Context(), r.ID, 0)
 	require.NoError(t, err)
 	require.Equal(t, step.Replay, ended.Replay)
@@ -183,9 +183,9 @@ func TestReplayWaitsForTheLastSeconds(t *testing.T) {
 	step := must(f.ReplayStep(t.Context(), r.ID, 0))
 	require.Equal(t, 2, step.Looked)
 	require.False(t, step.Exhausted)
-	require.Equal(t, []hook.EventID{event}, f.replayed(t, r))
+	require.Equal(t, []hook.EventID{event}, f.replayWebhook(t, r))
 	require.True(t, f.steps(t, r).Exhausted)
-	require.Equal(t, []hook.EventID{late, event}, f.replayed(t, r))
+	require.Equal(t, []hook.EventID{late, event}, f.replayWebhook(t, r))
 }
 
 // One replay of a webhook is under way at a time.

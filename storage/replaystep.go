@@ -14,21 +14,20 @@ import (
 const (
 	// replayPage is how many events a step looks at.
 	replayPage = 500
-	// replaySettle is how long an event usually takes from its id to its commit. What is
-	// younger is looked at later. What takes longer is found by the late look.
-	replaySettle = 5 * time.Second
-	// replayLate is how far the id of an event that is being stored may lie behind: by
-	// waiting for its statement, by the statement itself, and by the clock of the process
-	// that accepts it.
+	// replayCommitTime is how long an event usually takes from its id to its commit. Younger events are looked at
+	// later. Events that take longer are found by the late look.
+	replayCommitTime = 5 * time.Second
+	// replayLate is how far the id of an event that is being stored may lie in the past: because of the wait for its
+	// statement, the statement itself, and the clock of the process that accepts it.
 	replayLate = 2 * time.Minute
-	// replayWindow is how many seconds' worth of a replay's deliveries wait at once: what
-	// is canceled or slowed down then soon is, and an endpoint that is away is not buried.
+	// replayWindow is how many seconds' worth of a replay's deliveries are outstanding at once. It makes canceling or
+	// slowing down take effect soon, and does not bury an endpoint that is unavailable.
 	replayWindow = 10
 )
 
-// ReplayStep goes on with a replay: it looks at the next events, and makes deliveries for
-// those that it is about, at most as many as its rate leaves in a second in which made were
-// made before. All of it or nothing is stored.
+// ReplayStep advances a replay: it looks at the next events, and creates deliveries for those that the replay is
+// about, at most as many as its rate leaves in a second in which made deliveries were created before. It stores all
+// or nothing.
 func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hook.ReplayStep, error) {
 	var step hook.ReplayStep
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -43,16 +42,16 @@ func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hoo
 			return err
 		}
 		if r.State != hook.ReplayRunning {
-			// A change by an older binary shows in due_at only; it is seen now.
+			// A change by an older binary shows in due_at only; it has been seen now.
 			_, err = tx.Exec(ctx, `update replays set due_at = clock_timestamp() where id = $1 and due_at = '-infinity'`, [16]byte(id))
 			return err
 		}
-		w, err := s.replayed(ctx, tx, r)
+		w, err := s.replayWebhook(ctx, tx, r)
 		if err != nil {
 			return err
 		}
 		if r.State == hook.ReplayRunning {
-			if err := replayOn(ctx, tx, &step, &row, &w, r.Rate-made); err != nil {
+			if err := advanceReplay(ctx, tx, &step, &row, &w, r.Rate-made); err != nil {
 				return err
 			}
 		}
@@ -64,9 +63,9 @@ func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hoo
 	return step, nil
 }
 
-// replayed reads the webhook, which then can't go before the transaction ends; where it
-// went before, the replay is canceled, with the reason.
-func (s *Store) replayed(ctx context.Context, tx pgx.Tx, r *hook.Replay) (hook.Webhook, error) {
+// replayWebhook reads the webhook, which then can't be deleted before the transaction ends. If it is deleted or
+// disabled already, the replay is canceled, with the reason.
+func (s *Store) replayWebhook(ctx context.Context, tx pgx.Tx, r *hook.Replay) (hook.Webhook, error) {
 	rows, _ := tx.Query(ctx, `select `+webhookColumns+` from webhooks w where w.id = $1 for share`, [16]byte(r.WebhookID))
 	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[webhookRow])
 	switch {
@@ -82,17 +81,17 @@ func (s *Store) replayed(ctx context.Context, tx pgx.Tx, r *hook.Replay) (hook.W
 	return w, nil
 }
 
-func replayOn(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, row *lockedReplay, w *hook.Webhook, limit int) error {
+func advanceReplay(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, row *lockedReplay, w *hook.Webhook, limit int) error {
 	r := &step.Replay
-	var waiting int
+	var outstanding int
 	err := tx.QueryRow(ctx, `
 		select count(*) from (
 			select from deliveries where replay_id = $1 and state in ('pending', 'failed') and next_attempt_at is not null limit $2) d`,
-		[16]byte(r.ID), r.Rate*replayWindow).Scan(&waiting)
+		[16]byte(r.ID), r.Rate*replayWindow).Scan(&outstanding)
 	if err != nil {
 		return err
 	}
-	if step.Full = waiting >= r.Rate*replayWindow; step.Full {
+	if step.Full = outstanding >= r.Rate*replayWindow; step.Full {
 		return nil
 	}
 	page, err := nextPage(ctx, tx, r, w)
@@ -101,7 +100,7 @@ func replayOn(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, row *locked
 	}
 	limit = max(limit, 1)
 	page.cut(limit)
-	if err := makeReplayed(ctx, tx, step, w, page.chosen); err != nil {
+	if err := createReplayed(ctx, tx, step, w, page.chosen); err != nil {
 		return err
 	}
 	r.Cursor, r.Looked, step.Looked = page.last, r.Looked+page.looked, page.looked
@@ -110,7 +109,7 @@ func replayOn(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, row *locked
 		if err != nil {
 			return err
 		}
-		if err := makeReplayed(ctx, tx, step, w, late.chosen); err != nil {
+		if err := createReplayed(ctx, tx, step, w, late.chosen); err != nil {
 			return err
 		}
 		step.Looked, step.Exhausted = step.Looked+late.looked, late.exhausted
@@ -136,18 +135,17 @@ type replayedEvent struct {
 // replayedPage is one page of events.
 type replayedPage struct {
 	chosen []replayedEvent
-	// last is the last event looked at; looked is how many were, and position of each
-	// chosen one its number among them.
+	// last is the last event looked at, looked is how many were looked at, and position is the number of each chosen
+	// event among them.
 	last      hook.EventID
 	looked    int
 	position  map[hook.EventID]int
 	exhausted bool
-	// open says that one of the last seconds has an attempt to come, and may be chosen when
-	// that is over.
+	// open reports whether an event of the last seconds has an attempt to come, and may be chosen after that attempt.
 	open bool
 }
 
-// cut leaves what comes after the first chosen ones to the next page.
+// cut leaves all but the first limit chosen events to the next page.
 func (p *replayedPage) cut(limit int) {
 	if len(p.chosen) <= limit {
 		return
@@ -157,10 +155,10 @@ func (p *replayedPage) cut(limit int) {
 	p.looked = p.position[p.last]
 }
 
-// nextPage looks at the next events of a replay, those of the last seconds left out.
+// nextPage looks at the next events of a replay, without the last seconds.
 func nextPage(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook) (replayedPage, error) {
 	until := r.Until
-	settled := time.Now().Add(-replaySettle)
+	settled := time.Now().Add(-replayCommitTime)
 	if settled.Before(until) {
 		until = settled
 	}
@@ -172,8 +170,8 @@ func nextPage(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook) (
 // pageBefore looks at the next events of a replay before a time.
 func pageBefore(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook, until time.Time) (replayedPage, error) {
 	page := replayedPage{last: r.Cursor, position: map[hook.EventID]int{}}
-	// From the cursor on, and not including it: it begins as the bound of a time, which no
-	// event's id is, and is then an event's.
+	// The bound excludes the cursor. It begins as the bound of a time, which is no event's id, and is an event's id
+	// later.
 	rows, _ := q.Query(ctx, `
 		select e.id, e.type from events e
 		where e.tenant_id = $1 and e.id > $2 and e.id < $3 and not e.test and e.cache = $4 order by e.id limit $5`,
@@ -197,7 +195,7 @@ func pageBefore(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook,
 	if len(ids) == 0 {
 		return page, nil
 	}
-	pasts, err := pastsOf(ctx, q, r, w, ids)
+	pasts, err := pastDeliveries(ctx, q, r, w, ids)
 	if err != nil {
 		return page, err
 	}
@@ -209,14 +207,14 @@ func pageBefore(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook,
 		}
 		if past.Outstanding {
 			past.Outstanding = false
-			page.open = page.open || r.Status.Chooses(past) && time.Since(e.id.Time()) < replaySettle
+			page.open = page.open || r.Status.Chooses(past) && time.Since(e.id.Time()) < replayCommitTime
 		}
 	}
 	return page, nil
 }
 
-// pastsOf is what became of events at the webhook of a replay.
-func pastsOf(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook, events []hook.EventID) (map[hook.EventID]hook.Past, error) {
+// pastDeliveries summarizes the earlier deliveries of events to the replay's webhook.
+func pastDeliveries(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook, events []hook.EventID) (map[hook.EventID]hook.Past, error) {
 	args := sliceArgs(events, 0, 1)
 	args["webhook"], args["replay"], args["generation"] = [16]byte(w.ID), [16]byte(r.ID), w.Generation
 	rows, _ := q.Query(ctx, `
@@ -236,8 +234,8 @@ func pastsOf(ctx context.Context, q querier, r *hook.Replay, w *hook.Webhook, ev
 	return pasts, err
 }
 
-// makeReplayed makes the deliveries that were chosen.
-func makeReplayed(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, w *hook.Webhook, chosen []replayedEvent) error {
+// createReplayed creates the deliveries of the chosen events.
+func createReplayed(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, w *hook.Webhook, chosen []replayedEvent) error {
 	if len(chosen) == 0 {
 		return nil
 	}
@@ -251,8 +249,8 @@ func makeReplayed(ctx context.Context, tx pgx.Tx, step *hook.ReplayStep, w *hook
 	return nil
 }
 
-// insertReplayed makes the deliveries, parked, and due one after the other, so that the
-// oldest event is sent first; it reports whether no drain sends them yet.
+// insertReplayed inserts deferred deliveries that are due one after the other, so that the oldest event is sent
+// first. It reports whether no drain sends them yet.
 func insertReplayed(ctx context.Context, tx pgx.Tx, r *hook.Replay, w *hook.Webhook, events []replayedEvent) (undrained bool, err error) {
 	ids, of, types := make([][16]byte, len(events)), make([][16]byte, len(events)), make([]string, len(events))
 	for i, e := range events {

@@ -276,7 +276,7 @@ func (s *simulation) end() {
 	case 57:
 		dropped, err := s.DropDeliveries(t.Context(), []hook.DeliveryID{s.days[17].outstanding}, time.Hour)
 		require.NoError(t, err)
-		require.Len(t, dropped, 1)
+		require.Len(t, dropped.Deliveries, 1)
 		s.days[17].outstanding = hook.DeliveryID{}
 	}
 }

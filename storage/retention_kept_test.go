@@ -187,7 +187,7 @@ func TestADayWithTooMuchOutstandingStays(t *testing.T) {
 		n, err := f.DropOldPartitions(t.Context(), simulatedRetention)
 		require.NoError(t, err)
 		require.Equal(t, dropped, n)
-		waiting, err := f.Waiting(t.Context())
+		waiting, err := f.Backlog(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, days, waiting.KeptDays)
 	}

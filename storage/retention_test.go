@@ -318,12 +318,12 @@ func TestHousekeepingBesidePublishing(t *testing.T) {
 		var g errgroup.Group
 		for _, s := range others {
 			g.Go(func() error {
-				m, err := patiently(t.Context(), s.EnsurePartitions)
+				m, err := upWithRetries(t.Context(), s.EnsurePartitions)
 				if err != nil {
 					return err
 				}
 				made.Add(int64(m))
-				d, err := patiently(t.Context(), func(ctx context.Context) (int, error) { return s.DropOldPartitions(ctx, simulatedRetention) })
+				d, err := upWithRetries(t.Context(), func(ctx context.Context) (int, error) { return s.DropOldPartitions(ctx, simulatedRetention) })
 				dropped.Add(int64(d))
 				return err
 			})
@@ -337,7 +337,7 @@ func TestHousekeepingBesidePublishing(t *testing.T) {
 
 // patiently does it again while it finds no gap between the others' statements, as on
 // a busy machine.
-func patiently(ctx context.Context, do func(context.Context) (int, error)) (n int, err error) {
+func upWithRetries(ctx context.Context, do func(context.Context) (int, error)) (n int, err error) {
 	for range 10 {
 		if n, err = do(ctx); hook.KindOf(err) != hook.KindUnavailable {
 			return n, err

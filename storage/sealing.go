@@ -2,8 +2,11 @@ package storage
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -11,11 +14,11 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// The table sealing says in which form to seal. Processes of versions before can't open
-// FormPlace: so it is sealed in only where there never was one, or once Reencrypt has been
-// run, which is for when there is none any more. It is never taken back.
+// The table sealing has the form in which to seal. Earlier versions can't open FormPlace. So it is used only in
+// databases that no earlier version has used, and after Reencrypt, which is for when no earlier version runs any
+// more. It is never undone.
 
-// sealingForm is the form to seal in. A process asks until it is FormPlace.
+// sealingForm returns the form in which to seal. A process asks until it is FormPlace.
 func (s *Store) sealingForm(ctx context.Context, q querier) (secrets.Form, error) {
 	if s.placed.Load() {
 		return secrets.FormPlace, nil
@@ -34,13 +37,13 @@ func (s *Store) sealingForm(ctx context.Context, q querier) (secrets.Form, error
 	return form, nil
 }
 
-// sealInPlace has everything be sealed in FormPlace from now on.
+// sealInPlace makes all processes seal in FormPlace from now on.
 func (s *Store) sealInPlace(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `insert into sealing (form) values ($1) on conflict (single) do update set form = greatest(sealing.form, excluded.form)`, int16(secrets.FormPlace))
 	return err
 }
 
-// webhookPlace is where a sealed value of a webhook's is.
+// webhookPlace returns the place of a webhook's sealed value.
 func webhookPlace(column string, tenant hook.TenantID, id hook.WebhookID) secrets.Place {
 	return secrets.Place{Table: "webhooks", Column: column, Tenant: tenant, ID: id[:], Owner: id[:]}
 }
@@ -52,7 +55,31 @@ const (
 	columnPrevious = "previous_secrets"
 )
 
-// signingKeyPlace is where the private key is that belongs to a public one.
+// signingKeyPlace returns the place of the private key that belongs to a public key.
 func signingKeyPlace(tenant hook.TenantID, public []byte) secrets.Place {
 	return secrets.Place{Table: "signing_keys", Column: "private_key", Tenant: tenant, ID: public, Owner: tenant[:]}
+}
+
+// reuseSealed keeps the sealed bytes of secrets that have not changed. Sealing anew gives other bytes, which would
+// count as a change of the webhook to send to. A value that is sealed with another key than the first, or in another
+// form, is sealed anew.
+func (s *Store) reuseSealed(row, old *webhookRow, w, before *hook.Webhook, form secrets.Form) {
+	if sameSecret(w.Secret, before.Secret) && s.box.Current(old.Secret, form) {
+		row.Secret = old.Secret
+	}
+	if row.Headers != nil && old.Headers != nil && maps.EqualFunc(w.Headers, before.Headers, sameSecret) && s.box.Current(old.Headers, form) {
+		row.Headers = old.Headers
+	}
+	if len(row.PreviousSecrets) == len(old.PreviousSecrets) && slices.EqualFunc(w.Previous, before.Previous, samePrevious) &&
+		!slices.ContainsFunc(old.PreviousSecrets, func(sealed []byte) bool { return !s.box.Current(sealed, form) }) {
+		row.sealedPrevious = old.sealedPrevious
+	}
+}
+
+func sameSecret(a, b hook.Secret) bool {
+	return subtle.ConstantTimeCompare([]byte(a.Reveal()), []byte(b.Reveal())) == 1
+}
+
+func samePrevious(a, b hook.PreviousSecret) bool {
+	return a.Until.Equal(b.Until) && a.Single == b.Single && sameSecret(a.Secret, b.Secret)
 }

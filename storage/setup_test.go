@@ -185,10 +185,16 @@ func (f *fixture) attempt(t *testing.T, id hook.DeliveryID, a hook.Attempt) hook
 
 func (f *fixture) record(t *testing.T, r hook.Record) hook.Delivery {
 	t.Helper()
-	list, err := f.Record(t.Context(), []hook.Record{r})
+	list, err := f.recorded(t.Context(), []hook.Record{r})
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	return list[0]
+}
+
+// recorded records attempts and returns their deliveries.
+func (f *fixture) recorded(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
+	all, err := f.Record(ctx, records)
+	return all.Deliveries, err
 }
 
 // recordOf judges an attempt of the job as activities do.

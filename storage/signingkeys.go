@@ -16,8 +16,8 @@ import (
 	"grapnel/internal/signing"
 )
 
-// signingKeysColumn are the keys that sign for w's tenant, the current one first, where
-// w wants such signatures: each a public key, and the private one, sealed, after it.
+// signingKeysColumn selects the keys that sign for w's tenant, the current one first, if w wants such signatures:
+// each is a public key followed by the sealed private key.
 const signingKeysColumn = `case when 'v1a' = any(w.signature_schemes) then array(
 		select k.public_key || k.private_key from signing_keys k
 		where k.tenant_id = w.tenant_id and (k.expires_at is null or k.expires_at > clock_timestamp())
@@ -39,7 +39,7 @@ func schemes(names []string) []hook.Scheme {
 	return list
 }
 
-// ensureSigningKey makes the tenant's first key when a webhook comes to need one.
+// ensureSigningKey creates the tenant's first key when a webhook needs one.
 func (s *Store) ensureSigningKey(ctx context.Context, tx pgx.Tx, w *hook.Webhook) error {
 	if !w.Signs(hook.SchemeV1a) {
 		return nil
@@ -47,7 +47,7 @@ func (s *Store) ensureSigningKey(ctx context.Context, tx pgx.Tx, w *hook.Webhook
 	return s.insertSigningKey(ctx, tx, w.TenantID)
 }
 
-// insertSigningKey makes a current key unless there is one.
+// insertSigningKey creates a current key unless there is one.
 func (s *Store) insertSigningKey(ctx context.Context, tx pgx.Tx, tenant hook.TenantID) error {
 	public, private := secrets.NewSigningKey()
 	form, err := s.sealingForm(ctx, tx)
@@ -61,8 +61,8 @@ func (s *Store) insertSigningKey(ctx context.Context, tx pgx.Tx, tenant hook.Ten
 	return err
 }
 
-// SigningKeys lists the keys that sign for the tenant now, the current one first; none
-// when no webhook has wanted one yet.
+// SigningKeys lists the keys that sign for the tenant now, the current one first. There are none while no webhook has
+// wanted one.
 func (s *Store) SigningKeys(ctx context.Context, tenant hook.TenantID) ([]hook.SigningKey, error) {
 	keys, err := signingKeys(ctx, s.pool, tenant)
 	if err != nil {
@@ -82,16 +82,16 @@ func signingKeys(ctx context.Context, q querier, tenant hook.TenantID) ([]hook.S
 	})
 }
 
-// RotateSigningKey makes a new current key of the tenant's; the one before goes on
-// signing beside it for the overlap, and is then gone, at once without one. It is an
-// error if too many would sign then. The keys as they then stand are returned.
+// RotateSigningKey creates a new current key for the tenant. The previous key keeps signing beside it during the
+// overlap, and is then deleted; without an overlap it is deleted at once. It is an error if too many keys would sign.
+// The keys as they then stand are returned.
 func (s *Store) RotateSigningKey(ctx context.Context, tenant hook.TenantID, overlap time.Duration) (keys []hook.SigningKey, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// One rotation at a time, and none beside a tenant's first key.
+		// Only one rotation at a time, and none while the tenant's first key is created.
 		if err := tx.QueryRow(ctx, `select from tenants where id = $1 for no key update`, [16]byte(tenant)).Scan(); err != nil {
 			return notFound("tenant", err)
 		}
-		// Whoever has loaded them loads them anew. Webhooks before keys, as everywhere.
+		// Senders that have loaded the keys must load them anew. Webhooks are locked before keys, as everywhere.
 		_, err := tx.Exec(ctx, `
 			update webhooks set version = version + 1 where id = any(array(
 				select id from webhooks where tenant_id = $1 and 'v1a' = any(signature_schemes) order by id for update))`, [16]byte(tenant))
@@ -105,7 +105,7 @@ func (s *Store) RotateSigningKey(ctx context.Context, tenant hook.TenantID, over
 			return err
 		}
 		if overlap == 0 {
-			// Someone may know it: overlaps that are running end too.
+			// The key may be compromised: overlaps that are running end too.
 			if _, err := tx.Exec(ctx, `delete from signing_keys where tenant_id = $1`, [16]byte(tenant)); err != nil {
 				return err
 			}
@@ -125,11 +125,11 @@ func (s *Store) RotateSigningKey(ctx context.Context, tenant hook.TenantID, over
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("rotate signing key of %s: %w", tenant, err))
 	}
-	s.settled(time.Now())
+	s.awaitTrust(time.Now())
 	return keys, nil
 }
 
-// keyring opens the signing keys of jobs, those of each tenant once.
+// keyring opens the signing keys of jobs, each tenant's once.
 type keyring struct {
 	store *Store
 	known map[hook.TenantID][]ed25519.PrivateKey

@@ -1,10 +1,8 @@
-// Package storage keeps Grapnel's state in PostgreSQL: webhooks, events,
-// deliveries, attempts, API keys. It is the truth that Temporal's workflows work
-// from. One method is one transaction, which publishes, recordings and look-ups
-// share with what comes at the same time (group); SQL stands beside the method it
-// serves; driver errors are turned into the domain's once, in mapErr. It must not import
-// Temporal or Huma. Its invariant: an event and all its delivery rows appear
-// together or not at all.
+// Package storage keeps Grapnel's state in PostgreSQL: webhooks, events, deliveries, attempts, API keys. It is the
+// source of truth for Temporal's workflows. One method is one transaction; concurrent publishes, recordings and
+// look-ups share transactions (group). SQL stands beside the method that uses it. Driver errors are turned into
+// domain errors in one place, mapErr. The package must not import Temporal or Huma. Its invariant: an event and all
+// its delivery rows appear together or not at all.
 package storage
 
 import (
@@ -21,77 +19,66 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"grapnel/internal/hook"
 	"grapnel/internal/secrets"
 )
 
-// Config is what Open needs.
+// Config is the configuration of a Store.
 type Config struct {
-	// URL is a PostgreSQL connection string; pool_max_conns in it sizes the pool
-	// (default: the larger of 4 and the number of CPUs). Lists are read through up to 2
-	// connections more, which are opened when somebody lists.
+	// URL is a PostgreSQL connection string; pool_max_conns in it sizes the pool (default: the larger of 4 and the
+	// number of CPUs). Lists use up to 2 connections more, which are opened on demand.
 	URL string
-	// DirectURL is PostgreSQL itself, where URL is a connection pooler: ListenTopics
-	// needs it. Empty is URL.
+	// DirectURL is the URL of PostgreSQL itself, if URL is a connection pooler's; ListenTopics needs it. The default
+	// is URL.
 	DirectURL string
-	// Box seals secrets.
+	// Box seals and opens secrets.
 	Box *secrets.Box
-	// Metrics counts what is done; nil counts nothing.
+	// Metrics counts the store's work; nil counts nothing.
 	Metrics Metrics
-	// Limits bound what a tenant may have.
+	// Limits bound a tenant's usage.
 	Limits Limits
 }
 
-// Limits bound what a tenant may have; 0 is no limit.
+// Limits bound a tenant's usage; 0 is no limit.
 type Limits struct {
-	// EventTypes is how many types of its own a tenant may have.
+	// EventTypes is how many event types of its own a tenant may have.
 	EventTypes int
 	// Deliveries is how many deliveries one request may make.
 	Deliveries int
 }
 
-// Store is the one store. It is safe for concurrent use.
+// Store is the PostgreSQL store. It is safe for concurrent use.
 type Store struct {
 	pool *pgxpool.Pool
-	// lists are the connections that lists are read through: publishing never waits for
-	// those who read.
+	// lists are the connections for reading lists, so that publishing never waits for readers.
 	lists *pgxpool.Pool
 	box   *secrets.Box
-	// placed says that the store seals in secrets.FormPlace, for good.
+	// placed reports whether secrets are sealed in secrets.FormPlace. It never becomes false again.
 	placed atomic.Bool
-	// pooler is what may be between us and the server.
+	// pooler detects a connection pooler between the store and the server.
 	pooler *pooler
-	// direct is how to connect to the server itself; nil is as the pool does.
+	// direct is the configuration of connections to the server itself; nil is the pool's.
 	direct  *pgx.ConnConfig
 	metrics Metrics
 	limits  Limits
 	// origin marks this store's own notifications.
 	origin string
-	// Publishes, recordings and look-ups that come at the same time share statements.
-	publishing group[*publishing]
-	recordings group[*recording]
-	keys       group[*keyLookup]
-	eventTypes group[*typesLookup]
-	recalled   memory
-	// cleaned is how far each of cleanedTables has been looked at.
-	cleaned [cleanedCount]place
-	// start is told of operational events that are to be delivered.
-	start func(hook.Start)
+	// Concurrent publishes, recordings and look-ups share statements.
+	publishing *group[*publishing]
+	recordings *group[*recording]
+	keys       *group[*keyLookup]
+	eventTypes *group[*typesLookup]
+	cache      publishCache
+	// cleanCursors are how far each of cleanedTables has been cleaned.
+	cleanCursors [cleanedCount]cursor
 }
 
-// OnOperational has events that the store itself has published taken on to their
-// workflows; start must not wait. Without it the sweeper sees to them. Call it before
-// the store is used.
-func (s *Store) OnOperational(start func(hook.Start)) { s.start = start }
-
-// Open prepares a pool; it does not connect, so that a process can start while
-// the database is away.
+// Open prepares a pool; it does not connect, so that a process can start while the database is unavailable.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Box == nil {
 		return nil, errors.New("open store: no encryption keys")
 	}
 	if cfg.Metrics == nil {
-		cfg.Metrics = uncounted{}
+		cfg.Metrics = noMetrics{}
 	}
 	pc, err := pgxpool.ParseConfig(cfg.URL)
 	if err != nil {
@@ -109,7 +96,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	between := &pooler{chosen: strings.Contains(cfg.URL, "default_query_exec_mode")}
 	pc.BeforeConnect = between.beforeConnect
 	pc.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		// Without it timestamptz scans in the process's local zone.
+		// Without this, timestamptz values are in the process's local zone.
 		conn.TypeMap().RegisterType(&pgtype.Type{
 			Name: "timestamptz", OID: pgtype.TimestamptzOID,
 			Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
@@ -125,23 +112,26 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		pool.Close()
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{pool: pool, lists: lists, box: cfg.Box, pooler: between, direct: direct, metrics: cfg.Metrics, limits: cfg.Limits, origin: newOrigin(), start: func(hook.Start) {}}
-	s.share()
+	s := &Store{
+		pool: pool, lists: lists, box: cfg.Box, pooler: between, direct: direct,
+		metrics: cfg.Metrics, limits: cfg.Limits, origin: newOrigin(),
+	}
+	s.publishing, s.recordings = s.newPublishGroup(), s.newRecordGroup()
+	s.keys, s.eventTypes = s.newKeyGroup(), s.newEventTypeGroup()
 	return s, nil
 }
 
 // listConnections is how many lists are read at once.
 const listConnections = 2
 
-// forLists is how the pool of lists is made, which keeps no connection open that nobody
-// uses.
+// forLists returns the configuration of the pool for lists, which keeps no idle connections.
 func forLists(pc *pgxpool.Config) *pgxpool.Config {
 	lists := pc.Copy()
 	lists.MaxConns, lists.MinConns, lists.MinIdleConns = listConnections, 0, 0
 	return lists
 }
 
-// withDefaults fills in what the URL leaves open.
+// withDefaults fills in what the URL does not set.
 func withDefaults(c *pgx.ConnConfig) {
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = 5 * time.Second
@@ -149,12 +139,12 @@ func withDefaults(c *pgx.ConnConfig) {
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = "grapnel"
 	}
-	// A server that has gone without a word is noticed after half a minute, also by a
-	// connection that waits for nothing but notifications.
+	// A server that is gone without closing the connection is noticed after half a minute, even by a connection that
+	// only waits for notifications.
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
 	c.DialFunc = dialer.DialContext
-	// A server that has become a standby has kept the connection. The next one leads to
-	// the primary, if there is one.
+	// A server that has become a standby keeps its connections. Closing this one makes the next connection go to the
+	// primary, if there is one.
 	closes := c.OnPgError
 	c.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
 		return err.Code != "25006" && (closes == nil || closes(conn, err)) // read_only_sql_transaction
@@ -163,32 +153,46 @@ func withDefaults(c *pgx.ConnConfig) {
 
 // Bounds of shared statements.
 const (
-	// rowsTogether is how many rows a statement has at most, deliveries of publications
-	// left out.
-	rowsTogether = 500
-	// deliveriesTogether is how many deliveries a statement makes at most, unless one
-	// publication alone has more: some 0.1 s of work.
-	deliveriesTogether = 5_000
-	// statementsAtOnce is how many of a lane's are under way at once.
-	statementsAtOnce = 2
+	// maxRows is how many rows a statement has at most; the deliveries of publications don't count.
+	maxRows = 500
+	// maxStatementDeliveries is how many deliveries a statement makes at most, unless one publication alone has
+	// more: about 0.1 s of work.
+	maxStatementDeliveries = 5_000
+	// maxStatements is how many statements of a lane are under way at once.
+	maxStatements = 2
 )
 
-// share sets up what shares statements.
-func (s *Store) share() {
-	p := &s.publishing
-	p.do, p.bytes, p.weight = s.publishAll, (*publishing).bytes, s.fanOut
-	p.lane, p.locks = (*publishing).lane, (*publishing).locks
-	p.together, p.atOnce = deliveriesTogether, statementsAtOnce
-	r := &s.recordings
-	r.do, r.rows, r.bytes = s.recordAll, (*recording).rows, (*recording).bytes
-	r.lane, r.locks, r.held = (*recording).lane, (*recording).locks, s.heldByOthers
-	r.together, r.atOnce = rowsTogether, statementsAtOnce
-	s.keys.do, s.keys.together, s.keys.atOnce = s.lookUpKeys, rowsTogether, statementsAtOnce
-	s.eventTypes.do, s.eventTypes.together, s.eventTypes.atOnce = s.lookUpTypes, rowsTogether, statementsAtOnce
-	s.eventTypes.rows = func(l *typesLookup) int { return len(l.names) }
-	s.publishing.name, s.recordings.name, s.keys.name, s.eventTypes.name = groupPublish, groupRecord, groupKeys, groupEventTypes
-	count := s.metrics.Grouped
-	s.publishing.count, s.recordings.count, s.keys.count, s.eventTypes.count = count, count, count, count
+// newPublishGroup returns the group of publications. A publication weighs as much as it will have deliveries.
+func (s *Store) newPublishGroup() *group[*publishing] {
+	return &group[*publishing]{
+		name: groupPublish, count: s.metrics.Grouped, do: s.publishAll,
+		bytes: (*publishing).bytes, weight: s.fanOut, maxWeight: maxStatementDeliveries, maxRunners: maxStatements,
+		lane: (*publishing).lane, locks: (*publishing).locks,
+	}
+}
+
+// newRecordGroup returns the group of recordings of attempts.
+func (s *Store) newRecordGroup() *group[*recording] {
+	return &group[*recording]{
+		name: groupRecord, count: s.metrics.Grouped, do: s.recordAll,
+		rows: (*recording).rows, bytes: (*recording).bytes, maxWeight: maxRows, maxRunners: maxStatements,
+		lane: (*recording).lane, locks: (*recording).locks, stillLocked: s.lockedElsewhere,
+	}
+}
+
+// newKeyGroup returns the group of look-ups of API keys.
+func (s *Store) newKeyGroup() *group[*keyLookup] {
+	return &group[*keyLookup]{
+		name: groupKeys, count: s.metrics.Grouped, do: s.lookUpKeys, maxWeight: maxRows, maxRunners: maxStatements,
+	}
+}
+
+// newEventTypeGroup returns the group of look-ups of event types.
+func (s *Store) newEventTypeGroup() *group[*typesLookup] {
+	return &group[*typesLookup]{
+		name: groupEventTypes, count: s.metrics.Grouped, do: s.lookUpTypes, maxWeight: maxRows, maxRunners: maxStatements,
+		rows: func(l *typesLookup) int { return len(l.names) },
+	}
 }
 
 // Close waits for connections in use and closes the pools.
@@ -219,5 +223,5 @@ func (s *Store) Ready(ctx context.Context) error {
 	return nil
 }
 
-// PoolStat tells how the connections are used, for metrics; those of lists left out.
+// PoolStat returns the pool's statistics for metrics, without the connections for lists.
 func (s *Store) PoolStat() *pgxpool.Stat { return s.pool.Stat() }

@@ -20,8 +20,8 @@ func (r *tenantRow) tenant() hook.Tenant {
 	return hook.Tenant{ID: r.ID, Name: r.Name, CreatedAt: r.CreatedAt}
 }
 
-// CreateTenant stores a validated tenant with an admin key of that text: without
-// one nobody could do anything with it. A conflict means that the name is taken.
+// CreateTenant stores a validated tenant with an admin key of the given text, without which nobody could use the
+// tenant. It is a conflict if the name is taken.
 func (s *Store) CreateTenant(ctx context.Context, t hook.Tenant, text hook.Secret) (hook.Tenant, hook.APIKey, error) {
 	t.ID = newID[hook.TenantID]()
 	k := hook.APIKey{TenantID: t.ID, Name: "first key", Scopes: []hook.Scope{hook.ScopeAdmin}}
@@ -38,7 +38,7 @@ func (s *Store) CreateTenant(ctx context.Context, t hook.Tenant, text hook.Secre
 	return t, k, nil
 }
 
-// Tenants lists all, newest first; more reports whether there are further ones.
+// Tenants lists all tenants, newest first; more reports whether there are further ones.
 func (s *Store) Tenants(ctx context.Context, p hook.Page) (list []hook.Tenant, more bool, err error) {
 	lo, hi := bounds(p)
 	rows, _ := s.pool.Query(ctx, `

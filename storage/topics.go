@@ -13,10 +13,10 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Messages reads a topic's kept messages from a number on, oldest first, and
-// where the topic is. There is no error for a topic without any.
+// Messages reads a topic's kept messages from a number on, oldest first, and the topic's position. A topic without
+// messages is no error.
 func (s *Store) Messages(ctx context.Context, q hook.MessageQuery) (hook.Messages, error) {
-	// The bound on ids spares the partitions of days before.
+	// The bound on ids excludes the partitions of earlier days.
 	rows, _ := s.pool.Query(ctx, `
 		select t.page, t.last_sequence, m.sequence, m.data
 		from topics t left join lateral (
@@ -49,7 +49,7 @@ func (s *Store) Messages(ctx context.Context, q hook.MessageQuery) (hook.Message
 	return m, nil
 }
 
-// LastSequences tells the newest message's number of those topics that have any.
+// LastSequences returns the number of the newest message of each topic that has one.
 func (s *Store) LastSequences(ctx context.Context, topics []hook.TopicID) (map[hook.TopicID]int64, error) {
 	rows, _ := s.pool.Query(ctx, `select id, last_sequence from topics where id = any($1)`, raw(topics))
 	last := make(map[hook.TopicID]int64, len(topics))
@@ -65,9 +65,8 @@ func (s *Store) LastSequences(ctx context.Context, topics []hook.TopicID) (map[h
 	return last, nil
 }
 
-// The channel on which processes tell each other of messages. A payload is the
-// sender's origin and topics' ids, all in hexadecimal; PostgreSQL bounds it to
-// 8,000 bytes.
+// The channel on which processes announce messages to each other. A payload is the sender's origin followed by topic
+// ids, all in hexadecimal; PostgreSQL bounds it to 8,000 bytes.
 const (
 	topicChannel     = "grapnel_topics"
 	originLength     = 16
@@ -81,9 +80,8 @@ func newOrigin() string {
 	return hex.EncodeToString(b)
 }
 
-// AnnounceTopics tells other processes that these topics have new messages. It is
-// called after their commit, and not within it: PostgreSQL lets transactions that
-// notify commit only one after the other.
+// AnnounceTopics announces to other processes that these topics have new messages. It is called after the commit, not
+// before: PostgreSQL commits transactions that notify only one after the other.
 func (s *Store) AnnounceTopics(ctx context.Context, topics []hook.TopicID) error {
 	for len(topics) > 0 {
 		n := min(len(topics), topicsPerPayload)
@@ -92,7 +90,7 @@ func (s *Store) AnnounceTopics(ctx context.Context, topics []hook.TopicID) error
 		for _, id := range topics[:n] {
 			b.WriteString(id.String())
 		}
-		// It writes nothing, and so need not wait for the disk.
+		// It writes nothing, so it need not wait for the disk.
 		_, err := s.pool.Exec(ctx, `select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`, topicChannel, b.String())
 		if err != nil {
 			return mapErr(fmt.Errorf("announce %d topics: %w", n, err))
@@ -102,10 +100,9 @@ func (s *Store) AnnounceTopics(ctx context.Context, topics []hook.TopicID) error
 	return nil
 }
 
-// ListenTopics calls listening once it hears what other processes announce, and
-// then heard with the topics. It has a connection of its own, and returns when
-// that breaks or ctx ends; and nil at once where a connection pooler is between, behind
-// which nothing can be heard, and somebody else's connection would hear it instead.
+// ListenTopics calls listening as soon as it hears the announcements of other processes, and then heard for each
+// announcement. It uses a connection of its own, and returns when that breaks or ctx ends. Behind a connection pooler
+// it returns nil at once: it would hear nothing there, and another user of the connection would hear it instead.
 func (s *Store) ListenTopics(ctx context.Context, listening func(), heard func([]hook.TopicID)) error {
 	config := s.direct
 	if config == nil {
@@ -138,8 +135,7 @@ func (s *Store) ListenTopics(ctx context.Context, listening func(), heard func([
 	}
 }
 
-// announced reads a payload; what this store has sent, or no process of ours, is
-// nothing.
+// announced parses a payload. It returns nothing for this store's own payloads and for payloads of other programs.
 func (s *Store) announced(payload string) []hook.TopicID {
 	if len(payload) < originLength || payload[:originLength] == s.origin {
 		return nil

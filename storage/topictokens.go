@@ -15,11 +15,10 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// A topic token is stored nowhere: its text is what it says, sealed, so that any process
-// with the encryption keys reads it, and nobody else makes one. It is good as long as the
-// API key that made it.
+// A topic token is not stored: its text is its content, sealed, so that any process with the encryption keys can read
+// it and nobody else can make one. It is valid as long as the API key that made it.
 
-// tokenContent is what a token's text holds.
+// tokenContent is the content of a token's text.
 type tokenContent struct {
 	Tenant []byte   `json:"t"`
 	Key    []byte   `json:"k"`
@@ -28,10 +27,10 @@ type tokenContent struct {
 	Until  int64    `json:"u"` // Unix time, in seconds
 }
 
-// tokenPlace keeps tokens and stored secrets from passing for each other.
+// tokenPlace prevents tokens and stored secrets from being used for each other.
 func tokenPlace() secrets.Place { return secrets.Place{Table: "topic tokens"} }
 
-// TopicTokenText is the text of a validated token.
+// TopicTokenText returns the text of a validated token.
 func (s *Store) TopicTokenText(t hook.TopicToken) (hook.Secret, error) {
 	content, err := json.Marshal(tokenContent{t.TenantID[:], t.Key[:], t.Cache, t.Topics, t.Until.Unix()})
 	if err != nil {
@@ -41,8 +40,8 @@ func (s *Store) TopicTokenText(t hook.TopicToken) (hook.Secret, error) {
 	return hook.Secret(hook.TopicTokenPrefix + base64.RawURLEncoding.EncodeToString(sealed)), nil
 }
 
-// TopicToken finds what the token of a text lets its holder do. It is not found when it
-// was not made here, has expired, or the key that made it is good no more.
+// TopicToken returns the rights of the token with this text, as a key. It is not found if it was not made here, has
+// expired, or the key that made it is no longer valid.
 func (s *Store) TopicToken(ctx context.Context, text hook.Secret) (hook.APIKey, error) {
 	t, err := s.openToken(text)
 	if err != nil || !t.Until.After(time.Now()) {

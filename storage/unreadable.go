@@ -10,14 +10,14 @@ import (
 	"grapnel/internal/hook"
 )
 
-// ExpireUnreadable fails those of the deliveries whose event is older than age, for good
-// and without another attempt, and returns their ids: no key opens their webhook's
-// secrets, so nothing can be sent that its receiver would accept. The time for which
-// the webhook was paused does not count. Tests and those whose outcome is unknown are
-// not touched. The webhook counts as failed, but not as failing: nobody has asked its endpoint.
-func (s *Store) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (expired []hook.DeliveryID, err error) {
-	err = s.publishingOwn(ctx, func(tx pgx.Tx, happened *occurrences) error {
-		// The webhooks before their deliveries, as everywhere.
+// ExpireUnreadable fails those of the deliveries whose event is older than age, for good and without another attempt,
+// and returns them: no key opens their webhook's secrets, so nothing can be sent that its receiver would accept. The
+// time for which the webhook was paused does not count. Tests, and deliveries whose outcome is unknown, are left
+// alone. The webhook counts as failed, but not as failing: its endpoint was not asked.
+func (s *Store) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error) {
+	var expired []hook.DeliveryID
+	starts, err := s.withOperationalEvents(ctx, func(tx pgx.Tx, events *operationalEvents) error {
+		// Webhooks are locked before deliveries, as everywhere.
 		_, err := tx.Exec(ctx, `
 			select from webhooks where id = any(array(select webhook_id from deliveries where id = any($1))) order by id for update`, raw(ids))
 		if err != nil {
@@ -35,7 +35,7 @@ func (s *Store) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age
 		if err != nil || len(ended) == 0 {
 			return err
 		}
-		happened.failed(ended)
+		events.failed(ended)
 		webhooks := make([]hook.WebhookID, 0, len(ended))
 		for i := range ended {
 			expired, webhooks = append(expired, ended[i].ID), append(webhooks, ended[i].WebhookID)
@@ -44,8 +44,8 @@ func (s *Store) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age
 		return err
 	})
 	if err != nil {
-		return nil, mapErr(fmt.Errorf("expire %d deliveries: %w", len(ids), err))
+		return hook.Ended{}, mapErr(fmt.Errorf("expire %d deliveries: %w", len(ids), err))
 	}
 	s.metrics.Ended(hook.StateFailed, len(expired))
-	return expired, nil
+	return hook.Ended{Deliveries: expired, Starts: starts}, nil
 }

@@ -15,7 +15,7 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// webhookColumns are those of webhookRow, in any query that joins webhooks as w.
+// webhookColumns are the columns of webhookRow, in any query that joins webhooks as w.
 const webhookColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
 	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name, w.tripped_at, w.paused_at, w.trace_context,
 	w.previous_secrets, w.previous_until, w.single_value_until, w.signature_schemes, w.version, w.generation`
@@ -48,8 +48,8 @@ type webhookRow struct {
 	Generation       int
 }
 
-// CreateWebhook stores a validated webhook and gives it its id and times. It is a
-// conflict when there is a Momento webhook of that cache and name.
+// CreateWebhook stores a validated webhook and gives it its id and times. It is a conflict if there is a Momento
+// webhook of that cache and name.
 func (s *Store) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook, error) {
 	prepare(&w)
 	if err := s.createWebhook(ctx, &w, func(pgx.Tx) error { return nil }); err != nil {
@@ -58,7 +58,7 @@ func (s *Store) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook
 	return w, nil
 }
 
-// prepare fills in what the store gives a new webhook.
+// prepare fills in the values that the store gives a new webhook.
 func prepare(w *hook.Webhook) {
 	w.ID = newID[hook.WebhookID]()
 	w.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
@@ -66,7 +66,7 @@ func prepare(w *hook.Webhook) {
 	w.Version, w.Generation = 1, 0 // the columns' defaults
 }
 
-// createWebhook stores w after what has to come before it in the transaction.
+// createWebhook stores w. It calls before first, in the same transaction.
 func (s *Store) createWebhook(ctx context.Context, w *hook.Webhook, before func(tx pgx.Tx) error) error {
 	form, err := s.sealingForm(ctx, s.pool)
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *Store) createWebhook(ctx context.Context, w *hook.Webhook, before func(
 	return nil
 }
 
-// Webhook reads one; not found if it is another tenant's.
+// Webhook reads one webhook. It is not found if it belongs to another tenant.
 func (s *Store) Webhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Webhook, error) {
 	rows, _ := s.pool.Query(ctx, `select `+webhookColumns+` from webhooks w where w.id = $1 and w.tenant_id = $2`,
 		[16]byte(id), [16]byte(tenant)) // CollectExactlyOneRow reports its error
@@ -111,7 +111,7 @@ func (s *Store) Webhook(ctx context.Context, tenant hook.TenantID, id hook.Webho
 	return s.unseal(row)
 }
 
-// WebhookNamed finds the id of a Momento webhook (M1).
+// WebhookNamed returns the id of a Momento webhook (M1).
 func (s *Store) WebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (id hook.WebhookID, err error) {
 	err = s.pool.QueryRow(ctx, `
 		select id from webhooks where tenant_id = $1 and cache = $2 and name = $3 and profile = 'momento'`,
@@ -122,7 +122,7 @@ func (s *Store) WebhookNamed(ctx context.Context, tenant hook.TenantID, cache, n
 	return id, nil
 }
 
-// Webhooks lists a tenant's, newest first; more reports whether there are further ones.
+// Webhooks lists a tenant's webhooks, newest first; more reports whether there are further ones.
 func (s *Store) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.WebhookFilter, p hook.Page) (list []hook.Webhook, more bool, err error) {
 	lo, hi := bounds(p)
 	var patterns []string
@@ -146,19 +146,18 @@ func (s *Store) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.Webho
 	}
 	found, more = cut(found, p.Limit)
 	for _, row := range found {
-		// A list shows no secrets: one that can't be read must not hide the others.
+		// A list shows no secrets, so an unreadable one must not hide the other webhooks.
 		w, _ := s.unseal(row)
 		list = append(list, w)
 	}
 	return list, more, nil
 }
 
-// UpdateWebhook applies change to the webhook as it stands and stores the
-// result, all under a row lock, so that two changes at once don't undo each
-// other. Becoming inactive cancels what is pending (S15), see ending. An error of change is
-// returned as it is and nothing is stored. change must do no I/O: it runs inside
-// the transaction. Where requests depend on what has changed, it returns only when nobody
-// begins one any more by what was before (hook.TrustFor).
+// UpdateWebhook applies change to the webhook as it is and stores the result, all under a row lock, so that
+// concurrent changes don't undo each other. Becoming inactive cancels outstanding deliveries (S15,
+// queueCancellation). An error of change is returned as it is, and nothing is stored. change must do no I/O: it runs
+// inside the transaction. If requests depend on the change, it returns only when no sender begins a request with the
+// earlier state any more (hook.TrustFor).
 func (s *Store) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID, change func(*hook.Webhook) error) (hook.Webhook, error) {
 	var before, w hook.Webhook
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -183,13 +182,12 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook
 		return hook.Webhook{}, mapErr(fmt.Errorf("update webhook %s: %w", id, err))
 	}
 	if w.Version != before.Version {
-		s.settle(ctx, id, w.Generation != before.Generation)
+		s.awaitSenders(ctx, id, w.Generation != before.Generation)
 	}
 	return w, nil
 }
 
-// replace stores w, which was before, in the row old; its version and generation are the
-// database's.
+// replace stores w in the row old, whose webhook was before. Its version and generation are set by the database.
 func (s *Store) replace(ctx context.Context, tx pgx.Tx, w, before *hook.Webhook, old *webhookRow) error {
 	form, err := s.sealingForm(ctx, tx)
 	if err != nil {
@@ -199,15 +197,15 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w, before *hook.Webhook,
 	if err != nil {
 		return err
 	}
-	s.keepSealed(&row, old, w, before, form)
+	s.reuseSealed(&row, old, w, before, form)
 	args := row.args()
-	// Re-enabling forgives: the five days of S14 begin anew; and nobody knows yet
-	// whether it is available, as at another address.
+	// Enabling again forgives: the five days of S14 begin anew, and the endpoint's availability is unknown, as after
+	// a change of URL.
 	args["anew"] = w.Active && !before.Active || w.URL != before.URL
 	for _, fixed := range []string{"tenant_id", "created_at", "cache", "name"} {
 		delete(args, fixed)
 	}
-	// A pause is no time of failing: nobody was asked.
+	// A pause does not count as time of failing: nobody asked the endpoint.
 	err = tx.QueryRow(ctx, `
 		update webhooks set profile = @profile, url = @url, events = @events, secret = @secret, headers = @headers,
 			active = @active, disabled_reason = @disabled_reason, description = @description, timeout_ms = @timeout_ms,
@@ -239,13 +237,13 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w, before *hook.Webhook,
 		}
 	}
 	if before.Active && !w.Active {
-		return ending(ctx, tx, w.ID, w.Generation, hook.TextWebhookDisabled)
+		return queueCancellation(ctx, tx, w.ID, w.Generation, hook.TextWebhookDisabled)
 	}
 	return nil
 }
 
-// DeleteWebhook removes the webhook and its secret; what was pending for it ends
-// as canceled (S5), see ending. When it returns, nobody begins a request to it any more.
+// DeleteWebhook removes the webhook and its secret; its outstanding deliveries end as canceled (S5,
+// queueCancellation). When it returns, no sender begins a request to it any more.
 func (s *Store) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		var generation int
@@ -254,12 +252,12 @@ func (s *Store) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook
 		if err != nil {
 			return notFound("webhook", err)
 		}
-		return ending(ctx, tx, id, generation, hook.TextWebhookDeleted)
+		return queueCancellation(ctx, tx, id, generation, hook.TextWebhookDeleted)
 	})
 	if err != nil {
 		return mapErr(fmt.Errorf("delete webhook %s: %w", id, err))
 	}
-	s.settle(ctx, id, true)
+	s.awaitSenders(ctx, id, true)
 	return nil
 }
 

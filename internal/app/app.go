@@ -87,7 +87,7 @@ func (a *App) build(ctx context.Context) error {
 		return err
 	}
 	a.metrics.WatchPool(func() metrics.PoolStat { return a.store.PoolStat() })
-	a.metrics.WatchBacklog(o.Logger, a.store.Waiting)
+	a.metrics.WatchBacklog(o.Logger, a.store.Backlog)
 	if a.traces, err = otlp.Open(ctx, o.Version, o.Logger); err != nil {
 		return err
 	}
@@ -105,11 +105,6 @@ func (a *App) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.Roles.Worker {
-		if err := a.buildWorker(); err != nil {
-			return err
-		}
-	}
 	a.starter, err = dispatch.NewStarter(dispatch.StarterConfig{
 		Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger, MaxEvents: o.Config.MaxEvents, Prefetch: a.prefetch(),
 		Labels: a.store, Metrics: a.metrics, Tracer: a.traces.Tracer(),
@@ -118,7 +113,11 @@ func (a *App) build(ctx context.Context) error {
 		return err
 	}
 	a.metrics.WatchQueue(a.starter.Queued)
-	a.store.OnOperational(a.starter.Dispatch)
+	if o.Roles.Worker {
+		if err := a.buildWorker(); err != nil {
+			return err
+		}
+	}
 	a.sweeper = &dispatch.Sweeper{
 		Starter: a.starter, Backlog: a.store, Maintenance: a.store, Temporal: a.cluster.Client, Resetter: a.cluster,
 		Health: a.cluster, Cancellations: &dispatch.Cancellations{Store: a.store, Logger: o.Logger},
@@ -142,7 +141,7 @@ func (a *App) buildWorker() error {
 	a.activities, err = activities.New(activities.Deps{
 		Store: a.store, Lookup: a.store, Sender: a.egress, DeferredStore: a.store,
 		Drains:  &dispatch.Drains{Temporal: a.cluster.Client, Labels: a.store, Metrics: a.metrics},
-		Replays: a.store, Schedule: c.Schedule(), Logger: a.options.Logger, DisableOnFinal: c.DisableFinal,
+		Replays: a.store, Dispatcher: a.starter, Schedule: c.Schedule(), Logger: a.options.Logger, DisableOnFinal: c.DisableFinal,
 		Metrics: a.metrics, Tracer: a.traces.Tracer(), Memory: memoryLimit(),
 	})
 	if err != nil {
@@ -163,10 +162,10 @@ func (a *App) buildWorker() error {
 
 // prefetch returns the function by which the starter announces an event to the worker in this process; nil without one.
 func (a *App) prefetch() func(context.Context, hook.EventID) {
-	if a.activities == nil {
+	if !a.options.Roles.Worker {
 		return nil
 	}
-	return a.activities.Prefetch
+	return func(ctx context.Context, event hook.EventID) { a.activities.Prefetch(ctx, event) } // built after the starter
 }
 
 func (a *App) buildAPI() error {

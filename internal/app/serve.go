@@ -67,7 +67,7 @@ func (a *App) serveAPI(ctx context.Context, l net.Listener) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.plan.requests)
 	defer cancel()
-	a.api.Drain()
+	a.api.BeginShutdown()
 	// The delay takes at most half of the time, so that requests in progress get the other half.
 	delay := time.NewTimer(min(a.options.Config.DrainDelay, a.plan.requests/2))
 	defer delay.Stop()

@@ -73,10 +73,9 @@ func newProcess(w *world, name string) (*process, error) {
 		kill()
 		return nil, err
 	}
-	store.OnOperational(p.dispatch)
 	p.store = &gated{Store: store, p: p}
 	p.acts, err = activities.New(activities.Deps{
-		Store: p.store, Lookup: p.store, DeferredStore: p.store, Replays: p.store, Sender: sender{p},
+		Store: p.store, Lookup: p.store, DeferredStore: p.store, Replays: p.store, Sender: sender{p}, Dispatcher: p,
 		Drains: &dispatch.Drains{Temporal: way{w.temporal, p}}, Schedule: hook.DefaultSchedule(),
 		Memory: processMemory,
 		Logger: w.logger.With(slog.String("process", name)), Jitter: func(time.Duration) time.Duration { return 0 },
@@ -156,8 +155,8 @@ func (p *process) pause() {
 	p.loops.Wait()
 }
 
-// dispatch takes an accepted event on, as the API does. What nobody takes the sweeper finds.
-func (p *process) dispatch(s hook.Start) {
+// Dispatch takes an accepted event on, as the API does. What nobody takes the sweeper finds.
+func (p *process) Dispatch(s hook.Start) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.starter != nil {

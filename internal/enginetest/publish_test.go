@@ -56,7 +56,7 @@ func (w *world) accept(p *process, list []hook.Publication) {
 		w.must(errs[i], "publishing")
 		w.took(p, &list[i], &accepted[i])
 		if start, ok := accepted[i].Start(); ok {
-			p.dispatch(start)
+			p.Dispatch(start)
 		}
 		for _, id := range accepted[i].Undrained {
 			p.drain(id)

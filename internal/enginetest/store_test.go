@@ -51,12 +51,12 @@ func (g *gated) Outstanding(ctx context.Context, events []hook.EventID, slice, o
 	return ask(ctx, g, "Outstanding", func() ([]hook.Job, error) { return g.Store.Outstanding(ctx, events, slice, of) })
 }
 
-func (g *gated) Record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
-	list, err := ask(ctx, g, "Record", func() ([]hook.Delivery, error) { return g.Store.Record(ctx, records) })
+func (g *gated) Record(ctx context.Context, records []hook.Record) (hook.Recorded, error) {
+	recorded, err := ask(ctx, g, "Record", func() (hook.Recorded, error) { return g.Store.Record(ctx, records) })
 	if err == nil {
 		g.p.w.receivers.recorded(records)
 	}
-	return list, err
+	return recorded, err
 }
 
 func (g *gated) CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, reason string) error {
@@ -95,12 +95,12 @@ func (g *gated) ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, cl
 	return tell(ctx, g, "ReleaseDeliveries", func() error { return g.Store.ReleaseDeliveries(ctx, ids, claim) })
 }
 
-func (g *gated) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error) {
-	return ask(ctx, g, "DropDeliveries", func() ([]hook.DeliveryID, error) { return g.Store.DropDeliveries(ctx, ids, age) })
+func (g *gated) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error) {
+	return ask(ctx, g, "DropDeliveries", func() (hook.Ended, error) { return g.Store.DropDeliveries(ctx, ids, age) })
 }
 
-func (g *gated) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error) {
-	return ask(ctx, g, "ExpireUnreadable", func() ([]hook.DeliveryID, error) { return g.Store.ExpireUnreadable(ctx, ids, age) })
+func (g *gated) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error) {
+	return ask(ctx, g, "ExpireUnreadable", func() (hook.Ended, error) { return g.Store.ExpireUnreadable(ctx, ids, age) })
 }
 
 func (g *gated) Payloads(ctx context.Context, events []hook.EventID) (map[hook.EventID][]byte, error) {
@@ -123,8 +123,8 @@ func (g *gated) Deferred(ctx context.Context, webhook hook.WebhookID, limit int)
 	return ask(ctx, g, "Parked", func() (hook.DeferredPage, error) { return g.Store.Deferred(ctx, webhook, limit) })
 }
 
-func (g *gated) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (int, error) {
-	return ask(ctx, g, "ExpireParked", func() (int, error) { return g.Store.ExpireDeferred(ctx, webhook, age, limit) })
+func (g *gated) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (hook.Ended, error) {
+	return ask(ctx, g, "ExpireParked", func() (hook.Ended, error) { return g.Store.ExpireDeferred(ctx, webhook, age, limit) })
 }
 
 func (g *gated) SetBreaker(ctx context.Context, webhook hook.WebhookID, open bool) error {

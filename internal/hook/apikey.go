@@ -35,9 +35,6 @@ type APIKey struct {
 	TokenID string
 	// Operator lets it manage tenants too: the key of the operator's environment.
 	Operator bool
-	// Schemas reports whether the tenant had any event type with a schema when the key was
-	// looked up for topics: where it had none, nothing published need be held against one.
-	Schemas bool
 	// Topics limit what may be published, read and subscribed to, as patterns; empty is no
 	// limit.
 	Topics []string

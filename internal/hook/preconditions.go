@@ -1,13 +1,13 @@
 package hook
 
-// Premises are what a publication was let in by, where that was not looked up but known
-// from before. The store takes the publication only if they hold when it is stored; the
-// zero value always does.
+// Preconditions are cached facts on which the check of a publish relied. The store checks them again in the statement
+// that stores the event, and refuses the publish if one of them no longer holds. The zero value always holds.
 type Preconditions struct {
-	// Key is the text of the API key, which must be one of the tenant's, neither revoked nor expired.
-	Key Secret
-	// Listed says that the type must be one of the tenant's own, with the schema of this
-	// hash, the zero value for none.
+	// Key is the hash of an API key, which must belong to the tenant and be neither revoked nor expired. The zero value
+	// requires nothing.
+	Key KeyHash
+	// Listed requires that the type is in the tenant's catalogue and that its schema has the hash Schema. The zero hash
+	// stands for a type without a schema.
 	Listed bool
 	Schema SchemaHash
 }

@@ -42,7 +42,7 @@ func (s *Store) ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, cl
 }
 
 // DropDeliveries ends those that were claimed longer ago than age, and returns them.
-func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error) {
+func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error) {
 	var dropped []hook.DeliveryID
 	err := s.change(ctx, OpDrop, ids, func(d *hook.Delivery) bool {
 		if d.State != hook.StateSending || s.now().Sub(d.UpdatedAt) < age {
@@ -52,7 +52,7 @@ func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age t
 		dropped = append(dropped, d.ID)
 		return true
 	})
-	return dropped, err
+	return hook.Ended{Deliveries: dropped}, err
 }
 
 // Abandon leaves an outstanding delivery as a worker does that died while it was

@@ -118,20 +118,21 @@ func (s *Store) parkedOf(webhook hook.WebhookID) []*hook.Delivery {
 }
 
 // ExpireDeferred fails those whose event is older than age.
-func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (n int, err error) {
+func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (hook.Ended, error) {
 	if err := s.failing(ctx, OpExpire); err != nil {
-		return 0, err
+		return hook.Ended{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var ended []hook.DeliveryID
 	for _, d := range s.parkedOf(webhook) {
-		if n < limit && s.now().Sub(d.CreatedAt) > age {
+		if len(ended) < limit && s.now().Sub(d.CreatedAt) > age {
 			d.State, d.Error, d.NextAttemptAt = hook.StateFailed, hook.TextUnavailable, nil
 			s.webhooks[webhook].Health = hook.HealthFailed
-			n++
+			ended = append(ended, d.ID)
 		}
 	}
-	return n, nil
+	return hook.Ended{Deliveries: ended}, nil
 }
 
 // Trip opens or closes the webhook's circuit breaker.

@@ -42,7 +42,7 @@ func (s *Store) LoseKey(id hook.WebhookID, err error) {
 }
 
 // ExpireUnreadable fails those whose event is older than age.
-func (s *Store) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) ([]hook.DeliveryID, error) {
+func (s *Store) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error) {
 	var expired []hook.DeliveryID
 	err := s.change(ctx, OpUnreadable, ids, func(d *hook.Delivery) bool {
 		w := s.webhooks[d.WebhookID]
@@ -54,5 +54,5 @@ func (s *Store) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age
 		expired = append(expired, d.ID)
 		return true
 	})
-	return expired, err
+	return hook.Ended{Deliveries: expired}, err
 }

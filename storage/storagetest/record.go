@@ -10,9 +10,9 @@ import (
 
 // Record writes attempts and moves deliveries and webhooks on, by the rules of
 // storage.Record.
-func (s *Store) Record(ctx context.Context, records []hook.Record) ([]hook.Delivery, error) {
+func (s *Store) Record(ctx context.Context, records []hook.Record) (hook.Recorded, error) {
 	if err := s.failing(ctx, OpRecord); err != nil {
-		return nil, err
+		return hook.Recorded{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,7 +36,7 @@ func (s *Store) Record(ctx context.Context, records []hook.Record) ([]hook.Deliv
 		}
 		list = append(list, *d)
 	}
-	return list, nil
+	return hook.Recorded{Deliveries: list}, nil
 }
 
 func (s *Store) move(d *hook.Delivery, r *hook.Record) {

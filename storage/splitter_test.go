@@ -55,7 +55,7 @@ func (s *table) isHeld(k rowLock) bool {
 	return s.held[k]
 }
 
-// heldOf are those of the locks that are held, as heldByOthers says.
+// heldOf are those of the locks that are held, as lockedElsewhere says.
 func (s *table) heldOf(_ context.Context, locks []rowLock) ([]rowLock, error) {
 	return slices.DeleteFunc(slices.Clone(locks), func(k rowLock) bool { return !s.isHeld(k) }), nil
 }
@@ -106,7 +106,7 @@ func (s *table) all() []int {
 
 func (s *table) group() *group[*piece] {
 	return &group[*piece]{
-		do: s.store, together: 500, atOnce: 2,
+		do: s.store, maxWeight: 500, maxRunners: 2,
 		locks: func(p *piece) []rowLock { return p.needs },
 		lane:  func(p *piece) int { return min(len(p.needs), 1) },
 	}
@@ -167,7 +167,7 @@ func TestGroupIsolatesALock(t *testing.T) {
 		require.Equal(t, time.Millisecond, time.Since(begin))
 		synctest.Wait()
 		require.True(t, g.idle())
-		require.Empty(t, g.wards.byLock, "it is a lock like others again")
+		require.Empty(t, g.lockQueues.byLock, "it is a lock like others again")
 	})
 }
 
@@ -205,10 +205,10 @@ func TestGroupIsolatesTheLockThatIsHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &table{}
 		g := s.group()
-		g.held = s.heldOf
+		g.stillLocked = s.heldOf
 		s.hold(true, topic(1))
 		require.Error(t, g.add(bounded(t), needing(0, topic(0), topic(1), topic(2))))
-		require.Len(t, g.wards.byLock, 1)
+		require.Len(t, g.lockQueues.byLock, 1)
 		for n := range 3 {
 			begin := time.Now()
 			err := g.add(bounded(t), needing(1+n, topic(n)))
@@ -230,7 +230,7 @@ func TestGroupBoundsAWard(t *testing.T) {
 		go func() { first <- g.add(bounded(t), needing(0, topic(0))) }() // it is being tried
 		synctest.Wait()
 		var pieces []*piece
-		for n := range mostInWard + 10 {
+		for n := range maxInLockQueue + 10 {
 			pieces = append(pieces, needing(n, topic(0)))
 		}
 		pieces = append(pieces, needing(-1, topic(1)), needing(-2))
@@ -241,7 +241,7 @@ func TestGroupBoundsAWard(t *testing.T) {
 		errs := <-result
 		require.NoError(t, <-first)
 		for n, err := range errs {
-			if n < mostInWard || n >= mostInWard+10 {
+			if n < maxInLockQueue || n >= maxInLockQueue+10 {
 				require.NoError(t, err)
 				continue
 			}
@@ -313,7 +313,7 @@ func TestGroupGivesUpOnWhatTakesTooLong(t *testing.T) {
 		for _, err := range g.addAll(t.Context(), pieces) {
 			require.Equal(t, hook.KindUnavailable, hook.KindOf(mapErr(err)))
 		}
-		require.LessOrEqual(t, time.Since(begin), partingTimeout+3*groupTimeout)
+		require.LessOrEqual(t, time.Since(begin), splitTimeout+3*groupTimeout)
 	})
 }
 
@@ -365,8 +365,8 @@ func TestGroupTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &table{}
 		g := s.group()
-		g.weight = func(p *piece) int { return max(g.together*p.n/1000, 1) } // some are heavy
-		g.atOnce = 1
+		g.weight = func(p *piece) int { return max(g.maxWeight*p.n/1000, 1) } // some are heavy
+		g.maxRunners = 1
 		var heavy []*piece
 		for range 100 {
 			heavy = append(heavy, needing(1000))
@@ -406,7 +406,7 @@ func TestGroupProperty(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &table{}
 			g := s.group()
-			g.together, g.held = together, s.heldOf
+			g.maxWeight, g.stillLocked = together, s.heldOf
 			for n, ms := range holds {
 				if ms%3 == 0 {
 					s.hold(true, topic(n))

@@ -137,9 +137,9 @@ func TestExpireParked(t *testing.T) {
 	f.attempt(t, ids[1], timedOut())
 	f.exec(t, `update deliveries set created_at = now() - interval '24 hours 1 second' where id <> $1`, [16]byte(ids[3]))
 	f.exec(t, `update deliveries set state = 'sending' where id = $1`, [16]byte(ids[2]))
-	require.Equal(t, 1, must(f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 1)))
-	require.Equal(t, 1, must(f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 10)))
-	require.Zero(t, must(f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 10)))
+	require.Len(t, must(f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 1)).Deliveries, 1)
+	require.Len(t, must(f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 10)).Deliveries, 1)
+	require.Empty(t, must(f.ExpireDeferred(t.Context(), w.ID, hook.DeferredFor, 10)).Deliveries)
 	for i, attempts := range []int{0, 1} {
 		d := f.read(t, ids[i])
 		require.Equal(t, hook.StateFailed, d.State)

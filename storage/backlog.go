@@ -11,25 +11,24 @@ import (
 	"grapnel/internal/hook"
 )
 
-// mostWaitingCounted bounds what is looked at of each kind, and so what it costs to
-// count: in an outage there may be millions.
-const mostWaitingCounted = 50_000
+// maxBacklogCounted bounds how many rows of each kind are read, and so the cost of counting: in an outage there may
+// be millions.
+const maxBacklogCounted = 50_000
 
-// waitingTimeout is when the server gives up counting; a number that is not there does
-// less harm than a store that is busy counting.
-const waitingTimeout = `set local statement_timeout = '2s'`
+// backlogTimeout is how long the server counts. A missing number does less harm than a store that is busy counting.
+const backlogTimeout = `set local statement_timeout = '2s'`
 
-// Waiting counts what waits, for metrics. What is done it does not look at, by indexes
-// of what is outstanding, so that it costs the same whatever is stored.
-func (s *Store) Waiting(ctx context.Context) (hook.BacklogStats, error) {
+// Backlog counts the deliveries that are due and not sent, and the events that are not started, for metrics. It reads
+// indexes of outstanding rows only, so its cost does not grow with what is stored.
+func (s *Store) Backlog(ctx context.Context) (hook.BacklogStats, error) {
 	var w hook.BacklogStats
 	batch := &pgx.Batch{}
-	batch.Queue(waitingTimeout)
-	batch.Queue(dueSQL, waitingBounds(), mostWaitingCounted).Query(func(rows pgx.Rows) (err error) {
+	batch.Queue(backlogTimeout)
+	batch.Queue(dueBucketsSQL, bucketBounds(), maxBacklogCounted).Query(func(rows pgx.Rows) (err error) {
 		w.Due, w.OldestDue, err = ranges(rows)
 		return err
 	})
-	batch.Queue(parkedSQL, waitingBounds(), mostWaitingCounted).Query(func(rows pgx.Rows) (err error) {
+	batch.Queue(deferredBucketsSQL, bucketBounds(), maxBacklogCounted).Query(func(rows pgx.Rows) (err error) {
 		w.Deferred, _, err = ranges(rows)
 		return err
 	})
@@ -38,7 +37,7 @@ func (s *Store) Waiting(ctx context.Context) (hook.BacklogStats, error) {
 			coalesce((select extract(epoch from now() - created_at) from outbox order by event_id limit 1), 0)::float8,
 			(select count(*) from (select from webhooks where tripped_at is not null limit $1) w),
 			-- where days are no longer dropped, nobody looks
-			(select count(*) from kept_days where seen_at > now() - interval '1 hour')`, mostWaitingCounted).
+			(select count(*) from kept_days where seen_at > now() - interval '1 hour')`, maxBacklogCounted).
 		QueryRow(func(row pgx.Row) error {
 			var oldest float64
 			err := row.Scan(&w.Unstarted, &oldest, &w.Breakers, &w.KeptDays)
@@ -54,27 +53,27 @@ func (s *Store) Waiting(ctx context.Context) (hook.BacklogStats, error) {
 	return w, nil
 }
 
-// The order is that of the index, in which the longest due come first: where there are
-// more than are counted, the youngest are left out. The indexes alone tell all of it.
+// The order is that of the index, which has the longest due first: if there are more rows than are counted, the
+// youngest are left out. The indexes alone answer the query.
 const (
-	dueSQL = `
+	dueBucketsSQL = `
 		select width_bucket(next_attempt_at, array(select now() - b from unnest($1::interval[]) b)), count(*), min(next_attempt_at)
 		from (select next_attempt_at from deliveries where next_attempt_at is not null and not parked order by next_attempt_at, id limit $2) d
 		group by 1`
-	parkedSQL = `
+	deferredBucketsSQL = `
 		select width_bucket(next_attempt_at, array(select now() - b from unnest($1::interval[]) b)), count(*), min(next_attempt_at)
 		from (select next_attempt_at from deliveries where next_attempt_at is not null and parked limit $2) d
 		group by 1`
 )
 
-// waitingBounds are the ranges' bounds in the order of the times that they stand for.
-func waitingBounds() []time.Duration {
+// bucketBounds returns the buckets' bounds in the order of the times that they stand for.
+func bucketBounds() []time.Duration {
 	bounds := hook.BacklogBounds()
 	slices.Reverse(bounds)
 	return bounds
 }
 
-// ranges reads counts by place among the bounds, from the last range to the first.
+// ranges reads the counts by bucket, from the last bucket to the first.
 func ranges(rows pgx.Rows) (counts []int, oldest time.Duration, err error) {
 	counts = make([]int, len(hook.BacklogBounds())+1)
 	var place, n int

@@ -10,8 +10,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// proofs are the answers among a set of records that came through an open breaker: of a
-// drain's probe, a test or a retry by hand. Each closes the breaker by which it was loaded.
+// proofs are the answers, among a set of records, that came through an open breaker: answers to a drain's probe, a
+// test or a retry by hand. Each closes the breaker that was open when its delivery was loaded.
 type proofs struct {
 	ids     []hook.WebhookID
 	tripped []time.Time
@@ -28,12 +28,12 @@ func proofsOf(records []hook.Record) proofs {
 	return p
 }
 
-// proven is the SQL condition that one of the proofs belongs to the present opening of w's breaker.
-// A proof from an earlier opening says nothing about this one.
+// proven is the SQL condition that one of the proofs belongs to the present opening of w's breaker. A proof of an
+// earlier opening does not count.
 const proven = `exists (select from unnest(@proven::uuid[], @tripped::timestamptz[]) as p(id, tripped_at) where p.id = w.id and p.tripped_at = w.tripped_at)`
 
-// closeBreakers closes the breakers of webhooks whose rows are locked, and wakes their
-// drains. The drains come before any delivery, as where something is parked.
+// closeBreakers closes the breakers of webhooks whose rows are locked, and wakes their drains. Drains are locked
+// before deliveries, as in Defer.
 func closeBreakers(ctx context.Context, tx pgx.Tx, webhooks []hook.WebhookID) error {
 	if len(webhooks) == 0 {
 		return nil

@@ -13,18 +13,17 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// Answers to requests that make something are kept under their clients' idempotency keys,
-// in the transaction that makes it, so that a repeat makes nothing and has the same
-// answer. They hold secrets, and are sealed.
+// The answer to a request that creates something is kept under the client's idempotency key, by the transaction that
+// creates it, so that a repeat creates nothing and gets the same answer. Answers hold secrets, so they are sealed.
 
-// answerPlace is where an answer is sealed: it opens nowhere else. No process of versions before
-// reads the table, so that it is always sealed in FormPlace.
+// answerPlace returns the place in which an answer is sealed; it opens nowhere else. Earlier versions never read the
+// table, so answers are always sealed in FormPlace.
 func answerPlace(o *hook.RequestKey) secrets.Place {
 	return secrets.Place{Table: "kept_answers", Column: "answer", Tenant: o.TenantID, ID: []byte(o.Operation + "\x00" + o.Key)}
 }
 
-// KeptAnswer is what the request under the key was answered; not found where the key is
-// free. It is a conflict where the key stands for another request.
+// KeptAnswer returns the answer to the request under the key. It is not found if the key is free, and a conflict if
+// the key belongs to another request.
 func (s *Store) KeptAnswer(ctx context.Context, o hook.RequestKey) ([]byte, error) {
 	answer, err := s.keptAnswer(ctx, s.pool, &o)
 	if err != nil {
@@ -54,12 +53,12 @@ func (s *Store) keptAnswer(ctx context.Context, q querier, o *hook.RequestKey) (
 	return plain[sha256.Size:], nil
 }
 
-// errAnswered ends a transaction whose request has been answered.
+// errAnswered rolls back the transaction of a request that is answered already.
 var errAnswered = errors.New("the request has been answered under this key")
 
-// CreateWebhookOnce is CreateWebhook unless the key has an answer, which it then returns.
-// answer makes that of the webhook that is about to be stored; it must do no I/O. A second
-// request under the key waits until the first has committed.
+// CreateWebhookOnce is CreateWebhook, unless the key has an answer, which it then returns. answer builds the answer
+// from the webhook that is about to be stored; it must do no I/O. A second request under the key waits until the
+// first has committed.
 func (s *Store) CreateWebhookOnce(ctx context.Context, w hook.Webhook, o hook.RequestKey, answer func(hook.Webhook) ([]byte, error)) ([]byte, error) {
 	prepare(&w)
 	text, err := answer(w)
@@ -87,7 +86,7 @@ func (s *Store) CreateWebhookOnce(ctx context.Context, w hook.Webhook, o hook.Re
 	return text, nil
 }
 
-// answerRow is an answer as it is kept.
+// answerRow is a row of kept_answers.
 type answerRow struct {
 	TenantID  [16]byte
 	Operation string
@@ -95,8 +94,8 @@ type answerRow struct {
 	Answer    []byte
 }
 
-// reencryptAnswers is reencryptAll for kept answers. One that no key opens can't be given
-// to anybody: the first request that asks for it fails, and a day later it is gone.
+// reencryptAnswers is reencryptAll for kept answers. An answer that no key opens can't be returned: the first request
+// that asks for it fails, and it is deleted within a day.
 func (s *Store) reencryptAnswers(ctx context.Context, pass *Reencryption) error {
 	var after answerRow
 	for {

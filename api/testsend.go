@@ -29,7 +29,7 @@ type testInput struct {
 	RawBody []byte `contentType:"application/json"`
 }
 
-func (a *API) registerTests() {
+func (a *API) registerTestSend() {
 	register(a, operation{
 		id: "test-webhook", method: http.MethodPost, path: "/v1/webhooks/{id}/test", tag: tagStandard,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a test event", raw: true, maxBody: rawRequestLimit, sends: true,

@@ -11,8 +11,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Park hands deliveries over to the drains of their webhooks: those of them that are
-// outstanding are no longer their events' workflows'.
+// Defer hands outstanding deliveries over to the drains of their webhooks: their events' workflows no longer send
+// them.
 func (s *Store) Defer(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error {
 	sorted := sortedIDs(ids)
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -38,10 +38,9 @@ func (s *Store) Defer(ctx context.Context, ids []hook.DeliveryID, webhooks []hoo
 	return nil
 }
 
-// Whoever parks holds a lock on the drain's row (draining) that others who do can hold
-// too, so that they don't wait for each other. A drain that sleeps because nothing is due
-// is woken by the first of them. The others pass its row over while that one has it, also
-// where its statement fails after all: then the drain looks at the end of its sleep.
+// A transaction that defers holds a shared lock on the drain's row (draining), so that several don't wait for each
+// other. If the drain sleeps because nothing is due, the first of them wakes it. The others skip the row while the
+// first holds it, even if its statement fails after all: then the drain looks again when its sleep ends.
 const (
 	wakeIdle = `sleeper as (
 				select webhook_id, idle from drains where webhook_id in (select webhook_id from draining where idle)
@@ -50,21 +49,20 @@ const (
 				update drains d set changes = changes + 1, due_at = '-infinity', idle = false
 				from sleeper s where s.webhook_id = d.webhook_id and s.idle
 			)`
-	// alreadyDraining is for a row that came after the statement had begun.
+	// alreadyDraining is for a row that was inserted after the statement had begun.
 	alreadyDraining = `on conflict (webhook_id) do update set changes = drains.changes + drains.idle::int,
 				due_at = case when drains.idle then '-infinity' else drains.due_at end, idle = false`
 )
 
-// mostCounted bounds how far a backlog is counted.
-const mostCounted = 10_000
+// maxDeferredCounted bounds how many deferred deliveries of a webhook are counted.
+const maxDeferredCounted = 10_000
 
-// unrevoked tells that a delivery d of the webhook may be sent. That both come from
-// sub-queries has them looked up once, and nothing read where the webhook has ended.
+// unrevoked is the SQL condition that a delivery d of the webhook may be sent. Both values come from sub-queries, so
+// that they are looked up once, and nothing is read if the webhook has ended.
 const unrevoked = `(select active from webhooks where id = @webhook) and coalesce(d.generation >= (select generation from webhooks where id = @webhook), true)`
 
-// Parked loads what is parked of a webhook's deliveries and not revoked, the longest due
-// first, at most limit of them. What has woken the drain before is seen by this, and done with;
-// what does so from now on has DrainSleeps refuse.
+// Deferred loads a webhook's deferred deliveries that are not revoked, the longest due first, at most limit of them.
+// It clears all earlier requests to wake the drain; after a later one, DrainSleeps returns false.
 func (s *Store) Deferred(ctx context.Context, webhook hook.WebhookID, limit int) (hook.DeferredPage, error) {
 	var b hook.DeferredPage
 	batch := &pgx.Batch{}
@@ -75,7 +73,7 @@ func (s *Store) Deferred(ctx context.Context, webhook hook.WebhookID, limit int)
 			coalesce((select changes from drains where webhook_id = @webhook), 0),
 			(select count(*) from (
 				select from deliveries d where webhook_id = @webhook and parked and next_attempt_at is not null and `+unrevoked+` limit @most) n)`,
-		pgx.StrictNamedArgs{"webhook": [16]byte(webhook), "most": mostCounted}).QueryRow(func(row pgx.Row) error {
+		pgx.StrictNamedArgs{"webhook": [16]byte(webhook), "most": maxDeferredCounted}).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&b.TrippedAt, &b.PausedAt, &b.Changes, &b.Waiting)
 	})
 	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
@@ -94,13 +92,13 @@ func (s *Store) Deferred(ctx context.Context, webhook hook.WebhookID, limit int)
 	return b, err
 }
 
-// ExpireDeferred fails those of a webhook's parked deliveries whose event is older than
-// age, for good and without another attempt, and returns how many, at most limit: the
-// endpoint has been unavailable for too long (spec 9). The time for which the webhook was
-// paused does not count. One whose outcome is unknown is not touched.
-func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (n int, err error) {
-	err = s.publishingOwn(ctx, func(tx pgx.Tx, happened *occurrences) error {
-		// The webhook before its deliveries, as everywhere.
+// ExpireDeferred fails those of a webhook's deferred deliveries whose event is older than age, for good and without
+// another attempt, at most limit of them: the endpoint has been unavailable for too long (spec 9). The time for which
+// the webhook was paused does not count. A delivery whose outcome is unknown is left alone.
+func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (hook.Ended, error) {
+	var ended []hook.DeliveryID
+	starts, err := s.withOperationalEvents(ctx, func(tx pgx.Tx, events *operationalEvents) error {
+		// Webhooks are locked before deliveries, as everywhere.
 		var resumed time.Time
 		err := tx.QueryRow(ctx, `
 			select coalesce(max(resumed_at), to_timestamp(0)) from (select resumed_at from webhooks where id = $1 for update) w`,
@@ -122,20 +120,22 @@ func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age 
 		if err != nil || len(expired) == 0 {
 			return err
 		}
-		n = len(expired)
-		happened.failed(expired)
+		for i := range expired {
+			ended = append(ended, expired[i].ID)
+		}
+		events.failed(expired)
 		_, err = tx.Exec(ctx, `update webhooks set health = 'failed', failing_since = coalesce(failing_since, now()) where id = $1`, [16]byte(webhook))
 		return err
 	})
 	if err != nil {
-		return 0, mapErr(fmt.Errorf("expire parked deliveries of %s: %w", webhook, err))
+		return hook.Ended{}, mapErr(fmt.Errorf("expire parked deliveries of %s: %w", webhook, err))
 	}
-	s.metrics.Ended(hook.StateFailed, n)
-	return n, nil
+	s.metrics.Ended(hook.StateFailed, len(ended))
+	return hook.Ended{Deliveries: ended, Starts: starts}, nil
 }
 
-// Trip opens or closes the circuit breaker of a webhook. While it is open, what is due
-// is parked; only the drain sends, to find out whether the endpoint is back.
+// SetBreaker opens or closes the circuit breaker of a webhook. While it is open, due deliveries are deferred; only
+// the drain sends, to find out whether the endpoint is back.
 func (s *Store) SetBreaker(ctx context.Context, webhook hook.WebhookID, open bool) error {
 	tag, err := s.pool.Exec(ctx, `
 		update webhooks set tripped_at = case when $2 then now() end where id = $1 and (tripped_at is null) = $2`, [16]byte(webhook), open)
@@ -148,11 +148,10 @@ func (s *Store) SetBreaker(ctx context.Context, webhook hook.WebhookID, open boo
 	return nil
 }
 
-// DrainSleeps notes that the drain of a webhook sleeps, and until when. It returns false,
-// and notes nothing, where something has changed since the drain looked: it is to look
-// again. One that sleeps because nothing is due waits for whoever is parking, and sees what
-// they have parked; whoever parks later sees that it is idle. The statements are sent
-// together, so that a process that stands still holds no lock.
+// DrainSleeps stores until when the drain of a webhook sleeps. It stores nothing and returns false if something has
+// changed since the drain looked: the drain has to look again. A drain that sleeps because nothing is due waits here
+// for transactions that are deferring, and sees what they have deferred; later ones see that it is idle. The
+// statements are sent together, so that a process that stands still holds no lock.
 func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.Nap) (asleep bool, err error) {
 	batch := &pgx.Batch{}
 	var until *time.Time
@@ -169,7 +168,7 @@ func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.
 		asleep = tag.RowsAffected() > 0
 		return nil
 	})
-	// Without a row there is nothing to note, and nothing that has changed.
+	// Without a row there is nothing to store, and nothing has changed.
 	batch.Queue(`select not exists (select from drains where webhook_id = $1)`, [16]byte(webhook)).QueryRow(func(row pgx.Row) error {
 		var gone bool
 		err := row.Scan(&gone)
@@ -182,13 +181,13 @@ func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.
 	return asleep, nil
 }
 
-// lockDrain waits for whoever is parking; what comes after it in the transaction sees what
-// they have parked.
+// lockDrain waits for transactions that are deferring. Later statements of its transaction see what they have
+// deferred.
 const lockDrain = `select from drains where webhook_id = $1 for update`
 
-// DrainEnds ends the drain of a webhook unless something is parked for it, or has changed
-// since the drain looked. What is revoked it leaves to a cancellation. As in DrainSleeps,
-// it waits for whoever is parking.
+// DrainEnds ends the drain of a webhook unless the webhook has deferred deliveries, or something has changed since
+// the drain looked. It leaves revoked deliveries to a cancellation. As in DrainSleeps, it waits for transactions that
+// are deferring.
 func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID, changes int64) (ended bool, err error) {
 	batch := &pgx.Batch{}
 	batch.Queue(lockDrain, [16]byte(webhook))
@@ -206,15 +205,15 @@ func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID, changes i
 	return ended, nil
 }
 
-// wakeDrain has the drain of a webhook look now, whatever it sleeps for.
+// wakeDrain makes the drain of a webhook look now, whatever it sleeps for.
 func wakeDrain(ctx context.Context, tx pgx.Tx, webhook hook.WebhookID) error {
 	_, err := tx.Exec(ctx, `update drains set changes = changes + 1, due_at = '-infinity', idle = false, probe_at = null where webhook_id = $1`, [16]byte(webhook))
 	return err
 }
 
-// LostDrains lists webhooks whose drain should have looked longer ago than age, or is to
-// look now, and gives each as long again, so that nobody starts it meanwhile. The lock is
-// one that publishes leave room for: each of a webhook that is held shares its drain's row.
+// LostDrains lists webhooks whose drain should have looked longer ago than age, or is to look now. It gives each
+// drain age more, so that no other process starts it meanwhile. The lock mode is compatible with the shared lock that
+// a publish takes on the drain of each webhook whose deliveries it defers.
 func (s *Store) LostDrains(ctx context.Context, age time.Duration, limit int) ([]hook.WebhookID, error) {
 	rows, _ := s.pool.Query(ctx, `
 		update drains set due_at = clock_timestamp() where webhook_id = any(array(

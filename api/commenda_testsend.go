@@ -23,7 +23,7 @@ type triggerCommendaWebhookOutput struct {
 	Body commendaWebhookTriggered
 }
 
-func (a *API) registerCommendaTests() {
+func (a *API) registerCommendaTestSend() {
 	register(a, operation{
 		id: "trigger-commenda-webhook", method: http.MethodPost, path: "/webhooks/test/trigger/{id}", tag: tagCommenda,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Trigger a Commenda webhook", raw: true, maxBody: rawRequestLimit, sends: true,

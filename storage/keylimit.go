@@ -9,11 +9,11 @@ import (
 	"grapnel/internal/hook"
 )
 
-// CreateKeyWithin is CreateKey for a tenant that may have so many keys that are neither
-// revoked nor expired. One more is a limit.
+// CreateKeyWithin is CreateKey with a limit: the tenant may have at most most keys that are neither revoked nor
+// expired.
 func (s *Store) CreateKeyWithin(ctx context.Context, k hook.APIKey, text hook.Secret, most int) (hook.APIKey, error) {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// So that two at once do not both take the last place. Publishing needs no such lock.
+		// Two concurrent calls must not both take the last place. Publishing needs no such lock.
 		if _, err := tx.Exec(ctx, `select from tenants where id = $1 for no key update`, [16]byte(k.TenantID)); err != nil {
 			return err
 		}

@@ -14,13 +14,12 @@ import (
 type sealedPrevious struct {
 	PreviousSecrets [][]byte
 	PreviousUntil   []time.Time
-	// SingleValueUntil are the times, of those in PreviousUntil, of the secrets that the
-	// headers with one value go on with. A process that does not know the column leaves
-	// times in it that belong to nothing any more, and to which nothing belongs.
+	// SingleValueUntil are the expiry times, among those in PreviousUntil, of the secrets that keep signing the
+	// headers with one value. A process that does not know the column may leave times here that belong to no secret.
 	SingleValueUntil []time.Time
 }
 
-// sealPrevious leaves out what has expired, so that any change of a webhook clears it.
+// sealPrevious leaves out expired secrets, so that any change of a webhook removes them.
 func (s *Store) sealPrevious(w *hook.Webhook, form secrets.Form) sealedPrevious {
 	p := sealedPrevious{PreviousSecrets: [][]byte{}, PreviousUntil: []time.Time{}}
 	for _, previous := range w.Valid(time.Now()) {
@@ -48,8 +47,8 @@ func (s *Store) openPrevious(w *hook.Webhook, p sealedPrevious) ([]hook.Previous
 	return list, nil
 }
 
-// ForgetSecrets removes what was rotated out and has expired, secrets and signing keys,
-// so that it does not lie about for ever. It returns how many webhooks and keys it was.
+// ForgetSecrets deletes rotated secrets and signing keys that have expired. It returns how many webhooks and keys
+// that was.
 func (s *Store) ForgetSecrets(ctx context.Context) (int64, error) {
 	tag, err := s.pool.Exec(ctx, `
 		update webhooks w set previous_secrets = v.secrets, previous_until = v.until

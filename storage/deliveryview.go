@@ -8,16 +8,15 @@ import (
 	"grapnel/internal/hook"
 )
 
-// A webhook that is disabled or deleted revokes its outstanding deliveries at once; their
-// rows follow in pages. Until then what a client sees is what the row will be.
+// A webhook that is disabled or deleted revokes its outstanding deliveries at once; their rows follow in pages. Until
+// then, clients see each delivery as its row will be.
 
-// shownColumns are those of shownRow, of deliveries d joined with shown.
+// shownColumns are the columns of shownRow, for deliveries d joined with shown.
 const shownColumns = deliveryColumns + `, x.reason as ended_reason, x.ended_at, w.paused_at, w.tripped_at, w.rate_limit,
 	case when w.tripped_at is not null then (select q.probe_at from drains q where q.webhook_id = d.webhook_id) end as probe_at, clock_timestamp() as read_at`
 
-// shown joins deliveries d with their webhook w, by which they may wait, and with what has
-// ended them: x is there for a revoked delivery
-// only, with the reason and the time that its cancellation will give it.
+// shown joins deliveries d with their webhook w, which shows whether they wait for it, and with the end of a revoked
+// delivery: x exists for revoked deliveries only, with the reason and the time that the cancellation will store.
 const shown = `left join lateral (select w.active, w.generation, w.paused_at, w.tripped_at, w.rate_limit from webhooks w where w.id = d.webhook_id offset 0) w on true
 	left join lateral (
 		select coalesce(c.reason, case when w.active is null then '` + hook.TextWebhookDeleted + `' else '` + hook.TextWebhookDisabled + `' end) as reason,
@@ -28,8 +27,8 @@ const shown = `left join lateral (select w.active, w.generation, w.paused_at, w.
 			order by c.generation limit 1) c on true
 		where ` + revoked + `) x on true`
 
-// revoked tells that d must not be sent any more, as hook.Webhook.Revokes does: its
-// webhook w is gone, disabled, or was disabled since the accept. It may be null, for no.
+// revoked is the SQL condition that d must not be sent any more, as in hook.Webhook.Revokes: its webhook w is
+// deleted, disabled, or was disabled since d was accepted. Null means no.
 const revoked = `d.next_attempt_at is not null and not d.test and (w.active is null or not w.active or d.generation < w.generation)`
 
 // shownRow is a delivery as a client sees it.
@@ -39,7 +38,7 @@ type shownRow struct {
 	EndedAt     *time.Time
 	PausedAt    *time.Time
 	TrippedAt   *time.Time
-	// RateLimit is nil where the webhook is gone.
+	// RateLimit is nil if the webhook is deleted.
 	RateLimit *int
 	ProbeAt   *time.Time
 	ReadAt    time.Time

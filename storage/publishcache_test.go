@@ -29,16 +29,16 @@ func TestPublishOnPremises(t *testing.T) {
 		}
 		return f
 	}
-	known := hook.Preconditions{Key: text}
-	listed := hook.Preconditions{Key: text, Listed: true}
-	withSchema := hook.Preconditions{Key: text, Listed: true, Schema: schema}
+	known := hook.Preconditions{Key: hook.HashKey(text)}
+	listed := hook.Preconditions{Key: hook.HashKey(text), Listed: true}
+	withSchema := hook.Preconditions{Key: hook.HashKey(text), Listed: true, Schema: schema}
 
 	for name, c := range map[string]struct {
-		eventType string
-		premises  hook.Preconditions
-		change    string // of somebody else
+		eventType        string
+		preconditionArgs hook.Preconditions
+		change           string // of somebody else
 	}{
-		"key unknown":        {"user.created", hook.Preconditions{Key: "grk_other"}, ``},
+		"key unknown":        {"user.created", hook.Preconditions{Key: hook.HashKey("grk_other")}, ``},
 		"key revoked":        {"user.created", known, `update api_keys set revoked_at = now()`},
 		"key expired":        {"user.created", known, `update api_keys set expires_at = now() - interval '1 ms'`},
 		"key of another":     {"user.created", known, `update api_keys set tenant_id = (select id from tenants where name = 'other')`},
@@ -54,7 +54,7 @@ func TestPublishOnPremises(t *testing.T) {
 				t.Parallel()
 				f := setup(t)
 				f.tenant(t, "other")
-				p := hook.Publication{TenantID: hook.DefaultTenant(), Type: c.eventType, Data: eventData(), IdempotencyKey: key, Preconditions: c.premises}
+				p := hook.Publication{TenantID: hook.DefaultTenant(), Type: c.eventType, Data: eventData(), IdempotencyKey: key, Preconditions: c.preconditionArgs}
 				neighbour := hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: eventData()}
 				if c.change != "" {
 					_, err := f.Publish(t.Context(), p)
@@ -79,8 +79,8 @@ func TestPublishOnPremises(t *testing.T) {
 		}
 	}
 	f := setup(t)
-	for eventType, premises := range map[string]hook.Preconditions{"user.created": known, "order.made": listed, "invoice.paid": withSchema} {
-		a, err := f.Publish(t.Context(), hook.Publication{TenantID: hook.DefaultTenant(), Type: eventType, Data: eventData(), Preconditions: premises})
+	for eventType, preconditionArgs := range map[string]hook.Preconditions{"user.created": known, "order.made": listed, "invoice.paid": withSchema} {
+		a, err := f.Publish(t.Context(), hook.Publication{TenantID: hook.DefaultTenant(), Type: eventType, Data: eventData(), Preconditions: preconditionArgs})
 		require.NoError(t, err, eventType)
 		require.Equal(t, 1, a.Event.Deliveries)
 	}
@@ -96,29 +96,29 @@ func TestRecall(t *testing.T) {
 	_, _, err = f.PutEventType(t.Context(), hook.DefaultTenant(), hook.NewEventType{Name: "order.made"})
 	require.NoError(t, err)
 	known := func() (key, eventType bool) {
-		found, key := f.RecalledKey(text)
+		found, key := f.CachedKey(hook.HashKey(text))
 		require.True(t, !key || found.ID == k.ID)
-		hash, eventType := f.RecalledEventType(hook.DefaultTenant(), "order.made")
+		hash, eventType := f.CachedEventType(hook.DefaultTenant(), "order.made")
 		require.Zero(t, hash)
 		return key, eventType
 	}
 	key, eventType := known()
 	require.False(t, key || eventType, "nothing was looked up")
 
-	_, err = f.Authenticate(t.Context(), text)
+	_, err = f.Authenticate(t.Context(), hook.HashKey(text))
 	require.NoError(t, err)
 	_, _, err = f.LookUpEventTypes(t.Context(), hook.DefaultTenant(), []string{"order.made", "order.lost"})
 	require.NoError(t, err)
 	key, eventType = known()
 	require.True(t, key && eventType)
-	_, ok := f.RecalledEventType(hook.DefaultTenant(), "order.lost")
+	_, ok := f.CachedEventType(hook.DefaultTenant(), "order.lost")
 	require.False(t, ok, "it is no type")
-	_, ok = f.RecalledEventType(f.tenant(t, "other"), "order.made")
+	_, ok = f.CachedEventType(f.tenant(t, "other"), "order.made")
 	require.False(t, ok)
 
 	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), k.ID, false))
 	_, err = f.Publish(t.Context(), hook.Publication{
-		TenantID: hook.DefaultTenant(), Type: "order.made", Data: eventData(), Preconditions: hook.Preconditions{Key: text, Listed: true},
+		TenantID: hook.DefaultTenant(), Type: "order.made", Data: eventData(), Preconditions: hook.Preconditions{Key: hook.HashKey(text), Listed: true},
 	})
 	require.Equal(t, hook.KindPrecondition, hook.KindOf(err))
 	key, eventType = known()

@@ -12,29 +12,29 @@ import (
 func TestRecollection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var r recollection[int, string]
-		_, ok := r.find(0)
+		var r cacheMap[int, string]
+		_, ok := r.get(0)
 		require.False(t, ok)
-		r.keep(0, "a")
-		r.keep(0, "b")
-		v, ok := r.find(0)
+		r.put(0, "a")
+		r.put(0, "b")
+		v, ok := r.get(0)
 		require.True(t, ok)
 		require.Equal(t, "b", v)
 
-		time.Sleep(recallFor - time.Nanosecond) //nolint:forbidigo // the bubble's
-		r.keep(1, "c")
-		_, ok = r.find(0)
+		time.Sleep(cacheFor - time.Nanosecond) //nolint:forbidigo // the bubble's
+		r.put(1, "c")
+		_, ok = r.get(0)
 		require.True(t, ok)
 		time.Sleep(time.Nanosecond) //nolint:forbidigo // the bubble's
-		_, ok = r.find(0)
+		_, ok = r.get(0)
 		require.False(t, ok)
-		_, ok = r.find(1)
+		_, ok = r.get(1)
 		require.True(t, ok)
 
-		for i := range 2 * mostRecalled {
-			r.keep(i, "d")
-			require.LessOrEqual(t, len(r), mostRecalled)
-			_, ok = r.find(i)
+		for i := range 2 * maxCached {
+			r.put(i, "d")
+			require.LessOrEqual(t, len(r), maxCached)
+			_, ok = r.get(i)
 			require.True(t, ok)
 		}
 	})

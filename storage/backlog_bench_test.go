@@ -21,7 +21,7 @@ func BenchmarkWaiting(b *testing.B) {
 			_, err := f.db.Exec(b.Context(), `vacuum analyze deliveries`)
 			require.NoError(b, err)
 			for b.Loop() {
-				_, err := f.Waiting(b.Context())
+				_, err := f.Backlog(b.Context())
 				require.NoError(b, err)
 			}
 		})

@@ -1,0 +1,21 @@
+package hook
+
+import "crypto/sha256"
+
+// KeyHash is the SHA-256 hash of an API key's text. Only authentication sees the text; everything else refers to a key
+// by its hash or by its id.
+type KeyHash [sha256.Size]byte
+
+// HashKey returns the hash of an API key's text.
+func HashKey(text Secret) KeyHash { return sha256.Sum256([]byte(text.Reveal())) }
+
+// IsZero reports whether h is the zero value, which is the hash of no key.
+func (h KeyHash) IsZero() bool { return h == KeyHash{} }
+
+// Authentication is a valid API key together with the facts about its tenant that the same look-up returned.
+type Authentication struct {
+	Key APIKey
+	// Schemas reports whether the tenant had an event type with a schema at the time of the look-up. If it had none,
+	// published data need not be validated.
+	Schemas bool
+}

@@ -1,0 +1,205 @@
+package storage
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// The facts that a publish depends on, its API key and its event type, seldom change, but looking them up takes two
+// round trips, each of which waits for its turn. So the last result is cached, and the statement that stores an event
+// stores it only if the cached facts still hold (hook.Preconditions): a revoked key is refused as promptly as without
+// the cache.
+
+// maxCached bounds the entries of each kind. When there are more, all are dropped.
+const maxCached = 10_000
+
+// cacheFor is the lifetime of an entry. It matters for facts that the preconditions don't cover: a key's scopes,
+// which change only if somebody changes them in the database.
+const cacheFor = time.Minute
+
+// publishCache holds recent look-ups of API keys and event types. Entries may be stale; every use is re-checked when
+// the event is stored.
+type publishCache struct {
+	mu    sync.Mutex
+	keys  cacheMap[hook.KeyHash, hook.APIKey]
+	types cacheMap[typeName, hook.SchemaHash]
+	// fanOuts is how many deliveries the last event of a type, or message of a topic, had.
+	fanOuts cacheMap[topicName, int]
+	// excessive are tenants of which an event had too many deliveries. Their unknown topics may have too many as
+	// well.
+	excessive cacheMap[hook.TenantID, struct{}]
+}
+
+// typeName identifies one of a tenant's own event types.
+type typeName struct {
+	tenant hook.TenantID
+	name   string
+}
+
+// topicName identifies what webhooks subscribe to.
+type topicName struct {
+	tenant      hook.TenantID
+	cache, name string
+}
+
+type cacheMap[K comparable, V any] map[K]cacheEntry[V]
+
+type cacheEntry[V any] struct {
+	value V
+	since time.Time
+}
+
+func (r cacheMap[K, V]) get(k K) (V, bool) {
+	found, ok := r[k]
+	return found.value, ok && time.Since(found.since) < cacheFor
+}
+
+func (r *cacheMap[K, V]) put(k K, v V) {
+	if _, ok := (*r)[k]; *r == nil || !ok && len(*r) >= maxCached {
+		*r = make(cacheMap[K, V], 1)
+	}
+	(*r)[k] = cacheEntry[V]{v, time.Now()}
+}
+
+// CachedKey returns the API key with this hash as the last look-up found it. A publish
+// that relies on it must have the hash among its preconditions.
+func (s *Store) CachedKey(hash hook.KeyHash) (hook.APIKey, bool) {
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	return s.cache.keys.get(hash)
+}
+
+// CachedEventType returns the hash of the schema of one of the tenant's own types as the
+// last look-up found it, the zero value for none. A publish that relies on it must have the
+// hash among its preconditions.
+func (s *Store) CachedEventType(tenant hook.TenantID, name string) (hook.SchemaHash, bool) {
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	return s.cache.types.get(typeName{tenant, name})
+}
+
+func (m *publishCache) putKey(hash hook.KeyHash, k *hook.APIKey) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.keys.put(hash, *k)
+}
+
+func (m *publishCache) putType(t typeName, schema hook.SchemaHash) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.types.put(t, schema)
+}
+
+// forget drops the entries that a publication relied on, after they turned out to be stale.
+func (m *publishCache) forget(p *hook.Publication) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.keys, p.Preconditions.Key)
+	delete(m.types, typeName{p.TenantID, p.Type})
+}
+
+// Weights of a publication in its statement.
+const (
+	// minFanOut is the work of storing an event with few deliveries or none.
+	minFanOut = 10
+	// unknownFanOut is the assumption for a topic without an entry. It lets so few events share a statement that each
+	// may have thousands of deliveries.
+	unknownFanOut = 100
+)
+
+// fanOut estimates how many deliveries the publication will have: as many as the last one of its topic.
+func (s *Store) fanOut(p *publishing) int {
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	// An old entry is good enough: a wrong estimate only costs time.
+	found, ok := s.cache.fanOuts[topicName{p.TenantID, p.Cache, p.Type}]
+	if !ok {
+		if _, excessive := s.cache.excessive.get(p.TenantID); excessive {
+			return maxStatementDeliveries + 1
+		}
+		return unknownFanOut
+	}
+	return max(found.value, minFanOut)
+}
+
+// putFanOuts stores how many deliveries the stored events have.
+func (m *publishCache) putFanOuts(list []*publishing) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range list {
+		if p.refused == nil {
+			m.fanOuts.put(topicName{p.TenantID, p.Cache, p.Type}, p.accepted.Event.Deliveries)
+		}
+	}
+}
+
+// preconditionsHold is the SQL condition that an event e's preconditions hold. The offsets make the planner look up
+// each key and type by its index instead of reading all of them.
+const preconditionsHold = `
+	(e.key is null or exists (
+		select from api_keys k
+		where k.hash = e.key and k.tenant_id = e.tenant_id and k.revoked_at is null and (k.expires_at is null or k.expires_at > now()) offset 0))
+	and (not e.listed or exists (
+		select from event_types t where t.tenant_id = e.tenant_id and t.name = e.type and t.schema_hash is not distinct from e.schema offset 0))`
+
+// preconditionArgs turns the events' preconditions into arrays.
+func preconditionArgs(list []*publishing) (keys [][]byte, listed []bool, schemas [][]byte) {
+	for _, p := range list {
+		var key, schema []byte
+		if !p.Preconditions.Key.IsZero() {
+			key = p.Preconditions.Key[:]
+		}
+		if !p.Preconditions.Schema.IsZero() {
+			schema = p.Preconditions.Schema[:]
+		}
+		keys, listed, schemas = append(keys, key), append(listed, p.Preconditions.Listed), append(schemas, schema)
+	}
+	return keys, listed, schemas
+}
+
+// outdated refuses an event whose preconditions no longer hold.
+func (p *publishing) outdated() {
+	p.refused = &hook.Error{Kind: hook.KindPrecondition, Message: "the API key or the event type has changed just now"}
+}
+
+// checkPreconditions refuses the events whose preconditions don't hold, and returns the others. It is for events with
+// idempotency keys: an event that is not stored must not take its key.
+func checkPreconditions(ctx context.Context, q querier, list []*publishing) ([]*publishing, error) {
+	var relying []*publishing
+	for _, p := range list {
+		if p.Preconditions != (hook.Preconditions{}) {
+			relying = append(relying, p)
+		}
+	}
+	if len(relying) == 0 {
+		return list, nil
+	}
+	keys, listed, schemas := preconditionArgs(relying)
+	var tenants [][16]byte
+	var types []string
+	for _, p := range relying {
+		tenants, types = append(tenants, p.TenantID), append(types, p.Type)
+	}
+	rows, _ := q.Query(ctx, `
+		select n from unnest($1::uuid[], $2::text[], $3::bytea[], $4::bool[], $5::bytea[]) with ordinality as e(tenant_id, type, key, listed, schema, n)
+		where not (`+preconditionsHold+`)`, tenants, types, keys, listed, schemas)
+	wrong, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range wrong {
+		relying[n-1].outdated()
+	}
+	var hold []*publishing
+	for _, p := range list {
+		if p.refused == nil {
+			hold = append(hold, p)
+		}
+	}
+	return hold, nil
+}
