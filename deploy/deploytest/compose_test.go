@@ -174,7 +174,8 @@ func TestComposeStopsAfterTheLongestAttempt(t *testing.T) {
 	}
 }
 
-// requireTimeToStop checks that the container is killed only after the shutdown time-out, which is longer than an attempt.
+// requireTimeToStop checks that the container is killed only after the shutdown time-out, and that this is longer than an
+// attempt.
 func requireTimeToStop(t *testing.T, where string, grace time.Duration, shutdown string) {
 	t.Helper()
 

@@ -424,7 +424,7 @@ func TestKubernetesSecrets(t *testing.T) {
 	}
 
 	for key, value := range example {
-		require.Truef(t, used[key], "nobody uses %s of the secret", key)
+		require.Truef(t, used[key], "no container uses %s of the secret", key)
 		require.Truef(t, value == "" || strings.Contains(value, ":PASSWORD@"), "%s has a value that people would keep", key)
 	}
 

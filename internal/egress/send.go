@@ -103,8 +103,8 @@ func (c *Client) newRequest(ctx context.Context, r Request, t *trace) (*http.Req
 		case "User-Agent":
 			h[canonical] = values
 		case "Idempotency-Key", "X-Idempotency-Key":
-			// Other names keep their case. With this name in canonical case, net/http treats a POST as idempotent and sends
-			// it again although the receiver may have read it.
+			// Other names keep their case. With this name in canonical case, net/http treats a POST as idempotent
+			// and sends it again although the receiver may have read it.
 			h[strings.ToLower(name)] = values
 		default:
 			h[name] = values

@@ -45,7 +45,7 @@ func TestSend(t *testing.T) {
 		{name: "204 is success", script: saying("HTTP/1.1 204 No Content\r\n\r\n"), status: 204},
 		{name: "an odd 2xx is success", script: saying("HTTP/1.1 299\r\nContent-Length: 0\r\n\r\n"), status: 299},
 		{
-			name:   "a gzip body stays as it is",
+			name:   "a gzip body stays unchanged",
 			script: saying("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00"),
 			status: 200, body: "\x1f\x8b\x08\x00",
 			check: func(t *testing.T, a hook.Attempt) {

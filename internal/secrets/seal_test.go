@@ -112,7 +112,7 @@ func TestPlacesAreApart(t *testing.T) {
 		_, err := box.Open(sealed, place)
 		require.ErrorContains(t, err, "belongs to something else", name)
 		_, err = box.Open(before, place)
-		require.NoError(t, err, "the form from before tells these apart by the owner only: %s", name)
+		require.NoError(t, err, "the earlier form distinguishes these by the owner only: %s", name)
 	}
 	// A value of one form does not open as one of the other form.
 	_, err := box.Open(append([]byte{byte(secrets.FormOwner)}, sealed[1:]...), own)
