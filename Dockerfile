@@ -8,8 +8,9 @@ WORKDIR /src
 # local: the pinned image decides the Go version, never a download in the middle of a build.
 ENV CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOTOOLCHAIN=local
 COPY go.mod go.sum ./
-# A module of its own, which the product's CLI is built with.
+# Modules of their own, which the product's CLI is built with.
 COPY clients/go/go.mod clients/go/go.sum clients/go/
+COPY verify/go/go.mod verify/go/
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
 # What `grapnel version` shows: --build-arg VERSION=1.2.3 --build-arg COMMIT=… --build-arg DATE=…

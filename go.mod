@@ -9,6 +9,7 @@ require (
 	github.com/fergusstrange/embedded-postgres v1.34.0
 	github.com/go-json-experiment/json v0.0.0-20260820222146-c27c302e5fc3
 	github.com/google/uuid v1.6.0
+	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/jackc/puddle/v2 v2.2.3
 	github.com/pressly/goose/v3 v3.27.3
@@ -37,6 +38,7 @@ require (
 	google.golang.org/protobuf v1.36.11
 	gopkg.in/yaml.v3 v3.0.1
 	grapnel/clients/go v0.0.0
+	grapnel/verify/go v0.0.0
 	pgregory.net/rapid v1.2.0
 )
 
@@ -83,3 +85,5 @@ require (
 )
 
 replace grapnel/clients/go => ./clients/go
+
+replace grapnel/verify/go => ./verify/go

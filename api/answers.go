@@ -12,27 +12,27 @@ import (
 	"grapnel/internal/hook"
 )
 
-// What is being answered holds memory, from the read until the last byte has been written.
-// So an answer is bounded (mostAnswered), and all large answers of a process together are
-// by a budget: an operation that may have one takes as much as the largest needs before it
-// reads, gives back what its own does not need as soon as that is known, and the rest when
-// it has been written. One tenant's answers have half of the budget at most. Who waits
-// holds nothing but its tenant's part, and who has both parts waits for nobody.
+// An answer holds memory from the read of its data until its last byte has been written. So each answer is bounded
+// (mostAnswered), and all large answers of a process together are bounded by a budget. An operation that may have a
+// large answer reserves the room of the largest one before it reads anything. It gives back what its own answer does
+// not need as soon as it knows that size, and the rest when the answer has been written. One tenant gets at most half
+// of the budget. A request first reserves from its tenant's half and then from the budget, so a waiting request holds
+// nothing but room of its own tenant, and there is no deadlock.
 const (
-	// mostAnswered is how many bytes a list's entries have together; one is always shown.
+	// mostAnswered bounds the entries of a list in one answer, in bytes. One entry is always shown.
 	mostAnswered = 4 << 20
-	// answerFactor is what an answer holds for each of its bytes: as it was read, and as
-	// JSON in a buffer that has grown by doubling.
+	// answerFactor is how many bytes of memory an answer takes for each of its own: the data as read, and the JSON in a
+	// buffer that grows by doubling.
 	answerFactor = 4
-	// answersPart is the part of the memory that answers may hold.
+	// answersPart is the divisor of the process's memory: answers may take an eighth of it.
 	answersPart = 8
-	// defaultMemory is what it is a part of where the process has no limit.
+	// defaultMemory is the memory to divide if the process has no limit.
 	defaultMemory = 1 << 30
-	// leastAnswer is what an answer holds in any case.
+	// leastAnswer is what any answer takes.
 	leastAnswer = 16 << 10
 )
 
-// answers is the budget of what is being answered.
+// answers is the memory budget of the answers of a process.
 type answers struct {
 	size          int64
 	free          *semaphore.Weighted
@@ -41,13 +41,13 @@ type answers struct {
 	tenants       map[hook.TenantID]*tenantAnswers
 }
 
-// tenantAnswers is a tenant's part of the budget, kept while somebody uses it.
+// tenantAnswers is a tenant's half of the budget. It exists while a request of the tenant uses it.
 type tenantAnswers struct {
 	free  *semaphore.Weighted
 	users int
 }
 
-// newAnswers makes a budget of a process with so much memory; 0 is no limit.
+// newAnswers returns the budget of a process with a memory limit in bytes; 0 is no limit.
 func newAnswers(memory int64) *answers {
 	if memory <= 0 {
 		memory = defaultMemory
@@ -56,7 +56,7 @@ func newAnswers(memory int64) *answers {
 	return &answers{size: size, free: semaphore.NewWeighted(size), tenants: map[hook.TenantID]*tenantAnswers{}}
 }
 
-// take waits for room for the largest answer until ctx ends.
+// take reserves room for the largest answer. It waits for it until ctx ends.
 func (a *answers) take(ctx context.Context, tenant hook.TenantID) (*answering, error) {
 	part := &answering{all: a, tenant: tenant}
 	return part, part.take(ctx)
@@ -83,11 +83,11 @@ func (a *answers) leave(tenant hook.TenantID) {
 	}
 }
 
-// answering is an answer's part of the budget. It is one request's.
+// answering is the share of one answer in the budget. A single request uses it.
 type answering struct {
 	all    *answers
 	tenant hook.TenantID
-	// own is the tenant's part; nil before it is taken.
+	// own is the tenant's half; nil before the share is taken.
 	own  *tenantAnswers
 	held int64
 }
@@ -123,7 +123,7 @@ func (p *answering) keep(bytes int) {
 	p.release(p.held - min(p.held, int64(bytes)*answerFactor+leastAnswer))
 }
 
-// end gives back the rest, if there is any.
+// end gives back the rest of the share.
 func (p *answering) end() {
 	if p.own != nil {
 		p.release(p.held)
@@ -144,8 +144,8 @@ func (p *answering) release(n int64) {
 
 type answeringKey struct{}
 
-// limitAnswer has an operation's answer wait for its part of the budget, which is held until
-// the answer has been written. An operation that sends takes it when that is over.
+// limitAnswer returns a middleware that reserves the share of an operation's answer and holds it until the answer has
+// been written. Operations that send a request to a receiver reserve it themselves, after sending (see reserve).
 func (a *API) limitAnswer(sends bool) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		part := &answering{all: a.answers, tenant: tenant(ctx.Context())}
@@ -163,7 +163,7 @@ func (a *API) limitAnswer(sends bool) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-// reserve waits for the part of the answer to ctx's request, if it has not got it yet.
+// reserve takes the share of the answer to the request of ctx, unless it has been taken already.
 func reserve(ctx context.Context) error {
 	if part, ok := ctx.Value(answeringKey{}).(*answering); ok && part.own == nil {
 		return part.take(ctx)
@@ -171,16 +171,16 @@ func reserve(ctx context.Context) error {
 	return nil
 }
 
-// answered says how many bytes the answer to ctx's request has, about.
+// answered states the size in bytes, about, of the answer to the request of ctx, and gives back the rest of its share.
 func answered(ctx context.Context, bytes int) {
 	if part, ok := ctx.Value(answeringKey{}).(*answering); ok {
 		part.keep(bytes)
 	}
 }
 
-// fit are as many of a list as an answer may have, one at least, and their size in bytes;
-// more says that there are others.
-func fit[T any](list []T, size func(*T) int) (kept []T, bytes int, more bool) {
+// fit cuts a list to as many entries as one answer may hold, at least one. It also returns their size in bytes and
+// whether it left any out.
+func fit[T any](list []T, size func(*T) int) (fitting []T, bytes int, cut bool) {
 	for i := range list {
 		n := size(&list[i])
 		if i > 0 && bytes+n > mostAnswered {
@@ -191,10 +191,10 @@ func fit[T any](list []T, size func(*T) int) (kept []T, bytes int, more bool) {
 	return list, bytes, false
 }
 
-// entryBytes is what an entry of a list has beside its texts: names, times, numbers.
+// entryBytes is the size of an entry besides its texts: the names of members, times and numbers.
 const entryBytes = 1 << 10
 
-// webhookBytes is how large a webhook is in an answer, about.
+// webhookBytes returns the size of a webhook in an answer, about.
 func webhookBytes(w *hook.Webhook) int {
 	n := entryBytes + len(w.URL) + len(w.Description) + len(w.Name) + len(w.Cache) + textsBytes(w.Events)
 	for name := range w.Headers {
@@ -211,6 +211,8 @@ func eventTypeBytes(t *hook.EventType) int {
 
 func replayBytes(r *hook.Replay) int { return entryBytes + textsBytes(r.EventTypes) }
 
+func tenantBytes(t *hook.Tenant) int { return entryBytes + len(t.Name) }
+
 func keyBytes(k *hook.APIKey) int { return entryBytes + len(k.Name) + textsBytes(k.Topics) }
 
 func textsBytes(list []string) (n int) {
@@ -220,8 +222,7 @@ func textsBytes(list []string) (n int) {
 	return n
 }
 
-// attemptsBytes is how large a log of attempts is in an answer, about: what is no text is
-// in base64.
+// attemptsBytes returns the size of a log of attempts in an answer, about. Bodies may be in base64.
 func attemptsBytes(list []hook.Attempt) (n int) {
 	for i := range list {
 		n += entryBytes + len(list[i].URL) + 2*len(list[i].ResponseBody)
@@ -237,8 +238,8 @@ func attemptsBytes(list []hook.Attempt) (n int) {
 	return n
 }
 
-// AnswerMemory is how much what is being answered holds in memory of its budget, in bytes,
-// and how many answers wait for a part of it.
+// AnswerMemory returns how many bytes of the budget are in use, the size of the budget in bytes, and how many answers
+// wait for a share.
 func (a *API) AnswerMemory() (used, size, waiting int64) {
 	return a.answers.used.Load(), a.answers.size, a.answers.waiting.Load()
 }

@@ -1,10 +1,8 @@
-// Package api is the HTTP side of Grapnel: Huma operations by resource, one file
-// each, their DTOs, authentication, and the table from error kinds to HTTP. It
-// speaks to the store, the starter and the sender through small interfaces and
-// must not import storage or a driver. Its invariants: every operation is
-// registered by register, so that a 5xx never carries a cause; and everything
-// can be registered without dependencies, so that the OpenAPI document needs no
-// database.
+// Package api serves the HTTP API: Huma operations, one file for each resource, with their request and answer types;
+// authentication; and the table from kinds of errors to HTTP statuses. It uses the store, the workflow starter and the
+// sender through small interfaces and must not import storage or a driver. Two invariants: every operation is added by
+// register, so that no 5xx answer contains a cause; and the operations can be registered without any dependency, so
+// that the OpenAPI document needs no database.
 package api
 
 import (
@@ -29,7 +27,7 @@ import (
 	"grapnel/internal/tracing"
 )
 
-// Deps are what New needs.
+// Deps are the dependencies of the API.
 type Deps struct {
 	Store        Store
 	Dispatcher   Dispatcher
@@ -38,19 +36,19 @@ type Deps struct {
 	Topics       Topics
 	Logger       *slog.Logger
 	Config       Config
-	// Checks are what /readyz asks, by name; the first that fails makes it say no.
+	// Checks decide the answer of /readyz, by name. If one fails, the process is not ready.
 	Checks map[string]Check
-	// Reports are what /readyz shows without its answer depending on it.
+	// Reports are shown by /readyz, by name, and don't decide its answer.
 	Reports map[string]Check
-	// Metrics counts requests; nil counts none.
+	// Metrics counts requests; nil counts nothing.
 	Metrics Metrics
-	// Tracer makes spans of requests and publishes; nil makes none.
+	// Tracer records spans of requests and publishes; nil records none.
 	Tracer *tracing.Tracer
 }
 
-// Config is what the API can be told.
+// Config holds the settings of the API.
 type Config struct {
-	// Version is the product's, as the OpenAPI document shows it.
+	// Version is the product's version, for the OpenAPI document.
 	Version string
 	// MaxBody bounds a delivery's body, in bytes; default 102,400 (spec 2.4).
 	MaxBody int
@@ -58,70 +56,65 @@ type Config struct {
 	AllowHTTP bool
 	// LongPoll is how long a subscriber waits for a message; default 30 s (M8).
 	LongPoll time.Duration
-	// NoAuth lets everybody in as an admin of the default tenant.
+	// NoAuth serves every local request as an admin of the default tenant, without an API key.
 	NoAuth bool
-	// TemporalUI is the base URL of the Temporal Web UI with the namespace's path,
-	// for links; empty for none.
+	// TemporalUI is the base URL of the Temporal Web UI with the path of the namespace, for links to workflows; empty
+	// for no links.
 	TemporalUI string
-	// KeyRateLimit is how many requests per second one API key may make of this
-	// process, and as many at once; 0 for no limit.
+	// KeyRateLimit bounds the requests per second, and the burst, of one API key in this process; 0 is no limit.
 	KeyRateLimit int
-	// MaxPolls is how many subscribers of one API key may wait in this process at
-	// once; 0 for no limit.
+	// MaxPolls bounds the subscribers of one API key that wait in this process at the same time; 0 is no limit.
 	MaxPolls int
-	// TenantRateLimit and TenantMaxPolls are the same for all of a tenant's keys
-	// together; 0 is five times what one key may.
+	// TenantRateLimit and TenantMaxPolls are the same bounds for all API keys of a tenant together; 0 is five times the
+	// bound of one key.
 	TenantRateLimit int
 	TenantMaxPolls  int
-	// MaxKeys is how many API keys a tenant may have that are neither revoked nor
-	// expired; default 100.
+	// MaxKeys bounds the API keys of a tenant that are neither revoked nor expired; default 100.
 	MaxKeys int
-	// PublicURL is where the API's users call it; empty if that is not known. Webhooks
-	// can't have it for a destination, unless AllowOwnURL.
+	// PublicURL is the URL at which clients call the API; empty if it is not known. Webhooks can't have it as their
+	// destination unless AllowOwnURL is set.
 	PublicURL   string
 	AllowOwnURL bool
-	// Timeout bounds an operation once its request has been read; default 10 s.
-	// Operations that send have the time of sending and 5 s.
+	// Timeout bounds an operation, from when its request has been read; default 10 s. Operations that send a request to
+	// a receiver have the timeout of sending and 5 s more.
 	Timeout time.Duration
-	// Memory is the process's limit, in bytes, of which answers may hold a part; 0 is none.
+	// Memory is the memory limit of the process in bytes, an eighth of which answers may take; 0 is no limit.
 	Memory int64
 }
 
 // Metrics counts requests.
 type Metrics interface {
-	// Request counts one request of an operation, by its id.
+	// Request counts one request of an operation, by the operation's id.
 	Request(operation string, status int, took time.Duration)
 }
 
-// Dispatcher takes what was accepted on to its workflows; it never waits.
+// Dispatcher starts the workflows of accepted work. Its methods never wait.
 type Dispatcher interface {
-	// Dispatch has an event's workflow started.
+	// Dispatch starts the workflow of an event.
 	Dispatch(start hook.Start)
-	// Drain has the workflow started that sends what is parked of a webhook's.
+	// Drain starts the workflow that sends the deferred deliveries of a webhook.
 	Drain(webhook hook.WebhookID)
-	// Replay has the workflow of a replay started.
+	// Replay starts the workflow of a replay.
 	Replay(replay hook.ReplayID)
 }
 
-// Topics lets subscribers follow what is published to topics.
+// Topics delivers the messages of topics to subscribers.
 type Topics interface {
-	// Published says that a topic has a new message, which is committed. It never
-	// waits.
+	// Published reports that a topic has a new message, which is committed. It never waits.
 	Published(topic hook.TopicID)
-	// Follow yields the topic's items from a place on as they come, until ctx ends;
-	// nothing, when none has come for the time of quiet.
+	// Follow yields the items of a topic from a position on as they arrive, until ctx ends. It yields an empty list
+	// after each time of quiet without an item.
 	Follow(ctx context.Context, topic hook.TopicID, from hook.Cursor, quiet time.Duration) iter.Seq2[[]hook.Item, error]
 }
 
-// Destinations reports whether requests may go to a URL, as far as that can be
-// said without resolving names.
+// Destinations decides which URLs requests may be sent to, without resolving names.
 type Destinations interface {
 	CheckURL(url string) error
-	// CanonicalURL is the URL as it is requested.
+	// CanonicalURL returns a URL in the form in which it is requested.
 	CanonicalURL(url string) string
 }
 
-// API serves HTTP.
+// API is the HTTP handler of the API.
 type API struct {
 	Deps
 	huma     huma.API
@@ -134,8 +127,8 @@ type API struct {
 	// shuttingDown is closed when the process begins to shut down.
 	shuttingDown  chan struct{}
 	beginShutdown sync.Once
-	// polling ends when subscribers must connect to another process.
-	polling  context.Context //nolint:containedctx // it is the end of all polls, not of one request
+	// polling ends when subscribers have to connect to another process.
+	polling  context.Context //nolint:containedctx // it bounds all polls, not one request
 	endPolls context.CancelFunc
 }
 
@@ -147,7 +140,7 @@ const (
 	defaultLongPoll = 30 * time.Second
 )
 
-// New builds the API. It starts nothing.
+// New returns an API. It starts nothing.
 func New(d Deps) (*API, error) {
 	if d.Store == nil || d.Dispatcher == nil || d.Sender == nil || d.Destinations == nil || d.Topics == nil || d.Logger == nil {
 		return nil, errors.New("api: store, dispatcher, sender, destinations, topics and logger are required")
@@ -155,11 +148,10 @@ func New(d Deps) (*API, error) {
 	return build(d), nil
 }
 
-// Version is the API's version, in the OpenAPI document. The binary has another.
+// Version is the version of the API in the OpenAPI document. The product has a version of its own.
 const Version = "1.0.0"
 
-// Document is the API without anything behind it: only its OpenAPI document is
-// of use.
+// Document returns the OpenAPI document of the API.
 func Document(version string) *huma.OpenAPI {
 	return build(Deps{Config: Config{Version: version}}).huma.OpenAPI()
 }
@@ -181,7 +173,7 @@ func build(d Deps) *API {
 	mux := http.NewServeMux()
 	a := &API{
 		Deps: d, huma: humago.New(mux, humaConfig(d.Config.Version)), limits: newLimits(&d.Config), refusals: newRefusals(),
-		answers: newAnswers(d.Config.Memory),
+		answers:      newAnswers(d.Config.Memory),
 		shuttingDown: make(chan struct{}),
 	}
 	if d.Config.PublicURL != "" && !d.Config.AllowOwnURL {
@@ -209,7 +201,7 @@ func build(d Deps) *API {
 	return a
 }
 
-// ServeHTTP serves the API, its document and its health.
+// ServeHTTP serves the API, its documentation and its health checks.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
 // BeginShutdown makes /readyz answer 503, so that the load balancer sends no new requests while those under way end.
@@ -218,7 +210,7 @@ func (a *API) BeginShutdown() { a.beginShutdown.Do(func() { close(a.shuttingDown
 // EndPolls answers all waiting subscribers, so that the server can stop.
 func (a *API) EndPolls() { a.endPolls() }
 
-// overview is what the API's page begins with.
+// overview is the introduction of the API's documentation.
 //
 //go:embed overview.md
 var overview string
@@ -230,8 +222,8 @@ func humaConfig(version string) huma.Config {
 	c.Components.SecuritySchemes = securitySchemes()
 	c.Servers = []*huma.Server{{URL: "/", Description: "This server"}}
 	c.Tags = tags()
-	// No $schema members and Link headers in answers (S1), and a docs page of our
-	// own, which loads nothing from elsewhere.
+	// Answers have no $schema members and no Link headers (S1). The documentation page is our own, because it must load
+	// nothing from other servers.
 	c.CreateHooks = nil
 	c.SchemasPath, c.DocsPath = "", ""
 	c.RejectUnknownQueryParameters = true
@@ -240,9 +232,8 @@ func humaConfig(version string) huma.Config {
 	return c
 }
 
-// unmarshal is strict where encoding/json is not: names are case-sensitive,
-// duplicate names, invalid UTF-8 and numbers that lose digits are errors. In
-// canonical form 15.0 is the integer that it is.
+// unmarshal decodes JSON more strictly than encoding/json: names are case-sensitive, and duplicate names, invalid UTF-8
+// and numbers that would lose digits are errors. The canonical form turns 15.0 into the integer 15.
 func unmarshal(data []byte, v any) error {
 	canonical, err := canonjson.Canonicalize(data)
 	if err != nil {
@@ -251,7 +242,7 @@ func unmarshal(data []byte, v any) error {
 	return json.Unmarshal(canonical, v)
 }
 
-// setHumaGlobals sets, once, the settings that Huma keeps in globals.
+// setHumaGlobals sets the package variables of Huma, once.
 func setHumaGlobals() {
 	humaGlobals.Do(func() {
 		huma.DefaultArrayNullable = false
@@ -268,9 +259,9 @@ func setHumaGlobals() {
 	})
 }
 
-var humaGlobals sync.Once //nolint:gochecknoglobals // guards globals that are Huma's
+var humaGlobals sync.Once //nolint:gochecknoglobals // guards globals of Huma
 
-// write answers outside of Huma's operations.
+// write answers a request with JSON outside of Huma's operations.
 func write(w http.ResponseWriter, contentType string, status int, v any) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
@@ -278,5 +269,5 @@ func write(w http.ResponseWriter, contentType string, status int, v any) {
 }
 
 func writeJSON(w io.Writer, v any) {
-	_ = huma.DefaultJSONFormat.Marshal(w, v) // the client has gone; there is nobody to tell
+	_ = huma.DefaultJSONFormat.Marshal(w, v) // an error means that the client has gone
 }

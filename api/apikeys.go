@@ -25,7 +25,7 @@ type keyStore interface {
 	RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID, byOperator bool) error
 }
 
-// Store is all that the API needs of the store.
+// Store lists the methods of the store that the API uses.
 type Store interface {
 	webhookStore
 	signingKeyStore
@@ -39,7 +39,7 @@ type Store interface {
 	tenantStore
 }
 
-// APIKey is a key without its text.
+// APIKey is an API key without its text.
 type APIKey struct { //nolint:revive // its name is that of the schema, and so of generated types
 	ID        string     `json:"id" doc:"Names the key in paths." example:"key_01kab1s6rzfkqbzry2kztmfpx1"`
 	Name      string     `json:"name" doc:"What it is for." example:"Publisher in production"`
@@ -54,7 +54,7 @@ type APIKey struct { //nolint:revive // its name is that of the schema, and so o
 	CreatedAt time.Time  `json:"created_at" doc:"When it was created." example:"2026-01-15T12:00:00Z"`
 }
 
-// CreatedAPIKey also holds the key itself, which no other answer shows.
+// CreatedAPIKey is an API key with its text, which only the answer that creates it contains.
 type CreatedAPIKey struct {
 	APIKey
 	Key string `json:"key" doc:"The key itself. Only this answer shows it." example:"gk_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a"`
@@ -99,7 +99,7 @@ type listKeysInput struct {
 	Paging
 }
 
-// APIKeyList is a page of keys.
+// APIKeyList is a page of API keys.
 type APIKeyList struct { //nolint:revive // see APIKey
 	APIKeys    []APIKey `json:"api_keys" doc:"This page of keys, newest first."`
 	NextCursor *string  `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWsBmrHU6q9ekr-Xz5m6pYVu"`
@@ -135,7 +135,7 @@ func (a *API) createKey(ctx context.Context, in *createKeyInput) (*createKeyOutp
 		return nil, err
 	}
 	if key := principal(ctx); !key.CoversKey(&k) {
-		return nil, &hook.Error{Kind: hook.KindForbidden, Message: "the API key is limited to topics: it makes no key that is not limited to some of them"}
+		return nil, &hook.Error{Kind: hook.KindForbidden, Message: "the API key is limited to topics: it can only create keys that are limited to some of these topics"}
 	}
 	text := secrets.NewAPIKey()
 	k, err := a.Store.CreateKeyWithin(ctx, k, text, a.Config.MaxKeys)
@@ -154,18 +154,12 @@ func (a *API) listKeys(ctx context.Context, in *listKeysInput) (*listKeysOutput,
 	if err != nil {
 		return nil, err
 	}
-	keys, bytes, cut := fit(keys, keyBytes)
-	answered(ctx, bytes)
-	more = more || cut
-	out := &listKeysOutput{}
-	out.Body.APIKeys = make([]APIKey, 0, len(keys))
-	for i := range keys {
-		out.Body.APIKeys = append(out.Body.APIKeys, viewKey(&keys[i]))
-	}
-	if more {
-		out.Body.NextCursor = nextCursor(listKeys, keys[len(keys)-1].ID)
-	}
-	return out, nil
+	views, next := keyPages().answer(ctx, keys, more)
+	return &listKeysOutput{Body: APIKeyList{views, next}}, nil
+}
+
+func keyPages() pages[hook.APIKey, APIKey] {
+	return pages[hook.APIKey, APIKey]{kind: listKeys, id: func(k *hook.APIKey) [16]byte { return k.ID }, bytes: keyBytes, view: viewKey}
 }
 
 func (a *API) revokeKey(ctx context.Context, in *IDPath) (*empty, error) {

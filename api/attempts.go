@@ -8,7 +8,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Attempt is one request of a delivery and what came of it.
+// Attempt is one request of a delivery and its outcome.
 type Attempt struct {
 	Number        int              `json:"number" doc:"Counts from 1." example:"1"`
 	Manual        bool             `json:"manual,omitempty" doc:"Whether it was sent by hand." example:"false"`
@@ -21,7 +21,7 @@ type Attempt struct {
 	Error         *AttemptError    `json:"error,omitempty" doc:"Absent on success."`
 }
 
-// AttemptTimings are the parts of an attempt, in milliseconds.
+// AttemptTimings are the durations of the parts of an attempt, in milliseconds.
 type AttemptTimings struct {
 	DNSMs       float64 `json:"dns_ms" doc:"0 on a kept connection." example:"1.3"`
 	ConnectMs   float64 `json:"connect_ms" doc:"0 on a kept connection." example:"12.1"`
@@ -29,13 +29,13 @@ type AttemptTimings struct {
 	FirstByteMs float64 `json:"first_byte_ms" doc:"From the start to the first byte of the answer; 0 if there was none." example:"83.9"`
 }
 
-// AttemptRequest is what was sent; the body is the event's.
+// AttemptRequest is the request of an attempt, without the body, which is built from the event.
 type AttemptRequest struct {
 	URL     string              `json:"url" doc:"Where it was sent." example:"https://yourapp.com/webhook"`
 	Headers map[string][]string `json:"headers" doc:"As sent; values of custom headers are ***." example:"{\"Content-Type\":[\"application/json\"],\"X-Event-Type\":[\"user.created\"]}"`
 }
 
-// AttemptResponse is what came back.
+// AttemptResponse is the answer of the receiver.
 type AttemptResponse struct {
 	StatusCode int                 `json:"status_code" doc:"The HTTP status." example:"200"`
 	Headers    map[string][]string `json:"headers" doc:"As received." example:"{\"Content-Type\":[\"text/plain\"]}"`
@@ -45,7 +45,7 @@ type AttemptResponse struct {
 	BodyLength *int64              `json:"body_length,omitempty" minimum:"0" doc:"The length of the whole body, in bytes: what came, or what the receiver announced; absent where nobody knows." example:"2"`
 }
 
-// AttemptError says why an attempt failed.
+// AttemptError is the reason of a failed attempt.
 type AttemptError struct {
 	Class   string `json:"class" enum:"status,redirect,timeout,refused,reset,unreachable,dns,tls,blocked,too_large,protocol,other" doc:"The class of failure, for programs." example:"status"`
 	Message string `json:"message" doc:"The class in words, with what is known." example:"HTTP 500 Internal Server Error"`
@@ -75,8 +75,8 @@ func viewAttempt(at *hook.Attempt) Attempt {
 	return v
 }
 
-// textOf is a body as text, where it is UTF-8. Of one that is truncated, the beginning of
-// a character at its end is left out.
+// textOf returns a body as text; ok is false if it is not UTF-8. If the body was truncated, an incomplete character at
+// its end is left out.
 func textOf(body []byte, truncated bool) (text string, ok bool) {
 	if truncated {
 		body = body[:wholeCharacters(body)]
@@ -84,8 +84,7 @@ func textOf(body []byte, truncated bool) (text string, ok bool) {
 	return string(body), utf8.Valid(body)
 }
 
-// wholeCharacters is the length of b without a character at its end of which bytes are
-// missing.
+// wholeCharacters returns the length of b without an incomplete character at its end.
 func wholeCharacters(b []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
 		start := len(b) - n
@@ -100,5 +99,5 @@ func wholeCharacters(b []byte) int {
 	return len(b)
 }
 
-// ms is a duration in milliseconds, to the microsecond.
+// ms returns a duration in milliseconds, with microseconds as decimals.
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -19,10 +19,10 @@ import (
 // mostInBatch is how many events one request may publish (S9).
 const mostInBatch = 1000
 
-// batchRequestLimit bounds the request, in bytes.
+// batchRequestLimit bounds the body of a batch, in bytes.
 const batchRequestLimit = 16 << 20
 
-// publishEventsRequest documents the body, which readBatch reads.
+// publishEventsRequest documents the body. readBatch reads it.
 type publishEventsRequest struct {
 	Events []publishEventRequest `json:"events" minItems:"1" maxItems:"1000" doc:"Each as for publish-event."`
 }
@@ -72,7 +72,7 @@ func (a *API) publishEvents(ctx context.Context, in *publishEventsInput) (*publi
 	if err != nil {
 		return nil, err
 	}
-	// What is not refused here is published, and its outcome goes to its place.
+	// Events that are not refused here are published; their outcomes are put back into their places.
 	errs := make([]error, len(items))
 	var list []hook.Publication
 	var places []int
@@ -119,10 +119,10 @@ func countErrors(errs []error) (n int) {
 	return n
 }
 
-// outage is the error of a store that stored nothing and blames none of the events:
-// it is away, or broken, or nobody waits for it any more, or they have too many deliveries
-// together. Then the whole request is refused. Where only some are stored in the request's time, each says so
-// itself: repeating all of it would publish these twice.
+// outage returns the error with which to refuse a whole batch: the store stored no event and blames none of them,
+// because it is unavailable or broken, the client has gone, or the events have too many deliveries together. If some
+// events were stored, each event has an outcome of its own: a client that repeated the whole request would publish
+// those twice.
 func outage(errs []error) error {
 	for _, err := range errs {
 		if err == nil {
@@ -135,8 +135,9 @@ func outage(errs []error) error {
 	return errs[0]
 }
 
-// checkBatch looks at the events' types, sizes and data, and asks for all types at once.
-// Its own error is the store's, or that time is up: checking many events may take long.
+// checkBatch checks the types, sizes and data of the events and notes in errs what is wrong with each. It looks all
+// types up at once. It returns an error itself if the store fails, or if there is no time left: checking many events
+// may take long.
 func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []error) error {
 	var names []string
 	asked := map[string]bool{}
@@ -180,7 +181,7 @@ func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []er
 	return nil
 }
 
-// publishedEvents has workflows started for what was accepted and makes the answer.
+// publishedEvents starts the workflows of the accepted events and returns the answer.
 func (a *API) publishedEvents(ctx context.Context, list []hook.Publication, accepted []hook.Accepted, errs []error) PublishedEvents {
 	answer := PublishedEvents{Results: make([]publishResult, len(list))}
 	failed, first := 0, 0
@@ -208,15 +209,15 @@ func (a *API) publishedEvents(ctx context.Context, list []hook.Publication, acce
 		result.Status, result.Event = http.StatusAccepted, &event
 		answer.Accepted++
 	}
-	if failed > 0 && !errors.Is(ctx.Err(), context.Canceled) { // that the client has gone is no error of ours
+	if failed > 0 && !errors.Is(ctx.Err(), context.Canceled) { // a client that has gone is no error of the service
 		a.Logger.ErrorContext(ctx, "events of a batch failed", slog.Int("events", failed), slog.Int("place", first),
 			slog.Int("status_code", answer.Results[first].Status), slog.Any("error", errs[first]))
 	}
 	return answer
 }
 
-// readBatch splits the body into its events without looking into them: each is to
-// be refused by itself, one that is too deep too.
+// readBatch splits the body into its events without parsing them, because each is refused by itself, also one that is
+// nested too deep.
 func readBatch(raw []byte) ([]jsontext.Value, error) {
 	if err := checkPresent(raw); err != nil {
 		return nil, err
@@ -251,7 +252,7 @@ func splitBatch(raw []byte) ([]jsontext.Value, error) {
 			return nil, hook.Unprocessable("body."+clip.Text(name, longestValue), "unexpected property")
 		case seen:
 			return nil, notCanonical("/events", &canonjson.Error{Reason: canonjson.ReasonDuplicateKey, Message: "the key appears twice"})
-		case dec.PeekKind() == jsontext.KindInvalid: // reading says why
+		case dec.PeekKind() == jsontext.KindInvalid: // the error of reading says why
 			_, err = dec.ReadToken()
 			return nil, notJSON(err)
 		case dec.PeekKind() != '[':
@@ -274,7 +275,7 @@ func splitBatch(raw []byte) ([]jsontext.Value, error) {
 	return items, nil
 }
 
-// readItems reads an array's elements, and no more of them than may be.
+// readItems reads the elements of an array, at most mostInBatch.
 func readItems(dec *jsontext.Decoder) ([]jsontext.Value, error) {
 	if _, err := dec.ReadToken(); err != nil {
 		return nil, notJSON(err)
@@ -296,8 +297,7 @@ func readItems(dec *jsontext.Decoder) ([]jsontext.Value, error) {
 	return items, nil
 }
 
-// notJSON says where the body ceases to be JSON; what its events are like does not
-// matter then.
+// notJSON is the error of a body that stops being JSON at some byte. Nothing is said about its events then.
 func notJSON(err error) error {
 	message := "something follows the object"
 	var syntax *jsontext.SyntacticError

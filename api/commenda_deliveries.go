@@ -7,7 +7,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// CommendaDelivery is a delivery of the log with the ids that this surface shows.
+// CommendaDelivery is a delivery with the ids that Commenda's surface shows.
 type CommendaDelivery struct {
 	ID        string `json:"id" format:"uuid" doc:"Names the delivery, on /v1/deliveries too." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
 	EventID   string `json:"event_id" format:"uuid" doc:"The event delivered: the event object's id." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
@@ -54,13 +54,9 @@ func (a *API) listCommendaDeliveries(ctx context.Context, in *listDeliveriesInpu
 	if err != nil {
 		return nil, err
 	}
-	deliveries, next, err := a.deliveries(ctx, &w, &in.DeliveryQuery)
+	views, next, err := deliveryPage(ctx, a, &w, &in.DeliveryQuery, a.viewCommendaDelivery)
 	if err != nil {
 		return nil, err
 	}
-	out := &listCommendaDeliveriesOutput{Body: commendaDeliveryList{DeletedWebhook: viewDeleted(&w), Deliveries: make([]CommendaDelivery, 0, len(deliveries)), NextCursor: next}}
-	for i := range deliveries {
-		out.Body.Deliveries = append(out.Body.Deliveries, a.viewCommendaDelivery(&deliveries[i]))
-	}
-	return out, nil
+	return &listCommendaDeliveriesOutput{Body: commendaDeliveryList{viewDeleted(&w), views, next}}, nil
 }

@@ -24,8 +24,7 @@ type publishCommendaEventInput struct {
 	RawBody        []byte `contentType:"application/json"`
 }
 
-// CommendaEvent is the answer to a publish: the event object, but for what
-// depends on the webhook.
+// CommendaEvent is the answer to a publish: the event object without the members that depend on the webhook.
 type CommendaEvent struct {
 	ID             string `json:"id" format:"uuid" doc:"The same in the event object of every webhook." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
 	Topic          string `json:"topic" doc:"Its topic." example:"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"`
@@ -109,7 +108,7 @@ func (a *API) acceptCommenda(ctx context.Context, p *hook.Publication) (hook.Acc
 	return a.accept(ctx, *p, s)
 }
 
-// check reports all that is wrong with the members, at once.
+// check returns everything that is wrong with the members.
 func (b *publishCommendaEventRequest) check() error {
 	var violations []hook.Violation
 	if b.Data == nil {
@@ -128,11 +127,11 @@ func (b *publishCommendaEventRequest) check() error {
 	return invalid(violations)
 }
 
-// maxOrganizationID bounds it, in characters.
+// maxOrganizationID bounds an organization id, in characters.
 const maxOrganizationID = 255
 
-// isOrganizationID tells what may stand in an event object for it; it is valid
-// UTF-8, as the whole body is.
+// isOrganizationID reports whether s may be an organization id in an event object. s is valid UTF-8, as the whole body
+// is.
 func isOrganizationID(s string) bool {
 	return utf8.RuneCountInString(s) <= maxOrganizationID && !strings.ContainsFunc(s, unicode.IsControl)
 }

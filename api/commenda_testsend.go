@@ -45,7 +45,7 @@ func (a *API) triggerCommendaWebhook(ctx context.Context, in *testInput) (*trigg
 		}
 	}
 	if string(b.EventData) == "null" {
-		b.EventData = nil // as if it were not there (C5)
+		b.EventData = nil // null is the same as absent (C5)
 	}
 	p, err := a.testPublication(ctx, &w, b.Topic, b.EventData)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// CommendaWebhook is a webhook in Commenda's words; nobody sees its key again.
+// CommendaWebhook is a webhook in Commenda's form, without its key.
 type CommendaWebhook struct {
 	ID         string    `json:"id" format:"uuid" doc:"Names the webhook in paths and in event objects." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
 	APIVersion string    `json:"api_version" enum:"v1.0" doc:"The version of its event objects." example:"v1.0"`
@@ -23,14 +23,13 @@ type CommendaWebhook struct {
 	CreatedAt  time.Time `json:"created_at" doc:"When it was registered." example:"2026-01-15T12:00:00Z"`
 }
 
-// CommendaWebhookWithKey also holds the key, which only the answer to registering
-// shows.
+// CommendaWebhookWithKey is a Commenda webhook with its key, which only the answer to registering shows.
 type CommendaWebhookWithKey struct {
 	CommendaWebhook
 	Key string `json:"key" doc:"Signs every request; its UTF-8 bytes are the key of the HMAC." example:"dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
 }
 
-// Commenda's statuses.
+// The statuses of Commenda's webhooks.
 const (
 	commendaEnabled  = "ENABLED"
 	commendaDisabled = "DISABLED"
@@ -58,8 +57,7 @@ type createCommendaWebhookRequest struct {
 	APIVersion *string  `json:"api_version,omitempty" enum:"v1.0" doc:"Default: v1.0." example:"v1.0"`
 }
 
-// Bodies of this surface are read here, not by Huma: what it does not know in them
-// may be anything (spec 6), and Huma takes all of a body in.
+// Bodies of this surface are read by readBody. Unknown members may have any value (spec 6), and Huma would decode them.
 type createCommendaWebhookInput struct {
 	// Hidden, because a parameter more would change the signature of generated clients.
 	IdempotencyKey string `header:"Idempotency-Key" maxLength:"512" hidden:"true"`
@@ -162,7 +160,7 @@ func (a *API) createCommendaWebhook(ctx context.Context, in *createCommendaWebho
 	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
 		return nil, err
 	}
-	answer, err := makeWebhook(ctx, a, making[CommendaWebhookWithKey]{
+	answer, err := createOnce(ctx, a, creation[CommendaWebhookWithKey]{
 		operation: "create-commenda-webhook", header: in.IdempotencyKey, request: &b,
 		webhook: func() (hook.Webhook, error) { return a.newCommendaWebhook(ctx, &b) },
 		view: func(w *hook.Webhook) CommendaWebhookWithKey {
@@ -175,19 +173,15 @@ func (a *API) createCommendaWebhook(ctx context.Context, in *createCommendaWebho
 	return &createCommendaWebhookOutput{Body: commendaWebhookCreated{Data: answer, Message: "Successfully registered webhook."}}, nil
 }
 
-// newCommendaWebhook is the webhook that a request describes.
+// newCommendaWebhook returns the webhook that a request describes.
 func (a *API) newCommendaWebhook(ctx context.Context, b *createCommendaWebhookRequest) (hook.Webhook, error) {
-	wrong := append(checkCommendaEnums(b.Status, b.APIVersion), newSecret(b.Key)...)
 	topics, places := joinEvents("body.topics", b.Topics, "body.topic", b.Topic)
-	w := hook.Webhook{TenantID: tenant(ctx), Profile: hook.ProfileCommenda, URL: b.URL, Events: topics, Active: true}
+	w := hook.Webhook{TenantID: tenant(ctx), Profile: hook.ProfileCommenda, Active: true}
 	if b.Key == nil {
 		w.Secret = secrets.NewWebhookSecret(w.Profile)
 	}
-	if b.Status != nil {
-		setActive(&w, *b.Status == commendaEnabled)
-	}
-	w.Normalize()
-	apply(&w, b.Name, b.Key, nil, nil, nil)
+	c := webhookChange{URL: &b.URL, Events: topics, Active: commendaActive(b.Status), Description: b.Name, Secret: b.Key}
+	wrong := append(checkCommendaEnums(b.Status, b.APIVersion), c.Apply(&w)...)
 	if err := inCommendaWords(a.checkWebhook(&w, "", wrong), places); err != nil {
 		return w, err
 	}
@@ -200,11 +194,8 @@ func (a *API) listCommendaWebhooks(ctx context.Context, in *listWholeInput) (*li
 		return nil, err
 	}
 	out := &listCommendaWebhooksOutput{}
-	out.Body.Message, out.Body.Data.NextCursor = "Successfully fetched webhooks.", next
-	out.Body.Data.Webhooks = make([]CommendaWebhook, 0, len(webhooks))
-	for i := range webhooks {
-		out.Body.Data.Webhooks = append(out.Body.Data.Webhooks, viewCommendaWebhook(&webhooks[i]))
-	}
+	out.Body.Message = "Successfully fetched webhooks."
+	out.Body.Data.Webhooks, out.Body.Data.NextCursor = viewAll(webhooks, viewCommendaWebhook), next
 	return out, nil
 }
 
@@ -225,7 +216,7 @@ func (a *API) commendaWebhook(ctx context.Context, text string) (hook.Webhook, e
 	return w, ofCommenda(&w)
 }
 
-// ofCommenda is nil for Commenda webhooks: this surface has no others.
+// ofCommenda returns not found for webhooks of other profiles, which this surface does not have.
 func ofCommenda(w *hook.Webhook) error {
 	if w.Profile != hook.ProfileCommenda {
 		return hook.NotFound("webhook")
@@ -242,30 +233,16 @@ func (a *API) updateCommendaWebhook(ctx context.Context, in *updateCommendaWebho
 	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
 		return nil, err
 	}
-	wrong := append(checkCommendaEnums(b.Status, b.APIVersion), newSecret(b.Key)...)
 	topics, places := joinEvents("body.topics", b.Topics, "body.topic", b.Topic)
+	c := webhookChange{URL: b.URL, Active: commendaActive(b.Status), Description: b.Name, Secret: b.Key}
+	if b.Topics != nil || b.Topic != nil {
+		c.Events = append([]string{}, topics...)
+	}
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
 		if err := ofCommenda(w); err != nil {
 			return err
 		}
-		was := *w
-		before := w.URL
-		if b.URL != nil {
-			w.URL = *b.URL
-		}
-		if b.Topics != nil || b.Topic != nil {
-			w.Events = topics
-		}
-		if b.Status != nil {
-			setActive(w, *b.Status == commendaEnabled)
-		}
-		w.Normalize()
-		apply(w, b.Name, b.Key, nil, nil, nil)
-		moved := a.movedHeaders(w, before, "body.url", headersAnewByV1)
-		if err := inCommendaWords(a.checkWebhook(w, before, append(moved, wrong...)), places); err != nil {
-			return err
-		}
-		return checkRerouted(ctx, &was, w)
+		return inCommendaWords(a.update(ctx, w, &c, checkCommendaEnums(b.Status, b.APIVersion), headersByPatch("body.url")), places)
 	})
 	if err != nil {
 		return nil, err
@@ -281,7 +258,15 @@ func (a *API) deleteCommendaWebhook(ctx context.Context, in *IDPath) (*empty, er
 	return nil, a.Store.DeleteWebhook(ctx, w.TenantID, w.ID)
 }
 
-// checkCommendaEnums reports what is wrong with the members that can be one of few.
+// commendaActive returns whether a status asks for an active webhook; nil if there is no status.
+func commendaActive(status *string) *bool {
+	if status == nil {
+		return nil
+	}
+	return new(*status == commendaEnabled)
+}
+
+// checkCommendaEnums refuses values of the enumerated members that are not in the enumeration.
 func checkCommendaEnums(status, version *string) (wrong []hook.Violation) {
 	check := func(location string, given *string, known ...string) {
 		if given != nil && !slices.Contains(known, *given) {
@@ -293,7 +278,7 @@ func checkCommendaEnums(status, version *string) (wrong []hook.Violation) {
 	return wrong
 }
 
-// inCommendaWords names what is wrong with a webhook as this surface calls it.
+// inCommendaWords translates the locations in an error to this surface's names.
 func inCommendaWords(err error, places eventPlaces) error {
 	return relocated(places.relocate(err), map[string]string{
 		"body.events": "body.topics", "body.secret": "body.key", "body.description": "body.name",

@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 	"crypto/sha256"
-	"slices"
-	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -12,21 +10,22 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// making is a request to make a webhook.
-type making[B any] struct {
+// creation is a request to create a webhook. B is the type of its answer.
+type creation[B any] struct {
 	operation string
-	// header is its idempotency key; empty for none.
+	// header is the request's idempotency key; empty for none.
 	header string
-	// request is its body, a struct.
+	// request is the request's body, a struct.
 	request any
-	// webhook is what it wants to be made; view, the answer about that.
+	// webhook returns the webhook to create.
 	webhook func() (hook.Webhook, error)
-	view    func(*hook.Webhook) B
+	// view returns the answer about the created webhook.
+	view func(*hook.Webhook) B
 }
 
-// makeWebhook makes the webhook. Under an idempotency key it does that once: for a day a
-// repeat has the same answer, whatever has become of the webhook.
-func makeWebhook[B any](ctx context.Context, a *API, m making[B]) (answer B, err error) {
+// createOnce creates a webhook. With an idempotency key it does so at most once: for 24 hours a repeat of the request has
+// the same answer, even if the webhook has been changed or deleted since.
+func createOnce[B any](ctx context.Context, a *API, m creation[B]) (answer B, err error) {
 	key, err := idempotencyKey(m.header, nil)
 	if err != nil {
 		return answer, err
@@ -45,25 +44,25 @@ func makeWebhook[B any](ctx context.Context, a *API, m making[B]) (answer B, err
 	if err != nil {
 		return answer, err
 	}
-	once := hook.RequestKey{TenantID: tenant(ctx), Operation: m.operation, Key: key, Request: sha256.Sum256(text)}
-	// Before anything else can refuse it.
-	kept, err := a.Store.KeptAnswer(ctx, once)
+	requestKey := hook.RequestKey{TenantID: tenant(ctx), Operation: m.operation, Key: key, Request: sha256.Sum256(text)}
+	// A repeat is answered before anything can refuse it.
+	stored, err := a.Store.KeptAnswer(ctx, requestKey)
 	if hook.KindOf(err) == hook.KindNotFound {
 		var w hook.Webhook
 		if w, err = m.webhook(); err != nil {
 			return answer, err
 		}
-		kept, err = a.Store.CreateWebhookOnce(ctx, w, once, func(w hook.Webhook) ([]byte, error) { return json.Marshal(m.view(&w)) })
+		stored, err = a.Store.CreateWebhookOnce(ctx, w, requestKey, func(w hook.Webhook) ([]byte, error) { return json.Marshal(m.view(&w)) })
 	}
 	if err != nil {
 		return answer, err
 	}
-	return answer, json.Unmarshal(kept, &answer)
+	return answer, json.Unmarshal(stored, &answer)
 }
 
 func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*createWebhookOutput, error) {
 	var unmatched []Warning
-	answer, err := makeWebhook(ctx, a, making[CreatedWebhook]{
+	answer, err := createOnce(ctx, a, creation[CreatedWebhook]{
 		operation: "create-webhook", header: in.IdempotencyKey, request: &in.Body,
 		webhook: func() (w hook.Webhook, err error) {
 			w, unmatched, err = a.newWebhook(ctx, &in.Body)
@@ -79,28 +78,21 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	return &createWebhookOutput{Body: answer}, nil
 }
 
-// newWebhook is the webhook that a request describes, and what is odd about its events.
+// newWebhook returns the webhook that a request describes, and warnings about its events.
 func (a *API) newWebhook(ctx context.Context, b *createWebhookRequest) (hook.Webhook, []Warning, error) {
 	events, places := joinEvents("body.events", b.Events, "", nil)
-	w := hook.Webhook{TenantID: tenant(ctx), URL: b.URL, Events: events, Active: true, Headers: secretHeaders(b.Headers)}
+	w := hook.Webhook{TenantID: tenant(ctx), Active: true}
 	if b.Profile != nil {
 		w.Profile = hook.Profile(*b.Profile)
-	}
-	if b.Active != nil {
-		setActive(&w, *b.Active)
-	}
-	if b.Paused != nil {
-		w.Pause(*b.Paused, time.Now().UTC().Truncate(time.Microsecond))
 	}
 	if b.Secret == nil {
 		w.Secret = secrets.NewWebhookSecret(w.Profile)
 	}
-	if b.TraceContext != nil {
-		w.TraceContext = *b.TraceContext
+	c := webhookChange{
+		URL: &b.URL, Events: events, Active: b.Active, Paused: b.Paused, Description: b.Description, Secret: b.Secret, Headers: &b.Headers,
+		Timeout: b.Timeout, RateLimit: b.RateLimit, TraceContext: b.TraceContext, MaxAttempts: b.MaxAttempts, Schemes: b.Schemes,
 	}
-	w.Normalize()
-	apply(&w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-	wrong := slices.Concat(setSchemes(&w, b.Schemes), newSecret(b.Secret), shownValues(b.Headers))
+	wrong := c.Apply(&w)
 	unknown, unmatched, err := a.checkEvents(ctx, w.Profile, w.Events, places)
 	if err != nil {
 		return w, nil, err

@@ -10,8 +10,8 @@ import (
 
 type deliveryStore interface {
 	Delivery(ctx context.Context, tenant hook.TenantID, id hook.DeliveryID) (hook.Delivery, error)
-	// LoggedWebhook finds the webhook of a log, also one that was deleted, and
-	// LoggedWebhookNamed a Momento webhook's.
+	// LoggedWebhook finds the webhook of a delivery log, which may have been deleted. LoggedWebhookNamed finds that of
+	// a Momento webhook by its names.
 	LoggedWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Logged, error)
 	LoggedWebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (hook.Logged, error)
 	Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) (list []hook.Delivery, next *[16]byte, err error)
@@ -19,14 +19,13 @@ type deliveryStore interface {
 	Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attempt, error)
 }
 
-// ManualSender sends one delivery now and returns when the outcome is stored. An
-// error's chain has hook.ErrNotSent when it is certain that nothing was sent. It
-// bounds itself.
+// ManualSender sends one delivery at once and returns when the outcome has been stored. If it is certain that nothing
+// was sent, the error wraps hook.ErrNotSent. Sending has a timeout of its own.
 type ManualSender interface {
 	Send(ctx context.Context, d hook.Delivery) error
 }
 
-// Delivery is one event for one webhook, as the log shows it.
+// Delivery is one event for one webhook, as the delivery log shows it.
 type Delivery struct {
 	ID            string     `json:"id" doc:"Names the delivery in paths." example:"del_01kab1s6rzfkqbzry2kztmfpx1"`
 	EventID       string     `json:"event_id" doc:"The event delivered." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
@@ -46,7 +45,7 @@ type Delivery struct {
 	CreatedAt     time.Time  `json:"created_at" doc:"When the event was published, or the replay made it." example:"2026-01-15T12:30:00Z"`
 }
 
-// Waiting is what a delivery waits for.
+// Waiting is the reason why a delivery that is due has to wait.
 type Waiting struct {
 	Reason      string     `json:"reason" enum:"paused,endpoint_unavailable,rate_limited,in_flight_limit" doc:"paused: until the webhook no longer is. endpoint_unavailable: until the endpoint answers, with whatever status; 24 hours after its event the delivery fails. rate_limited: for its turn within the webhook's rate_limit. in_flight_limit: for its turn, as the webhook has as many requests in flight as it may have." example:"endpoint_unavailable"`
 	Since       time.Time  `json:"since" doc:"Since when it has waited for that." example:"2026-01-15T12:30:30.125Z"`
@@ -98,14 +97,6 @@ func viewWait(w *hook.Wait) *Waiting {
 
 func millis(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
-func (a *API) viewDeliveries(list []hook.Delivery) []Delivery {
-	views := make([]Delivery, 0, len(list))
-	for i := range list {
-		views = append(views, a.viewDelivery(&list[i]))
-	}
-	return views
-}
-
 // DeliveryDetail is a delivery with its attempts.
 type DeliveryDetail struct {
 	Delivery
@@ -122,8 +113,7 @@ type listDeliveriesInput struct {
 	DeliveryQuery
 }
 
-// DeliveryQuery are the query parameters of the log of one webhook; exported
-// like IDPath.
+// DeliveryQuery holds the query parameters of a webhook's delivery log. It is exported for the same reason as IDPath.
 type DeliveryQuery struct {
 	Paging
 	Status    string    `query:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"Only deliveries of this status."`
@@ -138,8 +128,7 @@ type deliveryList struct {
 	NextCursor *string    `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search." example:"AWQBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
-// DeletedWebhook marks the log of a webhook that is not there any more; exported like
-// IDPath.
+// DeletedWebhook marks the delivery log of a webhook that was deleted. It is exported for the same reason as IDPath.
 type DeletedWebhook struct {
 	DeletedAt *time.Time `json:"webhook_deleted_at,omitempty" doc:"When the webhook was deleted; absent while it is there." example:"2026-01-15T12:00:00Z"`
 }
@@ -156,7 +145,7 @@ type listDeliveriesOutput struct {
 	Body deliveryList
 }
 
-// byHandText says what bounds what is sent by hand.
+// byHandText documents the bounds of sending by hand.
 const byHandText = "429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process."
 
 func (a *API) registerDeliveries() {
@@ -186,7 +175,7 @@ func (a *API) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*lis
 	return a.listLog(ctx, &w, &in.DeliveryQuery)
 }
 
-// loggedWebhook finds the webhook of a log by the id in a path.
+// loggedWebhook finds the webhook of a delivery log by the id in a path.
 func (a *API) loggedWebhook(ctx context.Context, text string) (hook.Logged, error) {
 	id, err := webhookID(text)
 	if err != nil {
@@ -196,16 +185,16 @@ func (a *API) loggedWebhook(ctx context.Context, text string) (hook.Logged, erro
 }
 
 func (a *API) listLog(ctx context.Context, w *hook.Logged, q *DeliveryQuery) (*listDeliveriesOutput, error) {
-	deliveries, next, err := a.deliveries(ctx, w, q)
+	views, next, err := deliveryPage(ctx, a, w, q, a.viewDelivery)
 	if err != nil {
 		return nil, err
 	}
-	return &listDeliveriesOutput{Body: deliveryList{viewDeleted(w), a.viewDeliveries(deliveries), next}}, nil
+	return &listDeliveriesOutput{Body: deliveryList{viewDeleted(w), views, next}}, nil
 }
 
-// deliveries reads a page of a webhook's log, and what leads to the next one:
-// every surface's list comes here.
-func (a *API) deliveries(ctx context.Context, w *hook.Logged, q *DeliveryQuery) (list []hook.Delivery, next *string, err error) {
+// deliveryPage returns a page of a webhook's log, in a surface's view, and the cursor of the next page. All surfaces use
+// it.
+func deliveryPage[V any](ctx context.Context, a *API, w *hook.Logged, q *DeliveryQuery, view func(*hook.Delivery) V) (views []V, next *string, err error) {
 	if err := checkReadableLog(ctx, w); err != nil {
 		return nil, nil, err
 	}
@@ -221,9 +210,13 @@ func (a *API) deliveries(ctx context.Context, w *hook.Logged, q *DeliveryQuery) 
 	}
 	page.Since, page.Until = q.Since, q.Until
 	filter := hook.DeliveryFilter{State: hook.DeliveryState(q.Status), EventType: q.EventType, May: readable(ctx)}
-	list, last, err := a.Store.Deliveries(ctx, w.ID, filter, page)
-	answered(ctx, len(list)*entryBytes)
-	return list, cursorAfter(listDeliveries, last), err
+	found, last, err := a.Store.Deliveries(ctx, w.ID, filter, page)
+	if err != nil {
+		return nil, nil, err
+	}
+	bytes := func(*hook.Delivery) int { return entryBytes }
+	views, next = pages[hook.Delivery, V]{kind: listDeliveries, bytes: bytes, view: view}.answerUpTo(ctx, found, last)
+	return views, next, nil
 }
 
 func (a *API) getDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, error) {
@@ -256,15 +249,15 @@ func (a *API) retryDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, e
 	return a.deliveryDetail(ctx, d)
 }
 
-// checkRetried refuses to have a test signed for the account that its sender could not
-// have had signed: the webhook may sign otherwise than when it was sent.
+// checkRetried refuses the retry of a test whose signature the caller may not order: the webhook may have got the
+// scheme v1a since the test was sent.
 func (a *API) checkRetried(ctx context.Context, d *hook.Delivery) error {
 	if !d.Test {
 		return nil
 	}
 	w, err := a.Store.Webhook(ctx, d.TenantID, d.WebhookID)
 	if hook.KindOf(err) == hook.KindNotFound {
-		return nil // the sender says so
+		return nil // the sender reports it
 	}
 	if err != nil {
 		return err

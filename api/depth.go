@@ -2,17 +2,17 @@ package api
 
 import "bytes"
 
-// splitDepth is how deep a batch is looked into where it is too deep for the
-// decoder, which then gives up all of it. An event in it has more than enough of
-// that depth left to be refused for it (spec 2.2).
+// splitDepth is the depth to which a batch is parsed if it is nested too deep for the decoder, which would refuse the
+// whole batch. An event that is cut off there is still deeper than events may be, so it is refused for its depth (spec
+// 2.2).
 const splitDepth = 200
 
-// shallow is a JSON text without what is nested deeper than most: a 0 and spaces
-// stand there, so that places stay what they are. It is false where nothing is, and
-// where brackets and strings don't match: then nobody can say what belongs where.
-func shallow(raw []byte, most int) ([]byte, bool) {
-	var out, open []byte // open are the brackets that have not been closed
-	var from int         // where what is too deep begins
+// shallow returns a JSON text in which values nested deeper than most are replaced by a 0 and spaces, so that all
+// offsets stay the same. ok is false if nothing had to be replaced, and if brackets and strings don't match, because
+// then the nesting is unknown.
+func shallow(raw []byte, most int) (out []byte, ok bool) {
+	var open []byte // the brackets that have not been closed
+	var from int    // where the value that is too deep begins
 	inString, escaped := false, false
 	for i, c := range raw {
 		switch {

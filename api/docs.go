@@ -13,18 +13,19 @@ import (
 	"github.com/swaggest/swgui/v5emb"
 )
 
-// pageFiles are the page's own: the package's page has its script written into it.
+// pageFiles are the files of the documentation page. The page of the Swagger UI package is not used, because it
+// contains inline scripts.
 //
 //go:embed docs
 var pageFiles embed.FS
 
-// docsPolicy is what the documentation's page may load: this server's files, and what
-// Swagger UI has within its styles.
+// docsPolicy is the content security policy of the documentation page: it may load files of this server and the data
+// URLs in Swagger UI's styles.
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// registerDocs serves the documentation from this binary alone: Swagger UI on
-// our OpenAPI document, nothing from elsewhere.
+// registerDocs serves the documentation from this binary alone: Swagger UI with the OpenAPI document, and nothing from
+// other servers.
 func (a *API) registerDocs(mux *http.ServeMux) {
 	own := http.FileServerFS(pageFiles)
 	swagger := v5emb.NewHandlerWithConfig(swgui.Config{Title: "Grapnel API", BasePath: "/docs/"})
@@ -42,16 +43,15 @@ func (a *API) registerDocs(mux *http.ServeMux) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/openapi+json")
-		_, _ = w.Write(text) // the client has gone; there is nobody to tell
+		_, _ = w.Write(text) // an error means that the client has gone
 	})
 	mux.Handle("GET /docs", http.RedirectHandler("/docs/", http.StatusMovedPermanently))
 	mux.Handle("GET /{$}", http.RedirectHandler("/docs/", http.StatusFound))
 }
 
-// documented has files of the documentation served: whole, because anybody may ask for
-// them, and a header with very many ranges of one costs net/http processor time without
-// bound (GO-2026-6609); under their own policy; and kept by browsers as long as they are
-// the same.
+// documented serves files of the documentation. Ranges are ignored, because anybody may ask for these files, and a
+// header with very many ranges of one costs net/http processor time without bound (GO-2026-6609). The files have a
+// policy of their own, and browsers may keep them and must ask whether they have changed.
 func documented(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Range")
@@ -61,8 +61,8 @@ func documented(next http.Handler) http.Handler {
 	})
 }
 
-// docsDocument is the OpenAPI document as the page shows it: with one way to give the API
-// key, so that there is one field to fill in. The others are in the document itself.
+// docsDocument returns the OpenAPI document for the documentation page. It has only one security scheme, so that the
+// page has a single field for the API key; the published document has all of them.
 func docsDocument(doc *huma.OpenAPI) ([]byte, error) {
 	text, err := json.Marshal(doc)
 	if err != nil {
@@ -79,7 +79,7 @@ func docsDocument(doc *huma.OpenAPI) ([]byte, error) {
 	return text, nil
 }
 
-// keepBearer takes the other security schemes out of a document.
+// keepBearer removes all security schemes but bearer from a document.
 func keepBearer(doc map[string]any) {
 	components, _ := doc["components"].(map[string]any)
 	schemes, _ := components["securitySchemes"].(map[string]any)

@@ -6,8 +6,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// enum names a set of values, so that generated clients have one type for it and
-// not one for each place: the schema's name, and a member that has it.
+// enum is a set of values with a name, so that generated clients have one type for it and not one for each place where
+// it occurs. schema and member say where its values are taken from.
 type enum struct{ name, schema, member string }
 
 func enums() []enum {
@@ -28,13 +28,13 @@ func enums() []enum {
 	}
 }
 
-// nameEnums makes every place with the values of a named enum refer to it. What a
-// place says of itself, it keeps.
+// nameEnums makes every schema with the values of a named enum refer to that enum. Descriptions and examples of the
+// single places stay.
 func nameEnums(doc *huma.OpenAPI) {
 	schemas := doc.Components.Schemas.Map()
 	named := make(map[string]*huma.Schema, len(enums()))
 	for _, e := range enums() {
-		values := *element(schemas[e.schema].Properties[e.member]) // a copy: the place itself will refer to it
+		values := *element(schemas[e.schema].Properties[e.member]) // a copy, because the original will refer to it
 		values.Description = schemas[e.schema].Properties[e.member].Description
 		named[e.name] = &values
 	}
@@ -58,7 +58,7 @@ func nameEnums(doc *huma.OpenAPI) {
 	}
 }
 
-// element is the schema of a list's elements, or of what is no list.
+// element returns the schema of the elements of a list, or the schema itself if it is no list.
 func element(s *huma.Schema) *huma.Schema {
 	if s.Type == huma.TypeArray {
 		return s.Items
@@ -69,7 +69,7 @@ func element(s *huma.Schema) *huma.Schema {
 func refer(named map[string]*huma.Schema, s *huma.Schema) {
 	for name, schema := range named {
 		if len(s.Enum) == len(schema.Enum) && !slices.ContainsFunc(s.Enum, func(v any) bool { return !slices.Contains(schema.Enum, v) }) {
-			// In place: Huma validates by the schemas that it has at hand.
+			// The schema is changed in place, because Huma validates with the schemas that it has.
 			*s = huma.Schema{Ref: "#/components/schemas/" + name, Description: s.Description, Examples: s.Examples, Default: s.Default}
 			return
 		}

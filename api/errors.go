@@ -19,7 +19,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// problem is the one form of errors: RFC 9457 with a stable code (spec 6).
+// problem is the form of all error answers: RFC 9457 with a stable code (spec 6).
 type problem struct {
 	Type   string          `json:"type" doc:"A URI that names the kind of problem." example:"about:blank"`
 	Title  string          `json:"title" doc:"The HTTP status in words." example:"Unprocessable Entity"`
@@ -49,73 +49,56 @@ const (
 	problemType = "application/problem+json"
 )
 
-// mapping is the one table from the kind of an error to HTTP.
+// kindMapping maps a kind of error to HTTP.
+type kindMapping struct {
+	kind   hook.Kind
+	status int
+	code   string
+}
+
+// kindMappings is the table from kinds of errors to HTTP. Kinds with the same status have different meanings; the first
+// of them is the one to assume if only the status is known, as for the errors of Huma and net/http.
+var kindMappings = [...]kindMapping{ //nolint:gochecknoglobals // a table that never changes
+	{hook.KindInvalid, http.StatusBadRequest, "INVALID_ARGUMENT"},
+	{hook.KindUnprocessable, http.StatusUnprocessableEntity, "INVALID_ARGUMENT"},
+	{hook.KindNotFound, http.StatusNotFound, "NOT_FOUND"},
+	{hook.KindConflict, http.StatusConflict, "ALREADY_EXISTS"},
+	{hook.KindPrecondition, http.StatusConflict, "FAILED_PRECONDITION"},
+	{hook.KindUnauthorized, http.StatusUnauthorized, "UNAUTHENTICATED"},
+	{hook.KindForbidden, http.StatusForbidden, "PERMISSION_DENIED"},
+	{hook.KindTooLarge, http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE"},
+	{hook.KindMediaType, http.StatusUnsupportedMediaType, "INVALID_ARGUMENT"},
+	{hook.KindRateLimited, http.StatusTooManyRequests, "LIMIT_EXCEEDED"},
+	{hook.KindLimit, http.StatusUnprocessableEntity, "LIMIT_EXCEEDED"},
+	{hook.KindLoop, http.StatusUnprocessableEntity, "LOOP_DETECTED"},
+	{hook.KindUnavailable, http.StatusServiceUnavailable, "UNAVAILABLE"},
+	{hook.KindInternal, http.StatusInternalServerError, "INTERNAL"},
+}
+
+// mapping returns the HTTP status and the code of a kind of error. An unknown kind is internal.
 func mapping(k hook.Kind) (status int, code string) {
-	switch k {
-	case hook.KindInvalid:
-		return http.StatusBadRequest, "INVALID_ARGUMENT"
-	case hook.KindUnprocessable:
-		return http.StatusUnprocessableEntity, "INVALID_ARGUMENT"
-	case hook.KindNotFound:
-		return http.StatusNotFound, "NOT_FOUND"
-	case hook.KindConflict:
-		return http.StatusConflict, "ALREADY_EXISTS"
-	case hook.KindPrecondition:
-		return http.StatusConflict, "FAILED_PRECONDITION"
-	case hook.KindUnauthorized:
-		return http.StatusUnauthorized, "UNAUTHENTICATED"
-	case hook.KindForbidden:
-		return http.StatusForbidden, "PERMISSION_DENIED"
-	case hook.KindTooLarge:
-		return http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE"
-	case hook.KindMediaType:
-		return http.StatusUnsupportedMediaType, "INVALID_ARGUMENT"
-	case hook.KindRateLimited:
-		return http.StatusTooManyRequests, "LIMIT_EXCEEDED"
-	case hook.KindLimit:
-		return http.StatusUnprocessableEntity, "LIMIT_EXCEEDED"
-	case hook.KindLoop:
-		return http.StatusUnprocessableEntity, "LOOP_DETECTED"
-	case hook.KindUnavailable:
-		return http.StatusServiceUnavailable, "UNAVAILABLE"
-	case hook.KindInternal:
+	for i := range kindMappings {
+		if m := &kindMappings[i]; m.kind == k {
+			return m.status, m.code
+		}
 	}
 	return http.StatusInternalServerError, "INTERNAL"
 }
 
-// codeOf is the code of the statuses that Huma and net/http answer with.
+// codeOf returns the code of a status that Huma or net/http answers with.
 func codeOf(status int) string {
-	kind := hook.KindInvalid
-	switch status {
-	case http.StatusMethodNotAllowed:
+	if status == http.StatusMethodNotAllowed {
 		return "METHOD_NOT_ALLOWED"
-	case http.StatusNotFound:
-		kind = hook.KindNotFound
-	case http.StatusRequestEntityTooLarge:
-		kind = hook.KindTooLarge
-	case http.StatusUnsupportedMediaType:
-		kind = hook.KindMediaType
-	case http.StatusUnprocessableEntity:
-		kind = hook.KindUnprocessable
-	// Below here they are ours alone, for the document's examples.
-	case http.StatusUnauthorized:
-		kind = hook.KindUnauthorized
-	case http.StatusForbidden:
-		kind = hook.KindForbidden
-	case http.StatusConflict:
-		kind = hook.KindConflict
-	case http.StatusTooManyRequests:
-		kind = hook.KindRateLimited
-	case http.StatusServiceUnavailable:
-		kind = hook.KindUnavailable
-	case http.StatusInternalServerError:
-		kind = hook.KindInternal
 	}
-	_, code := mapping(kind)
-	return code
+	for i := range kindMappings {
+		if m := &kindMappings[i]; m.status == status {
+			return m.code
+		}
+	}
+	return "INVALID_ARGUMENT"
 }
 
-// invalid is the error of what is wrong with a request; nil if nothing is.
+// invalid returns the error of a request with these violations; nil if there are none.
 func invalid(violations []hook.Violation) error {
 	if len(violations) == 0 {
 		return nil
@@ -123,7 +106,7 @@ func invalid(violations []hook.Violation) error {
 	return &hook.Error{Kind: hook.KindUnprocessable, Message: "validation failed", Violations: violations}
 }
 
-// problemOf turns any error into what the caller may see of it.
+// problemOf returns what the client may see of an error.
 func problemOf(err error) *problem {
 	var e *hook.Error
 	if !errors.As(err, &e) {
@@ -142,8 +125,8 @@ func problemOf(err error) *problem {
 	return p
 }
 
-// answer logs what the caller must not see and turns err into a problem, with
-// its headers. A caller who has gone is no fault of ours, and sees nothing.
+// answer logs what the client must not see and returns err as a problem with its headers. If the client has gone, it
+// logs no error, and nobody sees the answer.
 func (a *API) answer(ctx context.Context, operation string, err error) error {
 	if callerGone(ctx, err) {
 		a.Logger.DebugContext(ctx, "caller gone", slog.String("operation", operation), slog.Any("error", err))
@@ -167,17 +150,16 @@ func (a *API) answer(ctx context.Context, operation string, err error) error {
 	return huma.ErrorWithHeaders(p, headers)
 }
 
-// statusCallerGone is what proxies log for it; metrics show it.
+// statusCallerGone is the status that proxies log for a client that has gone; metrics show it.
 const statusCallerGone = 499
 
-// callerGone reports whether err is but the end of a request that nobody waits for.
+// callerGone reports whether err only means that the client has ended the request.
 func callerGone(ctx context.Context, err error) bool {
 	return errors.Is(ctx.Err(), context.Canceled) && (errors.Is(err, context.Canceled) || hook.KindOf(err) == hook.KindUnavailable)
 }
 
-// newHumaError is how Huma's own errors become problems: those of parsing and
-// validating requests. Huma answers 500 only when a body could not be read,
-// which is the client's doing; errors of handlers do not come this way. ctx may be nil.
+// newHumaError turns errors of Huma into problems: those of parsing and validating requests. Huma answers 500 only if a
+// body could not be read, which is the client's fault; errors of handlers don't pass here. ctx may be nil.
 func newHumaError(ctx huma.Context, status int, message string, errs ...error) *problem {
 	if status == http.StatusInternalServerError {
 		status, message, errs = http.StatusBadRequest, "the request body could not be read", nil
@@ -204,26 +186,25 @@ func newHumaError(ctx huma.Context, status int, message string, errs ...error) *
 	return p
 }
 
-// aboutBody tells the statuses by which Huma says that a body is missing, late,
-// too large or unreadable.
+// aboutBody reports whether Huma uses a status for a body that is missing, late, too large or unreadable.
 func aboutBody(status int) bool {
 	return status == http.StatusBadRequest || status == http.StatusRequestTimeout || status == http.StatusRequestEntityTooLarge
 }
 
-// secretLocation matches values that must not be repeated: secrets, and what stands
-// where one may have slipped in.
+// secretLocation matches the locations of values that an error must not repeat: secrets, and values that may contain
+// one by mistake.
 var secretLocation = regexp.MustCompile(`(?i)secret|overlap|signature|header|key|token|^body$`)
 
-// longestValue bounds what is repeated of a wrong value.
+// longestValue bounds the wrong values that an error repeats, in bytes.
 const longestValue = 200
 
-// mostDetails bounds what one answer says is wrong: a request of a few bytes a
-// mistake must not have an answer many times its size.
+// mostDetails bounds the errors in one answer. A mistake takes a few bytes in a request, and the answer must not be
+// many times as large.
 const mostDetails = 100
 
 func most[T any](list []T) []T { return list[:min(len(list), mostDetails)] }
 
-// shown is the wrong value where it may be repeated: short, scalar, not secret.
+// shown returns a wrong value if an error may repeat it, that is if it is short, scalar and not secret; otherwise nil.
 func shown(location string, v any) any {
 	if secretLocation.MatchString(location) {
 		return nil
@@ -239,8 +220,8 @@ func shown(location string, v any) any {
 	return nil
 }
 
-// recovering turns a panic into a 500 that says nothing, and logs it. Where the
-// answer has begun, it is cut off, so that nobody takes half of it for all.
+// recovering turns a panic into a 500 without details, and logs it. If the answer has begun, the connection is cut off,
+// so that the client does not take half of the answer for all of it.
 func (a *API) recovering(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		tracked := &trackedWriter{ResponseWriter: w}
@@ -254,7 +235,7 @@ func (a *API) recovering(next http.Handler) http.Handler {
 }
 
 func (a *API) panicked(w *trackedWriter, r *http.Request, v any) {
-	if v == http.ErrAbortHandler { //nolint:errorlint // the value net/http compares with
+	if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares with this value
 		panic(v)
 	}
 	a.Logger.ErrorContext(r.Context(), "panic", slog.String("path", r.URL.Path), slog.String("panic", fmt.Sprint(v)),
@@ -266,7 +247,7 @@ func (a *API) panicked(w *trackedWriter, r *http.Request, v any) {
 	write(w, problemType, p.Status, p)
 }
 
-// trackedWriter knows whether the answer has begun.
+// trackedWriter notes whether the answer has begun.
 type trackedWriter struct {
 	http.ResponseWriter
 	begun bool
@@ -285,13 +266,13 @@ func (w *trackedWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// withoutRoute answers what no operation is for in the one form of errors.
+// withoutRoute answers requests that match no operation with a problem.
 func (a *API) withoutRoute(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		spaceSlashes(r.URL)
 		h, pattern := mux.Handler(r)
-		// The mux would redirect a path with an empty or a dot segment, such as an id
-		// that a script forgot to set, to one without it, which is something else.
+		// The mux would redirect a path with an empty or a dot segment, for instance because a script forgot to set an
+		// id, to a path without that segment, which is another resource.
 		missing := pathProblem(r.URL.EscapedPath())
 		if missing != "" {
 			h, pattern = http.NotFoundHandler(), ""
@@ -300,7 +281,7 @@ func (a *API) withoutRoute(mux *http.ServeMux) http.Handler {
 			mux.ServeHTTP(w, r)
 			return
 		}
-		// Only the status and headers of the mux's own answer are of use.
+		// Only the status and the headers of the mux's own answer are used.
 		probe := &statusProbe{header: http.Header{}}
 		h.ServeHTTP(probe, r)
 		if probe.status == http.StatusMovedPermanently || probe.status == http.StatusTemporaryRedirect || probe.status == http.StatusPermanentRedirect {
@@ -317,7 +298,7 @@ func (a *API) withoutRoute(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// pathProblem says why nothing can be at a path; "" if something can.
+// pathProblem says why a path can't be one of the API; "" if it can.
 func pathProblem(escaped string) string {
 	switch {
 	case !strings.HasPrefix(escaped, "/"): // the mux would answer a * with an empty 400
@@ -331,11 +312,11 @@ func pathProblem(escaped string) string {
 	}
 }
 
-// spaceSlashes makes the mux find a name that is a slash and nothing else, which it
-// takes for the path's end. A space before it changes nothing: names are trimmed.
+// spaceSlashes lets the mux find a name that consists of a slash only, which it would take for the end of the path. It
+// puts a space before the slash, which changes nothing, because names are trimmed.
 func spaceSlashes(u *url.URL) {
 	if u.RawPath == "" {
-		return // nothing in it is written otherwise than net/url would
+		return // the path has no unusual encoding
 	}
 	segments := strings.Split(u.EscapedPath(), "/")
 	found := false
@@ -348,7 +329,7 @@ func spaceSlashes(u *url.URL) {
 		return
 	}
 	u.RawPath = strings.Join(segments, "/")
-	u.Path, _ = url.PathUnescape(u.RawPath) // it was one
+	u.Path, _ = url.PathUnescape(u.RawPath) // it was valid before
 }
 
 type statusProbe struct {

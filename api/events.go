@@ -45,7 +45,7 @@ func (a *API) viewEvent(e *hook.Event) Event {
 	return v
 }
 
-// workflowURL leads to a workflow in the Web UI; empty where none is known.
+// workflowURL returns the URL of a workflow in the Temporal Web UI; empty if the UI is not known.
 func (a *API) workflowURL(id string) string {
 	if a.Config.TemporalUI == "" {
 		return ""
@@ -53,14 +53,14 @@ func (a *API) workflowURL(id string) string {
 	return a.Config.TemporalUI + "/workflows/" + url.PathEscape(id)
 }
 
-// EventDetail is an event with its deliveries and with the webhooks it was not for.
+// EventDetail is an event with its deliveries and with the webhooks that have no delivery of it.
 type EventDetail struct {
 	Event
 	DeliveryLog    []Delivery     `json:"deliveries" doc:"Its deliveries, at most 1,000 of them."`
 	NotDeliveredTo []NotDelivered `json:"not_delivered_to" doc:"The account's webhooks that have no delivery of it, and why; at most 100."`
 }
 
-// NotDelivered is a webhook that an event was not for.
+// NotDelivered is a webhook without a delivery of an event.
 type NotDelivered struct {
 	WebhookID string `json:"webhook_id" doc:"The webhook without a delivery." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
 	Reason    string `json:"reason" enum:"not subscribed,inactive,created later" doc:"Why it has none." example:"not subscribed"`
@@ -86,7 +86,7 @@ type eventOutput struct {
 	Body EventDetail
 }
 
-// Bounds of what one event shows.
+// Bounds of the lists in an event's detail.
 const (
 	mostDeliveriesShown = 1000
 	mostOthersShown     = 100
@@ -123,16 +123,8 @@ func (a *API) listEvents(ctx context.Context, in *listEventsInput) (*listEventsO
 	if err != nil {
 		return nil, err
 	}
-	out := &listEventsOutput{}
-	out.Body.Events = make([]Event, 0, len(events))
-	bytes := 0
-	for i := range events {
-		bytes += eventBytes(&events[i])
-		out.Body.Events = append(out.Body.Events, a.viewEvent(&events[i]))
-	}
-	answered(ctx, bytes)
-	out.Body.NextCursor = cursorAfter(listEvents, last)
-	return out, nil
+	views, next := pages[hook.Event, Event]{kind: listEvents, bytes: eventBytes, view: a.viewEvent}.answerUpTo(ctx, events, last)
+	return &listEventsOutput{Body: eventList{views, next}}, nil
 }
 
 func (a *API) getEvent(ctx context.Context, in *IDPath) (*eventOutput, error) {
@@ -153,10 +145,10 @@ func (a *API) getEvent(ctx context.Context, in *IDPath) (*eventOutput, error) {
 	}
 	answered(ctx, eventBytes(&e)+(len(deliveries)+mostOthersShown)*entryBytes)
 	out := &eventOutput{Body: EventDetail{Event: a.viewEvent(&e)}}
-	out.Body.DeliveryLog = a.viewDeliveries(deliveries)
+	out.Body.DeliveryLog = viewAll(deliveries, a.viewDelivery)
 	out.Body.NotDeliveredTo = []NotDelivered{}
 	if e.Test {
-		return out, nil // it was for one webhook only
+		return out, nil // a test is for one webhook only
 	}
 	others, err := a.Store.NotDeliveredTo(ctx, e, mostOthersShown)
 	if err != nil {

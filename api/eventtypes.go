@@ -19,8 +19,8 @@ type eventTypeStore interface {
 	EventTypes(ctx context.Context, tenant hook.TenantID, p hook.NamePage) (types []hook.EventType, more bool, err error)
 	EventTypeNames(ctx context.Context, tenant hook.TenantID) ([]string, error)
 	EventType(ctx context.Context, tenant hook.TenantID, name string) (hook.EventType, error)
-	// LookUpEventTypes returns those of names that are neither built in nor the tenant's,
-	// and the hashes of the schemas that others have.
+	// LookUpEventTypes returns those of names that are neither built in nor the tenant's, and the hashes of the schemas
+	// that others have, by name.
 	LookUpEventTypes(ctx context.Context, tenant hook.TenantID, names []string) (unknown []string, schemas map[string]hook.SchemaHash, err error)
 	// CachedEventType returns the hash of the schema of one of the tenant's types as the last look-up found it, the
 	// zero value for none. A publish that relies on it must have the hash among its preconditions.
@@ -71,8 +71,8 @@ type putEventTypeOutput struct {
 	Body   EventType
 }
 
-// putEventTypeLimit bounds a request whose schema may have white space that its canonical
-// form has not.
+// putEventTypeLimit bounds the body of a request, in bytes. It is larger than a schema may be, because the schema may
+// contain white space that the canonical form omits.
 const putEventTypeLimit = 256 << 10
 
 func (a *API) registerEventTypes() {
@@ -94,7 +94,7 @@ func (a *API) registerEventTypes() {
 	}, a.putEventType)
 }
 
-// ours are the types that every tenant has, in the order of the catalogue.
+// ours lists the types that every tenant has, in the order of the catalogue.
 func ours() []hook.EventType {
 	return slices.Concat(hook.BuiltInEventTypes(), hook.OperationalEventTypes())
 }
@@ -126,7 +126,7 @@ func (a *API) listEventTypes(ctx context.Context, in *listWholeInput) (*listEven
 	out.Body.EventTypes = make([]EventType, 0, len(types))
 	for i := range types {
 		last, bytes = types[i].Name, bytes+eventTypeBytes(&types[i])
-		// A name that became ours later is ours.
+		// A tenant's type whose name has become operational is not shown.
 		if !hook.IsOperational(last) || types[i].BuiltIn {
 			out.Body.EventTypes = append(out.Body.EventTypes, viewEventType(&types[i]))
 		}
@@ -138,7 +138,7 @@ func (a *API) listEventTypes(ctx context.Context, in *listWholeInput) (*listEven
 	return out, nil
 }
 
-// mostTypesRead is how many types are read for one answer; before it the bytes end.
+// mostTypesRead is the limit if a request has none. The size of an answer ends a page long before it.
 const mostTypesRead = 100_000
 
 func (a *API) putEventType(ctx context.Context, in *putEventTypeInput) (*putEventTypeOutput, error) {
@@ -184,12 +184,12 @@ func readEventType(ctx context.Context, in *putEventTypeInput) (hook.NewEventTyp
 // maxTypeDescription bounds a description, in characters.
 const maxTypeDescription = 1000
 
-// unknownEvents says what is wrong with those events that a webhook of the
-// profile would subscribe to and that are not in the catalogue. Patterns may wait
-// for types to come, and what is no name at all is the webhook's own to refuse.
+// unknownEvents returns violations for the types that a webhook of the profile would subscribe to and that are not in
+// the catalogue. Patterns may match types to come. Invalid names are left out, because the webhook's own validation
+// refuses them.
 func (a *API) unknownEvents(ctx context.Context, profile hook.Profile, events []string) ([]hook.Violation, error) {
 	if profile != hook.ProfileStandard || len(events) > hook.MaxEvents {
-		return nil, nil // the topics of the others are free-form
+		return nil, nil // topics of other profiles are free-form
 	}
 	var names []string
 	for _, e := range events {
@@ -217,8 +217,8 @@ func (a *API) checkEvents(ctx context.Context, profile hook.Profile, events []st
 	return unknown, unmatched, err
 }
 
-// checkNewEvents is checkEvents for a change of a webhook's events; none given is no change.
-// A webhook never changes its profile.
+// checkNewEvents is checkEvents for an update of a webhook; no events are no change. A webhook never changes its
+// profile.
 func (a *API) checkNewEvents(ctx context.Context, id hook.WebhookID, events []string, places eventPlaces) (unknown []hook.Violation, unmatched []Warning, err error) {
 	if len(events) == 0 {
 		return nil, nil, nil
@@ -230,13 +230,13 @@ func (a *API) checkNewEvents(ctx context.Context, id hook.WebhookID, events []st
 	return a.checkEvents(ctx, w.Profile, events, places)
 }
 
-// mostHints bounds the names that the whole catalogue is compared with: it costs some 10 ms
-// each where that is as large as may be.
+// mostHints bounds how many unknown names of a request are compared with the whole catalogue. Each takes about 10 ms
+// with the largest catalogue.
 const mostHints = 5
 
-// lookUpTypes says of each name that is not in the catalogue which known one is near (S7),
-// and which of the others have schemas. All the catalogue's names are
-// read only when there is one to suggest.
+// lookUpTypes returns, by name, what is wrong with the names that are not in the catalogue, with a similar known name
+// (S7), and the hashes of the schemas of the others. It reads all names of the catalogue only if there is something to
+// suggest.
 func (a *API) lookUpTypes(ctx context.Context, names []string) (problems map[string]string, schemas map[string]hook.SchemaHash, err error) {
 	if len(names) == 0 {
 		return nil, nil, nil
@@ -262,7 +262,7 @@ func (a *API) lookUpTypes(ctx context.Context, names []string) (problems map[str
 	return problems, schemas, nil
 }
 
-// knownTypes are the names of the catalogue.
+// knownTypes returns the names of the catalogue.
 func (a *API) knownTypes(ctx context.Context) ([]string, error) {
 	own, err := a.Store.EventTypeNames(ctx, tenant(ctx))
 	if err != nil {

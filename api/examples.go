@@ -10,8 +10,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// addExamples gives every JSON body in the document an example, put together
-// from those of its members, so that no example can contradict its schema.
+// addExamples gives every JSON body in the document an example. It is composed of the examples of its members, so no
+// example can contradict its schema.
 func addExamples(doc *huma.OpenAPI) {
 	for _, item := range doc.Paths {
 		for _, op := range []*huma.Operation{item.Get, item.Put, item.Post, item.Patch, item.Delete} {
@@ -31,8 +31,7 @@ func addExamples(doc *huma.OpenAPI) {
 	}
 }
 
-// exampleProblem is a problem of the status: the schema's own example, where that is
-// its status.
+// exampleProblem returns a problem with a status. If the example of the schema has that status, it is used.
 func exampleProblem(doc *huma.OpenAPI, s *huma.Schema, status string) any {
 	example, ok := exampleOf(doc, s).(map[string]any)
 	code, err := strconv.Atoi(status)
@@ -51,8 +50,8 @@ func fillExamples(content map[string]*huma.MediaType, example func(*huma.Schema)
 	}
 }
 
-// alsoShown are members of requests that their examples have beside the required ones:
-// without them the request would do nothing, or be refused.
+// alsoShown lists optional members to show in the example of a request, because the request would do nothing or be
+// refused without them.
 func alsoShown(operation string) []string {
 	return map[string][]string{
 		"update-webhook":          {"description"},
@@ -62,13 +61,14 @@ func alsoShown(operation string) []string {
 	}[operation]
 }
 
-// fillRequest gives a request's bodies their example: what is required, and no more. It
-// is what the documentation's page sends when somebody tries an operation out.
+// fillRequest gives the bodies of a request an example with the required members only. The documentation page sends it
+// when a reader tries an operation out.
 func fillRequest(doc *huma.OpenAPI, op *huma.Operation) {
 	fillExamples(op.RequestBody.Content, func(s *huma.Schema) any { return leastOf(doc, s, alsoShown(op.OperationID)) })
 }
 
-// leastOf is an example with the required members alone, and those named, at the top.
+// leastOf returns an example with the required members only, and with the optional members named in also at the top
+// level.
 func leastOf(doc *huma.OpenAPI, s *huma.Schema, also []string) any {
 	if s.Ref != "" && len(s.Examples) == 0 {
 		s = doc.Components.Schemas.SchemaFromRef(s.Ref)
@@ -96,7 +96,7 @@ func leastOf(doc *huma.OpenAPI, s *huma.Schema, also []string) any {
 	return out
 }
 
-// exampleOf is nil where nothing is known of a value.
+// exampleOf returns an example of a schema, nil if the schema has no examples.
 func exampleOf(doc *huma.OpenAPI, s *huma.Schema) any {
 	if s.Ref != "" && len(s.Examples) == 0 {
 		s = doc.Components.Schemas.SchemaFromRef(s.Ref)

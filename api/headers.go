@@ -9,14 +9,13 @@ import (
 	"grapnel/internal/hook"
 )
 
-// The values of custom headers are credentials for one receiver. They go nowhere else,
-// and no answer shows them.
+// The values of custom headers are credentials for one receiver. They are sent nowhere else, and no answer shows them.
 
-// headersAt is where custom headers are in a request.
+// headersAt is the location of custom headers in a request.
 const headersAt = "body.headers"
 
-// shownValues are those headers whose value is what answers show in place of every value:
-// a client has sent back what it read, and would send *** to the receiver.
+// shownValues refuses headers whose value is the *** that answers show for every value: the client sends back what it
+// read, and the receiver would get ***.
 func shownValues(headers map[string]string) (wrong []hook.Violation) {
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		if headers[name] == hook.Secret("").String() {
@@ -28,27 +27,34 @@ func shownValues(headers map[string]string) (wrong []hook.Violation) {
 	return wrong
 }
 
-// movedHeaders is what is wrong with moving a webhook that was at the URL before to
-// another scheme, host or port: the values of its headers were meant for the one before.
-// place is what is named as wrong, and anew how to give them.
-func (a *API) movedHeaders(w *hook.Webhook, before, place, anew string) []hook.Violation {
+// headersAnew states how a request gives custom headers again: the location to name as wrong, and what to do.
+type headersAnew struct{ location, advice string }
+
+// headersInRequest is for requests that have headers of their own.
+func headersInRequest() headersAnew {
+	return headersAnew{headersAt, "give headers anew with the url; {} removes them"}
+}
+
+// headersByPatch is for the other surfaces, whose requests have no headers. location is where they have the URL.
+func headersByPatch(location string) headersAnew {
+	return headersAnew{location, "PATCH /v1/webhooks/{id} with url and headers; {} removes them"}
+}
+
+// movedHeaders refuses to move a webhook with custom headers from the URL before to another scheme, host or port: the
+// values of its headers were meant for the receiver there.
+func (a *API) movedHeaders(w *hook.Webhook, before string, anew headersAnew) []hook.Violation {
 	if len(w.Headers) == 0 || w.URLProblem() != "" {
 		return nil
 	}
-	// What was stored by an older version need not be canonical.
+	// A URL that an older version stored need not be canonical.
 	before = a.Destinations.CanonicalURL(before)
 	if hook.SameOrigin(before, a.Destinations.CanonicalURL(w.URL)) {
 		return nil
 	}
 	names := strings.Join(slices.Sorted(maps.Keys(w.Headers)), ", ")
-	return []hook.Violation{{Location: place, Message: "the values of the headers " + names + " were given for " + hook.Origin(before) + ": " + anew}}
+	message := "the values of the headers " + names + " were given for " + hook.Origin(before) + ": " + anew.advice
+	return []hook.Violation{{Location: anew.location, Message: message}}
 }
-
-// How to give headers anew.
-const (
-	headersAnew     = "give headers anew with the url; {} removes them"
-	headersAnewByV1 = "PATCH /v1/webhooks/{id} with url and headers; {} removes them"
-)
 
 func secretHeaders(headers map[string]string) map[string]hook.Secret {
 	out := make(map[string]hook.Secret, len(headers))

@@ -9,18 +9,16 @@ import (
 	"time"
 )
 
-// Check reports whether a part of the system is there; nil means it is.
+// Check returns an error if a part of the system is unavailable.
 type Check func(ctx context.Context) error
 
-// checkTimeout is below the usual time-out of a readiness probe.
+// checkTimeout bounds all checks together. It is shorter than the usual timeout of a readiness probe.
 const checkTimeout = 2 * time.Second
 
-// registerHealth serves /healthz, which says that the process lives, and
-// /readyz, which says that it can do its work: the database answers and has its
-// migrations, and the admin key lets in. Temporal is shown and does not decide,
-// nor does a worker in the same process: while it is away the API goes on accepting events, which wait in the outbox
-// (S8), and must not be taken out of the balancer. They need no key and tell no
-// causes.
+// registerHealth serves /healthz, which reports that the process lives, and /readyz, which reports whether it can work:
+// the database answers and has its migrations, and the operator's key is valid. Temporal and a worker in the same
+// process are shown and don't decide: while they are unavailable, the API goes on accepting events, which wait in the
+// outbox (S8), so the load balancer must not take it out. Both need no key and show no causes.
 func (a *API) registerHealth(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		write(w, jsonType, http.StatusOK, map[string]string{"status": "ok"})
@@ -64,7 +62,7 @@ func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 	write(w, jsonType, status, map[string]any{"status": word, "checks": results})
 }
 
-// logCheck logs a check that failed, unless only because nobody waits for it.
+// logCheck logs a check that failed. If it failed because the prober has gone, that is no warning.
 func (a *API) logCheck(ctx context.Context, name string, decides bool, err error) {
 	level := slog.LevelWarn
 	if errors.Is(ctx.Err(), context.Canceled) {

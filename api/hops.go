@@ -12,15 +12,14 @@ import (
 	"grapnel/internal/signing"
 )
 
-// A receiver that publishes because of what it got, and so gets it again, would go round
-// for ever. Our requests carry the events that they come from (hook.HopsHeader). A
-// publish that brings them along is refused when there are too many; a webhook whose URL
-// is a path of this API's brings them by itself.
+// A receiver that publishes an event for each event it gets, and gets that one too, would do so for ever. Grapnel's
+// requests carry the chain of events that they come from (hook.HopsHeader). A publish that sends the chain along is
+// refused if it is too long. If the URL of a webhook is a path of this API, the chain comes along by itself.
 
-// hopsKey is the key of a request's chain in its context.
+// hopsKey is the context key of a request's chain of events.
 type hopsKey struct{}
 
-// readHops reads the chain that a publish comes from.
+// readHops reads the chain of events that a publish comes from.
 func (a *API) readHops(ctx huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(ctx)
 	values := r.Header.Values(hook.HopsHeader)
@@ -42,9 +41,9 @@ func (a *API) readHops(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithValue(ctx, hopsKey{}, hops))
 }
 
-// hopsWithout is the chain of a request without HopsHeader. Momento's and Commenda's receivers get no
-// header that their systems don't send, so an event's first request to one of them carries no chain. A
-// publish that has their signature is such a request all the same, of an event that is not known.
+// hopsWithout returns the chain of a publish without HopsHeader. Momento's and Commenda's receivers get no header that
+// their systems don't send, so the first request of an event to one of them carries no chain. A publish with such a
+// signature comes from a request of that kind, of an unknown event.
 func hopsWithout(h http.Header) []hook.EventID {
 	if h.Get(signing.MomentoHeader) != "" || h.Get(signing.CommendaHeader) != "" {
 		return []hook.EventID{{}}
@@ -52,12 +51,12 @@ func hopsWithout(h http.Header) []hook.EventID {
 	return nil
 }
 
-// setHops gives a publication its request's chain.
+// setHops sets the chain of the request in a publication.
 func setHops(ctx context.Context, p *hook.Publication) {
 	p.Hops, _ = ctx.Value(hopsKey{}).([]hook.EventID)
 }
 
-// checkHops refuses what comes from our own deliveries too deep.
+// checkHops refuses a publish whose chain is too long.
 func checkHops(p *hook.Publication) error {
 	if len(p.Hops) <= hook.MaxHops {
 		return nil

@@ -11,14 +11,14 @@ import (
 	"grapnel/internal/hook"
 )
 
-// keyHeader is where clients put their idempotency keys.
+// keyHeader is the header of the idempotency key.
 const keyHeader = "Idempotency-Key"
 
-// keyAt is its place in errors.
+// keyAt is the header's location in errors.
 const keyAt = "header." + keyHeader
 
-// idempotencyKey is the client's key, which may come in the header, the body, or
-// alike in both.
+// idempotencyKey returns the client's idempotency key, from the header, from the member id of the body, or the same
+// from both.
 func idempotencyKey(header string, id *string) (string, error) {
 	key := unquoted(header)
 	switch {
@@ -39,8 +39,8 @@ func idempotencyKey(header string, id *string) (string, error) {
 	}
 }
 
-// unquoted is the text of a header that is a string of RFC 9651 (3.3.3), as the draft of
-// Idempotency-Key wants it; what is none stands for itself.
+// unquoted returns the text of a header that is a string of RFC 9651 (3.3.3), as the draft of Idempotency-Key requires.
+// A header in any other form is returned as it is.
 func unquoted(header string) string {
 	inner, ok := strings.CutPrefix(header, `"`)
 	if !ok {
@@ -66,11 +66,10 @@ func unquoted(header string) string {
 	return b.String()
 }
 
-// placeMark stands before an event's place in the key that it has from its batch's. No
-// client can send it.
+// placeMark separates the key of a batch from an event's place in it. Clients can't send it.
 const placeMark = "\x1f"
 
-// placeKey is the key of an event without one, in a batch that has one.
+// placeKey returns the idempotency key of an event in a batch that has a key, if the event has none of its own.
 func placeKey(batch string, place int) string {
 	if batch == "" {
 		return ""
@@ -78,7 +77,7 @@ func placeKey(batch string, place int) string {
 	return batch + placeMark + strconv.Itoa(place)
 }
 
-// ownKey is a key as its client knows it: none that an event has from its batch.
+// ownKey returns an idempotency key as its client knows it; empty for the key that an event has from its batch.
 func ownKey(key string) string {
 	if strings.Contains(key, placeMark) {
 		return ""
@@ -92,8 +91,7 @@ func takesKey[I any]() bool {
 	return ok
 }
 
-// withoutKey refuses an idempotency key where it would promise what is not so: that the
-// request, sent again, does nothing more.
+// withoutKey refuses an idempotency key for operations that do their work again if the request is sent again.
 func (a *API) withoutKey(ctx huma.Context, next func(huma.Context)) {
 	if ctx.Header(keyHeader) != "" {
 		a.refuse(ctx, hook.Unprocessable(keyAt, "is not known here: the request, sent again, does it once more"))
@@ -102,8 +100,8 @@ func (a *API) withoutKey(ctx huma.Context, next func(huma.Context)) {
 	next(ctx)
 }
 
-// refusesKey tells the operations that withoutKey is for. PUT, PATCH and DELETE come to
-// the same when they are sent again, and so do some that are sent as POST.
+// refusesKey reports whether withoutKey applies to an operation. PUT, PATCH and DELETE have the same result if they are
+// sent again, and so do some POST operations.
 func refusesKey[I any](op *operation) bool {
 	return op.method == http.MethodPost && !op.repeatable && !takesKey[I]()
 }

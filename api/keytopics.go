@@ -7,17 +7,17 @@ import (
 	"grapnel/internal/hook"
 )
 
-// A key that is limited to topics reads only these: on lists the others are left out, and
-// what is asked for by its id is not found. Who says where a webhook's events go reads
-// them, too: such a key makes and reroutes only webhooks that get nothing else.
+// A key that is limited to topics may read these only. Lists leave other events out, and single reads don't find them.
+// Whoever decides where a webhook's events go can read them, so such a key can only create and redirect webhooks that
+// get nothing else.
 
-// readable is what the caller may read of events.
+// readable returns what the caller may read of events.
 func readable(ctx context.Context) hook.Readable {
 	key := principal(ctx)
 	return key.Readable()
 }
 
-// checkReadableEvent reports whether the caller may read the event.
+// checkReadableEvent returns not found unless the caller may read the event.
 func checkReadableEvent(ctx context.Context, e *hook.Event) error {
 	if key := principal(ctx); !key.AllowsTopic(e.Cache, e.Type) {
 		return hook.NotFound("event")
@@ -25,11 +25,11 @@ func checkReadableEvent(ctx context.Context, e *hook.Event) error {
 	return nil
 }
 
-// checkReadableDelivery reports whether the caller may read the delivery.
+// checkReadableDelivery returns not found unless the caller may read the delivery.
 func (a *API) checkReadableDelivery(ctx context.Context, d *hook.Delivery) error {
 	key := principal(ctx)
 	cache := ""
-	if len(key.Caches) > 0 { // only its event knows the cache
+	if len(key.Caches) > 0 { // only the event has the cache
 		e, err := a.Store.Event(ctx, d.TenantID, d.EventID)
 		if err != nil {
 			return err
@@ -42,8 +42,8 @@ func (a *API) checkReadableDelivery(ctx context.Context, d *hook.Delivery) error
 	return nil
 }
 
-// checkReadableLog reports whether the caller may read deliveries of the webhook; which of
-// them is the list's to say.
+// checkReadableLog returns not found unless the caller may read deliveries of the webhook. The list itself leaves out
+// those that it may not.
 func checkReadableLog(ctx context.Context, w *hook.Logged) error {
 	if key := principal(ctx); !key.AllowsCache(w.Cache) {
 		return hook.NotFound("webhook")
@@ -51,7 +51,7 @@ func checkReadableLog(ctx context.Context, w *hook.Logged) error {
 	return nil
 }
 
-// checkFollowed reports whether the caller may follow a topic.
+// checkFollowed refuses a topic that the caller may not follow.
 func checkFollowed(ctx context.Context, t *hook.Topic) error {
 	if key := principal(ctx); !key.AllowsTopic(t.Cache, t.Name) {
 		return &hook.Error{Kind: hook.KindForbidden, Message: "the API key may not follow this topic"}
@@ -59,8 +59,8 @@ func checkFollowed(ctx context.Context, t *hook.Topic) error {
 	return nil
 }
 
-// checkRerouted reports whether the caller may have done what has changed of where a
-// webhook's events go: read all that it has got, and all that it gets.
+// checkRerouted refuses an update that changes the URL or the events of a webhook, unless the caller may read all that
+// the webhook got before and all that it gets now.
 func checkRerouted(ctx context.Context, before, now *hook.Webhook) error {
 	if now.URL == before.URL && slices.Equal(now.Events, before.Events) {
 		return nil
@@ -71,7 +71,7 @@ func checkRerouted(ctx context.Context, before, now *hook.Webhook) error {
 	return checkCovered(ctx, now)
 }
 
-// checkCovered reports whether the caller may read all that the webhook gets.
+// checkCovered refuses a webhook that gets events which the caller may not read.
 func checkCovered(ctx context.Context, w *hook.Webhook) error {
 	if key := principal(ctx); !key.Covers(w) {
 		return &hook.Error{Kind: hook.KindForbidden, Message: "the API key is limited to topics, and this webhook gets others"}

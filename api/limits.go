@@ -11,28 +11,26 @@ import (
 	"grapnel/internal/hook"
 )
 
-// limits bound what one API key, and all of a tenant's together, can ask of this process
-// (spec 7): an admin key can make others. Other processes count for themselves, so that
-// nothing has to be shared. Only keys that are valid get here, and only those that are
-// busy are remembered.
+// limits bounds what one API key, and all keys of a tenant together, can demand of this process (spec 7); the latter
+// because an admin key can create others. Each process counts by itself, so that nothing has to be shared. Only valid
+// keys are counted, and only busy ones are held in memory.
 type limits struct {
-	// requests per second, and subscribers that wait; nil for no limit.
+	// Requests per second, and waiting subscribers; nil for no limit.
 	keys, tenants           *buckets[[16]byte]
 	keysWaiting, allWaiting *waiters[[16]byte]
-	// tests and retries by hand per second, and those that are under way.
+	// Tests and retries by hand per second, and those in progress.
 	hands         *buckets[[16]byte]
 	handsUnderWay *waiters[[16]byte]
 }
 
-// What one tenant may send by hand, tests and retries, in this process: a second's at
-// once, and what is under way at the same time. Its webhooks' own limits, which they share
-// with events, are the worker's to keep.
+// Bounds of what one tenant may send by hand, tests and retries, in this process: per second, which is also the burst,
+// and at the same time. The worker enforces the limits of the webhooks, which tests and retries share with events.
 const (
 	handPerSecond = 20
 	handAtOnce    = 16
 )
 
-// keysWorth is how many keys at their limits a tenant's own default is worth.
+// keysWorth is the default bound of a tenant, as a multiple of the bound of one key.
 const keysWorth = 5
 
 func newLimits(c *Config) *limits {
@@ -49,7 +47,7 @@ func newLimits(c *Config) *limits {
 	}
 }
 
-// request counts a request of the key; an error when it is one too many.
+// request counts a request of the key. It returns an error if that is one too many.
 func (l *limits) request(key *hook.APIKey, now time.Time) error {
 	if wait := l.keys.take(key.ID, now); wait > 0 {
 		return tooMany(wait, "the API key makes more than %d requests per second", l.keys.perSecond)
@@ -64,8 +62,7 @@ func tooMany(wait time.Duration, format string, most int) error {
 	return &hook.Error{Kind: hook.KindRateLimited, Message: fmt.Sprintf(format, most), RetryAfter: wait}
 }
 
-// wait counts a subscriber of the key, until leave is called; an error when it is
-// one too many.
+// wait counts a waiting subscriber of the key until leave is called. It returns an error if that is one too many.
 func (l *limits) wait(key *hook.APIKey) (leave func(), err error) {
 	if !l.keysWaiting.enter(key.ID) {
 		return nil, tooMany(time.Second, "the API key has %d subscribers waiting, the most that it may have", l.keysWaiting.most)
@@ -80,8 +77,7 @@ func (l *limits) wait(key *hook.APIKey) (leave func(), err error) {
 	}, nil
 }
 
-// buckets let so many through in a second for each of those that they know by K, and as
-// many at once.
+// buckets is a set of token buckets by K. Each lets perSecond requests through in a second, and as many in a burst.
 type buckets[K comparable] struct {
 	perSecond int
 
@@ -90,7 +86,7 @@ type buckets[K comparable] struct {
 	swept time.Time
 }
 
-// newBuckets makes buckets; nil, which lets everything through, where perSecond is 0.
+// newBuckets returns token buckets; if perSecond is 0, it returns nil, which lets everything through.
 func newBuckets[K comparable](perSecond int) *buckets[K] {
 	if perSecond == 0 {
 		return nil
@@ -98,10 +94,10 @@ func newBuckets[K comparable](perSecond int) *buckets[K] {
 	return &buckets[K]{perSecond: perSecond, of: map[K]*rate.Limiter{}}
 }
 
-// refill is how long an empty bucket takes to be full: it holds a second's worth.
+// refill is how long an empty bucket takes to be full again.
 const refill = time.Second
 
-// take takes one; where there is none, it is how long there will be none.
+// take takes a token. If there is none, it returns how long it takes until there is one.
 func (b *buckets[K]) take(k K, now time.Time) time.Duration {
 	if b == nil {
 		return 0
@@ -126,8 +122,7 @@ func (b *buckets[K]) bucket(k K, now time.Time) *rate.Limiter {
 	return l
 }
 
-// sweep forgets full buckets, which say no more than new ones, once in the time
-// that it takes them to fill.
+// sweep drops full buckets, which are no different from new ones, at most once in the time of a refill.
 func (b *buckets[K]) sweep(now time.Time) {
 	if now.Sub(b.swept) < refill {
 		return
@@ -140,7 +135,7 @@ func (b *buckets[K]) sweep(now time.Time) {
 	}
 }
 
-// waiters count who waits, of each of those that they know by K.
+// waiters counts waiting requests by K.
 type waiters[K comparable] struct {
 	most int
 
@@ -148,7 +143,7 @@ type waiters[K comparable] struct {
 	of map[K]int
 }
 
-// newWaiters makes waiters; nil, which lets everybody wait, where most is 0.
+// newWaiters returns a counter; if most is 0, it returns nil, which has no bound.
 func newWaiters[K comparable](most int) *waiters[K] {
 	if most == 0 {
 		return nil
@@ -156,7 +151,7 @@ func newWaiters[K comparable](most int) *waiters[K] {
 	return &waiters[K]{most: most, of: map[K]int{}}
 }
 
-// enter counts one more, unless it is one too many.
+// enter counts one more and returns true, unless that is one too many.
 func (w *waiters[K]) enter(k K) bool {
 	if w == nil {
 		return true
@@ -181,8 +176,8 @@ func (w *waiters[K]) leave(k K) {
 	}
 }
 
-// limitWaiting lets a subscriber wait while its key may have one more. It counts
-// until the answer has ended, that of a stream too.
+// limitWaiting refuses a subscriber if its key has as many as it may have. A subscriber counts until its answer has
+// ended, also that of a stream.
 func (a *API) limitWaiting(ctx huma.Context, next func(huma.Context)) {
 	key := principal(ctx.Context())
 	leave, err := a.limits.wait(&key)
@@ -194,8 +189,7 @@ func (a *API) limitWaiting(ctx huma.Context, next func(huma.Context)) {
 	next(ctx)
 }
 
-// byHand counts what a tenant sends by hand, until leave is called; an error when it is
-// one too many.
+// byHand counts a test or a retry of a tenant until leave is called. It returns an error if that is one too many.
 func (l *limits) byHand(tenant hook.TenantID, now time.Time) (leave func(), err error) {
 	if !l.handsUnderWay.enter(tenant) {
 		return nil, tooMany(time.Second, "the account has %d tests and retries by hand under way, the most that it may have", handAtOnce)

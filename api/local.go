@@ -12,9 +12,9 @@ import (
 	"grapnel/internal/hook"
 )
 
-// checkLocal refuses, where requests need no key, what a page from elsewhere can have a
-// browser on this machine send: by a name that it has turned to this address (DNS
-// rebinding), or across origins (CSRF). Programs send no Origin and no Sec-Fetch-Site.
+// checkLocal refuses requests that a page of another site can make a browser on this machine send, where requests need
+// no key: by a name that the site has pointed to this address (DNS rebinding), or across origins (CSRF). Programs send
+// neither Origin nor Sec-Fetch-Site.
 func checkLocal(r *http.Request) error {
 	site, origin := r.Header.Get("Sec-Fetch-Site"), r.Header.Values("Origin")
 	switch {
@@ -28,11 +28,11 @@ func checkLocal(r *http.Request) error {
 }
 
 func elsewhere(why string) error {
-	return &hook.Error{Kind: hook.KindForbidden, Message: "with --auth=none only this machine is let in, and " + why}
+	return &hook.Error{Kind: hook.KindForbidden, Message: "with --auth=none only this machine may send requests, and " + why}
 }
 
-// isLocalHost tells a Host header that names this machine and can't be made to name
-// another: a loopback address, or a name of localhost (RFC 6761, 6.3).
+// isLocalHost reports whether a Host header names this machine and can't be made to name another: a loopback address,
+// or a name under localhost (RFC 6761, 6.3).
 func isLocalHost(hostPort string) bool {
 	host, _, err := net.SplitHostPort(hostPort)
 	if err != nil {

@@ -2,11 +2,10 @@ package api
 
 import "grapnel/internal/hook"
 
-// Names are segments of paths, and net/http has taken their percent-encoding off:
-// a slash in a name comes as %2F and is no slash of the path. What is embedded
-// here is exported like IDPath.
+// Names are segments of paths. net/http has removed their percent-encoding: a slash in a name is sent as %2F and does
+// not separate segments. The embedded types are exported for the same reason as IDPath.
 
-// CachePath is the path of what belongs to a cache.
+// CachePath is the path of the resources of a cache.
 type CachePath struct {
 	CacheName string `path:"cacheName" doc:"The cache: 1 to 128 characters of any kind but controls, percent-encoded (a slash as %2F). White space around it does not count." example:"chat"`
 }
@@ -36,8 +35,8 @@ func (p *TopicPath) names(wrong *[]hook.Violation) (cache, topic string) {
 	return p.name(wrong), checkedName("path.topicName", p.TopicName, wrong)
 }
 
-// checkedName trims a name and notes what is wrong with it; then it stays as it
-// was given, so that nothing else is found wrong for its sake.
+// checkedName trims a name and notes what is wrong with it. It returns an invalid name as it was given, so that no
+// other check finds more wrong with it.
 func checkedName(location, given string, wrong *[]hook.Violation) string {
 	name := hook.TrimName(given)
 	problem := hook.NameProblem(name)

@@ -86,7 +86,7 @@ type faultyTopics struct {
 
 func (s faultyTopics) Follow(ctx context.Context, id hook.TopicID, from hook.Cursor, quiet time.Duration) iter.Seq2[[]hook.Item, error] {
 	return func(yield func([]hook.Item, error) bool) {
-		if err := s.store.next(); err != nil {
+		if err := s.store.next("Follow"); err != nil {
 			yield(nil, err)
 			return
 		}

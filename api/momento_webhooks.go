@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// MomentoWebhook is a webhook in Momento's words, without its secret.
+// MomentoWebhook is a webhook in Momento's form, without its secret.
 type MomentoWebhook struct {
 	ID          MomentoWebhookID   `json:"id" doc:"What names it."`
 	Destination MomentoDestination `json:"destination" doc:"Where messages go."`
@@ -81,8 +81,7 @@ func (a *API) registerMomento() {
 	a.registerMomentoDeliveries()
 }
 
-// Putting is repeated when another process makes or deletes the webhook between
-// the look and the leap.
+// A put is repeated if another process creates or deletes the webhook between the look-up and the write.
 const putTries = 5
 
 func (a *API) putMomentoWebhook(ctx context.Context, in *putMomentoWebhookInput) (*putMomentoWebhookOutput, error) {
@@ -98,19 +97,7 @@ func (a *API) putMomentoWebhook(ctx context.Context, in *putMomentoWebhookInput)
 		var stored hook.Webhook
 		if id, err = a.Store.WebhookNamed(ctx, w.TenantID, w.Cache, w.Name); err == nil {
 			stored, err = a.Store.UpdateWebhook(ctx, w.TenantID, id, func(old *hook.Webhook) error {
-				was := *old
-				before := old.URL
-				old.URL, old.Events = w.URL, w.Events
-				if err := invalid(a.movedHeaders(old, before, "body.destination.postUrl", headersAnewByV1)); err != nil {
-					return err
-				}
-				if err := checkRerouted(ctx, &was, old); err != nil {
-					return err
-				}
-				if old.DisabledReason != hook.ReasonByClient {
-					setActive(old, true)
-				}
-				return nil
+				return a.replaceMomentoWebhook(ctx, old, &w)
 			})
 		} else if hook.KindOf(err) == hook.KindNotFound {
 			stored, err = a.Store.CreateWebhook(ctx, w)
@@ -123,11 +110,26 @@ func (a *API) putMomentoWebhook(ctx context.Context, in *putMomentoWebhookInput)
 		}
 	}
 	return nil, &hook.Error{
-		Kind: hook.KindUnavailable, Message: "the webhook is being made and deleted by others; try again", RetryAfter: time.Second, Err: err,
+		Kind: hook.KindUnavailable, Message: "the webhook is being created and deleted by others; try again", RetryAfter: time.Second, Err: err,
 	}
 }
 
-// momentoWebhook is the webhook that a request describes, with a new secret.
+// replaceMomentoWebhook gives a stored webhook the topic and the destination of w. It activates the webhook unless the
+// client has deactivated it.
+func (a *API) replaceMomentoWebhook(ctx context.Context, stored, w *hook.Webhook) error {
+	before := *stored
+	c := webhookChange{URL: &w.URL, Events: w.Events}
+	if stored.DisabledReason != hook.ReasonByClient {
+		c.Active = new(true)
+	}
+	wrong := append(c.Apply(stored), a.movedHeaders(stored, before.URL, headersByPatch("body.destination.postUrl"))...)
+	if err := invalid(wrong); err != nil {
+		return err
+	}
+	return checkRerouted(ctx, &before, stored)
+}
+
+// momentoWebhook returns the webhook that a request describes, with a new secret.
 func (a *API) momentoWebhook(ctx context.Context, in *putMomentoWebhookInput) (hook.Webhook, error) {
 	var b putMomentoWebhookRequest
 	if err := readBody(in.RawBody, &b, ignoreUnknown); err != nil {
@@ -163,14 +165,11 @@ func (a *API) listMomentoWebhooks(ctx context.Context, in *listMomentoWebhooksIn
 	if err != nil {
 		return nil, err
 	}
-	out := &listMomentoWebhooksOutput{Body: momentoWebhookList{Webhooks: make([]MomentoWebhook, 0, len(webhooks)), NextCursor: next}}
-	for i := range webhooks {
-		w := &webhooks[i]
-		out.Body.Webhooks = append(out.Body.Webhooks, MomentoWebhook{
-			ID: MomentoWebhookID{w.Cache, w.Name}, Destination: MomentoDestination{w.URL}, TopicName: w.Events[0],
-		})
-	}
-	return out, nil
+	return &listMomentoWebhooksOutput{Body: momentoWebhookList{Webhooks: viewAll(webhooks, viewMomentoWebhook), NextCursor: next}}, nil
+}
+
+func viewMomentoWebhook(w *hook.Webhook) MomentoWebhook {
+	return MomentoWebhook{ID: MomentoWebhookID{w.Cache, w.Name}, Destination: MomentoDestination{w.URL}, TopicName: w.Events[0]}
 }
 
 func (a *API) deleteMomentoWebhook(ctx context.Context, in *WebhookPath) (*empty, error) {

@@ -9,11 +9,11 @@ import (
 	"grapnel/internal/hook"
 )
 
-// A member of a PATCH that is null takes away what it names, where there can be none of it (RFC
-// 7396); elsewhere it is refused. Read as if it were absent, it would change nothing and
-// say so to nobody. On Commenda's surface, which tolerates more, null is as good as nothing.
+// A null member of a PATCH removes the value, if a webhook need not have it (RFC 7396). Otherwise null is refused:
+// treated as absent, it would change nothing without telling the client. Commenda's surface, which tolerates more,
+// treats null as absent.
 
-// UnmarshalJSON also notes the members that are null.
+// UnmarshalJSON also notes which members are null.
 func (r *updateWebhookRequest) UnmarshalJSON(b []byte) error {
 	type plain updateWebhookRequest // without this method
 	if err := json.Unmarshal(b, (*plain)(r)); err != nil {
@@ -23,7 +23,7 @@ func (r *updateWebhookRequest) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// nullMembers are the members of an object that are null, each once.
+// nullMembers returns the names of the members of an object that are null.
 func nullMembers(object []byte) (names []string) {
 	dec := jsontext.NewDecoder(bytes.NewReader(object), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if t, err := dec.ReadToken(); err != nil || t.Kind() != '{' {
@@ -34,7 +34,7 @@ func nullMembers(object []byte) (names []string) {
 		if err != nil {
 			return names
 		}
-		member := name.String() // the next read may write over it
+		member := name.String() // the next read may overwrite it
 		if dec.PeekKind() == 'n' {
 			names = append(names, member)
 		}
@@ -45,7 +45,7 @@ func nullMembers(object []byte) (names []string) {
 	return names
 }
 
-// takeAway takes from the webhook what it need not have.
+// takeAway removes the named values from a webhook, and refuses names of values that a webhook must have.
 func takeAway(w *hook.Webhook, nulls []string) (wrong []hook.Violation) {
 	for _, name := range nulls {
 		switch name {

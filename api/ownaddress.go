@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// ownNames are where this API is called by its users. A webhook to there would publish,
-// or change, what made it.
+// ownNames is the address at which clients call this API. A webhook to that address would publish or change things in
+// response to its own events.
 type ownNames struct{ host, port string }
 
-// ownOf reads Config.PublicURL; the zero value has no names.
+// ownOf returns the address in Config.PublicURL; the zero value if there is none.
 func ownOf(raw string) ownNames {
 	host, port, _ := placeOf(raw)
 	return ownNames{host, port}
 }
 
-// has reports whether a URL, in canonical form, leads to the API. Where that is at the
-// default port of http or https, the other one leads there too.
+// has reports whether a URL in canonical form leads to the API. If the API is at a default port, 80 or 443, the other
+// default port is taken to lead there too.
 func (o ownNames) has(raw string) bool {
 	host, port, ok := placeOf(raw)
 	if !ok || o.host == "" || host != o.host {
@@ -28,7 +28,7 @@ func (o ownNames) has(raw string) bool {
 
 func isDefaultPort(port string) bool { return port == "80" || port == "443" }
 
-// placeOf is a URL's host, in the one form that it has for comparing, and its port.
+// placeOf returns the host of a URL, in a form in which hosts can be compared, and its port.
 func placeOf(raw string) (host, port string, ok bool) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" {

@@ -9,9 +9,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// unmatchedPatterns warns of patterns that match no known type. A type may come later, and
-// where the tenant has added none, its events may all be of free-form topics: so it is no
-// error, and there nothing is said.
+// unmatchedPatterns warns of patterns that match no known type. That is no error, because a type may be added later. A
+// tenant without types of its own is not warned, because its events may all be of free-form topics.
 func (a *API) unmatchedPatterns(ctx context.Context, profile hook.Profile, events []string, places eventPlaces) (list []Warning, err error) {
 	if profile != hook.ProfileStandard || !slices.ContainsFunc(events, isPrefix) {
 		return nil, nil
@@ -32,10 +31,10 @@ func (a *API) unmatchedPatterns(ctx context.Context, profile hook.Profile, event
 	return list, nil
 }
 
-// isPrefix tells a pattern with a prefix.
+// isPrefix reports whether a pattern is a prefix and a star.
 func isPrefix(pattern string) bool { return pattern != "*" && hook.IsWildcard(pattern) }
 
-// unmatched says of a pattern that matches none of the types what may be meant.
+// unmatched returns the message for a pattern that matches none of the types, with a suggestion if hint is set.
 func unmatched(pattern string, types []string, hint bool) string {
 	prefix := strings.TrimSuffix(pattern, "*")
 	for _, t := range hook.OperationalEventTypes() {

@@ -18,11 +18,10 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Bodies that carry published data are not read through Huma: its validation
-// decodes numbers to float64 and would lose what spec 2 asks to refuse. They are
-// brought into canonical form as a whole, and then decoded.
+// Bodies with published data are not read by Huma: its validation decodes numbers to float64 and would lose the digits
+// whose loss spec 2 requires to refuse. They are brought into canonical form as a whole and then decoded.
 
-// unknownMembers is what becomes of members that an operation does not know.
+// unknownMembers states what happens to members that an operation does not know.
 type unknownMembers bool
 
 const (
@@ -30,8 +29,7 @@ const (
 	ignoreUnknown unknownMembers = true  // Momento's and Commenda's surfaces (spec 6)
 )
 
-// readBody decodes a request's body into v, a pointer to a struct whose data
-// member is a jsontext.Value and then holds canonical JSON.
+// readBody decodes a request's body into v, a pointer to a struct. Members of type anyJSON get canonical JSON.
 func readBody(raw []byte, v any, unknown unknownMembers) error {
 	if err := checkPresent(raw); err != nil {
 		return err
@@ -52,7 +50,7 @@ func readBody(raw []byte, v any, unknown unknownMembers) error {
 	}
 }
 
-// checkPresent refuses what is no text at all.
+// checkPresent refuses an empty body and one that starts with a byte order mark.
 func checkPresent(raw []byte) error {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return &hook.Error{Kind: hook.KindInvalid, Message: "the request body is missing"}
@@ -63,14 +61,14 @@ func checkPresent(raw []byte) error {
 	return nil
 }
 
-// misfits are the members of an object that the struct v points to can't hold, in
-// the object's order: the decoder stops at the first of them.
+// misfits lists the members of an object whose types don't fit the struct v points to, in the object's order. The
+// decoder itself stops at the first one.
 func misfits(object []byte, v any) (violations []hook.Violation) {
 	dec := jsontext.NewDecoder(bytes.NewReader(object))
-	_, _ = dec.ReadToken() // the object, which has been read once, begins
+	_, _ = dec.ReadToken() // the opening brace; the object has been read before
 	for dec.PeekKind() == '"' {
 		name, _ := dec.ReadValue()
-		name = name.Clone() // the next read may write over it
+		name = name.Clone() // the next read may overwrite it
 		value, _ := dec.ReadValue()
 		alone := slices.Concat([]byte{'{'}, name, []byte{':'}, value, []byte{'}'})
 		var semantic *json.SemanticError
@@ -81,7 +79,7 @@ func misfits(object []byte, v any) (violations []hook.Violation) {
 	return violations
 }
 
-// membersOf names the members that the struct v points to has.
+// membersOf returns the names of the members of the struct v points to.
 func membersOf(v any) []string {
 	t := reflect.TypeOf(v).Elem()
 	names := make([]string, 0, t.NumField())
@@ -92,10 +90,9 @@ func membersOf(v any) []string {
 	return names
 }
 
-// canonicalMembers brings each member of the body's object into canonical form by
-// itself, so that the depth of data counts from data on (spec 2.2). Where unknown
-// members are refused, the first one ends it: what else a body holds must not be
-// work for us.
+// canonicalMembers brings each member of the body's object into canonical form by itself, so that the depth of data
+// counts from data on (spec 2.2). If unknown members are refused, it stops at the first one, so that the rest of such a
+// body makes no work.
 func canonicalMembers(raw []byte, known []string, unknown unknownMembers) ([]byte, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if dec.PeekKind() != '{' {
@@ -144,7 +141,7 @@ func canonicalMembers(raw []byte, known []string, unknown unknownMembers) ([]byt
 	return append(out, '}'), nil
 }
 
-// endOfObject reads the end of the object, which must be all there is.
+// endOfObject reads the closing brace, after which nothing may follow.
 func endOfObject(dec *jsontext.Decoder) error {
 	if _, err := dec.ReadToken(); err != nil {
 		return err
@@ -155,7 +152,7 @@ func endOfObject(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// notObject says why a body is no JSON object: canonjson says it best.
+// notObject returns why a body is no JSON object. canonjson has the best message if it is no JSON at all.
 func notObject(raw []byte) error {
 	if _, err := canonjson.Canonicalize(raw); err != nil {
 		return notCanonical("", err)
@@ -163,7 +160,7 @@ func notObject(raw []byte) error {
 	return hook.Unprocessable("body", "must be a JSON object")
 }
 
-// notCanonical says what is wrong with the value at a place of the body.
+// notCanonical returns the error of a value that has no canonical form, with its location in the body.
 func notCanonical(at jsontext.Pointer, err error) error {
 	var e *canonjson.Error
 	if !errors.As(err, &e) {
@@ -178,16 +175,15 @@ func notCanonical(at jsontext.Pointer, err error) error {
 	}}
 }
 
-// location writes a pointer to a member of the body as Huma writes it:
-// body.topics[0].
+// location writes a JSON pointer to a member of the body as Huma writes it: body.topics[0].
 func location(pointer string) string {
 	return "body" + listIndex.ReplaceAllString(strings.ReplaceAll(pointer, "/", "."), "[$1]")
 }
 
-// listIndex matches what no member that is read here is called.
+// listIndex matches the index of a list. No member has a name that looks like one.
 var listIndex = regexp.MustCompile(`\.([0-9]+)\b`)
 
-// misfit says what type was expected of a value.
+// misfit says which type was expected of a value.
 func misfit(e *json.SemanticError) string {
 	want := "value of another type"
 	t := e.GoType
@@ -212,7 +208,7 @@ func misfit(e *json.SemanticError) string {
 	return "expected " + want
 }
 
-// required reports the members that are missing.
+// required refuses a body that lacks any of the members.
 func required(members map[string]bool) error {
 	var violations []hook.Violation
 	for name, present := range members {
@@ -224,12 +220,12 @@ func required(members map[string]bool) error {
 	return invalid(violations)
 }
 
-// missing says in Huma's words that the body lacks a member.
+// missing returns the violation of a missing member, in Huma's words.
 func missing(name string) hook.Violation {
 	return hook.Violation{Location: "body", Message: "expected required property " + name + " to be present"}
 }
 
-// jsonBody documents a body that its operation reads itself.
+// jsonBody documents a body that its operation reads itself. must says whether a request has to have one.
 func (a *API) jsonBody(v any, name string, must bool) *huma.RequestBody {
 	return &huma.RequestBody{Required: must, Content: map[string]*huma.MediaType{jsonType: {Schema: a.schemaOf(v, name)}}}
 }
@@ -239,7 +235,7 @@ func (a *API) schemaOf(v any, name string) *huma.Schema {
 	return a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, name)
 }
 
-// anyJSON is published data: any JSON value, in canonical form once decoded.
+// anyJSON is published data: any JSON value, in canonical form after decoding.
 type anyJSON jsontext.Value
 
 // Schema documents it as an unconstrained value.
@@ -253,7 +249,7 @@ func (anyJSON) Schema(huma.Registry) *huma.Schema {
 // MarshalJSON writes the value as it is.
 func (d anyJSON) MarshalJSON() ([]byte, error) { return d, nil }
 
-// UnmarshalJSON keeps the bytes.
+// UnmarshalJSON copies the bytes.
 func (d *anyJSON) UnmarshalJSON(b []byte) error {
 	*d = bytes.Clone(b)
 	return nil

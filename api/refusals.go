@@ -12,38 +12,37 @@ import (
 	"grapnel/internal/hook"
 )
 
-// A publish that is refused leaves one line in the log, so that an operator whom a
-// publisher asks can say why: which key, which tenant, and what was wrong where; nothing
-// of what was published but the names in the places of the errors.
+// Each refused publish is logged in one line, so that the operator can answer a publisher's question: which key, which
+// tenant, and what was wrong where. Of the published data, the log has only the names in the locations of errors.
 
-// refusal is what was wrong with a request that publishes.
+// refusal collects why a publish was refused.
 type refusal struct {
 	key    hook.APIKey
 	status int
 	codes  []string
 	places []string
-	// hops is the chain that the request comes from.
+	// hops is the chain of events that the request comes from.
 	hops []hook.EventID
-	// events is how many events were refused of a request that published others.
+	// events counts the refused events of a batch.
 	events int
 }
 
-// refusalKey is the key of a request's refusal in its context.
+// refusalKey is the context key of a request's refusal.
 type refusalKey struct{}
 
-// refusalOf is what is gathered of a request that publishes; nil for others.
+// refusalOf returns the refusal of a publish; nil for other requests.
 func refusalOf(ctx context.Context) *refusal {
 	r, _ := ctx.Value(refusalKey{}).(*refusal)
 	return r
 }
 
-// Bounds of a line.
+// Bounds of one line of the log.
 const (
 	mostPlacesLogged = 10
 	longestPlace     = 200
 )
 
-// note adds what a client is told. What is wrong on our side is logged elsewhere.
+// note adds a problem that the client gets. Internal errors are logged elsewhere.
 func (r *refusal) note(p *problem) {
 	if r == nil || p.Status >= statusCallerGone {
 		return
@@ -59,19 +58,19 @@ func (r *refusal) note(p *problem) {
 	}
 }
 
-// refusals are the lines of a process. A tenant has so many a second; what is more is
-// counted, and told by the next line of any.
+// refusals limits the lines in the log. Each tenant has linesPerSecond; further ones are counted, and the next line of
+// any tenant states their number.
 type refusals struct {
 	lines   *buckets[hook.TenantID]
 	omitted atomic.Int64
 }
 
-// linesPerSecond bounds the lines of a tenant, and of those whose keys are not valid.
+// linesPerSecond bounds the lines of one tenant, and of all requests without a valid key together.
 const linesPerSecond = 20
 
 func newRefusals() *refusals { return &refusals{lines: newBuckets[hook.TenantID](linesPerSecond)} }
 
-// logRefusals logs what was refused of an operation's requests.
+// logRefusals returns a middleware that logs the refusals of an operation.
 func (a *API) logRefusals(operation string) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r := &refusal{}

@@ -15,7 +15,7 @@ import (
 	"grapnel/workflows"
 )
 
-// operation is what every operation states.
+// operation describes an operation of the API.
 type operation struct {
 	id          string // kebab-case, verb first
 	method      string
@@ -23,57 +23,56 @@ type operation struct {
 	summary     string
 	description string
 	tag         string
-	// status is that of success; default 200.
+	// status is the status of success; default 200.
 	status int
-	// scopes are those that let a key in, one of them enough; admin always does.
+	// scopes lists the scopes of which a key needs one; admin always suffices.
 	scopes []hook.Scope
 	// public operations need no key.
 	public bool
-	// operator says that only the operator's own key is let in.
+	// operator restricts the operation to the operator's own key.
 	operator bool
-	// errors are the statuses beside those that every operation may answer with.
+	// errors lists the statuses besides those of every operation.
 	errors []int
 	// maxBody bounds the request's body, in bytes; default 64 KiB.
 	maxBody int64
 	// raw operations read their body themselves.
 	raw bool
-	// text says that a raw operation's body is text of any kind, not JSON.
+	// text operations are raw ones whose body is any text, not JSON.
 	text bool
 	// body documents a raw operation's body.
 	body *huma.RequestBody
-	// sends says that the operation waits for a request to a receiver.
+	// sends marks operations that wait for a request to a receiver.
 	sends bool
-	// waits says that the operation waits for what may not come, and bounds itself.
+	// waits marks operations that wait for something that may never happen. They have a timeout of their own.
 	waits bool
 	// cachedKey lets the API key come from the publish cache. The handler must then have the
 	// store check that the key is still valid (see preconditions.go).
 	cachedKey bool
-	// keyAnywhere says that the API key may also come raw in Authorization or as the
-	// query parameter token (M9).
+	// keyAnywhere lets the API key also come without a scheme in Authorization, or as the query parameter token (M9).
 	keyAnywhere bool
-	// publishes says that the operation publishes: it reads the chain that its request
-	// comes from, and what it refuses is logged.
+	// publishes marks operations that publish: they read the chain of events that the request comes from, and their
+	// refusals are logged.
 	publishes bool
-	// repeatable says that a POST comes to the same when it is sent again.
+	// repeatable marks POST operations that have the same result if they are sent again.
 	repeatable bool
-	// tokens says that a topic token may stand for the API key.
+	// tokens lets a topic token take the place of the API key.
 	tokens bool
-	// answers documents the success of an operation that writes it itself.
+	// answers documents the success of an operation that writes its answer itself.
 	answers map[string]*huma.MediaType
-	// created says that success may be 201 as well, with the same body.
+	// created states that success may also be 201, with the same body.
 	created bool
-	// large says that the answer may be, so that it waits for its part of a budget.
+	// large marks operations with large answers, which share a memory budget (see answers).
 	large bool
-	// bodies are those of successes by status, where they differ.
+	// bodies has the bodies of successes by status, if they differ.
 	bodies map[int]any
 }
 
 const defaultMaxRequest = 64 << 10
 
-// sendTimeout bounds an operation that sends: the sending and the store's part.
+// sendTimeout bounds an operation that sends a request to a receiver: sending, and the store's part.
 const sendTimeout = workflows.SendNowTimeout + 5*time.Second
 
-// measure counts what becomes of an operation's requests.
+// measure returns a middleware that counts an operation's requests by status.
 func (a *API) measure(id string) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		if a.Metrics == nil {
@@ -92,7 +91,7 @@ func (a *API) measure(id string) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-// register adds an operation: authenticated, its errors turned into problems.
+// register adds an operation to the API: with its middlewares, and with its errors turned into problems.
 func register[I, O any](a *API, op operation, handler func(context.Context, *I) (*O, error)) {
 	if op.maxBody == 0 {
 		op.maxBody = defaultMaxRequest
@@ -135,7 +134,7 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 	if op.large {
 		middlewares = append(middlewares, a.limitAnswer(op.sends))
 	}
-	// Huma documents every body that it hands over raw as required and binary.
+	// Huma documents every raw body as required and binary, so the documentation is restored afterwards.
 	var document huma.RequestBody
 	if op.body != nil {
 		document = huma.RequestBody{Required: op.body.Required, Content: maps.Clone(op.body.Content)}
@@ -149,7 +148,7 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 		RequestBody:      op.body,
 		SkipValidateBody: op.raw,
 	}, func(ctx context.Context, in *I) (*O, error) {
-		// A store that hangs must not keep requests, and their connections, for ever.
+		// A store that hangs must not hold requests, and their connections, for ever.
 		bounded, cancel := ctx, context.CancelFunc(func() {})
 		if !op.waits {
 			bounded, cancel = context.WithTimeout(ctx, timeout)
@@ -177,8 +176,8 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 	}
 }
 
-// bodyTime is how long a request's body may take to come; it is below the server's
-// own bound, which ends the connection without an answer.
+// bodyTime is how long the body of a request may take to arrive. It is shorter than the server's own bound, which ends
+// the connection without an answer.
 func bodyTime(most int64) time.Duration {
 	return 10*time.Second + time.Duration(most>>20)*time.Second
 }
@@ -190,7 +189,7 @@ func hasBody[I any]() bool {
 	return parsed || raw
 }
 
-// Tags are the three systems (spec 1).
+// The tags are the three published systems (spec 1).
 const (
 	tagStandard = "Standard"
 	tagMomento  = "Momento"
@@ -205,13 +204,12 @@ func tags() []*huma.Tag {
 	}
 }
 
-// IDPath is the path parameter of single resources. It is exported because Huma
-// passes over embedded structs that are not.
+// IDPath is the path parameter of single resources. It is exported because Huma ignores embedded structs that are not.
 type IDPath struct {
 	ID string `path:"id" doc:"The id, as it was given when the resource was made."`
 }
 
-// Paging are the query parameters of lists; exported like IDPath.
+// Paging holds the query parameters of lists. It is exported for the same reason as IDPath.
 type Paging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"How many entries at most."`
 	Cursor string `query:"cursor" maxLength:"100" doc:"next_cursor of the page before; absent for the first page."`

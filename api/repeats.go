@@ -6,21 +6,20 @@ import (
 	"grapnel/internal/hook"
 )
 
-// What was accepted under an idempotency key is a duplicate when it comes again, whatever
-// has changed since: the schema, the size limit, the topics of the key (S8). The store
-// looks the key up when it stores; what would be refused before that is looked up here, so
-// that what is not refused costs nothing more.
+// A publish that repeats an accepted one under the same idempotency key is a duplicate, whatever has changed since: the
+// schema, the size limit, the topics of the key (S8). The store looks the idempotency key up when it stores. Only for a
+// publish that is refused before that, the key is looked up here, so that an accepted publish costs no second look-up.
 
-// unlessRepeated is the outcome of a publication: where that was refused, and the
-// publication repeats one that was accepted, it is that one's.
+// unlessRepeated returns the outcome of a publication. If the publication was refused but repeats an accepted one, that
+// is the outcome of the accepted one.
 func (a *API) unlessRepeated(ctx context.Context, p *hook.Publication, outcome hook.Accepted, err error) (hook.Accepted, error) {
 	list, accepted, errs := []hook.Publication{*p}, []hook.Accepted{outcome}, []error{err}
 	a.findRepeated(ctx, list, accepted, errs)
 	return accepted[0], errs[0]
 }
 
-// findRepeated is unlessRepeated for several, with one look. Where the store can't say,
-// that is the outcome of those that were to be looked up.
+// findRepeated is unlessRepeated for a list, with one look-up. If the look-up fails, its error becomes the outcome of
+// the publications that were looked up.
 func (a *API) findRepeated(ctx context.Context, list []hook.Publication, accepted []hook.Accepted, errs []error) {
 	var asked []hook.Publication
 	var places []int

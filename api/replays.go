@@ -16,11 +16,11 @@ type replayStore interface {
 	Replays(ctx context.Context, tenant hook.TenantID, webhook *hook.WebhookID, p hook.Page) ([]hook.Replay, bool, error)
 	UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID, change func(*hook.Replay) error) (hook.Replay, error)
 	ReplayProgress(ctx context.Context, id hook.ReplayID) (hook.ReplayProgress, error)
-	// CountReplay counts what a replay would send, until there are most or ctx ends.
+	// CountReplay counts the events that a replay would send, up to most, or until ctx ends.
 	CountReplay(ctx context.Context, r hook.Replay, most int) (hook.Estimate, error)
 }
 
-// Replay is a replay as it stands.
+// Replay is the state of a replay.
 type Replay struct {
 	ID         string          `json:"id" doc:"Names the replay in paths, and its workflow in the Temporal Web UI." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
 	WebhookID  string          `json:"webhook_id" doc:"The webhook that gets the events." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
@@ -43,7 +43,7 @@ type Replay struct {
 	Workflow   string          `json:"workflow_url,omitempty" doc:"The workflow in the Temporal Web UI." example:"http://127.0.0.1:8233/namespaces/default/workflows/rpl_01kab1s6rzfkqbzry2kztmfpx1"`
 }
 
-// ReplayProgress counts the deliveries of a replay by what became of them.
+// ReplayProgress counts the deliveries of a replay by their state.
 type ReplayProgress struct {
 	Succeeded   int `json:"succeeded" doc:"With an answer of 2xx." example:"1100"`
 	Failed      int `json:"failed" doc:"For good." example:"20"`
@@ -51,7 +51,7 @@ type ReplayProgress struct {
 	Outstanding int `json:"outstanding" doc:"With an attempt to come." example:"80"`
 }
 
-// ReplayEstimate is what a replay would send.
+// ReplayEstimate is the result of a dry run.
 type ReplayEstimate struct {
 	DryRun   bool `json:"dry_run" doc:"Nothing was sent, and nothing will be." example:"true"`
 	Events   int  `json:"events" doc:"How many events would be sent, were it begun now." example:"1200"`
@@ -92,7 +92,7 @@ type replayOutput struct {
 	Body Replay
 }
 
-// replayWebhookOutput has a Replay, or of a dry run a ReplayEstimate.
+// replayWebhookOutput has a Replay, or a ReplayEstimate for a dry run.
 type replayWebhookOutput struct {
 	Status int
 	Body   any
@@ -162,7 +162,7 @@ func (a *API) registerReplays() {
 	}
 }
 
-// mostEstimated and estimateFor bound a count.
+// mostEstimated and estimateFor bound the count of a dry run.
 const (
 	mostEstimated = 100_000
 	estimateFor   = 5 * time.Second
@@ -184,7 +184,7 @@ func (a *API) replayWebhook(ctx context.Context, in *replayWebhookInput) (*repla
 	return &replayWebhookOutput{Status: http.StatusAccepted, Body: a.viewReplay(&r)}, nil
 }
 
-// estimate counts for as long as there is time.
+// estimate counts the events of a replay for at most estimateFor. If the time is up, the count so far is the result.
 func (a *API) estimate(ctx context.Context, r hook.Replay) (ReplayEstimate, error) {
 	counting, cancel := context.WithTimeout(ctx, estimateFor)
 	defer cancel()
@@ -195,7 +195,7 @@ func (a *API) estimate(ctx context.Context, r hook.Replay) (ReplayEstimate, erro
 	return ReplayEstimate{DryRun: true, Events: n.Events, Complete: n.Complete}, err
 }
 
-// readReplay checks what is asked for.
+// readReplay returns the replay that a request describes.
 func (a *API) readReplay(ctx context.Context, in *replayWebhookInput) (hook.Replay, error) {
 	w, err := a.webhook(ctx, in.ID)
 	if err != nil {
@@ -207,7 +207,7 @@ func (a *API) readReplay(ctx context.Context, in *replayWebhookInput) (hook.Repl
 		Since: b.Since.Truncate(time.Millisecond), Until: b.Until.Truncate(time.Millisecond), Rate: hook.DefaultReplayRate,
 	}
 	if b.Until.IsZero() || r.Until.After(now) {
-		r.Until = now // what is published from now on is no past
+		r.Until = now // events from now on are not of the past
 	}
 	if b.Rate != nil {
 		r.Rate = *b.Rate
@@ -223,8 +223,8 @@ func (a *API) readReplay(ctx context.Context, in *replayWebhookInput) (hook.Repl
 	return r, a.checkReplayedTypes(ctx, &w, b.EventTypes)
 }
 
-// checkReplayedTypes refuses what no event of the webhook can be of. Commenda's topics and
-// Momento's are free, and what a webhook subscribes to by name may be a topic too.
+// checkReplayedTypes refuses event types that no event of the webhook can have. Commenda's and Momento's topics are
+// free-form, and a name that a webhook subscribes to may be a topic too.
 func (a *API) checkReplayedTypes(ctx context.Context, w *hook.Webhook, patterns []string) error {
 	var names []string
 	for _, pattern := range patterns {
@@ -251,7 +251,7 @@ func replayedType(pattern, problem string) error {
 	return hook.Unprocessable("body.event_types", "%s: %s", strings.ToValidUTF8(pattern, "?"), problem)
 }
 
-// patternProblem says what is wrong with a type to narrow a replay to.
+// patternProblem says what is wrong with an event type in a replay's request; "" for nothing.
 func patternProblem(w *hook.Webhook, pattern string) string {
 	if w.Profile == hook.ProfileStandard || hook.IsWildcard(pattern) {
 		return hook.PatternProblem(pattern)
@@ -276,18 +276,12 @@ func (a *API) listReplays(ctx context.Context, in *listReplaysInput) (*listRepla
 	if err != nil {
 		return nil, err
 	}
-	replays, bytes, cut := fit(replays, replayBytes)
-	answered(ctx, bytes)
-	more = more || cut
-	out := &listReplaysOutput{}
-	out.Body.Replays = make([]Replay, 0, len(replays))
-	for i := range replays {
-		out.Body.Replays = append(out.Body.Replays, a.viewReplay(&replays[i]))
-	}
-	if more {
-		out.Body.NextCursor = nextCursor(listReplays, replays[len(replays)-1].ID)
-	}
-	return out, nil
+	views, next := a.replayPages().answer(ctx, replays, more)
+	return &listReplaysOutput{Body: replayList{views, next}}, nil
+}
+
+func (a *API) replayPages() pages[hook.Replay, Replay] {
+	return pages[hook.Replay, Replay]{kind: listReplays, id: func(r *hook.Replay) [16]byte { return r.ID }, bytes: replayBytes, view: a.viewReplay}
 }
 
 func (a *API) getReplay(ctx context.Context, in *replayInput) (*replayOutput, error) {
@@ -319,7 +313,7 @@ func (a *API) updateReplay(ctx context.Context, in *updateReplayInput) (*replayO
 	})
 }
 
-// changeReplay changes a replay that is under way.
+// changeReplay changes a replay that has not ended.
 func (a *API) changeReplay(ctx context.Context, text string, change func(*hook.Replay) error) (*replayOutput, error) {
 	id, err := replayID(text)
 	if err != nil {

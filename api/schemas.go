@@ -13,10 +13,10 @@ import (
 	"grapnel/internal/schema"
 )
 
-// jsonSchema is a JSON Schema, in canonical form once decoded.
+// jsonSchema is a JSON Schema, in canonical form after decoding.
 type jsonSchema jsontext.Value
 
-// Schema documents it as what it may be.
+// Schema documents it as a JSON Schema.
 func (jsonSchema) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
 		Description: "A JSON Schema (2020-12), an object or a boolean, of at most 32 KiB. Nothing that it refers to is fetched. Regular expressions are those of RE2: without look-around and back-references.",
@@ -33,14 +33,13 @@ func (jsonSchema) Schema(huma.Registry) *huma.Schema {
 // MarshalJSON writes the schema as it is.
 func (s jsonSchema) MarshalJSON() ([]byte, error) { return s, nil }
 
-// UnmarshalJSON keeps the bytes.
+// UnmarshalJSON copies the bytes.
 func (s *jsonSchema) UnmarshalJSON(b []byte) error {
 	*s = bytes.Clone(b)
 	return nil
 }
 
-// setSchema gives a type the schema of a request, if that is one, and an example of it;
-// null is none.
+// setSchema sets the schema of a type from a request, and an example that satisfies it. null removes the schema.
 func setSchema(ctx context.Context, t *hook.NewEventType, text jsonSchema) error {
 	if text == nil || string(text) == "null" {
 		return nil
@@ -68,8 +67,8 @@ func violationsAt(place string, problems []schema.Problem) []hook.Violation {
 	return violations
 }
 
-// compiled are the schemas of types that the store has just given the hashes of. The
-// store is asked for those only that this process has not seen.
+// compiled returns the schemas with these hashes, by the name of the type. It asks the store only for those that this
+// process has not compiled.
 func (a *API) compiled(ctx context.Context, hashes map[string]hook.SchemaHash) (map[string]*schema.Schema, error) {
 	var schemas map[string]*schema.Schema
 	for name, hash := range hashes {
@@ -80,7 +79,7 @@ func (a *API) compiled(ctx context.Context, hashes map[string]hook.SchemaHash) (
 				return nil, err
 			}
 			if t.Schema == nil {
-				continue // it has none any more
+				continue // its schema has been removed
 			}
 			if s, err = a.compile(&t); err != nil {
 				return nil, err
@@ -96,14 +95,14 @@ func (a *API) compiled(ctx context.Context, hashes map[string]hook.SchemaHash) (
 
 func (a *API) compile(t *hook.EventType) (*schema.Schema, error) {
 	s, err := a.schemas.Compile(t.Schema)
-	if err != nil { // it was one when it was stored
+	if err != nil { // it was valid when it was stored
 		return nil, &hook.Error{Kind: hook.KindInternal, Err: fmt.Errorf("schema of event type %s: %w", t.Name, err)}
 	}
 	return s, nil
 }
 
-// schemaOfTopic is that of the event type of the topic's name, if there is one. Topics
-// are free-form, and nobody asks for them where the tenant has no schemas.
+// schemaOfTopic returns the schema of the event type with a topic's name; nil if there is none. Topics are free-form,
+// so nothing is looked up if the tenant has no schemas.
 func (a *API) schemaOfTopic(ctx context.Context, topic string) (*schema.Schema, error) {
 	if !callerOf(ctx).Schemas || hook.TypeProblem(topic) != "" {
 		return nil, nil
@@ -116,7 +115,7 @@ func (a *API) schemaOfTopic(ctx context.Context, topic string) (*schema.Schema, 
 	return schemas[topic], err
 }
 
-// checkData holds published data against its type's schema, if it has one (S7).
+// checkData refuses published data that does not satisfy the schema (S7). s may be nil.
 func checkData(ctx context.Context, s *schema.Schema, data []byte) error {
 	if s == nil {
 		return nil
@@ -132,8 +131,8 @@ func checkData(ctx context.Context, s *schema.Schema, data []byte) error {
 	}
 }
 
-// completeTest gives a test without data what its type's schema has for an example, or
-// a sample, and holds data that was given against the schema.
+// completeTest gives a test without data the example of its type's schema, or a sample if there is no schema. Data in
+// the request must satisfy the schema.
 func (a *API) completeTest(ctx context.Context, p *hook.Publication) error {
 	var t hook.EventType
 	if hook.TypeProblem(p.Type) == "" && !hook.IsBuiltIn(p.Type) {

@@ -91,12 +91,11 @@ func (a *API) rotateSecret(ctx context.Context, in *rotateSecretInput) (*secretO
 	return out, nil
 }
 
-// singleOld has the headers with one value go on with the secret from before.
+// singleOld makes the headers with one value go on with the previous secret.
 const singleOld = "old"
 
-// rotate makes secret the webhook's; later, the headers with one value follow at the end
-// of the overlap. Otherwise, where the old one has no signature that can stand beside the
-// new one's, it is not kept.
+// rotate gives a webhook a new secret. With later, the headers with one value change to it at the end of the overlap.
+// Without, the previous secret is dropped if it has no signature that can stand beside the new one's.
 func rotate(w *hook.Webhook, secret hook.Secret, overlap time.Duration, later bool, now time.Time) error {
 	if later && overlap == 0 {
 		return hook.Unprocessable("body.single_value", "the old secret needs an overlap: overlap_seconds must be over 0")

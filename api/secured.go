@@ -2,11 +2,11 @@ package api
 
 import "net/http"
 
-// answersPolicy is what a browser may do with an answer that it is led to: nothing.
+// answersPolicy lets a browser that is led to an answer do nothing with it.
 const answersPolicy = "default-src 'none'; frame-ancestors 'none'"
 
-// secured gives every answer the headers that browsers and caches go by. Answers may have
-// secrets, keys and customers' data, so that none is kept; what may be kept says so itself.
+// secured adds security and cache headers to every answer. Answers may contain secrets, keys and customers' data, so no
+// cache may store them; answers that may be stored replace the header.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

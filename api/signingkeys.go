@@ -11,12 +11,11 @@ import (
 )
 
 type signingKeyStore interface {
-	// SigningKeys lists the keys that sign for the tenant now, the current one first.
+	// SigningKeys returns the keys that sign for the tenant now, the current one first.
 	SigningKeys(ctx context.Context, tenant hook.TenantID) ([]hook.SigningKey, error)
 }
 
-// SigningKey is a public key as a member of a JWK set (RFC 7517, RFC 8037), and as
-// Standard Webhooks writes it.
+// SigningKey is a public key as a member of a JWK set (RFC 7517, RFC 8037) and as Standard Webhooks writes it.
 type SigningKey struct {
 	Type      string     `json:"kty" enum:"OKP" doc:"The key's type." example:"OKP"`
 	Curve     string     `json:"crv" enum:"Ed25519" doc:"The key's curve." example:"Ed25519"`
@@ -43,7 +42,7 @@ type getSigningKeysOutput struct {
 
 const (
 	signingKeysPath = "/.well-known/webhook-keys"
-	// keysCache is far below the shortest overlap that makes sense.
+	// keysCache is far shorter than any sensible overlap of two keys.
 	keysCache = "public, max-age=300"
 )
 
@@ -69,7 +68,7 @@ func (a *API) getSigningKeys(ctx context.Context, in *getSigningKeysInput) (*get
 	}
 	out := &getSigningKeysOutput{CacheControl: keysCache}
 	if len(keys) == 0 {
-		out.CacheControl = "no-cache" // the first one may come at any moment
+		out.CacheControl = "no-cache" // the first key may be made at any moment
 	}
 	out.Body.Keys = make([]SigningKey, 0, len(keys))
 	for _, k := range keys {
@@ -90,7 +89,7 @@ func viewSigningKey(k hook.SigningKey) SigningKey {
 	return v
 }
 
-// publicKeysPath is where a tenant's keys are.
+// publicKeysPath returns the path of a tenant's public keys.
 func publicKeysPath(tenant hook.TenantID) string {
 	if tenant == hook.DefaultTenant() {
 		return signingKeysPath
@@ -98,7 +97,7 @@ func publicKeysPath(tenant hook.TenantID) string {
 	return signingKeysPath + "?tenant=" + url.QueryEscape(tenant.String())
 }
 
-// showSchemes fills in what a webhook's view says of Standard Webhooks signatures.
+// showSchemes sets the members about Standard Webhooks signatures in a webhook's view.
 func (v *Webhook) showSchemes(w *hook.Webhook) {
 	if w.Profile != hook.ProfileStandard {
 		return
@@ -113,7 +112,7 @@ func (v *Webhook) showSchemes(w *hook.Webhook) {
 	}
 }
 
-// setSchemes sets the schemes, where they are given; only standard webhooks have any.
+// setSchemes sets the signature schemes if any are given; only standard webhooks may have them.
 func setSchemes(w *hook.Webhook, given []string) (wrong []hook.Violation) {
 	if given == nil {
 		return nil

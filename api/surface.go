@@ -10,12 +10,11 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Momento's and Commenda's surfaces name things their own way. What all surfaces
-// share says "body.url"; relocated says it in a surface's words.
+// Momento's and Commenda's surfaces have their own names for members. Code that all surfaces share reports errors at
+// body.url; relocated translates that to the surface's name.
 
-// relocated renames the places that an error names. names has the surface's name
-// of a place, without which it keeps the one it has; what follows a place's name,
-// as the index of a list does, stays.
+// relocated renames the locations in an error. names maps a location to the surface's name of it; other locations stay.
+// A suffix, such as the index in a list, stays too.
 func relocated(err error, names map[string]string) error {
 	var e *hook.Error
 	if !errors.As(err, &e) {
@@ -35,14 +34,13 @@ func relocated(err error, names map[string]string) error {
 	return &out
 }
 
-// eventPlaces tells where each of a webhook's events was given, whose repetitions
-// have been dropped.
+// eventPlaces has the location in the request of each of a webhook's events, from which repetitions have been removed.
 type eventPlaces []string
 
-// joinEvents makes one list, without repetitions, of a list and of one more.
+// joinEvents joins a list of events and a single one, without repetitions.
 func joinEvents(listAt string, list []string, oneAt string, one *string) (joined []string, places eventPlaces) {
 	add := func(name, place string) {
-		// One too many is enough to refuse them all.
+		// One event too many is enough to have the webhook refused.
 		if len(joined) <= hook.MaxEvents && !slices.Contains(joined, name) {
 			joined, places = append(joined, name), append(places, place)
 		}
@@ -56,7 +54,7 @@ func joinEvents(listAt string, list []string, oneAt string, one *string) (joined
 	return joined, places
 }
 
-// relocate makes an error of a webhook's check name places of the request.
+// relocate renames the locations of events in an error to those in the request.
 func (p eventPlaces) relocate(err error) error {
 	given := make(map[string]string, len(p))
 	for i, place := range p {
@@ -65,12 +63,12 @@ func (p eventPlaces) relocate(err error) error {
 	return relocated(err, given)
 }
 
-// wholePage is how many webhooks are read at a time where all are shown.
+// wholePage is how many webhooks are read at a time if all are shown.
 const wholePage = 100
 
-// webhooksFrom reads a list that a surface shows whole, up to what one answer may have: from
-// a place on, the start where nothing is given, and no more than limit, if there is one. It
-// returns what leads to the rest, a cursor of the kind; nil where there is none.
+// webhooksFrom reads a list that a surface shows whole, up to the size of one answer. It begins at the cursor, or at
+// the start without one, and returns at most limit webhooks if there is a limit. next is the cursor of the rest; nil if
+// there is none.
 func (a *API) webhooksFrom(ctx context.Context, kind byte, f hook.WebhookFilter, in *WholePaging) (all []hook.Webhook, next *string, err error) {
 	page, err := Paging{Limit: wholePage, Cursor: in.Cursor}.page(kind)
 	if err != nil {
@@ -99,8 +97,8 @@ func (a *API) webhooksFrom(ctx context.Context, kind byte, f hook.WebhookFilter,
 	}
 }
 
-// WholePaging are the query parameters of lists that are shown whole where nothing is
-// asked for; exported like IDPath.
+// WholePaging holds the query parameters of lists that are shown whole by default. It is exported for the same reason
+// as IDPath.
 type WholePaging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" doc:"How many entries at most. Default: all, as far as they are no more than 4 MiB."`
 	Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before; absent for the first page."`

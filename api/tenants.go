@@ -21,7 +21,7 @@ type Tenant struct {
 	CreatedAt time.Time `json:"created_at" doc:"When it was created." example:"2026-01-15T12:00:00Z"`
 }
 
-// CreatedTenant also holds the tenant's first key, which no other answer shows.
+// CreatedTenant is a tenant with its first API key, which no other answer shows.
 type CreatedTenant struct {
 	Tenant
 	APIKey CreatedAPIKey `json:"api_key" doc:"An admin key of the account. Only this answer shows it."`
@@ -90,13 +90,10 @@ func (a *API) listTenants(ctx context.Context, in *listTenantsInput) (*listTenan
 	if err != nil {
 		return nil, err
 	}
-	out := &listTenantsOutput{}
-	out.Body.Tenants = make([]Tenant, 0, len(tenants))
-	for i := range tenants {
-		out.Body.Tenants = append(out.Body.Tenants, viewTenant(&tenants[i]))
-	}
-	if more {
-		out.Body.NextCursor = nextCursor(listTenants, tenants[len(tenants)-1].ID)
-	}
-	return out, nil
+	views, next := tenantPages().answer(ctx, tenants, more)
+	return &listTenantsOutput{Body: tenantList{views, next}}, nil
+}
+
+func tenantPages() pages[hook.Tenant, Tenant] {
+	return pages[hook.Tenant, Tenant]{kind: listTenants, id: func(t *hook.Tenant) [16]byte { return t.ID }, bytes: tenantBytes, view: viewTenant}
 }

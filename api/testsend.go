@@ -61,8 +61,7 @@ func (a *API) testWebhook(ctx context.Context, in *testInput) (*deliveryOutput, 
 	return a.deliveryDetail(ctx, d)
 }
 
-// testPublication is what a test of the webhook sends: the type and data given,
-// or samples.
+// testPublication returns the event of a test: with the given type and data, or with samples.
 func (a *API) testPublication(ctx context.Context, w *hook.Webhook, eventType *string, data anyJSON) (hook.Publication, error) {
 	key := principal(ctx)
 	p := hook.Publication{TenantID: w.TenantID, Type: hook.SampleType(w), Data: data, Cache: w.Cache, TokenID: key.TokenID}
@@ -94,7 +93,7 @@ func (a *API) testPublication(ctx context.Context, w *hook.Webhook, eventType *s
 	return p, a.checkSize(&p)
 }
 
-// checkTested refuses a test that would pass for something that its sender may not do.
+// checkTested refuses a test that would look like an event which the caller may not publish.
 func checkTested(ctx context.Context, w *hook.Webhook, p *hook.Publication) error {
 	if p.Cache == "" {
 		if err := checkNotOurs("body.type", p.Type); err != nil {
@@ -109,9 +108,9 @@ func checkTested(ctx context.Context, w *hook.Webhook, p *hook.Publication) erro
 	return checkAllowedTopic(ctx, p.Cache, p.Type)
 }
 
-// checkSignsForAccount refuses to send what the caller has chosen where it is signed v1a,
-// unless the caller may publish. A secret is one webhook's, and its owner can sign with
-// it; v1a says to everybody that the account has published this.
+// checkSignsForAccount refuses to send data of the caller's choice with a v1a signature, unless the caller may publish.
+// A secret belongs to one webhook, whose owner can sign with it anyway; v1a proves to everybody that the account has
+// published the data.
 func checkSignsForAccount(ctx context.Context, w *hook.Webhook) error {
 	key := principal(ctx)
 	if !w.Signs(hook.SchemeV1a) || key.Allows(hook.ScopePublish) {
@@ -120,7 +119,7 @@ func checkSignsForAccount(ctx context.Context, w *hook.Webhook) error {
 	return &hook.Error{Kind: hook.KindForbidden, Message: "the webhook signs v1a, with the account's key: to have data of your own signed, the API key needs the scope publish too; leave data out for a sample"}
 }
 
-// completeMessage makes the test of a Momento webhook a message of its topic.
+// completeMessage turns the test of a Momento webhook into a message of its topic.
 func completeMessage(p *hook.Publication, eventType *string) error {
 	if eventType != nil && *eventType != p.Type {
 		return hook.Unprocessable("body.type", "must be the webhook's topic")
@@ -133,7 +132,7 @@ func completeMessage(p *hook.Publication, eventType *string) error {
 	}
 	var text string
 	if err := json.Unmarshal(p.Data, &text); err != nil {
-		return err // it is canonical JSON
+		return err // never: it is canonical JSON
 	}
 	if len(text) > hook.MaxMessage {
 		return &hook.Error{Kind: hook.KindTooLarge, Message: fmt.Sprintf("the message has %d bytes, more than %d", len(text), hook.MaxMessage)}
@@ -141,8 +140,7 @@ func completeMessage(p *hook.Publication, eventType *string) error {
 	return nil
 }
 
-// sendTest stores a sample event, has it sent and returns the delivery with what
-// has come of it: every surface's test comes here.
+// sendTest stores a sample event, sends it and returns the delivery with its outcome. All surfaces use it.
 func (a *API) sendTest(ctx context.Context, w hook.Webhook, p hook.Publication) (hook.Delivery, error) {
 	leave, err := a.limits.byHand(w.TenantID, time.Now())
 	if err != nil {
@@ -153,8 +151,7 @@ func (a *API) sendTest(ctx context.Context, w hook.Webhook, p hook.Publication) 
 	if err != nil {
 		return d, err
 	}
-	// What has been ordered goes on when the caller goes away, and so what has come
-	// of the order is waited for.
+	// A test that has been started goes on if the client goes away, so its outcome is awaited in any case.
 	send, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
 	if err := a.Sender.Send(send, d); err != nil {
@@ -166,18 +163,17 @@ func (a *API) sendTest(ctx context.Context, w hook.Webhook, p hook.Publication) 
 	return a.Store.Delivery(ctx, d.TenantID, d.ID)
 }
 
-// neverSent reports whether it is certain that a request was not made. Where it is
-// not, the row must stay for the outcome that may still come; the sweeper cancels
-// what none comes for.
+// neverSent reports whether it is certain that no request was made. Otherwise the delivery must stay for the outcome
+// that may still arrive; the sweeper cancels it if none does.
 func neverSent(err error) bool {
 	if errors.Is(err, hook.ErrNotSent) {
 		return true
 	}
-	kind := hook.KindOf(err) // of an order that was refused
+	kind := hook.KindOf(err) // the error of a refused start
 	return kind == hook.KindConflict || kind == hook.KindPrecondition || kind == hook.KindNotFound
 }
 
-// dropTest removes a test that was not sent; the caller may have gone.
+// dropTest removes a test that was not sent, even if the client has gone.
 func (a *API) dropTest(ctx context.Context, d hook.Delivery) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.Config.Timeout)
 	defer cancel()

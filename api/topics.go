@@ -12,7 +12,7 @@ import (
 )
 
 type topicStore interface {
-	// Messages tells where a topic is, and its messages from a number on.
+	// Messages returns the last position of a topic, and its messages from a number on.
 	Messages(ctx context.Context, q hook.MessageQuery) (hook.Messages, error)
 }
 
@@ -37,7 +37,7 @@ func (a *API) registerTopics() {
 		summary:     "Publish a message to a topic",
 		description: "The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.",
 		errors:      []int{http.StatusConflict},
-		maxBody:     hook.MaxMessage + 1, // Huma refuses what has as many
+		maxBody:     hook.MaxMessage + 1, // Huma refuses a body of exactly the limit
 		body:        &huma.RequestBody{Content: map[string]*huma.MediaType{"text/plain": text}},
 	}, a.publishMessage)
 	a.registerFollow()
@@ -74,20 +74,20 @@ func (a *API) publishMessage(ctx context.Context, in *publishMessageInput) (*emp
 	return nil, nil
 }
 
-// topic is the topic of the caller's that a path names.
+// topic returns the caller's topic that a path names.
 func (p *TopicPath) topic(ctx context.Context) (*hook.Topic, error) {
 	var wrong []hook.Violation
 	cache, name := p.names(&wrong)
 	return &hook.Topic{TenantID: tenant(ctx), Cache: cache, Name: name}, invalid(wrong)
 }
 
-// tokenID is what the caller's key shows of who publishes.
+// tokenID returns the token_id of the caller's key, which receivers see as the publisher.
 func tokenID(ctx context.Context) string {
 	key := principal(ctx)
 	return key.TokenID
 }
 
-// invalidUTF8 is where text stops being UTF-8; -1 if it does not.
+// invalidUTF8 returns the offset of the first byte of text that is not UTF-8; -1 if there is none.
 func invalidUTF8(text string) int {
 	if utf8.ValidString(text) {
 		return -1

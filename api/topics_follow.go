@@ -19,7 +19,7 @@ type followInput struct {
 	LastEventID    string `header:"Last-Event-ID" doc:"Resumes after the event of that id, sequence_page.topic_sequence_number, whatever the query says." example:"1768480200.1"`
 }
 
-// The answer is written by hand, so that texts stay as they are; these document it.
+// The answer is written by hand, so that texts stay byte for byte. These types document it.
 type topicItemList struct {
 	Items []topicItem `json:"items" doc:"Messages, oldest first. Empty when none has come in time."`
 }
@@ -65,7 +65,7 @@ func (a *API) registerFollow() {
 	}, a.followTopic)
 }
 
-// followers are the scopes that let follow topics.
+// followers returns the scopes that allow following topics.
 func followers() []hook.Scope {
 	return []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks, hook.ScopeSubscribe}
 }
@@ -86,7 +86,7 @@ func (a *API) followTopic(ctx context.Context, in *followInput) (*followOutput, 
 	}
 	accept, _ := ctx.Value(acceptKey{}).(string)
 	if head, _ := ctx.Value(headKey{}).(bool); head {
-		return headOfItems(accept), nil // there is nothing to wait for
+		return headOfItems(accept), nil // HEAD does not wait
 	}
 	if wantsStream(accept) {
 		return a.streamTopic(ctx, topic.ID(), from)
@@ -94,7 +94,7 @@ func (a *API) followTopic(ctx context.Context, in *followInput) (*followOutput, 
 	return a.pollTopic(ctx, topic.ID(), from)
 }
 
-// headOfItems answers with the headers that items would have.
+// headOfItems answers with the headers that an answer with items would have.
 func headOfItems(accept string) *followOutput {
 	contentType := jsonType
 	if wantsStream(accept) {
@@ -107,7 +107,7 @@ func headOfItems(accept string) *followOutput {
 	}}
 }
 
-// pollTopic answers with the first items that come, or with none.
+// pollTopic waits for items and answers with the first ones, or with none after Config.LongPoll.
 func (a *API) pollTopic(ctx context.Context, topic hook.TopicID, from hook.Cursor) (*followOutput, error) {
 	waiting, cancel := a.whilePolling(ctx)
 	defer cancel()
@@ -126,11 +126,11 @@ func (a *API) pollTopic(ctx context.Context, topic hook.TopicID, from hook.Curso
 		ctx.SetHeader("Content-Type", jsonType)
 		ctx.SetHeader("Cache-Control", "no-store")
 		ctx.SetStatus(http.StatusOK)
-		_, _ = ctx.BodyWriter().Write(appendItems(nil, found)) // the client has gone; there is nobody to tell
+		_, _ = ctx.BodyWriter().Write(appendItems(nil, found)) // an error means that the client has gone
 	}}, nil
 }
 
-// whilePolling ends with ctx, and when subscribers must go elsewhere.
+// whilePolling returns a context that ends with ctx, and when subscribers have to connect to another process.
 func (a *API) whilePolling(ctx context.Context) (context.Context, context.CancelFunc) {
 	waiting, cancel := context.WithCancel(ctx)
 	forget := context.AfterFunc(a.polling, cancel)
@@ -140,14 +140,12 @@ func (a *API) whilePolling(ctx context.Context) (context.Context, context.Cancel
 	}
 }
 
-// wantsStream reports whether a client that accepts these media types takes
-// server-sent events, and would not rather have JSON.
+// wantsStream reports whether a client with this Accept header prefers server-sent events to JSON.
 func wantsStream(accept string) bool {
 	return quality(accept, streamType) > quality(accept, jsonType)
 }
 
-// quality is how much a client that sends the Accept header wants the media type
-// (RFC 9110, 12.5.1), which it must name; 0 not at all.
+// quality returns the weight of a media type in an Accept header (RFC 9110, 12.5.1); 0 if the header does not name it.
 func quality(accept, want string) float64 {
 	for one := range strings.SplitSeq(accept, ",") {
 		mediaType, parameters, err := mime.ParseMediaType(one)
@@ -162,7 +160,7 @@ func quality(accept, want string) float64 {
 	return 0
 }
 
-// afterEvent is the place after the event of an id.
+// afterEvent returns the position after the server-sent event with an id.
 func afterEvent(id string) (hook.Cursor, error) {
 	page, sequence, _ := strings.Cut(id, ".")
 	p, err := strconv.ParseUint(page, 10, 63)
@@ -175,7 +173,7 @@ func afterEvent(id string) (hook.Cursor, error) {
 	return hook.Cursor{}, malformed("header.Last-Event-ID", "is not the id of an event of this stream")
 }
 
-// appendItems writes the answer to a poll.
+// appendItems appends the answer to a poll.
 func appendItems(b []byte, items []hook.Item) []byte {
 	b = append(b, `{"items":[`...)
 	for i := range items {
@@ -187,7 +185,7 @@ func appendItems(b []byte, items []hook.Item) []byte {
 	return append(b, "]}\n"...)
 }
 
-// appendItem writes an item, its text as the JSON string that was stored.
+// appendItem appends an item. Its text is the JSON string that was stored.
 func appendItem(b []byte, i *hook.Item) []byte {
 	if i.Gap != nil {
 		b = strconv.AppendInt(append(b, `{"discontinuity":{"last_topic_sequence":`...), i.Gap.Last, 10)

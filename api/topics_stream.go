@@ -15,20 +15,19 @@ import (
 )
 
 const (
-	// keepAlive is how often a quiet stream shows that it is there, before proxies
-	// take it for dead.
+	// keepAlive is how often a quiet stream sends a comment, so that proxies don't take it for dead.
 	keepAlive = 15 * time.Second
-	// longestStream bounds how long a stream outlives its key.
+	// longestStream bounds a stream, and so how long it can outlive its API key.
 	longestStream = 10 * time.Minute
 	// streamWrite bounds a write to a client that does not read.
 	streamWrite = 30 * time.Second
 )
 
-// streamTopic sends items as they come, until somebody ends it; then the client
-// resumes after the last id that it saw.
+// streamTopic sends items as they arrive until the stream ends. The client then resumes after the last event id that it
+// has seen.
 func (a *API) streamTopic(ctx context.Context, topic hook.TopicID, from hook.Cursor) (*followOutput, error) {
-	// Who wants what is yet to come is told where that begins, so that nothing is
-	// lost between this stream and the one that resumes it.
+	// A client that starts at the end gets the current position as its first event id, so that it loses nothing when it
+	// reconnects.
 	start := from
 	if from.Next == 0 {
 		bounded, cancel := context.WithTimeout(ctx, a.Config.Timeout)
@@ -80,7 +79,7 @@ type eventStream struct {
 func newEventStream(ctx huma.Context) *eventStream {
 	ctx.SetHeader("Content-Type", streamType)
 	ctx.SetHeader("Cache-Control", "no-store")
-	ctx.SetHeader("X-Accel-Buffering", "no") // nginx would gather events before it passes them on
+	ctx.SetHeader("X-Accel-Buffering", "no") // nginx would collect events before it passes them on
 	ctx.SetStatus(http.StatusOK)
 	_, w := humago.Unwrap(ctx)
 	return &eventStream{w: w, control: http.NewResponseController(w)}
@@ -88,7 +87,7 @@ func newEventStream(ctx huma.Context) *eventStream {
 
 func (s *eventStream) append(text string) { s.buffer = append(s.buffer, text...) }
 
-// send sends items; none keep the stream alive.
+// send sends items. An empty list keeps the stream alive.
 func (s *eventStream) send(items []hook.Item) error {
 	if len(items) == 0 {
 		return s.keepAlive()
@@ -100,7 +99,7 @@ func (s *eventStream) send(items []hook.Item) error {
 			last = item.Gap.Next - 1
 		}
 		s.append("id: " + eventID(item.Page, last) + "\ndata: ")
-		// A JSON string has no line ends, so that one line of data holds it.
+		// A JSON string contains no line ends, so one line of data holds it.
 		s.buffer = appendItem(s.buffer, item)
 		s.append("\n\n")
 		if err := s.write(); err != nil {
@@ -118,8 +117,7 @@ func (s *eventStream) keepAlive() error {
 	return s.control.Flush()
 }
 
-// write writes what has been appended, and gives the client time to read it: the
-// server's own deadline is that of a single answer.
+// write writes the buffer and extends the deadline, because the server's own deadline is for a single answer.
 func (s *eventStream) write() error {
 	if err := s.control.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil {
 		return err
@@ -129,7 +127,7 @@ func (s *eventStream) write() error {
 	return err
 }
 
-// eventID names the place after a message: where a stream goes on that is resumed.
+// eventID returns the event id of the position after a message, from which a stream is resumed.
 func eventID(page, sequence int64) string {
 	return strconv.FormatInt(page, 10) + "." + strconv.FormatInt(sequence, 10)
 }

@@ -18,7 +18,7 @@ type createTopicTokenInput struct {
 	Body createTopicTokenRequest
 }
 
-// TopicToken lets follow topics for a short time.
+// TopicToken is a credential that allows following topics for a short time.
 type TopicToken struct {
 	Token     string    `json:"token" doc:"Stands for the API key where a topic is followed." example:"gt_AqSm9ZIyVvqkqzL1Wc3OeN0b"`
 	CacheName string    `json:"cache_name" doc:"The cache whose topics it is for." example:"chat"`

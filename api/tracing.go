@@ -6,7 +6,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// traced makes the span of an operation's requests.
+// traced returns a middleware that records the span of an operation's requests.
 func (a *API) traced(op *operation) func(huma.Context, func(huma.Context)) {
 	id, method, route := op.id, op.method, op.path
 	return func(ctx huma.Context, next func(huma.Context)) {

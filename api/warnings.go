@@ -7,32 +7,32 @@ import (
 	"grapnel/internal/signing"
 )
 
-// Warning is what was accepted, and is likely to be meant otherwise.
+// Warning is about a value that was accepted and is probably a mistake.
 type Warning struct {
 	Location string `json:"location" doc:"Where the value is, as in errors." example:"body.secret"`
 	Message  string `json:"message" doc:"What to think about." example:"webhook-signature carries no v1: the secret is not whsec_ and padded base64"`
 }
 
-// warned is the view of a webhook as it has just been changed, with more warnings.
+// warned returns the view of a webhook that has just been changed, with its warnings and more.
 func warned(w *hook.Webhook, more ...Warning) Webhook {
 	v := viewWebhook(w)
 	v.Warnings = append(warnings(w), more...)
 	return v
 }
 
-// secretAt is where a secret is in a request.
+// secretAt is the location of a secret in a request.
 const secretAt = "body.secret"
 
-// leastKey is the least key of Standard Webhooks, in bytes ("Signature scheme").
+// leastKey is the minimum length of a key of Standard Webhooks, in bytes ("Signature scheme").
 const leastKey = 24
 
-// weakSecret is the length below which a secret can be guessed from one request, in bytes.
+// weakSecret is the length in bytes below which a secret can be guessed from one request.
 const weakSecret = 16
 
-// warnings are those of a webhook.
+// warnings returns the warnings about a webhook's secret.
 func warnings(w *hook.Webhook) []Warning {
 	if w.Profile == hook.ProfileMomento {
-		return nil // it is generated
+		return nil // the secret is generated
 	}
 	var list []Warning
 	add := func(format string, args ...any) { list = append(list, Warning{secretAt, fmt.Sprintf(format, args...)}) }
@@ -55,7 +55,7 @@ func signsV1(w *hook.Webhook) bool {
 	return ok && w.Signs(hook.SchemeV1)
 }
 
-// newSecret is what is wrong with a secret that a client gives.
+// newSecret returns what is wrong with a secret that a client gives.
 func newSecret(secret *string) []hook.Violation {
 	if secret == nil {
 		return nil

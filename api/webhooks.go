@@ -12,23 +12,22 @@ import (
 
 type webhookStore interface {
 	CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook, error)
-	// CreateWebhookOnce is CreateWebhook unless the key has an answer, which it then
-	// returns; answer makes that, and must do no I/O.
+	// CreateWebhookOnce is CreateWebhook, unless the request key already has an answer, which it then returns. answer
+	// makes the answer for a new webhook and must do no I/O.
 	CreateWebhookOnce(ctx context.Context, w hook.Webhook, o hook.RequestKey, answer func(hook.Webhook) ([]byte, error)) ([]byte, error)
-	// KeptAnswer is the answer under a key; not found where that is free.
+	// KeptAnswer returns the answer that is stored under a request key; not found if there is none.
 	KeptAnswer(ctx context.Context, o hook.RequestKey) ([]byte, error)
 	Webhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Webhook, error)
 	// WebhookNamed finds the id of a Momento webhook.
 	WebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (hook.WebhookID, error)
 	Webhooks(ctx context.Context, tenant hook.TenantID, f hook.WebhookFilter, p hook.Page) ([]hook.Webhook, bool, error)
-	// UpdateWebhook stores what change makes of the webhook. change runs within
-	// the transaction and must do no I/O: a second connection, waited for while
-	// holding the first, can be one that never comes.
+	// UpdateWebhook applies change to the webhook and stores the result. change runs within the transaction and must do
+	// no I/O: it would wait for a second connection while it holds the first, and might never get one.
 	UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID, change func(*hook.Webhook) error) (hook.Webhook, error)
 	DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) error
 }
 
-// Webhook is a webhook as everybody with the scope read may see it.
+// Webhook is a webhook as every key with the scope read may see it.
 type Webhook struct {
 	ID             string            `json:"id" doc:"Names the webhook in paths." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
 	URL            string            `json:"url" doc:"Where events are POSTed to." example:"https://yourapp.com/webhook"`
@@ -53,8 +52,7 @@ type Webhook struct {
 	UpdatedAt      time.Time         `json:"updated_at" doc:"When it was last changed by a client, or disabled." example:"2026-01-15T12:00:00Z"`
 }
 
-// CreatedWebhook also holds the secret, which only this answer and the secret
-// operations show.
+// CreatedWebhook is a webhook with its secret, which only this answer and the secret operations show.
 type CreatedWebhook struct {
 	Webhook
 	Secret string `json:"secret" doc:"Signs every request; its UTF-8 bytes are the key." example:"whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
@@ -78,7 +76,7 @@ func viewWebhook(w *hook.Webhook) Webhook {
 	return v
 }
 
-// seconds is a time as the seeds print it: RFC 3339 in UTC, whole seconds.
+// seconds returns a time as the published systems print it: in UTC and whole seconds.
 func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
 type createWebhookRequest struct {
@@ -141,7 +139,7 @@ type updateWebhookRequest struct {
 	MaxAttempts  *int               `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Attempts of a delivery at most." example:"5"`
 	Schemes      []string           `json:"signature_schemes,omitempty" minItems:"1" enum:"v1,v1a" doc:"Standard Webhooks signatures that webhook-signature carries; of the standard profile only." example:"[\"v1\",\"v1a\"]"`
 
-	// nulls are the members that are null.
+	// nulls names the members that are null.
 	nulls []string
 }
 
@@ -195,18 +193,14 @@ func (a *API) listWebhooks(ctx context.Context, in *listWebhooksInput) (*listWeb
 	if err != nil {
 		return nil, err
 	}
-	webhooks, bytes, cut := fit(webhooks, webhookBytes)
-	answered(ctx, bytes)
-	more = more || cut
-	out := &listWebhooksOutput{}
-	out.Body.Webhooks = make([]Webhook, 0, len(webhooks))
-	for i := range webhooks {
-		out.Body.Webhooks = append(out.Body.Webhooks, viewWebhook(&webhooks[i]))
+	views, next := webhookPages().answer(ctx, webhooks, more)
+	return &listWebhooksOutput{Body: webhookList{views, next}}, nil
+}
+
+func webhookPages() pages[hook.Webhook, Webhook] {
+	return pages[hook.Webhook, Webhook]{
+		kind: listWebhooks, id: func(w *hook.Webhook) [16]byte { return w.ID }, bytes: webhookBytes, view: viewWebhook,
 	}
-	if more {
-		out.Body.NextCursor = nextCursor(listWebhooks, webhooks[len(webhooks)-1].ID)
-	}
-	return out, nil
 }
 
 func (a *API) getWebhook(ctx context.Context, in *IDPath) (*webhookOutput, error) {
@@ -226,7 +220,7 @@ func (a *API) webhook(ctx context.Context, text string) (hook.Webhook, error) {
 	return a.Store.Webhook(ctx, tenant(ctx), id)
 }
 
-// webhookID parses the id in a path; what can't be an id is not found either.
+// webhookID parses the id in a path. A text that can't be an id is not found either.
 func webhookID(text string) (hook.WebhookID, error) {
 	id, err := hook.ParseWebhookID(text)
 	if err != nil {
@@ -246,44 +240,29 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now().UTC().Truncate(time.Microsecond)
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
-		was := *w
-		before := w.URL
-		if b.URL != nil {
-			w.URL = *b.URL
-		}
-		if b.Events != nil {
-			w.Events = events
-		}
-		if b.Active != nil {
-			setActive(w, *b.Active)
-		}
-		if b.Paused != nil {
-			w.Pause(*b.Paused, now)
-		}
-		wrong := append(takeAway(w, b.nulls), unknown...)
-		if b.Headers != nil {
-			w.Headers = secretHeaders(*b.Headers)
-			wrong = append(shownValues(*b.Headers), wrong...)
-		} else {
-			wrong = append(a.movedHeaders(w, before, headersAt, headersAnew), wrong...)
-		}
-		if b.TraceContext != nil {
-			w.TraceContext = *b.TraceContext
-		}
-		w.Normalize()
-		apply(w, b.Description, b.Secret, b.Timeout, b.RateLimit, b.MaxAttempts)
-		wrong = slices.Concat(wrong, setSchemes(w, b.Schemes), newSecret(b.Secret))
-		if err := places.relocate(a.checkWebhook(w, before, wrong)); err != nil {
-			return err
-		}
-		return checkRerouted(ctx, &was, w)
+		return places.relocate(a.update(ctx, w, b.change(events), unknown, headersInRequest()))
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &webhookOutput{Body: warned(&w, unmatched...)}, nil
+}
+
+// change returns the change of a webhook that the request describes. events are its events without repetitions.
+func (r *updateWebhookRequest) change(events []string) *webhookChange {
+	c := &webhookChange{
+		URL: r.URL, Active: r.Active, Paused: r.Paused, Description: r.Description, Secret: r.Secret, Headers: r.Headers,
+		Timeout: r.Timeout, RateLimit: r.RateLimit, TraceContext: r.TraceContext, MaxAttempts: r.MaxAttempts, Schemes: r.Schemes,
+		Nulls: r.nulls,
+	}
+	if r.Events != nil {
+		c.Events = events
+		if events == nil {
+			c.Events = []string{}
+		}
+	}
+	return c
 }
 
 func (a *API) deleteWebhook(ctx context.Context, in *IDPath) (*empty, error) {
@@ -294,38 +273,9 @@ func (a *API) deleteWebhook(ctx context.Context, in *IDPath) (*empty, error) {
 	return nil, a.Store.DeleteWebhook(ctx, tenant(ctx), id)
 }
 
-// apply sets what is given.
-func apply(w *hook.Webhook, description, secret *string, timeout, rateLimit, maxAttempts *int) {
-	if description != nil {
-		w.Description = *description
-	}
-	if secret != nil {
-		w.Replace(hook.Secret(*secret))
-	}
-	if timeout != nil {
-		w.Timeout = time.Duration(*timeout) * time.Second
-	}
-	if rateLimit != nil {
-		w.RateLimit = *rateLimit
-	}
-	if maxAttempts != nil {
-		w.MaxAttempts = *maxAttempts
-	}
-}
-
-func setActive(w *hook.Webhook, active bool) {
-	switch {
-	case active && !w.Active:
-		w.Active, w.DisabledReason, w.Health = true, "", hook.HealthHealthy
-	case !active && w.Active:
-		w.Active, w.DisabledReason = false, hook.ReasonByClient
-	}
-}
-
-// checkWebhook reports all that is wrong with a webhook about to be stored, at
-// once; unknown is what was found of its events. Whether requests may go to its
-// URL is asked only where that is another than before: what the operator has come
-// to forbid must not keep a webhook from being disabled. It does no I/O.
+// checkWebhook returns everything that is wrong with a webhook that is to be stored. unknown is what is wrong with the
+// request besides. The destination is checked only if the URL differs from before: if the operator has forbidden a
+// destination since, its webhooks can still be disabled. checkWebhook does no I/O.
 func (a *API) checkWebhook(w *hook.Webhook, before string, unknown []hook.Violation) error {
 	var violations []hook.Violation
 	if err := w.Validate(); err != nil {
@@ -337,7 +287,7 @@ func (a *API) checkWebhook(w *hook.Webhook, before string, unknown []hook.Violat
 	}
 	usable := w.URLProblem() == ""
 	if usable {
-		// Stored and shown as it is requested.
+		// The URL is stored and shown in the form in which it is requested.
 		w.URL = a.Destinations.CanonicalURL(w.URL)
 	}
 	switch {
@@ -351,7 +301,7 @@ func (a *API) checkWebhook(w *hook.Webhook, before string, unknown []hook.Violat
 			violations = append(violations, hook.Violation{Location: "body.url", Message: "is this service's own address, --public-url; --allow-own-url lets webhooks have it"})
 		}
 	}
-	// A new secret has stricter bounds than a stored one: the place is named once.
+	// A new secret has stricter bounds than a stored one. Each location is named once.
 	violations = slices.DeleteFunc(violations, func(v hook.Violation) bool {
 		return slices.ContainsFunc(unknown, func(u hook.Violation) bool { return u.Location == v.Location })
 	})

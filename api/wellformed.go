@@ -13,10 +13,9 @@ import (
 	"grapnel/internal/hook"
 )
 
-// wellFormed refuses what net/http and Huma would read past: a query that can't
-// be decoded, a parameter that is empty or given twice, a header given twice
-// that can mean one thing only, a body that is not called JSON. Each of them
-// would otherwise silently stand for something else, page one for instance (S2).
+// wellFormed returns a middleware that refuses what net/http and Huma would ignore: a query that can't be decoded, a
+// parameter that is empty or given twice, a header given twice that can only have one value, and a body that is not
+// declared as JSON. Each of them would silently stand for something else, such as the first page (S2).
 func (a *API) wellFormed(op *operation, body bool) func(huma.Context, func(huma.Context)) {
 	checkType := checkContentType
 	switch {
@@ -37,8 +36,8 @@ func (a *API) wellFormed(op *operation, body bool) func(huma.Context, func(huma.
 		if encoding := r.Header.Get("Content-Encoding"); err == nil && body && encoding != "" && !strings.EqualFold(encoding, "identity") {
 			err = &hook.Error{Kind: hook.KindMediaType, Message: "send the body as it is, without a content encoding"}
 		}
-		// The answer is JSON whatever the client would accept; an operation with
-		// another one has its own view of it.
+		// The answer is JSON whatever the client would accept. An operation with another format reads the header from
+		// the context.
 		ctx = huma.WithValue(ctx, acceptKey{}, r.Header.Get("Accept"))
 		if r.Method == http.MethodHead {
 			ctx = huma.WithValue(ctx, headKey{}, true)
@@ -82,8 +81,8 @@ func checkHeaders(h http.Header) error {
 	return nil
 }
 
-// checkContentType lets JSON through under any spelling of its name, and a body
-// without a name; what follows compares the name to the letter.
+// checkContentType accepts any spelling of the media type of JSON, and a body without a type. Huma compares the type
+// literally, so the header is normalized.
 func checkContentType(r *http.Request) error {
 	given := r.Header.Get("Content-Type")
 	if given == "" || r.ContentLength == 0 {
@@ -102,8 +101,8 @@ func checkContentType(r *http.Request) error {
 	return nil
 }
 
-// checkNamedType is checkContentType that wants a body named. A browser lets every page
-// send one without a name, and asks first for one that is called JSON.
+// checkNamedType is checkContentType that also requires a type. A browser lets every page send a body without a type,
+// but asks the server first before it sends JSON (CORS).
 func checkNamedType(r *http.Request) error {
 	if r.Header.Get("Content-Type") == "" && r.ContentLength != 0 {
 		return &hook.Error{Kind: hook.KindMediaType, Message: sendJSON}
@@ -111,19 +110,18 @@ func checkNamedType(r *http.Request) error {
 	return checkContentType(r)
 }
 
-// formType is what curl calls a body by default.
+// formType is the media type that curl sends by default.
 const formType = "application/x-www-form-urlencoded"
 
 const sendJSON = "send the body as JSON, with the header Content-Type: " + jsonType
 
-// acceptKey is the key of a request's Accept header in its context.
+// acceptKey is the context key of a request's Accept header.
 type acceptKey struct{}
 
-// headKey is the key of what says, in a context, that the answer's body is not wanted.
+// headKey is the context key that marks a HEAD request.
 type headKey struct{}
 
-// checkTextType lets every kind of text through, and a body without a type. Huma
-// must not look for a format of that name: what follows takes the body as it is.
+// checkTextType accepts every textual media type, and a body without a type. The operation takes the body as it is.
 func checkTextType(r *http.Request) error {
 	given := r.Header.Get("Content-Type")
 	if given == "" {
@@ -140,8 +138,7 @@ func checkTextType(r *http.Request) error {
 	return nil
 }
 
-// isText tells the media types whose content is text, curl's default for forms
-// among them (M5).
+// isText reports whether a media type is textual; curl's default for forms is one of them (M5).
 func isText(mediaType string) bool {
 	kind, subtype, _ := strings.Cut(mediaType, "/")
 	switch {

@@ -16,6 +16,7 @@ require (
 	google.golang.org/protobuf v1.36.11
 	gopkg.in/yaml.v3 v3.0.1
 	grapnel v0.0.0
+	grapnel/verify/go v0.0.0
 )
 
 require (
@@ -249,3 +250,5 @@ require (
 replace grapnel => ../..
 
 replace grapnel/clients/go => ../../clients/go
+
+replace grapnel/verify/go => ../../verify/go

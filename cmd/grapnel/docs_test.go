@@ -53,7 +53,7 @@ OpenTelemetry's ` + "`OTEL_*`" + ` variables. A process checks all settings when
 	of := map[string][]string{}
 	var flags []*kong.Flag
 	for _, name := range processes {
-		for _, f := range command(model, name).Flags {
+		for _, f := range findCommand(model, name).Flags {
 			if f.Name == "help" {
 				continue
 			}
@@ -117,7 +117,7 @@ func arguments(b *bytes.Buffer, n *kong.Node) {
 	}
 }
 
-func command(model *kong.Application, name string) *kong.Node {
+func findCommand(model *kong.Application, name string) *kong.Node {
 	return model.Children[slices.IndexFunc(model.Children, func(n *kong.Node) bool { return n.Name == name })]
 }
 

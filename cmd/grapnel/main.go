@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"grapnel/internal/cli"
+	"grapnel/internal/command"
 	"grapnel/internal/config"
 )
 
@@ -44,25 +44,10 @@ func main() {
 
 // run parses args and runs the command. It returns instead of ending the process.
 func run(ctx context.Context, args []string, stdout io.Writer) error {
-	exited := errors.New("exit") // kong exits after printing help; the panic below returns from here instead
 	var c commands
-	parser, err := kong.New(&c,
+	return command.Run(&c, args, func(parsed *kong.Context) error { return parsed.Run() },
 		kong.Name("grapnel"), kong.Description("Webhook delivery: signed, retried, logged, never lost.\n\n"+cli.ExitCodes),
 		kong.ExplicitGroups([]kong.Group{{Key: "api", Title: cli.GroupTitle}}), kong.Bind(cli.Standard(stdout)),
 		kong.DefaultEnvars(config.EnvPrefix), kong.Writers(stdout, os.Stderr),
-		kong.Exit(func(int) { panic(exited) }),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)))
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if v := recover(); v != nil && v != any(exited) {
-			panic(v)
-		}
-	}()
-	parsed, err := parser.Parse(args)
-	if err != nil {
-		return err
-	}
-	return parsed.Run()
 }

@@ -9,7 +9,7 @@ import (
 // gcPercent lets the heap grow to three times the live data before a collection;
 // Go's default is twice. There is little live data, a few tens of MiB at saturation, and
 // collecting half as often saves a tenth of the processor time
-// (cmd/dev/BENCHMARKS.md).
+// (docs/adr/0008-process-settings.md).
 const gcPercent = 200
 
 // TuneMemory sets the process's garbage collector, unless GOGC is set in the

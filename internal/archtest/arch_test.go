@@ -49,7 +49,7 @@ func directions() map[string]direction {
 		deny: map[string]string{
 			pgx: sqlIsStorage, huma: httpIsAPI, temporal: leafTemporal,
 			modulePath + "/storage": leaf, modulePath + "/api": leaf, modulePath + "/worker": leaf,
-			modulePath + "/workflows": leaf, modulePath + "/activities": leaf, modulePath + "/internal/app": leaf,
+			modulePath + "/workflows": leaf, modulePath + "/activities": leaf,
 		},
 		denyDeps: map[string]string{
 			pgx: sqlIsStorage, huma: httpIsAPI, temporal: leafTemporal,
@@ -60,7 +60,7 @@ func directions() map[string]direction {
 	return map[string]direction{
 		"api/": {
 			ours: []string{"workflows/", "internal/"},
-			deny: map[string]string{"database/sql": sqlIsStorage, modulePath + "/internal/app": leaf},
+			deny: map[string]string{"database/sql": sqlIsStorage},
 			denyDeps: map[string]string{
 				pgx: sqlIsStorage, goose: sqlIsStorage, modulePath + "/storage": sqlIsStorage, temporalServer: noServer,
 			},
@@ -71,36 +71,78 @@ func directions() map[string]direction {
 				"net/http": noIO, "os": noIO, "database/sql": noIO, "math/rand": replay, "crypto/rand": replay,
 				googleUUID: replay,
 			},
-			denyDeps: map[string]string{pgx: noIO, huma: httpIsAPI, temporalServer: noServer},
+			denyDeps: map[string]string{pgx: noIO, goose: noIO, huma: httpIsAPI, temporalServer: noServer},
 		},
 		"activities/": {
 			ours: []string{"internal/hook/", "internal/payload/", "internal/signing/", "internal/tracing/", "internal/wait/"},
 			deny: map[string]string{"database/sql": sqlIsStorage},
 			denyDeps: map[string]string{
-				pgx: sqlIsStorage, huma: httpIsAPI, temporalServer: noServer,
+				pgx: sqlIsStorage, goose: sqlIsStorage, huma: httpIsAPI, temporalServer: noServer,
 				modulePath + "/storage": sqlIsStorage, modulePath + "/workflows": "workflows name activities, never the reverse",
 			},
 		},
 		"storage/": {
 			ours: []string{"internal/"},
-			deny: map[string]string{modulePath + "/internal/app": leaf},
 			denyDeps: map[string]string{
 				temporal: storeTemporal, huma: httpIsAPI, modulePath + "/api": leaf,
 				modulePath + "/workflows": leaf, modulePath + "/activities": leaf,
 			},
 		},
 		"internal/cli/": {
-			ours: []string{"internal/hook/", "clients/go/", "verify/"},
+			ours: []string{"internal/hook/", "clients/go/", "verify/go/"},
+			deny: map[string]string{"database/sql": byAPI},
 			denyDeps: map[string]string{
-				pgx: byAPI, huma: byAPI, temporal: byAPI, modulePath + "/storage": byAPI, modulePath + "/api": byAPI, modulePath + "/workflows": byAPI,
+				pgx: byAPI, goose: byAPI, huma: byAPI, temporal: byAPI, modulePath + "/storage": byAPI, modulePath + "/api": byAPI, modulePath + "/workflows": byAPI,
 			},
 		},
 		"internal/hook/":      {ours: []string{}, stdOnly: true},
-		"verify/":             {ours: []string{}, stdOnly: true},
+		"verify/go/":          {ours: []string{}, stdOnly: true},
 		"internal/canonjson/": leafRule,
 		"internal/signing/":   leafRule,
 		"internal/payload/":   leafRule,
 		"internal/egress/":    leafRule,
+	}
+}
+
+// importers are the packages that only some directories may import, with the reason.
+func importers() map[string]struct {
+	only []string
+	why  string
+} {
+	type rule = struct {
+		only []string
+		why  string
+	}
+
+	return map[string]rule{
+		"internal/app/":      {[]string{"cmd/"}, "internal/app wires the packages together; move the shared part to a package of its own"},
+		"internal/postgres/": {[]string{"internal/pgtest/"}, "it starts PostgreSQL's programs, for tests and cmd/dev; take a database URL"},
+		"cmd/":               {nil, "move the shared part to internal/"},
+	}
+}
+
+func TestImporters(t *testing.T) {
+	t.Parallel()
+
+	rules := importers()
+
+	for _, p := range listPackages(t, repoRoot(t), "./...") {
+		for _, imp := range p.Imports {
+			if !under(imp, modulePath) {
+				continue
+			}
+
+			imported := pkg{ImportPath: imp}.dir()
+			for dir, rule := range rules {
+				if !strings.HasPrefix(imported, dir) || strings.HasPrefix(p.dir(), dir) {
+					continue
+				}
+
+				if !slices.ContainsFunc(rule.only, func(by string) bool { return strings.HasPrefix(p.dir(), by) }) {
+					t.Errorf("%s imports %s: %s", p.ImportPath, imp, rule.why)
+				}
+			}
+		}
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package archtest holds tests about the shape of the repository and no code: which package may import which, what the
-// product's binary may be linked with, how long a file may grow, and whether the Compose file agrees with the binary.
-// The import rules repeat those of depguard in .golangci.yml, so that `go test ./...` alone refuses a wrong turn.
-// Its invariant: every rule carries the reason that its failure prints.
+// Package archtest has tests about the shape of the repository and no code: the import rules, what the product's binary
+// may be linked with, the length of files, the links and cited numbers of the documents. The import rules stand here only
+// (docs/architecture.md explains them), so that `go test ./...` refuses a wrong import. Its invariant: every rule has the
+// reason that its failure prints.
 package archtest

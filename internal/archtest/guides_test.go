@@ -24,7 +24,11 @@ func guides(t *testing.T) []string {
 	require.NoError(t, err)
 	require.Len(t, profiles, 3)
 
-	return append(append(list, profiles...), filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md"), filepath.Join(root, "CHANGELOG.md"), filepath.Join(root, "SECURITY.md"), filepath.Join(root, "deploy", "kubernetes", "README.md"))
+	decisions, err := filepath.Glob(filepath.Join(root, "docs", "adr", "*.md"))
+	require.NoError(t, err)
+	require.NotEmpty(t, decisions)
+
+	return append(append(append(list, profiles...), decisions...), filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md"), filepath.Join(root, "CHANGELOG.md"), filepath.Join(root, "SECURITY.md"), filepath.Join(root, "deploy", "kubernetes", "README.md"))
 }
 
 // TestGuidesLinkToWhatThereIs: files, and headings of those that are documents.

@@ -29,7 +29,7 @@ func TestEveryPackageHasAComment(t *testing.T) {
 	root := repoRoot(t)
 
 	pkgs := listPackages(t, root, "./...")
-	for _, module := range []string{"cmd/dev", "clients/go"} {
+	for _, module := range []string{"cmd/dev", "clients/go", "verify/go"} {
 		pkgs = append(pkgs, listPackages(t, filepath.Join(root, filepath.FromSlash(module)), "./...")...)
 	}
 

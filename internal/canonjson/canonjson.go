@@ -1,12 +1,9 @@
-// Package canonjson brings a JSON value into the one form every receiver
-// agrees on: what ECMAScript's JSON.stringify(JSON.parse(x)) prints. Receivers
-// verify signatures over exactly that text, so a body in any other form is
-// refused by them although nothing is wrong with it. A value that the round
-// trip would change (duplicate keys, lone surrogates, numbers that lose digits)
-// is refused here, with a pointer to the place, rather than delivered changed.
+// Package canonjson brings a JSON value into the one form that every receiver agrees on: the text that ECMAScript's
+// JSON.stringify(JSON.parse(x)) prints. Receivers verify signatures over exactly that text and would refuse a body in
+// any other form. A value that the round trip would change (duplicate keys, lone surrogates, numbers that lose digits)
+// is refused here, with a pointer to the place, instead of being delivered changed.
 //
-// The package is pure and imports the standard library and jsontext only. Its
-// invariant: the output is valid compact JSON and canonicalising it again
+// The package is pure: it does no I/O. Its invariant: the output is valid compact JSON, and canonicalizing it again
 // changes nothing.
 package canonjson
 
@@ -14,6 +11,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -38,8 +36,8 @@ func Canonicalize(src []byte) ([]byte, error) {
 // returns the extended slice. The error is always an [*Error], and then the
 // result is dst as it was given. src is not changed and must not overlap dst.
 func Append(dst, src []byte) ([]byte, error) {
-	// jsontext reads a bytes.Buffer in place; any other reader is copied. It
-	// would find duplicates too, but copies every key for that.
+	// jsontext reads a bytes.Buffer in place and copies any other reader. It could find duplicate keys too, but would
+	// copy every key for that.
 	dec := jsontext.NewDecoder(bytes.NewBuffer(src), jsontext.AllowDuplicateNames(true))
 	w := writer{dec: dec, src: src, dst: dst, members: make([]member, 0, 16)}
 	if err := w.document(); err != nil {
@@ -52,9 +50,33 @@ func Append(dst, src []byte) ([]byte, error) {
 // and returns the extended slice. Bytes of s that are not UTF-8, which no
 // ECMAScript string can hold, become U+FFFD.
 func AppendString(dst []byte, s string) []byte {
-	// The only error is the one about invalid UTF-8, already replaced.
+	// The only error is about invalid UTF-8, which has been replaced.
 	dst, _ = jsontext.AppendQuote(dst, s)
 	return dst
+}
+
+// StringSize returns the number of bytes that AppendString appends for s.
+func StringSize(s string) int {
+	size := len(`""`) + len(s)
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, n := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && n == 1 {
+				size += len("\ufffd") - 1 // an invalid byte
+			}
+			i += n
+			continue
+		}
+		switch {
+		case c == '"', c == '\\', c == '\b', c == '\f', c == '\n', c == '\r', c == '\t':
+			size += len(`\n`) - 1
+		case c < ' ':
+			size += len(`\u0000`) - 1
+		}
+		i++
+	}
+	return size
 }
 
 // writer copies the tokens of one document from dec to dst.

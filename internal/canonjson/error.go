@@ -3,12 +3,13 @@ package canonjson
 import (
 	"bytes"
 	"errors"
-	"grapnel/internal/clip"
 	"io"
 	"strconv"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"grapnel/internal/clip"
 )
 
 // Reason is why a value is refused. The set is closed.
@@ -39,7 +40,7 @@ const (
 	maxPointer = 1024 // bytes of Error.Pointer
 )
 
-// Error says why and where a value is refused.
+// Error is the reason why a value is refused, and the place.
 type Error struct {
 	Reason Reason
 	// Pointer is the RFC 6901 JSON pointer to the place, "" for the whole value.
@@ -61,7 +62,7 @@ func (e *Error) Error() string {
 	return e.Message + " (at " + e.Pointer + ")"
 }
 
-// errorAtLast is about the value read last, whose text is raw.
+// errorAtLast returns an error about the value read last, whose text is raw.
 func (w *writer) errorAtLast(reason Reason, raw []byte, message string) error {
 	return &Error{
 		Reason:  reason,
@@ -93,13 +94,13 @@ func (w *writer) tooDeep() error {
 		"arrays and objects are nested over "+strconv.Itoa(MaxDepth)+" deep")
 }
 
-// trailing is about a token behind the value, a valid one in itself.
+// trailing returns the error of a valid token after the value.
 func trailing(offset int64) error {
 	return &Error{Reason: ReasonNotJSON, Message: "not JSON: there is more text after the value", Offset: offset}
 }
 
-// syntaxError translates what the decoder says. It tells apart by the bytes at
-// the offset what the decoder only tells apart by the text of its errors.
+// syntaxError translates an error of the decoder. Where the decoder distinguishes errors only by their texts,
+// syntaxError looks at the bytes at the offset.
 func (w *writer) syntaxError(err error) error {
 	var syntactic *jsontext.SyntacticError
 	if !errors.As(err, &syntactic) {
@@ -132,8 +133,8 @@ func (w *writer) syntaxError(err error) error {
 	return e
 }
 
-// isSurrogateEscape reports whether text starts with \uD800 to \uDFFF. Where
-// the decoder stops at one, its other half is missing.
+// isSurrogateEscape reports whether text starts with \uD800 to \uDFFF. If the decoder stops at such an escape, the
+// other half of the pair is missing.
 func isSurrogateEscape(text []byte) bool {
 	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
 		return false

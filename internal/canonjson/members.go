@@ -12,23 +12,21 @@ const (
 	maxArrayIndex = 1<<32 - 2
 	// ordinaryKey is the rank of every other key.
 	ordinaryKey = maxArrayIndex + 1
-	// maxLinear is how many keys are searched one by one for a duplicate: up to
-	// there, that is faster than a map and allocates nothing.
+	// maxLinear is how many keys are searched one by one for a duplicate. Up to that number this is faster than a map
+	// and allocates nothing.
 	maxLinear = 32
 )
 
-// member is one member of an open object: where its text starts in the output,
-// where its key ends there and where its value does, and the value of its key
-// as an array index.
+// member is one member of an open object: the start of its text in the output, the ends of its key and of its value
+// there, and the value of its key as an array index.
 type member struct {
 	start, keyEnd, end int
 	rank               uint64
 }
 
-// objectBody is what is known of an open object. Those of its members that have
-// been read are writer.members from first on.
+// objectBody is the state of an open object. The members of it that have been read are writer.members[first:].
 type objectBody struct {
-	start     int // in the output, behind the brace
+	start     int // in the output, after the brace
 	first     int
 	seen      map[string]struct{} // its keys, once there are over maxLinear
 	unordered bool
@@ -36,7 +34,7 @@ type objectBody struct {
 
 // key reads the next key of body and adds the member.
 func (w *writer) key(body *objectBody) error {
-	// What is no string is refused by the decoder.
+	// The decoder refuses a key that is no string.
 	raw, err := w.dec.ReadValue()
 	if err != nil {
 		return w.syntaxError(err)
@@ -76,9 +74,8 @@ func (w *writer) isDuplicate(body *objectBody, text []byte) bool {
 	return len(body.seen) == before
 }
 
-// endObject drops the members of body and, if their source order is not the
-// one of ECMAScript, puts them in that: array indices first, in numeric order,
-// and the others behind them as they came.
+// endObject drops the members of body. If they are not in ECMAScript's order, it rearranges them: array indices first,
+// in numeric order, then the others in source order.
 func (w *writer) endObject(body *objectBody) {
 	members := w.members[body.first:]
 	if body.unordered {

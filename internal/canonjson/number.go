@@ -112,7 +112,7 @@ func parseExponent(exponent []byte) int64 {
 // float returns the double nearest to d, or an infinity.
 func (d decimal) float() float64 {
 	// No double or midpoint between two has more than 768 significant digits:
-	// behind them it only matters whether anything follows.
+	// after them it only matters whether there is any digit.
 	const enough = 800
 	text := make([]byte, 0, 64)
 	text = append(text, '.')
@@ -121,7 +121,7 @@ func (d decimal) float() float64 {
 		text = append(text, '1')
 	}
 	text = strconv.AppendInt(append(text, 'e'), d.exponent, 10)
-	// The only error is the one about the range, told by the infinity.
+	// The only error is about the range; the result is then an infinity.
 	f, _ := strconv.ParseFloat(string(text), 64)
 	return f
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"grapnel/internal/hook"
-	"grapnel/verify"
+	verify "grapnel/verify/go"
 )
 
 // signed is one signature of a request: its header, and whether it is valid.

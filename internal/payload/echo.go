@@ -11,20 +11,19 @@ import (
 	"grapnel/internal/hook"
 )
 
-// leastEcho is the length from which on a custom header's value is blanked where it
-// comes back, in bytes: shorter ones are no credentials, and would blank ordinary words.
+// leastEcho is the minimum length in bytes of a value that is redacted in an answer. Shorter values are no credentials,
+// and redacting them would blank ordinary words.
 const leastEcho = 6
 
-// leastCut is how much of such a value must be at the end of a body that was cut.
+// leastCut is how much of such a value, in bytes, must be at the end of a truncated body to be redacted.
 const leastCut = 4
 
-// blank stands for what is not shown.
+// blank replaces redacted text.
 const blank = "***"
 
-// RedactEchoes blanks what is secret of the webhook in what its receiver has answered:
-// the values of its own headers, the credentials in them, and its signing secrets, as
-// they are, and as JSON and forms write them. Some receivers answer with all that they
-// got, and who may read the log may not read these.
+// RedactEchoes redacts the webhook's secrets in the answer of its receiver: the values of its custom headers, the
+// credentials in them, and its signing secrets, literally and as JSON and forms encode them. Some receivers echo the
+// whole request, and readers of the delivery log may not see these values.
 func RedactEchoes(w *hook.Webhook, a *hook.Attempt) {
 	if a.StatusCode == 0 {
 		return
@@ -50,7 +49,8 @@ func RedactEchoes(w *hook.Webhook, a *hook.Attempt) {
 	}
 }
 
-// blankIn blanks a secret in a body, and what is left of it at the end of one that was cut.
+// blankIn redacts a secret in a body. If the body was truncated, it also redacts the beginning of the secret at its
+// end.
 func blankIn(body []byte, echo string, cut bool) []byte {
 	if bytes.Contains(body, []byte(echo)) {
 		body = bytes.ReplaceAll(body, []byte(echo), []byte(blank))
@@ -66,8 +66,7 @@ func blankIn(body []byte, echo string, cut bool) []byte {
 	return body
 }
 
-// echoes are the texts that stand for what is secret of a webhook, the longest first: one
-// may be part of another.
+// echoes returns the texts to redact for a webhook, the longest first, because one may contain another.
 func echoes(w *hook.Webhook) []string {
 	list := append(make([]string, 0, 2+2*len(w.Headers)), w.Secret.Reveal())
 	for _, p := range w.Previous {
@@ -91,11 +90,11 @@ func echoes(w *hook.Webhook) []string {
 	return list
 }
 
-// forms are other ways to write a text: in JSON, as PHP writes JSON, and in a URL.
+// forms returns other encodings of a text: in JSON, in JSON as PHP writes it, and in a URL.
 func forms(s string) []string {
 	quoted, err := json.Marshal(s)
 	if err != nil {
-		return nil // never: it is text
+		return nil // never: it is a string
 	}
 	inJSON := string(quoted[1 : len(quoted)-1])
 	return []string{inJSON, strings.ReplaceAll(inJSON, "/", `\/`), url.QueryEscape(s), url.PathEscape(s)}

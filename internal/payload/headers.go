@@ -7,9 +7,9 @@ import (
 	"grapnel/internal/hook"
 )
 
-// addOwn adds the webhook's own headers, under their names as the client wrote them: some
-// receivers compare names with their case, in spite of RFC 9110. HTTP/2 has lower case
-// alone. A name of ours, in whatever case, stays ours.
+// addOwn adds the webhook's custom headers, with their names as the client wrote them: some receivers compare names
+// case-sensitively, in spite of RFC 9110. HTTP/2 sends them in lower case. A custom header never replaces one of
+// Grapnel's, in whatever case it is written.
 func addOwn(h http.Header, w *hook.Webhook) {
 	if len(w.Headers) == 0 {
 		return
@@ -25,11 +25,11 @@ func addOwn(h http.Header, w *hook.Webhook) {
 	}
 }
 
-// RedactHeaders is what may be logged of a request's headers: all of ours, and
-// the names of the webhook's own. Where that has none, it is h itself.
+// RedactHeaders returns the headers of a request for the delivery log: Grapnel's own, and the names of the webhook's
+// custom headers. Without custom headers it returns h itself.
 func RedactHeaders(w *hook.Webhook, h http.Header) http.Header {
 	if h == nil || len(w.Headers) == 0 {
-		return h // nothing was sent, or nothing secret
+		return h // nothing was sent, or nothing of it is secret
 	}
 	custom := make(map[string]hook.Secret, len(w.Headers))
 	for name, value := range w.Headers {
@@ -37,7 +37,7 @@ func RedactHeaders(w *hook.Webhook, h http.Header) http.Header {
 	}
 	out := h.Clone()
 	for name := range out {
-		// As sent, a name need not be in canonical form.
+		// A name that is sent need not be in canonical form.
 		if value, ok := custom[http.CanonicalHeaderKey(name)]; ok {
 			out[name] = []string{value.String()}
 		}
@@ -45,10 +45,9 @@ func RedactHeaders(w *hook.Webhook, h http.Header) http.Header {
 	return out
 }
 
-// asciiType is an event's type as the header X-Event-Type carries it: printable ASCII
-// stands for itself, but for %; the bytes of everything else, and spaces at the ends, are
-// percent-encoded, so that decodeURIComponent and its like give the type. RFC 9110 (5.5)
-// wants new fields in ASCII, and receivers read others as Latin-1.
+// asciiType returns an event type for the header X-Event-Type. Printable ASCII except % is sent literally. All other
+// bytes, and spaces at the ends, are percent-encoded, so that decodeURIComponent and its like return the type. RFC 9110
+// (5.5) wants new fields in ASCII, and receivers read other bytes as Latin-1.
 func asciiType(eventType string) string {
 	const digits = "0123456789ABCDEF"
 	var b strings.Builder

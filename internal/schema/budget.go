@@ -11,21 +11,21 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// mostSteps bounds a check: a schema of a few lines can ask for more than there is time
-// in the world. It is several times what the largest event of an ordinary schema takes.
+// mostSteps bounds the steps of a check, because a schema of a few lines can demand more of them than could ever be
+// done. It is several times what the largest event needs with an ordinary schema.
 const mostSteps = 200_000
 
-// mostTime bounds a check beside that: what a step takes depends on the machine.
+// mostTime also bounds a check, because the time of a step depends on the machine.
 const mostTime = time.Second
 
-// stepsOfALook is how many steps go by between two looks at the clock.
-const stepsOfALook = 1000
+// stepsPerClockCheck is the number of steps between two looks at the clock.
+const stepsPerClockCheck = 1000
 
-// budget counts the steps of one check. The validator can't be told to stop, so that it
-// panics when they are spent, time is up, or nobody waits any more, which within recovers.
+// budget counts the steps of one check. The validator can't be told to stop, so budget panics when the steps are spent,
+// the time is up or the context has ended; within recovers the panic.
 type budget struct {
 	left int
-	// look is how many steps are left at the next look at the clock.
+	// look is the number of steps left at which to look at the clock next.
 	look  int
 	until time.Time
 	ctx   context.Context //nolint:containedctx // of the one check that runs
@@ -33,7 +33,7 @@ type budget struct {
 
 var errSpent = errors.New("spent")
 
-// begin is called before each check.
+// begin resets the budget; it is called before each check.
 func (b *budget) begin(ctx context.Context) {
 	b.left, b.look, b.until, b.ctx = mostSteps, mostSteps, time.Now().Add(mostTime), ctx
 }
@@ -45,13 +45,14 @@ func (b *budget) spend(steps int) {
 	if b.left > b.look {
 		return
 	}
-	b.look = b.left - stepsOfALook
+	b.look = b.left - stepsPerClockCheck
 	if b.ctx.Err() != nil || time.Now().After(b.until) {
 		panic(errSpent)
 	}
 }
 
-// vocabulary has no keywords: it is there for being asked at every step.
+// vocabulary returns a vocabulary without keywords. The validator calls it for every schema it applies, which is a
+// step.
 func (b *budget) vocabulary() *jsonschema.Vocabulary {
 	return &jsonschema.Vocabulary{
 		URL:     "grapnel:budget",
@@ -66,16 +67,16 @@ func (s step) Validate(ctx *jsonschema.ValidatorContext, _ any) {
 	s.budget.spend(1 + len(ctx.ValueLocation())) // errors copy the place
 }
 
-// Bounds of a pattern: Go's take time in proportion to the text and to what they are
-// compiled to.
+// Bounds of a pattern. Go's regular expressions take time in proportion to the text and to the size of the compiled
+// pattern.
 const (
 	longestPattern   = 1000
 	largestProgram   = 5000
-	workOfAStep      = 50
+	workPerStep      = 50
 	patternIsTooMuch = "takes too much to match"
 )
 
-// pattern is a regular expression that spends.
+// pattern is a regular expression whose matching spends steps of the budget.
 type pattern struct {
 	*regexp.Regexp
 	budget *budget
@@ -84,7 +85,7 @@ type pattern struct {
 
 // MatchString implements jsonschema.Regexp.
 func (p *pattern) MatchString(s string) bool {
-	p.budget.spend(1 + p.size*len(s)/workOfAStep)
+	p.budget.spend(1 + p.size*len(s)/workPerStep)
 	return p.Regexp.MatchString(s)
 }
 

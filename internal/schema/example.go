@@ -14,10 +14,9 @@ import (
 	"grapnel/internal/canonjson"
 )
 
-// Example makes data that meets the schema, canonical JSON: what the schema gives as an
-// example, as default, const or enum, and otherwise the plainest value of its type. It is
-// not ok where none was found, as for patterns that nothing at hand matches. All of it
-// takes no more steps than a check may.
+// Example returns data that satisfies the schema, in canonical JSON. It uses an example, default, const or enum of the
+// schema, and otherwise the simplest value of the type. ok is false if it finds none, as for patterns that none of its
+// texts match. It takes no more steps than a check may.
 func (s *Schema) Example(ctx context.Context) (data []byte, ok bool) {
 	if atOnce.Acquire(ctx, 1) != nil {
 		return nil, false
@@ -46,7 +45,7 @@ func (s *Schema) Example(ctx context.Context) (data []byte, ok bool) {
 // MaxExample bounds an example, in bytes.
 const MaxExample = 32 << 10
 
-// canonical is a value's canonical JSON; nil if it has none.
+// canonical returns the canonical JSON of a value; nil if it has none.
 func canonical(v any) []byte {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -59,20 +58,20 @@ func canonical(v any) []byte {
 	return out
 }
 
-// Bounds of what is made: schemas refer to themselves.
+// Bounds of generated values, because schemas may refer to themselves.
 const (
 	mostMade    = 2000
 	deepestMade = 12
 	mostItems   = 10
 )
 
-// generator makes values; left is how many more it may.
+// generator makes values. left is the number of values that it may still make.
 type generator struct {
 	left   int
 	budget *budget
 }
 
-// candidates are values that may meet the schema, the likeliest first.
+// candidates returns values that may satisfy the schema, the most likely one first.
 func (g *generator) candidates(s *jsonschema.Schema, depth int) []any {
 	if g.left--; g.left < 0 || depth > deepestMade {
 		return []any{nil}
@@ -103,7 +102,7 @@ func (g *generator) candidates(s *jsonschema.Schema, depth int) []any {
 	return list
 }
 
-// merged is the object with the members of the first object in the list that it lacks.
+// merged returns the first object of the list with the members that it lacks from the others.
 func merged(list []any, v any) any {
 	object, ok := v.(map[string]any)
 	if !ok {
@@ -123,7 +122,7 @@ func merged(list []any, v any) any {
 	return out
 }
 
-// first is the candidate that meets the subschema, or the likeliest.
+// first returns the first candidate that satisfies the subschema; if none does, the most likely one.
 func (g *generator) first(s *jsonschema.Schema, depth int) any {
 	list := g.candidates(s, depth)
 	for _, v := range list {
@@ -137,13 +136,13 @@ func (g *generator) first(s *jsonschema.Schema, depth int) any {
 	return list[0]
 }
 
-// plain is a value as the validator takes it.
+// plain converts a value to the types that the validator accepts.
 func (g *generator) plain(v any) any {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return nil
 	}
-	g.budget.spend(1 + len(text)/workOfAStep)
+	g.budget.spend(1 + len(text)/workPerStep)
 	out, err := jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
 	if err != nil {
 		return nil
@@ -179,7 +178,7 @@ func (g *generator) ofType(s *jsonschema.Schema, depth int) []any {
 	return list
 }
 
-// guessed is the type that the keywords are for.
+// guessed returns the type to which the schema's keywords apply.
 func guessed(s *jsonschema.Schema) string {
 	switch {
 	case len(s.Properties) > 0 || len(keywordsOf(s).required) > 0 || s.MinProperties != nil:
@@ -264,7 +263,7 @@ func texts(s *jsonschema.Schema) []any {
 	return []any{text}
 }
 
-// formats are a text of each format.
+// formats returns a text for each format.
 func formats() map[string]string {
 	return map[string]string{
 		"date-time": "2026-01-15T12:30:00Z", "date": "2026-01-15", "time": "12:30:00Z", "duration": "PT1H", "email": "john@example.com",
@@ -275,7 +274,7 @@ func formats() map[string]string {
 	}
 }
 
-// numbers are some that the bounds may allow.
+// numbers returns numbers that the bounds may allow.
 func numbers(s *jsonschema.Schema, integer bool) []any {
 	var list []any
 	add := func(r *big.Rat) {
@@ -307,7 +306,7 @@ func numbers(s *jsonschema.Schema, integer bool) []any {
 				continue
 			}
 			q, _ := new(big.Rat).Quo(bound, s.MultipleOf).Float64()
-			if n := new(big.Rat).SetFloat64(math.Floor(q) + 1); n != nil { // nil where it is infinite
+			if n := new(big.Rat).SetFloat64(math.Floor(q) + 1); n != nil { // nil if it is infinite
 				add(n.Mul(n, s.MultipleOf))
 			}
 		}

@@ -9,12 +9,11 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// The validator compares a value with every member of an enum, and items with each other,
-// without asking the budget, numbers as fractions. takeOver moves these keywords, and
-// required, whose names can be thousands, into an extension that looks values up by their
-// text and spends for what it reads.
+// The validator compares a value with every member of an enum, and array items with each other, as fractions if they
+// are numbers, and spends nothing of the budget for it. takeOver moves these keywords into an extension that compares
+// values by a text key and spends steps. It also moves required, which may have thousands of names.
 
-// takeOver replaces the keywords in a compiled schema and in all that it leads to.
+// takeOver replaces the keywords in a compiled schema and in all schemas that it refers to.
 func (b *budget) takeOver(root *jsonschema.Schema) {
 	seen := map[*jsonschema.Schema]bool{}
 	todo := []*jsonschema.Schema{root}
@@ -52,7 +51,7 @@ func (b *budget) replace(s *jsonschema.Schema) {
 	}
 }
 
-// keywordsOf are those that were taken over from a schema.
+// keywordsOf returns the keywords that were taken over from a schema.
 func keywordsOf(s *jsonschema.Schema) *keywords {
 	if len(s.Extensions) > 0 {
 		if k, ok := s.Extensions[0].(*keywords); ok {
@@ -62,7 +61,7 @@ func keywordsOf(s *jsonschema.Schema) *keywords {
 	return &keywords{}
 }
 
-// subschemas are those that a schema applies.
+// subschemas returns the schemas that a schema applies.
 func subschemas(s *jsonschema.Schema) []*jsonschema.Schema {
 	list := []*jsonschema.Schema{
 		s.Ref, s.RecursiveRef, s.Not, s.If, s.Then, s.Else, s.PropertyNames, s.UnevaluatedProperties,
@@ -87,10 +86,10 @@ func subschemas(s *jsonschema.Schema) []*jsonschema.Schema {
 	return list
 }
 
-// keywords are those of one schema.
+// keywords are the keywords that were taken over from one schema.
 type keywords struct {
 	budget *budget
-	// enum are the keys of the values of an enum, nil where there is none.
+	// enum has the keys of the values of enum; nil if there is no enum.
 	enum     map[string]bool
 	enumWant []any
 	isConst  bool
@@ -99,12 +98,12 @@ type keywords struct {
 	constWant any
 	unique    bool
 	required  []string
-	// dependent is how many names dependentRequired has.
+	// dependent is the number of names in dependentRequired.
 	dependent int
 }
 
-// namesOfAStep is how many names are looked up in an object in about a step's time.
-const namesOfAStep = 10
+// namesPerStep is how many names are looked up in an object in about the time of a step.
+const namesPerStep = 10
 
 // Validate implements jsonschema.SchemaExt.
 func (k *keywords) Validate(ctx *jsonschema.ValidatorContext, v any) {
@@ -141,7 +140,7 @@ func (k *keywords) validateItems(ctx *jsonschema.ValidatorContext, items []any) 
 }
 
 func (k *keywords) validateMembers(ctx *jsonschema.ValidatorContext, members map[string]any) {
-	k.budget.spend((len(k.required) + k.dependent) / namesOfAStep)
+	k.budget.spend((len(k.required) + k.dependent) / namesPerStep)
 	var missing []string
 	for _, name := range k.required {
 		if _, ok := members[name]; !ok {
@@ -153,14 +152,13 @@ func (k *keywords) validateMembers(ctx *jsonschema.ValidatorContext, members map
 	}
 }
 
-// bytesOfAStep is how much of a value is written in about a step's time.
-const bytesOfAStep = 64
+// bytesPerStep is how many bytes of a key are written in about the time of a step.
+const bytesPerStep = 64
 
-// key is the value as text: equal values have equal keys. The order of members does not
-// count.
+// key returns a value as a text. Equal values have equal keys; the order of members does not matter.
 func (k *keywords) key(v any) string {
 	key := appendKey(nil, v)
-	k.budget.spend(len(key) / bytesOfAStep)
+	k.budget.spend(len(key) / bytesPerStep)
 	return string(key)
 }
 
@@ -173,7 +171,7 @@ func appendKey(b []byte, v any) []byte {
 	case string:
 		return strconv.AppendQuote(b, v)
 	case json.Number:
-		// Data that loses digits as a float is refused at the publish (spec 2).
+		// Numbers that would lose digits as a float are refused when data is published (spec 2).
 		if f, err := v.Float64(); err == nil {
 			return strconv.AppendFloat(b, f+0, 'g', -1, 64) // + 0: -0 is 0
 		}

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// longestMatch bounds the text that is made for a pattern.
+// longestMatch bounds the text that is made for a pattern, in bytes.
 const longestMatch = 1000
 
-// matching is a short text that the pattern matches, if going through it finds one.
-func matching(pattern string) (string, bool) {
+// matching returns a short text that the pattern matches; ok is false if one pass over the pattern finds none.
+func matching(pattern string) (text string, ok bool) {
 	parsed, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
 		return "", false
@@ -42,11 +42,11 @@ func write(b *strings.Builder, re *syntax.Regexp) {
 		for range re.Min {
 			write(b, re.Sub[0])
 		}
-	default: // what may be empty is, and places in the text are checked afterwards
+	default: // optional parts stay empty; anchors are checked by matching the text
 	}
 }
 
-// oneOf is a character of a class, one that reads well where there is such a one.
+// oneOf returns a character of a class, preferably a readable one.
 func oneOf(ranges []rune) rune {
 	for _, want := range "a1A" {
 		for i := 0; i+1 < len(ranges); i += 2 {

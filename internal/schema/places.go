@@ -4,28 +4,29 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"grapnel/internal/clip"
 	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+
+	"grapnel/internal/clip"
 )
 
-// mostProblems bounds what is said of one event.
+// mostProblems bounds the problems that are reported of one event.
 const mostProblems = 20
 
 func wrong(pointer, message string) *Error {
 	return &Error{[]Problem{{pointer, clip.Text(message, longestMessage)}}}
 }
 
-// lookAt refuses what the compiler would take and that is no schema of 2020-12.
+// lookAt refuses documents that the compiler would accept although they are no schemas of 2020-12.
 func lookAt(document any) error {
 	switch v := document.(type) {
 	case bool:
 		return nil
 	case map[string]any:
-		// Any other draft, or a meta-schema, would be fetched or guessed at.
+		// The compiler would fetch a meta-schema and guess at any other draft.
 		const draft = "https://json-schema.org/draft/2020-12/schema"
 		if given, ok := v["$schema"]; ok && given != any(draft) && given != any(draft+"#") {
 			return wrong("/$schema", "must be "+draft)
@@ -50,7 +51,7 @@ func compileError(err error) error {
 	return wrong("", strings.ReplaceAll(err.Error(), address, ""))
 }
 
-// places are what a validation found, each once, the first ones.
+// places returns the problems that a validation found: the first ones, each once.
 func places(err error) []Problem {
 	var found *jsonschema.ValidationError
 	if !errors.As(err, &found) {
@@ -60,7 +61,7 @@ func places(err error) []Problem {
 	gather(found, &reasons)
 	slices.SortStableFunc(reasons, func(a, b reason) int { return strings.Compare(a.pointer, b.pointer) })
 	var list []Problem
-	// What is said of a place costs more than finding it.
+	// Writing a message takes longer than finding the problem.
 	for _, r := range reasons[:min(len(reasons), mostReasons)] {
 		p := Problem{r.pointer, clip.Text(message(r.ErrorKind)+r.alternatives(), longestMessage)}
 		if !slices.Contains(list, p) {
@@ -70,22 +71,22 @@ func places(err error) []Problem {
 	return list[:min(len(list), mostProblems)]
 }
 
-// reason is one of what is wrong, with the place of the value.
+// reason is a leaf of the validator's errors, with the place of the value.
 type reason struct {
 	*jsonschema.ValidationError
 	pointer string
 }
 
-// mostReasons bounds how many are put into words.
+// mostReasons bounds how many reasons get a message.
 const mostReasons = 5 * mostProblems
 
-// gather goes down to where the reasons are. Where there are alternatives, none of them
-// is the reason.
+// gather collects the leaves of a validation error. For anyOf, oneOf and not it collects the combinator itself, because
+// no single branch is at fault.
 func gather(e *jsonschema.ValidationError, list *[]reason) {
 	switch e.ErrorKind.(type) {
 	case *kind.AnyOf, *kind.OneOf, *kind.Not, *kind.Contains, *kind.MinContains, *kind.MaxContains:
 	case *kind.PropertyNames:
-		// The validator gives a name no place.
+		// The validator reports no place for the name of a member, so the object is the place.
 		from := len(*list)
 		for _, cause := range e.Causes {
 			gather(cause, list)
@@ -105,11 +106,11 @@ func gather(e *jsonschema.ValidationError, list *[]reason) {
 	*list = append(*list, reason{e, clip.Text(pointer(e.InstanceLocation), longestPointer)})
 }
 
-// mostAlternatives bounds how many reasons of alternatives are looked at.
+// mostAlternatives bounds how many reasons of alternatives are read.
 const mostAlternatives = 8
 
-// alternatives says what each of them asks for of the value itself; "" where that is
-// nothing, or where too many were met. Alternatives within them are not gone into.
+// alternatives returns what the alternatives of an anyOf or oneOf require of the value itself. It returns "" if they
+// require nothing of it, or if more than one was satisfied. Nested alternatives are left out.
 func (r *reason) alternatives() string {
 	switch r.ErrorKind.(type) {
 	case *kind.AnyOf, *kind.OneOf:
@@ -133,8 +134,7 @@ func (r *reason) alternatives() string {
 	return ": " + strings.Join(said, ", or ")
 }
 
-// Bounds of what is said of one place, in bytes: names are as long as schema and data
-// have them.
+// Bounds of one problem, in bytes. Names in schema and data may be of any length.
 const (
 	longestPointer = 500
 	longestMessage = 300
@@ -149,7 +149,7 @@ func pointer(location []string) string {
 	return b.String()
 }
 
-// message says what is asked for, never what was given: that may be secret.
+// message says what is required. It never repeats the data, which may be secret.
 func message(k jsonschema.ErrorKind) string {
 	switch k := k.(type) {
 	case *kind.Type:
@@ -205,10 +205,10 @@ func quoted(names []string) string {
 	return strings.Join(list, ", ")
 }
 
-// dialect is that of regular expressions: with ECMA's, strangers' patterns could take for ever.
+// dialect names the dialect of regular expressions. With ECMAScript's, a stranger's pattern could run for ever.
 const dialect = "RE2's syntax, without look-around and back-references"
 
-// values are some of a schema's, as JSON, short.
+// values returns values of a schema as JSON, shortened.
 func values(list []any) string {
 	var b strings.Builder
 	for i, v := range list {

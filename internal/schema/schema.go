@@ -1,8 +1,7 @@
-// Package schema holds published data against the JSON Schemas (2020-12) of event types
-// (S7), and makes examples from them. Schemas are strangers' programs: nothing that they
-// refer to is fetched, and what compiling and checking costs is bounded. The package does
-// no I/O. Its invariant: what Example makes, Check accepts, and no message repeats a value
-// of the data.
+// Package schema validates published data against the JSON Schemas (2020-12) of event types (S7) and makes examples
+// from schemas. Schemas are written by strangers: nothing that they refer to is fetched, and the cost of compiling and
+// checking is bounded. The package does no I/O. Its invariants: Check accepts what Example makes, and no message
+// repeats a value of the data.
 package schema
 
 import (
@@ -19,35 +18,34 @@ import (
 // MaxSize bounds a schema, in bytes.
 const MaxSize = 32 << 10
 
-// Problem is what is wrong at one place, which a JSON pointer names.
+// Problem is what is wrong with the value at a JSON pointer.
 type Problem struct{ Pointer, Message string }
 
-// Error says what is wrong with a schema.
+// Error lists what is wrong with a schema.
 type Error struct{ Problems []Problem }
 
 func (e *Error) Error() string {
 	return fmt.Sprintf("the schema is wrong at %q: %s", e.Problems[0].Pointer, e.Problems[0].Message)
 }
 
-// ErrCostly says that holding data against a schema takes more than it may.
+// ErrCostly is returned for data whose check takes more steps or time than it may.
 var ErrCostly = errors.New("checking it takes too many steps")
 
-// Schema is compiled. It is safe for concurrent use.
+// Schema is a compiled schema. It is safe for concurrent use.
 type Schema struct {
 	text []byte
-	// idle are compiled programs: each counts its own steps, so that it serves one check
-	// at a time.
+	// idle has compiled programs that are not in use. A program counts its own steps, so it serves one check at a time.
 	idle sync.Pool
 }
 
-// program is a compiled schema and what it may still spend.
+// program is a compiled schema and the budget of its checks.
 type program struct {
 	root   *jsonschema.Schema
 	budget *budget
 }
 
-// Compile reads a schema, which must be canonical JSON. It returns an *Error where that
-// is not a schema of 2020-12, refers to what is outside of it, or is too large.
+// Compile compiles a schema, which must be canonical JSON. It returns an *Error if the text is no schema of 2020-12,
+// refers to something outside of it, or is too large.
 func Compile(text []byte) (*Schema, error) {
 	if len(text) > MaxSize {
 		return nil, wrong("", fmt.Sprintf("is %d bytes, more than %d", len(text), MaxSize))
@@ -61,9 +59,9 @@ func Compile(text []byte) (*Schema, error) {
 	return s, nil
 }
 
-// Check says what of the data, canonical JSON, does not meet the schema: nothing, if all
-// does. It returns ErrCostly where that can't be said within bounds, 200,000 steps and a
-// second, and ctx's error when ctx ends. Few checks run at once; the others wait.
+// Check returns what is wrong with data, which must be canonical JSON; nothing if it satisfies the schema. It returns
+// ErrCostly if the check would take more than 200,000 steps or a second, and ctx's error if ctx ends. At most
+// mostAtOnce checks run at the same time; the others wait.
 func (s *Schema) Check(ctx context.Context, data []byte) ([]Problem, error) {
 	if err := atOnce.Acquire(ctx, 1); err != nil {
 		return nil, fmt.Errorf("check data: %w", err)
@@ -72,8 +70,8 @@ func (s *Schema) Check(ctx context.Context, data []byte) ([]Problem, error) {
 	return s.checkNow(ctx, data)
 }
 
-// mostAtOnce is how many checks and examples run at once in a process: what strangers'
-// schemas cost takes no more than that many processors from everything else.
+// mostAtOnce bounds the checks and examples that run at the same time in a process, so that strangers' schemas take no
+// more than that many processors.
 const mostAtOnce = 2
 
 var atOnce = semaphore.NewWeighted(mostAtOnce) //nolint:gochecknoglobals // it bounds the process
@@ -86,11 +84,11 @@ func (s *Schema) checkNow(ctx context.Context, data []byte) ([]Problem, error) {
 	p, ok := s.idle.Get().(*program)
 	if !ok {
 		if p, err = compile(s.text); err != nil {
-			return nil, err // it was compiled before
+			return nil, err // never: it was compiled before
 		}
 	}
 	problems, err := p.check(ctx, v)
-	if err == nil { // what was given up is in no state to be used again
+	if err == nil { // a program that was interrupted can't be used again
 		s.idle.Put(p)
 	}
 	return problems, err
@@ -101,7 +99,7 @@ func (p *program) check(ctx context.Context, v any) (problems []Problem, err err
 	return problems, err
 }
 
-// within runs what validates until the budget is spent.
+// within runs a validation until the budget is spent.
 func (p *program) within(ctx context.Context, f func()) (err error) {
 	p.budget.begin(ctx)
 	defer func() {
@@ -119,7 +117,7 @@ func (p *program) within(ctx context.Context, f func()) (err error) {
 	return nil
 }
 
-// address is where a schema is said to lie; relative references are resolved by it.
+// address is the base URI of a schema, by which relative references are resolved.
 const address = "https://schema.invalid/schema"
 
 func compile(text []byte) (*program, error) {
@@ -149,7 +147,7 @@ func compile(text []byte) (*program, error) {
 	return &program{root, b}, nil
 }
 
-// nothing is what can be fetched.
+// nothing is a loader that refuses every URL.
 type nothing struct{}
 
 var errOutside = errors.New("it is outside of the schema")

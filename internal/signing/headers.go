@@ -7,33 +7,30 @@ import (
 	"strings"
 )
 
-// Headers with the signature of Momento's and Commenda's requests (spec 1).
+// The signature headers of Momento's and Commenda's requests (spec 1).
 const (
 	MomentoHeader  = "momento-signature"
 	CommendaHeader = "Commenda-X-Secret"
 )
 
-// StandardKeys are what signs a request of the standard profile.
+// StandardKeys are the keys that sign a request of the standard profile.
 type StandardKeys struct {
-	// Secret is that of X-Webhook-Signature.
+	// Secret signs X-Webhook-Signature.
 	Secret string
-	// V1 are the secrets of Standard Webhooks' v1: the current one first, then those
-	// still valid in the overlap after a rotation. One that has no Standard Webhooks key
-	// (see [StandardWebhooksKey]) makes no signature.
+	// V1 are the secrets of Standard Webhooks' v1: the current one first, then those still valid in the overlap after a
+	// rotation. A secret without a Standard Webhooks key (see [StandardWebhooksKey]) makes no signature.
 	V1 []string
-	// V1a are the keys of v1a, likewise.
+	// V1a are the keys of v1a, the current one first.
 	V1a []ed25519.PrivateKey
 }
 
 // StandardHeaders sets the signature headers of the standard profile.
 //
-// X-Webhook-Signature is [HexSHA256] with Secret: one value, as the
-// profile's receivers compare the whole of it. webhook-id and webhook-timestamp
-// (timestamp, Unix seconds) are always set, so that receivers can recognize what comes
-// again. If any of the others can sign, webhook-signature is set as well, with one
-// signature for each, v1 before v1a and in the given order, separated by spaces. The map
-// keys are the names as Standard Webhooks writes them, not canonical, because net/http
-// writes them as they stand on HTTP/1.1; h.Get does not find them.
+// X-Webhook-Signature is [HexSHA256] with Secret. It has one value, because the profile's receivers compare the whole
+// header. webhook-id and webhook-timestamp (timestamp, in Unix seconds) are always set, so that receivers can recognize
+// repetitions. If any of the other keys can sign, webhook-signature has one signature for each, v1 before v1a and in
+// the given order, separated by spaces. The map keys are spelt as Standard Webhooks spells the names, not in canonical
+// form, because net/http writes them literally on HTTP/1.1; h.Get does not find them.
 func StandardHeaders(h http.Header, keys StandardKeys, msgID string, timestamp int64, body []byte) {
 	h["X-Webhook-Signature"] = []string{HexSHA256(keys.Secret, body)}
 
@@ -53,10 +50,9 @@ func StandardHeaders(h http.Header, keys StandardKeys, msgID string, timestamp i
 	}
 }
 
-// MomentoHeaders sets the signature header of the momento profile,
-// momento-signature: [HexSHA3] with the secret. The map key is lower case, not
-// canonical, because net/http writes it as it stands on HTTP/1.1 and that is
-// how Momento sends it; h.Get does not find it.
+// MomentoHeaders sets the signature header of the momento profile, momento-signature: [HexSHA3] with the secret. The
+// map key is in lower case, not in canonical form, because Momento sends it so and net/http writes it literally on
+// HTTP/1.1; h.Get does not find it.
 func MomentoHeaders(h http.Header, secret string, body []byte) {
 	h[MomentoHeader] = []string{HexSHA3(secret, body)}
 }

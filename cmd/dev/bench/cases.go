@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"grapnel/internal/wait"
 )
 
 // Names of rows that are not those of their cases.
@@ -144,7 +146,7 @@ func (r *run) unloaded(ctx context.Context) (note string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := sleep(ctx, length); err != nil {
+	if err := wait.For(ctx, length); err != nil {
 		return "", err
 	}
 	after, err := cpuOf(r.spec.Processes)
@@ -292,13 +294,13 @@ func runOutage(ctx context.Context, spec Spec) (Result, error) {
 
 // outage keeps the receiver from listening between two moments.
 func (r *run) outage(ctx context.Context, from, until time.Duration) error {
-	if err := sleep(ctx, from-r.now()); err != nil {
+	if err := wait.For(ctx, from-r.now()); err != nil {
 		return err
 	}
 	if err := r.receiver.down(ctx); err != nil {
 		return err
 	}
-	if err := sleep(ctx, until-r.now()); err != nil {
+	if err := wait.For(ctx, until-r.now()); err != nil {
 		return err
 	}
 	return r.receiver.up(ctx)

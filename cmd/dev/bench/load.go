@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"grapnel/internal/wait"
 )
 
 // run is one load and what is received of it.
@@ -63,7 +65,7 @@ func (r *run) publishers(ctx context.Context, publishers int, length time.Durati
 		group.Go(func() {
 			for ctx.Err() == nil && r.now() < end {
 				if !publish(ctx) {
-					_ = sleep(ctx, 10*time.Millisecond) // not to be busy with failing; the loop looks at ctx
+					_ = wait.For(ctx, 10*time.Millisecond) // not to be busy with failing; the loop looks at ctx
 				}
 			}
 		})
@@ -79,7 +81,7 @@ func (r *run) open(ctx context.Context, rate float64, length time.Duration) {
 	defer group.Wait()
 	for i := 0; Open(i, rate) < length; i++ {
 		due := start + Open(i, rate)
-		if wait := due - r.now(); wait > 0 && sleep(ctx, wait) != nil {
+		if left := due - r.now(); left > 0 && wait.For(ctx, left) != nil {
 			return
 		}
 		group.Go(func() { r.publish(ctx, due) })
@@ -149,14 +151,14 @@ func (r *run) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.spec.Drain, errDeadline)
 	defer cancel()
 	for r.track.Outstanding() > 0 {
-		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+		if err := wait.For(ctx, 20*time.Millisecond); err != nil {
 			if errors.Is(context.Cause(ctx), errDeadline) {
 				return nil // the count of losses tells
 			}
 			return err
 		}
 	}
-	return sleep(context.WithoutCancel(ctx), settle)
+	return wait.For(context.WithoutCancel(ctx), settle)
 }
 
 var errDeadline = errors.New("not everything arrived in time")
@@ -206,15 +208,4 @@ func (r *run) measureUntil(ctx context.Context, name string, load func(begin tim
 		}
 	}
 	return result, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"grapnel/internal/wait"
 )
 
 // settle is how long duplicates are waited for that come last.
@@ -13,7 +15,7 @@ const settle = time.Second
 // account gathers the evidence and has it judged. begin and end are those of the
 // publishing and striking.
 func (r *run) account(ctx context.Context, begin, end time.Time) (Row, error) {
-	if err := sleep(ctx, settle); err != nil {
+	if err := wait.For(ctx, settle); err != nil {
 		return Row{}, err
 	}
 	e := &Evidence{Damage: r.Damage, Webhooks: r.webhooks, Struck: r.struck, Window: r.Window, Waits: r.publisher.Waits()}

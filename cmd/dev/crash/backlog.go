@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/clip"
 )
 
 // makeBacklog pauses a webhook, publishes one event for it, and copies that and its
@@ -103,7 +105,7 @@ func onConn(ctx context.Context, databaseURL string, do func(*pgx.Conn) error) e
 func stateOf(answer []byte) string {
 	var d struct{ Status string }
 	if json.Unmarshal(answer, &d) != nil {
-		return clip(answer)
+		return clip.Text(string(answer), shownAnswer)
 	}
 	return d.Status
 }

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"grapnel/internal/wait"
 )
 
 // Balancer sends requests to one of several APIs, as the simplest of load balancers
@@ -67,7 +69,7 @@ func (b *Balancer) Run(ctx context.Context) {
 				b.mu.Lock()
 				b.ready[url] = ok
 				b.mu.Unlock()
-				_ = sleep(ctx, readyEvery) // the loop looks at ctx
+				_ = wait.For(ctx, readyEvery) // the loop looks at ctx
 			}
 		})
 	}
@@ -148,15 +150,4 @@ func (b *Balancer) sendTo(ctx context.Context, url string, r request) (int, []by
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
 	return response.StatusCode, answer, err
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/wait"
 )
 
 // Ending is how a webhook with a backlog was ended, and what became of the backlog.
@@ -102,7 +103,7 @@ func (r *run) awaitDisabled(ctx context.Context, w *Webhook) (int, error) {
 		if err == nil && !shown.Active {
 			return http.StatusOK, nil
 		}
-		if sleep(ctx, 50*time.Millisecond) != nil {
+		if wait.For(ctx, 50*time.Millisecond) != nil {
 			return 0, errors.Join(err, errors.New("it is still active"))
 		}
 	}
@@ -117,7 +118,7 @@ func (r *run) awaitRequests(ctx context.Context, w *Webhook) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, notEnded, errors.New("its endpoint got too few requests"))
 	defer cancel()
 	for n := 0; n == 0 || n < underWay && !w.Gone; n = r.receiver.Got(w) {
-		if sleep(ctx, 20*time.Millisecond) != nil {
+		if wait.For(ctx, 20*time.Millisecond) != nil {
 			return context.Cause(ctx)
 		}
 	}
@@ -127,14 +128,14 @@ func (r *run) awaitRequests(ctx context.Context, w *Webhook) error {
 // awaitCanceled waits until nothing of the webhook's is outstanding. That it takes too
 // long is for the oracle to say.
 func (r *run) awaitCanceled(ctx context.Context, w *Webhook) error {
-	wait, cancel := context.WithTimeout(ctx, r.Drain)
+	limited, cancel := context.WithTimeout(ctx, r.Drain)
 	defer cancel()
 	for {
 		var left int
-		err := onConn(wait, r.Database, func(conn *pgx.Conn) error {
-			return conn.QueryRow(wait, `select count(*) from deliveries where webhook_id = $1 and next_attempt_at is not null`, w.ID).Scan(&left)
+		err := onConn(limited, r.Database, func(conn *pgx.Conn) error {
+			return conn.QueryRow(limited, `select count(*) from deliveries where webhook_id = $1 and next_attempt_at is not null`, w.ID).Scan(&left)
 		})
-		if err == nil && left == 0 || sleep(wait, 500*time.Millisecond) != nil {
+		if err == nil && left == 0 || wait.For(limited, 500*time.Millisecond) != nil {
 			return ctx.Err()
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/wait"
 )
 
 // Locked is the row that LockRows has locked; all but one are empty.
@@ -86,7 +88,7 @@ func (r *run) meet(ctx context.Context, l *locker, length time.Duration) error {
 		if l.meet != nil {
 			group.Go(func() { l.meet(over) })
 		}
-		_ = sleep(over, time.Second) // the loop looks at over
+		_ = wait.For(over, time.Second) // the loop looks at over
 	}
 	group.Wait()
 	return ctx.Err()

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/wait"
 )
 
 // Probe is an event that a neighbour published while something was struck: one that has
@@ -62,7 +63,7 @@ func (r *run) probe(ctx context.Context, via *Balancer, number int, during func(
 	defer end.Stop()
 	publishing.Wait()
 	for life.Err() == nil && !p.complete() {
-		_ = sleep(life, probeEvery) // the loop looks at life
+		_ = wait.For(life, probeEvery) // the loop looks at life
 	}
 	cancel()
 	looking.Wait()
@@ -125,7 +126,7 @@ func (p *probing) look(ctx context.Context) {
 			}
 			_ = conn.Close(context.WithoutCancel(ctx)) // it was only read
 		}
-		_ = sleep(ctx, probeEvery) // the loop looks at ctx
+		_ = wait.For(ctx, probeEvery) // the loop looks at ctx
 	}
 }
 
@@ -146,23 +147,23 @@ func (p *probing) lookOnce(ctx context.Context, conn *pgx.Conn) error {
 		}
 	}
 	p.mu.Unlock()
-	return sleep(ctx, 100*time.Millisecond)
+	return wait.For(ctx, 100*time.Millisecond)
 }
 
 // meanwhile is what the run does while the stack holds a strike; nil is nothing.
 func (r *run) meanwhile(struck *Struck) func(context.Context, Target) error {
-	wait := func(ctx context.Context) error { return sleep(ctx, struck.For) }
+	await := func(ctx context.Context) error { return wait.For(ctx, struck.For) }
 	switch struck.Damage { //nolint:exhaustive // the others are not watched
 	case LoseNamespace, StopTemporal:
-		return func(ctx context.Context, _ Target) error { return wait(ctx) }
+		return func(ctx context.Context, _ Target) error { return await(ctx) }
 	case CutTemporal:
 		return func(ctx context.Context, t Target) (err error) {
-			struck.Probes, err = r.probe(ctx, r.balancer.Only(t.API), struck.Number, wait)
+			struck.Probes, err = r.probe(ctx, r.balancer.Only(t.API), struck.Number, await)
 			return err
 		}
 	case Freeze:
 		return func(ctx context.Context, t Target) (err error) {
-			struck.Probes, err = r.probe(ctx, r.balancer.But(t.API), struck.Number, wait)
+			struck.Probes, err = r.probe(ctx, r.balancer.But(t.API), struck.Number, await)
 			return err
 		}
 	case FillMemory:
@@ -197,7 +198,7 @@ func (r *run) publishAhead(ctx context.Context, api string, struck *Struck) erro
 	until := time.Now().Add(struck.For)
 	for n := 0; time.Now().Before(until) && ctx.Err() == nil; n++ {
 		r.publisher.publish(ctx, r.balancer.Only(api), order{kind: single, n: n, typ: typeUser, prefix: fmt.Sprintf("ahead.%d.", struck.Number)})
-		_ = sleep(ctx, 100*time.Millisecond) // the loop looks at ctx
+		_ = wait.For(ctx, 100*time.Millisecond) // the loop looks at ctx
 	}
 	return ctx.Err()
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"grapnel/internal/wait"
 )
 
 // Strike is one blow, as planned.
@@ -41,7 +43,7 @@ func (s *Strike) Hold(ctx context.Context, t Target) error {
 	if s.While != nil {
 		return s.While(ctx, t)
 	}
-	return sleep(ctx, s.For)
+	return wait.For(ctx, s.For)
 }
 
 // Choose is a number below n.

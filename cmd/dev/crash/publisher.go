@@ -11,7 +11,9 @@ import (
 	"sync"
 	"time"
 
+	"grapnel/internal/clip"
 	"grapnel/internal/hook"
+	"grapnel/internal/wait"
 )
 
 // Publisher publishes at a steady rate, tries again as a client would, and keeps
@@ -122,7 +124,7 @@ func (p *Publisher) publish(ctx context.Context, b *Balancer, o order) []*Public
 		if accepted = p.try(ctx, b, &o, list); accepted {
 			break
 		}
-		if sleep(ctx, min(pauseLeast<<min(try, 10), pauseMost)) != nil {
+		if wait.For(ctx, min(pauseLeast<<min(try, 10), pauseMost)) != nil {
 			break
 		}
 	}
@@ -167,7 +169,7 @@ func (p *Publisher) try(ctx context.Context, b *Balancer, o *order, list []*Publ
 	case status == http.StatusServiceUnavailable:
 		p.count.Unavailable++
 	case status != want:
-		p.count.Wrong[fmt.Sprintf("HTTP %d %s", status, clip(answer))]++
+		p.count.Wrong[fmt.Sprintf("HTTP %d %s", status, clip.Text(string(answer), shownAnswer))]++
 	default:
 		return p.accept(o, list, answer)
 	}
@@ -200,7 +202,7 @@ func (p *Publisher) accept(o *order, list []*Publication, answer []byte) bool {
 		}
 	}
 	if err := json.Unmarshal(answer, &a); err != nil || len(a.Results) != len(list) {
-		p.count.Wrong["batch: "+clip(answer)]++
+		p.count.Wrong["batch: "+clip.Text(string(answer), shownAnswer)]++
 		return true
 	}
 	all := true
@@ -261,7 +263,7 @@ func eventOf(k kind, answer []byte) (string, error) {
 		Data struct{ ID string }
 	}
 	if err := json.Unmarshal(answer, &a); err != nil {
-		return "", fmt.Errorf("answer %s: %w", clip(answer), err)
+		return "", fmt.Errorf("answer %s: %w", clip.Text(string(answer), shownAnswer), err)
 	}
 	if k == commenda || k == commendaKeyed {
 		return a.Data.ID, nil
@@ -270,4 +272,5 @@ func eventOf(k kind, answer []byte) (string, error) {
 	return id.UUID(), err
 }
 
-func clip(text []byte) string { return string(text[:min(len(text), 300)]) }
+// shownAnswer is the length in bytes to which messages shorten an answer.
+const shownAnswer = 300

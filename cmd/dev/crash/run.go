@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"grapnel/internal/wait"
 )
 
 // Stack is a running Grapnel that can be struck.
@@ -122,7 +124,7 @@ func (r *run) strikeAll(ctx context.Context, begin time.Time) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range Plan(r.Seed, r.Damage, r.Length, r.Short) {
-		if wait := time.Until(begin.Add(s.At)); wait > 0 && sleep(ctx, wait) != nil {
+		if left := time.Until(begin.Add(s.At)); left > 0 && wait.For(ctx, left) != nil {
 			break
 		}
 		if time.Since(begin) > r.Length {
@@ -139,14 +141,14 @@ func (r *run) strikeAll(ctx context.Context, begin time.Time) error {
 
 // strikeInStages does all stages, each once.
 func (r *run) strikeInStages(ctx context.Context) error {
-	if err := sleep(ctx, firstStrike); err != nil {
+	if err := wait.For(ctx, firstStrike); err != nil {
 		return err
 	}
 	for _, s := range Plan(r.Seed, r.Damage, r.Length, r.Short) {
 		if err := r.strike(ctx, &s); err != nil {
 			return err
 		}
-		if err := sleep(ctx, betweenStages); err != nil {
+		if err := wait.For(ctx, betweenStages); err != nil {
 			return err
 		}
 	}
@@ -158,7 +160,7 @@ func (r *run) strikeInStages(ctx context.Context) error {
 func (r *run) endAfter(ctx context.Context, over chan<- struct{}) error {
 	defer close(over)
 	if Of(r.Damage).Stages == 0 {
-		return sleep(ctx, r.Length)
+		return wait.For(ctx, r.Length)
 	}
 	select {
 	case <-ctx.Done():
@@ -218,7 +220,7 @@ func (r *run) strikeWith(ctx context.Context, struck *Struck) (err error) {
 func Break(ctx context.Context, p *Proxy, s *Strike) error {
 	p.Set(Fault(1 + s.Choose(Faults)))
 	defer p.Set(Pass)
-	return sleep(ctx, s.For)
+	return wait.For(ctx, s.For)
 }
 
 // drain waits until nothing is outstanding, or for as long as is allowed: then the
@@ -239,7 +241,7 @@ func (r *run) drain(ctx context.Context) error {
 			r.Progress("waiting for %d to end", n)
 			left = n
 		}
-		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+		if err := wait.For(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}

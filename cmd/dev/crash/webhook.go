@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"grapnel/internal/clip"
 	"grapnel/internal/hook"
 )
 
@@ -183,7 +184,7 @@ func call(ctx context.Context, b *Balancer, method, path string, body, into any)
 	}
 	status, answer, err := b.Send(ctx, r)
 	if err != nil || status/100 != 2 {
-		return fmt.Errorf("%s %s: HTTP %d %s: %w", method, path, status, clip(answer), err)
+		return fmt.Errorf("%s %s: HTTP %d %s: %w", method, path, status, clip.Text(string(answer), shownAnswer), err)
 	}
 	if into == nil {
 		return nil

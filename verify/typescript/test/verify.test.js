@@ -6,7 +6,7 @@ import { commenda, momento, standard, standardWebhooks, WebhookVerificationError
 import * as vendor from "standardwebhooks";
 import * as svix from "svix";
 
-const vectors = JSON.parse(readFileSync(new URL("../../../internal/signing/testdata/signatures.json", import.meta.url), "utf8"));
+const vectors = JSON.parse(readFileSync(new URL("./signatures.json", import.meta.url), "utf8"));
 
 const current = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const previous = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";

@@ -1,0 +1,293 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"grapnel/internal/command"
+)
+
+// Name is the argument that makes this program measure instead of run.
+const Name = "bench"
+
+// The processes of a benchmark other than the one that prints: each is this
+// binary, with its name after Name.
+const (
+	benchStackRole = "stack"
+	benchFloorRole = "floor"
+	benchLoadRole  = "load"
+)
+
+// benchOptions are the benchmark's flags.
+type benchOptions struct {
+	Case       []string      `placeholder:"NAME,…" help:"Cases to run; default: ${cases}. Only when they are named, for they take long: ${long}."`
+	Seconds    int           `default:"20" help:"Length of the measured load of each case."`
+	WarmUp     time.Duration `default:"3s" help:"Load that is not measured, before each case."`
+	Drain      time.Duration `default:"3m" help:"How long what was accepted may take to arrive after the load; then it is lost."`
+	Publishers int           `default:"64" help:"Publishers of the cases without a fixed rate."`
+	Payload    int           `default:"300" help:"Size of an event's data in bytes."`
+	Rate       float64       `placeholder:"N" help:"Events per second of the case isolation. Default: a third of the saturation."`
+	Stored     int           `default:"100000" help:"Deliveries that the case stored begins with."`
+	Webhooks   int           `default:"10000" help:"Webhooks of the cases wide (one event to all of them) and many (one event to each)."`
+	Soak       time.Duration `default:"20m" help:"Length of the measured load of the case soak."`
+	SoakRate   float64       `placeholder:"N" help:"Events per second of the case soak. Default: half of the saturation."`
+	Medians    int           `default:"1" help:"Runs of each case, each on a fresh stack; the median is reported."`
+	JSON       string        `name:"json" placeholder:"FILE" help:"Write the report as JSON, too."`
+	SVG        string        `name:"svg" placeholder:"DIR" help:"Write charts, two for each row and two more of a soak."`
+	Profile    string        `placeholder:"DIR" help:"Write profiles of the process that has the API, of the processor and of what was allocated, one each for each case."`
+	Statements string        `placeholder:"DIR" help:"Write what each SQL statement cost, a table for each case."`
+	Processes  string        `default:"product" enum:"product,one,split,pairs" help:"product: API and worker in one process, as in grapnel serve, and Temporal in another; one: all in one, as the dev stack is; split: each in its own; pairs: as split, with two APIs, published to in turn, and two workers."`
+	StackFlag  []string      `sep:"none" placeholder:"--FLAG=VALUE" help:"A flag for the stack; may be repeated."`
+}
+
+// Validate reports all wrong flags at once.
+func (o *benchOptions) Validate() error {
+	errs := []error{CheckCases(o.Case)}
+	for name, value := range map[string]int{"--seconds": o.Seconds, "--publishers": o.Publishers, "--medians": o.Medians, "--webhooks": o.Webhooks} {
+		if value < 1 {
+			errs = append(errs, fmt.Errorf("%s %d: want at least 1", name, value))
+		}
+	}
+	if o.Payload < 32 || o.Payload > 100_000 {
+		errs = append(errs, fmt.Errorf("--payload %d: want 32 to 100000", o.Payload))
+	}
+	if o.WarmUp < 0 || o.Drain < time.Second || o.Rate < 0 || o.Stored < 0 || o.Soak < time.Second || o.SoakRate < 0 {
+		errs = append(errs, errors.New("--warm-up, --rate, --soak-rate and --stored can't be negative, --drain and --soak are at least 1s"))
+	}
+	return errors.Join(errs...)
+}
+
+// errBench ends the program with a failure when the numbers say so.
+var errBench = errors.New("deliveries were lost, sent twice or sent to the wrong endpoint: see the report")
+
+// Command is the command bench, or one of the processes it starts.
+func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case benchStackRole:
+			return runBenchStack(untilStdinEnds(ctx), args[1:], stdout, stderr)
+		case benchFloorRole:
+			return runBenchFloor(untilStdinEnds(ctx), stdout)
+		case benchLoadRole:
+			return runBenchLoad(ctx, stdout)
+		}
+	}
+	var o benchOptions
+	return parseBench(&o, args, stdout, stderr, func() error { return measureAll(ctx, &o, args, stdout, stderr) })
+}
+
+// measureAll runs the cases of the options and writes the report.
+func measureAll(ctx context.Context, o *benchOptions, args []string, stdout, stderr io.Writer) error {
+	if len(o.Case) == 0 {
+		o.Case = DefaultCases()
+	}
+	b := &bencher{benchOptions: o, stderr: stderr, begin: time.Now()}
+	b.report.Machine = ThisMachine()
+	b.report.Command = strings.Join(append([]string{"go -C cmd/dev run . bench"}, args...), " ")
+	for _, name := range Cases() { // in their order, whatever the flag's
+		if !slices.Contains(o.Case, name) {
+			continue
+		}
+		if err := b.measure(ctx, name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	b.report.Compare()
+	if err := b.write(stdout); err != nil {
+		return err
+	}
+	if b.report.Failed() {
+		return errBench
+	}
+	return nil
+}
+
+// parseBench reads args into grammar and calls run, unless they ask for help.
+func parseBench(grammar any, args []string, stdout, stderr io.Writer, run func() error) error {
+	return command.Run(grammar, args, func(*kong.Context) error { return run() }, kong.Name("dev bench"), kong.Writers(stdout, stderr),
+		kong.Description("Measures Grapnel on a fresh stack: rates, latencies, processor time, losses and duplicates. Fails when anything was lost or sent twice."),
+		kong.Vars{"cases": strings.Join(DefaultCases(), ", "), "long": strings.Join(LongCases(), ", ")})
+}
+
+// bencher runs cases and gathers what they say.
+type bencher struct {
+	*benchOptions
+	stderr io.Writer
+	begin  time.Time
+	report Report
+	// saturation is events per second, once it has been measured.
+	saturation float64
+}
+
+func (b *bencher) progress(format string, args ...any) {
+	fmt.Fprintf(b.stderr, "%6.1fs  %s\n", time.Since(b.begin).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// measure runs a case as often as is wanted and keeps the median.
+func (b *bencher) measure(ctx context.Context, name string) error {
+	rate, err := b.rate(ctx, name)
+	if err != nil {
+		return err
+	}
+	var runs [][]Result
+	for i := range b.Medians {
+		rows, err := b.runCase(ctx, name, i, rate)
+		if err != nil {
+			return err
+		}
+		runs = append(runs, rows)
+	}
+	rows := Median(runs)
+	if name == CaseSaturation {
+		b.saturation = rows[0].SustainedPerSecond
+	}
+	b.report.Results = append(b.report.Results, rows...)
+	return nil
+}
+
+// rate is events per second of the cases whose rate can be given, 0 of the others.
+// Where it was not given it is a share of the saturation, which is measured first if
+// it has not been.
+func (b *bencher) rate(ctx context.Context, name string) (float64, error) {
+	var given, share float64
+	switch name {
+	case CaseIsolation:
+		given, share = b.Rate, 1./3
+	case CaseSoak:
+		given, share = b.SoakRate, 1./2
+	default:
+		return 0, nil
+	}
+	if given > 0 {
+		return given, nil
+	}
+	if b.saturation == 0 {
+		rows, err := b.runCase(ctx, CaseSaturation, 0, 0)
+		if err != nil {
+			return 0, err
+		}
+		b.saturation = rows[0].SustainedPerSecond
+	}
+	return max(1, share*b.saturation), nil
+}
+
+// runCase starts what a case needs, runs it once, and stops everything.
+func (b *bencher) runCase(ctx context.Context, name string, number int, rate float64) (rows []Result, err error) {
+	dir, err := os.MkdirTemp("", "grapnel-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	spec := Spec{
+		Case: name, Rate: rate, WarmUp: b.WarmUp, Window: time.Duration(b.Seconds) * time.Second, Drain: b.Drain,
+		Publishers: b.Publishers, Payload: b.Payload, Webhooks: b.Webhooks,
+	}
+	if name == CaseSoak {
+		spec.Window = b.Soak
+	}
+	b.progress("%s: starting", name)
+	var target *benchChild
+	if name == CaseFloor {
+		target, err = b.startFloor(ctx, &spec)
+	} else {
+		target, err = b.startStack(ctx, dir, &spec, number)
+	}
+	if target != nil {
+		defer func() { err = errors.Join(err, target.stop()) }()
+	}
+	if err != nil {
+		return nil, err
+	}
+	note := ""
+	if name == CaseStored {
+		if note, err = fillStore(ctx, target.ready["postgres"], b.Stored); err != nil {
+			return nil, err
+		}
+	}
+	counted := b.Statements != "" && name != CaseFloor
+	if counted {
+		if err := countStatements(ctx, target.ready["postgres"]); err != nil {
+			return nil, err
+		}
+	}
+	b.progress("%s: running", name)
+	if name == CaseSoak {
+		rows, err = sampledLoad(ctx, &spec, target.ready["postgres"])
+	} else {
+		rows, err = load(ctx, &spec)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if counted {
+		file := filepath.Join(b.Statements, fmt.Sprintf("%s-%d.txt", name, number+1))
+		if err := writeStatements(ctx, target.ready["postgres"], file); err != nil {
+			return nil, err
+		}
+	}
+	for i := range rows {
+		rows[i].Note += note
+		if rows[i].Seconds == 0 {
+			b.progress("%s: %s", rows[i].Case, rows[i].Note)
+			continue
+		}
+		b.progress("%s: %.0f accepted/s, %.0f delivered/s, p50 %.1f ms, p99 %.1f ms, %d lost, %d duplicates", rows[i].Case,
+			rows[i].AcceptedPerSecond, rows[i].DeliveredPerSecond, rows[i].Receive.P50, rows[i].Receive.P99, rows[i].Lost, rows[i].Duplicates)
+	}
+	return rows, nil
+}
+
+// write prints the report and writes the files.
+func (b *bencher) write(stdout io.Writer) error {
+	if b.SVG != "" {
+		if err := b.draw(); err != nil {
+			return err
+		}
+	}
+	if b.JSON != "" {
+		text, err := json.MarshalIndent(&b.report, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := writeFile(b.JSON, string(text)+"\n"); err != nil {
+			return err
+		}
+	}
+	return b.report.Write(stdout)
+}
+
+// draw writes the charts.
+func (b *bencher) draw() error {
+	if err := os.MkdirAll(b.SVG, 0o750); err != nil {
+		return err
+	}
+	for i := range b.report.Results {
+		row := &b.report.Results[i]
+		if row.Seconds == 0 {
+			continue
+		}
+		name := filepath.Join(b.SVG, strings.ReplaceAll(row.Case, " ", "-"))
+		err := errors.Join(writeFile(name+"-rate.svg", RateChart(row)), writeFile(name+"-latency.svg", LatencyChart(row)))
+		if row.Soak != nil {
+			err = errors.Join(err, writeFile(name+"-minutes.svg", SoakLatencyChart(row)), writeFile(name+"-memory.svg", SoakMemoryChart(row)))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeFile(name, text string) error {
+	return os.WriteFile(name, []byte(text), 0o644) //nolint:gosec // a report, to be read by others
+}

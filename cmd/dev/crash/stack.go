@@ -1,0 +1,151 @@
+package crash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"grapnel/cmd/dev/stack"
+	"grapnel/internal/config"
+)
+
+// crashStack is a stack to be struck: two APIs and two workers, the Temporal server,
+// each a process of its own that is started again when it has died, and PostgreSQL.
+// APIs and workers reach PostgreSQL through a proxy, Temporal directly but for the first
+// API.
+type crashStack struct {
+	*stack.Stack
+	setup    crashSetup
+	cancel   context.CancelFunc
+	database *Proxy
+	// toTemporal is the first API's way to Temporal.
+	toTemporal *Proxy
+	// Bound is the workers' memory; nil is as much as there is.
+	bound    *stack.MemoryBound
+	temporal *stack.ChildProcess
+	apis     []*stack.ChildProcess
+	workers  []*stack.ChildProcess
+	// postgresDown is held while PostgreSQL is stopped on purpose.
+	postgresDown sync.Mutex
+}
+
+// crashSetup is what a stack is made for.
+type crashSetup struct {
+	begin  time.Time
+	stderr io.Writer
+	damage Damage
+}
+
+// crashFlags are the stack's: retries follow soon and lost workflows are looked for
+// soon, so that runs are short, and a
+// stopping API goes on taking requests for long enough that a balancer sees it.
+func crashFlags() []string {
+	return []string{
+		"--no-receiver", "--metrics-addr=", "--allow-http", "--retry-schedule=1s,2s,3s,4s", "--shutdown-timeout=20s", "--reconcile-after=5s",
+	}
+}
+
+// crashDrain is how long an API takes requests after it has begun to stop.
+const crashDrain = "--drain-delay=700ms"
+
+// startCrashStack starts it on a fresh directory.
+func startCrashStack(ctx context.Context, dir string, setup crashSetup) (_ *crashStack, err error) {
+	var o stack.Options
+	parser, err := kong.New(&o, kong.DefaultEnvars(config.EnvPrefix+"_CRASH"))
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := stack.FreeAddrs(ctx, stack.Loopback, 4)
+	if err != nil {
+		return nil, err
+	}
+	args := append(crashFlags(), "--data-dir="+dir, "--fresh", "--processes=split", "--restart",
+		"--temporal-addr="+addrs[0].String(), "--api-addr="+addrs[1].String(), "--postgres-port="+strconv.Itoa(addrs[3].Port))
+	if _, err := parser.Parse(args); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s := &crashStack{Stack: stack.New(&o, io.Discard, setup.stderr, setup.begin), setup: setup, cancel: cancel}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.temporal, err = s.StartBelow(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.startGrapnels(ctx, addrs[1].String(), addrs[2].String())
+}
+
+// startGrapnels starts the APIs and workers.
+func (s *crashStack) startGrapnels(ctx context.Context, apiAddrs ...string) error {
+	u, err := url.Parse(s.PostgresURL)
+	if err != nil {
+		return err
+	}
+	if s.database, err = NewProxy(ctx, u.Host); err != nil {
+		return err
+	}
+	s.OnStop(s.database.Close)
+	u.Host = s.database.Addr()
+	if s.setup.damage == FewConnections {
+		query := u.Query()
+		query.Set("pool_max_conns", "2")
+		u.RawQuery = query.Encode()
+	}
+	if s.toTemporal, err = NewProxy(ctx, s.TemporalAddr); err != nil {
+		return err
+	}
+	s.OnStop(s.toTemporal.Close)
+	if s.setup.damage == FillMemory {
+		s.bound = stack.NewMemoryBound(workerMemory)
+		s.OnStop(s.bound.Close)
+	}
+	for i, addr := range apiAddrs {
+		worker := &stack.ChildProcess{Stack: s.Stack, Role: stack.RoleWorker, Suffix: strconv.Itoa(i + 1), DatabaseURL: u.String(), Bound: s.bound}
+		s.workers = append(s.workers, worker)
+		api := &stack.ChildProcess{Stack: s.Stack, Role: stack.RoleAPI, Suffix: strconv.Itoa(i + 1), DatabaseURL: u.String(), APIAddr: addr, More: []string{crashDrain}}
+		if i == 0 {
+			api.More = append(api.More, "--temporal-addr="+s.toTemporal.Addr())
+		}
+		s.apis = append(s.apis, api)
+		for _, c := range []*stack.ChildProcess{worker, api} {
+			if err := s.StartChild(ctx, c); err != nil {
+				return err
+			}
+		}
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, stack.ReadyTime, stack.ErrNotReady)
+	defer cancel()
+	for _, url := range s.urls() {
+		if err := stack.WaitHTTP(limited, url+"/readyz"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// urls are the APIs'.
+func (s *crashStack) urls() []string {
+	var urls []string
+	for _, c := range s.apis {
+		urls = append(urls, "http://"+c.APIAddr)
+	}
+	return urls
+}
+
+// close stops everything; nothing is started again meanwhile.
+func (s *crashStack) close() error {
+	s.cancel()
+	if err := s.Stop(); err != nil {
+		return fmt.Errorf("stop the stack: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"golang.org/x/sync/errgroup"
+)
+
+// Design 3: at ordinary rates one event is one workflow, whose id is the event's.
+// It runs before the tests that run together: on a machine that is short of time
+// events wait, and may share one.
+func TestOrdinaryRatesShareNoWorkflow(t *testing.T) {
+	c := clientOf(t, startWith(t, t.TempDir())) // where nobody else publishes
+	r := newRecorder(t)
+	_, eventType := c.webhook(r.URL, nil)
+	const events = 40
+	tick := time.NewTicker(time.Second / 20)
+	defer tick.Stop()
+	var ids []string
+	for range events {
+		ids = append(ids, c.publish(eventType, 1))
+		<-tick.C
+	}
+	waitFor(t, "all events", func() bool { return len(r.requests()) == events })
+	shared := 0
+	for _, id := range ids {
+		if c.do(http.MethodGet, "/v1/events/"+id, nil, http.StatusOK)["workflow_id"] != id {
+			shared++
+		}
+	}
+	// A machine that stands still for a tenth of a second makes two of them wait.
+	require.LessOrEqual(t, shared, 2, "of %d", events)
+}
+
+// In a burst events share workflows: each arrives once, and names the workflow that
+// delivered it, which Temporal has.
+func TestBurstSharesWorkflows(t *testing.T) {
+	t.Parallel()
+	s := startWith(t, t.TempDir())
+	c := clientOf(t, s)
+	c.transport.Transport.(*http.Transport).MaxIdleConnsPerHost = 64
+	r := newRecorder(t)
+	webhook, eventType := c.webhook(r.URL, nil)
+	const publishers, each = 64, 15
+	var group errgroup.Group
+	ids := make(chan string, publishers*each)
+	for range publishers {
+		group.Go(func() error {
+			for range each {
+				status, answer, err := c.try(http.MethodPost, "/v1/events", object{"type": eventType, "data": 1})
+				if err != nil {
+					return err
+				}
+				if status == http.StatusAccepted {
+					ids <- answer["id"].(string)
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, group.Wait())
+	require.Len(t, ids, publishers*each)
+	close(ids)
+	waitFor(t, "all events", func() bool { return len(r.requests()) >= publishers*each })
+	got := map[string]int{}
+	for _, request := range r.requests() {
+		var event struct{ ID string }
+		require.NoError(t, json.Unmarshal(request.Body, &event))
+		got[event.ID]++
+	}
+	temporal, err := client.Dial(client.Options{HostPort: s.ready["temporal"]})
+	require.NoError(t, err)
+	t.Cleanup(temporal.Close)
+	workflows := map[string]int{}
+	for id := range ids {
+		require.Equal(t, 1, got[id], id)
+		workflow := c.do(http.MethodGet, "/v1/events/"+id, nil, http.StatusOK)["workflow_id"].(string)
+		if workflows[workflow]++; workflows[workflow] == 1 {
+			_, err := temporal.DescribeWorkflowExecution(t.Context(), workflow, "")
+			require.NoError(t, err, workflow)
+			require.Equal(t, workflow != id, strings.HasSuffix(workflow, "-burst"))
+		}
+	}
+	require.Less(t, len(workflows), publishers*each, "some shared one")
+	t.Logf("%d events in %d workflows", publishers*each, len(workflows))
+	require.Equal(t, "success", c.settled(webhook)["status"])
+}

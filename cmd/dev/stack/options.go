@@ -1,0 +1,98 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+
+	"grapnel/internal/config"
+	"grapnel/internal/hook"
+)
+
+// Options are the stack's flags: the product's, with the same names, and those
+// of what surrounds it.
+type Options struct {
+	config.Config
+	DataDir      string `placeholder:"DIR" help:"Where the state is kept between runs. Default: grapnel-dev in the user's cache directory."`
+	Fresh        bool   `help:"Wipe the state first."`
+	TemporalAddr string `default:"127.0.0.1:7233" help:"Address of the Temporal server."`
+	UIAddr       string `name:"ui-addr" default:"127.0.0.1:8233" help:"Address of the Temporal Web UI."`
+	ReceiverAddr string `default:"127.0.0.1:9000" help:"Address of the sample receiver."`
+	NoReceiver   bool   `help:"Start no sample receiver."`
+	PostgresPort int    `default:"0" help:"Port of PostgreSQL; 0 takes a free one."`
+	Processes    string `default:"one" enum:"one,split" help:"split runs API, worker and Temporal server as processes of their own."`
+	Pgbouncer    bool   `help:"Put a pgbouncer in transaction mode, which must be installed, between Grapnel and the stack's PostgreSQL."`
+	Restart      bool   `help:"With --processes=split, start a process again that has died."`
+
+	// Role is what a process of --processes=split is.
+	Role string `hidden:"" enum:",api,worker,temporal" default:"" env:"-"`
+	// NameServer is asked for receivers' names instead of the system's: the end-to-end
+	// tests have names that resolve to what no receiver may be.
+	NameServer netip.AddrPort `hidden:"" env:"-"`
+}
+
+// resolver asks the name server of the options; nil is the system's.
+func (o *Options) resolver() *net.Resolver {
+	if !o.NameServer.IsValid() {
+		return nil
+	}
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, o.NameServer.String())
+	}}
+}
+
+// Validate replaces the product's: what it requires, the stack makes up.
+func (o *Options) Validate() error {
+	if o.Restart && o.Processes != "split" {
+		return errors.New("--restart goes with --processes=split")
+	}
+	if o.Pgbouncer && o.DatabaseURL != "" {
+		return errors.New("--pgbouncer goes before the stack's own PostgreSQL, not that of --database-url")
+	}
+	return nil
+}
+
+// complete fills in what the stack knows, and checks the product's part.
+func (o *Options) complete(s credentials, databaseURL, uiURL string) error {
+	o.DatabaseURL = hook.Secret(databaseURL)
+	if o.EncryptionKey == "" {
+		o.EncryptionKey = hook.Secret(s.Encryption)
+	}
+	if o.AdminKey == "" {
+		o.AdminKey = hook.Secret(s.Admin)
+	}
+	if o.TemporalUI == "" {
+		o.TemporalUI = uiURL
+	}
+	if len(o.AllowDestinations) == 0 {
+		o.AllowDestinations = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	}
+	o.DrainDelay = 0
+	return o.Config.Validate()
+}
+
+// setTemporalEnvironment points the product's Temporal client at our server,
+// whatever the user's environment says.
+func setTemporalEnvironment(addr string) error {
+	for _, name := range []string{"TEMPORAL_API_KEY", "TEMPORAL_TLS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"} {
+		if err := os.Unsetenv(name); err != nil {
+			return err
+		}
+	}
+	return errors.Join(os.Setenv("TEMPORAL_ADDRESS", addr), os.Setenv("TEMPORAL_NAMESPACE", TemporalNamespace))
+}
+
+// openLog opens the log file of a process, at the product's level.
+func openLog(path string, o *Options) (*slog.Logger, *os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // a fixed name in the data directory
+	if err != nil {
+		return nil, nil, err
+	}
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(o.LogLevel)) // the flag's enum allows nothing else
+	return slog.New(slog.NewJSONHandler(f, &slog.HandlerOptions{Level: level})), f, nil
+}

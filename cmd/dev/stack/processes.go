@@ -1,0 +1,326 @@
+package stack
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"grapnel/internal/app"
+	"grapnel/internal/wait"
+)
+
+// Roles of the processes of --processes=split.
+const (
+	RoleAPI      = "api"
+	RoleWorker   = "worker"
+	RoleTemporal = "temporal"
+)
+
+// childReady is the line by which a process says that it answers.
+const childReady = "child ready"
+
+// runRole is a process of --processes=split. It ends when ctx does, or when its
+// standard input ends, which happens however the stack's process ends.
+func runRole(ctx context.Context, o *Options, stdout, stderr io.Writer) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	if err := setTemporalEnvironment(o.TemporalAddr); err != nil {
+		return err
+	}
+	var ended <-chan error
+	app.TuneMemory()
+	if o.Role == RoleTemporal {
+		logger := slog.New(atLeast{slog.NewJSONHandler(stderr, nil), slog.LevelWarn})
+		server, err := startTemporal(ctx, temporalOptions{Addr: o.TemporalAddr, DatabaseURL: o.DatabaseURL.Reveal(), Logger: logger})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, server.Stop()) }()
+	} else {
+		p, err := startPart(ctx, o, func() app.Roles {
+			return app.Roles{API: o.Role == RoleAPI, Worker: o.Role == RoleWorker}
+		}, os.Stderr.Name())
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, p.stop()) }()
+		ended = p.ended
+		if o.Role == RoleWorker {
+			select {
+			case <-p.app.WorkerStarted():
+			case err := <-ended:
+				return err
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
+	if _, err := fmt.Fprintln(stdout, childReady); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-ended:
+		return err
+	}
+}
+
+// startSplit runs Temporal, worker and API as processes of this binary.
+func (s *Stack) startSplit(ctx context.Context) error {
+	ended := make(chan error, 1)
+	s.Grapnel.Ended = ended
+	for _, child := range []struct {
+		role string
+		pid  *int
+	}{{RoleTemporal, &s.Grapnel.temporalPID}, {RoleWorker, &s.Grapnel.workerPID}, {RoleAPI, &s.Grapnel.apiPID}} {
+		c := &ChildProcess{Stack: s, Role: child.role}
+		if err := s.StartChild(ctx, c); err != nil {
+			return err
+		}
+		*child.pid = c.PID()
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, ReadyTime, ErrNotReady)
+	defer cancel()
+	return WaitHTTP(limited, "http://"+s.APIAddr+"/readyz")
+}
+
+// StartChild starts a process, to be stopped with the stack.
+func (s *Stack) StartChild(ctx context.Context, c *ChildProcess) error {
+	s.Progress("starting %s", c.Name())
+	if err := c.start(ctx); err != nil {
+		return err
+	}
+	s.OnStop(c.stop)
+	go c.keep(ctx)
+	return nil
+}
+
+// ChildProcess is a role in a process of its own.
+type ChildProcess struct {
+	Stack *Stack
+	Role  string
+	// Suffix tells processes of one role apart; the only one needs none.
+	Suffix string
+	// APIAddr is where the API listens; by default where the stack's options say.
+	APIAddr string
+	// PostgresURL is where it finds the store; by default where the stack has it.
+	DatabaseURL string
+	// More are further arguments, which win.
+	More []string
+	// Bound is what memory it may take; nil is as much as there is.
+	Bound *MemoryBound
+
+	mu       sync.Mutex
+	cmd      *exec.Cmd
+	stdin    io.Closer
+	exited   chan struct{}
+	stopping bool
+	// up says that it is ready and has not ended since; started counts how often it has
+	// become ready.
+	up      bool
+	started int
+	// between is what comes between its next death and its restart.
+	between func(context.Context) error
+	// died counts its deaths but for those before which between was set.
+	died int
+}
+
+// database is where the process finds its own; Temporal's server goes past a pgbouncer.
+func (c *ChildProcess) database() string {
+	if c.Role == RoleTemporal {
+		return cmp.Or(c.DatabaseURL, c.Stack.PostgresURL)
+	}
+	return cmp.Or(c.DatabaseURL, c.Stack.storeURL)
+}
+
+// Name is what messages call the process, and its log file.
+func (c *ChildProcess) Name() string { return c.Role + c.Suffix }
+
+// Start starts the process and waits until it is ready.
+func (c *ChildProcess) start(ctx context.Context) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(c.Stack.State.Path(c.Name()+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close() //nolint:errcheck // the process has its own copy
+	o := c.Stack.Options
+	cmd := exec.Command(exe, c.arguments()...) //nolint:gosec,noctx // ourselves; stopped by its standard input
+	cmd.Env = append(os.Environ(),
+		"GRAPNEL_DATABASE_URL="+c.database(), "GRAPNEL_ENCRYPTION_KEY="+o.EncryptionKey.Reveal(),
+		"GRAPNEL_ADMIN_KEY="+o.AdminKey.Reveal(), "GRAPNEL_DIRECT_DATABASE_URL="+o.DirectURL.Reveal())
+	cmd.Env = append(cmd.Env, c.Bound.environment()...)
+	// A Ctrl-C on the terminal is the stack's to hand on, in its order.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Stderr = log
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", c.Name(), err)
+	}
+	if err := c.Bound.add(cmd.Process.Pid); err != nil {
+		c.Stack.Progress("%s: %v", c.Name(), err) // it is watched all the same
+	}
+	exited := make(chan struct{})
+	ready := make(chan bool, 1)
+	go func() {
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() {
+			if lines.Text() == childReady {
+				ready <- true
+			}
+		}
+		_ = cmd.Wait() // how it ended is in its log
+		c.mu.Lock()
+		c.up = false
+		c.mu.Unlock()
+		close(exited)
+	}()
+	c.mu.Lock()
+	c.cmd, c.stdin, c.exited, c.up = cmd, stdin, exited, false
+	c.mu.Unlock()
+	select {
+	case <-ready:
+		c.mu.Lock()
+		c.up, c.started = true, c.started+1
+		c.mu.Unlock()
+		return nil
+	case <-exited:
+		return fmt.Errorf("%s ended while it started: see %s", c.Name(), log.Name())
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), c.stop())
+	}
+}
+
+// arguments are what the process needs to know and may show in a process list. Where a flag is
+// there twice, the later one holds.
+func (c *ChildProcess) arguments() []string {
+	o := c.Stack.Options
+	args := append(forwarded(o.Config), "--role="+c.Role, "--temporal-addr="+o.TemporalAddr, "--api-addr="+cmp.Or(c.APIAddr, o.APIAddr), "--drain-delay=0s")
+	if c.Role != RoleAPI {
+		args = append(args, "--metrics-addr=") // one process has the port
+	}
+	if o.NameServer.IsValid() {
+		args = append(args, "--name-server="+o.NameServer.String())
+	}
+	return append(args, c.More...)
+}
+
+// restartAfter keeps a process that can't start from being started all the time.
+const restartAfter = 500 * time.Millisecond
+
+// keep says when the process has died, and starts it again if that is wanted.
+func (c *ChildProcess) keep(ctx context.Context) {
+	for {
+		c.mu.Lock()
+		exited := c.exited
+		c.mu.Unlock()
+		<-exited
+		if c.isStopping() || ctx.Err() != nil {
+			return
+		}
+		c.Stack.Progress("%s (pid %d) has ended", c.Name(), c.PID())
+		if !c.Stack.Restart {
+			return
+		}
+		if c.rest(ctx) != nil {
+			return
+		}
+		if err := c.start(ctx); err != nil {
+			c.Stack.Progress("%v", err)
+			continue
+		}
+		c.Stack.Progress("%s is back, pid %d", c.Name(), c.PID())
+	}
+}
+
+// rest is the time between a death and the restart.
+func (c *ChildProcess) rest(ctx context.Context) error {
+	c.mu.Lock()
+	between := c.between
+	c.between = nil
+	if between == nil {
+		c.died++
+	}
+	c.mu.Unlock()
+	if between != nil {
+		return between(ctx)
+	}
+	return wait.For(ctx, restartAfter)
+}
+
+func (c *ChildProcess) PID() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cmd.Process.Pid
+}
+
+func (c *ChildProcess) isStopping() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopping
+}
+
+// Stop ends the process and waits for it: by the end of its standard input, and
+// when that is of no use, by SIGKILL.
+func (c *ChildProcess) stop() error {
+	c.mu.Lock()
+	c.stopping = true
+	cmd, stdin, exited := c.cmd, c.stdin, c.exited
+	c.mu.Unlock()
+	_ = stdin.Close() // it may have gone already
+	timer := time.NewTimer(c.Stack.ShutdownTimeout + 5*time.Second)
+	defer timer.Stop()
+	select {
+	case <-exited:
+		return nil
+	case <-timer.C:
+		_ = cmd.Process.Kill() // it may have gone by now
+		<-exited
+		return fmt.Errorf("%s did not stop in time and was killed", c.Name())
+	}
+}
+
+// Current is the process that runs or ran last, and a channel that is closed at its end.
+func (c *ChildProcess) Current() (cmd *exec.Cmd, exited <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cmd, c.exited
+}
+
+// Running returns the process's id, and whether it is ready and has not ended.
+func (c *ChildProcess) Running() (pid int, up bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cmd.Process.Pid, c.up
+}
+
+// Deaths returns how often the process has ended without a signal of ours.
+func (c *ChildProcess) Deaths() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.died
+}

@@ -1,0 +1,121 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"go.temporal.io/server/common/authorization"
+	"go.temporal.io/server/common/config"
+	"go.temporal.io/server/temporal"
+)
+
+const (
+	temporalFlag      = "--temporal-addr"
+	TemporalNamespace = "default"
+	temporalRetention = 72 * time.Hour
+)
+
+// temporalOptions says where the embedded Temporal server runs and stores.
+type temporalOptions struct {
+	// Addr is the frontend's host:port; port 0 takes a free one.
+	Addr string
+	// DatabaseURL is the postgres:// URL of any database on the server that
+	// is to hold the databases temporal and temporal_visibility. Its user
+	// may create databases, unless they exist.
+	DatabaseURL string
+	// Logger gets the server's log; its handler decides on the level.
+	Logger *slog.Logger
+}
+
+// temporalServer is a Temporal server in this process: frontend, history,
+// matching and worker service. A fatal error of it ends the process.
+type temporalServer struct {
+	// Addr is the frontend's host:port.
+	Addr string
+	// Ready is how long it took until the namespace answered.
+	Ready time.Duration
+
+	server temporal.Server
+}
+
+// startTemporal brings the schema up to date, starts the services and returns
+// when the namespace default answers. A busy port is a *portError.
+func startTemporal(ctx context.Context, opts temporalOptions) (*temporalServer, error) {
+	begin := time.Now()
+	store, err := parseTemporalStore(opts.DatabaseURL)
+	if err != nil {
+		return nil, err
+	}
+	logger := &temporalLogger{slog: opts.Logger}
+	if err := setUpSchemas(ctx, opts.DatabaseURL, store, logger); err != nil {
+		return nil, err
+	}
+	ports, err := temporalPorts(ctx, opts.Addr)
+	if err != nil {
+		return nil, err
+	}
+	conf := temporalConfig(store, ports)
+	authorizer, err := authorization.GetAuthorizerFromConfig(&conf.Global.Authorization)
+	if err != nil {
+		return nil, fmt.Errorf("make Temporal authorizer: %w", err)
+	}
+	claims, err := authorization.GetClaimMapperFromConfig(&conf.Global.Authorization, logger)
+	if err != nil {
+		return nil, fmt.Errorf("make Temporal claim mapper: %w", err)
+	}
+	dynamic := temporalDynamicConfig()
+	server, err := temporal.NewServer(
+		temporal.WithConfig(conf),
+		temporal.ForServices(temporal.DefaultServices),
+		temporal.WithStaticHosts(ports.hosts()),
+		temporal.WithLogger(logger),
+		temporal.WithNamespaceLogger(logger),
+		temporal.WithAuthorizer(authorizer),
+		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return claims }),
+		temporal.WithDynamicConfigClient(dynamic),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make Temporal server: %w", err)
+	}
+	if err := server.Start(); err != nil {
+		return nil, fmt.Errorf("start Temporal server: %w", err)
+	}
+	s := &temporalServer{Addr: ports.frontend.String(), server: server}
+	if err := RegisterNamespace(ctx, s.Addr); err != nil {
+		_ = s.Stop() // err tells more
+		return nil, err
+	}
+	dynamic.ready()
+	s.Ready = time.Since(begin)
+	return s, nil
+}
+
+// Stop stops the services, the frontend's port last of all.
+func (s *temporalServer) Stop() error {
+	if err := s.server.Stop(); err != nil {
+		return fmt.Errorf("stop Temporal server: %w", err)
+	}
+	return nil
+}
+
+// temporalAddrs are the addresses of the four services. Only the frontend's is
+// known outside.
+type temporalAddrs struct {
+	frontend, history, matching, worker *net.TCPAddr
+}
+
+// temporalPorts finds a place for each service.
+func temporalPorts(ctx context.Context, frontend string) (temporalAddrs, error) {
+	addr, err := checkAddr(ctx, temporalFlag, frontend)
+	if err != nil {
+		return temporalAddrs{}, err
+	}
+	free, err := FreeAddrs(ctx, Loopback, 3)
+	if err != nil {
+		return temporalAddrs{}, err
+	}
+	return temporalAddrs{frontend: addr, history: free[0], matching: free[1], worker: free[2]}, nil
+}

@@ -1,0 +1,146 @@
+package stack
+
+import (
+	"net"
+	"sync/atomic"
+	"time"
+
+	"go.temporal.io/server/common/cluster"
+	"go.temporal.io/server/common/config"
+	"go.temporal.io/server/common/dynamicconfig"
+	"go.temporal.io/server/common/membership/static"
+	"go.temporal.io/server/common/primitives"
+)
+
+// temporalShards cannot be changed once the database exists. Each shard is
+// one lock and one transaction at a time: 4 keep two cores and one disk busy.
+const temporalShards = 4
+
+// hosts tells each service where the others are, which spares the server its
+// gossip protocol and the seconds that takes to settle.
+func (a temporalAddrs) hosts() map[primitives.ServiceName]static.Hosts {
+	return map[primitives.ServiceName]static.Hosts{
+		primitives.FrontendService: static.SingleLocalHost(a.frontend.String()),
+		primitives.HistoryService:  static.SingleLocalHost(a.history.String()),
+		primitives.MatchingService: static.SingleLocalHost(a.matching.String()),
+		primitives.WorkerService:   static.SingleLocalHost(a.worker.String()),
+	}
+}
+
+// temporalConfig is the static configuration of a one-process server.
+func temporalConfig(store temporalStore, addrs temporalAddrs) *config.Config {
+	const (
+		main       = "main"
+		visibility = "visibility"
+		name       = "active" // the cluster's
+		disabled   = "disabled"
+	)
+	frontend := addrs.frontend.String()
+	service := func(addr *net.TCPAddr) config.Service {
+		return config.Service{RPC: config.RPC{GRPCPort: addr.Port, BindOnIP: addr.IP.String()}}
+	}
+	return &config.Config{
+		Global: config.Global{
+			Membership: config.Membership{MaxJoinDuration: 30 * time.Second, BroadcastAddress: Loopback},
+		},
+		Persistence: config.Persistence{
+			DefaultStore:     main,
+			VisibilityStore:  visibility,
+			NumHistoryShards: temporalShards,
+			DataStores: map[string]config.DataStore{
+				main:       {SQL: store.sql(TemporalDatabase, mainConns)},
+				visibility: {SQL: store.visibilitySQL()},
+			},
+		},
+		ClusterMetadata: &cluster.Config{
+			FailoverVersionIncrement: 10,
+			MasterClusterName:        name,
+			CurrentClusterName:       name,
+			ClusterInformation: map[string]cluster.ClusterInformation{
+				name: {Enabled: true, InitialFailoverVersion: 1, RPCAddress: frontend},
+			},
+		},
+		DCRedirectionPolicy: config.DCRedirectionPolicy{Policy: "noop"},
+		Services: map[string]config.Service{
+			string(primitives.FrontendService): service(addrs.frontend),
+			string(primitives.HistoryService):  service(addrs.history),
+			string(primitives.MatchingService): service(addrs.matching),
+			string(primitives.WorkerService):   service(addrs.worker),
+		},
+		Archival: config.Archival{
+			History:    config.HistoryArchival{State: disabled},
+			Visibility: config.VisibilityArchival{State: disabled},
+		},
+		NamespaceDefaults: config.NamespaceDefaults{Archival: config.ArchivalNamespaceDefaults{
+			History:    config.HistoryArchivalNamespaceDefaults{State: disabled},
+			Visibility: config.VisibilityArchivalNamespaceDefaults{State: disabled},
+		}},
+		PublicClient: config.PublicClient{HostPort: frontend},
+	}
+}
+
+// temporalDynamicConfig lifts the limits that protect a shared cluster from
+// one tenant: they would cap this one near 200 workflows/s whatever the
+// hardware. The rest trades memory and a few polls for latency.
+func temporalDynamicConfig() *startingConfig {
+	const unlimited = 1_000_000
+	static := dynamicconfig.StaticClient{
+		dynamicconfig.FrontendRPS.Key():                                         unlimited,
+		dynamicconfig.FrontendMaxNamespaceRPSPerInstance.Key():                  unlimited,
+		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key():        unlimited,
+		dynamicconfig.FrontendMaxConcurrentLongRunningRequestsPerInstance.Key(): unlimited,
+		dynamicconfig.MatchingRPS.Key():                                         unlimited,
+		dynamicconfig.HistoryRPS.Key():                                          unlimited,
+
+		dynamicconfig.FrontendPersistenceMaxQPS.Key():        unlimited,
+		dynamicconfig.MatchingPersistenceMaxQPS.Key():        unlimited,
+		dynamicconfig.HistoryPersistenceMaxQPS.Key():         unlimited,
+		dynamicconfig.WorkerPersistenceMaxQPS.Key():          unlimited,
+		dynamicconfig.VisibilityPersistenceMaxReadQPS.Key():  unlimited,
+		dynamicconfig.VisibilityPersistenceMaxWriteQPS.Key(): unlimited,
+
+		// How many of a shard's writes may be on their way at once.
+		dynamicconfig.ShardIOConcurrency.Key():            8,
+		dynamicconfig.TransferProcessorMaxPollRPS.Key():   500,
+		dynamicconfig.TimerProcessorMaxPollRPS.Key():      500,
+		dynamicconfig.VisibilityProcessorMaxPollRPS.Key(): 500,
+		dynamicconfig.HistoryCacheHostLevelMaxSize.Key():  8096,
+
+		// One matching host gains nothing from partitions: they only make
+		// tasks and pollers miss each other.
+		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
+		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
+
+		// Otherwise a task can go to a worker that is shutting down, and is
+		// lost until its timeout.
+		dynamicconfig.EnableCancelWorkerPollsOnShutdown.Key(): true,
+	}
+	return &startingConfig{StaticClient: static}
+}
+
+// startingFor is how long after it is ready the server looks for new search attributes
+// each time that it reads one, which it does ten times for every workflow. Grapnel
+// registers its own at once, and they are to be usable at once. Whoever registers others
+// later waits until the server looks for itself, which it does every 2 s.
+const startingFor = 5 * time.Second
+
+// startingConfig makes search attributes usable as soon as they are registered, while
+// the server is starting.
+type startingConfig struct {
+	dynamicconfig.StaticClient
+	// until is when that ends, in Unix nanoseconds; 0 while nobody knows.
+	until atomic.Int64
+}
+
+// ready says that the server is.
+func (c *startingConfig) ready() { c.until.Store(time.Now().Add(startingFor).UnixNano()) }
+
+// GetValue implements dynamicconfig.Client.
+func (c *startingConfig) GetValue(key dynamicconfig.Key) []dynamicconfig.ConstrainedValue {
+	if key == dynamicconfig.ForceSearchAttributesCacheRefreshOnRead.Key() {
+		if until := c.until.Load(); until == 0 || time.Now().UnixNano() < until {
+			return []dynamicconfig.ConstrainedValue{{Value: true}}
+		}
+	}
+	return c.StaticClient.GetValue(key)
+}

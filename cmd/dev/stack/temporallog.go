@@ -1,0 +1,74 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"go.temporal.io/server/common/log"
+	"go.temporal.io/server/common/log/tag"
+)
+
+// temporalLogger lets the Temporal server write to an slog.Logger. The
+// server's calls have no context.
+type temporalLogger struct {
+	slog *slog.Logger
+}
+
+var (
+	_ log.Logger     = (*temporalLogger)(nil)
+	_ log.WithLogger = (*temporalLogger)(nil)
+)
+
+// With implements log.WithLogger.
+func (l *temporalLogger) With(tags ...tag.Tag) log.Logger {
+	return &temporalLogger{slog: slog.New(l.slog.Handler().WithAttrs(attrs(tags)))}
+}
+
+// SLog implements log.SLogWrapper, which saves the server wrapping us.
+func (l *temporalLogger) SLog() *slog.Logger { return l.slog }
+
+// Debug implements log.Logger.
+func (l *temporalLogger) Debug(msg string, tags ...tag.Tag) { l.log(slog.LevelDebug, msg, tags) }
+
+// Info implements log.Logger.
+func (l *temporalLogger) Info(msg string, tags ...tag.Tag) { l.log(slog.LevelInfo, msg, tags) }
+
+// Warn implements log.Logger.
+func (l *temporalLogger) Warn(msg string, tags ...tag.Tag) { l.log(slog.LevelWarn, msg, tags) }
+
+// Error implements log.Logger.
+func (l *temporalLogger) Error(msg string, tags ...tag.Tag) { l.log(slog.LevelError, msg, tags) }
+
+// DPanic implements log.Logger. As in the server's own logger it panics in
+// development only, which this is not for the server.
+func (l *temporalLogger) DPanic(msg string, tags ...tag.Tag) { l.log(slog.LevelError, msg, tags) }
+
+// Panic implements log.Logger.
+func (l *temporalLogger) Panic(msg string, tags ...tag.Tag) {
+	l.log(slog.LevelError, msg, tags)
+	panic(msg)
+}
+
+// Fatal implements log.Logger. The server counts on its not returning.
+func (l *temporalLogger) Fatal(msg string, tags ...tag.Tag) {
+	l.log(slog.LevelError, msg, tags)
+	fmt.Fprintln(os.Stderr, "the Temporal server gave up:", msg, attrs(tags))
+	os.Exit(1)
+}
+
+func (l *temporalLogger) log(level slog.Level, msg string, tags []tag.Tag) {
+	ctx := context.Background()
+	if l.slog.Enabled(ctx, level) {
+		l.slog.LogAttrs(ctx, level, msg, attrs(tags)...)
+	}
+}
+
+func attrs(tags []tag.Tag) []slog.Attr {
+	out := make([]slog.Attr, len(tags))
+	for i, t := range tags {
+		out[i] = slog.Any(t.Key(), t.Value())
+	}
+	return out
+}

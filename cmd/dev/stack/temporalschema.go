@@ -1,0 +1,165 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.temporal.io/server/common/config"
+	"go.temporal.io/server/common/persistence/sql/sqlplugin/postgresql"
+	"go.temporal.io/server/tools/common/schema"
+	sqltool "go.temporal.io/server/tools/sql"
+)
+
+const (
+	TemporalDatabase   = "temporal"
+	VisibilityDatabase = "temporal_visibility"
+
+	// mainConns and visibilityConns are per service. History alone uses its
+	// share under load; TemporalConns is the most that all four can take.
+	mainConns       = 20
+	visibilityConns = 10
+	TemporalConns   = 4 * (mainConns + visibilityConns)
+)
+
+// temporalStore is the PostgreSQL server that Temporal stores in.
+type temporalStore struct {
+	addr, user, password string
+	attributes           map[string]string // of the connection URL
+}
+
+// parseTemporalStore takes a postgres:// URL apart, since Temporal's
+// configuration wants the parts. Its database does not matter.
+func parseTemporalStore(databaseURL string) (temporalStore, error) {
+	u, err := url.Parse(databaseURL)
+	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || u.User == nil {
+		// Without the cause, which would show the password.
+		return temporalStore{}, errors.New("the database address must be a postgres://user@host/database URL")
+	}
+	s := temporalStore{addr: u.Host, user: u.User.Username(), attributes: make(map[string]string)}
+	s.password, _ = u.User.Password()
+	if s.addr == "" {
+		s.addr = "localhost" // a socket: the attribute host, which wins, names it
+	}
+	for name, values := range u.Query() {
+		s.attributes[name] = values[0]
+	}
+	return s, nil
+}
+
+// sql is the configuration for one of the databases.
+func (s temporalStore) sql(database string, conns int) *config.SQL {
+	return &config.SQL{
+		PluginName:        postgresql.PluginNamePGX,
+		ConnectProtocol:   "tcp",
+		ConnectAddr:       s.addr,
+		ConnectAttributes: maps.Clone(s.attributes),
+		User:              s.user,
+		Password:          s.password,
+		DatabaseName:      database,
+		MaxConns:          conns,
+		MaxIdleConns:      conns,
+		MaxConnLifetime:   time.Hour,
+	}
+}
+
+// visibilitySQL commits without waiting for the disk: the store is an index
+// over the main one, and a crash can cost it the last moments only.
+func (s temporalStore) visibilitySQL() *config.SQL {
+	c := s.sql(VisibilityDatabase, visibilityConns)
+	c.ConnectAttributes["synchronous_commit"] = "off"
+	return c
+}
+
+// setUpSchemas creates what is missing of the two databases and brings their
+// schemas up to date with the server that is linked in.
+func setUpSchemas(ctx context.Context, databaseURL string, store temporalStore, logger *temporalLogger) error {
+	for database, name := range map[string]string{
+		TemporalDatabase:   "postgresql/v12/temporal",
+		VisibilityDatabase: "postgresql/v12/visibility",
+	} {
+		if err := setUpSchema(ctx, databaseURL, store, database, name, logger); err != nil {
+			return fmt.Errorf("set up database %s: %w", database, err)
+		}
+	}
+	return nil
+}
+
+func setUpSchema(ctx context.Context, databaseURL string, store temporalStore, database, name string, logger *temporalLogger) error {
+	if err := dropHalfMade(ctx, databaseURL, database); err != nil {
+		return err
+	}
+	const anyConn = 1
+	// It changes the configuration it is given.
+	if err := sqltool.DoCreateDatabase(store.sql(database, anyConn), "postgres", logger); err != nil {
+		return fmt.Errorf("create: %w", err)
+	}
+	marked, err := markHalfMade(ctx, databaseURL, database)
+	if err != nil {
+		return err
+	}
+	conn, err := sqltool.NewConnection(store.sql(database, anyConn), logger)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Close()
+	// Both tasks leave alone what has been done before.
+	if err := schema.NewSetupSchemaTask(conn, &schema.SetupConfig{InitialVersion: "0.0"}, logger).Run(); err != nil {
+		return fmt.Errorf("make version tables: %w", err)
+	}
+	update := &schema.UpdateConfig{DBName: database, SchemaName: name}
+	if err := schema.NewUpdateSchemaTask(conn, update, logger).Run(); err != nil {
+		return fmt.Errorf("update schema: %w", err)
+	}
+	if !marked {
+		return nil
+	}
+	return note(ctx, databaseURL, database, "null")
+}
+
+// halfMade is the comment of a database whose first schema is being made. Who is
+// killed at that leaves what the next update of the schema can't go on from.
+const halfMade = "half made"
+
+// dropHalfMade drops the database if its first schema was never finished: nothing has
+// been stored there.
+func dropHalfMade(ctx context.Context, databaseURL, database string) error {
+	return OnDatabase(ctx, databaseURL, func(conn *pgx.Conn) error {
+		var half bool
+		err := conn.QueryRow(ctx, `select exists (select from pg_database where datname = $1 and shobj_description(oid, 'pg_database') = $2)`,
+			database, halfMade).Scan(&half)
+		if err != nil || !half {
+			return err
+		}
+		_, err = conn.Exec(ctx, `drop database `+pgx.Identifier{database}.Sanitize()+` with (force)`)
+		return err
+	})
+}
+
+// markHalfMade marks the database if it has no schema yet, and reports whether it did.
+func markHalfMade(ctx context.Context, databaseURL, database string) (marked bool, err error) {
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		return false, errors.New("the database address must be a postgres://user@host/database URL")
+	}
+	u.Path = "/" + database
+	err = OnDatabase(ctx, u.String(), func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `select to_regclass('schema_version') is null`).Scan(&marked)
+	})
+	if err != nil || !marked {
+		return false, err
+	}
+	return true, note(ctx, databaseURL, database, "'"+halfMade+"'")
+}
+
+// note sets the database's comment to an SQL literal.
+func note(ctx context.Context, databaseURL, database, comment string) error {
+	return OnDatabase(ctx, databaseURL, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `comment on database `+pgx.Identifier{database}.Sanitize()+` is `+comment)
+		return err
+	})
+}

@@ -1,0 +1,3 @@
+module grapnel/verify/go
+
+go 1.24.0
