@@ -15,7 +15,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// composeFile is what the tests need of docker-compose.yml.
+// composeFile has the parts of docker-compose.yml that the tests check.
 type composeFile struct {
 	Services map[string]composeService `yaml:"services"`
 	Volumes  map[string]any            `yaml:"volumes"`
@@ -71,7 +71,7 @@ func readCompose(t *testing.T) (composeFile, string) {
 	return file, string(src)
 }
 
-// TestComposeMeetsItsSchema: the Compose Specification's own, which refuses what it does not know.
+// The file matches the schema of the Compose Specification, which refuses unknown members.
 func TestComposeMeetsItsSchema(t *testing.T) {
 	t.Parallel()
 
@@ -174,7 +174,8 @@ func TestComposeStopsAfterTheLongestAttempt(t *testing.T) {
 	}
 }
 
-// requireTimeToStop: who kills waits for longer than the process takes, which takes longer than an attempt.
+// requireTimeToStop checks that the container is killed only after the shutdown time-out, and that this is longer than an
+// attempt.
 func requireTimeToStop(t *testing.T, where string, grace time.Duration, shutdown string) {
 	t.Helper()
 
@@ -184,7 +185,7 @@ func requireTimeToStop(t *testing.T, where string, grace time.Duration, shutdown
 	require.Greaterf(t, grace, timeout, "%s would be killed while it stops", where)
 }
 
-// TestComposeMemory: Go must know of the container's limit, and stay below it.
+// Go's memory limit is set, and below the container's limit.
 func TestComposeMemory(t *testing.T) {
 	t.Parallel()
 
@@ -196,7 +197,7 @@ func TestComposeMemory(t *testing.T) {
 	}
 }
 
-// requireMemory: GOMEMLIMIT is 80 to 95 % of the limit.
+// requireMemory checks that GOMEMLIMIT is 80 to 95 % of the container's limit.
 func requireMemory(t *testing.T, where, goes, limit string) {
 	t.Helper()
 
@@ -227,7 +228,7 @@ func number(t *testing.T, s string) int {
 	return n
 }
 
-// TestComposeRequiresItsSecrets: none is in the file, none has a default, and .env.example has a line for each.
+// The file has no secret and no default for one, and .env.example has a line for each secret.
 func TestComposeRequiresItsSecrets(t *testing.T) {
 	t.Parallel()
 
@@ -259,7 +260,7 @@ func TestComposeRequiresItsSecrets(t *testing.T) {
 	}
 }
 
-// TestComposePostgresIsDurable: a 202 says that the event is on the disk.
+// PostgreSQL is durable: a 202 promises that the event is on the disk.
 func TestComposePostgresIsDurable(t *testing.T) {
 	t.Parallel()
 

@@ -18,14 +18,14 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// longestAttempt is the longest request timeout of an endpoint (30 s) and what the activity adds to record the outcome
+// longestAttempt is the longest timeout of a request (30 s) and the activity's time to record the outcome
 // (15 s): a container that is stopped sooner loses the result of a request that was already sent.
 const longestAttempt = 45 * time.Second
 
-// ofOthers are variables that the product reads through others: Go's runtime, pgx, Temporal's client.
+// ofOthers matches variables that libraries read: Go's runtime, pgx, Temporal's client.
 var ofOthers = regexp.MustCompile(`^(GOMEMLIMIT|GOGC|PGPASSWORD|TEMPORAL_(ADDRESS|NAMESPACE|API_KEY|TLS_[A-Z_]+))$`)
 
-// ofClients are variables of the commands that speak to the API, such as listen.
+// ofClients matches variables of the commands that call the API, such as listen.
 var ofClients = regexp.MustCompile(`^GRAPNEL_(URL|KEY)$`)
 
 // compileSchema compiles the schema of a file in testdata, or the part of it that ref ("#/…") points to.
@@ -45,7 +45,7 @@ func compileSchema(t *testing.T, file, ref string) *jsonschema.Schema {
 	return schema
 }
 
-// asJSON is a YAML document as JSON has it: integers of any kind are json.Number, keys are strings.
+// asJSON converts a YAML document to JSON's types: integers are json.Number, keys are strings.
 func asJSON(t *testing.T, doc any) any {
 	t.Helper()
 
@@ -80,8 +80,8 @@ func buildBinary(t *testing.T) *binary {
 	return &binary{t: t, path: path, help: map[string]string{}}
 }
 
-// requireCommand checks a command line and the environment of who runs it: a command that there is, flags that it has,
-// and no variable that nothing reads, which would be ignored in silence.
+// requireCommand checks a command line and its environment: the command and its flags exist, and the command
+// reads every variable. An unknown variable would be ignored silently.
 func (b *binary) requireCommand(where string, args, environment []string) {
 	b.t.Helper()
 	require.NotEmptyf(b.t, args, "%s runs no command", where)
@@ -107,7 +107,7 @@ func (b *binary) requireCommand(where string, args, environment []string) {
 	}
 }
 
-// TestSettingsExist builds the binary and asks it about every flag and variable that packaging gives it, and guides name.
+// The binary has every flag and variable that the packaging sets and the guides name.
 func TestSettingsExist(t *testing.T) {
 	t.Parallel()
 
@@ -136,10 +136,10 @@ func TestSettingsExist(t *testing.T) {
 		b.requireCommand("Dockerfile", line, nil)
 	}
 
-	// What the guides tell people to set.
+	// The settings in the guides.
 	for _, path := range append(documents(t), filepath.Join(repoRoot(t), ".env.example")) {
 		if filepath.Base(path) == "cli.md" {
-			continue // written from the flags of all commands
+			continue // generated from the flags of all commands
 		}
 
 		src, err := os.ReadFile(path)
@@ -151,9 +151,9 @@ func TestSettingsExist(t *testing.T) {
 	}
 }
 
-// dockerfile is what the tests need of the Dockerfile.
+// dockerfile has the parts of the Dockerfile that the tests check.
 type dockerfile struct {
-	// stages are the images that stages are built from; instructions those of the last stage, by name.
+	// stages are the base images of the stages; instructions are those of the last stage, by name.
 	stages       []string
 	instructions map[string][]string
 	// build is the first stage, and commands are the product's command lines.
@@ -221,7 +221,7 @@ func TestDockerfile(t *testing.T) {
 	require.NoError(t, err)
 
 	// The build image must be new enough for go.mod, because GOTOOLCHAIN=local refuses to download a newer one, and new
-	// enough to have what .ci/vulnerabilities.txt passes over in CI's Go.
+	// enough to have fixes for the vulnerabilities that .ci/vulnerabilities.txt accepts in CI's Go.
 	wants := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(string(mod))
 	require.NotNil(t, wants)
 	require.Regexp(t, `^golang:`+regexp.QuoteMeta(wants[1])+`\.`, d.stages[0])
@@ -239,7 +239,7 @@ func TestDockerfile(t *testing.T) {
 	require.Contains(t, d.build, "CGO_ENABLED=0", "the last stage has no C library")
 	require.Contains(t, d.build, "-trimpath")
 	require.Regexp(t, `^gcr\.io/distroless/static-debian12:nonroot$`, d.stages[1])
-	// A number: Kubernetes can't tell whether a name is root's.
+	// The user is a number, because Kubernetes cannot check whether a name is root's.
 	require.Len(t, d.instructions["USER"], 1)
 	require.Regexp(t, `^[1-9][0-9]*:[1-9][0-9]*$`, d.instructions["USER"][0])
 	require.Equal(t, []string{`["/grapnel"]`}, d.instructions["ENTRYPOINT"])
@@ -248,7 +248,7 @@ func TestDockerfile(t *testing.T) {
 	require.NotContains(t, d.instructions, "RUN", "there is nothing to run it with")
 }
 
-// pinned returns an error unless the image has a tag or a digest, and the tag is not one that moves to new majors.
+// pinned returns an error unless the image has a digest, or a tag that does not move to new major versions.
 func pinned(image string) error {
 	if strings.Contains(image, "@sha256:") {
 		return nil

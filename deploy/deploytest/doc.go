@@ -1,3 +1,3 @@
-// Package deploytest holds tests of the packaging, and no code: the Compose file, the Dockerfile and the Kubernetes
+// Package deploytest has only tests of the packaging. They check the Compose file, the Dockerfile and the Kubernetes
 // manifests against their schemas and against the flags and environment variables of the binary.
 package deploytest

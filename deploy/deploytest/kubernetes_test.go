@@ -1,245 +1,16 @@
 package deploytest
 
 import (
-	"bytes"
-	"errors"
-	"io"
-	"maps"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"gopkg.in/yaml.v3"
 )
 
-// manifest is what the tests need of an object in deploy/kubernetes.
-type manifest struct {
-	file       string
-	raw        any
-	APIVersion string `yaml:"apiVersion"`
-	Kind       string `yaml:"kind"`
-	Metadata   struct {
-		Name string `yaml:"name"`
-	} `yaml:"metadata"`
-	Data       map[string]string `yaml:"data"`
-	StringData map[string]string `yaml:"stringData"`
-	Spec       struct {
-		Selector       map[string]any `yaml:"selector"`
-		PodSelector    matcher        `yaml:"podSelector"`
-		Ports          []servicePort  `yaml:"ports"`
-		ScaleTargetRef struct {
-			Kind string `yaml:"kind"`
-			Name string `yaml:"name"`
-		} `yaml:"scaleTargetRef"`
-		MinReplicas int `yaml:"minReplicas"`
-		Template    struct {
-			Metadata struct {
-				Labels map[string]string `yaml:"labels"`
-			} `yaml:"metadata"`
-			Spec podSpec `yaml:"spec"`
-		} `yaml:"template"`
-	} `yaml:"spec"`
-}
-
-type matcher struct {
-	MatchLabels map[string]string `yaml:"matchLabels"`
-}
-
-type servicePort struct {
-	TargetPort string `yaml:"targetPort"`
-}
-
-type podSpec struct {
-	Containers       []container `yaml:"containers"`
-	Grace            int         `yaml:"terminationGracePeriodSeconds"`
-	AutomountToken   *bool       `yaml:"automountServiceAccountToken"`
-	ServiceLinks     *bool       `yaml:"enableServiceLinks"`
-	ServiceAccount   string      `yaml:"serviceAccountName"`
-	SecurityContext  security    `yaml:"securityContext"`
-	TopologyOfSpread []struct {
-		LabelSelector matcher `yaml:"labelSelector"`
-	} `yaml:"topologySpreadConstraints"`
-}
-
-type security struct {
-	RunAsNonRoot             bool  `yaml:"runAsNonRoot"`
-	RunAsUser                int   `yaml:"runAsUser"`
-	AllowPrivilegeEscalation *bool `yaml:"allowPrivilegeEscalation"`
-	ReadOnlyRootFilesystem   bool  `yaml:"readOnlyRootFilesystem"`
-	SeccompProfile           struct {
-		Type string `yaml:"type"`
-	} `yaml:"seccompProfile"`
-	Capabilities struct {
-		Drop []string `yaml:"drop"`
-	} `yaml:"capabilities"`
-}
-
-type container struct {
-	owner   string
-	Name    string   `yaml:"name"`
-	Image   string   `yaml:"image"`
-	Args    []string `yaml:"args"`
-	EnvFrom []struct {
-		ConfigMapRef struct {
-			Name string `yaml:"name"`
-		} `yaml:"configMapRef"`
-	} `yaml:"envFrom"`
-	Env []struct {
-		Name      string `yaml:"name"`
-		Value     string `yaml:"value"`
-		ValueFrom struct {
-			SecretKeyRef struct {
-				Name string `yaml:"name"`
-				Key  string `yaml:"key"`
-			} `yaml:"secretKeyRef"`
-		} `yaml:"valueFrom"`
-	} `yaml:"env"`
-	Ports []struct {
-		Name string `yaml:"name"`
-		Port int    `yaml:"containerPort"`
-	} `yaml:"ports"`
-	LivenessProbe  probe `yaml:"livenessProbe"`
-	ReadinessProbe probe `yaml:"readinessProbe"`
-	Resources      struct {
-		Requests map[string]string `yaml:"requests"`
-		Limits   map[string]string `yaml:"limits"`
-	} `yaml:"resources"`
-	SecurityContext security `yaml:"securityContext"`
-}
-
-type probe struct {
-	HTTPGet struct {
-		Path string `yaml:"path"`
-		Port string `yaml:"port"`
-	} `yaml:"httpGet"`
-}
-
-// manifests are all objects of the kustomization's resources, and the example of a secret.
-func manifests(t *testing.T) []manifest {
-	t.Helper()
-
-	dir := filepath.Join(repoRoot(t), "deploy", "kubernetes")
-
-	var kustomization struct {
-		Resources []string `yaml:"resources"`
-		Images    []struct {
-			Name string `yaml:"name"`
-		} `yaml:"images"`
-	}
-
-	src, err := os.ReadFile(filepath.Join(dir, "kustomization.yaml"))
-	require.NoError(t, err)
-	require.NoError(t, yaml.Unmarshal(src, &kustomization))
-	require.Equal(t, "grapnel", kustomization.Images[0].Name)
-
-	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
-	require.NoError(t, err)
-
-	var list []manifest
-
-	for _, path := range files {
-		file := filepath.Base(path)
-		if file == "kustomization.yaml" {
-			continue
-		}
-
-		require.Equalf(t, file != "secret.example.yaml", slices.Contains(kustomization.Resources, file), "%s in kustomization.yaml", file)
-
-		src, err := os.ReadFile(path)
-		require.NoError(t, err)
-
-		for dec := yaml.NewDecoder(bytes.NewReader(src)); ; {
-			var node yaml.Node
-			if err := dec.Decode(&node); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				require.NoError(t, err, file)
-			}
-
-			m := manifest{file: file}
-			require.NoError(t, node.Decode(&m), file)
-			require.NoError(t, node.Decode(&m.raw), file)
-			list = append(list, m)
-		}
-	}
-
-	return list
-}
-
-// named is the manifest of a kind and name.
-func named(t *testing.T, kind, name string) manifest {
-	t.Helper()
-
-	for _, m := range manifests(t) {
-		if m.Kind == kind && m.Metadata.Name == name {
-			return m
-		}
-	}
-
-	require.Failf(t, "missing", "no %s %s in deploy/kubernetes", kind, name)
-
-	return manifest{}
-}
-
-// containers are those of all pods.
-func containers(t *testing.T) []container {
-	t.Helper()
-
-	var list []container
-
-	for _, m := range manifests(t) {
-		for _, c := range m.Spec.Template.Spec.Containers {
-			c.owner = m.Metadata.Name
-			list = append(list, c)
-		}
-	}
-
-	require.Len(t, list, 3)
-
-	return list
-}
-
-// value is what a variable is set to, directly or by the ConfigMap.
-func (c container) value(t *testing.T, name string) string {
-	t.Helper()
-
-	for _, e := range c.Env {
-		if e.Name == name {
-			return e.Value
-		}
-	}
-
-	for _, from := range c.EnvFrom {
-		if v, ok := named(t, "ConfigMap", from.ConfigMapRef.Name).Data[name]; ok {
-			return v
-		}
-	}
-
-	return ""
-}
-
-// variables are the names of all that a container's environment has.
-func (c container) variables(t *testing.T) []string {
-	t.Helper()
-
-	var names []string
-	for _, e := range c.Env {
-		names = append(names, e.Name)
-	}
-
-	for _, from := range c.EnvFrom {
-		names = slices.AppendSeq(names, maps.Keys(named(t, "ConfigMap", from.ConfigMapRef.Name).Data))
-	}
-
-	return names
-}
-
-// TestKubernetesTypes: every object meets the type of its kind, and has no member that the type does not have.
+// Every object matches the type of its kind, and has no other members.
 func TestKubernetesTypes(t *testing.T) {
 	t.Parallel()
 
@@ -256,14 +27,14 @@ func TestKubernetesTypes(t *testing.T) {
 		schema := compileSchema(t, "kubernetes.json", "#/definitions/io.k8s.api."+place)
 		require.NoErrorf(t, schema.Validate(asJSON(t, m.raw)), "%s: %s %s", m.file, m.Kind, m.Metadata.Name)
 
-		// That it can fail: a member that is misspelt.
+		// The check can fail: a misspelt member.
 		wrong := asJSON(t, m.raw).(map[string]any)
 		wrong["metdata"] = wrong["metadata"]
 		require.Error(t, schema.Validate(wrong))
 	}
 }
 
-// TestKubernetesSelectorsFindPods: what a selector is after is there.
+// Every selector matches pods.
 func TestKubernetesSelectorsFindPods(t *testing.T) {
 	t.Parallel()
 
@@ -318,7 +89,7 @@ func TestKubernetesSelectorsFindPods(t *testing.T) {
 		}
 	}
 
-	// Every Deployment has its budget and its autoscaler.
+	// Every Deployment has a disruption budget and an autoscaler.
 	for _, name := range []string{"grapnel-api", "grapnel-worker"} {
 		named(t, "PodDisruptionBudget", name)
 		named(t, "HorizontalPodAutoscaler", name)
@@ -336,7 +107,7 @@ func asStrings(t *testing.T, m any) map[string]string {
 	return out
 }
 
-// TestKubernetesPodsMayDoNothing: the restricted pod security standard, and a file system that can't be written to.
+// Pods meet the restricted pod security standard, and their file system is read-only.
 func TestKubernetesPodsMayDoNothing(t *testing.T) {
 	t.Parallel()
 
@@ -364,8 +135,8 @@ func TestKubernetesPodsMayDoNothing(t *testing.T) {
 	}
 }
 
-// TestKubernetesStopsAndProbes: time to stop, and probes of paths and ports that there are (api/health.go,
-// internal/app/side.go).
+// Pods have time to stop, and their probes use existing paths and ports (api/health.go,
+// internal/app/opsserver.go).
 func TestKubernetesStopsAndProbes(t *testing.T) {
 	t.Parallel()
 
@@ -400,7 +171,7 @@ func TestKubernetesStopsAndProbes(t *testing.T) {
 	}
 }
 
-// TestKubernetesSecrets: they come from the Secret, whose example has each of them and no value; none is in the ConfigMap.
+// Secrets come from the Secret, whose example has all names and no values. The ConfigMap has none.
 func TestKubernetesSecrets(t *testing.T) {
 	t.Parallel()
 
@@ -424,7 +195,7 @@ func TestKubernetesSecrets(t *testing.T) {
 	}
 
 	for key, value := range example {
-		require.Truef(t, used[key], "nobody uses %s of the secret", key)
+		require.Truef(t, used[key], "no container uses %s of the secret", key)
 		require.Truef(t, value == "" || strings.Contains(value, ":PASSWORD@"), "%s has a value that people would keep", key)
 	}
 
@@ -433,7 +204,7 @@ func TestKubernetesSecrets(t *testing.T) {
 	}
 }
 
-// TestKubernetesKustomization has kubectl build it, where there is one; it needs no cluster for that.
+// If kubectl is installed, it builds the kustomization. That needs no cluster.
 func TestKubernetesKustomization(t *testing.T) {
 	t.Parallel()
 
@@ -443,6 +214,6 @@ func TestKubernetesKustomization(t *testing.T) {
 
 	out, err := exec.CommandContext(t.Context(), "kubectl", "kustomize", filepath.Join(repoRoot(t), "deploy", "kubernetes")).CombinedOutput()
 	require.NoErrorf(t, err, "%s", out)
-	// All but the namespace itself and the example of a secret.
+	// Every object except the namespace itself and the example of a secret.
 	require.Equal(t, len(manifests(t))-2, strings.Count(string(out), "\n  namespace: grapnel\n"))
 }

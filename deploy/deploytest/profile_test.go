@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A profile of the name that go build looks for makes every dependency be compiled anew,
-// for everybody. Releases name theirs.
+// No profile has the name that go build uses by default: it would make every build compile every
+// dependency again. Releases name their profile.
 func TestProfilesAreForReleases(t *testing.T) {
 	t.Parallel()
 

@@ -43,7 +43,7 @@ func TestRequestsWithTwoFramings(t *testing.T) {
 		"after chunks":              {coded + both + bare, []int{202, 400}},
 		"after a trailer":           {trailed + both + bare, []int{202, 400}},
 		"after none":                {bare + both + bare, []int{200, 400}},
-		"a length that goes on":     {bare + folded + bare, []int{200, 400}},
+		"a length in two lines":     {bare + folded + bare, []int{200, 400}},
 		"a body that looks like it": {measured + measured + bare, []int{202, 202, 200}},
 	} {
 		for _, size := range []int{1 << 20, 7, 1} {

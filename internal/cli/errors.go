@@ -50,7 +50,8 @@ func ExitCode(err error) int {
 	}
 }
 
-// refused returns an error for an answer without success, with the exit code for its status. It returns nil for success.
+// refused returns an error for an answer that is no success, with the exit code for its status. It returns nil for a
+// success.
 func refused(answer grapnelapi.Answer) error {
 	err := grapnelapi.Check(answer)
 	if err == nil {

@@ -93,7 +93,7 @@ func TestPublishFromAFileWithProgress(t *testing.T) {
 	r := commandOn(t, Streams{Live: true}, "events", "publish", file, b.url)
 	require.NoError(t, r.failed)
 	require.Contains(t, r.err, "[██████████████████████████████] 100 %  3 accepted, ")
-	require.True(t, strings.HasSuffix(r.err, "\r\x1b[K"), "the line is taken away at the end: %q", r.err)
+	require.True(t, strings.HasSuffix(r.err, "\r\x1b[K"), "the line is removed at the end: %q", r.err)
 }
 
 func TestPublishSaysWhatWasRefused(t *testing.T) {
@@ -131,7 +131,7 @@ func TestPublishStopsAtALineThatIsNoEvent(t *testing.T) {
 		r := command(t, events(2)+text+"\n"+events(5), "events", "publish", b.url)
 		require.ErrorContains(t, r.failed, want)
 		require.Equal(t, 2, r.code())
-		require.Len(t, b.events, 2, "what stands before it is published, and nothing after it")
+		require.Len(t, b.events, 2, "the events before the line are published, and nothing after it")
 	}
 	b := newBatches(t)
 	r := command(t, events(1)+strings.Repeat("x", longestLine+1), "events", "publish", b.url)

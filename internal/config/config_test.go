@@ -39,7 +39,7 @@ func TestValidate(t *testing.T) {
 		change func(*config.Config)
 		want   string // part of the error; "" if the configuration is valid
 	}{
-		"as it is":                {func(*config.Config) {}, ""},
+		"unchanged":               {func(*config.Config) {}, ""},
 		"no database":             {func(c *config.Config) { c.DatabaseURL = "" }, "--database-url (DATABASE_URL) is required"},
 		"no encryption key":       {func(c *config.Config) { c.EncryptionKey = "" }, "openssl rand -base64 32"},
 		"short encryption key":    {func(c *config.Config) { c.EncryptionKey = "aHVzaA==" }, "--encryption-key: "},

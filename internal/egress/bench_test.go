@@ -8,7 +8,7 @@ import (
 )
 
 // BenchmarkSend measures a delivery over a kept connection. The receiver is in
-// the same process but allocates nothing, so that what is counted is ours.
+// the same process but allocates nothing, so that only the client's allocations are counted.
 func BenchmarkSend(b *testing.B) {
 	const size = 1024
 	r := listen(b, func(_ *receiver, c net.Conn, _ int64) {

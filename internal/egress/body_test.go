@@ -17,8 +17,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// How much of an answer's body is logged, whether that was all, and how long the whole
-// is, as far as anybody knows.
+// The log has the first part of an answer's body, whether that was the whole body, and the length of the whole
+// body if it is known.
 func TestTruncatedBodies(t *testing.T) {
 	t.Parallel()
 	const most = hook.MaxResponseBody
@@ -72,14 +72,14 @@ func TestTruncatedBodies(t *testing.T) {
 	}
 }
 
-// Over HTTP/2 too, where the end of a body is a frame's flag.
+// The same over HTTP/2, where a frame's flag ends a body.
 func TestTruncatedBodiesOverHTTP2(t *testing.T) {
 	t.Parallel()
 	cert, pool := certificate(t, func(*x509.Certificate) {})
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var size int
 		_, _ = fmt.Sscanf(r.URL.Path, "/%d", &size)
-		_ = http.NewResponseController(w).Flush() // no length is announced
+		_ = http.NewResponseController(w).Flush() // without a Content-Length
 		_, _ = io.WriteString(w, strings.Repeat("x", size))
 	}))
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}

@@ -16,7 +16,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// endless writes a text again and again, as fast as it goes, until the client goes.
+// endless writes a text again and again, without a pause, until the client closes the connection.
 func endless(c net.Conn, text string) {
 	for junk := strings.Repeat(text, 1+4096/len(text)); ; {
 		if _, err := io.WriteString(c, junk); err != nil {
@@ -25,8 +25,8 @@ func endless(c net.Conn, text string) {
 	}
 }
 
-// Spec 1, 8: what a receiver answers costs us 64 KiB of headers and 16 KiB of body at
-// most, whatever it would unfold to and however long it goes on.
+// Spec 1, 8: at most 64 KiB of headers and 16 KiB of body of a receiver's answer are read, whatever its size is
+// after decompression and however long it is.
 func TestAnswersThatAreBombs(t *testing.T) { //nolint:paralleltest // it measures what this process allocates
 	var bomb bytes.Buffer
 	w := gzip.NewWriter(&bomb)

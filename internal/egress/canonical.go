@@ -8,10 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// CanonicalURL is the URL as it is requested. A host that is not ASCII becomes the name
-// that IDNA maps it to, so that name resolution, TLS, the Host header and what people
-// read have one name for it. Bytes that RFC 3986 forbids in a query are percent-encoded.
-// What is canonical already, or does not parse, is returned as it is.
+// CanonicalURL returns the URL as it is requested. A host that is not ASCII becomes the name
+// that IDNA maps it to, so that name resolution, TLS, the Host header and the log use the
+// same name. Bytes that RFC 3986 forbids in a query are percent-encoded.
+// A canonical URL, and one that does not parse, is returned unchanged.
 func (c *Client) CanonicalURL(raw string) string { return canonicalURL(raw) }
 
 func canonicalURL(raw string) string {
@@ -27,7 +27,7 @@ func canonicalURL(raw string) string {
 	return u.String()
 }
 
-// canonicalHost maps the name of a host and port; one that is ASCII stays as it is.
+// canonicalHost maps the name in host:port by IDNA. An ASCII name is returned unchanged.
 func canonicalHost(hostPort string) string {
 	if isASCII(hostPort) {
 		return hostPort
@@ -39,11 +39,11 @@ func canonicalHost(hostPort string) string {
 	return net.JoinHostPort(foldHost(host), port)
 }
 
-// forbiddenInQuery are the printable ASCII characters that RFC 3986, 3.4, has no place
-// for in a query.
+// forbiddenInQuery has the printable ASCII characters that RFC 3986, 3.4, does not allow in a
+// query.
 const forbiddenInQuery = "\"<>[]\\^`{|}"
 
-// escapedQuery percent-encodes what may not stand in a query, as net/url does in paths.
+// escapedQuery percent-encodes the characters that a query may not have, as net/url does in paths.
 func escapedQuery(query string) string {
 	var b strings.Builder
 	for i := range len(query) {

@@ -15,7 +15,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// The texts of failed attempts (S12); those of a status are hook.StatusFailure's.
+// The texts of failed attempts (S12). hook.StatusFailure has the texts of statuses.
 const (
 	textTimeout     = "Connection timeout"
 	textRefused     = "Connection refused"
@@ -30,8 +30,8 @@ const (
 	textOther       = "Request failed"
 )
 
-// localFailure is the reason why we could not send or wait; nil if the receiver
-// is to blame, or nobody is known to be.
+// localFailure returns the reason on this machine why the request could not be sent or awaited; nil if the
+// receiver caused the failure, or the cause is unknown.
 func localFailure(ctx context.Context, err error, o outcome) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errDeadline) {
 		return cause
@@ -49,7 +49,7 @@ func localFailure(ctx context.Context, err error, o outcome) error {
 	return nil
 }
 
-// isExhaustion tells that this machine lacked the means to connect.
+// isExhaustion reports whether this machine lacked the resources to connect.
 func isExhaustion(err error) bool {
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {
@@ -59,8 +59,8 @@ func isExhaustion(err error) bool {
 	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ENETDOWN:
 		return true
 	case syscall.EADDRNOTAVAIL:
-		// All local ports are taken. With IPv6 it may also mean that this host has
-		// no address of the kind, which would hold the delivery up for good.
+		// All local ports are in use. With IPv6 it may also mean that this host has
+		// no IPv6 address, which must not delay the delivery forever.
 		var op *net.OpError
 		if !errors.As(err, &op) {
 			return false
@@ -72,8 +72,8 @@ func isExhaustion(err error) bool {
 	}
 }
 
-// classify finds the class and the text of an attempt without an answer. Types
-// decide; where net/http knows no type, it is how far the attempt had come.
+// classify returns the class and the text of an attempt without an answer. The error's type
+// decides; if net/http has no type for it, the progress of the attempt decides.
 func classify(err error, o outcome) (hook.ErrorClass, string) {
 	var (
 		blocked *blockedError
@@ -99,15 +99,15 @@ func classify(err error, o outcome) (hook.ErrorClass, string) {
 	var violation http2.ConnectionError // the receiver broke HTTP/2's rules
 	invalid := o.answered || errors.As(err, &violation)
 	switch {
-	case invalid && o.received >= maxResponseHeaders: // over HTTP/2 other answers count too
+	case invalid && o.received >= maxResponseHeaders: // over HTTP/2 the bytes of other answers count, too
 		return hook.ClassTooLarge, textTooLarge
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, errMaybeReceived):
 		return hook.ClassReset, textReset
 	case o.tlsFailed:
 		return hook.ClassTLS, because(textHandshake, handshakeProblem(err, o))
 	case errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
-		// A TLS alert. With TLS 1.3 it can come after our side of the handshake, as
-		// when the receiver wants a client certificate.
+		// A TLS alert. With TLS 1.3 it can come after the client's side of the handshake, for
+		// example when the receiver requires a client certificate.
 		return hook.ClassTLS, because(textHandshake, handshakeProblem(err, o))
 	case invalid:
 		return hook.ClassProtocol, because(textProtocol, protocolProblem(err, o))
@@ -118,7 +118,7 @@ func classify(err error, o outcome) (hook.ErrorClass, string) {
 	}
 }
 
-// because adds what is known of the cause to a text.
+// because adds the cause to a text, unless it is empty.
 func because(text, cause string) string {
 	if cause == "" {
 		return text
@@ -126,7 +126,7 @@ func because(text, cause string) string {
 	return text + ": " + cause
 }
 
-// protocolProblem is what is wrong with an answer, in words for the receiver's owner.
+// protocolProblem describes what is wrong with an answer, in words for the receiver's owner.
 func protocolProblem(err error, o outcome) string {
 	var connection http2.ConnectionError
 	var stream http2.StreamError
@@ -154,15 +154,15 @@ func classifyErrno(err error) (hook.ErrorClass, string) {
 	case syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE:
 		return hook.ClassReset, textReset
 	case syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.EADDRNOTAVAIL,
-		syscall.EACCES, syscall.EPERM: // a local firewall's way to refuse
+		syscall.EACCES, syscall.EPERM: // a local firewall refused the connection
 		return hook.ClassUnreachable, textUnreachable
 	default:
 		return hook.ClassNone, ""
 	}
 }
 
-// certificateProblem is what is wrong with the receiver's certificate, in words
-// for its owner; "" if the error is another one.
+// certificateProblem describes what is wrong with the receiver's certificate, in words
+// for its owner. It returns "" if the error has another cause.
 func certificateProblem(err error) string {
 	var (
 		verification *tls.CertificateVerificationError
@@ -192,7 +192,7 @@ func certificateProblem(err error) string {
 
 func invalidCertificate(e x509.CertificateInvalidError) string {
 	switch e.Reason {
-	case x509.Expired: // the name covers both ends of the validity
+	case x509.Expired: // or not valid yet
 		if e.Cert != nil && time.Now().Before(e.Cert.NotBefore) {
 			return "certificate is not valid yet"
 		}

@@ -14,41 +14,41 @@ import (
 )
 
 const (
-	// maxResponseHeaders bounds the answer's header section (spec 8).
+	// maxResponseHeaders is the largest header section of an answer, in bytes (spec 8).
 	maxResponseHeaders = 64 << 10
-	// maxInformational bounds the 1xx answers before the real one; each may be as
+	// maxInformational is the most 1xx answers before the final one; each may be as
 	// large as maxResponseHeaders.
 	maxInformational = 10
 	// idleTimeout is shorter than the shortest common keep-alive of receivers
-	// (Node and Apache: 5 s), so that it is we who close. The other way round, a
-	// sender with a period of just that length would keep meeting a connection
-	// that the receiver is closing, and lose a request that cannot be re-sent.
+	// (Node and Apache: 5 s), so that the client closes connections, not the receiver. Otherwise a
+	// sender with a period of just that length would often use a connection
+	// that the receiver is closing, and lose a request that must not be sent again.
 	idleTimeout = 4 * time.Second
-	// As many stay open as a burst has in flight, to one host or to several: dialling
-	// anew costs more than keeping them for idleTimeout.
+	// As many connections stay open as a burst has in flight, to one host or to several: dialling
+	// again costs more than keeping them for idleTimeout.
 	maxIdle            = 2048
 	defaultIdlePerHost = 1024
 	tlsSessions        = 512
 )
 
-// Config configures a Client. The zero value is one that may call the public
-// internet only.
+// Config configures a Client. With the zero value the client may call only the public
+// internet.
 type Config struct {
-	// Allow opens ranges that are refused by default, like 127.0.0.0/8 for
+	// Allow lists ranges that may be called although they are refused by default, like 127.0.0.0/8 for
 	// development. An IPv4 prefix also covers the IPv4-mapped form.
 	Allow []netip.Prefix
-	// UserAgent is sent where a request brings none of its own; default Grapnel/1.0.
+	// UserAgent is sent if a request has none of its own; default Grapnel/1.0.
 	UserAgent string
 	// MaxIdlePerHost is how many connections to one host stay open between
 	// requests; default 1024.
 	MaxIdlePerHost int
-	// MaxConnAge is how long connections are used before new ones are made; default
+	// MaxConnAge is how long a connection is used before a new one is opened; default
 	// 2 minutes.
 	MaxConnAge time.Duration
-	// Resolver replaces the system's, for tests. It must have PreferGo set: libc
-	// reads 0x7f.1 as an address, Go's resolver asks for it as a name.
+	// Resolver replaces the system's resolver, for tests. It must have PreferGo set: libc
+	// reads 0x7f.1 as an address, Go's resolver looks it up as a name.
 	Resolver *net.Resolver
-	// RootCAs are trusted instead of the system's roots; nil is the system's.
+	// RootCAs are the trusted roots; nil means those of the system.
 	RootCAs *x509.CertPool
 }
 
@@ -64,12 +64,12 @@ type Client struct {
 
 	mu   sync.Mutex
 	pool *pool
-	// starved counts sockets to a name server that we had no resources to open.
-	// Go's resolver reports such a failure as text alone.
+	// starved counts sockets to a name server that could not be opened for lack of resources.
+	// Go's resolver reports such a failure only as text.
 	starved atomic.Uint64
 }
 
-// New makes a Client. It fails on an invalid prefix, a negative MaxIdlePerHost
+// New returns a Client. It fails on an invalid prefix, a negative MaxIdlePerHost
 // and a resolver without PreferGo.
 func New(cfg Config) (*Client, error) {
 	g, err := newGuard(cfg.Allow)
@@ -99,7 +99,7 @@ func New(cfg Config) (*Client, error) {
 	c.tls = &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		RootCAs:    cfg.RootCAs,
-		// Spares receivers with little traffic a full handshake each time.
+		// Without it, receivers with little traffic would have a full handshake for each request.
 		ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessions),
 	}
 	if c.pool, err = c.newPool(time.Now()); err != nil {
@@ -108,16 +108,16 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Close closes the connections that no request is using and gives up dials that
-// no request waits for. Requests under way go on.
+// Close closes the unused connections and cancels the dials that
+// no request waits for. Requests in progress continue.
 func (c *Client) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pool.close()
 }
 
-// dialNameServer is the resolver's way to its servers; they are the operator's
-// and not guarded.
+// dialNameServer connects the resolver to its name servers. These are the operator's,
+// so the guard does not apply.
 func (c *Client) dialNameServer(ctx context.Context, network, addr string) (net.Conn, error) {
 	var d net.Dialer
 	nc, err := d.DialContext(ctx, network, addr)

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// conn is a connection to a receiver. Until a request takes it, it carries the
-// deadline of the attempt that dialled it, which so bounds the TLS handshake.
+// conn is a connection to a receiver. Until a request takes it, it has the
+// deadline of the attempt that dialled it, which thereby limits the TLS handshake.
 type conn struct {
 	net.Conn
 	raw      syscall.RawConn
 	remote   string
 	armed    atomic.Bool
 	received atomic.Int64
-	// answer is the answer's status line, as it arrives over HTTP/1.
+	// answer reads the status line of an HTTP/1 answer as it arrives.
 	answer statusLine
-	// sealed says that what is read is TLS's; tlsConn reads the status line then.
+	// sealed reports whether the bytes are encrypted by TLS; then tlsConn reads the status line.
 	sealed bool
 }
 
@@ -29,14 +29,14 @@ func newConn(nc net.Conn, deadline time.Time) *conn {
 			c.raw = raw
 		}
 	}
-	// An error means that the connection is broken already; its first use says so.
+	// An error means that the connection is broken; its first use reports that.
 	_ = nc.SetDeadline(deadline)
 	c.armed.Store(true)
 	return c
 }
 
-// Read counts what arrives: net/http tells of a header section over its limit
-// only in words.
+// Read counts the bytes that arrive, because net/http reports a header section over its limit
+// only as text.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.received.Add(int64(n))
@@ -58,15 +58,15 @@ func (c *tlsConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// take hands the connection to a request, whose context bounds it from now on.
+// take gives the connection to a request, whose context limits it from now on.
 func (c *conn) take() {
 	if c.armed.CompareAndSwap(true, false) {
 		_ = c.SetDeadline(time.Time{}) // as in newConn
 	}
 }
 
-// stale tells that an idle HTTP/1 connection cannot be used again: the receiver
-// has closed it, or has sent something unasked, which is its last word.
+// stale reports whether an idle HTTP/1 connection cannot be used again: the receiver
+// has closed it, or has sent unexpected bytes.
 func (c *conn) stale() bool {
 	if c.raw == nil {
 		return false
@@ -78,14 +78,14 @@ func (c *conn) stale() bool {
 	return err != nil || readable
 }
 
-// underlying finds our connection and reports whether HTTP/2 is spoken over it.
+// underlying returns the conn beneath nc, and reports whether it carries HTTP/2.
 func underlying(nc net.Conn) (c *conn, http2 bool) {
 	switch nc := nc.(type) {
 	case *conn:
 		return nc, false
 	case *tlsConn:
 		return nc.raw, false
-	case *tls.Conn: // only HTTP/2's: see dialTLS
+	case *tls.Conn: // only HTTP/2 connections: see dialTLS
 		c, _ = nc.NetConn().(*conn)
 		return c, true
 	}

@@ -12,24 +12,24 @@ import (
 
 // Delays of Happy Eyeballs (RFC 8305, 3 and 5).
 const (
-	// resolutionDelay is how long a name's IPv4 addresses wait for its IPv6 ones: a
-	// lost packet of the one question must not cost the other's answer.
+	// resolutionDelay is how long a name's IPv4 addresses wait for its IPv6 addresses: a
+	// lost packet of one question must not delay the answer to the other.
 	resolutionDelay = 50 * time.Millisecond
-	// attemptDelay is how long one address has until the next is tried beside it.
+	// attemptDelay is how long an address is tried alone before the next address is tried, too.
 	attemptDelay = 250 * time.Millisecond
 )
 
-// dial opens a guarded connection within the deadline of the attempt it is for.
-// net/http detaches a dial from its request, so that a later request may have
+// dial opens a guarded connection within the deadline of its attempt.
+// net/http detaches a dial from its request, so that a later request may use
 // the connection; without the deadline, dials to a dead host would outlive their
-// attempts and pile up.
+// attempts and accumulate.
 func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	t, _ := ctx.Value(traceKey{}).(*trace)
 	deadline := time.Now().Add(hook.MaxTimeout)
 	if t != nil {
 		deadline = t.deadline
 	}
-	// The net package would report each look-up and each address by itself.
+	// Without this, the net package would trace each look-up and each address separately.
 	ctx, cancel := context.WithDeadline(untraced{ctx}, deadline)
 	defer cancel()
 	host, port, err := net.SplitHostPort(addr)
@@ -39,9 +39,9 @@ func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	d := dialling{client: c, trace: t, network: network, port: port}
 	var nc net.Conn
 	if literal, failed := netip.ParseAddr(host); failed == nil {
-		nc, err = d.connect(ctx, literal) //nolint:contextcheck // untraced inherits all but values
+		nc, err = d.connect(ctx, literal) //nolint:contextcheck // untraced inherits everything except values
 	} else {
-		nc, err = d.connectName(ctx, host) //nolint:contextcheck // untraced inherits all but values
+		nc, err = d.connectName(ctx, host) //nolint:contextcheck // untraced inherits everything except values
 	}
 	if err != nil {
 		return nil, err
@@ -49,12 +49,12 @@ func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	return newConn(nc, deadline), nil
 }
 
-// untraced is a context without its values: httptrace's hooks are among them.
+// untraced is a context without its values, which include httptrace's hooks.
 type untraced struct{ context.Context }
 
 func (untraced) Value(any) any { return nil }
 
-// dialling is one connection on its way.
+// dialling is one connection that is being opened.
 type dialling struct {
 	client        *Client
 	trace         *trace
@@ -85,8 +85,8 @@ type connected struct {
 	err  error
 }
 
-// connectName resolves a name, both families apart, and connects to the first of its
-// addresses that answers. The error is that of the first address, or of the look-up.
+// connectName resolves a name, each family separately, and connects to the first address
+// that answers. The error is that of the first address, or of the look-up.
 func (d *dialling) connectName(ctx context.Context, host string) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -109,9 +109,9 @@ func (d *dialling) connectName(ctx context.Context, host string) (net.Conn, erro
 	}
 }
 
-// lookUp resolves a name's addresses of a family. IPv4 addresses written as IPv6 ones
-// (::ffff:192.0.2.1) are of no family to the resolver: they are asked for without one, so
-// that the guard judges them.
+// lookUp resolves a name's addresses of a family. IPv4 addresses in IPv6 notation
+// (::ffff:192.0.2.1) belong to no family for the resolver: they are looked up without one, so
+// that the guard checks them.
 func (c *Client) lookUp(ctx context.Context, family, host string) ([]netip.Addr, error) {
 	addrs, err := c.dialer.Resolver.LookupNetIP(ctx, family, host)
 	var unsuitable *net.AddrError
@@ -124,23 +124,23 @@ func (c *Client) lookUp(ctx context.Context, family, host string) ([]netip.Addr,
 // race is the state of connecting to a name's addresses.
 type race struct {
 	*dialling
-	// queue are addresses that have not been tried, IPv6 and IPv4 in turn.
+	// queue has the addresses that have not been tried, IPv6 and IPv4 in turn.
 	queue []netip.Addr
-	// questions is how many look-ups are under way, attempts how many connections.
+	// questions is the number of look-ups in progress, attempts that of connections.
 	questions, attempts int
 	conns               chan connected
-	// ready says that addresses may be tried: there are IPv6 ones, or they have been
-	// waited for.
+	// ready reports whether addresses may be tried: there are IPv6 addresses, or resolutionDelay is
+	// over.
 	ready bool
-	// wait is when to go on without an event.
+	// wait fires when the race must continue without another event.
 	wait <-chan time.Time
-	// dialErr is that of the first address that failed, lookErr the resolver's.
+	// dialErr is the error of the first address that failed, lookErr that of the resolver.
 	dialErr, lookErr error
-	// resolved says that the look-up's span has ended.
+	// resolved reports whether the look-up's span has ended.
 	resolved bool
 }
 
-// next tries an address if it is time to, and waits for what happens next.
+// next tries an address if it is time to, and waits for the next event.
 func (r *race) next(ctx context.Context, answers <-chan resolved) (nc net.Conn, err error, over bool) {
 	if r.wait == nil && r.ready {
 		r.begin(ctx)
@@ -161,14 +161,14 @@ func (r *race) next(ctx context.Context, answers <-chan resolved) (nc net.Conn, 
 		if r.dialErr == nil {
 			r.dialErr = c.err
 		}
-		r.wait = nil // the next one at once
+		r.wait = nil // try the next address at once
 	case <-ctx.Done():
 		return nil, ctx.Err(), true
 	}
 	return nil, nil, false
 }
 
-// take takes an answer of the resolver in.
+// take processes an answer of the resolver.
 func (r *race) take(a resolved) {
 	r.questions--
 	if a.err != nil && (r.lookErr == nil || a.v4) {
@@ -194,7 +194,7 @@ func (r *race) take(a resolved) {
 	}
 }
 
-// inTurn takes one of each in turn, and then the rest of the longer.
+// inTurn merges two lists: one address of each in turn, then the rest of the longer list.
 func inTurn(a, b []netip.Addr) []netip.Addr {
 	list := make([]netip.Addr, 0, len(a)+len(b))
 	for i := range max(len(a), len(b)) {
@@ -203,7 +203,7 @@ func inTurn(a, b []netip.Addr) []netip.Addr {
 	return list
 }
 
-// begin tries the next address.
+// begin starts a connection to the next address.
 func (r *race) begin(ctx context.Context) {
 	if len(r.queue) == 0 {
 		return
@@ -219,7 +219,7 @@ func (r *race) begin(ctx context.Context) {
 	r.wait = time.After(attemptDelay)
 }
 
-// close gives up the attempts that are under way; ctx has ended, or one has won.
+// close abandons the connections in progress, because ctx has ended or one has succeeded.
 func (r *race) close() {
 	r.lookedUp()
 	if n := r.attempts; n > 0 {

@@ -26,7 +26,7 @@ func portOf(t testing.TB, address string) string {
 	return port
 }
 
-// RFC 8305: the answer about one family does not wait for that about the other.
+// RFC 8305: the answer for one family does not wait for the answer for the other.
 func TestSendWithoutAnAnswerAboutIPv6(t *testing.T) {
 	t.Parallel()
 	r := listen(t, saying(noContent))
@@ -34,7 +34,7 @@ func TestSendWithoutAnAnswerAboutIPv6(t *testing.T) {
 	server.LoseAAAA("half.test")
 	c := setup(t, func(cfg *Config) { cfg.Resolver = server.Resolver() })
 	req := request("http://half.test:" + portOf(t, r.listener.Addr().String()))
-	req.Timeout = 4 * time.Second // below the resolver's own time-out
+	req.Timeout = 4 * time.Second // shorter than the resolver's own time-out
 	a, err := c.Send(t.Context(), req)
 	require.NoError(t, err)
 	require.True(t, a.Succeeded(), a.Error)
@@ -43,7 +43,7 @@ func TestSendWithoutAnAnswerAboutIPv6(t *testing.T) {
 	require.Positive(t, a.Timings.Connect)
 }
 
-// An address that refuses, or that the guard refuses, does not keep the next from being tried.
+// After an address that refuses, or that the guard refuses, the next address is tried.
 func TestSendTriesAllAddresses(t *testing.T) {
 	t.Parallel()
 	r := listen(t, saying(noContent))
@@ -70,7 +70,7 @@ func TestSendTriesAllAddresses(t *testing.T) {
 	require.Empty(t, a.RemoteAddr)
 }
 
-// One name for resolution, TLS and Host: that which IDNA maps the given one to.
+// Resolution, TLS and Host use one name: the one to which IDNA maps the given name.
 func TestSendToAnInternationalName(t *testing.T) {
 	t.Parallel()
 	for given, name := range map[string]string{
@@ -128,7 +128,7 @@ func TestCanonicalURLLeavesTheRest(t *testing.T) {
 	require.Equal(t, "https://example.com/?a%5B%5D=%22", c.CanonicalURL(`https://example.com/?a[]="`))
 }
 
-// A connection is not used for longer than its age, over HTTP/1 and HTTP/2.
+// A connection is not used after its greatest age, with HTTP/1 and HTTP/2.
 func TestSendRenewsConnections(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {

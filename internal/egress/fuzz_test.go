@@ -13,8 +13,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Law: whatever a receiver writes into Retry-After, it asks for 0 to 24 hours; for
-// digits, as many seconds as they say; for a date, the time until it by the
+// Whatever a receiver writes into Retry-After, the result is 0 to 24 hours: for
+// digits, that many seconds; for a date, the time until it by the
 // receiver's clock (spec 9).
 func FuzzRetryAfter(f *testing.F) {
 	for _, seed := range [][2]string{

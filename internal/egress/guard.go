@@ -8,7 +8,7 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// blockedError says that the guard refused a destination.
+// blockedError is the error for a destination that the guard refuses.
 type blockedError struct {
 	dest   string
 	reason string
@@ -18,15 +18,15 @@ func (e *blockedError) Error() string {
 	return fmt.Sprintf("destination %s is not allowed: %s", e.dest, e.reason)
 }
 
-// namedRange is a range that is refused, with the word for it.
+// namedRange is a refused range and its name.
 type namedRange struct {
 	prefix netip.Prefix
 	reason string
 }
 
-// guard decides which addresses may be called. The registries of
-// special-purpose addresses come from ssrf; the named ranges say why, and add
-// what the registries lack.
+// guard decides which addresses may be called. The package ssrf has the registries of
+// special-purpose addresses. The named ranges give the reason, and add ranges
+// that the registries lack.
 type guard struct {
 	allow    []netip.Prefix
 	ranges   []namedRange
@@ -50,13 +50,13 @@ func newGuard(allow []netip.Prefix) (*guard, error) {
 			}
 			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 		}
-		// A prefix with a zone contains nothing; the zone says which interface, not where to.
+		// A prefix with a zone contains no address; the zone names an interface, not a destination.
 		g.allow = append(g.allow, netip.PrefixFrom(p.Addr().WithZone(""), p.Bits()).Masked())
 	}
 	return g, nil
 }
 
-// namedRanges lists refused ranges, the narrow before the wide.
+// namedRanges returns the refused ranges, narrow ranges before wide ones.
 func namedRanges() []namedRange {
 	var out []namedRange
 	add := func(reason string, prefixes ...string) {
@@ -64,8 +64,8 @@ func namedRanges() []namedRange {
 			out = append(out, namedRange{netip.MustParsePrefix(p), reason})
 		}
 	}
-	// Clouds' metadata services: AWS, GCP and Azure share the first; then Azure's
-	// wire server, which is a public address, Alibaba's, Oracle's, and AWS by IPv6.
+	// Metadata services of clouds: AWS, GCP and Azure share the first; then Azure's
+	// wire server, which has a public address, Alibaba's, Oracle's, and AWS's IPv6 address.
 	add("metadata service", "169.254.169.254/32", "168.63.129.16/32", "100.100.100.200/32", "192.0.0.192/32", "fd00:ec2::254/128")
 	add("loopback", "127.0.0.0/8", "::1/128")
 	add("private", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fec0::/10")
@@ -84,8 +84,8 @@ func namedRanges() []namedRange {
 	return out
 }
 
-// control is the net.Dialer's hook: it sees the very address that the socket is
-// about to connect to, so that no second look at DNS can change it.
+// control is a hook of net.Dialer. It gets the address that the socket is
+// about to connect to, so that no further look-up can change it.
 func (g *guard) control(_, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -97,7 +97,7 @@ func (g *guard) control(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// refusal says why an address must not be called; "" if it may be.
+// refusal returns why an address must not be called; "" if it may be called.
 func (g *guard) refusal(addr netip.Addr) string {
 	if !addr.IsValid() {
 		return "not an address"
@@ -108,7 +108,7 @@ func (g *guard) refusal(addr netip.Addr) string {
 			continue
 		}
 		if g.nat64.Contains(addr) {
-			// Opening the way to the gateway does not open what lies behind it.
+			// Allowing the gateway does not allow the addresses behind it.
 			b := addr.As16()
 			return g.refusal(netip.AddrFrom4([4]byte(b[12:])))
 		}

@@ -82,7 +82,7 @@ func TestGuardAllows(t *testing.T) {
 	}
 }
 
-// Not one packet reaches a refused address, whatever leads to it.
+// No packet reaches a refused address, whatever URL or name leads to it.
 func TestSendBlocked(t *testing.T) {
 	t.Parallel()
 	addrs := map[string][]string{
@@ -111,13 +111,13 @@ func TestSendBlocked(t *testing.T) {
 			require.Empty(t, a.RemoteAddr)
 		}
 	}
-	// A connection would have been in the backlog by now.
+	// A connection would be in the listener's backlog by now.
 	require.NoError(t, v4.(*net.TCPListener).SetDeadline(time.Now().Add(20*time.Millisecond)))
 	_, err = v4.Accept()
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
-// Of several addresses, the refused are passed over.
+// If a name has several addresses, the refused ones are skipped.
 func TestSendPassesOverBlocked(t *testing.T) {
 	t.Parallel()
 	r := listen(t, saying("HTTP/1.1 204 No Content\r\n\r\n"))

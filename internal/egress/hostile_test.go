@@ -14,7 +14,7 @@ import (
 	"grapnel/internal/egress/egresstest"
 )
 
-// dialled records what the guard lets through, and lets nothing leave.
+// dialled records the addresses that the guard allows, and connects to none.
 type dialled struct {
 	mu    sync.Mutex
 	addrs []string
@@ -39,8 +39,8 @@ func (d *dialled) seen() []string {
 	return d.addrs
 }
 
-// Spec 8: none of the table's destinations is dialled, however its URL came to be
-// sent to; and those that are addresses are known for it before.
+// Spec 8: no destination of the table is dialled, even if its URL got past the API. Destinations that
+// are literal addresses are refused earlier, by CheckURL.
 func TestHostileDestinations(t *testing.T) {
 	t.Parallel()
 	table := egresstest.Destinations("443")
@@ -75,7 +75,7 @@ func TestHostileDestinations(t *testing.T) {
 	}
 }
 
-// The watch of the test above sees what is let through.
+// The record of the test above has the addresses that the guard allows.
 func TestHostileDestinationsAreWatched(t *testing.T) {
 	t.Parallel()
 	c := setup(t, func(cfg *Config) {
@@ -89,8 +89,8 @@ func TestHostileDestinationsAreWatched(t *testing.T) {
 	require.Equal(t, []string{"8.8.8.8:8080"}, through.seen(), "of public and private answers, the public are dialled")
 }
 
-// Spec 8: one deadline covers DNS, connect, TLS, headers and body, in whichever of
-// them it passes.
+// Spec 8: one deadline covers DNS, connect, TLS, headers and body. It ends the attempt in each of
+// these phases.
 func TestOneDeadlineCoversAll(t *testing.T) {
 	t.Parallel()
 	silent := names(map[string][]string{"silent.test": nil})

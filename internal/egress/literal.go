@@ -12,10 +12,10 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// CheckURL refuses a destination that names a refused address outright: as a
-// literal in any notation that some software understands, or as localhost. The
-// message is fit for the caller of the API. Other names pass; what they resolve
-// to is judged at every dial.
+// CheckURL refuses a destination that is a refused address: a
+// literal in any notation that some software understands, or localhost. The
+// message may be shown to the client of the API. Other names pass; the addresses that they resolve
+// to are checked at every dial.
 func (c *Client) CheckURL(u string) error {
 	parsed, err := url.Parse(u)
 	if err != nil || parsed.Hostname() == "" {
@@ -41,16 +41,16 @@ func (c *Client) CheckURL(u string) error {
 		return &blockedError{dest: given, reason: reason}
 	}
 	if err != nil || host != strings.ToLower(given) {
-		// Only libc would understand it; to us it is a name that does not resolve.
+		// Only libc reads this notation; Go's resolver looks it up as a name, which does not exist.
 		return &blockedError{dest: given, reason: fmt.Sprintf("write the address as %s", addr)}
 	}
 	return nil
 }
 
-// foldHost does what net/http does to a host before it dials: it maps what is not
-// ASCII by IDNA, so that １２７.０.０.１, ①②⑦.⓪.⓪.① and a soft hyphen amid the digits
-// are seen for what will be dialled. A host that IDNA has no form for stays as it
-// is, as it does there.
+// foldHost maps a host that is not ASCII by IDNA, as net/http does before it dials. So
+// １２７.０.０.１, ①②⑦.⓪.⓪.① and a soft hyphen between digits
+// become the address that will be dialled. A host that IDNA cannot map stays unchanged,
+// as in net/http.
 func foldHost(host string) string {
 	if !isASCII(host) {
 		if mapped, err := idna.Lookup.ToASCII(host); err == nil {
@@ -64,8 +64,8 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
-// parseLooseIPv4 reads what inet_aton and browsers take for an IPv4 address:
-// one to four parts, decimal, octal or hex, the last filling up what remains.
+// parseLooseIPv4 parses an IPv4 address in the notations of inet_aton and browsers:
+// one to four parts, decimal, octal or hex; the last part fills the remaining bytes.
 func parseLooseIPv4(s string) (netip.Addr, bool) {
 	parts := strings.Split(s, ".")
 	if len(parts) > 4 {

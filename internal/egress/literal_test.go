@@ -17,7 +17,7 @@ func TestCheckURL(t *testing.T) {
 	}
 	tests := []struct {
 		host           string // as in the URL
-		closed, opened string // "" passes
+		closed, opened string // the refusal; "" if the host passes
 	}{
 		{"127.0.0.1", loopback("127.0.0.1"), ""},
 		{"127.0.0.1:8080", loopback("127.0.0.1"), ""},
@@ -51,7 +51,7 @@ func TestCheckURL(t *testing.T) {
 		{"EXAMPLE.com", "", ""},
 		{"localhost.example.com", "", ""},
 		{"notlocalhost", "", ""},
-		{"127.0.0.1.nip.io", "", ""}, // a name: judged when it is dialled
+		{"127.0.0.1.nip.io", "", ""}, // a name: it is checked when it is dialled
 		{"256.1.1.1", "", ""},
 		{"1.2.3.4.5", "", ""},
 		{"0x", "destination 0x is not allowed: unspecified", "destination 0x is not allowed: unspecified"},

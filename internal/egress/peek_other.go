@@ -2,6 +2,6 @@
 
 package egress
 
-// hasInput cannot look without reading here; net/http notices a closed
+// hasInput returns false, because this system cannot look without reading. net/http notices a closed
 // connection a little later.
 func hasInput(uintptr) bool { return false }

@@ -32,7 +32,7 @@ func TestSendReusesConnections(t *testing.T) {
 	require.EqualValues(t, 1, r.conns.Load())
 }
 
-// The deadline of the attempt that dialled a connection does not bind a later one.
+// The deadline of the attempt that dialled a connection does not apply to later attempts.
 func TestSendKeptConnectionForgetsItsFirstDeadline(t *testing.T) {
 	t.Parallel()
 	r := listen(t, func(r *receiver, c net.Conn, _ int64) {
@@ -59,8 +59,8 @@ func TestSendKeptConnectionForgetsItsFirstDeadline(t *testing.T) {
 	require.EqualValues(t, 1, r.conns.Load())
 }
 
-// A connection that the receiver closed after its answer costs no delivery, at
-// whatever moment the close is noticed.
+// A connection that the receiver closed after its answer does not make a delivery fail, whenever the client notices
+// the close.
 func TestSendAfterKeptConnectionWasClosed(t *testing.T) {
 	t.Parallel()
 	const rounds = 100
@@ -97,7 +97,7 @@ func TestSendAfterKeptConnectionWasClosed(t *testing.T) {
 	}
 }
 
-// Many kept connections closed at once, as when a receiver restarts.
+// Many kept connections are closed at once, as when a receiver restarts.
 func TestSendAfterAllKeptConnectionsWereClosed(t *testing.T) {
 	t.Parallel()
 	const n = 16
@@ -111,7 +111,7 @@ func TestSendAfterAllKeptConnectionsWereClosed(t *testing.T) {
 		}
 		if i <= n {
 			arrived.Done()
-			arrived.Wait() // so that each request has its own connection
+			arrived.Wait() // so that each request gets its own connection
 		}
 		_, _ = io.WriteString(c, noContent)
 		if i <= n {
@@ -138,8 +138,8 @@ func TestSendAfterAllKeptConnectionsWereClosed(t *testing.T) {
 	require.EqualValues(t, n+1, r.requests.Load())
 }
 
-// A request that was read is never sent again: not on a kept connection, where
-// net/http would do so for what it takes for idempotent, nor with such a header.
+// A request that the receiver has read is never sent again, not even on a kept connection or with a header that
+// makes net/http treat a request as idempotent.
 func TestSendNeverTwiceOnHTTP1(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"X-Plain", "Idempotency-Key", "X-Idempotency-Key"} {
@@ -188,7 +188,7 @@ func writeFrame(w io.Writer, kind, flags byte, stream uint32, payload ...byte) {
 }
 
 // http2Script speaks just enough HTTP/2 to call onRequest for every request; n
-// counts them over all connections. It returns false to end the connection.
+// counts the requests of all connections. onRequest returns false to end the connection.
 func http2Script(onRequest func(c net.Conn, stream uint32, n int64) bool) func(*receiver, net.Conn, int64) {
 	return func(r *receiver, c net.Conn, _ int64) {
 		br := bufio.NewReader(c)
@@ -205,7 +205,7 @@ func http2Script(onRequest func(c net.Conn, stream uint32, n int64) bool) func(*
 			if _, err := io.ReadFull(br, make([]byte, size)); err != nil {
 				return
 			}
-			// The end of a stream (flag 1) is the end of the request's body.
+			// The end of a stream (flag 1) ends the request's body.
 			if head[3] <= frameHeaders && head[4]&1 != 0 {
 				if !onRequest(c, binary.BigEndian.Uint32(head[5:]), r.requests.Add(1)) {
 					return

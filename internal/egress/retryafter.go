@@ -9,10 +9,10 @@ import (
 	"grapnel/internal/hook"
 )
 
-// retryAfter is how long the receiver asks to wait; 0 if it does not, or says so
-// in a way nobody can read. A date counts from the answer's own Date where there
-// is one, so that the receiver's clock may be wrong. hook.MaxRetryAfter is the
-// most: nothing longer has any effect.
+// retryAfter returns how long the receiver asks to wait; 0 if it does not ask, or the header is
+// invalid. A date counts from the answer's own Date if there
+// is one, so that the receiver's clock may be wrong. The result is at most hook.MaxRetryAfter,
+// because a longer wait has no effect.
 func retryAfter(resp *http.Response, now time.Time) time.Duration {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return 0
@@ -24,7 +24,7 @@ func retryAfter(resp *http.Response, now time.Time) time.Duration {
 	if strings.Trim(value, "0123456789") == "" {
 		seconds, err := strconv.ParseInt(value, 10, 64)
 		if err != nil || seconds > int64(hook.MaxRetryAfter/time.Second) {
-			return hook.MaxRetryAfter // digits alone fail only by their number
+			return hook.MaxRetryAfter // text of only digits fails to parse only if the number is too large
 		}
 		return time.Duration(seconds) * time.Second
 	}

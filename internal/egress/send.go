@@ -19,15 +19,15 @@ var (
 	errEmptyBody = errors.New("egress: a request needs a body")
 )
 
-// Request is one POST; the domain's word for it.
+// Request is one POST.
 type Request = hook.Request
 
-// Send makes one request and reports what came of it. URL, StartedAt, Duration,
-// Timings, RemoteAddr, RequestHeaders and the result are filled in.
+// Send sends one request and returns the attempt. It fills in URL, StartedAt, Duration,
+// Timings, RemoteAddr, RequestHeaders and the result.
 //
-// An error means that we could not send or wait: it is the cause of ctx's end,
-// or a want of sockets, memory, network or roots on this machine. It never speaks
-// of the receiver, and must not use up an attempt. If hook.ErrNotSent is in its chain,
+// An error means that this machine could not send the request or await the answer: it is the cause of ctx's end,
+// or a lack of sockets, memory, network or roots. The receiver never causes an
+// error, so an error must not use up an attempt. If the error wraps hook.ErrNotSent,
 // nothing was sent; otherwise the request may have arrived.
 func (c *Client) Send(ctx context.Context, r Request) (hook.Attempt, error) {
 	if r.Timeout <= 0 || r.Timeout > hook.MaxTimeout {
@@ -47,7 +47,7 @@ func (c *Client) Send(ctx context.Context, r Request) (hook.Attempt, error) {
 		a.Duration = time.Since(start)
 		return a, nil //nolint:nilerror // a URL that does not parse fails the attempt
 	}
-	a.RequestHeaders = req.Header.Clone() // net/http may still be reading the other one
+	a.RequestHeaders = req.Header.Clone() // a copy, because net/http may still read req.Header
 
 	pool, err := c.current(start)
 	if err != nil {
@@ -67,7 +67,7 @@ func (c *Client) Send(ctx context.Context, r Request) (hook.Attempt, error) {
 		return a, nil
 	}
 	if o.status != 0 {
-		// The status line decides, whatever is wrong with the rest (spec 1).
+		// The status line decides, even if the rest of the answer is invalid (spec 1).
 		a.StatusCode, a.ResponseHeaders = o.status, http.Header{}
 		a.Class, a.Error = hook.StatusFailure(o.status)
 		return a, nil
@@ -91,7 +91,7 @@ func (c *Client) newRequest(ctx context.Context, r Request, t *trace) (*http.Req
 	if err != nil {
 		return nil, err
 	}
-	// As webhooks are stored since there is CanonicalURL; older ones are not.
+	// Webhooks from before CanonicalURL existed are stored without it.
 	req.URL.Host, req.URL.RawQuery = canonicalHost(req.URL.Host), escapedQuery(req.URL.RawQuery)
 	req.Host = req.URL.Host
 	h := make(http.Header, len(r.Header)+2)
@@ -103,19 +103,19 @@ func (c *Client) newRequest(ctx context.Context, r Request, t *trace) (*http.Req
 		case "User-Agent":
 			h[canonical] = values
 		case "Idempotency-Key", "X-Idempotency-Key":
-			// Names keep their case otherwise. So spelt, net/http takes a POST for idempotent and sends it again after
-			// the receiver may have read it.
+			// Other names keep their case. With this name in canonical case, net/http treats a POST as idempotent
+			// and sends it again although the receiver may have read it.
 			h[strings.ToLower(name)] = values
 		default:
 			h[name] = values
 		}
 	}
-	// net/http writes its own; this one is for the log.
+	// net/http writes a Content-Length of its own; this one is for the log.
 	h["Content-Length"] = []string{strconv.Itoa(len(r.Body))}
 	req.Header = h
 	req.ContentLength = int64(len(r.Body))
-	// Exactly this pair net/http knows to be in memory, and then writes headers and
-	// body in one go.
+	// net/http recognizes exactly this pair of types as a body in memory, and then writes headers and
+	// body in one call.
 	req.Body = io.NopCloser(bytes.NewReader(r.Body))
 	req.GetBody = func() (io.ReadCloser, error) {
 		if !t.mayResend() {

@@ -45,7 +45,7 @@ func TestSend(t *testing.T) {
 		{name: "204 is success", script: saying("HTTP/1.1 204 No Content\r\n\r\n"), status: 204},
 		{name: "an odd 2xx is success", script: saying("HTTP/1.1 299\r\nContent-Length: 0\r\n\r\n"), status: 299},
 		{
-			name:   "a gzip body stays as it is",
+			name:   "a gzip body stays unchanged",
 			script: saying("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00"),
 			status: 200, body: "\x1f\x8b\x08\x00",
 			check: func(t *testing.T, a hook.Attempt) {
@@ -261,8 +261,8 @@ func TestSendWithoutConnection(t *testing.T) {
 	}
 }
 
-// A handshake that hangs ends with the attempt, though net/http would let the
-// dial go on for the good of later requests.
+// A handshake that hangs ends with the attempt, although net/http would continue the
+// dial for later requests.
 func TestSendHangingHandshake(t *testing.T) {
 	t.Parallel()
 	gone := make(chan struct{})
@@ -285,7 +285,7 @@ func TestSendHangingHandshake(t *testing.T) {
 	}
 }
 
-// Our own shutdown is never the receiver's failure.
+// The client's own shutdown is never a failure of the receiver.
 func TestSendCancelled(t *testing.T) {
 	t.Parallel()
 	stopping := errors.New("stopping")

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// setup makes a client that may call loopback.
+// setup returns a client that may call loopback addresses.
 func setup(t testing.TB, options ...func(*Config)) *Client {
 	t.Helper()
 	cfg := Config{
@@ -45,7 +45,7 @@ func request(url string) Request {
 	}
 }
 
-// receiver is a server that a test scripts byte by byte.
+// receiver is a server whose script writes each byte.
 type receiver struct {
 	listener net.Listener
 	requests atomic.Int64
@@ -90,7 +90,7 @@ func serve(t testing.TB, l net.Listener, script func(r *receiver, c net.Conn, n 
 	return r
 }
 
-// read takes one whole request off the connection; nil when there is none.
+// read reads one whole request from the connection; nil if there is none.
 func (r *receiver) read(br *bufio.Reader) *http.Request {
 	req, err := http.ReadRequest(br)
 	if err != nil {
@@ -103,7 +103,7 @@ func (r *receiver) read(br *bufio.Reader) *http.Request {
 	return req
 }
 
-// answering reads one request and then runs the rest of the script.
+// answering returns a script that reads one request and then runs then.
 func answering(then func(r *receiver, c net.Conn)) func(*receiver, net.Conn, int64) {
 	return func(r *receiver, c net.Conn, _ int64) {
 		if r.read(bufio.NewReader(c)) != nil {
@@ -112,7 +112,7 @@ func answering(then func(r *receiver, c net.Conn)) func(*receiver, net.Conn, int
 	}
 }
 
-// saying answers every request on a connection with the same bytes.
+// saying returns a script that answers every request on a connection with the same bytes.
 func saying(answer string) func(*receiver, net.Conn, int64) {
 	return func(r *receiver, c net.Conn, _ int64) {
 		for br := bufio.NewReader(c); r.read(br) != nil; {
@@ -123,7 +123,7 @@ func saying(answer string) func(*receiver, net.Conn, int64) {
 	}
 }
 
-// drip writes the text again and again, slowly, until the client goes away.
+// drip writes the text again and again, slowly, until the client closes the connection.
 func (r *receiver) drip(c net.Conn, text string) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -139,8 +139,8 @@ func (r *receiver) drip(c net.Conn, text string) {
 	}
 }
 
-// names is a resolver that knows the given names and denies all others; one with
-// no addresses never gets an answer.
+// names returns a resolver for the given names. Other names do not exist; a name without
+// addresses never gets an answer.
 func names(known map[string][]string) *net.Resolver {
 	answers := make(map[string][][]string, len(known))
 	for name, addrs := range known {
@@ -149,7 +149,7 @@ func names(known map[string][]string) *net.Resolver {
 	return egresstest.NewNameServer(answers).Resolver()
 }
 
-// closing says something and hangs up.
+// closing returns a script that writes an answer and closes the connection.
 func closing(answer string) func(*receiver, net.Conn) {
 	return func(_ *receiver, c net.Conn) { _, _ = io.WriteString(c, answer) }
 }

@@ -6,39 +6,39 @@ import (
 	"sync"
 )
 
-// maxStatusLine is how much of a line is kept to look for a status in it, in bytes.
+// maxStatusLine is how many bytes of a line are kept to find a status in it.
 const maxStatusLine = 64
 
-// statusLine reads the status line of an HTTP/1 answer off the bytes as they arrive
-// (RFC 9112, 4). net/http reports no status when a header after it is malformed, or
-// stalls; but the receiver has decided by then (spec 1). Informational answers are
-// passed over. The zero value is ready for an answer.
+// statusLine reads the status line of an HTTP/1 answer from the bytes as they arrive
+// (RFC 9112, 4). net/http reports no status if a later header is malformed or
+// stalls; but the status line decides (spec 1). Informational answers are
+// skipped. The zero value is ready for an answer.
 type statusLine struct {
 	mu sync.Mutex
 	// line is the beginning of the current line.
 	line []byte
-	// inHeaders says that the lines are an informational answer's headers.
+	// inHeaders reports whether the lines are an informational answer's headers.
 	inHeaders bool
-	// over says that nothing more is looked for.
+	// over reports whether the search has ended.
 	over bool
 	code int
 }
 
-// expect makes it ready for the next answer.
+// expect resets s for the next answer.
 func (s *statusLine) expect() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.line, s.inHeaders, s.over, s.code = s.line[:0], false, false, 0
 }
 
-// status is the final answer's status code; 0 while there is none.
+// status returns the final answer's status code; 0 until there is one.
 func (s *statusLine) status() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.code
 }
 
-// feed takes the next bytes.
+// feed processes the next bytes.
 func (s *statusLine) feed(p []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,7 +58,7 @@ func (s *statusLine) feed(p []byte) {
 	}
 }
 
-// ended takes a whole line.
+// ended processes a whole line.
 func (s *statusLine) ended(line []byte) {
 	if s.inHeaders {
 		s.inHeaders = len(line) > 0
@@ -72,7 +72,7 @@ func (s *statusLine) ended(line []byte) {
 	}
 }
 
-// statusOf is the code of a status line; 0 if it is none.
+// statusOf returns the code of a status line; 0 if line is not a status line.
 func statusOf(line []byte) int {
 	version, rest, _ := bytes.Cut(line, []byte(" "))
 	if !bytes.Equal(version, []byte("HTTP/1.1")) && !bytes.Equal(version, []byte("HTTP/1.0")) {

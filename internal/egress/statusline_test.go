@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Spec 1: success is any 2xx status line. None of these is sent again.
+// Spec 1: any 2xx status line is success. None of these requests is sent again.
 func TestStatusLineDecides(t *testing.T) {
 	t.Parallel()
 	for name, rest := range map[string]string{
@@ -45,7 +45,7 @@ func TestStatusLineDecides(t *testing.T) {
 	}
 }
 
-// However the bytes are cut, the status is the same.
+// The status is the same however the bytes are split.
 func TestStatusLineInPieces(t *testing.T) {
 	t.Parallel()
 	answers := map[string]int{

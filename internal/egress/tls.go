@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// dialTLS opens a TLS connection. One that speaks HTTP/1 reads the status line; net/http
-// recognizes HTTP/2 by the type of the connection, which therefore stays crypto/tls's.
+// dialTLS opens a TLS connection. For HTTP/1 it returns a tlsConn, which reads the status line. For HTTP/2 it
+// returns crypto/tls's connection, because net/http recognizes HTTP/2 by that type.
 func (p *pool) dialTLS(ctx context.Context, network, addr string, protocols []string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -28,7 +28,7 @@ func (p *pool) dialTLS(ctx context.Context, network, addr string, protocols []st
 	if traced {
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			t.wantedCertificate()
-			return &tls.Certificate{}, nil // none
+			return &tls.Certificate{}, nil // no certificate
 		}
 		t.begin(&t.tls)
 	}
@@ -51,8 +51,8 @@ const (
 	protocolHTTP2 = "h2"
 )
 
-// handshakeProblem is what is wrong with a TLS handshake, in words for the receiver's
-// owner; "" where nothing more is known.
+// handshakeProblem describes what is wrong with a TLS handshake, in words for the receiver's
+// owner. It returns "" if nothing more is known.
 func handshakeProblem(err error, o outcome) string {
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) {
@@ -64,7 +64,7 @@ func handshakeProblem(err error, o outcome) string {
 	if o.certificateWanted {
 		return "the receiver asks for a client certificate"
 	}
-	// Alerts have no exported type over TCP; their text has no names or addresses in it.
+	// Alerts have no exported type over TCP. Their text contains no names or addresses.
 	var op *net.OpError
 	if errors.As(err, &op) && op.Err != nil && (op.Op == "remote error" || op.Op == "local error") {
 		return strings.TrimPrefix(op.Err.Error(), "tls: ")
@@ -72,7 +72,7 @@ func handshakeProblem(err error, o outcome) string {
 	return ""
 }
 
-// http1Only makes a transport speak no HTTP/2.
+// http1Only disables HTTP/2 in a transport.
 func http1Only(t *http.Transport) {
 	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 }

@@ -20,7 +20,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// certificate makes a self-signed one for 127.0.0.1, valid now, and changes it.
+// certificate returns a self-signed certificate for 127.0.0.1, valid now, after the given change.
 func certificate(t testing.TB, change func(*x509.Certificate)) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -181,7 +181,7 @@ func TestSendHTTP2(t *testing.T) {
 	pool := x509.NewCertPool()
 	pool.AddCert(srv.Certificate())
 	c := setup(t, trusting(pool))
-	t.Cleanup(c.Close) // before the server, which waits for its connections
+	t.Cleanup(c.Close) // closed before the server, which waits for its connections
 
 	tests := []struct {
 		path  string
@@ -194,7 +194,7 @@ func TestSendHTTP2(t *testing.T) {
 		{"/abort", hook.ClassReset, 0, false},
 		{"/", hook.ClassNone, 0, false},
 		{"/many", hook.ClassTooLarge, 0, false},
-		{"/big", hook.ClassProtocol, 0, true}, // refused by HPACK before it has all come
+		{"/big", hook.ClassProtocol, 0, true}, // refused by HPACK before the whole header has arrived
 	}
 	for _, tt := range tests {
 		a, err := c.Send(t.Context(), request(srv.URL+tt.path))

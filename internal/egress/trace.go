@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	// errMaybeReceived stops net/http from sending a request once more.
+	// errMaybeReceived stops net/http from sending a request again.
 	errMaybeReceived = errors.New("egress: the receiver may have the request")
 	errInformational = errors.New("egress: too many informational answers")
 )
@@ -20,8 +20,8 @@ var (
 // traceKey is the context key of an attempt's trace.
 type traceKey struct{}
 
-// trace observes one attempt. Its hooks may run in the background and after the
-// attempt's end, when a dial has outlived it.
+// trace observes one attempt. Its hooks may run in the background, and after the
+// attempt's end if a dial outlives the attempt.
 type trace struct {
 	client   *Client
 	start    time.Time
@@ -40,12 +40,12 @@ type trace struct {
 	wroteHeaders      bool
 	resent            bool
 	tlsFailed         bool
-	// certificateWanted says that the receiver asked for a client certificate.
+	// certificateWanted reports whether the receiver asked for a client certificate.
 	certificateWanted bool
 	informational     int
 }
 
-// span is a part of an attempt; a zero end is one still going on.
+// span is a part of an attempt. Its end is zero until the part has ended.
 type span struct{ start, end time.Time }
 
 func (s span) at(now time.Time) time.Duration {
@@ -78,7 +78,7 @@ func (t *trace) context(ctx context.Context) context.Context {
 func (t *trace) begin(s *span) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s.start.IsZero() { // of several addresses, the first counts
+	if s.start.IsZero() { // with several addresses, the first one counts
 		s.start = time.Now()
 	}
 }
@@ -102,7 +102,7 @@ func (t *trace) connectDone(addr string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if errors.As(err, &blocked) && t.dialled == addr {
-		// Nothing was dialled, and what a name resolves to inside is not for the log.
+		// Nothing was dialled, and the log must not show the inside address of a name.
 		t.dialled, t.connect = "", span{}
 	}
 }
@@ -114,9 +114,9 @@ func (t *trace) tlsDone(err error) {
 	t.tlsFailed = err != nil
 }
 
-// gotConn runs before anything is written to the connection. An idle HTTP/1
-// connection that the receiver has closed is closed on our side too: then nothing
-// can be written to it any more, and the attempt can safely go on with another.
+// gotConn runs before anything is written to the connection. If the receiver has closed an idle HTTP/1
+// connection, gotConn closes it, too: then nothing
+// can be written to it any more, and the attempt can safely use another connection.
 func (t *trace) gotConn(info httptrace.GotConnInfo) {
 	c, http2 := underlying(info.Conn)
 	if c != nil {
@@ -133,11 +133,11 @@ func (t *trace) gotConn(info httptrace.GotConnInfo) {
 	c.answer.expect()
 	if info.Reused && !http2 && c.stale() {
 		t.stale = true
-		_ = c.Close() // of a connection that is gone anyway
+		_ = c.Close() // the connection is broken anyway
 	}
 }
 
-// wantedCertificate notes that the receiver asked for a client certificate.
+// wantedCertificate records that the receiver asked for a client certificate.
 func (t *trace) wantedCertificate() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -168,7 +168,7 @@ func (t *trace) gotFirstByte() {
 	}
 }
 
-// wentStale tells that the attempt failed on a closed connection before a byte
+// wentStale reports whether the attempt failed on a closed connection before a byte
 // was written.
 func (t *trace) wentStale() bool {
 	t.mu.Lock()
@@ -176,19 +176,19 @@ func (t *trace) wentStale() bool {
 	return t.stale
 }
 
-// mayResend answers net/http when it asks for the body a second time.
+// mayResend reports whether the request may be sent again, when net/http asks for the body a second time.
 //
-// On HTTP/1 it asks only if not one byte of the request was written: we send
-// POSTs, and newRequest sees to it that no header turns one into what net/http
-// holds for idempotent.
+// With HTTP/1 net/http asks only if not one byte of the request was written: requests are
+// POSTs, and newRequest ensures that no header makes net/http treat one as
+// idempotent.
 //
-// On HTTP/2 it asks before the headers were written, when the connection turned
-// out unusable, and afterwards if the receiver vouched that it had not processed
+// With HTTP/2 it asks before the headers were written, if the connection is
+// unusable, and afterwards if the receiver has declared that it did not process
 // the request: by REFUSED_STREAM, or by a GOAWAY that excludes the stream (RFC
-// 9113, 8.7 and 6.8). Servers say so in the ordinary course of things, as nginx
-// after every 1000 requests, and an at-most-once message should not be lost to
-// it. Once is enough: from the second time on, http2 would wait between tries,
-// and waiting is the schedule's business.
+// 9113, 8.7 and 6.8). Servers do that in normal operation, such as nginx
+// after every 1000 requests, and an at-most-once message should not be lost for
+// that. One repetition is enough: from the second one on, http2 would wait between tries,
+// but the schedule decides when to wait.
 func (t *trace) mayResend() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -198,25 +198,25 @@ func (t *trace) mayResend() bool {
 	if t.resent {
 		return false
 	}
-	// Until it is written again: one sending may ask twice, when the connection of
-	// its first choice is gone.
+	// Reset wroteHeaders until the headers are written again: one sending may ask twice, if its first
+	// connection is gone.
 	t.resent, t.wroteHeaders = true, false
 	return true
 }
 
-// outcome is what the trace knows of a finished attempt.
+// outcome is the trace's summary of a finished attempt.
 type outcome struct {
 	timings    hook.Timings
 	remoteAddr string
 	connected  bool  // a request could be written
-	answered   bool  // a byte of the answer came
-	received   int64 // bytes that came over the connection meanwhile
+	answered   bool  // a byte of the answer arrived
+	received   int64 // bytes that arrived over the connection during the attempt
 	tlsFailed  bool
-	starved    bool // no resources to ask a name server
+	starved    bool // no resources for a look-up
 	http2      bool
-	// status is that of an HTTP/1 answer's status line; 0 where there was none.
+	// status is the code of an HTTP/1 answer's status line; 0 if there was none.
 	status int
-	// certificateWanted says that the receiver asked for a client certificate.
+	// certificateWanted reports whether the receiver asked for a client certificate.
 	certificateWanted bool
 }
 

@@ -85,7 +85,7 @@ func TestSendUserAgentOfTheRequest(t *testing.T) {
 	}
 }
 
-// t.Setenv forbids t.Parallel. The proxy would answer, if it were asked.
+// t.Setenv forbids t.Parallel. The proxy would answer if the client used it.
 func TestSendIgnoresProxies(t *testing.T) { //nolint:paralleltest // see above
 	proxy := listen(t, saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 	r := listen(t, saying("HTTP/1.1 204 No Content\r\n\r\n"))

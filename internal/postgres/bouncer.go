@@ -16,14 +16,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrNoBouncer says that there is no pgbouncer here.
+// ErrNoBouncer is the error if pgbouncer is not installed.
 var ErrNoBouncer = errors.New("pgbouncer is not installed: apt-get install pgbouncer, or brew install pgbouncer")
 
-// bouncerStart bounds the start, and bouncerStop the stop, which waits for nobody.
+// bouncerStart limits the start, and bouncerStop the stop, which waits for no client.
 const bouncerStart, bouncerStop = 10 * time.Second, 5 * time.Second
 
-// Bouncer is a pgbouncer in transaction mode before one server. It trusts whoever
-// connects, as the servers here do.
+// Bouncer is a pgbouncer in transaction mode in front of one server. It trusts every
+// client, as the servers of this package do.
 type Bouncer struct {
 	exe         string
 	server      *pgx.ConnConfig
@@ -33,9 +33,9 @@ type Bouncer struct {
 	proc        *process
 }
 
-// StartBouncer starts a pgbouncer before the server that address names, with this many
-// connections to each database for all who come. The error may be ErrNoBouncer;
-// otherwise it ends with what pgbouncer said.
+// StartBouncer starts a pgbouncer in front of the server at address, with the given number of
+// connections to each database, which all clients share. The error may be ErrNoBouncer;
+// otherwise it ends with pgbouncer's log.
 func StartBouncer(ctx context.Context, address string, connections int) (*Bouncer, error) {
 	b := &Bouncer{connections: connections}
 	var err error
@@ -54,7 +54,7 @@ func StartBouncer(ctx context.Context, address string, connections int) (*Bounce
 	return b, nil
 }
 
-// Start starts it again, at the same place, after it was stopped.
+// Start starts it again at the same address, after it was stopped.
 func (b *Bouncer) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bouncerStart)
 	defer cancel()
@@ -71,13 +71,13 @@ func (b *Bouncer) Start(ctx context.Context) error {
 	return nil
 }
 
-// CheckBouncer returns ErrNoBouncer unless there is a pgbouncer to start.
+// CheckBouncer returns ErrNoBouncer unless pgbouncer is installed.
 func CheckBouncer() error {
 	_, err := findBouncer()
 	return err
 }
 
-// findBouncer looks where Debian puts it, too, which is not in everybody's PATH.
+// findBouncer also looks in Debian's directory for it, which is not in every user's PATH.
 func findBouncer() (string, error) {
 	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -92,7 +92,7 @@ func (b *Bouncer) launch(ctx context.Context, cred *syscall.Credential) error {
 	if server.Password != "" {
 		password = " password=" + server.Password
 	}
-	// auth_type any: whoever comes is the user of the connection string.
+	// auth_type any: every client is the user of the connection string.
 	text := fmt.Sprintf(`[databases]
 * = host=%s port=%d user=%s%s
 [pgbouncer]
@@ -124,7 +124,7 @@ max_client_conn = 500
 	return b.await(ctx, log.Name())
 }
 
-// await waits until the server answers through it.
+// await waits until the server answers through pgbouncer.
 func (b *Bouncer) await(ctx context.Context, log string) error {
 	for {
 		conn, err := pgx.Connect(ctx, b.URL())
@@ -139,12 +139,12 @@ func (b *Bouncer) await(ctx context.Context, log string) error {
 		case <-ctx.Done():
 		}
 		timer.Stop()
-		said, _ := os.ReadFile(log) //nolint:gosec // ours; empty if it can't be read
+		said, _ := os.ReadFile(log) //nolint:gosec // our own file; said is empty if it cannot be read
 		return fmt.Errorf("pgbouncer does not answer: %w\n%s", err, said)
 	}
 }
 
-// URL is the server's database, through the pgbouncer.
+// URL returns the URL of a database of the server, through pgbouncer.
 func (b *Bouncer) URL() string {
 	u := url.URL{
 		Scheme: "postgres", User: url.User(b.server.User), Host: loopback + ":" + itoa(b.port), Path: "/" + b.server.Database,
@@ -153,7 +153,7 @@ func (b *Bouncer) URL() string {
 	return u.String()
 }
 
-// Stop ends the pgbouncer at once: what is under way through it fails. It may be
+// Stop ends pgbouncer at once: transactions in progress through it fail. It may be
 // stopped already.
 func (b *Bouncer) Stop() error {
 	if b.proc != nil {

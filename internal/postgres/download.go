@@ -14,10 +14,10 @@ import (
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 )
 
-// downloadVersion is what is fetched where no PostgreSQL is installed.
+// downloadVersion is the version that is downloaded if no PostgreSQL is installed.
 const downloadVersion = embeddedpostgres.V17
 
-// repository is where the binaries are published.
+// repository is the URL of the repository that publishes the binaries.
 const repository = "https://repo1.maven.org/maven2"
 
 // systemCache is where root keeps downloads when its own cache directory is
@@ -25,8 +25,8 @@ const repository = "https://repo1.maven.org/maven2"
 const systemCache = "/var/cache"
 
 // download fetches PostgreSQL (about 30 MB, once) and returns its bin
-// directory. The library has no context: when ctx ends first, its request is
-// left to finish by itself.
+// directory. The library has no context: if ctx ends first, its request
+// continues in the background.
 func download(ctx context.Context, cred *syscall.Credential) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil || !reachable(cache, cred) {
@@ -63,7 +63,7 @@ func fetch(ctx context.Context, repository, cache string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("open download lock: %w", err)
 	}
-	defer lock.Close() //nolint:errcheck // closing is what releases the lock; nothing was written
+	defer lock.Close() //nolint:errcheck // closing releases the lock; nothing was written
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", fmt.Errorf("lock %s: %w", lock.Name(), err)
 	}
@@ -78,7 +78,7 @@ func fetch(ctx context.Context, repository, cache string) (string, error) {
 
 	// The library offers no way to only download. A data directory that
 	// looks initialised makes it skip initdb, and the start that follows
-	// fails at once for the want of a configuration file (or for our being
+	// fails at once because there is no configuration file (or because the process is
 	// root); by then the binaries are in place, which is checked below.
 	data := filepath.Join(scratch, "data")
 	if err := os.Mkdir(data, 0o700); err != nil {

@@ -20,7 +20,7 @@ import (
 // could be downloaded. The error that wraps it says what to install.
 var ErrNotFound = errors.New("PostgreSQL not found")
 
-// installHint is what a person can do about ErrNotFound.
+// installHint is advice for ErrNotFound.
 const installHint = "install PostgreSQL 14 or newer" +
 	" (Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install postgresql-server;" +
 	" macOS: brew install postgresql@17), put its bin directory on PATH," +
@@ -45,7 +45,7 @@ func installGlobs() []string {
 // Find returns the directory that holds the postgres and initdb binaries. It
 // looks in PATH, asks `pg_config --bindir`, then tries the directories of
 // Debian, Red Hat and Homebrew packages (newest first), and at last downloads
-// PostgreSQL into the user's cache directory. When we run as root, only
+// PostgreSQL into the user's cache directory. If the process runs as root, only
 // binaries that the unprivileged user may execute count. The error wraps
 // ErrNotFound.
 func Find(ctx context.Context) (string, error) {
@@ -63,7 +63,7 @@ func Find(ctx context.Context) (string, error) {
 	return f.find(ctx)
 }
 
-// finder is Find with its surroundings as fields, so that tests can replace
+// finder implements Find. Its fields are its dependencies, so that tests can replace
 // them.
 type finder struct {
 	path     []string
@@ -97,8 +97,8 @@ func (f finder) find(ctx context.Context) (string, error) {
 	return dir, nil
 }
 
-// usable reports whether dir offers both binaries to the user who will run
-// them, and returns the directory they really are in: postgres looks for its
+// usable reports whether dir has both binaries and the user who will run
+// them may execute them, and returns the directory after symbolic links: postgres looks for its
 // share directory beside itself, and PATH often holds symbolic links.
 func (f finder) usable(dir string) (string, bool) {
 	if dir == "" {
@@ -120,7 +120,7 @@ func (f finder) usable(dir string) (string, bool) {
 }
 
 // pgConfigBindir asks the pg_config in PATH, which belongs to the client
-// packages and knows where the server would be. Empty if there is none.
+// packages and knows the server's directory. It returns "" if there is none.
 func pgConfigBindir(ctx context.Context) string {
 	out, err := exec.CommandContext(ctx, "pg_config", "--bindir").Output()
 	if err != nil {

@@ -14,11 +14,11 @@ import (
 	"syscall"
 )
 
-// Superuser is the role that initdb makes and that URLs name.
+// Superuser is the role that initdb creates and that the servers' URLs use.
 const Superuser = "postgres"
 
-// initdb initialises dataDir unless that has been done. It works in a
-// directory beside it and renames at the end, so that an interrupted run
+// initdb initialises dataDir unless it is initialised. It works in a
+// directory beside dataDir and renames it at the end, so that an interrupted run
 // leaves nothing that looks like a database.
 func initdb(ctx context.Context, bin, dataDir string, durable bool, cred *syscall.Credential) error {
 	if _, err := os.Stat(filepath.Join(dataDir, "PG_VERSION")); err == nil {
@@ -66,7 +66,7 @@ func initdb(ctx context.Context, bin, dataDir string, durable bool, cred *syscal
 }
 
 // program prepares a PostgreSQL program that works on dataDir as cred. The
-// function it returns is to be called once the program has ended or failed to
+// caller must call the returned function after the program has ended or failed to
 // start. Cancelling ctx kills the program.
 func program(
 	ctx context.Context, path, dataDir string, cred *syscall.Credential, args ...string,
@@ -76,7 +76,7 @@ func program(
 	seen := dataDir
 	if !reachable(dataDir, cred) {
 		if !canInherit {
-			return nil, nil, fmt.Errorf("uid %d, under which PostgreSQL runs when we are root, cannot reach %s;"+
+			return nil, nil, fmt.Errorf("uid %d, under which PostgreSQL runs for root, cannot reach %s;"+
 				" choose a data directory elsewhere or do not run as root", cred.Uid, dataDir)
 		}
 		var err error
@@ -85,12 +85,12 @@ func program(
 		}
 	}
 	cmd.Args = append(cmd.Args, "-D", seen)
-	cmd.Dir = "/" // ours may be closed to cred
+	cmd.Dir = "/" // cred may have no access to the current directory
 	cmd.Env = environment()
 	return cmd, release, nil
 }
 
-// environment is ours without what would steer PostgreSQL behind our back.
+// environment returns the process's environment without variables that change PostgreSQL's settings.
 func environment() []string {
 	env := []string{"LC_ALL=C", "LANG=C", "TZ=UTC"}
 	for _, v := range os.Environ() {

@@ -12,12 +12,11 @@ import (
 	"syscall"
 )
 
-// loopback is the only TCP address a server listens on: it trusts whoever
-// connects.
+// loopback is the only TCP address a server listens on, because it trusts every
+// client.
 const loopback = "127.0.0.1"
 
-// PortInUseError reports that something else listens on the port a server was
-// to have.
+// PortInUseError reports that another process listens on the port of the server.
 type PortInUseError struct {
 	Port int
 }
@@ -38,9 +37,9 @@ func checkPort(ctx context.Context, port int) error {
 	return l.Close()
 }
 
-// Free ports are looked for below the range from which the kernel takes ports
-// for outgoing connections: one that it gave us for port 0 may be in use for a
-// connection by the time the server listens on it.
+// Free ports are searched below the range from which the kernel takes ports
+// for outgoing connections: a port that the kernel returned for port 0 may be in use for a
+// connection when the server listens on it.
 const firstFree, freeRange = 20_000, 12_000
 
 // freePort returns a port that was free a moment ago.

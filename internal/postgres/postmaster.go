@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"grapnel/internal/wait"
 	"net"
 	"os"
 	"os/exec"
@@ -15,10 +14,12 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"grapnel/internal/wait"
 )
 
-// dyingTime is how long a server of a killed process is given to end: it gets
-// its signal at the moment of the kill and has only to close its children.
+// dyingTime is the time for the server of a killed process to end: it gets
+// its signal at the moment of the kill and must only end its children.
 const dyingTime = 5 * time.Second
 
 // AlreadyRunningError reports that a server is running on the data directory.
@@ -71,11 +72,11 @@ func postmaster(ctx context.Context, dataDir string) (int, bool) {
 	if answers(ctx, lines) || filepath.Base(strings.TrimSpace(command(ctx, pid))) == "postgres" {
 		return pid, true
 	}
-	_ = os.Remove(file) // if it stays, PostgreSQL says so
+	_ = os.Remove(file) // if it stays, PostgreSQL reports that
 	return pid, false
 }
 
-// answers reports whether somebody listens on the socket of the pid file:
+// answers reports whether a server listens on the socket of the pid file:
 // line 4 is the port, line 5 the socket's directory.
 func answers(ctx context.Context, lines []string) bool {
 	if len(lines) < 5 || lines[4] == "" {

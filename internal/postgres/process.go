@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// process is a child that dies with us and that a Ctrl-C on our terminal does
-// not reach.
+// process is a child process that ends with this process. A Ctrl-C on the terminal does
+// not reach it.
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the child has ended
@@ -50,13 +50,13 @@ func spawn(cmd *exec.Cmd, cred *syscall.Credential) (*process, error) {
 }
 
 func (p *process) signal(sig os.Signal) {
-	// The only error is that the process has ended, which done tells.
+	// The only error is that the process has ended; done reports that.
 	_ = p.cmd.Process.Signal(sig)
 }
 
-// watchdog makes up for the parent-death signal where the kernel has none: a
-// shell waits for our end of a pipe to close, which happens however we end,
-// and then signals pid. The function it returns calls it off.
+// watchdog replaces the parent-death signal on kernels without one: a
+// shell waits until this process's end of a pipe closes, which happens however this process ends,
+// and then signals pid. The function that it returns stops the watchdog.
 func watchdog(pid int) (func(), error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -70,7 +70,7 @@ func watchdog(pid int) (func(), error) {
 	}
 	return func() {
 		// In this order: the shell must not see the pipe close while it
-		// lives, since the pid may belong to somebody else by now.
+		// lives, because the pid may belong to another process by now.
 		_ = sh.Process.Kill()
 		_ = sh.Wait() // reports the kill
 		_ = w.Close() // nothing was written

@@ -12,12 +12,12 @@ func childAttr(cred *syscall.Credential) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Credential: cred}
 }
 
-// watchParent starts a watchdog, the kernel having no parent-death signal.
+// watchParent starts a watchdog, because the kernel has no parent-death signal.
 func watchParent(pid int) (func(), error) {
 	return watchdog(pid)
 }
 
-// canInherit tells that lendDir does not work here.
+// canInherit reports whether lendDir works on this system.
 const canInherit = false
 
 func lendDir(*exec.Cmd, string) (string, func(), error) {

@@ -16,8 +16,8 @@ import (
 
 func TestWatchdogSignalsWhenThePipeCloses(t *testing.T) {
 	t.Parallel()
-	// The middle process owns the watchdog's pipe; its death is ours in the
-	// real thing. A shell stands in for it, built of the same parts.
+	// The middle process owns the watchdog's pipe. It stands for the process that owns the
+	// server. Here it is a shell, made of the same parts.
 	p, err := spawn(exec.CommandContext(t.Context(), "sleep", "1000"), nil)
 	require.NoError(t, err)
 	r, w, err := os.Pipe()

@@ -17,14 +17,14 @@ const runDirPrefix = "grapnel-pg-"
 const maxSocketDir = 104 - 1 - len("/"+runDirPrefix+"0123456789") - len("/.s.PGSQL.65535")
 
 // runDir is the short-lived directory of one server: its socket, its log if no
-// other file was named, and the data of a temporary server. The lock on it is
-// held by our process, so that whoever finds it unlocked may remove it.
+// other file was named, and the data of a temporary server. The owning process
+// holds a lock on it, so that any process that finds it unlocked may remove it.
 type runDir struct {
 	path string
 	lock *os.File
 }
 
-// newRunDir makes a run directory that belongs to cred, and removes those
+// newRunDir creates a run directory that belongs to cred, and removes the run directories
 // that killed processes have left.
 func newRunDir(cred *syscall.Credential) (*runDir, error) {
 	parent := os.TempDir()
@@ -36,8 +36,8 @@ func newRunDir(cred *syscall.Credential) (*runDir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create run directory: %w", err)
 	}
-	// The file gets its name once it is locked: under that name sweep never
-	// sees it unlocked while we live.
+	// The file gets its name after it is locked: under that name sweep never
+	// sees it unlocked while this process lives.
 	lock, err := os.OpenFile(filepath.Join(path, "lock.new"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // made above
 	if err != nil {
 		return nil, fmt.Errorf("create run directory: %w", err)
@@ -64,14 +64,14 @@ func (d *runDir) remove() error {
 	return nil
 }
 
-// discard removes the directory on the way out with err.
+// discard removes the directory and returns err.
 func (d *runDir) discard(err error) error {
-	_ = d.remove() // err tells more
+	_ = d.remove() // err is more informative
 	return err
 }
 
-// sweep removes the run directories under parent whose owners are dead. What
-// it may not touch (another user's) it leaves alone.
+// sweep removes the run directories under parent whose owners are dead. It skips
+// directories of other users.
 func sweep(parent string) {
 	dirs, err := filepath.Glob(filepath.Join(parent, runDirPrefix+"*"))
 	if err != nil {

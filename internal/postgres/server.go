@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"grapnel/internal/wait"
 	"maps"
 	"net/url"
 	"os"
@@ -17,25 +16,27 @@ import (
 	"syscall"
 	"time"
 
+	"grapnel/internal/wait"
+
 	"github.com/jackc/pgx/v5"
 )
 
-// AnyPort as Options.Port asks for a free TCP port.
+// AnyPort is the value of Options.Port for a free TCP port.
 const AnyPort = -1
 
 const (
-	startTime    = 60 * time.Second // a crash recovery can take a while
-	pollEvery    = 20 * time.Millisecond // between two looks at a state that nothing announces
-	stopTime     = 15 * time.Second // for the shutdown checkpoint
-	quitTime     = 10 * time.Second // PostgreSQL kills its children after 5 s
-	socketPort   = 5432             // names the socket when there is no TCP port
+	startTime    = 60 * time.Second      // a crash recovery can take a while
+	pollEvery    = 20 * time.Millisecond // the interval for polling a state without notifications
+	stopTime     = 15 * time.Second      // for the shutdown checkpoint
+	quitTime     = 10 * time.Second      // PostgreSQL kills its children after 5 s
+	socketPort   = 5432                  // names the socket when there is no TCP port
 	defaultConns = 100
 )
 
-// Options says what server to start. The zero value is a temporary, unsafe
-// and fast one on a Unix socket.
+// Options describes the server to start. The zero value is a temporary, unsafe
+// and fast server on a Unix socket.
 type Options struct {
-	// DataDir is made and initialised if it is missing or empty, and kept.
+	// DataDir is created and initialised if it is missing or empty, and kept.
 	// Empty means a temporary directory that Stop removes.
 	DataDir string
 	// Port is the TCP port on 127.0.0.1. 0 means a Unix socket only, AnyPort
@@ -48,7 +49,7 @@ type Options struct {
 	Durable bool
 	// MaxConnections is 100 if zero.
 	MaxConnections int
-	// Settings are further settings, which win over those above.
+	// Settings are further settings, which override the fields above.
 	Settings map[string]string
 }
 
@@ -67,7 +68,7 @@ type Server struct {
 // returns when the server answers; ctx bounds the start, not the server's
 // life. The error may be ErrNotFound, a *PortInUseError or an
 // *AlreadyRunningError; otherwise it ends with the server's last log lines.
-// When we are root the server runs as the user postgres, or else nobody.
+// If the process is root, the server runs as the user postgres, or else nobody.
 func Start(ctx context.Context, opts Options) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
@@ -143,7 +144,7 @@ func (s *Server) launch(ctx context.Context, bin string, opts Options, cred *sys
 	if err := s.ready(ctx); err != nil {
 		if s.port > 0 && s.exited() {
 			if busy := checkPort(ctx, s.port); busy != nil {
-				return busy // somebody took it after our check
+				return busy // another process took the port after the check
 			}
 		}
 		return fmt.Errorf("start PostgreSQL on %s: %w: %s", dataDir, err, tail(logFile, start))
@@ -189,7 +190,7 @@ func (s *Server) arguments(opts Options) []string {
 	return args
 }
 
-// ready waits until the server lets us in.
+// ready waits until the server accepts a connection.
 func (s *Server) ready(ctx context.Context) error {
 	for {
 		conn, err := pgx.Connect(ctx, s.socketURL(Superuser))
@@ -214,10 +215,10 @@ func (s *Server) exited() bool {
 	}
 }
 
-// Stop shuts the server down and removes what was temporary. It asks for a
-// fast shutdown, which ends transactions and writes a checkpoint, and when
-// ctx or 15 seconds are over for an immediate one. Further calls return what
-// the first one did.
+// Stop shuts the server down and removes temporary files. It requests a
+// fast shutdown, which ends transactions and writes a checkpoint, and after the end of
+// ctx or 15 seconds an immediate one. Further calls return the result of
+// the first one.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Do(func() {
 		if s.proc != nil {
@@ -249,16 +250,16 @@ func (s *Server) shutDown(ctx context.Context) error {
 	return fmt.Errorf("stop PostgreSQL (pid %d): killed: %w", s.PID(), ctx.Err())
 }
 
-// Done is closed when the server has ended, by Stop or by itself.
+// Done returns a channel that is closed when the server has ended, by Stop or by itself.
 func (s *Server) Done() <-chan struct{} { return s.proc.done }
 
-// PID is the postmaster's process id.
+// PID returns the postmaster's process id.
 func (s *Server) PID() int { return s.proc.cmd.Process.Pid }
 
-// Port is the TCP port on 127.0.0.1, 0 if the server has none.
+// Port returns the TCP port on 127.0.0.1; 0 if the server has none.
 func (s *Server) Port() int { return s.port }
 
-// URL is the address of database db: over TCP if the server has a port, else
+// URL returns the URL of database db: over TCP if the server has a port, else
 // over its Unix socket.
 func (s *Server) URL(db string) string {
 	if s.port == 0 {
@@ -279,13 +280,13 @@ func (s *Server) socketURL(db string) string {
 	if s.port > 0 {
 		port = s.port
 	}
-	// pgx does not read a plus sign as a space.
+	// pgx does not decode a plus sign as a space.
 	query := strings.ReplaceAll(url.Values{"host": {s.run.path}, "port": {itoa(port)}}.Encode(), "+", "%20")
 	u := url.URL{Scheme: "postgres", User: url.User(Superuser), Path: "/" + db, RawQuery: query}
 	return u.String()
 }
 
-// end is the length of the file so far.
+// end returns the current length of the file.
 func end(f *os.File) int64 {
 	info, err := f.Stat()
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"grapnel/internal/postgres"
 )
 
-// soon bounds every wait in these tests.
+// soon limits every wait in these tests.
 const soon = 20 * time.Second
 
 func start(t *testing.T, opts postgres.Options) *postgres.Server {
@@ -107,7 +107,7 @@ func TestStalePIDFileIsNoObstacle(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	stop(t, start(t, postgres.Options{DataDir: dir}))
-	// A pid that is alive and no PostgreSQL: ours.
+	// A pid that is alive and not PostgreSQL: that of the test.
 	content := fmt.Sprintf("%d\n%s\n1\n5432\n/nonexistent\n\n  1  1\nready\n", os.Getpid(), dir)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "postmaster.pid"), []byte(content), 0o600))
 	start(t, postgres.Options{DataDir: dir})
@@ -162,5 +162,5 @@ func TestServerDiesWithItsOwner(t *testing.T) {
 	s := start(t, postgres.Options{DataDir: dir, Durable: true})
 	require.Equal(t, 7, value[int](t, connect(t, s.URL("postgres")), "SELECT n FROM kept"))
 	require.Eventually(t, gone(pid), soon, 10*time.Millisecond)
-	_ = conn.Close(t.Context()) // its server is gone
+	_ = conn.Close(t.Context()) // the server has ended
 }

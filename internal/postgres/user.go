@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// unprivileged returns the identity PostgreSQL has to run under, since it
-// refuses to run as root: nil (our own) unless we are root, else the user
+// unprivileged returns the identity under which PostgreSQL must run, because it
+// refuses to run as root: nil (the process's own) unless the process is root, else the user
 // postgres if it exists, else nobody.
 func unprivileged() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
@@ -37,8 +37,8 @@ func unprivileged() (*syscall.Credential, error) {
 }
 
 // owner returns the identity to run a server on dir with: the owner of an
-// existing directory if we are root and that owner is not, so that a
-// directory made by a user stays that user's; else fallback.
+// existing directory if the process is root and the owner is not, so that a
+// directory created by a user stays that user's; else fallback.
 func owner(dir string, fallback *syscall.Credential) *syscall.Credential {
 	if fallback == nil {
 		return nil
@@ -54,7 +54,7 @@ func owner(dir string, fallback *syscall.Credential) *syscall.Credential {
 	return &syscall.Credential{Uid: st.Uid, Gid: st.Gid}
 }
 
-// give makes path belong to cred; nothing to do for our own identity.
+// give makes path belong to cred. It does nothing if cred is nil, the process's own identity.
 func give(path string, cred *syscall.Credential) error {
 	if cred == nil {
 		return nil
@@ -66,7 +66,7 @@ func give(path string, cred *syscall.Credential) error {
 }
 
 // reachable reports whether cred may traverse every directory above path, by
-// mode bits alone. Our own identity is taken to reach whatever it names.
+// mode bits alone. The process's own identity (nil) always is.
 func reachable(path string, cred *syscall.Credential) bool {
 	if cred == nil {
 		return true

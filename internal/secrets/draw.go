@@ -13,7 +13,7 @@ import (
 // apiKeyPrefix begins every key that was drawn here, so that scanners for leaked credentials recognise one.
 const apiKeyPrefix = "gk_"
 
-// randomSize is the number of random bytes of a secret: 256 bits, the size of the HMAC's output. Spec 7 asks for 128 at
+// randomSize is the number of random bytes of a secret: 256 bits, the size of the HMAC's output. Spec 7 requires 128 at
 // least.
 const randomSize = 32
 
@@ -23,8 +23,8 @@ func NewAPIKey() hook.Secret {
 	return hook.Secret(apiKeyPrefix + strings.ToLower(text))
 }
 
-// NewWebhookSecret draws a webhook's signing secret: base64 of 32 random bytes, after whsec_ for the standard profile (the
-// form of Standard Webhooks).
+// NewWebhookSecret draws a webhook's signing secret: base64 of 32 random bytes, with the prefix whsec_ of Standard
+// Webhooks for the standard profile.
 func NewWebhookSecret(p hook.Profile) hook.Secret {
 	text := base64.StdEncoding.EncodeToString(random())
 	if p == hook.ProfileMomento || p == hook.ProfileCommenda {

@@ -1,8 +1,8 @@
-// Package secrets encrypts secrets at rest with AES-256-GCM (spec 7). Several keys
-// may be in use at once: the first one seals, any of them opens, so that keys can
-// be rotated. What is sealed is bound to its place, by its additional data, and can't be
-// moved to another column, row or tenant. The package does no I/O and keeps keys in
-// memory only.
+// Package secrets draws secrets, and encrypts them at rest with AES-256-GCM (spec 7). Several keys
+// may be in use at once: the first one seals, each of them opens, so that keys can
+// be rotated. A sealed value is bound to its place by its additional data, and cannot be
+// moved to another column, row or tenant. The package does no I/O and keeps keys only in
+// memory.
 package secrets
 
 import (
@@ -20,27 +20,27 @@ import (
 // KeySize is the length of a key in bytes.
 const KeySize = 32
 
-// Form is how a value is sealed; it is its first byte.
+// Form is the way in which a value is sealed. It is the first byte of a sealed value.
 type Form byte
 
-// The forms. Both are opened; which one to seal with is the store's to say, since older
-// processes know the first one only.
+// The forms. Box opens both. The store decides which one to seal in, because older
+// processes know only the first one.
 const (
-	FormOwner Form = 1 // bound to its owner, and to nothing else
-	FormPlace Form = 2 // bound to its form and to all of its place
+	FormOwner Form = 1 // bound to its owner only
+	FormPlace Form = 2 // bound to its form and its whole place
 )
 
 // Place is where a sealed value belongs.
 type Place struct {
-	// Table and Column hold it, in the row ID of the tenant.
+	// Table, Column, Tenant and ID are the position in the database; ID is the row's.
 	Table, Column string
 	Tenant        [16]byte
 	ID            []byte
-	// Owner is what alone binds a value of FormOwner.
+	// Owner is the additional data of a value in FormOwner.
 	Owner []byte
 }
 
-// additional is the additional data of a value in the place.
+// additional returns the additional data of a value in the place.
 func (p *Place) additional(f Form) []byte {
 	if f == FormOwner {
 		return p.Owner
@@ -48,13 +48,13 @@ func (p *Place) additional(f Form) []byte {
 	parts := [][]byte{[]byte(p.Table), []byte(p.Column), p.Tenant[:], p.ID}
 	out := append(make([]byte, 0, 128), byte(f))
 	for _, part := range parts {
-		// With its length, so that no two places have the same.
+		// The length before each part makes the data of two places differ.
 		out = append(binary.BigEndian.AppendUint32(out, uint32(len(part))), part...) //nolint:gosec // names and ids are short
 	}
 	return out
 }
 
-// A sealed value is its form, the first four bytes of the key's SHA-256, a
+// A sealed value consists of its form, the first four bytes of the key's SHA-256, a
 // 12-byte nonce and the ciphertext with its tag.
 const (
 	keyIDSize = 4
@@ -62,18 +62,18 @@ const (
 	headSize  = 1 + keyIDSize + nonceSize
 )
 
-// ErrKeys says that there is no usable key.
+// ErrKeys is the error for missing or malformed keys.
 var ErrKeys = errors.New("encryption keys: want one or more of 32 bytes in base64, separated by commas")
 
-// Box seals and opens. It is safe for concurrent use.
+// Box seals and opens values. It is safe for concurrent use.
 type Box struct {
 	first [keyIDSize]byte
 	aeads map[[keyIDSize]byte]cipher.AEAD
 }
 
-// New makes a Box from keys as the configuration gives them: base64 of 32 bytes
-// each, separated by commas, the one to seal with first. It returns an error
-// that wraps ErrKeys and never contains a key.
+// New returns a Box with keys in the format of the configuration: base64 of 32 bytes
+// each, separated by commas. The first key seals. An error of New wraps ErrKeys
+// and never contains a key.
 func New(keys string) (*Box, error) {
 	b := &Box{aeads: map[[keyIDSize]byte]cipher.AEAD{}}
 	for i, text := range strings.Split(keys, ",") {
@@ -110,13 +110,13 @@ func (b *Box) Seal(plain []byte, p Place, f Form) []byte {
 }
 
 // Current reports whether the value was sealed in the form and with the first key, so
-// that it needs no other. It does not look at whether it can be opened.
+// that it needs no other key. It does not check whether the value can be opened.
 func (b *Box) Current(sealed []byte, f Form) bool {
 	return len(sealed) >= headSize && sealed[0] == byte(f) && [keyIDSize]byte(sealed[1:1+keyIDSize]) == b.first
 }
 
-// Open decrypts what Seal made for the same place, in either form. It fails when the
-// value was sealed with a key that is not among the Box's, for another place, or was
+// Open decrypts a value that Seal made for the same place, in either form. It fails if the
+// value was sealed with a key that the Box does not have or for another place, or was
 // changed.
 func (b *Box) Open(sealed []byte, p Place) ([]byte, error) {
 	if len(sealed) < headSize || Form(sealed[0]) != FormOwner && Form(sealed[0]) != FormPlace {

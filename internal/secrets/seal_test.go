@@ -14,7 +14,7 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// key is a key of 32 times the byte, as the configuration gives it.
+// key returns a key of 32 equal bytes, in the format of the configuration.
 func key(b byte) string {
 	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, secrets.KeySize))
 }
@@ -26,14 +26,14 @@ func setup(t *testing.T, keys string) *secrets.Box {
 	return box
 }
 
-// of is the place of an owner's value.
+// of returns the place of an owner's value.
 func of(owner string) secrets.Place {
 	return secrets.Place{Table: "webhooks", Column: "secret", Tenant: [16]byte{1}, ID: []byte(owner), Owner: []byte(owner)}
 }
 
 func forms() []secrets.Form { return []secrets.Form{secrets.FormOwner, secrets.FormPlace} }
 
-// Law: what is sealed is opened, for its owner only, and looks different each time.
+// A sealed value opens for its owner only, and every sealing gives different bytes.
 func TestSealAndOpen(t *testing.T) {
 	t.Parallel()
 	box := setup(t, key(1))
@@ -56,8 +56,8 @@ func TestSealAndOpen(t *testing.T) {
 	})
 }
 
-// Spec 7: several keys at once, so that they can be rotated: the old one still
-// reads, the new one writes.
+// Spec 7: several keys at once, so that they can be rotated: the old key still
+// opens, the new key seals.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	before, during, after := setup(t, key(1)), setup(t, key(2)+", "+key(1)), setup(t, key(2))
@@ -90,8 +90,8 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// A value opens in its own place only: nobody who can write to the tables can have it
-// shown where another one is shown, or to another tenant.
+// A value opens in its own place only: somebody who can write to the tables cannot have it
+// shown in place of another value, or to another tenant.
 func TestPlacesAreApart(t *testing.T) {
 	t.Parallel()
 	box := setup(t, key(1))
@@ -112,9 +112,9 @@ func TestPlacesAreApart(t *testing.T) {
 		_, err := box.Open(sealed, place)
 		require.ErrorContains(t, err, "belongs to something else", name)
 		_, err = box.Open(before, place)
-		require.NoError(t, err, "the form from before tells these apart by the owner only: %s", name)
+		require.NoError(t, err, "the earlier form distinguishes these by the owner only: %s", name)
 	}
-	// The one form does not pass for the other.
+	// A value of one form does not open as one of the other form.
 	_, err := box.Open(append([]byte{byte(secrets.FormOwner)}, sealed[1:]...), own)
 	require.Error(t, err)
 	_, err = box.Open(append([]byte{byte(secrets.FormPlace)}, before[1:]...), own)
@@ -147,7 +147,7 @@ func TestOpenRefusesEveryChange(t *testing.T) {
 	require.Error(t, err)
 	_, err = box.Open(nil, owner)
 	require.Error(t, err)
-	// The other key's mark on it does not make it the other key's.
+	// The id of another key on a value does not make it open with that key.
 	swapped := bytes.Clone(sealed)
 	copy(swapped[1:5], setup(t, key(2)).Seal(nil, owner, secrets.FormPlace)[1:5])
 	_, err = box.Open(swapped, owner)
@@ -157,7 +157,7 @@ func TestOpenRefusesEveryChange(t *testing.T) {
 	require.NoError(t, err, "the original is as it was")
 }
 
-// Spec 7: a key never appears in an error text, nor a part of it.
+// Spec 7: an error text never contains a key or a part of it.
 func TestNewRefusesWhatIsNoKey(t *testing.T) {
 	t.Parallel()
 	raw := strings.Repeat("geheim", 6)[:secrets.KeySize]

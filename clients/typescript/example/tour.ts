@@ -1,4 +1,4 @@
-// Creates a webhook at the dev stack's receiver, publishes an event and prints what became of it.
+// Creates a webhook at the dev stack's receiver, publishes an event and prints its deliveries.
 //
 //   go -C cmd/dev run .                                  # prints the API key
 //   GRAPNEL_KEY=gk_… npm run example

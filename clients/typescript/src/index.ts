@@ -11,11 +11,11 @@ export type Grapnel = Client<paths>;
 export interface GrapnelOptions extends Omit<ClientOptions, "baseUrl"> {
   /** Where the API is, as http://127.0.0.1:8080. */
   url: string;
-  /** The API key that every request shows. */
+  /** The API key that every request sends. */
   key: string;
 }
 
-/** Makes a client of the API at `url` that shows `key` with every request. */
+/** Creates a client of the API at `url` that sends `key` with every request. */
 export function createGrapnel({ url, key, headers, ...options }: GrapnelOptions): Grapnel {
   const client = createClient<paths>({ ...options, baseUrl: url, ...(headers && { headers }) });
   client.use({
@@ -27,7 +27,7 @@ export function createGrapnel({ url, key, headers, ...options }: GrapnelOptions)
   return client;
 }
 
-/** What went wrong, with the API's own words for it where they are known. */
+/** The error of a request, with the API's problem if the answer has one. */
 export class GrapnelError extends Error {
   readonly status: number;
   readonly problem: Problem | undefined;
@@ -41,11 +41,11 @@ export class GrapnelError extends Error {
   }
 }
 
-/** Waits for an answer and returns its body; throws a GrapnelError where it is no success. */
+/** Waits for an answer and returns its body. Throws a GrapnelError unless the answer is a success. */
 export async function unwrap<T>(answer: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
   const { data, error, response } = await answer;
   if (!response.ok) {
-    // Anything but a problem comes from something between here and the API.
+    // An answer that is not a problem comes from a proxy between the client and the API.
     throw new GrapnelError(response.status, isProblem(error) ? error : undefined);
   }
   return data as T;
@@ -56,7 +56,7 @@ function isProblem(error: unknown): error is Problem {
 }
 
 /**
- * Sends a message's text as it is; without it, openapi-fetch would make JSON of it:
+ * Sends a message's text unchanged; without it, openapi-fetch would encode the text as JSON:
  * `client.POST("/topics/{cacheName}/{topicName}", { ...asText, params, body: "Hello" })`.
  */
 export const asText = {

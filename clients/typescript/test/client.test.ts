@@ -1,5 +1,5 @@
-// A tour through a running stack: GRAPNEL_URL, GRAPNEL_KEY and RECEIVER_URL say where. The end-to-end tests start one
-// and run this.
+// A tour through the running stack at GRAPNEL_URL, GRAPNEL_KEY and RECEIVER_URL. The end-to-end tests start a stack
+// and run this file.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test } from "node:test";
@@ -16,7 +16,7 @@ const url = variable("GRAPNEL_URL");
 const receiver = variable("RECEIVER_URL");
 const grapnel = createGrapnel({ url, key: variable("GRAPNEL_KEY") });
 
-/** A new event type, so that tests don't see each other's events. */
+/** Creates a new event type, so that tests don't see each other's events. */
 async function eventType(): Promise<string> {
   const name = `typescript.t${randomUUID().replaceAll("-", "")}`;
   const made = await grapnel.PUT("/v1/event-types/{name}", { params: { path: { name } }, body: {} });
@@ -24,7 +24,7 @@ async function eventType(): Promise<string> {
   return name;
 }
 
-/** Waits until the webhook's newest delivery has no attempt to come. */
+/** Waits until the webhook's newest delivery is final. */
 async function settled(id: string): Promise<Delivery> {
   const deadline = Date.now() + 30_000;
   for (;;) {
@@ -105,11 +105,11 @@ test("publishing, one and many, and the log", async () => {
 });
 
 test("a topic's messages arrive as they were sent", async () => {
-  // Names are one segment of a path, whatever is in them.
+  // A name is one segment of a path, whatever characters it has.
   const path = { cacheName: `ts/${randomUUID()}`, topicName: "room 281?#é" };
   const text = '"quoted" text, not JSON: é😀';
   await unwrap(grapnel.POST("/topics/{cacheName}/{topicName}", { ...asText, params: { path }, body: text }));
-  // The document has two types for one status, by Accept; this is that of a poll.
+  // The document has two types for one status, by Accept; this is the type of a poll.
   const { items } = (await unwrap(
     grapnel.GET("/topics/{cacheName}/{topicName}", { params: { path, query: { sequence_number: 1 } } }),
   )) as TopicItemList;

@@ -5,34 +5,34 @@ import (
 	"strings"
 )
 
-// What an attempt at a hostile destination says, however the URL got past the API.
+// The errors of attempts at hostile destinations whose URL got past the API.
 const (
-	// Blocked is the guard's refusal.
+	// Blocked is the error of the guard.
 	Blocked = "Blocked destination"
-	// Unknown is that of hosts which only libc or a browser would take for an
-	// address: to Go's resolver they are names that do not exist.
+	// Unknown is the error of hosts that only libc or a browser reads as an
+	// address: for Go's resolver they are names that do not exist.
 	Unknown = "DNS lookup failed"
-	// Unsendable is that of URLs that no request can be made of.
+	// Unsendable is the error of URLs to which no request can be sent.
 	Unsendable = "Request failed"
 )
 
 // Destination is a row of the table.
 type Destination struct {
-	// Name says what is hostile about it, and is unique.
+	// Name describes what is hostile. It is unique.
 	Name string
 	URL  string
-	// Refusal is in the message that creating or updating answers; "" where the
-	// host is an ordinary name, which is looked up at delivery only.
+	// Refusal is part of the API's error at create and update; "" if the
+	// host is an ordinary name, which is looked up only at delivery.
 	Refusal string
 	// Attempt is the error of an attempt.
 	Attempt string
-	// Answers are what the name server says of the host, lookup by lookup; the last
-	// holds for all that follow.
+	// Answers are the name server's answers for the host, lookup by lookup; the last
+	// one is repeated.
 	Answers [][]string
 }
 
-// Told is what the tenant is told of the attempt: of a name that leads inside, but for
-// localhost, the same as of one that does not exist.
+// Told returns the error that the tenant sees. For a name that resolves to an inside address, except
+// localhost, it is that of a name that does not exist.
 func (d *Destination) Told() string {
 	if d.Attempt == Blocked && d.Answers != nil && !strings.Contains(strings.ToLower(d.URL), "localhost") {
 		return Unknown
@@ -40,7 +40,7 @@ func (d *Destination) Told() string {
 	return d.Attempt
 }
 
-// Destinations is the table. A row that leads to this machine leads to the port.
+// Destinations returns the table. Rows that lead to this machine use the port.
 func Destinations(port string) []Destination {
 	all := slices.Concat(literals(), spellings(), notURLs(), names())
 	for i := range all {
@@ -49,7 +49,7 @@ func Destinations(port string) []Destination {
 	return all
 }
 
-// literals are special addresses in the notation that Go dials.
+// literals returns special addresses in the notation that Go dials.
 func literals() []Destination {
 	var all []Destination
 	for _, group := range []struct {
@@ -92,7 +92,7 @@ func literals() []Destination {
 	)
 }
 
-// spellings are special addresses as libc, browsers and IDNA read them, and the
+// spellings returns special addresses in the notations of libc, browsers and IDNA, and the
 // names of this machine.
 func spellings() []Destination {
 	row := func(name, host, reason, attempt string, answers ...[]string) Destination {
@@ -140,7 +140,7 @@ func spellings() []Destination {
 	}
 }
 
-// notURLs are what parsers disagree about; no webhook may have them.
+// notURLs returns texts that URL parsers read differently; no webhook may have them.
 func notURLs() []Destination {
 	const invalid, absolute, host, user, port = "not a valid URL", "absolute http or https", "must name a host", "user name", "port"
 	return []Destination{
@@ -177,7 +177,7 @@ func notURLs() []Destination {
 	}
 }
 
-// names are ordinary names, whose addresses are not.
+// names returns ordinary names with special addresses.
 func names() []Destination {
 	row := func(name, host string, answers ...[]string) Destination {
 		return Destination{name, "http://" + host + ":{port}/", "", Blocked, answers}

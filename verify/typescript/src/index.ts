@@ -1,27 +1,27 @@
 /**
- * Checks the signatures of webhooks that Grapnel sends, on the receiver's side: one function for
- * each profile, and one for Standard Webhooks. Hand it the headers and the raw body as they came,
- * before any JSON parser has touched it. Each returns when the request is good and throws a
- * {@link WebhookVerificationError} when it is not.
+ * Verifies the signatures of Grapnel's webhooks on the receiver's side: one function for
+ * each profile, and one for Standard Webhooks. Pass the unchanged headers and the raw body,
+ * before any JSON parser. Each function returns if the request is valid and throws a
+ * {@link WebhookVerificationError} otherwise.
  */
 import { createHmac, createPublicKey, timingSafeEqual, verify as verifySignature, type KeyObject } from "node:crypto";
 
-/** What can be wrong with a request. */
+/** The reasons why a request is not valid. */
 export type VerificationCode =
-  /** A header that the profile always has is not there. */
+  /** A header that every request of the profile has is missing. */
   | "missing_header"
-  /** A header is not in a form that Grapnel sends. */
+  /** A header is not in a format that Grapnel sends. */
   | "malformed_header"
   /** The request was signed longer ago than the tolerance: it may be a replay. */
   | "too_old"
-  /** The request was signed later than now and the tolerance: one of the clocks is wrong. */
+  /** The request was signed later than now plus the tolerance: one of the clocks is wrong. */
   | "too_new"
-  /** No signature was made with any of the keys over this body. */
+  /** No signature fits this body with any of the keys. */
   | "no_match"
-  /** A key given to verify with is not in a known form: the receiver's own mistake. */
+  /** A key passed to the function has no known format: a mistake of the receiver. */
   | "key";
 
-/** Says what is wrong with a request; its message never repeats a key. */
+/** The error for a request that is not valid. Its message never repeats a key. */
 export class WebhookVerificationError extends Error {
   override readonly name = "WebhookVerificationError";
   constructor(
@@ -42,8 +42,8 @@ export type RawBody = string | Uint8Array;
 
 /**
  * Verifies the X-Webhook-Signature of the profile standard: the HMAC-SHA-256 of the body with the
- * whole secret, its prefix included. There is no timestamp in it: where the secret is whsec_ and
- * base64, {@link standardWebhooks} also tells replays.
+ * whole secret, its prefix included. It has no timestamp: if the secret is whsec_ and
+ * base64, use {@link standardWebhooks}, which also detects replays.
  */
 export function standard(secret: string, headers: RequestHeaders, body: RawBody): void {
   verifyHex("sha256", secret, headers, "X-Webhook-Signature", body);
@@ -51,7 +51,7 @@ export function standard(secret: string, headers: RequestHeaders, body: RawBody)
 
 /**
  * Verifies the momento-signature of the profile momento: the HMAC-SHA3-256 of the body. The body
- * has publish_timestamp, in milliseconds, for who wants to tell replays.
+ * has publish_timestamp, in milliseconds, with which you can detect replays.
  */
 export function momento(secret: string, headers: RequestHeaders, body: RawBody): void {
   verifyHex("sha3-256", secret, headers, "momento-signature", body);
@@ -62,21 +62,21 @@ export function commenda(secret: string, headers: RequestHeaders, body: RawBody)
   verifyHex("sha256", secret, headers, "Commenda-X-Secret", body);
 }
 
-/** How {@link standardWebhooks} verifies. */
+/** Options of {@link standardWebhooks}. */
 export interface StandardWebhooksOptions {
-  /** How far the timestamp may be from now, either way; default 300. Infinity does not look at it, for requests that were saved. */
+  /** How far the timestamp may be before or after now, in seconds; default 300. Infinity accepts any timestamp, for saved requests. */
   toleranceSeconds?: number;
-  /** Tells the time; default now. */
+  /** Returns the current time; default the system's clock. */
   now?: () => Date;
-  /** Accepts secrets whose key has fewer than 24 bytes, of systems that have made such; default false. */
+  /** Accepts secrets whose key has fewer than 24 bytes, which some systems create; default false. */
   allowShortKeys?: boolean;
 }
 
 /**
  * Verifies webhook-id, webhook-timestamp and webhook-signature. A key is a secret, whsec_ and
- * base64, or a public key, whpk_ and base64, from /.well-known/webhook-keys; one signature of one
- * of the keys is enough, so that either side may change over to a new key by having both for a
- * while. A request is sent anew with the same webhook-id: remember those that you have handled.
+ * base64, or a public key, whpk_ and base64, from /.well-known/webhook-keys. One valid signature by one
+ * of the keys is enough, so that either side can change to a new key by using both for a
+ * while. A repeated request has the same webhook-id: remember the ids that you have handled.
  */
 export function standardWebhooks(
   keys: string | readonly string[],
@@ -89,12 +89,12 @@ export function standardWebhooks(
   const timestamp = header(headers, "webhook-timestamp");
   const list = header(headers, "webhook-signature");
   const at = parseTimestamp(timestamp);
-  // What is signed is the header as it came.
+  // The signature covers the unchanged header.
   match(parsed, Buffer.concat([Buffer.from(`${id}.${timestamp}.`), bytes(body)]), list);
-  // Only a timestamp that was signed can tell anything.
+  // Only a signed timestamp can be trusted.
   const tolerance = options.toleranceSeconds ?? 300;
   const age = Math.floor((options.now?.() ?? new Date()).getTime() / 1000) - at;
-  // Not age > tolerance: a tolerance that is no number must let nothing through.
+  // Not age > tolerance: a tolerance that is not a number must refuse every request.
   if (!(age <= tolerance)) {
     throw new WebhookVerificationError("too_old", `webhook: the timestamp is too old: it was signed ${age} s ago`);
   }
@@ -117,7 +117,7 @@ function verifyHex(hash: string, secret: string, headers: RequestHeaders, name: 
   }
 }
 
-/** The one value of a header. */
+/** Returns the only value of a header. */
 function header(headers: RequestHeaders, name: string): string {
   const wanted = name.toLowerCase();
   const found: string[] = [];
@@ -154,7 +154,7 @@ function bytes(body: RawBody): Buffer {
   if (body instanceof Uint8Array) {
     return Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   }
-  // A parsed body has lost what was signed.
+  // A parsed body no longer has the signed bytes.
   throw new TypeError("webhook: the body must be the raw one, a string or bytes, not what a parser made of it");
 }
 
@@ -174,12 +174,12 @@ interface Keys {
   publics: KeyObject[];
 }
 
-/** The least size of a secret's key, in bytes (Standard Webhooks, "Signature scheme"): a shorter one can be guessed, or was cut. */
+/** The least size of a secret's key, in bytes (Standard Webhooks, "Signature scheme"). A shorter key can be guessed, or was cut. */
 const minKeySize = 24;
 
 function parseKeys(list: readonly string[], short: boolean): Keys {
   const keys: Keys = { secrets: [], publics: [] };
-  // A variable of the environment that is not set is undefined, whatever the types say.
+  // An environment variable that is not set is undefined, whatever the types declare.
   if (!Array.isArray(list) || list.length === 0) {
     throw new WebhookVerificationError("key", "webhook: a verification key is not usable: there is none");
   }
@@ -194,7 +194,7 @@ function parseKeys(list: readonly string[], short: boolean): Keys {
     } else if (raw?.length === 32) {
       keys.publics.push(createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: raw.toString("base64url") }, format: "jwk" }));
     } else {
-      // It is not repeated: it may be a secret all the same.
+      // The text is not repeated: it may be a secret.
       throw new WebhookVerificationError("key", `webhook: a verification key is not usable: key ${i + 1} is neither whsec_ nor whpk_ and base64`);
     }
   });
@@ -209,7 +209,7 @@ function decode(text: string, prefix: string): Buffer | undefined {
   return value !== undefined && value.length > 0 ? value : undefined;
 }
 
-/** Padded standard base64, where Buffer.from would pass over anything. */
+/** Decodes padded standard base64; Buffer.from would ignore invalid characters. */
 function base64(text: string): Buffer | undefined {
   if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text)) {
     return undefined;
@@ -217,10 +217,10 @@ function base64(text: string): Buffer | undefined {
   return Buffer.from(text, "base64");
 }
 
-/** Bounds what a stranger's request can cost; Grapnel sends 10 at most. */
+/** The most signatures that are checked, to limit the cost of a forged request. Grapnel sends 10 at most. */
 const maxSignatures = 32;
 
-/** Schemes that it does not know are passed over: a later version may add some. */
+/** Unknown schemes are skipped: a later version may add some. */
 function match(keys: Keys, signed: Buffer, list: string): void {
   let known = false;
   const entries = list.split(" ");

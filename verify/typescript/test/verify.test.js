@@ -14,7 +14,7 @@ const foreign = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 const signedAt = 1614265330;
 const body = Buffer.from('{"id":"evt_1","data":"é"}');
 
-/** Asserts that it throws with the code, and never repeats a key. */
+/** Asserts that call throws an error with the code, whose message has no key. */
 function refused(code, call, message = "") {
   assert.throws(call, (error) => {
     assert.ok(error instanceof WebhookVerificationError, String(error));
@@ -43,7 +43,7 @@ function signed(...signatures) {
   return { "webhook-id": "evt_1", "webhook-timestamp": String(signedAt), "webhook-signature": signatures.join(" ") };
 }
 
-/** Verifies some seconds after it was signed. */
+/** Verifies a request the given number of seconds after it was signed. */
 function check(keys, headers, after = 0, content = body) {
   standardWebhooks(keys, headers, content, { now: () => new Date((signedAt + after) * 1000) });
 }
@@ -180,7 +180,7 @@ test("the vendors' libraries and ours verify what the others sign", () => {
         headers["webhook-signature"] = v1(previous, "evt_1", timestamp, content) + " " + v1(current, "evt_1", timestamp, content);
         webhook.verify(content, headers);
         headers["webhook-signature"] = v1a(keyPair().privateKey, "evt_1", timestamp, Buffer.from(content)) + " " + v1(current, "evt_1", timestamp, content);
-        webhook.verify(content, headers); // they pass over v1a
+        webhook.verify(content, headers); // these libraries skip v1a
       }
     }
   }
