@@ -193,16 +193,10 @@ func (f *fixture) record(t *testing.T, r hook.Record) hook.Delivery {
 
 // recordOf judges an attempt of the job as activities do.
 func recordOf(job *hook.Job, a hook.Attempt) hook.Record {
-	v := hook.Judge(hook.DefaultSchedule(), job.Webhook, job.Delivery.Test, job.Delivery.Scheduled+1, &a)
-	if a.Manual {
-		v.Retry, v.RetryIn = false, 0
-	}
 	if a.ID == ([16]byte{}) {
 		_, _ = rand.Read(a.ID[:]) // it never fails
 	}
-	return hook.Record{
-		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, TrippedAt: job.Webhook.TrippedAt, Attempt: a, Verdict: v,
-	}
+	return hook.Conclude(hook.Policy{Schedule: hook.DefaultSchedule()}, job, a)
 }
 
 // answered is an attempt that got the status.

@@ -68,7 +68,7 @@ func (r *Replay) Takes(w *Webhook, eventType string) bool {
 	if len(r.EventTypes) > 0 && !Matches(r.EventTypes, eventType) {
 		return false
 	}
-	return r.Status == ReplayFailed || w.Subscribes(eventType)
+	return r.Status == ReplayFailed || w.Wants(w.Cache, eventType)
 }
 
 // Past is what became of an event at a webhook.

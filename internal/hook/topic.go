@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -132,19 +131,4 @@ type Gap struct {
 	Last int64
 	// Next is the number of the first one after it.
 	Next int64
-}
-
-// Wants reports whether the webhook, if it is active, gets events of the type from
-// the cache; "" is no cache, where every event but Momento's messages is from.
-// Commenda's topics are free-form strings and Momento's are names: neither are
-// patterns.
-func (w *Webhook) Wants(cache, eventType string) bool {
-	switch {
-	case w.Cache != cache:
-		return false
-	case w.Profile == ProfileStandard:
-		return Matches(w.Events, eventType)
-	default:
-		return slices.Contains(w.Events, eventType)
-	}
 }

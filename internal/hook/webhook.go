@@ -1,10 +1,7 @@
 package hook
 
 import (
-	"fmt"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -144,31 +141,18 @@ func (w *Webhook) Pause(pause bool, now time.Time) {
 	}
 }
 
-// Subscribes reports whether events of the type are for the webhook. Only the standard
-// profile has patterns.
-func (w *Webhook) Subscribes(eventType string) bool {
-	if w.Profile == ProfileStandard {
+// Wants reports whether the webhook subscribes to events of the type from the cache. Only Momento's messages have a cache;
+// for other events it is "". Only the standard profile has patterns: Commenda's topics are free-form strings, and Momento's
+// are names.
+func (w *Webhook) Wants(cache, eventType string) bool {
+	switch {
+	case w.Cache != cache:
+		return false
+	case w.Profile == ProfileStandard:
 		return Matches(w.Events, eventType)
+	default:
+		return slices.Contains(w.Events, eventType)
 	}
-	return slices.Contains(w.Events, eventType)
-}
-
-// Host is HostOf the webhook's URL.
-func (w *Webhook) Host() string { return HostOf(w.URL) }
-
-// Plain tells a destination without TLS.
-func (w *Webhook) Plain() bool {
-	u, err := url.Parse(w.URL)
-	return err == nil && u.Scheme == "http"
-}
-
-// HostOf is a URL's host and port, for summaries; empty if the URL does not parse.
-func HostOf(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return ""
-	}
-	return u.Host
 }
 
 // Normalize drops repeated events, keeping the order, and fills in the
@@ -196,167 +180,6 @@ func (w *Webhook) Normalize() {
 	if w.Health == "" {
 		w.Health = HealthHealthy
 	}
-}
-
-// Validate reports every wrong value of the webhook at once, located in the
-// request's body. Whether the event types exist and whether the destination may
-// be called is not decided here.
-func (w *Webhook) Validate() error {
-	var v violations
-	if problem := w.URLProblem(); problem != "" {
-		v.add("body.url", shown(w.URL), "%s", problem)
-	}
-	w.validateEvents(&v)
-	w.validateSecret(&v)
-	w.validateSchemes(&v)
-	w.validateHeaders(&v)
-	if utf8.RuneCountInString(w.Description) > 1000 || !cleanText(w.Description) {
-		v.add("body.description", nil, "must be at most 1000 characters, without control characters")
-	}
-	most := MaxTimeout
-	if w.Profile == ProfileMomento {
-		most = w.Profile.DefaultTimeout() // M7: what has no answer by then is dropped
-	}
-	if w.Timeout < time.Second || w.Timeout > most {
-		v.add("body.timeout_seconds", w.Timeout.Seconds(), "must be 1 to %v", most.Seconds())
-	}
-	switch most := w.Profile.DefaultAttempts(); {
-	case most == 1 && w.MaxAttempts != 1:
-		v.add("body.max_attempts", w.MaxAttempts, "must be 1: a message is never sent twice")
-	case w.MaxAttempts < 1 || w.MaxAttempts > most:
-		v.add("body.max_attempts", w.MaxAttempts, "must be 1 to %d", most)
-	}
-	if w.RateLimit < 0 || w.RateLimit > MaxRateLimit {
-		v.add("body.rate_limit", w.RateLimit, "must be 1 to %d requests per second", MaxRateLimit)
-	}
-	if w.TraceContext && w.Profile != ProfileStandard {
-		v.add("body.trace_context", true, "only standard webhooks can have it: requests of the others have the headers of the system they stand for")
-	}
-	if w.Profile == ProfileMomento && w.Cache == "" {
-		v.add("body.profile", string(w.Profile), "momento webhooks belong to a cache: PUT /caches/{cacheName}/webhooks/{webhookName}")
-	}
-	return v.err()
-}
-
-func (w *Webhook) validateEvents(v *violations) {
-	noun := "event type"
-	if w.Profile == ProfileCommenda {
-		noun = "topic"
-	}
-	switch {
-	case w.Profile == ProfileMomento && len(w.Events) != 1:
-		v.add("body.events", nil, "must name exactly one topic")
-		return
-	case len(w.Events) == 0:
-		v.add("body.events", nil, "must name at least one %s", noun)
-	case len(w.Events) > MaxEvents:
-		v.add("body.events", nil, "must name at most %d %ss", MaxEvents, noun)
-		return
-	}
-	for i, e := range w.Events {
-		if problem := w.eventProblem(e); problem != "" {
-			v.add(indexed("body.events", i), shown(e), "%s", problem)
-		}
-	}
-}
-
-func (w *Webhook) eventProblem(event string) string {
-	switch w.Profile {
-	case ProfileCommenda:
-		return TopicProblem(event)
-	case ProfileMomento:
-		if event != TrimName(event) {
-			return "must not be surrounded by spaces"
-		}
-		return NameProblem(event)
-	case ProfileStandard:
-	}
-	return PatternProblem(event)
-}
-
-func (w *Webhook) validateSecret(v *violations) {
-	s := w.Secret.Reveal()
-	if s == "" || utf8.RuneCountInString(s) > MaxSecretLength || !cleanText(s) {
-		v.add("body.secret", nil, "must be 1 to %d characters without control characters", MaxSecretLength)
-	}
-}
-
-// NewSecretProblem says what is wrong with a secret that a client chooses; "" if nothing
-// is. Secrets that were stored before may be shorter.
-func NewSecretProblem(s string) string {
-	if n := utf8.RuneCountInString(s); n < MinSecretLength || n > MaxSecretLength || !cleanText(s) || strings.TrimSpace(s) != s {
-		return fmt.Sprintf("must be %d to %d characters without control characters or spaces at its ends", MinSecretLength, MaxSecretLength)
-	}
-	return ""
-}
-
-// TopicProblem says what is wrong with a Commenda topic, a free-form string (C1).
-func TopicProblem(topic string) string {
-	if topic == "" || utf8.RuneCountInString(topic) > MaxTypeLength || !cleanText(topic) || strings.TrimSpace(topic) != topic {
-		return "must be 1 to 128 characters without control characters or surrounding spaces"
-	}
-	return ""
-}
-
-// URLProblem says what is wrong with the destination (spec 8); "" if nothing is.
-func (w *Webhook) URLProblem() string {
-	most := MaxURLLength
-	if w.Profile == ProfileMomento {
-		most = MaxTopicURLLength
-	}
-	switch {
-	case w.URL == "":
-		return "must not be empty"
-	case utf8.RuneCountInString(w.URL) > most:
-		return fmt.Sprintf("must be at most %d characters", most)
-	default:
-		return urlProblem(w.URL)
-	}
-}
-
-func urlProblem(raw string) string {
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil || !cleanText(raw) || strings.ContainsAny(raw, " \\"):
-		return "is not a valid URL"
-	case u.Scheme != "http" && u.Scheme != "https":
-		return "must be an absolute http or https URL"
-	case u.Opaque != "" || u.Hostname() == "":
-		return "must name a host"
-	case !isHost(u.Hostname()):
-		return "must name a host that can exist"
-	case u.User != nil:
-		return "must not contain a user name or password"
-	case u.Fragment != "":
-		return "must not contain a fragment"
-	case u.Port() == "" && strings.HasSuffix(u.Host, ":"), u.Port() != "" && !isPort(u.Port()):
-		return "must have a port between 1 and 65535"
-	}
-	return ""
-}
-
-func isPort(s string) bool {
-	n, err := strconv.ParseUint(s, 10, 16)
-	return err == nil && n > 0
-}
-
-// Bounds of RFC 1035, section 2.3.4.
-const (
-	maxLabel = 63
-	maxName  = 253
-)
-
-// isHost tells an address or a name whose parts have a possible length; a dot at
-// the end is the root's.
-func isHost(host string) bool {
-	if strings.Contains(host, ":") {
-		return true // an IPv6 address, which has been parsed
-	}
-	host = strings.TrimSuffix(host, ".")
-	if host == "" || len(host) > maxName {
-		return false
-	}
-	return !slices.ContainsFunc(strings.Split(host, "."), func(label string) bool { return label == "" || len(label) > maxLabel })
 }
 
 // cleanText tells valid UTF-8 without control characters: what can stand in a
