@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// ErrorClass is the class of a failed attempt; the set is closed. It is decided
-// by the type of the error, never by its text.
+// ErrorClass is the class of a failed attempt. The set is closed. The type of the error determines it, never the error's
+// text.
 type ErrorClass string
 
 // The classes of failed attempts.
@@ -36,15 +36,14 @@ type Timings struct {
 	FirstByte time.Duration // from the start to the first byte of the answer
 }
 
-// Attempt is one HTTP request of a delivery and what came of it (S13).
+// Attempt is one HTTP request of a delivery, with its outcome (S13).
 type Attempt struct {
-	// ID is drawn for each request, so that it is recorded once however often
-	// recording is tried.
+	// ID is random, and the same however often recording is tried. So the attempt is recorded once.
 	ID         [16]byte
 	DeliveryID DeliveryID
 	// Number counts all attempts of the delivery from 1.
 	Number int
-	// Manual marks one sent by hand, outside the schedule.
+	// Manual marks an attempt by hand, outside the schedule.
 	Manual    bool
 	URL       string
 	StartedAt time.Time
@@ -73,11 +72,10 @@ type Attempt struct {
 // MaxResponseBody is how much of an answer's body is logged (spec 1).
 const MaxResponseBody = 16 << 10
 
-// Succeeded tells a 2xx.
+// Succeeded reports whether the answer was a 2xx.
 func (a *Attempt) Succeeded() bool { return a.Class == ClassNone }
 
-// StatusFailure is the class and the text of an answer by its status alone;
-// ClassNone for a 2xx.
+// StatusFailure returns the class and the text of a failure for an answer's status; ClassNone for a 2xx.
 func StatusFailure(status int) (ErrorClass, string) {
 	if status >= 200 && status < 300 {
 		return ClassNone, ""

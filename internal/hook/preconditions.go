@@ -1,13 +1,12 @@
 package hook
 
-// Premises are what a publication was let in by, where that was not looked up but known
-// from before. The store takes the publication only if they hold when it is stored; the
-// zero value always does.
+// Preconditions are cached facts that a publish relied on. The store checks them again when it stores the publication, and
+// stores nothing if one no longer holds. The zero value always holds.
 type Preconditions struct {
-	// Key is the text of the API key, which must be one of the tenant's, neither revoked nor expired.
+	// Key is the text of the API key. It must belong to the tenant, and be neither revoked nor expired.
 	Key Secret
-	// Listed says that the type must be one of the tenant's own, with the schema of this
-	// hash, the zero value for none.
+	// Listed says that the type must be in the tenant's catalogue, and its schema must have the hash Schema. The zero hash
+	// stands for no schema.
 	Listed bool
 	Schema SchemaHash
 }

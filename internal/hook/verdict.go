@@ -8,7 +8,7 @@ import (
 // Policy has the settings of the operator that decide what follows an attempt.
 type Policy struct {
 	Schedule Schedule
-	// DisableOnFinal disables a webhook whose delivery has failed for good, as the seed's system does.
+	// DisableOnFinal disables a webhook whose delivery has failed for good.
 	DisableOnFinal bool
 }
 

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Profile decides payload, signature, schedule and surface of a webhook (spec 1).
+// Profile determines the payload, the signature, the schedule and the API surface of a webhook (spec 1).
 type Profile string
 
 // The three profiles.
@@ -21,7 +21,7 @@ const (
 // Profiles lists every profile.
 func Profiles() []Profile { return []Profile{ProfileStandard, ProfileMomento, ProfileCommenda} }
 
-// DefaultTimeout is the profile's bound on a whole attempt (spec 1).
+// DefaultTimeout returns the profile's bound on a whole attempt (spec 1).
 func (p Profile) DefaultTimeout() time.Duration {
 	switch p {
 	case ProfileMomento:
@@ -33,7 +33,7 @@ func (p Profile) DefaultTimeout() time.Duration {
 	return 15 * time.Second
 }
 
-// DefaultAttempts is how many attempts a delivery has at most (spec 1).
+// DefaultAttempts returns how many attempts a delivery has at most (spec 1).
 func (p Profile) DefaultAttempts() int {
 	if p == ProfileMomento {
 		return 1
@@ -41,7 +41,7 @@ func (p Profile) DefaultAttempts() int {
 	return MaxAttempts
 }
 
-// Health is how the endpoint has been answering lately (S3, S14).
+// Health says how the endpoint has answered lately (S3, S14).
 type Health string
 
 // The healths of a webhook.
@@ -51,10 +51,9 @@ const (
 	HealthFailed  Health = "failed"  // a delivery failed for good since the last success
 )
 
-// A webhook that has only failed is disabled (S14) when it has failed for DisableAfter,
-// which leaves out pauses, and at least DisableAttempts times, on at least DisableDays
-// days (UTC): the one on which it is disabled and two before it, so that an endpoint that
-// was seldom asked is not disabled by two bad hours.
+// A webhook that has only failed is disabled (S14) when it has failed for DisableAfter, without its pauses, at least
+// DisableAttempts times, and on at least DisableDays days (UTC). The last of these days is the one on which it is disabled.
+// So two bad hours do not disable an endpoint that gets few requests.
 const (
 	DisableAfter    = 5 * 24 * time.Hour
 	DisableAttempts = 5
@@ -84,13 +83,13 @@ type Webhook struct {
 	Cache string
 	Name  string
 	URL   string
-	// Events are the patterns subscribed to, in the order given, without duplicates:
-	// for commenda topics, for momento its one topic.
+	// Events are the patterns that the webhook subscribes to, in the order given and without duplicates. For commenda
+	// they are topics, for momento one topic.
 	Events []string
 	Secret Secret
 	// Previous are secrets that were rotated out and may still be valid, newest first (S6).
 	Previous []PreviousSecret
-	// Schemes are the Standard Webhooks signatures that requests carry; of standard only.
+	// Schemes are the Standard Webhooks signatures that requests carry; only standard has them.
 	Schemes []Scheme
 	Active  bool
 	// DisabledReason says why Active is false; empty while it is true.
@@ -104,34 +103,32 @@ type Webhook struct {
 	RateLimit int
 	// MaxAttempts is 1 to 5.
 	MaxAttempts int
-	// TraceContext has requests carry the trace that they belong to; standard only.
+	// TraceContext says that requests carry the trace that they belong to; only standard has it.
 	TraceContext bool
 	Health       Health
-	// TrippedAt is since when the endpoint has been unavailable and deliveries wait
-	// for it (spec 9); nil if they don't.
+	// TrippedAt is when the endpoint became unavailable, so that deliveries are deferred (spec 9); nil if it is available.
 	TrippedAt *time.Time
-	// PausedAt is since when the client has wanted deliveries held; nil if it does not.
-	// They wait, and go out when it no longer does.
+	// PausedAt is when the client paused the webhook; nil if it is not paused. Its deliveries are deferred until the pause
+	// ends.
 	PausedAt  *time.Time
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	// Version grows with every change that a request depends on; it is the store's.
+	// Version grows with every change that a request depends on. The store sets it.
 	Version int64
-	// Generation counts how often it was disabled; it is the store's.
+	// Generation counts how often the webhook was disabled. The store sets it.
 	Generation int
 }
 
-// Held tells that what is due waits for the webhook: its endpoint is unavailable, or the
-// client has paused it.
+// Deferring reports whether due deliveries are deferred: the endpoint is unavailable, or the client has paused the webhook.
 func (w *Webhook) Deferring() bool { return w.TrippedAt != nil || w.PausedAt != nil }
 
-// Revokes reports whether an outstanding delivery of the webhook must not be sent any more:
-// it is disabled, or was since the delivery was accepted.
+// Revokes reports whether an outstanding delivery of the webhook must not be sent any more: the webhook is disabled, or was
+// disabled since the delivery was accepted.
 func (w *Webhook) Revokes(d *Delivery) bool {
 	return !w.Active || d.Generation != nil && *d.Generation < w.Generation
 }
 
-// Pause holds deliveries, or lets them go.
+// Pause pauses the webhook, or ends its pause.
 func (w *Webhook) Pause(pause bool, now time.Time) {
 	switch {
 	case !pause:
@@ -155,8 +152,7 @@ func (w *Webhook) Wants(cache, eventType string) bool {
 	}
 }
 
-// Normalize drops repeated events, keeping the order, and fills in the
-// profile's defaults.
+// Normalize drops repeated events, keeping the order, and sets the profile's defaults.
 func (w *Webhook) Normalize() {
 	events := make([]string, 0, len(w.Events))
 	for _, e := range w.Events {
@@ -182,8 +178,8 @@ func (w *Webhook) Normalize() {
 	}
 }
 
-// cleanText tells valid UTF-8 without control characters: what can stand in a
-// header, a log line and a terminal without doing anything there.
+// cleanText reports whether s is valid UTF-8 without control characters, so that it does no harm in a header, a log line or
+// a terminal.
 func cleanText(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }

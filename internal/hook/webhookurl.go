@@ -9,16 +9,16 @@ import (
 	"unicode/utf8"
 )
 
-// Host is HostOf the webhook's URL.
+// Host returns the host and port of the webhook's URL.
 func (w *Webhook) Host() string { return HostOf(w.URL) }
 
-// Plain tells a destination without TLS.
+// Plain reports whether the destination has no TLS.
 func (w *Webhook) Plain() bool {
 	u, err := url.Parse(w.URL)
 	return err == nil && u.Scheme == "http"
 }
 
-// HostOf is a URL's host and port, for summaries; empty if the URL does not parse.
+// HostOf returns a URL's host and port, for summaries. It is empty if the URL does not parse.
 func HostOf(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -27,7 +27,7 @@ func HostOf(raw string) string {
 	return u.Host
 }
 
-// URLProblem says what is wrong with the destination (spec 8); "" if nothing is.
+// URLProblem describes what is wrong with the destination (spec 8); "" if it is valid.
 func (w *Webhook) URLProblem() string {
 	most := MaxURLLength
 	if w.Profile == ProfileMomento {
@@ -75,11 +75,11 @@ const (
 	maxName  = 253
 )
 
-// isHost tells an address or a name whose parts have a possible length; a dot at
-// the end is the root's.
+// isHost reports whether host is an address, or a name whose parts have a possible length. A dot at the end stands for the
+// root.
 func isHost(host string) bool {
 	if strings.Contains(host, ":") {
-		return true // an IPv6 address, which has been parsed
+		return true // an IPv6 address, which url.Parse has checked
 	}
 	host = strings.TrimSuffix(host, ".")
 	if host == "" || len(host) > maxName {

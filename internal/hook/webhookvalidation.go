@@ -7,9 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Validate reports every wrong value of the webhook at once, located in the
-// request's body. Whether the event types exist and whether the destination may
-// be called is not decided here.
+// Validate reports every wrong value of the webhook at once, with its place in the request's body. It does not check whether
+// the event types exist, nor whether the destination is allowed.
 func (w *Webhook) Validate() error {
 	var v violations
 	if problem := w.URLProblem(); problem != "" {
@@ -24,7 +23,7 @@ func (w *Webhook) Validate() error {
 	}
 	most := MaxTimeout
 	if w.Profile == ProfileMomento {
-		most = w.Profile.DefaultTimeout() // M7: what has no answer by then is dropped
+		most = w.Profile.DefaultTimeout() // M7: without an answer by then, the message is dropped
 	}
 	if w.Timeout < time.Second || w.Timeout > most {
 		v.add("body.timeout_seconds", w.Timeout.Seconds(), "must be 1 to %v", most.Seconds())
@@ -90,8 +89,8 @@ func (w *Webhook) validateSecret(v *violations) {
 	}
 }
 
-// NewSecretProblem says what is wrong with a secret that a client chooses; "" if nothing
-// is. Secrets that were stored before may be shorter.
+// NewSecretProblem describes what is wrong with a secret that a client chooses; "" if it is valid. Secrets that were stored
+// by older versions may be shorter.
 func NewSecretProblem(s string) string {
 	if n := utf8.RuneCountInString(s); n < MinSecretLength || n > MaxSecretLength || !cleanText(s) || strings.TrimSpace(s) != s {
 		return fmt.Sprintf("must be %d to %d characters without control characters or spaces at its ends", MinSecretLength, MaxSecretLength)
@@ -99,7 +98,7 @@ func NewSecretProblem(s string) string {
 	return ""
 }
 
-// TopicProblem says what is wrong with a Commenda topic, a free-form string (C1).
+// TopicProblem describes what is wrong with a Commenda topic, a free-form string (C1); "" if it is valid.
 func TopicProblem(topic string) string {
 	if topic == "" || utf8.RuneCountInString(topic) > MaxTypeLength || !cleanText(topic) || strings.TrimSpace(topic) != topic {
 		return "must be 1 to 128 characters without control characters or surrounding spaces"
