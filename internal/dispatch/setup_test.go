@@ -151,7 +151,7 @@ type run struct {
 	get func(ctx context.Context) error
 }
 
-func (run) GetID() string    { return "id" }
+func (run) GetID() string { return "id" }
 
 func (run) GetRunID() string { return "run" }
 
