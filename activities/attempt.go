@@ -35,19 +35,11 @@ func (a *Activities) attempt(ctx context.Context, job *hook.Job, manual bool) re
 	sent.DeliveryID, sent.Number, sent.Manual = job.Delivery.ID, job.Delivery.Attempts+1, manual
 	sent.RequestHeaders = payload.RedactHeaders(job.Webhook, sent.RequestHeaders)
 	payload.RedactEchoes(job.Webhook, &sent)
-	verdict := hook.Judge(a.schedule, job.Webhook, job.Delivery.Test, job.Delivery.Scheduled+1, &sent)
-	if a.strict && verdict.State == hook.StateFailed && !verdict.Retry && verdict.Disable == "" && !manual && !job.Delivery.Test {
-		verdict.Disable = hook.ReasonFailedFinal
-	}
-	if manual {
-		verdict.Retry, verdict.RetryIn = false, 0 // the schedule stays as it is
-	}
+	record := hook.Conclude(hook.Policy{Schedule: a.schedule, DisableOnFinal: a.strict}, job, sent)
 	a.metrics.Attempted(job, &sent)
-	a.logAttempt(ctx, job, &sent, verdict)
-	sent.Conceal() // the operator has seen it
-	return result{job: job, record: hook.Record{
-		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, TrippedAt: job.Webhook.TrippedAt, Attempt: sent, Verdict: verdict,
-	}}
+	a.logAttempt(ctx, job, &sent, record.Verdict)
+	record.Attempt.Conceal() // the log for the operator has it
+	return result{job: job, record: record}
 }
 
 // recordUntil records, again and again while the store is away, for as long as

@@ -83,10 +83,7 @@ func record(ctx context.Context, store *storage.Store, id hook.DeliveryID, a hoo
 	if err != nil {
 		return err
 	}
-	verdict := hook.Judge(hook.DefaultSchedule(), job.Webhook, job.Delivery.Test, job.Delivery.Scheduled+1, &a)
-	_, err = store.Record(ctx, []hook.Record{{
-		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, TrippedAt: job.Webhook.TrippedAt, Attempt: a, Verdict: verdict,
-	}})
+	_, err = store.Record(ctx, []hook.Record{hook.Conclude(hook.Policy{Schedule: hook.DefaultSchedule()}, &job, a)})
 	return err
 }
 

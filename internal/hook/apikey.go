@@ -16,7 +16,7 @@ const (
 	ScopeWebhooks Scope = "webhooks" // manage webhooks, see secrets, test and retry
 	ScopePublish  Scope = "publish"
 	ScopeRead     Scope = "read" // lists and single reads, without secrets
-	// ScopeSubscribe is to follow topics, and nothing else.
+	// ScopeSubscribe allows following topics, and nothing else.
 	ScopeSubscribe Scope = "subscribe"
 )
 
@@ -25,7 +25,7 @@ func Scopes() []Scope {
 	return []Scope{ScopeAdmin, ScopeWebhooks, ScopePublish, ScopeRead, ScopeSubscribe}
 }
 
-// APIKey is an API key without its text, which only the answer that makes it holds.
+// APIKey is an API key without its text. Only the answer to the request that made the key has the text.
 type APIKey struct {
 	ID       KeyID
 	TenantID TenantID
@@ -33,22 +33,21 @@ type APIKey struct {
 	Scopes   []Scope
 	// TokenID appears as token_id in Momento's bodies; empty if the key has none.
 	TokenID string
-	// Operator lets it manage tenants too: the key of the operator's environment.
+	// Operator marks the operator's key, which is configured and may manage tenants.
 	Operator bool
-	// Topics limit what may be published, read and subscribed to, as patterns; empty is no
-	// limit.
+	// Topics are patterns that limit what the key may publish, read and subscribe to; empty is no limit.
 	Topics []string
-	// Caches limit it to the topics of these caches; empty is no limit.
+	// Caches limit the key to the topics of these caches; empty is no limit.
 	Caches    []string
 	ExpiresAt *time.Time
 	RevokedAt *time.Time
 	CreatedAt time.Time
 }
 
-// OperatorKeyState is how the operator's configured key stands.
+// OperatorKeyState is the state of the operator's configured key.
 type OperatorKeyState string
 
-// The states of the operator's key. What has ended does not come back.
+// The states of the operator's key. A key that has ended does not become valid again.
 const (
 	OperatorKeyValid    OperatorKeyState = "valid"
 	OperatorKeyReplaced OperatorKeyState = "replaced" // ended, and another one is valid
@@ -66,22 +65,22 @@ func (k *APIKey) Allows(anyOf ...Scope) bool {
 // AllowsType reports whether the key may publish events of the type, and read them.
 func (k *APIKey) AllowsType(eventType string) bool { return k.AllowsTopic("", eventType) }
 
-// AllowsTopic is AllowsType for a topic of a cache; an event that is no message has no
-// cache.
+// AllowsTopic does for a topic of a cache what AllowsType does for an event type. Events that are no messages have the
+// cache "".
 func (k *APIKey) AllowsTopic(cache, name string) bool {
 	return k.AllowsCache(cache) && (len(k.Topics) == 0 || Matches(k.Topics, name))
 }
 
-// AllowsCache reports whether the key is not limited to other caches.
+// AllowsCache reports whether the key may use topics of the cache.
 func (k *APIKey) AllowsCache(cache string) bool {
 	return len(k.Caches) == 0 || slices.Contains(k.Caches, cache)
 }
 
-// Limited reports whether there is anything that the key may not read for its topics.
+// Limited reports whether the key's topics or caches limit what it may read.
 func (k *APIKey) Limited() bool { return len(k.Topics) > 0 || len(k.Caches) > 0 }
 
-// Covers reports whether all that the webhook gets is what the key may read: who may say
-// where it goes reads it.
+// Covers reports whether the key may read everything that is sent to the webhook. A client that chooses the webhook's URL
+// can read what is sent there.
 func (k *APIKey) Covers(w *Webhook) bool {
 	return k.AllowsCache(w.Cache) && !slices.ContainsFunc(w.Events, func(event string) bool {
 		if w.Profile == ProfileStandard {
@@ -91,8 +90,8 @@ func (k *APIKey) Covers(w *Webhook) bool {
 	})
 }
 
-// CoversKey reports whether the other key's topics are all among this one's: who is limited
-// makes no key that is less so.
+// CoversKey reports whether the other key is limited at least as much as this one. A limited key must not make a key with
+// fewer limits.
 func (k *APIKey) CoversKey(other *APIKey) bool {
 	without := func(list []string, has func(string) bool) bool {
 		return slices.ContainsFunc(list, func(s string) bool { return !has(s) })
@@ -106,7 +105,7 @@ func (k *APIKey) CoversKey(other *APIKey) bool {
 	return true
 }
 
-// CoversPattern reports whether the key's topics match all that the pattern does.
+// CoversPattern reports whether the key's topics match everything that the pattern matches.
 func (k *APIKey) CoversPattern(pattern string) bool {
 	if len(k.Topics) == 0 || slices.Contains(k.Topics, pattern) {
 		return true
@@ -116,7 +115,7 @@ func (k *APIKey) CoversPattern(pattern string) bool {
 	})
 }
 
-// Validate reports every wrong value of a key to be made, at once.
+// Validate reports every wrong value of a new key at once.
 func (k *APIKey) Validate(now time.Time) error {
 	var v violations
 	if k.Name == "" || utf8.RuneCountInString(k.Name) > 100 || !cleanText(k.Name) {
@@ -155,7 +154,7 @@ func (k *APIKey) Validate(now time.Time) error {
 	return v.err()
 }
 
-// lastYear is the last that RFC 3339 can write, in UTC.
+// lastYear is the last year that RFC 3339 can express, in UTC.
 const lastYear = 9999
 
 func scopeNames() string {

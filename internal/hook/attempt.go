@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// ErrorClass is the class of a failed attempt; the set is closed. It is decided
-// by the type of the error, never by its text.
+// ErrorClass is the class of a failed attempt. The set is closed. The type of the error determines it, never the error's
+// text.
 type ErrorClass string
 
 // The classes of failed attempts.
@@ -36,15 +36,14 @@ type Timings struct {
 	FirstByte time.Duration // from the start to the first byte of the answer
 }
 
-// Attempt is one HTTP request of a delivery and what came of it (S13).
+// Attempt is one HTTP request of a delivery, with its outcome (S13).
 type Attempt struct {
-	// ID is drawn for each request, so that it is recorded once however often
-	// recording is tried.
+	// ID is random, and the same however often recording is tried. So the attempt is recorded once.
 	ID         [16]byte
 	DeliveryID DeliveryID
 	// Number counts all attempts of the delivery from 1.
 	Number int
-	// Manual marks one sent by hand, outside the schedule.
+	// Manual marks an attempt by hand, outside the schedule.
 	Manual    bool
 	URL       string
 	StartedAt time.Time
@@ -73,11 +72,10 @@ type Attempt struct {
 // MaxResponseBody is how much of an answer's body is logged (spec 1).
 const MaxResponseBody = 16 << 10
 
-// Succeeded tells a 2xx.
+// Succeeded reports whether the answer was a 2xx.
 func (a *Attempt) Succeeded() bool { return a.Class == ClassNone }
 
-// StatusFailure is the class and the text of an answer by its status alone;
-// ClassNone for a 2xx.
+// StatusFailure returns the class and the text of a failure for an answer's status; ClassNone for a 2xx.
 func StatusFailure(status int) (ErrorClass, string) {
 	if status >= 200 && status < 300 {
 		return ClassNone, ""
@@ -92,49 +90,4 @@ func StatusFailure(status int) (ErrorClass, string) {
 	default:
 		return ClassStatus, text
 	}
-}
-
-// Verdict is what an attempt means for its delivery and webhook.
-type Verdict struct {
-	State DeliveryState
-	// Retry says that another attempt follows, RetryIn after the attempt's end.
-	Retry   bool
-	RetryIn time.Duration
-	// Disable is the reason to disable the webhook; empty not to.
-	Disable string
-}
-
-// Judge decides what becomes of a delivery after one of its scheduled attempts.
-// scheduled is that attempt's number on the schedule, from 1.
-func Judge(s Schedule, w *Webhook, test bool, scheduled int, a *Attempt) Verdict {
-	if a.Succeeded() {
-		return Verdict{State: StateSuccess}
-	}
-	v := Verdict{State: StateFailed}
-	switch {
-	case a.StatusCode == http.StatusGone && !test:
-		v.Disable = ReasonGone
-		return v
-	case w.Profile == ProfileMomento:
-		if a.Class == ClassTimeout {
-			v.State = StateTimedOut
-		}
-		return v
-	case test:
-		return v
-	}
-	v.RetryIn, v.Retry = s.After(scheduled, w.MaxAttempts, a.RetryAfter)
-	return v
-}
-
-// Record is an attempt on its way into the log, with what it changes.
-type Record struct {
-	Delivery Delivery // as it was loaded
-	// Healthy tells that the webhook was healthy when it was loaded.
-	Healthy bool
-	// TrippedAt is the webhook's as it was loaded. An answer closes the breaker that was
-	// opened then, and no later one.
-	TrippedAt *time.Time
-	Attempt   Attempt
-	Verdict   Verdict
 }

@@ -1,28 +1,28 @@
 package hook
 
-// mostEdits bounds how many characters a name may differ by from one that it is taken for.
-const mostEdits = 5
+// maxEdits bounds the number of characters by which a suggested name may differ.
+const maxEdits = 5
 
-// Closest is the name that was likely meant by the given one, for "did you mean": the
-// first of those that are most like it, if that is near, or "". Near is a third of its
-// characters, and no more than five. Case does not matter.
+// Closest returns the name that a wrong name probably stands for, to suggest "did you mean". It is the nearest of the names,
+// and the first of several; "" if none is near. A name is near if it differs in at most a third of the characters, and in
+// no more than five. Case does not matter.
 //
-// Its cost is bounded by the number of names: of each no more than a band of eleven is
-// compared, and that only as long as it may still be the nearest.
+// The cost depends on the number of names only: of each name a band of eleven characters is compared, and only as long as
+// it may still be the nearest.
 func Closest(name string, names []string) string {
-	best, within := "", min(mostEdits, len(name)/3)
+	best, within := "", min(maxEdits, len(name)/3)
 	for _, n := range names {
 		if d, near := distance(name, n, within); near {
 			if d == 0 {
 				return n
 			}
-			best, within = n, d-1 // from here on only what is nearer
+			best, within = n, d-1 // only a nearer name can replace it
 		}
 	}
 	return best
 }
 
-// distance is Levenshtein's, over bytes without case, if it is at most most; near tells.
+// distance returns the Levenshtein distance over bytes without case. near is false if it is greater than most.
 func distance(a, b string, most int) (d int, near bool) {
 	if most < 0 || max(len(a)-len(b), len(b)-len(a)) > most || len(b) > MaxTypeLength {
 		return 0, false
@@ -40,7 +40,7 @@ func distance(a, b string, most int) (d int, near bool) {
 		} else {
 			row[from-1] = most + 1
 		}
-		if to == i+most { // nothing has been written there yet
+		if to == i+most { // the row has no value there yet
 			row[to] = most + 1
 		}
 		for j := from; j <= to; j++ {

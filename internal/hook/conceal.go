@@ -5,14 +5,13 @@ import (
 	"strings"
 )
 
-// TextNameFailed is what a tenant is told of a name by which no request could be made:
-// that there is none, or that it leads to where no request may go.
+// TextNameFailed is the error that a tenant sees if no request could be made because of the host name: it does not exist, or
+// its address is not allowed.
 const TextNameFailed = "DNS lookup failed"
 
-// Conceal makes an attempt at a name that leads to an address that is not allowed, and
-// one at a name that does not exist, look alike, how long they took to be looked up
-// included: whoever may create webhooks must not learn which names exist inside. What a
-// URL says itself, an address or localhost, is nothing to learn.
+// Conceal gives an attempt the same error whether its host name does not exist or has an address that is not allowed, and
+// removes the timings of the look-up. A client that creates webhooks must not learn which names exist in the operator's
+// network. An address in the URL itself, or localhost, is no secret.
 func (a *Attempt) Conceal() {
 	looked := a.Class == ClassDNS || a.Class == ClassBlocked && a.Timings.DNS > 0
 	if !looked || isLocalhost(a.URL) {
@@ -22,7 +21,7 @@ func (a *Attempt) Conceal() {
 	a.Timings, a.RemoteAddr = Timings{}, ""
 }
 
-// isLocalhost tells a URL of this machine by its name (RFC 6761, 6.3).
+// isLocalhost reports whether the URL has the name localhost (RFC 6761, 6.3).
 func isLocalhost(raw string) bool {
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -2,53 +2,47 @@ package hook
 
 import "time"
 
-// TextUnavailable ends a delivery that has waited for its endpoint for too long
-// (spec 9).
+// TextUnavailable is the error of a delivery that was deferred for too long (spec 9).
 const TextUnavailable = "Endpoint unavailable"
 
-// DeferredFor is how long a delivery waits for an endpoint that is unavailable, from its
-// event on; then it fails (spec 9).
+// DeferredFor is how long after its event a deferred delivery fails, if its endpoint is unavailable (spec 9).
 const DeferredFor = 24 * time.Hour
 
-// DrainID is the id of the workflow that sends a webhook's parked deliveries. One runs
-// at a time.
+// DrainID returns the id of the workflow that sends a webhook's deferred deliveries. One runs at a time.
 func DrainID(w WebhookID) string { return w.String() + "-drain" }
 
-// DeferredPage is what is parked of one webhook's deliveries.
+// DeferredPage is a page of one webhook's deferred deliveries.
 type DeferredPage struct {
-	// Jobs are the first of them, those that have been due longest first; some may not
-	// be due yet.
+	// Jobs are the deliveries that have been due longest, in that order. Some may not be due yet.
 	Jobs []Job
-	// Waiting is how many there are, counted up to a bound of the store's.
+	// Waiting is how many deferred deliveries the webhook has, counted up to a bound of the store.
 	Waiting int
-	// TrippedAt is since when the endpoint has been unavailable; nil if it is not.
+	// TrippedAt is when the endpoint became unavailable; nil if it is available.
 	TrippedAt *time.Time
-	// PausedAt is since when the client wants them held; nil if it does not.
+	// PausedAt is when the client paused the webhook; nil if it is not paused.
 	PausedAt *time.Time
-	// Changes is how often the drain was woken until this was read.
+	// Changes is how often the drain had been woken when the page was read.
 	Changes int64
 }
 
-// Nap is what a drain notes before it sleeps.
+// Nap is what a drain stores before it sleeps.
 type Nap struct {
-	// In is when it will look again.
+	// In is when it will read the next page.
 	In time.Duration
-	// Changes is DeferredPage's: the note of a drain that was woken since is refused.
+	// Changes is that of the DeferredPage. The store refuses the nap if the drain was woken since.
 	Changes int64
-	// Until says that the drain sleeps because nothing is due before: what is parked from
-	// then on, and due earlier, wakes it. The zero time says that it sleeps for another
-	// reason, which nothing that is parked changes.
+	// Until is set if the drain sleeps because nothing is due before. A delivery that is deferred later and due earlier then
+	// wakes it. The zero time stands for another reason to sleep, which deferred deliveries do not change.
 	Until time.Time
-	// ProbeIn is when it asks an endpoint that is unavailable next; nil where it does not.
+	// ProbeIn is when the drain sends the next probe to an unavailable endpoint; nil if it sends none.
 	ProbeIn *time.Duration
 }
 
-// Answered reports whether the endpoint has answered, with whatever status: the proof that
-// closes an open breaker.
+// Answered reports whether the endpoint has answered, with any status. An answer closes an open breaker.
 func (a *Attempt) Answered() bool { return a.StatusCode != 0 }
 
-// Unavailable tells a failure that says that nobody is there to answer, by which the
-// circuit breaker counts. An answer, whatever its status, says that somebody is.
+// Unavailable reports whether the failure counts for the circuit breaker: it shows that the endpoint cannot answer. An
+// answer, whatever its status, shows that it can.
 func (a *Attempt) Unavailable() bool {
 	switch a.Class {
 	case ClassTimeout, ClassRefused, ClassReset, ClassUnreachable, ClassDNS, ClassTLS:

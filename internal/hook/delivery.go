@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// DeliveryState is where a delivery stands; the same words are a CHECK
-// constraint in the database.
+// DeliveryState is the state of a delivery. A CHECK constraint in the database has the same words.
 type DeliveryState string
 
 // The states of a delivery (S12, M7). A delivery is outstanding as long as it
@@ -26,15 +25,14 @@ func DeliveryStates() []DeliveryState {
 	return []DeliveryState{StatePending, StateSending, StateSuccess, StateFailed, StateCanceled, StateTimedOut, StateDropped}
 }
 
-// Texts of what ends a delivery without an attempt (S12).
+// Texts of deliveries that end without an attempt (S12).
 const (
 	TextWebhookDisabled = "Webhook disabled"
 	TextWebhookDeleted  = "Webhook deleted"
 	// TextSecretUnavailable ends a delivery whose webhook's secrets no key has opened for
 	// DeferredFor.
 	TextSecretUnavailable = "Signing secret unavailable"
-	// TextDropped ends an at-most-once delivery whose sender went before it could
-	// say what came of it (M7).
+	// TextDropped ends an at-most-once delivery whose sender crashed before it recorded the outcome (M7).
 	TextDropped = "Outcome unknown"
 )
 
@@ -50,11 +48,11 @@ type Delivery struct {
 	// ReplayID is the replay that made it; zero if none did.
 	ReplayID ReplayID
 	State    DeliveryState
-	// Parked says that it waits for its webhook, which is over a limit or unavailable.
+	// Deferred says that the delivery waits for its webhook, which is paused, over a limit or unavailable.
 	Deferred bool
-	// Waits is what it waits for, where it was read to be shown; nil if it does not wait.
+	// Waits says why a due delivery is not sent; nil if it does not wait, or was not read to be shown.
 	Waits *Wait
-	// Generation is the webhook's at the accept; nil where an older process accepted it.
+	// Generation is the webhook's when the delivery was accepted; nil if an older version accepted it.
 	Generation *int
 	// Attempts counts all requests, those sent by hand too.
 	Attempts int
@@ -74,46 +72,43 @@ type Delivery struct {
 // Outstanding reports whether an attempt is still to come.
 func (d *Delivery) Outstanding() bool { return d.NextAttemptAt != nil }
 
-// MaxInline is how many bytes an event's data may have to come along with its jobs. What
-// is larger is loaded when its request is about to be made: a backlog of it must not be
-// in memory.
+// MaxInline bounds the data of an event that is loaded with its jobs, in bytes. Larger data is loaded when its request is
+// about to be made: a backlog of it must not be in memory.
 const MaxInline = 2 << 10
 
-// Job is a delivery with all it takes to send it, but for a large payload.
+// Job is a delivery with everything needed to send it, except a large payload.
 type Job struct {
 	Delivery Delivery
 	Event    Event
-	// PayloadSize is how many bytes the event's data has where they were left out,
-	// because they are over MaxInline; 0 where Event.Data holds them.
+	// PayloadSize is the size of the event's data in bytes, if the data was left out because it is over MaxInline; 0 if
+	// Event.Data has it.
 	PayloadSize int
 	// Webhook is as it stands now (S15); nil when it was deleted.
 	Webhook *Webhook
 	// SigningKeys are those of the webhook's tenant, the current one first, where the
 	// webhook wants v1a.
 	SigningKeys []ed25519.PrivateKey
-	// Err says that the webhook's secrets could not be read; the job must not be
-	// sent, and its neighbours are none the worse for it.
+	// Err says that the webhook's secrets could not be read. The job must not be sent; other jobs are not affected.
 	Err error
-	// TraceParent is sent along, if it is not empty: the webhook has asked for it.
+	// TraceParent is a header of the request; empty if the webhook does not want it.
 	TraceParent string
 	// DueIn is how long it is until the next attempt, by the store's clock;
 	// zero or less when it is due.
 	DueIn time.Duration
-	// ReadAt is a time from before the webhook was read, by this process's clock.
+	// ReadAt is a time before the webhook was read, by this process's clock.
 	ReadAt time.Time
 }
 
 // Claim is the right of one run of an activity to send at-most-once deliveries.
 type Claim [16]byte
 
-// AtMostOnce tells a job that must never be sent twice: a Momento message, unless
-// a person asks for it (M7). It must have its webhook.
+// AtMostOnce reports whether the job must never be sent twice: it is a Momento message and no test (M7). The job must have
+// its webhook.
 func (j *Job) AtMostOnce() bool {
 	return j.Webhook.Profile == ProfileMomento && !j.Delivery.Test
 }
 
-// Canceled says why the job must not be sent; "" if it may be. A test is sent to
-// an inactive webhook too (S11).
+// Canceled returns why the job must not be sent; "" if it may be sent. A test is sent to an inactive webhook too (S11).
 func (j *Job) Canceled() string {
 	switch {
 	case j.Webhook == nil:

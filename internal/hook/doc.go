@@ -1,8 +1,6 @@
-// Package hook holds Grapnel's domain: webhooks, events, deliveries and
-// attempts, their identifiers, the subscription patterns that match them, the
-// retry schedule, what an outcome of an attempt means, and the one error type.
+// Package hook has Grapnel's domain: webhooks, events, deliveries and attempts, their identifiers, the patterns by which
+// webhooks subscribe to events, the retry schedule, the verdict on an attempt, and the one error type.
 //
-// Everything here is plain data and pure functions over it: the package imports
-// the standard library only, reads no clock, draws no randomness and does no
-// I/O. Every other package speaks in its words.
+// It has plain data and pure functions only: the package imports the standard library alone, reads no clock, uses no
+// randomness and does no I/O. Every other package uses its types.
 package hook

@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// Kind is the class of an error; the set is closed. What a kind becomes over
-// HTTP is one table in api/errors.go, what it becomes in Temporal one table in
-// activities/errors.go.
+// Kind is the class of an error. The set is closed. A table in api/errors.go maps it to HTTP, and a table in
+// activities/errors.go to Temporal.
 type Kind string
 
 // The kinds of errors (spec 6).
@@ -18,26 +17,25 @@ const (
 	KindUnprocessable Kind = "unprocessable" // well-formed, but a value is not acceptable
 	KindNotFound      Kind = "not_found"
 	KindConflict      Kind = "conflict"
-	KindPrecondition  Kind = "precondition" // the thing is not in a state that allows it
+	KindPrecondition  Kind = "precondition" // the resource is not in a state that allows it
 	KindUnauthorized  Kind = "unauthorized"
 	KindForbidden     Kind = "forbidden"
 	KindTooLarge      Kind = "too_large"
 	KindMediaType     Kind = "media_type"
 	KindRateLimited   Kind = "rate_limited"
-	KindLimit         Kind = "limit"       // there are as many as there may be
-	KindLoop          Kind = "loop"        // it comes from our own deliveries, too deep
-	KindUnavailable   Kind = "unavailable" // the store or Temporal is away; try again
+	KindLimit         Kind = "limit"       // the limit on their number is reached
+	KindLoop          Kind = "loop"        // the chain of events is too long
+	KindUnavailable   Kind = "unavailable" // the store or Temporal is unavailable; try again
 	KindInternal      Kind = "internal"
 )
 
-// Error is the one error type of the domain. Message and Violations are for the
-// caller, Err is for the log and never leaves the process. An error of any other
-// type is internal.
+// Error is the one error type of the domain. Message and Violations are for the client. Err is for the log and never leaves
+// the process. An error of any other type is internal.
 type Error struct {
 	Kind       Kind
 	Message    string
 	Violations []Violation
-	// RetryAfter is when to try again, for rate_limited and unavailable; zero says nothing.
+	// RetryAfter is when to try again, for rate_limited and unavailable; zero is not known.
 	RetryAfter time.Duration
 	Err        error
 }
@@ -47,12 +45,11 @@ type Error struct {
 // tried again.
 var ErrNotSent = errors.New("nothing was sent")
 
-// Violation names one wrong value: where it is ("body.url", "path.id",
-// "body.data/users/0") and what is wrong with it.
+// Violation describes one wrong value: its place ("body.url", "path.id", "body.data/users/0") and what is wrong with it.
 type Violation struct {
 	Location string
 	Message  string
-	// Value is what was given, nil where it is secret, absent or long.
+	// Value is the wrong value; nil if it is secret, absent or long.
 	Value any
 }
 
@@ -73,7 +70,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// KindOf is the kind of err: internal unless an Error is in its chain.
+// KindOf returns the kind of err. It is internal unless an Error is in the chain.
 func KindOf(err error) Kind {
 	var e *Error
 	if errors.As(err, &e) {
@@ -82,13 +79,13 @@ func KindOf(err error) Kind {
 	return KindInternal
 }
 
-// NotFound says that the thing does not exist, or is another tenant's: the two
-// are never told apart.
+// NotFound returns the error for a resource that does not exist or belongs to another tenant. The two are the same to
+// clients.
 func NotFound(what string) *Error {
 	return &Error{Kind: KindNotFound, Message: what + " not found"}
 }
 
-// Unprocessable refuses the value at one location.
+// Unprocessable returns the error for a wrong value at one location.
 func Unprocessable(location, format string, args ...any) *Error {
 	return &Error{
 		Kind:       KindUnprocessable,
@@ -97,18 +94,17 @@ func Unprocessable(location, format string, args ...any) *Error {
 	}
 }
 
-// LimitExceeded says of what there would be more than may be.
+// LimitExceeded returns the error for a request that would exceed a limit.
 func LimitExceeded(format string, args ...any) *Error {
 	return &Error{Kind: KindLimit, Message: fmt.Sprintf(format, args...)}
 }
 
-// Unavailable says that a part of ours is away and that it is worth trying again.
+// Unavailable returns the error for a part of Grapnel that is unavailable. It is worth trying again.
 func Unavailable(what string, err error) *Error {
 	return &Error{Kind: KindUnavailable, Message: what + " is unavailable", RetryAfter: 2 * time.Second, Err: err}
 }
 
-// violations gathers what is wrong with one request, so that a caller sees all
-// of it at once.
+// violations collects the wrong values of one request, so that a client sees all of them at once.
 type violations []Violation
 
 func (v *violations) add(location string, value any, format string, args ...any) {
@@ -118,8 +114,7 @@ func (v *violations) add(location string, value any, format string, args ...any)
 // maxShown bounds the values that a violation repeats.
 const maxShown = 256
 
-// shown is a value as a violation may repeat it: nil where it is long, or may be
-// a URL with a password.
+// shown returns a value as a violation may repeat it; nil if it is long, or may be a URL with a password.
 func shown(value string) any {
 	if len(value) > maxShown || strings.Contains(value, "@") {
 		return nil

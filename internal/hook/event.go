@@ -25,12 +25,12 @@ type Event struct {
 	// Test marks the sample event of a test delivery.
 	Test      bool
 	CreatedAt time.Time
-	// Trace is where it was published; zero where nothing is traced.
+	// Trace is the place of its publish in a trace; zero if it was not traced.
 	Trace Trace
-	// Hops are the events that it comes from, oldest first, where its publisher said so.
+	// Hops are the events that led to this one, oldest first, if its publisher named them.
 	Hops []EventID
-	// WorkflowID names the workflow that delivers it; empty while none has been
-	// started, and for good when nothing matched.
+	// WorkflowID names the workflow that delivers it; empty while none has been started, and for ever if no webhook
+	// matched.
 	WorkflowID string
 	// Deliveries counts the webhooks that matched when it was accepted.
 	Deliveries int
@@ -43,7 +43,7 @@ const IdempotencyWindow = 24 * time.Hour
 // MaxIdempotencyKey bounds a client's key, in characters (S8).
 const MaxIdempotencyKey = 255
 
-// Publication is an event on its way in.
+// Publication is an event that is to be accepted.
 type Publication struct {
 	TenantID       TenantID
 	Type           string
@@ -55,16 +55,16 @@ type Publication struct {
 	TokenID string
 	// IdempotencyKey is the client's; empty if none was given.
 	IdempotencyKey string
-	// Trace is where it is published; zero where nothing is traced.
+	// Trace is the place of the publish in a trace; zero if it is not traced.
 	Trace Trace
-	// Hops are the events that it comes from, oldest first; at most MaxHops.
+	// Hops are the events that led to this one, oldest first; at most MaxHops.
 	Hops []EventID
-	// Premises must hold for it to be stored.
+	// Preconditions must hold for it to be stored.
 	Preconditions Preconditions
 }
 
-// Fingerprint tells the same content from other content under one idempotency key, but
-// for the order of members in Data: it is stored, and older processes compare it so.
+// Fingerprint returns a hash of the content, to recognize other content under the same idempotency key. It depends on the
+// order of members in Data: it is stored, and older processes compare it so.
 func (p *Publication) Fingerprint() [sha256.Size]byte {
 	h := sha256.New()
 	parts := [][]byte{[]byte(p.Type), []byte(p.OrganizationID), p.Data}
@@ -72,14 +72,14 @@ func (p *Publication) Fingerprint() [sha256.Size]byte {
 		parts = append(parts, []byte(p.Cache))
 	}
 	for _, part := range parts {
-		// The length first, so that no two lists of parts run together alike.
+		// The length comes first, so that two different lists of parts are never hashed as the same bytes.
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
 		h.Write(part)
 	}
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// IdempotencyKeyProblem says what is wrong with a client's key; "" if nothing is.
+// IdempotencyKeyProblem describes what is wrong with a client's key; "" if it is valid.
 func IdempotencyKeyProblem(key string) string {
 	if key == "" || utf8.RuneCountInString(key) > MaxIdempotencyKey || !cleanText(key) {
 		return "must be 1 to 255 characters without control characters"
@@ -87,19 +87,18 @@ func IdempotencyKeyProblem(key string) string {
 	return ""
 }
 
-// Accepted is what a publish came to.
+// Accepted is the result of a publish.
 type Accepted struct {
 	Event Event
 	// Duplicate says that an earlier publish with the same key stands for this one.
 	Duplicate bool
-	// Due is how many of its deliveries are its workflow's: all but those that are
-	// parked. Without any it has no workflow.
+	// Due counts the deliveries that the event's workflow sends: all but the deferred ones. If it is 0, the event has no
+	// workflow.
 	Due int
-	// Targets are the webhooks of those, for the workflow's summary; empty for a
-	// duplicate. At most MaxTargets are listed.
+	// Targets are the webhooks of the due deliveries, for the workflow's summary; at most MaxTargets, and none for a
+	// duplicate.
 	Targets []Target
-	// Undrained are webhooks for which something is parked, and for which no drain runs
-	// yet.
+	// Undrained are the webhooks that have a deferred delivery and no running drain.
 	Undrained []WebhookID
 }
 
@@ -113,15 +112,14 @@ type Target struct {
 	Host      string
 }
 
-// Repeat is what a publication comes to that repeats another under its idempotency key:
-// either the event that was accepted then, as a duplicate, or the conflict. The zero
-// value is none: the key is free.
+// Repeat is the result for a publication whose idempotency key was used before: either the event that was accepted then, as
+// a duplicate, or a conflict. The zero value says that the key was not used.
 type Repeat struct {
 	Accepted *Accepted
 	Err      error
 }
 
-// NotDelivered is a webhook that an event was not for, and why (S10).
+// NotDelivered is a webhook that did not get an event, and the reason (S10).
 type NotDelivered struct {
 	WebhookID WebhookID
 	Reason    string

@@ -10,19 +10,19 @@ import (
 type EventType struct {
 	Name        string
 	Description string
-	// BuiltIn marks the nine of the seed and the operational ones, which every tenant has.
+	// BuiltIn marks the nine types of S7 and the operational types, which every tenant has.
 	BuiltIn bool
-	// Schema is the JSON Schema that data must meet, canonical JSON; nil if any will do.
+	// Schema is the JSON Schema for the data, as canonical JSON; nil allows any data.
 	Schema []byte
-	// Example is data that meets Schema, canonical JSON; nil where none was found.
+	// Example is data that conforms to Schema, as canonical JSON; nil if none was found.
 	Example   []byte
 	CreatedAt time.Time
 }
 
-// NewEventType is an event type as it is put.
+// NewEventType is an event type that a client creates or changes.
 type NewEventType struct {
 	Name string
-	// Description is nil where it was not given.
+	// Description is nil if it was not given.
 	Description     *string
 	Schema, Example []byte
 }
@@ -30,13 +30,13 @@ type NewEventType struct {
 // SchemaHash is the SHA-256 of a schema.
 type SchemaHash [sha256.Size]byte
 
-// IsZero tells that there is no schema.
+// IsZero reports whether there is no schema.
 func (h SchemaHash) IsZero() bool { return h == SchemaHash{} }
 
 // MaxSchemas bounds all of a tenant's schemas together, with their examples, in bytes.
 const MaxSchemas = 4 << 20
 
-// BuiltInEventTypes are the nine of the generic seed, in its order.
+// BuiltInEventTypes returns the nine types of S7, in their order there.
 func BuiltInEventTypes() []EventType {
 	types := []EventType{
 		{Name: "user.created", Description: "New user registered"},
@@ -55,7 +55,7 @@ func BuiltInEventTypes() []EventType {
 	return types
 }
 
-// IsBuiltIn reports whether the name is one of the nine or of operational events.
+// IsBuiltIn reports whether the name is a built-in or an operational event type.
 func IsBuiltIn(name string) bool {
 	return IsOperational(name) || slices.ContainsFunc(BuiltInEventTypes(), func(t EventType) bool { return t.Name == name })
 }

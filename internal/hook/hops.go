@@ -5,16 +5,14 @@ import (
 	"strings"
 )
 
-// HopsHeader names the chain of events that a request comes from: ids, oldest first,
-// separated by commas, the last of them the request's own event. A receiver that publishes
-// because of what it got passes it on, so that what would go round for ever ends.
+// HopsHeader has the chain of events that led to a request: ids, oldest first, separated by commas. The last one is the
+// request's own event. A receiver that publishes because of a request passes the header on, so that endless loops end.
 const HopsHeader = "webhook-hops"
 
-// MaxHops is how many events a publish may come from: what comes from our own delivery
-// deeper than that is refused.
+// MaxHops bounds the chain of events that led to a publish. A publish with a longer chain is refused.
 const MaxHops = 3
 
-// ParseHops reads the values of a request's HopsHeader.
+// ParseHops parses the values of a request's HopsHeader.
 func ParseHops(values []string) ([]EventID, error) {
 	var hops []EventID
 	for _, value := range values {
@@ -27,14 +25,14 @@ func ParseHops(values []string) ([]EventID, error) {
 				return nil, errors.New("must be event ids, oldest first, separated by commas, as they came in the header of that name")
 			}
 			if hops = append(hops, id); len(hops) > MaxHops {
-				return hops, nil // one too many is enough
+				return hops, nil // that is one too many, and enough to refuse the publish
 			}
 		}
 	}
 	return hops, nil
 }
 
-// Chain is the HopsHeader of the event's requests.
+// Chain returns the HopsHeader of the event's requests.
 func (e *Event) Chain() string {
 	var b strings.Builder
 	for _, id := range e.Hops {
@@ -43,7 +41,7 @@ func (e *Event) Chain() string {
 	return b.String() + e.ID.String()
 }
 
-// HopBytes is how a chain is stored; nil where there is none.
+// HopBytes returns a chain as it is stored; nil if it is empty.
 func HopBytes(hops []EventID) (b []byte) {
 	for _, id := range hops {
 		b = append(b, id[:]...)
@@ -51,7 +49,7 @@ func HopBytes(hops []EventID) (b []byte) {
 	return b
 }
 
-// HopsOf reads what HopBytes wrote; anything else is no chain.
+// HopsOf parses the output of HopBytes. Anything else gives an empty chain.
 func HopsOf(b []byte) (hops []EventID) {
 	const size = len(EventID{})
 	if len(b)%size != 0 {

@@ -10,7 +10,7 @@ import (
 
 // Identifiers are UUIDv7s (RFC 9562), written as TypeIDs: a prefix, an
 // underscore and 26 characters of lower-case Crockford base32. They are distinct
-// types, so that two of them can't be swapped by mistake. storage makes them.
+// types, so that two of them cannot be swapped by mistake. The store makes them.
 type (
 	// TenantID identifies an account. Its prefix is ten.
 	TenantID [16]byte
@@ -37,7 +37,7 @@ const (
 	prefixReplay   = "rpl"
 )
 
-// DefaultTenant is the tenant "default" that exists from the start (spec 0).
+// DefaultTenant returns the id of the tenant "default", which exists from the start (spec 0).
 // It is a fixed UUIDv7 of the time 0, so that it sorts before all others.
 func DefaultTenant() TenantID {
 	return TenantID{6: 0x70, 8: 0x80, 15: 1}
@@ -50,13 +50,13 @@ func (id DeliveryID) String() string { return formatID(prefixDelivery, id) }
 func (id KeyID) String() string      { return formatID(prefixKey, id) }
 func (id ReplayID) String() string   { return formatID(prefixReplay, id) }
 
-// UUID is the identifier as the Commenda surface shows it (spec 0).
+// UUID returns the identifier as the Commenda surface shows it (spec 0).
 func (id WebhookID) UUID() string { return formatUUID(id) }
 
-// UUID is the identifier as the Commenda surface shows it (spec 0).
+// UUID returns the identifier as the Commenda surface shows it (spec 0).
 func (id EventID) UUID() string { return formatUUID(id) }
 
-// UUID is the identifier as the Commenda surface shows it (spec 0).
+// UUID returns the identifier as the Commenda surface shows it (spec 0).
 func (id DeliveryID) UUID() string { return formatUUID(id) }
 
 // MarshalText makes an identifier a string in JSON.
@@ -65,68 +65,67 @@ func (id TenantID) MarshalText() ([]byte, error) { return []byte(id.String()), n
 // MarshalText makes an identifier a string in JSON.
 func (id WebhookID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
-// MarshalText makes an identifier a string in JSON, in Temporal's payloads too.
+// MarshalText makes an identifier a string in JSON, also in Temporal's payloads.
 func (id EventID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
-// MarshalText makes an identifier a string in JSON, in Temporal's payloads too.
+// MarshalText makes an identifier a string in JSON, also in Temporal's payloads.
 func (id DeliveryID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // MarshalText makes an identifier a string in JSON.
 func (id KeyID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
-// MarshalText makes an identifier a string in JSON, in Temporal's payloads too.
+// MarshalText makes an identifier a string in JSON, also in Temporal's payloads.
 func (id ReplayID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText parses the output of MarshalText.
 func (id *ReplayID) UnmarshalText(text []byte) (err error) {
 	*id, err = parseID[ReplayID](prefixReplay, string(text))
 	return err
 }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText parses the output of MarshalText.
 func (id *WebhookID) UnmarshalText(text []byte) (err error) {
 	*id, err = parseID[WebhookID](prefixWebhook, string(text))
 	return err
 }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText parses the output of MarshalText.
 func (id *EventID) UnmarshalText(text []byte) (err error) {
 	*id, err = parseID[EventID](prefixEvent, string(text))
 	return err
 }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText parses the output of MarshalText.
 func (id *DeliveryID) UnmarshalText(text []byte) (err error) {
 	*id, err = parseID[DeliveryID](prefixDelivery, string(text))
 	return err
 }
 
-// ParseTenantID reads ten_…; the error says what is wrong with it.
+// ParseTenantID reads ten_…. The error says what is wrong with it.
 func ParseTenantID(s string) (TenantID, error) { return parseID[TenantID](prefixTenant, s) }
 
-// ParseWebhookID reads hook_… or the UUID of it; the error says what is wrong with it.
+// ParseWebhookID reads hook_… or the id's UUID. The error says what is wrong with it.
 func ParseWebhookID(s string) (WebhookID, error) { return parseID[WebhookID](prefixWebhook, s) }
 
-// ParseEventID reads evt_… or the UUID of it; the error says what is wrong with it.
+// ParseEventID reads evt_… or the id's UUID. The error says what is wrong with it.
 func ParseEventID(s string) (EventID, error) { return parseID[EventID](prefixEvent, s) }
 
-// ParseDeliveryID reads del_… or the UUID of it; the error says what is wrong with it.
+// ParseDeliveryID reads del_… or the id's UUID. The error says what is wrong with it.
 func ParseDeliveryID(s string) (DeliveryID, error) { return parseID[DeliveryID](prefixDelivery, s) }
 
-// ParseKeyID reads key_…; the error says what is wrong with it.
+// ParseKeyID reads key_…. The error says what is wrong with it.
 func ParseKeyID(s string) (KeyID, error) { return parseID[KeyID](prefixKey, s) }
 
-// ParseReplayID reads rpl_…; the error says what is wrong with it.
+// ParseReplayID reads rpl_…. The error says what is wrong with it.
 func ParseReplayID(s string) (ReplayID, error) { return parseID[ReplayID](prefixReplay, s) }
 
-// Time is when the identifier was made, to the millisecond.
+// Time returns when the identifier was made, to the millisecond.
 func (id EventID) Time() time.Time { return idTime(id) }
 
-// IDTime is the earliest identifier of a moment: the bound for a search by time
-// over time-ordered identifiers.
+// IDTime returns the smallest identifier of a moment. It is the bound for a search by time over identifiers.
 func IDTime(t time.Time) [16]byte {
 	var id [16]byte
-	// 48 bits of milliseconds, so shifted by the other 16.
+	// The time takes 48 of 64 bits.
 	binary.BigEndian.PutUint64(id[:8], uint64(max(t.UnixMilli(), 0))<<16)
 	return id
 }
@@ -150,7 +149,7 @@ func formatID(prefix string, id [16]byte) string {
 	out := make([]byte, len(prefix)+1+encodedLen)
 	copy(out, prefix)
 	out[len(prefix)] = '_'
-	// 130 bits are written, two zero bits first; acc holds what is not yet out.
+	// 130 bits are written, beginning with two zero bits. acc has the bits that are not written yet.
 	var acc uint32
 	bits, at := 2, len(prefix)+1
 	for _, b := range id {
@@ -192,10 +191,10 @@ func parseID[T ~[16]byte](prefix, s string) (T, error) {
 	return id, nil
 }
 
-// uuidLen is the length of a UUID's text; no TypeID of ours has it.
+// uuidLen is the length of a UUID's text. No TypeID here has that length.
 const uuidLen = 36
 
-// parseUUID reads the form that formatUUID writes, in either case.
+// parseUUID parses the output of formatUUID, in upper or lower case.
 func parseUUID[T ~[16]byte](prefix, s string) (T, error) {
 	digits := s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:]
 	b, err := hex.DecodeString(digits)

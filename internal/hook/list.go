@@ -4,51 +4,51 @@ import "time"
 
 // Page selects a part of a list, newest first.
 type Page struct {
-	// Limit is how many entries at most; the caller has bounded it.
+	// Limit bounds the number of entries. The caller has validated it.
 	Limit int
 	// Before is the id of the last entry of the page before; nil for the first page.
 	Before *[16]byte
 	// Since and Until bound the entries' times, since <= t < until; zero is no bound.
 	Since, Until time.Time
-	// Bytes is how large the entries are together at most, one in any case; 0 is no bound.
+	// Bytes bounds the size of the entries together. One entry comes in any case. 0 is no bound.
 	Bytes int
 }
 
 // NamePage selects a part of a list by name.
 type NamePage struct {
-	// Limit is how many entries at most, Bytes how large they are together, one in any case.
+	// Limit bounds the number of entries, and Bytes their size together. One entry comes in any case.
 	Limit, Bytes int
 	// After is the name of the last entry of the page before; empty for the first page.
 	After string
 }
 
-// WebhookFilter narrows a list of webhooks; zero values don't.
+// WebhookFilter narrows a list of webhooks; zero values do not.
 type WebhookFilter struct {
 	Active  *bool
-	Event   string // those that get events of this type
+	Event   string // webhooks that subscribe to this type
 	Profile Profile
-	Cache   string // those of this cache
+	Cache   string // webhooks of this cache
 }
 
-// EventFilter narrows a list of events; zero values don't.
+// EventFilter narrows a list of events; zero values do not.
 type EventFilter struct {
-	// Type is a type, or a pattern that it matches.
+	// Type is a type, or a pattern of types.
 	Type string
-	// May is what the caller may read; zero is everything.
+	// May limits the list to what the client may read; zero is no limit.
 	May Readable
 }
 
-// Readable is what a key's topics let it read; zero is everything.
+// Readable limits what a key may read; zero is no limit.
 type Readable struct{ Topics, Caches []string }
 
-// Readable is what the key may read.
+// Readable returns what the key may read.
 func (k *APIKey) Readable() Readable { return Readable{k.Topics, k.Caches} }
 
-// DeliveryFilter narrows a list of deliveries; zero values don't.
+// DeliveryFilter narrows a list of deliveries; zero values do not.
 type DeliveryFilter struct {
 	State DeliveryState
-	// EventType is a type, or a pattern that it matches.
+	// EventType is a type, or a pattern of types.
 	EventType string
-	// May is what the caller may read of a webhook's, whose cache is looked at already.
+	// May limits the list to what the client may read. The caller has checked the webhook's cache.
 	May Readable
 }

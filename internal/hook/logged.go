@@ -2,12 +2,12 @@ package hook
 
 import "time"
 
-// Logged is the webhook of a delivery log, which outlives it.
+// Logged is the webhook of a delivery log. The log outlives the webhook.
 type Logged struct {
 	ID      WebhookID
 	Profile Profile
-	// Cache is that of a Momento webhook.
+	// Cache is the cache of a Momento webhook; empty for other webhooks.
 	Cache string
-	// DeletedAt is when the webhook was deleted; nil where it is there.
+	// DeletedAt is when the webhook was deleted; nil if it exists.
 	DeletedAt *time.Time
 }

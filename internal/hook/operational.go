@@ -2,18 +2,17 @@ package hook
 
 import "slices"
 
-// Types of operational events: what happens to a tenant's webhooks and deliveries,
-// published to those of its webhooks that name them.
+// Types of operational events. They report what happens to a tenant's webhooks and deliveries, to the tenant's webhooks that
+// subscribe to them by name.
 const (
 	TypeWebhookDisabled  = "webhook.disabled"
 	TypeWebhookRecovered = "webhook.recovered"
 	TypeDeliveryFailed   = "delivery.failed"
 )
 
-// OperationalEventTypes are the types of events that we publish ourselves and nobody
-// else may. Patterns do not match them: a webhook that gets everything, or delivery.*,
-// of a customer of the tenant's must not begin to be told of other customers'. They are
-// not recursive either: that a delivery of one of them has failed is no event.
+// OperationalEventTypes returns the types of events that only Grapnel itself publishes. Patterns do not match them: if a
+// webhook with the pattern * or delivery.* belongs to one customer of the tenant, it must not be sent what concerns other
+// customers. They are not recursive either: the failed delivery of an operational event publishes no event.
 func OperationalEventTypes() []EventType {
 	return []EventType{
 		{Name: TypeWebhookDisabled, BuiltIn: true, Description: "A webhook was disabled because its endpoint answered 410, has only failed for 5 days, or failed a delivery for good"},
@@ -22,7 +21,7 @@ func OperationalEventTypes() []EventType {
 	}
 }
 
-// IsOperational reports whether the name is that of an operational event type.
+// IsOperational reports whether the name is an operational event type.
 func IsOperational(name string) bool {
 	return slices.ContainsFunc(OperationalEventTypes(), func(t EventType) bool { return t.Name == name })
 }

@@ -5,17 +5,15 @@ import (
 	"strings"
 )
 
-// SameOrigin reports whether two URLs have one scheme, host and port: whether what may be
-// sent to the one may be sent to the other (RFC 6454). A URL that does not parse has an
-// origin of its own.
+// SameOrigin reports whether two URLs have the same scheme, host and port (RFC 6454). Then secrets for one may be sent to
+// the other. A URL that does not parse has the same origin as no other.
 func SameOrigin(a, b string) bool {
 	first, ok := originOf(a)
 	second, known := originOf(b)
 	return ok && known && first == second
 }
 
-// Origin is a URL's scheme, host and port, as people write it; empty if the URL does not
-// parse.
+// Origin returns a URL's scheme, host and port as text; empty if the URL does not parse.
 func Origin(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -2,43 +2,42 @@ package hook
 
 import "time"
 
-// OutboxClaim is which of the accepted events without a workflow a sweeper wants.
+// OutboxClaim selects the events of the outbox that a sweeper claims.
 type OutboxClaim struct {
-	// Age is how long ago they were accepted at least.
+	// Age is the time since their accept, at least.
 	Age time.Duration
-	// For is how long nobody else gets them.
+	// For is how long no other process can claim them.
 	For time.Duration
-	// After is the event after which to look on, by id.
+	// After is the event after which the page begins, in the order of ids.
 	After EventID
-	// Except are events to be left out.
+	// Except are events to leave out.
 	Except []EventID
-	// Limit is how many are looked at, to be had or not.
+	// Limit bounds the events that are looked at, whether they can be claimed or not.
 	Limit int
 }
 
-// OutboxPage is what a sweeper got.
+// OutboxPage is the page of the outbox that a sweeper claimed.
 type OutboxPage struct {
-	// Last is the last one looked at, and More that there may be others after it.
+	// Last is the last event that was looked at. More says that there may be events after it.
 	Last EventID
 	More bool
-	// Events are those claimed, by id.
+	// Events are the claimed events, in the order of ids.
 	Events []EventID
-	// Unnamed are those of them that have no workflow yet: one must be named in the
-	// outbox before it is started.
+	// Unnamed are the claimed events that have no workflow yet. A workflow must be named in the outbox before it is
+	// started.
 	Unnamed []Start
-	// Named have one, of their own or shared. All who share it are there, claimed or not,
-	// and still in the outbox or not: a workflow is the same whoever starts it.
+	// Named are the claimed events that have a workflow, of their own or shared. All events that share it are listed, also
+	// those that are not claimed or no longer in the outbox: every process must start the same workflow.
 	Named [][]Start
 }
 
-// LeaseHolder names who holds a lease.
+// LeaseHolder identifies the process that holds a lease.
 type LeaseHolder [16]byte
 
-// MaxNamed bounds the events by which a burst's workflow is found, and of which it shows
-// the webhooks.
+// MaxNamed bounds the events of a burst that its workflow's search attributes and summary name.
 const MaxNamed = 50
 
-// NamedOf are the events of which workflows show the webhooks, by the events of each.
+// NamedOf returns the events whose webhooks the workflows show. Each list has the events of one workflow.
 func NamedOf(workflows [][]Start) []EventID {
 	var events []EventID
 	for _, list := range workflows {
@@ -49,7 +48,7 @@ func NamedOf(workflows [][]Start) []EventID {
 	return events
 }
 
-// JoinStarts makes one start of the events of each workflow, with their targets.
+// JoinStarts merges the events of each workflow into one start, with their targets.
 func JoinStarts(workflows [][]Start, targets map[EventID][]Target) []Start {
 	starts := make([]Start, 0, len(workflows))
 	for _, list := range workflows {

@@ -1,10 +1,10 @@
 package hook
 
-// OutcomeClass is what came of an attempt, as metrics and the log name it; the set is
-// closed. It is finer than ErrorClass where there was an answer.
+// OutcomeClass is the outcome of an attempt, as metrics and the log name it. The set is closed. It is finer than ErrorClass
+// if there was an answer.
 type OutcomeClass string
 
-// The outcomes that are no ErrorClass.
+// The outcomes that have no ErrorClass of the same name.
 const (
 	OutcomeSuccess OutcomeClass = "success"    // 2xx
 	Outcome3xx     OutcomeClass = "http_3xx"   // never followed
@@ -13,7 +13,7 @@ const (
 	OutcomeStatus  OutcomeClass = "http_other" // a status that is none of these
 )
 
-// OutcomeClasses lists them all.
+// OutcomeClasses lists every outcome.
 func OutcomeClasses() []OutcomeClass {
 	return []OutcomeClass{
 		OutcomeSuccess, Outcome3xx, Outcome4xx, Outcome5xx, OutcomeStatus,
@@ -23,7 +23,7 @@ func OutcomeClasses() []OutcomeClass {
 	}
 }
 
-// Outcome classes the attempt.
+// Outcome returns the class of the attempt's outcome.
 func (a *Attempt) Outcome() OutcomeClass {
 	switch a.Class {
 	case ClassNone:

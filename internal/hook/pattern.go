@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// eventTypeRE is a dotted name. Commenda's topics are freer: see TopicProblem.
+// eventTypeRE matches a dotted name. Commenda's topics have fewer restrictions, see TopicProblem.
 var eventTypeRE = regexp.MustCompile(`^[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*$`)
 
 // MaxTypeLength bounds the name of an event type or topic, in bytes.
 const MaxTypeLength = 128
 
-// TypeProblem says what is wrong with the name of an event type; "" if nothing is.
+// TypeProblem describes what is wrong with the name of an event type; "" if it is valid.
 func TypeProblem(name string) string {
 	switch {
 	case name == "":
@@ -25,12 +25,12 @@ func TypeProblem(name string) string {
 	}
 }
 
-// IsWildcard tells prefix.* and * from an exact type.
+// IsWildcard reports whether the pattern is prefix.* or *, and not an exact type.
 func IsWildcard(pattern string) bool {
 	return pattern == "*" || strings.HasSuffix(pattern, ".*")
 }
 
-// PatternProblem says what is wrong with an entry of a webhook's events; "" if nothing is.
+// PatternProblem describes what is wrong with an entry of a webhook's events; "" if it is valid.
 func PatternProblem(pattern string) string {
 	if pattern == "*" {
 		return ""
@@ -44,9 +44,8 @@ func PatternProblem(pattern string) string {
 
 const starProblem = `* stands alone ("*") or for what follows a prefix ("user.*")`
 
-// Candidates lists every pattern that matches an event type: the type itself,
-// each prefix.*, and *. Matching is then equality on an index. Operational types are
-// matched by their names alone.
+// Candidates lists every pattern that matches an event type: the type itself, each prefix.*, and *. So matching in the store
+// is an equality on an index. Operational types match their names only.
 func Candidates(eventType string) []string {
 	if IsOperational(eventType) {
 		return []string{eventType}

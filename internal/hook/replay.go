@@ -2,86 +2,82 @@ package hook
 
 import "time"
 
-// ReplayStatus says which events a replay sends again, by what became of them at the
-// webhook.
+// ReplayStatus selects the events that a replay sends again, by the state of their earlier deliveries to the webhook.
 type ReplayStatus string
 
-// The choices of a replay. None takes what has an attempt to come: it is not to be sent
-// twice.
+// The values of ReplayStatus. None selects an event with an outstanding delivery, which would be sent twice.
 const (
-	ReplayFailed  ReplayStatus = "failed"  // had deliveries, and no successful one
-	ReplayMissing ReplayStatus = "missing" // match its subscriptions, and never had one
-	ReplayAll     ReplayStatus = "all"     // match its subscriptions
+	ReplayFailed  ReplayStatus = "failed"  // events with deliveries, none of them successful
+	ReplayMissing ReplayStatus = "missing" // events that match the subscriptions and never had a delivery
+	ReplayAll     ReplayStatus = "all"     // events that match the subscriptions
 )
 
-// ReplayState is where a replay stands; the same words are a CHECK constraint in the
-// database.
+// ReplayState is the state of a replay. A CHECK constraint in the database has the same words.
 type ReplayState string
 
 // The states of a replay.
 const (
 	ReplayRunning   ReplayState = "running"
 	ReplayPaused    ReplayState = "paused"
-	ReplayCompleted ReplayState = "completed" // all of its deliveries have ended
+	ReplayCompleted ReplayState = "completed" // all of its deliveries are final
 	ReplayCanceled  ReplayState = "canceled"
 )
 
-// Bounds and default of how many deliveries a replay makes per second.
+// The default and the bound of the deliveries that a replay makes per second.
 const (
 	DefaultReplayRate = 100
 	MaxReplayRate     = 1000
 )
 
-// TextReplayCanceled ends the deliveries of a replay that was canceled.
+// TextReplayCanceled is the error of a canceled replay's deliveries.
 const TextReplayCanceled = "Replay canceled"
 
-// Replay sends events of the past to a webhook: each gets a delivery of its own, with
-// all attempts.
+// Replay sends events of the past to a webhook. Each gets a new delivery, with all attempts.
 type Replay struct {
 	ID        ReplayID
 	TenantID  TenantID
 	WebhookID WebhookID
 	Status    ReplayStatus
-	// EventTypes narrow it to what one of these patterns matches; empty does not.
+	// EventTypes are patterns that limit the events; empty is no limit.
 	EventTypes []string
 	// Since and Until bound the events' times, since <= t < until.
 	Since, Until time.Time
-	// Rate is how many deliveries it makes per second at most.
+	// Rate bounds the deliveries that it makes per second.
 	Rate  int
 	State ReplayState
-	// Reason says why it was canceled, where nobody asked for it.
+	// Reason says why it was canceled, if no client canceled it.
 	Reason string
 	// Cursor is the last event that was looked at.
 	Cursor EventID
-	// Looked counts the events that were, Created those that got a delivery.
+	// Looked counts the events that were looked at, Created the deliveries made.
 	Looked, Created int
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
 	EndedAt         *time.Time
 }
 
-// Ended reports whether nothing more will come of it.
+// Ended reports whether the replay is completed or canceled.
 func (r *Replay) Ended() bool { return r.EndedAt != nil }
 
-// Takes reports whether the replay is about events of the type, at a webhook.
+// Takes reports whether the replay concerns events of the type, for its webhook.
 func (r *Replay) Takes(w *Webhook, eventType string) bool {
 	if len(r.EventTypes) > 0 && !Matches(r.EventTypes, eventType) {
 		return false
 	}
-	return r.Status == ReplayFailed || w.Subscribes(eventType)
+	return r.Status == ReplayFailed || w.Wants(w.Cache, eventType)
 }
 
-// Past is what became of an event at a webhook.
+// Past describes an event's earlier deliveries to a webhook.
 type Past struct {
-	// Deliveries counts them, tests left out.
+	// Deliveries counts them, without tests.
 	Deliveries int
-	// Succeeded says that one of them did; Outstanding that one has an attempt to come.
+	// Succeeded says that one of them succeeded, Outstanding that one is outstanding.
 	Succeeded, Outstanding bool
-	// Replayed says that one of them is this replay's.
+	// Replayed says that one of them was made by this replay.
 	Replayed bool
 }
 
-// Chooses reports whether an event of that past is sent again.
+// Chooses reports whether an event with these earlier deliveries is sent again.
 func (s ReplayStatus) Chooses(p Past) bool {
 	if p.Replayed {
 		return false
@@ -97,32 +93,32 @@ func (s ReplayStatus) Chooses(p Past) bool {
 	return false
 }
 
-// ReplayStep is what came of one step of a replay.
+// ReplayStep is the result of one step of a replay.
 type ReplayStep struct {
 	Replay Replay
 	// Looked counts the events that this step looked at, Created the deliveries that it
 	// made.
 	Looked, Created int
-	// Full says that so many of them wait already that none was made.
+	// Full says that none was made, because too many of the replay's deliveries are queued already.
 	Full bool
 	// Exhausted says that there is no event left to look at.
 	Exhausted bool
-	// Progress is filled in when there is none, or the replay has ended.
+	// Progress is set if no event is left, or the replay has ended.
 	Progress ReplayProgress
-	// Undrained says that no drain sends them yet.
+	// Undrained says that no drain runs for the webhook.
 	Undrained bool
-	// Changes is how often the replay was changed until this step.
+	// Changes is how often the replay had been changed at this step.
 	Changes int64
 }
 
-// ReplayProgress counts what became of a replay's deliveries.
+// ReplayProgress counts a replay's deliveries by state.
 type ReplayProgress struct {
 	Succeeded, Failed, Canceled, Outstanding int
 }
 
-// Estimate is how many events a replay would send, were it begun now.
+// Estimate is the number of events that a replay would send if it began now.
 type Estimate struct {
 	Events int
-	// Complete says that all were counted; otherwise there may be more.
+	// Complete says that all were counted. Otherwise there may be more.
 	Complete bool
 }

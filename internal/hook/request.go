@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Request is one attempt about to be sent: a POST of Body to URL.
+// Request is the HTTP request of one attempt: a POST of Body to URL.
 type Request struct {
 	URL string
-	// Header is sent as it is; names not in canonical form stay so on HTTP/1.1.
+	// Header is sent unchanged: on HTTP/1.1, names that are not in canonical form stay as they are.
 	Header http.Header
 	Body   []byte
 	// Timeout bounds the whole attempt: DNS, connect, TLS, headers and body.

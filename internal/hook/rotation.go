@@ -11,31 +11,30 @@ import (
 const (
 	DefaultOverlap = 24 * time.Hour
 	MaxOverlap     = 7 * 24 * time.Hour
-	// MaxPrevious is how many secrets may still be valid beside the current one: a
-	// request carries a signature of each.
+	// MaxPrevious bounds the secrets that are valid beside the current one. A request carries a signature with each.
 	MaxPrevious = 4
 )
 
-// PreviousSecret is one that was rotated out and is still valid.
+// PreviousSecret is a secret that was rotated out and may still be valid.
 type PreviousSecret struct {
 	Secret Secret
 	Until  time.Time
-	// Single says that the headers with one value have its signature until then.
+	// Single says that the headers with one value carry its signature until then.
 	Single bool
 }
 
-// Valid are the previous secrets that are valid at a time, newest first.
+// Valid returns the previous secrets that are valid at a time, newest first.
 func (w *Webhook) Valid(at time.Time) []PreviousSecret {
 	return slices.DeleteFunc(slices.Clone(w.Previous), func(p PreviousSecret) bool { return !p.Until.After(at) })
 }
 
-// Replace makes secret the only one, at once; overlaps that were running end.
+// Replace makes secret the only valid one, at once. Running overlaps end.
 func (w *Webhook) Replace(secret Secret) { w.Secret, w.Previous = secret, nil }
 
-// Rotate makes secret the current one; the one before stays valid until the given
-// time, and those rotated out earlier until theirs. A secret that comes back is not
-// also a previous one. The headers with one value have the new one's signature from now
-// on. It is an error if too many would be valid then: none is withdrawn before its time.
+// Rotate makes secret the current one. The one before it stays valid until the given time, and secrets that were rotated out
+// earlier until their own times. If secret is one of the previous secrets, it is no longer listed there. The headers with
+// one value carry the new secret's signature from now on. It is an error if too many secrets would be valid: none is
+// withdrawn before its time.
 func (w *Webhook) Rotate(secret Secret, now, until time.Time) error {
 	previous, err := w.rotated(secret, now, until)
 	if err != nil {
@@ -48,9 +47,8 @@ func (w *Webhook) Rotate(secret Secret, now, until time.Time) error {
 	return nil
 }
 
-// RotateLater is Rotate, but for the headers with one value: they go on with the secret
-// that they have now, until its time, and then have the next one's whose time was to come
-// after it, the current one's in the end.
+// RotateLater does what Rotate does, except for the headers with one value: they keep the secret that they have now until it
+// expires. Then they get the next secret that was to follow it, and at last the current one.
 func (w *Webhook) RotateLater(secret Secret, now, until time.Time) error {
 	comesBack := same(w.SingleValue(now), secret)
 	previous, err := w.rotated(secret, now, until)
@@ -64,7 +62,7 @@ func (w *Webhook) RotateLater(secret Secret, now, until time.Time) error {
 	return nil
 }
 
-// rotated are the previous secrets once secret is the current one.
+// rotated returns the previous secrets for the time when secret is the current one.
 func (w *Webhook) rotated(secret Secret, now, until time.Time) ([]PreviousSecret, error) {
 	previous := w.Valid(now)
 	if until.After(now) {
@@ -80,8 +78,8 @@ func (w *Webhook) rotated(secret Secret, now, until time.Time) ([]PreviousSecret
 	return previous, nil
 }
 
-// SingleValue is the secret whose signature the headers with one value have at a time:
-// the oldest that is to go on there, and otherwise the current one.
+// SingleValue returns the secret whose signature the headers with one value carry at a time: the oldest valid secret that is
+// marked Single, and otherwise the current one.
 func (w *Webhook) SingleValue(at time.Time) Secret {
 	for _, p := range slices.Backward(w.Previous) {
 		if p.Single && p.Until.After(at) {
@@ -91,8 +89,8 @@ func (w *Webhook) SingleValue(at time.Time) Secret {
 	return w.Secret
 }
 
-// SingleValueUntil is when the headers with one value have the current secret's
-// signature; zero if they have it now.
+// SingleValueUntil returns when the headers with one value change to the current secret's signature; zero if they carry it
+// now.
 func (w *Webhook) SingleValueUntil(now time.Time) (until time.Time) {
 	for _, p := range w.Valid(now) {
 		if p.Single && p.Until.After(until) {
@@ -102,7 +100,7 @@ func (w *Webhook) SingleValueUntil(now time.Time) (until time.Time) {
 	return until
 }
 
-// OverlapUntil is when the last previous secret expires; zero if none is valid now.
+// OverlapUntil returns when the last previous secret expires; zero if none is valid now.
 func (w *Webhook) OverlapUntil(now time.Time) (until time.Time) {
 	for _, p := range w.Valid(now) {
 		if p.Until.After(until) {

@@ -2,9 +2,8 @@ package hook
 
 import "slices"
 
-// SampleData is canonical JSON for a test delivery of the type (S11): the seed's
-// payload for what it shows, the like for its other types, and a plain object
-// for types of the tenant's own.
+// SampleData returns canonical JSON for a test delivery of the type (S11). Built-in types have examples of their own, and the
+// tenant's own types a plain object.
 func SampleData(eventType string) []byte {
 	user := `{"id":"user_123","name":"John Doe","email":"john@example.com","status":"active"}`
 	project := `{"id":"project_123","name":"Example project","status":"active"}`
@@ -29,16 +28,15 @@ func SampleData(eventType string) []byte {
 	}
 }
 
-// SampleText is the message, as a JSON string, of a test of a Momento webhook.
+// SampleText returns the message for a test of a Momento webhook, as a JSON string.
 func SampleText() []byte { return []byte(`"This is a test message."`) }
 
-// SampleType is the event type that a test sends when none is named: the
-// webhook's first, made concrete where it is a pattern. Operational events are never
-// sent as a test: a webhook that gets no others is sent a built-in type's.
+// SampleType returns the event type of a test that names none: the webhook's first exact type, or one that matches its
+// patterns. A test never sends an operational event: a webhook that subscribes to nothing else gets a built-in type.
 func SampleType(w *Webhook) string {
 	events := slices.DeleteFunc(slices.Clone(w.Events), IsOperational)
 	if w.Profile == ProfileMomento {
-		events = w.Events // topics of a cache, whatever they are called
+		events = w.Events // topics can have any name, also that of an operational type
 	}
 	for _, e := range events {
 		if !IsWildcard(e) || w.Profile == ProfileCommenda || w.Profile == ProfileMomento {

@@ -7,7 +7,7 @@ type Scheme string
 
 // The schemes.
 const (
-	// SchemeV1 is HMAC-SHA-256 with the webhook's secret, where that is whsec_ and base64.
+	// SchemeV1 is HMAC-SHA-256 with the webhook's secret, if the secret is whsec_ followed by base64.
 	SchemeV1 Scheme = "v1"
 	// SchemeV1a is Ed25519 with the tenant's signing key.
 	SchemeV1a Scheme = "v1a"

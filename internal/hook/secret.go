@@ -12,13 +12,13 @@ type Secret string
 
 const redacted = "***"
 
-// Reveal is the secret itself, for signing and for the operations that show it.
+// Reveal returns the secret itself, for signing and for the operations that show it.
 func (s Secret) Reveal() string { return string(s) }
 
 func (s Secret) String() string { return redacted }
 
-// Format keeps every verb of fmt from printing the value, those too that make no
-// sense for text: %d would show it in its complaint.
+// Format keeps every verb of fmt from printing the value. A verb that does not fit text, such as %d, would otherwise show it
+// in its error.
 func (s Secret) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, redacted) // fmt's own buffer does not fail
 }
@@ -26,5 +26,5 @@ func (s Secret) Format(f fmt.State, _ rune) {
 // LogValue keeps slog from printing the value.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText keeps encoding/json, and so Temporal's payloads, from holding the value.
+// MarshalText keeps the value out of JSON, and so out of Temporal's payloads.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// MaxSigningKeys is how many of a tenant's keys sign at once: the current one and
-// those that were rotated out and have not expired.
+// MaxSigningKeys bounds the keys of a tenant that sign at once: the current one, and keys that were rotated out and have not
+// expired.
 const MaxSigningKeys = 1 + MaxPrevious
 
-// SigningKey is the public side of a key that signs a tenant's requests.
+// SigningKey is the public part of a key that signs a tenant's requests.
 type SigningKey struct {
 	TenantID  TenantID
 	Public    ed25519.PublicKey

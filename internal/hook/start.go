@@ -5,31 +5,31 @@ import (
 	"slices"
 )
 
-// Start is what it takes to start the workflow of accepted events: of one, or in a
-// burst of several (see Share).
+// Start has everything needed to start the workflow of accepted events: of one event, or of several in a burst (see
+// Share).
 type Start struct {
 	EventID  EventID
 	TenantID TenantID
-	// EventType is that of all the events; empty if they differ.
+	// EventType is the type of all events; empty if they have different types.
 	EventType string
-	// Cache is that of Momento messages, whose topic EventType is; empty otherwise.
+	// Cache is the cache of Momento messages, whose topic is EventType; empty for other events.
 	Cache      string
 	Deliveries int
-	// Bytes is how many the data of all the events have.
+	// Bytes is the size of the data of all events.
 	Bytes   int
 	Targets []Target
-	// Others are the further events of a burst, and WorkflowID is then the workflow
-	// they share; empty for one event, whose workflow has its id.
+	// Others are the further events of a burst. WorkflowID is then the workflow that they share; it is empty for one event,
+	// whose workflow has the event's id.
 	Others     []EventID
 	WorkflowID string
-	// Trace is where the event was published, and all of a burst if they were in one
-	// place; otherwise Links are the first of their places.
+	// Trace is the place of the publish in a trace, if all events of a burst have the same. Otherwise Links has the first of
+	// their places.
 	Trace Trace
 	Links []Trace
 }
 
-// Start is what it takes to start the accepted event's workflow; false when it needs
-// none, because nothing matched, all that did waits, or an earlier publish stands for it.
+// Start returns the start of the accepted event's workflow. It is false if the event needs none: no webhook matched, all
+// deliveries are deferred, or the event is a duplicate.
 func (a *Accepted) Start() (Start, bool) {
 	e := &a.Event
 	return Start{
@@ -38,11 +38,11 @@ func (a *Accepted) Start() (Start, bool) {
 	}, a.Due > 0
 }
 
-// EventIDs are all the events of the start.
+// EventIDs returns all events of the start.
 func (s *Start) EventIDs() []EventID { return append([]EventID{s.EventID}, s.Others...) }
 
-// Subject is what the start is about, for a person: its event's type, or
-// cache/topic, or how many there are.
+// Subject describes the start to a person: the event's type or cache/topic, and how many events there are if there are
+// several.
 func (s *Start) Subject() string {
 	what := s.EventType
 	if s.Cache != "" {
@@ -58,7 +58,7 @@ func (s *Start) Subject() string {
 	}
 }
 
-// Share makes one start of several of one tenant, for the workflow.
+// Share merges starts of one tenant into one, for the workflow.
 func Share(workflowID string, starts []Start) Start {
 	s := starts[0]
 	s.WorkflowID, s.Others, s.Targets = workflowID, nil, slices.Clone(s.Targets)
@@ -82,7 +82,7 @@ func Share(workflowID string, starts []Start) Start {
 // maxLinks bounds the links of a burst's trace.
 const maxLinks = 50
 
-// shareTraces joins the traces of a burst.
+// shareTraces sets Trace and Links from the traces of a burst.
 func (s *Start) shareTraces(starts []Start) {
 	s.Links = nil
 	for i := range starts {

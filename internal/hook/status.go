@@ -1,6 +1,6 @@
 package hook
 
-// StatusDisabled is what a webhook to which nothing is sent shows instead of its health.
+// StatusDisabled is shown instead of the health of a webhook to which nothing is sent.
 const StatusDisabled = "disabled"
 
 // Reasons of a webhook's status.
@@ -13,9 +13,9 @@ const (
 	ReasonUnavailable = "endpoint unavailable: deliveries wait for it"
 )
 
-// Status is what the API shows: the health, or disabled, for one that is paused too. One
-// whose endpoint is unavailable is failing at best, whatever the last answer was. What says
-// more is its reason: the statuses are what clients know.
+// Status returns what the API shows: the health, or disabled for a webhook that is disabled or paused. A webhook whose
+// endpoint is unavailable is failing at best, whatever the last answer was. Clients know only these statuses; StatusReason
+// says more.
 func (w *Webhook) Status() string {
 	switch {
 	case !w.Active, w.PausedAt != nil:
@@ -27,7 +27,7 @@ func (w *Webhook) Status() string {
 	}
 }
 
-// StatusReason explains a status other than healthy; empty when there is nothing to say.
+// StatusReason explains a status other than healthy; empty if there is no further explanation.
 func (w *Webhook) StatusReason() string {
 	switch {
 	case !w.Active:

@@ -16,7 +16,7 @@ type Tenant struct {
 // maxTenantName bounds a tenant's name, in characters.
 const maxTenantName = 100
 
-// Validate reports what is wrong with a tenant to be made.
+// Validate reports what is wrong with a new tenant.
 func (t *Tenant) Validate() error {
 	var v violations
 	if t.Name == "" || utf8.RuneCountInString(t.Name) > maxTenantName || !cleanText(t.Name) || strings.TrimSpace(t.Name) != t.Name {

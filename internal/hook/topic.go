@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -21,23 +20,22 @@ const MaxMessage = 64 << 10
 // MaxTopicURLLength bounds Momento's postUrl, in characters (M1).
 const MaxTopicURLLength = 1024
 
-// Topic names one of Momento's topics, which lives in a cache of a tenant. It
-// comes into being with its first message.
+// Topic names one of Momento's topics, which belongs to a cache of a tenant. It begins to exist with its first message.
 type Topic struct {
 	TenantID TenantID
 	Cache    string
 	Name     string
 }
 
-// TopicID identifies a topic: the first half of SHA-256 over its names. So every
-// process knows it without asking, and before there is such a topic.
+// TopicID identifies a topic: the first half of SHA-256 over its names. So every process can compute it without the store,
+// and before the topic exists.
 type TopicID [16]byte
 
-// ID is the topic's identifier.
+// ID returns the topic's identifier.
 func (t *Topic) ID() TopicID {
 	h := sha256.New()
 	h.Write(t.TenantID[:])
-	// The length first, so that no two pairs of names run together alike.
+	// The length comes first, so that two different pairs of names are never hashed as the same bytes.
 	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(t.Cache))))
 	h.Write([]byte(t.Cache))
 	h.Write([]byte(t.Name))
@@ -46,7 +44,7 @@ func (t *Topic) ID() TopicID {
 
 func (id TopicID) String() string { return hex.EncodeToString(id[:]) }
 
-// ParseTopicID reads what String wrote.
+// ParseTopicID parses the output of String.
 func ParseTopicID(s string) (id TopicID, err error) {
 	if n, err := hex.Decode(id[:], []byte(s)[:min(len(s), 2*len(id))]); err != nil || n != len(id) || len(s) != 2*len(id) {
 		return TopicID{}, fmt.Errorf("not a topic id of %d hexadecimal digits", 2*len(id))
@@ -54,8 +52,7 @@ func ParseTopicID(s string) (id TopicID, err error) {
 	return id, nil
 }
 
-// NameProblem says what is wrong with the name of a cache, a topic or a Momento
-// webhook, which has been trimmed; "" if nothing is.
+// NameProblem describes what is wrong with the trimmed name of a cache, a topic or a Momento webhook; "" if it is valid.
 func NameProblem(name string) string {
 	switch {
 	case name == "":
@@ -69,8 +66,7 @@ func NameProblem(name string) string {
 	}
 }
 
-// TrimName takes white space off both ends: names that differ by it alone are
-// one name (spec 4).
+// TrimName removes white space from both ends. Names that differ only in it are the same name (spec 4).
 func TrimName(name string) string { return strings.TrimSpace(name) }
 
 // Message is one message of a topic.
@@ -81,26 +77,23 @@ type Message struct {
 	Text []byte
 }
 
-// Messages are what a topic has from some number on.
+// Messages is the part of a topic from a number on.
 type Messages struct {
-	// Page tells this topic from one of the same name that was lost with its
-	// messages: Unix seconds of its first message; 0 while there is none.
+	// Page is the time of the topic's first message, in Unix seconds; 0 while there is none. It differs from that of a
+	// topic of the same name that was lost with its messages.
 	Page int64
 	// Last is the number of the newest message; 0 while there is none.
 	Last int64
-	// List is the first of the messages asked for, oldest first. Some that were
-	// asked for may be missing, because they are kept no longer.
+	// List has the messages, oldest first. Messages that are kept no longer are missing.
 	List []Message
 }
 
-// MessageQuery asks for messages of a topic.
+// MessageQuery selects messages of a topic.
 type MessageQuery struct {
 	Topic TopicID
-	// From is the number of the first message wanted; 0 wants none, only where the
-	// topic is.
+	// From is the number of the first message; 0 selects no message, only the topic's position.
 	From int64
-	// Limit is how many at most; Bytes is how large a text may make the list, which
-	// has one message all the same.
+	// Limit bounds the number of messages, and Bytes the size of their texts together. One message comes in any case.
 	Limit int
 	Bytes int
 	// Age and Newest are how long messages are kept, and how many (M8).
@@ -108,16 +101,15 @@ type MessageQuery struct {
 	Newest int
 }
 
-// Cursor is where a subscriber of a topic is.
+// Cursor is the position of a topic's subscriber.
 type Cursor struct {
-	// Next is the number of the message wanted next; 0 wants what is yet to come.
+	// Next is the number of the next message; 0 stands for the message that is published next.
 	Next int64
-	// Page is the page that Next counts on; 0 if the subscriber does not know.
+	// Page is the page that Next belongs to; 0 if the subscriber does not know it.
 	Page int64
 }
 
-// Item is what a subscriber of a topic gets: a message, or the news that some are
-// missing before the next (M8).
+// Item is sent to a topic's subscriber: a message, or the notice that messages before the next one are missing (M8).
 type Item struct {
 	Page    int64
 	Message Message
@@ -125,26 +117,10 @@ type Item struct {
 	Gap *Gap
 }
 
-// Gap tells that messages are missing.
+// Gap is the notice that messages are missing.
 type Gap struct {
-	// Last is the number of the last one before the gap; 0 if the subscriber can't
-	// have had any.
+	// Last is the number of the last message before the gap; 0 if there was none.
 	Last int64
-	// Next is the number of the first one after it.
+	// Next is the number of the first message after it.
 	Next int64
-}
-
-// Wants reports whether the webhook, if it is active, gets events of the type from
-// the cache; "" is no cache, where every event but Momento's messages is from.
-// Commenda's topics are free-form strings and Momento's are names: neither are
-// patterns.
-func (w *Webhook) Wants(cache, eventType string) bool {
-	switch {
-	case w.Cache != cache:
-		return false
-	case w.Profile == ProfileStandard:
-		return Matches(w.Events, eventType)
-	default:
-		return slices.Contains(w.Events, eventType)
-	}
 }

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// TopicTokenPrefix begins the text of a TopicToken, and no API key's.
+// TopicTokenPrefix is the prefix of a topic token's text. No API key has it.
 const TopicTokenPrefix = "gt_"
 
-// Bounds of a topic token's life. It can't be revoked by itself, and may be in URLs.
+// The default and the bound of a topic token's life. A token cannot be revoked by itself, and may appear in URLs.
 const (
 	DefaultTokenLife = 5 * time.Minute
 	MaxTokenLife     = time.Hour
 )
 
-// TopicToken lets its holder follow topics of a cache until a time: for clients that
-// can't keep an API key, such as pages in browsers. It ends with the key that made it.
+// TopicToken allows following topics of a cache until a time. It is for clients that cannot keep an API key secret, such as
+// pages in browsers. It ends with the key that made it.
 type TopicToken struct {
 	TenantID TenantID
 	Key      KeyID
@@ -24,14 +24,14 @@ type TopicToken struct {
 	Until    time.Time
 }
 
-// IsTopicToken tells a topic token's text from an API key's.
+// IsTopicToken reports whether the text is that of a topic token, and not of an API key.
 func IsTopicToken(text Secret) bool {
 	_, ok := strings.CutPrefix(text.Reveal(), TopicTokenPrefix)
 	return ok
 }
 
-// Validate reports every wrong value of a token to be made by the key, at once, and
-// whether the key may not follow itself what the token would.
+// Validate reports every wrong value of a new token at once. It also refuses a token that allows more than the key that makes
+// it.
 func (t *TopicToken) Validate(k *APIKey) error {
 	var v violations
 	if problem := cacheProblem(t.Cache); problem != "" {
@@ -51,7 +51,7 @@ func (t *TopicToken) Validate(k *APIKey) error {
 	return nil
 }
 
-// KeyFor is what the token lets its holder do, which the key that made it may do too.
+// KeyFor returns the permissions of the token's holder, as an API key. k is the key that made the token.
 func (t *TopicToken) KeyFor(k *APIKey) APIKey {
 	until := t.Until
 	return APIKey{

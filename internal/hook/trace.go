@@ -1,21 +1,20 @@
 package hook
 
-// Trace is a place in a distributed trace, as W3C's Trace Context has it; the zero
-// value is none. An event keeps the place of its publish, so that whoever delivers it,
-// and however much later, goes on from there.
+// Trace is a place in a distributed trace, as in W3C's Trace Context. The zero value is no place. An event keeps the place of
+// its publish, so that its deliveries continue the trace, however much later and in whichever process.
 type Trace struct {
 	TraceID [16]byte
 	SpanID  [8]byte
 	Flags   byte
 }
 
-// traceLength is that of Bytes.
+// traceLength is the length of Bytes.
 const traceLength = 16 + 8 + 1
 
-// IsZero tells that there is no trace.
+// IsZero reports whether there is no trace.
 func (t Trace) IsZero() bool { return t == Trace{} }
 
-// Bytes is how a trace is stored; nil where there is none.
+// Bytes returns a trace as it is stored; nil if there is none.
 func (t Trace) Bytes() []byte {
 	if t.IsZero() {
 		return nil
@@ -24,7 +23,7 @@ func (t Trace) Bytes() []byte {
 	return append(append(b, t.SpanID[:]...), t.Flags)
 }
 
-// TraceOf reads what Bytes wrote; anything else is no trace.
+// TraceOf parses the output of Bytes. Anything else is no trace.
 func TraceOf(b []byte) (t Trace) {
 	if len(b) != traceLength {
 		return t

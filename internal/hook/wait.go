@@ -5,7 +5,7 @@ import "time"
 // WaitReason says why a delivery that is due is not sent.
 type WaitReason string
 
-// The reasons to wait, the first that holds (spec 9).
+// The reasons to wait (spec 9). If several hold, the first of them counts.
 const (
 	WaitPaused      WaitReason = "paused"               // the client has paused the webhook
 	WaitUnavailable WaitReason = "endpoint_unavailable" // the breaker is open
@@ -13,17 +13,16 @@ const (
 	WaitInFlight    WaitReason = "in_flight_limit"      // the bound on requests in flight
 )
 
-// Wait is what a delivery that is due waits for.
+// Wait describes why a due delivery is not sent.
 type Wait struct {
 	Reason WaitReason
-	// Since is when it was due and the reason held.
+	// Since is when the delivery was due and the reason held.
 	Since time.Time
-	// ProbeAt is when the endpoint is asked next; nil where that is not known, or is not
-	// what is waited for.
+	// ProbeAt is when the next probe is sent to an unavailable endpoint; nil if that is not known, or for another reason.
 	ProbeAt *time.Time
 }
 
-// WaitReason is why what is parked of the webhook's deliveries waits.
+// WaitReason returns why the webhook's deferred deliveries are not sent.
 func (w *Webhook) WaitReason() WaitReason {
 	switch {
 	case w.PausedAt != nil:
@@ -37,9 +36,8 @@ func (w *Webhook) WaitReason() WaitReason {
 	}
 }
 
-// WaitOf is what a delivery of the webhook waits for; nil if it does not wait, because it
-// has ended, is not due yet or is being sent. probeAt is when the webhook's drain asks the
-// endpoint next, nil if it has not said.
+// WaitOf returns why a delivery of the webhook is not sent; nil if it is final, not due yet, or being sent. probeAt is when
+// the webhook's drain sends the next probe; nil if that is not known.
 func WaitOf(d *Delivery, w *Webhook, probeAt *time.Time, now time.Time) *Wait {
 	if w == nil || d.Test || !d.Outstanding() || d.State == StateSending || d.NextAttemptAt.After(now) || !d.Deferred && !w.Deferring() {
 		return nil

@@ -1,7 +1,6 @@
-// Package temporalclient is the connection to Temporal: one client per process, shared
-// by what starts workflows and by the worker (else nothing starts eagerly), and
-// the search attributes that our workflows need. It must not know workflows'
-// insides.
+// Package temporalclient is the connection to Temporal. A process has one client, which the starter and the worker share:
+// workflows start eagerly only over the worker's client. The package also registers the search attributes of Grapnel's
+// workflows. It must not know how the workflows work.
 package temporalclient
 
 import (
@@ -21,13 +20,14 @@ import (
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 
+	"grapnel/internal/errlog"
 	"grapnel/internal/wait"
 	"grapnel/workflows"
 )
 
-// Cluster is a connection to Temporal, made when it is first needed.
+// Cluster is a connection to Temporal. It connects with its first call.
 type Cluster struct {
-	// Client is shared by starters and worker.
+	// Client is shared by the starter and the worker.
 	Client    client.Client
 	Namespace string
 	Address   string
@@ -36,15 +36,14 @@ type Cluster struct {
 // Config is what Open needs beside the environment.
 type Config struct {
 	Logger *slog.Logger
-	// Metrics takes in what the SDK measures; nil takes nothing.
+	// Metrics receives the metrics of the SDK; nil receives none.
 	Metrics client.MetricsHandler
-	// Interceptors are those of the client and of workers that use it.
+	// Interceptors are used by the client and by the workers that use it.
 	Interceptors []interceptor.ClientInterceptor
 }
 
-// Open reads the standard TEMPORAL_* variables and the standard configuration
-// file (see Temporal's documentation on environment configuration). It does not
-// connect, so that a process can start while Temporal is away.
+// Open reads the standard TEMPORAL_* variables and the standard configuration file (see Temporal's documentation on
+// environment configuration). It does not connect, so that a process can start while Temporal is unavailable.
 func Open(c Config) (*Cluster, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
@@ -59,8 +58,7 @@ func Open(c Config) (*Cluster, error) {
 	options.Logger = log.NewStructuredLogger(c.Logger)
 	options.MetricsHandler, options.Interceptors = c.Metrics, c.Interceptors
 	if options.ConnectionOptions.TLS == nil {
-		// Without TLS it is this machine or its network, where compressing costs
-		// more than it saves.
+		// Without TLS Temporal runs on this machine or in its network, where compression costs more than it saves.
 		options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	}
 	temporal, err := client.NewLazyClient(options)
@@ -70,7 +68,7 @@ func Open(c Config) (*Cluster, error) {
 	return &Cluster{Client: temporal, Namespace: options.Namespace, Address: options.HostPort}, nil
 }
 
-// Close ends the connection.
+// Close closes the connection.
 func (c *Cluster) Close() { c.Client.Close() }
 
 // Ready reports whether Temporal answers and the namespace exists.
@@ -82,7 +80,7 @@ func (c *Cluster) Ready(ctx context.Context) error {
 	return nil
 }
 
-// ResetActivity has an activity that waits for its next attempt make it now.
+// ResetActivity resets the backoff of an activity: its next attempt begins now.
 func (c *Cluster) ResetActivity(ctx context.Context, workflowID, runID, activityID string) error {
 	_, err := c.Client.WorkflowService().ResetActivity(ctx, &workflowservice.ResetActivityRequest{
 		Namespace: c.Namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: workflowID, RunId: runID},
@@ -94,51 +92,42 @@ func (c *Cluster) ResetActivity(ctx context.Context, workflowID, runID, activity
 	return nil
 }
 
-// retryEvery is how often AwaitReady asks.
+// retryEvery is the pause between two attempts of AwaitReady.
 const retryEvery = time.Second
 
-// AwaitReady waits until Temporal answers and the search attributes exist. It
-// returns early only when ctx ends.
+// AwaitReady blocks until Temporal answers and the search attributes exist. It returns an error only when ctx ends.
 func (c *Cluster) AwaitReady(ctx context.Context, logger *slog.Logger) error {
-	told := ""
+	errs := errlog.New(logger)
 	for {
 		err := c.makeReady(ctx)
 		if err == nil {
 			return nil
 		}
-		if err.Error() != told {
-			told = err.Error()
-			logger.WarnContext(ctx, "waiting for Temporal", slog.Any("error", err))
-		}
+		errs.Log(ctx, "waiting for Temporal", err)
 		if err := wait.For(ctx, retryEvery); err != nil {
 			return err
 		}
 	}
 }
 
-// keepEvery is how often KeepReady looks; what is accepted meanwhile is started later.
+// keepEvery is the pause between two checks of KeepReady. Events accepted meanwhile are started later.
 const keepEvery = 10 * time.Second
 
-// KeepReady registers the search attributes again whenever they are gone, until ctx
-// ends: Temporal may come back with an empty database, and without them takes no
-// starts. Several processes may do so.
+// KeepReady registers the search attributes again whenever they are gone, until ctx ends. Temporal may come back with an
+// empty database, and without the search attributes it takes no starts. Several processes may do so at once.
 func (c *Cluster) KeepReady(ctx context.Context, logger *slog.Logger) error {
-	told := ""
+	errs := errlog.New(logger)
 	for wait.For(ctx, keepEvery) == nil {
-		err := c.makeReady(ctx)
-		switch {
-		case err == nil:
-			told = ""
-		case ctx.Err() == nil && err.Error() != told:
-			told = err.Error()
-			logger.WarnContext(ctx, "Temporal is not ready", slog.Any("error", err))
-		}
+		errs.Log(ctx, "Temporal is not ready", c.makeReady(ctx))
 	}
 	return nil
 }
 
+// readyTimeout bounds one attempt to make Temporal ready.
+const readyTimeout = 10 * time.Second
+
 func (c *Cluster) makeReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	if err := c.Ready(ctx); err != nil {
 		return err
@@ -146,13 +135,13 @@ func (c *Cluster) makeReady(ctx context.Context) error {
 	return c.ensureSearchAttributes(ctx)
 }
 
-// IsLost tells that Temporal does not know the namespace any more.
+// IsLost reports whether the error says that Temporal does not know the namespace any more.
 func IsLost(err error) bool {
 	var lost *serviceerror.NamespaceNotFound
 	return errors.As(err, &lost)
 }
 
-// ensureSearchAttributes registers ours; it is idempotent and may run in several
+// ensureSearchAttributes registers Grapnel's search attributes that do not exist. It is idempotent and may run in several
 // processes at once.
 func (c *Cluster) ensureSearchAttributes(ctx context.Context) error {
 	a := workflows.Attributes()
