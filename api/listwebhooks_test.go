@@ -10,7 +10,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// ids are the ids of a list's entries, in its order.
+// ids returns the ids of a list's entries, in its order.
 func ids(list []map[string]any) []string {
 	out := make([]string, 0, len(list))
 	for _, entry := range list {
@@ -40,7 +40,7 @@ func (c *client) pages(t *testing.T, path, name string, limit, want int) []strin
 	return nil
 }
 
-// S2: newest first, 20 a page unless told otherwise, cursors lead through all.
+// S2: newest first, 20 a page by default; cursors lead through the whole list.
 func TestListWebhooks(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -100,7 +100,7 @@ func TestListWebhooksFilters(t *testing.T) {
 	}
 }
 
-// S2: a bad cursor is 400, never page one; a limit out of range is 422.
+// S2: an invalid cursor is 400, never the first page; a limit out of range is 422.
 func TestListParameters(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

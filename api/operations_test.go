@@ -16,8 +16,7 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// call is one operation as a client calls it: braces in the path stand for
-// resources of its own.
+// call is one operation as a client calls it. Names in braces in the path stand for ids of resources.
 type call struct {
 	id, method, path, body string
 	status                 int
@@ -77,7 +76,7 @@ func calls() []call {
 	}
 }
 
-// public tells what needs no key.
+// public reports whether the operation needs no key.
 func (c call) public() bool { return c.id == "get-signing-keys" }
 
 func (c call) with(ids map[string]string) string {
@@ -159,7 +158,7 @@ func TestTenantsAreApart(t *testing.T) {
 		require.Empty(t, other.get(t, path).list(t, name))
 	}
 	require.Len(t, other.get(t, "/v1/api-keys").list(t, "api_keys"), 1)
-	// What was aimed at is untouched.
+	// The other tenant's resources are unchanged.
 	require.Empty(t, value[string](t, f, `select string_agg(description, '') from webhooks`))
 	require.Zero(t, value[int](t, f, `select count(*) from api_keys where revoked_at is not null`))
 
@@ -173,7 +172,7 @@ func TestTenantsAreApart(t *testing.T) {
 	}
 }
 
-// Ids of another kind, of no kind and of nothing are all not found.
+// Ids of another kind, malformed ids and unknown ids are all not found.
 func TestUnknownIDs(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -238,7 +237,7 @@ func TestKeysThatDoNotLetIn(t *testing.T) {
 	})
 }
 
-// Spec 7: --auth=none lets everybody in as an admin of the default tenant.
+// Spec 7: with --auth=none every local request is one of an admin of the default tenant.
 func TestNoAuth(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) { d.Config.NoAuth = true })
@@ -247,7 +246,7 @@ func TestNoAuth(t *testing.T) {
 	require.Equal(t, http.StatusOK, f.as("").get(t, "/v1/api-keys").status)
 }
 
-// A client that goes away is no error of ours, and nothing is logged above debug.
+// A client that goes away is no error: nothing is logged above debug.
 func TestClientThatGoesAway(t *testing.T) {
 	t.Parallel()
 	for _, table := range []string{"webhooks", "api_keys"} {

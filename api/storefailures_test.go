@@ -153,7 +153,7 @@ func TestPanic(t *testing.T) {
 	require.Contains(t, f.log.String(), "storefailures_test.go", "the stack says where")
 }
 
-// Spec 6: the store is away.
+// Spec 6: the store is unavailable.
 func TestStoreIsAway(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -172,7 +172,7 @@ func (broken) Webhooks(context.Context, hook.TenantID, hook.WebhookFilter, hook.
 	return []hook.Webhook{{CreatedAt: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}}, false, nil
 }
 
-// An answer that broke off is not taken for a whole one.
+// A client can't take an answer that broke off for a complete one.
 func TestPanicWithinAnAnswer(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) { d.Store = broken{d.Store} })
@@ -187,7 +187,7 @@ func TestPanicWithinAnAnswer(t *testing.T) {
 	require.Contains(t, f.log.String(), "panic")
 }
 
-// A store that hangs does not hang requests: 503 in time.
+// A store that hangs does not block requests: they end with 503 in time.
 func TestOperationsAreBounded(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) { d.Config.Timeout = 300 * time.Millisecond })

@@ -44,7 +44,7 @@ func TestGetWebhook(t *testing.T) {
 	f.deliver(t, id, failure(410))
 	require.Equal(t, []any{"disabled", "gone", false}, status(), "9: 410 disables")
 
-	// S4: active again it is healthy, is sent to, and has its five days again.
+	// S4: activated again, it is healthy, gets events, and has five days again.
 	for _, reason := range []string{"gone", "failing for 5 days"} {
 		f.exec(t, `update webhooks set active = false, disabled_reason = $1, health = 'failed', failing_since = now() - interval '6 days'`, reason)
 		require.Equal(t, []any{"disabled", reason, false}, status())
@@ -57,7 +57,7 @@ func TestGetWebhook(t *testing.T) {
 	}
 }
 
-// S4: each field by itself, the rest stays.
+// S4: each member can be changed by itself, and the others stay.
 func TestUpdateWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -96,8 +96,8 @@ func TestUpdateWebhook(t *testing.T) {
 	require.Equal(t, "new secret", f.get(t, path+"/secret").object(t, http.StatusOK)["secret"])
 }
 
-// S4 and S15: deactivating cancels what is pending, visibly; new events make no
-// delivery; activating begins anew.
+// S4, S15: deactivating cancels outstanding deliveries visibly, and new events make no delivery. Activating starts
+// anew.
 func TestDeactivateWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -119,7 +119,7 @@ func TestDeactivateWebhook(t *testing.T) {
 	require.EqualValues(t, 1, f.post(t, "/v1/events", `{"type":"user.created","data":1}`).object(t, 202)["deliveries"])
 }
 
-// S4 and 6: nothing changes when one value is bad.
+// S4, spec 6: nothing changes if one value is invalid.
 func TestUpdateWebhookRefusals(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -150,7 +150,7 @@ func TestUpdateWebhookRefusals(t *testing.T) {
 	f.do(t, http.MethodPatch, path, "", nil).problem(t, http.StatusBadRequest, "INVALID_ARGUMENT")
 }
 
-// S5: gone, its secret too, and what was pending is canceled.
+// S5: the webhook and its secret are gone, and outstanding deliveries are canceled.
 func TestDeleteWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -173,8 +173,8 @@ func TestDeleteWebhook(t *testing.T) {
 	require.EqualValues(t, 0, f.post(t, "/v1/events", `{"type":"user.created","data":1}`).object(t, 202)["deliveries"])
 }
 
-// Nothing that is done within UpdateWebhook's transaction takes a connection: with
-// one connection in all, it would wait for itself.
+// Nothing within UpdateWebhook's transaction takes a second connection: with a pool of one connection it would wait for
+// itself.
 func TestUpdateWebhookTakesOneConnection(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -200,8 +200,8 @@ func TestUpdateWebhookTakesOneConnection(t *testing.T) {
 	c.do(t, http.MethodPatch, "/v1/webhooks/"+webhook, `{"events":["invoice.payd"]}`, nil).refused(t, "body.events[0]", "did you mean invoice.paid?")
 }
 
-// S4: what the operator has come to forbid keeps no webhook from being disabled or
-// renamed; only another URL is held against the rules.
+// S4: a webhook whose URL the operator has forbidden since can still be disabled and renamed. Only a new URL is
+// checked.
 func TestUpdateWebhookWithAURLThatIsForbiddenNow(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -24,10 +24,10 @@ const (
 	standardID = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 )
 
-// momentoSignature is the header's name as it is sent: not canonical.
+// momentoSignature is the name of the header as it is sent, which is not Go's canonical form.
 const momentoSignature = "momento-signature"
 
-// vector is a known answer of signing.
+// vector is a test vector of signing.
 type vector struct {
 	Name      string `json:"name"`
 	Key       string `json:"key_utf8"`
@@ -46,7 +46,7 @@ func vectorOf(t *testing.T, name string) vector {
 	return file.HMAC[at]
 }
 
-// setup makes the job of a delivery that has not been attempted.
+// setup returns the job of a delivery that has not been attempted.
 func setup(t *testing.T, p hook.Profile) *hook.Job {
 	t.Helper()
 	w := &hook.Webhook{
@@ -90,8 +90,7 @@ func TestCommendaBody(t *testing.T) {
 	require.Equal(t, v6.Signature, r.Header.Get("Commenda-X-Secret"))
 }
 
-// Spec 1 and M6, V2: Momento's seven keys, byte for byte, and their signature; the
-// time of sending is the moment's.
+// Spec 1 and M6, V2: Momento's seven members, byte for byte, and their signature, with the time of sending.
 func TestMomentoBody(t *testing.T) {
 	t.Parallel()
 	v2 := vectorOf(t, "V2")
@@ -110,8 +109,8 @@ func TestMomentoBody(t *testing.T) {
 	require.Contains(t, string(later.Body), `"event_timestamp":1704296470564,"publish_timestamp":1704296479999`)
 }
 
-// M6: event_timestamp ≤ publish_timestamp ≤ the receiver's now, also where the
-// publishing machine's clock is ahead of the sending one's.
+// M6: event_timestamp ≤ publish_timestamp ≤ the receiver's now, even if the clock of the publishing machine is ahead of
+// that of the sending one.
 func TestMomentoTimes(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -131,8 +130,7 @@ func TestMomentoTimes(t *testing.T) {
 	})
 }
 
-// Spec 2: a body is what parsing and printing it again gives, whatever the names
-// and the text.
+// Spec 2: parsing and printing a body again gives the same text, whatever the names and the text of the message.
 func TestMomentoBodyIsCanonical(t *testing.T) {
 	t.Parallel()
 	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[\x00-\x1f"\\<>&\x{2028}\x{2029}\x{feff}😀é]{0,20}`))
@@ -148,7 +146,7 @@ func TestMomentoBodyIsCanonical(t *testing.T) {
 	})
 }
 
-// received are the headers as a server in Go has them.
+// received returns the headers as a server in Go sees them.
 func received(r hook.Request) http.Header {
 	h := http.Header{}
 	for name, values := range r.Header {
@@ -229,14 +227,14 @@ func TestRedactHeaders(t *testing.T) {
 	require.Len(t, shown, len(r.Header))
 	require.Equal(t, "Bearer geheim", received(r).Get("Authorization"))
 
-	// As the client sent it: not in canonical form.
+	// The name as the client wrote it, which is not canonical.
 	shown = payload.RedactHeaders(job.Webhook, http.Header{"x-api-key": {"geheim"}, "Date": {"today"}})
 	require.Equal(t, http.Header{"x-api-key": {"***"}, "Date": {"today"}}, shown)
 	require.Empty(t, payload.RedactHeaders(job.Webhook, nil), "an attempt that came to nothing has no headers")
 }
 
-// What is sent as a test says so, and nothing else does. Momento's requests have no
-// headers of ours: a test's message has the number 0.
+// Tests are marked, and nothing else is. Momento's requests have none of Grapnel's headers; a test's message has the
+// number 0.
 func TestTestsAreMarked(t *testing.T) {
 	t.Parallel()
 	for p, want := range map[hook.Profile][]string{

@@ -17,7 +17,7 @@ import (
 	"grapnel/internal/signing"
 )
 
-// Spec 1: the headers of each profile, and no others of ours.
+// Spec 1: the headers of each profile, and no other headers of Grapnel's.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(1614265330, 0)
@@ -132,8 +132,8 @@ func TestHeaders(t *testing.T) {
 	})
 }
 
-// A request carries the events that it comes from, the last its own. Momento's and Commenda's
-// receivers get no header of ours (spec 1) unless the event comes from another.
+// A request carries the chain of events that it comes from, its own event last. Momento's and Commenda's receivers get
+// no such header (spec 1), unless the event comes from another one.
 func TestChain(t *testing.T) {
 	t.Parallel()
 	for _, p := range []hook.Profile{hook.ProfileStandard, hook.ProfileMomento, hook.ProfileCommenda} {
@@ -150,8 +150,8 @@ func TestChain(t *testing.T) {
 	}
 }
 
-// Within the overlap the header with one value may be that of the secret before,
-// beside whose signature webhook-signature has the new one's.
+// Within the overlap the header with one value may carry the signature of the previous secret, while webhook-signature
+// also has that of the new one.
 func TestTheSingleValueOfTheSecretBefore(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
