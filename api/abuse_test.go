@@ -9,11 +9,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// nested is a JSON array within arrays.
+// nested returns a JSON array nested depth deep.
 func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
 
-// Spec 2.2, S9: what is nested too deep is refused for it, however deep that is,
-// and takes no other event of a batch along.
+// Spec 2.2, S9: an event that is nested too deep is refused for its depth, however deep it is, and the other events of
+// its batch are accepted.
 func TestDeepJSON(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -47,13 +47,13 @@ func TestDeepJSON(t *testing.T) {
 			require.Contains(t, string(a.body), "deep", path)
 		}
 	}
-	// What is no JSON stays none, however deep.
+	// A text that is not JSON is refused as such, however deep it is.
 	for _, broken := range []string{strings.Repeat("[", 20_000), nested(20_000) + "]", strings.Repeat(`{"a":`, 20_000) + strings.Repeat("]", 20_000), `"` + nested(20_000)} {
 		f.post(t, "/v1/events/batch", `{"events":[`+good+`,{"type":"user.created","data":`+broken+`}]}`).problem(t, http.StatusBadRequest, "INVALID_ARGUMENT")
 	}
 }
 
-// Spec 7: a request of many small mistakes gets no answer many times its size.
+// Spec 7: the answer to a request with many small mistakes is not many times as large.
 func TestAnswersToManyMistakes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -10,8 +10,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Answers hold no more than the budget together, and one tenant's no more than half of it;
-// what is given back is there for others, and nothing is left over.
+// All answers together stay within the budget, and those of one tenant within half of it. Room that is given back is
+// available to others, and none is lost.
 func TestAnswersHoldTheirBudget(t *testing.T) {
 	t.Parallel()
 	const one = answerFactor * mostAnswered
@@ -54,7 +54,7 @@ func TestAnswersHoldTheirBudget(t *testing.T) {
 	require.Empty(t, a.tenants)
 }
 
-// However many come at once, the sum is never more than the budget, and all get their turn.
+// However many answers are made at once, their sum stays within the budget, and all get their turn.
 func TestAllAnswersComeToTheirTurn(t *testing.T) {
 	t.Parallel()
 	a := newAnswers(512 << 20)
@@ -101,7 +101,7 @@ func TestFit(t *testing.T) {
 	}
 }
 
-// A request takes its part once, keeps what its answer needs, and gives that back once.
+// A request takes its share once, keeps what its answer needs, and gives that back once.
 func TestARequestsPart(t *testing.T) {
 	t.Parallel()
 	part := &answering{all: newAnswers(0), tenant: hook.TenantID{1}}

@@ -16,10 +16,10 @@ import (
 	"grapnel/internal/hook"
 )
 
-// most is how large a list's answer is at most, with what is around its entries.
+// most is the largest size of a list's answer, with the text around its entries.
 const most = 4<<20 + 64<<10
 
-// Lists end before their answers are too large, and lead on: every entry is shown once.
+// Lists end before their answers are too large and have a cursor for the rest. Every entry is shown once.
 func TestListsEndBeforeTheyAreTooLarge(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) { d.Config.MaxBody = 1 << 20 })
@@ -102,7 +102,7 @@ func TestListsEndBeforeTheyAreTooLarge(t *testing.T) {
 	}
 }
 
-// What is shown whole keeps its published shape where it is no more than one answer.
+// A list that is shown whole keeps its published form if it fits into one answer.
 func TestWholeListsKeepTheirShape(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -120,7 +120,7 @@ func TestWholeListsKeepTheirShape(t *testing.T) {
 	}
 }
 
-// crowded is a store whose lists of events wait until they are let go on.
+// crowded is a store whose lists of events wait until they are released.
 type crowded struct {
 	api.Store
 	inside, most atomic.Int64
@@ -138,8 +138,8 @@ func (s *crowded) Events(ctx context.Context, tenant hook.TenantID, f hook.Event
 	return s.Store.Events(ctx, tenant, f, p)
 }
 
-// Of thirty lists at once no more are read than fit into the budget; the others wait for
-// their turn, and all are answered. What has no large answer waits for none of them.
+// Of thirty lists at once, only as many are read as fit into the budget. The others wait for their turn, and all are
+// answered. Operations without large answers don't wait.
 func TestLargeAnswersTakeTurns(t *testing.T) {
 	t.Parallel()
 	store := &crowded{enter: make(chan struct{}, 30), goOn: make(chan struct{})}
@@ -184,7 +184,7 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 }
 
-// Who waits for too long is told to come again.
+// A client whose request has waited too long is told to come again.
 func TestTooManyLargeAnswers(t *testing.T) {
 	t.Parallel()
 	store := &crowded{enter: make(chan struct{}, 30), goOn: make(chan struct{})}

@@ -82,7 +82,7 @@ func TestListAndRevokeAPIKeys(t *testing.T) {
 	require.Len(t, f.pages(t, "/v1/api-keys", "api_keys", 2, 6), 6)
 }
 
-// The operator's key is told apart, and no other key can end it.
+// Answers mark the operator's key, and no other key can revoke it.
 func TestTheOperatorKeyInTheList(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

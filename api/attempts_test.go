@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// A body that is cut within a character is text up to there; one that is no text stays
+// A body that is cut within a character is shown as text up to that character. A body that is not UTF-8 is shown in
 // base64, cut or not.
 func TestTruncatedAnswers(t *testing.T) {
 	t.Parallel()

@@ -16,17 +16,17 @@ import (
 	"grapnel/internal/hook"
 )
 
-// batchResult is what came of one event of a batch.
+// batchResult is the result of one event of a batch.
 type batchResult struct {
 	Status int            `json:"status"`
 	Event  map[string]any `json:"event"`
 	Error  *problem       `json:"error"`
 }
 
-// batchOf is the request that publishes the events.
+// batchOf returns the request body that publishes the events.
 func batchOf(events ...string) string { return `{"events":[` + strings.Join(events, ",") + `]}` }
 
-// results are those of a batch, which must be as many as there were events.
+// results returns the results of a batch, which must be as many as its events.
 func (a answer) results(t *testing.T, events int) []batchResult {
 	t.Helper()
 	a.object(t, http.StatusAccepted)
@@ -50,7 +50,7 @@ func (a answer) results(t *testing.T, events int) []batchResult {
 	return got.Results
 }
 
-// batch publishes events and returns what came of each.
+// batch publishes events and returns their results.
 func (c *client) batch(t *testing.T, events ...string) []batchResult {
 	t.Helper()
 	return c.post(t, "/v1/events/batch", batchOf(events...)).results(t, len(events))
@@ -88,7 +88,7 @@ func TestPublishBatch(t *testing.T) {
 	require.Len(t, start.Targets, 2)
 }
 
-// dataOf is the stored data of the event with this id.
+// dataOf returns the stored data of the event with this id.
 func (f *fixture) dataOf(t *testing.T, id any) string {
 	t.Helper()
 	event, err := hook.ParseEventID(id.(string))
@@ -96,8 +96,8 @@ func (f *fixture) dataOf(t *testing.T, id any) string {
 	return string(value[[]byte](t, f, `select data from events where id = $1`, [16]byte(event)))
 }
 
-// S9: bad events are reported, each at its place and as if it had come alone; the
-// good ones between them are stored and dispatched, in order.
+// S9: bad events are reported, each at its place and as if it were published alone. The good events between them are
+// stored and dispatched, in order.
 func TestPublishBatchOfGoodAndBad(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -163,7 +163,7 @@ func TestPublishBatchOfGoodAndBad(t *testing.T) {
 	require.Equal(t, 1+len(bad), value[int](t, f, `select count(*) from deliveries`))
 }
 
-// S9: where every event is bad, the answer still says so of each.
+// S9: if every event is bad, the answer says so of each.
 func TestPublishBatchOfNothingGood(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -281,7 +281,7 @@ func TestPublishBatchRefusals(t *testing.T) {
 	t.Cleanup(func() { require.Empty(t, f.dispatched.events()) })
 }
 
-// Spec 7: the scope that publishing needs; without it nothing is looked at.
+// Spec 7: a batch without the scope for publishing is refused before it is read.
 func TestPublishBatchWithoutTheScope(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -290,8 +290,8 @@ func TestPublishBatchWithoutTheScope(t *testing.T) {
 	require.Zero(t, value[int](t, f, `select count(*) from events`))
 }
 
-// Spec 6: while the store is away nothing is accepted, and the whole request is to
-// be repeated, also where some of its events are bad.
+// Spec 6: while the store is unavailable, nothing is accepted and the whole request is to be repeated, even if some of
+// its events are bad.
 func TestPublishBatchWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	f, store := setupFaulty(t)
@@ -315,8 +315,7 @@ func TestPublishBatchWhileTheStoreIsAway(t *testing.T) {
 	require.NotContains(t, f.post(t, "/v1/events/batch", body).results(t, 3)[0].Event, "duplicate")
 }
 
-// S9: an event that the store alone refuses fails alone, and says no more than
-// any 5xx (spec 6); the cause is in the log.
+// S9: an event that only the store refuses fails alone, and its error has no cause (spec 6), which is logged.
 func TestPublishBatchWithOneThatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -332,13 +331,13 @@ func TestPublishBatchWithOneThatCannotBeStored(t *testing.T) {
 	require.Equal(t, 2, value[int](t, f, `select count(*) from deliveries`))
 }
 
-// Spec 6, S9: where time is up in the middle of a batch, each event says whether it is
-// stored: repeating those that are would publish them twice.
+// Spec 6, S9: if the time is up in the middle of a batch, each result says whether its event is stored, because
+// repeating stored events would publish them twice.
 func TestPublishBatchWhoseTimeIsUp(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) { d.Config.Timeout = 3 * time.Second })
 	f.newWebhook(t, "*")
-	// Somebody else is storing an event under the second one's id, and does not get done.
+	// Another transaction is storing an event under the second event's id and does not finish.
 	tx, err := f.db.Begin(t.Context())
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `insert into idempotency_keys (tenant_id, key, fingerprint, event_id, expires_at)
@@ -353,7 +352,7 @@ func TestPublishBatchWhoseTimeIsUp(t *testing.T) {
 	require.Contains(t, f.log.String(), "events of a batch failed")
 }
 
-// slow is a store that stores until the caller has gone.
+// slow is a store that goes on storing until the client has gone.
 type slow struct {
 	api.Store
 	asked chan struct{}
@@ -369,7 +368,7 @@ func (s slow) PublishAll(ctx context.Context, list []hook.Publication) ([]hook.A
 	return make([]hook.Accepted, len(list)), errs
 }
 
-// A client that goes away is no error of ours, however many events it sent.
+// A client that goes away is not logged as an error, however many events it sent.
 func TestPublishBatchOfAClientThatGoesAway(t *testing.T) {
 	t.Parallel()
 	seen, asked := &metrics{}, make(chan struct{})

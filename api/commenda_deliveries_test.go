@@ -34,7 +34,7 @@ func TestListCommendaDeliveries(t *testing.T) {
 		"attempts": 2.0, "error": "Connection timeout", "next_attempt_at": d["next_attempt_at"], "created_at": d["created_at"],
 	}, d)
 
-	// It is the standard surface's log but for the ids.
+	// It equals the standard surface's log except for the ids.
 	standard := f.get(t, "/v1/webhooks/"+id+"/deliveries").list(t, "deliveries")
 	require.Len(t, standard, len(listed))
 	for i, d := range standard {

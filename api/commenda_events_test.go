@@ -15,8 +15,8 @@ import (
 
 const acceptedEvent = "Successfully accepted event."
 
-// C6: 202 means stored, with a delivery for every webhook that matches; the event
-// object of each has the answer's id, time and organization.
+// C6: 202 means that the event is stored, with a delivery for every webhook that matches. The event object of each has
+// the answer's id, time and organization.
 func TestPublishCommendaEvent(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -74,7 +74,7 @@ func TestEventsCrossProfiles(t *testing.T) {
 	require.EqualValues(t, 4, e["deliveries"])
 	require.ElementsMatch(t, want, f.receivers(t, e["id"]))
 	require.ElementsMatch(t, want, f.receivers(t, f.publish(t, `{"a":1}`)))
-	// Literally.
+	// Topics match literally.
 	require.ElementsMatch(t, []string{every, star}, f.receivers(t, f.publishTo(t, "*")["id"]))
 	require.ElementsMatch(t, []string{every, prefix, prefixed}, f.receivers(t, f.publishTo(t, "user.*")["id"]))
 	require.ElementsMatch(t, []string{every}, f.receivers(t, f.publishTo(t, "Free form, é")["id"]), "no catalogue here")
@@ -158,7 +158,7 @@ func TestPublishCommendaRefusals(t *testing.T) {
 	require.Equal(t, longest, e["organization_id"])
 }
 
-// Spec 2.4: the bound counts the whole event object, organization and all.
+// Spec 2.4: the size limit counts the whole event object, with the organization.
 func TestPublishCommendaSizeLimit(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

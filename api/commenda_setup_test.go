@@ -13,8 +13,7 @@ import (
 // commendaURL is the URL of newCommendaWebhook's webhooks.
 const commendaURL = "https://yourapp.com/webhook"
 
-// register registers a Commenda webhook and returns data, all that the answer
-// holds beside its message.
+// register registers a Commenda webhook and returns the answer's data.
 func (c *client) register(t *testing.T, body string) map[string]any {
 	t.Helper()
 	return c.post(t, "/webhooks", body).data(t, http.StatusOK, "Successfully registered webhook.")
@@ -28,7 +27,7 @@ func (c *client) newCommendaWebhook(t *testing.T, topics ...string) string {
 	return c.register(t, string(body))["id"].(string)
 }
 
-// webhookOf is a webhook as the surface shows it.
+// webhookOf returns a webhook as the surface shows it.
 func (c *client) webhookOf(t *testing.T, id string) map[string]any {
 	t.Helper()
 	return c.get(t, "/webhooks/"+id).data(t, http.StatusOK, "Successfully fetched webhook.")
@@ -48,7 +47,7 @@ func (c *client) publishTo(t *testing.T, topic string) map[string]any {
 	return c.post(t, "/events", string(body)).data(t, http.StatusAccepted, "Successfully accepted event.")
 }
 
-// data is the answer's data, beside which there is the message and nothing else.
+// data returns the answer's data. Besides it there is only the message.
 func (a answer) data(t *testing.T, status int, message string) map[string]any {
 	t.Helper()
 	v := a.object(t, status)
@@ -65,7 +64,7 @@ func eventID(t *testing.T, text any) hook.EventID {
 	return id
 }
 
-// receivers are the webhooks that have a delivery of the event, as UUIDs.
+// receivers returns the webhooks that have a delivery of the event, as UUIDs.
 func (f *fixture) receivers(t *testing.T, event any) []string {
 	t.Helper()
 	deliveries, err := f.store.DeliveriesOfEvent(t.Context(), eventID(t, event), 1000)
@@ -77,7 +76,7 @@ func (f *fixture) receivers(t *testing.T, event any) []string {
 	return all
 }
 
-// uuid is a webhook's id as the Commenda surface shows it.
+// uuid returns a webhook's id as the Commenda surface shows it.
 func uuid(t *testing.T, text string) string {
 	t.Helper()
 	id, err := hook.ParseWebhookID(text)
@@ -85,7 +84,7 @@ func uuid(t *testing.T, text string) string {
 	return id.UUID()
 }
 
-// typeID is a webhook's id as the standard surface shows it.
+// typeID returns a webhook's id as the standard surface shows it.
 func typeID(t *testing.T, text string) string {
 	t.Helper()
 	id, err := hook.ParseWebhookID(text)

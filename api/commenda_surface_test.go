@@ -10,8 +10,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Spec 1: one store: what is registered here is on /v1, and what happens to it
-// there is seen here. Its key is shown on neither.
+// Spec 1: all surfaces share one store. A webhook that is registered here is visible on /v1, and changes there are
+// visible here. Neither shows its key.
 func TestCommendaWebhooksOnTheStandardSurface(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -39,7 +39,7 @@ func TestCommendaWebhooksOnTheStandardSurface(t *testing.T) {
 
 	require.Equal(t, http.StatusNoContent, f.do(t, http.MethodDelete, path, "", nil).status)
 	f.get(t, "/webhooks/"+id).problem(t, http.StatusNotFound, "NOT_FOUND")
-	// And one that was made there is here.
+	// A webhook that was created on /v1 is visible here.
 	made := f.post(t, "/v1/webhooks", `{"url":"https://yourapp.com/","events":["A"],"profile":"commenda"}`).object(t, http.StatusCreated)
 	require.Equal(t, []any{"A"}, f.webhookOf(t, made["id"].(string))["topics"])
 }
@@ -84,7 +84,7 @@ func TestCommendaTenantsAreApart(t *testing.T) {
 	require.Empty(t, f.sender.sent)
 }
 
-// Spec 6: no half of a webhook is left, and no cause told, while the store is away.
+// Spec 6: while the store is unavailable, no half of a webhook is stored, and no answer has the cause.
 func TestCommendaStoreIsAway(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

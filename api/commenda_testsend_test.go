@@ -15,7 +15,7 @@ import (
 
 const triggered = "Successfully triggered webhook."
 
-// triggeredEvent is the event that a triggered delivery is of.
+// triggeredEvent returns the event of a triggered delivery.
 func (f *fixture) triggeredEvent(t *testing.T, d map[string]any) hook.Event {
 	t.Helper()
 	e, err := f.store.Event(t.Context(), hook.DefaultTenant(), eventID(t, d["event_id"]))
@@ -23,8 +23,8 @@ func (f *fixture) triggeredEvent(t *testing.T, d map[string]any) hook.Event {
 	return e
 }
 
-// C5: with nothing, not even a content type: a sample, once; the answer is the
-// delivery with what came back.
+// C5: a request without body and content type sends a sample once. The answer is the delivery with the receiver's
+// answer.
 func TestTriggerCommendaWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -80,7 +80,7 @@ func TestTriggerCommendaWebhookWithData(t *testing.T) {
 	a.data(t, http.StatusOK, triggered)
 }
 
-// C5: the caller sees what went wrong at the receiver.
+// C5: the answer shows what went wrong at the receiver.
 func TestTriggerCommendaWebhookThatFails(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -123,7 +123,7 @@ func TestTriggerCommendaRefusals(t *testing.T) {
 	f.as(limited).post(t, path, `{"topic":"B"}`).data(t, http.StatusOK, triggered)
 }
 
-// C5: Config.MaxBody bounds what is sent.
+// C5: Config.MaxBody bounds the body of a test.
 func TestTriggerCommendaMaxBody(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) { d.Config.MaxBody = 400_000 })

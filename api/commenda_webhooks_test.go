@@ -15,7 +15,7 @@ import (
 
 const uuidPattern = `^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`
 
-// C1: url and topics alone are enough; the answer has these members and no others.
+// C1: url and topics suffice. The answer has these members and no others.
 func TestRegisterCommendaWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -32,7 +32,7 @@ func TestRegisterCommendaWebhook(t *testing.T) {
 	require.NotEqual(t, w["id"], again["id"])
 }
 
-// C1: everything that can be given is echoed.
+// C1: the answer repeats every member of the request.
 func TestRegisterCommendaWebhookWithEverything(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -69,7 +69,7 @@ func TestRegisterCommendaTopics(t *testing.T) {
 	}
 }
 
-// Spec 6: unknown members are tolerated here, and null is as good as nothing.
+// Spec 6: unknown members are tolerated here, and null counts as absent.
 func TestCommendaToleratesUnknownMembers(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -87,7 +87,7 @@ func TestCommendaToleratesUnknownMembers(t *testing.T) {
 		data(t, http.StatusAccepted, "Successfully accepted event.")
 }
 
-// manyTopics are n topics as a list's inside.
+// manyTopics returns n topics, as the elements of a JSON list.
 func manyTopics(n int) string {
 	topics := make([]string, n)
 	for i := range topics {
@@ -96,7 +96,7 @@ func manyTopics(n int) string {
 	return strings.Join(topics, ",")
 }
 
-// commendaRefusals are bodies that neither registering nor updating takes.
+// commendaRefusals returns bodies that both registering and updating refuse.
 func commendaRefusals() map[string]struct{ member, location, text string } {
 	return map[string]struct{ member, location, text string }{
 		"url empty":               {`"url":""`, "body.url", "must not be empty"},
@@ -139,7 +139,7 @@ func commendaRefusals() map[string]struct{ member, location, text string } {
 	}
 }
 
-// C1 and 6: each wrong field is named as it is called here.
+// C1, spec 6: each wrong member is reported under its name on this surface.
 func TestRegisterCommendaRefusals(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -179,7 +179,7 @@ func TestRegisterCommendaRefusals(t *testing.T) {
 	require.Zero(t, value[int](t, f, `select count(*) from webhooks`))
 }
 
-// Spec 6: all that is wrong at once, and no key comes back.
+// Spec 6: all mistakes are reported at once, and the answer never has the key.
 func TestRegisterCommendaReportsEverything(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -237,7 +237,7 @@ func TestListCommendaWebhooks(t *testing.T) {
 	f.get(t, "/webhooks?limit=0").refused(t, "query.limit", "")
 }
 
-// C2: however many there are.
+// C2: the list is complete, however many webhooks there are.
 func TestListManyCommendaWebhooks(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -257,7 +257,7 @@ func TestListManyCommendaWebhooks(t *testing.T) {
 	require.Equal(t, want, ids(listed))
 }
 
-// C3: each member changes by itself and leaves the rest; the key is never shown.
+// C3: each member can be changed by itself, and the others stay. The key is never shown.
 func TestUpdateCommendaWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -295,7 +295,7 @@ func TestUpdateCommendaWebhook(t *testing.T) {
 	require.NotContains(t, f.log.String(), "hush")
 }
 
-// C3 and 6: what is refused changes nothing.
+// C3, spec 6: a refused update changes nothing.
 func TestUpdateCommendaRefusals(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -313,8 +313,8 @@ func TestUpdateCommendaRefusals(t *testing.T) {
 	require.Equal(t, before, f.webhookOf(t, id))
 }
 
-// C3: DISABLED: no more calls, and what is pending is canceled; ENABLED again,
-// only what comes later.
+// C3: a DISABLED webhook gets no more requests, and its outstanding deliveries are canceled. ENABLED again, it gets
+// later events only.
 func TestDisableCommendaWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -333,7 +333,7 @@ func TestDisableCommendaWebhook(t *testing.T) {
 	require.EqualValues(t, 0, f.publishTo(t, "B")["deliveries"])
 }
 
-// C4: 204 and nothing; what is pending ends as canceled.
+// C4: deleting answers 204 without a body, and outstanding deliveries end as canceled.
 func TestDeleteCommendaWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -371,8 +371,8 @@ func TestCommendaWebhooksShareTopicsAndURLs(t *testing.T) {
 	require.ElementsMatch(t, []string{one, two}, f.receivers(t, f.publishTo(t, "A")["id"]))
 }
 
-// 9, C3: what was disabled for its failures is DISABLED here, and ENABLED it is healthy,
-// is sent to, and has its five days again.
+// Spec 9, C3: a webhook that was disabled for its failures is DISABLED here. After ENABLED it is healthy, gets events,
+// and has five days again.
 func TestEnableCommendaWebhookThatWasDisabled(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -389,7 +389,7 @@ func TestEnableCommendaWebhookThatWasDisabled(t *testing.T) {
 	}
 }
 
-// This surface, as Momento's, takes a body that is not called anything.
+// This surface and Momento's accept a body without a content type.
 func TestCommendaBodiesNeedNoName(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

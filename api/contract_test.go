@@ -17,9 +17,8 @@ import (
 	"grapnel/api"
 )
 
-// contract is the OpenAPI document as clients see it. Its schemas are JSON Schema
-// 2020-12, and a validator that is not Huma's holds requests and answers against
-// what Huma says of them.
+// contract is the OpenAPI document as clients see it. Its schemas are JSON Schema 2020-12. A validator other than
+// Huma's checks requests and answers against them.
 type contract struct {
 	doc *huma.OpenAPI
 
@@ -43,7 +42,7 @@ func newContract(t *testing.T) *contract {
 	return c
 }
 
-// schema is what is at a place of the document.
+// schema returns the schema at a place of the document.
 func (c *contract) schema(t *testing.T, place ...string) *jsonschema.Schema {
 	t.Helper()
 	pointer := ""
@@ -61,7 +60,7 @@ func (c *contract) schema(t *testing.T, place ...string) *jsonschema.Schema {
 	return s
 }
 
-// conforms fails the test when an answer is not what the document promises.
+// conforms fails the test if an answer breaks the document's promises.
 func (c *contract) conforms(t *testing.T, method, path string, a answer) {
 	t.Helper()
 	template, op := find(c.doc, method, path)
@@ -83,7 +82,7 @@ func (c *contract) conforms(t *testing.T, method, path string, a answer) {
 	require.NoError(t, s.Validate(v), "%s: %s", a.request, a.body)
 }
 
-// admits reports whether the document lets a JSON body through.
+// admits reports whether the document allows a JSON body.
 func (c *contract) admits(t *testing.T, method, template string, body []byte) bool {
 	t.Helper()
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
@@ -93,8 +92,7 @@ func (c *contract) admits(t *testing.T, method, template string, body []byte) bo
 	return c.schema(t, "paths", template, strings.ToLower(method), "requestBody", "content", "application/json", "schema").Validate(v) == nil
 }
 
-// find is the document's operation at a path, and the template that the path
-// fits; nil if there is none.
+// find returns the document's operation for a path and the template that matches it; nil if there is none.
 func find(doc *huma.OpenAPI, method, path string) (string, *huma.Operation) {
 	for template, item := range doc.Paths {
 		want, have := strings.Split(template, "/"), strings.Split(path, "/")
@@ -116,7 +114,7 @@ func methods(item *huma.PathItem) map[string]*huma.Operation {
 	}
 }
 
-// The validator refuses what is not promised; otherwise it would prove nothing.
+// The validator refuses undocumented answers; otherwise it would prove nothing.
 func TestContract(t *testing.T) {
 	t.Parallel()
 	s := newContract(t).schema(t, "paths", "/v1/webhooks", "get", "responses", "200", "content", "application/json", "schema")

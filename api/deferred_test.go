@@ -14,8 +14,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// S12: a delivery that waits says so and why wherever it is shown, and shows no attempt in
-// the past.
+// S12: a delivery that waits shows that and the reason everywhere, and shows no attempt in the past.
 func TestWaitingDeliveries(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -71,7 +70,7 @@ func TestWaitingDeliveries(t *testing.T) {
 	require.Equal(t, id+"-drain", d["workflow_id"])
 }
 
-// What is due, and about to be sent, is due now.
+// A delivery that is due shows the present as its time, never the past.
 func TestNextAttemptIsNotInThePast(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -86,8 +85,7 @@ func TestNextAttemptIsNotInThePast(t *testing.T) {
 	require.NotContains(t, d, "workflow_id", "it is the event's")
 }
 
-// S11, S13: what is over a limit of its webhook is 429, says when to ask again, and leaves
-// nothing behind.
+// S11, S13: a test or retry over a limit of its webhook is 429, says when to come again, and stores nothing.
 func TestByHandOverALimit(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -103,7 +101,7 @@ func TestByHandOverALimit(t *testing.T) {
 	require.Zero(t, value[int](t, f, `select count(*) from deliveries where test`))
 }
 
-// heldSender holds what it is to send until it is released, and sends nothing.
+// heldSender holds deliveries until it is released, and sends nothing.
 type heldSender struct{ entered, release chan struct{} }
 
 func (s *heldSender) Send(context.Context, hook.Delivery) error {
@@ -112,8 +110,7 @@ func (s *heldSender) Send(context.Context, hook.Delivery) error {
 	return hook.Unavailable("the worker", hook.ErrNotSent)
 }
 
-// One account's tests and retries are bounded together, whatever the webhook, and another
-// account's are none the worse for it.
+// The tests and retries of one account are bounded together, over all webhooks, and don't count for other accounts.
 func TestByHandIsBoundedByTenant(t *testing.T) {
 	t.Parallel()
 	held := &heldSender{make(chan struct{}), make(chan struct{})}

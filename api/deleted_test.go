@@ -9,8 +9,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// The log of a webhook that was deleted is read as before, marked, on each surface; it is
-// its tenant's, and nothing else of it is left.
+// The log of a deleted webhook is still readable, and marked, on each surface. Only its tenant can read it, and nothing
+// else of the webhook is left.
 func TestLogOfADeletedWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -40,7 +40,7 @@ func TestLogOfADeletedWebhook(t *testing.T) {
 	f.get(t, "/v1/webhooks/hook_01kab1s6rzfkqbzry2kztmfpx1/deliveries").problem(t, http.StatusNotFound, "NOT_FOUND")
 	f.get(t, named("own", "never")+"/deliveries").problem(t, http.StatusNotFound, "NOT_FOUND")
 
-	// The surfaces keep apart what they kept apart before, and a name is its last owner's.
+	// Surfaces don't find logs of other profiles, and a name finds the log of its last webhook.
 	f.get(t, "/webhooks/"+standard+"/deliveries").problem(t, http.StatusNotFound, "NOT_FOUND")
 	f.put(t, "own", momento, "quiet")
 	log := f.get(t, named("own", momento)+"/deliveries").object(t, http.StatusOK)

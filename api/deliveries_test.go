@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// attempt is one that took 84.2 ms and ended just now.
+// attempt returns an attempt that took 84.2 ms and has just ended.
 func attempt() hook.Attempt {
 	return hook.Attempt{
 		URL: "https://yourapp.com/webhook", StartedAt: time.Now().Add(-84 * time.Millisecond), Duration: 84_200 * time.Microsecond,
@@ -50,7 +50,7 @@ func (f *fixture) again(t *testing.T, delivery string, a hook.Attempt) {
 	f.record(t, hook.Delivery{ID: id}, a)
 }
 
-// S12: exactly these members; what is not there is absent, not null.
+// S12: the answer has exactly these members. Missing values are absent, not null.
 func TestDeliveryShape(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -90,7 +90,7 @@ func TestDeliveryShape(t *testing.T) {
 	next(d, 30*time.Second)
 	require.Equal(t, map[string]any{"status": "failed", "attempts": 1.0, "error": "Connection timeout"}, d)
 
-	// The seed's: 500, 500, time-out.
+	// The documented example: 500, 500, timeout.
 	d = newest(failure(500), failure(500), timeout())
 	next(d, 30*time.Minute)
 	require.Equal(t, map[string]any{"status": "failed", "status_code": 500.0, "attempts": 3.0, "error": "Connection timeout"}, d)

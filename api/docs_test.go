@@ -13,7 +13,7 @@ import (
 	"grapnel/api"
 )
 
-// The documentation comes from this server alone.
+// The documentation loads nothing from other servers.
 func TestDocs(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

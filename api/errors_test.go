@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Spec 6: one format everywhere, where there is no operation too.
+// Spec 6: errors have one format everywhere, also where there is no operation.
 func TestNoSuchRoute(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -31,7 +31,7 @@ func TestNoSuchMethod(t *testing.T) {
 	}
 }
 
-// Spec 7: headers are limited by the server; what comes through is never echoed at length.
+// Spec 7: the server limits headers; long values that pass are not repeated at length.
 func TestLongValuesAreNotEchoed(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -44,7 +44,7 @@ func TestLongValuesAreNotEchoed(t *testing.T) {
 	require.Less(t, len(a.body), 1000)
 }
 
-// Text that PostgreSQL can't hold, or no header should, is the caller's mistake.
+// Text that PostgreSQL can't store, or that may not be in a header, is the client's mistake.
 func TestControlCharactersAreTheCallersMistake(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -61,11 +61,11 @@ func TestControlCharactersAreTheCallersMistake(t *testing.T) {
 		f.post(t, "/v1/events", `{"type":"user.created","data":1,"id":"`+bad+`"}`).refused(t, "body.id", "control characters")
 	}
 	require.Len(t, f.get(t, "/v1/event-types").list(t, "event_types"), 12)
-	// In data they are data.
+	// In published data control characters are allowed.
 	f.publish(t, `"\u0000"`)
 }
 
-// Answers are JSON whatever the client would rather have.
+// Answers are JSON whatever the client accepts.
 func TestAcceptHeader(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// S10: an event with its deliveries, its workflow, and whom it was not for.
+// S10: an event with its deliveries, its workflow, and the webhooks without a delivery.
 func TestGetEvent(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

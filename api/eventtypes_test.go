@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// S7: the nine of the seed, with their descriptions, in its order.
+// S7: the nine built-in types, with their descriptions, in their order.
 func TestBuiltInEventTypes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -70,7 +70,7 @@ func TestPutEventTypeRefusals(t *testing.T) {
 	require.Equal(t, http.StatusCreated, f.do(t, http.MethodPut, "/v1/event-types/"+strings.Repeat("a", 128), "", nil).status)
 }
 
-// S7: an unknown type is 422 and names the closest known one, of one's own too.
+// S7: an unknown type is 422 and names the most similar known one, also of the tenant's own.
 func TestClosestEventType(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

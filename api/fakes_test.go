@@ -14,7 +14,7 @@ import (
 	"grapnel/storage"
 )
 
-// dispatcher records what it is given.
+// dispatcher records the starts it is given.
 type dispatcher struct {
 	mu     sync.Mutex
 	starts []hook.Start
@@ -51,8 +51,7 @@ func (d *dispatcher) events() []string {
 	return ids
 }
 
-// sender records the outcome it is told to as the outcome of every sending, or
-// fails without one.
+// sender stores outcome as the outcome of every delivery it sends, or fails with err.
 type sender struct {
 	store   *storage.Store
 	outcome hook.Attempt

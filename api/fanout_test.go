@@ -10,8 +10,7 @@ import (
 	"grapnel/storage"
 )
 
-// A publish that would make more deliveries than one may is refused, and so is a batch as a
-// whole, on each surface.
+// A publish that would make more deliveries than allowed is refused, and so is a whole batch, on each surface.
 func TestTooManyDeliveries(t *testing.T) {
 	t.Parallel()
 	f := setupLimited(t, storage.Limits{Deliveries: 3})
@@ -34,7 +33,7 @@ func TestTooManyDeliveries(t *testing.T) {
 	require.NotContains(t, f.log.String(), "request failed", "it is no fault of ours")
 }
 
-// A tenant has so many event types at most.
+// The number of a tenant's event types is bounded.
 func TestTooManyEventTypes(t *testing.T) {
 	t.Parallel()
 	f := setupLimited(t, storage.Limits{EventTypes: 1})

@@ -17,8 +17,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Law: a cursor that is taken is the one text that leads there, of this list; any
-// other is 400 and never page one (S2).
+// Law: an accepted cursor is the only text for its place, and belongs to this list. Any other text is 400 and never the
+// first page (S2).
 func FuzzCursor(f *testing.F) {
 	kinds := []byte{listWebhooks, listEvents, listDeliveries, listKeys, listTenants}
 	for i, kind := range kinds {
@@ -44,8 +44,7 @@ func FuzzCursor(f *testing.F) {
 	})
 }
 
-// Law: the id of a stream's event leads to what comes after it, and has one text but
-// for leading zeros.
+// Law: the id of a server-sent event leads to the place after it, and has only one text, apart from leading zeros.
 func FuzzLastEventID(f *testing.F) {
 	for _, seed := range []string{"", "1.1", "0.0", "1768480200.1", "9223372036854775807.4611686018427387903", "1.9223372036854775807", "-1.1", "+1.1", "1", "1.", ".1", "1.1.1", "1.1 ", "0x1.1", "1_0.1"} {
 		f.Add(seed)
@@ -63,8 +62,7 @@ func FuzzLastEventID(f *testing.F) {
 	})
 }
 
-// Law: the text of a key is what the header holds for it, without the scheme, as
-// RFC 6750 and M9 say; nothing else is a key.
+// Law: the text of a key is the header's value without the scheme, as RFC 6750 and M9 say; no other header has a key.
 func FuzzAuthorization(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"Bearer gk_a", ""},
@@ -111,8 +109,8 @@ func FuzzAuthorization(f *testing.F) {
 	})
 }
 
-// Law: making a lone slash findable changes no name of a path, and what is refused
-// for its dots or slashes would be another path to the mux.
+// Law: making a lone slash findable changes no name of a path, and every path refused for its dots or slashes would be
+// another path to the mux.
 func FuzzPath(f *testing.F) {
 	for _, seed := range []string{"/", "/a/b", "/caches/%2F/webhooks/%2f", "/a//b", "/a/./b", "/a/..", "/a/%2E%2E", "/%00", "/%C3%A9/é", "/%20%2F", "/a%2Fb", "/%25", "*", ""} {
 		f.Add(seed)
@@ -139,8 +137,8 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
-// Law: a batch is split just where encoding/json would split it; what that takes
-// for no JSON is refused whole.
+// Law: a batch is split exactly where encoding/json splits it, and a body that encoding/json refuses is refused as a
+// whole.
 func FuzzBatch(f *testing.F) {
 	for _, seed := range []string{
 		`{"events":[{"type":"a","data":1}]}`, `{"events":[]}`, `{"events":[1,"]",[2],{"a":"}"}]}`, `{"events":[1]}x`, `{"events":[1],"events":[2]}`, `{"Events":[1]}`, `[]`, ``, `{`,
@@ -174,8 +172,8 @@ func FuzzBatch(f *testing.F) {
 	})
 }
 
-// Law: cutting off what is too deep changes no length and no place, leaves JSON
-// JSON, and is done just when something is too deep.
+// Law: removing values that are too deep changes no length and no offset, leaves valid JSON, and happens exactly if a
+// value is too deep.
 func FuzzShallow(f *testing.F) {
 	for _, seed := range []string{``, `[]`, `[[[[1]]]]`, `{"a":{"b":{"c":[]}},"d":"]}"}`, `["\"[[[["]`, `[[}]`, `[[[`, `"`, `[{"a":[1]},[2,[3,[4]]]]`, `]`, `"\\"[[[[]]]]`} {
 		f.Add([]byte(seed))

@@ -11,8 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// value is a JSON value of the schema; wild is how often, of a hundred, a value in
-// it is not.
+// value returns a JSON value of the schema. wild is the percentage of values in it that violate the schema.
 func (g *generator) value(s *huma.Schema, name string, wild, depth int) any {
 	for s.Ref != "" {
 		s = g.doc.Components.Schemas.SchemaFromRef(s.Ref)
@@ -109,7 +108,7 @@ func (g *generator) stringOf(s *huma.Schema, wild int) string {
 	}
 }
 
-// text is a parameter's value.
+// text returns a parameter's value.
 func (g *generator) text(s *huma.Schema) string {
 	v := g.value(s, "", 10, 1)
 	if text, ok := v.(string); ok {
@@ -118,7 +117,7 @@ func (g *generator) text(s *huma.Schema) string {
 	return fmt.Sprint(v)
 }
 
-// anything is any JSON value.
+// anything returns any JSON value.
 func (g *generator) anything(depth int) any {
 	switch g.r.IntN(9 - 2*min(depth, 1)) {
 	case 0:
@@ -138,8 +137,7 @@ func (g *generator) anything(depth int) any {
 	}
 }
 
-// nasty is a text that has broken something somewhere; one of three is what breaks
-// stores.
+// nasty returns a text that has broken something somewhere. One in three is a text that breaks stores.
 func (g *generator) nasty() string {
 	if g.chance(33) {
 		return g.pick([]string{"\x00", "a\x00b", "user.\x00", "\xff", "a\xed\xa0\x80"}) // in JSON, U+FFFD is all that is left of the last two
@@ -159,7 +157,7 @@ func nastyTexts() []string {
 	}
 }
 
-// spoil breaks a JSON text, or what it means.
+// spoil breaks a JSON text or its meaning.
 func (g *generator) spoil(text []byte) []byte {
 	at := g.r.IntN(len(text) + 1)
 	insert := func(s string) []byte { return slices.Concat(text[:at], []byte(s), text[at:]) }

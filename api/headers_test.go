@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// What was given for one receiver is not sent to another.
+// Header values given for one receiver are not sent to another.
 func TestHeadersStayWithTheirReceiver(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -38,7 +38,7 @@ func TestHeadersStayWithTheirReceiver(t *testing.T) {
 	patch(`{"url":"https://other.example/a","headers":{}}`).object(t, http.StatusOK)
 	patch(`{"url":"https://yourapp.com/a"}`).object(t, http.StatusOK)
 
-	// The other surfaces know no headers, and so send none elsewhere.
+	// The other surfaces have no headers, so they can't move a webhook that has some.
 	id = create("commenda")
 	f.post(t, "/webhooks/"+id, `{"url":"https://evil.example/webhook"}`).refused(t, "body.url", "X-Team")
 	f.post(t, "/webhooks/"+id, `{"url":"https://yourapp.com/other"}`).object(t, http.StatusOK)
@@ -51,7 +51,7 @@ func TestHeadersStayWithTheirReceiver(t *testing.T) {
 		refused(t, "body.destination.postUrl", "X-Team")
 }
 
-// What is shown of a header's value is none: sent back, it would be the value.
+// The *** that answers show in place of a header's value is refused as a value.
 func TestShownHeaderValuesAreNoValues(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -27,7 +27,7 @@ func TestHealth(t *testing.T) {
 	require.Equal(t, http.StatusOK, f.get(t, "/v1/webhooks").status, "what still comes is still served")
 }
 
-// S8: while Temporal is away events are accepted, so that the API stays ready.
+// S8: while Temporal is unavailable, events are accepted, so the API stays ready.
 func TestReadyWhileTemporalIsAway(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) {

@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// chain is a webhook-hops header of so many ids.
+// chain returns a webhook-hops header with n ids.
 func chain(n int) map[string]string {
 	ids := make([]string, 0, n)
 	for i := range n {
@@ -20,8 +20,8 @@ func chain(n int) map[string]string {
 	return map[string]string{"webhook-hops": strings.Join(ids, ", ")}
 }
 
-// A publish that comes from our own deliveries is accepted up to a depth, keeps where it
-// comes from, and is refused and logged beyond, on every surface.
+// A publish that comes from Grapnel's own deliveries is accepted up to a depth and keeps its chain. Beyond that depth
+// it is refused and logged, on every surface.
 func TestPublishesThatComeFromDeliveries(t *testing.T) {
 	t.Parallel()
 	with := func(header map[string]string, name, value string) map[string]string {
@@ -74,12 +74,12 @@ func TestPublishesThatComeFromDeliveries(t *testing.T) {
 	f := setup(t)
 	f.do(t, http.MethodPost, "/v1/events", `{"type":"user.created","data":1}`, map[string]string{"webhook-hops": "x"}).
 		refused(t, "header.webhook-hops", "event ids")
-	// Requests of Momento's and Commenda's systems have no chain of their own at first.
+	// The first requests of Momento's and Commenda's systems have no chain.
 	for _, header := range []string{"momento-signature", "commenda-x-secret"} {
 		f.do(t, http.MethodPost, "/v1/events", `{"type":"user.created","data":1}`, map[string]string{header: "00"}).object(t, http.StatusAccepted)
 		require.Len(t, hook.HopsOf(value[[]byte](t, f, `select hops from events order by id desc limit 1`)), 1, header)
 	}
-	// What was accepted is a duplicate, whatever chain it comes by.
+	// A repetition of an accepted publish is a duplicate, whatever chain it has.
 	id := f.post(t, "/v1/events", `{"type":"user.created","data":1,"id":"one"}`).object(t, http.StatusAccepted)["id"]
 	again := f.do(t, http.MethodPost, "/v1/events", `{"type":"user.created","data":1,"id":"one"}`, chain(9)).object(t, http.StatusAccepted)
 	require.Equal(t, []any{id, true}, []any{again["id"], again["duplicate"]})
@@ -94,8 +94,8 @@ func outcome(t *testing.T, a answer) (status int, code string) {
 	return a.status, codeOf(t, a)
 }
 
-// A webhook to the API itself would publish what makes it publish: where the API's own
-// name is known, it is refused, on every surface.
+// A webhook to the API itself would publish events in response to its own. If the API's address is known, such a
+// webhook is refused, on every surface.
 func TestWebhooksToTheAPIItself(t *testing.T) {
 	t.Parallel()
 	create := func(t *testing.T, c *client, url string) []answer {
@@ -120,7 +120,7 @@ func TestWebhooksToTheAPIItself(t *testing.T) {
 			require.Less(t, a.status, 300, "%s: %s", url, a.body)
 		}
 	}
-	// One that is there already can still be disabled, and no other made of it.
+	// An existing one can still be disabled, but not renewed.
 	id := f.newWebhook(t, "user.created")
 	f.exec(t, `update webhooks set url = 'https://xn--mnchen-3ya.test/'`)
 	f.do(t, http.MethodPatch, "/v1/webhooks/"+id, `{"active":false}`, nil).object(t, http.StatusOK)

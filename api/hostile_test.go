@@ -12,9 +12,8 @@ import (
 	"grapnel/internal/egress/egresstest"
 )
 
-// Spec 8: a hostile destination is refused at create and at update where it is an
-// address, on all three surfaces, by the name of its field and never with a 5xx;
-// and an update that is refused changes nothing.
+// Spec 8: a hostile destination that is an address is refused when a webhook is created or updated, on all three
+// surfaces, under the name of its field and never with a 5xx. A refused update changes nothing.
 func TestHostileDestinations(t *testing.T) {
 	t.Parallel()
 	guard, err := egress.New(egress.Config{})
@@ -58,7 +57,7 @@ func TestHostileDestinations(t *testing.T) {
 	require.JSONEq(t, string(before), string(f.get(t, "/v1/webhooks?limit=100").body))
 }
 
-// What a name stands for is asked when it is dialled: it may be another by then.
+// A name is resolved when it is dialled, because it may have another address by then.
 func TestHostileNames(t *testing.T) {
 	t.Parallel()
 	guard, err := egress.New(egress.Config{})

@@ -13,7 +13,7 @@ import (
 
 func keyed(key string) map[string]string { return map[string]string{"Idempotency-Key": key} }
 
-// The header may be a string of RFC 9651, which means what it says without the quotes.
+// The header may be a string of RFC 9651, which has the same meaning without the quotes.
 func TestQuotedIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -40,8 +40,8 @@ func TestQuotedIdempotencyKey(t *testing.T) {
 	require.Equal(t, first["data"].(map[string]any)["id"], again["data"].(map[string]any)["id"])
 }
 
-// A batch's key stands for each of its events that has none of its own: sent again, what
-// was stored is a duplicate and what was not is stored.
+// The key of a batch applies to each event that has none of its own. If the batch is sent again, stored events are
+// duplicates and the others are stored.
 func TestIdempotencyKeyOfABatch(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -67,13 +67,13 @@ func TestIdempotencyKeyOfABatch(t *testing.T) {
 	other := f.do(t, http.MethodPost, path, batchOf(`{"type":"user.created","data":2}`), keyed("batch-1")).results(t, 1)
 	require.Equal(t, http.StatusConflict, other[0].Status)
 	f.do(t, http.MethodPost, path, batch, keyed(strings.Repeat("a", 256))).refused(t, "header.Idempotency-Key", "1 to 255")
-	// Of another batch, and without a key, it is another event.
+	// In another batch, and without a key, it is another event.
 	for _, header := range []map[string]string{keyed("batch-2"), nil} {
 		require.NotContains(t, f.do(t, http.MethodPost, path, batchOf(`{"type":"user.created","data":1}`), header).results(t, 1)[0].Event, "duplicate")
 	}
 }
 
-// A Commenda publish's id is its key as well.
+// The id of a Commenda publish is its idempotency key as well.
 func TestIDOfACommendaPublish(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -93,7 +93,7 @@ func TestIDOfACommendaPublish(t *testing.T) {
 	require.Equal(t, 2, value[int](t, f, `select count(*) from events`))
 }
 
-// A message under a key is published once.
+// A message with an idempotency key is published once.
 func TestIdempotencyKeyOfAMessage(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -108,8 +108,8 @@ func TestIdempotencyKeyOfAMessage(t *testing.T) {
 	require.Equal(t, []string{"hello", "hello"}, texts(t, f.get(t, path+"?sequence_number=1")))
 }
 
-// A request that makes a webhook makes one under its key, and has the same answer each
-// time, secret and all, whatever has become of the webhook.
+// A request with an idempotency key creates one webhook and has the same answer each time, with the secret, even if the
+// webhook has changed.
 func TestWebhooksAreMadeOnceUnderAKey(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -141,7 +141,7 @@ func TestWebhooksAreMadeOnceUnderAKey(t *testing.T) {
 			require.Equal(t, 1, value[int](t, f, `select count(*) from webhooks`))
 			f.do(t, http.MethodPost, c.path, c.other, keyed("w-1")).problem(t, http.StatusConflict, "ALREADY_EXISTS")
 
-			// What would be refused now was accepted then.
+			// A repeat is answered even if it would be refused now.
 			f.exec(t, `delete from webhooks where id = $1`, id)
 			f.blocked.url = "https://yourapp.com/webhook"
 			require.Equal(t, string(first.body), string(f.do(t, http.MethodPost, c.path, c.body, keyed("w-1")).body))
@@ -159,8 +159,7 @@ func TestWebhooksAreMadeOnceUnderAKey(t *testing.T) {
 	}
 }
 
-// A key that would promise what is not so is refused: that what is sent again does
-// nothing more.
+// Operations that do their work again when a request is repeated refuse an idempotency key.
 func TestIdempotencyKeysThatAreNotHonoured(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// limitedKey makes a key with these members beside its name, and returns a client with it.
+// limitedKey creates a key with these members besides its name, and returns a client with it.
 func (f *fixture) limitedKey(t *testing.T, members map[string]any) *client {
 	t.Helper()
 	members["name"] = "limited"
@@ -20,7 +20,7 @@ func (f *fixture) limitedKey(t *testing.T, members map[string]any) *client {
 	return f.as(f.post(t, "/v1/api-keys", string(body)).object(t, http.StatusCreated)["key"].(string))
 }
 
-// A key that is limited to topics reads only these, on every path.
+// A key that is limited to topics may read these only, on every path.
 func TestTopicsLimitReading(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -53,7 +53,7 @@ func TestTopicsLimitReading(t *testing.T) {
 	limited.do(t, http.MethodGet, topicPath("chat", "lobby"), "", map[string]string{"Accept": "text/event-stream"}).
 		problem(t, http.StatusForbidden, "PERMISSION_DENIED")
 
-	// Limited to caches as well: nothing that is in no cache, and nothing of another.
+	// A key that is also limited to caches reads nothing without a cache, and nothing of another cache.
 	chat := f.limitedKey(t, map[string]any{"scopes": []string{"read", "publish"}, "caches": []string{"chat"}})
 	require.Len(t, listed(chat, "/v1/events", "events"), 1)
 	chat.get(t, "/v1/events/"+user).problem(t, http.StatusNotFound, "NOT_FOUND")
@@ -71,7 +71,7 @@ func TestTopicsLimitReading(t *testing.T) {
 	chat.post(t, "/events", `{"topic":"user.created","data":1}`).problem(t, http.StatusForbidden, "PERMISSION_DENIED")
 }
 
-// Commenda's log is that of /v1.
+// Commenda's delivery log is limited as that of /v1 is.
 func TestTopicsLimitCommendasLog(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -86,7 +86,7 @@ func TestTopicsLimitCommendasLog(t *testing.T) {
 	require.Equal(t, "A", listed[0]["event_type"])
 }
 
-// Who says where a webhook's events go reads them.
+// A limited key may only create or redirect webhooks whose events it may read.
 func TestTopicsLimitSubscribing(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -123,7 +123,7 @@ func TestTopicsLimitSubscribing(t *testing.T) {
 	create(chat, `["user.created"]`).problem(t, http.StatusForbidden, "PERMISSION_DENIED")
 }
 
-// A limited admin makes no key that is less limited.
+// A limited admin key can't create a key that is less limited.
 func TestLimitedKeysMakeLimitedKeys(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -153,7 +153,7 @@ func TestLimitedKeysMakeLimitedKeys(t *testing.T) {
 	require.Equal(t, true, k["subscribe"])
 }
 
-// A token for a page follows its topics for a while, and does nothing else.
+// A topic token allows following its topics for some time, and nothing else.
 func TestTopicTokens(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -200,7 +200,7 @@ func TestTopicTokens(t *testing.T) {
 		}
 		f.as(text).do(t, c.method, c.with(f.resources(t)), c.body, nil).problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
 	}
-	// It is nobody else's to make or change.
+	// Tokens can't be made for topics that the key may not follow, and can't be changed.
 	for _, forged := range []string{"gt_", "gt_x", text[:len(text)-1], text + "A", "gt_" + text[4:], text[3:]} {
 		follow(forged, "chat", "room-1").problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
 	}
@@ -210,7 +210,7 @@ func TestTopicTokens(t *testing.T) {
 	require.NoError(t, err)
 	follow(old.Reveal(), "chat", "room-1").problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
 
-	// It ends with the key that made it.
+	// A token ends with the key that made it.
 	require.Equal(t, http.StatusNoContent, f.do(t, http.MethodDelete, "/v1/api-keys/"+minter["id"].(string), "", nil).status)
 	follow(text, "chat", "room-1").problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
 	require.NotContains(t, f.log.String(), text)

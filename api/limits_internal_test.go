@@ -9,14 +9,14 @@ import (
 	"grapnel/internal/hook"
 )
 
-// keyOf is a key, of a tenant of its own.
+// keyOf returns a key of a tenant of its own.
 func keyOf(n int) *hook.APIKey {
 	id := [16]byte{byte(n >> 16), byte(n >> 8), byte(n)}
 	return &hook.APIKey{ID: id, TenantID: id}
 }
 
-// Law: in any second no more than twice the limit gets through, a full bucket and
-// what flows into it; and Retry-After is how long it takes, neither more nor less.
+// Law: in any second at most twice the limit gets through: a full bucket and its refill. Retry-After is exactly the
+// time until there is a token.
 func TestBucket(t *testing.T) {
 	t.Parallel()
 	l, key, now := newLimits(&Config{KeyRateLimit: 5}), keyOf(1), time.Unix(1_800_000_000, 0)
@@ -35,8 +35,7 @@ func TestBucket(t *testing.T) {
 	require.NoError(t, l.request(keyOf(2), now), "each key for itself")
 }
 
-// Memory is bounded: keys that have been quiet are forgotten, those that are over
-// their limit are not.
+// Memory is bounded: quiet keys are dropped, keys over their limit are not.
 func TestQuietKeysAreForgotten(t *testing.T) {
 	t.Parallel()
 	l, now := newLimits(&Config{KeyRateLimit: 5, MaxPolls: 1}), time.Unix(1_800_000_000, 0)
@@ -61,7 +60,7 @@ func TestQuietKeysAreForgotten(t *testing.T) {
 	require.Empty(t, l.allWaiting.of)
 }
 
-// All keys of a tenant share a limit beside their own; that of another is another.
+// All keys of a tenant share a limit besides their own. Another tenant has another one.
 func TestBucketOfATenant(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
@@ -108,8 +107,8 @@ func TestBucketOfATenant(t *testing.T) {
 	}
 }
 
-// A tenant sends a second's worth by hand at once, and so many per second; what is refused
-// costs nothing, and those who have been quiet are forgotten.
+// A tenant may send a second's worth of tests and retries at once, and as many per second. A refused one costs nothing,
+// and quiet tenants are dropped.
 func TestByHandPerSecond(t *testing.T) {
 	t.Parallel()
 	l, now := newLimits(&Config{}), time.Unix(1_800_000_000, 0)

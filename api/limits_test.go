@@ -35,7 +35,7 @@ func TestKeyRateLimit(t *testing.T) {
 	f.as("gk_unknown").get(t, "/v1/webhooks").problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
 }
 
-// Spec 7: every operation counts, those that the key may not use too.
+// Spec 7: requests to every operation count, also those that the key may not call.
 func TestKeyRateLimitHoldsEverywhere(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) { d.Config.KeyRateLimit, d.Config.LongPoll = 1, time.Millisecond })
@@ -57,7 +57,7 @@ func TestKeyRateLimitHoldsEverywhere(t *testing.T) {
 	}
 }
 
-// Without a limit there is none.
+// Without a configured limit there is none.
 func TestNoKeyRateLimit(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -66,8 +66,7 @@ func TestNoKeyRateLimit(t *testing.T) {
 	}
 }
 
-// Spec 7: who waits for messages holds a connection, and a key may have only so
-// many of them, polls and streams together.
+// Spec 7: a waiting subscriber holds a connection, so the subscribers of a key are bounded, polls and streams together.
 func TestMaxPolls(t *testing.T) {
 	t.Parallel()
 	f, read := following(t, func(d *api.Deps) { d.Config.MaxPolls = 2 })
@@ -103,7 +102,7 @@ func TestMaxPolls(t *testing.T) {
 	}
 }
 
-// An admin key can make others: all of a tenant's share a limit, and it has so many.
+// An admin key can create others, so all keys of a tenant share a limit, and their number is bounded.
 func TestLimitsOfATenant(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) { d.Config.TenantRateLimit, d.Config.MaxKeys = 5, 4 })
@@ -140,7 +139,7 @@ func TestLimitsOfATenant(t *testing.T) {
 	require.Contains(t, p.Detail, "4 valid API keys")
 }
 
-// All subscribers of a tenant share a limit beside that of each key.
+// All subscribers of a tenant share a limit besides that of each key.
 func TestMaxPollsOfATenant(t *testing.T) {
 	t.Parallel()
 	f, read := following(t, func(d *api.Deps) { d.Config.TenantMaxPolls = 2 })

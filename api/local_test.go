@@ -10,8 +10,8 @@ import (
 	"grapnel/api"
 )
 
-// Where no key is needed, no page from elsewhere gets anything done or told: neither
-// by a name that leads here, nor from another origin.
+// With --auth=none, a page of another site can neither change nor read anything: neither by a name that resolves to
+// this machine, nor from another origin.
 func TestNoAuthIsForThisMachine(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) { d.Config.NoAuth = true })
@@ -63,7 +63,7 @@ func TestNoAuthIsForThisMachine(t *testing.T) {
 	require.Equal(t, before, value[int](t, f, `select count(*) from webhooks`))
 }
 
-// With a key, pages and names from elsewhere are the key's owner's business.
+// With a key, other names and origins are allowed.
 func TestKeysWorkByEveryName(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

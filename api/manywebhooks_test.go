@@ -16,9 +16,9 @@ import (
 // manyWebhooks is how many one tenant has in the test of many.
 const manyWebhooks = 10_000
 
-// One tenant with 10,000 webhooks: they are made, listed page by page, and an event
-// that all of them want is stored with a delivery for each, within the time and the
-// memory of one request. It runs alone, because it counts what the process allocates.
+// One tenant with 10,000 webhooks: they are created and listed page by page, and an event for all of them is stored
+// with a delivery for each, within the time and the memory of one request. The test runs alone, because it counts the
+// allocations of the process.
 func TestManyWebhooks(t *testing.T) { //nolint:paralleltest // see above
 	if testing.Short() {
 		t.Skip("makes 10,000 webhooks")
@@ -83,7 +83,7 @@ func TestManyWebhooks(t *testing.T) { //nolint:paralleltest // see above
 	t.Logf("shown in %v", time.Since(begin))
 }
 
-// allocated is how many bytes have been allocated since the process began.
+// allocated returns how many bytes have been allocated since the process began.
 func allocated() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

@@ -37,7 +37,7 @@ func TestMomentoDeliveries(t *testing.T) {
 	require.Len(t, rest["deliveries"], 1)
 	require.Nil(t, rest["next_cursor"])
 
-	// What came of an attempt.
+	// The outcome of an attempt.
 	deliveries, _, err := f.store.Deliveries(t.Context(), id, hook.DeliveryFilter{}, hook.Page{Limit: 10})
 	require.NoError(t, err)
 	f.record(t, deliveries[0], failure(http.StatusInternalServerError))

@@ -44,7 +44,7 @@ func TestMomentoNames(t *testing.T) {
 	require.Equal(t, len(names), value[int](t, f, `select count(*) from topics`), "every name is another")
 }
 
-// Spec 4: what is no name is refused by every operation, and all at once.
+// Spec 4: every operation refuses invalid names, and reports all of them at once.
 func TestMomentoNamesThatAreNone(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

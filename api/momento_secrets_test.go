@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// M4: exactly secret, webhookName and cacheName; rotating gives a new secret, in
-// force at once, and is seen on every surface.
+// M4: the answer has exactly secret, webhookName and cacheName. Rotating gives a new secret that is in force at once
+// and is visible on every surface.
 func TestMomentoSecret(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -27,7 +27,7 @@ func (f *fixture) newMomentoWebhook(t *testing.T) string {
 	return name
 }
 
-// put puts a webhook, at a URL that tells its topic, and returns its secret.
+// put puts a webhook whose URL contains its topic, and returns its secret.
 func (c *client) put(t *testing.T, cache, name, topic string) string {
 	t.Helper()
 	body, err := json.Marshal(map[string]any{"destination": map[string]any{"postUrl": "https://yourapp.com/" + url.PathEscape(topic)}, "topicName": topic})
@@ -38,12 +38,12 @@ func (c *client) put(t *testing.T, cache, name, topic string) string {
 	return got["secretString"].(string)
 }
 
-// named is the path of a webhook.
+// named returns the path of a webhook.
 func named(cache, name string) string {
 	return "/caches/" + url.PathEscape(cache) + "/webhooks/" + url.PathEscape(name)
 }
 
-// topicPath is the path of a topic.
+// topicPath returns the path of a topic.
 func topicPath(cache, topic string) string {
 	return "/topics/" + url.PathEscape(cache) + "/" + url.PathEscape(topic)
 }
@@ -57,8 +57,7 @@ func (c *client) say(t *testing.T, cache, topic, text string) {
 	require.NotContains(t, a.header, "Content-Type")
 }
 
-// prepare makes a request that any goroutine may send; one that fails is
-// answered with its error.
+// prepare returns a request that any goroutine may send. If it fails, the answer has the error.
 func (c *client) prepare(t *testing.T, method, path, body string) func() answer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, c.server.URL+path, strings.NewReader(body))
@@ -78,7 +77,7 @@ func (c *client) prepare(t *testing.T, method, path, body string) func() answer 
 	}
 }
 
-// faultyTopics fails to follow as the store that it counts with does.
+// faultyTopics makes Follow fail as a call of the store that it counts with.
 type faultyTopics struct {
 	api.Topics
 	store *faulty

@@ -51,7 +51,7 @@ func TestPutMomentoWebhookAgain(t *testing.T) {
 	require.Equal(t, 1, value[int](t, f, `select count(*) from deliveries`))
 	require.Equal(t, "two", value[string](t, f, `select event_type from deliveries`))
 
-	// The name is what identifies it, whatever white space surrounds it.
+	// The name identifies the webhook, whatever white space surrounds it.
 	require.Equal(t, secret, f.put(t, " chat\t", "\u00a0translator ", " three "))
 	require.Equal(t, []map[string]any{{
 		"id": map[string]any{"cacheName": "chat", "webhookName": "translator"}, "topicName": "three",
@@ -59,7 +59,7 @@ func TestPutMomentoWebhookAgain(t *testing.T) {
 	}}, f.get(t, "/caches/%20chat/webhooks").list(t, "webhooks"))
 }
 
-// listed is a webhook as M2 lists it.
+// listed returns a webhook as M2 lists it.
 func listed(cache, name, topic string) map[string]any {
 	return map[string]any{
 		"id":          map[string]any{"cacheName": cache, "webhookName": name},
@@ -68,8 +68,7 @@ func listed(cache, name, topic string) map[string]any {
 	}
 }
 
-// M1: PUT wakes a webhook that was disabled for its failures, not one that a
-// client has put to sleep.
+// M1: PUT activates a webhook that was disabled for its failures, but not one that a client has deactivated.
 func TestPutMomentoWebhookThatIsDisabled(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -90,7 +89,7 @@ func TestPutMomentoWebhookThatIsDisabled(t *testing.T) {
 	require.Len(t, f.get(t, "/caches/chat/webhooks").list(t, "webhooks"), 1, "inactive ones are listed")
 }
 
-// M1: at once by many, it is one webhook with one secret.
+// M1: concurrent PUTs make one webhook with one secret.
 func TestPutMomentoWebhookAtOnce(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -109,7 +108,7 @@ func TestPutMomentoWebhookAtOnce(t *testing.T) {
 	require.Equal(t, 1, value[int](t, f, `select count(*) from subscriptions`))
 }
 
-// elusive is a store whose webhook is never where it was seen last.
+// elusive is a store whose webhook is never where it was found.
 type elusive struct {
 	api.Store
 	kind hook.Kind
@@ -126,7 +125,7 @@ func (s elusive) CreateWebhook(context.Context, hook.Webhook) (hook.Webhook, err
 	return hook.Webhook{}, &hook.Error{Kind: s.kind, Message: marker}
 }
 
-// M1: others who make and delete the webhook all the time don't keep a PUT for ever.
+// M1: a PUT ends although other clients create and delete the webhook all the time.
 func TestPutMomentoWebhookThatOthersKeepChanging(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []hook.Kind{hook.KindConflict, hook.KindNotFound} {
@@ -205,7 +204,7 @@ func TestPutMomentoWebhookRefusals(t *testing.T) {
 	}
 }
 
-// M1: 1,024 characters are a URL, and spec 6: members that nobody knows are let be.
+// M1: a URL may have 1,024 characters. Spec 6: unknown members are ignored.
 func TestPutMomentoWebhookTolerates(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -222,8 +221,7 @@ func TestPutMomentoWebhookTolerates(t *testing.T) {
 	require.Equal(t, http.StatusOK, f.do(t, http.MethodPut, named("chat", "translator"), putBody, map[string]string{"Content-Type": ""}).status)
 }
 
-// M2: exactly these members, only that cache's, all of them, newest first; they may be
-// asked for in parts.
+// M2: the list has exactly these members, of that cache only, newest first. It may be requested in parts.
 func TestListMomentoWebhooks(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -236,7 +234,7 @@ func TestListMomentoWebhooks(t *testing.T) {
 	require.Equal(t, map[string]any{"webhooks": []any{listed("chat", "two", "t2"), listed("chat", "one", "mo-nuts")}},
 		f.get(t, "/caches/chat/webhooks").object(t, http.StatusOK))
 
-	// More than the store gives at a time.
+	// More than the store returns at a time.
 	f.exec(t, `insert into webhooks (id, tenant_id, profile, url, events, secret, active, disabled_reason, description, timeout_ms, rate_limit,
 			max_attempts, health, created_at, updated_at, cache, name)
 		select gen_random_uuid(), tenant_id, profile, url, events, secret, active, disabled_reason, description, timeout_ms, rate_limit,
@@ -249,7 +247,7 @@ func TestListMomentoWebhooks(t *testing.T) {
 	require.Len(t, seen, 250)
 }
 
-// M3: 204 and nothing more; then the secret is gone, and nothing is sent.
+// M3: 204 without a body; then the secret is gone, and nothing is sent.
 func TestDeleteMomentoWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -297,7 +295,7 @@ func TestMomentoTenantsAreApart(t *testing.T) {
 	require.Equal(t, []map[string]any{listed("chat", "translator", "mo-nuts")}, f.get(t, "/caches/chat/webhooks").list(t, "webhooks"))
 }
 
-// What is done to a webhook on /v1 is seen here, and the other way round.
+// Changes on /v1 are visible here, and changes here are visible there.
 func TestMomentoWebhooksOnTheStandardSurface(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -308,7 +306,7 @@ func TestMomentoWebhooksOnTheStandardSurface(t *testing.T) {
 	require.Equal(t, []map[string]any{listed("chat", "translator", "t2")}, f.get(t, "/caches/chat/webhooks").list(t, "webhooks"))
 	f.put(t, "chat", "translator", "t3")
 	require.Equal(t, []any{"t3"}, f.get(t, path).object(t, http.StatusOK)["events"])
-	// A PUT keeps what only /v1 can set.
+	// A PUT keeps the values that only /v1 can set.
 	require.Equal(t, http.StatusOK, f.do(t, http.MethodPatch, path, `{"timeout_seconds":3,"description":"mine"}`, nil).status)
 	f.put(t, "chat", "translator", "t4")
 	w := f.get(t, path).object(t, http.StatusOK)
@@ -318,7 +316,7 @@ func TestMomentoWebhooksOnTheStandardSurface(t *testing.T) {
 	f.get(t, named("chat", "translator")+"/secret").problem(t, http.StatusNotFound, "NOT_FOUND")
 }
 
-// S11 and 7: a test of a Momento webhook is held to what a message is held to.
+// S11, spec 7: a test of a Momento webhook has the same bounds as a message.
 func TestMomentoTestIsAMessage(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

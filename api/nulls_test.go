@@ -7,8 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// In PATCH null takes away what there need not be, and is refused elsewhere: it never
-// changes nothing without a word.
+// In a PATCH, null removes a value that a webhook need not have and is refused elsewhere. It is never ignored silently.
 func TestNullsInPatch(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

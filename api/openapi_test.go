@@ -110,7 +110,7 @@ func TestEveryAnswerIsDocumented(t *testing.T) {
 	}
 }
 
-// An example that its own schema refuses would mislead.
+// An example that its own schema refuses would mislead readers.
 func TestExamplesFitTheirSchemas(t *testing.T) {
 	t.Parallel()
 	doc := api.Document("test")
@@ -146,7 +146,7 @@ func TestSchemaNames(t *testing.T) {
 	t.Parallel()
 	doc := api.Document("test")
 	schemas := doc.Components.Schemas.Map()
-	// What oapi-codegen, and others like it, call the answer of an operation.
+	// The name that code generators give the answer of an operation.
 	answers := map[string]bool{}
 	for _, item := range doc.Paths {
 		for _, op := range methods(item) {
@@ -189,7 +189,7 @@ func TestSchemaNames(t *testing.T) {
 			}
 		}
 	}
-	// What embeds another has all of it.
+	// A schema that embeds another has all of its members.
 	for larger, smaller := range map[string]string{
 		"CreatedWebhook": "Webhook", "DeliveryDetail": "Delivery", "EventDetail": "Event", "CreatedAPIKey": "APIKey", "CreatedTenant": "Tenant",
 		"CommendaWebhookWithKey": "CommendaWebhook", "CommendaDelivery": "Delivery", "CommendaDeliveryDetail": "CommendaDelivery",
@@ -206,7 +206,7 @@ func TestNewWantsItsDependencies(t *testing.T) {
 	require.Error(t, err)
 }
 
-// invalid is what is wrong with a JSON value by its schema.
+// invalid returns what is wrong with a JSON value by its schema.
 func invalid(doc *huma.OpenAPI, schema *huma.Schema, v any) []error {
 	result := &huma.ValidateResult{}
 	huma.Validate(doc.Components.Schemas, schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, v, result)

@@ -9,8 +9,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Operational events can be subscribed to like any other type, and tested; but nobody
-// can publish one, on any surface, or take its name.
+// Operational event types can be subscribed to like any other type. No client can publish such an event, on any
+// surface, or take its name.
 func TestOperationalEventTypes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -35,6 +35,6 @@ func TestOperationalEventTypes(t *testing.T) {
 		require.EqualValues(t, 1, batch["refused"])
 		f.do(t, http.MethodPut, "/v1/event-types/"+name, `{}`, nil).problem(t, http.StatusConflict, "ALREADY_EXISTS")
 	}
-	// A topic of Momento's is something else.
+	// A topic of Momento's may have such a name.
 	require.Equal(t, http.StatusNoContent, f.do(t, http.MethodPost, "/topics/chat/delivery.failed", "text", map[string]string{"Content-Type": "text/plain"}).status)
 }

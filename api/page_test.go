@@ -11,8 +11,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// searching is a store whose first page of a list that is filtered finds nothing: it has
-// looked at as many entries as it may, the last of them being newest.
+// searching is a store whose first page of a filtered list is empty: it has looked at as many entries as it may, the
+// last of them being newest.
 type searching struct {
 	api.Store
 	newest [16]byte
@@ -32,7 +32,7 @@ func (s *searching) Deliveries(ctx context.Context, w hook.WebhookID, f hook.Del
 	return s.Store.Deliveries(ctx, w, f, p)
 }
 
-// An empty page leads on to what is found.
+// An empty page has a cursor that leads to the entries.
 func TestAnEmptyPageLeadsOn(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) {

@@ -9,8 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// S7: a pattern that matches no known type is accepted with a warning, where the tenant has
-// types of its own.
+// S7: a pattern that matches no known type is accepted with a warning, if the tenant has types of its own.
 func TestPatternsThatMatchNothing(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -43,7 +42,7 @@ func TestPatternsThatMatchNothing(t *testing.T) {
 	require.NotContains(t, commenda, "warnings", "its topics are free")
 }
 
-// S7: the catalogue decides what can be published, so that a key for webhooks can't change it.
+// S7: the catalogue decides what can be published, so a key for webhooks can't change it.
 func TestPutEventTypeWantsAdmin(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

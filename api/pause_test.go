@@ -7,8 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A webhook can be paused: it stays active, what is published for it is accepted and
-// waits.
+// A paused webhook stays active; events for it are accepted and wait.
 func TestPauseAWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -20,12 +20,12 @@ import (
 	"grapnel/internal/hook"
 )
 
-// requestsPerOperation is how many requests each operation gets.
+// requestsPerOperation is how many requests are made for each operation.
 const requestsPerOperation = 80
 
-// Spec 6: no input makes a 5xx or an answer that the document does not have, and
-// what the document refuses is refused. The requests are made from the document,
-// so that a new operation is among them; the same each time, by the seed.
+// Spec 6: no input causes a 5xx or an answer that the document does not have, and requests that the document refuses
+// are refused. The requests are generated from the document, so that new operations are tested too; a seed makes them
+// the same each time.
 func TestNoInputBreaksAnOperation(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) { d.Config.LongPoll = time.Millisecond })
@@ -74,7 +74,7 @@ func TestNoInputBreaksAnOperation(t *testing.T) {
 	}
 }
 
-// codeOf is the code that an answer has; problem holds the rest against it.
+// codeOf returns the code of an answer.
 func codeOf(t *testing.T, a answer) string {
 	t.Helper()
 	var p problem
@@ -88,11 +88,11 @@ type generated struct {
 	method, path string
 	body         []byte
 	header       map[string]string
-	// refused tells that the document refuses the body.
+	// refused states that the document refuses the body.
 	refused bool
 }
 
-// send sends a generated request and holds the answer against the document.
+// send sends a generated request and checks the answer against the document.
 func (c *client) send(t *testing.T, g generated) answer {
 	t.Helper()
 	var body io.Reader
@@ -117,8 +117,7 @@ func (c *client) send(t *testing.T, g generated) answer {
 	return a
 }
 
-// generator makes requests from the document: most of them what it asks for, but
-// for one thing or two.
+// generator makes requests from the document. Most of them are valid except for one or two things.
 type generator struct {
 	r   *rand.Rand
 	doc *huma.OpenAPI
@@ -129,7 +128,7 @@ func (g *generator) chance(percent int) bool { return g.r.IntN(100) < percent }
 
 func (g *generator) pick(list []string) string { return list[g.r.IntN(len(list))] }
 
-// know takes note of resources that there are.
+// know records resources that exist.
 func (g *generator) know(ids map[string]string) {
 	for kind, id := range ids {
 		g.ids[kind] = append(g.ids[kind], id)
@@ -193,8 +192,7 @@ func (g *generator) fill(t *testing.T, c *contract, r *generated, template strin
 	r.refused = (len(text) > 0 || body.Required) && !c.admits(t, r.method, template, withoutNulls(text))
 }
 
-// withoutNulls drops members that are null, which everywhere is as if they were
-// not there, but in data.
+// withoutNulls removes members that are null, which count as absent everywhere except in data.
 func withoutNulls(text []byte) []byte {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(text, &members) != nil {
@@ -210,8 +208,7 @@ func withoutNulls(text []byte) []byte {
 	return without
 }
 
-// path fills the template with ids that there are, ids of other things and what
-// is no id.
+// path fills the template with existing ids, ids of other kinds and malformed ids.
 func (g *generator) path(template string) string {
 	segments := strings.Split(template, "/")
 	for i, segment := range segments {
@@ -242,7 +239,7 @@ func (g *generator) path(template string) string {
 	return strings.Join(segments, "/")
 }
 
-// idKind is the kind of resource that {id} stands for in a path.
+// idKind returns the kind of resource that {id} stands for in a path.
 func idKind(template string) string {
 	for prefix, kind := range map[string]string{
 		"/v1/webhooks/": "webhook", "/v1/events/": "event", "/v1/deliveries/": "delivery", "/v1/api-keys/": "key", "/webhooks/": "commenda",
@@ -255,7 +252,7 @@ func idKind(template string) string {
 	return "webhook"
 }
 
-// headerValue is what of a text an HTTP client can send.
+// headerValue returns the part of a text that an HTTP client can send.
 func headerValue(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {

@@ -17,7 +17,7 @@ import (
 	"grapnel/internal/payload"
 )
 
-// S8: 202 means stored, with one delivery for every webhook that matches now.
+// S8: 202 means that the event is stored, with one delivery for every webhook that matches now.
 func TestPublish(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -43,7 +43,7 @@ func TestPublish(t *testing.T) {
 	require.Equal(t, "yourapp.com", f.dispatched.starts[0].Targets[0].Host)
 }
 
-// S8: an event with no match is fine: zero deliveries, and nothing to dispatch.
+// S8: an event without a match is accepted: it has no deliveries and starts no workflow.
 func TestPublishWithoutMatch(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -57,8 +57,8 @@ func TestPublishWithoutMatch(t *testing.T) {
 	require.NotContains(t, e, "workflow_url")
 }
 
-// Spec 9: an event for an endpoint that is unavailable is accepted as any other; its
-// drain is asked for instead of a workflow, once.
+// Spec 9: an event for an unavailable endpoint is accepted like any other. The webhook's drain is started for it
+// instead of a workflow, once.
 func TestPublishForAnUnavailableEndpoint(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -75,7 +75,7 @@ func TestPublishForAnUnavailableEndpoint(t *testing.T) {
 	require.Equal(t, []hook.WebhookID{id}, f.dispatched.drains)
 }
 
-// vectors are the shared ones of spec 2, made with node.
+// vectors are the shared test vectors of spec 2, made with node.
 type vectors struct {
 	Accept []struct{ Input, Output string }
 	Reject []struct{ Input, Why string }
@@ -92,7 +92,7 @@ func loadVectors(t *testing.T) vectors {
 	return v
 }
 
-// Spec 2: data is stored in canonical form, byte for byte, and comes back so.
+// Spec 2: data is stored in canonical form and is returned so, byte for byte.
 func TestPublishStoresCanonicalData(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -106,15 +106,14 @@ func TestPublishStoresCanonicalData(t *testing.T) {
 	}
 }
 
-// Spec 2.2: what the round trip would change in value is refused with a pointer
-// to the place, and nothing of it is stored.
+// Spec 2.2: data whose value the round trip would change is refused with a pointer to the place, and is not stored.
 func TestPublishRefusesWhatWouldChange(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	for _, v := range loadVectors(t).Reject {
 		a := f.post(t, "/v1/events", `{"type":"user.created","data":`+v.Input+`}`)
 		status := http.StatusUnprocessableEntity
-		// A byte order mark, too, is what no JSON text has inside.
+		// No JSON text contains a byte order mark either.
 		if v.Why == "not JSON" {
 			status = http.StatusBadRequest
 		}
@@ -254,7 +253,7 @@ func TestPublishIdempotently(t *testing.T) {
 	require.NotEqual(t, first["id"], later["id"])
 }
 
-// A publish that was refused leaves its key free.
+// A refused publish leaves its idempotency key free.
 func TestRefusedPublishLeavesTheKeyFree(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -262,7 +261,7 @@ func TestRefusedPublishLeavesTheKeyFree(t *testing.T) {
 	require.NotContains(t, f.post(t, "/v1/events", `{"type":"user.created","data":2,"id":"a"}`).object(t, http.StatusAccepted), "duplicate")
 }
 
-// Spec 2.4: a body to deliver over 102,400 bytes is 413, exactly.
+// Spec 2.4: a body of more than 102,400 bytes to be delivered is 413; the limit is exact.
 func TestPublishSizeLimit(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -274,7 +273,7 @@ func TestPublishSizeLimit(t *testing.T) {
 	require.NoError(t, err)
 	e, err := f.store.Event(t.Context(), hook.DefaultTenant(), id)
 	require.NoError(t, err)
-	// The larger of the two counts, with the longest time that could be in it.
+	// The larger of the two bodies counts, with the longest possible time.
 	require.Len(t, payload.CommendaBody(&e, hook.WebhookID{}), limit-len("00"))
 	require.Less(t, len(payload.StandardBody(&e)), limit)
 	f.post(t, "/v1/events", `{"type":"user.created","data":`+fitting(limit+1)+`}`).problem(t, http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE")
@@ -294,8 +293,8 @@ func TestPublishWithALimitedKey(t *testing.T) {
 	limited.post(t, "/v1/events", `{"type":"payment.failed","data":1}`).problem(t, http.StatusForbidden, "PERMISSION_DENIED")
 }
 
-// Spec 7: a key that was just used and is revoked in another process publishes nothing
-// more, and is told so; what its publish would have been refused for is not told.
+// Spec 7: a key that has just been used and is revoked in another process publishes nothing more. The client gets 401,
+// not an error about the event.
 func TestPublishWithAKeyThatWasRevokedElsewhere(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -315,7 +314,7 @@ func TestPublishWithAKeyThatWasRevokedElsewhere(t *testing.T) {
 	require.Zero(t, value[int](t, f, `select count(*)::int from idempotency_keys`))
 }
 
-// S8: no 202 and nothing dispatched unless it is stored.
+// S8: an event that can't be stored has no 202 and starts no workflow.
 func TestPublishThatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	f, store := setupFaulty(t)
@@ -326,8 +325,7 @@ func TestPublishThatCannotBeStored(t *testing.T) {
 	require.Empty(t, f.dispatched.events())
 }
 
-// A request full of members that are none must not be work: the first one ends
-// it, before what follows has been looked at.
+// A request full of unknown members must not make work: the first one ends it, before the rest is parsed.
 func TestPublishStopsAtTheFirstUnknownMember(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -342,8 +340,7 @@ func TestPublishStopsAtTheFirstUnknownMember(t *testing.T) {
 	require.Less(t, len(a.body), 1000)
 }
 
-// The path of publishing asks for its one type; the whole catalogue, which a
-// tenant can make long, is read for the sake of a suggestion only.
+// Publishing looks up a single type. The whole catalogue, which a tenant can make long, is read for a suggestion only.
 func TestPublishReadsNoCatalogue(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) { d.Store = noCatalogue{d.Store} })

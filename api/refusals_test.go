@@ -16,7 +16,7 @@ import (
 	"grapnel/internal/syncbuf"
 )
 
-// refusedLine is what the log has of a publish that was refused.
+// refusedLine is the line in the log about a refused publish.
 type refusedLine struct {
 	Msg, Operation string
 	StatusCode     int `json:"status_code"`
@@ -27,7 +27,7 @@ type refusedLine struct {
 	Omitted        int `json:"omitted_lines"`
 }
 
-// logging is a fixture whose log can be read.
+// logging returns a fixture whose log can be read.
 func logging(t *testing.T, change ...func(*api.Deps)) *fixture {
 	t.Helper()
 	log := &syncbuf.Buffer{}
@@ -36,7 +36,7 @@ func logging(t *testing.T, change ...func(*api.Deps)) *fixture {
 	return f
 }
 
-// refusedLines are those that the log has now.
+// refusedLines returns the lines about refused publishes in the log.
 func (f *fixture) refusedLines(t *testing.T) (lines []refusedLine) {
 	t.Helper()
 	for line := range bytes.Lines([]byte(f.log.String())) {
@@ -49,8 +49,8 @@ func (f *fixture) refusedLines(t *testing.T) (lines []refusedLine) {
 	return lines
 }
 
-// A publish that is refused leaves one line: the key, the tenant, the code and the places
-// of the errors; nothing of what was published, and no key's text.
+// A refused publish is logged in one line: the key, the tenant, the code and the locations of the errors, but none of
+// the published data and no key's text.
 func TestRefusedPublishesAreLogged(t *testing.T) {
 	t.Parallel()
 	f := logging(t)
@@ -115,8 +115,8 @@ func TestRefusedPublishesAreLogged(t *testing.T) {
 	require.Len(t, f.refusedLines(t), before, "what is accepted, and what publishes nothing, leaves none")
 }
 
-// A tenant that is refused all the time does not fill the log, and hides nobody else's
-// lines; what was left out is told.
+// A tenant whose publishes are refused all the time neither fills the log nor hides other tenants' lines. The log
+// states how many lines were omitted.
 func TestRefusalsDoNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	f := logging(t)

@@ -16,7 +16,7 @@ import (
 
 const repeatedType = "trial.repeat"
 
-// repeating is a fixture, the deps of its API, and a type with a schema that all objects meet.
+// repeating returns a fixture, the dependencies of its API, and a type with a schema that all objects satisfy.
 func repeating(t *testing.T) (*fixture, *api.Deps) {
 	t.Helper()
 	var deps api.Deps
@@ -26,7 +26,7 @@ func repeating(t *testing.T) (*fixture, *api.Deps) {
 	return f, &deps
 }
 
-// repeatedEvent is a publish's body, of 3 kB; member is what the surface calls the type.
+// repeatedEvent returns the body of a publish, of 3 kB. member is the surface's name of the type.
 func repeatedEvent(member, id string, n int) string {
 	body := fmt.Sprintf(`{%q:%q,"data":{"n":%d,"pad":%q}`, member, repeatedType, n, strings.Repeat("a", 3000))
 	if id != "" {
@@ -35,9 +35,8 @@ func repeatedEvent(member, id string, n int) string {
 	return body + "}"
 }
 
-// S8: a repeat under the same id is a duplicate, whatever has changed since it was
-// accepted; on single, batch and Commenda publishes. Other content is a conflict, and
-// what is new is refused for what it is.
+// S8: a repeat under the same id is a duplicate, whatever has changed since it was accepted, in single, batch and
+// Commenda publishes. Other content is a conflict, and a new publish is refused for its own mistakes.
 func TestRepeatsAreDuplicatesWhateverHasChanged(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -105,7 +104,7 @@ func TestRepeatsAreDuplicatesWhateverHasChanged(t *testing.T) {
 	}
 }
 
-// A key that opens nothing any more has no duplicates either.
+// A key that is not valid any more has no duplicates either.
 func TestRepeatWithARevokedKey(t *testing.T) {
 	t.Parallel()
 	f, _ := repeating(t)
@@ -118,7 +117,7 @@ func TestRepeatWithARevokedKey(t *testing.T) {
 	c.post(t, "/v1/events", repeatedEvent("type", "one", 1)).problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
 }
 
-// Whether it is a repeat can't be said while the store is away; that is no refusal.
+// While the store is unavailable, a repeat can't be recognized, which is no refusal.
 func TestRepeatThatCannotBeLookedUp(t *testing.T) {
 	t.Parallel()
 	away := &unrepeated{}
@@ -134,7 +133,7 @@ func TestRepeatThatCannotBeLookedUp(t *testing.T) {
 	require.Equal(t, 2, away.asked)
 }
 
-// unrepeated is a store that can't say what was accepted.
+// unrepeated is a store whose look-up of accepted events fails.
 type unrepeated struct {
 	api.Store
 	asked int

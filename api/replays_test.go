@@ -12,7 +12,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// ago is a time as requests have it.
+// ago returns a past time as requests contain it.
 func ago(d time.Duration) string { return time.Now().Add(-d).UTC().Format(time.RFC3339Nano) }
 
 func (f *fixture) replay(t *testing.T, webhook, body string) answer {
@@ -20,7 +20,7 @@ func (f *fixture) replay(t *testing.T, webhook, body string) answer {
 	return f.post(t, "/v1/webhooks/"+webhook+"/replay", body)
 }
 
-// A replay is begun, seen, paused, slowed down, resumed and canceled.
+// A replay is started, read, paused, slowed down, resumed and canceled.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -61,7 +61,7 @@ func TestReplay(t *testing.T) {
 	require.Empty(t, f.get(t, "/v1/replays?webhook_id="+f.newWebhook(t, "user.created")).list(t, "replays"))
 }
 
-// With dry_run it counts all that the replay would send, and nothing is begun.
+// With dry_run it counts the events that the replay would send, and starts nothing.
 func TestReplayDryRun(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -73,7 +73,7 @@ func TestReplayDryRun(t *testing.T) {
 	require.Zero(t, value[int](t, f, `select count(*) from replays`))
 }
 
-// What makes no sense is refused, and nothing is begun.
+// Invalid requests are refused and start nothing.
 func TestReplayRefuses(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -111,7 +111,7 @@ func TestReplayRefuses(t *testing.T) {
 	require.Len(t, f.dispatched.replays, 1)
 }
 
-// A replay is about types of the catalogue, or what its webhook subscribes to by name.
+// A replay may name types of the catalogue, and names that its webhook subscribes to.
 func TestReplayOfUnknownTypes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

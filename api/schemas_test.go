@@ -28,7 +28,7 @@ func (c *client) putSchema(t *testing.T, schema string) map[string]any {
 	return a.object(t, a.status)
 }
 
-// locations are where a problem is.
+// locations returns the locations of a problem.
 func (p problem) locations() (list []string) {
 	for _, e := range p.Errors {
 		list = append(list, e.Location)
@@ -36,8 +36,7 @@ func (p problem) locations() (list []string) {
 	return list
 }
 
-// S7: PUT replaces a type's schema; the catalogue shows the schema as it was
-// given, and data that meets it.
+// S7: PUT replaces a type's schema. The catalogue shows the schema as it was given, and data that satisfies it.
 func TestPutSchema(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -64,15 +63,14 @@ func TestPutSchema(t *testing.T) {
 	}
 }
 
-// ownType is the last type of the catalogue.
+// ownType returns the last type of the catalogue.
 func (c *client) ownType(t *testing.T) map[string]any {
 	t.Helper()
 	types := c.get(t, "/v1/event-types").list(t, "event_types")
 	return types[len(types)-1]
 }
 
-// What is no schema, or one that we would have to fetch, is refused with its place, and
-// nothing is changed.
+// An invalid schema, or one that refers to something outside, is refused with the place, and nothing changes.
 func TestPutSchemaRefusals(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -103,8 +101,8 @@ func TestPutSchemaRefusals(t *testing.T) {
 	f.do(t, http.MethodPut, "/v1/event-types/a", `{"schema":{"title":"`+strings.Repeat("x", 32<<10-12)+`"}}`, nil).refused(t, "body.schema", "together")
 }
 
-// S7: what is published must meet the schema, on each surface: one violation for each
-// place, without what was given there.
+// S7: published data must satisfy the schema, on each surface. Each place has one violation, which does not repeat the
+// data.
 func TestPublishedDataMeetsTheSchema(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -142,19 +140,19 @@ func TestPublishedDataMeetsTheSchema(t *testing.T) {
 	many := f.post(t, "/v1/events", `{"type":"invoice.paid","data":{"id":"in_1","lines":[`+strings.Repeat(`{"amount":"a"},`, 50)+`{}]}}`)
 	require.Len(t, many.problem(t, http.StatusUnprocessableEntity, "INVALID_ARGUMENT").Errors, 20)
 
-	// Another tenant's type of the name is another one; topics that can't be types are free.
+	// Another tenant's type of the same name is another type. Topics that can't be types have no schema.
 	_, key := f.newTenant(t)
 	other := f.as(key)
 	other.do(t, http.MethodPut, "/v1/event-types/invoice.paid", "", nil).object(t, http.StatusCreated)
 	other.post(t, "/v1/events", `{"type":"invoice.paid","data":1}`).object(t, http.StatusAccepted)
 	f.post(t, "/events", `{"topic":"invoice paid","data":1}`).object(t, http.StatusAccepted)
 	f.post(t, "/events", `{"topic":"invoice.lost","data":1}`).object(t, http.StatusAccepted)
-	// A message is no event of the type, whatever its topic is called.
+	// A message is not validated, whatever its topic is called.
 	f.do(t, http.MethodPost, "/topics/cache/invoice.paid", "text", map[string]string{"Content-Type": "text/plain"})
 	require.Equal(t, 1, value[int](t, f, `select count(*)::int from events where cache = 'cache'`))
 }
 
-// What a schema asks for may be more than there is time for.
+// A schema may demand more than there is time for.
 func TestSchemaThatCostsTooMuch(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -163,7 +161,7 @@ func TestSchemaThatCostsTooMuch(t *testing.T) {
 	f.post(t, "/v1/events", `{"type":"invoice.paid","data":`+data+`}`).refused(t, "body/data", "too many steps")
 }
 
-// S11: a test sends the type's example, or data that meets the schema.
+// S11: a test sends the type's example, or given data that satisfies the schema.
 func TestTestsMeetTheSchema(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -189,7 +187,7 @@ func TestTestsMeetTheSchema(t *testing.T) {
 	require.Equal(t, http.StatusOK, f.post(t, "/webhooks/test/trigger/"+f.newCommendaWebhook(t, "no type"), `{"event_data":1}`).status)
 }
 
-// counting counts what is asked of the store for the sake of schemas.
+// counting counts the calls of the store that schemas cause.
 type counting struct {
 	api.Store
 	lookUps, reads atomic.Int64
@@ -234,7 +232,7 @@ func TestPublishReadsSchemasOnce(t *testing.T) {
 	publish("/events", `{"topic":"no type","data":1}`, 0, 0)
 }
 
-// A schema is in force at once in every process: each asks for its hash.
+// A schema is in force at once in every process, because each looks its hash up.
 func TestSchemasAreInForceInEveryProcess(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -264,7 +262,7 @@ func TestSchemasAreInForceInEveryProcess(t *testing.T) {
 	}
 }
 
-// Where a schema can't be had, nothing is accepted unchecked, and no cause is told.
+// If a schema can't be read, no data is accepted unchecked, and the answer has no cause.
 func TestSchemaCannotBeRead(t *testing.T) {
 	t.Parallel()
 	f, store := setupFaulty(t)

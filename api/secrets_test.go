@@ -57,7 +57,7 @@ func TestRotateSecretRefusals(t *testing.T) {
 	require.Equal(t, before, f.get(t, path).body)
 }
 
-// S6: the overlap is a day unless the client says otherwise, and the answer says until when.
+// S6: the overlap is a day by default, and the answer says when it ends.
 func TestRotateWithAnOverlap(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -89,7 +89,7 @@ func TestRotateWithAnOverlap(t *testing.T) {
 	require.Empty(t, f.stored(t, path).Previous)
 }
 
-// S6: a secret is not withdrawn before its time to make room.
+// S6: no previous secret is dropped before its time to make room for another.
 func TestRotateTooOften(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -105,7 +105,7 @@ func TestRotateTooOften(t *testing.T) {
 	f.post(t, path+"/rotate", "").object(t, http.StatusOK)
 }
 
-// A secret that has no place in webhook-signature can't sign beside another, and is not kept.
+// A secret that can't sign webhook-signature can't sign beside another, and is not kept.
 func TestRotateWhatCannotOverlap(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -119,7 +119,7 @@ func TestRotateWhatCannotOverlap(t *testing.T) {
 	}
 }
 
-// stored is the webhook of a path as the store has it.
+// stored returns the webhook of a path as the store has it.
 func (f *fixture) stored(t *testing.T, path string) hook.Webhook {
 	t.Helper()
 	id, err := hook.ParseWebhookID(strings.Split(path, "/")[3])
@@ -141,8 +141,8 @@ func TestSecretsAtRest(t *testing.T) {
 	require.NotContains(t, f.log.String(), "hush")
 }
 
-// The headers with one value may change over at the end of the overlap, of a secret
-// too that has no other signature, and of every profile.
+// The headers with one value may change over at the end of the overlap, also for secrets that have no other signature,
+// and in every profile.
 func TestRotateWithTheOldSingleValue(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every answer has the headers that browsers go by, and none is kept that is anybody's own.
+// Every answer has security headers, and no answer with customers' data may be cached.
 func TestEveryAnswerIsSecured(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -38,7 +38,7 @@ func TestEveryAnswerIsSecured(t *testing.T) {
 	}
 }
 
-// No script runs on the documentation's page that is not a file of this server.
+// The documentation page runs only scripts that are files of this server.
 func TestDocsRunNoScriptOfThePage(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -51,7 +51,7 @@ func TestDocsRunNoScriptOfThePage(t *testing.T) {
 	require.Contains(t, f.as("").get(t, "/docs/page.css").header.Get("Content-Type"), "text/css")
 }
 
-// Where the page asks for a key, there is one field for it; the document has every way.
+// The page has one field for the key; the document has every security scheme.
 func TestDocsHaveOneFieldForTheKey(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -88,8 +88,7 @@ func TestDocsHaveOneFieldForTheKey(t *testing.T) {
 	require.Len(t, shown["paths"], len(whole["paths"].(map[string]any)))
 }
 
-// What the page fills in when somebody tries an operation out is what is needed, and does
-// what the operation is for.
+// The example that the page fills in for an operation has just the members that it needs, and works.
 func TestTryItOut(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -180,7 +180,7 @@ type client struct {
 	key      string
 }
 
-// as is the same client with another key.
+// as returns the same client with another key.
 func (c *client) as(key string) *client {
 	return &client{server: c.server, contract: c.contract, key: key}
 }
@@ -195,8 +195,7 @@ func (c *client) post(t *testing.T, path, body string) answer {
 	return c.do(t, http.MethodPost, path, body, nil)
 }
 
-// do sends a request, a body as JSON unless a header says otherwise, and holds
-// the answer against the document.
+// do sends a request and checks the answer against the document. A body is JSON unless a header says otherwise.
 func (c *client) do(t *testing.T, method, path, body string, header map[string]string) answer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, c.server.URL+path, strings.NewReader(body))
@@ -230,7 +229,7 @@ type answer struct {
 	body    []byte
 }
 
-// object is the answer's JSON object, with the status that it must have.
+// object returns the answer's JSON object. The answer must have the status.
 func (a answer) object(t *testing.T, status int) map[string]any {
 	t.Helper()
 	require.Equal(t, status, a.status, "%s: %s", a.request, a.body)
@@ -240,7 +239,7 @@ func (a answer) object(t *testing.T, status int) map[string]any {
 	return v
 }
 
-// list is the named member of the answer, a list of objects.
+// list returns the named member of the answer, a list of objects.
 func (a answer) list(t *testing.T, name string) []map[string]any {
 	t.Helper()
 	return objects(t, a.object(t, http.StatusOK)[name])
@@ -270,7 +269,7 @@ type problem struct {
 	} `json:"errors"`
 }
 
-// problem is the answer's problem, which it must be, with status and code.
+// problem returns the problem in the answer, which must have the status and the code.
 func (a answer) problem(t *testing.T, status int, code string) problem {
 	t.Helper()
 	require.Equal(t, status, a.status, "%s: %s", a.request, a.body)
@@ -286,7 +285,7 @@ func (a answer) problem(t *testing.T, status int, code string) problem {
 	return p
 }
 
-// at is the message at a location of a problem that names it.
+// at returns the message for a location, which the problem must name.
 func (p problem) at(t *testing.T, location string) string {
 	t.Helper()
 	for _, e := range p.Errors {
@@ -304,7 +303,7 @@ func (a answer) refused(t *testing.T, location, text string) {
 	require.Contains(t, a.problem(t, http.StatusUnprocessableEntity, "INVALID_ARGUMENT").at(t, location), text)
 }
 
-// moment is a time of the API: RFC 3339 in UTC, whole seconds, about now.
+// moment returns a time of the API: RFC 3339 in UTC, whole seconds, about now.
 func moment(t *testing.T, v any) time.Time {
 	t.Helper()
 	text, _ := v.(string)

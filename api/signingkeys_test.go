@@ -13,7 +13,7 @@ import (
 
 const keysPath = "/.well-known/webhook-keys"
 
-// The public keys of v1a are there for everybody, of one tenant at a time.
+// The public keys of v1a are public, for one tenant at a time.
 func TestSigningKeys(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -47,7 +47,7 @@ func TestSigningKeys(t *testing.T) {
 	require.Contains(t, keys[1], "expires_at")
 }
 
-// No tenant's keys are trusted as another's, and nothing tells which tenants there are.
+// No tenant's keys are valid for another, and answers don't reveal which tenants exist.
 func TestSigningKeysOfTenants(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

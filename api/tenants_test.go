@@ -10,8 +10,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Spec 7: the operator's key manages tenants; a tenant is made with a key of its
-// own, which sees nothing of the others.
+// Spec 7: the operator's key manages tenants. A new tenant gets a key of its own, which sees nothing of other tenants.
 func TestTenants(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -35,7 +34,7 @@ func TestTenants(t *testing.T) {
 	require.Empty(t, f.get(t, "/v1/events").list(t, "events"))
 }
 
-// Spec 7: no other key does, not even an admin's; a tenant's own least of all.
+// Spec 7: no other key manages tenants, not even an admin key.
 func TestOnlyTheOperatorManagesTenants(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Nobody can have an operational event sent that has not happened.
+// No client can have an operational event sent that has not happened.
 func TestTestsSendNoOperationalEvents(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -28,14 +28,13 @@ func TestTestsSendNoOperationalEvents(t *testing.T) {
 	for _, d := range f.sender.sent {
 		require.False(t, hook.IsOperational(d.EventType))
 	}
-	// A topic of a cache may be called so: it is no event type.
+	// A topic of a cache may have such a name, because it is no event type.
 	f.put(t, "own", "translator", hook.TypeWebhookDisabled)
 	topic := f.get(t, "/v1/webhooks?profile=momento").list(t, "webhooks")[0]["id"].(string)
 	f.post(t, "/v1/webhooks/"+topic+"/test", "").object(t, http.StatusOK)
 }
 
-// Data of the caller's own is signed with the account's key only where the caller
-// may publish.
+// Data of the caller's choice is signed with the account's key only if the caller may publish.
 func TestWhoMayHaveDataSignedForTheAccount(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -54,13 +53,13 @@ func TestWhoMayHaveDataSignedForTheAccount(t *testing.T) {
 	publisher.post(t, "/v1/webhooks/"+account+"/test", forged).object(t, http.StatusOK)
 	f.post(t, "/v1/webhooks/"+account+"/test", forged).object(t, http.StatusOK)
 
-	// What was sent without that signature does not get it by being sent again.
+	// A test that was sent without that signature does not get it in a retry.
 	d := manager.post(t, "/v1/webhooks/"+plain+"/test", forged).object(t, http.StatusOK)["id"].(string)
 	manager.post(t, "/v1/deliveries/"+d+"/retry", "").object(t, http.StatusOK)
 	manager.do(t, http.MethodPatch, "/v1/webhooks/"+plain, `{"signature_schemes":["v1a"]}`, nil).object(t, http.StatusOK)
 	manager.post(t, "/v1/deliveries/"+d+"/retry", "").problem(t, http.StatusForbidden, "PERMISSION_DENIED")
 	publisher.post(t, "/v1/deliveries/"+d+"/retry", "").object(t, http.StatusOK)
-	// Events that were published are anybody's to repeat who may.
+	// Published events may be retried by every key with the scope.
 	real := f.deliver(t, account)
 	manager.post(t, "/v1/deliveries/"+real+"/retry", "").object(t, http.StatusOK)
 }

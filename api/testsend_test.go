@@ -15,7 +15,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// S11: no body, no content type; one attempt whose outcome is the answer.
+// S11: a test without body and content type makes one attempt, whose outcome is the answer.
 func TestTestWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -36,14 +36,13 @@ func TestTestWebhook(t *testing.T) {
 	e := f.get(t, "/v1/events/"+d["event_id"].(string)).object(t, http.StatusOK)
 	require.Equal(t, "project.created", e["type"])
 	require.NotEmpty(t, e["data"])
-	// It is in the log, as a test.
+	// The log marks it as a test.
 	listed := f.get(t, "/v1/webhooks/"+id+"/deliveries").list(t, "deliveries")
 	require.Equal(t, []string{d["id"].(string)}, ids(listed))
 	require.Equal(t, true, listed[0]["test"])
 }
 
-// S11: the caller sees status code, duration and error; a test is not repeated
-// and says nothing about the webhook's status.
+// S11: the answer has status code, duration and error. A test is not retried and does not change the webhook's status.
 func TestTestWebhookThatFails(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -108,8 +107,8 @@ func TestTestWebhookRefusals(t *testing.T) {
 	require.Equal(t, http.StatusOK, a.status)
 }
 
-// S11 and 6: what was certainly not sent leaves no row, and what may have been
-// leaves it for the outcome that may still come.
+// S11, spec 6: a test that was certainly not sent is removed. One that may have been sent stays for the outcome that
+// may still arrive.
 func TestTestWebhookThatCouldNotBeSent(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -139,7 +138,7 @@ func TestTestWebhookThatCouldNotBeSent(t *testing.T) {
 	}
 }
 
-// A caller who goes away does not make a test that is being sent disappear.
+// If the client goes away, a test that is being sent stays.
 func TestTestWebhookWhoseCallerGoesAway(t *testing.T) {
 	t.Parallel()
 	sending, release := make(chan context.Context, 1), make(chan struct{})

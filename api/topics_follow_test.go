@@ -19,8 +19,7 @@ import (
 	"grapnel/internal/topics"
 )
 
-// watched is a store that tells of readings: a subscriber that has read waits, or
-// is just about to.
+// watched is a store that reports reads: a subscriber that has read waits, or is about to.
 type watched struct {
 	topics.Store
 	read chan int64
@@ -32,8 +31,7 @@ func (s watched) Messages(ctx context.Context, q hook.MessageQuery) (hook.Messag
 	return m, err
 }
 
-// following is a fixture whose hub can be watched; nothing else ends a poll than
-// what the test does.
+// following returns a fixture whose hub can be watched. Only the test ends a poll.
 func following(t *testing.T, change ...func(*api.Deps)) (f *fixture, read <-chan int64) {
 	t.Helper()
 	seen := make(chan int64, 1000)
@@ -48,7 +46,7 @@ func following(t *testing.T, change ...func(*api.Deps)) (f *fixture, read <-chan
 	return f, seen
 }
 
-// wait takes the next value, which must come.
+// wait receives the next value, which must arrive.
 func wait[T any](t *testing.T, from <-chan T) T {
 	t.Helper()
 	select {
@@ -60,7 +58,7 @@ func wait[T any](t *testing.T, from <-chan T) T {
 	}
 }
 
-// poll polls on the side.
+// poll polls in a goroutine.
 func (c *client) poll(t *testing.T, path string) <-chan answer {
 	t.Helper()
 	done, get := make(chan answer, 1), c.prepare(t, http.MethodGet, path, "")
@@ -68,13 +66,13 @@ func (c *client) poll(t *testing.T, path string) <-chan answer {
 	return done
 }
 
-// page is the topic's only page.
+// page returns the topic's only page.
 func page(t *testing.T, f *fixture) string {
 	t.Helper()
 	return strconv.Itoa(value[int](t, f, `select page::int from topics`))
 }
 
-// M8: what is there is answered at once, exactly in this form.
+// M8: existing messages are returned at once, in exactly this form.
 func TestPollForMessages(t *testing.T) {
 	t.Parallel()
 	f, _ := following(t)
@@ -101,7 +99,7 @@ func TestPollForMessages(t *testing.T) {
 	require.Equal(t, []string{"three"}, texts(t, a))
 }
 
-// M8: a poll waits for what is yet to come, and is woken by it.
+// M8: a poll waits for the next message, which wakes it.
 func TestPollWaits(t *testing.T) {
 	t.Parallel()
 	f, read := following(t)
@@ -122,7 +120,7 @@ func TestPollWaits(t *testing.T) {
 	}
 }
 
-// M8: a number that is still to come waits for its message.
+// M8: a poll for a future number waits for its message.
 func TestPollWaitsForItsNumber(t *testing.T) {
 	t.Parallel()
 	f, read := following(t)
@@ -150,7 +148,7 @@ func TestManyPolls(t *testing.T) {
 	}
 }
 
-// M8: after 30 seconds, or what is configured, the answer is none.
+// M8: after 30 seconds, or the configured time, the answer is empty.
 func TestPollTimesOut(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) { d.Config.LongPoll = 10 * time.Millisecond })
@@ -169,7 +167,7 @@ func TestPollTimesOut(t *testing.T) {
 	require.Equal(t, 30*time.Second, told.quiet)
 }
 
-// M8: what is kept no longer is told of before what follows it.
+// M8: a gap of expired messages is reported before the messages that follow it.
 func TestPollTellsOfGaps(t *testing.T) {
 	t.Parallel()
 	f, _ := following(t)
@@ -218,7 +216,7 @@ func TestPollInBatches(t *testing.T) {
 	require.Less(t, polls, n/10)
 }
 
-// A server that stops answers who waits.
+// A server that stops answers waiting subscribers.
 func TestEndPolls(t *testing.T) {
 	t.Parallel()
 	f, read := following(t)
@@ -229,7 +227,7 @@ func TestEndPolls(t *testing.T) {
 	require.JSONEq(t, `{"items":[]}`, string(f.get(t, topicPath("chat", "mo-nuts")).body), "and who comes after that")
 }
 
-// A subscriber who leaves is no error, and leaves nothing behind.
+// A subscriber that leaves causes no error and leaves nothing behind.
 func TestPollerThatGoesAway(t *testing.T) {
 	t.Parallel()
 	seen := &metrics{}
@@ -253,7 +251,7 @@ func TestPollerThatGoesAway(t *testing.T) {
 	require.Equal(t, []string{"follow-topic 499"}, seen.all())
 }
 
-// scripted follows by a script, and notes how it was asked to.
+// scripted follows by a script and records its arguments.
 type scripted struct {
 	batches  [][]hook.Item
 	err      error
@@ -290,7 +288,7 @@ func TestPollOfAStoreThatFails(t *testing.T) {
 	require.Contains(t, f.log.String(), "MARKER")
 }
 
-// What can't be a place is named.
+// Invalid positions are reported with their location.
 func TestFollowRefusals(t *testing.T) {
 	t.Parallel()
 	f, _ := following(t)
@@ -343,7 +341,7 @@ func TestFollowRefusals(t *testing.T) {
 	})
 }
 
-// HEAD wants the headers: there is nothing to wait for.
+// HEAD returns the headers and does not wait.
 func TestHeadOfAPoll(t *testing.T) {
 	t.Parallel()
 	f, read := following(t)

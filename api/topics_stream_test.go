@@ -29,7 +29,7 @@ type stream struct {
 // event is one block of a stream.
 type event struct{ id, data, comment string }
 
-// open opens a stream, which the test's end closes.
+// open opens a stream, which is closed at the end of the test.
 func (c *client) open(t *testing.T, path string, header map[string]string) *stream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -49,7 +49,7 @@ func (c *client) open(t *testing.T, path string, header map[string]string) *stre
 	return &stream{response: response, lines: bufio.NewReader(response.Body), close: cancel}
 }
 
-// next is the next block, as a client reads it by the standard.
+// next returns the next block, read as the standard prescribes.
 func (s *stream) next(t *testing.T) event {
 	t.Helper()
 	var e event
@@ -74,7 +74,7 @@ func (s *stream) next(t *testing.T) event {
 	}
 }
 
-// ends asserts that nothing more comes.
+// ends asserts that the stream has ended.
 func (s *stream) ends(t *testing.T) {
 	t.Helper()
 	rest, err := io.ReadAll(s.lines)
@@ -106,7 +106,7 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// A client that comes back goes on where it was, whatever its URL says.
+// A client that reconnects goes on where it was, whatever its URL says.
 func TestStreamResumes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -117,7 +117,7 @@ func TestStreamResumes(t *testing.T) {
 	for _, text := range []string{"one", "two", "three"} {
 		f.say(t, "chat", "mo-nuts", text)
 	}
-	// What came while it was away is not lost, though it had had no message yet.
+	// Messages that arrived in between are not lost, even if the client had seen none.
 	for n, text := range []string{"one", "two", "three"} {
 		for _, query := range []string{"", "?sequence_number=1", "?sequence_number=3&sequence_page=7"} {
 			s := f.open(t, path+query, map[string]string{"Last-Event-ID": id})
@@ -127,12 +127,12 @@ func TestStreamResumes(t *testing.T) {
 		}
 		id = page(t, f) + "." + strconv.Itoa(n+1)
 	}
-	// After the last one there is nothing, until there is.
+	// After the last message the stream waits for the next one.
 	s := f.open(t, path, map[string]string{"Last-Event-ID": id})
 	s.next(t)
 	f.say(t, "chat", "mo-nuts", "four")
 	require.Contains(t, s.next(t).data, `{"text":"four"}`)
-	// A stream that wants what is yet to come begins after what there is.
+	// A stream without a position begins after the existing messages.
 	s = f.open(t, path, nil)
 	require.Equal(t, page(t, f)+".4", s.next(t).id)
 	// By number, without an id.
@@ -141,7 +141,7 @@ func TestStreamResumes(t *testing.T) {
 	require.Equal(t, page(t, f)+".2", s.next(t).id)
 }
 
-// A gap is told, and who resumes from it gets what comes after it.
+// A gap is reported, and a client that resumes from it gets the messages after it.
 func TestStreamTellsOfGaps(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -161,7 +161,7 @@ func TestStreamTellsOfGaps(t *testing.T) {
 	require.Equal(t, page+".5", s.next(t).id)
 }
 
-// Only who asks for events gets them.
+// Only clients that prefer server-sent events get them.
 func TestStreamIsAskedFor(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) { d.Topics = &scripted{} })
@@ -180,7 +180,7 @@ func TestStreamIsAskedFor(t *testing.T) {
 	f.do(t, http.MethodGet, topicPath("chat", " "), "", map[string]string{"Accept": "text/event-stream"}).refused(t, "path.topicName", "empty")
 }
 
-// A quiet stream shows every 15 seconds that it is there, and lasts 10 minutes.
+// A quiet stream sends a comment every 15 seconds and lasts 10 minutes.
 func TestStreamKeepsAlive(t *testing.T) {
 	t.Parallel()
 	told := &scripted{batches: [][]hook.Item{nil, nil, {{Page: 7, Message: hook.Message{Sequence: 1, Text: []byte(`"a"`)}}}, nil}}
@@ -209,7 +209,7 @@ func TestEndPollsEndsStreams(t *testing.T) {
 	late.ends(t)
 }
 
-// A subscriber who leaves is no error, and leaves nothing behind.
+// A subscriber that leaves causes no error and leaves nothing behind.
 func TestStreamWhoseClientGoesAway(t *testing.T) {
 	t.Parallel()
 	seen := &metrics{}
@@ -223,14 +223,14 @@ func TestStreamWhoseClientGoesAway(t *testing.T) {
 	require.Equal(t, []string{"follow-topic 200"}, seen.all())
 }
 
-// lost is a store that does not know where topics are.
+// lost is a store that can't return the position of a topic.
 type lost struct{ api.Store }
 
 func (lost) Messages(context.Context, hook.MessageQuery) (hook.Messages, error) {
 	return hook.Messages{}, hook.Unavailable("the store", errors.New(marker))
 }
 
-// Spec 6: a store that fails ends the stream, and is 503 before it has begun.
+// Spec 6: a failure of the store ends the stream, and is 503 before the stream has begun.
 func TestStreamOfAStoreThatFails(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) {

@@ -17,7 +17,7 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// texts are those of the messages that a poll was answered with.
+// texts returns the texts of the messages in the answer to a poll.
 func texts(t *testing.T, a answer) []string {
 	t.Helper()
 	var list []string
@@ -29,7 +29,7 @@ func texts(t *testing.T, a answer) []string {
 	return list
 }
 
-// awkward are texts that something on their way could change.
+// awkward returns texts that something on their way could change.
 func awkward() []string {
 	return []string{
 		`{"a":"<&>é\u0000 😀"}`, "", " ", "\n", "a\r\nb\tc", "\x00\x01\x1f\x7f", "\u2028\u2029", "\ufeffBOM", "\"\\\b\f/", "</script>", `{ "b" : 1.0 }`,
@@ -58,7 +58,7 @@ func TestPublishMessage(t *testing.T) {
 	require.Equal(t, len(awkward()), value[int](t, f, `select count(*) from deliveries`))
 }
 
-// M5: any text content type, curl's default for forms too; what is no text is refused.
+// M5: every textual content type is accepted, also curl's default for forms; other types are refused.
 func TestMessageContentTypes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -120,7 +120,7 @@ func TestMessageLimits(t *testing.T) {
 	}
 	require.Equal(t, 1, value[int](t, f, `select count(*) from events`))
 	require.Equal(t, 1, value[int](t, f, `select last_sequence::int from topics`))
-	// Nothing wrong is repeated.
+	// Errors don't repeat the text.
 	require.NotContains(t, string(f.post(t, path, "secret\xff").body), "secret")
 	f.post(t, path+"?sequence_number=1", "a").refused(t, "query.sequence_number", "unknown query parameter")
 }
@@ -134,7 +134,7 @@ func (endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// M5: token_id is the key's, and nobody else's to set.
+// M5: token_id is that of the key, and the request can't set it.
 func TestMessageTokenID(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -159,7 +159,7 @@ func TestMessageOfALimitedKey(t *testing.T) {
 	require.Equal(t, 2, value[int](t, f, `select count(*) from events`))
 }
 
-// M6: numbers count up by one, without gaps or duplicates, however many publish.
+// M6: numbers count up by one, without gaps or duplicates, however many clients publish.
 func TestMessagesOfManyPublishers(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -270,7 +270,7 @@ func TestTokenIsNotLogged(t *testing.T) {
 	require.NotContains(t, f.log.String(), f.key)
 }
 
-// M5: no 204, nothing to deliver and nobody woken unless it is stored.
+// M5: a message that can't be stored has no 204, makes no delivery and wakes no subscriber.
 func TestMessageThatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	f, store := setupFaulty(t)
@@ -294,7 +294,7 @@ type message struct {
 	} `json:"value"`
 }
 
-// messages are those of an answer that has nothing else.
+// messages returns the messages of an answer that has nothing else.
 func messages(t *testing.T, a answer) []message {
 	t.Helper()
 	require.Equal(t, http.StatusOK, a.status, "%s", a.body)

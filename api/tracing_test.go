@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A webhook opts in to the header of its traces, and out again; only a standard one can.
+// A webhook can turn its trace header on and off; only a standard webhook can.
 func TestTraceContextIsAskedFor(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -10,7 +10,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// unsound are secrets that are accepted, with what is said of them.
+// unsound returns secrets that are accepted, with their warnings.
 func unsound() map[string][]string {
 	const unsigned, weak = "carries no v1", "guessed"
 	bytes32 := "whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="
@@ -28,7 +28,7 @@ func unsound() map[string][]string {
 	}
 }
 
-// said holds the warnings of an answer against what they should say.
+// said compares the warnings of an answer with the expected ones.
 func said(t *testing.T, secret string, answer map[string]any, want []string) {
 	t.Helper()
 	if len(want) == 0 {
@@ -43,8 +43,8 @@ func said(t *testing.T, secret string, answer map[string]any, want []string) {
 	}
 }
 
-// What signs otherwise than its owner is likely to think is accepted with a warning,
-// wherever it is given, and the schemes are those that are sent.
+// A secret that signs otherwise than its owner probably expects is accepted with a warning, in every request that has
+// one. The schemes shown are those that are sent.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -105,7 +105,7 @@ func TestNewSecrets(t *testing.T) {
 	}
 }
 
-// A secret that was stored when shorter ones were accepted stays; what else there is can change.
+// A stored secret that would be too short today stays, and the rest of its webhook can be changed.
 func TestStoredSecretsMayBeShort(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

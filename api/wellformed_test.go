@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// S2: what can't be read is an error and never page one.
+// S2: an unreadable parameter is an error and never stands for the first page.
 func TestQueriesThatWouldBeReadPast(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -29,7 +29,7 @@ func TestQueriesThatWouldBeReadPast(t *testing.T) {
 	}
 }
 
-// A body is JSON by any spelling of the name, on every operation alike.
+// Every spelling of JSON's media type is accepted, by every operation.
 func TestContentTypes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -81,14 +81,14 @@ func TestTopicsOfAKey(t *testing.T) {
 	}
 }
 
-// A path with an empty segment is no other path.
+// A path with an empty segment does not stand for another path.
 func TestEmptySegments(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	f.post(t, "/v1/webhooks//test", "").problem(t, http.StatusNotFound, "NOT_FOUND")
 }
 
-// Spec 6: a path that the mux would send elsewhere is not found, in the one form.
+// Spec 6: a path that the mux would redirect is not found, in the format of all errors.
 func TestDotSegments(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -106,7 +106,7 @@ func TestDotSegments(t *testing.T) {
 	}
 }
 
-// A body that is compressed would be taken for another.
+// A compressed body is refused, because it would be taken for another one.
 func TestContentEncoding(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is wrong with a request is said in words for people who know neither Go nor Huma.
+// Messages are for clients that know neither Go nor Huma.
 func TestWordsAboutTimes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -45,7 +45,7 @@ func TestWordsAboutTimes(t *testing.T) {
 	}
 }
 
-// An unknown parameter is shown with what it was given, unless that may be secret.
+// An unknown parameter is reported with its value, unless the value may be secret.
 func TestWordsAboutUnknownParameters(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -62,7 +62,7 @@ func TestWordsAboutUnknownParameters(t *testing.T) {
 	}
 }
 
-// What is too large, by which limit, and who sets that.
+// The message about a size says the limit and who sets it.
 func TestWordsAboutSizes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -80,7 +80,7 @@ func TestWordsAboutSizes(t *testing.T) {
 	}
 }
 
-// What there is already is named.
+// A conflict names the existing resource.
 func TestWordsAboutConflicts(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -89,7 +89,7 @@ func TestWordsAboutConflicts(t *testing.T) {
 	require.Equal(t, "a tenant with this name already exists", p.Detail)
 }
 
-// A member of another type is told which types it may have.
+// The message about a member of another type says which types it may have.
 func TestWordsAboutTypes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/canonjson"
 )
 
-// order is an event's data of ordinary size, 300 bytes.
+// order is the data of an ordinary event, of 300 bytes.
 const order = `{"id": "ord_01h455vb4pex5vsknk084sn02q", "status": "paid", "total": 1299.50, "currency": "EUR",` +
 	` "customer": {"id": "cus_8412", "email": "zoé@example.com", "vip": false, "note": null},` +
 	` "items": [{"sku": "A-1", "quantity": 2, "price": 499.75}, {"sku": "B\t7", "quantity": 1, "price": 300}],` +
@@ -39,8 +39,8 @@ func BenchmarkCanonicalize(b *testing.B) {
 	}
 }
 
-// indexKeys is one object of n members whose keys are all array indices, in
-// descending order: the most there is to put in order.
+// indexKeys returns an object of n members whose keys are all array indices in descending order, which is the worst
+// case of rearranging.
 func indexKeys(n int) string {
 	var b bytes.Buffer
 	for i := range n {

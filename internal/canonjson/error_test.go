@@ -106,7 +106,7 @@ func TestDepth(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, nested(canonjson.MaxDepth), string(out))
 
-	// Depth is that of open brackets, not their count.
+	// Depth counts open brackets, not all brackets.
 	_, err = canonjson.Canonicalize([]byte("[" + strings.Repeat("[],{},", 200) + "[]]"))
 	require.NoError(t, err)
 

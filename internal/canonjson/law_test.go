@@ -135,8 +135,7 @@ func TestLargeObjects(t *testing.T) {
 	}
 }
 
-// Putting members in order at every level copies the text once per level, and
-// no more often than that.
+// Rearranging members at every level copies the text once per level, and no more often.
 func TestNestedReordering(t *testing.T) {
 	t.Parallel()
 	const levels = canonjson.MaxDepth - 1

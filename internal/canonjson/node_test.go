@@ -13,16 +13,16 @@ import (
 	"grapnel/internal/canonjson"
 )
 
-// roundTrips reads an array of texts and prints an array of what becomes of
-// each in ECMAScript, null where it is not JSON.
+// roundTrips reads an array of texts and prints an array of their round trips in ECMAScript, with null for a text that
+// is no JSON.
 const roundTrips = `
 const texts = JSON.parse(require("fs").readFileSync(0, "utf8"));
 process.stdout.write(JSON.stringify(texts.map(text => {
 	try { return JSON.stringify(JSON.parse(text)); } catch { return null; }
 })));`
 
-// The definition itself as the oracle: what we accept, node prints alike, and
-// what we call no JSON, node does not read.
+// The definition itself is the oracle: node prints every accepted text the same, and refuses every text that is refused
+// as no JSON.
 func TestNodeAgrees(t *testing.T) {
 	t.Parallel()
 	node, err := exec.LookPath("node")

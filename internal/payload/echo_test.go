@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/payload"
 )
 
-// A receiver that answers with what it got does not put credentials into the log.
+// If a receiver echoes the request, the delivery log does not contain its credentials.
 func TestEchoesAreBlanked(t *testing.T) {
 	t.Parallel()
 	w := setup(t, hook.ProfileStandard).Webhook

@@ -16,7 +16,7 @@ import (
 	"grapnel/internal/payload"
 )
 
-// Names of headers are written as the client, the seeds and Standard Webhooks write them.
+// Header names are sent as the client, the published systems and Standard Webhooks spell them.
 func TestHeaderNamesKeepTheirCase(t *testing.T) {
 	t.Parallel()
 	custom := map[string]hook.Secret{"X-API-KEY": "1", "x-tenant": "2", "soapAction": "3", "WEBHOOK-ID": "4", "content-TYPE": "5"}

@@ -28,7 +28,7 @@ const invoice = `{"type":"object","required":["id","lines"],"additionalPropertie
 	"a/b~c":{"const":1},"lines":{"type":"array","minItems":1,"items":{"$ref":"#/$defs/line"}}},
 	"$defs":{"line":{"type":"object","required":["amount"],"properties":{"amount":{"type":"integer","minimum":0}}}}}`
 
-// S7: data that does not meet the schema is refused with the places.
+// S7: data that does not satisfy the schema is refused, with the places.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	s := compile(t, invoice)
@@ -84,7 +84,7 @@ func TestCompileRefuses(t *testing.T) {
 	}
 }
 
-// A schema of a few lines, on data of a few bytes, would take for ever.
+// With a schema of a few lines, data of a few bytes could be checked for ever.
 func TestCheckIsBounded(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat(`{"x":`, 90) + "1" + strings.Repeat("}", 90)
@@ -106,8 +106,9 @@ func TestCheckIsBounded(t *testing.T) {
 	}
 }
 
-// A document that is large and ordinary is checked to its end. Time stands still in the bubble, so that only the steps
-// count, however slow the machine. The test runs alone: in a bubble, it could not wait for the checks of other tests.
+// A large document is checked completely with an ordinary schema. Time stands still in the bubble, so that only the
+// steps count, however slow the machine is. The test runs alone: within a bubble it could not wait for the checks of
+// other tests.
 func TestCheckReadsLargeDocuments(t *testing.T) { //nolint:paralleltest // see above
 	large := `[` + strings.Repeat(`{"amount":1},`, 7_000) + `{"amount":1}]`
 	synctest.Test(t, func(t *testing.T) {
@@ -134,7 +135,7 @@ func TestCheckConcurrently(t *testing.T) {
 	require.NoError(t, g.Wait())
 }
 
-// Every example meets its schema; where none is found, there is none.
+// Every example satisfies its schema. Some schemas have no example.
 func TestExample(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -186,8 +187,8 @@ func TestExample(t *testing.T) {
 	require.Less(t, len(data), 2000)
 }
 
-// A schema of a few lines has examples beyond number, or large ones, or costly ones. What
-// is not bounded here does not end.
+// A schema of a few lines may have very many examples, large ones or costly ones. Without bounds the generator would
+// not end.
 func TestExampleIsBounded(t *testing.T) {
 	t.Parallel()
 	many := `1` + strings.Repeat(",1", 1000)
@@ -206,7 +207,7 @@ func TestExampleIsBounded(t *testing.T) {
 	}
 }
 
-// What is said of data is no longer than it may be, however long names are.
+// A problem has a bounded length, however long the names are.
 func TestProblemsAreShort(t *testing.T) {
 	t.Parallel()
 	name := strings.Repeat("é", 5000)
@@ -220,7 +221,7 @@ func TestProblemsAreShort(t *testing.T) {
 	}
 }
 
-// Comparing costs what is compared, and is counted: schema and data are strangers'.
+// Comparisons spend steps for what they compare, because both schema and data are written by strangers.
 func TestComparingIsBounded(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 10_000)
@@ -253,7 +254,7 @@ func TestEnumsAreLookedUp(t *testing.T) { //nolint:paralleltest // see above
 	})
 }
 
-// The keywords that were taken over say what the validator's own do.
+// The keywords that were taken over have the same result as the validator's own.
 func TestKeywordsTakenOver(t *testing.T) {
 	t.Parallel()
 	for text, data := range map[string]struct{ good, bad []string }{
@@ -282,7 +283,7 @@ func TestKeywordsTakenOver(t *testing.T) {
 	}
 }
 
-// Who does not wait any more is not worked for.
+// A check ends when its context ends.
 func TestCheckEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -291,8 +292,7 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// Wording the problems costs little, with large values, many places and alternatives within
-// alternatives.
+// Writing the problems takes little time, with large values, many places and nested alternatives.
 func TestProblemsAreCheap(t *testing.T) { //nolint:paralleltest // it measures what this process allocates
 	large := `"` + strings.Repeat("x", 30_000) + `"`
 	nested := `{"type":"null"}`
@@ -321,7 +321,7 @@ func TestProblemsAreCheap(t *testing.T) { //nolint:paralleltest // it measures w
 	}
 }
 
-// Alternatives say what each asks for.
+// A problem says what each alternative requires.
 func TestProblemsOfAlternatives(t *testing.T) {
 	t.Parallel()
 	for text, c := range map[string][2]string{

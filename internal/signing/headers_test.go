@@ -33,12 +33,12 @@ func onTheWire(t *testing.T, h http.Header, body []byte) []string {
 	return strings.Split(head, "\r\n")
 }
 
-// of are the keys of a webhook with v1 alone, the current secret first.
+// of returns the keys of a webhook with v1 alone, the current secret first.
 func of(secrets ...string) signing.StandardKeys {
 	return signing.StandardKeys{Secret: secrets[0], V1: secrets}
 }
 
-// received are the signature headers of the standard profile as a server in Go has them.
+// received returns the signature headers of the standard profile as a server in Go sees them.
 func received(keys signing.StandardKeys, body []byte) http.Header {
 	h, canonical := http.Header{}, http.Header{}
 	signing.StandardHeaders(h, keys, msgID, sentAt, body)
@@ -48,7 +48,7 @@ func received(keys signing.StandardKeys, body []byte) http.Header {
 	return canonical
 }
 
-// verify is what a receiver does that uses the Standard Webhooks library.
+// verify verifies a request as a receiver with the Standard Webhooks library does.
 func verify(t *testing.T, secret string, body []byte, h http.Header) error {
 	t.Helper()
 	receiver, err := standardwebhooks.NewWebhook(secret)
@@ -115,7 +115,7 @@ func TestStandardHeaders(t *testing.T) {
 		require.Len(t, list, 4)
 		require.Equal(t, signing.StandardWebhooksV1a(private, msgID, sentAt, body), list[2])
 		require.Equal(t, signing.StandardWebhooksV1a(older, msgID, sentAt, body), list[3])
-		require.NoError(t, verify(t, current, body, h), "who knows only v1 passes over v1a")
+		require.NoError(t, verify(t, current, body, h), "a receiver that knows only v1 ignores v1a")
 		require.NoError(t, verify(t, previous, body, h))
 
 		alone := received(signing.StandardKeys{Secret: "plain", V1: []string{"plain"}, V1a: keys.V1a}, body)
