@@ -106,11 +106,6 @@ func (uncounted) Sending(int)                        {}
 func (uncounted) Attempted(*hook.Job, *hook.Attempt) {}
 func (uncounted) NotSent()                           {}
 
-// RunTimeout bounds one run of an activity: the longest request and what it takes
-// to load and record. It is also how long it takes to notice a dead worker, and how
-// old a claim must be to be a dead worker's.
-const RunTimeout = hook.MaxTimeout + 15*time.Second
-
 // Activities are the activities; register them all with the worker.
 type Activities struct {
 	store       Store

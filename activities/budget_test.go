@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -75,7 +76,7 @@ func accounted(a *account) func(*activities.Deps) {
 }
 
 // deliverer runs Deliver again and again, beside others, until nothing is outstanding.
-func (b *bench) deliverer(in activities.DeliverInput) error {
+func (b *bench) deliverer(in contract.SliceInput) error {
 	for range 1000 {
 		env := newEnvironment(b.Context())
 		env.RegisterActivityWithOptions(b.acts.Deliver, activity.RegisterOptions{Name: "Deliver"})
@@ -104,7 +105,7 @@ func TestBacklogOfLargePayloadsStaysWithinTheBudget(t *testing.T) {
 		var wg sync.WaitGroup
 		errs := make(chan error, 40)
 		for range 20 {
-			in := activities.DeliverInput{Of: 1}
+			in := contract.SliceInput{Of: 1}
 			for i := range 10 {
 				s := b.store.Publish(eventType, large(size), hooks[i], hooks[i+10])
 				in.EventIDs = append(in.EventIDs, s.EventID)
@@ -162,7 +163,7 @@ func TestPayloadsAreLoadedTogether(t *testing.T) {
 		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
 		one, two := b.store.Publish(eventType, large(5000), a, c), b.store.Publish(eventType, large(6000), a, c)
 		small := b.store.Publish(eventType, payload, a)
-		_, err := b.env.ExecuteActivity(b.acts.Deliver, activities.DeliverInput{
+		_, err := b.env.ExecuteActivity(b.acts.Deliver, contract.SliceInput{
 			EventIDs: []hook.EventID{one.EventID, two.EventID, small.EventID}, Deliveries: 5, Of: 1,
 		})
 		require.NoError(b, err)
@@ -181,7 +182,7 @@ func TestPayloadIsLoadedForEachAttempt(t *testing.T) {
 		b.sender.Script(urlA, storagetest.Status(500), storagetest.Status(200))
 		s := b.store.Publish(eventType, large(5000), a)
 		_, err := b.deliver(s)
-		b.asked(err, activities.ErrorOutstanding, 30*second)
+		b.asked(err, contract.ErrorOutstanding, 30*second)
 		require.Zero(b, b.acts.MemoryUse()["payloads"].Used)
 		<-time.After(30 * second)
 		_, err = b.deliver(s)
@@ -204,12 +205,12 @@ func TestNoRoomForAPayload(t *testing.T) {
 		var wg sync.WaitGroup
 		held := b.store.Publish(eventType, large(1<<20), slow)
 		wg.Go(func() {
-			_ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 1, Of: 1})
+			_ = b.deliverer(contract.SliceInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 1, Of: 1})
 		})
 		<-time.After(100 * time.Millisecond)
 		s := b.store.Publish(eventType, large(60<<10), once, other)
 		_, err := b.deliver(s)
-		require.Contains(b, b.asked(err, activities.ErrorOutstanding, 5*second), "2 deliveries waiting for memory")
+		require.Contains(b, b.asked(err, contract.ErrorOutstanding, 5*second), "2 deliveries waiting for memory")
 		require.Empty(b, b.sender.Requests(urlB))
 		require.Empty(b, b.sender.Requests(urlC))
 		for _, id := range []hook.WebhookID{once, other} {
@@ -241,7 +242,7 @@ func TestFirstAttemptWaitsForNoBudget(t *testing.T) {
 				var wg sync.WaitGroup
 				held := b.store.Publish(eventType, data, many(a, n)...)
 				wg.Go(func() {
-					_ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: n, Of: 1})
+					_ = b.deliverer(contract.SliceInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: n, Of: 1})
 				})
 				<-time.After(second)
 				began := time.Now()
@@ -266,12 +267,12 @@ func TestNoRoomForJobs(t *testing.T) {
 		var wg sync.WaitGroup
 		held := b.store.Publish(eventType, payload, many(a, 16)...)
 		wg.Go(func() {
-			_ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 16, Of: 1})
+			_ = b.deliverer(contract.SliceInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 16, Of: 1})
 		})
 		<-time.After(second)
 		s := b.store.Publish(eventType, payload, c)
 		_, err := b.deliver(s)
-		require.Contains(b, b.asked(err, activities.ErrorOutstanding, 5*second), "1 deliveries waiting for memory of the worker")
+		require.Contains(b, b.asked(err, contract.ErrorOutstanding, 5*second), "1 deliveries waiting for memory of the worker")
 		require.Equal(b, environmentTimeout-34*second, time.Since(b.start), "as long as a request of 30 s could still be made")
 		_, err = b.deliver(s)
 		require.NoError(b, err)
@@ -293,7 +294,7 @@ func TestSlowEndpointLeavesTheBudgetToOthers(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, start := range []hook.Start{s, mixed} {
 			wg.Go(func() {
-				_ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{start.EventID}, Deliveries: start.Deliveries, Of: 1})
+				_ = b.deliverer(contract.SliceInput{EventIDs: []hook.EventID{start.EventID}, Deliveries: start.Deliveries, Of: 1})
 			})
 		}
 		<-time.After(2 * second)
@@ -351,12 +352,12 @@ func TestStopEndsWaitingForTheBudget(t *testing.T) {
 		var wg sync.WaitGroup
 		held := b.store.Publish(eventType, large(1<<20), a)
 		wg.Go(func() {
-			_ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 1, Of: 1})
+			_ = b.deliverer(contract.SliceInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 1, Of: 1})
 		})
 		b.during(2*second, func() { b.stop(context.Canceled) })
 		<-time.After(second)
 		_, err := b.deliver(b.store.Publish(eventType, large(1<<20), c))
-		b.asked(err, activities.ErrorOurs, second)
+		b.asked(err, contract.ErrorOurs, second)
 		require.Equal(b, 2*second, time.Since(b.start))
 		require.Empty(b, b.sender.Requests(urlB))
 		wg.Wait()

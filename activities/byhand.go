@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/wait"
 )
@@ -21,17 +22,6 @@ const (
 	// handAgain is when to ask again where there was none.
 	handAgain = time.Second
 )
-
-// ErrorLimited is the type of the error of what was not sent by hand because its webhook
-// is over a limit; its details are a Limited.
-const ErrorLimited = "Limited"
-
-// Limited says why something was not sent by hand, and when to ask again.
-type Limited struct {
-	Reason     hook.WaitReason `json:"reason"`
-	Message    string          `json:"message"`
-	RetryAfter time.Duration   `json:"retry_after"`
-}
 
 // enterByHand waits for a place among the webhook's requests; the error is rate limited
 // where there was none. waited says that it was not there at once.
@@ -78,7 +68,7 @@ func limitText(reason hook.WaitReason) string {
 // limited is the error that leaves the activity: no failure of ours, and none of the
 // receiver's.
 func limited(err error) error {
-	l := Limited{Message: err.Error(), RetryAfter: handAgain}
+	l := contract.Limited{Message: err.Error(), RetryAfter: handAgain}
 	var e *hook.Error
 	if errors.As(err, &e) {
 		l.Message, l.RetryAfter = e.Message, e.RetryAfter
@@ -87,7 +77,7 @@ func limited(err error) error {
 	if errors.As(err, &reason) {
 		l.Reason = hook.WaitReason(reason)
 	}
-	return temporal.NewApplicationErrorWithOptions(l.Message, ErrorLimited, temporal.ApplicationErrorOptions{
+	return temporal.NewApplicationErrorWithOptions(l.Message, contract.ErrorLimited, temporal.ApplicationErrorOptions{
 		NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{l},
 	})
 }

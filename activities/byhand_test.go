@@ -8,7 +8,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -18,9 +18,9 @@ func (b *bench) requireLimited(err error, reason hook.WaitReason) {
 	b.Helper()
 	var app *temporal.ApplicationError
 	require.ErrorAs(b, err, &app)
-	require.Equal(b, activities.ErrorLimited, app.Type())
+	require.Equal(b, contract.ErrorLimited, app.Type())
 	require.True(b, app.NonRetryable())
-	var l activities.Limited
+	var l contract.Limited
 	require.NoError(b, app.Details(&l))
 	require.Equal(b, reason, l.Reason)
 	require.Equal(b, app.Message(), l.Message)

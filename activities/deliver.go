@@ -6,67 +6,39 @@ import (
 
 	"go.temporal.io/sdk/worker"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 )
-
-// DeliverInput names the deliveries of one activity: those of the events, or one
-// of several slices of them.
-type DeliverInput struct {
-	EventIDs []hook.EventID `json:"event_ids"`
-	// Deliveries is how many there are in all, for the messages.
-	Deliveries int `json:"deliveries"`
-	// Slice counts from 0 to Of-1; Of is 1 where one activity does it all.
-	Slice int `json:"slice"`
-	Of    int `json:"of"`
-}
-
-// DeliverResult is what the deliveries came to, for a person to read; the log is
-// in the store.
-type DeliverResult struct {
-	Succeeded int `json:"succeeded"`
-	Failed    int `json:"failed"`
-	Canceled  int `json:"canceled"`
-	// Waiting are those that wait for their webhook; its drain will see to them.
-	Waiting int `json:"waiting,omitempty"`
-	// Outcomes are the first of them, the failed ones before the others.
-	Outcomes []Outcome `json:"outcomes,omitempty"`
-}
 
 // Deliver sends what is due of the events' deliveries and records every attempt.
 // While deliveries are outstanding it returns an error that asks for the next
 // attempt just when the earliest of them is due.
-func (a *Activities) Deliver(ctx context.Context, in DeliverInput) (DeliverResult, error) {
-	share, err := a.loading(ctx, in.jobs())
+func (a *Activities) Deliver(ctx context.Context, in contract.SliceInput) (contract.DeliverResult, error) {
+	share, err := a.loading(ctx, in.Most())
 	if err != nil {
-		return DeliverResult{}, err
+		return contract.DeliverResult{}, err
 	}
 	defer share.release()
 	jobs, err := a.store.Outstanding(ctx, in.EventIDs, in.Slice, in.Of)
 	if err != nil {
-		return DeliverResult{}, a.ours(ctx, "load deliveries", err)
+		return contract.DeliverResult{}, a.ours(ctx, "load deliveries", err)
 	}
 	return a.deliver(ctx, in, jobs, share)
 }
 
-// jobs is how many deliveries the activity may have to load.
-func (in *DeliverInput) jobs() int {
-	of := max(in.Of, 1)
-	return max((in.Deliveries+of-1)/of, 1)
-}
-
-func (a *Activities) deliver(ctx context.Context, in DeliverInput, jobs []hook.Job, share *share) (DeliverResult, error) {
+func (a *Activities) deliver(ctx context.Context, in contract.SliceInput, jobs []hook.Job, share *share) (contract.DeliverResult, error) {
 	r := newRun(ctx, a, len(jobs))
 	r.share = share
 	if err := r.admit(ctx, jobs); err != nil {
-		return DeliverResult{}, a.ours(ctx, "end deliveries", err)
+		return contract.DeliverResult{}, a.ours(ctx, "end deliveries", err)
 	}
 	err := r.loop(ctx)
 	if failed := r.handOver(ctx); failed != nil {
-		return DeliverResult{}, a.ours(ctx, "park deliveries", failed)
+		return contract.DeliverResult{}, a.ours(ctx, "park deliveries", failed)
 	}
 	if outstanding := r.outstanding(); len(outstanding) > 0 {
 		heartbeat(ctx, outstanding)
-		return DeliverResult{}, r.comeAgain(ctx, in, outstanding, err)
+		return contract.DeliverResult{}, r.comeAgain(ctx, in, outstanding, err)
 	}
 	if r.done = append(r.done, r.parked...); len(r.done) == in.Deliveries {
 		return summarize(r.done), nil
@@ -74,14 +46,14 @@ func (a *Activities) deliver(ctx context.Context, in DeliverInput, jobs []hook.J
 	// Some were finished before, or are another slice's.
 	all, err := a.lookup.States(ctx, in.EventIDs, in.Slice, in.Of)
 	if err != nil {
-		return DeliverResult{}, a.ours(ctx, "load deliveries", err)
+		return contract.DeliverResult{}, a.ours(ctx, "load deliveries", err)
 	}
 	return summarize(all), nil
 }
 
 // comeAgain asks for the next run: when the next delivery is due, or what was in the way
 // may be gone.
-func (r *run) comeAgain(ctx context.Context, in DeliverInput, outstanding []hook.Delivery, err error) error {
+func (r *run) comeAgain(ctx context.Context, in contract.SliceInput, outstanding []hook.Delivery, err error) error {
 	switch {
 	case errors.Is(err, errMemory):
 		return r.memoryLater(len(outstanding))

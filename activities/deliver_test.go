@@ -13,6 +13,7 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -27,13 +28,13 @@ func TestErrorAsksForTheNextAttempt(t *testing.T) {
 		s := b.store.Publish(eventType, payload, a, c)
 
 		_, err := b.deliver(s)
-		message := b.asked(err, activities.ErrorOutstanding, 30*second)
+		message := b.asked(err, contract.ErrorOutstanding, 30*second)
 		require.Equal(b, "1 of 2 deliveries outstanding; "+a.String()+" HTTP 503 Service Unavailable, attempt 1; next in 30s", message)
 		require.Equal(b, hook.StateSuccess, b.store.Delivery(c).State)
 		d := b.store.Delivery(a)
 		require.WithinDuration(b, b.start.Add(30*second), *d.NextAttemptAt, 0)
 
-		require.Equal(b, [][]activities.Outcome{{{
+		require.Equal(b, [][]contract.Outcome{{{
 			WebhookID: a, DeliveryID: d.ID, State: hook.StateFailed, Attempts: 1, StatusCode: 503,
 			Error: "HTTP 503 Service Unavailable", NextAt: b.start.Add(30 * second).UTC().Format(time.RFC3339),
 		}}}, b.heartbeats, "the outstanding ones, before asking for a retry")
@@ -48,11 +49,11 @@ func TestErrorOfALaterAttempt(t *testing.T) {
 		b.sender.Script(urlB, storagetest.Status(500), storagetest.Status(200))
 		s := b.store.Publish(eventType, payload, a, c)
 		_, err := b.deliver(s)
-		message := b.asked(err, activities.ErrorOutstanding, 30*second)
+		message := b.asked(err, contract.ErrorOutstanding, 30*second)
 		require.Contains(b, message, "2 of 2 deliveries outstanding; ")
 		<-time.After(30 * second)
 		_, err = b.deliver(s)
-		message = b.asked(err, activities.ErrorOutstanding, 5*time.Minute)
+		message = b.asked(err, contract.ErrorOutstanding, 5*time.Minute)
 		require.Equal(b, "1 of 2 deliveries outstanding; "+a.String()+" HTTP 503 Service Unavailable, attempt 2; next in 5m0s", message)
 	})
 }
@@ -64,7 +65,7 @@ func TestNothingIsSentBeforeItIsDue(t *testing.T) {
 		s := b.store.Publish(eventType, payload, a)
 		b.store.SetNextAttempt(a, b.start.Add(10*second))
 		_, err := b.deliver(s)
-		message := b.asked(err, activities.ErrorOutstanding, 10*second)
+		message := b.asked(err, contract.ErrorOutstanding, 10*second)
 		require.Equal(b, "1 of 1 deliveries outstanding; "+a.String()+" not sent yet, attempt 0; next in 10s", message)
 		require.Empty(b, b.sender.Requests(urlA))
 	})
@@ -85,7 +86,7 @@ func TestWhatIsDueSoonIsWaitedFor(t *testing.T) {
 				b.store.SetNextAttempt(a, b.start.Add(early))
 				_, err := b.deliver(s)
 				if !waits {
-					b.asked(err, activities.ErrorOutstanding, early)
+					b.asked(err, contract.ErrorOutstanding, early)
 					return
 				}
 				require.NoError(b, err)
@@ -103,7 +104,7 @@ func TestNothingOutstanding(t *testing.T) {
 	onBench(t, func(b *bench) {
 		r, err := b.deliver(b.store.Publish(eventType, payload))
 		require.NoError(b, err)
-		require.Equal(b, activities.DeliverResult{}, r)
+		require.Equal(b, contract.DeliverResult{}, r)
 	})
 }
 
@@ -171,7 +172,7 @@ func TestStuckReceiverDelaysNobody(t *testing.T) {
 		b.sender.Script(urlA, storagetest.Hang())
 		b.sender.Script(urlB, storagetest.Status(500), storagetest.Status(500), storagetest.Status(200))
 		_, err := b.deliver(b.store.Publish(eventType, payload, a, c))
-		b.asked(err, activities.ErrorOutstanding, second)
+		b.asked(err, contract.ErrorOutstanding, second)
 		b.requireSentAt(urlB, 0, second, 11*second)
 		b.requireSentAt(urlA, 0)
 		require.Equal(b, hook.StateSuccess, b.store.Delivery(c).State)
@@ -232,7 +233,7 @@ func TestRunEndsBeforeItsDeadline(t *testing.T) {
 		}
 		b.sender.Script(urlA, storagetest.Status(200).After(30*second))
 		_, err := b.deliver(b.store.Publish(eventType, payload, targets...))
-		message := b.asked(err, activities.ErrorOutstanding, time.Millisecond)
+		message := b.asked(err, contract.ErrorOutstanding, time.Millisecond)
 		require.Contains(b, message, "11 of 30 deliveries outstanding")
 		require.Len(b, b.sender.Requests(urlA), 19)
 		require.Less(b, time.Since(b.start), 10*time.Minute, "which the test environment allows")
@@ -292,7 +293,7 @@ func TestRecordingIsGivenUpInTime(t *testing.T) {
 					return nil
 				}
 				_, err := b.deliver(b.store.Publish(eventType, payload, a))
-				b.asked(err, activities.ErrorOurs, 5*second)
+				b.asked(err, contract.ErrorOurs, 5*second)
 				require.Equal(b, c.after, time.Since(b.start))
 				require.Len(b, b.heartbeats, 1)
 				require.Zero(b, b.store.Delivery(a).Attempts)
@@ -317,7 +318,7 @@ func TestWorkerStops(t *testing.T) {
 			return nil
 		}
 		_, err := b.deliver(b.store.Publish(eventType, payload, a, c))
-		message := b.asked(err, activities.ErrorOurs, second)
+		message := b.asked(err, contract.ErrorOurs, second)
 		require.Equal(b, "deliver: internal", message)
 		require.Equal(b, 2*second, time.Since(b.start), "at once")
 		require.Zero(b, b.store.Delivery(a).Attempts)
@@ -389,9 +390,9 @@ func TestErrorsOfOurs(t *testing.T) {
 				require.NotContains(b, err.Error(), "10.0.0.1")
 				require.Equal(b, final, app.NonRetryable())
 				if !final {
-					b.asked(err, activities.ErrorOurs, 5*second)
+					b.asked(err, contract.ErrorOurs, 5*second)
 				} else {
-					require.Equal(b, activities.ErrorRefused, app.Type())
+					require.Equal(b, contract.ErrorRefused, app.Type())
 				}
 			})
 		})
@@ -406,7 +407,7 @@ func TestShutdownAsksForAnotherWorkerSoon(t *testing.T) {
 			onBench(t, func(b *bench) {
 				b.store.Fail = func(string) error { return hook.Unavailable("the store", cause) }
 				_, err := b.deliver(b.store.Publish(eventType, payload))
-				b.asked(err, activities.ErrorOurs, second)
+				b.asked(err, contract.ErrorOurs, second)
 			})
 		})
 	}
@@ -427,7 +428,7 @@ func TestDisableWebhookAfterFailedDelivery(t *testing.T) {
 				_, err = b.sendNow(b.store.Test(eventType, payload, a))
 				require.NoError(b, err)
 				_, err = b.deliver(s)
-				b.asked(err, activities.ErrorOutstanding, 30*second)
+				b.asked(err, contract.ErrorOutstanding, 30*second)
 				require.True(b, b.store.Webhook(a).Active, "by hand, as a test, or not for good yet")
 				<-time.After(30 * second)
 				_, err = b.deliver(s)
@@ -496,7 +497,7 @@ func TestWhatPeopleReadIsBounded(t *testing.T) {
 
 		b.sender.Script(urlA, storagetest.Status(500))
 		_, err = b.deliver(b.store.Publish(eventType, payload, targets[:99]...))
-		message := b.asked(err, activities.ErrorOutstanding, 30*second)
+		message := b.asked(err, contract.ErrorOutstanding, 30*second)
 		require.Less(b, len(message), 200)
 		require.Len(b, b.heartbeats[0], 20)
 	})
@@ -505,9 +506,9 @@ func TestWhatPeopleReadIsBounded(t *testing.T) {
 func TestOutcomeText(t *testing.T) {
 	t.Parallel()
 	id := hook.WebhookID{15: 1}
-	require.Equal(t, id.String()+" success after 1 attempt", activities.Outcome{WebhookID: id, State: hook.StateSuccess, Attempts: 1}.Text())
+	require.Equal(t, id.String()+" success after 1 attempt", contract.Outcome{WebhookID: id, State: hook.StateSuccess, Attempts: 1}.Text())
 	require.Equal(t, id.String()+" failed: Connection timeout after 5 attempts",
-		activities.Outcome{WebhookID: id, State: hook.StateFailed, Attempts: 5, Error: "Connection timeout"}.Text())
+		contract.Outcome{WebhookID: id, State: hook.StateFailed, Attempts: 5, Error: "Connection timeout"}.Text())
 }
 
 func TestNewChecksItsDependencies(t *testing.T) {

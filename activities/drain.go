@@ -12,27 +12,14 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/wait"
 )
 
-// DrainInput names the webhook whose parked deliveries are to be sent.
-type DrainInput struct {
-	WebhookID hook.WebhookID `json:"webhook_id"`
-}
-
-// DrainResult is what the parked deliveries came to.
-type DrainResult struct {
-	Succeeded int `json:"succeeded"`
-	Failed    int `json:"failed"`
-	Canceled  int `json:"canceled"`
-	// First is the first delivery that failed for good, for a person.
-	First string `json:"first,omitempty"`
-}
-
 // drainState goes from one run of the activity to the next.
 type drainState struct {
-	DrainResult
+	contract.DrainResult
 	// Probes are those in a row that found nobody there, and ProbeAt is when the next
 	// one may be made.
 	Probes  int       `json:"probes,omitempty"`
@@ -62,7 +49,7 @@ const (
 	// not be noted.
 	drainNap = 30 * time.Second
 	// drainSlack is added to when a drain says it will look again.
-	drainSlack = RunTimeout
+	drainSlack = contract.RunTimeout
 )
 
 // Drain sends what is parked of a webhook's deliveries, at a bounded rate. While the
@@ -70,22 +57,22 @@ const (
 // endpoint is unavailable it sends one at a time, ever more rarely, until one is
 // answered; such a probe is an ordinary attempt of its delivery. It returns an error
 // that asks for the next run as long as something is parked.
-func (a *Activities) Drain(ctx context.Context, in DrainInput) (DrainResult, error) {
+func (a *Activities) Drain(ctx context.Context, in contract.DrainInput) (contract.DrainResult, error) {
 	d := drain{Activities: a, stops: a.stops(ctx), webhook: in.WebhookID, began: a.now()}
 	if activity.HasHeartbeatDetails(ctx) {
 		if err := activity.GetHeartbeatDetails(ctx, &d.state); err != nil {
-			return DrainResult{}, a.ours(ctx, "drain", err)
+			return contract.DrainResult{}, a.ours(ctx, "drain", err)
 		}
 	}
 	for {
 		ended, err := d.step(ctx)
 		switch {
 		case err != nil:
-			return DrainResult{}, err
+			return contract.DrainResult{}, err
 		case ended:
 			return d.state.DrainResult, nil
 		case d.isStopping():
-			return DrainResult{}, d.again(ctx, worker.ErrWorkerShutdown)
+			return contract.DrainResult{}, d.again(ctx, worker.ErrWorkerShutdown)
 		}
 	}
 }
@@ -188,7 +175,7 @@ func (d *drain) probe(ctx context.Context, backlog *hook.DeferredPage) error {
 	}
 	if expired > 0 {
 		d.state.Failed += expired
-		d.state.First = cmp.Or(d.state.First, fmt.Sprintf("%s failed: %s", d.webhook, hook.TextUnavailable))
+		d.state.FirstFailed = cmp.Or(d.state.FirstFailed, fmt.Sprintf("%s failed: %s", d.webhook, hook.TextUnavailable))
 		return d.goOn(ctx) // and look again
 	}
 	d.keepProbe()
@@ -254,7 +241,7 @@ func (d *drain) send(ctx context.Context, jobs []hook.Job, goOn bool) (*run, err
 	d.state.Succeeded += part.Succeeded
 	d.state.Failed += part.Failed
 	d.state.Canceled += part.Canceled
-	d.state.First = cmp.Or(d.state.First, part.FirstFailed())
+	d.state.FirstFailed = cmp.Or(d.state.FirstFailed, part.FirstFailed())
 	switch {
 	case errors.Is(err, errMemory):
 		return nil, d.rest(ctx, d.memoryPause(), fmt.Sprintf("%d deliveries waiting for memory of the worker, which others use", len(jobs)))
@@ -303,7 +290,7 @@ func (d *drain) rest(ctx context.Context, in time.Duration, why string) error {
 // comeBack asks Temporal for the next run of a drain or replay in a while, which it bounds.
 func comeBack(in time.Duration, why string) error {
 	in = min(max(in, time.Millisecond), mostSleep)
-	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("%s; next in %s", why, rounded(in)), ErrorOutstanding,
+	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("%s; next in %s", why, rounded(in)), contract.ErrorOutstanding,
 		temporal.ApplicationErrorOptions{NextRetryDelay: in, Category: temporal.ApplicationErrorCategoryBenign})
 }
 

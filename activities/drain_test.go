@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -33,7 +33,7 @@ const sweepEvery = 2 * second
 func (b *bench) drainer(id hook.WebhookID) *drainer { return &drainer{bench: b, webhook: id} }
 
 // run is one run.
-func (d *drainer) run() (activities.DrainResult, error) {
+func (d *drainer) run() (contract.DrainResult, error) {
 	d.Helper()
 	env := newEnvironment(d.Context())
 	env.RegisterActivityWithOptions(d.acts.Drain, activity.RegisterOptions{Name: "Drain"})
@@ -45,8 +45,8 @@ func (d *drainer) run() (activities.DrainResult, error) {
 		require.NoError(d, details.Get(&state))
 		d.state = state
 	})
-	var r activities.DrainResult
-	value, err := env.ExecuteActivity(d.acts.Drain, activities.DrainInput{WebhookID: d.webhook})
+	var r contract.DrainResult
+	value, err := env.ExecuteActivity(d.acts.Drain, contract.DrainInput{WebhookID: d.webhook})
 	if err == nil {
 		require.NoError(d, value.Get(&r))
 	}
@@ -54,7 +54,7 @@ func (d *drainer) run() (activities.DrainResult, error) {
 }
 
 // all runs until the drain ends.
-func (d *drainer) all() (activities.DrainResult, error) {
+func (d *drainer) all() (contract.DrainResult, error) {
 	d.Helper()
 	for range 10_000 {
 		r, err := d.run()
@@ -69,10 +69,10 @@ func (d *drainer) all() (activities.DrainResult, error) {
 			<-time.After(sweepEvery)
 		}
 	}
-	return activities.DrainResult{}, errors.New("it never ends")
+	return contract.DrainResult{}, errors.New("it never ends")
 }
 
-func (b *bench) drainAll(id hook.WebhookID) (activities.DrainResult, error) {
+func (b *bench) drainAll(id hook.WebhookID) (contract.DrainResult, error) {
 	return b.drainer(id).all()
 }
 
@@ -88,7 +88,7 @@ func (b *bench) parked(n int, change func(*hook.Webhook)) hook.WebhookID {
 	})
 	r, err := b.deliver(b.store.Publish(eventType, payload, many(a, n)...))
 	require.NoError(b, err)
-	require.Equal(b, n, r.Waiting)
+	require.Equal(b, n, r.Deferred)
 	return a
 }
 
@@ -102,7 +102,7 @@ func TestDrainProbesAndThenSendsAll(t *testing.T) {
 		d := b.drainer(a)
 		r, err := d.all()
 		require.NoError(b, err)
-		require.Equal(b, activities.DrainResult{Succeeded: 1000}, r)
+		require.Equal(b, contract.DrainResult{Succeeded: 1000}, r)
 		require.Nil(b, b.store.Webhook(a).TrippedAt)
 		times := b.sender.Times(urlA, b.start)
 		require.Equal(b, []time.Duration{second, 3 * second, 7 * second, 15 * second, 31 * second}, times[:5], "one at a time, ever more rarely")
@@ -166,7 +166,7 @@ func TestDrainGivesUpAfterADay(t *testing.T) {
 		d := b.drainer(a)
 		r, err := d.all()
 		require.NoError(b, err)
-		require.Equal(b, activities.DrainResult{Failed: 300, First: a.String() + " failed: Endpoint unavailable"}, r)
+		require.Equal(b, contract.DrainResult{Failed: 300, FirstFailed: a.String() + " failed: Endpoint unavailable"}, r)
 		require.InDelta(b, 24*time.Hour, time.Since(b.start), float64(10*time.Minute))
 		require.Less(b, len(d.waits), 400)
 		gaveUp := 0
@@ -195,7 +195,7 @@ func TestDrainOfAPausedWebhook(t *testing.T) {
 		d := b.drainer(a)
 		r, err := d.all()
 		require.NoError(b, err)
-		require.Equal(b, activities.DrainResult{Succeeded: 300}, r)
+		require.Equal(b, contract.DrainResult{Succeeded: 300}, r)
 		times := b.sender.Times(urlA, b.start)
 		require.Len(b, times, 300)
 		require.Greater(b, times[0], 48*time.Hour)
@@ -229,7 +229,7 @@ func TestPauseStopsWhatIsUnderWay(t *testing.T) {
 		pause(other)
 		r, err := b.deliver(b.store.Publish(eventType, payload, other))
 		require.NoError(b, err)
-		require.Equal(b, 1, r.Waiting)
+		require.Equal(b, 1, r.Deferred)
 		require.Empty(b, b.sender.Requests(urlB))
 	})
 }
@@ -243,7 +243,7 @@ func TestDrainKeepsTheSchedule(t *testing.T) {
 		b.sender.Script(urlA, storagetest.Status(500))
 		r, err := b.drainAll(a)
 		require.NoError(b, err)
-		require.Equal(b, activities.DrainResult{Failed: 1, First: a.String() + " failed: HTTP 500 Internal Server Error after 5 attempts"}, r)
+		require.Equal(b, contract.DrainResult{Failed: 1, FirstFailed: a.String() + " failed: HTTP 500 Internal Server Error after 5 attempts"}, r)
 		b.requireSentAt(urlA, second, 31*second, 5*time.Minute+31*second, 35*time.Minute+31*second, 2*time.Hour+35*time.Minute+31*second)
 		require.Equal(b, 5, b.store.Delivery(a).Scheduled)
 	})
@@ -280,7 +280,7 @@ func TestDrainOfAWebhookThatGoes(t *testing.T) {
 				b.store.LoseWebhook(a, lose)
 				r, err := b.drainAll(a)
 				require.NoError(b, err)
-				require.Equal(b, activities.DrainResult{}, r, "they are not its own any more")
+				require.Equal(b, contract.DrainResult{}, r, "they are not its own any more")
 				require.Zero(b, b.sender.MostInFlight())
 				for _, d := range b.store.Deliveries(a) {
 					require.Equal(b, hook.StateCanceled, d.State)

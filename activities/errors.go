@@ -10,18 +10,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
-)
-
-// Types of the application errors that leave an activity.
-const (
-	// ErrorOutstanding asks for the next attempt of what is outstanding.
-	ErrorOutstanding = "Outstanding"
-	// ErrorOurs is a failure of ours: the store, this process. It uses up none of
-	// a delivery's attempts.
-	ErrorOurs = "Ours"
-	// ErrorRefused is final: there is nothing to send.
-	ErrorRefused = "Refused"
 )
 
 // oursRetry is when to try again after a failure of ours. It is short whatever
@@ -42,11 +32,11 @@ func (a *Activities) ours(ctx context.Context, doing string, err error) error {
 	if errors.Is(err, worker.ErrWorkerShutdown) || errors.Is(err, context.Canceled) {
 		options.NextRetryDelay = stopRetry
 	}
-	kind, typ := hook.KindOf(err), ErrorOurs
+	kind, typ := hook.KindOf(err), contract.ErrorOurs
 	switch kind {
 	case hook.KindNotFound, hook.KindConflict, hook.KindPrecondition, hook.KindInvalid, hook.KindUnprocessable, hook.KindForbidden,
 		hook.KindUnauthorized, hook.KindTooLarge, hook.KindMediaType, hook.KindLimit, hook.KindLoop:
-		options.NonRetryable, options.Details, typ = true, []any{kind}, ErrorRefused
+		options.NonRetryable, options.Details, typ = true, []any{kind}, contract.ErrorRefused
 	case hook.KindUnavailable, hook.KindRateLimited, hook.KindInternal:
 	}
 	// The cause goes to the log; what a person reads in Temporal names no hosts or SQL.

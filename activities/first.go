@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 )
 
@@ -13,16 +14,6 @@ import (
 // that hangs then holds up a workflow task, of which a worker has far fewer than
 // activities. So this way is for what promises to be quick, and what does not, or
 // has an attempt to come, is the regular activity's.
-
-// InlineResult is what came of the first attempts.
-type InlineResult struct {
-	DeliverResult
-	// Done says that nothing is outstanding. Otherwise Deliver takes over, whether
-	// anything was sent or not.
-	Done bool `json:"done"`
-	// Reason is why not, for a person.
-	Reason string `json:"reason,omitempty"`
-}
 
 const (
 	// maxFirst is how many local activities send at once, a third of a worker's
@@ -36,36 +27,36 @@ const (
 
 // DeliverFirst is Deliver as a local activity. It never fails: what it did not do is
 // left to Deliver.
-func (a *Activities) DeliverFirst(ctx context.Context, in DeliverInput) (InlineResult, error) {
+func (a *Activities) DeliverFirst(ctx context.Context, in contract.SliceInput) (contract.InlineResult, error) {
 	if !a.gates.enterFirst() {
-		return InlineResult{Reason: "busy"}, nil
+		return contract.InlineResult{Reason: "busy"}, nil
 	}
 	defer a.gates.leaveFirst()
-	share, ok := a.loadingFirst(in.jobs())
+	share, ok := a.loadingFirst(in.Most())
 	if !ok {
-		return InlineResult{Reason: "busy"}, nil
+		return contract.InlineResult{Reason: "busy"}, nil
 	}
 	defer share.release()
 	jobs, err := a.loaded(ctx, in)
 	if err != nil {
 		a.log.WarnContext(ctx, "load deliveries", slog.Any("error", err))
-		return InlineResult{Reason: "load deliveries: " + string(hook.KindOf(err))}, nil
+		return contract.InlineResult{Reason: "load deliveries: " + string(hook.KindOf(err))}, nil
 	}
 	for i := range jobs {
 		// To one that is held nothing is sent: to park its deliveries is quick.
 		if w := jobs[i].Webhook; w != nil && !w.Deferring() && (w.Health != hook.HealthHealthy || a.gates.inFlight(w.ID) >= maxFirstInFlight) {
-			return InlineResult{Reason: w.ID.String() + " is slow or failing"}, nil
+			return contract.InlineResult{Reason: w.ID.String() + " is slow or failing"}, nil
 		}
 	}
 	result, err := a.deliver(ctx, in, jobs, share)
 	if err != nil {
-		return InlineResult{Reason: messageOf(err)}, nil
+		return contract.InlineResult{Reason: messageOf(err)}, nil
 	}
-	return InlineResult{DeliverResult: result, Done: true}, nil
+	return contract.InlineResult{DeliverResult: result, Done: true}, nil
 }
 
 // loaded is what Ahead has loaded, or what is loaded now.
-func (a *Activities) loaded(ctx context.Context, in DeliverInput) ([]hook.Job, error) {
+func (a *Activities) loaded(ctx context.Context, in contract.SliceInput) ([]hook.Job, error) {
 	if jobs := a.ahead.take(ctx, in.EventIDs[0], a.now()); len(jobs) > 0 {
 		return jobs, nil
 	}

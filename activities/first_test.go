@@ -10,18 +10,18 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
 
 // first runs the local activity, beside others if need be.
-func (b *bench) first(s hook.Start) activities.InlineResult {
+func (b *bench) first(s hook.Start) contract.InlineResult {
 	b.Helper()
 	env := newEnvironment(b.Context())
 	env.RegisterActivityWithOptions(b.acts.DeliverFirst, activity.RegisterOptions{Name: "DeliverFirst"})
-	var r activities.InlineResult
-	value, err := env.ExecuteActivity(b.acts.DeliverFirst, activities.DeliverInput{EventIDs: []hook.EventID{s.EventID}, Deliveries: s.Deliveries, Of: 1})
+	var r contract.InlineResult
+	value, err := env.ExecuteActivity(b.acts.DeliverFirst, contract.SliceInput{EventIDs: []hook.EventID{s.EventID}, Deliveries: s.Deliveries, Of: 1})
 	require.NoError(b, err)
 	require.NoError(b, value.Get(&r))
 	return r
@@ -64,7 +64,7 @@ func TestFirstAttemptIsForWhatPromisesToBeQuick(t *testing.T) {
 			for _, health := range []hook.Health{hook.HealthFailing, hook.HealthFailed} {
 				a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Health = health })
 				r := b.first(b.store.Publish(eventType, payload, a, b.store.AddWebhook(urlB, nil)))
-				require.Equal(b, activities.InlineResult{Reason: a.String() + " is slow or failing"}, r)
+				require.Equal(b, contract.InlineResult{Reason: a.String() + " is slow or failing"}, r)
 			}
 			require.Zero(b, b.sender.MostInFlight())
 		})
@@ -97,13 +97,13 @@ func TestFirstAttemptsAreBounded(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		b.sender.Script(urlA, storagetest.Hang())
-		done := make(chan activities.InlineResult)
+		done := make(chan contract.InlineResult)
 		for range 64 {
 			s := b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil))
 			go func() { done <- b.first(s) }()
 		}
 		<-time.After(second)
-		require.Equal(b, activities.InlineResult{Reason: "busy"}, b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlB, nil))))
+		require.Equal(b, contract.InlineResult{Reason: "busy"}, b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlB, nil))))
 		for range 64 {
 			require.Contains(b, (<-done).Reason, "Connection timeout")
 		}
@@ -117,7 +117,7 @@ func TestFirstAttemptWhileTheStoreIsAway(t *testing.T) {
 	onBench(t, func(b *bench) {
 		b.store.Fail = func(string) error { return hook.Unavailable("the store", errors.New("10.0.0.1 refused")) }
 		r := b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)))
-		require.Equal(b, activities.InlineResult{Reason: "load deliveries: unavailable"}, r)
+		require.Equal(b, contract.InlineResult{Reason: "load deliveries: unavailable"}, r)
 	})
 }
 

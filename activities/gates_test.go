@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -44,7 +44,7 @@ func TestWhatFindsNoPlaceIsParked(t *testing.T) {
 		r, err := b.deliver(b.store.Publish(eventType, payload, many(a, 100)...))
 		require.NoError(b, err)
 		require.Equal(b, 64, r.Succeeded)
-		require.Equal(b, 36, r.Waiting)
+		require.Equal(b, 36, r.Deferred)
 		require.Zero(b, r.Failed)
 		require.Equal(b, 4*second, time.Since(b.start), "no longer than what is in flight")
 		require.Equal(b, []hook.WebhookID{a}, b.store.Drained())
@@ -69,7 +69,7 @@ func TestRateLimit(t *testing.T) {
 		r, err := b.deliver(b.store.Publish(eventType, payload, many(a, 100)...))
 		require.NoError(b, err)
 		require.InDelta(b, 22, r.Succeeded, 1, "two at once and twenty in the second that it waits")
-		require.Equal(b, 100, r.Succeeded+r.Waiting)
+		require.Equal(b, 100, r.Succeeded+r.Deferred)
 		first := b.sender.Times(urlA, b.start)
 		require.Equal(b, []time.Duration{0, 0}, first[:2], "a tenth of a second's at once")
 
@@ -95,16 +95,16 @@ func TestBreakerTrips(t *testing.T) {
 				a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
 				b.sender.Script(urlA, answer)
 				_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 9)...))
-				b.asked(err, activities.ErrorOutstanding, 30*second)
+				b.asked(err, contract.ErrorOutstanding, 30*second)
 				require.Nil(b, b.store.Webhook(a).TrippedAt, "nine in a row")
 				_, err = b.deliver(b.store.Publish(eventType, payload, a))
-				b.asked(err, activities.ErrorOutstanding, 30*second)
+				b.asked(err, contract.ErrorOutstanding, 30*second)
 				require.NotNil(b, b.store.Webhook(a).TrippedAt, "ten")
 
 				before := len(b.sender.Requests(urlA))
 				r, err := b.deliver(b.store.Publish(eventType, payload, append(many(a, 50), c)...))
 				require.NoError(b, err)
-				require.Equal(b, 50, r.Waiting)
+				require.Equal(b, 50, r.Deferred)
 				require.Equal(b, 1, r.Succeeded)
 				require.Len(b, b.sender.Requests(urlA), before, "not one more")
 				require.Equal(b, []hook.WebhookID{a}, b.store.Drained())
@@ -127,7 +127,7 @@ func TestAnswersTripNoBreaker(t *testing.T) {
 				b.sender.Script(urlA, answers...)
 				for range answers {
 					_, err := b.deliver(b.store.Publish(eventType, payload, a))
-					b.asked(err, activities.ErrorOutstanding, 30*second)
+					b.asked(err, contract.ErrorOutstanding, 30*second)
 				}
 				require.Nil(b, b.store.Webhook(a).TrippedAt)
 			})
@@ -143,15 +143,15 @@ func TestHangingBesideAnswersTripsNoBreaker(t *testing.T) {
 		a := b.store.AddWebhook(urlA, nil)
 		b.sender.Script(urlA, append(outcomes(storagetest.Hang(), 20), outcomes(storagetest.Status(200).After(time.Second), 40)...)...)
 		_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 60)...))
-		b.asked(err, activities.ErrorOutstanding, 30*second)
+		b.asked(err, contract.ErrorOutstanding, 30*second)
 		require.Nil(b, b.store.Webhook(a).TrippedAt)
 
 		b.sender.Script(urlA, storagetest.Hang())
 		_, err = b.deliver(b.store.Publish(eventType, payload, many(a, 9)...))
-		b.asked(err, activities.ErrorOutstanding, 30*second)
+		b.asked(err, contract.ErrorOutstanding, 30*second)
 		require.Nil(b, b.store.Webhook(a).TrippedAt, "nine that began after the answers")
 		_, err = b.deliver(b.store.Publish(eventType, payload, a))
-		b.asked(err, activities.ErrorOutstanding, 30*second)
+		b.asked(err, contract.ErrorOutstanding, 30*second)
 		require.NotNil(b, b.store.Webhook(a).TrippedAt, "ten")
 	})
 }
@@ -164,7 +164,7 @@ func TestBurstToAHangingEndpoint(t *testing.T) {
 		a := b.store.AddWebhook(urlA, nil)
 		b.sender.Script(urlA, storagetest.Hang())
 		_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 300)...))
-		message := b.asked(err, activities.ErrorOutstanding, 30*second)
+		message := b.asked(err, contract.ErrorOutstanding, 30*second)
 		require.Contains(b, message, "64 of 300 deliveries outstanding")
 		require.Equal(b, 15*second, time.Since(b.start))
 		require.Len(b, b.sender.Requests(urlA), 64)
@@ -185,7 +185,7 @@ func TestParkingFails(t *testing.T) {
 			return nil
 		}
 		_, err := b.deliver(b.store.Publish(eventType, payload, a))
-		require.Equal(b, "park deliveries: internal", b.asked(err, activities.ErrorOurs, 5*second))
+		require.Equal(b, "park deliveries: internal", b.asked(err, contract.ErrorOurs, 5*second))
 		require.False(b, b.store.Delivery(a).Deferred)
 
 		// That its drain does not start is no failure: the sweeper will.
@@ -197,6 +197,6 @@ func TestParkingFails(t *testing.T) {
 		}
 		r, err := b.deliver(b.store.Publish(eventType, payload, a))
 		require.NoError(b, err)
-		require.Equal(b, 1, r.Waiting)
+		require.Equal(b, 1, r.Deferred)
 	})
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -34,11 +34,11 @@ func TestResultsAreRecordedLate(t *testing.T) {
 				a := b.store.AddWebhook(urlA, change)
 				s := b.store.Publish(eventType, payload, a)
 				_, err := b.deliver(s)
-				b.asked(err, activities.ErrorOurs, 5*second)
+				b.asked(err, contract.ErrorOurs, 5*second)
 				require.Positive(b, b.acts.MemoryUse()["late"].Used)
 
 				_, err = b.deliver(s)
-				b.asked(err, activities.ErrorOurs, 5*second)
+				b.asked(err, contract.ErrorOurs, 5*second)
 				require.Len(b, b.sender.Requests(urlA), 1, "its result is kept")
 
 				away.Store(false)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 )
 
@@ -21,7 +22,7 @@ func (r *run) dropLost(ctx context.Context, claimed []hook.Delivery) error {
 	if len(claimed) == 0 {
 		return nil
 	}
-	dropped, err := r.store.DropDeliveries(ctx, idsOf(claimed), RunTimeout)
+	dropped, err := r.store.DropDeliveries(ctx, idsOf(claimed), contract.RunTimeout)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -161,7 +162,7 @@ func TestMessageIsNotSentUnclaimed(t *testing.T) {
 			return nil
 		}
 		_, err := b.deliver(s)
-		b.asked(err, activities.ErrorOurs, 5*second)
+		b.asked(err, contract.ErrorOurs, 5*second)
 		require.Equal(b, hook.StatePending, b.store.Delivery(a).State)
 		require.Empty(b, b.sender.Requests(urlA))
 		require.Less(b, time.Since(b.start), 10*time.Minute, "within the activity's time, which is that here")
@@ -192,7 +193,7 @@ func TestMessageThatWeCouldNotSend(t *testing.T) {
 				b.sender.Script(urlA, storagetest.Ours(c.ours), storagetest.Status(200))
 				_, err := b.deliver(s)
 				if c.sent > 0 {
-					b.asked(err, activities.ErrorOurs, 5*second)
+					b.asked(err, contract.ErrorOurs, 5*second)
 					require.Equal(b, hook.StatePending, b.store.Delivery(a).State)
 					_, err = b.deliver(s)
 				}
@@ -243,12 +244,12 @@ func TestMessageIsSentByOneRun(t *testing.T) {
 					claim()
 				}
 				_, err := b.deliver(s)
-				b.asked(err, activities.ErrorOurs, 5*second)
+				b.asked(err, contract.ErrorOurs, 5*second)
 				_, err = b.deliver(s) // as Temporal will
-				b.asked(err, activities.ErrorOurs, 5*second)
+				b.asked(err, contract.ErrorOurs, 5*second)
 				require.Equal(b, hook.StateSending, b.store.Delivery(a).State)
 
-				time.Sleep(activities.RunTimeout) //nolint:forbidigo // the bubble's
+				time.Sleep(contract.RunTimeout) //nolint:forbidigo // the bubble's
 				_, err = b.deliver(s)
 				require.NoError(b, err)
 				require.Equal(b, hook.StateDropped, b.store.Delivery(a).State)
@@ -304,7 +305,7 @@ func TestMessageClaimedWithoutAnAnswerIsReleased(t *testing.T) {
 	onBench(t, func(b *bench) {
 		a, s := b.message()
 		_, err := b.deliver(s)
-		b.asked(err, activities.ErrorOurs, 5*second)
+		b.asked(err, contract.ErrorOurs, 5*second)
 		require.Equal(b, hook.StatePending, b.store.Delivery(a).State)
 		require.Empty(b, b.sender.Requests(urlA))
 	}, func(d *activities.Deps) { d.Store = &lossy{Store: d.Store.(*storagetest.Store), lost: 1 << 30} })
@@ -340,7 +341,7 @@ func TestMessageBeingSentIsNotSentByHand(t *testing.T) {
 		_, err := b.sendNow(b.store.Delivery(a))
 		var app *temporal.ApplicationError
 		require.ErrorAs(b, err, &app)
-		require.Equal(b, activities.ErrorRefused, app.Type())
+		require.Equal(b, contract.ErrorRefused, app.Type())
 		require.Empty(b, b.sender.Requests(urlA))
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/worker"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/wait"
 )
@@ -21,24 +22,6 @@ type Replays interface {
 	// ReplaySleeps notes when the replay will look again, so that a lost one is noticed, or
 	// returns false: it was changed since the step that returned changes.
 	ReplaySleeps(ctx context.Context, id hook.ReplayID, in time.Duration, changes int64) (bool, error)
-}
-
-// ReplayInput names the replay.
-type ReplayInput struct {
-	ReplayID hook.ReplayID `json:"replay_id"`
-}
-
-// ReplayResult is what a replay came to.
-type ReplayResult struct {
-	// State is completed or canceled, Reason why the latter, where nobody asked for it.
-	State  hook.ReplayState `json:"state"`
-	Reason string           `json:"reason,omitempty"`
-	// Scanned counts the events that were looked at, Deliveries those that were made.
-	Scanned    int `json:"scanned"`
-	Deliveries int `json:"deliveries"`
-	Succeeded  int `json:"succeeded"`
-	Failed     int `json:"failed"`
-	Canceled   int `json:"canceled"`
 }
 
 const (
@@ -55,7 +38,7 @@ const (
 // Replay makes a replay's deliveries, at its rate, and returns when all of them have
 // ended; the webhook's drain sends them. It returns an error that asks for the next run
 // until then. What it has done is in the store, so a run that is lost costs nothing.
-func (a *Activities) Replay(ctx context.Context, in ReplayInput) (ReplayResult, error) {
+func (a *Activities) Replay(ctx context.Context, in contract.ReplayInput) (contract.ReplayResult, error) {
 	r := replay{Activities: a, stops: a.stops(ctx), id: in.ReplayID, began: a.now()}
 	for {
 		result, ended, err := r.step(ctx)
@@ -63,7 +46,7 @@ func (a *Activities) Replay(ctx context.Context, in ReplayInput) (ReplayResult, 
 		case err != nil || ended:
 			return result, err
 		case r.isStopping():
-			return ReplayResult{}, r.again(ctx, worker.ErrWorkerShutdown)
+			return contract.ReplayResult{}, r.again(ctx, worker.ErrWorkerShutdown)
 		}
 	}
 }
@@ -79,16 +62,16 @@ type replay struct {
 }
 
 // step does the work of a second; the error asks for the next run.
-func (r *replay) step(ctx context.Context) (result ReplayResult, ended bool, err error) {
+func (r *replay) step(ctx context.Context) (result contract.ReplayResult, ended bool, err error) {
 	second := r.now()
 	step, err := r.replaySecond(ctx, r.id)
 	switch {
 	case hook.KindOf(err) == hook.KindNotFound:
-		return ReplayResult{State: hook.ReplayCanceled, Reason: "it is not there any more"}, true, nil
+		return contract.ReplayResult{State: hook.ReplayCanceled, Reason: "it is not there any more"}, true, nil
 	case err != nil:
 		return result, false, r.again(ctx, err)
 	case step.Replay.Ended():
-		return ReplayResult{
+		return contract.ReplayResult{
 			State: step.Replay.State, Reason: step.Replay.Reason, Scanned: step.Replay.Looked, Deliveries: step.Replay.Created,
 			Succeeded: step.Progress.Succeeded, Failed: step.Progress.Failed, Canceled: step.Progress.Canceled,
 		}, true, nil

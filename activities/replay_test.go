@@ -9,18 +9,18 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
 
 // replayAll runs a replay to its end, run after run, as Temporal does.
-func (b *bench) replayAll(id hook.ReplayID) (r activities.ReplayResult, whys []string, err error) {
+func (b *bench) replayAll(id hook.ReplayID) (r contract.ReplayResult, whys []string, err error) {
 	b.Helper()
 	for range 10_000 {
 		env := newEnvironment(b.Context())
 		env.RegisterActivityWithOptions(b.acts.Replay, activity.RegisterOptions{Name: "Replay"})
-		value, err := env.ExecuteActivity(b.acts.Replay, activities.ReplayInput{ReplayID: id})
+		value, err := env.ExecuteActivity(b.acts.Replay, contract.ReplayInput{ReplayID: id})
 		if err == nil {
 			require.NoError(b, value.Get(&r))
 			return r, whys, nil
@@ -71,7 +71,7 @@ func TestReplay(t *testing.T) {
 		})
 		r, whys, err := b.replayAll(id)
 		require.NoError(b, err)
-		require.Equal(b, activities.ReplayResult{State: hook.ReplayCompleted, Scanned: 450, Deliveries: 450, Succeeded: 450}, r)
+		require.Equal(b, contract.ReplayResult{State: hook.ReplayCompleted, Scanned: 450, Deliveries: 450, Succeeded: 450}, r)
 		made := b.made(a)
 		for i := range made[:len(made)-20] {
 			require.GreaterOrEqual(b, made[i+20]-made[i], second-10*time.Millisecond, "no more than its rate")

@@ -7,40 +7,36 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 )
 
-// SendNowInput names a delivery to be sent by hand.
-type SendNowInput struct {
-	DeliveryID hook.DeliveryID `json:"delivery_id"`
-}
-
 // SendNow makes one attempt of one delivery, whatever its state, and leaves the
 // rest of its schedule alone (S11, S13). It is never repeated by Temporal.
-func (a *Activities) SendNow(ctx context.Context, in SendNowInput) (Outcome, error) {
+func (a *Activities) SendNow(ctx context.Context, in contract.SendNowInput) (contract.Outcome, error) {
 	job, doing, err := a.loadByHand(ctx, in.DeliveryID)
 	if err != nil {
-		return Outcome{}, a.ours(ctx, doing, err)
+		return contract.Outcome{}, a.ours(ctx, doing, err)
 	}
 	sent, doing, err := a.sendByHand(ctx, job)
 	switch {
 	case hook.KindOf(err) == hook.KindRateLimited:
-		return Outcome{}, limited(err)
+		return contract.Outcome{}, limited(err)
 	case err != nil:
-		return Outcome{}, a.ours(ctx, doing, err)
+		return contract.Outcome{}, a.ours(ctx, doing, err)
 	case sent.err != nil:
-		return Outcome{}, a.ours(ctx, "send", sent.err)
+		return contract.Outcome{}, a.ours(ctx, "send", sent.err)
 	case sent.ended:
-		return outcomeOf(&sent.job.Delivery), nil
+		return contract.OutcomeOf(&sent.job.Delivery), nil
 	}
 	deliveries, err := a.recordUntil(ctx, []hook.Record{sent.record})
 	if err != nil {
-		return Outcome{}, a.ours(ctx, "record attempt", err)
+		return contract.Outcome{}, a.ours(ctx, "record attempt", err)
 	}
 	if len(deliveries) == 0 {
-		return Outcome{}, a.ours(ctx, "record attempt", hook.NotFound("delivery"))
+		return contract.Outcome{}, a.ours(ctx, "record attempt", hook.NotFound("delivery"))
 	}
-	return outcomeOf(&deliveries[0]), nil
+	return contract.OutcomeOf(&deliveries[0]), nil
 }
 
 // beginTest sees to it that a test which nobody has dropped yet is not dropped any more.

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -57,7 +58,7 @@ type bench struct {
 	// endRun ends the worker's run.
 	endRun func()
 	// heartbeats are what people see beside the pending activity.
-	heartbeats [][]activities.Outcome
+	heartbeats [][]contract.Outcome
 }
 
 // onBench runs the test in a bubble of its own.
@@ -85,7 +86,7 @@ func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 		sender: storagetest.NewSender(time.Now), start: time.Now(), log: &bytes.Buffer{}, stop: stop,
 	}
 	b.env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
-		var list []activities.Outcome
+		var list []contract.Outcome
 		if err := details.Get(&list); err != nil {
 			t.Errorf("heartbeat: %v", err)
 		}
@@ -113,20 +114,20 @@ func (b *bench) begin() (stop func()) {
 	return b.endRun
 }
 
-func (b *bench) deliver(s hook.Start) (activities.DeliverResult, error) {
+func (b *bench) deliver(s hook.Start) (contract.DeliverResult, error) {
 	b.Helper()
-	var r activities.DeliverResult
-	value, err := b.env.ExecuteActivity(b.acts.Deliver, activities.DeliverInput{EventIDs: []hook.EventID{s.EventID}, Deliveries: s.Deliveries, Of: 1})
+	var r contract.DeliverResult
+	value, err := b.env.ExecuteActivity(b.acts.Deliver, contract.SliceInput{EventIDs: []hook.EventID{s.EventID}, Deliveries: s.Deliveries, Of: 1})
 	if err == nil {
 		require.NoError(b, value.Get(&r))
 	}
 	return r, err
 }
 
-func (b *bench) sendNow(d hook.Delivery) (activities.Outcome, error) {
+func (b *bench) sendNow(d hook.Delivery) (contract.Outcome, error) {
 	b.Helper()
-	var o activities.Outcome
-	value, err := b.env.ExecuteActivity(b.acts.SendNow, activities.SendNowInput{DeliveryID: d.ID})
+	var o contract.Outcome
+	value, err := b.env.ExecuteActivity(b.acts.SendNow, contract.SendNowInput{DeliveryID: d.ID})
 	if err == nil {
 		require.NoError(b, value.Get(&o))
 	}
@@ -143,7 +144,7 @@ func (b *bench) asked(err error, typ string, in time.Duration) (message string) 
 	require.False(b, app.NonRetryable())
 	require.Equal(b, in, app.NextRetryDelay())
 	require.Positive(b, app.NextRetryDelay(), "0 would mean not set")
-	if typ == activities.ErrorOutstanding {
+	if typ == contract.ErrorOutstanding {
 		require.Equal(b, temporal.ApplicationErrorCategoryBenign, app.Category())
 	}
 	return app.Message()

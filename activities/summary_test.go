@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -21,10 +21,10 @@ func TestOutcomesOfWhatWaits(t *testing.T) {
 		b.sender.Script(urlB, storagetest.Status(500))
 		r, err := b.deliver(b.store.Publish(eventType, payload, a, c))
 		require.NoError(b, err)
-		require.Equal(b, []int{1, 1}, []int{r.Failed, r.Waiting})
+		require.Equal(b, []int{1, 1}, []int{r.Failed, r.Deferred})
 		require.Equal(b, c.String()+" failed: HTTP 500 Internal Server Error after 1 attempt", r.FirstFailed())
 		require.Equal(b, a, r.Outcomes[1].WebhookID)
-		require.Equal(b, hook.WaitPaused, r.Outcomes[1].Waiting)
+		require.Equal(b, hook.WaitPaused, r.Outcomes[1].Deferred)
 		require.Empty(b, r.Outcomes[1].NextAt, "nobody knows when")
 	})
 }
@@ -33,14 +33,14 @@ func TestOutcomesOfWhatWaits(t *testing.T) {
 // wait.
 func TestFailedFirst(t *testing.T) {
 	t.Parallel()
-	list := []activities.Outcome{
+	list := []contract.Outcome{
 		{State: hook.StateSuccess},
 		{State: hook.StatePending, NextAt: "2026-01-15T12:00:00Z"},
 		{State: hook.StateCanceled},
-		{State: hook.StateFailed, Waiting: hook.WaitRate},
+		{State: hook.StateFailed, Deferred: hook.WaitRate},
 		{State: hook.StateTimedOut},
 	}
-	activities.FailedFirst(list)
+	contract.FailedFirst(list)
 	states := make([]hook.DeliveryState, 0, len(list))
 	for _, o := range list {
 		states = append(states, o.State)

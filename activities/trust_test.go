@@ -62,7 +62,7 @@ func TestNothingIsSentByWhatWasBefore(t *testing.T) {
 					switch name {
 					case "paused":
 						require.Equal(b, map[hook.DeliveryState]int{hook.StateSuccess: 128, hook.StatePending: n - 128}, states)
-						require.Equal(b, n-128, r.Waiting)
+						require.Equal(b, n-128, r.Deferred)
 					case "moved":
 						require.Equal(b, map[hook.DeliveryState]int{hook.StateSuccess: n}, states)
 						require.Len(b, b.sender.Requests(urlB), n-128)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -26,7 +26,7 @@ func TestUnreadableSecretEndsDeliveriesAfterADay(t *testing.T) {
 		r, err := b.deliver(s)
 		for ; err != nil; r, err = b.deliver(s) {
 			in := b.next(err)
-			require.Contains(b, b.asked(err, activities.ErrorOutstanding, in), "Signing secret unavailable")
+			require.Contains(b, b.asked(err, contract.ErrorOutstanding, in), "Signing secret unavailable")
 			waits = append(waits, in)
 			<-time.After(in)
 		}
@@ -53,12 +53,12 @@ func TestUnreadableSecretIsRead(t *testing.T) {
 		b.store.LoseKey(a, errNoKey)
 		s := b.store.Publish(eventType, payload, a, c)
 		_, err := b.deliver(s)
-		b.asked(err, activities.ErrorOutstanding, 5*second)
+		b.asked(err, contract.ErrorOutstanding, 5*second)
 		b.requireSentAt(urlB, 0)
 		b.store.LoseKey(a, nil)
 		<-time.After(5 * second)
 		_, err = b.deliver(s)
-		b.asked(err, activities.ErrorOutstanding, 25*second)
+		b.asked(err, contract.ErrorOutstanding, 25*second)
 		b.requireSentAt(urlA, 5*second)
 	})
 }
@@ -87,7 +87,7 @@ func TestDrainOfUnreadableSecret(t *testing.T) {
 		d := b.drainer(a)
 		r, err := d.all()
 		require.NoError(b, err)
-		require.Equal(b, activities.DrainResult{Failed: 20, First: a.String() + " failed: Signing secret unavailable after 0 attempts"}, r)
+		require.Equal(b, contract.DrainResult{Failed: 20, FirstFailed: a.String() + " failed: Signing secret unavailable after 0 attempts"}, r)
 		require.Less(b, len(d.waits), 330)
 		require.Contains(b, d.whys[0], "Signing secret unavailable")
 		require.InDelta(b, hook.DeferredFor.Hours(), time.Since(b.start).Hours(), 0.1)

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -28,7 +29,7 @@ func (b *bench) replayRun(id hook.ReplayID) error {
 	b.Helper()
 	env := newEnvironment(b.Context())
 	env.RegisterActivityWithOptions(b.acts.Replay, activity.RegisterOptions{Name: "Replay"})
-	_, err := env.ExecuteActivity(b.acts.Replay, activities.ReplayInput{ReplayID: id})
+	_, err := env.ExecuteActivity(b.acts.Replay, contract.ReplayInput{ReplayID: id})
 	return err
 }
 
@@ -45,10 +46,10 @@ func TestActivitiesAfterARun(t *testing.T) {
 		b.endRun()
 		for range 3 {
 			_, err := b.deliver(started)
-			b.asked(err, activities.ErrorOurs, second)
+			b.asked(err, contract.ErrorOurs, second)
 			_, err = b.drainer(waiting).run()
-			b.asked(err, activities.ErrorOurs, second)
-			b.asked(b.replayRun(replay), activities.ErrorOurs, second)
+			b.asked(err, contract.ErrorOurs, second)
+			b.asked(b.replayRun(replay), contract.ErrorOurs, second)
 		}
 		require.Empty(b, b.sender.Requests(urlA))
 
@@ -81,7 +82,7 @@ func TestStoppingLeavesWhatIsDue(t *testing.T) {
 				b.sender.Script(urlA, storagetest.Status(200).After(500*time.Millisecond))
 				b.during(100*time.Millisecond, b.endRun)
 				_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 100)...))
-				b.asked(err, activities.ErrorOurs, second)
+				b.asked(err, contract.ErrorOurs, second)
 			})
 		})
 	}
@@ -91,7 +92,7 @@ func TestStoppingLeavesWhatIsDue(t *testing.T) {
 		b.store.SetNextAttempt(a, b.start.Add(time.Hour))
 		b.endRun()
 		_, err := b.deliver(start)
-		b.asked(err, activities.ErrorOutstanding, time.Hour)
+		b.asked(err, contract.ErrorOutstanding, time.Hour)
 	})
 }
 
@@ -104,7 +105,7 @@ func TestDeliverAsksForADayAtMost(t *testing.T) {
 		start := b.store.Publish(eventType, payload, a)
 		b.store.SetNextAttempt(a, b.start.AddDate(1, 0, 0)) // by a clock that was wrong
 		_, err := b.deliver(start)
-		b.asked(err, activities.ErrorOutstanding, 24*time.Hour)
+		b.asked(err, contract.ErrorOutstanding, 24*time.Hour)
 	})
 }
 
@@ -136,7 +137,7 @@ func TestDrainWakesForWhatIsParked(t *testing.T) {
 			s := b.store.Publish(eventType, payload, a)
 			r, err := b.deliver(s)
 			require.NoError(b, err)
-			require.Equal(b, 1, r.Waiting)
+			require.Equal(b, 1, r.Deferred)
 		})
 		r, err := b.drainAll(a)
 		require.NoError(b, err)

@@ -11,8 +11,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
-	"grapnel/workflows"
 )
 
 // operation is what every operation states.
@@ -73,7 +73,7 @@ type operation struct {
 const defaultMaxRequest = 64 << 10
 
 // sendTimeout bounds an operation that sends: the sending and the store's part.
-const sendTimeout = workflows.SendNowTimeout + 5*time.Second
+const sendTimeout = contract.SendNowTimeout + 5*time.Second
 
 // measure counts what becomes of an operation's requests.
 func (a *API) measure(id string) func(huma.Context, func(huma.Context)) {

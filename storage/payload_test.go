@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/payload"
 	"grapnel/storage/storagetest"
@@ -76,7 +77,7 @@ func TestLargePayloadIsSentWhole(t *testing.T) {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
 	env.RegisterActivityWithOptions(acts.Deliver, activity.RegisterOptions{Name: "Deliver"})
-	_, err = env.ExecuteActivity(acts.Deliver, activities.DeliverInput{EventIDs: []hook.EventID{event.ID}, Deliveries: 2, Of: 1})
+	_, err = env.ExecuteActivity(acts.Deliver, contract.SliceInput{EventIDs: []hook.EventID{event.ID}, Deliveries: 2, Of: 1})
 	require.NoError(t, err)
 	for _, url := range []string{"https://one.example/", "https://two.example/"} {
 		list := sender.Requests(url)

@@ -11,6 +11,7 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -60,7 +61,7 @@ func TestRunAgain(t *testing.T) {
 		env.SetWorkerOptions(sdkworker.Options{BackgroundActivityContext: t.Context()})
 		env.RegisterActivity(c.Activities.Deliver)
 		start := store.Publish("user.created", `{}`, webhook)
-		_, err := env.ExecuteActivity(c.Activities.Deliver, activities.DeliverInput{EventIDs: []hook.EventID{start.EventID}, Deliveries: 1, Of: 1})
+		_, err := env.ExecuteActivity(c.Activities.Deliver, contract.SliceInput{EventIDs: []hook.EventID{start.EventID}, Deliveries: 1, Of: 1})
 		return err
 	}
 	require.ErrorContains(t, w.run(t.Context(), &polling{refuses: errors.New("away")}, nil), "start worker: away")

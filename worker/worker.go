@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/workflows"
 )
 
@@ -98,7 +99,7 @@ func (w *Worker) run(ctx context.Context, sdk poller, fatal <-chan error) error 
 		return fmt.Errorf("start worker: %w", err)
 	}
 	ended := w.begun()
-	w.config.Logger.InfoContext(ctx, "worker started", slog.String("task_queue", workflows.TaskQueue))
+	w.config.Logger.InfoContext(ctx, "worker started", slog.String("task_queue", contract.TaskQueue))
 	var failure error
 	select {
 	case <-ctx.Done():
@@ -128,7 +129,7 @@ func (w *Worker) build(fatal chan<- error) sdkworker.Worker {
 			InitialNumberOfPollers: initialPollers, MinimumNumberOfPollers: minPollers, MaximumNumberOfPollers: maxPollers,
 		})
 	}
-	sdk := sdkworker.New(w.config.Client, workflows.TaskQueue, sdkworker.Options{
+	sdk := sdkworker.New(w.config.Client, contract.TaskQueue, sdkworker.Options{
 		WorkflowTaskPollerBehavior: pollers(),
 		ActivityTaskPollerBehavior: pollers(),
 
@@ -159,14 +160,14 @@ type Registry interface {
 
 // Register registers everything under its fixed name.
 func Register(r Registry, w *workflows.Workflows, a *activities.Activities) {
-	r.RegisterWorkflowWithOptions(w.Deliver, workflow.RegisterOptions{Name: workflows.NameDeliver})
-	r.RegisterWorkflowWithOptions(w.DeliverSlices, workflow.RegisterOptions{Name: workflows.NameDeliverSlices})
-	r.RegisterWorkflowWithOptions(w.SendNow, workflow.RegisterOptions{Name: workflows.NameSendNow})
-	r.RegisterActivityWithOptions(a.Deliver, activity.RegisterOptions{Name: workflows.ActivityDeliver})
-	r.RegisterActivityWithOptions(a.DeliverFirst, activity.RegisterOptions{Name: workflows.ActivityDeliverFirst})
-	r.RegisterWorkflowWithOptions(w.Drain, workflow.RegisterOptions{Name: workflows.NameDrain})
-	r.RegisterActivityWithOptions(a.Drain, activity.RegisterOptions{Name: workflows.ActivityDrain})
-	r.RegisterWorkflowWithOptions(w.Replay, workflow.RegisterOptions{Name: workflows.NameReplay})
-	r.RegisterActivityWithOptions(a.Replay, activity.RegisterOptions{Name: workflows.ActivityReplay})
-	r.RegisterActivityWithOptions(a.SendNow, activity.RegisterOptions{Name: workflows.ActivitySendNow})
+	r.RegisterWorkflowWithOptions(w.Deliver, workflow.RegisterOptions{Name: contract.NameDeliver})
+	r.RegisterWorkflowWithOptions(w.DeliverSlices, workflow.RegisterOptions{Name: contract.NameDeliverSlices})
+	r.RegisterWorkflowWithOptions(w.SendNow, workflow.RegisterOptions{Name: contract.NameSendNow})
+	r.RegisterActivityWithOptions(a.Deliver, activity.RegisterOptions{Name: contract.ActivityDeliver})
+	r.RegisterActivityWithOptions(a.DeliverFirst, activity.RegisterOptions{Name: contract.ActivityDeliverFirst})
+	r.RegisterWorkflowWithOptions(w.Drain, workflow.RegisterOptions{Name: contract.NameDrain})
+	r.RegisterActivityWithOptions(a.Drain, activity.RegisterOptions{Name: contract.ActivityDrain})
+	r.RegisterWorkflowWithOptions(w.Replay, workflow.RegisterOptions{Name: contract.NameReplay})
+	r.RegisterActivityWithOptions(a.Replay, activity.RegisterOptions{Name: contract.ActivityReplay})
+	r.RegisterActivityWithOptions(a.SendNow, activity.RegisterOptions{Name: contract.ActivitySendNow})
 }

@@ -15,7 +15,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/signing"
 	"grapnel/storage/storagetest"
@@ -241,19 +241,19 @@ func TestTemporalHoldsNoSecrets(t *testing.T) {
 			held = append(held, fmt.Sprintf("%s %+v", text, v))
 		}
 		w.env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
-			var list []activities.Outcome
+			var list []contract.Outcome
 			require.NoError(w, details.Get(&list))
 			hold(list)
 		})
 		w.env.SetOnActivityStartedListener(func(i *activity.Info, _ context.Context, args converter.EncodedValues) {
-			var in activities.DeliverInput
+			var in contract.SliceInput
 			require.NoError(w, args.Get(&in))
 			hold(in)
 			hold(*i)
 		})
 		w.env.SetOnLocalActivityCompletedListener(func(_ *activity.Info, result converter.EncodedValue, err error) {
 			require.NoError(w, err)
-			var r activities.InlineResult
+			var r contract.InlineResult
 			require.NoError(w, result.Get(&r))
 			hold(r)
 		})
@@ -302,9 +302,9 @@ func TestSendNow(t *testing.T) {
 		due := w.accepted.Add(5 * minute)
 		w.store.SetNextAttempt(a, due)
 		before := w.store.Delivery(a)
-		var outcome activities.Outcome
+		var outcome contract.Outcome
 		options, input := workflows.SendNowStart(before)
-		w.run(options, workflows.NameSendNow, input, &outcome)
+		w.run(options, contract.NameSendNow, input, &outcome)
 
 		require.NoError(w, w.failure, "a receiver that fails is a result")
 		w.requireSentAt(urlA, 0)
@@ -315,7 +315,7 @@ func TestSendNow(t *testing.T) {
 		log := w.store.Log(d.ID)
 		require.Len(w, log, 1)
 		require.True(w, log[0].Manual)
-		require.Equal(w, activities.Outcome{
+		require.Equal(w, contract.Outcome{
 			WebhookID: a, DeliveryID: d.ID, State: hook.StateFailed, Attempts: 1, StatusCode: 503,
 			Error: "HTTP 503 Service Unavailable", NextAt: due.UTC().Format("2006-01-02T15:04:05Z07:00"),
 		}, outcome)
@@ -330,10 +330,10 @@ func TestSendNowOfATest(t *testing.T) {
 		a := w.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Active = false })
 		w.sender.Script(urlA, storagetest.Status(500))
 		d := w.store.Test(eventType, payload, a)
-		var outcome activities.Outcome
+		var outcome contract.Outcome
 		options, input := workflows.SendNowStart(d)
 		require.Contains(w, options.StaticSummary, "test: user.created")
-		w.run(options, workflows.NameSendNow, input, &outcome)
+		w.run(options, contract.NameSendNow, input, &outcome)
 		require.NoError(w, w.failure)
 		w.requireSentAt(urlA, 0)
 		require.Equal(w, hook.StateFailed, outcome.State)
@@ -356,10 +356,10 @@ func TestSendNowIsRefused(t *testing.T) {
 				w.store.Publish(eventType, payload, a)
 				lose(w, a)
 				options, input := workflows.SendNowStart(w.store.Delivery(a))
-				w.run(options, workflows.NameSendNow, input, nil)
+				w.run(options, contract.NameSendNow, input, nil)
 				var app *temporal.ApplicationError
 				require.ErrorAs(w, w.failure, &app)
-				require.Equal(w, activities.ErrorRefused, app.Type())
+				require.Equal(w, contract.ErrorRefused, app.Type())
 				require.Empty(w, w.sender.Requests(urlA))
 			})
 		})
@@ -379,10 +379,10 @@ func TestSendNowIsOneAttempt(t *testing.T) {
 			return nil
 		}
 		options, input := workflows.SendNowStart(w.store.Delivery(a))
-		w.run(client.StartWorkflowOptions{ID: options.ID, TaskQueue: options.TaskQueue}, workflows.NameSendNow, input, nil)
+		w.run(client.StartWorkflowOptions{ID: options.ID, TaskQueue: options.TaskQueue}, contract.NameSendNow, input, nil)
 		var app *temporal.ApplicationError
 		require.ErrorAs(w, w.failure, &app)
-		require.Equal(w, activities.ErrorOurs, app.Type())
+		require.Equal(w, contract.ErrorOurs, app.Type())
 		require.Len(w, w.sender.Requests(urlA), 1)
 	})
 }

@@ -11,7 +11,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/workflows"
 )
@@ -68,7 +68,7 @@ func TestDeliverStart(t *testing.T) {
 	options, input := workflows.DeliverStart(s)
 	require.Equal(t, s.EventID.String(), options.ID)
 	require.NotContains(t, options.ID, "/")
-	require.Equal(t, workflows.TaskQueue, options.TaskQueue)
+	require.Equal(t, contract.TaskQueue, options.TaskQueue)
 	require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE, options.WorkflowIDReusePolicy)
 	require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, options.WorkflowIDConflictPolicy)
 	require.False(t, options.WorkflowExecutionErrorWhenAlreadyStarted)
@@ -105,17 +105,17 @@ func TestDeliverStartOfFirstAttempts(t *testing.T) {
 		s := start(1)
 		s.Deliveries = deliveries
 		options, input := workflows.DeliverStart(s)
-		require.Equal(t, first, input.First, "%d deliveries", deliveries)
+		require.Equal(t, first, input.Inline, "%d deliveries", deliveries)
 		if !first {
 			require.Zero(t, options.WorkflowTaskTimeout, "Temporal's 10 s")
 			continue
 		}
 		const asksForMore = 0.8 // of the timeout: the SDK's
 		require.Greater(t, options.WorkflowTaskTimeout.Seconds()*asksForMore, hook.ProfileStandard.DefaultTimeout().Seconds())
-		require.LessOrEqual(t, options.WorkflowTaskTimeout, activities.RunTimeout, "what got lost waits no longer than in an activity")
+		require.LessOrEqual(t, options.WorkflowTaskTimeout, contract.RunTimeout, "what got lost waits no longer than in an activity")
 	}
 	_, input := workflows.DeliverStart(hook.Share("x", []hook.Start{start(1), start(1)}))
-	require.False(t, input.First, "events that share a workflow")
+	require.False(t, input.Inline, "events that share a workflow")
 }
 
 // A workflow that is gone is started anew under its own id, and one that
@@ -131,8 +131,8 @@ func TestDeliverAgain(t *testing.T) {
 	require.Contains(t, options.StaticDetails, "Started anew")
 	options.WorkflowIDReusePolicy, options.StaticDetails = first.WorkflowIDReusePolicy, first.StaticDetails
 	require.Equal(t, first, options)
-	require.Equal(t, s.EventID.String(), workflows.OverdueID(hook.Overdue{EventID: s.EventID}))
-	require.Equal(t, "burst", workflows.OverdueID(hook.Overdue{EventID: s.EventID, WorkflowID: "burst"}))
+	require.Equal(t, s.EventID.String(), contract.OverdueID(hook.Overdue{EventID: s.EventID}))
+	require.Equal(t, "burst", contract.OverdueID(hook.Overdue{EventID: s.EventID, WorkflowID: "burst"}))
 }
 
 func TestDeliverStartNamesOneWebhook(t *testing.T) {
@@ -151,7 +151,7 @@ func TestDeliverStartOfABurst(t *testing.T) {
 		s.EventID = hook.EventID{14: 1, 15: byte(i)}
 		starts = append(starts, s)
 	}
-	burst := hook.Share(workflows.BurstID(starts[0].EventID), starts)
+	burst := hook.Share(contract.BurstID(starts[0].EventID), starts)
 	options, input := workflows.DeliverStart(burst)
 	require.Equal(t, starts[0].EventID.String()+"-burst", options.ID)
 	require.Equal(t, "200 × user.created → 400 deliveries", options.StaticSummary)
@@ -249,11 +249,11 @@ func TestSendNowStart(t *testing.T) {
 	}
 	options, input := workflows.SendNowStart(d)
 	require.Equal(t, d.ID.String(), options.ID)
-	require.Equal(t, workflows.SendNowInput{DeliveryID: d.ID}, input)
+	require.Equal(t, contract.SendNowInput{DeliveryID: d.ID}, input)
 	require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, options.WorkflowIDReusePolicy)
 	require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, options.WorkflowIDConflictPolicy)
-	require.Equal(t, workflows.SendNowTimeout, options.WorkflowExecutionTimeout)
-	require.Greater(t, workflows.SendNowTimeout, hook.MaxTimeout)
+	require.Equal(t, contract.SendNowTimeout, options.WorkflowExecutionTimeout)
+	require.Greater(t, contract.SendNowTimeout, hook.MaxTimeout)
 	require.Equal(t, "retry by hand: user.created → "+d.WebhookID.String(), options.StaticSummary)
 	events, _ := options.TypedSearchAttributes.GetKeywordList(workflows.Attributes().EventID)
 	require.Equal(t, []string{d.EventID.String()}, events)
@@ -306,8 +306,8 @@ func TestDrainAndReplayStart(t *testing.T) {
 func TestNamesNeverChange(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{"grapnel", "Deliver", "DeliverSlices", "SendNow", "Deliver", "SendNow", "DeliveryFailed"}, []string{
-		workflows.TaskQueue, workflows.NameDeliver, workflows.NameDeliverSlices, workflows.NameSendNow,
-		workflows.ActivityDeliver, workflows.ActivitySendNow, workflows.ErrorFailed,
+		contract.TaskQueue, contract.NameDeliver, contract.NameDeliverSlices, contract.NameSendNow,
+		contract.ActivityDeliver, contract.ActivitySendNow, contract.ErrorFailed,
 	})
 	a := workflows.Attributes()
 	require.Equal(t, []string{"EventId", "EventType", "WebhookId", "TenantId"},

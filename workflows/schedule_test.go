@@ -11,7 +11,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -71,7 +71,7 @@ func TestSuccessOnTheThirdAttempt(t *testing.T) {
 		require.Empty(w, d.Error)
 		require.Equal(w, w.accepted.Add(5*minute+30*second), *d.DeliveredAt)
 		require.Equal(w, hook.HealthHealthy, w.store.Webhook(a).Health, "S14: a success makes it healthy")
-		require.Equal(w, activities.DeliverResult{Succeeded: 1, Outcomes: []activities.Outcome{
+		require.Equal(w, contract.DeliverResult{Succeeded: 1, Outcomes: []contract.Outcome{
 			{WebhookID: a, DeliveryID: d.ID, State: hook.StateSuccess, Attempts: 3, StatusCode: 200},
 		}}, r)
 	})
@@ -107,12 +107,12 @@ func TestFallbackWithoutNextRetryDelay(t *testing.T) {
 	inOneWorld(t, false, func(w *world) {
 		var runs []time.Duration
 		w.instead = func(deliverFunc) deliverFunc {
-			return func(context.Context, activities.DeliverInput) (activities.DeliverResult, error) {
+			return func(context.Context, contract.SliceInput) (contract.DeliverResult, error) {
 				runs = append(runs, w.env.Now().Sub(w.accepted))
 				if len(runs) == 6 {
-					return activities.DeliverResult{Succeeded: 1}, nil
+					return contract.DeliverResult{Succeeded: 1}, nil
 				}
-				return activities.DeliverResult{}, errors.New("lost")
+				return contract.DeliverResult{}, errors.New("lost")
 			}
 		}
 		a := w.store.AddWebhook(urlA, nil)
@@ -133,7 +133,7 @@ func TestLostNextRetryDelayStillDelivers(t *testing.T) {
 	t.Parallel()
 	inOneWorld(t, false, func(w *world) {
 		w.instead = func(real deliverFunc) deliverFunc {
-			return func(ctx context.Context, in activities.DeliverInput) (activities.DeliverResult, error) {
+			return func(ctx context.Context, in contract.SliceInput) (contract.DeliverResult, error) {
 				r, err := real(ctx, in)
 				var app *temporal.ApplicationError
 				if errors.As(err, &app) {
@@ -169,7 +169,7 @@ func TestCrashBetweenSendingAndRecording(t *testing.T) {
 			return nil
 		}
 		w.instead = func(real deliverFunc) deliverFunc {
-			return func(ctx context.Context, in activities.DeliverInput) (activities.DeliverResult, error) {
+			return func(ctx context.Context, in contract.SliceInput) (contract.DeliverResult, error) {
 				r, err := real(ctx, in)
 				if dies {
 					dies = false
@@ -204,7 +204,7 @@ func TestCrashAfterASuccess(t *testing.T) {
 	inOneWorld(t, false, func(w *world) {
 		crashed := false
 		w.instead = func(real deliverFunc) deliverFunc {
-			return func(ctx context.Context, in activities.DeliverInput) (activities.DeliverResult, error) {
+			return func(ctx context.Context, in contract.SliceInput) (contract.DeliverResult, error) {
 				r, err := real(ctx, in)
 				if !crashed { // after recording this time
 					crashed = true

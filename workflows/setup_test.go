@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 	"grapnel/worker"
@@ -36,7 +37,7 @@ const (
 )
 
 // deliverFunc is the activity, or what stands in for it.
-type deliverFunc func(context.Context, activities.DeliverInput) (activities.DeliverResult, error)
+type deliverFunc func(context.Context, contract.SliceInput) (contract.DeliverResult, error)
 
 // world runs the real workflows and activities against a store and receivers in
 // memory. Its clock is Temporal's, which skips what a workflow waits for, and
@@ -137,8 +138,8 @@ func (r registry) RegisterWorkflowWithOptions(w any, o workflow.RegisterOptions)
 }
 
 func (r registry) RegisterActivityWithOptions(a any, o activity.RegisterOptions) {
-	if real, ok := a.(func(context.Context, activities.DeliverInput) (activities.DeliverResult, error)); ok {
-		a = func(ctx context.Context, in activities.DeliverInput) (activities.DeliverResult, error) {
+	if real, ok := a.(func(context.Context, contract.SliceInput) (contract.DeliverResult, error)); ok {
+		a = func(ctx context.Context, in contract.SliceInput) (contract.DeliverResult, error) {
 			if r.instead == nil {
 				return real(ctx, in)
 			}
@@ -149,12 +150,12 @@ func (r registry) RegisterActivityWithOptions(a any, o activity.RegisterOptions)
 }
 
 // deliver runs the workflow of the event to its end.
-func (w *world) deliver(s hook.Start) activities.DeliverResult {
+func (w *world) deliver(s hook.Start) contract.DeliverResult {
 	w.Helper()
 	options, input := workflows.DeliverStart(s)
-	input.First = input.First && w.first
-	var result activities.DeliverResult
-	w.run(options, workflows.NameDeliver, input, &result)
+	input.Inline = input.Inline && w.first
+	var result contract.DeliverResult
+	w.run(options, contract.NameDeliver, input, &result)
 	return result
 }
 
@@ -189,11 +190,11 @@ func (w *world) requireSentAt(url string, want ...time.Duration) {
 
 // requireFailed requires that the workflow failed as the Web UI's Failed filter
 // finds it, and returns what it says.
-func (w *world) requireFailed() (message string, r activities.DeliverResult) {
+func (w *world) requireFailed() (message string, r contract.DeliverResult) {
 	w.Helper()
 	var app *temporal.ApplicationError
 	require.ErrorAs(w, w.failure, &app)
-	require.Equal(w, workflows.ErrorFailed, app.Type())
+	require.Equal(w, contract.ErrorFailed, app.Type())
 	require.True(w, app.NonRetryable())
 	require.NoError(w, app.Details(&r))
 	return app.Message(), r

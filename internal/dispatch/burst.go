@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/workflows"
 )
@@ -125,7 +126,7 @@ func (s *Starter) gather(ctx context.Context, first hook.Start) []*burst {
 
 // beginBurst starts the workflow of one event, or one for several.
 func (s *Starter) beginBurst(ctx context.Context, b *burst) {
-	start, ok, err := s.name(ctx, b, workflows.BurstID(b.starts[0].EventID))
+	start, ok, err := s.name(ctx, b, contract.BurstID(b.starts[0].EventID))
 	given := start.EventIDs()
 	for i := range b.starts {
 		if id := b.starts[i].EventID; !ok || !slices.Contains(given, id) {

@@ -9,6 +9,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/tracing"
 	"grapnel/workflows"
@@ -56,7 +57,7 @@ type errand struct {
 
 func drainOf(webhook hook.WebhookID) errand {
 	return errand{
-		id: hook.DrainID(webhook), name: workflows.NameDrain, purpose: ForDrain,
+		id: contract.DrainID(webhook), name: contract.NameDrain, purpose: ForDrain,
 		label: func(ctx context.Context, l Labels) (hook.Label, error) { return l.DrainLabel(ctx, webhook) },
 		with: func(l hook.Label) (client.StartWorkflowOptions, any) {
 			options, input := workflows.DrainStart(webhook, l)
@@ -67,7 +68,7 @@ func drainOf(webhook hook.WebhookID) errand {
 
 func replayOf(replay hook.ReplayID) errand {
 	return errand{
-		id: replay.String(), name: workflows.NameReplay, purpose: ForReplay,
+		id: replay.String(), name: contract.NameReplay, purpose: ForReplay,
 		label: func(ctx context.Context, l Labels) (hook.Label, error) { return l.ReplayLabel(ctx, replay) },
 		with: func(l hook.Label) (client.StartWorkflowOptions, any) {
 			options, input := workflows.ReplayStart(replay, l)

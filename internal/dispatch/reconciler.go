@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/tracing"
 	"grapnel/workflows"
@@ -162,7 +163,7 @@ func (r *Reconciler) pages(ctx context.Context) (more bool, err error) {
 func unseen(list []hook.Overdue, seen map[string]bool) []hook.Overdue {
 	var fresh []hook.Overdue
 	for _, o := range list {
-		if id := workflows.OverdueID(o); !seen[id] {
+		if id := contract.OverdueID(o); !seen[id] {
 			seen[id] = true
 			fresh = append(fresh, o)
 		}
@@ -182,7 +183,7 @@ func (r *Reconciler) page(ctx context.Context, list []hook.Overdue, did *actions
 		if err = r.turn.keep(ctx); err != nil {
 			return err
 		}
-		lost[i], err = r.look(ctx, workflows.OverdueID(list[i]), did)
+		lost[i], err = r.look(ctx, contract.OverdueID(list[i]), did)
 		return err
 	})
 	if away {
@@ -277,7 +278,7 @@ func (r *Reconciler) restart(ctx context.Context, start hook.Start, did *actions
 	options, input := workflows.DeliverAgain(start)
 	ctx, end := r.Tracer.Starting(ctx, &start)
 	defer end()
-	_, err := r.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDeliver, input)
+	_, err := r.Temporal.ExecuteWorkflow(ctx, options, contract.NameDeliver, input)
 	r.Metrics.Started(ByReconciler, len(start.Others)+1, err)
 	if err != nil {
 		return err

@@ -22,9 +22,9 @@ import (
 	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
-	"grapnel/workflows"
 )
 
 // cluster is a Temporal with workflows, as far as the reconciler sees.
@@ -195,7 +195,7 @@ func (l *ledger) add(n int) []string {
 		i := len(l.events) + 1
 		o.EventID = hook.EventID{6: 0x70, 14: byte(i >> 8), 15: byte(i)}
 		l.events = append(l.events, o)
-		ids = append(ids, workflows.OverdueID(o.Overdue))
+		ids = append(ids, contract.OverdueID(o.Overdue))
 	}
 	return ids
 }
@@ -231,7 +231,7 @@ func TestReconcilerStartsWhatIsLost(t *testing.T) {
 		require.Zero(t, calls, "not before")
 		pass(2 * time.Minute)
 		require.ElementsMatch(t, append(ids, "x-burst"), c.ids())
-		require.Equal(t, workflows.NameDeliver, c.names[ids[0]])
+		require.Equal(t, contract.NameDeliver, c.names[ids[0]])
 		options := c.started["x-burst"]
 		require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, options.WorkflowIDReusePolicy, "one that has ended is no obstacle")
 		require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, options.WorkflowIDConflictPolicy, "one that runs is")

@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/workflows"
 )
@@ -43,7 +43,7 @@ func (s *SendNow) Send(ctx context.Context, d hook.Delivery) error {
 	start, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	options, input := workflows.SendNowStart(d)
-	run, err := s.Temporal.ExecuteWorkflow(start, options, workflows.NameSendNow, input)
+	run, err := s.Temporal.ExecuteWorkflow(start, options, contract.NameSendNow, input)
 	if s.Metrics != nil {
 		s.Metrics.Started(ByHand, 1, err)
 	}
@@ -57,7 +57,7 @@ func (s *SendNow) Send(ctx context.Context, d hook.Delivery) error {
 	if s.untouched(ctx, run) {
 		return hook.Unavailable("the worker", errors.Join(hook.ErrNotSent, err))
 	}
-	return sendError(s.outcome(ctx, run, workflows.SendNowTimeout))
+	return sendError(s.outcome(ctx, run, contract.SendNowTimeout))
 }
 
 // workerPatience is how long it may take before it is asked whether a worker has
@@ -67,7 +67,7 @@ const workerPatience = 5 * time.Second
 func (s *SendNow) outcome(ctx context.Context, run client.WorkflowRun, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var outcome activities.Outcome
+	var outcome contract.Outcome
 	return run.Get(ctx, &outcome)
 }
 
@@ -100,11 +100,11 @@ func sendError(err error) error {
 	var app *temporal.ApplicationError
 	var late *temporal.TimeoutError
 	switch {
-	case errors.As(err, &app) && app.Type() == activities.ErrorLimited:
-		limited := activities.Limited{Message: "the webhook is over a limit", RetryAfter: time.Second}
+	case errors.As(err, &app) && app.Type() == contract.ErrorLimited:
+		limited := contract.Limited{Message: "the webhook is over a limit", RetryAfter: time.Second}
 		_ = app.Details(&limited) // what has none is over a limit all the same
 		return &hook.Error{Kind: hook.KindRateLimited, Message: limited.Message, RetryAfter: limited.RetryAfter, Err: errors.Join(hook.ErrNotSent, err)}
-	case errors.As(err, &app) && app.Type() == activities.ErrorRefused:
+	case errors.As(err, &app) && app.Type() == contract.ErrorRefused:
 		refused := &hook.Error{Kind: hook.KindPrecondition, Message: "the webhook is deleted or disabled", Err: errors.Join(hook.ErrNotSent, err)}
 		var kind hook.Kind
 		_ = app.Details(&kind) // what has none is refused for the reason above

@@ -15,6 +15,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/tracing"
 	"grapnel/workflows"
@@ -212,12 +213,12 @@ func (s *Starter) start(ctx context.Context, start hook.Start) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options, input := workflows.DeliverStart(start)
-	if input.First && s.config.Prefetch != nil {
+	if input.Inline && s.config.Prefetch != nil {
 		s.config.Prefetch(ctx, start.EventID)
 	}
 	ctx, end := s.config.Tracer.Starting(ctx, &start)
 	defer end()
-	_, err := s.config.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDeliver, input)
+	_, err := s.config.Temporal.ExecuteWorkflow(ctx, options, contract.NameDeliver, input)
 	return err
 }
 

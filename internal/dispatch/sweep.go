@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
-	"grapnel/workflows"
 )
 
 const (
@@ -163,7 +163,7 @@ func (s *Sweeper) startAll(ctx context.Context, list []unstarted, begin time.Tim
 func (s *Sweeper) start(ctx context.Context, u *unstarted) ([]hook.EventID, error) {
 	start := u.start
 	if u.unnamed != nil {
-		named, ok, err := s.Starter.name(ctx, u.unnamed, workflows.SweptID(u.unnamed.starts[0].EventID, rand.Text()))
+		named, ok, err := s.Starter.name(ctx, u.unnamed, contract.SweptID(u.unnamed.starts[0].EventID, rand.Text()))
 		if err != nil {
 			return nil, &notNamedError{err}
 		}

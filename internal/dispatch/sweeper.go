@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
-	"grapnel/workflows"
 )
 
 // Backlog is what the sweeper needs of the store. Any number of processes may ask for
@@ -88,7 +88,7 @@ const (
 	// today's partition has to be there before much lies outside of it.
 	tidyAgain = time.Minute
 	// staleTest is beyond any wait for a test's outcome.
-	staleTest = 2 * workflows.SendNowTimeout
+	staleTest = 2 * contract.SendNowTimeout
 )
 
 // Run sweeps until ctx ends.

@@ -14,6 +14,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
 	"grapnel/workflows"
@@ -63,12 +64,12 @@ func TestSweeperStartsLostDrains(t *testing.T) {
 		s, o := &temporalServer{}, &outbox{lost: []hook.WebhookID{lost}}
 		defer sweeping(t, s, o)()
 		pass(2*time.Second + time.Millisecond)
-		options := s.started[hook.DrainID(lost)]
+		options := s.started[contract.DrainID(lost)]
 		require.Equal(t, lost.String()+"-drain", options.ID)
 		require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, options.WorkflowIDConflictPolicy)
 		require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, options.WorkflowIDReusePolicy)
-		require.Equal(t, workflows.DrainInput{WebhookID: lost}, s.inputs[options.ID])
-		require.Equal(t, workflows.NameDrain, s.names[options.ID])
+		require.Equal(t, contract.DrainInput{WebhookID: lost}, s.inputs[options.ID])
+		require.Equal(t, contract.NameDrain, s.names[options.ID])
 		require.Empty(t, s.resets, "it does not wait")
 	})
 }
@@ -84,7 +85,7 @@ func TestSweeperStartsLostReplays(t *testing.T) {
 		options, input := workflows.ReplayStart(lost, hook.Label{})
 		require.Equal(t, options, s.started[lost.String()])
 		require.Equal(t, input, s.inputs[lost.String()])
-		require.Equal(t, workflows.NameReplay, s.names[lost.String()])
+		require.Equal(t, contract.NameReplay, s.names[lost.String()])
 	})
 }
 
@@ -96,7 +97,7 @@ func TestSweeperWakesDrains(t *testing.T) {
 		s := &temporalServer{waiting: time.Now().Add(5 * time.Minute)}
 		defer sweeping(t, s, &outbox{lost: []hook.WebhookID{{1}}})()
 		pass(2*time.Second + time.Millisecond)
-		require.Equal(t, []string{hook.DrainID(hook.WebhookID{1})}, s.resets)
+		require.Equal(t, []string{contract.DrainID(hook.WebhookID{1})}, s.resets)
 	})
 }
 
@@ -312,14 +313,14 @@ func TestSweeperSharesWorkflows(t *testing.T) {
 		seen := map[hook.EventID]int{}
 		for id, list := range s.events() {
 			require.Equal(t, list, o.shared[id], "the store was told first")
-			require.Equal(t, len(list), s.inputs[id].(workflows.DeliverInput).Deliveries)
+			require.Equal(t, len(list), s.inputs[id].(contract.DeliverInput).Deliveries)
 			for _, e := range list {
 				seen[e]++
 			}
 		}
 		require.Len(t, seen, len(events))
 		options := s.started[s.ids()[0]]
-		require.Contains(t, options.StaticDetails, targetOf(s.inputs[options.ID].(workflows.DeliverInput).EventIDs[0]).WebhookID.String())
+		require.Contains(t, options.StaticDetails, targetOf(s.inputs[options.ID].(contract.DeliverInput).EventIDs[0]).WebhookID.String())
 	})
 }
 
@@ -350,7 +351,7 @@ func TestSweeperSharesPerTenant(t *testing.T) {
 				require.Equal(t, tenants[list[0]], tenants[e])
 			}
 			if len(list) == 1 {
-				require.Equal(t, workflows.DeliverID(list[0]), id)
+				require.Equal(t, contract.DeliverID(list[0]), id)
 			}
 		}
 	})
@@ -393,7 +394,7 @@ func TestSweeperStepsAreByThemselves(t *testing.T) {
 	lost := []hook.WebhookID{{1}, {2}, {3}}
 	synctest.Test(t, func(t *testing.T) {
 		s := &temporalServer{start: func(_ context.Context, id string) error {
-			if id == hook.DrainID(lost[0]) {
+			if id == contract.DrainID(lost[0]) {
 				return errors.New("refused")
 			}
 			return nil
@@ -402,7 +403,7 @@ func TestSweeperStepsAreByThemselves(t *testing.T) {
 		defer sweeping(t, s, o)()
 		event := o.accept(1)[0]
 		pass(7 * time.Second)
-		require.Subset(t, s.ids(), []string{hook.DrainID(lost[1]), hook.DrainID(lost[2]), hook.ReplayID{4}.String(), idOf(event)})
+		require.Subset(t, s.ids(), []string{contract.DrainID(lost[1]), contract.DrainID(lost[2]), hook.ReplayID{4}.String(), idOf(event)})
 	})
 	synctest.Test(t, func(t *testing.T) {
 		s, o := &temporalServer{}, &outbox{losing: errors.New("no"), lostReplays: []hook.ReplayID{{4}}}
@@ -425,7 +426,7 @@ func TestSweeperStepsBetweenPages(t *testing.T) {
 		o.lost = []hook.WebhookID{{1}}
 		o.mu.Unlock()
 		pass(25 * time.Second)
-		require.Contains(t, s.ids(), hook.DrainID(hook.WebhookID{1}))
+		require.Contains(t, s.ids(), contract.DrainID(hook.WebhookID{1}))
 		require.NotZero(t, o.left())
 	})
 }
@@ -499,12 +500,12 @@ func TestSweeperStartsBursts(t *testing.T) {
 		defer sweeping(t, s, o)()
 		events := o.accept(1_200)
 		for i, e := range events {
-			o.give(e.EventID, workflows.BurstID(events[i/400*400].EventID))
+			o.give(e.EventID, contract.BurstID(events[i/400*400].EventID))
 		}
 		pass(6*time.Second + time.Millisecond)
 		require.Zero(t, o.left())
 		require.Len(t, s.ids(), 3)
-		require.Len(t, s.events()[workflows.BurstID(events[400].EventID)], 400)
+		require.Len(t, s.events()[contract.BurstID(events[400].EventID)], 400)
 	})
 }
 

@@ -15,11 +15,11 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
 	"grapnel/internal/secrets"
 	"grapnel/storage"
-	"grapnel/workflows"
 )
 
 // process is one of ours, with all roles.
@@ -202,7 +202,7 @@ type activityRun struct {
 
 // begin runs an activity.
 func (p *process) begin(o order, a *task) *activityRun {
-	r := &activityRun{p: p, name: o.name, began: p.w.tick(), deadline: time.Now().Add(activities.RunTimeout), outcome: make(chan outcome, 1), task: a}
+	r := &activityRun{p: p, name: o.name, began: p.w.tick(), deadline: time.Now().Add(contract.RunTimeout), outcome: make(chan outcome, 1), task: a}
 	p.work(1)
 	p.w.runs.Go(func() {
 		defer p.work(-1)
@@ -254,22 +254,22 @@ func (p *process) run(r *activityRun, o order) (any, error) {
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	suite.SetDisableRegistrationAliasing(true)
 	env := suite.NewTestActivityEnvironment()
-	env.SetTestTimeout(2 * activities.RunTimeout)
+	env.SetTestTimeout(2 * contract.RunTimeout)
 	env.SetWorkerOptions(sdkworker.Options{
 		BackgroundActivityContext: p.ctx, Interceptors: []interceptor.WorkerInterceptor{&intercepted{run: r}},
 	})
 	var f, result any
 	switch o.name {
-	case workflows.ActivityDeliverFirst:
-		f, result = p.acts.DeliverFirst, &activities.InlineResult{}
-	case workflows.ActivityDeliver:
-		f, result = p.acts.Deliver, &activities.DeliverResult{}
-	case workflows.ActivityDrain:
-		f, result = p.acts.Drain, &activities.DrainResult{}
-	case workflows.ActivityReplay:
-		f, result = p.acts.Replay, &activities.ReplayResult{}
-	case workflows.ActivitySendNow:
-		f, result = p.acts.SendNow, &activities.Outcome{}
+	case contract.ActivityDeliverFirst:
+		f, result = p.acts.DeliverFirst, &contract.InlineResult{}
+	case contract.ActivityDeliver:
+		f, result = p.acts.Deliver, &contract.DeliverResult{}
+	case contract.ActivityDrain:
+		f, result = p.acts.Drain, &contract.DrainResult{}
+	case contract.ActivityReplay:
+		f, result = p.acts.Replay, &contract.ReplayResult{}
+	case contract.ActivitySendNow:
+		f, result = p.acts.SendNow, &contract.Outcome{}
 	default:
 		return nil, fmt.Errorf("no activity is called %s", o.name)
 	}
@@ -285,7 +285,7 @@ func (p *process) run(r *activityRun, o order) (any, error) {
 	if err := value.Get(result); err != nil {
 		return nil, err
 	}
-	if first, ok := result.(*activities.InlineResult); ok {
+	if first, ok := result.(*contract.InlineResult); ok {
 		return *first, nil
 	}
 	return result, nil

@@ -10,10 +10,6 @@ const TextUnavailable = "Endpoint unavailable"
 // event on; then it fails (spec 9).
 const DeferredFor = 24 * time.Hour
 
-// DrainID is the id of the workflow that sends a webhook's parked deliveries. One runs
-// at a time.
-func DrainID(w WebhookID) string { return w.String() + "-drain" }
-
 // DeferredPage is what is parked of one webhook's deliveries.
 type DeferredPage struct {
 	// Jobs are the first of them, those that have been due longest first; some may not
