@@ -134,7 +134,7 @@ func TestBacklogOfLargePayloadsStaysWithinTheBudget(t *testing.T) {
 		require.Equal(b, 400, sent, "each once")
 		require.LessOrEqual(b, counted.most, budget)
 		require.Greater(b, counted.most, budget/2, "it is made use of")
-		for name, use := range b.acts.MemoryUse() {
+		for name, use := range b.acts.Engine().MemoryUse() {
 			require.Zero(b, use.Used, name)
 			require.Zero(b, use.Waiting, name)
 		}
@@ -183,7 +183,7 @@ func TestPayloadIsLoadedForEachAttempt(t *testing.T) {
 		s := b.store.Publish(eventType, large(5000), a)
 		_, err := b.deliver(s)
 		b.asked(err, contract.ErrorOutstanding, 30*second)
-		require.Zero(b, b.acts.MemoryUse()["payloads"].Used)
+		require.Zero(b, b.acts.Engine().MemoryUse()["payloads"].Used)
 		<-time.After(30 * second)
 		_, err = b.deliver(s)
 		require.NoError(b, err)
@@ -298,7 +298,7 @@ func TestSlowEndpointLeavesTheBudgetToOthers(t *testing.T) {
 			})
 		}
 		<-time.After(2 * second)
-		use := b.acts.MemoryUse()
+		use := b.acts.Engine().MemoryUse()
 		require.Positive(b, use["payloads"].Used)
 		require.LessOrEqual(b, use["payloads"].Used, use["payloads"].Size/8+60<<10)
 		require.Less(b, use["jobs"].Used, use["jobs"].Size/2)
@@ -361,7 +361,7 @@ func TestStopEndsWaitingForTheBudget(t *testing.T) {
 		require.Equal(b, 2*second, time.Since(b.start))
 		require.Empty(b, b.sender.Requests(urlB))
 		wg.Wait()
-		for name, use := range b.acts.MemoryUse() {
+		for name, use := range b.acts.Engine().MemoryUse() {
 			require.Zero(b, use.Used, name)
 		}
 	}, memory(4<<20))
@@ -376,6 +376,6 @@ func TestSendNowLargePayload(t *testing.T) {
 		require.NoError(b, err)
 		require.Equal(b, hook.StateSuccess, o.State)
 		require.Greater(b, len(b.sender.Requests(urlA)[0].Body), 50<<10)
-		require.Zero(b, b.acts.MemoryUse()["payloads"].Used)
+		require.Zero(b, b.acts.Engine().MemoryUse()["payloads"].Used)
 	})
 }

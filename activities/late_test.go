@@ -35,7 +35,7 @@ func TestResultsAreRecordedLate(t *testing.T) {
 				s := b.store.Publish(eventType, payload, a)
 				_, err := b.deliver(s)
 				b.asked(err, contract.ErrorOurs, 5*second)
-				require.Positive(b, b.acts.MemoryUse()["late"].Used)
+				require.Positive(b, b.acts.Engine().MemoryUse()["late"].Used)
 
 				_, err = b.deliver(s)
 				b.asked(err, contract.ErrorOurs, 5*second)
@@ -49,7 +49,7 @@ func TestResultsAreRecordedLate(t *testing.T) {
 				require.Equal(b, 1, r.Succeeded)
 				require.Len(b, b.sender.Requests(urlA), 1)
 				require.Len(b, b.store.Log(b.store.Delivery(a).ID), 1)
-				require.Zero(b, b.acts.MemoryUse()["late"].Used)
+				require.Zero(b, b.acts.Engine().MemoryUse()["late"].Used)
 			})
 		})
 	}
@@ -75,7 +75,7 @@ func TestLateResultsAreGivenUp(t *testing.T) {
 		_, err = b.deliver(other)
 		b.next(err)
 		<-time.After(15 * time.Minute)
-		require.Zero(b, b.acts.MemoryUse()["late"].Used)
+		require.Zero(b, b.acts.Engine().MemoryUse()["late"].Used)
 		require.Contains(b, b.log.String(), "too many are kept", "there is room for one")
 		away.Store(false)
 		r, err := b.deliver(s)

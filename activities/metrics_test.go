@@ -13,7 +13,7 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// requests is an activities.Metrics that keeps what it is told.
+// requests is an delivery.Metrics that keeps what it is told.
 type requests struct {
 	mu       sync.Mutex
 	inFlight int

@@ -19,6 +19,7 @@ import (
 
 	"grapnel/activities"
 	"grapnel/internal/contract"
+	"grapnel/internal/delivery"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -26,11 +27,13 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
-	_ activities.Store         = (*storagetest.Store)(nil)
-	_ activities.Lookup        = (*storagetest.Store)(nil)
-	_ activities.Sender        = (*storagetest.Sender)(nil)
-	_ activities.DeferredStore = (*storagetest.Store)(nil)
-	_ activities.Drains        = (*storagetest.Store)(nil)
+	_ delivery.Store         = (*storagetest.Store)(nil)
+	_ delivery.Lookup        = (*storagetest.Store)(nil)
+	_ delivery.Sender        = (*storagetest.Sender)(nil)
+	_ delivery.DeferredStore = (*storagetest.Store)(nil)
+	_ delivery.Drains        = (*storagetest.Store)(nil)
+	_ activities.DrainStore  = (*storagetest.Store)(nil)
+	_ activities.Replays     = (*storagetest.Store)(nil)
 )
 
 const (
@@ -93,8 +96,11 @@ func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 		b.heartbeats = append(b.heartbeats, list)
 	})
 	deps := activities.Deps{
-		Store: b.store, Lookup: b.store, DeferredStore: b.store, Drains: b.store, Replays: b.store, Sender: b.sender, Schedule: hook.DefaultSchedule(), Jitter: none,
-		Logger: slog.New(slog.NewJSONHandler(b.log, nil)),
+		Deps: delivery.Deps{
+			Store: b.store, Lookup: b.store, DeferredStore: b.store, Drains: b.store, Sender: b.sender,
+			Schedule: hook.DefaultSchedule(), Jitter: none, Logger: slog.New(slog.NewJSONHandler(b.log, nil)),
+		},
+		DrainStore: b.store, Replays: b.store,
 	}
 	for _, option := range options {
 		option(&deps)
@@ -110,7 +116,7 @@ func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 
 // begin begins another run of the worker, which stop ends.
 func (b *bench) begin() (stop func()) {
-	b.endRun = b.acts.Begin()
+	b.endRun = b.acts.Engine().Begin()
 	return b.endRun
 }
 

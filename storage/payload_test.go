@@ -12,6 +12,7 @@ import (
 
 	"grapnel/activities"
 	"grapnel/internal/contract"
+	"grapnel/internal/delivery"
 	"grapnel/internal/hook"
 	"grapnel/internal/payload"
 	"grapnel/storage/storagetest"
@@ -70,10 +71,13 @@ func TestLargePayloadIsSentWhole(t *testing.T) {
 	sender := storagetest.NewSender(time.Now)
 	double := storagetest.NewStore(time.Now)
 	acts, err := activities.New(activities.Deps{
-		Store: f, Lookup: f, DeferredStore: f, Drains: double, Replays: f, Sender: sender, Schedule: hook.DefaultSchedule(), Logger: slog.New(slog.DiscardHandler),
+		Deps: delivery.Deps{
+			Store: f, Lookup: f, DeferredStore: f, Drains: double, Sender: sender, Schedule: hook.DefaultSchedule(), Logger: slog.New(slog.DiscardHandler),
+		},
+		DrainStore: f, Replays: f,
 	})
 	require.NoError(t, err)
-	t.Cleanup(acts.Begin())
+	t.Cleanup(acts.Engine().Begin())
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
 	env.RegisterActivityWithOptions(acts.Deliver, activity.RegisterOptions{Name: "Deliver"})
@@ -84,7 +88,7 @@ func TestLargePayloadIsSentWhole(t *testing.T) {
 		require.Len(t, list, 1)
 		require.Equal(t, string(payload.StandardBody(&event)), string(list[0].Body))
 	}
-	require.Zero(t, acts.MemoryUse()["payloads"].Used)
+	require.Zero(t, acts.Engine().MemoryUse()["payloads"].Used)
 }
 
 // S3: deliveries whose webhook's secrets can't be read fail for good when they are old,

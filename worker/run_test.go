@@ -12,6 +12,7 @@ import (
 
 	"grapnel/activities"
 	"grapnel/internal/contract"
+	"grapnel/internal/delivery"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -48,8 +49,11 @@ func TestRunAgain(t *testing.T) {
 	store := storagetest.NewStore(time.Now)
 	var err error
 	c.Activities, err = activities.New(activities.Deps{
-		Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), DeferredStore: store, Drains: store, Replays: store,
-		Schedule: hook.DefaultSchedule(), Logger: c.Logger,
+		Deps: delivery.Deps{
+			Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), DeferredStore: store, Drains: store,
+			Schedule: hook.DefaultSchedule(), Logger: c.Logger,
+		},
+		DrainStore: store, Replays: store,
 	})
 	require.NoError(t, err)
 	w, err := New(c)

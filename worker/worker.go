@@ -93,7 +93,7 @@ type poller interface {
 
 // run is one run; all of its state ends with it.
 func (w *Worker) run(ctx context.Context, sdk poller, fatal <-chan error) error {
-	stop := w.config.Activities.Begin()
+	stop := w.config.Activities.Engine().Begin()
 	defer stop()
 	if err := sdk.Start(); err != nil {
 		return fmt.Errorf("start worker: %w", err)

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"grapnel/activities"
+	"grapnel/internal/delivery"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 	"grapnel/workflows"
@@ -37,7 +38,11 @@ func setup(t *testing.T) Config {
 	t.Cleanup(c.Close)
 	store := storagetest.NewStore(time.Now)
 	acts, err := activities.New(activities.Deps{
-		Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), DeferredStore: store, Drains: store, Replays: store, Schedule: hook.DefaultSchedule(), Logger: logger,
+		Deps: delivery.Deps{
+			Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), DeferredStore: store, Drains: store,
+			Schedule: hook.DefaultSchedule(), Logger: logger,
+		},
+		DrainStore: store, Replays: store,
 	})
 	require.NoError(t, err)
 	return Config{Client: c, Workflows: &workflows.Workflows{Schedule: hook.DefaultSchedule()}, Activities: acts, Logger: logger}

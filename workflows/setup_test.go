@@ -19,6 +19,7 @@ import (
 
 	"grapnel/activities"
 	"grapnel/internal/contract"
+	"grapnel/internal/delivery"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 	"grapnel/worker"
@@ -48,7 +49,7 @@ type world struct {
 	store  *storagetest.Store
 	sender *storagetest.Sender
 	// real, if set before run, sends instead: by HTTP, to receivers of the test's.
-	real activities.Sender
+	real delivery.Sender
 	now  func() time.Time
 	// began is when the environment was made, by the bubble's clock.
 	began    time.Time
@@ -102,11 +103,14 @@ func (w *world) begin(at time.Time) {
 	w.env.SetTestTimeout(time.Hour)
 	w.env.SetActivityTimeoutGracePeriod(time.Hour) // it counts from the first attempt on
 	acts, err := activities.New(activities.Deps{
-		Store: w.store, Lookup: w.store, DeferredStore: w.store, Drains: w.store, Replays: w.store, Sender: senders{w}, Schedule: hook.DefaultSchedule(), Jitter: none,
-		Logger: slog.New(slog.DiscardHandler), Now: w.now,
+		Deps: delivery.Deps{
+			Store: w.store, Lookup: w.store, DeferredStore: w.store, Drains: w.store, Sender: senders{w},
+			Schedule: hook.DefaultSchedule(), Jitter: none, Logger: slog.New(slog.DiscardHandler), Now: w.now,
+		},
+		DrainStore: w.store, Replays: w.store,
 	})
 	require.NoError(w, err)
-	w.Cleanup(acts.Begin())
+	w.Cleanup(acts.Engine().Begin())
 	worker.Register(registry{w}, &workflows.Workflows{Schedule: hook.DefaultSchedule()}, acts)
 }
 

@@ -12,6 +12,7 @@ import (
 	"grapnel/activities"
 	"grapnel/api"
 	"grapnel/internal/config"
+	"grapnel/internal/delivery"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/egress"
 	"grapnel/internal/hook"
@@ -140,17 +141,20 @@ func (a *App) buildWorker() error {
 	c := &a.options.Config
 	var err error
 	a.activities, err = activities.New(activities.Deps{
-		Store: a.store, Lookup: a.store, Sender: a.egress, DeferredStore: a.store,
-		Drains:  &dispatch.Drains{Temporal: a.cluster.Client, Labels: a.store, Metrics: a.metrics},
-		Replays: a.store, Schedule: c.Schedule(), Logger: a.options.Logger, DisableOnFinal: c.DisableFinal,
-		Metrics: a.metrics, Tracer: a.traces.Tracer(), Memory: memoryLimit(),
+		Deps: delivery.Deps{
+			Store: a.store, Lookup: a.store, Sender: a.egress, DeferredStore: a.store,
+			Drains:   &dispatch.Drains{Temporal: a.cluster.Client, Labels: a.store, Metrics: a.metrics},
+			Schedule: c.Schedule(), Logger: a.options.Logger, DisableOnFinal: c.DisableFinal,
+			Metrics: a.metrics, Tracer: a.traces.Tracer(), Memory: memoryLimit(),
+		},
+		DrainStore: a.store, Replays: a.store,
 	})
 	if err != nil {
 		return err
 	}
-	for budget := range a.activities.MemoryUse() {
+	for budget := range a.activities.Engine().MemoryUse() {
 		a.metrics.WatchMemory(budget, func() (used, size, waiting int64) {
-			use := a.activities.MemoryUse()[budget]
+			use := a.activities.Engine().MemoryUse()[budget]
 			return use.Used, use.Size, use.Waiting
 		})
 	}
@@ -166,7 +170,7 @@ func (a *App) loadAhead() func(context.Context, hook.EventID) {
 	if a.activities == nil {
 		return nil
 	}
-	return a.activities.Prefetch
+	return a.activities.Engine().Prefetch
 }
 
 func (a *App) buildAPI() error {

@@ -16,6 +16,7 @@ import (
 
 	"grapnel/activities"
 	"grapnel/internal/contract"
+	engine "grapnel/internal/delivery"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
 	"grapnel/internal/secrets"
@@ -76,17 +77,20 @@ func newProcess(w *world, name string) (*process, error) {
 	store.OnOperational(p.dispatch)
 	p.store = &gated{Store: store, p: p}
 	p.acts, err = activities.New(activities.Deps{
-		Store: p.store, Lookup: p.store, DeferredStore: p.store, Replays: p.store, Sender: sender{p},
-		Drains: &dispatch.Drains{Temporal: way{w.temporal, p}}, Schedule: hook.DefaultSchedule(),
-		Memory: processMemory,
-		Logger: w.logger.With(slog.String("process", name)), Jitter: func(time.Duration) time.Duration { return 0 },
+		Deps: engine.Deps{
+			Store: p.store, Lookup: p.store, DeferredStore: p.store, Sender: sender{p},
+			Drains: &dispatch.Drains{Temporal: way{w.temporal, p}}, Schedule: hook.DefaultSchedule(),
+			Memory: processMemory,
+			Logger: w.logger.With(slog.String("process", name)), Jitter: func(time.Duration) time.Duration { return 0 },
+		},
+		DrainStore: p.store, Replays: p.store,
 	})
 	if err != nil {
 		kill()
 		store.Close()
 		return nil, err
 	}
-	p.stop = p.acts.Begin()
+	p.stop = p.acts.Engine().Begin()
 	return p, nil
 }
 
@@ -125,7 +129,7 @@ func (p *process) start() error {
 	logger := p.w.logger.With(slog.String("process", p.name))
 	starter, err := dispatch.NewStarter(dispatch.StarterConfig{
 		Temporal: way, Outbox: p.store, Logger: logger, MaxEvents: 100,
-		Prefetch: func(ctx context.Context, e hook.EventID) { p.acts.Prefetch(ctx, e) },
+		Prefetch: func(ctx context.Context, e hook.EventID) { p.acts.Engine().Prefetch(ctx, e) },
 	})
 	if err != nil {
 		return err
@@ -238,7 +242,7 @@ func (p *process) rest() {
 
 // again begins another run of its worker.
 func (p *process) again() {
-	p.stop = p.acts.Begin()
+	p.stop = p.acts.Engine().Begin()
 	p.w.temporal.change(func() { p.leaving = false })
 }
 

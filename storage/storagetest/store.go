@@ -39,7 +39,7 @@ const (
 	OpReplaySleeps = "ReplaySleeps"
 )
 
-// Store is an activities.Store and activities.Lookup in memory. It must be used
+// Store is a delivery.Store and delivery.Lookup in memory. It must be used
 // through NewStore; it is safe for concurrent use.
 type Store struct {
 	now func() time.Time

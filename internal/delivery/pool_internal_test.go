@@ -1,4 +1,4 @@
-package activities
+package delivery
 
 import (
 	"sync/atomic"
@@ -11,11 +11,11 @@ import (
 
 // However many functions there are, each begins at once; who is done stays for the
 // next, and not for ever.
-func TestCrew(t *testing.T) {
+func TestGoroutinePool(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stopped := make(chan struct{})
-		c := newCrew(func() <-chan struct{} { return stopped })
+		c := newGoroutinePool(func() <-chan struct{} { return stopped })
 		waits := func() bool {
 			synctest.Wait()
 			select {
@@ -42,7 +42,7 @@ func TestCrew(t *testing.T) {
 		close(finish)
 		require.True(t, waits())
 
-		time.Sleep(crewPatience + time.Nanosecond) //nolint:forbidigo // the bubble's
+		time.Sleep(poolPatience + time.Nanosecond) //nolint:forbidigo // the bubble's
 		require.False(t, waits(), "nothing came for a while")
 
 		c.do(func() {})

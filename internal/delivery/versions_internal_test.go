@@ -1,4 +1,4 @@
-package activities
+package delivery
 
 import (
 	"context"
@@ -37,10 +37,10 @@ func TestLooksAreShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &asked{takes: 20 * time.Millisecond}
-		l := newLooks(store.versions, time.Now)
+		l := newVersionCache(store.versions, time.Now)
 		done := make(chan bool)
 		ask := func(id byte, version int64) {
-			holds, err := l.hold(t.Context(), hook.WebhookID{id}, version, time.Time{})
+			holds, err := l.holds(t.Context(), hook.WebhookID{id}, version, time.Time{})
 			if err != nil {
 				t.Error(err)
 			}
@@ -76,13 +76,13 @@ func TestLooksThatTakeLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &asked{takes: hook.TrustFor}
-		l := newLooks(store.versions, time.Now)
-		holds, err := l.hold(t.Context(), hook.WebhookID{1}, 7, time.Time{})
+		l := newVersionCache(store.versions, time.Now)
+		holds, err := l.holds(t.Context(), hook.WebhookID{1}, 7, time.Time{})
 		require.NoError(t, err)
 		require.True(t, holds)
-		require.Len(t, store.looks, mostLooks)
+		require.Len(t, store.looks, maxChecks)
 		require.Empty(t, l.known)
-		holds, err = l.hold(t.Context(), hook.WebhookID{1}, 6, time.Time{})
+		holds, err = l.holds(t.Context(), hook.WebhookID{1}, 6, time.Time{})
 		require.NoError(t, err)
 		require.False(t, holds)
 	})
@@ -93,15 +93,15 @@ func TestLooksThatFail(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &asked{takes: time.Second, err: errors.New("away")}
-		l := newLooks(store.versions, time.Now)
+		l := newVersionCache(store.versions, time.Now)
 		gone, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		_, err := l.hold(gone, hook.WebhookID{1}, 7, time.Time{})
+		_, err := l.holds(gone, hook.WebhookID{1}, 7, time.Time{})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		_, err = l.hold(t.Context(), hook.WebhookID{2}, 7, time.Time{})
+		_, err = l.holds(t.Context(), hook.WebhookID{2}, 7, time.Time{})
 		require.ErrorIs(t, err, store.err)
 		store.err, store.takes = nil, 0
-		holds, err := l.hold(t.Context(), hook.WebhookID{2}, 7, time.Time{})
+		holds, err := l.holds(t.Context(), hook.WebhookID{2}, 7, time.Time{})
 		require.NoError(t, err)
 		require.True(t, holds)
 	})
@@ -112,7 +112,7 @@ func TestLooksAtOnceWhenOneEnds(t *testing.T) {
 	t.Parallel()
 	// A clock on which everything that was found is too old at once.
 	var ticks atomic.Int64
-	l := newLooks(func(_ context.Context, ids []hook.WebhookID) (map[hook.WebhookID]int64, error) {
+	l := newVersionCache(func(_ context.Context, ids []hook.WebhookID) (map[hook.WebhookID]int64, error) {
 		found := map[hook.WebhookID]int64{}
 		for _, id := range ids {
 			found[id] = 1
@@ -132,7 +132,7 @@ func TestLooksAtOnceWhenOneEnds(t *testing.T) {
 }
 
 // assertSeen is for goroutines that are not the test's own.
-func assertSeen(t *testing.T, seen sighting, err error) {
+func assertSeen(t *testing.T, seen seenVersion, err error) {
 	t.Helper()
 	if err != nil || seen.version != 1 {
 		t.Errorf("seen %v: %v", seen, err)

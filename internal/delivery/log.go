@@ -1,4 +1,4 @@
-package activities
+package delivery
 
 import (
 	"context"
@@ -9,10 +9,10 @@ import (
 	"grapnel/internal/tracing"
 )
 
-// logAttempt writes the one wide line per attempt: all that is known of it but what may
-// hold secrets, which are bodies, headers, and the path and the query of the URL.
-func (a *Activities) logAttempt(ctx context.Context, job *hook.Job, sent *hook.Attempt, v hook.Verdict) {
-	if !a.log.Enabled(ctx, slog.LevelInfo) {
+// logAttempt writes one log line for an attempt, with everything that is known of it except
+// parts that may hold secrets: bodies, headers, and the path and query of the URL.
+func (e *Engine) logAttempt(ctx context.Context, job *hook.Job, sent *hook.Attempt, v hook.Verdict) {
+	if !e.log.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
 	// One array that holds them all: appending would make several.
@@ -42,7 +42,7 @@ func (a *Activities) logAttempt(ctx context.Context, job *hook.Job, sent *hook.A
 	if id := tracing.ID(ctx); id != "" {
 		attrs = append(attrs, slog.String("trace_id", id))
 	}
-	a.log.LogAttrs(ctx, slog.LevelInfo, "attempt", attrs...)
+	e.log.LogAttrs(ctx, slog.LevelInfo, "attempt", attrs...)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

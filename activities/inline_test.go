@@ -148,26 +148,26 @@ func TestLoadedAhead(t *testing.T) {
 		}
 		publish := func() hook.Start { return b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)) }
 		ahead := publish()
-		b.acts.Prefetch(t.Context(), ahead.EventID)
-		b.acts.Prefetch(t.Context(), ahead.EventID) // once is enough
+		b.acts.Engine().Prefetch(t.Context(), ahead.EventID)
+		b.acts.Engine().Prefetch(t.Context(), ahead.EventID) // once is enough
 		require.True(b, b.first(ahead).Done)
 		require.EqualValues(b, 1, loads.Load())
 		require.Equal(b, 100*time.Millisecond, time.Since(b.start), "it waits for what is on its way")
 
 		old := publish()
-		b.acts.Prefetch(t.Context(), old.EventID)
+		b.acts.Engine().Prefetch(t.Context(), old.EventID)
 		<-time.After(second)
 		require.True(b, b.first(old).Done)
 		require.EqualValues(b, 3, loads.Load(), "too old to be trusted")
 
 		// What is never asked for does not pile up, and keeps nobody else from it for long.
 		for range 300 {
-			b.acts.Prefetch(t.Context(), publish().EventID)
+			b.acts.Engine().Prefetch(t.Context(), publish().EventID)
 		}
 		<-time.After(second)
 		require.EqualValues(b, 3+256, loads.Load())
 		next := publish()
-		b.acts.Prefetch(t.Context(), next.EventID)
+		b.acts.Engine().Prefetch(t.Context(), next.EventID)
 		require.True(b, b.first(next).Done)
 		require.EqualValues(b, 3+256+1, loads.Load())
 	})

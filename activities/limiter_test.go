@@ -185,7 +185,7 @@ func TestParkingFails(t *testing.T) {
 			return nil
 		}
 		_, err := b.deliver(b.store.Publish(eventType, payload, a))
-		require.Equal(b, "park deliveries: internal", b.asked(err, contract.ErrorOurs, 5*second))
+		require.Equal(b, "defer deliveries: internal", b.asked(err, contract.ErrorOurs, 5*second))
 		require.False(b, b.store.Delivery(a).Deferred)
 
 		// That its drain does not start is no failure: the sweeper will.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -27,23 +26,4 @@ func TestOutcomesOfWhatWaits(t *testing.T) {
 		require.Equal(b, hook.WaitPaused, r.Outcomes[1].Deferred)
 		require.Empty(b, r.Outcomes[1].NextAt, "nobody knows when")
 	})
-}
-
-// Outcomes that older versions have recorded say by the time of the next attempt that they
-// wait.
-func TestFailedFirst(t *testing.T) {
-	t.Parallel()
-	list := []contract.Outcome{
-		{State: hook.StateSuccess},
-		{State: hook.StatePending, NextAt: "2026-01-15T12:00:00Z"},
-		{State: hook.StateCanceled},
-		{State: hook.StateFailed, Deferred: hook.WaitRate},
-		{State: hook.StateTimedOut},
-	}
-	contract.FailedFirst(list)
-	states := make([]hook.DeliveryState, 0, len(list))
-	for _, o := range list {
-		states = append(states, o.State)
-	}
-	require.Equal(t, []hook.DeliveryState{hook.StateTimedOut, hook.StatePending, hook.StateFailed, hook.StateCanceled, hook.StateSuccess}, states)
 }
