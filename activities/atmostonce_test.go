@@ -28,7 +28,7 @@ func (b *bench) message() (hook.WebhookID, hook.Start) {
 	return a, b.store.Publish("room", `"hello"`, a)
 }
 
-// M7: one attempt, whatever comes of it, within five seconds.
+// M7: a message gets one attempt, whatever its outcome, within five seconds.
 func TestMessageHasOneAttempt(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -79,8 +79,8 @@ func TestMessageIsClaimedBeforeItIsSent(t *testing.T) {
 	})
 }
 
-// M7: a crash between sending and recording leaves it dropped, never re-sent; its
-// at-least-once neighbours are sent.
+// M7: after a crash between sending and recording a message is dropped and never sent again;
+// deliveries beside it that are at-least-once are sent.
 func TestMessageOfADeadWorkerIsDropped(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -99,7 +99,7 @@ func TestMessageOfADeadWorkerIsDropped(t *testing.T) {
 	})
 }
 
-// All messages of an event are claimed with one writing.
+// All messages of an event are claimed with one statement.
 func TestMessagesAreClaimedTogether(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -121,7 +121,7 @@ func TestMessagesAreClaimedTogether(t *testing.T) {
 	})
 }
 
-// lossy is a store whose first claims are made, but whose answers get lost.
+// lossy is a store that makes the first claims but loses its answers.
 type lossy struct {
 	*storagetest.Store
 	lost int
@@ -136,8 +136,8 @@ func (s *lossy) ClaimDeliveries(ctx context.Context, list []hook.Wanted, claim h
 	return claimed, err
 }
 
-// Spec 9: an outage of ours uses up no attempt: a claim whose answer got lost is
-// asked for again, and the message is sent, once.
+// Spec 9: an outage of ours uses up no attempt: a claim whose answer got lost is made again,
+// and the message is sent once.
 func TestMessageIsClaimedAgainAfterALostAnswer(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -149,7 +149,7 @@ func TestMessageIsClaimedAgainAfterALostAnswer(t *testing.T) {
 	}, func(d *activities.Deps) { d.Store = &lossy{Store: d.Store.(*storagetest.Store), lost: 2} })
 }
 
-// A store that stays away leaves the message unsent and claimable.
+// While the store stays unavailable the message is not sent, and can be claimed later.
 func TestMessageIsNotSentUnclaimed(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -174,7 +174,7 @@ func TestMessageIsNotSentUnclaimed(t *testing.T) {
 	})
 }
 
-// What certainly did not leave may be tried again; what may have left may not.
+// A request that certainly did not leave may be made again; one that may have left may not.
 func TestMessageThatWeCouldNotSend(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -208,22 +208,22 @@ func TestMessageThatWeCouldNotSend(t *testing.T) {
 	}
 }
 
-// A worker that is stopped in the middle of sending says what it does not know.
+// If a worker is stopped in the middle of sending, the outcome is recorded as unknown.
 func TestMessageOfAStoppedWorkerIsDropped(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a, s := b.message()
 		b.sender.Script(urlA, storagetest.Status(200).After(4*second))
 		b.during(2*second, func() { b.stop(sdkworker.ErrWorkerShutdown) })
-		_, _ = b.deliver(s) // what Temporal is told does not matter here
+		_, _ = b.deliver(s) // the activity's error does not matter here
 		require.Equal(b, hook.StateDropped, b.store.Delivery(a).State)
 		require.Len(b, b.sender.Requests(urlA), 1)
 	})
 }
 
-// Two senders at once, of which one has claimed: it may be a run that Temporal takes
-// for dead, or a sending by hand. The other sends nothing, and does not end what is
-// being sent, until that must be over.
+// Of two senders at once one has claimed the delivery: it may be a run that Temporal takes for
+// dead, or a request by hand. The other sends nothing, and does not end the delivery until the
+// first sender must be over.
 func TestMessageIsSentByOneRun(t *testing.T) {
 	t.Parallel()
 	for name, loadedBefore := range map[string]bool{"loaded before the claim": true, "loaded after it": false} {
@@ -245,7 +245,7 @@ func TestMessageIsSentByOneRun(t *testing.T) {
 				}
 				_, err := b.deliver(s)
 				b.asked(err, contract.ErrorOurs, 5*second)
-				_, err = b.deliver(s) // as Temporal will
+				_, err = b.deliver(s) // as Temporal does
 				b.asked(err, contract.ErrorOurs, 5*second)
 				require.Equal(b, hook.StateSending, b.store.Delivery(a).State)
 
@@ -259,8 +259,8 @@ func TestMessageIsSentByOneRun(t *testing.T) {
 	}
 }
 
-// Spec 9: an outage of ours, however it falls, makes no message that was not sent
-// one of unknown outcome.
+// Spec 9: an outage of ours, whenever it happens, gives no message an unknown outcome that was
+// not sent.
 func TestMessageSurvivesAnOutageBeforeItIsSent(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -277,7 +277,7 @@ func TestMessageSurvivesAnOutageBeforeItIsSent(t *testing.T) {
 				failures, claims := map[string]int{}, 0
 				b.store.Fail = func(op string) error {
 					if op == storagetest.OpClaim {
-						if claims++; claims == 4 { // so that it has to be loaded anew
+						if claims++; claims == 4 { // so that it has to be loaded again
 							b.store.ChangeWebhook(a, func(w *hook.Webhook) { w.Secret = "another" })
 						}
 					}
@@ -299,7 +299,7 @@ func TestMessageSurvivesAnOutageBeforeItIsSent(t *testing.T) {
 	}
 }
 
-// A claim whose answer never came is taken back when the run gives up.
+// A claim whose answer never arrived is released when the run gives up.
 func TestMessageClaimedWithoutAnAnswerIsReleased(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -311,7 +311,7 @@ func TestMessageClaimedWithoutAnAnswerIsReleased(t *testing.T) {
 	}, func(d *activities.Deps) { d.Store = &lossy{Store: d.Store.(*storagetest.Store), lost: 1 << 30} })
 }
 
-// A retry by hand of a message that has not been tried is its one attempt.
+// A retry by hand of a message without an attempt is its only attempt.
 func TestMessageSentByHandIsNotSentTwice(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {

@@ -18,20 +18,20 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// large is canonical JSON of n bytes.
+// large returns canonical JSON of n bytes.
 func large(n int) string { return `"` + strings.Repeat("x", n-2) + `"` }
 
-// environmentTimeout is what the test environment gives an activity.
+// environmentTimeout is the timeout of activities in the test environment.
 const environmentTimeout = 10 * time.Minute
 
-// memory sets how many bytes the process may have. Of them a quarter is for payloads, a
-// quarter for requests of 24 KiB, a sixteenth for jobs of 4 KiB.
+// memory sets the number of bytes that the process may have. A quarter of them is for payloads,
+// a quarter for requests of 24 KiB, and a sixteenth for jobs of 4 KiB.
 func memory(n int64) func(*activities.Deps) {
 	return func(d *activities.Deps) { d.Memory = n }
 }
 
-// account counts the bytes of payloads that are alive: from their load, or the making
-// of their body, until their request has ended. It is a Sender and a Lookup.
+// account counts the bytes of payloads and bodies in memory: from the time when they are loaded
+// or made until their request has ended. It is a Sender and a Lookup.
 type account struct {
 	*storagetest.Store
 	sender *storagetest.Sender
@@ -62,12 +62,12 @@ func (a *account) Send(ctx context.Context, r hook.Request) (hook.Attempt, error
 	defer func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.add(-2 * len(r.Body)) // its payload, which is no longer than that, too
+		a.add(-2 * len(r.Body)) // the body, and the payload, which is no longer than the body
 	}()
 	return a.sender.Send(ctx, r)
 }
 
-// accounted puts an account between the activities and what they work with.
+// accounted puts an account between the engine and its lookup and sender.
 func accounted(a *account) func(*activities.Deps) {
 	return func(d *activities.Deps) {
 		a.Store, a.sender = d.Store.(*storagetest.Store), d.Sender.(*storagetest.Sender)
@@ -75,7 +75,7 @@ func accounted(a *account) func(*activities.Deps) {
 	}
 }
 
-// deliverer runs Deliver again and again, beside others, until nothing is outstanding.
+// deliverer runs Deliver, concurrently with others, until nothing is outstanding.
 func (b *bench) deliverer(in contract.SliceInput) error {
 	for range 1000 {
 		env := newEnvironment(b.Context())
@@ -89,8 +89,8 @@ func (b *bench) deliverer(in contract.SliceInput) error {
 	return fmt.Errorf("it never ends")
 }
 
-// C6: however large the backlog is that a worker finds, what it holds of payloads at once
-// stays within its budget, and all of it arrives whole, once.
+// C6: however large the backlog is that a worker finds, the payloads that it holds stay within
+// its budget, and every delivery arrives whole, once.
 func TestBacklogOfLargePayloadsStaysWithinTheBudget(t *testing.T) {
 	t.Parallel()
 	var counted account
@@ -116,7 +116,7 @@ func TestBacklogOfLargePayloadsStaysWithinTheBudget(t *testing.T) {
 		wg.Wait()
 		for _, id := range hooks {
 			wg.Go(func() {
-				_, err := b.drainAll(id) // what has found no place
+				_, err := b.drainAll(id) // the deliveries that were deferred
 				errs <- err
 			})
 		}
@@ -141,7 +141,7 @@ func TestBacklogOfLargePayloadsStaysWithinTheBudget(t *testing.T) {
 	}, memory(4<<20), accounted(&counted))
 }
 
-// A payload that is larger than the whole budget is sent, by itself.
+// A payload that is larger than the whole budget is sent alone.
 func TestPayloadOverTheBudget(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -156,7 +156,8 @@ func TestPayloadOverTheBudget(t *testing.T) {
 	}, memory(1<<20))
 }
 
-// Those that begin together are loaded with one statement, and share their event's payload.
+// The payloads of requests that begin together are loaded with one statement, and requests
+// share their event's payload.
 func TestPayloadsAreLoadedTogether(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -174,7 +175,7 @@ func TestPayloadsAreLoadedTogether(t *testing.T) {
 	})
 }
 
-// An attempt that is made again loads the payload again: between them nothing is held.
+// Each attempt loads the payload again: between attempts it is not held.
 func TestPayloadIsLoadedForEachAttempt(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -193,7 +194,7 @@ func TestPayloadIsLoadedForEachAttempt(t *testing.T) {
 	})
 }
 
-// What finds no room in time is not sent, uses up no attempt, and comes again; an
+// A delivery that finds no room in time is not sent, uses up no attempt, and is tried again; an
 // at-most-once message is not even claimed.
 func TestNoRoomForAPayload(t *testing.T) {
 	t.Parallel()
@@ -225,8 +226,8 @@ func TestNoRoomForAPayload(t *testing.T) {
 	}, memory(4<<20))
 }
 
-// A local activity waits for no budget: it leaves its deliveries to the regular one.
-func TestFirstAttemptWaitsForNoBudget(t *testing.T) {
+// A local activity does not wait for memory: it leaves its deliveries to the regular activity.
+func TestInlineAttemptWaitsForNoBudget(t *testing.T) {
 	t.Parallel()
 	for name, data := range map[string]string{"for jobs": payload, "for payloads": large(100 << 10)} {
 		t.Run(name, func(t *testing.T) {
@@ -246,7 +247,7 @@ func TestFirstAttemptWaitsForNoBudget(t *testing.T) {
 				})
 				<-time.After(second)
 				began := time.Now()
-				r := b.first(b.store.Publish(eventType, data, c))
+				r := b.inline(b.store.Publish(eventType, data, c))
 				require.False(b, r.Done)
 				require.NotEmpty(b, r.Reason)
 				require.Equal(b, began, time.Now())
@@ -257,7 +258,7 @@ func TestFirstAttemptWaitsForNoBudget(t *testing.T) {
 	}
 }
 
-// Runs wait for jobs in turn, and ask to come again when there is no room in time.
+// Runs wait for memory for jobs in turn, and ask for another run when there is no room in time.
 func TestNoRoomForJobs(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -282,8 +283,8 @@ func TestNoRoomForJobs(t *testing.T) {
 	}, memory(1<<20))
 }
 
-// One endpoint that is slow holds no more than its part of the budget, and what its run
-// has finished with is given back before the run is over.
+// A slow endpoint holds no more than its part of the budget, and the memory of deliveries that
+// have ended is given back before their run is over.
 func TestSlowEndpointLeavesTheBudgetToOthers(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -310,7 +311,7 @@ func TestSlowEndpointLeavesTheBudgetToOthers(t *testing.T) {
 	}, memory(8<<20))
 }
 
-// Results that wait to be recorded hold their place, so that they don't pile up.
+// Results keep their memory until they are recorded, so that they cannot pile up.
 func TestUnrecordedResultsAreBounded(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -343,7 +344,7 @@ func TestUnrecordedResultsAreBounded(t *testing.T) {
 	}, memory(2<<20))
 }
 
-// A worker that stops leaves what waits for the budget to another, at once.
+// When a worker stops, deliveries that wait for memory are left to another worker at once.
 func TestStopEndsWaitingForTheBudget(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -367,7 +368,7 @@ func TestStopEndsWaitingForTheBudget(t *testing.T) {
 	}, memory(4<<20))
 }
 
-// By hand, a large payload is sent whole too.
+// A request by hand sends a large payload whole too.
 func TestSendNowLargePayload(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {

@@ -10,8 +10,8 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// What is stored, which the tenant reads, does not say whether a name exists inside;
-// the operator's log does.
+// The stored attempt, which the tenant reads, does not reveal whether a name exists in the
+// internal network; the operator's log does.
 func TestNamesInsideAreConcealed(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {

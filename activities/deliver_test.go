@@ -18,8 +18,8 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// Design 4: the message is what a person reads in the Web UI; the category is
-// benign, because a receiver's failure is none of ours.
+// The error's message is for a person who reads the Web UI; its category is benign, because a
+// receiver's failure is not ours.
 func TestErrorAsksForTheNextAttempt(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -71,9 +71,9 @@ func TestNothingIsSentBeforeItIsDue(t *testing.T) {
 	})
 }
 
-// Temporal's timers and the store's clock differ a little: what is due within
-// 100 ms is waited for, instead of going through Temporal once more.
-func TestWhatIsDueSoonIsWaitedFor(t *testing.T) {
+// Temporal's timers and the store's clock differ a little: the run waits for a delivery that is
+// due within 100 ms, instead of ending and running again.
+func TestRunWaitsForDeliveriesDueSoon(t *testing.T) {
 	t.Parallel()
 	for early, waits := range map[time.Duration]bool{
 		0: true, time.Millisecond: true, 100 * time.Millisecond: true, 101 * time.Millisecond: false,
@@ -124,7 +124,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	}, func(d *activities.Deps) { d.Concurrency = 4 })
 }
 
-// What is due at the same time is sent in the order in which it was accepted.
+// Deliveries that are due at the same time are sent in the order in which they were accepted.
 func TestFirstDueIsFirstSent(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -141,7 +141,7 @@ func TestFirstDueIsFirstSent(t *testing.T) {
 	}, func(d *activities.Deps) { d.Concurrency = 1 })
 }
 
-// Design 4: each record takes along all results that have come in by then.
+// Each write records all results that have arrived by then.
 func TestResultsAreRecordedInBatches(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -181,8 +181,8 @@ func TestStuckReceiverDelaysNobody(t *testing.T) {
 
 func shortSchedule(d *activities.Deps) { d.Schedule = hook.Schedule{second, 10 * second, time.Minute} }
 
-// S15: retries use the webhook's current URL and secret, and a webhook that is
-// gone gets none; also within one run of the activity.
+// S15: retries use the webhook's current URL and secret, and a deleted webhook gets none, also
+// within one run of the activity.
 func TestRetryInOneRunSeesTheWebhookAsItIs(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -223,7 +223,8 @@ func TestRetryInOneRunSeesTheWebhookAsItIs(t *testing.T) {
 	}
 }
 
-// The run ends in time for Temporal: what does not fit is left to the next one.
+// The run ends before the activity times out: attempts that would take longer are left to the
+// next run.
 func TestRunEndsBeforeItsDeadline(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -240,8 +241,8 @@ func TestRunEndsBeforeItsDeadline(t *testing.T) {
 	}, func(d *activities.Deps) { d.Concurrency = 1 })
 }
 
-// Spec 9, 10: what was sent is recorded as soon as the store is back, and not sent twice.
-// Those that have failed together don't come again together.
+// Spec 9, 10: attempts are recorded as soon as the store is available again, and not made
+// twice. Deliveries that have failed together are not retried together.
 func TestRecordingIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	drawn := []time.Duration{0, 500 * time.Millisecond}
@@ -278,7 +279,7 @@ func TestRecordingIsGivenUpInTime(t *testing.T) {
 		err   error
 		after time.Duration
 	}{
-		// A second before the test environment's time-out of ten minutes.
+		// A second before the test environment's timeout of ten minutes.
 		"the store stays away": {hook.Unavailable("the store", errors.New("away")), 10*time.Minute - second},
 		"a bug":                {errors.New("bug"), 0},
 	} {
@@ -302,14 +303,14 @@ func TestRecordingIsGivenUpInTime(t *testing.T) {
 	}
 }
 
-// Design 4: a stopping worker hands over at once; what it has cut off uses up no
-// attempt, and what it has finished is recorded.
+// A worker that stops hands over at once: a request that it has cut off uses up no attempt, and
+// a finished attempt is recorded.
 func TestWorkerStops(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
 		b.sender.Script(urlA, storagetest.Hang())
-		// It ends in the very moment, so that its result comes after the stop.
+		// The request ends in the same moment, so that its result arrives after the stop.
 		b.sender.Script(urlB, storagetest.Status(200).After(2*second))
 		b.store.Fail = func(op string) error {
 			if op == storagetest.OpRecord {
@@ -345,7 +346,7 @@ func TestWorkerStopsWhileRecording(t *testing.T) {
 	})
 }
 
-// The context ends while something is due soon: nothing must wait for ever.
+// When the context ends while a delivery is due soon, the run must end.
 func TestWorkerStopsWhileWaiting(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -367,9 +368,9 @@ func TestWorkerStopsWhileWaiting(t *testing.T) {
 	})
 }
 
-// The one table from an error's kind to what Temporal does (activities/errors.go);
-// the cause stays out of Temporal.
-func TestErrorsOfOurs(t *testing.T) {
+// The only table from an error's kind to an application error of Temporal
+// (activities/errors.go). Temporal does not see the cause.
+func TestErrorKinds(t *testing.T) {
 	t.Parallel()
 	for kind, final := range map[hook.Kind]bool{
 		hook.KindUnavailable: false, hook.KindRateLimited: false, hook.KindInternal: false,
@@ -413,11 +414,12 @@ func TestShutdownAsksForAnotherWorkerSoon(t *testing.T) {
 	}
 }
 
-// S14: the strict reading, by a switch that is off unless set.
+// S14: a webhook is disabled when a delivery fails for good, if that is switched on; by default
+// it is off.
 func TestDisableWebhookAfterFailedDelivery(t *testing.T) {
 	t.Parallel()
-	for _, strict := range []bool{false, true} {
-		t.Run(fmt.Sprint(strict), func(t *testing.T) {
+	for _, disable := range []bool{false, true} {
+		t.Run(fmt.Sprint(disable), func(t *testing.T) {
 			t.Parallel()
 			onBench(t, func(b *bench) {
 				a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.MaxAttempts = 2 })
@@ -433,18 +435,18 @@ func TestDisableWebhookAfterFailedDelivery(t *testing.T) {
 				<-time.After(30 * second)
 				_, err = b.deliver(s)
 				require.NoError(b, err)
-				require.Equal(b, !strict, b.store.Webhook(a).Active)
-				if strict {
+				require.Equal(b, !disable, b.store.Webhook(a).Active)
+				if disable {
 					require.Equal(b, hook.ReasonFailedFinal, b.store.Webhook(a).DisabledReason)
 				}
-			}, func(d *activities.Deps) { d.DisableOnFinal = strict })
+			}, func(d *activities.Deps) { d.DisableOnFinal = disable })
 		})
 	}
 }
 
-// S13, spec 7: the log shows signatures, never a custom header's value; one wide
-// line per attempt goes to slog, without secrets, payload or path.
-func TestWhatIsLoggedOfAnAttempt(t *testing.T) {
+// S13, spec 7: the log shows signatures, never a custom header's value; slog gets one line per
+// attempt, without secrets, payload or path.
+func TestAttemptIsLogged(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA+"?token=query-of-a", func(h *hook.Webhook) {
@@ -477,9 +479,9 @@ func TestWhatIsLoggedOfAnAttempt(t *testing.T) {
 	})
 }
 
-// Temporal truncates failures above 4 KiB; heartbeats and results show the first
-// twenty, the failed ones before the others.
-func TestWhatPeopleReadIsBounded(t *testing.T) {
+// Temporal truncates failures above 4 KiB. Heartbeats and results show the first twenty
+// deliveries, failed ones before the others.
+func TestOutcomesAreBounded(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		targets := make([]hook.WebhookID, 100)
@@ -517,7 +519,7 @@ func TestNewChecksItsDependencies(t *testing.T) {
 		"no store":          func(d *activities.Deps) { d.Store = nil },
 		"no lookup":         func(d *activities.Deps) { d.Lookup = nil },
 		"no sender":         func(d *activities.Deps) { d.Sender = nil },
-		"no parking":        func(d *activities.Deps) { d.DeferredStore = nil },
+		"no deferred store": func(d *activities.Deps) { d.DeferredStore = nil },
 		"no drains":         func(d *activities.Deps) { d.Drains = nil },
 		"no logger":         func(d *activities.Deps) { d.Logger = nil },
 		"no schedule":       func(d *activities.Deps) { d.Schedule = nil },

@@ -15,8 +15,8 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// first runs the local activity, beside others if need be.
-func (b *bench) first(s hook.Start) contract.InlineResult {
+// inline runs the local activity, if need be concurrently with others.
+func (b *bench) inline(s hook.Start) contract.InlineResult {
 	b.Helper()
 	env := newEnvironment(b.Context())
 	env.RegisterActivityWithOptions(b.acts.DeliverFirst, activity.RegisterOptions{Name: "DeliverFirst"})
@@ -27,11 +27,11 @@ func (b *bench) first(s hook.Start) contract.InlineResult {
 	return r
 }
 
-func TestFirstAttemptSucceeds(t *testing.T) {
+func TestInlineAttemptSucceeds(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		s := b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil))
-		r := b.first(s)
+		r := b.inline(s)
 		require.True(b, r.Done)
 		require.Equal(b, 2, r.Succeeded)
 		b.requireSentAt(urlA, 0)
@@ -39,14 +39,14 @@ func TestFirstAttemptSucceeds(t *testing.T) {
 	})
 }
 
-// What has an attempt to come is the regular activity's: the local one does not wait
-// for it, and says for a person what it is.
-func TestFirstAttemptFails(t *testing.T) {
+// The local activity does not wait for a second attempt: it leaves that to the regular
+// activity, and says for a person what is outstanding.
+func TestInlineAttemptFails(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, nil)
 		b.sender.Script(urlA, storagetest.Status(503))
-		r := b.first(b.store.Publish(eventType, payload, a))
+		r := b.inline(b.store.Publish(eventType, payload, a))
 		require.False(b, r.Done)
 		require.Equal(b, "1 of 1 deliveries outstanding; "+a.String()+" HTTP 503 Service Unavailable, attempt 1; next in 30s", r.Reason)
 		require.Equal(b, 1, b.store.Delivery(a).Attempts)
@@ -54,16 +54,16 @@ func TestFirstAttemptFails(t *testing.T) {
 	})
 }
 
-// A workflow task is too dear to wait for who is slow or failing: with that, nothing
-// is sent here.
-func TestFirstAttemptIsForWhatPromisesToBeQuick(t *testing.T) {
+// A workflow task is too expensive to wait for a slow or failing receiver: the local activity
+// sends nothing to such webhooks.
+func TestInlineAttemptsAreForQuickReceivers(t *testing.T) {
 	t.Parallel()
 	t.Run("failing", func(t *testing.T) {
 		t.Parallel()
 		onBench(t, func(b *bench) {
 			for _, health := range []hook.Health{hook.HealthFailing, hook.HealthFailed} {
 				a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Health = health })
-				r := b.first(b.store.Publish(eventType, payload, a, b.store.AddWebhook(urlB, nil)))
+				r := b.inline(b.store.Publish(eventType, payload, a, b.store.AddWebhook(urlB, nil)))
 				require.Equal(b, contract.InlineResult{Reason: a.String() + " is slow or failing"}, r)
 			}
 			require.Zero(b, b.sender.MostInFlight())
@@ -77,12 +77,12 @@ func TestFirstAttemptIsForWhatPromisesToBeQuick(t *testing.T) {
 				b.sender.Script(urlA, outcomes(storagetest.Status(200).After(10*second), inFlight)...)
 				b.sender.Script(urlA, storagetest.Status(200))
 				b.during(second, func() {
-					require.Equal(b, done, b.first(b.store.Publish(eventType, payload, a)).Done)
-					require.True(b, b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlB, nil))).Done, "another webhook")
+					require.Equal(b, done, b.inline(b.store.Publish(eventType, payload, a)).Done)
+					require.True(b, b.inline(b.store.Publish(eventType, payload, b.store.AddWebhook(urlB, nil))).Done, "another webhook")
 				})
 				_, err := b.deliver(b.store.Publish(eventType, payload, many(a, inFlight)...))
 				require.NoError(b, err)
-				require.True(b, b.first(b.store.Publish(eventType, payload, a)).Done, "once they have ended")
+				require.True(b, b.inline(b.store.Publish(eventType, payload, a)).Done, "once they have ended")
 			})
 		})
 	}
@@ -93,74 +93,75 @@ func outcomes(o storagetest.Outcome, n int) []storagetest.Outcome {
 }
 
 // However many receivers hang, they hold no more than 64 workflow tasks.
-func TestFirstAttemptsAreBounded(t *testing.T) {
+func TestInlineAttemptsAreBounded(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		b.sender.Script(urlA, storagetest.Hang())
 		done := make(chan contract.InlineResult)
 		for range 64 {
 			s := b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil))
-			go func() { done <- b.first(s) }()
+			go func() { done <- b.inline(s) }()
 		}
 		<-time.After(second)
-		require.Equal(b, contract.InlineResult{Reason: "busy"}, b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlB, nil))))
+		require.Equal(b, contract.InlineResult{Reason: "busy"}, b.inline(b.store.Publish(eventType, payload, b.store.AddWebhook(urlB, nil))))
 		for range 64 {
 			require.Contains(b, (<-done).Reason, "Connection timeout")
 		}
-		require.True(b, b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlB, nil))).Done)
+		require.True(b, b.inline(b.store.Publish(eventType, payload, b.store.AddWebhook(urlB, nil))).Done)
 	})
 }
 
-// It never fails: what goes wrong here, the regular activity meets again.
-func TestFirstAttemptWhileTheStoreIsAway(t *testing.T) {
+// The local activity never fails: the regular activity meets the same failure.
+func TestInlineAttemptWhileTheStoreIsUnavailable(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		b.store.Fail = func(string) error { return hook.Unavailable("the store", errors.New("10.0.0.1 refused")) }
-		r := b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)))
+		r := b.inline(b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)))
 		require.Equal(b, contract.InlineResult{Reason: "load deliveries: unavailable"}, r)
 	})
 }
 
-// Once the worker is about to stop, nothing new is begun.
-func TestFirstAttemptAfterStop(t *testing.T) {
+// Once the worker is about to stop, no new request begins.
+func TestInlineAttemptAfterStop(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		b.endRun()
-		b.endRun() // again is no harm
-		r := b.first(b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)))
+		b.endRun() // a second call does nothing
+		r := b.inline(b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)))
 		require.False(b, r.Done)
 		require.Zero(b, b.sender.MostInFlight())
 	})
 }
 
-// What was loaded while the workflow was being started is used once, and only while
-// it is fresh.
-func TestLoadedAhead(t *testing.T) {
+// Deliveries that were prefetched while the workflow was being started are used once, and only
+// while they are fresh.
+func TestPrefetch(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		var loads atomic.Int32
 		b.store.Fail = func(op string) error {
 			if op == storagetest.OpOutstanding {
 				loads.Add(1)
-				<-time.After(100 * time.Millisecond) // a store that takes its time
+				<-time.After(100 * time.Millisecond) // a slow store
 			}
 			return nil
 		}
 		publish := func() hook.Start { return b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)) }
-		ahead := publish()
-		b.acts.Engine().Prefetch(t.Context(), ahead.EventID)
-		b.acts.Engine().Prefetch(t.Context(), ahead.EventID) // once is enough
-		require.True(b, b.first(ahead).Done)
+		prefetched := publish()
+		b.acts.Engine().Prefetch(t.Context(), prefetched.EventID)
+		b.acts.Engine().Prefetch(t.Context(), prefetched.EventID) // a second call does nothing
+		require.True(b, b.inline(prefetched).Done)
 		require.EqualValues(b, 1, loads.Load())
 		require.Equal(b, 100*time.Millisecond, time.Since(b.start), "it waits for what is on its way")
 
 		old := publish()
 		b.acts.Engine().Prefetch(t.Context(), old.EventID)
 		<-time.After(second)
-		require.True(b, b.first(old).Done)
+		require.True(b, b.inline(old).Done)
 		require.EqualValues(b, 3, loads.Load(), "too old to be trusted")
 
-		// What is never asked for does not pile up, and keeps nobody else from it for long.
+		// Prefetched deliveries that are never used do not pile up, and do not stop others from
+		// being prefetched for long.
 		for range 300 {
 			b.acts.Engine().Prefetch(t.Context(), publish().EventID)
 		}
@@ -168,7 +169,7 @@ func TestLoadedAhead(t *testing.T) {
 		require.EqualValues(b, 3+256, loads.Load())
 		next := publish()
 		b.acts.Engine().Prefetch(t.Context(), next.EventID)
-		require.True(b, b.first(next).Done)
+		require.True(b, b.inline(next).Done)
 		require.EqualValues(b, 3+256+1, loads.Load())
 	})
 }

@@ -12,8 +12,8 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// S9: results that can't be recorded within their run are kept, and recorded when the
-// store is back; meanwhile nothing is sent again.
+// S9: attempts that can't be recorded within their run are kept, and recorded when the store is
+// available again; until then their deliveries are not sent.
 func TestResultsAreRecordedLate(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*hook.Webhook){
@@ -55,7 +55,8 @@ func TestResultsAreRecordedLate(t *testing.T) {
 	}
 }
 
-// Results are kept for a while only, and not without bound: then it is at least once.
+// Attempts are kept for a limited time and in a limited number; beyond that delivery is at
+// least once.
 func TestLateResultsAreGivenUp(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {

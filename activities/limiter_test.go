@@ -17,8 +17,8 @@ func many(id hook.WebhookID, n int) []hook.WebhookID {
 	return slices.Repeat([]hook.WebhookID{id}, n)
 }
 
-// Spec 9: at most 64 requests in flight per webhook and process; what is over waits its
-// turn, and uses up no attempt.
+// Spec 9: a webhook has at most 64 requests in flight per process; deliveries above that wait,
+// and use up no attempt.
 func TestAtMost64InFlightPerWebhook(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -34,9 +34,9 @@ func TestAtMost64InFlightPerWebhook(t *testing.T) {
 	})
 }
 
-// Spec 9: what finds no place for a second holds no worker's place any longer: it is
-// parked for the webhook's drain, its schedule and attempts untouched.
-func TestWhatFindsNoPlaceIsParked(t *testing.T) {
+// Spec 9: a delivery that finds no place for a second is deferred for the webhook's drain, with
+// its schedule and attempts as they were, and holds no worker's place any more.
+func TestThrottledDeliveriesAreDeferred(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Timeout = 5 * second })
@@ -48,16 +48,16 @@ func TestWhatFindsNoPlaceIsParked(t *testing.T) {
 		require.Zero(b, r.Failed)
 		require.Equal(b, 4*second, time.Since(b.start), "no longer than what is in flight")
 		require.Equal(b, []hook.WebhookID{a}, b.store.Drained())
-		parked := 0
+		deferred := 0
 		for _, d := range b.store.Deliveries(a) {
 			if d.Deferred {
-				parked++
+				deferred++
 				require.Equal(b, hook.StatePending, d.State)
 				require.Zero(b, d.Attempts)
 				require.True(b, d.Outstanding())
 			}
 		}
-		require.Equal(b, 36, parked)
+		require.Equal(b, 36, deferred)
 	})
 }
 
@@ -84,8 +84,8 @@ func TestRateLimit(t *testing.T) {
 	})
 }
 
-// Spec 9: an endpoint that keeps timing out or refusing trips the breaker; what is due
-// then waits, without using up attempts. Others are none the worse for it.
+// Spec 9: an endpoint that keeps timing out or refusing trips the breaker. Deliveries that are
+// due then wait, without using up attempts. Other webhooks are not affected.
 func TestBreakerTrips(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]storagetest.Outcome{"refuses": storagetest.Refused(), "hangs": storagetest.Hang()} {
@@ -113,7 +113,8 @@ func TestBreakerTrips(t *testing.T) {
 	}
 }
 
-// Any answer says that somebody is there: it is for the schedule to deal with.
+// Any response, whatever its status, shows that the endpoint is available: the schedule handles
+// it.
 func TestAnswersTripNoBreaker(t *testing.T) {
 	t.Parallel()
 	for name, answers := range map[string][]storagetest.Outcome{
@@ -135,8 +136,8 @@ func TestAnswersTripNoBreaker(t *testing.T) {
 	}
 }
 
-// An endpoint that lets some requests hang while it answers others is there. Those that
-// hang end last, all in a row, but each began before the last answer.
+// An endpoint that lets some requests hang while it answers others is available. The requests
+// that hang end last, all in a row, but each began before the last response.
 func TestHangingBesideAnswersTripsNoBreaker(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -156,8 +157,8 @@ func TestHangingBesideAnswersTripsNoBreaker(t *testing.T) {
 	})
 }
 
-// A burst to an endpoint that hangs: 64 find out, the rest waits for its drain, and no
-// run lasts longer than one time-out.
+// Of a burst to an endpoint that hangs, 64 requests time out and the other deliveries are
+// deferred; no run lasts longer than one timeout.
 func TestBurstToAHangingEndpoint(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -172,8 +173,9 @@ func TestBurstToAHangingEndpoint(t *testing.T) {
 	})
 }
 
-// What could not be parked, because the store is away, is still its workflow's.
-func TestParkingFails(t *testing.T) {
+// Deliveries that could not be deferred, because the store is unavailable, stay with their
+// workflow.
+func TestDeferringFails(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		now := time.Now()
@@ -188,7 +190,7 @@ func TestParkingFails(t *testing.T) {
 		require.Equal(b, "defer deliveries: internal", b.asked(err, contract.ErrorOurs, 5*second))
 		require.False(b, b.store.Delivery(a).Deferred)
 
-		// That its drain does not start is no failure: the sweeper will.
+		// If the drain does not start, that is no failure: the sweeper starts it later.
 		b.store.Fail = func(op string) error {
 			if op == storagetest.OpDrain {
 				return hook.Unavailable("Temporal", nil)

@@ -49,7 +49,7 @@ func (b *bench) replaying(n, rate int) (hook.WebhookID, hook.ReplayID) {
 	return a, b.store.AddReplay(a, rate)
 }
 
-// made is when each of the replay's deliveries was made, from the test's start on.
+// made returns when each of the replay's deliveries was made, from the test's start on.
 func (b *bench) made(a hook.WebhookID) []time.Duration {
 	var list []time.Duration
 	for _, d := range b.store.Deliveries(a) {
@@ -58,8 +58,8 @@ func (b *bench) made(a hook.WebhookID) []time.Duration {
 	return list
 }
 
-// A replay makes its deliveries at its rate, has the webhook's drain started, and ends
-// when all of them have.
+// A replay makes its deliveries at its rate, starts the webhook's drain, and ends when all
+// deliveries have ended.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -83,8 +83,8 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-// It does nothing while it is paused, goes on at another rate, and ends at once when it is
-// canceled.
+// A replay does nothing while it is paused, goes on at another rate when that is changed, and
+// ends at once when it is canceled.
 func TestReplayIsPausedAndCanceled(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -110,9 +110,8 @@ func TestReplayIsPausedAndCanceled(t *testing.T) {
 	})
 }
 
-// An outage of ours, or of Temporal when the drain is to be started, costs time and
-// nothing else.
-func TestReplayWhileTheStoreIsAway(t *testing.T) {
+// An outage of ours, or of Temporal when the drain is to be started, costs nothing but time.
+func TestReplayWhileTheStoreIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{storagetest.OpReplayStep, storagetest.OpReplaySleeps, storagetest.OpDrain} {
 		t.Run(op, func(t *testing.T) {
@@ -140,8 +139,8 @@ func TestReplayWhileTheStoreIsAway(t *testing.T) {
 	}
 }
 
-// One that is not there any more ends.
-func TestReplayThatIsGone(t *testing.T) {
+// A replay that was deleted ends.
+func TestReplayThatWasDeleted(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		r, _, err := b.replayAll(hook.ReplayID{1})

@@ -10,8 +10,8 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// What waits is shown as waiting, and after what has failed.
-func TestOutcomesOfWhatWaits(t *testing.T) {
+// Deferred deliveries are shown as waiting, after the failed ones.
+func TestOutcomesOfDeferredDeliveries(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		now := time.Now()

@@ -13,7 +13,7 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// requireLimited requires that a sending by hand was refused for the reason.
+// requireLimited requires that a request by hand was refused for the reason.
 func (b *bench) requireLimited(err error, reason hook.WaitReason) {
 	b.Helper()
 	var app *temporal.ApplicationError
@@ -27,7 +27,7 @@ func (b *bench) requireLimited(err error, reason hook.WaitReason) {
 	require.Equal(b, second, l.RetryAfter)
 }
 
-// apart is the bench with an environment of its own, for what runs beside other activities.
+// apart returns the bench with an environment of its own, for activities that run concurrently.
 func (b *bench) apart() *bench {
 	other := *b
 	other.env = newEnvironment(b.Context())
@@ -45,7 +45,7 @@ func TestAnswerByHandClosesTheBreaker(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				onBench(t, func(b *bench) {
-					a := b.parked(300, nil)
+					a := b.deferred(300, nil)
 					answered := time.Hour
 					b.sender.Script(urlA, storagetest.Refused())
 					b.during(answered, func() {
@@ -72,7 +72,8 @@ func TestAnswerByHandClosesTheBreaker(t *testing.T) {
 	}
 }
 
-// What finds nobody there by hand proves nothing, and counts for the breaker as any other.
+// A request by hand that gets no response leaves the breaker open, and counts for it like any
+// other.
 func TestRefusalsByHand(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -90,8 +91,8 @@ func TestRefusalsByHand(t *testing.T) {
 	})
 }
 
-// Spec 9: a test shares the bound of requests in flight with events. Where it finds no
-// place it is refused, and nothing of it has begun.
+// Spec 9: a test shares the bound of requests in flight with events. If there is no place for
+// it, it is refused, and has not begun.
 func TestByHandSharesTheBoundInFlight(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -140,7 +141,7 @@ func TestARefusedTestCanBeDropped(t *testing.T) {
 	})
 }
 
-// Spec 9: what is sent by hand takes its turn within the rate limit.
+// Spec 9: requests by hand share the rate limit.
 func TestByHandSharesTheRateLimit(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -159,7 +160,7 @@ func TestByHandSharesTheRateLimit(t *testing.T) {
 	})
 }
 
-// Through an open breaker one person's request at a time finds out.
+// Through an open breaker one request by hand at a time is allowed.
 func TestByHandProbesOneAtATime(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {

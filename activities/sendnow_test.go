@@ -13,7 +13,7 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// S13: whatever its state, without touching the remaining schedule.
+// S13: a delivery in any state can be sent by hand; the rest of its schedule stays as it is.
 func TestSendNowWhateverItsState(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -56,7 +56,7 @@ func TestSendNowKeepsTheSchedule(t *testing.T) {
 	})
 }
 
-// Spec 9: 410 disables the webhook, however it was sent; not in a test.
+// Spec 9: 410 disables the webhook for any kind of attempt but a test.
 func TestSendNowMeetsGone(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -126,8 +126,8 @@ func TestSendNowOfAnUnknownDelivery(t *testing.T) {
 	})
 }
 
-// S11: a test that whoever ordered it has dropped is not sent, also by a worker that has
-// loaded it already; one that has begun is not dropped.
+// S11: a test that the API has dropped is not sent, not even by a worker that has loaded it
+// already; a test that has begun is not dropped.
 func TestSendNowOfADroppedTest(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {

@@ -55,12 +55,11 @@ type bench struct {
 	sender *storagetest.Sender
 	start  time.Time
 	log    *bytes.Buffer
-	// stop ends the context of running activities, as a worker does that waited
-	// long enough.
+	// stop ends the context of running activities, as a worker does after its stop timeout.
 	stop context.CancelCauseFunc
 	// endRun ends the worker's run.
 	endRun func()
-	// heartbeats are what people see beside the pending activity.
+	// heartbeats are the details that the Web UI shows beside the pending activity.
 	heartbeats [][]contract.Outcome
 }
 
@@ -114,7 +113,7 @@ func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 	return b
 }
 
-// begin begins another run of the worker, which stop ends.
+// begin begins another run of the worker; stop ends it.
 func (b *bench) begin() (stop func()) {
 	b.endRun = b.acts.Engine().Begin()
 	return b.endRun
@@ -140,8 +139,8 @@ func (b *bench) sendNow(d hook.Delivery) (contract.Outcome, error) {
 	return o, err
 }
 
-// asked requires an application error of the type, which asks for another
-// attempt in the given time, and returns what a person reads.
+// asked requires an application error of the type that asks for another run after the given
+// delay. It returns the message.
 func (b *bench) asked(err error, typ string, in time.Duration) (message string) {
 	b.Helper()
 	var app *temporal.ApplicationError
@@ -162,15 +161,15 @@ func (b *bench) requireSentAt(url string, want ...time.Duration) {
 	require.Equal(b, want, b.sender.Times(url, b.start))
 }
 
-// during does something a while after the start.
+// during calls do a while after the start.
 func (b *bench) during(after time.Duration, do func()) { time.AfterFunc(after, do) }
 
 const second = time.Second
 
-// none takes the chance out of waiting.
+// none is a jitter without chance: it draws 0.
 func none(time.Duration) time.Duration { return 0 }
 
-// next is when the error asks for the next run.
+// next returns the delay after which the error asks for the next run.
 func (b *bench) next(err error) time.Duration {
 	b.Helper()
 	var app *temporal.ApplicationError

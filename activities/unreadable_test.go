@@ -14,8 +14,8 @@ import (
 
 var errNoKey = errors.New("no key opens it")
 
-// S3: deliveries whose webhook's secrets no key opens are looked at ever more rarely, and
-// fail for good after a day, without an attempt, a request, or a wrong signature.
+// S3: deliveries whose webhook's secrets no key opens are tried ever more rarely. After a day
+// they fail for good, without an attempt, a request, or a wrong signature.
 func TestUnreadableSecretEndsDeliveriesAfterADay(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -43,8 +43,8 @@ func TestUnreadableSecretEndsDeliveriesAfterADay(t *testing.T) {
 	})
 }
 
-// The others of the event are sent, and their schedule does not make the unreadable one
-// wait; when its key is back, it is sent.
+// The event's other deliveries are sent, and their schedule does not delay the unreadable one;
+// when its key is back, it is sent.
 func TestUnreadableSecretIsRead(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -63,7 +63,7 @@ func TestUnreadableSecretIsRead(t *testing.T) {
 	})
 }
 
-// A webhook that is disabled as well cancels its deliveries, whatever its secrets.
+// If such a webhook is disabled, its deliveries are canceled.
 func TestUnreadableSecretOfADisabledWebhook(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -77,11 +77,12 @@ func TestUnreadableSecretOfADisabledWebhook(t *testing.T) {
 	})
 }
 
-// Parked deliveries too: their drain looks ever more rarely, and ends them.
+// The drain tries unreadable deferred deliveries ever more rarely too, and fails them in the
+// end.
 func TestDrainOfUnreadableSecret(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		a := b.parked(20, nil)
+		a := b.deferred(20, nil)
 		b.store.ChangeWebhook(a, func(w *hook.Webhook) { w.TrippedAt = nil })
 		b.store.LoseKey(a, errNoKey)
 		d := b.drainer(a)

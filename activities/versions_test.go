@@ -13,8 +13,8 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// changes are what a client may do to a webhook, and what is still sent to urlA when it
-// has been answered: nothing.
+// changes are the changes that a client may make to a webhook. Once the API has answered,
+// nothing is sent to urlA.
 var changes = map[string]func(s *storagetest.Store, a hook.WebhookID){
 	"deleted": func(s *storagetest.Store, a hook.WebhookID) { s.DeleteWebhook(a) },
 	"disabled": func(s *storagetest.Store, a hook.WebhookID) {
@@ -32,10 +32,10 @@ var changes = map[string]func(s *storagetest.Store, a hook.WebhookID){
 	},
 }
 
-// S5, S15, C3, M3, M4: hundreds of deliveries have been loaded when the webhook changes.
-// After the answer, which comes hook.TrustFor after the commit, no request begins by what
-// was before; and none is lost for it.
-func TestNothingIsSentByWhatWasBefore(t *testing.T) {
+// S5, S15, C3, M3, M4: hundreds of deliveries have been loaded when the webhook changes. After
+// the answer, which comes hook.TrustFor after the commit, no request begins with the webhook as
+// it was before; and no delivery is lost.
+func TestNothingIsSentToAnOldVersion(t *testing.T) {
 	t.Parallel()
 	const n, committed = 300, 310 * time.Millisecond
 	for profile, kind := range map[string]func(*hook.Webhook){"standard": nil, "momento": momento} {
@@ -75,27 +75,27 @@ func TestNothingIsSentByWhatWasBefore(t *testing.T) {
 	}
 }
 
-// To look costs next to nothing: one look each time that what is known has become too old,
-// whoever asks, and none where requests begin soon after they were loaded.
-func TestLooksAreFew(t *testing.T) {
+// Version checks cost next to nothing: one query each time that the known version has become
+// too old, for all senders, and none if requests begin soon after they were loaded.
+func TestVersionChecksAreFew(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		kind     func(*hook.Webhook)
-		n, looks int
+		kind       func(*hook.Webhook)
+		n, queries int
 	}{
 		"at once": {nil, 60, 0}, "messages at once": {momento, 60, 0},
-		"crowded": {nil, 640, 9}, "crowded messages": {momento, 640, 0}, // a claim is a look
+		"throttled": {nil, 640, 9}, "throttled messages": {momento, 640, 0}, // a claim checks the version
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			onBench(t, func(b *bench) {
 				a := b.store.AddWebhook(urlA, c.kind)
 				b.sender.Script(urlA, storagetest.Status(200).After(90*time.Millisecond))
-				var looks, loads atomic.Int32
+				var queries, loads atomic.Int32
 				b.store.Fail = func(op string) error {
 					switch op {
 					case storagetest.OpVersions:
-						looks.Add(1)
+						queries.Add(1)
 					case storagetest.OpJob:
 						loads.Add(1)
 					}
@@ -104,16 +104,15 @@ func TestLooksAreFew(t *testing.T) {
 				r, err := b.deliver(b.store.Publish("room", payload, many(a, c.n)...))
 				require.NoError(b, err)
 				require.Equal(b, c.n, r.Succeeded)
-				require.LessOrEqual(b, int(looks.Load()), c.looks)
+				require.LessOrEqual(b, int(queries.Load()), c.queries)
 				require.Zero(b, loads.Load())
 			})
 		})
 	}
 }
 
-// A store that takes longer to answer than an answer may be trusted keeps nobody from
-// sending.
-func TestLooksAtASlowStore(t *testing.T) {
+// A store that takes longer to answer than hook.TrustFor does not stop the sending.
+func TestVersionChecksWithASlowStore(t *testing.T) {
 	t.Parallel()
 	for name, kind := range map[string]func(*hook.Webhook){"standard": nil, "momento": momento} {
 		t.Run(name, func(t *testing.T) {
@@ -165,9 +164,9 @@ func (s *slow) ClaimDeliveries(ctx context.Context, list []hook.Wanted, claim ho
 
 func (s *slow) wait() { <-time.After(s.by) }
 
-// What is sent by hand goes to the webhook as it is, too, and not at all where that has
-// ended.
-func TestSendNowLooks(t *testing.T) {
+// A request by hand too goes to the webhook as it is now, and is not made if the webhook was
+// deleted or disabled.
+func TestSendNowChecksTheVersion(t *testing.T) {
 	t.Parallel()
 	for name, kind := range map[string]func(*hook.Webhook){"standard": nil, "momento": momento} {
 		t.Run(name+" moved", func(t *testing.T) {
@@ -197,8 +196,8 @@ func TestSendNowLooks(t *testing.T) {
 	}
 }
 
-// A delivery that was revoked, whose webhook is active again, is sent by hand as one that
-// was canceled, and never by its schedule.
+// A revoked delivery whose webhook is active again is sent by hand like a canceled one, and
+// never by its schedule.
 func TestSendNowOfARevokedDelivery(t *testing.T) {
 	t.Parallel()
 	for name, kind := range map[string]func(*hook.Webhook){"standard": nil, "momento": momento} {

@@ -17,10 +17,10 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// polling stands for the SDK's worker in one run.
+// polling replaces the SDK's worker in one run.
 type polling struct {
 	refuses error
-	// stops is what happens while it stops.
+	// stops is called while it stops.
 	stops func()
 }
 
@@ -41,8 +41,8 @@ func (w *Worker) isReady() bool {
 	}
 }
 
-// When Temporal has lost its namespace the worker ends, and is run again when there is one.
-// The next run works as the first, and in between the worker is not ready.
+// When Temporal has lost its namespace the worker ends, and it is run again when there is one.
+// The next run works like the first, and in between the worker is not ready.
 func TestRunAgain(t *testing.T) {
 	t.Parallel()
 	c := setup(t)

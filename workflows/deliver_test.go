@@ -22,8 +22,8 @@ import (
 	"grapnel/workflows"
 )
 
-// S16: a stuck webhook delays no other: each has its own schedule, and one that
-// fails for good takes none with it.
+// S16: a stuck webhook delays no other: each has its own schedule, and one that fails for good
+// does not make the others fail.
 func TestOneFailsAndOthersSucceed(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
@@ -47,8 +47,8 @@ func TestOneFailsAndOthersSucceed(t *testing.T) {
 	})
 }
 
-// S5, S15: deleting or deactivating cancels what is pending; that is no failure
-// of the workflow.
+// S5, S15: deleting or deactivating a webhook cancels its pending deliveries; the workflow does
+// not fail for that.
 func TestCanceledBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	deactivate := func(h *hook.Webhook) { h.Active = false }
@@ -122,7 +122,7 @@ func TestRetriesUseTheCurrentURLAndSecret(t *testing.T) {
 	})
 }
 
-// S13: a retry by hand succeeds between two attempts: nothing more is sent.
+// S13: if a retry by hand succeeds between two attempts, nothing more is sent.
 func TestSentByHandBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
@@ -143,8 +143,8 @@ func TestSentByHandBetweenAttempts(t *testing.T) {
 	})
 }
 
-// At most 500 deliveries in one activity, at most 20 activities in one
-// workflow, the rest in children.
+// One activity has at most 500 deliveries, one workflow at most 20 activities; child workflows
+// have the rest.
 func TestFanOut(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -163,7 +163,7 @@ func TestFanOut(t *testing.T) {
 				w.env.SetOnChildWorkflowCompletedListener(func(i *workflow.Info, _ converter.EncodedValue, _ error) {
 					children[i.WorkflowExecution.ID] = true
 				})
-				// The one that fails comes last, the farthest from the first part.
+				// The delivery that fails is the last, farthest from the first part.
 				targets := make([]hook.WebhookID, c.deliveries)
 				for i := range targets {
 					targets[i] = a
@@ -186,8 +186,8 @@ func TestFanOut(t *testing.T) {
 	}
 }
 
-// At ordinary rates no regular activity runs, unless something is left for it.
-func TestFirstAttemptsAreLocal(t *testing.T) {
+// At ordinary rates no regular activity runs, unless the inline attempts have left something.
+func TestInlineAttempts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		answers        []storagetest.Outcome
@@ -217,7 +217,7 @@ func TestFirstAttemptsAreLocal(t *testing.T) {
 	}
 }
 
-// Spec 7: no secret, payload or URL path anywhere in what Temporal holds.
+// Spec 7: Temporal holds no secret, payload or URL path.
 func TestTemporalHoldsNoSecrets(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
@@ -279,7 +279,7 @@ func TestTemporalHoldsNoSecrets(t *testing.T) {
 	})
 }
 
-// Design 5: a table of the outcomes beside the workflow.
+// The Web UI shows a table of the outcomes beside the workflow.
 func TestCurrentDetails(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
@@ -366,7 +366,7 @@ func TestSendNowIsRefused(t *testing.T) {
 	}
 }
 
-// A sending by hand is never repeated by Temporal, whatever failed.
+// Temporal never repeats a request by hand, whatever failed.
 func TestSendNowIsOneAttempt(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {

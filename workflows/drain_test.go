@@ -22,8 +22,8 @@ func (w *world) drain(id hook.WebhookID) contract.DrainResult {
 	return result
 }
 
-// parked is a webhook for which n deliveries of an event each wait.
-func (w *world) parked(n int, change func(h *hook.Webhook, now time.Time)) hook.WebhookID {
+// deferred makes a webhook with n deferred deliveries, of an event each.
+func (w *world) deferred(n int, change func(h *hook.Webhook, now time.Time)) hook.WebhookID {
 	w.Helper()
 	id := w.store.AddWebhook(urlA, func(h *hook.Webhook) { change(h, w.now()) })
 	for range n {
@@ -37,12 +37,11 @@ func (w *world) parked(n int, change func(h *hook.Webhook, now time.Time)) hook.
 	return id
 }
 
-// Spec 9: deliveries wait for a probe to succeed, for as long as it takes, without using
-// up attempts.
+// Spec 9: deliveries wait until a probe succeeds, without using up attempts.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	inOneWorld(t, false, func(w *world) {
-		id := w.parked(5, func(h *hook.Webhook, now time.Time) { h.TrippedAt = &now })
+		id := w.deferred(5, func(h *hook.Webhook, now time.Time) { h.TrippedAt = &now })
 		w.sender.Script(urlA, append(outcomes(storagetest.Refused(), 3), storagetest.Status(200))...)
 		require.Equal(w, contract.DrainResult{Succeeded: 5}, w.drain(id))
 		require.NoError(w, w.failure)
@@ -52,11 +51,11 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// A paused webhook's deliveries go out when it no longer is.
+// A paused webhook's deliveries are sent when it is resumed.
 func TestDrainAfterAPause(t *testing.T) {
 	t.Parallel()
 	inOneWorld(t, false, func(w *world) {
-		id := w.parked(5, func(h *hook.Webhook, now time.Time) { h.PausedAt = &now })
+		id := w.deferred(5, func(h *hook.Webhook, now time.Time) { h.PausedAt = &now })
 		w.sender.Script(urlA, storagetest.Status(200))
 		w.later(30*hour+time.Second, func() { w.store.ChangeWebhook(id, func(h *hook.Webhook) { h.PausedAt = nil }) })
 		require.Equal(w, contract.DrainResult{Succeeded: 5}, w.drain(id))
@@ -64,11 +63,11 @@ func TestDrainAfterAPause(t *testing.T) {
 	})
 }
 
-// Web UI's Failed filter finds a drain in which a delivery failed for good.
+// The Web UI's Failed filter finds a drain in which a delivery failed for good.
 func TestDrainFails(t *testing.T) {
 	t.Parallel()
 	inOneWorld(t, false, func(w *world) {
-		id := w.parked(2, func(*hook.Webhook, time.Time) {})
+		id := w.deferred(2, func(*hook.Webhook, time.Time) {})
 		w.sender.Script(urlA, storagetest.Status(500))
 		w.drain(id)
 		var app *temporal.ApplicationError

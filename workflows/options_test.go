@@ -16,8 +16,8 @@ import (
 	"grapnel/workflows"
 )
 
-// The policy is an exponential fit of the schedule, for crashes and
-// time-outs; attempts are unlimited, because the store counts the customer's.
+// The policy is an exponential fit of the schedule, for crashes and timeouts. Its attempts are
+// unlimited, because the store counts the attempts of deliveries.
 func TestRetryPolicyFitsTheSchedule(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -60,8 +60,8 @@ func start(targets int) hook.Start {
 	return s
 }
 
-// The event's id is the workflow's; a start made before is found,
-// not repeated; search attributes find it.
+// The event's id is the workflow's id. An earlier start is found and not repeated; search
+// attributes find the workflow.
 func TestDeliverStart(t *testing.T) {
 	t.Parallel()
 	s := start(2)
@@ -97,9 +97,9 @@ func TestDeliverStart(t *testing.T) {
 	require.Equal(t, fmt.Sprintf("%s host-0.example:8443, %s host-1.example:8443", s.Targets[0].WebhookID, s.Targets[1].WebhookID), input.To)
 }
 
-// The first attempts of one event with few deliveries are made within the workflow's
-// first task, which must then outlast most of them: a task that runs out is done again.
-func TestDeliverStartOfFirstAttempts(t *testing.T) {
+// An event with few deliveries gets inline attempts. The workflow's first task must outlast
+// most of them: a task that runs out is repeated.
+func TestDeliverStartWithInlineAttempts(t *testing.T) {
 	t.Parallel()
 	for deliveries, first := range map[int]bool{1: true, 20: true, 21: false, 10_000: false} {
 		s := start(1)
@@ -118,8 +118,8 @@ func TestDeliverStartOfFirstAttempts(t *testing.T) {
 	require.False(t, input.Inline, "events that share a workflow")
 }
 
-// A workflow that is gone is started anew under its own id, and one that
-// runs is found; nothing else differs.
+// A workflow that is lost is started anew with the same id, and one that runs is found; nothing
+// else differs.
 func TestDeliverAgain(t *testing.T) {
 	t.Parallel()
 	s := start(2)
@@ -141,8 +141,8 @@ func TestDeliverStartNamesOneWebhook(t *testing.T) {
 	require.Equal(t, "user.created → 1 webhook", options.StaticSummary)
 }
 
-// A burst's workflow names its events and where they go; nothing in it is as long
-// as the burst.
+// A burst's workflow names its first events and their webhooks; nothing in it is as long as the
+// burst.
 func TestDeliverStartOfABurst(t *testing.T) {
 	t.Parallel()
 	var starts []hook.Start
@@ -171,7 +171,7 @@ func TestDeliverStartOfABurst(t *testing.T) {
 	require.False(t, options.TypedSearchAttributes.ContainsKey(a.EventType), "they are of several types")
 }
 
-// A message is shown with its cache; it is found by its topic.
+// A message is shown with its cache, and found by its topic.
 func TestDeliverStartOfAMessage(t *testing.T) {
 	t.Parallel()
 	s := start(1)
@@ -229,7 +229,7 @@ func TestStartsStayWithinTemporalsBounds(t *testing.T) {
 	}
 }
 
-// What a receiver or a client names must not break the Markdown table.
+// Names from receivers and clients must not break the Markdown table.
 func TestDetailsEscapeMarkdown(t *testing.T) {
 	t.Parallel()
 	s := start(1)
@@ -240,7 +240,7 @@ func TestDetailsEscapeMarkdown(t *testing.T) {
 	require.Equal(t, "| `"+s.Targets[0].WebhookID.String()+"` | a\\|b c\\\\\\|'d' |", lines[4])
 }
 
-// S13: one at a time for a delivery, and a second one later is allowed.
+// S13: a delivery has one request by hand at a time; a second one later is allowed.
 func TestSendNowStart(t *testing.T) {
 	t.Parallel()
 	d := hook.Delivery{
@@ -259,7 +259,7 @@ func TestSendNowStart(t *testing.T) {
 	require.Equal(t, []string{d.EventID.String()}, events)
 }
 
-// What is sent by hand keeps no delivery waiting, and no other tenant's.
+// A request by hand delays no delivery, and no request of another tenant.
 func TestSendNowGivesWay(t *testing.T) {
 	t.Parallel()
 	options, _ := workflows.SendNowStart(hook.Delivery{TenantID: hook.TenantID{1}})
@@ -270,7 +270,7 @@ func TestSendNowGivesWay(t *testing.T) {
 	require.Zero(t, delivering.Priority)
 }
 
-// Drains and replays are found by their webhook and tenant, and say who these are.
+// Drains and replays are found by their webhook and tenant, and name them.
 func TestDrainAndReplayStart(t *testing.T) {
 	t.Parallel()
 	webhook, replay, a := hook.WebhookID{1}, hook.ReplayID{2}, workflows.Attributes()
@@ -293,7 +293,7 @@ func TestDrainAndReplayStart(t *testing.T) {
 	again, _ = workflows.ReplayStart(replay, label)
 	require.LessOrEqual(t, max(len(drain.StaticSummary), len(again.StaticSummary)), 300)
 
-	// What could not be looked up.
+	// The label of a webhook that could not be looked up.
 	drain, _ = workflows.DrainStart(webhook, hook.Label{})
 	require.Equal(t, "deliveries that wait for "+webhook.String(), drain.StaticSummary)
 	webhooks, _ := drain.TypedSearchAttributes.GetKeywordList(a.WebhookID)
@@ -302,7 +302,7 @@ func TestDrainAndReplayStart(t *testing.T) {
 	require.Equal(t, "events of the past, sent again", again.StaticSummary)
 }
 
-// Histories in Temporal refer to these: they never change.
+// Histories in Temporal hold these names: they never change.
 func TestNamesNeverChange(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{"grapnel", "Deliver", "DeliverSlices", "SendNow", "Deliver", "SendNow", "DeliveryFailed"}, []string{

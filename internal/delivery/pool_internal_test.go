@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// However many functions there are, each begins at once; who is done stays for the
-// next, and not for ever.
+// However many functions there are, each begins at once. A goroutine that is done stays for the
+// next function, but not for ever.
 func TestGoroutinePool(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -26,7 +26,7 @@ func TestGoroutinePool(t *testing.T) {
 				return false
 			}
 		}
-		require.False(t, waits(), "nobody has come")
+		require.False(t, waits(), "no goroutine yet")
 
 		var begun atomic.Int32
 		finish := make(chan struct{})

@@ -14,15 +14,15 @@ import (
 	"grapnel/internal/hook"
 )
 
-// asked are the looks that a store has got.
+// asked is a store that keeps the queries it got.
 type asked struct {
-	takes time.Duration
-	err   error
-	looks [][]hook.WebhookID
+	takes   time.Duration
+	err     error
+	queries [][]hook.WebhookID
 }
 
 func (a *asked) versions(_ context.Context, ids []hook.WebhookID) (map[hook.WebhookID]int64, error) {
-	a.looks = append(a.looks, ids)
+	a.queries = append(a.queries, ids)
 	found := map[hook.WebhookID]int64{}
 	for _, id := range ids {
 		found[id] = 7
@@ -31,16 +31,16 @@ func (a *asked) versions(_ context.Context, ids []hook.WebhookID) (map[hook.Webh
 	return found, a.err
 }
 
-// Who asks while a look is under way shares the next one; who asks about the same webhook
-// shares that one.
-func TestLooksAreShared(t *testing.T) {
+// Senders that ask during a query share the next one; a sender that asks about a webhook of the
+// current query shares that.
+func TestVersionQueriesAreShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &asked{takes: 20 * time.Millisecond}
-		l := newVersionCache(store.versions, time.Now)
+		c := newVersionCache(store.versions, time.Now)
 		done := make(chan bool)
 		ask := func(id byte, version int64) {
-			holds, err := l.holds(t.Context(), hook.WebhookID{id}, version, time.Time{})
+			holds, err := c.holds(t.Context(), hook.WebhookID{id}, version, time.Time{})
 			if err != nil {
 				t.Error(err)
 			}
@@ -56,63 +56,64 @@ func TestLooksAreShared(t *testing.T) {
 		for range 151 {
 			require.True(t, <-done)
 		}
-		require.Len(t, store.looks, 2)
-		require.Equal(t, []hook.WebhookID{{1}}, store.looks[0])
-		require.ElementsMatch(t, []hook.WebhookID{{2}, {3}}, store.looks[1])
+		require.Len(t, store.queries, 2)
+		require.Equal(t, []hook.WebhookID{{1}}, store.queries[0])
+		require.ElementsMatch(t, []hook.WebhookID{{2}, {3}}, store.queries[1])
 
 		go ask(2, 7)
 		require.True(t, <-done)
-		require.Len(t, store.looks, 2, "known")
+		require.Len(t, store.queries, 2, "known")
 		<-time.After(hook.TrustFor)
 		go ask(9, 7)
 		require.True(t, <-done)
-		require.Len(t, store.looks, 3)
-		require.Len(t, l.known, 1, "what is too old is forgotten")
+		require.Len(t, store.queries, 3)
+		require.Len(t, c.known, 1, "what is too old is forgotten")
 	})
 }
 
-// An answer that took longer than it may be trusted is asked for again, a few times.
-func TestLooksThatTakeLong(t *testing.T) {
+// If an answer took longer than hook.TrustFor, the query is repeated, a few times.
+func TestVersionQueriesThatTakeLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &asked{takes: hook.TrustFor}
-		l := newVersionCache(store.versions, time.Now)
-		holds, err := l.holds(t.Context(), hook.WebhookID{1}, 7, time.Time{})
+		c := newVersionCache(store.versions, time.Now)
+		holds, err := c.holds(t.Context(), hook.WebhookID{1}, 7, time.Time{})
 		require.NoError(t, err)
 		require.True(t, holds)
-		require.Len(t, store.looks, maxChecks)
-		require.Empty(t, l.known)
-		holds, err = l.holds(t.Context(), hook.WebhookID{1}, 6, time.Time{})
+		require.Len(t, store.queries, maxChecks)
+		require.Empty(t, c.known)
+		holds, err = c.holds(t.Context(), hook.WebhookID{1}, 6, time.Time{})
 		require.NoError(t, err)
 		require.False(t, holds)
 	})
 }
 
-// An error is everybody's who has asked, and nobody's later; who has gone waits for nothing.
-func TestLooksThatFail(t *testing.T) {
+// All senders that share a query get its error, later senders do not; a sender whose context
+// ends does not wait.
+func TestVersionQueriesThatFail(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &asked{takes: time.Second, err: errors.New("away")}
-		l := newVersionCache(store.versions, time.Now)
+		c := newVersionCache(store.versions, time.Now)
 		gone, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		_, err := l.holds(gone, hook.WebhookID{1}, 7, time.Time{})
+		_, err := c.holds(gone, hook.WebhookID{1}, 7, time.Time{})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		_, err = l.holds(t.Context(), hook.WebhookID{2}, 7, time.Time{})
+		_, err = c.holds(t.Context(), hook.WebhookID{2}, 7, time.Time{})
 		require.ErrorIs(t, err, store.err)
 		store.err, store.takes = nil, 0
-		holds, err := l.holds(t.Context(), hook.WebhookID{2}, 7, time.Time{})
+		holds, err := c.holds(t.Context(), hook.WebhookID{2}, 7, time.Time{})
 		require.NoError(t, err)
 		require.True(t, holds)
 	})
 }
 
-// A look that begins at the instant at which the one before ends is made once.
-func TestLooksAtOnceWhenOneEnds(t *testing.T) {
+// A query that begins at the instant at which the one before it ends is made once.
+func TestVersionQueryAtTheEndOfAnother(t *testing.T) {
 	t.Parallel()
-	// A clock on which everything that was found is too old at once.
+	// A clock by which every version is too old at once.
 	var ticks atomic.Int64
-	l := newVersionCache(func(_ context.Context, ids []hook.WebhookID) (map[hook.WebhookID]int64, error) {
+	c := newVersionCache(func(_ context.Context, ids []hook.WebhookID) (map[hook.WebhookID]int64, error) {
 		found := map[hook.WebhookID]int64{}
 		for _, id := range ids {
 			found[id] = 1
@@ -123,7 +124,7 @@ func TestLooksAtOnceWhenOneEnds(t *testing.T) {
 	for i := range 4 {
 		group.Go(func() {
 			for range 20_000 {
-				seen, err := l.see(t.Context(), hook.WebhookID{byte(i)})
+				seen, err := c.see(t.Context(), hook.WebhookID{byte(i)})
 				assertSeen(t, seen, err)
 			}
 		})
@@ -131,7 +132,7 @@ func TestLooksAtOnceWhenOneEnds(t *testing.T) {
 	group.Wait()
 }
 
-// assertSeen is for goroutines that are not the test's own.
+// assertSeen checks a version in a goroutine other than the test's.
 func assertSeen(t *testing.T, seen seenVersion, err error) {
 	t.Helper()
 	if err != nil || seen.version != 1 {
