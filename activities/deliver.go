@@ -17,7 +17,9 @@ func (a *Activities) Deliver(ctx context.Context, in contract.SliceInput) (contr
 
 // result turns the engine's report into the result of Deliver, or an error that asks for the
 // next run.
-func (a *Activities) result(ctx context.Context, in contract.SliceInput, report *delivery.Report, err error) (contract.DeliverResult, error) {
+func (a *Activities) result(
+	ctx context.Context, in contract.SliceInput, report *delivery.Report, err error,
+) (contract.DeliverResult, error) {
 	outstanding := report.Outstanding
 	if len(outstanding) > 0 {
 		heartbeat(ctx, outstanding)

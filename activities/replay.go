@@ -88,7 +88,8 @@ func (r *replay) step(ctx context.Context) (result contract.ReplayResult, ended 
 		in = time.Millisecond // it has worked for long enough: another activity may have its place
 	}
 	activity.RecordHeartbeat(ctx, replayBeat{Scanned: step.Replay.Looked, Deliveries: step.Replay.Created})
-	return result, false, r.later(ctx, in, fmt.Sprintf("%d events looked at, %d deliveries made%s", step.Replay.Looked, step.Replay.Created, why))
+	text := fmt.Sprintf("%d events looked at, %d deliveries made%s", step.Replay.Looked, step.Replay.Created, why)
+	return result, false, r.later(ctx, in, text)
 }
 
 // replayBeat is the heartbeat, for a person.

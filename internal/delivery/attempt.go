@@ -35,7 +35,8 @@ func (e *Engine) attempt(ctx context.Context, job *hook.Job, manual bool) result
 	sent.RequestHeaders = payload.RedactHeaders(job.Webhook, sent.RequestHeaders)
 	payload.RedactEchoes(job.Webhook, &sent)
 	verdict := hook.Judge(e.schedule, job.Webhook, job.Delivery.Test, job.Delivery.Scheduled+1, &sent)
-	if e.disableOnFinal && verdict.State == hook.StateFailed && !verdict.Retry && verdict.Disable == "" && !manual && !job.Delivery.Test {
+	final := verdict.State == hook.StateFailed && !verdict.Retry
+	if e.disableOnFinal && final && verdict.Disable == "" && !manual && !job.Delivery.Test {
 		verdict.Disable = hook.ReasonFailedFinal
 	}
 	if manual {
@@ -45,7 +46,8 @@ func (e *Engine) attempt(ctx context.Context, job *hook.Job, manual bool) result
 	e.logAttempt(ctx, job, &sent, verdict)
 	sent.Conceal() // after the log, which the operator reads
 	return result{job: job, record: hook.Record{
-		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, TrippedAt: job.Webhook.TrippedAt, Attempt: sent, Verdict: verdict,
+		Delivery: job.Delivery, Healthy: job.Webhook.Health == hook.HealthHealthy, TrippedAt: job.Webhook.TrippedAt,
+		Attempt: sent, Verdict: verdict,
 	}}
 }
 

@@ -108,8 +108,8 @@ type MemoryUse struct {
 
 // MemoryUse returns the use of the quotas for jobs, payloads, requests, and late results.
 func (e *Engine) MemoryUse() map[string]MemoryUse {
-	use := map[string]MemoryUse{}
-	for name, q := range map[string]*quota{"jobs": e.budget.jobs, "payloads": e.budget.payloads, "requests": e.budget.requests, "late": e.budget.late} {
+	b, use := e.budget, map[string]MemoryUse{}
+	for name, q := range map[string]*quota{"jobs": b.jobs, "payloads": b.payloads, "requests": b.requests, "late": b.late} {
 		use[name] = MemoryUse{Used: q.used.Load(), Size: q.size, Waiting: q.waiting.Load()}
 	}
 	return use

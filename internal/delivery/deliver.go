@@ -65,7 +65,11 @@ func (e *Engine) DeliverInline(ctx context.Context, w Window, in contract.SliceI
 	}
 	for i := range jobs {
 		// Nothing is sent to a webhook that defers, and deferring is quick.
-		if w := jobs[i].Webhook; w != nil && !w.Deferring() && (w.Health != hook.HealthHealthy || e.limiter.inFlight(w.ID) >= maxInlineInFlight) {
+		w := jobs[i].Webhook
+		if w == nil || w.Deferring() {
+			continue
+		}
+		if w.Health != hook.HealthHealthy || e.limiter.inFlight(w.ID) >= maxInlineInFlight {
 			return Report{}, w.ID.String() + " is slow or failing", nil
 		}
 	}

@@ -23,9 +23,12 @@ const (
 	queryTimeout = 5 * time.Second
 )
 
+// queryVersions returns the current versions of webhooks (Lookup.Versions).
+type queryVersions func(ctx context.Context, webhooks []hook.WebhookID) (map[hook.WebhookID]int64, error)
+
 // versionCache holds the versions of webhooks as they were a moment ago.
 type versionCache struct {
-	query func(ctx context.Context, webhooks []hook.WebhookID) (map[hook.WebhookID]int64, error)
+	query queryVersions
 	now   func() time.Time
 
 	mu sync.Mutex
@@ -51,7 +54,7 @@ type versionQuery struct {
 	err      error
 }
 
-func newVersionCache(query func(context.Context, []hook.WebhookID) (map[hook.WebhookID]int64, error), now func() time.Time) *versionCache {
+func newVersionCache(query queryVersions, now func() time.Time) *versionCache {
 	return &versionCache{query: query, now: now, known: map[hook.WebhookID]seenVersion{}}
 }
 
