@@ -65,12 +65,12 @@ func (e *Engine) DeliverInline(ctx context.Context, w Window, in contract.SliceI
 	}
 	for i := range jobs {
 		// Nothing is sent to a webhook that defers, and deferring is quick.
-		w := jobs[i].Webhook
-		if w == nil || w.Deferring() {
+		webhook := jobs[i].Webhook
+		if webhook == nil || webhook.Deferring() {
 			continue
 		}
-		if w.Health != hook.HealthHealthy || e.limiter.inFlight(w.ID) >= maxInlineInFlight {
-			return Report{}, w.ID.String() + " is slow or failing", nil
+		if webhook.Health != hook.HealthHealthy || e.limiter.inFlight(webhook.ID) >= maxInlineInFlight {
+			return Report{}, webhook.ID.String() + " is slow or failing", nil
 		}
 	}
 	report, err = e.deliver(ctx, w, in, jobs, share)

@@ -42,7 +42,7 @@ func TestGoroutinePool(t *testing.T) {
 		close(finish)
 		require.True(t, waits())
 
-		time.Sleep(poolPatience + time.Nanosecond) //nolint:forbidigo // the bubble's
+		<-time.After(poolPatience + time.Nanosecond)
 		require.False(t, waits(), "nothing came for a while")
 
 		c.do(func() {})
