@@ -1,16 +1,13 @@
 package activities_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
-	sdkworker "go.temporal.io/sdk/worker"
 
 	"grapnel/activities"
 	"grapnel/internal/contract"
@@ -141,28 +138,6 @@ func TestFirstDueIsFirstSent(t *testing.T) {
 	}, func(d *activities.Deps) { d.Concurrency = 1 })
 }
 
-// Each write records all results that have arrived by then.
-func TestResultsAreRecordedInBatches(t *testing.T) {
-	t.Parallel()
-	onBench(t, func(b *bench) {
-		targets := make([]hook.WebhookID, 10)
-		for i := range targets {
-			url := fmt.Sprintf("%s/%d", urlA, i)
-			targets[i] = b.store.AddWebhook(url, nil)
-			b.sender.Script(url, storagetest.Status(200).After(time.Duration(10+i)*10*time.Millisecond))
-		}
-		b.store.Fail = func(op string) error {
-			if op == storagetest.OpRecord {
-				<-time.After(second) // a slow commit
-			}
-			return nil
-		}
-		_, err := b.deliver(b.store.Publish(eventType, payload, targets...))
-		require.NoError(b, err)
-		require.Equal(b, []int{1, 9}, b.store.Batches())
-	})
-}
-
 // S16: a delivery that becomes due while another is in flight is sent.
 func TestStuckReceiverDelaysNobody(t *testing.T) {
 	t.Parallel()
@@ -241,133 +216,6 @@ func TestRunEndsBeforeItsDeadline(t *testing.T) {
 	}, func(d *activities.Deps) { d.Concurrency = 1 })
 }
 
-// Spec 9, 10: attempts are recorded as soon as the store is available again, and not made
-// twice. Deliveries that have failed together are not retried together.
-func TestRecordingIsTriedAgain(t *testing.T) {
-	t.Parallel()
-	drawn := []time.Duration{0, 500 * time.Millisecond}
-	jitter := func(d *activities.Deps) {
-		d.Jitter = func(bound time.Duration) time.Duration {
-			j := drawn[0]
-			drawn = drawn[1:]
-			require.Equal(t, 500*time.Millisecond, bound)
-			return j
-		}
-	}
-	onBench(t, func(b *bench) {
-		a := b.store.AddWebhook(urlA, nil)
-		fails := 2
-		b.store.Fail = func(op string) error {
-			if op == storagetest.OpRecord && fails > 0 {
-				fails--
-				return hook.Unavailable("the store", errors.New("away"))
-			}
-			return nil
-		}
-		r, err := b.deliver(b.store.Publish(eventType, payload, a))
-		require.NoError(b, err)
-		require.Equal(b, 1, r.Succeeded)
-		b.requireSentAt(urlA, 0)
-		require.Len(b, b.store.Log(b.store.Delivery(a).ID), 1)
-		require.Equal(b, second, time.Since(b.start), "pauses of 0.25 and 0.75 s")
-	}, jitter)
-}
-
-func TestRecordingIsGivenUpInTime(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		err   error
-		after time.Duration
-	}{
-		// A second before the test environment's timeout of ten minutes.
-		"the store stays away": {hook.Unavailable("the store", errors.New("away")), 10*time.Minute - second},
-		"a bug":                {errors.New("bug"), 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			onBench(t, func(b *bench) {
-				a := b.store.AddWebhook(urlA, nil)
-				b.store.Fail = func(op string) error {
-					if op == storagetest.OpRecord {
-						return c.err
-					}
-					return nil
-				}
-				_, err := b.deliver(b.store.Publish(eventType, payload, a))
-				b.asked(err, contract.ErrorOurs, 5*second)
-				require.Equal(b, c.after, time.Since(b.start))
-				require.Len(b, b.heartbeats, 1)
-				require.Zero(b, b.store.Delivery(a).Attempts)
-			})
-		})
-	}
-}
-
-// A worker that stops hands over at once: a request that it has cut off uses up no attempt, and
-// a finished attempt is recorded.
-func TestWorkerStops(t *testing.T) {
-	t.Parallel()
-	onBench(t, func(b *bench) {
-		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
-		b.sender.Script(urlA, storagetest.Hang())
-		// The request ends in the same moment, so that its result arrives after the stop.
-		b.sender.Script(urlB, storagetest.Status(200).After(2*second))
-		b.store.Fail = func(op string) error {
-			if op == storagetest.OpRecord {
-				b.stop(sdkworker.ErrWorkerShutdown)
-			}
-			return nil
-		}
-		_, err := b.deliver(b.store.Publish(eventType, payload, a, c))
-		message := b.asked(err, contract.ErrorOurs, second)
-		require.Equal(b, "deliver: internal", message)
-		require.Equal(b, 2*second, time.Since(b.start), "at once")
-		require.Zero(b, b.store.Delivery(a).Attempts)
-		require.Equal(b, hook.StateSuccess, b.store.Delivery(c).State)
-	})
-}
-
-func TestWorkerStopsWhileRecording(t *testing.T) {
-	t.Parallel()
-	onBench(t, func(b *bench) {
-		a := b.store.AddWebhook(urlA, nil)
-		fails := 1
-		b.store.Fail = func(op string) error {
-			if op == storagetest.OpRecord && fails > 0 {
-				fails--
-				b.stop(sdkworker.ErrWorkerShutdown)
-				return hook.Unavailable("the store", errors.New("away"))
-			}
-			return nil
-		}
-		r, err := b.deliver(b.store.Publish(eventType, payload, a))
-		require.NoError(b, err)
-		require.Equal(b, 1, r.Succeeded)
-	})
-}
-
-// When the context ends while a delivery is due soon, the run must end.
-func TestWorkerStopsWhileWaiting(t *testing.T) {
-	t.Parallel()
-	onBench(t, func(b *bench) {
-		a := b.store.AddWebhook(urlA, nil)
-		s := b.store.Publish(eventType, payload, a)
-		b.store.SetNextAttempt(a, b.start.Add(90*time.Millisecond))
-		b.store.Fail = func(op string) error {
-			if op == storagetest.OpOutstanding {
-				b.during(0, func() { b.stop(sdkworker.ErrWorkerShutdown) })
-			}
-			return nil
-		}
-		_, err := b.deliver(s)
-		var app *temporal.ApplicationError
-		require.ErrorAs(b, err, &app)
-		require.False(b, app.NonRetryable())
-		require.LessOrEqual(b, app.NextRetryDelay(), second)
-		require.Empty(b, b.sender.Requests(urlA))
-	})
-}
-
 // The only table from an error's kind to an application error of Temporal
 // (activities/errors.go). Temporal does not see the cause.
 func TestErrorKinds(t *testing.T) {
@@ -395,20 +243,6 @@ func TestErrorKinds(t *testing.T) {
 				} else {
 					require.Equal(b, contract.ErrorRefused, app.Type())
 				}
-			})
-		})
-	}
-}
-
-func TestShutdownAsksForAnotherWorkerSoon(t *testing.T) {
-	t.Parallel()
-	for _, cause := range []error{sdkworker.ErrWorkerShutdown, context.Canceled} {
-		t.Run(cause.Error(), func(t *testing.T) {
-			t.Parallel()
-			onBench(t, func(b *bench) {
-				b.store.Fail = func(string) error { return hook.Unavailable("the store", cause) }
-				_, err := b.deliver(b.store.Publish(eventType, payload))
-				b.asked(err, contract.ErrorOurs, second)
 			})
 		})
 	}
@@ -442,41 +276,6 @@ func TestDisableWebhookAfterFailedDelivery(t *testing.T) {
 			}, func(d *activities.Deps) { d.DisableOnFinal = disable })
 		})
 	}
-}
-
-// S13, spec 7: the log shows signatures, never a custom header's value; slog gets one line per
-// attempt, without secrets, payload or path.
-func TestAttemptIsLogged(t *testing.T) {
-	t.Parallel()
-	onBench(t, func(b *bench) {
-		a := b.store.AddWebhook(urlA+"?token=query-of-a", func(h *hook.Webhook) {
-			h.Secret, h.Headers = "secret-of-the-webhook", map[string]hook.Secret{"X-Api-Key": "secret-of-the-header"}
-		})
-		b.sender.Script(urlA+"?token=query-of-a", storagetest.Status(500))
-		_, err := b.deliver(b.store.Publish(eventType, payload, a))
-		require.Error(b, err)
-		d := b.store.Delivery(a)
-		request := b.sender.Requests(urlA + "?token=query-of-a")[0]
-		require.Equal(b, "secret-of-the-header", request.Header.Get("X-Api-Key"), "the receiver gets it")
-		logged := b.store.Log(d.ID)[0]
-		require.Equal(b, "***", logged.RequestHeaders.Get("X-Api-Key"))
-		require.Equal(b, request.Header.Get("X-Webhook-Signature"), logged.RequestHeaders.Get("X-Webhook-Signature"))
-
-		line := b.log.String()
-		require.Equal(b, 1, strings.Count(line, `"msg":"attempt"`))
-		for _, has := range []string{
-			d.ID.String(), a.String(), d.EventID.String(), d.TenantID.String(), `"event_type":"user.created"`, `"profile":"standard"`,
-			`"host":"a.example"`, `"attempt":1`, `"status_code":500`, `"error_class":"status"`, `"outcome":"http_5xx"`, `"state":"failed"`,
-			`"duration_ms":`, `"dns_ms":`, `"connect_ms":`, `"tls_ms":`, `"first_byte_ms":`, `"age_ms":`, `"manual":false`, `"test":false`,
-			`"next_attempt_at":"` + b.start.Add(30*second).UTC().Format(time.RFC3339),
-		} {
-			require.Contains(b, line, has)
-		}
-		require.NotContains(b, line, "trace_id", "nothing is traced")
-		for _, secret := range []string{"secret-of", "query-of", "user_123", "/a"} {
-			require.NotContains(b, line, secret)
-		}
-	})
 }
 
 // Temporal truncates failures above 4 KiB. Heartbeats and results show the first twenty
