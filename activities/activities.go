@@ -1,228 +1,74 @@
-// Package activities does the work that workflows order: it loads deliveries,
-// sends the signed POSTs and records what came of them. It knows the store and
-// the HTTP client only by the small interfaces below, and must not import
-// storage, a driver or the API. Its invariant: a receiver's failure is data,
-// recorded as an attempt; an error leaves an activity only to ask Temporal for
-// the next attempt, or because we could not send or record.
+// Package activities has the activities that the workflows order. Each of them gives the
+// delivery engine a window of time, and turns the engine's report or error into a result, a
+// heartbeat or an application error of Temporal. It must not import storage, a driver or the
+// API. Its invariant: a receiver's failure is data, recorded as an attempt; an error leaves an
+// activity only to ask Temporal for the next run, or because Grapnel could not send or record.
 package activities
 
 import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.temporal.io/sdk/activity"
 
+	"grapnel/internal/delivery"
 	"grapnel/internal/hook"
-	"grapnel/internal/tracing"
 )
 
-// Store is what delivering needs of the store.
-type Store interface {
-	// Outstanding loads the events' deliveries that have an attempt to come, without data
-	// over hook.MaxInline.
-	Outstanding(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Job, error)
-	// Record writes attempts and returns the deliveries as they then stand. Where it fails, the starts of
-	// what was recorded all the same are beside the error.
-	Record(ctx context.Context, records []hook.Record) (hook.Recorded, error)
-	// CancelDeliveries ends deliveries without another attempt.
-	CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, reason string) error
-	// ClaimDeliveries returns those of the at-most-once deliveries that the claim
-	// may send to their webhooks as they were loaded; claiming again is safe.
-	ClaimDeliveries(ctx context.Context, list []hook.Wanted, claim hook.Claim) ([]hook.DeliveryID, error)
-	// ReleaseDeliveries takes a claim back when nothing was sent.
-	ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) error
-	// DropDeliveries ends those that were claimed longer ago than age and of which
-	// nobody will say what came, and returns them.
-	DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error)
-	// BeginTest marks a test as about to be sent; false when it was dropped.
-	BeginTest(ctx context.Context, id hook.DeliveryID, claim hook.Claim) (bool, error)
-	// ExpireUnreadable fails those whose webhook's secrets can't be read and whose event is
-	// older than age, and returns them.
-	ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error)
-}
-
-// Lookup reads deliveries, outstanding or not.
-type Lookup interface {
-	// Job loads one delivery, whatever its state, without data over hook.MaxInline.
-	Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error)
-	// States loads the events' deliveries, whatever their state.
-	States(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Delivery, error)
-	// Versions are those of webhooks as they are now; one that is gone has none.
-	Versions(ctx context.Context, webhooks []hook.WebhookID) (map[hook.WebhookID]int64, error)
-	// Payloads loads the data of events, however large; of those that are gone it has none.
-	Payloads(ctx context.Context, events []hook.EventID) (map[hook.EventID][]byte, error)
-}
-
-// Sender sends one request. An error means that we could not send, never that
-// the receiver failed.
-type Sender interface {
-	Send(ctx context.Context, r hook.Request) (hook.Attempt, error)
-}
-
-// Deps are what New needs; those with a default are optional.
+// Deps are the dependencies of New: those of the engine, and the stores of drains and replays.
 type Deps struct {
-	Store         Store
-	Lookup        Lookup
-	Sender        Sender
-	DeferredStore DeferredStore
-	Drains        Drains
-	Replays       Replays
-	// Dispatcher starts the workflows of operational events that the store has published; nil leaves them
-	// to the sweeper.
-	Dispatcher Dispatcher
-	Schedule   hook.Schedule
-	Logger     *slog.Logger
-	// DisableOnFinal disables a webhook whose delivery has failed for good (S14).
-	DisableOnFinal bool
-	// Concurrency is how many requests one activity has in flight; default 500.
-	Concurrency int
-	// Memory is how many bytes the process may have, of which deliveries hold some three
-	// fifths at most; default 1 GiB.
-	Memory int64
-	// Jitter draws from 0 up to a bound; default rand.N.
-	Jitter func(time.Duration) time.Duration
-	// Now is the clock; default time.Now. Tests that skip time set it.
-	Now func() time.Time
-	// Metrics counts requests; nil counts none.
-	Metrics Metrics
-	// Tracer makes spans of requests; nil makes none.
-	Tracer *tracing.Tracer
+	delivery.Deps
+	DrainStore DrainStore
+	Replays    Replays
 }
 
-// Dispatcher starts the workflows of events that are stored. Dispatch does not wait.
-type Dispatcher interface {
-	Dispatch(start hook.Start)
+// DrainStore is the part of the store that drains use.
+type DrainStore interface {
+	// ExpireDeferred fails deferred deliveries whose event is older than age, at most limit.
+	ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (hook.Ended, error)
+	// SetBreaker opens or closes the webhook's circuit breaker.
+	SetBreaker(ctx context.Context, webhook hook.WebhookID, open bool) error
+	// DrainSleeps notes when the drain will look again, so that a lost one is noticed. It
+	// returns false if something has changed since the drain looked.
+	DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.Nap) (bool, error)
+	// DrainEnds ends a drain. It returns false if something is deferred or has changed since.
+	DrainEnds(ctx context.Context, webhook hook.WebhookID, changes int64) (bool, error)
 }
 
-// Metrics counts requests to receivers.
-type Metrics interface {
-	// Sending counts requests that begin, and by -1 those that end.
-	Sending(n int)
-	// Attempted counts a request that was made, and what came of it.
-	Attempted(job *hook.Job, sent *hook.Attempt)
-	// NotSent counts one that we could not make.
-	NotSent()
-}
-
-type uncounted struct{}
-
-func (uncounted) Sending(int)                        {}
-func (uncounted) Attempted(*hook.Job, *hook.Attempt) {}
-func (uncounted) NotSent()                           {}
-
-// RunTimeout bounds one run of an activity: the longest request and what it takes
-// to load and record. It is also how long it takes to notice a dead worker, and how
-// old a claim must be to be a dead worker's.
-const RunTimeout = hook.MaxTimeout + 15*time.Second
-
-// Activities are the activities; register them all with the worker.
+// Activities are the activities; register all of them with the worker.
 type Activities struct {
-	store       Store
-	lookup      Lookup
-	sender      Sender
-	schedule    hook.Schedule
-	strict      bool
-	log         *slog.Logger
-	concurrency int
-	jitter      func(time.Duration) time.Duration
-	now         func() time.Time
-	gates       *gates
-	budget      *budget
-	parking     DeferredStore
-	drains      Drains
-	replays     Replays
-	dispatcher  Dispatcher
-	ahead       *ahead
-	looks       *looks
-	late        *late
-	// senders send requests.
-	senders *crew
-	metrics Metrics
-	tracer  *tracing.Tracer
-	// begun is the current run of the worker.
-	begun atomic.Pointer[chan struct{}]
+	engine     *delivery.Engine
+	drainStore DrainStore
+	drains     delivery.Drains
+	replays    Replays
+	log        *slog.Logger
+	jitter     func(time.Duration) time.Duration
+	now        func() time.Time
 }
 
-// defaultConcurrency is as many as an activity can have: deliveries that hang must
-// not keep the others of their event waiting (S16).
-const defaultConcurrency = 500
-
-// New checks the dependencies.
+// New returns the activities, or an error if a dependency is missing.
 func New(d Deps) (*Activities, error) {
-	if d.Store == nil || d.Lookup == nil || d.Sender == nil || d.DeferredStore == nil || d.Drains == nil || d.Replays == nil || d.Logger == nil {
-		return nil, errors.New("activities: store, lookup, sender, parking, drains, replays and logger are required")
+	if d.DrainStore == nil || d.Replays == nil {
+		return nil, errors.New("activities: drain store and replays are required")
 	}
-	if err := d.Schedule.Validate(); err != nil {
+	if err := d.Deps.Complete(); err != nil {
 		return nil, err
 	}
-	if d.Concurrency == 0 {
-		d.Concurrency = defaultConcurrency
+	engine, err := delivery.New(d.Deps)
+	if err != nil {
+		return nil, err
 	}
-	if d.Jitter == nil {
-		d.Jitter = rand.N[time.Duration]
-	}
-	if d.Now == nil {
-		d.Now = time.Now
-	}
-	if d.Metrics == nil {
-		d.Metrics = uncounted{}
-	}
-	budget := newBudget(d.Memory)
-	a := &Activities{
-		store: d.Store, lookup: d.Lookup, sender: d.Sender, schedule: d.Schedule, strict: d.DisableOnFinal,
-		log: d.Logger, concurrency: d.Concurrency, jitter: d.Jitter, now: d.Now,
-		gates: newGates(budget.payloads.size / webhookPart), budget: budget, late: &late{}, parking: d.DeferredStore, drains: d.Drains, replays: d.Replays, dispatcher: d.Dispatcher, ahead: &ahead{events: map[hook.EventID]*loading{}},
-		looks:   newLooks(d.Lookup.Versions, d.Now),
-		metrics: d.Metrics, tracer: d.Tracer,
-	}
-	a.senders = newCrew(a.stopped)
-	a.Begin()
-	return a, nil
+	return &Activities{
+		engine: engine, drainStore: d.DrainStore, drains: d.Drains, replays: d.Replays, log: d.Logger, jitter: d.Jitter, now: d.Now,
+	}, nil
 }
 
-// dispatch starts the workflows of operational events.
-func (a *Activities) dispatch(starts []hook.Start) {
-	if a.dispatcher == nil {
-		return
-	}
-	for i := range starts {
-		a.dispatcher.Dispatch(starts[i])
-	}
-}
+// Engine returns the delivery engine of the activities.
+func (a *Activities) Engine() *delivery.Engine { return a.engine }
 
-// Begin begins a run of the worker, of which there may be several, one after the other.
-// When stop is called, activities of this run begin no further requests; those under way go
-// on. Call it before the worker is stopped, which tells local activities too late.
-// Before the first run activities work as in one.
-func (a *Activities) Begin() (stop func()) {
-	stopped := make(chan struct{})
-	a.begun.Store(&stopped)
-	return sync.OnceFunc(func() { close(stopped) })
-}
-
-// stopped is closed when the current run of the worker stops.
-func (a *Activities) stopped() <-chan struct{} { return *a.begun.Load() }
-
-// stops are closed when what an activity belongs to stops: its worker, and the run of it
-// in which the activity began.
-type stops struct{ worker, run <-chan struct{} }
-
-func (a *Activities) stops(ctx context.Context) stops {
-	return stops{activity.GetWorkerStopChannel(ctx), a.stopped()}
-}
-
-func (s stops) isStopping() bool {
-	select {
-	case <-s.worker:
-		return true
-	case <-s.run:
-		return true
-	default:
-		return false
-	}
+// window returns the time in which the activity may work.
+func (a *Activities) window(ctx context.Context) delivery.Window {
+	return a.engine.Window(activity.GetInfo(ctx).Deadline, activity.GetWorkerStopChannel(ctx))
 }

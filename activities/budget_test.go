@@ -13,24 +13,25 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
 
-// large is canonical JSON of n bytes.
+// large returns canonical JSON of n bytes.
 func large(n int) string { return `"` + strings.Repeat("x", n-2) + `"` }
 
-// environmentTimeout is what the test environment gives an activity.
+// environmentTimeout is the timeout of activities in the test environment.
 const environmentTimeout = 10 * time.Minute
 
-// memory sets how many bytes the process may have. Of them a quarter is for payloads, a
-// quarter for requests of 24 KiB, a sixteenth for jobs of 4 KiB.
+// memory sets the number of bytes that the process may have. A quarter of them is for payloads,
+// a quarter for requests of 24 KiB, and a sixteenth for jobs of 4 KiB.
 func memory(n int64) func(*activities.Deps) {
 	return func(d *activities.Deps) { d.Memory = n }
 }
 
-// account counts the bytes of payloads that are alive: from their load, or the making
-// of their body, until their request has ended. It is a Sender and a Lookup.
+// account counts the bytes of payloads and bodies in memory: from the time when they are loaded
+// or made until their request has ended. It is a Sender and a Lookup.
 type account struct {
 	*storagetest.Store
 	sender *storagetest.Sender
@@ -61,12 +62,12 @@ func (a *account) Send(ctx context.Context, r hook.Request) (hook.Attempt, error
 	defer func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.add(-2 * len(r.Body)) // its payload, which is no longer than that, too
+		a.add(-2 * len(r.Body)) // the body, and the payload, which is no longer than the body
 	}()
 	return a.sender.Send(ctx, r)
 }
 
-// accounted puts an account between the activities and what they work with.
+// accounted puts an account between the engine and its lookup and sender.
 func accounted(a *account) func(*activities.Deps) {
 	return func(d *activities.Deps) {
 		a.Store, a.sender = d.Store.(*storagetest.Store), d.Sender.(*storagetest.Sender)
@@ -74,8 +75,8 @@ func accounted(a *account) func(*activities.Deps) {
 	}
 }
 
-// deliverer runs Deliver again and again, beside others, until nothing is outstanding.
-func (b *bench) deliverer(in activities.DeliverInput) error {
+// deliverer runs Deliver, concurrently with others, until nothing is outstanding.
+func (b *bench) deliverer(in contract.SliceInput) error {
 	for range 1000 {
 		env := newEnvironment(b.Context())
 		env.RegisterActivityWithOptions(b.acts.Deliver, activity.RegisterOptions{Name: "Deliver"})
@@ -88,8 +89,8 @@ func (b *bench) deliverer(in activities.DeliverInput) error {
 	return fmt.Errorf("it never ends")
 }
 
-// C6: however large the backlog is that a worker finds, what it holds of payloads at once
-// stays within its budget, and all of it arrives whole, once.
+// C6: however large the backlog is that a worker finds, the payloads that it holds stay within
+// its budget, and every delivery arrives whole, once.
 func TestBacklogOfLargePayloadsStaysWithinTheBudget(t *testing.T) {
 	t.Parallel()
 	var counted account
@@ -104,7 +105,7 @@ func TestBacklogOfLargePayloadsStaysWithinTheBudget(t *testing.T) {
 		var wg sync.WaitGroup
 		errs := make(chan error, 40)
 		for range 20 {
-			in := activities.DeliverInput{Of: 1}
+			in := contract.SliceInput{Of: 1}
 			for i := range 10 {
 				s := b.store.Publish(eventType, large(size), hooks[i], hooks[i+10])
 				in.EventIDs = append(in.EventIDs, s.EventID)
@@ -115,7 +116,7 @@ func TestBacklogOfLargePayloadsStaysWithinTheBudget(t *testing.T) {
 		wg.Wait()
 		for _, id := range hooks {
 			wg.Go(func() {
-				_, err := b.drainAll(id) // what has found no place
+				_, err := b.drainAll(id) // the deliveries that were deferred
 				errs <- err
 			})
 		}
@@ -133,14 +134,14 @@ func TestBacklogOfLargePayloadsStaysWithinTheBudget(t *testing.T) {
 		require.Equal(b, 400, sent, "each once")
 		require.LessOrEqual(b, counted.most, budget)
 		require.Greater(b, counted.most, budget/2, "it is made use of")
-		for name, use := range b.acts.MemoryUse() {
+		for name, use := range b.acts.Engine().MemoryUse() {
 			require.Zero(b, use.Used, name)
 			require.Zero(b, use.Waiting, name)
 		}
 	}, memory(4<<20), accounted(&counted))
 }
 
-// A payload that is larger than the whole budget is sent, by itself.
+// A payload that is larger than the whole budget is sent alone.
 func TestPayloadOverTheBudget(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -155,14 +156,15 @@ func TestPayloadOverTheBudget(t *testing.T) {
 	}, memory(1<<20))
 }
 
-// Those that begin together are loaded with one statement, and share their event's payload.
+// The payloads of requests that begin together are loaded with one statement, and requests
+// share their event's payload.
 func TestPayloadsAreLoadedTogether(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a, c := b.store.AddWebhook(urlA, nil), b.store.AddWebhook(urlB, nil)
 		one, two := b.store.Publish(eventType, large(5000), a, c), b.store.Publish(eventType, large(6000), a, c)
 		small := b.store.Publish(eventType, payload, a)
-		_, err := b.env.ExecuteActivity(b.acts.Deliver, activities.DeliverInput{
+		_, err := b.env.ExecuteActivity(b.acts.Deliver, contract.SliceInput{
 			EventIDs: []hook.EventID{one.EventID, two.EventID, small.EventID}, Deliveries: 5, Of: 1,
 		})
 		require.NoError(b, err)
@@ -173,7 +175,7 @@ func TestPayloadsAreLoadedTogether(t *testing.T) {
 	})
 }
 
-// An attempt that is made again loads the payload again: between them nothing is held.
+// Each attempt loads the payload again: between attempts it is not held.
 func TestPayloadIsLoadedForEachAttempt(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -181,8 +183,8 @@ func TestPayloadIsLoadedForEachAttempt(t *testing.T) {
 		b.sender.Script(urlA, storagetest.Status(500), storagetest.Status(200))
 		s := b.store.Publish(eventType, large(5000), a)
 		_, err := b.deliver(s)
-		b.asked(err, activities.ErrorOutstanding, 30*second)
-		require.Zero(b, b.acts.MemoryUse()["payloads"].Used)
+		b.asked(err, contract.ErrorOutstanding, 30*second)
+		require.Zero(b, b.acts.Engine().MemoryUse()["payloads"].Used)
 		<-time.After(30 * second)
 		_, err = b.deliver(s)
 		require.NoError(b, err)
@@ -192,7 +194,7 @@ func TestPayloadIsLoadedForEachAttempt(t *testing.T) {
 	})
 }
 
-// What finds no room in time is not sent, uses up no attempt, and comes again; an
+// A delivery that finds no room in time is not sent, uses up no attempt, and is tried again; an
 // at-most-once message is not even claimed.
 func TestNoRoomForAPayload(t *testing.T) {
 	t.Parallel()
@@ -204,12 +206,12 @@ func TestNoRoomForAPayload(t *testing.T) {
 		var wg sync.WaitGroup
 		held := b.store.Publish(eventType, large(1<<20), slow)
 		wg.Go(func() {
-			_ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 1, Of: 1})
+			_ = b.deliverer(contract.SliceInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 1, Of: 1})
 		})
 		<-time.After(100 * time.Millisecond)
 		s := b.store.Publish(eventType, large(60<<10), once, other)
 		_, err := b.deliver(s)
-		require.Contains(b, b.asked(err, activities.ErrorOutstanding, 5*second), "2 deliveries waiting for memory")
+		require.Contains(b, b.asked(err, contract.ErrorOutstanding, 5*second), "2 deliveries waiting for memory")
 		require.Empty(b, b.sender.Requests(urlB))
 		require.Empty(b, b.sender.Requests(urlC))
 		for _, id := range []hook.WebhookID{once, other} {
@@ -224,8 +226,8 @@ func TestNoRoomForAPayload(t *testing.T) {
 	}, memory(4<<20))
 }
 
-// A local activity waits for no budget: it leaves its deliveries to the regular one.
-func TestFirstAttemptWaitsForNoBudget(t *testing.T) {
+// A local activity does not wait for memory: it leaves its deliveries to the regular activity.
+func TestInlineAttemptWaitsForNoBudget(t *testing.T) {
 	t.Parallel()
 	for name, data := range map[string]string{"for jobs": payload, "for payloads": large(100 << 10)} {
 		t.Run(name, func(t *testing.T) {
@@ -241,11 +243,11 @@ func TestFirstAttemptWaitsForNoBudget(t *testing.T) {
 				var wg sync.WaitGroup
 				held := b.store.Publish(eventType, data, many(a, n)...)
 				wg.Go(func() {
-					_ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: n, Of: 1})
+					_ = b.deliverer(contract.SliceInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: n, Of: 1})
 				})
 				<-time.After(second)
 				began := time.Now()
-				r := b.first(b.store.Publish(eventType, data, c))
+				r := b.inline(b.store.Publish(eventType, data, c))
 				require.False(b, r.Done)
 				require.NotEmpty(b, r.Reason)
 				require.Equal(b, began, time.Now())
@@ -256,7 +258,7 @@ func TestFirstAttemptWaitsForNoBudget(t *testing.T) {
 	}
 }
 
-// Runs wait for jobs in turn, and ask to come again when there is no room in time.
+// Runs wait for memory for jobs in turn, and ask for another run when there is no room in time.
 func TestNoRoomForJobs(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -266,12 +268,12 @@ func TestNoRoomForJobs(t *testing.T) {
 		var wg sync.WaitGroup
 		held := b.store.Publish(eventType, payload, many(a, 16)...)
 		wg.Go(func() {
-			_ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 16, Of: 1})
+			_ = b.deliverer(contract.SliceInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 16, Of: 1})
 		})
 		<-time.After(second)
 		s := b.store.Publish(eventType, payload, c)
 		_, err := b.deliver(s)
-		require.Contains(b, b.asked(err, activities.ErrorOutstanding, 5*second), "1 deliveries waiting for memory of the worker")
+		require.Contains(b, b.asked(err, contract.ErrorOutstanding, 5*second), "1 deliveries waiting for memory of the worker")
 		require.Equal(b, environmentTimeout-34*second, time.Since(b.start), "as long as a request of 30 s could still be made")
 		_, err = b.deliver(s)
 		require.NoError(b, err)
@@ -281,8 +283,8 @@ func TestNoRoomForJobs(t *testing.T) {
 	}, memory(1<<20))
 }
 
-// One endpoint that is slow holds no more than its part of the budget, and what its run
-// has finished with is given back before the run is over.
+// A slow endpoint holds no more than its part of the budget, and the memory of deliveries that
+// have ended is given back before their run is over.
 func TestSlowEndpointLeavesTheBudgetToOthers(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -293,11 +295,11 @@ func TestSlowEndpointLeavesTheBudgetToOthers(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, start := range []hook.Start{s, mixed} {
 			wg.Go(func() {
-				_ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{start.EventID}, Deliveries: start.Deliveries, Of: 1})
+				_ = b.deliverer(contract.SliceInput{EventIDs: []hook.EventID{start.EventID}, Deliveries: start.Deliveries, Of: 1})
 			})
 		}
 		<-time.After(2 * second)
-		use := b.acts.MemoryUse()
+		use := b.acts.Engine().MemoryUse()
 		require.Positive(b, use["payloads"].Used)
 		require.LessOrEqual(b, use["payloads"].Used, use["payloads"].Size/8+60<<10)
 		require.Less(b, use["jobs"].Used, use["jobs"].Size/2)
@@ -309,7 +311,7 @@ func TestSlowEndpointLeavesTheBudgetToOthers(t *testing.T) {
 	}, memory(8<<20))
 }
 
-// Results that wait to be recorded hold their place, so that they don't pile up.
+// Results keep their memory until they are recorded, so that they cannot pile up.
 func TestUnrecordedResultsAreBounded(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -342,7 +344,7 @@ func TestUnrecordedResultsAreBounded(t *testing.T) {
 	}, memory(2<<20))
 }
 
-// A worker that stops leaves what waits for the budget to another, at once.
+// When a worker stops, deliveries that wait for memory are left to another worker at once.
 func TestStopEndsWaitingForTheBudget(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -351,22 +353,22 @@ func TestStopEndsWaitingForTheBudget(t *testing.T) {
 		var wg sync.WaitGroup
 		held := b.store.Publish(eventType, large(1<<20), a)
 		wg.Go(func() {
-			_ = b.deliverer(activities.DeliverInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 1, Of: 1})
+			_ = b.deliverer(contract.SliceInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 1, Of: 1})
 		})
 		b.during(2*second, func() { b.stop(context.Canceled) })
 		<-time.After(second)
 		_, err := b.deliver(b.store.Publish(eventType, large(1<<20), c))
-		b.asked(err, activities.ErrorOurs, second)
+		b.asked(err, contract.ErrorOurs, second)
 		require.Equal(b, 2*second, time.Since(b.start))
 		require.Empty(b, b.sender.Requests(urlB))
 		wg.Wait()
-		for name, use := range b.acts.MemoryUse() {
+		for name, use := range b.acts.Engine().MemoryUse() {
 			require.Zero(b, use.Used, name)
 		}
 	}, memory(4<<20))
 }
 
-// By hand, a large payload is sent whole too.
+// A request by hand sends a large payload whole too.
 func TestSendNowLargePayload(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -375,6 +377,6 @@ func TestSendNowLargePayload(t *testing.T) {
 		require.NoError(b, err)
 		require.Equal(b, hook.StateSuccess, o.State)
 		require.Greater(b, len(b.sender.Requests(urlA)[0].Body), 50<<10)
-		require.Zero(b, b.acts.MemoryUse()["payloads"].Used)
+		require.Zero(b, b.acts.Engine().MemoryUse()["payloads"].Used)
 	})
 }

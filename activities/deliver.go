@@ -4,96 +4,35 @@ import (
 	"context"
 	"errors"
 
-	"go.temporal.io/sdk/worker"
-
-	"grapnel/internal/hook"
+	"grapnel/internal/contract"
+	"grapnel/internal/delivery"
 )
 
-// DeliverInput names the deliveries of one activity: those of the events, or one
-// of several slices of them.
-type DeliverInput struct {
-	EventIDs []hook.EventID `json:"event_ids"`
-	// Deliveries is how many there are in all, for the messages.
-	Deliveries int `json:"deliveries"`
-	// Slice counts from 0 to Of-1; Of is 1 where one activity does it all.
-	Slice int `json:"slice"`
-	Of    int `json:"of"`
+// Deliver sends the due deliveries of a slice and records every attempt. While deliveries are
+// outstanding it returns an error that asks for the next run when the earliest of them is due.
+func (a *Activities) Deliver(ctx context.Context, in contract.SliceInput) (contract.DeliverResult, error) {
+	report, err := a.engine.Deliver(ctx, a.window(ctx), in)
+	return a.result(ctx, in, &report, err)
 }
 
-// DeliverResult is what the deliveries came to, for a person to read; the log is
-// in the store.
-type DeliverResult struct {
-	Succeeded int `json:"succeeded"`
-	Failed    int `json:"failed"`
-	Canceled  int `json:"canceled"`
-	// Waiting are those that wait for their webhook; its drain will see to them.
-	Waiting int `json:"waiting,omitempty"`
-	// Outcomes are the first of them, the failed ones before the others.
-	Outcomes []Outcome `json:"outcomes,omitempty"`
-}
-
-// Deliver sends what is due of the events' deliveries and records every attempt.
-// While deliveries are outstanding it returns an error that asks for the next
-// attempt just when the earliest of them is due.
-func (a *Activities) Deliver(ctx context.Context, in DeliverInput) (DeliverResult, error) {
-	share, err := a.loading(ctx, in.jobs())
-	if err != nil {
-		return DeliverResult{}, err
-	}
-	defer share.release()
-	jobs, err := a.store.Outstanding(ctx, in.EventIDs, in.Slice, in.Of)
-	if err != nil {
-		return DeliverResult{}, a.ours(ctx, "load deliveries", err)
-	}
-	return a.deliver(ctx, in, jobs, share)
-}
-
-// jobs is how many deliveries the activity may have to load.
-func (in *DeliverInput) jobs() int {
-	of := max(in.Of, 1)
-	return max((in.Deliveries+of-1)/of, 1)
-}
-
-func (a *Activities) deliver(ctx context.Context, in DeliverInput, jobs []hook.Job, share *share) (DeliverResult, error) {
-	r := newRun(ctx, a, len(jobs))
-	r.share = share
-	if err := r.admit(ctx, jobs); err != nil {
-		return DeliverResult{}, a.ours(ctx, "end deliveries", err)
-	}
-	err := r.loop(ctx)
-	if failed := r.handOver(ctx); failed != nil {
-		return DeliverResult{}, a.ours(ctx, "park deliveries", failed)
-	}
-	if outstanding := r.outstanding(); len(outstanding) > 0 {
+// result turns the engine's report into the result of Deliver, or an error that asks for the
+// next run.
+func (a *Activities) result(
+	ctx context.Context, in contract.SliceInput, report *delivery.Report, err error,
+) (contract.DeliverResult, error) {
+	outstanding := report.Outstanding
+	if len(outstanding) > 0 {
 		heartbeat(ctx, outstanding)
-		return DeliverResult{}, r.comeAgain(ctx, in, outstanding, err)
 	}
-	if r.done = append(r.done, r.parked...); len(r.done) == in.Deliveries {
-		return summarize(r.done), nil
-	}
-	// Some were finished before, or are another slice's.
-	all, err := a.lookup.States(ctx, in.EventIDs, in.Slice, in.Of)
-	if err != nil {
-		return DeliverResult{}, a.ours(ctx, "load deliveries", err)
-	}
-	return summarize(all), nil
-}
-
-// comeAgain asks for the next run: when the next delivery is due, or what was in the way
-// may be gone.
-func (r *run) comeAgain(ctx context.Context, in DeliverInput, outstanding []hook.Delivery, err error) error {
 	switch {
-	case errors.Is(err, errMemory):
-		return r.memoryLater(len(outstanding))
+	case errors.Is(err, delivery.ErrMemory) && len(outstanding) == 0: // nothing was loaded
+		return contract.DeliverResult{}, a.memoryLater(in.Most())
+	case errors.Is(err, delivery.ErrMemory):
+		return contract.DeliverResult{}, a.memoryLater(len(outstanding))
 	case err != nil:
-		return r.ours(ctx, "deliver", err)
-	case r.cutShort(ctx):
-		return r.ours(ctx, "deliver", worker.ErrWorkerShutdown)
-	case len(r.waiting) == 0 && len(r.unreadable) == 0:
-		return r.ours(ctx, "deliver", errHeld)
+		return contract.DeliverResult{}, a.ours(ctx, "deliver", err)
+	case len(outstanding) > 0:
+		return contract.DeliverResult{}, outstandingError(outstanding, in.Deliveries, report.NextIn)
 	}
-	return retry(outstanding, in.Deliveries, r.soonest())
+	return summarize(report.Deliveries), nil
 }
-
-// errHeld says that what is left can't be sent now, for a reason that was logged.
-var errHeld = errors.New("deliveries are held")

@@ -11,29 +11,29 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
 
-// drainer runs a webhook's drain, run after run, as Temporal does: what a run notes as
-// its heartbeat the next one finds.
+// drainer runs a webhook's drain, run after run, as Temporal does: each run gets the heartbeat
+// of the one before it.
 type drainer struct {
 	*bench
 	webhook hook.WebhookID
 	state   any
-	// waits are what the runs asked for, and why.
+	// waits are the delays that the runs asked for, and the reasons.
 	waits []time.Duration
 	whys  []string
 }
 
-// sweepEvery is how often a sweeper looks for what was woken.
+// sweepEvery is how often a sweeper looks for woken drains.
 const sweepEvery = 2 * second
 
 func (b *bench) drainer(id hook.WebhookID) *drainer { return &drainer{bench: b, webhook: id} }
 
-// run is one run.
-func (d *drainer) run() (activities.DrainResult, error) {
+// run makes one run of the activity.
+func (d *drainer) run() (contract.DrainResult, error) {
 	d.Helper()
 	env := newEnvironment(d.Context())
 	env.RegisterActivityWithOptions(d.acts.Drain, activity.RegisterOptions{Name: "Drain"})
@@ -45,8 +45,8 @@ func (d *drainer) run() (activities.DrainResult, error) {
 		require.NoError(d, details.Get(&state))
 		d.state = state
 	})
-	var r activities.DrainResult
-	value, err := env.ExecuteActivity(d.acts.Drain, activities.DrainInput{WebhookID: d.webhook})
+	var r contract.DrainResult
+	value, err := env.ExecuteActivity(d.acts.Drain, contract.DrainInput{WebhookID: d.webhook})
 	if err == nil {
 		require.NoError(d, value.Get(&r))
 	}
@@ -54,7 +54,7 @@ func (d *drainer) run() (activities.DrainResult, error) {
 }
 
 // all runs until the drain ends.
-func (d *drainer) all() (activities.DrainResult, error) {
+func (d *drainer) all() (contract.DrainResult, error) {
 	d.Helper()
 	for range 10_000 {
 		r, err := d.run()
@@ -69,15 +69,15 @@ func (d *drainer) all() (activities.DrainResult, error) {
 			<-time.After(sweepEvery)
 		}
 	}
-	return activities.DrainResult{}, errors.New("it never ends")
+	return contract.DrainResult{}, errors.New("it never ends")
 }
 
-func (b *bench) drainAll(id hook.WebhookID) (activities.DrainResult, error) {
+func (b *bench) drainAll(id hook.WebhookID) (contract.DrainResult, error) {
 	return b.drainer(id).all()
 }
 
-// parked makes a webhook whose endpoint is unavailable, with parked deliveries.
-func (b *bench) parked(n int, change func(*hook.Webhook)) hook.WebhookID {
+// deferred makes a webhook whose endpoint is unavailable, with deferred deliveries.
+func (b *bench) deferred(n int, change func(*hook.Webhook)) hook.WebhookID {
 	b.Helper()
 	now := time.Now()
 	a := b.store.AddWebhook(urlA, func(h *hook.Webhook) {
@@ -88,21 +88,21 @@ func (b *bench) parked(n int, change func(*hook.Webhook)) hook.WebhookID {
 	})
 	r, err := b.deliver(b.store.Publish(eventType, payload, many(a, n)...))
 	require.NoError(b, err)
-	require.Equal(b, n, r.Waiting)
+	require.Equal(b, n, r.Deferred)
 	return a
 }
 
-// Spec 9: deliveries wait for a probe to succeed, and then all arrive, at a bounded
-// rate, slowly at first; only the probes have used up an attempt.
+// Spec 9: deliveries wait until a probe succeeds; then all of them arrive, at a bounded rate,
+// slowly at first. Only the probes have used up an attempt.
 func TestDrainProbesAndThenSendsAll(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		a := b.parked(1000, nil)
+		a := b.deferred(1000, nil)
 		b.sender.Script(urlA, append(outcomes(storagetest.Refused(), 4), storagetest.Status(200).After(10*time.Millisecond))...)
 		d := b.drainer(a)
 		r, err := d.all()
 		require.NoError(b, err)
-		require.Equal(b, activities.DrainResult{Succeeded: 1000}, r)
+		require.Equal(b, contract.DrainResult{Succeeded: 1000}, r)
 		require.Nil(b, b.store.Webhook(a).TrippedAt)
 		times := b.sender.Times(urlA, b.start)
 		require.Equal(b, []time.Duration{second, 3 * second, 7 * second, 15 * second, 31 * second}, times[:5], "one at a time, ever more rarely")
@@ -124,28 +124,28 @@ func TestDrainProbesAndThenSendsAll(t *testing.T) {
 	})
 }
 
-// Requests that hang keep back nothing but the places that they have.
-func TestDrainGoesOnBesideRequestsThatHang(t *testing.T) {
+// Requests that hang delay no others: they hold only their own places.
+func TestDrainGoesOnWhileRequestsHang(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		b.sender.Script(urlA, storagetest.Status(200).After(4*second))
 		a := b.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Timeout, h.MaxAttempts = 5*second, 1 })
-		const parked = 64 * 15
-		_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 64+parked)...))
+		const deferred = 64 * 15
+		_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 64+deferred)...))
 		require.NoError(b, err)
 
 		outcome := append(outcomes(storagetest.Status(200).After(10*time.Millisecond), 19), storagetest.Hang())
-		b.sender.Script(urlA, slices.Repeat(outcome, parked/20)...)
+		b.sender.Script(urlA, slices.Repeat(outcome, deferred/20)...)
 		begin := time.Now()
 		r, err := b.drainAll(a)
 		require.NoError(b, err)
-		require.Equal(b, []int{parked * 19 / 20, parked / 20}, []int{r.Succeeded, r.Failed})
-		require.Len(b, b.sender.Requests(urlA), 64+parked, "none is sent twice")
+		require.Equal(b, []int{deferred * 19 / 20, deferred / 20}, []int{r.Succeeded, r.Failed})
+		require.Len(b, b.sender.Requests(urlA), 64+deferred, "none is sent twice")
 		require.Less(b, time.Since(begin), 6*second, "all that hang hang at once")
 	})
 }
 
-// within is how many were sent up to a time.
+// within returns how many requests were made up to a time.
 func within(times []time.Duration, until time.Duration) int {
 	n := 0
 	for _, t := range times {
@@ -156,17 +156,17 @@ func within(times []time.Duration, until time.Duration) int {
 	return n
 }
 
-// Spec 9: at the latest 24 h after the event they fail as Endpoint unavailable; what is
-// waited for costs Temporal some hundred runs a day, however many deliveries wait.
+// Spec 9: 24 h after their event deferred deliveries fail as Endpoint unavailable. Their drain
+// costs Temporal some hundred runs a day, however many deliveries wait.
 func TestDrainGivesUpAfterADay(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		a := b.parked(300, nil)
+		a := b.deferred(300, nil)
 		b.sender.Script(urlA, storagetest.Hang())
 		d := b.drainer(a)
 		r, err := d.all()
 		require.NoError(b, err)
-		require.Equal(b, activities.DrainResult{Failed: 300, First: a.String() + " failed: Endpoint unavailable"}, r)
+		require.Equal(b, contract.DrainResult{Failed: 300, FirstFailed: a.String() + " failed: Endpoint unavailable"}, r)
 		require.InDelta(b, 24*time.Hour, time.Since(b.start), float64(10*time.Minute))
 		require.Less(b, len(d.waits), 400)
 		gaveUp := 0
@@ -185,17 +185,17 @@ func TestDrainGivesUpAfterADay(t *testing.T) {
 	})
 }
 
-// Spec 9: while the client has paused the webhook, everything waits
-// and nothing is tried or given up; afterwards it goes out slowly at first.
+// Spec 9: while the client has paused the webhook, all its deliveries wait, and none is tried
+// or given up; afterwards they are sent slowly at first.
 func TestDrainOfAPausedWebhook(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		a := b.parked(300, func(h *hook.Webhook) { h.PausedAt, h.TrippedAt = h.TrippedAt, nil })
+		a := b.deferred(300, func(h *hook.Webhook) { h.PausedAt, h.TrippedAt = h.TrippedAt, nil })
 		b.during(48*time.Hour+3*second, func() { b.store.ChangeWebhook(a, func(h *hook.Webhook) { h.PausedAt = nil }) })
 		d := b.drainer(a)
 		r, err := d.all()
 		require.NoError(b, err)
-		require.Equal(b, activities.DrainResult{Succeeded: 300}, r)
+		require.Equal(b, contract.DrainResult{Succeeded: 300}, r)
 		times := b.sender.Times(urlA, b.start)
 		require.Len(b, times, 300)
 		require.Greater(b, times[0], 48*time.Hour)
@@ -205,16 +205,16 @@ func TestDrainOfAPausedWebhook(t *testing.T) {
 	})
 }
 
-// What is under way when the webhook is paused stops: an event's later attempts wait too,
-// and so does what a drain had begun.
-func TestPauseStopsWhatIsUnderWay(t *testing.T) {
+// Deliveries in progress stop when the webhook is paused: an event's later attempts wait too,
+// and so does a batch that a drain had begun.
+func TestPauseStopsDeliveriesInProgress(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		pause := func(a hook.WebhookID) {
 			now := time.Now()
 			b.store.ChangeWebhook(a, func(h *hook.Webhook) { h.PausedAt = &now })
 		}
-		a := b.parked(2000, nil)
+		a := b.deferred(2000, nil)
 		b.store.ChangeWebhook(a, func(h *hook.Webhook) { h.TrippedAt = nil })
 		b.sender.Script(urlA, storagetest.Status(200).After(100*time.Millisecond))
 		b.during(2*second, func() { pause(a) })
@@ -229,31 +229,31 @@ func TestPauseStopsWhatIsUnderWay(t *testing.T) {
 		pause(other)
 		r, err := b.deliver(b.store.Publish(eventType, payload, other))
 		require.NoError(b, err)
-		require.Equal(b, 1, r.Waiting)
+		require.Equal(b, 1, r.Deferred)
 		require.Empty(b, b.sender.Requests(urlB))
 	})
 }
 
-// A delivery that fails in the drain keeps to its own schedule, and is the drain's to
-// the end.
+// A delivery that fails in the drain keeps to its own schedule, and stays with the drain until
+// it ends.
 func TestDrainKeepsTheSchedule(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		a := b.parked(1, nil)
+		a := b.deferred(1, nil)
 		b.sender.Script(urlA, storagetest.Status(500))
 		r, err := b.drainAll(a)
 		require.NoError(b, err)
-		require.Equal(b, activities.DrainResult{Failed: 1, First: a.String() + " failed: HTTP 500 Internal Server Error after 5 attempts"}, r)
+		require.Equal(b, contract.DrainResult{Failed: 1, FirstFailed: a.String() + " failed: HTTP 500 Internal Server Error after 5 attempts"}, r)
 		b.requireSentAt(urlA, second, 31*second, 5*time.Minute+31*second, 35*time.Minute+31*second, 2*time.Hour+35*time.Minute+31*second)
 		require.Equal(b, 5, b.store.Delivery(a).Scheduled)
 	})
 }
 
-// A drain that waits for an attempt to come sees what is parked meanwhile soon.
+// A drain that waits for an attempt to come soon sees deliveries that are deferred meanwhile.
 func TestDrainSleepsShortly(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		a := b.parked(1, nil)
+		a := b.deferred(1, nil)
 		b.sender.Script(urlA, append(outcomes(storagetest.Status(500), 3), storagetest.Status(200))...)
 		b.during(10*time.Minute, func() {
 			b.store.Publish(eventType, payload, a)
@@ -268,19 +268,19 @@ func TestDrainSleepsShortly(t *testing.T) {
 	})
 }
 
-// S5, S15: deleting or deactivating the webhook ends what waits for it.
-func TestDrainOfAWebhookThatGoes(t *testing.T) {
+// S5, S15: when the webhook is deleted or deactivated, its deferred deliveries end.
+func TestDrainOfADeletedWebhook(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]bool{"deleted": false, "deactivated": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			onBench(t, func(b *bench) {
-				a := b.parked(3, nil)
+				a := b.deferred(3, nil)
 				b.store.ChangeWebhook(a, func(h *hook.Webhook) { h.TrippedAt = nil })
 				b.store.LoseWebhook(a, lose)
 				r, err := b.drainAll(a)
 				require.NoError(b, err)
-				require.Equal(b, activities.DrainResult{}, r, "they are not its own any more")
+				require.Equal(b, contract.DrainResult{}, r, "they are not its own any more")
 				require.Zero(b, b.sender.MostInFlight())
 				for _, d := range b.store.Deliveries(a) {
 					require.Equal(b, hook.StateCanceled, d.State)
@@ -290,11 +290,11 @@ func TestDrainOfAWebhookThatGoes(t *testing.T) {
 	}
 }
 
-// M7: a message that waits is sent once, whatever comes of it.
+// M7: a deferred message is sent once, whatever its outcome.
 func TestDrainSendsMessagesOnce(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		a := b.parked(20, func(h *hook.Webhook) { h.Profile, h.Timeout, h.MaxAttempts = hook.ProfileMomento, 5*second, 1 })
+		a := b.deferred(20, func(h *hook.Webhook) { h.Profile, h.Timeout, h.MaxAttempts = hook.ProfileMomento, 5*second, 1 })
 		b.sender.Script(urlA, storagetest.Hang(), storagetest.Status(500), storagetest.Status(200))
 		r, err := b.drainAll(a)
 		require.NoError(b, err)
@@ -303,11 +303,11 @@ func TestDrainSendsMessagesOnce(t *testing.T) {
 	})
 }
 
-// What is parked just as a drain ends is not forgotten.
-func TestDrainSeesWhatComesAtItsEnd(t *testing.T) {
+// A delivery that is deferred just as a drain ends is not forgotten.
+func TestDrainSeesDeliveriesDeferredAtItsEnd(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		a := b.parked(1, nil)
+		a := b.deferred(1, nil)
 		again := true
 		b.store.Fail = func(op string) error {
 			if op == storagetest.OpEnds && again {
@@ -324,8 +324,8 @@ func TestDrainSeesWhatComesAtItsEnd(t *testing.T) {
 	})
 }
 
-// Spec 9: an outage of ours uses up nothing, and the drain goes on after it.
-func TestDrainWhileTheStoreIsAway(t *testing.T) {
+// Spec 9: an outage of ours uses up no attempt, and the drain goes on after it.
+func TestDrainWhileTheStoreIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{
 		storagetest.OpDeferred, storagetest.OpExpire, storagetest.OpSetBreaker, storagetest.OpSleeps, storagetest.OpEnds, storagetest.OpRecord,
@@ -333,7 +333,7 @@ func TestDrainWhileTheStoreIsAway(t *testing.T) {
 		t.Run(op, func(t *testing.T) {
 			t.Parallel()
 			onBench(t, func(b *bench) {
-				a := b.parked(10, nil)
+				a := b.deferred(10, nil)
 				fails := 3
 				b.store.Fail = func(at string) error {
 					if at == op && fails > 0 {

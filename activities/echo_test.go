@@ -9,7 +9,7 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// What is recorded holds none of a webhook's credentials, whatever its receiver says.
+// A recorded attempt holds none of a webhook's credentials, even if its receiver returns them.
 func TestEchoesAreRecordedBlank(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {

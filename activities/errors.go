@@ -10,51 +10,59 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 
+	"grapnel/internal/contract"
+	"grapnel/internal/delivery"
 	"grapnel/internal/hook"
 )
 
-// Types of the application errors that leave an activity.
-const (
-	// ErrorOutstanding asks for the next attempt of what is outstanding.
-	ErrorOutstanding = "Outstanding"
-	// ErrorOurs is a failure of ours: the store, this process. It uses up none of
-	// a delivery's attempts.
-	ErrorOurs = "Ours"
-	// ErrorRefused is final: there is nothing to send.
-	ErrorRefused = "Refused"
-)
-
-// oursRetry is when to try again after a failure of ours. It is short whatever
-// Temporal's count of attempts: the retry policy's long delays are the
-// receiver's, not ours.
-const oursRetry = 5 * time.Second
-
-// oursJitter spreads what an outage of ours has brought into step.
-const oursJitter = 5 * time.Second
-
-// stopRetry is when another worker should go on with what a stopping one left.
-const stopRetry = time.Second
-
-// ours turns a failure of ours into a retry; kinds that no retry can mend are
-// final. This is the one table from kind to application error.
+// ours turns a failure of Grapnel's own into an error that asks for the next run; kinds that
+// no retry can mend are final. This is the only table from kind to application error. The
+// delay is short whatever Temporal's count of attempts: the retry policy's long delays are for
+// receivers. doing says what failed, unless the error has a step of its own.
 func (a *Activities) ours(ctx context.Context, doing string, err error) error {
-	options := temporal.ApplicationErrorOptions{NextRetryDelay: oursRetry + a.jitter(oursJitter)}
-	if errors.Is(err, worker.ErrWorkerShutdown) || errors.Is(err, context.Canceled) {
-		options.NextRetryDelay = stopRetry
+	var failed *delivery.StepError
+	if errors.As(err, &failed) {
+		doing, err = failed.Step, failed.Err
 	}
-	kind, typ := hook.KindOf(err), ErrorOurs
+	options := temporal.ApplicationErrorOptions{NextRetryDelay: a.engine.RetryPause()}
+	if errors.Is(err, delivery.ErrStopping) || errors.Is(err, worker.ErrWorkerShutdown) || errors.Is(err, context.Canceled) {
+		options.NextRetryDelay = delivery.StopRetry
+	}
+	kind, typ := hook.KindOf(err), contract.ErrorOurs
 	switch kind {
 	case hook.KindNotFound, hook.KindConflict, hook.KindPrecondition, hook.KindInvalid, hook.KindUnprocessable, hook.KindForbidden,
 		hook.KindUnauthorized, hook.KindTooLarge, hook.KindMediaType, hook.KindLimit, hook.KindLoop:
-		options.NonRetryable, options.Details, typ = true, []any{kind}, ErrorRefused
+		options.NonRetryable, options.Details, typ = true, []any{kind}, contract.ErrorRefused
 	case hook.KindUnavailable, hook.KindRateLimited, hook.KindInternal:
 	}
-	// The cause goes to the log; what a person reads in Temporal names no hosts or SQL.
+	// The cause goes to the log only: a message that a person reads in Temporal names no hosts
+	// or SQL.
 	a.log.WarnContext(ctx, doing, slog.String("kind", string(kind)), slog.Any("error", err))
 	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("%s: %s", doing, kind), typ, options)
 }
 
-// messageOf is what a person reads of an error that leaves an activity.
+// memoryLater asks for the next run of deliveries that have found no room in memory.
+func (a *Activities) memoryLater(deliveries int) error {
+	return runAgain(a.engine.RetryPause(), memoryText(deliveries))
+}
+
+func memoryText(deliveries int) string {
+	return fmt.Sprintf("%d deliveries waiting for memory of the worker, which others use", deliveries)
+}
+
+// runAgain asks Temporal for the next run after a delay, which it bounds.
+func runAgain(in time.Duration, why string) error {
+	in = min(max(in, time.Millisecond), maxSleep)
+	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("%s; next in %s", why, rounded(in)), contract.ErrorOutstanding,
+		temporal.ApplicationErrorOptions{NextRetryDelay: in, Category: temporal.ApplicationErrorCategoryBenign})
+}
+
+// maxSleep bounds the time between two runs of a drain or a replay, whatever its reason:
+// Temporal does not, and the process that should wake it may be an older version, or may have
+// died over it.
+const maxSleep = 5 * time.Minute
+
+// messageOf returns the text that a person reads of an error that leaves an activity.
 func messageOf(err error) string {
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) {

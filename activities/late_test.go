@@ -7,13 +7,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
 
-// S9: results that can't be recorded within their run are kept, and recorded when the
-// store is back; meanwhile nothing is sent again.
+// S9: attempts that can't be recorded within their run are kept, and recorded when the store is
+// available again; until then their deliveries are not sent.
 func TestResultsAreRecordedLate(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*hook.Webhook){
@@ -34,11 +34,11 @@ func TestResultsAreRecordedLate(t *testing.T) {
 				a := b.store.AddWebhook(urlA, change)
 				s := b.store.Publish(eventType, payload, a)
 				_, err := b.deliver(s)
-				b.asked(err, activities.ErrorOurs, 5*second)
-				require.Positive(b, b.acts.MemoryUse()["late"].Used)
+				b.asked(err, contract.ErrorOurs, 5*second)
+				require.Positive(b, b.acts.Engine().MemoryUse()["late"].Used)
 
 				_, err = b.deliver(s)
-				b.asked(err, activities.ErrorOurs, 5*second)
+				b.asked(err, contract.ErrorOurs, 5*second)
 				require.Len(b, b.sender.Requests(urlA), 1, "its result is kept")
 
 				away.Store(false)
@@ -49,13 +49,14 @@ func TestResultsAreRecordedLate(t *testing.T) {
 				require.Equal(b, 1, r.Succeeded)
 				require.Len(b, b.sender.Requests(urlA), 1)
 				require.Len(b, b.store.Log(b.store.Delivery(a).ID), 1)
-				require.Zero(b, b.acts.MemoryUse()["late"].Used)
+				require.Zero(b, b.acts.Engine().MemoryUse()["late"].Used)
 			})
 		})
 	}
 }
 
-// Results are kept for a while only, and not without bound: then it is at least once.
+// Attempts are kept for a limited time and in a limited number; beyond that delivery is at
+// least once.
 func TestLateResultsAreGivenUp(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -75,7 +76,7 @@ func TestLateResultsAreGivenUp(t *testing.T) {
 		_, err = b.deliver(other)
 		b.next(err)
 		<-time.After(15 * time.Minute)
-		require.Zero(b, b.acts.MemoryUse()["late"].Used)
+		require.Zero(b, b.acts.Engine().MemoryUse()["late"].Used)
 		require.Contains(b, b.log.String(), "too many are kept", "there is room for one")
 		away.Store(false)
 		r, err := b.deliver(s)

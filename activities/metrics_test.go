@@ -13,7 +13,7 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// requests is an activities.Metrics that keeps what it is told.
+// requests is a delivery.Metrics that keeps all counts.
 type requests struct {
 	mu       sync.Mutex
 	inFlight int
@@ -41,7 +41,7 @@ func (r *requests) NotSent() {
 	r.notSent++
 }
 
-// Every request is counted; one that could not be made is none, and counted apart.
+// Every request is counted. A request that could not be made is counted apart.
 func TestRequestsAreCounted(t *testing.T) {
 	t.Parallel()
 	m := &requests{}

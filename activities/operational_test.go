@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -39,7 +40,7 @@ func TestOperationalEventsAreDispatched(t *testing.T) {
 		webhook := b.store.AddWebhook(urlA, nil)
 		b.sender.Script(urlA, storagetest.Status(503))
 		_, err := b.deliver(b.store.Publish(eventType, payload, webhook))
-		b.asked(err, activities.ErrorOutstanding, 30*second)
+		b.asked(err, contract.ErrorOutstanding, 30*second)
 		require.Len(b, store.published, 1)
 		require.Equal(b, store.published, dispatcher.starts)
 	}, func(d *activities.Deps) {

@@ -7,88 +7,71 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/worker"
 
+	"grapnel/internal/contract"
+	"grapnel/internal/delivery"
 	"grapnel/internal/hook"
 	"grapnel/internal/wait"
 )
 
-// Replays keeps replays, and makes their deliveries.
+// Replays is the store of replays.
 type Replays interface {
-	// ReplayStep looks at the next events of a replay, and makes deliveries, at most as many
-	// as its rate leaves in a second in which made were made before.
+	// ReplayStep looks at the next events of a replay and makes deliveries: at most as many as
+	// its rate allows in a second, of which made were made before.
 	ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hook.ReplayStep, error)
-	// ReplaySleeps notes when the replay will look again, so that a lost one is noticed, or
-	// returns false: it was changed since the step that returned changes.
+	// ReplaySleeps notes when the replay will look again, so that a lost one is noticed. It
+	// returns false if the replay was changed since the step that returned changes.
 	ReplaySleeps(ctx context.Context, id hook.ReplayID, in time.Duration, changes int64) (bool, error)
-}
-
-// ReplayInput names the replay.
-type ReplayInput struct {
-	ReplayID hook.ReplayID `json:"replay_id"`
-}
-
-// ReplayResult is what a replay came to.
-type ReplayResult struct {
-	// State is completed or canceled, Reason why the latter, where nobody asked for it.
-	State  hook.ReplayState `json:"state"`
-	Reason string           `json:"reason,omitempty"`
-	// Scanned counts the events that were looked at, Deliveries those that were made.
-	Scanned    int `json:"scanned"`
-	Deliveries int `json:"deliveries"`
-	Succeeded  int `json:"succeeded"`
-	Failed     int `json:"failed"`
-	Canceled   int `json:"canceled"`
 }
 
 const (
 	// replayFor is how long a run goes on.
 	replayFor = 10 * time.Second
-	// replayLook is how often a replay whose deliveries are under way looks how they are;
-	// replayIdle, where most of them wait.
+	// replayLook is the time between two looks of a replay at its outstanding deliveries,
+	// replayIdle that of a replay whose deliveries are mostly deferred.
 	replayLook = 2 * time.Second
 	replayIdle = 30 * time.Second
-	// mostReplayPause is the longest sleep of a paused one; a change wakes it.
-	mostReplayPause = mostSleep
+	// maxReplayPause is the longest sleep of a paused replay; a change wakes it.
+	maxReplayPause = maxSleep
 )
 
-// Replay makes a replay's deliveries, at its rate, and returns when all of them have
-// ended; the webhook's drain sends them. It returns an error that asks for the next run
-// until then. What it has done is in the store, so a run that is lost costs nothing.
-func (a *Activities) Replay(ctx context.Context, in ReplayInput) (ReplayResult, error) {
-	r := replay{Activities: a, stops: a.stops(ctx), id: in.ReplayID, began: a.now()}
+// Replay makes a replay's deliveries at its rate; the webhook's drain sends them. It returns
+// when all of them have ended, and until then an error that asks for the next run. Its
+// progress is in the store, so a run that is lost costs nothing.
+func (a *Activities) Replay(ctx context.Context, in contract.ReplayInput) (contract.ReplayResult, error) {
+	r := replay{acts: a, window: a.window(ctx), id: in.ReplayID, began: a.now()}
 	for {
 		result, ended, err := r.step(ctx)
 		switch {
 		case err != nil || ended:
 			return result, err
-		case r.isStopping():
-			return ReplayResult{}, r.again(ctx, worker.ErrWorkerShutdown)
+		case r.window.IsStopping():
+			return contract.ReplayResult{}, r.again(ctx, delivery.ErrStopping)
 		}
 	}
 }
 
 // replay is one run of the activity.
 type replay struct {
-	*Activities
-	stops
-	id    hook.ReplayID
-	began time.Time
-	// changes is what the last step has seen.
+	acts   *Activities
+	window delivery.Window
+	id     hook.ReplayID
+	began  time.Time
+	// changes is the replay's count of changes at the last step.
 	changes int64
 }
 
-// step does the work of a second; the error asks for the next run.
-func (r *replay) step(ctx context.Context) (result ReplayResult, ended bool, err error) {
-	second := r.now()
-	step, err := r.replaySecond(ctx, r.id)
+// step does the work of one second. An error asks for the next run.
+func (r *replay) step(ctx context.Context) (result contract.ReplayResult, ended bool, err error) {
+	second := r.acts.now()
+	step, err := r.acts.replaySecond(ctx, r.id)
 	switch {
 	case hook.KindOf(err) == hook.KindNotFound:
-		return ReplayResult{State: hook.ReplayCanceled, Reason: "it is not there any more"}, true, nil
+		return contract.ReplayResult{State: hook.ReplayCanceled, Reason: "it is not there any more"}, true, nil
 	case err != nil:
 		return result, false, r.again(ctx, err)
 	case step.Replay.Ended():
-		return ReplayResult{
+		return contract.ReplayResult{
 			State: step.Replay.State, Reason: step.Replay.Reason, Scanned: step.Replay.Looked, Deliveries: step.Replay.Created,
 			Succeeded: step.Progress.Succeeded, Failed: step.Progress.Failed, Canceled: step.Progress.Canceled,
 		}, true, nil
@@ -96,25 +79,26 @@ func (r *replay) step(ctx context.Context) (result ReplayResult, ended bool, err
 	r.changes = step.Changes
 	in, why := resting(&step)
 	if in == 0 {
-		if err := wait.For(ctx, time.Second-r.now().Sub(second)); err != nil {
+		if err := wait.For(ctx, time.Second-r.acts.now().Sub(second)); err != nil {
 			return result, false, r.again(ctx, err)
 		}
-		if r.now().Sub(r.began) < replayFor || r.isStopping() {
+		if r.acts.now().Sub(r.began) < replayFor || r.window.IsStopping() {
 			return result, false, nil
 		}
-		in = time.Millisecond // it has worked for long enough to give up its place for a moment
+		in = time.Millisecond // it has worked for long enough: another activity may have its place
 	}
 	activity.RecordHeartbeat(ctx, replayBeat{Scanned: step.Replay.Looked, Deliveries: step.Replay.Created})
-	return result, false, r.later(ctx, in, fmt.Sprintf("%d events looked at, %d deliveries made%s", step.Replay.Looked, step.Replay.Created, why))
+	text := fmt.Sprintf("%d events looked at, %d deliveries made%s", step.Replay.Looked, step.Replay.Created, why)
+	return result, false, r.later(ctx, in, text)
 }
 
-// replayBeat is for the person who looks at it.
+// replayBeat is the heartbeat, for a person.
 type replayBeat struct {
 	Scanned    int `json:"scanned"`
 	Deliveries int `json:"deliveries"`
 }
 
-// replaySecond makes the deliveries of a second, or as many as there are; it returns the
+// replaySecond makes the deliveries of one second, or as many as there are. It returns the
 // last step.
 func (a *Activities) replaySecond(ctx context.Context, id hook.ReplayID) (step hook.ReplayStep, err error) {
 	began := a.now()
@@ -123,7 +107,7 @@ func (a *Activities) replaySecond(ctx context.Context, id hook.ReplayID) (step h
 			return step, err
 		}
 		if step.Undrained {
-			if err := a.drains.Drain(ctx, step.Replay.WebhookID); err != nil { // the sweeper will
+			if err := a.drains.Drain(ctx, step.Replay.WebhookID); err != nil { // the sweeper starts it later
 				a.log.WarnContext(ctx, "drain not started", slog.String("webhook_id", step.Replay.WebhookID.String()), slog.Any("error", err))
 			}
 		}
@@ -133,12 +117,12 @@ func (a *Activities) replaySecond(ctx context.Context, id hook.ReplayID) (step h
 	}
 }
 
-// resting says how long a replay has nothing to do, and why; 0 while there is more to
+// resting returns how long a replay has nothing to do, and why; 0 while there are events to
 // look at.
 func resting(step *hook.ReplayStep) (in time.Duration, why string) {
 	switch {
 	case step.Replay.State == hook.ReplayPaused:
-		return mostReplayPause, "; paused by the client"
+		return maxReplayPause, "; paused by the client"
 	case step.Full:
 		return replayLook, "; the next ones wait for these to be sent"
 	case step.Exhausted && step.Progress.Outstanding > step.Replay.Rate:
@@ -151,31 +135,32 @@ func resting(step *hook.ReplayStep) (in time.Duration, why string) {
 	return 0, ""
 }
 
-// later asks for the next run in a while, for a reason that a person reads; where the
-// replay was changed since the step, it returns nil, and the replay goes on.
+// later asks for the next run after a delay, for a reason that a person reads. If the replay
+// was changed since the step, it returns nil, and the replay goes on.
 func (r *replay) later(ctx context.Context, in time.Duration, why string) error {
 	asleep, err := r.note(ctx, in)
 	switch {
 	case err != nil:
-		in = min(in, replayIdle) // what changes may not wake it
-	case !asleep && r.now().Sub(r.began) < replayFor:
+		in = min(in, replayIdle) // a change may not wake it
+	case !asleep && r.acts.now().Sub(r.began) < replayFor:
 		return nil
 	case !asleep:
-		in = min(in, stopRetry)
+		in = min(in, delivery.StopRetry)
 	}
-	return comeBack(in, why)
+	return runAgain(in, why)
 }
 
-// again asks for the next run after a failure of ours.
+// again asks for the next run after a failure of Grapnel's own.
 func (r *replay) again(ctx context.Context, err error) error {
-	_, _ = r.note(ctx, oursRetry+oursJitter) // it comes back soon, whatever has changed
-	return r.ours(ctx, "replay", err)
+	_, _ = r.note(ctx, delivery.MaxRetryPause) // it runs again soon, whatever has changed
+	return r.acts.ours(ctx, "replay", err)
 }
 
-// note says when the next run will be.
+// note notes when the next run will be. asleep is false if the replay was changed since the
+// step.
 func (r *replay) note(ctx context.Context, in time.Duration) (asleep bool, err error) {
-	if asleep, err = r.replays.ReplaySleeps(ctx, r.id, in+drainSlack, r.changes); err != nil {
-		r.log.DebugContext(ctx, "replay not noted", slog.String("replay_id", r.id.String()), slog.Any("error", err))
+	if asleep, err = r.acts.replays.ReplaySleeps(ctx, r.id, in+sleepSlack, r.changes); err != nil {
+		r.acts.log.DebugContext(ctx, "replay not noted", slog.String("replay_id", r.id.String()), slog.Any("error", err))
 	}
 	return asleep, err
 }

@@ -9,18 +9,18 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
 
 // replayAll runs a replay to its end, run after run, as Temporal does.
-func (b *bench) replayAll(id hook.ReplayID) (r activities.ReplayResult, whys []string, err error) {
+func (b *bench) replayAll(id hook.ReplayID) (r contract.ReplayResult, whys []string, err error) {
 	b.Helper()
 	for range 10_000 {
 		env := newEnvironment(b.Context())
 		env.RegisterActivityWithOptions(b.acts.Replay, activity.RegisterOptions{Name: "Replay"})
-		value, err := env.ExecuteActivity(b.acts.Replay, activities.ReplayInput{ReplayID: id})
+		value, err := env.ExecuteActivity(b.acts.Replay, contract.ReplayInput{ReplayID: id})
 		if err == nil {
 			require.NoError(b, value.Get(&r))
 			return r, whys, nil
@@ -49,7 +49,7 @@ func (b *bench) replaying(n, rate int) (hook.WebhookID, hook.ReplayID) {
 	return a, b.store.AddReplay(a, rate)
 }
 
-// made is when each of the replay's deliveries was made, from the test's start on.
+// made returns when each of the replay's deliveries was made, from the test's start on.
 func (b *bench) made(a hook.WebhookID) []time.Duration {
 	var list []time.Duration
 	for _, d := range b.store.Deliveries(a) {
@@ -58,8 +58,8 @@ func (b *bench) made(a hook.WebhookID) []time.Duration {
 	return list
 }
 
-// A replay makes its deliveries at its rate, has the webhook's drain started, and ends
-// when all of them have.
+// A replay makes its deliveries at its rate, starts the webhook's drain, and ends when all
+// deliveries have ended.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -71,7 +71,7 @@ func TestReplay(t *testing.T) {
 		})
 		r, whys, err := b.replayAll(id)
 		require.NoError(b, err)
-		require.Equal(b, activities.ReplayResult{State: hook.ReplayCompleted, Scanned: 450, Deliveries: 450, Succeeded: 450}, r)
+		require.Equal(b, contract.ReplayResult{State: hook.ReplayCompleted, Scanned: 450, Deliveries: 450, Succeeded: 450}, r)
 		made := b.made(a)
 		for i := range made[:len(made)-20] {
 			require.GreaterOrEqual(b, made[i+20]-made[i], second-10*time.Millisecond, "no more than its rate")
@@ -83,8 +83,8 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-// It does nothing while it is paused, goes on at another rate, and ends at once when it is
-// canceled.
+// A replay does nothing while it is paused, goes on at another rate when that is changed, and
+// ends at once when it is canceled.
 func TestReplayIsPausedAndCanceled(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -110,9 +110,8 @@ func TestReplayIsPausedAndCanceled(t *testing.T) {
 	})
 }
 
-// An outage of ours, or of Temporal when the drain is to be started, costs time and
-// nothing else.
-func TestReplayWhileTheStoreIsAway(t *testing.T) {
+// An outage of ours, or of Temporal when the drain is to be started, costs nothing but time.
+func TestReplayWhileTheStoreIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{storagetest.OpReplayStep, storagetest.OpReplaySleeps, storagetest.OpDrain} {
 		t.Run(op, func(t *testing.T) {
@@ -140,8 +139,8 @@ func TestReplayWhileTheStoreIsAway(t *testing.T) {
 	}
 }
 
-// One that is not there any more ends.
-func TestReplayThatIsGone(t *testing.T) {
+// A replay that was deleted ends.
+func TestReplayThatWasDeleted(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		r, _, err := b.replayAll(hook.ReplayID{1})

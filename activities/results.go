@@ -2,129 +2,82 @@ package activities
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 )
 
-// recorded is what came of recording a batch of results.
-type recorded struct {
-	batch      []*result
-	deliveries []hook.Delivery
-	err        error
+// maxOutcomes bounds the outcomes in a heartbeat or result: Temporal bounds the size of
+// failures to 4 KiB.
+const maxOutcomes = 20
+
+func outcomesOf(list []hook.Delivery) []contract.Outcome {
+	out := make([]contract.Outcome, 0, min(len(list), maxOutcomes))
+	for i := range list[:min(len(list), maxOutcomes)] {
+		out = append(out, contract.OutcomeOf(&list[i]))
+	}
+	return out
 }
 
-// wait takes in what has come: results, what was recorded, or the time when something
-// becomes due; the error is ours. With nothing in flight it ends with ctx.
-func (r *run) wait(ctx context.Context) error {
-	var due <-chan time.Time
-	if len(r.waiting) > 0 && r.inFlight < r.concurrency && ctx.Err() == nil && r.fits(r.waiting[0], r.now()) {
-		timer := time.NewTimer(max(r.waiting[0].due.Sub(r.now()), time.Millisecond))
-		defer timer.Stop()
-		due = timer.C
-	}
-	if len(r.crowds) > 0 && ctx.Err() == nil && !r.isStopping() {
-		timer := time.NewTimer(crowdLook)
-		defer timer.Stop()
-		due = timer.C
-	}
-	var stopped <-chan struct{}
-	if r.inFlight == 0 && !r.recording {
-		stopped = ctx.Done()
-	}
-	select {
-	case first := <-r.results:
-		failure := r.took(ctx, first)
-		for {
-			select {
-			case next := <-r.results:
-				if err := r.took(ctx, next); err != nil {
-					failure = err
-				}
-			default:
-				return failure
-			}
-		}
-	case rec := <-r.recorded:
-		r.recording = false
-		return r.apply(&rec)
-	case <-due:
-	case <-stopped:
-	}
-	return nil
+// heartbeat shows the outstanding deliveries beside the pending activity.
+func heartbeat(ctx context.Context, outstanding []hook.Delivery) {
+	activity.RecordHeartbeat(ctx, outcomesOf(outstanding))
 }
 
-// took takes in one result; the error says that we could not send.
-func (r *run) took(ctx context.Context, res *result) error {
-	r.inFlight--
-	switch {
-	case res.err != nil:
-		r.enqueue(waiting{job: res.job, due: r.now()})
-		return res.err
-	case res.ended:
-		r.done = append(r.done, res.job.Delivery)
-		return nil
-	case res.held:
-		r.held = append(r.held, res.job.Delivery)
-		return nil
-	case res.parked:
-		r.park(res.job)
-		return nil
-	}
-	r.unrecorded = append(r.unrecorded, res)
-	r.attempts++
-	if res.record.Attempt.StatusCode != 0 {
-		r.answered++
-	}
-	if res.trips {
-		r.backlog = nil
-		r.trip(ctx, res.job.Webhook.ID)
-	}
-	return nil
+// outstandingError asks Temporal for the next run after a delay. It must be returned as it is:
+// wrapped, it would lose the delay.
+func outstandingError(outstanding []hook.Delivery, total int, next time.Duration) error {
+	first := &outstanding[0]
+	text := fmt.Sprintf("%d of %d deliveries outstanding; %s %s, attempt %d; next in %v",
+		len(outstanding), total, first.WebhookID, reasonOf(first), first.Attempts, rounded(next))
+	return temporal.NewApplicationErrorWithOptions(text, contract.ErrorOutstanding, temporal.ApplicationErrorOptions{
+		NextRetryDelay: next, Category: temporal.ApplicationErrorCategoryBenign,
+	})
 }
 
-// startRecording records what has come in, unless some is being recorded: what comes
-// meanwhile goes into the next batch.
-func (r *run) startRecording(ctx context.Context) {
-	if r.recording || len(r.unrecorded) == 0 {
-		return
+// rounded drops digits that no person reads: 29m59.996s becomes 30m0s.
+func rounded(d time.Duration) time.Duration {
+	if d >= 10*time.Second {
+		return d.Round(time.Second)
 	}
-	batch := r.unrecorded
-	r.unrecorded, r.recording = nil, true
-	records := make([]hook.Record, 0, len(batch))
-	for _, res := range batch {
-		records = append(records, res.record)
-	}
-	go func() {
-		deliveries, err := r.recordUntil(ctx, records)
-		r.recorded <- recorded{batch, deliveries, err}
-	}()
+	return d.Round(time.Millisecond)
 }
 
-// apply queues what is to be tried again.
-func (r *run) apply(rec *recorded) error {
-	r.budget.requests.give(int64(len(rec.batch)) * requestBytes)
-	if rec.err != nil {
-		for _, res := range rec.batch {
-			r.enqueue(waiting{job: res.job, due: r.now()})
-		}
-		return rec.err
+// reasonOf says why a delivery is outstanding, for a person.
+func reasonOf(d *hook.Delivery) string {
+	if d.Error == "" {
+		return "not sent yet"
 	}
-	byID := make(map[hook.DeliveryID]*result, len(rec.batch))
-	for _, res := range rec.batch {
-		byID[res.job.Delivery.ID] = res
-	}
-	for _, d := range rec.deliveries {
-		if !d.Outstanding() {
-			r.done = append(r.done, d)
-			byID[d.ID].job.Event.Data = nil // its room is given back
+	return d.Error
+}
+
+// summarize counts deliveries by their state and shows the first of them, failed ones before
+// the others.
+func summarize(list []hook.Delivery) contract.DeliverResult {
+	var r contract.DeliverResult
+	slices.SortStableFunc(list, func(a, b hook.Delivery) int {
+		return contract.Rank(a.State, a.Outstanding()) - contract.Rank(b.State, b.Outstanding())
+	})
+	for i := range list {
+		if list[i].Outstanding() {
+			r.Deferred++
 			continue
 		}
-		res := byID[d.ID]
-		job := *res.job
-		job.Delivery = d
-		a := &res.record.Attempt
-		r.enqueue(waiting{job: &job, due: a.StartedAt.Add(a.Duration + res.record.Verdict.RetryIn), again: true})
+		switch list[i].State {
+		case hook.StateSuccess:
+			r.Succeeded++
+		case hook.StateCanceled:
+			r.Canceled++
+		case hook.StateFailed, hook.StateTimedOut, hook.StateDropped, hook.StatePending, hook.StateSending:
+			r.Failed++
+		}
 	}
-	return nil
+	r.Outcomes = outcomesOf(list)
+	return r
 }

@@ -8,12 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
 
-// S13: whatever its state, without touching the remaining schedule.
+// S13: a delivery in any state can be sent by hand; the rest of its schedule stays as it is.
 func TestSendNowWhateverItsState(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -49,14 +49,14 @@ func TestSendNowKeepsTheSchedule(t *testing.T) {
 			require.NoError(b, err)
 		}
 		_, err := b.deliver(s)
-		b.asked(err, activities.ErrorOutstanding, 30*time.Second)
+		b.asked(err, contract.ErrorOutstanding, 30*time.Second)
 		d := b.store.Delivery(a)
 		require.Equal(b, 4, d.Attempts)
 		require.Equal(b, 1, d.Scheduled)
 	})
 }
 
-// Spec 9: 410 disables the webhook, however it was sent; not in a test.
+// Spec 9: 410 disables the webhook for any kind of attempt but a test.
 func TestSendNowMeetsGone(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -81,14 +81,14 @@ func TestSendNowFails(t *testing.T) {
 		typ   string
 		sent  int
 	}{
-		"webhook deleted": {func(b *bench, a hook.WebhookID) { b.store.LoseWebhook(a, false) }, "send: precondition", activities.ErrorRefused, 0},
-		"webhook off":     {func(b *bench, a hook.WebhookID) { b.store.LoseWebhook(a, true) }, "send: precondition", activities.ErrorRefused, 0},
+		"webhook deleted": {func(b *bench, a hook.WebhookID) { b.store.LoseWebhook(a, false) }, "send: precondition", contract.ErrorRefused, 0},
+		"webhook off":     {func(b *bench, a hook.WebhookID) { b.store.LoseWebhook(a, true) }, "send: precondition", contract.ErrorRefused, 0},
 		"store away": {func(b *bench, _ hook.WebhookID) {
 			b.store.Fail = func(string) error { return hook.Unavailable("the store", errors.New("away")) }
-		}, "load delivery: unavailable", activities.ErrorOurs, 0},
+		}, "load delivery: unavailable", contract.ErrorOurs, 0},
 		"we can not send": {func(b *bench, _ hook.WebhookID) {
 			b.sender.Script(urlA, storagetest.Ours(errors.New("out of sockets")))
-		}, "send: internal", activities.ErrorOurs, 0},
+		}, "send: internal", contract.ErrorOurs, 0},
 		"store away after sending": {func(b *bench, _ hook.WebhookID) {
 			b.store.Fail = func(op string) error {
 				if op == storagetest.OpRecord {
@@ -96,7 +96,7 @@ func TestSendNowFails(t *testing.T) {
 				}
 				return nil
 			}
-		}, "record attempt: unavailable", activities.ErrorOurs, 1},
+		}, "record attempt: unavailable", contract.ErrorOurs, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -122,12 +122,12 @@ func TestSendNowOfAnUnknownDelivery(t *testing.T) {
 		_, err := b.sendNow(hook.Delivery{ID: hook.DeliveryID{15: 9}})
 		var app *temporal.ApplicationError
 		require.ErrorAs(b, err, &app)
-		require.Equal(b, activities.ErrorRefused, app.Type())
+		require.Equal(b, contract.ErrorRefused, app.Type())
 	})
 }
 
-// S11: a test that whoever ordered it has dropped is not sent, also by a worker that has
-// loaded it already; one that has begun is not dropped.
+// S11: a test that the API has dropped is not sent, not even by a worker that has loaded it
+// already; a test that has begun is not dropped.
 func TestSendNowOfADroppedTest(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -143,7 +143,7 @@ func TestSendNowOfADroppedTest(t *testing.T) {
 		var app *temporal.ApplicationError
 		require.ErrorAs(b, err, &app)
 		require.Equal(b, "begin test: not_found", app.Message())
-		require.Equal(b, activities.ErrorRefused, app.Type())
+		require.Equal(b, contract.ErrorRefused, app.Type())
 		require.Empty(b, b.sender.Requests(urlA))
 	})
 	onBench(t, func(b *bench) {

@@ -18,6 +18,8 @@ import (
 	"go.uber.org/goleak"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
+	"grapnel/internal/delivery"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
@@ -25,11 +27,13 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
-	_ activities.Store         = (*storagetest.Store)(nil)
-	_ activities.Lookup        = (*storagetest.Store)(nil)
-	_ activities.Sender        = (*storagetest.Sender)(nil)
-	_ activities.DeferredStore = (*storagetest.Store)(nil)
-	_ activities.Drains        = (*storagetest.Store)(nil)
+	_ delivery.Store         = (*storagetest.Store)(nil)
+	_ delivery.Lookup        = (*storagetest.Store)(nil)
+	_ delivery.Sender        = (*storagetest.Sender)(nil)
+	_ delivery.DeferredStore = (*storagetest.Store)(nil)
+	_ delivery.Drains        = (*storagetest.Store)(nil)
+	_ activities.DrainStore  = (*storagetest.Store)(nil)
+	_ activities.Replays     = (*storagetest.Store)(nil)
 )
 
 const (
@@ -51,13 +55,12 @@ type bench struct {
 	sender *storagetest.Sender
 	start  time.Time
 	log    *bytes.Buffer
-	// stop ends the context of running activities, as a worker does that waited
-	// long enough.
+	// stop ends the context of running activities, as a worker does after its stop timeout.
 	stop context.CancelCauseFunc
 	// endRun ends the worker's run.
 	endRun func()
-	// heartbeats are what people see beside the pending activity.
-	heartbeats [][]activities.Outcome
+	// heartbeats are the details that the Web UI shows beside the pending activity.
+	heartbeats [][]contract.Outcome
 }
 
 // onBench runs the test in a bubble of its own.
@@ -85,15 +88,18 @@ func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 		sender: storagetest.NewSender(time.Now), start: time.Now(), log: &bytes.Buffer{}, stop: stop,
 	}
 	b.env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
-		var list []activities.Outcome
+		var list []contract.Outcome
 		if err := details.Get(&list); err != nil {
 			t.Errorf("heartbeat: %v", err)
 		}
 		b.heartbeats = append(b.heartbeats, list)
 	})
 	deps := activities.Deps{
-		Store: b.store, Lookup: b.store, DeferredStore: b.store, Drains: b.store, Replays: b.store, Sender: b.sender, Schedule: hook.DefaultSchedule(), Jitter: none,
-		Logger: slog.New(slog.NewJSONHandler(b.log, nil)),
+		Deps: delivery.Deps{
+			Store: b.store, Lookup: b.store, DeferredStore: b.store, Drains: b.store, Sender: b.sender,
+			Schedule: hook.DefaultSchedule(), Jitter: none, Logger: slog.New(slog.NewJSONHandler(b.log, nil)),
+		},
+		DrainStore: b.store, Replays: b.store,
 	}
 	for _, option := range options {
 		option(&deps)
@@ -107,34 +113,34 @@ func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 	return b
 }
 
-// begin begins another run of the worker, which stop ends.
+// begin begins another run of the worker; stop ends it.
 func (b *bench) begin() (stop func()) {
-	b.endRun = b.acts.Begin()
+	b.endRun = b.acts.Engine().Begin()
 	return b.endRun
 }
 
-func (b *bench) deliver(s hook.Start) (activities.DeliverResult, error) {
+func (b *bench) deliver(s hook.Start) (contract.DeliverResult, error) {
 	b.Helper()
-	var r activities.DeliverResult
-	value, err := b.env.ExecuteActivity(b.acts.Deliver, activities.DeliverInput{EventIDs: []hook.EventID{s.EventID}, Deliveries: s.Deliveries, Of: 1})
+	var r contract.DeliverResult
+	value, err := b.env.ExecuteActivity(b.acts.Deliver, contract.SliceInput{EventIDs: []hook.EventID{s.EventID}, Deliveries: s.Deliveries, Of: 1})
 	if err == nil {
 		require.NoError(b, value.Get(&r))
 	}
 	return r, err
 }
 
-func (b *bench) sendNow(d hook.Delivery) (activities.Outcome, error) {
+func (b *bench) sendNow(d hook.Delivery) (contract.Outcome, error) {
 	b.Helper()
-	var o activities.Outcome
-	value, err := b.env.ExecuteActivity(b.acts.SendNow, activities.SendNowInput{DeliveryID: d.ID})
+	var o contract.Outcome
+	value, err := b.env.ExecuteActivity(b.acts.SendNow, contract.SendNowInput{DeliveryID: d.ID})
 	if err == nil {
 		require.NoError(b, value.Get(&o))
 	}
 	return o, err
 }
 
-// asked requires an application error of the type, which asks for another
-// attempt in the given time, and returns what a person reads.
+// asked requires an application error of the type that asks for another run after the given
+// delay. It returns the message.
 func (b *bench) asked(err error, typ string, in time.Duration) (message string) {
 	b.Helper()
 	var app *temporal.ApplicationError
@@ -143,7 +149,7 @@ func (b *bench) asked(err error, typ string, in time.Duration) (message string) 
 	require.False(b, app.NonRetryable())
 	require.Equal(b, in, app.NextRetryDelay())
 	require.Positive(b, app.NextRetryDelay(), "0 would mean not set")
-	if typ == activities.ErrorOutstanding {
+	if typ == contract.ErrorOutstanding {
 		require.Equal(b, temporal.ApplicationErrorCategoryBenign, app.Category())
 	}
 	return app.Message()
@@ -155,15 +161,15 @@ func (b *bench) requireSentAt(url string, want ...time.Duration) {
 	require.Equal(b, want, b.sender.Times(url, b.start))
 }
 
-// during does something a while after the start.
+// during calls do a while after the start.
 func (b *bench) during(after time.Duration, do func()) { time.AfterFunc(after, do) }
 
 const second = time.Second
 
-// none takes the chance out of waiting.
+// none is a jitter without chance: it draws 0.
 func none(time.Duration) time.Duration { return 0 }
 
-// next is when the error asks for the next run.
+// next returns the delay after which the error asks for the next run.
 func (b *bench) next(err error) time.Duration {
 	b.Helper()
 	var app *temporal.ApplicationError

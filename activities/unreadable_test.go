@@ -7,15 +7,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
 
 var errNoKey = errors.New("no key opens it")
 
-// S3: deliveries whose webhook's secrets no key opens are looked at ever more rarely, and
-// fail for good after a day, without an attempt, a request, or a wrong signature.
+// S3: deliveries whose webhook's secrets no key opens are tried ever more rarely. After a day
+// they fail for good, without an attempt, a request, or a wrong signature.
 func TestUnreadableSecretEndsDeliveriesAfterADay(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -26,7 +26,7 @@ func TestUnreadableSecretEndsDeliveriesAfterADay(t *testing.T) {
 		r, err := b.deliver(s)
 		for ; err != nil; r, err = b.deliver(s) {
 			in := b.next(err)
-			require.Contains(b, b.asked(err, activities.ErrorOutstanding, in), "Signing secret unavailable")
+			require.Contains(b, b.asked(err, contract.ErrorOutstanding, in), "Signing secret unavailable")
 			waits = append(waits, in)
 			<-time.After(in)
 		}
@@ -43,8 +43,8 @@ func TestUnreadableSecretEndsDeliveriesAfterADay(t *testing.T) {
 	})
 }
 
-// The others of the event are sent, and their schedule does not make the unreadable one
-// wait; when its key is back, it is sent.
+// The event's other deliveries are sent, and their schedule does not delay the unreadable one;
+// when its key is back, it is sent.
 func TestUnreadableSecretIsRead(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -53,17 +53,17 @@ func TestUnreadableSecretIsRead(t *testing.T) {
 		b.store.LoseKey(a, errNoKey)
 		s := b.store.Publish(eventType, payload, a, c)
 		_, err := b.deliver(s)
-		b.asked(err, activities.ErrorOutstanding, 5*second)
+		b.asked(err, contract.ErrorOutstanding, 5*second)
 		b.requireSentAt(urlB, 0)
 		b.store.LoseKey(a, nil)
 		<-time.After(5 * second)
 		_, err = b.deliver(s)
-		b.asked(err, activities.ErrorOutstanding, 25*second)
+		b.asked(err, contract.ErrorOutstanding, 25*second)
 		b.requireSentAt(urlA, 5*second)
 	})
 }
 
-// A webhook that is disabled as well cancels its deliveries, whatever its secrets.
+// If such a webhook is disabled, its deliveries are canceled.
 func TestUnreadableSecretOfADisabledWebhook(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -77,17 +77,18 @@ func TestUnreadableSecretOfADisabledWebhook(t *testing.T) {
 	})
 }
 
-// Parked deliveries too: their drain looks ever more rarely, and ends them.
+// The drain tries unreadable deferred deliveries ever more rarely too, and fails them in the
+// end.
 func TestDrainOfUnreadableSecret(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		a := b.parked(20, nil)
+		a := b.deferred(20, nil)
 		b.store.ChangeWebhook(a, func(w *hook.Webhook) { w.TrippedAt = nil })
 		b.store.LoseKey(a, errNoKey)
 		d := b.drainer(a)
 		r, err := d.all()
 		require.NoError(b, err)
-		require.Equal(b, activities.DrainResult{Failed: 20, First: a.String() + " failed: Signing secret unavailable after 0 attempts"}, r)
+		require.Equal(b, contract.DrainResult{Failed: 20, FirstFailed: a.String() + " failed: Signing secret unavailable after 0 attempts"}, r)
 		require.Less(b, len(d.waits), 330)
 		require.Contains(b, d.whys[0], "Signing secret unavailable")
 		require.InDelta(b, hook.DeferredFor.Hours(), time.Since(b.start).Hours(), 0.1)

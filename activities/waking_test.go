@@ -10,11 +10,12 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
 
-// asks requires that a run asks for another one, and returns in what time.
+// asks requires that a run asks for another one, and returns the delay.
 func (b *bench) asks(err error) (in time.Duration, why string) {
 	b.Helper()
 	var app *temporal.ApplicationError
@@ -23,32 +24,32 @@ func (b *bench) asks(err error) (in time.Duration, why string) {
 	return app.NextRetryDelay(), app.Message()
 }
 
-// replayRun is one run of a replay.
+// replayRun makes one run of a replay.
 func (b *bench) replayRun(id hook.ReplayID) error {
 	b.Helper()
 	env := newEnvironment(b.Context())
 	env.RegisterActivityWithOptions(b.acts.Replay, activity.RegisterOptions{Name: "Replay"})
-	_, err := env.ExecuteActivity(b.acts.Replay, activities.ReplayInput{ReplayID: id})
+	_, err := env.ExecuteActivity(b.acts.Replay, contract.ReplayInput{ReplayID: id})
 	return err
 }
 
-// Nothing of a run of the worker outlives it: activities of a run that has stopped leave
-// what is due to another worker, a second later each time, and those of the next run work
-// as in the first.
+// No state of a run of the worker outlives it: activities of a stopped run leave due deliveries
+// to another worker, a second later each time, and activities of the next run work as in the
+// first.
 func TestActivitiesAfterARun(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		started := b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil))
-		waiting := b.parked(3, func(h *hook.Webhook) { h.TrippedAt = nil; h.PausedAt = &b.start })
+		waiting := b.deferred(3, func(h *hook.Webhook) { h.TrippedAt = nil; h.PausedAt = &b.start })
 		b.store.ChangeWebhook(waiting, func(h *hook.Webhook) { h.PausedAt = nil })
 		replayed, replay := b.replaying(30, 10)
 		b.endRun()
 		for range 3 {
 			_, err := b.deliver(started)
-			b.asked(err, activities.ErrorOurs, second)
+			b.asked(err, contract.ErrorOurs, second)
 			_, err = b.drainer(waiting).run()
-			b.asked(err, activities.ErrorOurs, second)
-			b.asked(b.replayRun(replay), activities.ErrorOurs, second)
+			b.asked(err, contract.ErrorOurs, second)
+			b.asked(b.replayRun(replay), contract.ErrorOurs, second)
 		}
 		require.Empty(b, b.sender.Requests(urlA))
 
@@ -69,9 +70,9 @@ func TestActivitiesAfterARun(t *testing.T) {
 	})
 }
 
-// What a stopping worker can't begin any more another one begins in a second, also what
-// waits for a place; what is due later stays due then.
-func TestStoppingLeavesWhatIsDue(t *testing.T) {
+// Deliveries that a stopping worker does not begin are begun by another worker a second later,
+// throttled ones too; a delivery that is due later stays due then.
+func TestStoppingLeavesDueDeliveries(t *testing.T) {
 	t.Parallel()
 	for name, limit := range map[string]int{"in flight": 0, "over a limit": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -81,7 +82,7 @@ func TestStoppingLeavesWhatIsDue(t *testing.T) {
 				b.sender.Script(urlA, storagetest.Status(200).After(500*time.Millisecond))
 				b.during(100*time.Millisecond, b.endRun)
 				_, err := b.deliver(b.store.Publish(eventType, payload, many(a, 100)...))
-				b.asked(err, activities.ErrorOurs, second)
+				b.asked(err, contract.ErrorOurs, second)
 			})
 		})
 	}
@@ -91,29 +92,29 @@ func TestStoppingLeavesWhatIsDue(t *testing.T) {
 		b.store.SetNextAttempt(a, b.start.Add(time.Hour))
 		b.endRun()
 		_, err := b.deliver(start)
-		b.asked(err, activities.ErrorOutstanding, time.Hour)
+		b.asked(err, contract.ErrorOutstanding, time.Hour)
 	})
 }
 
-// Temporal does not bound what an activity asks for: the activity does, by what a receiver
-// can ask for.
+// Temporal does not bound the delay that an activity asks for: the activity does, by the
+// longest Retry-After.
 func TestDeliverAsksForADayAtMost(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		a := b.store.AddWebhook(urlA, nil)
 		start := b.store.Publish(eventType, payload, a)
-		b.store.SetNextAttempt(a, b.start.AddDate(1, 0, 0)) // by a clock that was wrong
+		b.store.SetNextAttempt(a, b.start.AddDate(1, 0, 0)) // a wrong clock has set it
 		_, err := b.deliver(start)
-		b.asked(err, activities.ErrorOutstanding, 24*time.Hour)
+		b.asked(err, contract.ErrorOutstanding, 24*time.Hour)
 	})
 }
 
-// Spec 9: a drain with nothing to probe with looks every five minutes, and at once when
-// something is parked.
+// Spec 9: a drain without a delivery to probe with looks every five minutes, and at once when a
+// delivery is deferred.
 func TestDrainSleepsNoLongerThanAProbe(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		a := b.parked(1, nil)
+		a := b.deferred(1, nil)
 		b.sender.Script(urlA, storagetest.Refused())
 		b.store.SetNextAttempt(a, b.start.Add(2*time.Hour)) // its fifth attempt
 		_, err := b.drainer(a).run()
@@ -123,12 +124,12 @@ func TestDrainSleepsNoLongerThanAProbe(t *testing.T) {
 	})
 }
 
-// Spec 9: an endpoint that is back gets what is published then, although what waited is
-// not due for half an hour.
-func TestDrainWakesForWhatIsParked(t *testing.T) {
+// Spec 9: an endpoint that is available again gets new events, although the deferred deliveries
+// are not due for half an hour.
+func TestDrainWakesForDeferredDeliveries(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		a := b.parked(1, nil)
+		a := b.deferred(1, nil)
 		b.sender.Script(urlA, append(outcomes(storagetest.Refused(), 4), storagetest.Status(200))...)
 		var published time.Duration
 		b.during(12*time.Minute, func() {
@@ -136,7 +137,7 @@ func TestDrainWakesForWhatIsParked(t *testing.T) {
 			s := b.store.Publish(eventType, payload, a)
 			r, err := b.deliver(s)
 			require.NoError(b, err)
-			require.Equal(b, 1, r.Waiting)
+			require.Equal(b, 1, r.Deferred)
 		})
 		r, err := b.drainAll(a)
 		require.NoError(b, err)
@@ -152,8 +153,8 @@ func schedule(delays ...time.Duration) func(*activities.Deps) {
 	return func(d *activities.Deps) { d.Schedule = delays }
 }
 
-// What changes between a drain's look and its note is not slept through.
-func TestDrainSeesWhatComesBeforeItSleeps(t *testing.T) {
+// A drain does not sleep through a change between its look and its note.
+func TestDrainSeesChangesBeforeItSleeps(t *testing.T) {
 	t.Parallel()
 	for name, reason := range map[string]func(*hook.Webhook){
 		"paused":      func(h *hook.Webhook) { h.PausedAt, h.TrippedAt = h.TrippedAt, nil },
@@ -162,7 +163,7 @@ func TestDrainSeesWhatComesBeforeItSleeps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			onBench(t, func(b *bench) {
-				a := b.parked(2, reason)
+				a := b.deferred(2, reason)
 				changed := false
 				b.store.Fail = func(op string) error {
 					if op == storagetest.OpSleeps && !changed {
@@ -181,12 +182,12 @@ func TestDrainSeesWhatComesBeforeItSleeps(t *testing.T) {
 	}
 }
 
-// However often something changes just then, a run comes to its end, and asks for the next
-// one in a second.
+// However often something changes in that moment, a run ends, and asks for the next one after a
+// second.
 func TestDrainThatIsWokenAllTheTime(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		a := b.parked(1, nil)
+		a := b.deferred(1, nil)
 		b.store.Fail = func(op string) error {
 			if op == storagetest.OpSleeps {
 				<-time.After(100 * time.Millisecond)
@@ -201,11 +202,11 @@ func TestDrainThatIsWokenAllTheTime(t *testing.T) {
 	})
 }
 
-// Where a drain can't note that it sleeps, nobody can wake it: then it sleeps shortly.
+// If a drain can't note that it sleeps, nobody can wake it: then it sleeps for a short time.
 func TestDrainThatCanNotNote(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		a := b.parked(1, func(h *hook.Webhook) { h.PausedAt = &b.start })
+		a := b.deferred(1, func(h *hook.Webhook) { h.PausedAt = &b.start })
 		b.store.Fail = func(op string) error {
 			if op == storagetest.OpSleeps {
 				return hook.Unavailable("the store", errors.New("away"))
@@ -222,7 +223,7 @@ func TestDrainThatCanNotNote(t *testing.T) {
 func TestProbesDoNotTrustAClock(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
-		a := b.parked(1, nil)
+		a := b.deferred(1, nil)
 		d := b.drainer(a)
 		d.state = map[string]any{"probes": 3, "probe_at": b.start.Add(time.Hour)}
 		_, err := d.run()
@@ -232,7 +233,7 @@ func TestProbesDoNotTrustAClock(t *testing.T) {
 }
 
 // A replay that is resumed between its look and its note goes on at once.
-func TestReplaySeesWhatComesBeforeItSleeps(t *testing.T) {
+func TestReplaySeesChangesBeforeItSleeps(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
 		_, id := b.replaying(30, 10)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 )
 
@@ -80,7 +81,7 @@ func (a *API) viewDelivery(d *hook.Delivery) Delivery {
 		v.NextAttemptAt = &at
 	}
 	if d.Deferred {
-		v.WorkflowID = hook.DrainID(d.WebhookID)
+		v.WorkflowID = contract.DrainID(d.WebhookID)
 		v.WorkflowURL = a.workflowURL(v.WorkflowID)
 	}
 	return v

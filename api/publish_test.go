@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/api"
+	workflowcontract "grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/payload"
 )
@@ -69,7 +70,7 @@ func TestPublishForAnUnavailableEndpoint(t *testing.T) {
 		accepted := f.post(t, "/v1/events", `{"type":"user.created","data":{}}`).object(t, http.StatusAccepted)
 		require.EqualValues(t, 1, accepted["deliveries"])
 		e := f.get(t, "/v1/events/"+accepted["id"].(string)).object(t, http.StatusOK)
-		require.Equal(t, hook.DrainID(id), e["workflow_id"])
+		require.Equal(t, workflowcontract.DrainID(id), e["workflow_id"])
 	}
 	require.Empty(t, f.dispatched.events())
 	require.Equal(t, []hook.WebhookID{id}, f.dispatched.drains)

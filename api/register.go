@@ -11,8 +11,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
-	"grapnel/workflows"
 )
 
 // operation describes an operation of the API.
@@ -70,7 +70,7 @@ type operation struct {
 const defaultMaxRequest = 64 << 10
 
 // sendTimeout bounds an operation that sends a request to a receiver: sending, and the store's part.
-const sendTimeout = workflows.SendNowTimeout + 5*time.Second
+const sendTimeout = contract.SendNowTimeout + 5*time.Second
 
 // measure returns a middleware that counts an operation's requests by status.
 func (a *API) measure(id string) func(huma.Context, func(huma.Context)) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 )
 
@@ -57,7 +58,7 @@ func workflowID(deliveries int, other *string, drainedBy *[16]byte, id hook.Even
 	case other != nil:
 		return *other
 	case drainedBy != nil:
-		return hook.DrainID(*drainedBy)
+		return contract.DrainID(*drainedBy)
 	case deliveries == 0:
 		return ""
 	default:

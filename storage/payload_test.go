@@ -11,6 +11,8 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
+	"grapnel/internal/delivery"
 	"grapnel/internal/hook"
 	"grapnel/internal/payload"
 	"grapnel/storage/storagetest"
@@ -69,21 +71,24 @@ func TestLargePayloadIsSentWhole(t *testing.T) {
 	sender := storagetest.NewSender(time.Now)
 	double := storagetest.NewStore(time.Now)
 	acts, err := activities.New(activities.Deps{
-		Store: f, Lookup: f, DeferredStore: f, Drains: double, Replays: f, Sender: sender, Schedule: hook.DefaultSchedule(), Logger: slog.New(slog.DiscardHandler),
+		Deps: delivery.Deps{
+			Store: f, Lookup: f, DeferredStore: f, Drains: double, Sender: sender, Schedule: hook.DefaultSchedule(), Logger: slog.New(slog.DiscardHandler),
+		},
+		DrainStore: f, Replays: f,
 	})
 	require.NoError(t, err)
-	t.Cleanup(acts.Begin())
+	t.Cleanup(acts.Engine().Begin())
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
 	env.RegisterActivityWithOptions(acts.Deliver, activity.RegisterOptions{Name: "Deliver"})
-	_, err = env.ExecuteActivity(acts.Deliver, activities.DeliverInput{EventIDs: []hook.EventID{event.ID}, Deliveries: 2, Of: 1})
+	_, err = env.ExecuteActivity(acts.Deliver, contract.SliceInput{EventIDs: []hook.EventID{event.ID}, Deliveries: 2, Of: 1})
 	require.NoError(t, err)
 	for _, url := range []string{"https://one.example/", "https://two.example/"} {
 		list := sender.Requests(url)
 		require.Len(t, list, 1)
 		require.Equal(t, string(payload.StandardBody(&event)), string(list[0].Body))
 	}
-	require.Zero(t, acts.MemoryUse()["payloads"].Used)
+	require.Zero(t, acts.Engine().MemoryUse()["payloads"].Used)
 }
 
 // S3: deliveries whose webhook's secrets can't be read fail for good when they are old,

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 )
 
@@ -57,7 +58,7 @@ func TestPublishOnlyParked(t *testing.T) {
 	require.Zero(t, a.Due)
 	require.Empty(t, a.Targets)
 	require.Equal(t, []hook.WebhookID{one.ID, two.ID}, a.Undrained)
-	require.Equal(t, hook.DrainID(one.ID), a.Event.WorkflowID)
+	require.Equal(t, contract.DrainID(one.ID), a.Event.WorkflowID)
 	require.Equal(t, a.Event, must(f.Event(t.Context(), hook.DefaultTenant(), a.Event.ID)))
 	require.Empty(t, f.inOutbox(t), "there is no workflow to start")
 

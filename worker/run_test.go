@@ -11,14 +11,16 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
+	"grapnel/internal/delivery"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
 
-// polling stands for the SDK's worker in one run.
+// polling replaces the SDK's worker in one run.
 type polling struct {
 	refuses error
-	// stops is what happens while it stops.
+	// stops is called while it stops.
 	stops func()
 }
 
@@ -39,16 +41,19 @@ func (w *Worker) isReady() bool {
 	}
 }
 
-// When Temporal has lost its namespace the worker ends, and is run again when there is one.
-// The next run works as the first, and in between the worker is not ready.
+// When Temporal has lost its namespace the worker ends, and it is run again when there is one.
+// The next run works like the first, and in between the worker is not ready.
 func TestRunAgain(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
 	store := storagetest.NewStore(time.Now)
 	var err error
 	c.Activities, err = activities.New(activities.Deps{
-		Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), DeferredStore: store, Drains: store, Replays: store,
-		Schedule: hook.DefaultSchedule(), Logger: c.Logger,
+		Deps: delivery.Deps{
+			Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), DeferredStore: store, Drains: store,
+			Schedule: hook.DefaultSchedule(), Logger: c.Logger,
+		},
+		DrainStore: store, Replays: store,
 	})
 	require.NoError(t, err)
 	w, err := New(c)
@@ -60,7 +65,7 @@ func TestRunAgain(t *testing.T) {
 		env.SetWorkerOptions(sdkworker.Options{BackgroundActivityContext: t.Context()})
 		env.RegisterActivity(c.Activities.Deliver)
 		start := store.Publish("user.created", `{}`, webhook)
-		_, err := env.ExecuteActivity(c.Activities.Deliver, activities.DeliverInput{EventIDs: []hook.EventID{start.EventID}, Deliveries: 1, Of: 1})
+		_, err := env.ExecuteActivity(c.Activities.Deliver, contract.SliceInput{EventIDs: []hook.EventID{start.EventID}, Deliveries: 1, Of: 1})
 		return err
 	}
 	require.ErrorContains(t, w.run(t.Context(), &polling{refuses: errors.New("away")}, nil), "start worker: away")

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"grapnel/activities"
+	"grapnel/internal/delivery"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 	"grapnel/workflows"
@@ -21,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// setup makes a configuration whose client knows an address where nothing listens.
+// setup makes a configuration whose client has an address where nothing listens.
 func setup(t *testing.T) Config {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -37,7 +38,11 @@ func setup(t *testing.T) Config {
 	t.Cleanup(c.Close)
 	store := storagetest.NewStore(time.Now)
 	acts, err := activities.New(activities.Deps{
-		Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), DeferredStore: store, Drains: store, Replays: store, Schedule: hook.DefaultSchedule(), Logger: logger,
+		Deps: delivery.Deps{
+			Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), DeferredStore: store, Drains: store,
+			Schedule: hook.DefaultSchedule(), Logger: logger,
+		},
+		DrainStore: store, Replays: store,
 	})
 	require.NoError(t, err)
 	return Config{Client: c, Workflows: &workflows.Workflows{Schedule: hook.DefaultSchedule()}, Activities: acts, Logger: logger}
@@ -61,7 +66,7 @@ func TestNewChecksItsConfig(t *testing.T) {
 	}
 }
 
-// Style 34: the SDK's default is 0 s, which would cut off requests under way.
+// The SDK's default is 0 s, which would cut off requests in flight.
 func TestStopTimeoutIsAboveTheLongestAttempt(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
@@ -74,7 +79,7 @@ func TestStopTimeoutIsAboveTheLongestAttempt(t *testing.T) {
 	require.Equal(t, time.Second, w.config.StopTimeout)
 }
 
-// names records what is registered.
+// names records the registered names.
 type names struct{ workflows, activities []string }
 
 func (n *names) RegisterWorkflowWithOptions(_ any, o workflow.RegisterOptions) {
@@ -85,7 +90,7 @@ func (n *names) RegisterActivityWithOptions(_ any, o activity.RegisterOptions) {
 	n.activities = append(n.activities, o.Name)
 }
 
-// Histories refer to the names, so everything has a fixed one.
+// Histories hold the names, so every workflow and activity has a fixed one.
 func TestRegister(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
@@ -95,7 +100,7 @@ func TestRegister(t *testing.T) {
 	require.Equal(t, []string{"Deliver", "DeliverFirst", "Drain", "Replay", "SendNow"}, n.activities)
 }
 
-// The SDK panics on options and registrations that it does not take.
+// The SDK panics on options and registrations that it does not accept.
 func TestBuildIsTakenByTheSDK(t *testing.T) {
 	t.Parallel()
 	w, err := New(setup(t))
@@ -103,7 +108,7 @@ func TestBuildIsTakenByTheSDK(t *testing.T) {
 	require.NotPanics(t, func() { w.build(make(chan error, 1)) })
 }
 
-// A worker that can't start says so, and the process ends.
+// A worker that can't start returns an error.
 func TestRunWithoutTemporal(t *testing.T) {
 	t.Parallel()
 	w, err := New(setup(t))

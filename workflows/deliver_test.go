@@ -15,15 +15,15 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/signing"
 	"grapnel/storage/storagetest"
 	"grapnel/workflows"
 )
 
-// S16: a stuck webhook delays no other: each has its own schedule, and one that
-// fails for good takes none with it.
+// S16: a stuck webhook delays no other: each has its own schedule, and one that fails for good
+// does not make the others fail.
 func TestOneFailsAndOthersSucceed(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
@@ -47,8 +47,8 @@ func TestOneFailsAndOthersSucceed(t *testing.T) {
 	})
 }
 
-// S5, S15: deleting or deactivating cancels what is pending; that is no failure
-// of the workflow.
+// S5, S15: deleting or deactivating a webhook cancels its pending deliveries; the workflow does
+// not fail for that.
 func TestCanceledBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	deactivate := func(h *hook.Webhook) { h.Active = false }
@@ -122,7 +122,7 @@ func TestRetriesUseTheCurrentURLAndSecret(t *testing.T) {
 	})
 }
 
-// S13: a retry by hand succeeds between two attempts: nothing more is sent.
+// S13: if a retry by hand succeeds between two attempts, nothing more is sent.
 func TestSentByHandBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
@@ -143,8 +143,8 @@ func TestSentByHandBetweenAttempts(t *testing.T) {
 	})
 }
 
-// At most 500 deliveries in one activity, at most 20 activities in one
-// workflow, the rest in children.
+// One activity has at most 500 deliveries, one workflow at most 20 activities; child workflows
+// have the rest.
 func TestFanOut(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -163,7 +163,7 @@ func TestFanOut(t *testing.T) {
 				w.env.SetOnChildWorkflowCompletedListener(func(i *workflow.Info, _ converter.EncodedValue, _ error) {
 					children[i.WorkflowExecution.ID] = true
 				})
-				// The one that fails comes last, the farthest from the first part.
+				// The delivery that fails is the last, farthest from the first part.
 				targets := make([]hook.WebhookID, c.deliveries)
 				for i := range targets {
 					targets[i] = a
@@ -186,8 +186,8 @@ func TestFanOut(t *testing.T) {
 	}
 }
 
-// At ordinary rates no regular activity runs, unless something is left for it.
-func TestFirstAttemptsAreLocal(t *testing.T) {
+// At ordinary rates no regular activity runs, unless the inline attempts have left something.
+func TestInlineAttempts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		answers        []storagetest.Outcome
@@ -217,7 +217,7 @@ func TestFirstAttemptsAreLocal(t *testing.T) {
 	}
 }
 
-// Spec 7: no secret, payload or URL path anywhere in what Temporal holds.
+// Spec 7: Temporal holds no secret, payload or URL path.
 func TestTemporalHoldsNoSecrets(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
@@ -241,19 +241,19 @@ func TestTemporalHoldsNoSecrets(t *testing.T) {
 			held = append(held, fmt.Sprintf("%s %+v", text, v))
 		}
 		w.env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
-			var list []activities.Outcome
+			var list []contract.Outcome
 			require.NoError(w, details.Get(&list))
 			hold(list)
 		})
 		w.env.SetOnActivityStartedListener(func(i *activity.Info, _ context.Context, args converter.EncodedValues) {
-			var in activities.DeliverInput
+			var in contract.SliceInput
 			require.NoError(w, args.Get(&in))
 			hold(in)
 			hold(*i)
 		})
 		w.env.SetOnLocalActivityCompletedListener(func(_ *activity.Info, result converter.EncodedValue, err error) {
 			require.NoError(w, err)
-			var r activities.InlineResult
+			var r contract.InlineResult
 			require.NoError(w, result.Get(&r))
 			hold(r)
 		})
@@ -279,7 +279,7 @@ func TestTemporalHoldsNoSecrets(t *testing.T) {
 	})
 }
 
-// Design 5: a table of the outcomes beside the workflow.
+// The Web UI shows a table of the outcomes beside the workflow.
 func TestCurrentDetails(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
@@ -302,9 +302,9 @@ func TestSendNow(t *testing.T) {
 		due := w.accepted.Add(5 * minute)
 		w.store.SetNextAttempt(a, due)
 		before := w.store.Delivery(a)
-		var outcome activities.Outcome
+		var outcome contract.Outcome
 		options, input := workflows.SendNowStart(before)
-		w.run(options, workflows.NameSendNow, input, &outcome)
+		w.run(options, contract.NameSendNow, input, &outcome)
 
 		require.NoError(w, w.failure, "a receiver that fails is a result")
 		w.requireSentAt(urlA, 0)
@@ -315,7 +315,7 @@ func TestSendNow(t *testing.T) {
 		log := w.store.Log(d.ID)
 		require.Len(w, log, 1)
 		require.True(w, log[0].Manual)
-		require.Equal(w, activities.Outcome{
+		require.Equal(w, contract.Outcome{
 			WebhookID: a, DeliveryID: d.ID, State: hook.StateFailed, Attempts: 1, StatusCode: 503,
 			Error: "HTTP 503 Service Unavailable", NextAt: due.UTC().Format("2006-01-02T15:04:05Z07:00"),
 		}, outcome)
@@ -330,10 +330,10 @@ func TestSendNowOfATest(t *testing.T) {
 		a := w.store.AddWebhook(urlA, func(h *hook.Webhook) { h.Active = false })
 		w.sender.Script(urlA, storagetest.Status(500))
 		d := w.store.Test(eventType, payload, a)
-		var outcome activities.Outcome
+		var outcome contract.Outcome
 		options, input := workflows.SendNowStart(d)
 		require.Contains(w, options.StaticSummary, "test: user.created")
-		w.run(options, workflows.NameSendNow, input, &outcome)
+		w.run(options, contract.NameSendNow, input, &outcome)
 		require.NoError(w, w.failure)
 		w.requireSentAt(urlA, 0)
 		require.Equal(w, hook.StateFailed, outcome.State)
@@ -356,17 +356,17 @@ func TestSendNowIsRefused(t *testing.T) {
 				w.store.Publish(eventType, payload, a)
 				lose(w, a)
 				options, input := workflows.SendNowStart(w.store.Delivery(a))
-				w.run(options, workflows.NameSendNow, input, nil)
+				w.run(options, contract.NameSendNow, input, nil)
 				var app *temporal.ApplicationError
 				require.ErrorAs(w, w.failure, &app)
-				require.Equal(w, activities.ErrorRefused, app.Type())
+				require.Equal(w, contract.ErrorRefused, app.Type())
 				require.Empty(w, w.sender.Requests(urlA))
 			})
 		})
 	}
 }
 
-// A sending by hand is never repeated by Temporal, whatever failed.
+// Temporal never repeats a request by hand, whatever failed.
 func TestSendNowIsOneAttempt(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
@@ -379,10 +379,10 @@ func TestSendNowIsOneAttempt(t *testing.T) {
 			return nil
 		}
 		options, input := workflows.SendNowStart(w.store.Delivery(a))
-		w.run(client.StartWorkflowOptions{ID: options.ID, TaskQueue: options.TaskQueue}, workflows.NameSendNow, input, nil)
+		w.run(client.StartWorkflowOptions{ID: options.ID, TaskQueue: options.TaskQueue}, contract.NameSendNow, input, nil)
 		var app *temporal.ApplicationError
 		require.ErrorAs(w, w.failure, &app)
-		require.Equal(w, activities.ErrorOurs, app.Type())
+		require.Equal(w, contract.ErrorOurs, app.Type())
 		require.Len(w, w.sender.Requests(urlA), 1)
 	})
 }

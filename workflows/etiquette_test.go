@@ -15,9 +15,9 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// Spec 9: Retry-After on 429 and 503, as it comes by HTTP: seconds or a date postpones
-// the next attempt if later than the schedule, up to 24 h, and the attempts are still
-// five. What nobody can read, and what other statuses say, changes nothing.
+// Spec 9: Retry-After on 429 and 503, in seconds or as a date, postpones the next attempt if it
+// is later than the schedule, up to 24 h; there are still five attempts. An unreadable value,
+// or another status, changes nothing.
 func TestRetryAfterByHTTP(t *testing.T) {
 	t.Parallel()
 	const schedule = 30 * second
@@ -26,7 +26,7 @@ func TestRetryAfterByHTTP(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		status int
-		value  any // a string, or what makes one at the answer
+		value  any // a string, or a function that makes one when the receiver answers
 		waits  time.Duration
 	}{
 		"429, seconds":                    {429, "600", 10 * minute},
@@ -88,8 +88,8 @@ func TestRetryAfterByHTTP(t *testing.T) {
 	}
 }
 
-// Spec 9: a receiver that asks for a day on every attempt gets its five attempts within
-// four days and a bit.
+// Spec 9: a receiver that asks for a day on every attempt gets its five attempts within little
+// more than four days.
 func TestRetryAfterOnEveryAttempt(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
@@ -102,8 +102,8 @@ func TestRetryAfterOnEveryAttempt(t *testing.T) {
 	})
 }
 
-// Spec 9: 410 on any attempt, of any profile, ends what is left of it and of the
-// webhook's other deliveries; another webhook of the event goes on.
+// Spec 9: 410 on any attempt, of any profile, ends the delivery and the webhook's other
+// deliveries; another webhook of the event is not affected.
 func TestGoneOnALaterAttempt(t *testing.T) {
 	t.Parallel()
 	for _, p := range []hook.Profile{hook.ProfileStandard, hook.ProfileCommenda} {
@@ -135,8 +135,8 @@ func TestGoneOnALaterAttempt(t *testing.T) {
 	}
 }
 
-// publishDaily publishes an event for the webhook at noon and at midnight, from the given
-// day on, and delivers each as far as it goes.
+// publishDaily publishes an event for the webhook at noon and at midnight, from the given day
+// on, and runs the workflow of each.
 func (w *world) publishDaily(a hook.WebhookID, from float64, events int) {
 	w.Helper()
 	for i := range events {
@@ -145,15 +145,15 @@ func (w *world) publishDaily(a hook.WebhookID, from float64, events int) {
 	}
 }
 
-// status is what S3 shows of the webhook.
+// status returns the status of the webhook (S3).
 func (w *world) status(a hook.WebhookID) []any {
 	w.Helper()
 	h := w.store.Webhook(a)
 	return []any{h.Active, h.Status(), h.StatusReason()}
 }
 
-// S14: a webhook that has only failed for 5 days is disabled, with the reason, by the
-// first failure after that; what is pending is canceled and nothing more is sent.
+// S14: a webhook that has only failed for 5 days is disabled, with the reason, by the first
+// failure after that; its pending deliveries are canceled and nothing more is sent.
 func TestFailingForFiveDaysInSkippedTime(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
@@ -175,7 +175,7 @@ func TestFailingForFiveDaysInSkippedTime(t *testing.T) {
 	})
 }
 
-// S14: one success within the five days begins them anew.
+// S14: one success within the five days makes them begin anew.
 func TestASuccessWithinFiveDays(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
@@ -188,7 +188,7 @@ func TestASuccessWithinFiveDays(t *testing.T) {
 	})
 }
 
-// S14: re-enabled, it is healthy, is sent to, and has five days again.
+// S14: a webhook that is enabled again is healthy, gets deliveries, and has five days again.
 func TestReenabledAfterFiveDays(t *testing.T) {
 	t.Parallel()
 	reenable := func(h *hook.Webhook) { h.Active, h.DisabledReason, h.Health = true, "", hook.HealthHealthy }

@@ -10,8 +10,9 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// The failure names the first delivery that failed for good; one that waits has not failed.
-func TestFailureNamesWhatFailed(t *testing.T) {
+// The failure names the first delivery that failed for good; a deferred delivery has not
+// failed.
+func TestFailureNamesTheFirstFailedDelivery(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		now := w.now()

@@ -15,14 +15,14 @@ import (
 	"grapnel/workflows"
 )
 
-// wanted are the histories that must be replayed, recorded by cmd/dev's
-// end-to-end tests from a real server; others in testdata are replayed too.
+// wanted are the histories that must be in testdata: cmd/dev's end-to-end tests have recorded
+// them from a real server. Others in testdata are replayed too.
 func wanted() []string {
 	return []string{
 		"deliver_success.json",
 		"deliver_retries_then_success.json",
 		"deliver_failed.json",
-		// The same with the first attempts made by a local activity.
+		// The same with inline attempts.
 		"first_success.json",
 		"first_retries_then_success.json",
 		"first_failed.json",
@@ -33,8 +33,8 @@ func wanted() []string {
 	}
 }
 
-// TestReplays replays recorded histories against today's workflows: a change
-// that Temporal would find in workflows under way fails here first.
+// TestReplays replays recorded histories against today's workflows: a change that would break
+// workflows in progress fails here first.
 func TestReplays(t *testing.T) {
 	t.Parallel()
 	found, err := filepath.Glob(filepath.Join("testdata", "*.json"))

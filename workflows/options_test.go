@@ -11,13 +11,13 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/workflows"
 )
 
-// The policy is an exponential fit of the schedule, for crashes and
-// time-outs; attempts are unlimited, because the store counts the customer's.
+// The policy is an exponential fit of the schedule, for crashes and timeouts. Its attempts are
+// unlimited, because the store counts the attempts of deliveries.
 func TestRetryPolicyFitsTheSchedule(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -60,15 +60,15 @@ func start(targets int) hook.Start {
 	return s
 }
 
-// The event's id is the workflow's; a start made before is found,
-// not repeated; search attributes find it.
+// The event's id is the workflow's id. An earlier start is found and not repeated; search
+// attributes find the workflow.
 func TestDeliverStart(t *testing.T) {
 	t.Parallel()
 	s := start(2)
 	options, input := workflows.DeliverStart(s)
 	require.Equal(t, s.EventID.String(), options.ID)
 	require.NotContains(t, options.ID, "/")
-	require.Equal(t, workflows.TaskQueue, options.TaskQueue)
+	require.Equal(t, contract.TaskQueue, options.TaskQueue)
 	require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE, options.WorkflowIDReusePolicy)
 	require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, options.WorkflowIDConflictPolicy)
 	require.False(t, options.WorkflowExecutionErrorWhenAlreadyStarted)
@@ -97,29 +97,29 @@ func TestDeliverStart(t *testing.T) {
 	require.Equal(t, fmt.Sprintf("%s host-0.example:8443, %s host-1.example:8443", s.Targets[0].WebhookID, s.Targets[1].WebhookID), input.To)
 }
 
-// The first attempts of one event with few deliveries are made within the workflow's
-// first task, which must then outlast most of them: a task that runs out is done again.
-func TestDeliverStartOfFirstAttempts(t *testing.T) {
+// An event with few deliveries gets inline attempts. The workflow's first task must outlast
+// most of them: a task that runs out is repeated.
+func TestDeliverStartWithInlineAttempts(t *testing.T) {
 	t.Parallel()
 	for deliveries, first := range map[int]bool{1: true, 20: true, 21: false, 10_000: false} {
 		s := start(1)
 		s.Deliveries = deliveries
 		options, input := workflows.DeliverStart(s)
-		require.Equal(t, first, input.First, "%d deliveries", deliveries)
+		require.Equal(t, first, input.Inline, "%d deliveries", deliveries)
 		if !first {
 			require.Zero(t, options.WorkflowTaskTimeout, "Temporal's 10 s")
 			continue
 		}
 		const asksForMore = 0.8 // of the timeout: the SDK's
 		require.Greater(t, options.WorkflowTaskTimeout.Seconds()*asksForMore, hook.ProfileStandard.DefaultTimeout().Seconds())
-		require.LessOrEqual(t, options.WorkflowTaskTimeout, activities.RunTimeout, "what got lost waits no longer than in an activity")
+		require.LessOrEqual(t, options.WorkflowTaskTimeout, contract.RunTimeout, "what got lost waits no longer than in an activity")
 	}
 	_, input := workflows.DeliverStart(hook.Share("x", []hook.Start{start(1), start(1)}))
-	require.False(t, input.First, "events that share a workflow")
+	require.False(t, input.Inline, "events that share a workflow")
 }
 
-// A workflow that is gone is started anew under its own id, and one that
-// runs is found; nothing else differs.
+// A workflow that is lost is started anew with the same id, and one that runs is found; nothing
+// else differs.
 func TestDeliverAgain(t *testing.T) {
 	t.Parallel()
 	s := start(2)
@@ -131,8 +131,8 @@ func TestDeliverAgain(t *testing.T) {
 	require.Contains(t, options.StaticDetails, "Started anew")
 	options.WorkflowIDReusePolicy, options.StaticDetails = first.WorkflowIDReusePolicy, first.StaticDetails
 	require.Equal(t, first, options)
-	require.Equal(t, s.EventID.String(), workflows.OverdueID(hook.Overdue{EventID: s.EventID}))
-	require.Equal(t, "burst", workflows.OverdueID(hook.Overdue{EventID: s.EventID, WorkflowID: "burst"}))
+	require.Equal(t, s.EventID.String(), contract.OverdueID(hook.Overdue{EventID: s.EventID}))
+	require.Equal(t, "burst", contract.OverdueID(hook.Overdue{EventID: s.EventID, WorkflowID: "burst"}))
 }
 
 func TestDeliverStartNamesOneWebhook(t *testing.T) {
@@ -141,8 +141,8 @@ func TestDeliverStartNamesOneWebhook(t *testing.T) {
 	require.Equal(t, "user.created → 1 webhook", options.StaticSummary)
 }
 
-// A burst's workflow names its events and where they go; nothing in it is as long
-// as the burst.
+// A burst's workflow names its first events and their webhooks; nothing in it is as long as the
+// burst.
 func TestDeliverStartOfABurst(t *testing.T) {
 	t.Parallel()
 	var starts []hook.Start
@@ -151,7 +151,7 @@ func TestDeliverStartOfABurst(t *testing.T) {
 		s.EventID = hook.EventID{14: 1, 15: byte(i)}
 		starts = append(starts, s)
 	}
-	burst := hook.Share(workflows.BurstID(starts[0].EventID), starts)
+	burst := hook.Share(contract.BurstID(starts[0].EventID), starts)
 	options, input := workflows.DeliverStart(burst)
 	require.Equal(t, starts[0].EventID.String()+"-burst", options.ID)
 	require.Equal(t, "200 × user.created → 400 deliveries", options.StaticSummary)
@@ -171,7 +171,7 @@ func TestDeliverStartOfABurst(t *testing.T) {
 	require.False(t, options.TypedSearchAttributes.ContainsKey(a.EventType), "they are of several types")
 }
 
-// A message is shown with its cache; it is found by its topic.
+// A message is shown with its cache, and found by its topic.
 func TestDeliverStartOfAMessage(t *testing.T) {
 	t.Parallel()
 	s := start(1)
@@ -229,7 +229,7 @@ func TestStartsStayWithinTemporalsBounds(t *testing.T) {
 	}
 }
 
-// What a receiver or a client names must not break the Markdown table.
+// Names from receivers and clients must not break the Markdown table.
 func TestDetailsEscapeMarkdown(t *testing.T) {
 	t.Parallel()
 	s := start(1)
@@ -240,7 +240,7 @@ func TestDetailsEscapeMarkdown(t *testing.T) {
 	require.Equal(t, "| `"+s.Targets[0].WebhookID.String()+"` | a\\|b c\\\\\\|'d' |", lines[4])
 }
 
-// S13: one at a time for a delivery, and a second one later is allowed.
+// S13: a delivery has one request by hand at a time; a second one later is allowed.
 func TestSendNowStart(t *testing.T) {
 	t.Parallel()
 	d := hook.Delivery{
@@ -249,17 +249,17 @@ func TestSendNowStart(t *testing.T) {
 	}
 	options, input := workflows.SendNowStart(d)
 	require.Equal(t, d.ID.String(), options.ID)
-	require.Equal(t, workflows.SendNowInput{DeliveryID: d.ID}, input)
+	require.Equal(t, contract.SendNowInput{DeliveryID: d.ID}, input)
 	require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, options.WorkflowIDReusePolicy)
 	require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, options.WorkflowIDConflictPolicy)
-	require.Equal(t, workflows.SendNowTimeout, options.WorkflowExecutionTimeout)
-	require.Greater(t, workflows.SendNowTimeout, hook.MaxTimeout)
+	require.Equal(t, contract.SendNowTimeout, options.WorkflowExecutionTimeout)
+	require.Greater(t, contract.SendNowTimeout, hook.MaxTimeout)
 	require.Equal(t, "retry by hand: user.created → "+d.WebhookID.String(), options.StaticSummary)
 	events, _ := options.TypedSearchAttributes.GetKeywordList(workflows.Attributes().EventID)
 	require.Equal(t, []string{d.EventID.String()}, events)
 }
 
-// What is sent by hand keeps no delivery waiting, and no other tenant's.
+// A request by hand delays no delivery, and no request of another tenant.
 func TestSendNowGivesWay(t *testing.T) {
 	t.Parallel()
 	options, _ := workflows.SendNowStart(hook.Delivery{TenantID: hook.TenantID{1}})
@@ -270,7 +270,7 @@ func TestSendNowGivesWay(t *testing.T) {
 	require.Zero(t, delivering.Priority)
 }
 
-// Drains and replays are found by their webhook and tenant, and say who these are.
+// Drains and replays are found by their webhook and tenant, and name them.
 func TestDrainAndReplayStart(t *testing.T) {
 	t.Parallel()
 	webhook, replay, a := hook.WebhookID{1}, hook.ReplayID{2}, workflows.Attributes()
@@ -293,7 +293,7 @@ func TestDrainAndReplayStart(t *testing.T) {
 	again, _ = workflows.ReplayStart(replay, label)
 	require.LessOrEqual(t, max(len(drain.StaticSummary), len(again.StaticSummary)), 300)
 
-	// What could not be looked up.
+	// The label of a webhook that could not be looked up.
 	drain, _ = workflows.DrainStart(webhook, hook.Label{})
 	require.Equal(t, "deliveries that wait for "+webhook.String(), drain.StaticSummary)
 	webhooks, _ := drain.TypedSearchAttributes.GetKeywordList(a.WebhookID)
@@ -302,12 +302,12 @@ func TestDrainAndReplayStart(t *testing.T) {
 	require.Equal(t, "events of the past, sent again", again.StaticSummary)
 }
 
-// Histories in Temporal refer to these: they never change.
+// Histories in Temporal hold these names: they never change.
 func TestNamesNeverChange(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{"grapnel", "Deliver", "DeliverSlices", "SendNow", "Deliver", "SendNow", "DeliveryFailed"}, []string{
-		workflows.TaskQueue, workflows.NameDeliver, workflows.NameDeliverSlices, workflows.NameSendNow,
-		workflows.ActivityDeliver, workflows.ActivitySendNow, workflows.ErrorFailed,
+		contract.TaskQueue, contract.NameDeliver, contract.NameDeliverSlices, contract.NameSendNow,
+		contract.ActivityDeliver, contract.ActivitySendNow, contract.ErrorFailed,
 	})
 	a := workflows.Attributes()
 	require.Equal(t, []string{"EventId", "EventType", "WebhookId", "TenantId"},

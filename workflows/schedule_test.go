@@ -11,13 +11,13 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 )
 
-// Spec 1: 5 attempts, at once, +30 s, +5 min, +30 min, +2 h, each delay from the
-// end of the attempt before. S14: after the fifth it is failed for good.
+// Spec 1: there are 5 attempts, at once, +30 s, +5 min, +30 min, +2 h, each delay from the end
+// of the attempt before. S14: after the fifth the delivery has failed for good.
 func TestFiveAttemptsOnTheSchedule(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
@@ -71,13 +71,13 @@ func TestSuccessOnTheThirdAttempt(t *testing.T) {
 		require.Empty(w, d.Error)
 		require.Equal(w, w.accepted.Add(5*minute+30*second), *d.DeliveredAt)
 		require.Equal(w, hook.HealthHealthy, w.store.Webhook(a).Health, "S14: a success makes it healthy")
-		require.Equal(w, activities.DeliverResult{Succeeded: 1, Outcomes: []activities.Outcome{
+		require.Equal(w, contract.DeliverResult{Succeeded: 1, Outcomes: []contract.Outcome{
 			{WebhookID: a, DeliveryID: d.ID, State: hook.StateSuccess, Attempts: 3, StatusCode: 200},
 		}}, r)
 	})
 }
 
-// S12: 500, 500, time-out gives exactly the seed's {"status":"failed",
+// S12: 500, 500, timeout gives exactly {"status":"failed",
 // "status_code":500,"attempts":3,"error":"Connection timeout"}.
 func TestSeedsFailedExample(t *testing.T) {
 	t.Parallel()
@@ -100,19 +100,19 @@ func TestSeedsFailedExample(t *testing.T) {
 	})
 }
 
-// Design 4: without NextRetryDelay, as after a crash, the retry policy is the
-// fallback: 30 s, 3 min 6 s, 19 min 19 s, 2 h.
+// Without NextRetryDelay, as after a crash, the retry policy is the fallback: 30 s, 3 min 6 s,
+// 19 min 19 s, 2 h.
 func TestFallbackWithoutNextRetryDelay(t *testing.T) {
 	t.Parallel()
 	inOneWorld(t, false, func(w *world) {
 		var runs []time.Duration
 		w.instead = func(deliverFunc) deliverFunc {
-			return func(context.Context, activities.DeliverInput) (activities.DeliverResult, error) {
+			return func(context.Context, contract.SliceInput) (contract.DeliverResult, error) {
 				runs = append(runs, w.env.Now().Sub(w.accepted))
 				if len(runs) == 6 {
-					return activities.DeliverResult{Succeeded: 1}, nil
+					return contract.DeliverResult{Succeeded: 1}, nil
 				}
-				return activities.DeliverResult{}, errors.New("lost")
+				return contract.DeliverResult{}, errors.New("lost")
 			}
 		}
 		a := w.store.AddWebhook(urlA, nil)
@@ -127,13 +127,13 @@ func TestFallbackWithoutNextRetryDelay(t *testing.T) {
 	})
 }
 
-// The same with the real activity, its error stripped of the delay on its way
-// out, as wrapping does: still five attempts and none before it is due.
+// The same with the real activity, whose error loses its delay, as by wrapping: there are still
+// five attempts, and none before it is due.
 func TestLostNextRetryDelayStillDelivers(t *testing.T) {
 	t.Parallel()
 	inOneWorld(t, false, func(w *world) {
 		w.instead = func(real deliverFunc) deliverFunc {
-			return func(ctx context.Context, in activities.DeliverInput) (activities.DeliverResult, error) {
+			return func(ctx context.Context, in contract.SliceInput) (contract.DeliverResult, error) {
 				r, err := real(ctx, in)
 				var app *temporal.ApplicationError
 				if errors.As(err, &app) {
@@ -156,8 +156,8 @@ func TestLostNextRetryDelayStillDelivers(t *testing.T) {
 	})
 }
 
-// Spec 10: a crash between sending and recording sends again, with the same
-// attempt number; nothing is lost, and never are more than five recorded.
+// Spec 10: after a crash between sending and recording the attempt is made again, with the same
+// number; nothing is lost, and never are more than five attempts recorded.
 func TestCrashBetweenSendingAndRecording(t *testing.T) {
 	t.Parallel()
 	inOneWorld(t, false, func(w *world) {
@@ -169,7 +169,7 @@ func TestCrashBetweenSendingAndRecording(t *testing.T) {
 			return nil
 		}
 		w.instead = func(real deliverFunc) deliverFunc {
-			return func(ctx context.Context, in activities.DeliverInput) (activities.DeliverResult, error) {
+			return func(ctx context.Context, in contract.SliceInput) (contract.DeliverResult, error) {
 				r, err := real(ctx, in)
 				if dies {
 					dies = false
@@ -197,14 +197,14 @@ func TestCrashBetweenSendingAndRecording(t *testing.T) {
 	})
 }
 
-// The crash may hide a success: the receiver gets it twice, which at least once
-// allows, and the delivery ends as the success that it is.
+// The crash may hide a success: the receiver gets the event twice, which at least once allows,
+// and the delivery ends as a success.
 func TestCrashAfterASuccess(t *testing.T) {
 	t.Parallel()
 	inOneWorld(t, false, func(w *world) {
 		crashed := false
 		w.instead = func(real deliverFunc) deliverFunc {
-			return func(ctx context.Context, in activities.DeliverInput) (activities.DeliverResult, error) {
+			return func(ctx context.Context, in contract.SliceInput) (contract.DeliverResult, error) {
 				r, err := real(ctx, in)
 				if !crashed { // after recording this time
 					crashed = true
@@ -221,8 +221,8 @@ func TestCrashAfterASuccess(t *testing.T) {
 	})
 }
 
-// Spec 9: Retry-After on 429 and 503 postpones the next attempt if later than
-// the schedule, up to 24 h; the attempt count is kept.
+// Spec 9: Retry-After on 429 and 503 postpones the next attempt if it is later than the
+// schedule, up to 24 h; the number of attempts stays.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -251,7 +251,7 @@ func TestGoneEndsItAtOnce(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		a := w.store.AddWebhook(urlA, nil)
-		w.store.Publish(eventType, payload, a) // another event's, still pending
+		w.store.Publish(eventType, payload, a) // of another event, still pending
 		w.sender.Script(urlA, storagetest.Status(410))
 		w.deliver(w.store.Publish(eventType, payload, a))
 		w.requireFailed()
@@ -266,7 +266,7 @@ func TestGoneEndsItAtOnce(t *testing.T) {
 	})
 }
 
-// S1: max_attempts is 1 to 5, the webhook's own bound.
+// S1: max_attempts, from 1 to 5, is the webhook's own bound.
 func TestMaxAttempts(t *testing.T) {
 	t.Parallel()
 	all := []time.Duration{0, 30 * second, 5*minute + 30*second, 35*minute + 30*second, 2*hour + 35*minute + 30*second}
@@ -311,7 +311,7 @@ func TestOurOutage(t *testing.T) {
 				w.deliver(w.store.Publish(eventType, payload, a))
 				w.requireFailed()
 				late := 15 * second // three times 5 s
-				if w.first {
+				if w.inline {
 					late = 10 * second // the regular activity comes at once after the local one
 				}
 				w.requireSentAt(urlA, late, late+30*second, late+5*minute+30*second, late+35*minute+30*second, late+2*hour+35*minute+30*second)

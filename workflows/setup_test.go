@@ -18,6 +18,8 @@ import (
 	"go.uber.org/goleak"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
+	"grapnel/internal/delivery"
 	"grapnel/internal/hook"
 	"grapnel/storage/storagetest"
 	"grapnel/worker"
@@ -35,35 +37,35 @@ const (
 	payload   = `{"id":"user_123","name":"payload-of-the-event"}`
 )
 
-// deliverFunc is the activity, or what stands in for it.
-type deliverFunc func(context.Context, activities.DeliverInput) (activities.DeliverResult, error)
+// deliverFunc is the activity Deliver, or its replacement.
+type deliverFunc func(context.Context, contract.SliceInput) (contract.DeliverResult, error)
 
-// world runs the real workflows and activities against a store and receivers in
-// memory. Its clock is Temporal's, which skips what a workflow waits for, and
-// what requests take, which passes in the bubble's time.
+// world runs the real workflows and activities against a store and receivers in memory. Its
+// clock is Temporal's, which skips the time that a workflow waits, plus the bubble's time, in
+// which requests take place.
 type world struct {
 	*testing.T
 	env    *testsuite.TestWorkflowEnvironment
 	store  *storagetest.Store
 	sender *storagetest.Sender
-	// real, if set before run, sends instead: by HTTP, to receivers of the test's.
-	real activities.Sender
+	// real, if set before run, sends the requests instead: by HTTP, to the test's receivers.
+	real delivery.Sender
 	now  func() time.Time
-	// began is when the environment was made, by the bubble's clock.
+	// began is the time at which the environment was made, by the bubble's clock.
 	began    time.Time
 	accepted time.Time
-	// first says that a local activity makes the first attempts, as at ordinary rates.
-	first bool
-	// instead, if set before run, stands in for the activity Deliver.
+	// inline says that inline attempts are made, as at ordinary rates.
+	inline bool
+	// instead, if set before run, replaces the activity Deliver.
 	instead func(real deliverFunc) deliverFunc
 	failure error
 }
 
-// inWorld runs the test in bubbles of its own: once with the first attempts made by
-// the regular activity, and once by the local one.
+// inWorld runs the test in bubbles of its own: once without inline attempts, and once with
+// them.
 func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
-	for name, first := range map[string]bool{"regular": false, "first": true} {
+	for name, first := range map[string]bool{"regular": false, "inline": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inOneWorld(t, first, test)
@@ -75,7 +77,7 @@ func inOneWorld(t *testing.T, first bool, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := setup(t)
-		w.first = first
+		w.inline = first
 		test(w)
 	})
 }
@@ -90,7 +92,7 @@ func setup(t *testing.T) *world {
 	return w
 }
 
-// begin makes the environment of one workflow, in which it is the given time.
+// begin makes the environment of one workflow, whose clock starts at the given time.
 func (w *world) begin(at time.Time) {
 	w.Helper()
 	var suite testsuite.WorkflowTestSuite
@@ -101,35 +103,38 @@ func (w *world) begin(at time.Time) {
 	w.env.SetTestTimeout(time.Hour)
 	w.env.SetActivityTimeoutGracePeriod(time.Hour) // it counts from the first attempt on
 	acts, err := activities.New(activities.Deps{
-		Store: w.store, Lookup: w.store, DeferredStore: w.store, Drains: w.store, Replays: w.store, Sender: senders{w}, Schedule: hook.DefaultSchedule(), Jitter: none,
-		Logger: slog.New(slog.DiscardHandler), Now: w.now,
+		Deps: delivery.Deps{
+			Store: w.store, Lookup: w.store, DeferredStore: w.store, Drains: w.store, Sender: senders{w},
+			Schedule: hook.DefaultSchedule(), Jitter: none, Logger: slog.New(slog.DiscardHandler), Now: w.now,
+		},
+		DrainStore: w.store, Replays: w.store,
 	})
 	require.NoError(w, err)
-	w.Cleanup(acts.Begin())
+	w.Cleanup(acts.Engine().Begin())
 	worker.Register(registry{w}, &workflows.Workflows{Schedule: hook.DefaultSchedule()}, acts)
 }
 
-// at makes the environment of another workflow, so long after the accept.
+// at makes the environment of another workflow, at the given time after the accept.
 func (w *world) at(d time.Duration) {
 	w.Helper()
 	require.Greater(w, w.accepted.Add(d), w.now(), "time does not go back")
 	w.begin(w.accepted.Add(d))
 }
 
-// senders are the world's.
+// senders send by the world's sender, or by its real one.
 type senders struct{ *world }
 
 func (s senders) Send(ctx context.Context, r hook.Request) (hook.Attempt, error) {
 	if s.real != nil {
 		begun := s.now()
 		a, err := s.real.Send(ctx, r)
-		a.StartedAt = begun // which knows nothing of skipped time
+		a.StartedAt = begun // the real sender knows nothing of skipped time
 		return a, err
 	}
 	return s.sender.Send(ctx, r)
 }
 
-// registry registers with the environment, with what stands in for the activity.
+// registry registers with the environment, and replaces the activity Deliver.
 type registry struct{ *world }
 
 func (r registry) RegisterWorkflowWithOptions(w any, o workflow.RegisterOptions) {
@@ -137,8 +142,8 @@ func (r registry) RegisterWorkflowWithOptions(w any, o workflow.RegisterOptions)
 }
 
 func (r registry) RegisterActivityWithOptions(a any, o activity.RegisterOptions) {
-	if real, ok := a.(func(context.Context, activities.DeliverInput) (activities.DeliverResult, error)); ok {
-		a = func(ctx context.Context, in activities.DeliverInput) (activities.DeliverResult, error) {
+	if real, ok := a.(func(context.Context, contract.SliceInput) (contract.DeliverResult, error)); ok {
+		a = func(ctx context.Context, in contract.SliceInput) (contract.DeliverResult, error) {
 			if r.instead == nil {
 				return real(ctx, in)
 			}
@@ -149,12 +154,12 @@ func (r registry) RegisterActivityWithOptions(a any, o activity.RegisterOptions)
 }
 
 // deliver runs the workflow of the event to its end.
-func (w *world) deliver(s hook.Start) activities.DeliverResult {
+func (w *world) deliver(s hook.Start) contract.DeliverResult {
 	w.Helper()
 	options, input := workflows.DeliverStart(s)
-	input.First = input.First && w.first
-	var result activities.DeliverResult
-	w.run(options, workflows.NameDeliver, input, &result)
+	input.Inline = input.Inline && w.inline
+	var result contract.DeliverResult
+	w.run(options, contract.NameDeliver, input, &result)
 	return result
 }
 
@@ -168,7 +173,7 @@ func (w *world) run(options client.StartWorkflowOptions, name string, input, res
 	}
 }
 
-// details is the Markdown beside the workflow in the Web UI.
+// details returns the Markdown beside the workflow in the Web UI.
 func (w *world) details() string {
 	w.Helper()
 	value, err := w.env.QueryWorkflow("__temporal_workflow_metadata")
@@ -178,7 +183,7 @@ func (w *world) details() string {
 	return metadata.GetCurrentDetails()
 }
 
-// later does something at a time after the accept, between the attempts.
+// later calls do at a time after the accept, between the attempts.
 func (w *world) later(after time.Duration, do func()) { w.env.RegisterDelayedCallback(do, after) }
 
 // requireSentAt requires requests to the URL exactly at these times after the accept.
@@ -187,13 +192,13 @@ func (w *world) requireSentAt(url string, want ...time.Duration) {
 	require.Equal(w, want, w.sender.Times(url, w.accepted))
 }
 
-// requireFailed requires that the workflow failed as the Web UI's Failed filter
-// finds it, and returns what it says.
-func (w *world) requireFailed() (message string, r activities.DeliverResult) {
+// requireFailed requires that the workflow has failed so that the Web UI's Failed filter finds
+// it. It returns the message and the result.
+func (w *world) requireFailed() (message string, r contract.DeliverResult) {
 	w.Helper()
 	var app *temporal.ApplicationError
 	require.ErrorAs(w, w.failure, &app)
-	require.Equal(w, workflows.ErrorFailed, app.Type())
+	require.Equal(w, contract.ErrorFailed, app.Type())
 	require.True(w, app.NonRetryable())
 	require.NoError(w, app.Details(&r))
 	return app.Message(), r
@@ -213,5 +218,5 @@ func outcomes(o storagetest.Outcome, n int) []storagetest.Outcome {
 	return list
 }
 
-// none takes the chance out of waiting.
+// none is a jitter without chance: it draws 0.
 func none(time.Duration) time.Duration { return 0 }

@@ -12,6 +12,7 @@ import (
 	"grapnel/activities"
 	"grapnel/api"
 	"grapnel/internal/config"
+	"grapnel/internal/delivery"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/egress"
 	"grapnel/internal/hook"
@@ -158,16 +159,19 @@ func (a *App) buildWorker() error {
 		return err
 	}
 	a.activities, err = activities.New(activities.Deps{
-		Store: a.store, Lookup: a.store, Sender: a.egress, DeferredStore: a.store,
-		Drains: drains, Replays: a.store, Dispatcher: a.starter, Schedule: c.Schedule(), Logger: a.options.Logger, DisableOnFinal: c.DisableFinal,
-		Metrics: a.metrics, Tracer: a.traces.Tracer(), Memory: memoryLimit(),
+		Deps: delivery.Deps{
+			Store: a.store, Lookup: a.store, Sender: a.egress, DeferredStore: a.store, Drains: drains, Dispatcher: a.starter,
+			Schedule: c.Schedule(), Logger: a.options.Logger, DisableOnFinal: c.DisableFinal,
+			Metrics: a.metrics, Tracer: a.traces.Tracer(), Memory: memoryLimit(),
+		},
+		DrainStore: a.store, Replays: a.store,
 	})
 	if err != nil {
 		return err
 	}
-	for budget := range a.activities.MemoryUse() {
+	for budget := range a.activities.Engine().MemoryUse() {
 		a.metrics.WatchMemory(budget, func() (used, size, waiting int64) {
-			use := a.activities.MemoryUse()[budget]
+			use := a.activities.Engine().MemoryUse()[budget]
 			return use.Used, use.Size, use.Waiting
 		})
 	}
@@ -183,7 +187,7 @@ func (a *App) prefetch() func(context.Context, hook.EventID) {
 	if !a.options.Roles.Worker {
 		return nil
 	}
-	return func(ctx context.Context, event hook.EventID) { a.activities.Prefetch(ctx, event) } // built after the starter
+	return func(ctx context.Context, event hook.EventID) { a.activities.Engine().Prefetch(ctx, event) } // built after the starter
 }
 
 func (a *App) buildAPI() error {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
-	"grapnel/workflows"
 )
 
 func TestPlanStop(t *testing.T) {
@@ -86,7 +86,7 @@ func TestServerBounds(t *testing.T) {
 	t.Parallel()
 	a := &App{options: Options{Logger: slog.New(slog.DiscardHandler)}}
 	server := a.newServer(nil)
-	require.Greater(t, server.WriteTimeout, workflows.SendNowTimeout+server.ReadTimeout)
+	require.Greater(t, server.WriteTimeout, contract.SendNowTimeout+server.ReadTimeout)
 	require.Positive(t, server.ReadHeaderTimeout)
 	require.Positive(t, server.IdleTimeout)
 }

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"grapnel/workflows"
+	"grapnel/internal/contract"
 )
 
 // Limits on the time and memory that a client can take (spec 7).
@@ -22,7 +22,7 @@ const (
 	maxHeaderBytes    = 64 << 10
 	// writeTimeout counts from the end of a request's header. It is longer than the longest
 	// operation, which reads its body, looks up its key, sends by hand, and answers.
-	writeTimeout = readTimeout + workflows.SendNowTimeout + 35*time.Second
+	writeTimeout = readTimeout + contract.SendNowTimeout + 35*time.Second
 )
 
 func (a *App) newServer(handler http.Handler) *http.Server {

@@ -40,6 +40,8 @@ func directions() map[string]direction {
 		leafTemporal  = "Temporal belongs to workflows, activities and worker; take plain values as arguments"
 		noServer      = "the Temporal server is a requirement of cmd/dev only"
 		leaf          = "this package is a leaf that others build on; turn the dependency round"
+		apiContract   = "what api shares with workflows is in internal/contract"
+		noEngine      = "what callers share with activities is in internal/contract"
 		storeTemporal = "storage knows PostgreSQL only; return data and let the caller talk to Temporal"
 	)
 
@@ -59,14 +61,14 @@ func directions() map[string]direction {
 
 	return map[string]direction{
 		"api/": {
-			ours: []string{"workflows/", "internal/"},
+			ours: []string{"internal/"},
 			deny: map[string]string{"database/sql": sqlIsStorage},
 			denyDeps: map[string]string{
-				pgx: sqlIsStorage, goose: sqlIsStorage, modulePath + "/storage": sqlIsStorage, temporalServer: noServer,
+				temporal: apiContract, pgx: sqlIsStorage, goose: sqlIsStorage, modulePath + "/storage": sqlIsStorage, temporalServer: noServer,
 			},
 		},
 		"workflows/": {
-			ours: []string{"activities/", "internal/clip/", "internal/hook/"},
+			ours: []string{"activities/", "internal/clip/", "internal/contract/", "internal/hook/"},
 			deny: map[string]string{
 				"net/http": noIO, "os": noIO, "database/sql": noIO, "math/rand": replay, "crypto/rand": replay,
 				googleUUID: replay,
@@ -74,7 +76,10 @@ func directions() map[string]direction {
 			denyDeps: map[string]string{pgx: noIO, goose: noIO, huma: httpIsAPI, temporalServer: noServer},
 		},
 		"activities/": {
-			ours: []string{"internal/hook/", "internal/payload/", "internal/signing/", "internal/tracing/", "internal/wait/"},
+			ours: []string{
+				"internal/contract/", "internal/delivery/", "internal/hook/", "internal/payload/", "internal/signing/",
+				"internal/tracing/", "internal/wait/",
+			},
 			deny: map[string]string{"database/sql": sqlIsStorage},
 			denyDeps: map[string]string{
 				pgx: sqlIsStorage, goose: sqlIsStorage, huma: httpIsAPI, temporalServer: noServer,
@@ -95,7 +100,19 @@ func directions() map[string]direction {
 				pgx: byAPI, goose: byAPI, huma: byAPI, temporal: byAPI, modulePath + "/storage": byAPI, modulePath + "/api": byAPI, modulePath + "/workflows": byAPI,
 			},
 		},
+		"internal/delivery/": {
+			ours: []string{"internal/contract/", "internal/hook/", "internal/payload/", "internal/tracing/", "internal/wait/"},
+			deny: map[string]string{"database/sql": sqlIsStorage, temporal: leafTemporal},
+			denyDeps: map[string]string{
+				pgx: sqlIsStorage, goose: sqlIsStorage, huma: httpIsAPI, temporal: leafTemporal,
+				modulePath + "/storage": sqlIsStorage, modulePath + "/api": leaf,
+			},
+		},
+		"internal/dispatch/": {
+			deny: map[string]string{modulePath + "/activities": noEngine, modulePath + "/internal/delivery": noEngine},
+		},
 		"internal/hook/":      {ours: []string{}, stdOnly: true},
+		"internal/contract/":  {ours: []string{"internal/hook/"}, stdOnly: true},
 		"verify/go/":          {ours: []string{}, stdOnly: true},
 		"internal/canonjson/": leafRule,
 		"internal/signing/":   leafRule,

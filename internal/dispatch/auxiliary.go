@@ -9,6 +9,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/metrics/measure"
 	"grapnel/internal/tracing"
@@ -61,7 +62,7 @@ type auxStart struct {
 
 func drainOf(webhook hook.WebhookID) auxStart {
 	return auxStart{
-		id: hook.DrainID(webhook), name: workflows.NameDrain, purpose: measure.ForDrain,
+		id: contract.DrainID(webhook), name: contract.NameDrain, purpose: measure.ForDrain,
 		label: func(ctx context.Context, l Labels) (hook.Label, error) { return l.DrainLabel(ctx, webhook) },
 		with: func(l hook.Label) (client.StartWorkflowOptions, any) {
 			options, input := workflows.DrainStart(webhook, l)
@@ -72,7 +73,7 @@ func drainOf(webhook hook.WebhookID) auxStart {
 
 func replayOf(replay hook.ReplayID) auxStart {
 	return auxStart{
-		id: replay.String(), name: workflows.NameReplay, purpose: measure.ForReplay,
+		id: replay.String(), name: contract.NameReplay, purpose: measure.ForReplay,
 		label: func(ctx context.Context, l Labels) (hook.Label, error) { return l.ReplayLabel(ctx, replay) },
 		with: func(l hook.Label) (client.StartWorkflowOptions, any) {
 			options, input := workflows.ReplayStart(replay, l)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/workflows"
 )
@@ -132,7 +133,7 @@ func (s *Starter) gather(ctx context.Context, taken hook.Start) []*burst {
 
 // startBurst names the workflow of a burst and starts it.
 func (s *Starter) startBurst(ctx context.Context, b *burst) {
-	start, ok, err := s.nameWorkflow(ctx, b, workflows.BurstID(b.starts[0].EventID))
+	start, ok, err := s.nameWorkflow(ctx, b, contract.BurstID(b.starts[0].EventID))
 	given := start.EventIDs()
 	for _, id := range b.events() {
 		if !ok || !slices.Contains(given, id) {

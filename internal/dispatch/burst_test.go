@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/serviceerror"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
-	"grapnel/workflows"
 )
 
 // slow makes every start take a while.
@@ -40,7 +40,7 @@ func (s *temporalServer) events() map[string][]hook.EventID {
 	defer s.mu.Unlock()
 	all := map[string][]hook.EventID{}
 	for id, input := range s.inputs {
-		all[id] = input.(workflows.DeliverInput).EventIDs
+		all[id] = input.(contract.DeliverInput).EventIDs
 	}
 	return all
 }
@@ -63,10 +63,10 @@ func TestBurstsShareWorkflows(t *testing.T) {
 		for id, events := range s.events() {
 			sizes[len(events)]++
 			if len(events) > 1 {
-				require.Equal(t, workflows.BurstID(events[0]), id)
+				require.Equal(t, contract.BurstID(events[0]), id)
 				require.Equal(t, events, o.shared[id], "the store was told first")
 			} else {
-				require.Equal(t, workflows.DeliverID(events[0]), id)
+				require.Equal(t, contract.DeliverID(events[0]), id)
 			}
 			for _, e := range events {
 				seen[e]++
@@ -177,7 +177,7 @@ func TestBurstsLeaveWhatIsTaken(t *testing.T) {
 		pass(time.Second)
 		require.Equal(t, 2, o.left())
 		require.Equal(t, map[string][]hook.EventID{
-			workflows.BurstID(starts[0].EventID): {starts[1].EventID, starts[2].EventID, starts[4].EventID},
+			contract.BurstID(starts[0].EventID): {starts[1].EventID, starts[2].EventID, starts[4].EventID},
 		}, s.events())
 	})
 	synctest.Test(t, func(t *testing.T) {

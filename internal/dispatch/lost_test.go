@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/workflows"
 )
@@ -23,12 +24,12 @@ func TestSweeperStartsLostDrains(t *testing.T) {
 		s, o := &temporalServer{}, &outbox{lost: []hook.WebhookID{lost}}
 		defer sweeping(t, s, o)()
 		pass(2*time.Second + time.Millisecond)
-		options := s.started[hook.DrainID(lost)]
+		options := s.started[contract.DrainID(lost)]
 		require.Equal(t, lost.String()+"-drain", options.ID)
 		require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, options.WorkflowIDConflictPolicy)
 		require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, options.WorkflowIDReusePolicy)
-		require.Equal(t, workflows.DrainInput{WebhookID: lost}, s.inputs[options.ID])
-		require.Equal(t, workflows.NameDrain, s.names[options.ID])
+		require.Equal(t, contract.DrainInput{WebhookID: lost}, s.inputs[options.ID])
+		require.Equal(t, contract.NameDrain, s.names[options.ID])
 		require.Empty(t, s.resets, "it does not wait")
 	})
 }
@@ -44,7 +45,7 @@ func TestSweeperStartsLostReplays(t *testing.T) {
 		options, input := workflows.ReplayStart(lost, hook.Label{})
 		require.Equal(t, options, s.started[lost.String()])
 		require.Equal(t, input, s.inputs[lost.String()])
-		require.Equal(t, workflows.NameReplay, s.names[lost.String()])
+		require.Equal(t, contract.NameReplay, s.names[lost.String()])
 	})
 }
 
@@ -56,7 +57,7 @@ func TestSweeperWakesDrains(t *testing.T) {
 		s := &temporalServer{waiting: time.Now().Add(5 * time.Minute)}
 		defer sweeping(t, s, &outbox{lost: []hook.WebhookID{{1}}})()
 		pass(2*time.Second + time.Millisecond)
-		require.Equal(t, []string{hook.DrainID(hook.WebhookID{1})}, s.resets)
+		require.Equal(t, []string{contract.DrainID(hook.WebhookID{1})}, s.resets)
 	})
 }
 
@@ -67,7 +68,7 @@ func TestSweeperStepsAreByThemselves(t *testing.T) {
 	lost := []hook.WebhookID{{1}, {2}, {3}}
 	synctest.Test(t, func(t *testing.T) {
 		s := &temporalServer{start: func(_ context.Context, id string) error {
-			if id == hook.DrainID(lost[0]) {
+			if id == contract.DrainID(lost[0]) {
 				return errors.New("refused")
 			}
 			return nil
@@ -76,7 +77,7 @@ func TestSweeperStepsAreByThemselves(t *testing.T) {
 		defer sweeping(t, s, o)()
 		event := o.accept(1)[0]
 		pass(7 * time.Second)
-		require.Subset(t, s.ids(), []string{hook.DrainID(lost[1]), hook.DrainID(lost[2]), hook.ReplayID{4}.String(), idOf(event)})
+		require.Subset(t, s.ids(), []string{contract.DrainID(lost[1]), contract.DrainID(lost[2]), hook.ReplayID{4}.String(), idOf(event)})
 	})
 	synctest.Test(t, func(t *testing.T) {
 		s, o := &temporalServer{}, &outbox{losing: errors.New("no"), lostReplays: []hook.ReplayID{{4}}}
@@ -99,7 +100,7 @@ func TestSweeperStepsBetweenPages(t *testing.T) {
 		o.lost = []hook.WebhookID{{1}}
 		o.mu.Unlock()
 		pass(25 * time.Second)
-		require.Contains(t, s.ids(), hook.DrainID(hook.WebhookID{1}))
+		require.Contains(t, s.ids(), contract.DrainID(hook.WebhookID{1}))
 		require.NotZero(t, o.left())
 	})
 }

@@ -10,6 +10,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/metrics/measure"
 	"grapnel/workflows"
@@ -26,7 +27,7 @@ func (r *Reconciler) page(ctx context.Context, list []hook.Overdue, did *actions
 	before := did.sum()
 	lost := make([]bool, len(list))
 	refused, err := r.callAll(ctx, len(list), func(i int) (err error) {
-		lost[i], err = r.look(ctx, workflows.OverdueID(list[i]), did)
+		lost[i], err = r.look(ctx, contract.OverdueID(list[i]), did)
 		return err
 	})
 	if err != nil {
@@ -125,7 +126,7 @@ func (r *Reconciler) restart(ctx context.Context, start hook.Start, did *actions
 	options, input := workflows.DeliverAgain(start)
 	ctx, end := r.config.Tracer.Starting(ctx, &start)
 	defer end()
-	_, err := r.config.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDeliver, input)
+	_, err := r.config.Temporal.ExecuteWorkflow(ctx, options, contract.NameDeliver, input)
 	r.config.Metrics.Started(measure.ByReconciler, len(start.Others)+1, err)
 	if err != nil {
 		return err

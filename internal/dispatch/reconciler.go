@@ -8,10 +8,10 @@ import (
 
 	"go.temporal.io/api/workflowservice/v1"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/errlog"
 	"grapnel/internal/hook"
 	"grapnel/internal/tracing"
-	"grapnel/workflows"
 )
 
 // OverdueStore is what the reconciler needs of the store.
@@ -166,7 +166,7 @@ func (r *Reconciler) pages(ctx context.Context) (more bool, err error) {
 func unseen(list []hook.Overdue, seen map[string]bool) []hook.Overdue {
 	var fresh []hook.Overdue
 	for _, o := range list {
-		if id := workflows.OverdueID(o); !seen[id] {
+		if id := contract.OverdueID(o); !seen[id] {
 			seen[id] = true
 			fresh = append(fresh, o)
 		}

@@ -13,8 +13,8 @@ import (
 	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
-	"grapnel/workflows"
 )
 
 // Design 3: overdue by more than 10 minutes, and the workflow is lost: another of the
@@ -34,7 +34,7 @@ func TestReconcilerStartsWhatIsLost(t *testing.T) {
 		require.Zero(t, calls, "not before")
 		pass(2 * time.Minute)
 		require.ElementsMatch(t, append(ids, "x-burst"), c.ids())
-		require.Equal(t, workflows.NameDeliver, c.names[ids[0]])
+		require.Equal(t, contract.NameDeliver, c.names[ids[0]])
 		options := c.started["x-burst"]
 		require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, options.WorkflowIDReusePolicy, "one that has ended is no obstacle")
 		require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, options.WorkflowIDConflictPolicy, "one that runs is")

@@ -19,9 +19,9 @@ import (
 	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
-	"grapnel/workflows"
 )
 
 // cluster is a Temporal with workflows, as far as the reconciler sees.
@@ -192,7 +192,7 @@ func (l *ledger) add(n int) []string {
 		i := len(l.events) + 1
 		o.EventID = hook.EventID{6: 0x70, 14: byte(i >> 8), 15: byte(i)}
 		l.events = append(l.events, o)
-		ids = append(ids, workflows.OverdueID(o.Overdue))
+		ids = append(ids, contract.OverdueID(o.Overdue))
 	}
 	return ids
 }

@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/metrics/measure"
 	"grapnel/workflows"
@@ -51,7 +51,7 @@ func (s *SendNow) Send(ctx context.Context, d hook.Delivery) error {
 	start, cancel := context.WithTimeout(ctx, takeTimeout)
 	defer cancel()
 	options, input := workflows.SendNowStart(d)
-	run, err := s.temporal.ExecuteWorkflow(start, options, workflows.NameSendNow, input)
+	run, err := s.temporal.ExecuteWorkflow(start, options, contract.NameSendNow, input)
 	s.metrics.Started(measure.ByHand, 1, err)
 	if err != nil {
 		return hook.Unavailable("Temporal", errors.Join(hook.ErrNotSent, err))
@@ -63,7 +63,7 @@ func (s *SendNow) Send(ctx context.Context, d hook.Delivery) error {
 	if s.takenBack(ctx, run) {
 		return hook.Unavailable("the worker", errors.Join(hook.ErrNotSent, err))
 	}
-	return sendError(s.outcome(ctx, run, workflows.SendNowTimeout))
+	return sendError(s.outcome(ctx, run, contract.SendNowTimeout))
 }
 
 // workerTimeout is how long the outcome may take before Send checks whether a worker has taken the workflow at all.
@@ -72,7 +72,7 @@ const workerTimeout = 5 * time.Second
 func (s *SendNow) outcome(ctx context.Context, run client.WorkflowRun, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	var outcome activities.Outcome
+	var outcome contract.Outcome
 	return run.Get(ctx, &outcome)
 }
 
@@ -105,11 +105,11 @@ func sendError(err error) error {
 	var app *temporal.ApplicationError
 	var late *temporal.TimeoutError
 	switch {
-	case errors.As(err, &app) && app.Type() == activities.ErrorLimited:
-		limited := activities.Limited{Message: "the webhook is over a limit", RetryAfter: time.Second}
+	case errors.As(err, &app) && app.Type() == contract.ErrorLimited:
+		limited := contract.Limited{Message: "the webhook is over a limit", RetryAfter: time.Second}
 		_ = app.Details(&limited) // without details the defaults above hold
 		return &hook.Error{Kind: hook.KindRateLimited, Message: limited.Message, RetryAfter: limited.RetryAfter, Err: errors.Join(hook.ErrNotSent, err)}
-	case errors.As(err, &app) && app.Type() == activities.ErrorRefused:
+	case errors.As(err, &app) && app.Type() == contract.ErrorRefused:
 		refused := &hook.Error{Kind: hook.KindPrecondition, Message: "the webhook is deleted or disabled", Err: errors.Join(hook.ErrNotSent, err)}
 		var kind hook.Kind
 		_ = app.Details(&kind) // without details the reason above holds

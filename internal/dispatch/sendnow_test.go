@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/temporal"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
 	"grapnel/workflows"
@@ -33,18 +33,18 @@ func TestSendNow(t *testing.T) {
 	options, input := workflows.SendNowStart(d)
 	require.Equal(t, options, s.started[d.ID.String()])
 	require.Equal(t, input, s.inputs[d.ID.String()])
-	require.Equal(t, workflows.NameSendNow, s.names[d.ID.String()])
+	require.Equal(t, contract.NameSendNow, s.names[d.ID.String()])
 }
 
 func TestSendNowErrors(t *testing.T) {
 	t.Parallel()
-	refused := temporal.NewNonRetryableApplicationError("send: precondition", activities.ErrorRefused, nil)
+	refused := temporal.NewNonRetryableApplicationError("send: precondition", contract.ErrorRefused, nil)
 	because := func(k hook.Kind) func(context.Context) error {
 		return func(context.Context) error {
-			return temporal.NewNonRetryableApplicationError("send", activities.ErrorRefused, nil, k)
+			return temporal.NewNonRetryableApplicationError("send", contract.ErrorRefused, nil, k)
 		}
 	}
-	ours := temporal.NewApplicationError("record attempt: unavailable", activities.ErrorOurs)
+	ours := temporal.NewApplicationError("record attempt: unavailable", contract.ErrorOurs)
 	for name, c := range map[string]struct {
 		start func(context.Context, string) error
 		get   func(context.Context) error
@@ -66,14 +66,14 @@ func TestSendNowErrors(t *testing.T) {
 		"being sent":               {get: because(hook.KindConflict), kind: hook.KindPrecondition, text: "the message is being sent"},
 		// Spec 9: a webhook's limits hold for what is sent by hand, too.
 		"over a limit": {get: func(context.Context) error {
-			return temporal.NewNonRetryableApplicationError("over", activities.ErrorLimited, nil,
-				activities.Limited{Reason: hook.WaitRate, Message: "at its rate_limit", RetryAfter: 3 * time.Second})
+			return temporal.NewNonRetryableApplicationError("over", contract.ErrorLimited, nil,
+				contract.Limited{Reason: hook.WaitRate, Message: "at its rate_limit", RetryAfter: 3 * time.Second})
 		}, kind: hook.KindRateLimited, notSent: true, text: "at its rate_limit"},
 		"our failure": {get: func(context.Context) error { return ours }, kind: hook.KindUnavailable},
 		"no worker":   {get: func(ctx context.Context) error { return hangs(ctx, "") }, nobody: true, kind: hook.KindUnavailable, after: 5 * time.Second, notSent: true},
 		// S11: then a request may be made, and nobody must say that none was.
-		"a worker in the last moment": {get: func(ctx context.Context) error { return hangs(ctx, "") }, nobody: true, taken: true, kind: hook.KindUnavailable, after: 5*time.Second + workflows.SendNowTimeout},
-		"a worker that hangs":         {get: func(ctx context.Context) error { return hangs(ctx, "") }, kind: hook.KindUnavailable, after: 5*time.Second + workflows.SendNowTimeout},
+		"a worker in the last moment": {get: func(ctx context.Context) error { return hangs(ctx, "") }, nobody: true, taken: true, kind: hook.KindUnavailable, after: 5*time.Second + contract.SendNowTimeout},
+		"a worker that hangs":         {get: func(ctx context.Context) error { return hangs(ctx, "") }, kind: hook.KindUnavailable, after: 5*time.Second + contract.SendNowTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

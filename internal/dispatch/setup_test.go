@@ -16,10 +16,10 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.uber.org/goleak"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
 	"grapnel/internal/pgtest"
-	"grapnel/workflows"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main{M: m}) }
@@ -207,4 +207,4 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func idOf(s hook.Start) string { return workflows.DeliverID(s.EventID) }
+func idOf(s hook.Start) string { return contract.DeliverID(s.EventID) }

@@ -14,6 +14,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/metrics/measure"
 	"grapnel/internal/tracing"
@@ -210,12 +211,12 @@ func (s *Starter) startEvents(ctx context.Context, start hook.Start, by measure.
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options, input := workflows.DeliverStart(start)
-	if input.First && s.config.Prefetch != nil {
+	if input.Inline && s.config.Prefetch != nil {
 		s.config.Prefetch(ctx, start.EventID)
 	}
 	ctx, end := s.config.Tracer.Starting(ctx, &start)
 	defer end()
-	_, err := s.config.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDeliver, input)
+	_, err := s.config.Temporal.ExecuteWorkflow(ctx, options, contract.NameDeliver, input)
 	s.config.Metrics.Started(by, len(start.Others)+1, err)
 	return err
 }

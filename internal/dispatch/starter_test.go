@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
 	"grapnel/workflows"
@@ -31,7 +32,7 @@ func TestStarterStartsAndMarks(t *testing.T) {
 		options, input := workflows.DeliverStart(event)
 		require.Equal(t, options, s.started[idOf(event)])
 		require.Equal(t, input, s.inputs[idOf(event)])
-		require.Equal(t, workflows.NameDeliver, s.names[idOf(event)])
+		require.Equal(t, contract.NameDeliver, s.names[idOf(event)])
 		require.Equal(t, 1, o.left(), "marks are gathered")
 		pass(100 * time.Millisecond)
 		require.Zero(t, o.left())
@@ -52,9 +53,9 @@ func TestStarterStartsDrains(t *testing.T) {
 		defer stop()
 		synctest.Wait()
 		options, input := workflows.DrainStart(webhook, hook.Label{})
-		require.Equal(t, options, s.started[hook.DrainID(webhook)])
-		require.Equal(t, input, s.inputs[hook.DrainID(webhook)])
-		require.Equal(t, workflows.NameDrain, s.names[hook.DrainID(webhook)])
+		require.Equal(t, options, s.started[contract.DrainID(webhook)])
+		require.Equal(t, input, s.inputs[contract.DrainID(webhook)])
+		require.Equal(t, contract.NameDrain, s.names[contract.DrainID(webhook)])
 		require.Equal(t, 1_000, s.calls, "what is too much is the sweeper's")
 	})
 }
@@ -92,7 +93,7 @@ func TestDrainsAndReplaysAreLabelled(t *testing.T) {
 					drain, replayed = hook.Label{}, hook.Label{}
 				}
 				options, _ := workflows.DrainStart(webhook, drain)
-				require.Equal(t, options, s.started[hook.DrainID(webhook)])
+				require.Equal(t, options, s.started[contract.DrainID(webhook)])
 				options, _ = workflows.ReplayStart(replay, replayed)
 				require.Equal(t, options, s.started[replay.String()])
 
@@ -101,7 +102,7 @@ func TestDrainsAndReplaysAreLabelled(t *testing.T) {
 				require.NoError(t, err)
 				require.NoError(t, drains.Drain(t.Context(), webhook))
 				options, _ = workflows.DrainStart(webhook, drain)
-				require.Equal(t, options, s.started[hook.DrainID(webhook)])
+				require.Equal(t, options, s.started[contract.DrainID(webhook)])
 			})
 		})
 	}

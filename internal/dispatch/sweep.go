@@ -8,9 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/metrics/measure"
-	"grapnel/workflows"
 )
 
 const (
@@ -160,7 +160,7 @@ func (s *Sweeper) startAll(ctx context.Context, list []sweptStart, begin time.Ti
 func (s *Sweeper) start(ctx context.Context, u *sweptStart) ([]hook.EventID, error) {
 	start := u.start
 	if u.unnamed != nil {
-		named, ok, err := s.config.Starter.nameWorkflow(ctx, u.unnamed, workflows.SweptID(u.unnamed.starts[0].EventID, rand.Text()))
+		named, ok, err := s.config.Starter.nameWorkflow(ctx, u.unnamed, contract.SweptID(u.unnamed.starts[0].EventID, rand.Text()))
 		if err != nil {
 			return nil, &notNamedError{err}
 		}

@@ -9,9 +9,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
-	"grapnel/workflows"
 )
 
 // sweeping runs a sweeper at its defaults: every 2 s, for what is older than 5 s; change, if
@@ -95,14 +95,14 @@ func TestSweeperSharesWorkflows(t *testing.T) {
 		seen := map[hook.EventID]int{}
 		for id, list := range s.events() {
 			require.Equal(t, list, o.shared[id], "the store was told first")
-			require.Equal(t, len(list), s.inputs[id].(workflows.DeliverInput).Deliveries)
+			require.Equal(t, len(list), s.inputs[id].(contract.DeliverInput).Deliveries)
 			for _, e := range list {
 				seen[e]++
 			}
 		}
 		require.Len(t, seen, len(events))
 		options := s.started[s.ids()[0]]
-		require.Contains(t, options.StaticDetails, targetOf(s.inputs[options.ID].(workflows.DeliverInput).EventIDs[0]).WebhookID.String())
+		require.Contains(t, options.StaticDetails, targetOf(s.inputs[options.ID].(contract.DeliverInput).EventIDs[0]).WebhookID.String())
 	})
 }
 
@@ -133,7 +133,7 @@ func TestSweeperSharesPerTenant(t *testing.T) {
 				require.Equal(t, tenants[list[0]], tenants[e])
 			}
 			if len(list) == 1 {
-				require.Equal(t, workflows.DeliverID(list[0]), id)
+				require.Equal(t, contract.DeliverID(list[0]), id)
 			}
 		}
 	})
@@ -238,12 +238,12 @@ func TestSweeperStartsBursts(t *testing.T) {
 		defer sweeping(t, s, o)()
 		events := o.accept(1_200)
 		for i, e := range events {
-			o.give(e.EventID, workflows.BurstID(events[i/400*400].EventID))
+			o.give(e.EventID, contract.BurstID(events[i/400*400].EventID))
 		}
 		pass(6*time.Second + time.Millisecond)
 		require.Zero(t, o.left())
 		require.Len(t, s.ids(), 3)
-		require.Len(t, s.events()[workflows.BurstID(events[400].EventID)], 400)
+		require.Len(t, s.events()[contract.BurstID(events[400].EventID)], 400)
 	})
 }
 

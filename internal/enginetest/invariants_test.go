@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
-	"grapnel/workflows"
 )
 
 // delivery is one as the store had it when it was last looked at.
@@ -216,7 +216,7 @@ func (w *world) delivering() map[hook.EventID]bool {
 	w.temporal.mu.Lock()
 	defer w.temporal.mu.Unlock()
 	for id := range running {
-		if in, ok := w.temporal.runs[id].input.(workflows.DeliverInput); ok {
+		if in, ok := w.temporal.runs[id].input.(contract.DeliverInput); ok {
 			for _, e := range in.EventIDs {
 				events[e] = true
 			}

@@ -15,12 +15,13 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"grapnel/activities"
+	"grapnel/internal/contract"
+	engine "grapnel/internal/delivery"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
 	"grapnel/internal/maintenance"
 	"grapnel/internal/secrets"
 	"grapnel/storage"
-	"grapnel/workflows"
 )
 
 // process is one of ours, with all roles.
@@ -82,17 +83,19 @@ func newProcess(w *world, name string) (*process, error) {
 	}
 	p.store = &gated{Store: store, p: p}
 	p.acts, err = activities.New(activities.Deps{
-		Store: p.store, Lookup: p.store, DeferredStore: p.store, Replays: p.store, Sender: sender{p}, Dispatcher: p,
-		Drains: drains, Schedule: hook.DefaultSchedule(),
-		Memory: processMemory,
-		Logger: w.logger.With(slog.String("process", name)), Jitter: func(time.Duration) time.Duration { return 0 },
+		Deps: engine.Deps{
+			Store: p.store, Lookup: p.store, DeferredStore: p.store, Sender: sender{p}, Dispatcher: p, Drains: drains,
+			Schedule: hook.DefaultSchedule(), Memory: processMemory,
+			Logger: w.logger.With(slog.String("process", name)), Jitter: func(time.Duration) time.Duration { return 0 },
+		},
+		DrainStore: p.store, Replays: p.store,
 	})
 	if err != nil {
 		kill()
 		store.Close()
 		return nil, err
 	}
-	p.stop = p.acts.Begin()
+	p.stop = p.acts.Engine().Begin()
 	return p, nil
 }
 
@@ -131,7 +134,7 @@ func (p *process) start() error {
 	logger := p.w.logger.With(slog.String("process", p.name))
 	starter, err := dispatch.NewStarter(dispatch.StarterConfig{
 		Temporal: way, Outbox: p.store, Logger: logger, MaxEvents: 100,
-		Prefetch: func(ctx context.Context, e hook.EventID) { p.acts.Prefetch(ctx, e) },
+		Prefetch: func(ctx context.Context, e hook.EventID) { p.acts.Engine().Prefetch(ctx, e) },
 	})
 	if err != nil {
 		return err
@@ -220,7 +223,7 @@ type activityRun struct {
 
 // begin runs an activity.
 func (p *process) begin(o order, a *task) *activityRun {
-	r := &activityRun{p: p, name: o.name, began: p.w.tick(), deadline: time.Now().Add(activities.RunTimeout), outcome: make(chan outcome, 1), task: a}
+	r := &activityRun{p: p, name: o.name, began: p.w.tick(), deadline: time.Now().Add(contract.RunTimeout), outcome: make(chan outcome, 1), task: a}
 	p.work(1)
 	p.w.runs.Go(func() {
 		defer p.work(-1)
@@ -256,7 +259,7 @@ func (p *process) rest() {
 
 // again begins another run of its worker.
 func (p *process) again() {
-	p.stop = p.acts.Begin()
+	p.stop = p.acts.Engine().Begin()
 	p.w.temporal.change(func() { p.leaving = false })
 }
 
@@ -272,22 +275,22 @@ func (p *process) run(r *activityRun, o order) (any, error) {
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	suite.SetDisableRegistrationAliasing(true)
 	env := suite.NewTestActivityEnvironment()
-	env.SetTestTimeout(2 * activities.RunTimeout)
+	env.SetTestTimeout(2 * contract.RunTimeout)
 	env.SetWorkerOptions(sdkworker.Options{
 		BackgroundActivityContext: p.ctx, Interceptors: []interceptor.WorkerInterceptor{&intercepted{run: r}},
 	})
 	var f, result any
 	switch o.name {
-	case workflows.ActivityDeliverFirst:
-		f, result = p.acts.DeliverFirst, &activities.InlineResult{}
-	case workflows.ActivityDeliver:
-		f, result = p.acts.Deliver, &activities.DeliverResult{}
-	case workflows.ActivityDrain:
-		f, result = p.acts.Drain, &activities.DrainResult{}
-	case workflows.ActivityReplay:
-		f, result = p.acts.Replay, &activities.ReplayResult{}
-	case workflows.ActivitySendNow:
-		f, result = p.acts.SendNow, &activities.Outcome{}
+	case contract.ActivityDeliverFirst:
+		f, result = p.acts.DeliverFirst, &contract.InlineResult{}
+	case contract.ActivityDeliver:
+		f, result = p.acts.Deliver, &contract.DeliverResult{}
+	case contract.ActivityDrain:
+		f, result = p.acts.Drain, &contract.DrainResult{}
+	case contract.ActivityReplay:
+		f, result = p.acts.Replay, &contract.ReplayResult{}
+	case contract.ActivitySendNow:
+		f, result = p.acts.SendNow, &contract.Outcome{}
 	default:
 		return nil, fmt.Errorf("no activity is called %s", o.name)
 	}
@@ -303,7 +306,7 @@ func (p *process) run(r *activityRun, o order) (any, error) {
 	if err := value.Get(result); err != nil {
 		return nil, err
 	}
-	if first, ok := result.(*activities.InlineResult); ok {
+	if first, ok := result.(*contract.InlineResult); ok {
 		return *first, nil
 	}
 	return result, nil

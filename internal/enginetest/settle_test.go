@@ -3,8 +3,8 @@ package enginetest_test
 import (
 	"time"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
-	"grapnel/workflows"
 )
 
 // How long a delivery may be due, once all is well, before it must have ended. What is
@@ -144,7 +144,7 @@ func (w *world) checkDone() {
 	}
 	for id := range w.temporal.running() {
 		// One that waits for the next attempt of what was canceled meanwhile looks then.
-		if _, ok := w.temporal.runs[id].input.(workflows.DeliverInput); !ok {
+		if _, ok := w.temporal.runs[id].input.(contract.DeliverInput); !ok {
 			w.failf("a workflow runs although nothing is outstanding", "%s", w.short(id))
 		}
 	}

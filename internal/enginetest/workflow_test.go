@@ -10,7 +10,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 
-	"grapnel/activities"
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/workflows"
 )
@@ -37,25 +37,25 @@ type order struct {
 func (t *server) workflow(e *execution, by *process) (any, error) {
 	drain := temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 1, MaximumInterval: 10 * time.Minute}
 	switch in := e.input.(type) {
-	case workflows.DeliverInput:
-		deliver := activities.DeliverInput{EventIDs: in.EventIDs, Deliveries: in.Deliveries, Of: 1}
-		if in.First {
-			first, err := t.local(e, by, order{name: workflows.ActivityDeliverFirst, local: true, input: deliver})
+	case contract.DeliverInput:
+		deliver := contract.SliceInput{EventIDs: in.EventIDs, Deliveries: in.Deliveries, Of: 1}
+		if in.Inline {
+			first, err := t.local(e, by, order{name: contract.ActivityDeliverFirst, local: true, input: deliver})
 			if err != nil {
 				return nil, err
 			}
-			if r, ok := first.(activities.InlineResult); ok && r.Done {
+			if r, ok := first.(contract.InlineResult); ok && r.Done {
 				return r.DeliverResult, nil
 			}
 		}
-		return t.activity(e, order{name: workflows.ActivityDeliver, input: deliver, policy: *workflows.RetryPolicy(hook.DefaultSchedule())})
-	case workflows.DrainInput:
-		return t.activity(e, order{name: workflows.ActivityDrain, input: activities.DrainInput{WebhookID: in.WebhookID}, policy: drain})
-	case workflows.ReplayInput:
-		return t.activity(e, order{name: workflows.ActivityReplay, input: activities.ReplayInput{ReplayID: in.ReplayID}, policy: drain})
-	case workflows.SendNowInput:
+		return t.activity(e, order{name: contract.ActivityDeliver, input: deliver, policy: *workflows.RetryPolicy(hook.DefaultSchedule())})
+	case contract.DrainInput:
+		return t.activity(e, order{name: contract.ActivityDrain, input: contract.DrainInput{WebhookID: in.WebhookID}, policy: drain})
+	case contract.ReplayInput:
+		return t.activity(e, order{name: contract.ActivityReplay, input: contract.ReplayInput{ReplayID: in.ReplayID}, policy: drain})
+	case contract.SendNowInput:
 		return t.activity(e, order{
-			name: workflows.ActivitySendNow, input: activities.SendNowInput{DeliveryID: in.DeliveryID},
+			name: contract.ActivitySendNow, input: contract.SendNowInput{DeliveryID: in.DeliveryID},
 			policy: temporal.RetryPolicy{MaximumAttempts: 1}, patience: 10 * time.Second,
 		})
 	}
@@ -78,7 +78,7 @@ func (t *server) local(e *execution, by *process, o order) (any, error) {
 		select {
 		case out := <-r.outcome:
 			if out.err != nil { // the regular activity finds out
-				return activities.InlineResult{}, nil
+				return contract.InlineResult{}, nil
 			}
 			if t.reachable(p) {
 				return out.value, nil
@@ -148,7 +148,7 @@ func (t *server) attempt(e *execution, a *task, p *process, o order) (outcome, e
 	defer t.setTask(a, false, time.Time{})
 	r := p.begin(o, a)
 	defer r.over()
-	late := time.After(activities.RunTimeout)
+	late := time.After(contract.RunTimeout)
 	var out outcome
 	select {
 	case out = <-r.outcome:

@@ -8,9 +8,6 @@ const TextUnavailable = "Endpoint unavailable"
 // DeferredFor is how long after its event a deferred delivery fails, if its endpoint is unavailable (spec 9).
 const DeferredFor = 24 * time.Hour
 
-// DrainID returns the id of the workflow that sends a webhook's deferred deliveries. One runs at a time.
-func DrainID(w WebhookID) string { return w.String() + "-drain" }
-
 // DeferredPage is a page of one webhook's deferred deliveries.
 type DeferredPage struct {
 	// Jobs are the deliveries that have been due longest, in that order. Some may not be due yet.

@@ -12,9 +12,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/maintenance"
-	"grapnel/workflows"
 )
 
 // store is a maintenance.Store that records the jobs run on it.
@@ -134,7 +134,7 @@ func TestRound(t *testing.T) {
 				defer running(t, s, func(m *maintenance.Config) { m.Retention = c.retention })()
 				synctest.Wait()
 				require.Equal(t, c.want, s.calls)
-				require.Equal(t, 2*workflows.SendNowTimeout, s.ages["tests"])
+				require.Equal(t, 2*contract.SendNowTimeout, s.ages["tests"])
 				require.Equal(t, c.retention, s.ages["drop partitions"])
 				require.Equal(t, c.retention, s.ages["replays"])
 			})

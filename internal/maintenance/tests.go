@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"grapnel/workflows"
+	"grapnel/internal/contract"
 )
 
 // Tests are the deliveries of sample events (S11).
@@ -14,7 +14,7 @@ type Tests interface {
 }
 
 // staleTestAge is longer than any client waits for the outcome of a test.
-const staleTestAge = 2 * workflows.SendNowTimeout
+const staleTestAge = 2 * contract.SendNowTimeout
 
 func (m *Maintenance) cancelStaleTests(ctx context.Context) error {
 	return m.config.Store.CancelStaleTests(ctx, staleTestAge)

@@ -73,7 +73,7 @@ type Request struct {
 	At time.Time
 }
 
-// Sender is an activities.Sender whose receivers follow a script. It must be
+// Sender is a delivery.Sender whose receivers follow a script. It must be
 // used through NewSender; it is safe for concurrent use.
 type Sender struct {
 	now func() time.Time

@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/workflows"
 )
@@ -79,10 +80,10 @@ func TestHistoriesReplay(t *testing.T) {
 		history := historyOf(t, temporal, run())
 		w := &workflows.Workflows{Schedule: hook.DefaultSchedule()}
 		replayer := worker.NewWorkflowReplayer()
-		replayer.RegisterWorkflowWithOptions(w.Deliver, workflow.RegisterOptions{Name: workflows.NameDeliver})
-		replayer.RegisterWorkflowWithOptions(w.Drain, workflow.RegisterOptions{Name: workflows.NameDrain})
-		replayer.RegisterWorkflowWithOptions(w.Replay, workflow.RegisterOptions{Name: workflows.NameReplay})
-		replayer.RegisterWorkflowWithOptions(w.SendNow, workflow.RegisterOptions{Name: workflows.NameSendNow})
+		replayer.RegisterWorkflowWithOptions(w.Deliver, workflow.RegisterOptions{Name: contract.NameDeliver})
+		replayer.RegisterWorkflowWithOptions(w.Drain, workflow.RegisterOptions{Name: contract.NameDrain})
+		replayer.RegisterWorkflowWithOptions(w.Replay, workflow.RegisterOptions{Name: contract.NameReplay})
+		replayer.RegisterWorkflowWithOptions(w.SendNow, workflow.RegisterOptions{Name: contract.NameSendNow})
 		require.NoError(t, replayer.ReplayWorkflowHistory(nil, history), name)
 		if *record {
 			text, err := protojson.MarshalOptions{Indent: " "}.Marshal(history)

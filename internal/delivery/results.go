@@ -1,0 +1,131 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+// recorded is the outcome of recording a batch of results.
+type recorded struct {
+	batch      []*result
+	deliveries []hook.Delivery
+	err        error
+}
+
+// wait waits for results, for the end of a recording, or for the time when a job becomes due,
+// and takes them in. An error is a failure of Grapnel's own. With nothing in flight it ends
+// with ctx.
+func (r *run) wait(ctx context.Context) error {
+	var due <-chan time.Time
+	if len(r.queue) > 0 && r.inFlight < r.engine.concurrency && ctx.Err() == nil && r.fits(r.queue[0], r.engine.now()) {
+		timer := time.NewTimer(max(r.queue[0].due.Sub(r.engine.now()), time.Millisecond))
+		defer timer.Stop()
+		due = timer.C
+	}
+	if len(r.throttled) > 0 && ctx.Err() == nil && !r.window.IsStopping() {
+		timer := time.NewTimer(throttlePoll)
+		defer timer.Stop()
+		due = timer.C
+	}
+	var stopped <-chan struct{}
+	if r.inFlight == 0 && !r.recording {
+		stopped = ctx.Done()
+	}
+	select {
+	case res := <-r.results:
+		failure := r.take(ctx, res)
+		for {
+			select {
+			case next := <-r.results:
+				if err := r.take(ctx, next); err != nil {
+					failure = err
+				}
+			default:
+				return failure
+			}
+		}
+	case rec := <-r.recorded:
+		r.recording = false
+		return r.apply(&rec)
+	case <-due:
+	case <-stopped:
+	}
+	return nil
+}
+
+// take takes in one result. An error says that Grapnel could not send.
+func (r *run) take(ctx context.Context, res *result) error {
+	r.inFlight--
+	switch {
+	case res.err != nil:
+		r.enqueue(queued{job: res.job, due: r.engine.now()})
+		return res.err
+	case res.ended:
+		r.ended = append(r.ended, res.job.Delivery)
+		return nil
+	case res.claimedElsewhere:
+		r.blocked = append(r.blocked, res.job.Delivery)
+		return nil
+	case res.deferred:
+		r.deferJob(res.job)
+		return nil
+	}
+	r.unrecorded = append(r.unrecorded, res)
+	r.attempts++
+	if res.record.Attempt.StatusCode != 0 {
+		r.answered++
+	}
+	if res.trips {
+		r.refill = nil
+		r.engine.trip(ctx, res.job.Webhook.ID)
+	}
+	return nil
+}
+
+// startRecording records the results that have arrived, unless a recording is in progress:
+// then they go into the next batch.
+func (r *run) startRecording(ctx context.Context) {
+	if r.recording || len(r.unrecorded) == 0 {
+		return
+	}
+	batch := r.unrecorded
+	r.unrecorded, r.recording = nil, true
+	records := make([]hook.Record, 0, len(batch))
+	for _, res := range batch {
+		records = append(records, res.record)
+	}
+	go func() {
+		deliveries, err := r.engine.record(ctx, records)
+		r.recorded <- recorded{batch, deliveries, err}
+	}()
+}
+
+// apply takes in recorded deliveries, and queues those with another attempt to come.
+func (r *run) apply(rec *recorded) error {
+	r.engine.budget.requests.give(int64(len(rec.batch)) * requestBytes)
+	if rec.err != nil {
+		for _, res := range rec.batch {
+			r.enqueue(queued{job: res.job, due: r.engine.now()})
+		}
+		return rec.err
+	}
+	byID := make(map[hook.DeliveryID]*result, len(rec.batch))
+	for _, res := range rec.batch {
+		byID[res.job.Delivery.ID] = res
+	}
+	for _, d := range rec.deliveries {
+		if !d.Outstanding() {
+			r.ended = append(r.ended, d)
+			byID[d.ID].job.Event.Data = nil // its memory is given back
+			continue
+		}
+		res := byID[d.ID]
+		job := *res.job
+		job.Delivery = d
+		a := &res.record.Attempt
+		r.enqueue(queued{job: &job, due: a.StartedAt.Add(a.Duration + res.record.Verdict.RetryIn), sentBefore: true})
+	}
+	return nil
+}
