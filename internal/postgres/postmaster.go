@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"grapnel/internal/wait"
 	"net"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"grapnel/internal/wait"
 )
 
 // dyingTime is how long a server of a killed process is given to end: it gets

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"grapnel/internal/wait"
 	"maps"
 	"net/url"
 	"os"
@@ -17,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"grapnel/internal/wait"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -24,11 +25,11 @@ import (
 const AnyPort = -1
 
 const (
-	startTime    = 60 * time.Second // a crash recovery can take a while
+	startTime    = 60 * time.Second      // a crash recovery can take a while
 	pollEvery    = 20 * time.Millisecond // between two looks at a state that nothing announces
-	stopTime     = 15 * time.Second // for the shutdown checkpoint
-	quitTime     = 10 * time.Second // PostgreSQL kills its children after 5 s
-	socketPort   = 5432             // names the socket when there is no TCP port
+	stopTime     = 15 * time.Second      // for the shutdown checkpoint
+	quitTime     = 10 * time.Second      // PostgreSQL kills its children after 5 s
+	socketPort   = 5432                  // names the socket when there is no TCP port
 	defaultConns = 100
 )
 
