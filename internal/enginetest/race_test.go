@@ -17,18 +17,22 @@ import (
 	"grapnel/storage"
 )
 
-// checks is how many sequences are drawn unless -rapid.checks says otherwise, of one to
-// three seconds each. More of them by hand: go test ./internal/enginetest -rapid.checks=2000
-// -timeout 2h. What a failed sequence shows is its shortest form, with times; the same
-// seed draws the same sequence again.
-const checks = "15"
+// checks is how many sequences are drawn unless -rapid.checks says otherwise, and shortChecks how
+// many with -short. One takes one to three seconds. To draw more of them:
+// go test ./internal/enginetest -rapid.checks=2000 -timeout 2h. A sequence that fails is shown in
+// its shortest form, with times; the same seed draws the same sequence again.
+const checks, shortChecks = "15", "3"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
 	if !given {
-		if err := flag.Set("rapid.checks", checks); err != nil {
+		n := checks
+		if testing.Short() {
+			n = shortChecks
+		}
+		if err := flag.Set("rapid.checks", n); err != nil {
 			os.Exit(2)
 		}
 	}

@@ -41,42 +41,47 @@ type Template struct {
 // databases). A failure fails the test.
 func New(tb testing.TB, tmpl Template) string {
 	tb.Helper()
-	address, err := shared.take(tb.Context(), tmpl)
+	d, err := shared.take(tb.Context(), tmpl)
 	if err != nil {
 		tb.Fatalf("pgtest: %v", err)
 	}
 	tb.Cleanup(func() {
 		// The test's context has ended.
-		if err := shared.giveBack(context.WithoutCancel(tb.Context()), tmpl, address); err != nil {
+		if err := shared.giveBack(context.WithoutCancel(tb.Context()), tmpl, d); err != nil {
 			tb.Errorf("pgtest: %v", err)
 		}
 	})
-	return address
+	return d.url
 }
 
-// take returns the URL of a database that is like the template, one that was given back or a new
-// one.
-func (c *cluster) take(ctx context.Context, tmpl Template) (string, error) {
+// take returns a database that is like the template: one that was given back, or a new copy.
+func (c *cluster) take(ctx context.Context, tmpl Template) (*database, error) {
 	p := c.pool(tmpl)
-	if address := p.take(); address != "" {
-		return address, nil
+	if d := p.take(); d != nil {
+		return d, nil
 	}
 	address, err := c.clone(ctx, tmpl)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return address, p.note(ctx, address)
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("connect to a new database: %w", err)
+	}
+	d := &database{url: address, conn: conn}
+	return d, p.note(ctx, d)
 }
 
 // giveBack keeps a database for the next test, or drops it.
-func (c *cluster) giveBack(ctx context.Context, tmpl Template, address string) error {
+func (c *cluster) giveBack(ctx context.Context, tmpl Template, d *database) error {
 	ctx, cancel := context.WithTimeout(ctx, dropTime)
 	defer cancel()
-	if c.pool(tmpl).giveBack(ctx, address) == nil {
+	if c.pool(tmpl).giveBack(ctx, d) == nil {
 		return nil
 	}
 	// Whatever has kept it from being restored ends with it.
-	return c.drop(ctx, address)
+	d.close(ctx)
+	return c.drop(ctx, d.url)
 }
 
 // pool is the template's.
@@ -98,8 +103,9 @@ func (c *cluster) dropFree(ctx context.Context) error {
 	defer c.mu.Unlock()
 	var errs []error
 	for _, p := range c.pools {
-		for address := p.take(); address != ""; address = p.take() {
-			errs = append(errs, c.drop(ctx, address))
+		for d := p.take(); d != nil; d = p.take() {
+			d.close(ctx)
+			errs = append(errs, c.drop(ctx, d.url))
 		}
 	}
 	return errors.Join(errs...)

@@ -1,6 +1,7 @@
-// Package pgtest gives every test a PostgreSQL database of its own, cloned from a migrated template. It starts a server
-// at first use (internal/postgres), or uses the one that TEST_DATABASE_URL or DATABASE_URL names.
+// Package pgtest gives every test a PostgreSQL database of its own with the content of a migrated template. A database
+// that a test gives back is used again: its rows are deleted. One of which a test has changed more than rows is dropped.
+// pgtest starts a server at first use (internal/postgres), or uses the one that TEST_DATABASE_URL or DATABASE_URL names.
 //
-// It must not import storage or any other package of Grapnel but internal/postgres: callers pass their migrations in. It
-// needs a Unix.
+// It must not import storage or any other package of Grapnel but internal/postgres and internal/wait: callers pass their
+// migrations in. It needs a Unix.
 package pgtest

@@ -32,39 +32,52 @@ var errNotReusable = errors.New("the test has changed more than rows")
 // test takes a tenth of the time of a new copy, which has some 500 files.
 type pool struct {
 	mu   sync.Mutex
-	free []string // URLs; guarded by mu
+	free []*database // guarded by mu
 	// once guards pristine and err.
 	once     sync.Once
 	pristine *pristine
 	err      error
 }
 
-// take returns the URL of a database that is like the template; empty if there is none.
-func (p *pool) take() string {
+// database is a copy of a template.
+type database struct {
+	url string
+	// conn is pgtest's own connection, by which the database is restored. It stays open while
+	// tests use the database: to connect takes longer than to restore.
+	conn *pgx.Conn
+}
+
+// close closes the connection to the database.
+func (d *database) close(ctx context.Context) {
+	_ = d.conn.Close(ctx) // nothing to lose
+}
+
+// take returns a database that is like the template; nil if there is none.
+func (p *pool) take() *database {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.free) == 0 {
-		return ""
+		return nil
 	}
-	address := p.free[len(p.free)-1]
+	d := p.free[len(p.free)-1]
 	p.free = p.free[:len(p.free)-1]
-	return address
+	return d
 }
 
 // note reads the content of the template from its first copy, before a test has it.
-func (p *pool) note(ctx context.Context, address string) error {
-	p.once.Do(func() { p.pristine, p.err = readPristine(ctx, address) })
+func (p *pool) note(ctx context.Context, d *database) error {
+	p.once.Do(func() { p.pristine, p.err = readPristine(ctx, d.conn) })
 	return p.err
 }
 
 // giveBack restores a database for the next test, or returns why that is not possible.
-func (p *pool) giveBack(ctx context.Context, address string) error {
-	if err := p.pristine.restore(ctx, address); err != nil {
+func (p *pool) giveBack(ctx context.Context, d *database) error {
+	if err := p.pristine.restore(ctx, d.conn); err != nil {
 		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.free = append(p.free, address)
+	p.free = append(p.free, d)
 	return nil
 }
 
@@ -81,12 +94,7 @@ type pristine struct {
 const userTables = `pg_class c join pg_namespace n on n.oid = c.relnamespace
 	where c.relkind = 'r' and n.nspname not like 'pg\_%' and n.nspname <> 'information_schema'`
 
-func readPristine(ctx context.Context, address string) (*pristine, error) {
-	conn, err := pgx.Connect(ctx, address)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the copy of a template: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing to lose
+func readPristine(ctx context.Context, conn *pgx.Conn) (*pristine, error) {
 	p := &pristine{rows: map[string][]byte{}}
 	if err := conn.QueryRow(ctx, fingerprint).Scan(&p.catalog, &p.size); err != nil {
 		return nil, fmt.Errorf("read the catalog of a template: %w", err)
@@ -110,12 +118,7 @@ func readPristine(ctx context.Context, address string) (*pristine, error) {
 
 // restore gives the database the template's content again, without the rows that a test has
 // left. It fails where a connection is left, or where more than rows has changed.
-func (p *pristine) restore(ctx context.Context, address string) error {
-	conn, err := pgx.Connect(ctx, address)
-	if err != nil {
-		return fmt.Errorf("connect to the database of a test: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing to lose
+func (p *pristine) restore(ctx context.Context, conn *pgx.Conn) error {
 	if err := alone(ctx, conn); err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func (b *Bouncer) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if b.run, err = newRunDir(cred); err != nil {
+	if b.run, err = newRunDir(cred, false); err != nil {
 		return err
 	}
 	if err := b.launch(ctx, cred); err != nil {

@@ -52,7 +52,7 @@ func TestSweepRemovesOnlyWhatNobodyHolds(t *testing.T) {
 		require.NoError(t, os.Mkdir(filepath.Join(parent, runDirPrefix+name), 0o700))
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(parent, runDirPrefix+"dead", "lock"), nil, 0o600))
-	alive, err := newRunDir(nil)
+	alive, err := newRunDir(nil, false)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, alive.remove()) })
 

@@ -24,14 +24,18 @@ type runDir struct {
 	lock *os.File
 }
 
-// newRunDir creates a run directory that belongs to cred, and removes the run directories
-// that killed processes have left.
-func newRunDir(cred *syscall.Credential) (*runDir, error) {
+// newRunDir creates a run directory that belongs to cred, in memory if it is to hold data and there is room, and removes the
+// run directories that killed processes have left.
+func newRunDir(cred *syscall.Credential, data bool) (*runDir, error) {
 	parent := os.TempDir()
 	if len(parent) > maxSocketDir || !reachable(filepath.Join(parent, "x"), cred) {
 		parent = "/tmp"
 	}
 	sweep(parent)
+	if dir := memoryDir(); data && dir != "" && reachable(filepath.Join(dir, "x"), cred) {
+		parent = dir
+		sweep(parent)
+	}
 	path, err := os.MkdirTemp(parent, runDirPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("create run directory: %w", err)

@@ -100,7 +100,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	if s.run, err = newRunDir(cred); err != nil {
+	if s.run, err = newRunDir(cred, opts.DataDir == "" && !opts.Durable); err != nil {
 		return nil, err
 	}
 	if err := s.launch(ctx, bin, opts, cred); err != nil {

@@ -10,21 +10,21 @@ import (
 	"grapnel/internal/hook"
 )
 
-// sleeper is what the store knows of a drain, or of a replay.
+// sleeper is the state of a drain or a replay between two of its looks.
 type sleeper struct {
-	// changes is how often it was woken; idle says that it sleeps because nothing is due.
+	// changes counts how often it was woken. idle says that it sleeps because nothing is due.
 	changes int64
 	idle    bool
-	// awake is closed when it is to look now.
+	// awake is closed when it must look now.
 	awake chan struct{}
 	woken bool
-	// probeAt is when a drain asks its endpoint next; nil where it has not said.
+	// probeAt is when a drain sends its next probe; nil if it has not said.
 	probeAt *time.Time
 }
 
 func newSleeper() *sleeper { return &sleeper{awake: make(chan struct{})} }
 
-// wake has it look now.
+// wake makes the sleeper look now.
 func (s *sleeper) wake() {
 	s.changes++
 	s.idle, s.probeAt = false, nil
@@ -34,7 +34,7 @@ func (s *sleeper) wake() {
 	}
 }
 
-// looks is what begins a look.
+// looks begins a look.
 func (s *sleeper) looks() {
 	s.idle = false
 	if s.woken {
@@ -56,8 +56,8 @@ func (s *Store) deferring(id hook.WebhookID) (undrained bool) {
 	return false
 }
 
-// Woken is closed when the webhook's drain is to look now, as a sweeper would have it
-// within seconds; nil if there is none.
+// Woken returns a channel that is closed when the webhook's drain must look now, as a sweeper
+// would make it within seconds; nil if there is no drain.
 func (s *Store) Woken(id hook.WebhookID) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,8 +121,8 @@ func (s *Store) deferredOf(webhook hook.WebhookID) []*hook.Delivery {
 	return list
 }
 
-// ExpireDeferred fails those whose event is older than age, the first accepted first. It spares
-// those that are being sent.
+// ExpireDeferred fails the deferred deliveries that have waited for longer than age, in the order of
+// their ids. It spares those that are being sent.
 func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (hook.Ended, error) {
 	if err := s.failing(ctx, OpExpire); err != nil {
 		return hook.Ended{}, err
@@ -169,7 +169,7 @@ func (s *Store) SetBreaker(ctx context.Context, webhook hook.WebhookID, open boo
 	return nil
 }
 
-// DrainSleeps notes that the drain sleeps, unless something has changed since it looked.
+// DrainSleeps notes that the drain sleeps, or returns false if something has changed since it looked.
 func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.Nap) (bool, error) {
 	if err := s.failing(ctx, OpSleeps); err != nil {
 		return false, err
@@ -215,7 +215,7 @@ func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID, changes i
 	return true, nil
 }
 
-// Drain notes which drains were asked for.
+// Drain records that the drain of the webhook was asked for.
 func (s *Store) Drain(ctx context.Context, webhook hook.WebhookID) error {
 	if err := s.failing(ctx, OpDrain); err != nil {
 		return err
@@ -226,7 +226,7 @@ func (s *Store) Drain(ctx context.Context, webhook hook.WebhookID) error {
 	return nil
 }
 
-// Drained are the webhooks whose drains were asked for, in that order.
+// Drained returns the webhooks whose drains were asked for, in that order.
 func (s *Store) Drained() []hook.WebhookID {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Payloads loads the data of events, each time anew.
+// Payloads loads the data of events; each call returns copies.
 func (s *Store) Payloads(ctx context.Context, events []hook.EventID) (map[hook.EventID][]byte, error) {
 	if err := s.failing(ctx, OpPayloads); err != nil {
 		return nil, err
@@ -27,21 +27,21 @@ func (s *Store) Payloads(ctx context.Context, events []hook.EventID) (map[hook.E
 	return payloads, nil
 }
 
-// Loads are the sizes of the payloads that each call of Payloads has loaded.
+// Loads returns the sizes of the payloads that each call of Payloads has loaded.
 func (s *Store) Loads() [][]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([][]int(nil), s.loads...)
 }
 
-// LoseKey takes away the key to a webhook's secrets; nil gives it back.
+// LoseKey makes a webhook's secrets unreadable with err; nil makes them readable.
 func (s *Store) LoseKey(id hook.WebhookID, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.webhooks[id].unreadable = err
 }
 
-// ExpireUnreadable fails those whose event is older than age.
+// ExpireUnreadable fails the deliveries that have waited for longer than age.
 func (s *Store) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error) {
 	var expired []hook.DeliveryID
 	err := s.change(ctx, OpUnreadable, ids, func(d *hook.Delivery) bool {

@@ -154,7 +154,7 @@ func (s *Store) failedForLong(w *webhook) bool {
 	return s.now().Sub(*w.failingSince) > hook.DisableAfter && w.failures >= hook.DisableAttempts && w.failedDays >= hook.DisableDays
 }
 
-// Webhook is the webhook as it stands; nil if it is gone.
+// Webhook returns the webhook as it stands; nil if it was deleted.
 func (s *Store) Webhook(id hook.WebhookID) *hook.Webhook {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,7 +166,7 @@ func (s *Store) Webhook(id hook.WebhookID) *hook.Webhook {
 	return &found
 }
 
-// Deliveries are those of the webhook, in the order they were made.
+// Deliveries returns the deliveries of the webhook, in the order they were made.
 func (s *Store) Deliveries(id hook.WebhookID) []hook.Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -179,10 +179,10 @@ func (s *Store) Deliveries(id hook.WebhookID) []hook.Delivery {
 	return list
 }
 
-// Delivery is the webhook's first delivery.
+// Delivery returns the webhook's first delivery.
 func (s *Store) Delivery(id hook.WebhookID) hook.Delivery { return s.Deliveries(id)[0] }
 
-// Log is every attempt of the delivery that was recorded, in that order.
+// Log returns the recorded attempts of the delivery, in their order.
 func (s *Store) Log(id hook.DeliveryID) []hook.Attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,14 +195,14 @@ func (s *Store) Log(id hook.DeliveryID) []hook.Attempt {
 	return log
 }
 
-// Batches are how many attempts each call of Record wrote.
+// Batches returns how many attempts each call of Record wrote.
 func (s *Store) Batches() []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.batches)
 }
 
-// Slices is how many different slices were asked for.
+// Slices returns how many different slices were asked for.
 func (s *Store) Slices() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -220,7 +220,7 @@ func (s *Store) SetNextAttempt(id hook.WebhookID, at time.Time) {
 	}
 }
 
-// Shown is the delivery as a client sees it.
+// Shown returns the delivery as a client sees it.
 func (s *Store) Shown(id hook.DeliveryID) hook.Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()

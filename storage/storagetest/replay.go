@@ -7,13 +7,13 @@ import (
 	"grapnel/internal/hook"
 )
 
-// replay is a replay with what the store knows of its workflow.
+// replay is a replay with the state of its workflow.
 type replay struct {
 	hook.Replay
 	*sleeper
 }
 
-// AddReplay makes a replay of all events that the webhook has no delivery of.
+// AddReplay makes a replay of all events of which the webhook has no delivery.
 func (s *Store) AddReplay(webhook hook.WebhookID, rate int) hook.ReplayID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -25,7 +25,7 @@ func (s *Store) AddReplay(webhook hook.WebhookID, rate int) hook.ReplayID {
 	return r.ID
 }
 
-// ChangeReplay changes a replay; one that becomes canceled ends what is outstanding of it.
+// ChangeReplay changes a replay. A replay that becomes canceled ends its outstanding deliveries.
 func (s *Store) ChangeReplay(id hook.ReplayID, change func(*hook.Replay)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,7 +45,7 @@ func (s *Store) ChangeReplay(id hook.ReplayID, change func(*hook.Replay)) {
 	}
 }
 
-// Replay is the replay as it stands.
+// Replay returns the replay as it stands.
 func (s *Store) Replay(id hook.ReplayID) hook.Replay {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,7 +145,7 @@ func (s *Store) replayOn(r *hook.Replay, step *hook.ReplayStep, limit int) {
 	}
 }
 
-// ReplaySleeps notes that the replay sleeps, unless it was changed since.
+// ReplaySleeps notes that the replay sleeps, or returns false if it was changed since.
 func (s *Store) ReplaySleeps(ctx context.Context, id hook.ReplayID, _ time.Duration, changes int64) (bool, error) {
 	if err := s.failing(ctx, OpReplaySleeps); err != nil {
 		return false, err
@@ -156,7 +156,7 @@ func (s *Store) ReplaySleeps(ctx context.Context, id hook.ReplayID, _ time.Durat
 	return r != nil && !r.woken && r.changes == changes, nil
 }
 
-// ReplayWoken is Woken for a replay.
+// ReplayWoken returns a channel that is closed when the replay must look now; nil if there is none.
 func (s *Store) ReplayWoken(id hook.ReplayID) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Outcome is what comes of one request.
+// Outcome is the result of one request.
 type Outcome struct {
 	attempt hook.Attempt
 	takes   time.Duration
@@ -18,56 +18,56 @@ type Outcome struct {
 	then    func()
 }
 
-// Status answers with the status; below 300 that is a success.
+// Status is an answer with the status; a status below 300 is a success.
 func Status(code int) Outcome {
 	o := Outcome{attempt: hook.Attempt{StatusCode: code}}
 	o.attempt.Class, o.attempt.Error = hook.StatusFailure(code)
 	return o
 }
 
-// Hang never answers: the request ends with its timeout.
+// Hang is no answer: the request ends with its timeout.
 func Hang() Outcome {
 	return Outcome{attempt: hook.Attempt{Class: hook.ClassTimeout, Error: "Connection timeout"}, hangs: true}
 }
 
-// Refused refuses the connection.
+// Refused is a refused connection.
 func Refused() Outcome {
 	return Outcome{attempt: hook.Attempt{Class: hook.ClassRefused, Error: "Connection refused"}}
 }
 
-// BlockedByName is the guard's refusal of a name that was looked up.
+// BlockedByName is the guard's refusal of a name after a look-up that took the time.
 func BlockedByName(took time.Duration) Outcome {
 	return Outcome{attempt: hook.Attempt{Class: hook.ClassBlocked, Error: "Blocked destination", Timings: hook.Timings{DNS: took}}}
 }
 
-// Ours fails on our side: nothing is sent, and it says nothing of the receiver.
+// Ours is a failure of the sender itself: nothing is sent, and the receiver is not to blame.
 func Ours(err error) Outcome { return Outcome{ours: err} }
 
-// After makes the request take a while.
+// After makes the request take the time d.
 func (o Outcome) After(d time.Duration) Outcome {
 	o.takes = d
 	return o
 }
 
-// RetryAfter adds what the receiver asks for.
+// RetryAfter adds the delay that the receiver asks for.
 func (o Outcome) RetryAfter(d time.Duration) Outcome {
 	o.attempt.RetryAfter = d
 	return o
 }
 
-// Body is the answer's.
+// Body sets the body of the answer.
 func (o Outcome) Body(text string) Outcome {
 	o.attempt.ResponseBody = []byte(text)
 	return o
 }
 
-// Then runs f when the request ends, before its result is seen.
+// Then runs f when the request ends, before Send returns.
 func (o Outcome) Then(f func()) Outcome {
 	o.then = f
 	return o
 }
 
-// Request is one that a receiver got.
+// Request is a request that a receiver got, with its time.
 type Request struct {
 	hook.Request
 	At time.Time
@@ -90,7 +90,7 @@ func NewSender(now func() time.Time) *Sender {
 	return &Sender{now: now, scripts: map[string][]Outcome{}}
 }
 
-// Script sets what comes of the requests to the URL, one after another; the last
+// Script sets the outcomes of the requests to the URL, one after another; the last
 // one repeats. A URL without a script answers 200.
 func (s *Sender) Script(url string, outcomes ...Outcome) {
 	s.mu.Lock()
@@ -158,7 +158,7 @@ func (s *Sender) end() {
 	s.inFlight--
 }
 
-// Requests are those to the URL, in the order they were sent.
+// Requests returns the requests to the URL, in the order they were sent.
 func (s *Sender) Requests(url string) []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,7 +171,7 @@ func (s *Sender) Requests(url string) []Request {
 	return list
 }
 
-// Times are when the requests to the URL were sent, counted from start.
+// Times returns when the requests to the URL were sent, counted from start.
 func (s *Sender) Times(url string, start time.Time) []time.Duration {
 	list := s.Requests(url)
 	times := make([]time.Duration, 0, len(list))
@@ -181,7 +181,7 @@ func (s *Sender) Times(url string, start time.Time) []time.Duration {
 	return times
 }
 
-// MostInFlight is how many requests were under way at once, at the most.
+// MostInFlight returns the largest number of requests that were in flight at once.
 func (s *Sender) MostInFlight() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

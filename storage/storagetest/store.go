@@ -4,9 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"maps"
-	"reflect"
-	"slices"
 	"sync"
 	"time"
 
@@ -44,7 +41,7 @@ const (
 // through NewStore; it is safe for concurrent use.
 type Store struct {
 	now func() time.Time
-	// Fail, if set before use, is asked before every operation; its error is the
+	// Fail, if set before use, is called before every operation with its name; its error is the
 	// operation's.
 	Fail func(op string) error
 
@@ -64,24 +61,6 @@ type Store struct {
 	replays    map[hook.ReplayID]*replay
 }
 
-type webhook struct {
-	hook.Webhook
-	failingSince         *time.Time
-	failures, failedDays int
-	failedOn             string
-	unreadable           error
-	// resumedAt is when the last pause ended; zero if there was none.
-	resumedAt time.Time
-}
-
-// waitingSince is when the delivery began to wait: at its event, or at the end of a pause since.
-func (w *webhook) waitingSince(d *hook.Delivery) time.Time {
-	if w.resumedAt.After(d.CreatedAt) {
-		return w.resumedAt
-	}
-	return d.CreatedAt
-}
-
 // NewStore makes an empty store on the clock.
 func NewStore(now func() time.Time) *Store {
 	return &Store{
@@ -92,7 +71,7 @@ func NewStore(now func() time.Time) *Store {
 	}
 }
 
-// nextID numbers what is made; the caller holds the lock.
+// nextID returns a new id; the caller holds the lock.
 func (s *Store) nextID() (id [16]byte) {
 	s.ids++
 	binary.BigEndian.PutUint64(id[8:], s.ids)
@@ -163,94 +142,8 @@ func (s *Store) deliver(e hook.Event, id hook.WebhookID, test bool) *hook.Delive
 	return d
 }
 
-// ChangeWebhook changes a webhook, as a PATCH request does. Deactivating it revokes its
-// outstanding deliveries (S15). Activating it begins the five days anew (S14), as another URL
-// does; the end of a pause moves them.
-func (s *Store) ChangeWebhook(id hook.WebhookID, change func(*hook.Webhook)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := s.webhooks[id]
-	was := w.Webhook
-	change(&w.Webhook)
-	w.Version, w.Generation = was.Version, was.Generation
-	if requestsDiffer(&was, &w.Webhook) {
-		w.Version++
-	}
-	resumed := was.PausedAt != nil && w.PausedAt == nil
-	if resumed {
-		w.resumedAt = s.now()
-	}
-	switch {
-	case w.Active && !was.Active, w.URL != was.URL:
-		w.failingSince, w.failures, w.failedDays, w.TrippedAt = nil, 0, 0, nil
-	case w.failingSince != nil && resumed:
-		since := *was.PausedAt
-		if w.failingSince.After(since) {
-			since = *w.failingSince
-		}
-		moved := w.failingSince.Add(s.now().Sub(since))
-		w.failingSince = &moved
-	}
-	if d := s.drains[id]; d != nil {
-		d.wake()
-	}
-	if was.Active && !w.Active {
-		w.Generation++
-	}
-}
-
-// requestsDiffer reports whether requests depend on what has changed, as the trigger
-// webhook_changes has it (migration 00018).
-func requestsDiffer(a, b *hook.Webhook) bool {
-	type request struct {
-		url            string
-		secret         hook.Secret
-		profile        hook.Profile
-		active, traced bool
-		timeout        time.Duration
-		rate, attempts int
-		paused         time.Time
-	}
-	of := func(w *hook.Webhook) request {
-		r := request{
-			url: w.URL, secret: w.Secret, profile: w.Profile, active: w.Active, traced: w.TraceContext,
-			timeout: w.Timeout, rate: w.RateLimit, attempts: w.MaxAttempts,
-		}
-		if w.PausedAt != nil {
-			r.paused = *w.PausedAt
-		}
-		return r
-	}
-	return of(a) != of(b) || !maps.Equal(a.Headers, b.Headers) || !slices.Equal(a.Schemes, b.Schemes) ||
-		!reflect.DeepEqual(a.Previous, b.Previous)
-}
-
-// DeleteWebhook deletes a webhook, as DELETE does, and so revokes what is pending. The rows
-// stay as they are, as they do in storage until a page of cancellations comes to them.
-func (s *Store) DeleteWebhook(id hook.WebhookID) { s.LoseWebhook(id, false) }
-
-// LoseWebhook takes a webhook away, or only deactivates it.
-func (s *Store) LoseWebhook(id hook.WebhookID, deactivate bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if deactivate {
-		s.disable(s.webhooks[id])
-		return
-	}
-	delete(s.webhooks, id)
-}
-
-// disable disables an active webhook; the caller holds the lock.
-func (s *Store) disable(w *webhook) {
-	if w.Active {
-		w.Active = false
-		w.Version++
-		w.Generation++
-	}
-}
-
-// revoked says why a delivery must not be sent any more, as storage shows it; empty if it
-// may be, or has ended.
+// revoked returns why a delivery must not be sent any more, as storage shows it; empty if it may be
+// sent, or has ended.
 func (s *Store) revoked(d *hook.Delivery) string {
 	job := s.job(d)
 	if !d.Outstanding() || d.Test {
@@ -259,7 +152,7 @@ func (s *Store) revoked(d *hook.Delivery) string {
 	return job.Canceled()
 }
 
-// shown is the delivery as a client sees it.
+// shown returns the delivery as a client sees it; the caller holds the lock.
 func (s *Store) shown(d *hook.Delivery) hook.Delivery {
 	shown := *d
 	if reason := s.revoked(d); reason != "" {
@@ -275,7 +168,7 @@ func (s *Store) shown(d *hook.Delivery) hook.Delivery {
 	return shown
 }
 
-// Versions are those of webhooks as they are now.
+// Versions returns the versions of the webhooks that exist.
 func (s *Store) Versions(ctx context.Context, webhooks []hook.WebhookID) (map[hook.WebhookID]int64, error) {
 	if err := s.failing(ctx, OpVersions); err != nil {
 		return nil, err

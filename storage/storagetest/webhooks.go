@@ -1,0 +1,115 @@
+package storagetest
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"grapnel/internal/hook"
+)
+
+// webhook is a webhook with what the store alone knows of its health.
+type webhook struct {
+	hook.Webhook
+	failingSince         *time.Time
+	failures, failedDays int
+	failedOn             string
+	unreadable           error
+	// resumedAt is when the last pause ended; zero if there was none.
+	resumedAt time.Time
+}
+
+// waitingSince is when the delivery began to wait: at its event, or at the end of a pause since.
+func (w *webhook) waitingSince(d *hook.Delivery) time.Time {
+	if w.resumedAt.After(d.CreatedAt) {
+		return w.resumedAt
+	}
+	return d.CreatedAt
+}
+
+// ChangeWebhook changes a webhook, as a PATCH request does. Deactivating it revokes its
+// outstanding deliveries (S15). Activating it begins the five days anew (S14), as another URL
+// does; the end of a pause moves them.
+func (s *Store) ChangeWebhook(id hook.WebhookID, change func(*hook.Webhook)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.webhooks[id]
+	was := w.Webhook
+	change(&w.Webhook)
+	w.Version, w.Generation = was.Version, was.Generation
+	if requestsDiffer(&was, &w.Webhook) {
+		w.Version++
+	}
+	resumed := was.PausedAt != nil && w.PausedAt == nil
+	if resumed {
+		w.resumedAt = s.now()
+	}
+	switch {
+	case w.Active && !was.Active, w.URL != was.URL:
+		w.failingSince, w.failures, w.failedDays, w.TrippedAt = nil, 0, 0, nil
+	case w.failingSince != nil && resumed:
+		since := *was.PausedAt
+		if w.failingSince.After(since) {
+			since = *w.failingSince
+		}
+		moved := w.failingSince.Add(s.now().Sub(since))
+		w.failingSince = &moved
+	}
+	if d := s.drains[id]; d != nil {
+		d.wake()
+	}
+	if was.Active && !w.Active {
+		w.Generation++
+	}
+}
+
+// requestsDiffer reports whether requests depend on what has changed, as the trigger
+// webhook_changes has it (migration 00018).
+func requestsDiffer(a, b *hook.Webhook) bool {
+	type request struct {
+		url            string
+		secret         hook.Secret
+		profile        hook.Profile
+		active, traced bool
+		timeout        time.Duration
+		rate, attempts int
+		paused         time.Time
+	}
+	of := func(w *hook.Webhook) request {
+		r := request{
+			url: w.URL, secret: w.Secret, profile: w.Profile, active: w.Active, traced: w.TraceContext,
+			timeout: w.Timeout, rate: w.RateLimit, attempts: w.MaxAttempts,
+		}
+		if w.PausedAt != nil {
+			r.paused = *w.PausedAt
+		}
+		return r
+	}
+	return of(a) != of(b) || !maps.Equal(a.Headers, b.Headers) || !slices.Equal(a.Schemes, b.Schemes) ||
+		!reflect.DeepEqual(a.Previous, b.Previous)
+}
+
+// DeleteWebhook deletes a webhook, as a DELETE request does, and so revokes its outstanding deliveries.
+// They stay as they are, as their rows do in storage until a page of cancellations comes to them.
+func (s *Store) DeleteWebhook(id hook.WebhookID) { s.LoseWebhook(id, false) }
+
+// LoseWebhook deletes a webhook, or only deactivates it.
+func (s *Store) LoseWebhook(id hook.WebhookID, deactivate bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if deactivate {
+		s.disable(s.webhooks[id])
+		return
+	}
+	delete(s.webhooks, id)
+}
+
+// disable disables an active webhook; the caller holds the lock.
+func (s *Store) disable(w *webhook) {
+	if w.Active {
+		w.Active = false
+		w.Version++
+		w.Generation++
+	}
+}
