@@ -23,7 +23,7 @@ import (
 const longestAttempt = 45 * time.Second
 
 // ofOthers matches variables that libraries read: Go's runtime, pgx, Temporal's client.
-var ofOthers = regexp.MustCompile(`^(GOMEMLIMIT|GOGC|PGPASSWORD|TEMPORAL_(ADDRESS|NAMESPACE|API_KEY|TLS_[A-Z_]+))$`)
+var ofOthers = regexp.MustCompile(`^(GRAPNEL_IMAGE|GOMEMLIMIT|GOGC|PGPASSWORD|TEMPORAL_(ADDRESS|NAMESPACE|API_KEY|TLS_[A-Z_]+))$`)
 
 // ofClients matches variables of the commands that call the API, such as listen.
 var ofClients = regexp.MustCompile(`^GRAPNEL_(URL|KEY)$`)
