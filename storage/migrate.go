@@ -15,13 +15,13 @@ import (
 	"strings"
 	"time"
 
-	"grapnel/internal/wait"
-
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"grapnel/internal/wait"
 )
 
 //go:embed migrations/*.sql

@@ -9,9 +9,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"grapnel/internal/postgres"
-
 	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/postgres"
 )
 
 // startServer starts a server for one test.

@@ -65,7 +65,7 @@ func TestNewGivesEachTestItsOwnMigratedDatabase(t *testing.T) {
 // inner runs change on a database in a test of its own, and returns the database's name.
 func inner(t *testing.T, tmpl pgtest.Template, change func(t *testing.T, conn *pgx.Conn)) (name string) {
 	t.Helper()
-	require.True(t, t.Run("inner", func(t *testing.T) { //nolint:paralleltest // it has to be over in time
+	require.True(t, t.Run("inner", func(t *testing.T) {
 		conn := connect(t, pgtest.New(t, tmpl))
 		name = value[string](t, conn, "SELECT current_database()")
 		change(t, conn)

@@ -126,7 +126,7 @@ func (p *pristine) restore(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // nothing to lose
+	defer tx.Rollback(context.WithoutCancel(ctx))
 	if _, err := tx.Exec(ctx, deleteRows); err != nil {
 		return fmt.Errorf("delete the rows of a test: %w", err)
 	}

@@ -16,9 +16,9 @@ import (
 	"syscall"
 	"time"
 
-	"grapnel/internal/wait"
-
 	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/wait"
 )
 
 // AnyPort is the value of Options.Port for a free TCP port.

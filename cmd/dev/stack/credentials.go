@@ -13,8 +13,8 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// credentials are the secrets that a development stack keeps between runs. They protect nothing but the examples.
-type credentials struct {
+// Credentials are the secrets that a development stack keeps between runs. They protect nothing but the examples.
+type Credentials struct {
 	// Receiver signs webhooks for the sample receiver: whsec_ and the base64
 	// of 32 bytes.
 	Receiver string `json:"receiver"`
@@ -25,8 +25,8 @@ type credentials struct {
 }
 
 // NewCredentials returns random secrets.
-func NewCredentials() credentials {
-	return credentials{
+func NewCredentials() Credentials {
+	return Credentials{
 		Receiver:   secrets.NewWebhookSecret(hook.ProfileStandard).Reveal(),
 		Encryption: base64.StdEncoding.EncodeToString(random()),
 		Admin:      secrets.NewAPIKey().Reveal(),
@@ -41,31 +41,31 @@ func random() []byte {
 }
 
 // LoadCredentials reads the secrets from file. If the file is missing, it writes new ones.
-func LoadCredentials(file string) (credentials, error) {
-	var s credentials
+func LoadCredentials(file string) (Credentials, error) {
+	var s Credentials
 	content, err := os.ReadFile(file) //nolint:gosec // a fixed name in the data directory
 	if err == nil {
 		if err := json.Unmarshal(content, &s); err != nil {
-			return credentials{}, fmt.Errorf("read %s: %w", file, err)
+			return Credentials{}, fmt.Errorf("read %s: %w", file, err)
 		}
 		if s.Receiver == "" || s.Encryption == "" || s.Admin == "" {
-			return credentials{}, fmt.Errorf("read %s: a secret is missing; start over with --fresh", file)
+			return Credentials{}, fmt.Errorf("read %s: a secret is missing; start over with --fresh", file)
 		}
 		return s, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return credentials{}, fmt.Errorf("read secrets: %w", err)
+		return Credentials{}, fmt.Errorf("read secrets: %w", err)
 	}
 	s = NewCredentials()
 	if content, err = json.MarshalIndent(s, "", "  "); err != nil {
-		return credentials{}, fmt.Errorf("encode secrets: %w", err)
+		return Credentials{}, fmt.Errorf("encode secrets: %w", err)
 	}
 	// The rename keeps a half-written file from locking the encrypted data away.
 	if err := os.WriteFile(file+".new", append(content, '\n'), 0o600); err != nil {
-		return credentials{}, fmt.Errorf("write secrets: %w", err)
+		return Credentials{}, fmt.Errorf("write secrets: %w", err)
 	}
 	if err := os.Rename(file+".new", file); err != nil {
-		return credentials{}, fmt.Errorf("write secrets: %w", err)
+		return Credentials{}, fmt.Errorf("write secrets: %w", err)
 	}
 	return s, nil
 }

@@ -57,7 +57,7 @@ func (o *Options) Validate() error {
 }
 
 // complete fills in the values that the stack has made, and validates the product's options.
-func (o *Options) complete(s credentials, databaseURL, uiURL string) error {
+func (o *Options) complete(s Credentials, databaseURL, uiURL string) error {
 	o.DatabaseURL = hook.Secret(databaseURL)
 	if o.EncryptionKey == "" {
 		o.EncryptionKey = hook.Secret(s.Encryption)

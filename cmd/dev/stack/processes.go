@@ -271,6 +271,7 @@ func (c *ChildProcess) rest(ctx context.Context) error {
 	return wait.For(ctx, restartAfter)
 }
 
+// PID returns the id of the running process.
 func (c *ChildProcess) PID() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -22,6 +22,7 @@ import (
 	"grapnel/storage"
 )
 
+// GrapnelDatabase is the name of the product's database.
 const GrapnelDatabase = "grapnel"
 
 // Stack holds the parts that have been started. They are stopped in the reverse order.
@@ -89,6 +90,7 @@ func runStack(ctx context.Context, o *Options, stdout, stderr io.Writer) (err er
 	}
 }
 
+// Start starts all parts and returns when the API and the worker are ready, or with the error of the part that failed.
 func (s *Stack) Start(ctx context.Context) error {
 	if err := s.check(); err != nil {
 		return err
@@ -338,8 +340,10 @@ func awaitReady(ctx context.Context, p *part, apiURL string) error {
 	return group.Wait()
 }
 
+// ReadyTime bounds the start of the API and the worker.
 const ReadyTime = 30 * time.Second
 
+// ErrNotReady reports that ReadyTime has passed.
 var ErrNotReady = errors.New("the API and the worker were not ready in time")
 
 // OnDatabase calls do with a connection of its own.

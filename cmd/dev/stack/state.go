@@ -26,7 +26,7 @@ type state struct {
 	// Dir is its absolute path.
 	Dir string
 	// Secrets are made at the first run.
-	Secrets credentials
+	Secrets Credentials
 
 	lock *os.File
 }

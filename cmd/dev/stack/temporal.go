@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	temporalFlag      = "--temporal-addr"
+	temporalFlag = "--temporal-addr"
+	// TemporalNamespace is the namespace in which the product's workflows run.
 	TemporalNamespace = "default"
 	temporalRetention = 72 * time.Hour
 )

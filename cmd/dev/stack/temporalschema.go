@@ -16,6 +16,7 @@ import (
 )
 
 const (
+	// TemporalDatabase and VisibilityDatabase are the names of Temporal's databases.
 	TemporalDatabase   = "temporal"
 	VisibilityDatabase = "temporal_visibility"
 
