@@ -8,9 +8,8 @@ import (
 	"strings"
 )
 
-// New makes a client of the API at url, as http://127.0.0.1:8080, that shows key
-// with every request. Without [WithHTTPClient] requests have no time limit but
-// their contexts'.
+// New makes a client of the API at url, such as http://127.0.0.1:8080, that sends key with every request. Only a
+// request's context limits its time, unless [WithHTTPClient] sets another client.
 func New(url, key string, options ...ClientOption) (*ClientWithResponses, error) {
 	authorize := WithRequestEditorFn(func(_ context.Context, r *http.Request) error {
 		r.Header.Set("Authorization", "Bearer "+key)
@@ -26,9 +25,8 @@ type Answer interface {
 	GetBody() []byte
 }
 
-// Check returns nil where the answer is a success, and what is wrong otherwise: a
-// [*Problem] if the API says so, or else an error with the answer's status, which
-// then comes from something between here and the API.
+// Check returns nil if the answer is a success. Otherwise it returns the API's [*Problem], or, if the answer comes
+// from a proxy in between, another error with the status.
 func Check(a Answer) error {
 	if a.StatusCode() < http.StatusBadRequest {
 		return nil
@@ -40,7 +38,7 @@ func Check(a Answer) error {
 	return &p
 }
 
-// Error says what is wrong and where, in one line.
+// Error returns the problem and its locations in one line.
 func (p *Problem) Error() string {
 	text := p.Title
 	if p.Detail != nil {

@@ -1,4 +1,4 @@
-// Package verifytest has the tests that need both sides of a signature: internal/signing, which signs, and verify/go,
-// which receivers verify with. verify/go is a module of its own that must not import the product. The code of
-// verify/README.md is tried here, too.
+// Package verifytest tests the two sides of a signature together: internal/signing, which signs, and verify/go,
+// which receivers use to verify. They are tested here because verify/go is a module that must not import the
+// product. The package also tests the code in verify/README.md.
 package verifytest

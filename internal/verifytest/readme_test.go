@@ -20,12 +20,12 @@ import (
 	"grapnel/internal/signing"
 )
 
-// snippet is a piece of code in a document, and how it is tried: after it comes what
-// reads cases from standard input, and prints for each whether it verifies.
+// snippet is a piece of code in a document. To try it, a test appends code that reads cases from standard input,
+// and prints for each whether it verifies.
 type snippet struct{ file, interpreter, scheme, code string }
 
-// snippets are those of the documents. A comment before each says what it is; in the API's
-// overview, which is shown as it is, the language says it.
+// snippets returns the snippets in the documents. A comment before each names its interpreter and scheme; in the
+// API's overview, whose comments readers would see, the language names the interpreter.
 func snippets(t *testing.T) []snippet {
 	t.Helper()
 	var list []snippet
@@ -45,10 +45,10 @@ func snippets(t *testing.T) []snippet {
 	return list
 }
 
-// overview is what the API's page begins with.
+// overview is the file with the introduction of the API's reference page.
 const overview = "../../api/overview.md"
 
-// fenced is the one piece of code in a language that a document has.
+// fenced returns the only piece of code in the language in a document.
 func fenced(t *testing.T, file, language string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -58,7 +58,7 @@ func fenced(t *testing.T, file, language string) string {
 	return found[0][1]
 }
 
-// harnesses run a snippet on cases: [{"secret", "headers", "body" in base64}].
+// harnesses returns the code around a snippet that runs it on cases: [{"secret", "headers", "body" in base64}].
 func harnesses() map[string][2]string {
 	return map[string][2]string{
 		"node": {`const crypto = require("node:crypto");
@@ -68,7 +68,7 @@ console.log(JSON.stringify(cases.map((c) => verify(c.secret, c.headers, Buffer.f
 		"python3": {"import hashlib, hmac\n", `
 import sys, json, base64
 print(json.dumps([verify(c["secret"], c["headers"], base64.b64decode(c["body"])) for c in json.load(sys.stdin)]))`},
-		// Bytes in headers are what they are on the wire, not UTF-8.
+		// Header values are bytes as on the wire, not UTF-8.
 		"ruby": {"require \"openssl\"\n", `
 require "json"
 def wire(text) = text.encode("ISO-8859-1", undef: :replace).force_encoding("UTF-8")
@@ -79,12 +79,12 @@ echo json_encode(array_map(fn ($c) => verify($c['secret'], $c['headers'], base64
 }
 
 type readmeCase struct {
-	Secret  any               `json:"secret"` // nil where it is not configured
+	Secret  any               `json:"secret"` // nil if not configured
 	Headers map[string]string `json:"headers"`
 	Body    string            `json:"body"`
 }
 
-// newCase is a request signed with the secrets at a time, in overlap where they are two.
+// newCase returns a request signed at a time with the secrets; two secrets are an overlap.
 func newCase(body string, at time.Time, secrets ...string) readmeCase {
 	h := http.Header{}
 	signing.StandardHeaders(h, signing.StandardKeys{Secret: secrets[0], V1: secrets}, "evt_1", at.Unix(), []byte(body))
@@ -95,8 +95,8 @@ func newCase(body string, at time.Time, secrets ...string) readmeCase {
 	return c
 }
 
-// hostileCases are what a careless receiver may be given: secrets that were not
-// configured, with signatures that an attacker can make for them, and odd headers.
+// hostileCases returns requests that a careless receiver may accept: secrets that were not configured, with
+// signatures that an attacker can make for them, and odd headers.
 func hostileCases(body string, at time.Time) []readmeCase {
 	signed := func(secret string, key []byte) readmeCase {
 		c := newCase(body, at, current)
@@ -142,7 +142,7 @@ func hostileCases(body string, at time.Time) []readmeCase {
 		c.Headers["webhook-timestamp"] = timestamp
 		key, err := base64.StdEncoding.DecodeString(current[6:])
 		if err != nil {
-			panic(err) // current is a constant
+			panic(err) // current is a valid constant
 		}
 		c.Headers["webhook-signature"] = v1(key, "evt_1."+timestamp+"."+body)
 		list = append(list, c)
@@ -150,14 +150,14 @@ func hostileCases(body string, at time.Time) []readmeCase {
 	return list
 }
 
-// v1 signs a message, whatever is in it.
+// v1 signs any message.
 func v1(key []byte, message string) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(message))
 	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// The lines in the documents do what they say, as they stand there.
+// The snippets in the documents verify exactly the requests that they should.
 func TestREADME(t *testing.T) {
 	t.Parallel()
 	const body = `{"id":"evt_1","data":"é😀"}`
@@ -176,7 +176,7 @@ func TestREADME(t *testing.T) {
 	cases, err := json.Marshal(append([]readmeCase{good, newCase("", now, current), changed, other, forged, rotated, old, ahead}, hostileCases(body, now)...))
 	require.NoError(t, err)
 	want := map[string][]bool{
-		"standard":          {true, true, false, false, false, false, true, true}, // one signature, and no timestamp in it
+		"standard":          {true, true, false, false, false, false, true, true}, // it has one signature, without a timestamp
 		"standard-webhooks": {true, true, false, false, false, true, false, false},
 	}
 	for _, s := range snippets(t) {
@@ -187,7 +187,7 @@ func TestREADME(t *testing.T) {
 				t.Skipf("no %s here", s.interpreter)
 			}
 			around := harnesses()[s.interpreter]
-			file := t.TempDir() + "/snippet.cjs" // only node looks at the extension
+			file := t.TempDir() + "/snippet.cjs" // node needs the extension, the others ignore it
 			require.NoError(t, os.WriteFile(file, []byte(around[0]+s.code+around[1]), 0o600))
 			cmd := exec.CommandContext(t.Context(), path, file)
 			cmd.Stdin = bytes.NewReader(cases)
@@ -197,14 +197,14 @@ func TestREADME(t *testing.T) {
 			require.NoError(t, err, "%s", &stderr)
 			var verified []bool
 			require.NoError(t, json.Unmarshal(out, &verified), "%s", &stderr)
-			// No hostile case verifies, and none ends in an exception.
+			// No hostile case verifies, and none causes an exception.
 			hostile := make([]bool, len(hostileCases(body, now)))
 			require.Equal(t, append(slices.Clone(want[s.scheme]), hostile...), verified, "%s", &stderr)
 		})
 	}
 }
 
-// README.md's Go is that of the example, which is compiled.
+// The Go code in README.md is the code of the example, which is compiled.
 func TestREADMEsGo(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../verify/README.md")
@@ -216,7 +216,7 @@ func TestREADMEsGo(t *testing.T) {
 	require.Contains(t, string(example), strings.TrimSpace(m[1]))
 }
 
-// The overview's Go is that of a handler that verify/go compiles and tries.
+// The overview's Go code is a handler that the tests of verify/go compile and run.
 func TestOverviewsGo(t *testing.T) {
 	t.Parallel()
 	example, err := os.ReadFile("../../verify/go/example_test.go")

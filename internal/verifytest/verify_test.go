@@ -19,8 +19,7 @@ import (
 	verify "grapnel/verify/go"
 )
 
-// vectors are the known answers of signing. V1, SW1 and SW2 were published by the
-// vendors.
+// vectors are known signatures. V1, SW1 and SW2 were published by the vendors.
 type vectors struct {
 	HMAC []struct {
 		Name, Scheme string
@@ -47,7 +46,7 @@ func loadVectors(t *testing.T) vectors {
 	return v
 }
 
-// The modules for receivers have copies of the vectors, since they must not need the product.
+// The modules for receivers have exact copies of the vectors, since they must not need the product.
 func TestVectorsAreCopied(t *testing.T) {
 	t.Parallel()
 	want, err := os.ReadFile("../signing/testdata/signatures.json")
@@ -61,7 +60,7 @@ func TestVectorsAreCopied(t *testing.T) {
 
 type function func(secret string, h http.Header, body []byte) error
 
-// profiles are the functions with one signature, by the header that it is in.
+// profiles returns the functions that verify one signature, by the header of the signature.
 func profiles() map[string]function {
 	return map[string]function{
 		"X-Webhook-Signature": verify.Standard, "momento-signature": verify.Momento, "Commenda-X-Secret": verify.Commenda,
@@ -123,7 +122,7 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
-// sent is a request as Grapnel signs it, and the keys that verify it.
+// sent is a request as Grapnel signs it, and the keys to verify it.
 type sent struct {
 	body    []byte
 	h       http.Header
@@ -141,12 +140,12 @@ func newSent(t *testing.T, secrets []string, private ...ed25519.PrivateKey) sent
 	written := http.Header{}
 	signing.StandardHeaders(written, signing.StandardKeys{Secret: "plain", V1: secrets, V1a: private}, "evt_1", s.at.Unix(), s.body)
 	for name, values := range written {
-		s.h[http.CanonicalHeaderKey(name)] = values // as net/http has them
+		s.h[http.CanonicalHeaderKey(name)] = values // net/http uses canonical names
 	}
 	return s
 }
 
-// check verifies it some time after it was signed.
+// check verifies the request some time after it was signed.
 func (s *sent) check(after time.Duration, keys ...string) error {
 	return verify.StandardWebhooks(keys, s.h, s.body, verify.WithClock(func() time.Time { return s.at.Add(after) }))
 }
@@ -176,7 +175,7 @@ func TestStandardWebhooksVectors(t *testing.T) {
 	}
 }
 
-// Each of the signatures is enough, and each of the keys.
+// A request verifies with any of its signatures and any of the keys.
 func TestStandardWebhooksKeys(t *testing.T) {
 	t.Parallel()
 	s := newSent(t, []string{current, previous}, privateKey(1), privateKey(2))
@@ -224,7 +223,7 @@ func TestStandardWebhooksTolerance(t *testing.T) {
 	require.NoError(t, with(time.Hour, time.Hour))
 	require.NoError(t, with(-1, 1000*time.Hour))
 
-	// A forger learns nothing of our clock, and a changed timestamp is a wrong signature.
+	// A forger cannot learn the receiver's clock: a changed timestamp is a wrong signature.
 	s.h.Set("Webhook-Timestamp", strconv.FormatInt(s.at.Add(time.Hour).Unix(), 10))
 	require.ErrorIs(t, s.check(time.Hour, current), verify.ErrNoMatch)
 }
@@ -266,7 +265,7 @@ func TestStandardWebhooksHeaders(t *testing.T) {
 	require.ErrorIs(t, s.check(0, current), verify.ErrNoMatch)
 }
 
-// What the vendors' library signs, ours verifies, and nothing that was changed.
+// This package verifies requests signed by the vendors' library, and refuses each after a change.
 func TestTheVendorsLibraryAgrees(t *testing.T) {
 	t.Parallel()
 	vendor, err := standardwebhooks.NewWebhook(current)
@@ -287,7 +286,7 @@ func TestTheVendorsLibraryAgrees(t *testing.T) {
 	})
 }
 
-// Standard Webhooks wants 24 bytes at least: what is shorter was cut, or can be guessed.
+// Keys shorter than the 24 bytes of Standard Webhooks are refused: they were cut off, or can be guessed.
 func TestShortKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, short := range []string{"whsec_AAEC/+8=", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRY="} {

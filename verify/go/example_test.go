@@ -27,7 +27,7 @@ func handle(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent) // body is an event
 }
 
-// handleHex is for receivers that want no package.
+// handleHex verifies the standard profile's signature without this package.
 func handleHex(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 	if err != nil {

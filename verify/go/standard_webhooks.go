@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// DefaultTolerance is how far the timestamp may be from now, either way.
+// DefaultTolerance is how far the timestamp may be from now, in the past or the future.
 const DefaultTolerance = 5 * time.Minute
 
 // Option changes how StandardWebhooks verifies.
@@ -24,26 +24,24 @@ type options struct {
 	shortKeys bool
 }
 
-// MinKeySize is the least size of a secret's key, in bytes (Standard Webhooks,
-// "Signature scheme"): a shorter one can be guessed, or was cut.
+// MinKeySize is the minimum size of a secret's key in bytes (Standard Webhooks, "Signature scheme"): a shorter key
+// can be guessed, or was cut off.
 const MinKeySize = 24
 
-// WithShortKeys accepts keys of fewer than MinKeySize bytes, of systems that have made
-// such secrets.
+// WithShortKeys accepts keys of fewer than MinKeySize bytes, for secrets made by systems that allow them.
 func WithShortKeys() Option { return func(o *options) { o.shortKeys = true } }
 
-// WithTolerance sets how far the timestamp may be from now; below zero it is not looked
-// at, for requests that were saved.
+// WithTolerance sets how far the timestamp may be from now. A negative tolerance turns the check off, for saved
+// requests.
 func WithTolerance(d time.Duration) Option { return func(o *options) { o.tolerance = d } }
 
-// WithClock sets what tells the time; default time.Now.
+// WithClock sets the clock; the default is time.Now.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
 
-// StandardWebhooks verifies webhook-id, webhook-timestamp and webhook-signature. A key is
-// a secret, whsec_ and base64, or a public key, whpk_ and base64, from
-// /.well-known/webhook-keys; one signature of one of the keys is enough, so that either
-// side may change over to a new key by having both for a while. A request is sent anew
-// with the same webhook-id: remember those that you have handled.
+// StandardWebhooks verifies webhook-id, webhook-timestamp and webhook-signature. A key is a secret (whsec_ and
+// base64) or a public key (whpk_ and base64) from /.well-known/webhook-keys. One signature by one of the keys is
+// enough, so that the sender and the receiver can each have two keys during a change of keys. A retry has the same
+// webhook-id: remember the ids of handled requests.
 func StandardWebhooks(keys []string, h http.Header, body []byte, opts ...Option) error {
 	o := options{tolerance: DefaultTolerance, now: time.Now}
 	for _, set := range opts {
@@ -69,12 +67,12 @@ func StandardWebhooks(keys []string, h http.Header, body []byte, opts ...Option)
 	if err != nil {
 		return err
 	}
-	// What is signed is the header as it came.
+	// The signature covers the timestamp header exactly as received.
 	signed := append([]byte(id+"."+timestamp+"."), body...)
 	if err := match(parsed, signed, list); err != nil {
 		return err
 	}
-	// Only a timestamp that was signed can tell anything.
+	// The timestamp is trusted only now that its signature is verified.
 	return o.recent(seconds)
 }
 
@@ -93,7 +91,7 @@ func (o *options) recent(seconds int64) error {
 	}
 }
 
-// lastSecond is the end of the year 9999.
+// lastSecond is the Unix time of the last second of the year 9999.
 const lastSecond = 253402300799
 
 func parseTimestamp(text string) (int64, error) {
@@ -104,7 +102,7 @@ func parseTimestamp(text string) (int64, error) {
 	return int64(seconds), nil
 }
 
-// verificationKeys are the keys, parsed.
+// verificationKeys are the parsed keys.
 type verificationKeys struct {
 	secrets [][]byte
 	public  []ed25519.PublicKey
@@ -123,7 +121,7 @@ func parseKeys(keys []string, short bool) (parsed verificationKeys, err error) {
 		} else if public, ok := decode(key, "whpk_"); ok && len(public) == ed25519.PublicKeySize {
 			parsed.public = append(parsed.public, public)
 		} else {
-			// It is not repeated: it may be a secret all the same.
+			// The error does not contain the key, which may be a secret.
 			return parsed, fmt.Errorf("%w: key %d is neither whsec_ nor whpk_ and base64", ErrKey, i+1)
 		}
 	}
@@ -132,7 +130,7 @@ func parseKeys(keys []string, short bool) (parsed verificationKeys, err error) {
 
 func decode(text, prefix string) ([]byte, bool) {
 	encoded, ok := strings.CutPrefix(text, prefix)
-	// DecodeString skips line breaks, and other libraries do not.
+	// DecodeString skips line breaks, but other libraries do not, so refuse them.
 	if !ok || encoded == "" || strings.ContainsAny(encoded, "\r\n") {
 		return nil, false
 	}
@@ -140,11 +138,11 @@ func decode(text, prefix string) ([]byte, bool) {
 	return value, err == nil
 }
 
-// maxSignatures bounds what a stranger's request can cost; Grapnel sends 10 at most.
+// maxSignatures bounds the work that a request from a stranger can cause; Grapnel sends at most 10 signatures.
 const maxSignatures = 32
 
-// match is nil if one of the signatures in the list is one of the keys'. Schemes that it
-// does not know are passed over: a later version may add some.
+// match returns nil if one of the signatures in the list was made with one of the keys. It skips unknown schemes,
+// which a later version may add.
 func match(keys verificationKeys, signed []byte, list string) error {
 	known := false
 	entries := strings.Split(list, " ")

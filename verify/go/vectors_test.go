@@ -82,7 +82,7 @@ func TestStandardWebhooksVectors(t *testing.T) {
 	}
 }
 
-// The handler of the API's overview accepts the body's signature only.
+// The handler in the API's overview accepts only the body's signature.
 func TestHandleHex(t *testing.T) {
 	t.Parallel()
 	const body = `{"id":"evt_1"}`

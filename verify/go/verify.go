@@ -1,9 +1,7 @@
-// Package verify checks the signatures of webhooks that Grapnel sends, on the
-// receiver's side: one function for each profile, and one for Standard Webhooks. Hand it
-// the headers and the raw body as they came, before any JSON parser has touched it. It
-// uses the standard library only and keeps no state. Its invariant: nil means that the
-// body is what a holder of the key sent, and comparisons take the same time whatever they
-// find.
+// Package verify checks the signatures of webhooks from Grapnel on the receiver's side: it has one function for
+// each profile, and one for Standard Webhooks. Pass it the headers and the raw body as received, before a JSON
+// parser changes the body. It uses only the standard library and keeps no state. A nil result means that a holder
+// of the key sent this body. Comparisons take constant time, whatever their result.
 package verify
 
 import (
@@ -18,49 +16,48 @@ import (
 	"strings"
 )
 
-// What can be wrong with a request; errors.Is tells which. Answer all of them with 401 or
-// 400, but ErrKey, which is the receiver's own mistake.
+// The errors of the verifying functions, for errors.Is. Answer the request with 401 or 400, except for ErrKey,
+// which is the receiver's own mistake.
 var (
-	// ErrMissingHeader says that a header that the profile always has is not there: the
-	// request is not Grapnel's, or a proxy has dropped it.
+	// ErrMissingHeader means that a header that the profile always has is missing: the request is not from Grapnel,
+	// or a proxy removed the header.
 	ErrMissingHeader = errors.New("webhook: a header is missing")
-	// ErrMalformedHeader says that a header is not in a form that Grapnel sends.
+	// ErrMalformedHeader means that a header has a form that Grapnel never sends.
 	ErrMalformedHeader = errors.New("webhook: a header is malformed")
-	// ErrTooOld says that the request was signed longer ago than the tolerance: it may be
-	// a replay.
+	// ErrTooOld means that the request's timestamp is older than the tolerance allows: the request may be a replay.
 	ErrTooOld = errors.New("webhook: the timestamp is too old")
-	// ErrTooNew says that the request was signed later than now and the tolerance: one of
-	// the clocks is wrong.
+	// ErrTooNew means that the request's timestamp is further in the future than the tolerance allows: the sender's
+	// or the receiver's clock is wrong.
 	ErrTooNew = errors.New("webhook: the timestamp is too new")
-	// ErrNoMatch says that no signature was made with any of the keys over this body: the
-	// key is another, or the body was changed, perhaps by a parser.
+	// ErrNoMatch means that no signature of this body was made with any of the keys: the keys are wrong, or the
+	// body was changed, perhaps by a parser.
 	ErrNoMatch = errors.New("webhook: no signature matches")
-	// ErrKey says that a key given to verify with is not in a known form.
+	// ErrKey means that a verification key does not have a known form.
 	ErrKey = errors.New("webhook: a verification key is not usable")
 )
 
-// Standard verifies the X-Webhook-Signature of the profile standard: the HMAC-SHA-256 of
-// the body with the whole secret, its prefix included. There is no timestamp in it: where
-// the secret is whsec_ and base64, StandardWebhooks also tells replays.
+// Standard verifies the X-Webhook-Signature header of the profile standard: the HMAC-SHA-256 of the body, keyed
+// with the whole secret including its prefix. It covers no timestamp, so it cannot detect replays; if the secret is
+// whsec_ and base64, StandardWebhooks can.
 func Standard(secret string, h http.Header, body []byte) error {
 	return verifyHex(sha256.New, secret, h, "X-Webhook-Signature", body)
 }
 
-// Momento verifies the momento-signature of the profile momento: the HMAC-SHA3-256 of the
-// body. The body has publish_timestamp, in milliseconds, for who wants to tell replays.
+// Momento verifies the momento-signature header of the profile momento: the HMAC-SHA3-256 of the body. To detect
+// replays, check the body's publish_timestamp, in milliseconds.
 func Momento(secret string, h http.Header, body []byte) error {
 	return verifyHex(func() hash.Hash { return sha3.New256() }, secret, h, "momento-signature", body)
 }
 
-// Commenda verifies the Commenda-X-Secret of the profile commenda: the HMAC-SHA-256 of the
-// body with the webhook's key.
+// Commenda verifies the Commenda-X-Secret header of the profile commenda: the HMAC-SHA-256 of the body, keyed with
+// the webhook's key.
 func Commenda(secret string, h http.Header, body []byte) error {
 	return verifyHex(sha256.New, secret, h, "Commenda-X-Secret", body)
 }
 
 func verifyHex(newHash func() hash.Hash, secret string, h http.Header, name string, body []byte) error {
 	if secret == "" {
-		return fmt.Errorf("%w: it is empty", ErrKey) // anybody could sign with it
+		return fmt.Errorf("%w: it is empty", ErrKey) // an attacker can sign with an empty secret
 	}
 	text, err := header(h, name)
 	if err != nil {
@@ -78,8 +75,8 @@ func verifyHex(newHash func() hash.Hash, secret string, h http.Header, name stri
 	return nil
 }
 
-// header is the one value of a header. Names have no case, and a map that did not come
-// from net/http may have any.
+// header returns the only value of a header. It ignores the case of names, since a map that is not from net/http
+// may use any case.
 func header(h http.Header, name string) (string, error) {
 	var found []string
 	for key, values := range h {

@@ -1,5 +1,5 @@
-// Command example creates a webhook at the dev stack's receiver, publishes an
-// event and prints what became of it.
+// Command example creates a webhook at the dev stack's receiver, publishes an event and prints the result of its
+// delivery.
 //
 //	go -C cmd/dev run .                                   # prints the API key
 //	GRAPNEL_KEY=gk_… go -C clients/go run ./example
@@ -55,7 +55,7 @@ func run(ctx context.Context) (err error) {
 	return follow(ctx, client, webhook.ID)
 }
 
-// follow waits until the webhook's delivery has been attempted.
+// follow waits until the webhook's delivery has ended, and prints its status.
 func follow(ctx context.Context, client *grapnelapi.ClientWithResponses, webhook string) error {
 	for {
 		listed, err := client.ListDeliveriesWithResponse(ctx, webhook, nil)
@@ -76,7 +76,7 @@ func follow(ctx context.Context, client *grapnelapi.ClientWithResponses, webhook
 	}
 }
 
-// answered is what went wrong, be it on the way or there.
+// answered returns the error of a request: err itself, or the problem in the answer.
 func answered(answer grapnelapi.Answer, err error) error {
 	if err != nil {
 		return err
