@@ -12,7 +12,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// listed looks through all pages of /v1/webhooks; nil if none is it.
+// listed returns the first webhook on all pages of /v1/webhooks for which is returns true, or nil.
 func (c *apiClient) listed(query string, is func(object) bool) object {
 	c.t.Helper()
 	cursor := ""
@@ -30,13 +30,13 @@ func (c *apiClient) listed(query string, is func(object) bool) object {
 	}
 }
 
-// topicHookOf is a Momento webhook as the standard surface shows it.
+// topicHookOf returns a Momento webhook as the standard surface shows it.
 func (c *apiClient) topicHookOf(cache, name string) object {
 	c.t.Helper()
 	return c.listed("profile=momento", func(w object) bool { return w["cache_name"] == cache && w["webhook_name"] == name })
 }
 
-// inCache is a Momento webhook as its own surface lists it; nil if it does not.
+// inCache returns a Momento webhook as its own surface lists it, or nil if it is not in the list.
 func (c *apiClient) inCache(cache, name string) object {
 	c.t.Helper()
 	for _, w := range c.do(http.MethodGet, path("caches", cache, "webhooks"), nil, http.StatusOK)["webhooks"].([]any) {
@@ -49,10 +49,10 @@ func (c *apiClient) inCache(cache, name string) object {
 	return nil
 }
 
-// three are a webhook of every profile.
+// three is one webhook of each profile.
 type three struct {
 	c *apiClient
-	// eventType is what standard and commenda get; cache and topic are momento's.
+	// eventType is the type that the standard and Commenda webhooks get; cache and topic are Momento's.
 	eventType, cache, topic                                   string
 	standard, commenda, momento                               *recorder
 	standardID, standardSecret, commendaID, commendaKey, name string
@@ -68,21 +68,20 @@ func newThree(t *testing.T, script ...http.HandlerFunc) *three {
 	h.standardID, h.eventType = h.c.webhook(h.standard.URL, object{"secret": h.standardSecret})
 	h.commendaID, h.commendaKey = h.c.commendaHook(h.commenda.URL, object{"topics": []string{h.eventType}})
 	h.cache, _ = topicOf(t)
-	// The topic's name is the event's type, and still they have nothing to do with
-	// each other: a topic lives in a cache.
+	// The topic has the event type's name, but the two are unrelated: a topic belongs to a cache.
 	h.topic = h.eventType
 	h.momentoSecret = h.c.topicHook(h.cache, h.name, h.momento.URL, h.topic)
 	h.momentoID = h.c.topicHookOf(h.cache, h.name)["id"].(string)
 	return h
 }
 
-// hooks are the three webhooks' ids on the standard surface, by profile.
+// hooks returns the three webhooks' ids on the standard surface, by profile.
 func (h *three) hooks(t *testing.T) map[string]string {
 	t.Helper()
 	return map[string]string{"standard": h.standardID, "commenda": hookID(t, h.commendaID), "momento": h.momentoID}
 }
 
-// requireSigned checks every request that any of the three has got.
+// requireSigned checks the signature of every request that the three webhooks have received.
 func (h *three) requireSigned(t *testing.T) {
 	t.Helper()
 	for _, request := range h.standard.requests() {
@@ -96,8 +95,8 @@ func (h *three) requireSigned(t *testing.T) {
 	}
 }
 
-// C6: an event published on either surface reaches webhooks of both profiles, the
-// same event; a message of a topic of the same name is another matter.
+// C6: an event published on either surface reaches the webhooks of both profiles as one event. It does not become a
+// message of a topic of the same name.
 func TestAcrossAnEventReachesBothProfiles(t *testing.T) {
 	t.Parallel()
 	h := newThree(t)
@@ -132,8 +131,7 @@ func TestAcrossAnEventReachesBothProfiles(t *testing.T) {
 	}
 }
 
-// S2: /v1/webhooks lists webhooks of every profile; Momento's and Commenda's
-// surfaces list their own.
+// S2: /v1/webhooks lists the webhooks of every profile; Momento's and Commenda's surfaces list only their own.
 func TestAcrossListsShowEveryProfile(t *testing.T) {
 	t.Parallel()
 	h := newThree(t)
@@ -170,7 +168,7 @@ func TestAcrossListsShowEveryProfile(t *testing.T) {
 	require.NotContains(t, one, "key")
 }
 
-// What is changed on one surface is changed on the others.
+// A change made on one surface is visible on the others.
 func TestAcrossChangesAreSeenEverywhere(t *testing.T) {
 	t.Parallel()
 	h := newThree(t)
@@ -186,7 +184,7 @@ func TestAcrossChangesAreSeenEverywhere(t *testing.T) {
 	require.Equal(t, object{"postUrl": another.URL}, c.inCache(h.cache, h.name)["destination"])
 	require.Equal(t, another.URL, c.do(http.MethodGet, one("momento"), nil, http.StatusOK)["url"])
 
-	// Inactive is DISABLED, and the other way round.
+	// active: false is Commenda's DISABLED, and the reverse.
 	for _, profile := range []string{"commenda", "momento"} {
 		c.do(http.MethodPatch, one(profile), object{"active": false}, http.StatusOK)
 	}
@@ -203,7 +201,7 @@ func TestAcrossChangesAreSeenEverywhere(t *testing.T) {
 	c.say(h.cache, h.topic, "somebody's")
 	waitFor(t, "the other receiver", func() bool { return len(another.requests()) == 2 })
 
-	// A secret set or rotated here signs there.
+	// A secret set or rotated on the standard surface signs the profile's requests.
 	c.do(http.MethodPatch, one("commenda"), object{"secret": "a new key"}, http.StatusOK)
 	require.Equal(t, h.momentoSecret, c.do(http.MethodGet, one("momento")+"/secret", nil, http.StatusOK)["secret"])
 
@@ -222,7 +220,7 @@ func TestAcrossChangesAreSeenEverywhere(t *testing.T) {
 	c.do(http.MethodGet, "/v1/webhooks/"+gone, nil, http.StatusNotFound)
 }
 
-// S11, S13: tests and retries by hand go to webhooks of every profile.
+// S11, S13: test deliveries and manual retries work for webhooks of every profile.
 func TestAcrossTestsAndRetriesByHand(t *testing.T) {
 	t.Parallel()
 	h := newThree(t, status(500), status(200))
@@ -250,7 +248,7 @@ func TestAcrossTestsAndRetriesByHand(t *testing.T) {
 	require.Equal(t, int64(1), requireMessage(t, h.momento.requests()[2], h.momentoSecret).Sequence)
 }
 
-// C7, M10: the log is the same on every surface.
+// C7, M10: the delivery log is the same on every surface.
 func TestAcrossLogsAreTheSame(t *testing.T) {
 	t.Parallel()
 	h := newThree(t, status(200), status(400), status(200))
@@ -263,7 +261,7 @@ func TestAcrossLogsAreTheSame(t *testing.T) {
 		})
 	}
 	c.do(http.MethodPost, "/webhooks/test/trigger/"+h.commendaID, nil, http.StatusOK)
-	// The failed ones are tried again, but for Momento's.
+	// Failed deliveries are tried again, except Momento's.
 	for profile, id := range ids {
 		waitFor(t, profile+" to settle", func() bool {
 			for _, d := range c.deliveries(id) {
@@ -286,8 +284,7 @@ func TestAcrossLogsAreTheSame(t *testing.T) {
 	h.requireSigned(t)
 }
 
-// requireTypeIDs turns the UUIDs of an entry of Commenda's log into the other
-// surfaces' ids.
+// requireTypeIDs replaces the UUIDs in an entry of Commenda's log with the ids that the other surfaces show.
 func requireTypeIDs(t *testing.T, d object) {
 	t.Helper()
 	for _, name := range []string{"id", "event_id", "webhook_id"} {

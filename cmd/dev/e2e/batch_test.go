@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// S9: what is good of a batch is delivered, each event once and signed; what is not
-// is reported at its place and goes nowhere.
+// S9: every valid event of a batch is delivered once and signed. An invalid one is reported at its index and not
+// delivered.
 func TestBatchIsDelivered(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)

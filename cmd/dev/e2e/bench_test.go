@@ -15,9 +15,9 @@ import (
 	"grapnel/cmd/dev/program"
 )
 
-// The benchmark measures a stack of its own and loses nothing.
+// The benchmark starts and measures its own stack, and loses no event.
 func TestBench(t *testing.T) {
-	t.Setenv(childEnv, "1") // its processes are this binary
+	t.Setenv(childEnv, "1") // the stack's processes run this binary
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	dir := t.TempDir()

@@ -12,11 +12,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Design 3: at ordinary rates one event is one workflow, whose id is the event's.
-// It runs before the tests that run together: on a machine that is short of time
-// events wait, and may share one.
+// Design 3: at ordinary rates each event has its own workflow, whose id is the event's id. This test runs before
+// the parallel tests: on a busy machine events queue up and may share a workflow.
 func TestOrdinaryRatesShareNoWorkflow(t *testing.T) {
-	c := clientOf(t, startWith(t, t.TempDir())) // where nobody else publishes
+	c := clientOf(t, startWith(t, t.TempDir())) // a stack on which no other test publishes
 	r := newRecorder(t)
 	_, eventType := c.webhook(r.URL, nil)
 	const events = 40
@@ -34,12 +33,12 @@ func TestOrdinaryRatesShareNoWorkflow(t *testing.T) {
 			shared++
 		}
 	}
-	// A machine that stands still for a tenth of a second makes two of them wait.
+	// If the machine stalls for 0.1 s, two events queue up and share a workflow.
 	require.LessOrEqual(t, shared, 2, "of %d", events)
 }
 
-// In a burst events share workflows: each arrives once, and names the workflow that
-// delivered it, which Temporal has.
+// In a burst events share workflows. Each event arrives once, and names the workflow that delivered it, which
+// exists in Temporal.
 func TestBurstSharesWorkflows(t *testing.T) {
 	t.Parallel()
 	s := startWith(t, t.TempDir())

@@ -22,7 +22,7 @@ import (
 	"grapnel/internal/syncbuf"
 )
 
-// binary is the product's, built once.
+// binary is the product's binary, built once.
 var binary struct {
 	once sync.Once
 	path string
@@ -51,7 +51,7 @@ func commandLine(t testing.TB, c *apiClient) *cli {
 	return &cli{t: t, path: binary.path, env: append(os.Environ(), "GRAPNEL_URL="+c.url, "GRAPNEL_KEY="+c.key)}
 }
 
-// start makes the command, to be run.
+// start prepares the command and its output buffers without running it.
 func (l *cli) start(args ...string) (cmd *exec.Cmd, stdout, stderr *syncbuf.Buffer) {
 	cmd = exec.CommandContext(l.t.Context(), l.path, args...)
 	cmd.Env = l.env
@@ -60,7 +60,7 @@ func (l *cli) start(args ...string) (cmd *exec.Cmd, stdout, stderr *syncbuf.Buff
 	return cmd, stdout, stderr
 }
 
-// run runs a command that must end with the code, and returns what it printed.
+// run runs a command that must exit with the code, and returns its output.
 func (l *cli) run(code int, in string, args ...string) (stdout, stderr string) {
 	l.t.Helper()
 	cmd, out, errs := l.start(args...)
@@ -82,7 +82,7 @@ func (l *cli) ended(err error, code int, stderr *syncbuf.Buffer) {
 	require.Equal(l.t, code, got, stderr.String())
 }
 
-// json runs a command that must succeed, and decodes what it printed.
+// json runs a command that must succeed, and decodes its output.
 func (l *cli) json(args ...string) object {
 	l.t.Helper()
 	out, _ := l.run(0, "", append(args, "--json")...)
@@ -91,17 +91,17 @@ func (l *cli) json(args ...string) object {
 	return o
 }
 
-// eventType is one of the test's own.
+// eventType creates an event type for this test alone.
 func (c *apiClient) eventType() string {
 	name := fmt.Sprintf("cli.t%d", time.Now().UnixNano())
 	c.do(http.MethodPut, "/v1/event-types/"+name, object{}, http.StatusCreated)
 	return name
 }
 
-// variable is what differs from run to run in what is printed.
+// variable matches the parts of the output that differ from run to run.
 var variable = regexp.MustCompile(`(hook|del|evt)_[0-9a-z]{26}|cli\.t[0-9]+|\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ|whsec_\S+|127\.0\.0\.1:\d+|\d+ ms`)
 
-// masked makes it the same, and so wide that columns stay where they are.
+// masked replaces those parts with masks of the same width, so that columns stay aligned.
 func masked(text string) string {
 	text = variable.ReplaceAllStringFunc(text, func(s string) string {
 		name, _, _ := strings.Cut(strings.TrimRight(s, "0123456789"), "_")
@@ -152,7 +152,7 @@ func TestCommandLineWebhooks(t *testing.T) {
 	require.Equal(t, "grapnel: webhook not found (404 NOT_FOUND)\n", errs)
 }
 
-// dated shortens the masks of times and durations.
+// dated replaces the masks of times and durations with "<date>".
 func dated(text string) string {
 	return regexp.MustCompile(`<\d{4}-[^>]*>`).ReplaceAllString(text, "<date>")
 }
@@ -196,7 +196,8 @@ func TestCommandLinePublishes(t *testing.T) {
 	}
 	require.Equal(t, 253, stored)
 
-	// What the API refuses is named by its line; digits are not lost on the way there.
+	// An event that the API refuses is reported by its line. Large numbers keep all their digits on the way to the
+	// API.
 	in := fmt.Sprintf("{\"type\":%q,\"data\":1}\n{\"type\":%q,\"data\":9007199254740993}\n{\"type\":\"cli.none\",\"data\":3}\n", name, name)
 	out, errs = l.run(6, in, "events", "publish")
 	require.Contains(t, out, "1 accepted, 2 refused")
@@ -206,7 +207,7 @@ func TestCommandLinePublishes(t *testing.T) {
 	require.Contains(t, errs, "line 1 is not JSON")
 }
 
-// A webhook is paused, and what it missed before it was there is replayed.
+// A webhook is paused; a replay sends it the events published before it was created.
 func TestCommandLinePausesAndReplays(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -228,7 +229,7 @@ func TestCommandLinePausesAndReplays(t *testing.T) {
 	l.json("webhooks", "update", id, "--paused=false")
 	waitFor(t, "the replay to end", func() bool { return l.json("replays", "get", replay)["state"] == "completed" })
 	out, _ = l.run(0, "", "replays", "list", "--webhook="+id)
-	require.Regexp(t, ` completed missing \d+ 1 <hook>`, masked(out)) // events of other tests may be among those looked at
+	require.Regexp(t, ` completed missing \d+ 1 <hook>`, masked(out)) // the scan may include events of other tests
 	_, errs := l.run(2, "", "replays", "cancel", replay)
 	require.Contains(t, errs, "the replay is completed")
 	require.Len(t, receiver.requests(), 1)
@@ -269,7 +270,7 @@ func TestCommandLineListens(t *testing.T) {
 	require.NotContains(t, text, "\x1b")
 	c.do(http.MethodGet, "/v1/webhooks/"+id, nil, http.StatusNotFound)
 
-	// An interrupt ends it, and takes the webhook along.
+	// An interrupt ends grapnel listen, which deletes its webhook.
 	cmd, out, errs = l.start("listen", name, "--profile=commenda", "--json")
 	require.NoError(t, cmd.Start())
 	id = listening(t, errs)
@@ -289,7 +290,7 @@ func TestCommandLineListens(t *testing.T) {
 	c.do(http.MethodGet, "/v1/webhooks/"+id, nil, http.StatusNotFound)
 }
 
-// listening waits until grapnel listen has registered itself.
+// listening waits until grapnel listen has registered its webhook, and returns the webhook's id.
 func listening(t testing.TB, errs *syncbuf.Buffer) (webhook string) {
 	t.Helper()
 	waitFor(t, "the webhook", func() bool {
@@ -299,7 +300,7 @@ func listening(t testing.TB, errs *syncbuf.Buffer) (webhook string) {
 	return webhook
 }
 
-// What a receiver saved of a real request, grapnel verify checks.
+// grapnel verify checks a real request that a receiver has saved.
 func TestCommandLineVerifies(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)

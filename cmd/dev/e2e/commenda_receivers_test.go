@@ -13,13 +13,12 @@ import (
 	"grapnel/internal/hook"
 )
 
-// commendaTopic is a topic of the test's own: a free-form string.
+// commendaTopic returns a topic for this test alone: a free-form string.
 func (c *apiClient) commendaTopic() string {
 	return fmt.Sprintf("%s: Ümlaut & <more>/%d", c.t.Name(), time.Now().UnixNano())
 }
 
-// commendaHook registers a webhook (C1) and returns its id, which is a UUID, and
-// its key.
+// commendaHook registers a webhook (C1) and returns its id, a UUID, and its key.
 func (c *apiClient) commendaHook(url string, more object) (id, key string) {
 	c.t.Helper()
 	body := object{"url": url}
@@ -41,7 +40,7 @@ func (c *apiClient) commendaPublish(topic string, data any) object {
 	return c.do(http.MethodPost, "/events", object{"topic": topic, "data": data}, http.StatusAccepted)["data"].(object)
 }
 
-// eventObject is what Commenda sends.
+// eventObject is the body that Commenda sends.
 type eventObject struct {
 	ID             string          `json:"id"`
 	Topic          string          `json:"topic"`
@@ -52,14 +51,13 @@ type eventObject struct {
 	APIVersion     string          `json:"api_version"`
 }
 
-// again prints the event object, its keys in the specification's order.
+// again serialises the event object, with its keys in the specification's order.
 func (e *eventObject) again() string {
 	return fmt.Sprintf(`{"id":"%s","topic":%s,"triggered_at":%d,"webhook_id":"%s","organization_id":%s,"data":%s,"api_version":"v1.0"}`,
 		e.ID, serde(e.Topic), e.TriggeredAt, e.WebhookID, serde(*e.OrganizationID), e.Data)
 }
 
-// requireEvent checks what holds of every request to a Commenda webhook and
-// returns its event object.
+// requireEvent checks the properties common to all requests to a Commenda webhook and returns the event object.
 func requireEvent(t *testing.T, request recorded, id, key string) eventObject {
 	t.Helper()
 	require.Equal(t, hmacHex(key, request.Body), request.Header.Get("Commenda-X-Secret"))
@@ -75,7 +73,7 @@ func requireEvent(t *testing.T, request recorded, id, key string) eventObject {
 	return e
 }
 
-// hookID is the id of a Commenda webhook on the standard surface.
+// hookID returns the id of a Commenda webhook on the standard surface.
 func hookID(t *testing.T, uuid string) string {
 	t.Helper()
 	id, err := hook.ParseWebhookID(uuid)
@@ -83,8 +81,8 @@ func hookID(t *testing.T, uuid string) string {
 	return id.String()
 }
 
-// Spec 2: Commenda's customers verify, whether they sign the raw body or what they
-// have parsed and printed again.
+// Spec 2: Commenda's customers can verify a request by signing either the raw body or the body parsed and
+// serialised again.
 func TestCommendaReceiversVerify(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -117,8 +115,8 @@ func TestCommendaReceiversVerify(t *testing.T) {
 	}
 }
 
-// C6: the event object's id is the same for every webhook, webhook_id its own,
-// triggered_at the time of publishing; all of it stays over retries.
+// C6: every webhook gets the same event id, its own webhook_id, and the time of publishing as triggered_at. Retries
+// change none of them.
 func TestCommendaEventObject(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -152,7 +150,7 @@ func TestCommendaEventObject(t *testing.T) {
 	require.Equal(t, event.String(), d["event_id"], "the log has the id that the receiver saw")
 }
 
-// C5: a test is a signed event object with the data given, sent once.
+// C5: a test delivery is a signed event object with the given data, sent once.
 func TestCommendaTrigger(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -178,8 +176,8 @@ func TestCommendaTrigger(t *testing.T) {
 	c.do(http.MethodPost, "/webhooks/test/trigger/00000000-0000-7000-8000-000000000000", nil, http.StatusNotFound)
 }
 
-// C3, C4: DISABLED means no more calls, ENABLED calls again; a topic and a URL may
-// be changed; after the 204 it is over.
+// C3, C4: a DISABLED webhook gets no requests, and an ENABLED one gets them again. Topic and URL can be changed.
+// After the DELETE's 204 nothing is sent.
 func TestCommendaUpdateAndDelete(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)

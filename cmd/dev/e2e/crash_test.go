@@ -20,8 +20,7 @@ func startWith(t *testing.T, dir string, args ...string) *stackProcess {
 	return start(t, dir, append(flags, args...)...)
 }
 
-// The worker dies between two attempts; the next one is made by its successor,
-// and the first is not repeated.
+// A worker dies between two attempts: its successor makes the second attempt and does not repeat the first.
 func TestWorkerKilledBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	s := startWith(t, t.TempDir(), "--processes=split", "--restart", "--retry-schedule=2s,2s,2s,2s")
@@ -29,8 +28,8 @@ func TestWorkerKilledBetweenAttempts(t *testing.T) {
 	r := newRecorder(t, status(500), status(200))
 	hook, eventType := c.webhook(r.URL, nil)
 	event := c.publish(eventType, object{})
-	// Between the attempts is when Temporal has heard of the first, too: a worker
-	// that dies after recording and before telling is one that died in an attempt.
+	// Wait until Temporal has the first attempt's result, too: a worker that dies after recording a result and
+	// before reporting it to Temporal counts as one that died during the attempt.
 	waitFor(t, "Temporal to wait for the second attempt", func() bool {
 		pending := describe(t, c, event).PendingActivities
 		return len(pending) == 1 && pending[0].Attempt == 2
@@ -44,8 +43,7 @@ func TestWorkerKilledBetweenAttempts(t *testing.T) {
 	require.Len(t, r.requests(), 2)
 }
 
-// Everything is stopped while retries are pending, and started again: nothing
-// is lost and no attempt forgotten.
+// The whole stack is stopped and restarted while retries are pending: no event is lost and no attempt forgotten.
 func TestRestartOfEverythingWithRetriesPending(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -73,7 +71,7 @@ func TestRestartOfEverythingWithRetriesPending(t *testing.T) {
 	require.Len(t, r.requests(), 6, "three failed, three delivered, none doubled")
 }
 
-// S8, spec 10: publishing goes on while Temporal is down, and catches up.
+// S8, spec 10: events can be published while Temporal is down, and are delivered when it is back.
 func TestPublishWhileTemporalIsDown(t *testing.T) {
 	t.Parallel()
 	s := startWith(t, t.TempDir(), "--processes=split", "--restart", quick)
@@ -95,7 +93,7 @@ func TestPublishWhileTemporalIsDown(t *testing.T) {
 	require.Len(t, seen, events)
 }
 
-// requireGone checks that nothing of the stack runs any more.
+// requireGone checks that no process of the stack is running.
 func requireGone(t *testing.T, s *stackProcess) {
 	t.Helper()
 	for _, name := range []string{"api", "worker", "temporal", "postgres"} {
@@ -104,7 +102,7 @@ func requireGone(t *testing.T, s *stackProcess) {
 	}
 }
 
-// SIGTERM and a kill -9 of the stack leave no process behind.
+// Neither SIGTERM nor kill -9 of the stack leaves a process behind.
 func TestNoProcessIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
@@ -118,7 +116,7 @@ func TestNoProcessIsLeftBehind(t *testing.T) {
 	}
 }
 
-// A start that fails half way names the flag and leaves nothing behind.
+// A start that fails because a port is busy names the port's flag and leaves no process behind.
 func TestBusyPortsNameTheirFlag(t *testing.T) {
 	t.Parallel()
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
@@ -139,7 +137,7 @@ func TestBusyPortsNameTheirFlag(t *testing.T) {
 	}
 }
 
-// State is kept over a restart, and wiped by --fresh.
+// The stack keeps its state over a restart; --fresh wipes it.
 func TestFreshWipesTheState(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -154,7 +152,7 @@ func TestFreshWipesTheState(t *testing.T) {
 	require.True(t, strings.HasPrefix(s.ready["key"], "gk_"))
 }
 
-// S11: without a worker a test is refused soon, and nothing of it stays.
+// S11: without a worker a test delivery is refused soon, and leaves no record.
 func TestTestWithoutAWorker(t *testing.T) {
 	t.Parallel()
 	s := startWith(t, t.TempDir(), "--processes=split")

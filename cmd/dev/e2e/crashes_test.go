@@ -15,8 +15,8 @@ import (
 	"grapnel/cmd/dev/program"
 )
 
-// Spec 10, the crash suite in short: every kind of damage at random while events are
-// published, and an account of every one of them.
+// Spec 10: the crash suite in short. Random damage of every kind while events are published, then an account of
+// every event.
 func TestCrash(t *testing.T) {
 	row, out := crashRow(t, "--damage=all", "--seed=3", "--minutes=0.14")
 	require.Empty(t, row.Violations)
@@ -29,8 +29,7 @@ func TestCrash(t *testing.T) {
 	require.Contains(t, out, "| all ")
 }
 
-// The damages with an expectation of their own, in short: one stage of each that can be
-// short, one after the other.
+// The damages that have their own expectation, in short: one stage of each damage that can be short, in turn.
 func TestCrashInTurn(t *testing.T) {
 	row, out := crashRow(t, "--only=in-turn", "--seed=1")
 	require.Empty(t, row.Violations)
@@ -41,10 +40,10 @@ func TestCrashInTurn(t *testing.T) {
 	require.Contains(t, out, "| in-turn ")
 }
 
-// crashRow is the report's only row, and what was printed.
+// crashRow runs the crash suite and returns the only row of its report, and its output.
 func crashRow(t *testing.T, args ...string) (row crash.Row, out string) {
 	t.Helper()
-	t.Setenv(childEnv, "1") // its processes are this binary
+	t.Setenv(childEnv, "1") // the stack's processes run this binary
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	dir := t.TempDir()

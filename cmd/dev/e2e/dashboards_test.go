@@ -16,7 +16,7 @@ import (
 	"grapnel/cmd/dev/stack"
 )
 
-// exposed are the metrics of a running product, each with its labels' names.
+// exposed holds the metrics of a running product by name, each with its set of label names.
 type exposed map[string]map[string]bool
 
 var (
@@ -53,8 +53,8 @@ var (
 	wordRE     = regexp.MustCompile(`[a-zA-Z_:][a-zA-Z0-9_:]*`)
 )
 
-// problems are what is wrong with a PromQL expression: metrics that the product does
-// not have, labels that they don't, and words that are neither.
+// problems returns the errors in a PromQL expression: unknown metrics, unknown labels of known metrics, and unknown
+// words.
 func (e exposed) problems(expression string) (problems []string) {
 	text := rangeRE.ReplaceAllString(stringRE.ReplaceAllString(expression, ""), "")
 	labels := map[string]bool{}
@@ -65,7 +65,7 @@ func (e exposed) problems(expression string) (problems []string) {
 	}
 	text = byRE.ReplaceAllString(text, " ")
 	check := func(metric, label string) {
-		if !e[metric][label] && label != "job" && label != "instance" { // a scraper's own
+		if !e[metric][label] && label != "job" && label != "instance" { // job and instance are added by the scraper
 			problems = append(problems, metric+" has no label "+label)
 		}
 	}
@@ -94,8 +94,7 @@ func (e exposed) problems(expression string) (problems []string) {
 	return problems
 }
 
-// Dashboard and alerts ask for what a running product shows: every metric, and every
-// label.
+// The dashboard and the alerts refer only to metrics and labels that a running product exposes.
 func TestDashboardsAndAlertsNameWhatThereIs(t *testing.T) {
 	t.Parallel()
 	flags, err := freeFlags(t.Context())
@@ -113,7 +112,7 @@ func TestDashboardsAndAlertsNameWhatThereIs(t *testing.T) {
 	require.NoError(t, err)
 	there := readMetrics(t, string(text))
 
-	// What was done is what is shown.
+	// The metrics show the event and the attempt made above.
 	for _, line := range []string{
 		`grapnel_events_published_total{outcome="accepted"} 1`, `grapnel_attempts_total{outcome="http_5xx",profile="standard"} 1`,
 		`grapnel_attempts_total{outcome="success",profile="standard"} 1`, `grapnel_deliveries_ended_total{state="success"} 1`,
@@ -131,7 +130,7 @@ func TestDashboardsAndAlertsNameWhatThereIs(t *testing.T) {
 			require.Empty(t, there.problems(expression), "%s: %s", where, expression)
 		}
 	}
-	// The check finds what it is for.
+	// The check finds each kind of error.
 	for expression, want := range map[string]string{
 		`sum(rate(grapnel_attempt_total[5m]))`:                             "there is no metric grapnel_attempt_total",
 		`sum by (result) (rate(grapnel_attempts_total[5m]))`:               "grapnel_attempts_total has no label result",
@@ -142,7 +141,7 @@ func TestDashboardsAndAlertsNameWhatThereIs(t *testing.T) {
 	}
 }
 
-// dashboard is all that the Grafana dashboard asks for.
+// dashboard returns all PromQL expressions of the Grafana dashboard.
 func dashboard(t *testing.T) (expressions []string) {
 	t.Helper()
 	text, err := os.ReadFile("../../../deploy/grafana/grapnel.json")
@@ -168,7 +167,7 @@ func dashboard(t *testing.T) (expressions []string) {
 	return expressions
 }
 
-// alerts are the expressions of all alert rules, each of which says what it is.
+// alerts returns the PromQL expressions of all alert rules and checks that each rule has a description.
 func alerts(t *testing.T) (expressions []string) {
 	t.Helper()
 	text, err := os.ReadFile("../../../deploy/prometheus/alerts.yml")

@@ -19,7 +19,7 @@ import (
 	"grapnel/internal/wait"
 )
 
-// The seed's retry story: two 500s and then a 200.
+// The seed's example of retries: two answers of 500, then 200.
 func TestRetriesUntilSuccess(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -54,7 +54,7 @@ func hmacHex(secret string, body []byte) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// The seed's failed example exactly (S12).
+// S12: a failed delivery looks exactly like the seed's example.
 func TestSeedsFailedExample(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -71,7 +71,7 @@ func TestSeedsFailedExample(t *testing.T) {
 	waitFor(t, "the workflow to fail", func() bool { return workflowStatus(t, c, event) == "WORKFLOW_EXECUTION_STATUS_FAILED" })
 }
 
-// A first attempt that takes longer than a workflow task is made once.
+// A first attempt that outlasts a workflow task is made only once.
 func TestSlowFirstAttemptIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -93,8 +93,8 @@ func TestSlowFirstAttemptIsMadeOnce(t *testing.T) {
 	waitFor(t, "the workflow to complete", func() bool { return workflowStatus(t, c, event) == "WORKFLOW_EXECUTION_STATUS_COMPLETED" })
 }
 
-// S14: five attempts and no more; the webhook is failed, stays active, and a
-// success makes it healthy.
+// S14: a delivery has at most five attempts. After the fifth failure the webhook is failed but active; a success
+// makes it healthy again.
 func TestFiveAttemptsThenFailed(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -116,7 +116,7 @@ func TestFiveAttemptsThenFailed(t *testing.T) {
 	require.Equal(t, "healthy", c.do(http.MethodGet, "/v1/webhooks/"+hook, nil, 200)["status"])
 }
 
-// What receivers do, and what the log says of it.
+// How the log records each behaviour of a receiver.
 func TestReceivers(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -189,7 +189,7 @@ func reset(w http.ResponseWriter, _ *http.Request) {
 	_ = conn.Close()
 }
 
-// Spec 9: 410 disables the webhook and ends its deliveries.
+// Spec 9: an answer of 410 disables the webhook and ends its deliveries.
 func TestGoneDisables(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -206,8 +206,7 @@ func TestGoneDisables(t *testing.T) {
 	require.EqualValues(t, 0, c.do(http.MethodPost, "/v1/events", object{"type": eventType, "data": 1}, 202)["deliveries"])
 }
 
-// S5, S15: deleting and deactivating cancel what is pending; retries use the
-// current URL.
+// S5, S15: deleting or deactivating a webhook cancels its pending deliveries; retries use the current URL.
 func TestChangesBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -232,7 +231,7 @@ func TestChangesBetweenAttempts(t *testing.T) {
 	c.do(http.MethodGet, "/v1/webhooks/"+stop, nil, 404)
 }
 
-// S11, S13: tests and retries by hand.
+// S11, S13: test deliveries and manual retries.
 func TestByHand(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -257,7 +256,7 @@ func TestByHand(t *testing.T) {
 	c.do(http.MethodPost, "/v1/webhooks/hook_00000000000000000000000000/test", nil, 404)
 }
 
-// A receiver that hangs delays no other webhook (S16).
+// S16: a receiver that hangs does not delay other webhooks.
 func TestOneHangingReceiverDelaysNobody(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -283,7 +282,7 @@ func workflowStatus(t *testing.T, c *apiClient, workflowID string) string {
 	return describe(t, c, workflowID).WorkflowExecutionInfo.Status
 }
 
-// described is what these tests want to know of a workflow.
+// described is the part of a workflow's description that these tests use.
 type described struct {
 	WorkflowExecutionInfo struct{ Status string }
 	PendingActivities     []struct {
@@ -292,14 +291,14 @@ type described struct {
 	}
 }
 
-// describe asks the Web UI's API about a workflow.
+// describe gets a workflow's description from the Web UI's API.
 func describe(t *testing.T, c *apiClient, workflowID string) described {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("%s/api/v1/namespaces/default/workflows/%s", c.ui, workflowID), nil)
 	require.NoError(t, err)
 	response, err := c.transport.Do(r)
 	require.NoError(t, err)
-	defer response.Body.Close() // read to its end
+	defer response.Body.Close() // the body is read to its end
 	var out described
 	require.NoError(t, json.NewDecoder(response.Body).Decode(&out))
 	return out

@@ -1,3 +1,4 @@
-// Package e2e has the end-to-end tests and no code. They start the development stack, as a process of its own, and use it
-// as clients and receivers do. Most share one stack; they take about eight minutes.
+// Package e2e contains the end-to-end tests and no product code. The tests start the development stack as a
+// separate process, and use it as clients and receivers do. Most tests share one stack; together they take about
+// eight minutes.
 package e2e

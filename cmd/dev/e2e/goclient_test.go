@@ -19,15 +19,15 @@ import (
 	grapnelapi "grapnel/clients/go"
 )
 
-// operations are the document's, found by the requests that they are made with.
+// operations are the operations of the OpenAPI document. As an http.RoundTripper it records which of them succeed.
 type operations struct {
 	mux    *http.ServeMux
 	mu     sync.Mutex
-	missed map[string]bool // the ids of those that have not succeeded yet
+	missed map[string]bool // operation ids without a success so far
 	next   http.RoundTripper
 }
 
-// operationsOf reads the document that the API serves.
+// operationsOf reads the OpenAPI document that the API serves.
 func operationsOf(t testing.TB, c *apiClient) *operations {
 	t.Helper()
 	code, text, err := c.send(t.Context(), http.MethodGet, "/openapi.json", "", nil)
@@ -63,14 +63,14 @@ func (o *operations) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// tour is one through the API with the generated client.
+// tour calls the API's operations with the generated client.
 type tour struct {
 	*grapnelapi.ClientWithResponses
 	t        testing.TB
 	receiver *recorder
 }
 
-// must returns what an answer holds.
+// must returns the body of a successful answer.
 func must[T any](t testing.TB, answer grapnelapi.Answer, err error, body func() *T) T {
 	t.Helper()
 	succeeds(t, answer, err)
@@ -84,8 +84,7 @@ func succeeds(t testing.TB, answer grapnelapi.Answer, err error) {
 	require.NoError(t, grapnelapi.Check(answer))
 }
 
-// Every operation of the document can be called with the Go client: what is added
-// to the API must be added here.
+// The Go client can call every operation of the OpenAPI document: a new operation must be added to this tour.
 func TestGoClientCallsEveryOperation(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -100,7 +99,7 @@ func TestGoClientCallsEveryOperation(t *testing.T) {
 	require.Empty(t, slices.Sorted(maps.Keys(o.missed)), "operations that the tour does not call")
 }
 
-// A problem comes as an error that says all of it.
+// The client returns a problem as an error whose text contains the whole problem.
 func TestGoClientProblems(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -121,7 +120,7 @@ func TestGoClientProblems(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorContains(t, grapnelapi.Check(refused), "(401 UNAUTHENTICATED)")
 
-	// What is between here and the API answers as it likes.
+	// A proxy between the client and the API may answer without a problem document.
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusBadGateway)
 		_, _ = io.WriteString(w, "<html>")
@@ -134,7 +133,7 @@ func TestGoClientProblems(t *testing.T) {
 	require.EqualError(t, grapnelapi.Check(failed), "the server answered 502 Bad Gateway")
 }
 
-// accounts makes what an operator and an account's admin make.
+// accounts makes the requests of an operator and of a tenant's admin.
 func (to *tour) accounts(ctx context.Context) {
 	t := to.t
 	t.Helper()
@@ -203,7 +202,7 @@ func (to *tour) standard(ctx context.Context) {
 	succeeds(t, deleted, err)
 }
 
-// replays counts what a replay would send, begins one, and ends it.
+// replays counts the events of a replay, starts the replay, and cancels it.
 func (to *tour) replays(ctx context.Context, webhook string) {
 	t := to.t
 	t.Helper()
@@ -227,7 +226,7 @@ func (to *tour) replays(ctx context.Context, webhook string) {
 	require.Len(t, must(t, listed, err, listed.GetJSON200).Replays, 1)
 }
 
-// log waits for the webhook's deliveries and sends one of them again.
+// log waits for the webhook's deliveries and retries one of them.
 func (to *tour) log(ctx context.Context, webhook string) {
 	t := to.t
 	t.Helper()
@@ -246,7 +245,7 @@ func (to *tour) log(ctx context.Context, webhook string) {
 func (to *tour) momento(ctx context.Context) {
 	t := to.t
 	t.Helper()
-	// Names are one segment of a path each, whatever is in them.
+	// Each name is one path segment, whatever characters it contains.
 	cache, name, topic := fmt.Sprint("tour/", time.Now().UnixNano()), "a hook?", "room #281é"
 	put, err := to.PutMomentoWebhookWithResponse(ctx, cache, name, grapnelapi.PutMomentoWebhookRequest{
 		Destination: grapnelapi.PutMomentoWebhookDestination{PostURL: to.receiver.URL}, TopicName: topic,

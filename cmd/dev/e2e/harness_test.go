@@ -27,8 +27,8 @@ import (
 	"grapnel/internal/wait"
 )
 
-// childEnv makes this test binary be the program: the stack under test is a
-// process of its own, and so are its children.
+// childEnv makes this test binary run as cmd/dev instead: the stack under test and its children are separate
+// processes of this binary.
 const childEnv = "GRAPNEL_DEV_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// eventually is how long a test waits for what must come.
+// eventually is the time that a test waits by default for a condition.
 const eventually = 30 * time.Second
 
 // stackProcess is a running dev stack.
@@ -54,7 +54,7 @@ type stackProcess struct {
 	exited chan struct{}
 }
 
-// freeFlags are addresses that no other stack uses.
+// freeFlags returns flags with addresses that no other stack uses.
 func freeFlags(ctx context.Context) ([]string, error) {
 	addrs, err := stack.FreeAddrs(ctx, stack.Loopback, 4)
 	if err != nil {
@@ -72,14 +72,14 @@ func launch(ctx context.Context, dir string, args ...string) (*stackProcess, err
 	return launchWith(ctx, nil, dir, args...)
 }
 
-// launchWith is launch with more in the stack's environment.
+// launchWith is launch with additional environment variables for the stack.
 func launchWith(ctx context.Context, environment []string, dir string, args ...string) (*stackProcess, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	s := &stackProcess{output: &syncbuf.Buffer{}, exited: make(chan struct{}), ready: map[string]string{}}
-	s.cmd = exec.Command(exe, append([]string{"--data-dir=" + dir}, args...)...) // ourselves; stopped by signal
+	s.cmd = exec.Command(exe, append([]string{"--data-dir=" + dir}, args...)...) // this binary; it ends by a signal
 	s.cmd.Env = slices.Concat(os.Environ(), environment, []string{childEnv + "=1"})
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s.cmd.Stderr = s.output
@@ -100,7 +100,7 @@ func launchWith(ctx context.Context, environment []string, dir string, args ...s
 				line <- lines.Text()
 			}
 		}
-		_ = s.cmd.Wait() // Stop looks at the state
+		_ = s.cmd.Wait() // Stop reads the process state
 		close(s.exited)
 	}()
 	select {
@@ -117,7 +117,7 @@ func launchWith(ctx context.Context, environment []string, dir string, args ...s
 	}
 }
 
-// stop interrupts the stack and waits for its end, which must be clean.
+// stop interrupts the stack and waits for it to end; an unclean end is an error.
 func (s *stackProcess) stop() error {
 	if s == nil || s.cmd == nil {
 		return nil
@@ -144,7 +144,7 @@ func (s *stackProcess) pid(t testing.TB, name string) int {
 	return pid
 }
 
-// start launches a stack of the test's own.
+// start launches a stack for this test alone.
 func start(t testing.TB, dir string, args ...string) *stackProcess {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -155,7 +155,7 @@ func start(t testing.TB, dir string, args ...string) *stackProcess {
 	return s
 }
 
-// sharedStack serves the tests that leave it as it was.
+// sharedStack is the stack of all tests that do not change it.
 type sharedStack struct {
 	once    sync.Once
 	process *stackProcess
@@ -165,7 +165,7 @@ type sharedStack struct {
 
 var shared sharedStack
 
-// quick is the schedule that most tests run with.
+// quick is the retry schedule of most tests.
 const quick = "--retry-schedule=300ms,400ms,500ms,600ms"
 
 func sharedAPI(t testing.TB) *apiClient {
@@ -180,7 +180,7 @@ func sharedAPI(t testing.TB) *apiClient {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		// Tests publish all at once, and look at the workflows of their events.
+		// Tests publish in parallel and look up the workflow of each event, so events must not share workflows.
 		shared.process, shared.err = launch(ctx, shared.dir, append(flags, quick, "--allow-http", "--max-events-per-workflow=1")...)
 	})
 	require.NoError(t, shared.err)
@@ -195,7 +195,7 @@ func (s *sharedStack) stop() error {
 	return err
 }
 
-// apiClient speaks to the API as a user would.
+// apiClient calls the API as a user does.
 type apiClient struct {
 	t         testing.TB
 	url, key  string
@@ -217,8 +217,8 @@ func clientOf(t testing.TB, s *stackProcess) *apiClient {
 // object is a JSON object.
 type object = map[string]any
 
-// send makes a request with a body of any kind and returns the status and the
-// answer. It fails no test, so that handlers and publishers may call it.
+// send makes a request with a body of any kind and returns the status and the answer. It returns errors instead of
+// failing the test, so that handlers and publishers can call it.
 func (c *apiClient) send(ctx context.Context, method, path, contentType string, body []byte) (int, []byte, error) {
 	r, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
 	if err != nil {
@@ -232,7 +232,7 @@ func (c *apiClient) send(ctx context.Context, method, path, contentType string, 
 	if err != nil {
 		return 0, nil, err
 	}
-	defer response.Body.Close() // read to its end
+	defer response.Body.Close() // the body is read to its end
 	answer, err := io.ReadAll(response.Body)
 	return response.StatusCode, answer, err
 }
@@ -257,7 +257,7 @@ func (c *apiClient) try(method, path string, body any) (int, object, error) {
 	return code, out, err
 }
 
-// do makes a request that must be answered with the status.
+// do makes a request whose answer must have the status.
 func (c *apiClient) do(method, path string, body any, status int) object {
 	c.t.Helper()
 	got, out, err := c.try(method, path, body)
@@ -266,8 +266,8 @@ func (c *apiClient) do(method, path string, body any, status int) object {
 	return out
 }
 
-// webhook creates a webhook for one event type of its own, so that tests don't
-// see each other's events; more sets further members.
+// webhook creates a webhook for a new event type, so that tests do not see each other's events; more sets further
+// members.
 func (c *apiClient) webhook(url string, more object) (id, eventType string) {
 	c.t.Helper()
 	eventType = "test." + strings.ToLower(strings.NewReplacer("/", "_", " ", "_").Replace(c.t.Name())) + fmt.Sprintf("_%d", time.Now().UnixNano())
@@ -284,13 +284,13 @@ func (c *apiClient) publish(eventType string, data any) (eventID string) {
 	return c.do(http.MethodPost, "/v1/events", object{"type": eventType, "data": data}, http.StatusAccepted)["id"].(string)
 }
 
-// deliveries are those of a webhook, newest first.
+// deliveries returns the webhook's deliveries, newest first.
 func (c *apiClient) deliveries(webhook string) []any {
 	c.t.Helper()
 	return c.do(http.MethodGet, "/v1/webhooks/"+webhook+"/deliveries?limit=100", nil, http.StatusOK)["deliveries"].([]any)
 }
 
-// settled waits until the webhook's newest delivery has no attempt to come.
+// settled waits until no attempt of the webhook's newest delivery is pending, and returns that delivery.
 func (c *apiClient) settled(webhook string) object {
 	c.t.Helper()
 	var d object
@@ -307,13 +307,13 @@ func (c *apiClient) settled(webhook string) object {
 	return d
 }
 
-// waitFor polls until ok, or fails the test.
+// waitFor polls until ok returns true, and fails the test after a time limit (eventually).
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	waitUpTo(t, eventually, what, ok)
 }
 
-// waitUpTo is waitFor for what takes longer than most.
+// waitUpTo is waitFor with another time limit.
 func waitUpTo(t testing.TB, patience time.Duration, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)

@@ -24,8 +24,8 @@ import (
 
 var record = flag.Bool("record", false, "write the histories that workflows' replay test reads")
 
-// Histories of a real server replay without a difference; with -record they
-// become the ones that every later version of the workflows must replay.
+// The workflow code replays the histories of a real server without a difference. -record saves them as histories
+// that every later version of the workflows must replay.
 func TestHistoriesReplay(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -95,8 +95,8 @@ func TestHistoriesReplay(t *testing.T) {
 	}
 }
 
-// What the server says of a workflow's workers is what was said when it was started, to
-// the letter: otherwise it would write the workflow's row of the visibility store again.
+// Temporal's build ids of a workflow equal, to the letter, the ones set at its start: otherwise the server would
+// write the workflow's row in the visibility store a second time.
 func TestBuildIDsAreKnownFromTheStart(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -113,7 +113,7 @@ func TestBuildIDsAreKnownFromTheStart(t *testing.T) {
 	require.Equal(t, []string{"unversioned", "unversioned:" + workflows.BuildID}, ids)
 }
 
-// deliveriesPerActivity is workflows' own: one more makes a second activity.
+// deliveriesPerActivity is a copy of the constant in workflows: one more delivery needs a second activity.
 const deliveriesPerActivity = 500
 
 func historyOf(t *testing.T, c client.Client, id string) *historypb.History {

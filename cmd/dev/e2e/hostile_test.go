@@ -22,18 +22,18 @@ import (
 	"grapnel/internal/wait"
 )
 
-// publicAddr stands for the internet: the one address of loopback that the stack
-// under attack may call. All of 127.0.0.0/8 is this machine.
+// publicAddr stands for an address on the internet: the only loopback address that the stack under attack may call.
+// All of 127.0.0.0/8 is this machine.
 const publicAddr = "127.8.8.8"
 
-// trap listens where no request may go, and counts who comes.
+// trap listens on addresses that no request may reach, and counts the connections.
 type trap struct {
 	port  string
 	conns atomic.Int64
 }
 
-// setTrap listens on a port of both loopbacks that is free on more addresses, too,
-// whose listeners it returns.
+// setTrap listens on a port of both loopback addresses that is also free on the addresses in more, and returns the
+// listeners on those.
 func setTrap(t *testing.T, more ...string) (*trap, []net.Listener) {
 	t.Helper()
 	var lc net.ListenConfig
@@ -73,12 +73,12 @@ func setTrap(t *testing.T, more ...string) (*trap, []net.Listener) {
 	return set, listeners[2:]
 }
 
-// attack is a stack that may call nothing but publicAddr, with hostile names and
-// with proxies in its environment.
+// attack is a stack that may call only publicAddr, with hostile names in its name server and proxies in its
+// environment.
 type attack struct {
 	*apiClient
 	trap, proxy *trap
-	public      *recorder // /to/N is a redirect to the table's Nth
+	public      *recorder // /to/N redirects to destination N of the table
 	table       []egresstest.Destination
 	db          *pgx.Conn
 }
@@ -87,12 +87,12 @@ func startAttack(t *testing.T) *attack {
 	t.Helper()
 	a := &attack{public: &recorder{}}
 	a.proxy, _ = setTrap(t)
-	// The trap has the port of what may be called: only the address tells them apart.
+	// The trap and the allowed receiver have the same port, so only the address tells them apart.
 	trapped, open := setTrap(t, publicAddr)
 	a.trap, a.table = trapped, egresstest.Destinations(trapped.port)
 	a.public.script = []http.HandlerFunc{a.answer}
 	server := &http.Server{Handler: a.public, ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(open[0]) }() // ends with Close
+	go func() { _ = server.Serve(open[0]) }() // Close ends it
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 
 	known := egresstest.Known(a.table)
@@ -110,7 +110,7 @@ func startAttack(t *testing.T) *attack {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	// An allowed range takes the place of loopback, which the dev stack opens otherwise.
+	// An allowed range replaces loopback, which the dev stack allows by default.
 	s, err := launchWith(ctx, environment, t.TempDir(), append(flags, "--no-receiver", "--allow-http", "--allow-destinations="+publicAddr+"/32",
 		"--name-server="+nameServer, "--retry-schedule=10ms,10ms,10ms,10ms")...)
 	require.NoError(t, err)
@@ -126,7 +126,7 @@ func (a *attack) answer(w http.ResponseWriter, r *http.Request) {
 	var n int
 	switch {
 	case r.URL.Path == "/unavailable":
-		w.Header().Set("Connection", "close") // the next attempt asks for the name again
+		w.Header().Set("Connection", "close") // makes the next attempt resolve the name again
 		w.WriteHeader(http.StatusServiceUnavailable)
 	case strings.HasPrefix(r.URL.Path, "/to/"):
 		if _, err := fmt.Sscanf(r.URL.Path, "/to/%d", &n); err != nil {
@@ -139,10 +139,9 @@ func (a *attack) answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Spec 8 on the running stack: none of the table's destinations is sent a packet,
-// at create, update, test or delivery, by whatever way it came into the store, by
-// redirect or by proxy. It comes before the tests that run side by side, some of
-// which have times to keep.
+// Spec 8 on the running stack: no packet goes to any destination of the table, at create, update, test or delivery,
+// however the URL got into the store, and neither by redirect nor by proxy. This test runs before the parallel
+// ones, because some of those are sensitive to timing.
 func TestNothingReachesHostileDestinations(t *testing.T) {
 	a := startAttack(t)
 	a.do(http.MethodPut, "/v1/event-types/attack", object{}, http.StatusCreated)
@@ -150,8 +149,8 @@ func TestNothingReachesHostileDestinations(t *testing.T) {
 	type target struct{ standard, commenda, redirected, momento string }
 	targets := make([]target, len(a.table))
 
-	// Each is tried on every surface, and stored past the API where it is refused, as
-	// one is that was stored while its range was allowed.
+	// Try each destination on every surface. Where the API refuses it, write it to the store directly, like a
+	// webhook stored while its range was allowed.
 	var group errgroup.Group
 	group.SetLimit(4)
 	for i := range a.table {
@@ -187,7 +186,7 @@ func TestNothingReachesHostileDestinations(t *testing.T) {
 		require.NoError(t, err)
 	}
 
-	// Where requests may go, they go: the names and the proxies are in force.
+	// Requests to allowed destinations succeed, so the names and the proxies are in effect.
 	for name, want := range map[string]object{
 		"public":  {"status": "success", "attempts": 1.0},
 		"mixed":   {"status": "success", "attempts": 1.0},
@@ -204,7 +203,7 @@ func TestNothingReachesHostileDestinations(t *testing.T) {
 	reached := len(a.public.requests())
 	require.Equal(t, 3, reached)
 
-	// Delivery: one event each for all.
+	// Deliveries: two events and one message go to all webhooks of the table.
 	require.EqualValues(t, 2*len(a.table), a.do(http.MethodPost, "/v1/events", object{"type": "attack", "data": object{}}, http.StatusAccepted)["deliveries"])
 	require.EqualValues(t, len(a.table), a.do(http.MethodPost, "/v1/events", object{"type": "redirect", "data": object{}}, http.StatusAccepted)["deliveries"])
 	code, _, err := a.send(t.Context(), http.MethodPost, "/topics/attack/attack", "text/plain", []byte("hello"))
@@ -224,7 +223,7 @@ func TestNothingReachesHostileDestinations(t *testing.T) {
 	}
 	require.Len(t, a.public.requests(), reached+len(a.table), "each redirect was answered once, none followed")
 
-	// Test: both surfaces' operations.
+	// Test deliveries: the test operations of both surfaces.
 	group = errgroup.Group{}
 	group.SetLimit(8)
 	var mu sync.Mutex
@@ -256,7 +255,7 @@ func TestNothingReachesHostileDestinations(t *testing.T) {
 	require.Zero(t, a.proxy.conns.Load(), "connections to the environment's proxy")
 }
 
-// byHand sends a test, as soon as the account may send another one.
+// byHand sends a test delivery, and tries again while the tenant's limit for tests is exceeded.
 func (a *attack) byHand(path string) (code int, out object, err error) {
 	for deadline := time.Now().Add(eventually); ; {
 		code, out, err = a.try(http.MethodPost, path, nil)
@@ -269,8 +268,8 @@ func (a *attack) byHand(path string) (code int, out object, err error) {
 	}
 }
 
-// plant has the destination refused on a surface, or accepted if it is a name, at
-// create and update, and returns the webhook that is to attack it.
+// plant creates and updates a webhook on a surface with the destination, which must be refused unless it is a name,
+// and returns the id of a webhook that attacks it.
 func (a *attack) plant(surface string, d *egresstest.Destination, n int) (string, error) {
 	const fine = "https://example.com/"
 	name := fmt.Sprintf("w%d", n)
@@ -338,7 +337,7 @@ func (a *attack) plant(surface string, d *egresstest.Destination, n int) (string
 	return id, err
 }
 
-// settledAt waits for the newest delivery at a path to have no attempt to come.
+// settledAt waits until no attempt of the newest delivery at a path is pending, and returns that delivery.
 func (a *attack) settledAt(path string) object {
 	a.t.Helper()
 	var d object
@@ -355,7 +354,7 @@ func (a *attack) settledAt(path string) object {
 	return d
 }
 
-// requireRefused holds a delivery and its attempts against the table.
+// requireRefused checks that a delivery and its attempts failed as the table says.
 func (a *attack) requireRefused(t *testing.T, delivery object, d *egresstest.Destination, surface string) {
 	t.Helper()
 	require.Equal(t, "failed", delivery["status"], "%s (%s)", d.Name, surface)

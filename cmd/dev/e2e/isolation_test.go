@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Spec 9: an endpoint that refuses trips its breaker; what is published then waits, in
-// one workflow and without using up attempts, while the others of the same events have
-// them at once; and when the endpoint is back, everything arrives.
+// Spec 9: an endpoint that refuses connections trips its breaker. Later deliveries to it are deferred, in one
+// workflow and without using up attempts, while other webhooks get the same events at once. When the endpoint is
+// back, all deferred deliveries arrive.
 func TestEndpointThatIsAwayForAWhile(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -55,7 +55,7 @@ func TestEndpointThatIsAwayForAWhile(t *testing.T) {
 	require.Len(t, healthy.requests(), 70)
 }
 
-// Spec 9: per-webhook rate limit, through workers, workflows and drain together.
+// Spec 9: a webhook's rate limit holds across workers, workflows and the drain.
 func TestWebhookWithARateLimit(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)

@@ -11,10 +11,9 @@ import (
 // perSecond is the rate at which BenchmarkLatency publishes.
 const perSecond = 20
 
-// BenchmarkLatency measures the time from publish to receipt, and to the 202, on
-// a stack that has nothing else to do:
+// BenchmarkLatency measures the time from publish to receipt, and to the 202, on an otherwise idle stack:
 //
-//	go -C cmd/dev test -run '^$' -bench Latency -benchtime 600x .
+//	go -C cmd/dev test -run '^$' -bench Latency -benchtime 600x ./e2e
 func BenchmarkLatency(b *testing.B) {
 	c := sharedAPI(b)
 	r := newRecorder(b)
@@ -44,8 +43,8 @@ func BenchmarkLatency(b *testing.B) {
 			b.ReportMetric(float64(at.Microseconds())/1000, "ms/"+name+"-p"+strconv.Itoa(percent))
 		}
 	}
-	b.ReportMetric(0, "ns/op") // the rate is given, not measured
+	b.ReportMetric(0, "ns/op") // the publishing rate is fixed, so ns/op means nothing
 }
 
-// padding makes a body of about 300 bytes.
+// padding makes a body about 300 bytes long.
 const padding = "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et dolore magna"

@@ -20,14 +20,14 @@ import (
 	"grapnel/internal/syncbuf"
 )
 
-// topicOf names a cache of the test's own and a topic in it, both with what a path
-// must escape.
+// topicOf names a cache for this test alone and a topic in it. Both names contain characters that a path must
+// escape.
 func topicOf(t testing.TB) (cache, topic string) {
 	t.Helper()
 	return fmt.Sprintf("%s é/%%20 %d", t.Name(), time.Now().UnixNano()), "chat/en & more?"
 }
 
-// path puts names into a path.
+// path joins names to a path, each escaped.
 func path(parts ...string) string {
 	var b strings.Builder
 	for _, part := range parts {
@@ -36,7 +36,7 @@ func path(parts ...string) string {
 	return b.String()
 }
 
-// topicHook puts a webhook on a topic and returns its secret (M1).
+// topicHook creates a webhook on a topic and returns its secret (M1).
 func (c *apiClient) topicHook(cache, name, to, topic string) (secret string) {
 	c.t.Helper()
 	out := c.do(http.MethodPut, path("caches", cache, "webhooks", name), object{"destination": object{"postUrl": to}, "topicName": topic}, http.StatusOK)
@@ -59,14 +59,14 @@ func (c *apiClient) say(cache, topic, text string) {
 	require.NoError(c.t, c.trySay(c.t.Context(), cache, topic, text))
 }
 
-// topicDeliveries are those of a Momento webhook, newest first (M10).
+// topicDeliveries returns the deliveries of a Momento webhook, newest first (M10).
 func (c *apiClient) topicDeliveries(cache, name string) []any {
 	c.t.Helper()
 	return c.do(http.MethodGet, path("caches", cache, "webhooks", name, "deliveries")+"?limit=100", nil, http.StatusOK)["deliveries"].([]any)
 }
 
-// outcome waits until the one delivery of a Momento webhook has ended, and so has
-// the workflow that makes it: nothing more is sent after that.
+// outcome waits until a Momento webhook's only delivery and that delivery's workflow have ended, so that nothing
+// more is sent, and returns the delivery.
 func (c *apiClient) outcome(t *testing.T, patience time.Duration, cache, name string) object {
 	t.Helper()
 	var d object
@@ -85,7 +85,7 @@ func (c *apiClient) outcome(t *testing.T, patience time.Duration, cache, name st
 	return d
 }
 
-// with is a client with a key of its own.
+// with creates an API key and returns a client that uses it.
 func (c *apiClient) with(key object) *apiClient {
 	c.t.Helper()
 	other := *c
@@ -93,7 +93,7 @@ func (c *apiClient) with(key object) *apiClient {
 	return &other
 }
 
-// message is the body of a request to a Momento webhook: the seed's struct.
+// message is the body of a request to a Momento webhook: the struct in the seed.
 type message struct {
 	Cache            string `json:"cache"`
 	Topic            string `json:"topic"`
@@ -104,7 +104,7 @@ type message struct {
 	Text             string `json:"text"`
 }
 
-// parseMessage reads the seven keys, and refuses an eighth.
+// parseMessage decodes the seven members, and refuses any other member.
 func parseMessage(body []byte) (message, error) {
 	var m message
 	dec := json.NewDecoder(bytes.NewReader(body))
@@ -113,7 +113,7 @@ func parseMessage(body []byte) (message, error) {
 	return m, err
 }
 
-// readMessage reads the message of a request, in the receiver's handler.
+// readMessage reads the message of a request in a receiver's handler.
 func readMessage(req *http.Request) (message, error) {
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
@@ -122,8 +122,8 @@ func readMessage(req *http.Request) (message, error) {
 	return parseMessage(body)
 }
 
-// again prints the struct as serde_json does, with which Momento's Rust receiver
-// verifies: the members in order, nothing escaped that need not be.
+// again serialises the struct as serde_json does, with which Momento's Rust receiver verifies: members in order,
+// and no unnecessary escapes.
 func (m *message) again() string {
 	return fmt.Sprintf(`{"cache":%s,"topic":%s,"event_timestamp":%d,"publish_timestamp":%d,"topic_sequence_number":%d,"token_id":%s,"text":%s}`,
 		serde(m.Cache), serde(m.Topic), m.EventTimestamp, m.PublishTimestamp, m.Sequence, serde(m.TokenID), serde(m.Text))
@@ -146,8 +146,8 @@ func serde(text string) string {
 	return b.String() + `"`
 }
 
-// requireMessage checks what holds of every request to a Momento webhook (spec 1,
-// M6) and returns its message.
+// requireMessage checks the properties common to all requests to a Momento webhook (spec 1, M6) and returns the
+// message.
 func requireMessage(t *testing.T, request recorded, secret string) message {
 	t.Helper()
 	m, err := parseMessage(request.Body)
@@ -160,15 +160,15 @@ func requireMessage(t *testing.T, request recorded, secret string) message {
 	return m
 }
 
-// nodeScript is a receiver in node.
+// nodeScript is a receiver that runs in node.
 type nodeScript struct {
 	url   string
 	lines <-chan string
 	stdin io.Writer
 }
 
-// startScript runs node with the arguments, a receiver that prints its URL first;
-// nil where there is no node.
+// startScript runs node with the arguments, as a receiver that prints its URL first. It returns nil where node is
+// not installed.
 func startScript(t *testing.T, args []string, env ...string) *nodeScript {
 	t.Helper()
 	node, err := exec.LookPath("node")
@@ -198,20 +198,20 @@ func startScript(t *testing.T, args []string, env ...string) *nodeScript {
 	}()
 	t.Cleanup(func() {
 		require.NoError(t, stdin.Close())
-		_ = cmd.Wait() // the context may have ended it
+		_ = cmd.Wait() // fails if the context has ended node
 		require.Empty(t, stderr.String())
 	})
 	return s
 }
 
-// learn tells the receiver the secret of each of its paths.
+// learn gives the receiver the secret of each of its paths.
 func (s *nodeScript) learn(t *testing.T, secrets map[string]string) {
 	t.Helper()
 	require.NoError(t, json.NewEncoder(s.stdin).Encode(secrets))
 	require.Equal(t, "ready", s.next(t))
 }
 
-// next is the receiver's next line.
+// next returns the next line of the receiver's output.
 func (s *nodeScript) next(t *testing.T) string {
 	t.Helper()
 	timer := time.NewTimer(eventually)

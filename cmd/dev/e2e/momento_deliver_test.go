@@ -13,8 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// M7: no answer within 5 s of starting, and the message is dropped for that
-// webhook; the answer that comes after 6 s changes nothing.
+// M7: a message without an answer within 5 s is dropped for that webhook; an answer after 6 s changes nothing.
 func TestMomentoTimesOut(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -52,7 +51,7 @@ func TestMomentoTimesOut(t *testing.T) {
 	require.Equal(t, d, c.outcome(t, eventually, cache, "slow"))
 }
 
-// M7: other failures are failed, at the first attempt.
+// M7: after any other failure the delivery is failed at the first attempt.
 func TestMomentoFailsOnce(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -75,7 +74,7 @@ func TestMomentoFailsOnce(t *testing.T) {
 		"resets":       {answer: reset, status: "failed", err: "Connection reset"},
 		"refuses":      {status: "failed", err: "Connection refused"},
 	}
-	// One topic: the failure of one webhook is none of another's.
+	// All webhooks share a topic: the failure of one does not affect the others.
 	cache, topic := topicOf(t)
 	receivers := map[string]*recorder{}
 	for name, test := range tests {
@@ -107,19 +106,19 @@ func TestMomentoFailsOnce(t *testing.T) {
 	require.Empty(t, elsewhere.requests(), "a redirect is never followed")
 }
 
-// later asks for another attempt, which a Momento webhook does not get.
+// later answers 503 with Retry-After, which asks for another attempt; a Momento webhook makes none.
 func later(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Retry-After", "0")
 	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
-// M3: after the 204 nothing is sent and the secret is gone; the same name put
-// again gets another. M1: a second put keeps it and changes where messages go.
+// M3: after the DELETE's 204 nothing is sent and the secret is gone; a new webhook of the same name gets a new
+// secret. M1: a second PUT keeps the secret and changes the destination.
 func TestMomentoPutAgainAndDelete(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
 	cache, topic := topicOf(t)
-	another := cache + " 2" // so that its events can be found
+	another := cache + " 2" // a second topic name, so that its events can be listed by type
 	one, two := newRecorder(t), newRecorder(t)
 	secret := c.topicHook(cache, "hook", one.URL, topic)
 	require.Equal(t, secret, c.topicHook(cache, "hook", two.URL, another))
@@ -153,9 +152,8 @@ func TestMomentoPutAgainAndDelete(t *testing.T) {
 	require.Equal(t, map[any]any{"two's": 1.0, "with the new secret": 1.0, "after the end": 0.0, "anew": 1.0}, counts)
 }
 
-// M7, spec 1: the worker is killed while a receiver holds the request. Nobody
-// knows what has come of it, so it is never sent again, while a standard webhook's
-// is: at most once here, at least once there.
+// M7, spec 1: a worker is killed while a receiver holds the request, so the result is unknown. A Momento webhook is
+// not sent the request again (at most once); a standard webhook is (at least once).
 func TestMomentoAtMostOnceOverACrash(t *testing.T) {
 	t.Parallel()
 	s := startWith(t, t.TempDir(), "--processes=split", "--restart", quick)
@@ -174,7 +172,7 @@ func TestMomentoAtMostOnceOverACrash(t *testing.T) {
 	require.Equal(t, "pending", c.topicDeliveries(cache, "held")[0].(object)["status"])
 	require.NoError(t, syscall.Kill(s.pid(t, "worker"), syscall.SIGKILL))
 
-	// A dead worker is noticed when its activity's time is up.
+	// Temporal notices a dead worker when the activity times out.
 	d := c.outcome(t, crashNoticed, cache, "held")
 	require.Equal(t, "dropped", d["status"])
 	require.Equal(t, "Outcome unknown", d["error"])
@@ -191,13 +189,12 @@ func TestMomentoAtMostOnceOverACrash(t *testing.T) {
 	require.Len(t, standard.requests(), 2)
 	require.Equal(t, standard.requests()[0].Body, standard.requests()[1].Body)
 
-	// The topic goes on where it was.
+	// The topic's sequence numbers continue.
 	c.say(cache, topic, "next")
 	waitFor(t, "the next message", func() bool { return len(held.requests()) == 2 })
 	require.Equal(t, int64(2), requireMessage(t, held.requests()[1], secret).Sequence)
 	require.False(t, slices.ContainsFunc(answered.requests()[1:], func(r recorded) bool { return strings.Contains(string(r.Body), "once") }))
 }
 
-// crashNoticed is what an activity may take, the delay before its next attempt,
-// and some.
+// crashNoticed is the activity's time-out, the delay before its next attempt, and a margin.
 const crashNoticed = 75 * time.Second

@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// kib64 is the longest text of a message (spec 2.4).
+// kib64 is the length in bytes of the longest message text (spec 2.4).
 const kib64 = 64 << 10
 
-// texts are messages that a careless sender or receiver would change.
+// texts returns messages that a careless sender or receiver would change.
 func texts() map[string]string {
 	var controls strings.Builder
 	for r := range rune(' ') {
@@ -39,10 +39,9 @@ func texts() map[string]string {
 	}
 }
 
-// M5, M6, spec 1 and 2: whatever was said arrives byte for byte and verifies with
-// every kind of receiver that Momento's customers have: the one that compares the
-// raw body's signature, the one that re-serialises in Rust, the one that does in
-// JavaScript.
+// M5, M6, spec 1 and 2: every message arrives byte for byte and verifies with all three kinds of receivers that
+// Momento's customers have: those that sign the raw body, those that serialise it again in Rust, and those that do
+// so in JavaScript.
 func TestMomentoReceiversVerify(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -89,8 +88,7 @@ func TestMomentoReceiversVerify(t *testing.T) {
 	require.ElementsMatch(t, want, got)
 }
 
-// M5: any content type of text will do, curl's form default too, and what is no
-// text is refused.
+// M5: a message may have any text content type, curl's form default included; a body that is not text is refused.
 func TestMomentoContentTypes(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -117,8 +115,8 @@ func TestMomentoContentTypes(t *testing.T) {
 	}
 }
 
-// M6: a receiver that refuses old messages finds none that are, and none from the
-// future, which its unsigned subtraction would not survive.
+// M6: publish_timestamp is recent and never in the future, so that a receiver that refuses old messages accepts
+// every message and its unsigned subtraction does not overflow.
 func TestMomentoPublishTimestampIsFresh(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -154,8 +152,8 @@ func TestMomentoPublishTimestampIsFresh(t *testing.T) {
 	}
 }
 
-// The overview's example: a webhook that translates each message and publishes it
-// to the other languages' topics before it answers.
+// The example in the overview: a webhook translates each message and publishes it to the topics of the other
+// languages before it answers.
 func TestMomentoMultiLanguageChat(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)

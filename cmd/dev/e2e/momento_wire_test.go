@@ -17,14 +17,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// onTheWire is a request as its bytes came.
+// onTheWire is a request as it was sent, line by line.
 type onTheWire struct {
 	lines []string
 	body  string
 }
 
-// newWire is a receiver below net/http, which would hide how the names of headers
-// are written. It answers 200.
+// newWire starts a receiver on a plain connection, because net/http hides the spelling of header names. It answers
+// 200.
 func newWire(t *testing.T) (url string, requests <-chan onTheWire) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -40,7 +40,7 @@ func newWire(t *testing.T) (url string, requests <-chan onTheWire) {
 			}
 			if request, err := readWire(bufio.NewReader(conn)); err == nil {
 				out <- request
-				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n") // the log tells
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n") // the log shows a failure
 			}
 			_ = conn.Close()
 		}
@@ -76,8 +76,7 @@ func readWire(in *bufio.Reader) (r onTheWire, err error) {
 	return r, err
 }
 
-// requireWire checks a request line and all headers, to the letter; the values of
-// the last are patterns.
+// requireWire compares a request line and all headers exactly; the patterns are for the values of the last headers.
 func requireWire(t *testing.T, got onTheWire, url string, patterns ...string) {
 	t.Helper()
 	_, host, _ := strings.Cut(url, "//")
@@ -94,15 +93,15 @@ func requireWire(t *testing.T, got onTheWire, url string, patterns ...string) {
 	require.ElementsMatch(t, want, got.lines[1:], "these and no others")
 }
 
-// hmacSHA3 is Momento's signature, by the standard library.
+// hmacSHA3 computes Momento's signature with the standard library.
 func hmacSHA3(secret, body string) string {
 	mac := hmac.New(func() hash.Hash { return sha3.New256() }, []byte(secret))
 	mac.Write([]byte(body))
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// Spec 1: on the wire a Momento webhook's request has six headers, the signature's
-// name in lower case; so has a test's, whose message has the number 0.
+// Spec 1: a Momento webhook's request has exactly six headers, and the signature's name is in lower case. A test
+// delivery's request does too; its message has the sequence number 0.
 func TestMomentoHeadersOnTheWire(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -128,7 +127,7 @@ func TestMomentoHeadersOnTheWire(t *testing.T) {
 	check(2)
 }
 
-// Spec 1: Commenda's signature is the only header that is its own.
+// Spec 1: the signature is the only header specific to Commenda.
 func TestCommendaHeadersOnTheWire(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)

@@ -9,9 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A tenant is told, by a signed delivery like any other, that a delivery of its has
-// failed for good, that the webhook is back, and that another was disabled; at once,
-// and not when the sweeper comes by.
+// The tenant gets signed deliveries of operational events: a delivery has failed for good, the webhook has
+// recovered, another webhook was disabled. They come at once, before the sweeper's next run.
 func TestOperationalEventsAreDelivered(t *testing.T) {
 	t.Parallel()
 	flags, err := freeFlags(t.Context())

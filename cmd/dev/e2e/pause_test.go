@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A paused webhook's deliveries wait: those that are published then, and those whose
-// retry becomes due. When it goes on, all of them arrive, soon, and each once.
+// A paused webhook's deliveries are deferred: new ones, and those whose retry becomes due. When it is resumed, all
+// arrive soon, and each once.
 func TestWebhookThatIsPaused(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)

@@ -19,8 +19,8 @@ import (
 	"grapnel/storage"
 )
 
-// pgbouncerStack is a stack of several processes whose store is behind a pgbouncer in
-// transaction mode, migrated through it, too.
+// pgbouncerStack starts a stack of several processes that reaches PostgreSQL, for migrations too, through a
+// pgbouncer in transaction mode.
 func pgbouncerStack(t *testing.T) (s *stackProcess, dir string) {
 	t.Helper()
 	if err := postgres.CheckBouncer(); err != nil && os.Getenv("CI") == "" {
@@ -32,9 +32,9 @@ func pgbouncerStack(t *testing.T) (s *stackProcess, dir string) {
 	return start(t, dir, append(flags, quick, "--allow-http", "--metrics-addr=", "--processes=split", "--pgbouncer")...), dir
 }
 
-// Everything works through a pgbouncer in transaction mode, without a setting: what is
-// published arrives, also by retries, also what another process left unstarted, and
-// messages reach subscribers of other processes.
+// Grapnel works through a pgbouncer in transaction mode without a setting: events arrive, also by retries and also
+// if another process accepted them without starting their workflow, and messages reach subscribers at other
+// processes.
 func TestPgbouncer(t *testing.T) {
 	s, dir := pgbouncerStack(t)
 	c := clientOf(t, s)
@@ -68,7 +68,7 @@ func TestPgbouncer(t *testing.T) {
 	duplicate := c.do(http.MethodPost, "/v1/events", object{"type": eventType, "data": object{"n": 0}, "id": "0-0"}, http.StatusAccepted)
 	require.Equal(t, true, duplicate["duplicate"])
 
-	// A retry: from the workflow, by the schedule.
+	// A retry, made by the workflow on schedule.
 	failing := newRecorder(t, status(500), status(200))
 	another, anotherType := c.webhook(failing.URL, nil)
 	c.publish(anotherType, object{})
@@ -76,13 +76,14 @@ func TestPgbouncer(t *testing.T) {
 	require.Len(t, failing.requests(), 2)
 	require.Equal(t, "success", c.do(http.MethodPost, "/v1/webhooks/"+another+"/test", nil, http.StatusOK)["status"])
 
-	// A process that died between accepting and starting: the sweeper of another finds it.
+	// A process died between accepting an event and starting its workflow: another process's sweeper finds the
+	// event.
 	leaveUnstarted(t, s, dir, eventType)
 	waitFor(t, "the sweeper", func() bool { return len(receiver.requests()) == publishers*each+1 })
 	require.Equal(t, "success", c.settled(webhook)["status"])
 
-	// M8: a message, to a webhook and to subscribers here and in another process, which
-	// can't hear of it and looks.
+	// M8: a message reaches a webhook, subscribers at this process, and subscribers at another process, which gets
+	// no notification through pgbouncer and polls the store.
 	cache, topic := topicOf(t)
 	c.topicHook(cache, "hook", receiver.URL, topic)
 	second := secondAPI(t, s, dir)
@@ -97,7 +98,7 @@ func TestPgbouncer(t *testing.T) {
 		require.Less(t, time.Since(begin), 2*time.Second)
 	}
 
-	// Three processes and a test had no more connections to PostgreSQL than the pgbouncer has.
+	// Three processes and the test together used no more connections to PostgreSQL than the pgbouncer has.
 	var backends int
 	require.NoError(t, stack.OnDatabase(t.Context(), s.ready["postgres"], func(conn *pgx.Conn) error {
 		return conn.QueryRow(t.Context(), `select count(*) from pg_stat_activity where datname = 'grapnel' and pid <> pg_backend_pid()`).Scan(&backends)
@@ -105,7 +106,7 @@ func TestPgbouncer(t *testing.T) {
 	require.LessOrEqual(t, backends, stack.BouncerConns)
 }
 
-// leaveUnstarted accepts an event as a process does that dies right after it.
+// leaveUnstarted accepts an event without starting its workflow, like a process that dies in between.
 func leaveUnstarted(t *testing.T, s *stackProcess, dir, eventType string) {
 	t.Helper()
 	store, err := storage.Open(t.Context(), storage.Config{URL: s.ready["pgbouncer"], Box: boxOf(t, dir)})
@@ -115,7 +116,7 @@ func leaveUnstarted(t *testing.T, s *stackProcess, dir, eventType string) {
 	require.NoError(t, err)
 }
 
-// boxOf opens what the stack in the directory has sealed.
+// boxOf returns the box that opens the sealed values of the stack in the directory.
 func boxOf(t *testing.T, dir string) *secrets.Box {
 	t.Helper()
 	kept, err := stack.LoadCredentials(filepath.Join(dir, "secrets.json"))

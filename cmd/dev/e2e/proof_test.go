@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Spec 9: when an endpoint is back, a test that it answers closes its breaker, and what
-// waits does not wait for the next probe.
+// Spec 9: a test delivery that the endpoint answers closes the breaker, and the deferred deliveries are sent before
+// the next probe.
 func TestATestClosesTheBreaker(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -49,7 +49,7 @@ func TestATestClosesTheBreaker(t *testing.T) {
 	back := newRecorderAt(t, addr)
 	require.Equal(t, "success", c.do(http.MethodPost, "/v1/webhooks/"+hook+"/test", nil, http.StatusOK)["status"])
 	require.NotEqual(t, unavailable, show()["status_reason"])
-	// Those that were sent as probes have a schedule of their own.
+	// Deliveries that were sent as probes have their own retry schedule.
 	waitFor(t, "what waited to arrive", func() bool { return len(back.requests()) > 30 })
 	require.True(t, time.Now().Before(probe), "before the next probe")
 }

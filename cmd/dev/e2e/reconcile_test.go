@@ -27,9 +27,8 @@ func dialTemporal(t *testing.T, s *stackProcess) client.Client {
 	return c
 }
 
-// Spec 10: a workflow that is terminated by hand while its delivery waits for the next
-// attempt is started anew, under the same id, by one of the two processes that look;
-// nothing is sent twice.
+// Spec 10: if a workflow is terminated by hand while its delivery waits for the next attempt, one of the two
+// reconcilers starts it again under the same id. Nothing is sent twice.
 func TestTerminatedWorkflowIsStartedAnew(t *testing.T) {
 	t.Parallel()
 	s := startWith(t, t.TempDir(), "--processes=split", "--reconcile-after=2s", "--retry-schedule=3s,3s,3s,3s")
@@ -55,8 +54,8 @@ func TestTerminatedWorkflowIsStartedAnew(t *testing.T) {
 	})
 }
 
-// The same for workflows that events share: all of their events are in the new one,
-// those that are not overdue yet too.
+// The same for a workflow that events share: the new workflow has all of its events, also those that are not
+// overdue yet.
 func TestTerminatedBurstIsStartedAnew(t *testing.T) {
 	t.Parallel()
 	s := startWith(t, t.TempDir(), "--processes=split", "--reconcile-after=2s", "--retry-schedule=4s,4s,4s,4s")
@@ -114,8 +113,8 @@ func TestTerminatedBurstIsStartedAnew(t *testing.T) {
 	t.Logf("%d events, %d of them in %d workflows that were shared or not", publishers*each, shared, len(workflows))
 }
 
-// Spec 9: a worker that dies in the middle of an attempt delays the next by its
-// time-out and the reconciler's patience, not by what the retry policy has come to.
+// Spec 9: a worker that dies during an attempt delays the next attempt by the time-out and the reconciler's
+// --reconcile-after, not by the retry policy's current interval.
 func TestCrashDelaysByMinutesNotHours(t *testing.T) {
 	t.Parallel()
 	s := startWith(t, t.TempDir(), "--processes=split", "--restart", "--reconcile-after=2s", "--retry-schedule=1s,2h")
@@ -132,7 +131,7 @@ func TestCrashDelaysByMinutesNotHours(t *testing.T) {
 	require.EqualValues(t, 2, d["attempts"])
 }
 
-// lastPID is that of a process as the stack last told it; "" if it was not started again.
+// lastPID returns the last process id that the stack printed for a restarted process, or "".
 func (s *stackProcess) lastPID(name string) string {
 	found := regexp.MustCompile(name+` is back, pid (\d+)`).FindAllStringSubmatch(s.output.String(), -1)
 	if len(found) == 0 {
@@ -141,9 +140,8 @@ func (s *stackProcess) lastPID(name string) string {
 	return found[len(found)-1][1]
 }
 
-// Spec 10: Temporal's databases are lost altogether while a delivery waits for its next
-// attempt. Temporal comes back empty; the API and the worker, which have gone on running,
-// see to it that it has what it needs, and nothing is lost or sent twice.
+// Spec 10: Temporal loses its databases while a delivery waits for its next attempt, and comes back empty. The API
+// and the worker, which keep running, restore what Temporal needs; nothing is lost or sent twice.
 func TestTemporalComesBackEmpty(t *testing.T) {
 	t.Parallel()
 	s := startWith(t, t.TempDir(), "--processes=split", "--restart", "--reconcile-after=2s", "--retry-schedule=5s,5s,5s,5s")
@@ -163,7 +161,7 @@ func TestTemporalComesBackEmpty(t *testing.T) {
 		}
 		return nil
 	}))
-	// It may have begun to start before they were gone: once more.
+	// Temporal may have begun to start before the databases were dropped, so restart it once more.
 	waitFor(t, "Temporal to be started", func() bool { return s.lastPID("temporal") != "" })
 	half := s.lastPID("temporal")
 	pid, err := strconv.Atoi(half)
@@ -189,7 +187,7 @@ func TestTemporalComesBackEmpty(t *testing.T) {
 	require.Equal(t, map[string][]string{waiting: {"1", "2"}, meanwhile: {"1"}}, attempts)
 }
 
-// Search attributes that are gone while everything runs come back.
+// Search attributes that are removed at run time are added again.
 func TestSearchAttributesComeBack(t *testing.T) {
 	t.Parallel()
 	s := startWith(t, t.TempDir(), quick)
@@ -201,8 +199,8 @@ func TestSearchAttributesComeBack(t *testing.T) {
 	}
 	require.True(t, has())
 	waitFor(t, "EventType to be gone", func() bool {
-		// Again, where it was back before anyone looked. It may be gone already, or another
-		// change may be under way.
+		// Repeat the removal, since the attribute may be back before the check. An error is fine: the attribute may
+		// be gone, or another change may be in progress.
 		_, _ = temporal.OperatorService().RemoveSearchAttributes(t.Context(), &operatorservice.RemoveSearchAttributesRequest{
 			Namespace: stack.TemporalNamespace, SearchAttributes: []string{"EventType"},
 		})

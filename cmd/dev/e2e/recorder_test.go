@@ -13,16 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// recorded is a request as a receiver got it.
+// recorded is a request as a receiver received it.
 type recorded struct {
 	At     time.Time
 	Header http.Header
 	Body   []byte
 }
 
-// recorder is a receiver that records what it gets, byte for byte, and answers
-// by a script, whose entries may read the body again: the last one goes on for
-// ever.
+// recorder is a receiver that records requests byte for byte. It answers each with the next handler of the script,
+// and then always with the last; handlers may read the body again.
 type recorder struct {
 	URL    string
 	mu     sync.Mutex
@@ -53,7 +52,7 @@ func newRecorderAt(t testing.TB, addr string, script ...http.HandlerFunc) *recor
 func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
-		return // the sender has gone; it isn't a request
+		return // the sender closed the connection: not a complete request
 	}
 	r.mu.Lock()
 	r.got = append(r.got, recorded{At: time.Now(), Header: req.Header.Clone(), Body: body})
@@ -76,5 +75,5 @@ func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
-// hang answers only when the sender has given up.
+// hang gives no answer until the sender gives up.
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }

@@ -8,14 +8,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// replay begins a replay of the last hour and returns its path.
+// replay starts a replay of the last hour and returns its path.
 func (c *apiClient) replay(hook string, body object) string {
 	body["since"] = time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
 	return "/v1/replays/" + c.do(http.MethodPost, "/v1/webhooks/"+hook+"/replay", body, http.StatusAccepted)["id"].(string)
 }
 
-// What was published before the webhook existed, and what failed for good, is sent by a
-// replay, which is a workflow of its own; each event once.
+// A replay, which is a workflow of its own, sends the events published before the webhook existed and the
+// deliveries that failed for good, each once.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -62,7 +62,7 @@ func TestReplay(t *testing.T) {
 	require.Len(t, before.requests(), 31, "other webhooks get nothing again")
 }
 
-// A replay is paused and canceled: what has not been sent by then is not.
+// A replay can be paused and canceled: a canceled replay sends nothing more.
 func TestReplayIsCanceled(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)

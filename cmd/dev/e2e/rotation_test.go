@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// S6: whatever secret a receiver still has, it verifies with the Standard Webhooks
-// library, from the rotation until the overlap ends, retries and tests too.
+// S6: from the rotation until the overlap ends, a receiver can verify with either secret and the Standard Webhooks
+// library; retries and test deliveries included.
 func TestRotationWithOverlap(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -23,7 +23,7 @@ func TestRotationWithOverlap(t *testing.T) {
 		require.NoError(t, err)
 		return receiver.Verify(request.Body, request.Header) == nil
 	}
-	// attempt makes one more attempt of the delivery, by hand.
+	// attempt retries the delivery manually, once.
 	attempt := func(delivery string) recorded {
 		n := len(r.requests())
 		c.do(http.MethodPost, "/v1/deliveries/"+delivery+"/retry", nil, http.StatusOK)

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// S7, S11: a type's schema holds for what is published; what meets it is delivered, and
-// a test delivers its example.
+// S7, S11: data that meets the schema of its event type is delivered, other data is refused, and a test delivery
+// sends the schema's example.
 func TestSchemaOfAType(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)

@@ -22,13 +22,13 @@ import (
 	"grapnel/cmd/dev/stack"
 )
 
-// hidden is what must not be found, by what it is.
+// hidden holds the values that must not be found, by description.
 type hidden struct {
 	t      testing.TB
 	values map[string]string
 }
 
-// add has a value looked for from now on, and returns it.
+// add adds a value to search for, and returns it.
 func (h *hidden) add(what, value string) string {
 	h.t.Helper()
 	require.GreaterOrEqual(h.t, len(value), 16, "%s: too short to be found for certain", what)
@@ -36,11 +36,10 @@ func (h *hidden) add(what, value string) string {
 	return value
 }
 
-// spellings are the forms in which a value may lie somewhere: as it is, in JSON, in a
-// URL, in hexadecimal as PostgreSQL prints bytes, and in base64, where it depends on
-// what is before it.
+// spellings returns the forms in which a value may be stored: plain, in JSON, in a URL, in hexadecimal as
+// PostgreSQL prints bytes, and in base64, where the form depends on the bytes before the value.
 func spellings(value string) []string {
-	quoted, _ := json.Marshal(value) // it is text
+	quoted, _ := json.Marshal(value) // a string always encodes
 	list := []string{
 		value, strings.Trim(string(quoted), `"`), url.QueryEscape(value), url.PathEscape(value),
 		hex.EncodeToString([]byte(value)), strings.ToUpper(hex.EncodeToString([]byte(value))),
@@ -48,15 +47,14 @@ func spellings(value string) []string {
 	for shift := range 3 {
 		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 			text := encoding.EncodeToString([]byte(strings.Repeat("x", shift) + value))
-			// The first and the last characters hold bits of the neighbours, too.
+			// The first and the last base64 characters also hold bits of the neighbouring bytes, so cut them off.
 			list = append(list, text[(shift*8+5)/6:len(text)-1])
 		}
 	}
 	return list
 }
 
-// search fails the test for everything that is found in the text; not is what may
-// be there.
+// search fails the test for each hidden value in the text, except those whose description begins with one of not.
 func (h *hidden) search(where, text string, not ...string) {
 	h.t.Helper()
 	for what, value := range h.values {
@@ -76,7 +74,7 @@ func (h *hidden) search(where, text string, not ...string) {
 	}
 }
 
-// logs are all log files of a stack, by name.
+// logs returns the contents of all log files of a stack, by file name.
 func logs(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.log"))
@@ -90,7 +88,7 @@ func logs(t testing.TB, dir string) map[string]string {
 	return found
 }
 
-// dump is every row of every table of a database as text, by table.
+// dump returns all rows of a database as text, by table.
 func dump(t testing.TB, databaseURL string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -114,7 +112,7 @@ func dump(t testing.TB, databaseURL string) map[string]string {
 	return found
 }
 
-// inDatabase is the server's URL for another database.
+// inDatabase returns the URL of another database on the same server.
 func inDatabase(t testing.TB, databaseURL, name string) string {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
@@ -123,8 +121,8 @@ func inDatabase(t testing.TB, databaseURL, name string) string {
 	return u.String()
 }
 
-// workflowData is all that Temporal tells of every workflow: list, description with
-// what is pending, and history, by the SDK and as the Web UI gets it.
+// workflowData returns all that Temporal shows of every workflow, by the SDK and as the Web UI gets it: list,
+// description with pending activities, and history.
 func workflowData(t testing.TB, temporalAddr, ui string) (all string, workflows int) {
 	t.Helper()
 	c, err := client.Dial(client.Options{HostPort: temporalAddr})
@@ -133,7 +131,7 @@ func workflowData(t testing.TB, temporalAddr, ui string) (all string, workflows 
 	var b strings.Builder
 	keep := func(m proto.Message, err error) {
 		require.NoError(t, err)
-		raw, err := proto.Marshal(m) // payloads are in it as they are
+		raw, err := proto.Marshal(m) // contains the payloads unencoded
 		require.NoError(t, err)
 		b.Write(raw)
 		b.WriteByte('\n')
@@ -143,7 +141,7 @@ func workflowData(t testing.TB, temporalAddr, ui string) (all string, workflows 
 		require.NoError(t, err)
 		response, err := http.DefaultClient.Do(r) //nolint:forbidigo // a test's
 		require.NoError(t, err)
-		defer response.Body.Close() // read to its end
+		defer response.Body.Close() // the body is read to its end
 		require.Equal(t, http.StatusOK, response.StatusCode, path)
 		text, err := io.ReadAll(response.Body)
 		require.NoError(t, err)
@@ -166,29 +164,29 @@ func workflowData(t testing.TB, temporalAddr, ui string) (all string, workflows 
 	return b.String(), len(list.GetExecutions())
 }
 
-// spoken is one exchange with the API.
+// spoken is one request to the API and its answer.
 type spoken struct {
 	what   string
 	status int
 	// text is the answer: status line, headers and body.
 	text string
-	// shows tells an answer that may show secrets.
+	// shows is true if the answer may show secrets.
 	shows bool
 }
 
-// speaker speaks to the API and keeps all that it answers.
+// speaker calls the API and keeps all answers.
 type speaker struct {
 	*apiClient
 	heard []spoken
 }
 
-// say makes a request; the answer may be anything but a 500.
+// say makes a request; every answer is accepted except a 500.
 func (s *speaker) say(method, path string, header http.Header, body string) (int, object) {
 	s.t.Helper()
 	return s.exchange(method, path, header, body, false)
 }
 
-// ask makes a request whose answer is one of the few that may show a secret.
+// ask makes one of the few requests whose answer may show a secret.
 func (s *speaker) ask(method, path, body string) object {
 	s.t.Helper()
 	status, out := s.exchange(method, path, nil, body, true)
@@ -209,20 +207,19 @@ func (s *speaker) exchange(method, path string, header http.Header, body string,
 	}
 	response, err := s.transport.Do(r)
 	require.NoError(s.t, err)
-	defer response.Body.Close() // read to its end
+	defer response.Body.Close() // the body is read to its end
 	answer, err := io.ReadAll(response.Body)
 	require.NoError(s.t, err)
 	require.NotEqual(s.t, http.StatusInternalServerError, response.StatusCode, "%s %s: %s", method, path, answer)
 	var headers strings.Builder
-	_ = response.Header.Write(&headers) // it does not fail
+	_ = response.Header.Write(&headers) // never fails
 	s.heard = append(s.heard, spoken{method + " " + path, response.StatusCode, response.Status + "\n" + headers.String() + "\n" + string(answer), shows})
 	var out object
-	_ = json.Unmarshal(answer, &out) // not all are objects
+	_ = json.Unmarshal(answer, &out) // not every answer is an object
 	return response.StatusCode, out
 }
 
-// refuseConnections has PostgreSQL refuse connections to the database, and ends those
-// that there are.
+// refuseConnections makes PostgreSQL refuse new connections to the database, and ends the existing ones.
 func refuseConnections(ctx context.Context, databaseURL string) error {
 	u, err := url.Parse(databaseURL)
 	if err != nil {

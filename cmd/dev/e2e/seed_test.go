@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// nodeReceiver is the seed's Express receiver without Express: it verifies
-// JSON.stringify of the parsed body, and prints what it found.
+// nodeReceiver is the seed's Express receiver without Express: it verifies the signature over JSON.stringify of the
+// parsed body, and prints the result.
 const nodeReceiver = `
 const crypto = require('crypto'), http = require('http');
 function verifyWebhook(payload, signature, secret) {
@@ -31,8 +31,8 @@ http.createServer((req, res) => {
 process.stdin.on('end', () => process.exit(0)).resume();
 `
 
-// Spec 2: the seed's receivers verify whatever was accepted, the one that signs
-// the raw body and the one that signs what it has parsed and printed again.
+// Spec 2: the seed's receivers verify every accepted body: the receiver that signs the raw body, and the one that
+// signs the body parsed and serialised again.
 func TestSeedsReceiversVerify(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -60,8 +60,8 @@ func TestSeedsReceiversVerify(t *testing.T) {
 	}
 }
 
-// generate is a JSON text that Grapnel accepts, in a form that it has to change:
-// odd spacing, escapes, numbers in every notation, integer-like names.
+// generate returns a random JSON text that Grapnel accepts and has to rewrite: odd spacing, escapes, numbers in
+// every notation, integer-like names.
 func generate(r *rand.Rand, depth int) string {
 	pick := func(list ...string) string { return list[r.IntN(len(list))] }
 	text := func() string {

@@ -15,10 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkTopicLatency measures the time from publish to a webhook's receipt and
-// to a poll that waits, on a stack that has nothing else to do:
+// BenchmarkTopicLatency measures the time from publish to a webhook's receipt and to the end of a waiting poll, on
+// an otherwise idle stack:
 //
-//	go -C cmd/dev test -run '^$' -bench TopicLatency -benchtime 600x .
+//	go -C cmd/dev test -run '^$' -bench TopicLatency -benchtime 600x ./e2e
 func BenchmarkTopicLatency(b *testing.B) {
 	c := sharedAPI(b)
 	cache, topic := topicOf(b)
@@ -65,26 +65,26 @@ func BenchmarkTopicLatency(b *testing.B) {
 			b.ReportMetric(float64(at.Microseconds())/1000, "ms/"+name+"-p"+strconv.Itoa(percent))
 		}
 	}
-	b.ReportMetric(0, "ns/op") // the rate is given, not measured
+	b.ReportMetric(0, "ns/op") // the publishing rate is fixed, so ns/op means nothing
 }
 
-// BenchmarkIdleSubscribers measures what subscribers cost to whom nothing is
-// published, in milliseconds of the API's processor time per second:
+// BenchmarkIdleSubscribers measures the cost of subscribers to topics without messages, in milliseconds of the
+// API's processor time per second:
 //
-//	go -C cmd/dev test -run '^$' -bench IdleSubscribers -benchtime 1x .
+//	go -C cmd/dev test -run '^$' -bench IdleSubscribers -benchtime 1x ./e2e
 func BenchmarkIdleSubscribers(b *testing.B) {
 	const subscribers = 1000
 	flags, err := freeFlags(b.Context())
 	require.NoError(b, err)
 	s := start(b, b.TempDir(), append(flags, "--processes=split")...)
 	c := clientOf(b, s)
-	// Connections are kept for the next poll.
+	// Connections are kept open for the next poll.
 	c.transport = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: subscribers}}
 	b.Cleanup(c.transport.CloseIdleConnections)
 	for _, topics := range []int{0, 1, subscribers} {
 		b.Run(fmt.Sprintf("topics=%d", topics), func(b *testing.B) {
 			pid := s.pid(b, "api")
-			// The subscribers of the run before are gone when their connections are.
+			// The subscribers of the previous run are gone when their connections are closed.
 			waitFor(b, "quiet", func() bool { return openFiles(b, pid) < subscribers/2 })
 			if topics > 0 {
 				stop := followers(b, c, subscribers, topics)
@@ -103,7 +103,7 @@ func BenchmarkIdleSubscribers(b *testing.B) {
 	}
 }
 
-// followers poll topics all the time, until stopped.
+// followers polls topics with n subscribers until stop is called.
 func followers(b *testing.B, c *apiClient, n, topics int) (stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
@@ -132,12 +132,12 @@ func openFiles(b *testing.B, pid int) int {
 	return len(files)
 }
 
-// processorTime is what a process has used, in user and system mode.
+// processorTime returns the processor time that a process has used, in user and system mode.
 func processorTime(b *testing.B, pid int) time.Duration {
 	b.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	require.NoError(b, err)
-	// The command's name is in brackets and may hold anything; proc(5) counts from it.
+	// The command's name is in parentheses and may contain any character, so count the fields after it (proc(5)).
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	fields := strings.Fields(rest)
 	var ticks int
@@ -146,5 +146,5 @@ func processorTime(b *testing.B, pid int) time.Duration {
 		require.NoError(b, err)
 		ticks += n
 	}
-	return time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100 wherever Go runs on Linux
+	return time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go supports
 }

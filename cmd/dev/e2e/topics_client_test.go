@@ -37,7 +37,7 @@ type topicItem struct {
 	} `json:"discontinuity"`
 }
 
-// tryPoll polls a topic once; the query says from where.
+// tryPoll polls a topic once, from the position in the query.
 func (c *apiClient) tryPoll(ctx context.Context, cache, topic, query string) ([]topicItem, error) {
 	code, answer, err := c.send(ctx, http.MethodGet, path("topics", cache, topic)+query, "", nil)
 	if err != nil {
@@ -51,15 +51,15 @@ func (c *apiClient) tryPoll(ctx context.Context, cache, topic, query string) ([]
 	return out.Items, err
 }
 
-// from asks for what comes from a message on.
+// from is the query for the messages from a sequence number on.
 func from(sequence int64) string { return fmt.Sprintf("?sequence_number=%d", sequence) }
 
-// fromOn asks for what comes from a message on that was counted on a page.
+// fromOn is the query for the messages from a sequence number of the given sequence page on.
 func fromOn(sequence, page int64) string {
 	return fmt.Sprintf("%s&sequence_page=%d", from(sequence), page)
 }
 
-// poll is tryPoll in a test.
+// poll is tryPoll that fails the test on an error.
 func (c *apiClient) poll(cache, topic, query string) []topicItem {
 	c.t.Helper()
 	items, err := c.tryPoll(c.t.Context(), cache, topic, query)
@@ -67,14 +67,14 @@ func (c *apiClient) poll(cache, topic, query string) []topicItem {
 	return items
 }
 
-// polled is what a poll under way has come to.
+// polled is the result of a poll in the background.
 type polled struct {
 	items []topicItem
 	err   error
 	at    time.Time
 }
 
-// pollAside polls in the background; it returns when the request is on its way.
+// pollAside polls in the background and returns when the request has been written.
 func (c *apiClient) pollAside(t *testing.T, cache, topic, query string) <-chan polled {
 	t.Helper()
 	out, sent := make(chan polled, 1), make(chan struct{}, 1)
@@ -87,14 +87,13 @@ func (c *apiClient) pollAside(t *testing.T, cache, topic, query string) <-chan p
 	return out
 }
 
-// stream follows a topic by server-sent events: the places that it tells, and the
-// items.
+// stream is a subscription to a topic by server-sent events. It yields positions (ids) and items.
 type stream struct {
 	response *http.Response
 	lines    *bufio.Scanner
 }
 
-// stream opens one; it ends with the test.
+// stream opens a stream, which ends with the test.
 func (c *apiClient) stream(t *testing.T, cache, topic, query, lastEventID string) *stream {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path("topics", cache, topic)+query, nil)
@@ -114,7 +113,7 @@ func (c *apiClient) stream(t *testing.T, cache, topic, query, lastEventID string
 	return s
 }
 
-// next is the value of the stream's next line of a field.
+// next returns the value of the stream's next line with the field.
 func (s *stream) next(t *testing.T, field string) string {
 	t.Helper()
 	for s.lines.Scan() {
@@ -126,7 +125,7 @@ func (s *stream) next(t *testing.T, field string) string {
 	return ""
 }
 
-// item is the stream's next item.
+// item returns the stream's next item.
 func (s *stream) item(t *testing.T) topicItem {
 	t.Helper()
 	var i topicItem
@@ -152,7 +151,7 @@ func secondAPI(t *testing.T, s *stackProcess, dir string) *apiClient {
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
-		require.NoError(t, stdin.Close()) // it ends with its standard input
+		require.NoError(t, stdin.Close()) // the process ends when its standard input is closed
 		require.NoError(t, cmd.Wait(), "%s", log)
 	})
 	c := clientOf(t, s)

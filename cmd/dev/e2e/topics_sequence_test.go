@@ -15,15 +15,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// M6: fifty publishers at two processes, some of which hang up in the middle of a
-// request, and the numbers have neither gap nor duplicate; whatever got its 204 is
-// there, and what did not is there once at most.
+// M6: fifty publishers use two processes, and some of them hang up during a request. The sequence numbers have no
+// gap and no duplicate; every message that got its 204 is in the topic once, every other message at most once.
 func TestTopicSequenceOfManyPublishers(t *testing.T) {
 	t.Parallel()
 	const publishers, messages, hangUp = 50, 2000, 5
 	processes := []*apiClient{sharedAPI(t), secondAPI(t, shared.process, shared.dir)}
-	// Those that hang up have connections of their own: net/http may give the end of one
-	// request to the next on its connection.
+	// Publishers that hang up use separate connections: net/http may pass the end of one request to the next
+	// request on the same connection.
 	hangers := make([]*apiClient, len(processes))
 	for i, c := range processes {
 		hanger := *c
@@ -46,13 +45,14 @@ func TestTopicSequenceOfManyPublishers(t *testing.T) {
 				hangsUp := (p+i)%hangUp == 0
 				if hangsUp {
 					c = hangers[p%len(processes)]
-					// Fifty at once wait for each other: this ends requests at every stage.
+					// Fifty requests at once wait for each other, so random time limits end requests at every
+					// stage.
 					ctx, cancel = context.WithTimeout(ctx, time.Duration(1000+rand.IntN(50_000))*time.Microsecond)
 				}
 				err := c.trySay(ctx, cache, topic, text)
 				cancel()
-				// A dial may end by the deadline before the context says that it has, and the
-				// deadline may come as an error of either kind.
+				// A dial may fail by the deadline before the context is done, and the deadline may appear as an
+				// error of either kind.
 				var timeout net.Error
 				late := errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 				if err != nil && (!hangsUp || !late) {
@@ -69,7 +69,7 @@ func TestTopicSequenceOfManyPublishers(t *testing.T) {
 			return nil
 		})
 	}
-	// One subscriber reads while they publish, one afterwards.
+	// One subscriber reads during publishing, another afterwards.
 	const end = "the end"
 	var live []string
 	var subscriber errgroup.Group
@@ -98,8 +98,8 @@ func TestTopicSequenceOfManyPublishers(t *testing.T) {
 	require.NotZero(t, hungUp, "some have hung up")
 }
 
-// readTopic reads a topic from its first message up to a text. A number that is
-// not the next one is an error.
+// readTopic reads a topic from its first message until a message with the given text. A gap in the sequence numbers
+// is an error.
 func (c *apiClient) readTopic(ctx context.Context, cache, topic, until string) (texts []string, err error) {
 	var page int64
 	for len(texts) == 0 || texts[len(texts)-1] != until {

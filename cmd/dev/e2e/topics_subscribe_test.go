@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// M8: what is said can be read from any number on, byte for byte, and the next
-// poll goes on where the last one ended.
+// M8: messages can be read from any sequence number on, byte for byte, and the next poll continues where the last
+// one ended.
 func TestTopicPoll(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -39,8 +39,8 @@ func TestTopicPoll(t *testing.T) {
 	require.Equal(t, said[4], *c.poll(cache, topic, fromOn(5, page))[0].Item.Value.Text)
 }
 
-// M8: without a number only what is yet to come is read; a test's message of a
-// webhook never is.
+// M8: a poll without a sequence number returns only later messages. No poll returns the message of a webhook's test
+// delivery.
 func TestTopicPollFromTheNewestOn(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -52,7 +52,7 @@ func TestTopicPollFromTheNewestOn(t *testing.T) {
 	for _, query := range []string{"", from(0)} {
 		waiting := c.pollAside(t, cache, topic, query)
 		var got polled
-		// When a poll begins to wait, only the server knows.
+		// Only the server knows when a poll begins to wait, so publish until it returns.
 		waitFor(t, "the poll's end", func() bool {
 			said++
 			c.say(cache, topic, fmt.Sprint("after ", said))
@@ -69,7 +69,7 @@ func TestTopicPollFromTheNewestOn(t *testing.T) {
 	}
 }
 
-// M8: a poll ends after 30 seconds without a message, empty.
+// M8: a poll ends after 30 seconds without a message and returns no items.
 func TestTopicPollEndsEmpty(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -83,8 +83,8 @@ func TestTopicPollEndsEmpty(t *testing.T) {
 	require.InDelta(t, 30, time.Since(begin).Seconds(), 3)
 }
 
-// M8: what is kept no longer is missing, and the subscriber is told before the
-// first message after the gap.
+// M8: messages past retention are missing, and the subscriber gets a discontinuity item before the first message
+// after the gap.
 func TestTopicDiscontinuity(t *testing.T) {
 	t.Parallel()
 	c := clientOf(t, startWith(t, t.TempDir(), "--topic-messages=10"))
@@ -108,7 +108,7 @@ func TestTopicDiscontinuity(t *testing.T) {
 	require.Nil(t, c.poll(cache, topic, from(16))[0].Discontinuity)
 }
 
-// M8, beyond: the same as server-sent events, which can be resumed.
+// M8, beyond: server-sent events return the same items, and the stream can be resumed.
 func TestTopicStream(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -116,7 +116,7 @@ func TestTopicStream(t *testing.T) {
 	said := []string{"one"}
 	c.say(cache, topic, said[0])
 	live := c.stream(t, cache, topic, "", "")
-	live.next(t, "id") // from here on it misses nothing
+	live.next(t, "id") // from this position on no message is lost
 	for _, text := range texts() {
 		said = append(said, text)
 		c.say(cache, topic, text)
@@ -139,7 +139,7 @@ func TestTopicStream(t *testing.T) {
 	require.Equal(t, int64(2), c.stream(t, cache, topic, "", id).item(t).Item.Sequence)
 }
 
-// M9: on the topics' paths the key may come raw, or in the query; not twice.
+// M9: on the topic paths the key may be a bare Authorization value or in the query, but not both.
 func TestTopicKeys(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -168,7 +168,7 @@ func TestTopicKeys(t *testing.T) {
 	}
 }
 
-// M8: a message that one process takes wakes a poll that waits at another.
+// M8: a message published at one process wakes a poll that waits at another.
 func TestTopicPollWakesAcrossProcesses(t *testing.T) {
 	t.Parallel()
 	one := sharedAPI(t)
@@ -193,6 +193,7 @@ func TestTopicPollWakesAcrossProcesses(t *testing.T) {
 	}
 	slices.Sort(took)
 	t.Logf("from publish at one process to a poll at the other: p50 %v, max %v", took[rounds/2], took[rounds-1])
-	// Looking in case an announcement got lost takes 2 s; these were announced.
+	// The poll's fallback for lost announcements takes 2 s; a shorter time shows that these messages were
+	// announced.
 	require.Less(t, took[rounds/2], time.Second)
 }

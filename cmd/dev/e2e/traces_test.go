@@ -17,11 +17,11 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// collector is an OpenTelemetry collector that keeps what it gets.
+// collector is an OpenTelemetry collector that keeps the spans it receives.
 type collector struct {
 	url string
 	mu  sync.Mutex
-	// spans are by trace, in hexadecimal.
+	// spans are the received spans by trace id, in hexadecimal.
 	spans map[string][]*tracepb.Span
 	all   bytes.Buffer
 }
@@ -55,7 +55,7 @@ func (c *collector) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// trace is what has come of a trace, by the spans' names.
+// trace returns the spans received so far of a trace, by name.
 func (c *collector) trace(id string) map[string]*tracepb.Span {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,8 +72,8 @@ func (c *collector) received() string {
 	return c.all.String()
 }
 
-// One trace leads from the publisher's own span through the API, the workflow and the
-// activity, in processes of their own, to the receiver's; and a retry, later, is in it.
+// One trace leads from the publisher's span through the API, the workflow and the activity, in separate processes,
+// to the receiver's span; a later retry is in the same trace.
 func TestOneTraceFromPublishToReceiver(t *testing.T) {
 	t.Parallel()
 	spans := newCollector(t)

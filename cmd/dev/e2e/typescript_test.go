@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The TypeScript client has a tour of its own, for node's test runner, and an
-// example; both run against the stack. What they are built from comes from npm.
+// The TypeScript client's tour, run by node's test runner, and its example work against the stack. Their
+// dependencies come from npm.
 func TestTypeScriptClient(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -20,8 +20,8 @@ func TestTypeScriptClient(t *testing.T) {
 	npm("run", "example")
 }
 
-// typeScript copies the client to where it may leave things, installs what it
-// needs there, and returns what runs npm for it.
+// typeScript copies the client to a temporary directory, installs its dependencies there, and returns a function
+// that runs npm in it.
 func typeScript(t *testing.T, c *apiClient) func(args ...string) {
 	t.Helper()
 	const source = "../../../clients/typescript"

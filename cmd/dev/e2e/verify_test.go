@@ -15,13 +15,13 @@ import (
 	verify "grapnel/verify/go"
 )
 
-// verification is a request as it arrived, and how a receiver verifies it.
+// verification is a request as it arrived, and the keys to verify it.
 type verification struct {
 	Profile string      `json:"profile"`
 	Keys    []string    `json:"keys"`
 	Header  http.Header `json:"headers"`
 	Body    []byte      `json:"body"`
-	// JWKs are the tenant's keys where v1a is to be verified without our packages.
+	// JWKs are the tenant's public keys, for verifying v1a without Grapnel's packages.
 	JWKs []any `json:"jwks,omitempty"`
 	Good bool  `json:"-"`
 	what string
@@ -41,8 +41,7 @@ func (v *verification) byGo() error {
 	}
 }
 
-// byNode verifies with the TypeScript package, and v1a with node's own cryptography and
-// the JWK too.
+// byNode verifies with the TypeScript package, and v1a also with node's own cryptography and the JWKs.
 const byNode = `
 import { createPublicKey, verify as ed25519 } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -65,8 +64,8 @@ const results = JSON.parse(readFileSync(0, "utf8")).map((v) => {
 console.log(JSON.stringify(results));
 `
 
-// typescriptPackage is the TypeScript package, built; "" where it is not, which CI does
-// not allow.
+// typescriptPackage returns the path of the built TypeScript package, or "" if it is not built, which CI does not
+// allow.
 func typescriptPackage(t *testing.T) string {
 	t.Helper()
 	if path := os.Getenv("GRAPNEL_VERIFY_JS"); path != "" {
@@ -81,8 +80,8 @@ func typescriptPackage(t *testing.T) string {
 	return path
 }
 
-// What arrives is verified by the packages that receivers are given: every profile, v1a,
-// and all secrets of an overlap; and nothing else is.
+// The packages for receivers verify requests of every profile, v1a signatures, and all secrets of an overlap; they
+// refuse everything else.
 func TestReceiversVerify(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -136,7 +135,7 @@ func TestReceiversVerify(t *testing.T) {
 	request = only(r)
 	list = append(list, verification{what: "commenda", Profile: "commenda", Keys: []string{key}, Header: request.Header, Body: request.Body, Good: true})
 
-	for _, v := range list[:len(list):len(list)] { // and none of them with another body
+	for _, v := range list[:len(list):len(list)] { // each is refused with another body
 		v.what, v.Good, v.Body = v.what+", changed", false, append(bytes.Clone(v.Body), ' ')
 		list = append(list, v)
 	}
@@ -150,7 +149,7 @@ func TestReceiversVerify(t *testing.T) {
 	verifyByNode(t, list)
 }
 
-// publicKeys are those at a path, which needs no API key.
+// publicKeys returns the public keys at a path that needs no API key.
 func (c *apiClient) publicKeys(path string) []any {
 	c.t.Helper()
 	anybody := *c
