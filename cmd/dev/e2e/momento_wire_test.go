@@ -40,7 +40,8 @@ func newWire(t *testing.T) (url string, requests <-chan onTheWire) {
 			}
 			if request, err := readWire(bufio.NewReader(conn)); err == nil {
 				out <- request
-				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n") // the log shows a failure
+				// A failed write shows in the delivery log.
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 			}
 			_ = conn.Close()
 		}
