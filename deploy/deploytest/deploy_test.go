@@ -18,8 +18,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// longestAttempt is the longest timeout of a request (30 s) and the activity's time to record the outcome
-// (15 s): a container that is stopped sooner loses the result of a request that was already sent.
+// longestAttempt is the longest timeout of a request (30 s) plus the activity's time to record the outcome (15 s): a
+// container that is killed sooner loses the result of a request that was already sent.
 const longestAttempt = 45 * time.Second
 
 // ofOthers matches variables that libraries read: Go's runtime, pgx, Temporal's client.

@@ -10,7 +10,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// TestReleaseConfiguration holds .goreleaser.yaml against goreleaser's schema, which allows no unknown member.
+// .goreleaser.yaml matches goreleaser's schema, which allows no unknown member.
 func TestReleaseConfiguration(t *testing.T) {
 	t.Parallel()
 
@@ -41,7 +41,7 @@ func TestReleaseConfiguration(t *testing.T) {
 	}
 }
 
-// TestReleaseImage: the release's image is the one that Dockerfile builds from the sources.
+// The release's image is the same as the one that Dockerfile builds from the sources.
 func TestReleaseImage(t *testing.T) {
 	t.Parallel()
 

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Import prefixes that several rules name.
+// Import prefixes that occur in several rules.
 const (
 	pgx            = "github.com/jackc"
 	goose          = "github.com/pressly/goose"
@@ -17,16 +17,16 @@ const (
 	googleUUID     = "github.com/google/uuid"
 )
 
-// direction says what the non-test files below one directory may import.
+// direction is the import rule for the non-test files below one directory.
 type direction struct {
-	// ours are the prefixes of our own packages that are allowed; the directory's own are always. nil allows all of
-	// ours that deny does not name.
+	// ours are the allowed prefixes of the repository's own packages; the directory's own packages are always
+	// allowed. nil allows all of the repository's packages that deny does not name.
 	ours []string
-	// deny maps a forbidden import prefix to what to do instead. It holds for direct imports.
+	// deny maps a forbidden import prefix to its alternative. It applies to direct imports.
 	deny map[string]string
-	// denyDeps is deny for whatever is linked in, however indirectly.
+	// denyDeps is deny for everything that is linked in, directly or indirectly.
 	denyDeps map[string]string
-	// stdOnly allows nothing but the standard library and ours.
+	// stdOnly allows only the standard library and the repository's own packages.
 	stdOnly bool
 }
 
@@ -121,7 +121,7 @@ func directions() map[string]direction {
 	}
 }
 
-// importers are the packages that only some directories may import, with the reason.
+// importers returns the packages that only some directories may import, with the reasons.
 func importers() map[string]struct {
 	only []string
 	why  string
@@ -168,7 +168,7 @@ func TestImportDirections(t *testing.T) {
 
 	rules := directions()
 
-	// One `go list` for everything: standard packages are told apart by their Standard field.
+	// One `go list` lists everything; the Standard field marks standard packages.
 	all := map[string]pkg{}
 	for _, p := range listPackages(t, repoRoot(t), "-deps", "./...") {
 		all[p.ImportPath] = p
@@ -194,7 +194,7 @@ func TestImportDirections(t *testing.T) {
 	}
 }
 
-// checkDeps holds what the package is linked with against the rule, and names one culprit for each forbidden prefix.
+// checkDeps checks everything that the package is linked with, and reports one culprit for each forbidden prefix.
 func checkDeps(t *testing.T, path string, rule direction, deps map[string]string) {
 	t.Helper()
 
@@ -209,7 +209,7 @@ func checkDeps(t *testing.T, path string, rule direction, deps map[string]string
 	}
 }
 
-// checkImport holds one direct import of p against the rule of the directory that p lies in.
+// checkImport checks one direct import of p against the rule of the directory that contains p.
 func checkImport(t *testing.T, all map[string]pkg, p pkg, dir string, rule direction, imp string) {
 	t.Helper()
 
@@ -236,8 +236,8 @@ func checkImport(t *testing.T, all map[string]pkg, p pkg, dir string, rule direc
 	}
 }
 
-// reachable returns everything the package is linked with, each with the direct import it comes through. What the
-// standard library itself is made of is left out.
+// reachable returns everything the package is linked with, each with the direct import that leads to it. It leaves
+// out the dependencies of the standard library.
 func reachable(all map[string]pkg, path string) map[string]string {
 	found := map[string]string{}
 

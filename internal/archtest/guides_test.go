@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// guides are the documents that people read.
+// guides returns the documents written for people.
 func guides(t *testing.T) []string {
 	t.Helper()
 
@@ -31,7 +31,7 @@ func guides(t *testing.T) []string {
 	return append(append(append(list, profiles...), decisions...), filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md"), filepath.Join(root, "CHANGELOG.md"), filepath.Join(root, "SECURITY.md"), filepath.Join(root, "deploy", "kubernetes", "README.md"))
 }
 
-// TestGuidesLinkToWhatThereIs: files, and headings of those that are documents.
+// Links in the guides lead to files that exist and, in documents, to headings that exist.
 func TestGuidesLinkToWhatThereIs(t *testing.T) {
 	t.Parallel()
 
@@ -65,7 +65,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// headings are a document's, as links to them name them.
+// headings returns a document's headings in the form that links use.
 func headings(t *testing.T, path string) []string {
 	t.Helper()
 

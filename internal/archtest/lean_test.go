@@ -2,9 +2,9 @@ package archtest
 
 import "testing"
 
-// forbiddenInProduct maps an import prefix to the reason why ./cmd/grapnel must not be linked with it.
-// testify and testing are missing on purpose: the Temporal SDK links both (its internal package holds the workflow test
-// suite), so TestProductUsesNoTestHelpers looks at who imports them instead.
+// forbiddenInProduct maps an import prefix to the reason why ./cmd/grapnel must not be linked with it. testify and
+// testing are missing on purpose: the Temporal SDK links both (its internal package holds the workflow test suite),
+// so TestProductUsesNoTestHelpers checks which packages import them instead.
 func forbiddenInProduct() map[string]string {
 	const (
 		oneRetryEngine = "Temporal and the schedule in PostgreSQL are the one retry engine"

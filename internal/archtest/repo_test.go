@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// modulePath is the product's module, and the prefix of every package of ours, cmd/dev included.
+// modulePath is the product's module, and the prefix of all packages of the repository, including cmd/dev.
 const modulePath = "grapnel"
 
-// pkg is what the tests need of one entry of `go list -json`.
+// pkg is the part of an entry of `go list -json` that the tests need.
 type pkg struct {
 	ImportPath string
 	Doc        string
@@ -57,7 +57,7 @@ func runGo(t *testing.T, dir string, args ...string) []byte {
 	return out
 }
 
-// listPackages returns what `go list -json args...` finds in dir.
+// listPackages returns the packages that `go list -json args...` finds in dir.
 func listPackages(t *testing.T, dir string, args ...string) []pkg {
 	t.Helper()
 
@@ -83,7 +83,7 @@ func listPackages(t *testing.T, dir string, args ...string) []pkg {
 	return pkgs
 }
 
-// under reports whether the import path is the prefix itself or lies below it.
+// under reports whether the import path is the prefix or lies below it.
 func under(importPath, prefix string) bool {
 	return importPath == prefix || strings.HasPrefix(importPath, strings.TrimSuffix(prefix, "/")+"/")
 }

@@ -12,17 +12,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// secretName matches what holds a secret, or what is as good as one.
+// secretName matches names of values that are secrets or must be treated as such.
 var secretName = regexp.MustCompile(`(?i)(secret|signature|hmac|hash|adminkey|encryptionkey|keytext|password)$`)
 
-// isSecret reports whether an expression is one by its last name, or reveals one.
+// isSecret reports whether an expression is a secret by its last name, or reveals a secret.
 func isSecret(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.CallExpr:
 		if s, ok := e.Fun.(*ast.SelectorExpr); ok && s.Sel.Name == "Reveal" {
 			return true
 		}
-		// A conversion such as string(secret), or []byte(secret).
+		// A conversion, such as string(secret) or []byte(secret).
 		return len(e.Args) == 1 && isSecret(e.Args[0])
 	case *ast.SelectorExpr:
 		return secretName.MatchString(e.Sel.Name)
@@ -39,7 +39,7 @@ func isSecret(e ast.Expr) bool {
 	}
 }
 
-// toNothing tells comparisons with what tells nothing: "", 0 and nil.
+// toNothing reports whether a comparison with e reveals nothing: e is "", 0 or nil.
 func toNothing(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -51,7 +51,7 @@ func toNothing(e ast.Expr) bool {
 	}
 }
 
-// compares returns what the node compares, byte by byte until two differ.
+// compares returns the operands if the node is a comparison that takes longer the more leading bytes are equal.
 func compares(n ast.Node) (a, b ast.Expr, ok bool) {
 	switch n := n.(type) {
 	case *ast.BinaryExpr:
@@ -71,9 +71,9 @@ func compares(n ast.Node) (a, b ast.Expr, ok bool) {
 	return nil, nil, false
 }
 
-// TestSecretsAreComparedInConstantTime: how long a comparison takes must not tell how much of a guess was right. API
-// keys are looked up by their hash in the database and never compared here; what compares secrets uses hmac.Equal or
-// crypto/subtle.
+// Secrets are compared in constant time: the duration of a comparison must not reveal how much of a guess was right.
+// API keys are looked up by their hash in the database and never compared here; code that compares secrets uses
+// hmac.Equal or crypto/subtle.
 func TestSecretsAreComparedInConstantTime(t *testing.T) {
 	t.Parallel()
 

@@ -80,8 +80,8 @@ func goFiles(t *testing.T, root string) []string {
 	return filesOf(t, root, ".go")
 }
 
-// filesOf returns the slash-separated paths below root of all files with one of the extensions, but those
-// that the go command passes over.
+// filesOf returns the slash-separated paths below root of all files with one of the extensions, except those that the
+// go command ignores.
 func filesOf(t *testing.T, root string, extensions ...string) []string {
 	t.Helper()
 
@@ -119,7 +119,7 @@ func filesOf(t *testing.T, root string, extensions ...string) []string {
 	return files
 }
 
-// generated reports whether the file says that no person wrote it, in the form that the go command knows.
+// generated reports whether the file is marked as generated, in the form that the go command defines.
 func generated(t *testing.T, path string, src []byte) bool {
 	t.Helper()
 

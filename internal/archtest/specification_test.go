@@ -11,14 +11,14 @@ import (
 )
 
 var (
-	// comment is what of a line of Go, SQL or TypeScript is a comment. A "//" of a URL follows a colon.
+	// comment matches the comment in a line of Go, SQL or TypeScript. The "//" of a URL follows a colon.
 	comment = regexp.MustCompile(`(?:^|[^:])(?://|--) ?(.*)`)
-	// citation is a number of docs/specification.md: a line (S8, M6, C3), a section
-	// (spec 9) or a point of one (spec 2.4).
+	// citation matches a cited number of docs/specification.md: a line (S8, M6, C3), a section (spec 9) or a point of
+	// a section (spec 2.4).
 	citation = regexp.MustCompile(`\b([SMC][0-9]{1,2}|spec [0-9]+(?:\.[0-9]+)?)\b`)
 )
 
-// Every number of the specification that a comment or a document cites exists.
+// Every specification number that a comment or a document cites exists.
 func TestCitedNumbersExist(t *testing.T) {
 	t.Parallel()
 
@@ -50,7 +50,7 @@ func TestCitedNumbersExist(t *testing.T) {
 	require.Greater(t, cited, 300)
 }
 
-// specified returns the numbers of the specification, as they are cited.
+// specified returns the numbers that the specification defines, in their cited form.
 func specified(t *testing.T, root string) map[string]bool {
 	t.Helper()
 

@@ -14,8 +14,8 @@ import (
 	"grapnel/internal/topics"
 )
 
-// Those who are far behind and read slowly hold so many batches in memory, and no
-// more; they keep nobody else from going on.
+// Followers that are far behind and read slowly hold at most the configured number of batches in memory, and delay no
+// other follower.
 func TestSlowFollowersHoldABudget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestSlowFollowersHoldABudget(t *testing.T) {
 			go func() {
 				for items, err := range h.Follow(ctx, id, hook.Cursor{Next: 1}, quiet) {
 					if err != nil {
-						return // the count below is short then
+						return // too few batches are held, and the count below shows it
 					}
 					sizes <- len(items)
 					select {
@@ -52,7 +52,7 @@ func TestSlowFollowersHoldABudget(t *testing.T) {
 		}
 		require.Equal(t, map[int]int{10: 2, 1: 3}, held, "two batches, and one message of each of the others")
 
-		// Who comes while all is held gets all, one after the other.
+		// A follower that arrives while all batches are held gets every message, one at a time.
 		var all []string
 		for items, err := range h.Follow(ctx, id, hook.Cursor{Next: 1}, quiet) {
 			require.NoError(t, err)

@@ -9,20 +9,19 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Bounds of one batch of messages, in number and in bytes of text.
+// Bounds of one batch of messages: their number, and the bytes of their text.
 const (
 	mostMessages = 100
 	mostBytes    = 1 << 20
 )
 
-// readTimeout bounds a reading, which goes on when the first who asked has gone.
+// readTimeout bounds a read. A read continues when the follower that started it has gone.
 const readTimeout = 10 * time.Second
 
-// Follow yields the topic's items from a place on as they come, until ctx ends or
-// the store fails; nothing, when none has come for the time of quiet. Who wants
-// what is yet to come has the place where the topic is when the iteration begins.
-// Those who are far behind, and slow, hold so many batches at most; the others go
-// on with a message at a time.
+// Follow yields the topic's items as they arrive, starting at a position, until ctx ends or the store fails. It
+// yields no items when none has arrived for the duration quiet. A follower that starts at the end of the topic starts
+// at the position that the topic has when the iteration begins. Followers that are far behind and slow hold at most
+// Config.Batches batches together; the others advance one message at a time.
 func (h *Hub) Follow(ctx context.Context, id hook.TopicID, from hook.Cursor, quiet time.Duration) iter.Seq2[[]hook.Item, error] {
 	return func(yield func([]hook.Item, error) bool) {
 		h.enter(id)
@@ -59,18 +58,18 @@ func (h *Hub) Follow(ctx context.Context, id hook.TopicID, from hook.Cursor, qui
 	}
 }
 
-// step is what a reading came to.
+// step is the result of one read.
 type step int
 
 const (
 	stepEnds    step = iota
-	stepAgain        // from a place that is known only now
+	stepAgain        // read again, from a position that is known only now
 	stepYielded      // there were items, and there may be more
-	stepNothing      // nothing has come yet
+	stepNothing      // nothing has arrived yet
 )
 
-// step reads and yields what there is. While it is being yielded, it is in memory; what
-// those get who are live, which was waited for, is the same for all of them, and little.
+// step reads items and yields them. The items of a follower that is behind stay in memory while they are yielded, and
+// count against the limit of batches. Live followers are exempt: they all share the same few messages.
 func (h *Hub) step(ctx context.Context, id hook.TopicID, f *follower, version uint64, live bool, yield func([]hook.Item, error) bool) step {
 	bytes := mostBytes
 	if f.next > 0 && !live {
@@ -97,9 +96,8 @@ func (h *Hub) step(ctx context.Context, id hook.TopicID, f *follower, version ui
 	return stepEnds
 }
 
-// share is how many bytes of messages a follower may hold until release: a batch while
-// there is room for it, and otherwise one message, whatever its size, so that nobody
-// waits for those who read slowly.
+// share returns the number of bytes of messages that a follower may hold until it calls release: a whole batch while
+// there is room for one, and otherwise a single message of any size, so that slow readers block nobody.
 func (h *Hub) share() (bytes int, release func()) {
 	select {
 	case h.batches <- struct{}{}:
@@ -109,8 +107,8 @@ func (h *Hub) share() (bytes int, release func()) {
 	}
 }
 
-// read reads once for all who want the same of the same version: a thousand who
-// wait for one message are one query.
+// read reads once for all followers that need the same messages at the same version: a thousand followers that wait
+// for one message cause one query.
 func (h *Hub) read(ctx context.Context, id hook.TopicID, from int64, version uint64, bytes int) (hook.Messages, error) {
 	read := h.reads.DoChan(fmt.Sprintf("%s/%d/%d/%d", id, from, version, bytes), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
@@ -134,9 +132,9 @@ func (h *Hub) read(ctx context.Context, id hook.TopicID, from int64, version uin
 	}
 }
 
-// seen spares looking from waking those who have read already. The first reading
-// of a version says what everybody who was woken for it will find; a later one that
-// finds more has found what nobody was told of, and tells them.
+// seen records the newest number that was read, so that look does not wake followers that have already read it. The
+// first read of a version shows what every follower woken for it will find. A later read that finds more has found a
+// message that was not announced, and wakes the followers.
 func (h *Hub) seen(id hook.TopicID, version uint64, last int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -151,19 +149,19 @@ func (h *Hub) seen(id hook.TopicID, version uint64, last int64) {
 	}
 }
 
-// follower is where one subscriber is.
+// follower is the position of one subscriber.
 type follower struct {
-	// next is the number of the message wanted next; 0 until the place is known.
+	// next is the number of the next message to read; 0 until the position is known.
 	next int64
-	// page is the page that next counts on; 0 until it is known.
+	// page is the page that next belongs to; 0 until it is known.
 	page int64
-	// lost says that a gap is still to be told, which begins after gapAfter.
+	// lost reports that a gap, which begins after gapAfter, has yet to be yielded.
 	lost     bool
 	gapAfter int64
 }
 
-// take makes items of what was read and moves on; again asks for another reading,
-// from a place that is known only now.
+// take converts the messages that were read to items, and advances the position. again requests another read, from a
+// position that is known only now.
 func (f *follower) take(m hook.Messages) (items []hook.Item, again bool) {
 	if f.next == 0 {
 		f.next = m.Last + 1
@@ -171,7 +169,7 @@ func (f *follower) take(m hook.Messages) (items []hook.Item, again bool) {
 		return nil, false
 	}
 	if f.page != 0 && m.Page != 0 && f.page != m.Page {
-		// The topic is another than the one that was read before: all of it is new.
+		// The topic was recreated since the last read: all its messages are new.
 		f.lost, f.gapAfter = true, f.next-1
 		f.next, f.page = 1, m.Page
 		return nil, true

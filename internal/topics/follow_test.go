@@ -24,7 +24,7 @@ func topicID(name string) hook.TopicID {
 
 const quiet = 30 * time.Second
 
-// first is the first thing a subscriber gets.
+// first returns the first items that a new subscriber gets.
 func first(t *testing.T, h *topics.Hub, id hook.TopicID, from hook.Cursor) got {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -34,7 +34,8 @@ func first(t *testing.T, h *topics.Hub, id hook.TopicID, from hook.Cursor) got {
 	return g
 }
 
-// M8: from a number on, at once; gaps are told before what comes after them.
+// M8: a subscriber that names a number gets the messages from that number at once; gaps come before the messages that
+// follow them.
 func TestFollowFromANumber(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -68,8 +69,8 @@ func TestFollowFromANumber(t *testing.T) {
 	})
 }
 
-// M8: a subscriber that comes with the page of a topic that was lost is told so,
-// and gets all that there is.
+// M8: a subscriber that names the page of a topic that was since lost gets a discontinuity and all messages there
+// are.
 func TestFollowAnotherPage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -82,7 +83,7 @@ func TestFollowAnotherPage(t *testing.T) {
 		}
 		require.Equal(t, []string{"2"}, shown(first(t, h, id, hook.Cursor{Next: 2, Page: 1_700_000_000}).items))
 
-		// It is lost while somebody follows it.
+		// The topic is lost while a subscriber follows it.
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		sub := subscribe(ctx, h, id, hook.Cursor{Next: 3}, quiet)
@@ -97,7 +98,7 @@ func TestFollowAnotherPage(t *testing.T) {
 	})
 }
 
-// M8: without a number from what is yet to come; then every message once, in order.
+// M8: a subscriber that names no number gets only new messages, each once and in order.
 func TestFollowWhatIsToCome(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -105,7 +106,7 @@ func TestFollowWhatIsToCome(t *testing.T) {
 		h := newHub(t, store)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		for _, old := range []int{0, 3} { // a topic that is not yet, and one that is
+		for _, old := range []int{0, 3} { // a topic that does not exist yet, and one that does
 			id := topicID(strconv.Itoa(old))
 			for range old {
 				store.add(id, "old")
@@ -123,7 +124,7 @@ func TestFollowWhatIsToCome(t *testing.T) {
 	})
 }
 
-// A number that has not been reached is waited for.
+// A subscriber that names a future number waits for that message.
 func TestFollowFromTheFuture(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -139,7 +140,7 @@ func TestFollowFromTheFuture(t *testing.T) {
 	})
 }
 
-// M8: nothing within the time of quiet is nothing, again and again.
+// M8: a subscriber gets an empty batch each time that no message has come for the quiet time.
 func TestFollowIsQuiet(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -160,7 +161,7 @@ func TestFollowIsQuiet(t *testing.T) {
 	})
 }
 
-// More than one batch comes in batches, without waiting.
+// Messages that exceed one batch come in several batches, without a wait between them.
 func TestFollowInBatches(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -185,8 +186,8 @@ func TestFollowInBatches(t *testing.T) {
 	})
 }
 
-// A message that is published elsewhere is heard of; one whose announcement got
-// lost is found by looking.
+// A message published by another process arrives by its announcement; if the announcement was lost, by the regular
+// check.
 func TestFollowWhatIsPublishedElsewhere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -209,8 +210,7 @@ func TestFollowWhatIsPublishedElsewhere(t *testing.T) {
 	})
 }
 
-// M8: a message whose announcement got lost is found although somebody else has
-// read it already.
+// M8: the regular check finds a message whose announcement was lost, even if another subscriber has read it already.
 func TestFollowFindsWhatAnotherHasRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -226,7 +226,7 @@ func TestFollowFindsWhatAnotherHasRead(t *testing.T) {
 	})
 }
 
-// A process that stops still announces what it has published.
+// A process that stops still announces the messages it has published.
 func TestStoppingAnnounces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -247,8 +247,8 @@ func TestStoppingAnnounces(t *testing.T) {
 	})
 }
 
-// A thousand who wait cost one look every two seconds and nothing else; a message
-// for all of them is read once.
+// A thousand waiting subscribers cost one check every two seconds and nothing else; a message for all of them is read
+// once.
 func TestManyFollowersAreCheap(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -259,11 +259,11 @@ func TestManyFollowersAreCheap(t *testing.T) {
 		}
 		synctest.Wait()
 		store.set(func(s *memoryTopics) { s.reads, s.looks = 0, 0 })
-		time.Sleep(61 * time.Second) //nolint:forbidigo // the bubble's
+		time.Sleep(61 * time.Second) //nolint:forbidigo // the bubble's time
 		store.set(func(s *memoryTopics) {
 			require.Zero(t, s.reads)
 			require.Equal(t, 30, s.looks)
-			s.slow = time.Millisecond // all are waiting by the time it ends
+			s.slow = time.Millisecond // all are waiting by the time the read ends
 		})
 		store.add(id, "x")
 		h.Published(id)
@@ -271,20 +271,21 @@ func TestManyFollowersAreCheap(t *testing.T) {
 			require.Equal(t, []string{"1"}, shown((<-sub).items))
 		}
 		synctest.Wait()
-		// One reading for each version (the publisher's own announcement and the store's), place (the message and what is
-		// after it) and size of batch: the order in which a thousand goroutines run decides which of the eight are asked for.
+		// There is one read for each version (the publisher's own announcement and the store's), position (the
+		// message and the one after it) and batch size. The order in which a thousand goroutines run decides which of
+		// the eight reads occur.
 		store.set(func(s *memoryTopics) { require.LessOrEqual(t, s.reads, 8) })
 	})
 }
 
-// A reading that began before a message must not stand for one that began after.
+// A read that began before a message was published must not be reused for a follower that asks after it.
 func TestFollowMissesNothingWhileReading(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, store, h, id := followed(t)
 		store.set(func(s *memoryTopics) { s.slow = time.Second })
 		sub := subscribe(ctx, h, id, hook.Cursor{Next: 1}, quiet)
-		synctest.Wait() // it has read that there is nothing, and does not know it yet
+		synctest.Wait() // the follower has read that there is no message, but the read has not returned yet
 		store.add(id, "x")
 		h.Published(id)
 		g := <-sub
@@ -293,23 +294,23 @@ func TestFollowMissesNothingWhileReading(t *testing.T) {
 	})
 }
 
-// The store's failure ends it with an error; the subscriber may come again.
+// A failure of the store ends the iteration with an error; the subscriber may follow again.
 func TestFollowWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := newTopics()
 		h, id := newHub(t, store), topicID("room")
-		synctest.Wait() // it listens
+		synctest.Wait() // the hub listens
 		store.set(func(s *memoryTopics) { s.err = errAway })
 		require.ErrorIs(t, first(t, h, id, hook.Cursor{Next: 1}).err, errAway)
-		time.Sleep(10 * time.Second) //nolint:forbidigo // the bubble's
+		time.Sleep(10 * time.Second) //nolint:forbidigo // the bubble's time
 		store.set(func(s *memoryTopics) { s.err = nil })
 		store.add(id, "x")
 		require.Equal(t, []string{"1"}, shown(first(t, h, id, hook.Cursor{Next: 1}).items))
 	})
 }
 
-// Listening that broke begins again, and who waits looks anew.
+// Listening starts again after it broke, and waiting followers then check the store.
 func TestListeningBeginsAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -322,15 +323,14 @@ func TestListeningBeginsAgain(t *testing.T) {
 		defer cancel()
 		sub := subscribe(ctx, h, id, hook.Cursor{}, quiet)
 		synctest.Wait()
-		time.Sleep(3 * time.Second) //nolint:forbidigo // the bubble's
+		time.Sleep(3 * time.Second) //nolint:forbidigo // the bubble's time
 		store.add(id, "x")
 		newHub(t, store).Published(id)
 		require.Equal(t, 3*time.Second, (<-sub).at, "heard, not looked for")
 	})
 }
 
-// Behind a connection pooler nothing is heard, and so it is looked for more often;
-// until the pooler has gone.
+// Behind a connection pooler no announcements arrive, so the hub checks more often, until the pooler has gone.
 func TestFollowWhereNothingIsHeard(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -339,7 +339,7 @@ func TestFollowWhereNothingIsHeard(t *testing.T) {
 		h, id := newHub(t, store), topicID("room")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		time.Sleep(10 * time.Second) //nolint:forbidigo // the bubble's
+		time.Sleep(10 * time.Second) //nolint:forbidigo // the bubble's time
 		sub := subscribe(ctx, h, id, hook.Cursor{}, quiet)
 		synctest.Wait()
 		store.add(id, "1")
@@ -348,7 +348,7 @@ func TestFollowWhereNothingIsHeard(t *testing.T) {
 		require.LessOrEqual(t, g.at, 500*time.Millisecond)
 
 		store.set(func(s *memoryTopics) { s.pooled = false })
-		time.Sleep(time.Minute + time.Second/3) //nolint:forbidigo // the bubble's
+		time.Sleep(time.Minute + time.Second/3) //nolint:forbidigo // the bubble's time
 		sub = subscribe(ctx, h, id, hook.Cursor{Next: 2}, quiet)
 		synctest.Wait()
 		store.add(id, "2")

@@ -1,7 +1,7 @@
-// Package topics lets any number of subscribers follow Momento's topics, at next
-// to no cost while nothing is published: a process listens once for all of them
-// and reads a message once for all who wait for it. The store is the truth; what
-// is kept here is who waits. It must not import the API.
+// Package topics lets any number of subscribers follow Momento's topics. It costs almost nothing while nothing is
+// published: a process listens once for all its subscribers, and reads a message once for all that are waiting for
+// it. The store is the source of truth; this package only keeps track of the waiting subscribers. It must not import
+// the API.
 package topics
 
 import (
@@ -20,31 +20,31 @@ import (
 	"grapnel/internal/wait"
 )
 
-// Store is what following needs of the store.
+// Store is the part of the store that a Hub needs.
 type Store interface {
-	// Messages reads a topic's kept messages from a number on, and where it is.
+	// Messages reads a topic's kept messages, starting at a number, and the topic's current position.
 	Messages(ctx context.Context, q hook.MessageQuery) (hook.Messages, error)
-	// LastSequences tells the newest message's number of topics.
+	// LastSequences returns the number of the newest message of each topic.
 	LastSequences(ctx context.Context, topics []hook.TopicID) (map[hook.TopicID]int64, error)
-	// AnnounceTopics tells other processes of new messages.
+	// AnnounceTopics notifies other processes that the topics have new messages.
 	AnnounceTopics(ctx context.Context, topics []hook.TopicID) error
-	// ListenTopics hears what other processes announce until it fails; nil says that
-	// nothing can be heard here.
+	// ListenTopics passes on the announcements of other processes until listening fails. It returns nil if
+	// announcements cannot be received here.
 	ListenTopics(ctx context.Context, listening func(), heard func([]hook.TopicID)) error
 }
 
-// Config is what New needs.
+// Config is the configuration of a Hub.
 type Config struct {
 	Store  Store
 	Logger *slog.Logger
-	// Age and Newest are how long messages are kept, and how many of a topic (M8).
+	// Age is how long messages are kept, and Newest how many are kept per topic (M8).
 	Age    time.Duration
 	Newest int
-	// LookEvery is how often topics that are followed are looked at in case an
-	// announcement got lost; default 2 s.
+	// LookEvery is the interval at which the hub checks followed topics for messages whose announcement was lost;
+	// default 2 s.
 	LookEvery time.Duration
-	// Batches is how many batches of up to 1 MiB of messages followers hold at once;
-	// default 64.
+	// Batches is the number of batches, of up to 1 MiB of messages each, that all followers together may hold in
+	// memory at once; default 64.
 	Batches int
 }
 
@@ -53,43 +53,43 @@ const (
 	defaultBatches   = 64
 )
 
-// Where nothing can be heard, looking is all there is: it is done more often, at one
-// query for all topics that are followed, and listening is tried again now and then.
+// If announcements cannot be received, checking the store is the only way to notice new messages. The hub then checks
+// more often, with one query for all followed topics, and tries to listen again from time to time.
 const (
 	lookWhenDeaf   = 500 * time.Millisecond
 	listenWhenDeaf = time.Minute
 )
 
-// Hub knows who follows what. It is safe for concurrent use.
+// Hub wakes the followers of topics that have new messages. It is safe for concurrent use.
 type Hub struct {
 	Config
 	reads singleflight.Group
-	// batches has an element for each batch that is held.
+	// batches has one element for each batch that a follower holds.
 	batches chan struct{}
 
 	mu sync.Mutex
-	// version counts all changes of all topics, so that none is ever met again.
+	// version counts all changes of all topics, so that no version occurs twice.
 	version  uint64
 	followed map[hook.TopicID]*topic
-	// published are the topics to announce.
+	// published holds the topics to announce.
 	published map[hook.TopicID]bool
 	announce  chan struct{}
-	// deaf says that nothing can be heard of other processes.
+	// deaf is true while announcements of other processes cannot be received.
 	deaf atomic.Bool
 }
 
-// topic is one that somebody follows.
+// topic is a topic that has at least one follower.
 type topic struct {
 	followers int
-	// version is the hub's at the last change, changed closes at the next.
+	// version is the hub's version at the last change; changed is closed at the next change.
 	version uint64
 	changed chan struct{}
-	// last is the newest message's number, as it was read at the version readAt.
+	// last is the number of the newest message, as read at version readAt.
 	last   int64
 	readAt uint64
 }
 
-// New builds a Hub; Run makes it hear of other processes.
+// New returns a Hub. It receives announcements of other processes only while Run runs.
 func New(c Config) (*Hub, error) {
 	if c.Store == nil || c.Logger == nil || c.Age <= 0 || c.Newest <= 0 {
 		return nil, errors.New("follow: store, logger, age and newest are required")
@@ -103,8 +103,8 @@ func New(c Config) (*Hub, error) {
 	return &Hub{Config: c, batches: make(chan struct{}, c.Batches), followed: map[hook.TopicID]*topic{}, published: map[hook.TopicID]bool{}, announce: make(chan struct{}, 1)}, nil
 }
 
-// Published wakes who follows the topic, here and in other processes: it has a
-// new message, which is committed.
+// Published wakes the followers of the topic, in this process and in others. The topic's new message must be
+// committed already.
 func (h *Hub) Published(id hook.TopicID) {
 	h.mu.Lock()
 	h.wake(id)
@@ -112,11 +112,11 @@ func (h *Hub) Published(id hook.TopicID) {
 	h.mu.Unlock()
 	select {
 	case h.announce <- struct{}{}:
-	default: // it is known already that there is something to announce
+	default: // an announcement is already scheduled
 	}
 }
 
-// wake must be called with mu held.
+// wake wakes the topic's followers in this process. The caller must hold mu.
 func (h *Hub) wake(id hook.TopicID) {
 	t := h.followed[id]
 	if t == nil {
@@ -149,8 +149,8 @@ func (h *Hub) leave(id hook.TopicID) {
 	}
 }
 
-// state is the topic's version and what closes when it is another. Asked for
-// before reading, no change after the reading is missed.
+// state returns the topic's version, and a channel that is closed when the version changes. A caller that calls it
+// before it reads misses no change after the read.
 func (h *Hub) state(id hook.TopicID) (version uint64, changed <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -158,9 +158,9 @@ func (h *Hub) state(id hook.TopicID) (version uint64, changed <-chan struct{}) {
 	return t.version, t.changed
 }
 
-// Run announces what is published here and hears what is published elsewhere,
-// until ctx ends. Where a message was not heard of, because listening was
-// interrupted or a process died before it could announce, looking finds it.
+// Run announces messages published here and receives announcements of other processes, until ctx ends. An
+// announcement may be missed because listening was interrupted or a process died before it could announce; the
+// regular check then finds the message.
 func (h *Hub) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { h.announceAll(ctx) })
@@ -170,8 +170,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	return nil
 }
 
-// announceAll announces what has come together while the announcement before was
-// under way.
+// announceAll announces the topics that were published to during the previous announcement.
 func (h *Hub) announceAll(ctx context.Context) {
 	for {
 		select {
@@ -184,11 +183,11 @@ func (h *Hub) announceAll(ctx context.Context) {
 	}
 }
 
-// announceTimeout bounds an announcement, which a stopping process still makes.
+// announceTimeout bounds an announcement. A process that is stopping still makes one.
 const announceTimeout = 2 * time.Second
 
-// announcePublished tells other processes. Where that fails, their looking finds
-// what it was about.
+// announcePublished announces the published topics to other processes. If that fails, their regular check finds the
+// messages.
 func (h *Hub) announcePublished(ctx context.Context) {
 	h.mu.Lock()
 	topics := slices.Collect(maps.Keys(h.published))
@@ -221,15 +220,15 @@ func (h *Hub) listen(ctx context.Context) {
 				h.Logger.InfoContext(ctx, "a connection pooler keeps this process from hearing of messages published in others: it looks for them instead; --direct-database-url would let it hear",
 					slog.Duration("every", h.lookEvery()))
 			}
-			_ = wait.For(ctx, listenWhenDeaf) // the loop looks at ctx
+			_ = wait.For(ctx, listenWhenDeaf) // the loop checks ctx
 			continue
 		}
 		h.Logger.WarnContext(ctx, "listen for messages", slog.Any("error", err))
-		_ = wait.For(ctx, h.LookEvery) // the loop looks at ctx
+		_ = wait.For(ctx, h.LookEvery) // the loop checks ctx
 	}
 }
 
-// listening wakes everybody, when listening begins: nobody knows what was said before.
+// listening wakes all followers when listening begins, because earlier announcements may have been missed.
 func (h *Hub) listening() {
 	h.deaf.Store(false)
 	h.mu.Lock()
@@ -246,7 +245,7 @@ func (h *Hub) lookEvery() time.Duration {
 	return h.LookEvery
 }
 
-// look asks the store for all followed topics at once, now and then.
+// look checks all followed topics in the store, in one query, at regular intervals.
 func (h *Hub) look(ctx context.Context) {
 	for wait.For(ctx, h.lookEvery()) == nil {
 		h.mu.Lock()

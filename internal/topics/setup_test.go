@@ -14,8 +14,8 @@ import (
 	"grapnel/internal/topics"
 )
 
-// memoryTopics is a store in memory that several hubs can share, as processes share a
-// database. In a bubble its times are the bubble's.
+// memoryTopics is a store in memory that several hubs can share, as processes share a database. In a synctest bubble
+// it uses the bubble's time.
 type memoryTopics struct {
 	mu    sync.Mutex
 	list  map[hook.TopicID]*hook.Messages
@@ -23,13 +23,13 @@ type memoryTopics struct {
 	next  int
 	reads int
 	looks int
-	// err is what everything fails with.
+	// err is the error that every method returns.
 	err error
-	// slow is how long a reading takes after it has read.
+	// slow is the delay between the end of a read and its return.
 	slow time.Duration
 	// deaf makes announcements get lost.
 	deaf bool
-	// pooled makes listening impossible.
+	// pooled makes listening impossible, as behind a connection pooler.
 	pooled bool
 }
 
@@ -37,7 +37,7 @@ func newTopics() *memoryTopics {
 	return &memoryTopics{list: map[hook.TopicID]*hook.Messages{}, hear: map[int]func([]hook.TopicID){}}
 }
 
-// add puts a message into the topic without telling anybody.
+// add adds a message to the topic without announcing it.
 func (s *memoryTopics) add(id hook.TopicID, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,7 +140,7 @@ func (s *memoryTopics) ListenTopics(ctx context.Context, listening func(), heard
 
 var errAway = errors.New("away")
 
-// newHub makes a hub on the store and runs it until the test, in its bubble, ends.
+// newHub returns a hub on the store, and runs it until the test ends in its bubble.
 func newHub(t *testing.T, store *memoryTopics) *topics.Hub {
 	t.Helper()
 	h, err := topics.New(topics.Config{Store: store, Logger: slog.New(slog.DiscardHandler), Age: time.Hour, Newest: 100})
@@ -151,13 +151,13 @@ func newHub(t *testing.T, store *memoryTopics) *topics.Hub {
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-ended)
-		time.Sleep(time.Minute) //nolint:forbidigo // the bubble's: a reading goes on when nobody waits for it
+		time.Sleep(time.Minute) //nolint:forbidigo // the bubble's time: a read continues when no follower waits for it
 	})
 	return h
 }
 
-// followed is what most tests begin with: a store, a running hub on it, a topic, and
-// a context for subscribers that ends with the test.
+// followed returns the fixture of most tests: a context for subscribers that ends with the test, a store, a running
+// hub on it, and a topic.
 func followed(t *testing.T) (context.Context, *memoryTopics, *topics.Hub, hook.TopicID) {
 	t.Helper()
 	store := newTopics()
@@ -167,15 +167,14 @@ func followed(t *testing.T) (context.Context, *memoryTopics, *topics.Hub, hook.T
 	return ctx, store, h, topicID("room")
 }
 
-// got is what a subscriber has been given, and when.
+// got is the items that a subscriber received at once, and the time.
 type got struct {
 	items []hook.Item
 	at    time.Duration
 	err   error
 }
 
-// subscribe follows the topic until ctx ends; what comes goes into the channel,
-// which is closed at the end.
+// subscribe follows the topic until ctx ends. It sends the items to the returned channel, and closes it at the end.
 func subscribe(ctx context.Context, h *topics.Hub, id hook.TopicID, from hook.Cursor, quiet time.Duration) <-chan got {
 	out := make(chan got, 1000)
 	start := time.Now()
@@ -188,7 +187,7 @@ func subscribe(ctx context.Context, h *topics.Hub, id hook.TopicID, from hook.Cu
 	return out
 }
 
-// shown is items in a few words: numbers, and gaps as last>next.
+// shown formats items briefly: messages as their numbers, gaps as last>next.
 func shown(items []hook.Item) []string {
 	var list []string
 	for _, item := range items {

@@ -14,12 +14,12 @@ import (
 	"grapnel/internal/hook"
 )
 
-// The names of attributes are OpenTelemetry's semantic conventions' for HTTP and
-// messaging where there are any. url.full and url.path are left out on purpose: paths
-// and queries of receivers, and of the API's topics, may hold secrets.
+// Attributes have the names of OpenTelemetry's semantic conventions for HTTP and messaging where these define one.
+// url.full and url.path are left out on purpose: paths and queries of receivers, and of the API's topics, may hold
+// secrets.
 
-// Request begins the span of an API request, which goes on with the caller's trace if
-// its traceparent says one. end is told the answer's status.
+// Request begins the span of an API request. The span continues the caller's trace if traceparent names one. The
+// caller passes the status of the response to end.
 func (t *Tracer) Request(ctx context.Context, traceparent, method, route, operation string) (_ context.Context, end func(status int)) {
 	if t == nil {
 		return ctx, func(int) {}
@@ -38,8 +38,7 @@ func (t *Tracer) Request(ctx context.Context, traceparent, method, route, operat
 	}
 }
 
-// Publish begins the span of events on their way into the store; end is told what came
-// of them.
+// Publish begins the span of storing n events. The caller passes the result to end.
 func (t *Tracer) Publish(ctx context.Context, n int) (_ context.Context, end func(accepted []hook.Accepted, failed int)) {
 	if t == nil {
 		return ctx, func([]hook.Accepted, int) {}
@@ -70,9 +69,9 @@ func (t *Tracer) Publish(ctx context.Context, n int) (_ context.Context, end fun
 	}
 }
 
-// Attempt begins the span of a request to a receiver. It belongs to the trace of the
-// event's publish, by hand to that of whoever asked for it, and has a link to the
-// other: an activity may send events of several. end is told what came of it.
+// Attempt begins the span of a request to a receiver. An automatic attempt belongs to the trace of the event's
+// publish, with a link to the activity, which may send events of several traces. A manual attempt belongs to the
+// trace of the API request that caused it, with a link to the publish. The caller passes the result to end.
 func (t *Tracer) Attempt(ctx context.Context, job *hook.Job, byHand bool) (_ context.Context, end func(sent *hook.Attempt, err error)) {
 	if t == nil {
 		return ctx, func(*hook.Attempt, error) {}

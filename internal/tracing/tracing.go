@@ -1,8 +1,7 @@
-// Package tracing makes the spans of a request's way from its publish to the receiver,
-// with OpenTelemetry's API alone: where they go is tracing/otlp's business. A nil
-// Tracer makes none and costs nothing. Its invariant: a span holds ids, names of ours,
-// hosts and statuses, and never a payload, a secret, a path of a receiver's, or a text
-// that somebody else wrote.
+// Package tracing makes the spans of an event's way from its publish to the receiver. It uses OpenTelemetry's API
+// only; package tracing/otlp sends the spans. A nil Tracer makes no spans and costs nothing. Its invariant: a span
+// holds ids, Grapnel's own names, hosts and statuses, and never a payload, a secret, the path of a receiver's URL, or
+// a text from outside.
 package tracing
 
 import (
@@ -15,13 +14,13 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Tracer makes spans; nil makes none.
+// Tracer makes spans; a nil Tracer makes none.
 type Tracer struct{ tracer trace.Tracer }
 
-// New makes a Tracer of OpenTelemetry's.
+// New returns a Tracer that uses t.
 func New(t trace.Tracer) *Tracer { return &Tracer{tracer: t} }
 
-// Of is the place of the context's span, as it is stored; zero where there is none.
+// Of returns the context's span in its stored form; the zero value if there is no span.
 func Of(ctx context.Context) hook.Trace {
 	c := trace.SpanContextFromContext(ctx)
 	if !c.IsValid() {
@@ -30,7 +29,7 @@ func Of(ctx context.Context) hook.Trace {
 	return hook.Trace{TraceID: c.TraceID(), SpanID: c.SpanID(), Flags: byte(c.TraceFlags())}
 }
 
-// ID is the trace that the context's span belongs to, in hexadecimal; "" if to none.
+// ID returns the trace id of the context's span, in hexadecimal; "" if there is no span.
 func ID(ctx context.Context) string {
 	c := trace.SpanContextFromContext(ctx)
 	if !c.HasTraceID() {
@@ -39,26 +38,26 @@ func ID(ctx context.Context) string {
 	return c.TraceID().String()
 }
 
-// Parent is the context's span as a traceparent header says it; "" if there is none.
+// Parent returns the context's span as the value of a traceparent header; "" if there is no span.
 func Parent(ctx context.Context) string {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
 	return carrier.Get("traceparent")
 }
 
-// spanContext is a stored place.
+// spanContext converts a stored span.
 func spanContext(t hook.Trace) trace.SpanContext {
 	return trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: t.TraceID, SpanID: t.SpanID, TraceFlags: trace.TraceFlags(t.Flags), Remote: true,
 	})
 }
 
-// at is a context whose span is the stored place.
+// at returns a context whose span is the stored one.
 func at(ctx context.Context, t hook.Trace) context.Context {
 	return trace.ContextWithRemoteSpanContext(ctx, spanContext(t))
 }
 
-// Detached is a context without a span: what begins in it is a trace of its own.
+// Detached returns a context without a span: a span that begins in it starts a new trace.
 func Detached(ctx context.Context) context.Context {
 	if !trace.SpanContextFromContext(ctx).IsValid() {
 		return ctx
@@ -66,9 +65,9 @@ func Detached(ctx context.Context) context.Context {
 	return trace.ContextWithSpanContext(ctx, trace.SpanContext{})
 }
 
-// Starting is the context in which the workflow of accepted events is started: within
-// the trace of their publish. Where they come of several, it begins one with a link to
-// each. Call end when it is started.
+// Starting begins the span in which the workflow of accepted events is started, and returns its context. The span
+// belongs to the trace of the events' publish. If the events come from several traces, it begins a new trace with a
+// link to each. The caller calls end when the workflow is started.
 func (t *Tracer) Starting(ctx context.Context, start *hook.Start) (_ context.Context, end func()) {
 	switch {
 	case t == nil:

@@ -28,7 +28,7 @@ func setup(t *testing.T) (*tracing.Tracer, *tracetest.SpanRecorder) {
 	return tracing.New(p.Tracer("test")), spans
 }
 
-// attributes are a span's, as text.
+// attributes returns the attributes of a span as text.
 func attributes(s sdktrace.ReadOnlySpan) map[string]string {
 	found := map[string]string{}
 	for _, a := range s.Attributes() {
@@ -45,14 +45,14 @@ func job(published hook.Trace) *hook.Job {
 	}
 }
 
-// One trace from the publisher's own span to the request, however the event got from
-// here to there.
+// One trace leads from the publisher's own span to the request to the receiver, whichever way the event takes between
+// them.
 func TestOneTrace(t *testing.T) {
 	t.Parallel()
 	tracer, spans := setup(t)
 	ctx, answered := tracer.Request(t.Context(), traceparent, "POST", "/v1/events", "publish-event")
 	within, published := tracer.Publish(ctx, 1)
-	stored := hook.TraceOf(tracing.Of(within).Bytes()) // what the store keeps of it
+	stored := hook.TraceOf(tracing.Of(within).Bytes()) // the part that the store keeps
 	published([]hook.Accepted{{Event: hook.Event{ID: hook.EventID{1}, Type: "user.created", Deliveries: 2}}}, 0)
 	answered(202)
 
@@ -91,8 +91,8 @@ func TestOneTrace(t *testing.T) {
 	}
 }
 
-// An activity may send for several events: each request is in its own event's trace,
-// with a link to the activity; what a person sends by hand is in the person's.
+// An activity may send several events: each request belongs to the trace of its own event, with a link to the
+// activity. A manual attempt belongs to the trace of the API request that caused it.
 func TestTracesThatMeet(t *testing.T) {
 	t.Parallel()
 	tracer, spans := setup(t)
@@ -120,8 +120,8 @@ func TestTracesThatMeet(t *testing.T) {
 	require.Empty(t, tracing.ID(tracing.Detached(burst)))
 }
 
-// Where nothing is traced, nothing is made: not a span, not a context, not a byte.
-func TestNoTracer(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts everybody's
+// Without tracing, nothing is made: no span, no context, no allocation.
+func TestNoTracer(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts the allocations of the whole process
 	var none *tracing.Tracer
 	ctx, j, start := t.Context(), job(hook.Trace{TraceID: [16]byte{1}, SpanID: [8]byte{1}}), &hook.Start{}
 	require.Zero(t, testing.AllocsPerRun(100, func() {

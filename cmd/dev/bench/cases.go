@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/wait"
 )
 
-// Names of rows that are not those of their cases.
+// Names of rows that differ from the names of their cases.
 const (
 	rowFloorIdle = "floor idle"
 	rowQuiet     = "isolation quiet"
@@ -58,7 +58,7 @@ func Run(ctx context.Context, spec Spec) ([]Result, error) {
 
 func oneRow(r Result, err error) ([]Result, error) { return []Result{r}, err }
 
-// startSimple is a run with one event type, to which all endpoints subscribe.
+// startSimple returns a run with one event type, to which all endpoints subscribe.
 func startSimple(ctx context.Context, spec Spec, endpoints int) (*run, error) {
 	r, err := startRun(ctx, spec)
 	if err != nil {
@@ -85,12 +85,12 @@ func startSimple(ctx context.Context, spec Spec, endpoints int) (*run, error) {
 
 func (r *run) endpoint(i int) string { return r.receiver.URL + endpointPath + strconv.Itoa(i) }
 
-// eventType is a name that no other run has.
+// eventType returns a name that no other run uses.
 func (r *run) eventType(i int) string {
 	return fmt.Sprintf("bench.%d.e%d", r.begin.UnixNano(), i)
 }
 
-// warmUp runs a load until the spec's warm-up is over and everything has arrived.
+// warmUp runs a load for the spec's warm-up and waits until everything has arrived.
 func (r *run) warmUp(ctx context.Context, load func(time.Duration)) error {
 	load(r.spec.WarmUp)
 	return r.drain(ctx)
@@ -109,7 +109,7 @@ func closedLoop(ctx context.Context, spec Spec, endpoints int) (Result, error) {
 	return r.measure(ctx, spec.Case, func() { load(spec.Window) })
 }
 
-// runFloor measures the floor in both ways of loading.
+// runFloor measures the floor under both kinds of load.
 func runFloor(ctx context.Context, spec Spec) ([]Result, error) {
 	full, err := closedLoop(ctx, spec, 1)
 	if err != nil {
@@ -138,8 +138,8 @@ func runIdle(ctx context.Context, spec Spec, name string) (Result, error) {
 	return result, err
 }
 
-// unloaded says what the processes use when nothing is published: at a low rate
-// that is a part of what an event seems to cost.
+// unloaded measures the processor time that the processes use when nothing is published: at a low rate it is part of
+// the measured cost per event.
 func (r *run) unloaded(ctx context.Context) (note string, err error) {
 	length := min(r.spec.Window, 5*time.Second)
 	before, err := cpuOf(r.spec.Processes)
@@ -169,7 +169,7 @@ func runBatch(ctx context.Context, spec Spec) (Result, error) {
 	if built, err := r.client.hasBatch(ctx); err != nil || !built {
 		return Result{Case: spec.Case, Note: "not built"}, err
 	}
-	// A request holds many events, so that few publishers keep as many under way.
+	// Few publishers suffice, because each request holds many events.
 	load := func(d time.Duration) { r.batches(ctx, max(1, spec.Publishers/8), batchSize, d) }
 	if err := r.warmUp(ctx, load); err != nil {
 		return Result{}, err
@@ -184,7 +184,7 @@ func runBurst(ctx context.Context, spec Spec) (Result, error) {
 		return Result{}, err
 	}
 	defer r.close()
-	// A warm-up at an ordinary rate: the burst is to be the first one.
+	// The warm-up has an ordinary rate, so that the measured burst is the first one.
 	if err := r.warmUp(ctx, func(d time.Duration) { r.open(ctx, idleRate, d) }); err != nil {
 		return Result{}, err
 	}
@@ -194,8 +194,8 @@ func runBurst(ctx context.Context, spec Spec) (Result, error) {
 	return result, err
 }
 
-// runIsolation measures healthy endpoints alone, and beside one that hangs and one
-// that refuses, each of which gets as many events as a healthy one.
+// runIsolation measures healthy endpoints alone, and beside one that hangs and one that refuses connections. Each bad
+// endpoint gets as many events as a healthy one.
 func runIsolation(ctx context.Context, spec Spec) ([]Result, error) {
 	quiet, err := isolated(ctx, spec, rowQuiet, nil)
 	if err != nil {
@@ -216,7 +216,7 @@ func runIsolation(ctx context.Context, spec Spec) ([]Result, error) {
 	return []Result{quiet, beside}, nil
 }
 
-// refusingURL is an address at which nobody listens.
+// refusingURL returns an address on which nothing listens.
 func refusingURL(ctx context.Context) (string, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -225,8 +225,8 @@ func refusingURL(ctx context.Context) (string, error) {
 	return "http://" + l.Addr().String() + "/", l.Close()
 }
 
-// isolated publishes to the healthy endpoints in turn, and to the bad ones as well.
-// Each has an event type of its own, so that an event goes to one of them.
+// isolated publishes to the healthy and the bad endpoints in turn. Each has an event type of its own, so that every
+// event goes to exactly one endpoint.
 func isolated(ctx context.Context, spec Spec, name string, bad []string) (Result, error) {
 	r, err := startRun(ctx, spec)
 	if err != nil {
@@ -254,11 +254,11 @@ func isolated(ctx context.Context, spec Spec, name string, bad []string) (Result
 	r.typeOf = func(n int) string { return types[n%all] }
 	r.endpointsOf = func(n int) (first, count int) {
 		if n%all >= healthyEndpoints {
-			return 0, 0 // accepted, and not to arrive
+			return 0, 0 // accepted, but not expected to arrive
 		}
 		return n % all, 1
 	}
-	rate := spec.Rate * float64(all) / healthyEndpoints // the healthy ones' share stays the same
+	rate := spec.Rate * float64(all) / healthyEndpoints // the rate per healthy endpoint stays the same
 	load := func(d time.Duration) { r.open(ctx, rate, d) }
 	if err := r.warmUp(ctx, load); err != nil {
 		return Result{}, err
@@ -266,7 +266,7 @@ func isolated(ctx context.Context, spec Spec, name string, bad []string) (Result
 	return r.measure(ctx, name, func() { load(spec.Window) })
 }
 
-// runOutage takes the receiver away in the middle of a steady load.
+// runOutage stops the receiver in the middle of a steady load.
 func runOutage(ctx context.Context, spec Spec) (Result, error) {
 	r, err := startSimple(ctx, spec, 1)
 	if err != nil {
@@ -292,7 +292,7 @@ func runOutage(ctx context.Context, spec Spec) (Result, error) {
 	return result, err
 }
 
-// outage keeps the receiver from listening between two moments.
+// outage stops the receiver between two times.
 func (r *run) outage(ctx context.Context, from, until time.Duration) error {
 	if err := wait.For(ctx, from-r.now()); err != nil {
 		return err

@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// A chart's size, and that of the part with the lines.
+// The size of a chart, and of the part with the lines.
 const (
 	chartWidth, chartHeight = 640, 320
 	chartLeft, chartTop     = 70, 40
 	plotWidth, plotHeight   = 540, 220
 )
 
-// line is one line of a chart, in the chart's units.
+// line is one line of a chart, in the units of the chart.
 type line struct {
 	name, color string
 	points      [][2]float64
 }
 
-// RateChart is an SVG of what was accepted and received in each second. The
-// window's end is where the accepted rate falls to nothing.
+// RateChart returns an SVG of the accepted and received events per second. The window ends where the accepted rate
+// falls to zero.
 func RateChart(r *Result) string {
 	bySecond := func(counts []int) (points [][2]float64) {
 		for second, n := range counts {
@@ -36,8 +36,8 @@ func RateChart(r *Result) string {
 	})
 }
 
-// LatencyChart is an SVG of the distribution of both latencies: how many percent
-// took at most so long. Its time axis is logarithmic.
+// LatencyChart returns an SVG of the distribution of both latencies: the percentage of events that took at most a
+// given time. Its time axis is logarithmic.
 func LatencyChart(r *Result) string {
 	curve := func(quantiles []float64) (points [][2]float64) {
 		for i, ms := range quantiles {
@@ -52,8 +52,7 @@ func LatencyChart(r *Result) string {
 	})
 }
 
-// SoakLatencyChart is an SVG of the time to the receipt by minute, of a row that
-// has a soak.
+// SoakLatencyChart returns an SVG of the time to the receipt by minute. The row must have a soak.
 func SoakLatencyChart(r *Result) string {
 	same := func(v float64) float64 { return v }
 	return chart(r.Case+": latency to the receipt", "minutes", "milliseconds", same, []line{
@@ -62,8 +61,7 @@ func SoakLatencyChart(r *Result) string {
 	})
 }
 
-// SoakMemoryChart is an SVG of what each process had resident over time, of a row
-// that has a soak.
+// SoakMemoryChart returns an SVG of the resident memory of each process over time. The row must have a soak.
 func SoakMemoryChart(r *Result) string {
 	same := func(v float64) float64 { return v }
 	memory := r.Soak.memory()
@@ -75,8 +73,7 @@ func SoakMemoryChart(r *Result) string {
 	return chart(r.Case+": resident memory", "minutes", "MiB", same, lines)
 }
 
-// chart draws lines over a grid. label makes of a place on the x axis what is
-// written there.
+// chart draws lines over a grid. label formats a value of the x axis.
 func chart(title, x, y string, label func(float64) float64, lines []line) string {
 	lowX, highX, highY := 0.0, 1.0, 1.0
 	for _, l := range lines {
@@ -112,7 +109,7 @@ func chart(title, x, y string, label func(float64) float64, lines []line) string
 	return b.String()
 }
 
-// step is a round distance between grid lines, for five to ten of them.
+// step returns a round distance between grid lines, for five to ten lines.
 func step(length float64) float64 {
 	unit := math.Pow(10, math.Floor(math.Log10(length/5)))
 	for _, factor := range []float64{1, 2, 5} {
@@ -123,5 +120,5 @@ func step(length float64) float64 {
 	return 10 * unit
 }
 
-// tidy takes away what adding up steps has left behind.
+// tidy removes the rounding error of adding up steps.
 func tidy(v float64) float64 { return math.Round(v*1e6) / 1e6 }

@@ -22,20 +22,21 @@ import (
 const (
 	// benchReady bounds the start of a process.
 	benchReady = 2 * time.Minute
-	// benchStop bounds the stop of a process. The stack waits for requests.
+	// benchStop bounds the stop of a process. The stack finishes its requests first.
 	benchStop = 30 * time.Second
 	// resultPrefix begins the line with the rows of a load.
 	resultPrefix = "result "
 )
 
-// benchChild is a process of the benchmark. It ends when its standard input does, and so never outlives this process.
+// benchChild is a process of the benchmark. It ends when its standard input is closed, and so never outlives this
+// process.
 type benchChild struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
-	stderr bytes.Buffer // to be read once exited is closed
+	stderr bytes.Buffer // may be read once exited is closed
 	lines  chan string
 	exited chan struct{}
-	// ready are the pairs of the line that begins with "ready ".
+	// ready holds the pairs of the line that begins with "ready ".
 	ready map[string]string
 }
 
@@ -46,9 +47,9 @@ func startBenchChild(args ...string) (*benchChild, error) {
 		return nil, err
 	}
 	c := &benchChild{lines: make(chan string, 100), exited: make(chan struct{}), ready: map[string]string{}}
-	c.cmd = exec.Command(exe, append([]string{Name}, args...)...) //nolint:gosec,noctx // ourselves; stopped by its standard input
+	c.cmd = exec.Command(exe, append([]string{Name}, args...)...) //nolint:gosec,noctx // this binary; stopped by its standard input
 	c.cmd.Env = benchEnv(os.Environ())
-	// This process passes a Ctrl-C on, in its own order.
+	// A group of its own keeps a Ctrl-C from the child: this process stops its children itself, in its own order.
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.cmd.Stderr = &c.stderr
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
@@ -69,13 +70,13 @@ func startBenchChild(args ...string) (*benchChild, error) {
 				c.lines <- line
 			}
 		}
-		_ = c.cmd.Wait() // the state is looked at where it matters
+		_ = c.cmd.Wait() // callers check the process state where it matters
 		close(c.exited)
 	}()
 	return c, nil
 }
 
-// benchEnv removes variables that would change the stack that is measured.
+// benchEnv removes variables that would change the measured stack.
 func benchEnv(environ []string) []string {
 	var out []string
 	for _, pair := range environ {
@@ -88,14 +89,14 @@ func benchEnv(environ []string) []string {
 	return out
 }
 
-// line waits for the next line of the protocol.
+// line returns the next line of the protocol.
 func (c *benchChild) line(ctx context.Context) (string, error) {
 	select {
 	case line := <-c.lines:
 		return line, nil
 	case <-c.exited:
 		select {
-		case line := <-c.lines: // it said so and ended
+		case line := <-c.lines: // the process wrote the line and then ended
 			return line, nil
 		default:
 		}
@@ -105,7 +106,7 @@ func (c *benchChild) line(ctx context.Context) (string, error) {
 	}
 }
 
-// awaitReady waits until the process says that it is ready.
+// awaitReady waits until the process reports that it is ready.
 func (c *benchChild) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, benchReady, stack.ErrNotReady)
 	defer cancel()
@@ -122,14 +123,14 @@ func (c *benchChild) awaitReady(ctx context.Context) error {
 
 // stop ends the process and waits for it.
 func (c *benchChild) stop() error {
-	_ = c.stdin.Close() // it may have gone already
+	_ = c.stdin.Close() // the process may have ended already
 	timer := time.NewTimer(benchStop)
 	defer timer.Stop()
 	select {
 	case <-c.exited:
 		return nil
 	case <-timer.C:
-		_ = c.cmd.Process.Kill() // it may have gone by now
+		_ = c.cmd.Process.Kill() // the process may have ended by now
 		<-c.exited
 		return fmt.Errorf("%s did not stop in time and was killed", strings.Join(c.cmd.Args[1:], " "))
 	}
@@ -224,7 +225,7 @@ func (b *bencher) startFloor(ctx context.Context, spec *Spec) (*benchChild, erro
 	return c, nil
 }
 
-// runBenchFloor is the process of the floor.
+// runBenchFloor runs the floor in a process of its own.
 func runBenchFloor(ctx context.Context, stdout io.Writer) error {
 	l, err := stack.Listen(ctx, "floor", stack.Loopback+":0")
 	if err != nil {
@@ -252,7 +253,8 @@ func load(ctx context.Context, spec *Spec) (rows []Result, err error) {
 	return rows, err
 }
 
-// runBenchLoad is the process of a load. It reads the spec from standard input, because the spec holds an API key.
+// runBenchLoad runs a load in a process of its own. It reads the spec from standard input, because the spec holds an
+// API key.
 func runBenchLoad(ctx context.Context, stdout io.Writer) error {
 	var spec Spec
 	if err := json.NewDecoder(os.Stdin).Decode(&spec); err != nil {

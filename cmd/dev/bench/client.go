@@ -12,11 +12,10 @@ import (
 	"time"
 )
 
-// batchPath is where many events are published with one request, once that is
-// built.
+// batchPath is the endpoint that publishes many events in one request. A product under test may lack it.
 const batchPath = "/v1/events/batch"
 
-// client speaks to what is measured, with each request to the next of its addresses.
+// client makes requests to the targets, each to the next address in turn.
 type client struct {
 	urls     []string
 	key      string
@@ -31,7 +30,7 @@ func newClient(urls []string, key string, conns int) *client {
 	}}
 }
 
-// send makes a request and returns the status and the answer.
+// send makes a request and returns the status and the body of the response.
 func (c *client) send(ctx context.Context, method, path string, body []byte) (int, []byte, error) {
 	url := c.urls[c.requests.Add(1)%uint64(len(c.urls))]
 	r, err := http.NewRequestWithContext(ctx, method, url+path, bytes.NewReader(body))
@@ -49,7 +48,7 @@ func (c *client) send(ctx context.Context, method, path string, body []byte) (in
 	return response.StatusCode, answer, err
 }
 
-// outcome names what a publish was answered, for counting.
+// outcome returns the name under which the result of a publish is counted.
 func outcome(status int, err error) string {
 	if err != nil {
 		return "no answer"
@@ -88,14 +87,14 @@ func (c *client) createWebhook(ctx context.Context, eventType, url string) error
 	return nil
 }
 
-// hasBatch asks whether there is such a thing as a batch.
+// hasBatch reports whether the target has the batch endpoint.
 func (c *client) hasBatch(ctx context.Context) (bool, error) {
 	status, _, err := c.send(ctx, http.MethodPost, batchPath, []byte(`{}`))
 	return status != http.StatusNotFound && status != http.StatusMethodNotAllowed, err
 }
 
-// taken reports, of the answer to a batch, which items were accepted: those that
-// have an id and no error. The list is the answer's only array.
+// taken returns which of n items a batch response accepted: those with an id and no error. The list is the only array
+// in the response.
 func taken(answer []byte, n int) ([]bool, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(answer, &members); err != nil {

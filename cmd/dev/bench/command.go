@@ -93,7 +93,7 @@ func measureAll(ctx context.Context, o *benchOptions, args []string, stdout, std
 	b := &bencher{benchOptions: o, stderr: stderr, begin: time.Now()}
 	b.report.Machine = ThisMachine()
 	b.report.Command = strings.Join(append([]string{"go -C cmd/dev run . bench"}, args...), " ")
-	for _, name := range Cases() { // in their order, whatever the flag's
+	for _, name := range Cases() { // in the order of Cases, not of the flag
 		if !slices.Contains(o.Case, name) {
 			continue
 		}
@@ -132,7 +132,7 @@ func (b *bencher) progress(format string, args ...any) {
 	fmt.Fprintf(b.stderr, "%6.1fs  %s\n", time.Since(b.begin).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// measure runs a case as often as is wanted and keeps the median.
+// measure runs a case as often as requested and keeps the median.
 func (b *bencher) measure(ctx context.Context, name string) error {
 	rate, err := b.rate(ctx, name)
 	if err != nil {
@@ -179,7 +179,7 @@ func (b *bencher) rate(ctx context.Context, name string) (float64, error) {
 	return max(1, share*b.saturation), nil
 }
 
-// runCase starts what a case needs, runs it once, and stops everything.
+// runCase starts what a case needs, runs the case once, and stops everything.
 func (b *bencher) runCase(ctx context.Context, name string, number int, rate float64) (rows []Result, err error) {
 	dir, err := os.MkdirTemp("", "grapnel-bench-")
 	if err != nil {
@@ -287,5 +287,5 @@ func (b *bencher) draw() error {
 }
 
 func writeFile(name, text string) error {
-	return os.WriteFile(name, []byte(text), 0o644) //nolint:gosec // a report, to be read by others
+	return os.WriteFile(name, []byte(text), 0o644) //nolint:gosec // a report that others may read
 }

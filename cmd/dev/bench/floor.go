@@ -12,22 +12,21 @@ import (
 )
 
 const (
-	// floorSenders and floorQueue bound what the floor has under way; a full queue
-	// makes publishers wait, as nothing else would.
+	// floorSenders and floorQueue bound the requests in progress. A full queue makes publishers wait; nothing else
+	// would.
 	floorSenders = 64
 	floorQueue   = 1024
 )
 
-// Floor is what a machine can do at most: an HTTP server that answers 202 and
-// forwards the body to one receiver, and stores nothing, signs nothing, retries
-// nothing.
+// Floor shows the most that a machine can do. It is an HTTP server that answers 202 and forwards the body to one
+// receiver, and that stores nothing, signs nothing and retries nothing.
 type Floor struct {
 	queue    chan []byte
 	receiver atomic.Value // string
 	client   *http.Client
 }
 
-// NewFloor returns the floor's handler. Run forwards what it accepts.
+// NewFloor returns the floor's handler. Serve forwards the bodies that it accepts.
 func NewFloor() *Floor {
 	return &Floor{
 		queue:  make(chan []byte, floorQueue),
@@ -35,7 +34,7 @@ func NewFloor() *Floor {
 	}
 }
 
-// floorReceiver is the path to which the receiver's URL is put.
+// floorReceiver is the path to which the load sends the receiver's URL.
 const floorReceiver = "/receiver"
 
 // ServeHTTP implements http.Handler.
@@ -56,7 +55,7 @@ func (f *Floor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// forward sends what has been accepted, until the context ends.
+// forward sends the accepted bodies until the context ends.
 func (f *Floor) forward(ctx context.Context) {
 	for {
 		select {
@@ -68,7 +67,7 @@ func (f *Floor) forward(ctx context.Context) {
 	}
 }
 
-// post sends once: what fails is lost, and counted by the receiver.
+// post sends a body once. A failed request is lost; the receiver's counts show the loss.
 func (f *Floor) post(ctx context.Context, body []byte) {
 	url, _ := f.receiver.Load().(string)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
@@ -81,7 +80,7 @@ func (f *Floor) post(ctx context.Context, body []byte) {
 		return
 	}
 	defer response.Body.Close()
-	_, _ = io.Copy(io.Discard, response.Body) // an answer that breaks has still been given
+	_, _ = io.Copy(io.Discard, response.Body) // the status has arrived even if the body breaks off
 }
 
 // Serve accepts and forwards until the context ends.
@@ -92,7 +91,7 @@ func (f *Floor) Serve(ctx context.Context, l net.Listener) error {
 		go f.forward(ctx)
 	}
 	server := &http.Server{Handler: f, ReadHeaderTimeout: time.Minute}
-	context.AfterFunc(ctx, func() { _ = server.Close() }) // it is the end
+	context.AfterFunc(ctx, func() { _ = server.Close() }) // the floor is shutting down
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}

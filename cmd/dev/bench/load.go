@@ -19,8 +19,7 @@ type run struct {
 	track    *Tracker
 	receiver *receiver
 	begin    time.Time
-	// typeOf says which type the n-th event has, endpointsOf which endpoints are to
-	// get it.
+	// typeOf returns the event type of the n-th event, and endpointsOf the endpoints that are to receive it.
 	typeOf      func(n int) string
 	endpointsOf func(n int) (first, count int)
 
@@ -28,7 +27,7 @@ type run struct {
 	errors map[string]int
 }
 
-// startRun makes a run with a receiver of its own.
+// startRun returns a run with a receiver of its own.
 func startRun(ctx context.Context, spec Spec) (*run, error) {
 	r := &run{
 		spec: spec, client: newClient(spec.Targets, spec.Key, max(spec.Publishers, 64)),
@@ -47,13 +46,12 @@ func (r *run) close() {
 // now returns the time since the beginning.
 func (r *run) now() time.Duration { return time.Since(r.begin) }
 
-// closed runs a number of publishers for a while. Each publishes its next event when the one before has been
-// answered.
+// closed runs a number of publishers for a while. Each publishes its next event after the previous one is answered.
 func (r *run) closed(ctx context.Context, publishers int, length time.Duration) {
 	r.publishers(ctx, publishers, length, r.publishOne)
 }
 
-// batches is closed with many events in each request.
+// batches is closed, but with many events in each request.
 func (r *run) batches(ctx context.Context, publishers, size int, length time.Duration) {
 	r.publishers(ctx, publishers, length, func(ctx context.Context) bool { return r.publishBatch(ctx, size) })
 }
@@ -65,7 +63,7 @@ func (r *run) publishers(ctx context.Context, publishers int, length time.Durati
 		group.Go(func() {
 			for ctx.Err() == nil && r.now() < end {
 				if !publish(ctx) {
-					_ = wait.For(ctx, 10*time.Millisecond) // not to be busy with failing; the loop looks at ctx
+					_ = wait.For(ctx, 10*time.Millisecond) // avoids a busy loop of failures; the loop checks ctx
 				}
 			}
 		})
@@ -73,7 +71,8 @@ func (r *run) publishers(ctx context.Context, publishers int, length time.Durati
 	group.Wait()
 }
 
-// open publishes at a fixed rate for a while, and waits for no answer. A late event counts from when it was due.
+// open publishes at a fixed rate for a while, without waiting for responses. The latency of a late event counts from
+// its due time.
 func (r *run) open(ctx context.Context, rate float64, length time.Duration) {
 	start := r.now()
 	var group sync.WaitGroup
@@ -89,7 +88,7 @@ func (r *run) open(ctx context.Context, rate float64, length time.Duration) {
 
 func (r *run) publishOne(ctx context.Context) bool { return r.publish(ctx, r.now()) }
 
-// publish publishes an event that was to be sent at the given time.
+// publish publishes an event that was due at the given time.
 func (r *run) publish(ctx context.Context, intended time.Duration) bool {
 	n, body := r.next(intended)
 	status, _, err := r.client.send(ctx, http.MethodPost, "/v1/events", body)
@@ -101,7 +100,7 @@ func (r *run) publish(ctx context.Context, intended time.Duration) bool {
 	return true
 }
 
-// next makes an event.
+// next numbers an event and builds its body.
 func (r *run) next(intended time.Duration) (n int, body []byte) {
 	n = r.track.Begin(intended, r.endpointsOf)
 	return n, eventBody(r.typeOf(n), n, r.spec.Payload)
@@ -144,14 +143,14 @@ func (r *run) failed(what string) {
 // settle is how long the run waits for duplicates, and for the product to record the last deliveries.
 const settle = 500 * time.Millisecond
 
-// drain waits until everything that was accepted has arrived, or for the deadline.
+// drain waits until every accepted event has arrived, or until the deadline.
 func (r *run) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.spec.Drain, errDeadline)
 	defer cancel()
 	for r.track.Outstanding() > 0 {
 		if err := wait.For(ctx, 20*time.Millisecond); err != nil {
 			if errors.Is(context.Cause(ctx), errDeadline) {
-				return nil // the count of losses tells
+				return nil // the loss shows in the counts
 			}
 			return err
 		}
@@ -161,9 +160,8 @@ func (r *run) drain(ctx context.Context) error {
 
 var errDeadline = errors.New("not everything arrived in time")
 
-// measure runs the load, waits until everything has arrived and returns the row.
-// The window is the spec's: publishers that end a little later don't make a longer
-// one.
+// measure runs the load, waits until everything has arrived and returns the row. The window has the length that the
+// spec says: publishers that end a little later do not extend it.
 func (r *run) measure(ctx context.Context, name string, load func()) (Result, error) {
 	return r.measureUntil(ctx, name, func(begin time.Duration) time.Duration {
 		load()
@@ -171,8 +169,7 @@ func (r *run) measure(ctx context.Context, name string, load func()) (Result, er
 	})
 }
 
-// measureUntil is measure for a load that knows when its window, which begins as it
-// does, has ended.
+// measureUntil is measure for a load that returns the end of its own window. The window begins with the load.
 func (r *run) measureUntil(ctx context.Context, name string, load func(begin time.Duration) (end time.Duration)) (Result, error) {
 	before, err := cpuOf(r.spec.Processes)
 	if err != nil {
@@ -196,12 +193,12 @@ func (r *run) measureUntil(ctx context.Context, name string, load func(begin tim
 	result.Errors = maps.Clone(r.errors)
 	r.mu.Unlock()
 	result.CPU = make(map[string]float64, len(after))
-	for process, used := range after { // there may be more of them than before
+	for process, used := range after { // there may be more processes than before
 		result.CPU[process] = milliseconds(used-before[process]) / float64(max(result.Events, 1))
 	}
 	result.Memory = map[string]float64{}
 	for _, p := range r.spec.Processes {
-		if peak, err := p.Peak(); err == nil && !p.Children { // without /proc it is not measured
+		if peak, err := p.Peak(); err == nil && !p.Children { // without /proc the peak is not measured
 			result.Memory[p.Name] = peak
 		}
 	}

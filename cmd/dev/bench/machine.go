@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// ThisMachine describes what we run on; what belongs to the stack is left empty.
+// ThisMachine describes this machine. It leaves the stack's members empty.
 func ThisMachine() Machine {
 	m := Machine{CPU: runtime.GOARCH, Cores: runtime.NumCPU(), Kernel: runtime.GOOS, Go: runtime.Version()}
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil { // there is none but on Linux

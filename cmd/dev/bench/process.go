@@ -11,23 +11,23 @@ import (
 	"time"
 )
 
-// Process is a process, or a process and its children, that is watched through
-// /proc. Where there is none, nothing is reported.
+// Process is a process, with or without its children, that is observed through /proc. Without /proc nothing is
+// reported.
 type Process struct {
 	Name string `json:"name"`
 	PID  int    `json:"pid"`
-	// Children are counted too: PostgreSQL has one for each connection.
+	// Children adds the processor time of the children: PostgreSQL has one child for each connection.
 	Children bool `json:"children"`
 }
 
 // tick is the unit of /proc/PID/stat: USER_HZ is 100 wherever Go runs on Linux.
 const tick = 10 * time.Millisecond
 
-// errNoProc is what a machine without /proc says.
+// errNoProc reports that the machine has no /proc.
 var errNoProc = errors.New("no /proc to read processor time from")
 
-// cpu adds the processor time that has been used, in user and system mode, to the
-// parts of a process: it is one, unless it has children.
+// cpu adds the processor time used so far, in user and system mode, to parts. A process without Children is one part;
+// the children of PostgreSQL are parts by database.
 func (p Process) cpu(parts map[string]time.Duration) error {
 	stat, err := readStat(p.PID)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -40,7 +40,7 @@ func (p Process) cpu(parts map[string]time.Duration) error {
 	if !p.Children {
 		return nil
 	}
-	// Children that have ended have left their time with the parent.
+	// A parent's statistics include its children that have ended.
 	parts[p.Name] += stat.children
 	paths, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -53,7 +53,7 @@ func (p Process) cpu(parts map[string]time.Duration) error {
 		}
 		child, err := readStat(pid)
 		if err != nil || child.parent != p.PID {
-			continue // it has ended by now, or is somebody else's
+			continue // it has ended by now, or is the child of another process
 		}
 		name := p.Name
 		if title, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil {
@@ -66,9 +66,8 @@ func (p Process) cpu(parts map[string]time.Duration) error {
 	return nil
 }
 
-// databaseOf reads the database out of the title of a PostgreSQL process, such as
-// "postgres: user database 127.0.0.1(4242) idle". Those that write for all
-// databases have none.
+// databaseOf returns the database in the title of a PostgreSQL process, such as "postgres: user database
+// 127.0.0.1(4242) idle". It returns "" for processes that write for all databases.
 func databaseOf(title string) string {
 	fields := strings.Fields(strings.TrimRight(title, "\x00"))
 	if len(fields) < 4 || fields[0] != "postgres:" || !strings.ContainsAny(fields[3], "([") {
@@ -77,15 +76,14 @@ func databaseOf(title string) string {
 	return fields[2]
 }
 
-// Peak is the most memory that was resident at once, in MiB, without children:
-// PostgreSQL's share most of theirs, and a sum would count it many times.
+// Peak returns the most memory that was ever resident, in MiB, without children: PostgreSQL's children share most of
+// their memory, and a sum would count it many times.
 func (p Process) Peak() (float64, error) { return p.memory("VmHWM:") }
 
-// Resident is the memory that is resident now, in MiB, without children.
+// Resident returns the memory that is resident now, in MiB, without children.
 func (p Process) Resident() (float64, error) { return p.memory("VmRSS:") }
 
-// MemoryOf is the memory that is resident now, in MiB, of those processes whose
-// memory is their own. Without /proc it is empty.
+// MemoryOf returns the resident memory in MiB of the processes without Children, by name. It is empty without /proc.
 func MemoryOf(processes []Process) map[string]float64 {
 	mib := map[string]float64{}
 	for _, p := range processes {
@@ -96,7 +94,7 @@ func MemoryOf(processes []Process) map[string]float64 {
 	return mib
 }
 
-// memory reads a member of /proc/PID/status that is in KiB, and returns MiB.
+// memory returns a member of /proc/PID/status in MiB. The file has it in KiB.
 func (p Process) memory(member string) (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
 	if err != nil {
@@ -123,8 +121,8 @@ func readStat(pid int) (procStat, error) {
 	return parseStat(string(text))
 }
 
-// parseStat reads proc(5)'s fields 4 and 14 to 17. The command's name is in
-// brackets and may hold anything, so that fields are counted from its end.
+// parseStat parses the fields 4 and 14 to 17 of proc(5). The command's name is in parentheses and may hold anything,
+// so fields are counted from its end.
 func parseStat(text string) (s procStat, err error) {
 	end := strings.LastIndex(text, ") ")
 	if end < 0 {
@@ -149,8 +147,8 @@ func parseStat(text string) (s procStat, err error) {
 	return s, nil
 }
 
-// cpuOf is the processor time of each process by name, and of PostgreSQL by what
-// it serves. Without /proc it is empty.
+// cpuOf returns the processor time of each process by name, and of PostgreSQL also by database. It is empty without
+// /proc.
 func cpuOf(processes []Process) (map[string]time.Duration, error) {
 	used := map[string]time.Duration{}
 	for _, p := range processes {

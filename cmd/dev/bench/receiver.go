@@ -13,26 +13,25 @@ import (
 	"time"
 )
 
-// marker precedes the number of an event in its data. It is the first member, so
-// that the receiver finds it without parsing JSON: what the load costs is taken
-// from the product, on a machine that both share.
+// marker precedes the number of an event in its data. It is the first member, so that the receiver finds it without
+// parsing JSON: on a shared machine, any work of the load slows the product.
 const marker = `"data":{"n":`
 
-// endpointPath is where the paths of endpoints begin; their number follows.
+// endpointPath is the prefix of the endpoints' paths; the endpoint's number follows.
 const endpointPath = "/e/"
 
-// hangPath is an endpoint that takes requests and never answers.
+// hangPath is the path of an endpoint that reads requests and never answers.
 const hangPath = "/hang"
 
 // receiver counts the requests that arrive.
 type receiver struct {
-	// URL is its base.
+	// URL is the base URL.
 	URL string
 
 	addr    string
 	track   *Tracker
 	begin   time.Time
-	release chan struct{} // closed at the end, for those that hang
+	release chan struct{} // closed at the end, to release requests that hang
 
 	mu     sync.Mutex // guards server
 	server *http.Server
@@ -48,7 +47,7 @@ func startReceiver(ctx context.Context, track *Tracker, begin time.Time) (*recei
 	return r, nil
 }
 
-// up starts to listen, on the same port as before.
+// up listens on the same port as before.
 func (r *receiver) up(ctx context.Context) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", r.addr)
 	if err != nil {
@@ -59,12 +58,12 @@ func (r *receiver) up(ctx context.Context) error {
 	r.mu.Lock()
 	r.server = server
 	r.mu.Unlock()
-	go func() { _ = server.Serve(l) }() // it ends when it is closed, and what was lost shows in the counts
+	go func() { _ = server.Serve(l) }() // returns when the server is closed; losses show in the counts
 	return nil
 }
 
-// down stops listening, so that connections are refused. Requests that have
-// arrived are answered first: cut off they would rightly be sent again.
+// down stops listening, so that connections are refused. It answers the requests that have arrived first, because the
+// product would rightly send an interrupted request again.
 func (r *receiver) down(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -73,12 +72,12 @@ func (r *receiver) down(ctx context.Context) error {
 	return r.server.Shutdown(ctx)
 }
 
-// close closes everything, requests that hang included.
+// close closes everything, including requests that hang.
 func (r *receiver) close() {
 	close(r.release)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_ = r.server.Close() // it is the end
+	_ = r.server.Close() // the receiver is shutting down
 }
 
 // ServeHTTP implements http.Handler.
@@ -103,7 +102,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	n, ok := eventNumber(body)
 	if !ok {
-		n = -1 // a stray
+		n = -1 // a request that no event explains
 	}
 	r.track.Receive(n, endpoint, at)
 }
@@ -122,7 +121,7 @@ func eventNumber(body []byte) (n int, ok bool) {
 	return n, err == nil
 }
 
-// eventBody is what is published: an event with its number and size bytes of data.
+// eventBody returns the body of an event with its number and size bytes of data.
 func eventBody(eventType string, n, size int) []byte {
 	b := make([]byte, 0, size+64)
 	b = append(b, `{"type":"`...)

@@ -33,8 +33,7 @@ func (r *Report) Failed() bool {
 	return slices.ContainsFunc(r.Results, func(row Result) bool { return row.Failed() })
 }
 
-// Compare fills in the shares of the floor and the ratios between cases, as far
-// as both were measured.
+// Compare fills in the shares of the floor and the ratios between cases, if both sides were measured.
 func (r *Report) Compare() {
 	row := func(name string) *Result {
 		if i := slices.IndexFunc(r.Results, func(row Result) bool { return row.Case == name }); i >= 0 {
@@ -59,7 +58,7 @@ func (r *Report) Compare() {
 	}
 }
 
-// Write prints the report for people.
+// Write prints the report as text for people.
 func (r *Report) Write(w io.Writer) error {
 	m := &r.Machine
 	fmt.Fprintf(w, "%s, %d cores, %s, %s\n", m.CPU, m.Cores, m.Kernel, m.Go)
@@ -102,7 +101,7 @@ func (r *Report) Write(w io.Writer) error {
 	return err
 }
 
-// explanation is what the columns' names are too short for.
+// explanation explains the columns.
 const explanation = `
 delivered/s: within the window; sustained/s: deliveries by the window and the drain together.
 wide is one event: its rates are over the time to the last delivery, its drain begins with the 202.
@@ -110,7 +109,7 @@ p50, p90, p99: from when an event was to be sent to its receipt; 202: to the ans
 CPU: all processes but the load's, from the window's begin until everything had arrived.
 `
 
-// details are what the table has no columns for.
+// details returns the results of a row for which the table has no columns.
 func details(row *Result) []string {
 	var out []string
 	if row.Note != "" {
@@ -138,7 +137,7 @@ func sum(by map[string]float64) (total float64) {
 	return total
 }
 
-// short prints three digits or so: nobody needs the microseconds of a second.
+// short formats milliseconds with about three significant digits.
 func short(ms float64) string {
 	switch {
 	case ms < 10:

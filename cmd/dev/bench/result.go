@@ -9,24 +9,22 @@ import (
 
 // Result is a row of the report.
 type Result struct {
-	// Case is the row's name: the case, and where that has several rows, which.
+	// Case is the name of the row: the name of the case, or of one row of a case with several.
 	Case string `json:"case"`
-	// Note says what the row's other members have no place for.
+	// Note holds results for which the row has no other members.
 	Note string `json:"note,omitempty"`
-	// Seconds is the length of the measured window; DrainSeconds is how long
-	// after it the last delivery came.
+	// Seconds is the length of the measured window; DrainSeconds is the time from its end until the last delivery.
 	Seconds      float64 `json:"seconds"`
 	DrainSeconds float64 `json:"drain_seconds"`
 
-	// Events were accepted of those published in the window, Deliveries of theirs
-	// received, out of Expected.
+	// Events is the number of events published in the window and accepted, Expected the number of their deliveries,
+	// and Deliveries the number of those that were received.
 	Events     int `json:"events"`
 	Deliveries int `json:"deliveries"`
 	Expected   int `json:"expected"`
 
-	// Of the whole run, warm-up included: events accepted; deliveries that never
-	// came, came again, or came to an endpoint that was not to get them; publishes
-	// by what was answered instead of a 202.
+	// These count the whole run, including the warm-up: accepted events, missing deliveries, repeated deliveries,
+	// deliveries to a wrong endpoint, and publishes without a 202 by their result.
 	Published  int            `json:"published"`
 	Lost       int            `json:"lost"`
 	Duplicates int            `json:"duplicates"`
@@ -35,34 +33,34 @@ type Result struct {
 
 	AcceptedPerSecond  float64 `json:"accepted_per_second"`
 	DeliveredPerSecond float64 `json:"delivered_per_second"`
-	// SustainedPerSecond counts the drain as time that the deliveries took: what
-	// piles up while the load lasts does not look like speed.
+	// SustainedPerSecond is the rate of deliveries over the window and the drain, so that deliveries that pile up
+	// during the load do not count as speed.
 	SustainedPerSecond float64 `json:"sustained_per_second"`
 
-	// Accept is the time to the 202, Receive to the receipt; both from when the
-	// event was to be sent.
+	// Accept is the time to the 202 and Receive the time to the receipt. Both start when the event was due to be
+	// sent.
 	Accept  Latency `json:"accept"`
 	Receive Latency `json:"receive"`
 
-	// CPU is the processor time from the window's begin until all was delivered,
-	// by process, in milliseconds per event; Memory the peak since the process began,
-	// MemoryBefore and MemoryAfter what was resident before the window and once all
-	// was delivered, in MiB.
+	// CPU is the processor time by process, in milliseconds per event, from the beginning of the window until
+	// everything was delivered. The memory members are in MiB: Memory is the peak since the process began,
+	// MemoryBefore the resident memory before the window, and MemoryAfter the resident memory once everything was
+	// delivered.
 	CPU          map[string]float64 `json:"cpu_ms_per_event,omitempty"`
 	Memory       map[string]float64 `json:"memory_peak_mib,omitempty"`
 	MemoryBefore map[string]float64 `json:"memory_before_mib,omitempty"`
 	MemoryAfter  map[string]float64 `json:"memory_after_mib,omitempty"`
 
-	// Accepted and Received are counts by second from the window's begin.
+	// Accepted and Received are counts per second, starting at the beginning of the window.
 	Accepted []int `json:"accepted_by_second"`
 	Received []int `json:"received_by_second"`
 
-	// Floor is the share of the floor's rate; Ratio compares with the row that the
-	// case is about. 0 is not measured.
+	// Floor is the rate as a share of the floor's rate. Ratio compares the row with the row that the case refers to.
+	// 0 means not measured.
 	Floor float64 `json:"share_of_floor,omitempty"`
 	Ratio float64 `json:"ratio,omitempty"`
 
-	// Soak is what the case soak alone has; nil elsewhere.
+	// Soak is set in the case soak only.
 	Soak *Soak `json:"soak,omitempty"`
 }
 
@@ -80,10 +78,10 @@ type Latency struct {
 	Curve []float64 `json:"curve,omitempty"`
 }
 
-// curveSteps is half a percent a step.
+// curveSteps is the number of steps of half a percent.
 const curveSteps = 200
 
-// NewLatency sorts the times, in place.
+// NewLatency returns the distribution of times. It sorts times in place.
 func NewLatency(times []time.Duration) Latency {
 	l := Latency{Count: len(times)}
 	if len(times) == 0 {
@@ -97,19 +95,18 @@ func NewLatency(times []time.Duration) Latency {
 	return l
 }
 
-// quantile is the nearest rank: the smallest time that at least the share q of
-// all times does not exceed. It is one of the times, never a mean of two.
+// quantile returns the nearest rank: the smallest of the times that at least the share q of all times does not
+// exceed. It is always one of the times, never a mean of two.
 func quantile(sorted []time.Duration, q float64) float64 {
-	// Less a little, for 0.07*100 is more than 7.
+	// Subtract a little, because 0.07*100 is more than 7 in floating point.
 	rank := int(math.Ceil(q*float64(len(sorted)) - 1e-9))
 	return milliseconds(sorted[min(max(rank, 1), len(sorted))-1])
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// Median returns, of several runs of a case, the one in the middle by the rate of
-// deliveries or, where the rate was given, by the median latency. What must not
-// happen at all is added up over the runs.
+// Median returns the middle one of several runs of a case, by the rate of deliveries or, if the rate was given, by
+// the median latency. It adds up the losses, duplicates and strays of all runs.
 func Median(runs [][]Result) []Result {
 	var out []Result
 	if len(runs) == 0 {
@@ -141,8 +138,7 @@ func Median(runs [][]Result) []Result {
 	return out
 }
 
-// givenRate reports whether the row has a fixed rate, so that its latency is what
-// was measured.
+// givenRate reports whether the row has a fixed rate, so that its result is the latency.
 func givenRate(name string) bool {
 	switch name {
 	case CaseIdle, rowFloorIdle, CaseIsolation, rowQuiet, CaseOutage, CaseSoak:

@@ -61,7 +61,7 @@ func TestOpenScheduleDoesNotDrift(t *testing.T) {
 	require.Equal(t, 50*time.Millisecond, bench.Open(1, 20))
 }
 
-// The delivery that fails first must have an attempt left when the receiver is back.
+// The delivery that fails first still has an attempt left when the receiver is back.
 func TestOutageScheduleOutlastsTheOutage(t *testing.T) {
 	t.Parallel()
 	for _, outage := range []time.Duration{500 * time.Millisecond, 10 * time.Second, time.Minute} {
@@ -75,7 +75,7 @@ func TestOutageScheduleOutlastsTheOutage(t *testing.T) {
 	}
 }
 
-// What takes long runs only when it is named.
+// Long cases run only when they are named.
 func TestLongCasesAreNotTheDefault(t *testing.T) {
 	t.Parallel()
 	require.ElementsMatch(t, bench.Cases(), append(bench.DefaultCases(), bench.LongCases()...))

@@ -11,8 +11,7 @@ import (
 	"grapnel/cmd/dev/bench"
 )
 
-// The floor is the one target that needs no stack: load, receiver, correlation and
-// drain together.
+// A run against the floor, which needs no stack, tests load, receiver, correlation and drain together.
 func TestRunAgainstTheFloor(t *testing.T) {
 	t.Parallel()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

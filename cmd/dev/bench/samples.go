@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// sampleCount is about how many samples are taken over a soak.
+	// sampleCount is the approximate number of samples of a soak.
 	sampleCount = 40
-	// sampleEvery is the least time between two: each counts rows.
+	// sampleEvery is the least time between two samples, because each sample counts rows.
 	sampleEvery = 5 * time.Second
-	// sampleTime bounds one.
+	// sampleTime bounds one sample.
 	sampleTime = 30 * time.Second
 )
 
@@ -24,20 +24,20 @@ const (
 type sampler struct {
 	databaseURL string
 	processes   []Process
-	begin       time.Time // of the window
+	begin       time.Time // the beginning of the window
 	done        chan struct{}
 
-	// Readable once done is closed.
+	// These may be read once done is closed.
 	samples  []Sample
 	failures []error
 }
 
-// sampledLoad runs a load and takes samples beside it.
+// sampledLoad runs a load and takes samples at the same time.
 func sampledLoad(ctx context.Context, spec *Spec, databaseURL string) ([]Result, error) {
 	life, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// The load begins with the warm-up. That it has to drain after it makes the
-	// window begin a little later than we think, which is of no matter here.
+	// The load begins with the warm-up and waits until its events have arrived, so the window begins a little later
+	// than this estimate. The difference does not matter here.
 	s := &sampler{databaseURL: databaseURL, processes: spec.Processes, begin: time.Now().Add(spec.WarmUp), done: make(chan struct{})}
 	go s.run(life, max(sampleEvery, spec.Window/sampleCount))
 	rows, err := load(ctx, spec)
@@ -46,7 +46,7 @@ func sampledLoad(ctx context.Context, spec *Spec, databaseURL string) ([]Result,
 	if err != nil {
 		return nil, err
 	}
-	s.take(ctx) // of the end
+	s.take(ctx) // the last sample, at the end
 	for i := range rows {
 		soak := rows[i].Soak
 		if soak == nil {
@@ -54,14 +54,14 @@ func sampledLoad(ctx context.Context, spec *Spec, databaseURL string) ([]Result,
 		}
 		soak.Samples = s.samples
 		soak.Summarize(rows[i].Events)
-		if len(s.failures) > 0 { // what was measured is of use without them
+		if len(s.failures) > 0 { // the measurement is useful without samples
 			rows[i].Note += fmt.Sprintf("%d samples failed, the first: %v", len(s.failures), s.failures[0])
 		}
 	}
 	return rows, nil
 }
 
-// run takes a sample when the window begins and after each further interval.
+// run takes a sample at the beginning of the window and after each interval.
 func (s *sampler) run(ctx context.Context, every time.Duration) {
 	defer close(s.done)
 	timer := time.NewTimer(time.Until(s.begin))
@@ -77,7 +77,7 @@ func (s *sampler) run(ctx context.Context, every time.Duration) {
 	}
 }
 
-// take takes a sample. A sample that the end of ctx cut off is left out.
+// take takes a sample. It drops a sample that the end of ctx interrupted.
 func (s *sampler) take(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
@@ -95,8 +95,7 @@ func (s *sampler) take(ctx context.Context) {
 	}
 }
 
-// sampleDatabase fills in what PostgreSQL knows. A table that there is no more, or
-// not yet, is left out.
+// sampleDatabase fills in PostgreSQL's part of the sample. It leaves out tables that do not exist.
 func sampleDatabase(ctx context.Context, conn *pgx.Conn, sample *Sample) error {
 	if err := conn.QueryRow(ctx, `
 		select (select count(*) from outbox), (select count(*) from deliveries where next_attempt_at is not null)`).

@@ -8,12 +8,11 @@ import (
 	"time"
 )
 
-// rowWideAgain is the second event of the case wide. What it takes beside the
-// first shows what was made once and what each event leaves behind.
+// rowWideAgain is the second event of the case wide. Compared with the first, it shows which costs occur only once
+// and what each event leaves behind.
 const rowWideAgain = "wide again"
 
-// each does something for every number below n, several at a time, until it has
-// failed for one.
+// each calls do for every number below n, several at a time, and stops after the first error.
 func (r *run) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -36,8 +35,8 @@ func (r *run) each(ctx context.Context, n int, do func(ctx context.Context, i in
 	return context.Cause(ctx)
 }
 
-// runWide publishes two events, one after the other, each to all of many webhooks.
-// There is no warm-up, so that the first shows what a first one takes.
+// runWide publishes two events, one after the other, each to many webhooks. There is no warm-up, so that the first
+// event shows the cost of a first event.
 func runWide(ctx context.Context, spec Spec) ([]Result, error) {
 	r, err := startRun(ctx, spec)
 	if err != nil {
@@ -66,9 +65,8 @@ func runWide(ctx context.Context, spec Spec) ([]Result, error) {
 	return rows, nil
 }
 
-// wideEvent measures one event. Its window ends with the 202, so that the drain is
-// the time from there to the last delivery. A rate within that window would say
-// nothing: both are over the time to the last delivery.
+// wideEvent measures one event. Its window ends with the 202, so the drain is the time from the 202 to the last
+// delivery. A rate within that window would be meaningless: both rates are over the time to the last delivery.
 func (r *run) wideEvent(ctx context.Context, name string) (Result, error) {
 	result, err := r.measureUntil(ctx, name, func(begin time.Duration) time.Duration {
 		r.publish(ctx, begin)
@@ -89,9 +87,8 @@ func (r *run) wideEvent(ctx context.Context, name string) (Result, error) {
 	return result, nil
 }
 
-// runMany publishes one event to each of many webhooks, which have an event type
-// each, so that nothing that is known of one event type helps with the next. The
-// warm-up goes to the first of them.
+// runMany publishes one event to each of many webhooks. Each webhook has an event type of its own, so that cached
+// facts about one event type do not help with the next. The warm-up publishes to the first webhook.
 func runMany(ctx context.Context, spec Spec) (Result, error) {
 	r, err := startRun(ctx, spec)
 	if err != nil {
@@ -112,8 +109,7 @@ func runMany(ctx context.Context, spec Spec) (Result, error) {
 	r.typeOf = func(n int) string { return r.eventType(n - warmUps) }
 	r.endpointsOf = func(n int) (int, int) { return n - warmUps, 1 }
 	result, err := r.measureUntil(ctx, spec.Case, func(time.Duration) time.Duration {
-		// What fails is counted, and is no reason to leave the others out; the
-		// context's end is drain's to report.
+		// A failed publish is counted and does not stop the others. If the context ends, drain reports it.
 		_ = r.each(ctx, spec.Webhooks, func(ctx context.Context, _ int) error {
 			r.publishOne(ctx)
 			return nil
@@ -124,7 +120,7 @@ func runMany(ctx context.Context, spec Spec) (Result, error) {
 	return result, err
 }
 
-// runSoak publishes at a steady rate for long, and looks at each minute.
+// runSoak publishes at a steady rate for a long time, and reports each minute.
 func runSoak(ctx context.Context, spec Spec) (Result, error) {
 	r, err := startSimple(ctx, spec, 1)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"grapnel/cmd/dev/bench"
 )
 
-// fakeGrapnel keeps webhooks and sends each event once, when it is published.
+// fakeGrapnel keeps webhooks, and sends each event once when it is published.
 type fakeGrapnel struct {
 	mu       sync.Mutex
 	webhooks map[string][]string // URLs by event type
@@ -32,7 +32,7 @@ func (f *fakeGrapnel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Events []string `json:"events"`
 		Type   string   `json:"type"`
 	}
-	_ = json.Unmarshal(body, &in) // what is missing is answered below
+	_ = json.Unmarshal(body, &in) // a missing member gets an error below
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch r.URL.Path {
@@ -64,7 +64,7 @@ func post(r *http.Request, url string, body []byte) error {
 	return response.Body.Close()
 }
 
-// setupScale returns a spec whose targets are two addresses of one fake.
+// setupScale returns a spec whose two targets are addresses of the same fake.
 func setupScale(t *testing.T, name string) bench.Spec {
 	t.Helper()
 	fake := &fakeGrapnel{webhooks: map[string][]string{}}

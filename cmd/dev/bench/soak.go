@@ -6,20 +6,20 @@ import (
 	"slices"
 )
 
-// Soak is what is looked at over the length of the case soak.
+// Soak holds the measurements over the length of the case soak.
 type Soak struct {
-	// Rate is events per second.
+	// Rate is the number of events per second.
 	Rate    float64  `json:"rate"`
 	Minutes []Minute `json:"minutes"`
-	// Samples are in the order in which they were taken; the first is of the
-	// window's begin, the last of when all had been delivered.
+	// Samples are in chronological order: the first was taken at the beginning of the window, the last when
+	// everything was delivered.
 	Samples []Sample `json:"samples"`
-	// Summary is what Summarize makes of the others.
+	// Summary is filled in by Summarize.
 	Summary SoakSummary `json:"summary"`
 }
 
-// Minute is the time to the receipt, in milliseconds, of what was to be sent in one
-// minute of the window. The last may be shorter than a minute.
+// Minute is the time to the receipt, in milliseconds, of the events that were due in one minute of the window. The
+// last minute may be shorter.
 type Minute struct {
 	Minute     int     `json:"minute"` // from 1
 	Deliveries int     `json:"deliveries"`
@@ -28,44 +28,42 @@ type Minute struct {
 	Max        float64 `json:"max"`
 }
 
-// Sample is the state of the stack at a moment.
+// Sample is the state of the stack at one time.
 type Sample struct {
-	// Seconds is since the window's begin.
+	// Seconds is the time since the beginning of the window.
 	Seconds float64 `json:"seconds"`
-	// Memory is resident, in MiB by process.
+	// Memory is the resident memory in MiB, by process.
 	Memory map[string]float64 `json:"memory_mib"`
-	// Outbox is how many rows the outbox has, Outstanding how many deliveries are
-	// to be attempted.
+	// Outbox is the number of rows in the outbox, and Outstanding the number of deliveries with an attempt to come.
 	Outbox      int64 `json:"outbox"`
 	Outstanding int64 `json:"outstanding"`
-	// Tables are by name, each with all its partitions; Databases are sizes in bytes.
+	// Tables are by name, each with all its partitions. Databases are sizes in bytes.
 	Tables    map[string]Table `json:"tables"`
 	Databases map[string]int64 `json:"databases_bytes"`
 }
 
-// Table is what PostgreSQL knows of a table: tuples as its statistics count them,
-// which is a little late and not exact, and its size with indexes in bytes.
+// Table is PostgreSQL's view of a table: tuples as its statistics count them, a little late and not exact, and its
+// size with indexes in bytes.
 type Table struct {
 	Live  int64 `json:"live"`
 	Dead  int64 `json:"dead"`
 	Bytes int64 `json:"bytes"`
 }
 
-// SoakSummary is how things went over the soak.
+// SoakSummary is the change over the soak.
 type SoakSummary struct {
-	// P99PerMinute is by how many milliseconds the p99 rose with each minute, on the
-	// straight line that fits the minutes best; nil of fewer than two minutes.
+	// P99PerMinute is the rise of the p99 in milliseconds per minute, by the straight line that fits the minutes
+	// best; nil for fewer than two minutes.
 	P99PerMinute *float64 `json:"p99_ms_per_minute,omitempty"`
-	// MemoryPerMinute is by how many MiB each process grew with each minute, likewise.
+	// MemoryPerMinute is the growth of each process in MiB per minute, by the same method.
 	MemoryPerMinute map[string]float64 `json:"memory_mib_per_minute,omitempty"`
-	// DeadShare is, by table, dead tuples as a share of live ones at the end; a
-	// table without live ones is left out.
+	// DeadShare is the ratio of dead to live tuples at the end, by table. Tables without live tuples are left out.
 	DeadShare map[string]float64 `json:"dead_share_of_live,omitempty"`
-	// BytesPerEvent is how much each database grew, by the events that were accepted.
+	// BytesPerEvent is the growth of each database, divided by the number of accepted events.
 	BytesPerEvent map[string]float64 `json:"bytes_per_event,omitempty"`
 }
 
-// Summarize computes the summary of what is there, for a number of accepted events.
+// Summarize computes the summary of the measurements, for a number of accepted events.
 func (s *Soak) Summarize(events int) {
 	s.Summary = SoakSummary{MemoryPerMinute: map[string]float64{}, DeadShare: map[string]float64{}, BytesPerEvent: map[string]float64{}}
 	if rise, ok := Slope(s.p99()); ok {
@@ -92,7 +90,7 @@ func (s *Soak) Summarize(events int) {
 	}
 }
 
-// p99 are the minutes that had deliveries, as points of a line.
+// p99 returns the minutes that had deliveries as points (minute, p99).
 func (s *Soak) p99() [][2]float64 {
 	return s.minutes(func(m *Minute) float64 { return m.P99 })
 }
@@ -106,7 +104,7 @@ func (s *Soak) minutes(value func(*Minute) float64) (points [][2]float64) {
 	return points
 }
 
-// memory is MiB by minute, for each process.
+// memory returns points (minute, MiB) for each process.
 func (s *Soak) memory() map[string][][2]float64 {
 	lines := map[string][][2]float64{}
 	for i := range s.Samples {
@@ -117,9 +115,8 @@ func (s *Soak) memory() map[string][][2]float64 {
 	return lines
 }
 
-// Slope is that of the straight line through points (x, y) that makes the sum of
-// squared distances in y the least; ok is false where there is no such line, for
-// want of two different x.
+// Slope returns the slope of the straight line through points (x, y) with the least sum of squared distances in y. ok
+// is false if fewer than two x differ.
 func Slope(points [][2]float64) (slope float64, ok bool) {
 	if len(points) == 0 {
 		return 0, false
@@ -140,8 +137,7 @@ func Slope(points [][2]float64) (slope float64, ok bool) {
 	return above / below, true
 }
 
-// firstMiddleLast picks three of a list, the same one more than once where there
-// are fewer.
+// firstMiddleLast returns three elements of a list, with repetitions if the list has fewer.
 func firstMiddleLast[T any](list []T) [3]*T {
 	if len(list) == 0 {
 		return [3]*T{}

@@ -35,7 +35,7 @@ func TestSlopeIsOfTheLeastSquares(t *testing.T) {
 	}
 }
 
-// twoMinutes is a soak whose p99 rises and whose memory does not.
+// twoMinutes returns a soak whose p99 rises and whose memory does not.
 func twoMinutes() *bench.Soak {
 	return &bench.Soak{
 		Rate:    100,

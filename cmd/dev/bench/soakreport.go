@@ -8,13 +8,13 @@ import (
 	"text/tabwriter"
 )
 
-// steady is the change over a run, as a share of the mean, below which a line is
-// called level: no two runs agree better than that.
+// steady is the change over a run, as a share of the mean, below which a line is called level: two runs never agree
+// better than that.
 const steady = 0.05
 
 const mebibyte = 1 << 20
 
-// write prints how the soak went.
+// write prints the soak's results.
 func (s *Soak) write(w io.Writer) error {
 	if len(s.Minutes) == 0 || len(s.Samples) == 0 {
 		return nil
@@ -70,7 +70,7 @@ func (s *Soak) writeSamples(t io.Writer) {
 	}
 }
 
-// sentences say in words what the summary says in numbers.
+// sentences returns the summary in words.
 func (s *Soak) sentences() (out []string) {
 	if s.Summary.P99PerMinute != nil {
 		out = append(out, "The p99 of a minute "+trend(*s.Summary.P99PerMinute, s.p99(), "ms")+".")
@@ -101,7 +101,7 @@ func (s *Soak) sentences() (out []string) {
 	return out
 }
 
-// trend says where a line leads that rises by so much a minute through the points.
+// trend describes a line through the points that rises by perMinute.
 func trend(perMinute float64, points [][2]float64, unit string) string {
 	var mean float64
 	for _, p := range points {

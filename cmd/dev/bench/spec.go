@@ -1,8 +1,7 @@
-// Package bench loads a running Grapnel over HTTP, receives what it delivers, and
-// reports rates, latencies, processor time, losses and duplicates as numbers, a
-// table and charts. It knows the stack by its addresses and process ids only and
-// imports nothing of the product. Publishing and receiving happen in one process,
-// so that all times are read from one monotonic clock.
+// Package bench puts a load on a running Grapnel over HTTP, receives its deliveries, and reports rates, latencies,
+// processor time, losses and duplicates as numbers, a table and charts. It uses only the addresses and process ids of
+// the stack and imports nothing of the product. One process both publishes and receives, so that all times come from
+// one monotonic clock.
 package bench
 
 import (
@@ -28,21 +27,21 @@ const (
 	CaseSoak       = "soak"
 )
 
-// Cases are all cases in the order in which they run: what others are compared
-// with comes first, and what takes long comes last.
+// Cases returns all cases in the order in which they run: cases that others are compared with come first, long cases
+// last.
 func Cases() []string { return append(DefaultCases(), LongCases()...) }
 
-// DefaultCases are those that run when none is named.
+// DefaultCases returns the cases that run when none is named.
 func DefaultCases() []string {
 	return []string{
 		CaseFloor, CaseSaturation, CaseFanout, CaseBatch, CaseBurst, CaseIdle, CaseIsolation, CaseStored, CaseOutage,
 	}
 }
 
-// LongCases are those that run only when they are named: they take long.
+// LongCases returns the cases that run only when they are named, because they take long.
 func LongCases() []string { return []string{CaseWide, CaseMany, CaseSoak} }
 
-// CheckCases reports names that are no cases, all at once.
+// CheckCases reports all names that are not cases.
 func CheckCases(names []string) error {
 	var unknown []string
 	for _, name := range names {
@@ -57,19 +56,17 @@ func CheckCases(names []string) error {
 	return nil
 }
 
-// Spec is what a load process is told.
+// Spec is the input of a load process.
 type Spec struct {
 	Case string `json:"case"`
-	// Targets are the base URLs of what is published to, in turn; Key is the API
-	// key of all.
+	// Targets are the base URLs to publish to, in turn; Key is the API key for all of them.
 	Targets []string `json:"targets"`
 	Key     string   `json:"key"`
-	// Processes are those whose processor time and memory are reported.
+	// Processes are the processes whose processor time and memory are reported.
 	Processes []Process `json:"processes"`
 
-	// WarmUp is published and received before anything is measured; Window is
-	// how long the measured load lasts; Drain is how long what was accepted may
-	// take to arrive after that, before it counts as lost.
+	// WarmUp is the time of publishing and receiving before the measurement, and Window the length of the measured
+	// load. Drain is the time that accepted events have to arrive after the window before they count as lost.
 	WarmUp time.Duration `json:"warm_up"`
 	Window time.Duration `json:"window"`
 	Drain  time.Duration `json:"drain"`
@@ -77,25 +74,24 @@ type Spec struct {
 	Publishers int `json:"publishers"`
 	// Payload is the size of an event's data in bytes.
 	Payload int `json:"payload"`
-	// Rate is events per second, for the cases with a fixed rate.
+	// Rate is the number of events per second, for the cases with a fixed rate.
 	Rate float64 `json:"rate"`
-	// Webhooks is how many there are in the cases that are about many.
+	// Webhooks is the number of webhooks in the cases about many webhooks.
 	Webhooks int `json:"webhooks"`
 }
 
-// OutageLength is how long the receiver is down in the case outage.
+// OutageLength returns how long the receiver is down in the case outage.
 func (s *Spec) OutageLength() time.Duration { return s.Window / 2 }
 
-// OutageSchedule is a retry schedule of four delays under which no delivery
-// runs out of attempts during an outage of the given length, and the last
-// attempt of all is made half as long after its end.
+// OutageSchedule returns a retry schedule of four delays. Under it no delivery runs out of attempts during an outage
+// of the given length, and the last attempt comes half that length after the outage ends.
 func OutageSchedule(outage time.Duration) []time.Duration {
 	unit := outage / 10
 	return []time.Duration{unit, 2 * unit, 4 * unit, 8 * unit}
 }
 
-// Open is the intended time of the i-th event at a rate per second. It is
-// computed from the beginning, so that rounding does not add up.
+// Open returns the due time of the i-th event at a rate per second. It computes the time from the beginning, so that
+// rounding errors do not add up.
 func Open(i int, rate float64) time.Duration {
 	return time.Duration(float64(i) / rate * float64(time.Second))
 }

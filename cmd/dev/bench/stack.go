@@ -16,7 +16,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// benchStackOptions are the flags of the stack that is measured.
+// benchStackOptions are the flags of the measured stack.
 type benchStackOptions struct {
 	stack.Options
 	Layout     string `default:"product" enum:"product,one,split,pairs" help:"Which processes there are."`
@@ -25,7 +25,7 @@ type benchStackOptions struct {
 	Statements bool   `help:"Count what each SQL statement costs."`
 }
 
-// runBenchStack runs a stack to be measured, until ctx ends.
+// runBenchStack runs a stack for a measurement, until ctx ends.
 func runBenchStack(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var o benchStackOptions
 	return parseBench(&o, args, stdout, stderr, func() error { return measuredStack(ctx, &o, stdout, stderr) })
@@ -66,11 +66,10 @@ func measuredStack(ctx context.Context, o *benchStackOptions, stdout, stderr io.
 	}
 }
 
-// allocsSuffix names the profile of what was allocated, beside the processor's.
+// allocsSuffix is the suffix of the allocation profile's file name.
 const allocsSuffix = ".allocs"
 
-// profile writes a processor profile of this process, and when it is stopped, one of
-// all that was allocated.
+// profile writes a processor profile of this process. stop ends it and also writes a profile of all allocations.
 func profile(file string) (stop func() error, err error) {
 	cpu, err := os.Create(filepath.Clean(file))
 	if err != nil {
@@ -89,8 +88,8 @@ func profile(file string) (stop func() error, err error) {
 	}, nil
 }
 
-// durability asks PostgreSQL for its version and whether it keeps its promises; if
-// not, whatever is measured means nothing.
+// durability returns PostgreSQL's version and the settings that make it durable. It returns an error if PostgreSQL is
+// not durable, because a measurement would then be meaningless.
 func durability(ctx context.Context, databaseURL string) (version, settings string, err error) {
 	var fsync, commit, pages string
 	err = stack.OnDatabase(ctx, databaseURL, func(conn *pgx.Conn) error {
@@ -107,7 +106,7 @@ func durability(ctx context.Context, databaseURL string) (version, settings stri
 	return version, settings, nil
 }
 
-// fillStore makes events that were delivered over the last day, and says so.
+// fillStore stores events that were delivered over the last day, and returns a note about them.
 func fillStore(ctx context.Context, databaseURL string, n int) (note string, err error) {
 	err = stack.OnDatabase(ctx, databaseURL, func(conn *pgx.Conn) error { return fill(ctx, conn, n) })
 	return fmt.Sprintf("beside %d stored deliveries", n), err
@@ -115,8 +114,8 @@ func fillStore(ctx context.Context, databaseURL string, n int) (note string, err
 
 func fill(ctx context.Context, conn *pgx.Conn, n int) error {
 	tenant := hook.DefaultTenant()
-	// A delivery's id begins as its event's does, with the time. Ten webhooks that
-	// there are no more have got them all.
+	// A delivery's id, like its event's, begins with the time. The deliveries belong to ten webhooks that do not
+	// exist any more.
 	if _, err := conn.Exec(ctx, `
 		with stored as (
 			select at, lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || substr(md5(i::text), 1, 3) || '8' as head,
@@ -132,7 +131,7 @@ func fill(ctx context.Context, conn *pgx.Conn, n int) error {
 		from stored`, n, tenant[:]); err != nil {
 		return fmt.Errorf("fill the store: %w", err)
 	}
-	// What filling has left to do is not to be done while we measure.
+	// The cleanup after the filling must not run during the measurement.
 	for _, statement := range []string{`vacuum analyze events, deliveries`, `checkpoint`} {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)

@@ -13,13 +13,13 @@ import (
 	"grapnel/cmd/dev/stack"
 )
 
-// statementSettings make PostgreSQL count what each statement costs. The extension
-// is in Debian's postgresql package and in most others.
+// statementSettings returns the settings that make PostgreSQL count the cost of each statement. The extension is in
+// Debian's postgresql package and in most others.
 func statementSettings() map[string]string {
 	return map[string]string{"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track_planning": "on"}
 }
 
-// countStatements begins to count what statements cost, or begins anew.
+// countStatements starts counting the cost of statements, from zero.
 func countStatements(ctx context.Context, databaseURL string) error {
 	return stack.OnDatabase(ctx, databaseURL, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, `create extension if not exists pg_stat_statements; select pg_stat_statements_reset()`)
@@ -27,8 +27,7 @@ func countStatements(ctx context.Context, databaseURL string) error {
 	})
 }
 
-// writeStatements writes a table of the statements that took the most time, those of
-// Temporal's databases as well.
+// writeStatements writes a table of the statements that took the most time, including those of Temporal's databases.
 func writeStatements(ctx context.Context, databaseURL, file string) error {
 	type statement struct {
 		Database    string

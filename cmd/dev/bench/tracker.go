@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Tracker correlates what was published with what was received. Times are since
-// the beginning of the run.
+// Tracker matches published events with received requests. Times count from the beginning of the run.
 type Tracker struct {
 	mu     sync.Mutex
 	events []tracked
@@ -18,18 +17,18 @@ type Tracker struct {
 // tracked is one event.
 type tracked struct {
 	intended, accepted time.Duration // accepted is 0 until the 202
-	first, got         int           // the endpoints that are to receive it follow first; how many have
-	// received holds, by endpoint from first on, when it came first; 0 is never. It
-	// belongs to the event and not to the endpoint, so that what is kept grows with
-	// the deliveries and not with endpoints times events.
+	first, got         int           // first is the first endpoint that is to receive it; got is how many have
+	// received holds the time of the first receipt by endpoint, starting at endpoint first; 0 means never. It belongs
+	// to the event and not to the endpoint, so that memory grows with the number of deliveries and not with endpoints
+	// times events.
 	received []time.Duration
 }
 
-// NewTracker tracks deliveries.
+// NewTracker returns an empty Tracker.
 func NewTracker() *Tracker { return &Tracker{} }
 
-// Begin numbers an event that is to be sent at the intended time. Its number
-// decides on the endpoints that it is to reach: count of them, from first on.
+// Begin numbers an event that is due at the intended time. endpoints returns, for that number, the endpoints that are
+// to receive the event: count of them, starting at first.
 func (t *Tracker) Begin(intended time.Duration, endpoints func(n int) (first, count int)) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -39,8 +38,8 @@ func (t *Tracker) Begin(intended time.Duration, endpoints func(n int) (first, co
 	return n
 }
 
-// Accept notes the 202 of an event. What it promises is outstanding from now on,
-// unless it has arrived before the answer.
+// Accept records the 202 of an event. Its deliveries are outstanding from then on, except those that arrived before
+// the 202.
 func (t *Tracker) Accept(n int, at time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -50,7 +49,7 @@ func (t *Tracker) Accept(n int, at time.Duration) {
 	t.acceptedAt = append(t.acceptedAt, at)
 }
 
-// Receive notes that an endpoint got an event.
+// Receive records that an endpoint received an event.
 func (t *Tracker) Receive(n, endpoint int, at time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -75,22 +74,21 @@ func (t *Tracker) Receive(n, endpoint int, at time.Duration) {
 	}
 }
 
-// Events is how many events have been begun.
+// Events returns the number of events that have begun.
 func (t *Tracker) Events() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.events)
 }
 
-// Outstanding is how many deliveries were promised and have not arrived.
+// Outstanding returns the number of promised deliveries that have not arrived.
 func (t *Tracker) Outstanding() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.outstanding
 }
 
-// LastReceived is when the last delivery came, of events intended before the
-// given time.
+// LastReceived returns the time of the last delivery of an event that was due before the given time.
 func (t *Tracker) LastReceived(before time.Duration) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -105,9 +103,9 @@ func (t *Tracker) LastReceived(before time.Duration) time.Duration {
 	return last
 }
 
-// Fill puts into r what is known of the window from begin to end: counts and
-// rates by when things happened, latencies of the events that were intended in
-// it. Losses and duplicates are those of the whole run: none is ever right.
+// Fill fills in r for the window from begin to end: counts and rates by the time at which things happened, latencies
+// of the events that were due in the window. It counts losses and duplicates over the whole run, because none is ever
+// allowed.
 func (t *Tracker) Fill(r *Result, begin, end time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -137,7 +135,7 @@ func (t *Tracker) Fill(r *Result, begin, end time.Duration) {
 	r.Accepted, r.Received = perSecond(t.acceptedAt, begin), perSecond(t.receivedAt, begin)
 }
 
-// latencies appends the times to the receipts that there were.
+// latencies appends the times to the receipts so far.
 func (e *tracked) latencies(to []time.Duration) []time.Duration {
 	for _, at := range e.received {
 		if at != 0 {
@@ -147,8 +145,8 @@ func (e *tracked) latencies(to []time.Duration) []time.Duration {
 	return to
 }
 
-// Minutes are the receipts of accepted events by the minute, counted from begin,
-// that the events were intended in. A minute without any is in its place, empty.
+// Minutes returns the receipts of accepted events by the minute in which the events were due, counted from begin. A
+// minute without receipts is included, empty.
 func (t *Tracker) Minutes(begin, end time.Duration) []Minute {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -181,7 +179,7 @@ func count(times []time.Duration, in func(time.Duration) bool) (n int) {
 	return n
 }
 
-// perSecond counts times by the second after begin; what was before is left out.
+// perSecond counts times by the second after begin. It ignores earlier times.
 func perSecond(times []time.Duration, begin time.Duration) []int {
 	counts := []int{}
 	for _, at := range times {

@@ -9,7 +9,7 @@ import (
 	"grapnel/cmd/dev/bench"
 )
 
-// toAll sends every event to a number of endpoints.
+// toAll returns a function that sends every event to n endpoints.
 func toAll(n int) func(int) (int, int) { return func(int) (int, int) { return 0, n } }
 
 const second = time.Second
@@ -27,7 +27,7 @@ func TestTrackerFindsLossesAndDuplicates(t *testing.T) {
 		track.Receive(n, 1, 30*time.Millisecond)
 	}
 	track.Receive(lost, 0, 20*time.Millisecond)
-	// Its publisher got no answer, and nothing was promised: neither lost nor a duplicate.
+	// The publisher got no 202, so nothing was promised: the receipt is neither a loss nor a duplicate.
 	track.Receive(refused, 0, 20*time.Millisecond)
 	require.Equal(t, 1, track.Outstanding())
 
@@ -57,10 +57,10 @@ func TestTrackerCountsStrays(t *testing.T) {
 	track := bench.NewTracker()
 	n := track.Begin(0, func(int) (int, int) { return 1, 1 })
 	track.Accept(n, 1)
-	track.Receive(n, 0, 2)  // not its endpoint
-	track.Receive(n, 2, 2)  // no endpoint
-	track.Receive(7, 1, 2)  // no event
-	track.Receive(-1, 1, 2) // no number
+	track.Receive(n, 0, 2)  // not one of its endpoints
+	track.Receive(n, 2, 2)  // no such endpoint
+	track.Receive(7, 1, 2)  // no such event
+	track.Receive(-1, 1, 2) // not a number of an event
 	var r bench.Result
 	track.Fill(&r, 0, second)
 	require.Equal(t, 4, r.Strays)
@@ -100,9 +100,9 @@ func TestTrackerSortsReceiptsIntoMinutes(t *testing.T) {
 		}
 	}
 	const begin = 10 * second
-	publish(begin-1, second, second) // the warm-up's
+	publish(begin-1, second, second) // in the warm-up
 	publish(begin, 10*time.Millisecond, 30*time.Millisecond)
-	publish(begin+time.Minute-1, 20*time.Millisecond, 2*time.Minute) // counts where it was intended
+	publish(begin+time.Minute-1, 20*time.Millisecond, 2*time.Minute) // counts in the minute in which it was due
 	publish(begin + time.Minute)                                     // lost
 	publish(begin+2*time.Minute, 40*time.Millisecond)
 	publish(begin+3*time.Minute, second, second) // after the window
@@ -115,7 +115,7 @@ func TestTrackerSortsReceiptsIntoMinutes(t *testing.T) {
 	require.Empty(t, track.Minutes(time.Hour, 2*time.Hour))
 }
 
-// Of many events that go to one endpoint each, each costs its own delivery only.
+// Among many events that go to one endpoint each, an event takes memory for its own delivery only.
 func TestTrackerOfManyEndpoints(t *testing.T) {
 	t.Parallel()
 	track := bench.NewTracker()

@@ -12,7 +12,7 @@ import (
 // settle is how long the run waits for late duplicates.
 const settle = time.Second
 
-// account collects the evidence and judges it. begin and end are those of publishing and striking.
+// account collects the evidence and judges it. Publishing and striking lasted from begin to end.
 func (r *run) account(ctx context.Context, begin, end time.Time) (Row, error) {
 	if err := wait.For(ctx, settle); err != nil {
 		return Row{}, err
@@ -50,8 +50,8 @@ func (r *run) account(ctx context.Context, begin, end time.Time) (Row, error) {
 // sampled is the number of events that are read one by one.
 const sampled = 20
 
-// sample reads some events and the attempts of their deliveries as a person would
-// (S10, S13), and holds them against the store.
+// sample reads some events and the attempts of their deliveries through the API (S10, S13), and compares them with
+// the store.
 func (r *run) sample(ctx context.Context, s *Store) error {
 	attempts := map[string]int{}
 	for _, a := range s.Attempts {

@@ -13,8 +13,9 @@ import (
 	"grapnel/internal/clip"
 )
 
-// makeBacklog pauses a webhook, publishes one event for it, and copies the event and its delivery in the store;
-// through the API it would take minutes. It returns a delivery that is among the last to be sent.
+// makeBacklog pauses a webhook, publishes one event for it, and copies the event and its delivery in the store,
+// because publishing them through the API would take minutes. It returns one of the deliveries that will be sent
+// last.
 func (r *run) makeBacklog(ctx context.Context, w *Webhook, size int) (delivery string, err error) {
 	if err := call(ctx, r.balancer, http.MethodPatch, w.path(), map[string]any{"paused": true}, nil); err != nil {
 		return "", err
@@ -24,7 +25,7 @@ func (r *run) makeBacklog(ctx context.Context, w *Webhook, size int) (delivery s
 	if !template.Accepted {
 		return "", errors.New("its first event was not accepted")
 	}
-	r.publisher.forget(template) // what is of the backlog is not the oracle's
+	r.publisher.forget(template) // the oracle ignores the backlog
 	begin := time.Now()
 	err = onConn(ctx, r.Database, func(conn *pgx.Conn) error {
 		delivery, err = copyEvent(ctx, conn, template, size)
@@ -39,8 +40,8 @@ func (r *run) makeBacklog(ctx context.Context, w *Webhook, size int) (delivery s
 // copyAtOnce is the number of copies in a transaction.
 const copyAtOnce = 20_000
 
-// copyEvent copies a deferred event and its one delivery until there are as many as asked for, each with ids and a
-// reference of its own. It returns one delivery, which is due after all others.
+// copyEvent copies a deferred event and its one delivery until there are size of them, each with ids and a reference
+// of its own. It returns one delivery, which is due after all others.
 func copyEvent(ctx context.Context, conn *pgx.Conn, template *Publication, size int) (last string, err error) {
 	var parked, deliveries int
 	err = conn.QueryRow(ctx, `
@@ -53,8 +54,8 @@ func copyEvent(ctx context.Context, conn *pgx.Conn, template *Publication, size 
 	}
 	for done := 1; done < size; done += copyAtOnce {
 		n := min(copyAtOnce, size-done)
-		// What the copies are is all that the originals are, whatever columns there be. The
-		// ids keep the original's time, and with it their day.
+		// The copies have all columns of the originals, so new columns need no change here. Their ids keep the
+		// original's time, and with it the day.
 		err := conn.QueryRow(ctx, `
 			with copies as materialized (
 				select i, overlay(gen_random_uuid()::text placing substr($1::text, 1, 15) from 1 for 15) as event_id,
@@ -77,7 +78,7 @@ func copyEvent(ctx context.Context, conn *pgx.Conn, template *Publication, size 
 	return last, err
 }
 
-// forget removes a publication from the account.
+// forget removes a publication from the evidence.
 func (p *Publisher) forget(published *Publication) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,11 +96,11 @@ func onConn(ctx context.Context, databaseURL string, do func(*pgx.Conn) error) e
 	if err != nil {
 		return fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was written is committed
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // all writes are committed
 	return do(conn)
 }
 
-// stateOf is the state of a delivery in an answer of the API.
+// stateOf returns the state of a delivery in an API response.
 func stateOf(answer []byte) string {
 	var d struct{ Status string }
 	if json.Unmarshal(answer, &d) != nil {

@@ -15,8 +15,8 @@ import (
 	"grapnel/internal/wait"
 )
 
-// Balancer sends requests to one of several APIs, as a simple load balancer does: in turn to those whose /readyz
-// succeeds. It tries another only when a connection is refused, because then the request certainly had no effect.
+// Balancer sends requests to one of several APIs, as a simple load balancer does: to the APIs whose /readyz succeeds,
+// in turn. It tries another API only if a connection is refused, because the request then certainly had no effect.
 type Balancer struct {
 	urls  []string
 	key   string
@@ -26,18 +26,18 @@ type Balancer struct {
 	ready map[string]bool
 }
 
-// errRefused reports that no API took a connection, so that the request had no effect.
+// errRefused reports that no API accepted a connection, so the request had no effect.
 var errRefused = errors.New("no API takes connections")
 
 const (
-	// readyEvery is how often APIs are asked whether they are ready. It is well below
-	// the time that a stopping API goes on taking requests.
+	// readyEvery is the interval of the readiness checks. It is well below the time for which a stopping API still
+	// takes requests.
 	readyEvery = 100 * time.Millisecond
-	// answerTime is how long a client waits for an answer.
+	// answerTime is how long a client waits for a response.
 	answerTime = 15 * time.Second
 )
 
-// NewBalancer returns a balancer. Run keeps it up to date.
+// NewBalancer returns a balancer. Run keeps the readiness up to date.
 func NewBalancer(urls []string, key string) *Balancer {
 	b := &Balancer{urls: urls, key: key, ready: map[string]bool{}, http: &http.Client{
 		Timeout: answerTime, Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
@@ -68,7 +68,7 @@ func (b *Balancer) Run(ctx context.Context) {
 				b.mu.Lock()
 				b.ready[url] = ok
 				b.mu.Unlock()
-				_ = wait.For(ctx, readyEvery) // the loop looks at ctx
+				_ = wait.For(ctx, readyEvery) // the loop checks ctx
 			}
 		})
 	}
@@ -92,8 +92,8 @@ func (b *Balancer) isReady(ctx context.Context, url string) bool {
 	return err == nil && response.StatusCode == http.StatusOK
 }
 
-// order returns the APIs in the order in which to try them: the ready ones in turn, then the others, which may have
-// come back.
+// order returns the APIs in the order in which to try them: the ready ones in turn, then the others, which may be
+// ready again.
 func (b *Balancer) order() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -110,14 +110,14 @@ func (b *Balancer) order() []string {
 	return append(ready, others...)
 }
 
-// request is what Send sends.
+// request is a request to an API.
 type request struct {
 	method, path, contentType, key string
 	body                           []byte
 }
 
-// Send makes a request and returns status and answer. The error is errRefused where
-// it is certain that the request had no effect.
+// Send makes a request and returns its status and body. The error is errRefused if the request certainly had no
+// effect.
 func (b *Balancer) Send(ctx context.Context, r request) (status int, answer []byte, err error) {
 	for _, url := range b.order() {
 		status, answer, err = b.sendTo(ctx, url, r)
@@ -133,7 +133,7 @@ func (b *Balancer) sendTo(ctx context.Context, url string, r request) (int, []by
 	if err != nil {
 		return 0, nil, err
 	}
-	// The transport must not repeat a request on its own.
+	// Without GetBody the transport cannot repeat a request on its own.
 	req.GetBody = nil
 	req.Header.Set("Authorization", "Bearer "+b.key)
 	if r.contentType != "" {

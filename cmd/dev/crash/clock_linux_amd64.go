@@ -15,15 +15,14 @@ import (
 	"time"
 )
 
-// canJumpClocks says that SetClock works here.
+// canJumpClocks reports whether SetClock works on this platform.
 const canJumpClocks = true
 
-// SetClock makes the wall clock of a running process of ours differ from the
-// machine's by an offset, in whole seconds; 0 puts it right. Go reads the clock
-// through the kernel's vDSO and no C library, so that libfaketime has no hold on it.
-// So the vDSO's clock_gettime is overwritten, in that process alone: by one that
-// asks the kernel and adds the offset to CLOCK_REALTIME. The monotonic clock, and
-// with it timers, stay as they are, as when an administrator sets a clock.
+// SetClock sets the wall clock of a running process, owned by the same user, to the machine's time plus an offset in
+// whole seconds; 0 restores it. Go reads the clock through the kernel's vDSO and uses no C library, so libfaketime
+// has no effect on it. SetClock therefore overwrites the vDSO's clock_gettime, in that process only, with code that
+// calls the kernel and adds the offset to CLOCK_REALTIME. The monotonic clock, and with it the timers, stay as they
+// are, as when an administrator sets a clock.
 func SetClock(pid int, offset time.Duration) error {
 	seconds := int64(offset / time.Second)
 	if seconds > math.MaxInt32 || seconds < math.MinInt32 {
@@ -37,7 +36,7 @@ func SetClock(pid int, offset time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("clock of process %d: %w", pid, err)
 	}
-	defer mem.Close() //nolint:errcheck // each write has told how it went
+	defer mem.Close() //nolint:errcheck // each write reports its own error
 	image := make([]byte, end-first)
 	if _, err := mem.ReadAt(image, first); err != nil {
 		return fmt.Errorf("read the vDSO of process %d: %w", pid, err)
@@ -55,7 +54,7 @@ func SetClock(pid int, offset time.Duration) error {
 	})
 }
 
-// clockCode is clock_gettime(clock in edi, timespec at rsi) with an offset.
+// clockCode returns the machine code of clock_gettime(clock in edi, timespec at rsi) with an offset.
 func clockCode(seconds int32) []byte {
 	code := []byte{
 		0xb8, 228, 0, 0, 0, // mov eax, SYS_clock_gettime
@@ -64,11 +63,11 @@ func clockCode(seconds int32) []byte {
 		0x75, 7, // jne to the end
 		0x48, 0x81, 0x06, // add qword [rsi], offset
 	}
-	code = binary.LittleEndian.AppendUint32(code, uint32(seconds)) //nolint:gosec // two's complement is meant
+	code = binary.LittleEndian.AppendUint32(code, uint32(seconds)) //nolint:gosec // two's complement is intended
 	return append(code, 0xc3)                                      // ret
 }
 
-// vdso is where the kernel put it.
+// vdso returns the addresses of the vDSO in the process's memory.
 func vdso(pid int) (first, end int64, err error) {
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
 	if err != nil {
@@ -85,7 +84,7 @@ func vdso(pid int) (first, end int64, err error) {
 	return 0, 0, fmt.Errorf("process %d has no vDSO", pid)
 }
 
-// clockGettime finds the function in the image, which must have room for size bytes.
+// clockGettime returns the offset of clock_gettime in the image. The function must have room for size bytes.
 func clockGettime(image []byte, size uint64) (at int64, err error) {
 	file, err := elf.NewFile(bytes.NewReader(image))
 	if err != nil {
@@ -97,14 +96,14 @@ func clockGettime(image []byte, size uint64) (at int64, err error) {
 	}
 	for _, s := range symbols {
 		if s.Name == "__vdso_clock_gettime" && s.Size >= size && s.Value < uint64(len(image))-size {
-			return int64(s.Value), nil //nolint:gosec // it is inside of the image
+			return int64(s.Value), nil //nolint:gosec // it is inside the image
 		}
 	}
 	return 0, errors.New("the vDSO has no clock_gettime that can be replaced")
 }
 
-// whileOutside stops the process where none of its threads is between the
-// addresses, does something, and lets it go on.
+// whileOutside stops the process at a moment when none of its threads executes code between the addresses, calls do,
+// and continues the process.
 func whileOutside(pid int, first, end int64, do func() error) error {
 	for range 200 {
 		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
@@ -122,15 +121,15 @@ func whileOutside(pid int, first, end int64, do func() error) error {
 	return fmt.Errorf("process %d was never outside of its vDSO", pid)
 }
 
-// anyInside reports whether a thread is there, or still runs and may be. The last
-// field of a stopped thread's syscall file is its instruction pointer.
+// anyInside reports whether a thread executes code between the addresses. It returns true if it cannot know, because
+// a thread still runs. The last field of a stopped thread's syscall file is its instruction pointer.
 func anyInside(pid int, first, end int64) (bool, error) {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", pid))
 	if err != nil || len(tasks) == 0 {
 		return false, errors.Join(err, fmt.Errorf("process %d has no threads", pid))
 	}
 	for _, file := range tasks {
-		text, err := os.ReadFile(file) //nolint:gosec // of /proc
+		text, err := os.ReadFile(file) //nolint:gosec // a file in /proc
 		if errors.Is(err, os.ErrNotExist) {
 			continue // the thread has ended
 		}
@@ -143,7 +142,7 @@ func anyInside(pid int, first, end int64) (bool, error) {
 		}
 		pointer, err := strconv.ParseInt(strings.TrimPrefix(fields[len(fields)-1], "0x"), 16, 64)
 		if err != nil || pointer >= first && pointer < end {
-			return true, nil //nolint:nilerr // what can't be read may be inside
+			return true, nil //nolint:nilerr // an unreadable thread may be inside
 		}
 	}
 	return false, nil

@@ -13,7 +13,7 @@ import (
 	"grapnel/cmd/dev/crash"
 )
 
-// The clock of a running Go process jumps ahead and back, and its timers don't.
+// SetClock moves the clock of a running Go process ahead and back, and does not affect its timers.
 func TestSetClock(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command(os.Args[0])
@@ -37,8 +37,8 @@ func TestSetClock(t *testing.T) {
 		require.NoError(t, err)
 		return time.Until(time.Unix(seconds, 0)), monotonic
 	}
-	// Start returns while the kernel still replaces the process's image, before it
-	// maps the vDSO; once the process answers, the vDSO is there.
+	// Start returns while the kernel still replaces the process's image, before it maps the vDSO. Once the process
+	// answers, the vDSO is there.
 	ask()
 	for _, offset := range []time.Duration{0, 48 * time.Hour, -time.Hour, 0} {
 		require.NoError(t, crash.SetClock(cmd.Process.Pid, offset))

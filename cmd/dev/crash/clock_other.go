@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// canJumpClocks says that SetClock works here.
+// canJumpClocks reports whether SetClock works on this platform.
 const canJumpClocks = false
 
-// SetClock is not possible here.
+// SetClock returns an error: it is not possible on this platform.
 func SetClock(int, time.Duration) error {
 	return errors.New("clocks of processes can be set on Linux on amd64 only")
 }

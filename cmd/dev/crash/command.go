@@ -55,7 +55,7 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		kong.Vars{"damages": Names(Default()), "staged": Names(Staged())})
 }
 
-// strikeAll does every damage of the options, each to a stack of its own, and writes the report.
+// strikeAll runs every damage of the options, each on a stack of its own, and writes the report.
 func strikeAll(ctx context.Context, o *crashOptions, args []string, stdout, stderr io.Writer) error {
 	damages, err := ParseDamages(o.Damage)
 	if err != nil {
@@ -77,7 +77,7 @@ func strikeAll(ctx context.Context, o *crashOptions, args []string, stdout, stde
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(o.JSON, append(text, '\n'), 0o644); err != nil { //nolint:gosec // a report, to be read by others
+		if err := os.WriteFile(o.JSON, append(text, '\n'), 0o644); err != nil { //nolint:gosec // a report that others may read
 			return err
 		}
 	}
@@ -90,7 +90,7 @@ func strikeAll(ctx context.Context, o *crashOptions, args []string, stdout, stde
 	return nil
 }
 
-// crasher runs the damages, one after the other.
+// crasher runs the damages one after another.
 type crasher struct {
 	*crashOptions
 	stderr io.Writer
@@ -101,7 +101,7 @@ func (c *crasher) progress(format string, args ...any) {
 	fmt.Fprintf(c.stderr, "%6.1fs  %s\n", time.Since(c.begin).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// run does one damage to a stack of its own.
+// run runs one damage on a stack of its own.
 func (c *crasher) run(ctx context.Context, d Damage) (row Row, err error) {
 	dir := c.Keep
 	if dir == "" {

@@ -1,9 +1,7 @@
-// Package crash does damage to a running Grapnel while events are published at a
-// steady rate, and then accounts for every one of them: a publisher that keeps
-// every answer, a receiver that keeps every request, and an oracle that holds both
-// against what the API and PostgreSQL say. What is damaged and when follows from a
-// seed. The package knows the product by its HTTP API and its tables only; killing
-// processes is left to the Stack that it is given.
+// Package crash damages a running Grapnel while events are published at a steady rate, and then accounts for every
+// event. The publisher keeps every response and the receiver keeps every request; an oracle compares both with the
+// state in the API and PostgreSQL. A seed determines what is damaged and when. The package uses the product only by
+// its HTTP API and its tables; the Stack that it gets kills processes.
 package crash
 
 import (
@@ -32,11 +30,10 @@ const (
 	BreakReceivers  Damage = "network-receiver"
 	JumpClock       Damage = "clock"
 	Roll            Damage = "rolling"
-	// All is all of these at random, several at once.
+	// All is all kinds above in random order, several at once.
 	All Damage = "all"
 
-	// Those below are each about one promise, which is checked besides (expect.go): a
-	// number of stages, one after the other.
+	// Each kind below tests one more promise (expect.go), in a number of stages, one after another.
 	LoseNamespace  Damage = "namespace"
 	StopTemporal   Damage = "temporal-stopped"
 	CutTemporal    Damage = "temporal-cut"
@@ -46,46 +43,43 @@ const (
 	FillMemory     Damage = "memory"
 	FewConnections Damage = "two-connections"
 	LeapClock      Damage = "clock-ahead"
-	// InTurn is one stage of each of those that can be short.
+	// InTurn is one stage of each kind that has a short form.
 	InTurn Damage = "in-turn"
 )
 
-// Traits are what a damage may and may not bring about.
+// Traits are the possible effects of a damage, and its size.
 type Traits struct {
-	// What says what is done.
+	// What describes the damage.
 	What string
-	// Repeats says that a request may be made again because nobody knows what came
-	// of it: at-least-once delivery. Where it is false, not one may.
+	// Repeats allows a request to be made again because its result may be unrecorded: at-least-once delivery. If it
+	// is false, no request may be repeated.
 	Repeats bool
-	// Refuses says that a publish may go without an answer, or with a 503.
+	// Refuses allows a publish to get no response, or a 503.
 	Refuses bool
-	// Unreached says that an attempt may be recorded that never reached the
-	// receiver: the network is damaged on its way.
+	// Unreached allows a recorded attempt that never reached the receiver, because the network on the way is damaged.
 	Unreached bool
-	// Off says why it is not among those that are done by default.
+	// Off is the reason why the damage is not among the default ones; empty if it is.
 	Off string
-	// Stages is how many strikes it is, each once and each another variant. 0 is as many
-	// as there is time for.
+	// Stages is the number of strikes, each of another variant. 0 means as many strikes as there is time for.
 	Stages int
-	// length is how long the damage lasts, at least and at most, beside the time that
-	// coming back takes.
+	// length is the least and the most time that the damage lasts, without the time to recover.
 	length [2]time.Duration
-	// short is the length in the short form; 0 is length.
+	// short is the length in the short form; 0 means length.
 	short time.Duration
-	// size is how much of something there is, in the full form and in the short one.
+	// size is a number of deliveries or events, in the full form and in the short one.
 	size [2]int
-	// more is how much longer than others a strike may take to come back.
+	// more is the extra time that a strike may take to recover.
 	more time.Duration
 }
 
-// The stages: what Freeze freezes.
+// The stages of Freeze: the process that stands still.
 const (
 	FreezeAPI = iota
 	FreezeWorker
 	freezeStages
 )
 
-// What LockRows locks.
+// The stages of LockRows: the locked row.
 const (
 	LockTopic = iota
 	LockKey
@@ -93,7 +87,7 @@ const (
 	lockStages
 )
 
-// How EndWebhooks ends one.
+// The stages of EndWebhooks: how the webhook ends.
 const (
 	EndGone = iota
 	EndDeleted
@@ -101,7 +95,7 @@ const (
 	endStages
 )
 
-// traits is the table of damages.
+// traits returns the table of damages.
 func traits() map[Damage]Traits {
 	s := func(least, most float64) [2]time.Duration {
 		return [2]time.Duration{time.Duration(least * float64(time.Second)), time.Duration(most * float64(time.Second))}
@@ -149,7 +143,7 @@ func traits() map[Damage]Traits {
 	}
 }
 
-// brief are the kinds of which InTurn is the first stage.
+// brief returns the kinds whose first stage is part of InTurn.
 func brief() []Damage {
 	list := []Damage{Freeze, LockRows, EndWebhooks}
 	if canJumpClocks {
@@ -158,8 +152,7 @@ func brief() []Damage {
 	return list
 }
 
-// Of is what a damage may bring about. Of those that are made of others it is what any
-// of these may.
+// Of returns the traits of a damage. A damage that consists of several kinds may have the effects of any of them.
 func Of(d Damage) Traits {
 	t := traits()[d]
 	if d == All {
@@ -174,9 +167,9 @@ func Of(d Damage) Traits {
 	return t
 }
 
-// kindsOf are the kinds of strikes that a damage is made of.
+// kindsOf returns the kinds of strikes that a damage consists of.
 func kindsOf(d Damage) []Damage {
-	switch d { //nolint:exhaustive // the others are themselves
+	switch d { //nolint:exhaustive // every other kind consists of itself
 	case None:
 		return nil
 	case All, FewConnections:
@@ -187,7 +180,7 @@ func kindsOf(d Damage) []Damage {
 	return []Damage{d}
 }
 
-// Damages are all kinds, in the order of the report.
+// Damages returns all kinds, in the order of the report.
 func Damages() []Damage {
 	return []Damage{
 		None, KillAPI, KillWorker, KillBoth, KillTemporal, LoseTemporal, KillBackend, StopPostgres, FillConnections, FillDisk,
@@ -196,27 +189,27 @@ func Damages() []Damage {
 	}
 }
 
-// Default are the kinds that are done when none is named.
+// Default returns the kinds that run when none is named.
 func Default() []Damage {
 	return slices.DeleteFunc(Damages(), func(d Damage) bool { return traits()[d].Off != "" || !Possible(d) })
 }
 
-// Staged are the kinds with stages.
+// Staged returns the kinds with stages.
 func Staged() []Damage {
 	return slices.DeleteFunc(Default(), func(d Damage) bool { return traits()[d].Stages == 0 })
 }
 
-// Mixed are the kinds that All is made of.
+// Mixed returns the kinds that All consists of.
 func Mixed() []Damage {
 	return slices.DeleteFunc(Default(), func(d Damage) bool {
 		return d == None || d == All || d == FewConnections || traits()[d].Stages > 0
 	})
 }
 
-// Possible reports whether this machine allows the damage.
+// Possible reports whether the damage is possible on this machine.
 func Possible(d Damage) bool { return d != JumpClock && d != LeapClock || canJumpClocks }
 
-// ParseDamages reads names; none gives the default.
+// ParseDamages parses names; no names give the default.
 func ParseDamages(names []string) ([]Damage, error) {
 	if len(names) == 0 {
 		return Default(), nil

@@ -15,28 +15,27 @@ import (
 
 // Ending is how a webhook with a backlog ended, and the state of the backlog after it.
 type Ending struct {
-	// Webhook is its name, Backlog how many deliveries waited for it.
+	// Webhook is the webhook's name, and Backlog the number of its deferred deliveries before it ended.
 	Webhook string
 	Backlog int
-	// Asked is when it was ended: the call, or the first answer of 410. Answered is when
-	// the call was answered, with Status, or when the API first showed it disabled.
+	// Asked is the time of the call that ended the webhook, or of the first 410 response. Answered is the time of the
+	// call's response, which had the given Status, or the time at which the API first showed the webhook as disabled.
 	Asked, Answered time.Time
 	Status          int
-	// Shown is what the API then said of a delivery that nobody had attempted; empty for
-	// "not found".
+	// Shown is the state that the API then returned for a delivery without attempts; empty for "not found".
 	Shown string
-	// Canceled are the deliveries that ended so, Attempted others that came to an end,
-	// Outstanding those that did not.
+	// Canceled, Attempted and Outstanding are the numbers of deliveries that were canceled, that ended otherwise, and
+	// that have not ended.
 	Canceled, Attempted, Outstanding int
-	// Over is when the last was canceled.
+	// Over is the time of the last cancellation.
 	Over time.Time
-	// Requests are when each came that its endpoint got, Twice how many of them were of an
-	// event that it had got before.
+	// Requests are the arrival times of all requests to the endpoint. Twice is the number of requests for an event
+	// that had arrived before.
 	Requests []time.Time
 	Twice    int
 }
 
-// endWebhook makes a webhook with a backlog, lets its deliveries begin, and ends it.
+// endWebhook gives a webhook a backlog, lets its deliveries begin, and ends the webhook.
 func (r *run) endWebhook(ctx context.Context, struck *Struck) error {
 	w := r.ended[struck.Stage]
 	first, err := r.makeBacklog(ctx, w, struck.Size)
@@ -64,13 +63,13 @@ func (r *run) endWebhook(ctx context.Context, struck *Struck) error {
 	return err
 }
 
-// path is the webhook's in the API.
+// path returns the webhook's path in the API.
 func (w *Webhook) path() string {
-	id, _ := hook.ParseWebhookID(w.ID) // it was read from the API
+	id, _ := hook.ParseWebhookID(w.ID) // the id comes from the API
 	return "/v1/webhooks/" + id.String()
 }
 
-// end ends it: by a call, or by its endpoint's own answer.
+// end ends the webhook by a call, or by the 410 of its endpoint.
 func (r *run) end(ctx context.Context, w *Webhook, stage int, e *Ending) (err error) {
 	e.Asked = time.Now()
 	switch stage {
@@ -93,7 +92,7 @@ func (r *run) end(ctx context.Context, w *Webhook, stage int, e *Ending) (err er
 // notEnded bounds the wait for the end of a webhook.
 const notEnded = 2 * time.Minute
 
-// awaitDisabled waits until the API says that the webhook is not active.
+// awaitDisabled waits until the API shows the webhook as inactive.
 func (r *run) awaitDisabled(ctx context.Context, w *Webhook) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, notEnded)
 	defer cancel()
@@ -109,11 +108,11 @@ func (r *run) awaitDisabled(ctx context.Context, w *Webhook) (int, error) {
 	}
 }
 
-// underWay is the number of requests that must have come before a webhook is ended.
+// underWay is the number of requests that must arrive before a webhook is ended.
 const underWay = 20
 
-// awaitRequests waits until the webhook's endpoint has got some; of one that is gone the
-// first is all that there may be.
+// awaitRequests waits until the webhook's endpoint has received some requests. An endpoint that answers 410 may
+// receive only one.
 func (r *run) awaitRequests(ctx context.Context, w *Webhook) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, notEnded, errors.New("its endpoint got too few requests"))
 	defer cancel()
@@ -125,7 +124,7 @@ func (r *run) awaitRequests(ctx context.Context, w *Webhook) error {
 	return nil
 }
 
-// awaitCanceled waits until no delivery of the webhook is outstanding. The oracle judges whether it took too long.
+// awaitCanceled waits until the webhook has no outstanding delivery. The oracle decides whether that took too long.
 func (r *run) awaitCanceled(ctx context.Context, w *Webhook) error {
 	limited, cancel := context.WithTimeout(ctx, r.Drain)
 	defer cancel()
@@ -140,7 +139,7 @@ func (r *run) awaitCanceled(ctx context.Context, w *Webhook) error {
 	}
 }
 
-// shown is what the API says of a delivery.
+// shown returns the state of a delivery in the API.
 func (r *run) shown(ctx context.Context, id string) (string, error) {
 	delivery, err := hook.ParseDeliveryID(id)
 	if err != nil {
@@ -153,7 +152,7 @@ func (r *run) shown(ctx context.Context, id string) (string, error) {
 	return stateOf(answer), nil
 }
 
-// readEndings reads the state of the backlogs from the store.
+// readEndings reads the final state of the backlogs from the store.
 func (r *run) readEndings(ctx context.Context, list []Struck) error {
 	for i := range list {
 		e := list[i].Ending

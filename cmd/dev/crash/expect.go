@@ -10,23 +10,23 @@ import (
 )
 
 const (
-	// immediately is how soon the call that ends a webhook is answered.
+	// immediately is the longest response time of the call that ends a webhook.
 	immediately = 3 * time.Second
-	// onTheWire is how old a request may be that arrives after that answer.
+	// onTheWire is the longest time after that response in which a request that was already sent may arrive.
 	onTheWire = 500 * time.Millisecond
-	// takenOver is how soon another process starts what one can't.
+	// takenOver is the longest time until another process starts the events that one process cannot start.
 	takenOver = 15 * time.Second
-	// unfrozen is how soon after a process froze nothing of it stands in others' way:
-	// PostgreSQL ends its transaction after 15 s.
+	// unfrozen is the longest time after a process freezes for which its locks may block others: PostgreSQL ends its
+	// transaction after 15 s.
 	unfrozen = 25 * time.Second
-	// beginAnew is what catching up may take after however short a time: calls run into
-	// their time-outs, and processes wait before they ask again.
+	// beginAnew is the time allowed to catch up after even the shortest interruption: calls run into their timeouts,
+	// and processes wait before they retry.
 	beginAnew = 30 * time.Second
-	// clockSlack is how far a time may be off.
+	// clockSlack is the tolerance for times.
 	clockSlack = 2 * time.Second
 )
 
-// checkExpectations looks at what each strike with stages is about.
+// checkExpectations checks the promise that each strike with stages tests.
 func (o *oracle) checkExpectations() {
 	if Of(o.Damage).Stages > 0 {
 		for _, name := range o.Survey.Died {
@@ -35,7 +35,7 @@ func (o *oracle) checkExpectations() {
 	}
 	for i := range o.Struck {
 		s := &o.Struck[i]
-		switch s.Damage { //nolint:exhaustive // the others have no more to them than all have
+		switch s.Damage { //nolint:exhaustive // the other kinds have no promise of their own
 		case StopTemporal:
 			o.checkCaughtUp(s)
 		case CutTemporal:
@@ -63,13 +63,12 @@ func (o *oracle) measured(s *Struck, format string, args ...any) {
 
 func tenths(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }
 
-// held is whether the strike lay between two times, in part.
+// held reports whether the strike overlapped the given time.
 func (s *Struck) held(begin, end time.Time) bool {
 	return begin.Before(s.Held[1]) && end.After(s.Held[0])
 }
 
-// checkCaughtUp finds the last first attempt of what was accepted before Temporal went
-// on.
+// checkCaughtUp measures the time from Temporal's return until the last first attempt of an event accepted before it.
 func (o *oracle) checkCaughtUp(s *Struck) {
 	away, last := s.Held[1].Sub(s.Held[0]), s.Held[1]
 	for id, e := range o.byID {
@@ -90,17 +89,17 @@ func (o *oracle) checkCaughtUp(s *Struck) {
 	}
 }
 
-// bounded is how long some things took that may take only so long.
+// bounded collects durations that have a bound.
 type bounded struct {
 	bound time.Duration
-	// most is how long those took that kept within it, worst how long the worst of the
-	// others; over is how many these are, never how many of them never came to an end.
+	// most is the longest duration within the bound, and worst the longest above it. over counts the durations above
+	// the bound, including never: those without an end.
 	most, worst         time.Duration
 	n, over, never      int
 	firstOver, lastOver time.Time
 }
 
-// add adds one; the end is zero where there was none.
+// add adds a duration. A zero end means that it never ended.
 func (b *bounded) add(begin, end time.Time) {
 	b.n++
 	took := end.Sub(begin)
@@ -122,7 +121,7 @@ func (b *bounded) add(begin, end time.Time) {
 	}
 }
 
-// judge is a violation, if any took too long.
+// judge reports a violation if any duration exceeded the bound.
 func (o *oracle) judge(rule Rule, b *bounded, s *Struck, what string) {
 	if b.over > 0 {
 		o.violated(rule, "%s: %d of %d %s took more than %v (the worst %v, %d never came to an end), those begun from %s to %s", s.name(), b.over, b.n, what,
@@ -130,11 +129,11 @@ func (o *oracle) judge(rule Rule, b *bounded, s *Struck, what string) {
 	}
 }
 
-// checkTakenOver looks at what the API accepted that was cut off.
+// checkTakenOver checks that the events accepted by the API without Temporal were delivered meanwhile.
 func (o *oracle) checkTakenOver(s *Struck) {
 	delivered := bounded{bound: takenOver}
 	for _, p := range s.Probes {
-		if !p.Accepted.IsZero() && p.Accepted.Add(takenOver).Before(s.Held[1]) { // there was time for it
+		if !p.Accepted.IsZero() && p.Accepted.Add(takenOver).Before(s.Held[1]) { // there was enough time
 			delivered.add(p.Accepted, p.Recorded)
 		}
 	}
@@ -145,7 +144,7 @@ func (o *oracle) checkTakenOver(s *Struck) {
 	o.measured(s, "%d of %d accepted by the API that was cut off were delivered within %v", delivered.n-delivered.over, delivered.n, tenths(delivered.most))
 }
 
-// checkNeighbours looks at the probes: at their answers, and at their records.
+// checkNeighbours checks the probes' responses and, with records, their recorded deliveries.
 func (o *oracle) checkNeighbours(s *Struck, records bool) {
 	answers, recorded := bounded{bound: moment}, bounded{bound: moment}
 	for _, p := range s.Probes {
@@ -169,7 +168,7 @@ func (o *oracle) checkNeighbours(s *Struck, records bool) {
 	o.measured(s, "%s", text)
 }
 
-// wait adds a publisher's.
+// wait adds the duration of a publish.
 func (b *bounded) wait(w *Wait) {
 	if w.Accepted {
 		b.add(w.Begin, w.End)
@@ -178,7 +177,7 @@ func (b *bounded) wait(w *Wait) {
 	}
 }
 
-// checkUnfrozen looks at everybody's publishes a while after something froze.
+// checkUnfrozen checks all publishes that began some time after a process froze.
 func (o *oracle) checkUnfrozen(s *Struck) {
 	answers := bounded{bound: moment}
 	for i := range o.Waits {
@@ -189,7 +188,7 @@ func (o *oracle) checkUnfrozen(s *Struck) {
 	o.judge(RuleNeighbour, &answers, s, "publishes, long after it began,")
 }
 
-// checkUnlocked looks at the publishes of those who have nothing to do with the row.
+// checkUnlocked checks the publishes that do not need the locked row.
 func (o *oracle) checkUnlocked(s *Struck) {
 	answers := bounded{bound: moment}
 	for i := range o.Waits {
@@ -201,7 +200,7 @@ func (o *oracle) checkUnlocked(s *Struck) {
 	o.measured(s, "%d of %d other publishes accepted within %v", answers.n-answers.over, answers.n, tenths(answers.most))
 }
 
-// checkEnding looks at how a webhook with a backlog ended.
+// checkEnding checks how a webhook with a backlog ended.
 func (o *oracle) checkEnding(s *Struck) {
 	e := s.Ending
 	if e == nil {
@@ -239,7 +238,7 @@ func (o *oracle) checkEnding(s *Struck) {
 		took.Round(time.Millisecond), e.Backlog, len(e.Requests), tenths(e.Over.Sub(e.Asked)))
 }
 
-// checkMemory looks at what the processes held that have a bound.
+// checkMemory compares the memory of the processes with their bound.
 func (o *oracle) checkMemory() {
 	const mib = 1 << 20
 	if o.Survey.Bound == 0 || len(o.Survey.Memory) == 0 {
@@ -258,7 +257,7 @@ func (o *oracle) checkMemory() {
 	}
 }
 
-// checkClock looks at the times of what was published after a clock was put right.
+// checkClock checks the times of events published after a clock was corrected.
 func (o *oracle) checkClock(s *Struck) {
 	ahead, after, wrong := 0, 0, 0
 	example := ""
@@ -290,14 +289,14 @@ func (o *oracle) checkClock(s *Struck) {
 	}
 }
 
-// leaping reports whether a clock was ahead in a time.
+// leaping reports whether a clock was ahead at any time from begin to end.
 func (o *oracle) leaping(begin, end time.Time) bool {
 	return slices.ContainsFunc(o.Struck, func(s Struck) bool {
 		return s.Damage == LeapClock && begin.Before(s.End) && end.After(s.Begin)
 	})
 }
 
-// timeOf is the time of a UUIDv7.
+// timeOf returns the time in a UUIDv7.
 func timeOf(id string) time.Time {
 	var high, low int64
 	if _, err := fmt.Sscanf(id, "%08x-%04x", &high, &low); err != nil {

@@ -10,8 +10,8 @@ import (
 	"grapnel/cmd/dev/crash"
 )
 
-// stage is a strike that was held for a minute, from a minute before noon, with a probe
-// a second that was accepted and recorded at once.
+// stage returns a strike that lasted from a minute before noon until noon, with one probe per second that was
+// accepted and recorded at once.
 func stage(d crash.Damage, number int) crash.Struck {
 	begin := noon().Add(-time.Minute)
 	s := crash.Struck{
@@ -23,14 +23,14 @@ func stage(d crash.Damage, number int) crash.Struck {
 	return s
 }
 
-// staged is evidence of a run with one such strike.
+// staged returns the evidence of a run with one such strike.
 func staged(d crash.Damage, number int) *crash.Evidence {
 	e := evidence()
 	e.Damage, e.Struck = d, []crash.Struck{stage(d, number)}
 	return e
 }
 
-// ended is how a webhook with a backlog ends well.
+// ended returns the ending of a webhook with a backlog that ended correctly.
 func ended() *crash.Ending {
 	at := noon().Add(-30 * time.Second)
 	return &crash.Ending{
@@ -39,8 +39,8 @@ func ended() *crash.Ending {
 	}
 }
 
-// Each damage with stages has an expectation of its own: evidence that meets it, and
-// evidence that does not.
+// Each damage with stages has its own expectation: it accepts evidence that meets it and rejects evidence that does
+// not.
 func TestExpectations(t *testing.T) {
 	t.Parallel()
 	wait := func(typ, cache, key string, began, took time.Duration) crash.Wait {
@@ -168,7 +168,7 @@ func TestExpectations(t *testing.T) {
 	}
 }
 
-// idAt is a UUIDv7 of a time after noon.
+// idAt returns a UUIDv7 with a time after noon.
 func idAt(after time.Duration) string {
 	hex := []byte("000000000000")
 	for i, ms := len(hex)-1, noon().Add(after).UnixMilli(); i >= 0; i, ms = i-1, ms>>4 {
@@ -177,7 +177,7 @@ func idAt(after time.Duration) string {
 	return string(hex[:8]) + "-" + string(hex[8:]) + "-7000-8000-000000000000"
 }
 
-// rename gives an event another id, wherever it has one.
+// rename replaces an event's id everywhere.
 func rename(e *crash.Evidence, from, to string) {
 	change := func(id *string) {
 		if *id == from {

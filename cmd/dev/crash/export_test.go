@@ -7,19 +7,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// RefOf is refOf: what a receiver reads.
+// RefOf is refOf: the reference in the data that a receiver reads.
 func RefOf(data []byte) string { return refOf(data) }
 
-// DataOf is dataOf: what is published.
+// DataOf is dataOf: the published data.
 func DataOf(ref string) string { return dataOf(ref) }
 
-// Outcome is what an endpoint answers the n-th request about a publication.
+// Outcome returns an endpoint's response status to the n-th request about a publication.
 func (w *Webhook) Outcome(seed uint64, ref string, n int) int {
 	status, _ := w.answer(seed, ref, n)
 	return status
 }
 
-// Load is what the first n requests publish.
+// Load returns the publications of the first n requests.
 func Load(seed uint64, n int) []Publication {
 	var list []Publication
 	for i := range n {
@@ -29,10 +29,10 @@ func Load(seed uint64, n int) []Publication {
 	return list
 }
 
-// Webhooks are the run's.
+// Webhooks returns the webhooks of a run without damage.
 func Webhooks() []*Webhook { return webhooks(None) }
 
-// CopyEvent makes a backlog of one event.
+// CopyEvent makes a backlog by copying one event.
 func CopyEvent(ctx context.Context, databaseURL string, template *Publication, size int) (last string, err error) {
 	err = onConn(ctx, databaseURL, func(conn *pgx.Conn) error {
 		last, err = copyEvent(ctx, conn, template, size)
@@ -41,7 +41,7 @@ func CopyEvent(ctx context.Context, databaseURL string, template *Publication, s
 	return last, err
 }
 
-// ReadStore reads the store but for the webhooks with the given ids.
+// ReadStore reads the store, except for the webhooks with the given ids.
 func ReadStore(ctx context.Context, databaseURL string, but ...string) (*Store, error) {
 	list := make([]*Webhook, 0, len(but))
 	for _, id := range but {

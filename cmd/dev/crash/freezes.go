@@ -15,8 +15,8 @@ import (
 	"grapnel/internal/wait"
 )
 
-// loseNamespace deletes Temporal's namespace by its API, and registers it again later:
-// what an operator does who starts with an empty Temporal.
+// loseNamespace deletes Temporal's namespace by its API and registers it again later, like an operator who starts
+// with an empty Temporal.
 func (s *crashStack) loseNamespace(ctx context.Context, st *Strike) error {
 	if err := stack.DeleteNamespace(ctx, s.TemporalAddr); err != nil {
 		return err
@@ -24,7 +24,7 @@ func (s *crashStack) loseNamespace(ctx context.Context, st *Strike) error {
 	return errors.Join(st.Hold(ctx, Target{}), stack.RegisterNamespace(ctx, s.TemporalAddr))
 }
 
-// stopTemporal makes the Temporal server stand still for a while.
+// stopTemporal stops the Temporal server for a while (SIGSTOP).
 func (s *crashStack) stopTemporal(ctx context.Context, st *Strike) error {
 	pid := s.temporal.PID()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
@@ -51,8 +51,8 @@ func (s *crashStack) cutTemporal(ctx context.Context, st *Strike) error {
 	return st.Hold(ctx, Target{API: s.urls()[0]})
 }
 
-// freeze makes an API or a worker stand still, in the middle of a transaction that has
-// written, if one is met; better still one that has a topic's row, which others need.
+// freeze stops an API or a worker with SIGSTOP, if possible in the middle of a transaction that has written, and
+// preferably in one that has locked a topic's row, which others need.
 func (s *crashStack) freeze(ctx context.Context, st *Strike) error {
 	list, tries := s.apis, 100
 	if st.Stage == FreezeWorker {
@@ -101,9 +101,8 @@ func (s *crashStack) freeze(ctx context.Context, st *Strike) error {
 	return nil
 }
 
-// stopInTransaction stops a process, and lets it go on for a while until it is stopped
-// in the middle of a transaction that has written to one of the tables, or has been often
-// enough. It stays stopped.
+// stopInTransaction stops a process and continues it, repeatedly, until it is stopped in the middle of a transaction
+// that has written to one of the tables, or until the tries are used up. The process stays stopped.
 func (s *crashStack) stopInTransaction(ctx context.Context, pid, tries int, tables []string) (met bool, err error) {
 	for range tries {
 		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
@@ -126,8 +125,8 @@ func (s *crashStack) stopInTransaction(ctx context.Context, pid, tries int, tabl
 	return false, syscall.Kill(pid, syscall.SIGSTOP)
 }
 
-// stayInTransaction reports whether a session of ours that has written is in a transaction
-// and does nothing: those of processes that run go on.
+// stayInTransaction reports whether one of Grapnel's sessions that has written stays idle in a transaction. The
+// sessions of running processes do not stay idle.
 func stayInTransaction(ctx context.Context, conn *pgx.Conn, tables []string) (bool, error) {
 	const looks, between = 4, 30 * time.Millisecond
 	var still []string

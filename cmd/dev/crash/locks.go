@@ -11,9 +11,9 @@ import (
 	"grapnel/internal/wait"
 )
 
-// Locked is the row that LockRows has locked; all but one are empty.
+// Locked is the row that LockRows has locked. Two of its members are empty.
 type Locked struct {
-	// Topic is a message's topic, Key an idempotency key, Webhook a webhook's name.
+	// Topic is a message's topic, Key an idempotency key, and Webhook a webhook's name.
 	Topic, Key, Webhook string
 }
 
@@ -27,7 +27,7 @@ func (l *Locked) String() string {
 	return "webhook " + l.Webhook
 }
 
-// concerns reports whether what somebody publishes has to do with the row.
+// concerns reports whether a publish needs the row.
 func (l *Locked) concerns(w *Wait, webhooks []*Webhook) bool {
 	if l.Webhook != "" {
 		for _, webhook := range webhooks {
@@ -40,17 +40,16 @@ func (l *Locked) concerns(w *Wait, webhooks []*Webhook) bool {
 	return w.Cache != "" && w.Type == l.Topic || w.Key != "" && w.Key == l.Key
 }
 
-// locker is somebody's session that locks a row.
+// locker describes a row to lock.
 type locker struct {
 	locked Locked
 	query  string
 	args   []any
-	// meet publishes something that needs the row; nil where the load does so.
+	// meet publishes an event that needs the row; nil if the load does so anyway.
 	meet func(ctx context.Context)
 }
 
-// lock locks a row in a session of its own, and holds it for a while in which others
-// publish.
+// lock locks a row in a session of its own, and holds the lock for a while during which others publish.
 func (r *run) lock(ctx context.Context, struck *Struck) error {
 	l, err := r.locker(ctx, struck)
 	if err != nil {
@@ -61,7 +60,7 @@ func (r *run) lock(ctx context.Context, struck *Struck) error {
 	if err != nil {
 		return fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it ends the transaction, which wrote nothing
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // closing ends the transaction, which wrote nothing
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return err
@@ -79,7 +78,7 @@ func (r *run) lock(ctx context.Context, struck *Struck) error {
 	return err
 }
 
-// meet needs the row once a second, for as long as that goes on.
+// meet calls the locker's meet once per second for the given length.
 func (r *run) meet(ctx context.Context, l *locker, length time.Duration) error {
 	over, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
@@ -88,7 +87,7 @@ func (r *run) meet(ctx context.Context, l *locker, length time.Duration) error {
 		if l.meet != nil {
 			group.Go(func() { l.meet(over) })
 		}
-		_ = wait.For(over, time.Second) // the loop looks at over
+		_ = wait.For(over, time.Second) // the loop checks over
 	}
 	group.Wait()
 	return ctx.Err()
@@ -112,7 +111,7 @@ func (r *run) locker(ctx context.Context, struck *Struck) (*locker, error) {
 			meet: func(ctx context.Context) { r.publisher.try(ctx, r.balancer, &o, list) },
 		}, nil
 	}
-	// Webhooks whose row is written: they fail now and then.
+	// Grapnel writes to the rows of these webhooks, because their deliveries fail now and then.
 	names := []string{"everything", "payments"}
 	for _, w := range r.webhooks {
 		if w.Name == names[struck.Choose(len(names))] {

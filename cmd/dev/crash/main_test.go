@@ -10,8 +10,7 @@ import (
 	"grapnel/internal/pgtest"
 )
 
-// clockEnv makes this test binary a process that tells the time for every line it
-// reads.
+// clockEnv makes this test binary a process that prints the time for every line it reads.
 const clockEnv = "GRAPNEL_DEV_TEST_CLOCK"
 
 func TestMain(m *testing.M) {

@@ -13,10 +13,10 @@ import (
 	"grapnel/cmd/dev/stack"
 )
 
-// workerMemory is the bound of a worker's memory under FillMemory, in bytes.
+// workerMemory is the memory limit of a worker under FillMemory, in bytes.
 const workerMemory = 512 << 20
 
-// fillMemory kills the workers, and restarts them when a backlog has been made.
+// fillMemory kills the workers, and restarts them once there is a backlog.
 func (s *crashStack) fillMemory(ctx context.Context, st *Strike) (killed int, err error) {
 	made := make(chan struct{})
 	var waits []func(context.Context) error
@@ -64,13 +64,13 @@ func (s *crashStack) Survey() (Survey, error) {
 	return survey, nil
 }
 
-// mostResident is the most memory that a process has had in use at once, in bytes.
+// mostResident returns the most resident memory that a process ever had, in bytes.
 func mostResident(pid int) (int64, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, fmt.Errorf("memory of process %d: %w", pid, err)
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close() //nolint:errcheck // the file was only read
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		if text, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
 			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(text), " kB"), 10, 64)

@@ -12,26 +12,24 @@ import (
 	"grapnel/internal/wait"
 )
 
-// Probe is an event that a neighbour published while something was struck: one that has
-// nothing to do with what was struck.
+// Probe is an event published during a strike by a neighbour: a publisher that needs nothing of what was struck.
 type Probe struct {
-	// Begin is when it was first asked for, Accepted when that had an answer of success,
-	// Recorded when the store first showed its delivery as a success, with a tenth of a
-	// second to spare. They are zero if that never was.
+	// Begin is the time of the first request to publish the event, and Accepted the time of its successful response.
+	// Recorded is the time at which the store first showed its delivery as a success, up to a tenth of a second late.
+	// A time is zero if that never happened.
 	Begin, Accepted, Recorded time.Time
 }
 
 const (
 	// probeEvery is the time between two probes.
 	probeEvery = 250 * time.Millisecond
-	// moment is how long a neighbour may wait for an answer or a record.
+	// moment is the longest time that a neighbour may wait for a response or a record.
 	moment = 8 * time.Second
-	// recentProbes is how many of the neighbour's deliveries are looked at: those of two
-	// minutes and more.
+	// recentProbes is the number of the neighbour's latest deliveries that are read: those of two minutes and more.
 	recentProbes = 1000
 )
 
-// probing is probes under way.
+// probing publishes probes and watches for their results.
 type probing struct {
 	run     *run
 	webhook *Webhook
@@ -42,8 +40,8 @@ type probing struct {
 	list   []*Probe
 }
 
-// probe publishes for the neighbour, through the APIs of a balancer, while something
-// goes on; it returns when the last probe is recorded, or a moment later.
+// probe publishes for the neighbour, through the APIs of a balancer, while during runs. It returns when the last
+// probe is recorded, or a moment after during has returned.
 func (r *run) probe(ctx context.Context, via *Balancer, number int, during func(context.Context) error) ([]Probe, error) {
 	p := &probing{run: r, via: via, probes: map[string]*Probe{}}
 	for _, w := range r.webhooks {
@@ -63,7 +61,7 @@ func (r *run) probe(ctx context.Context, via *Balancer, number int, during func(
 	defer end.Stop()
 	publishing.Wait()
 	for life.Err() == nil && !p.complete() {
-		_ = wait.For(life, probeEvery) // the loop looks at life
+		_ = wait.For(life, probeEvery) // the loop checks life
 	}
 	cancel()
 	looking.Wait()
@@ -74,7 +72,7 @@ func (r *run) probe(ctx context.Context, via *Balancer, number int, during func(
 	return list, err
 }
 
-// publish publishes probes until it is over.
+// publish publishes probes until over is closed.
 func (p *probing) publish(ctx context.Context, number int, over <-chan struct{}) {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
@@ -105,7 +103,7 @@ func (p *probing) publish(ctx context.Context, number int, over <-chan struct{})
 	}
 }
 
-// complete reports whether all are recorded.
+// complete reports whether all probes are recorded.
 func (p *probing) complete() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,16 +115,16 @@ func (p *probing) complete() bool {
 	return true
 }
 
-// look looks for what is recorded until ctx ends.
+// look watches for recorded probes until ctx ends.
 func (p *probing) look(ctx context.Context) {
 	for ctx.Err() == nil {
 		if conn, err := pgx.Connect(ctx, p.run.Database); err == nil {
 			for err == nil {
 				err = p.lookOnce(ctx, conn)
 			}
-			_ = conn.Close(context.WithoutCancel(ctx)) // it was only read
+			_ = conn.Close(context.WithoutCancel(ctx)) // the connection was only read from
 		}
-		_ = wait.For(ctx, probeEvery) // the loop looks at ctx
+		_ = wait.For(ctx, probeEvery) // the loop checks ctx
 	}
 }
 
@@ -150,10 +148,10 @@ func (p *probing) lookOnce(ctx context.Context, conn *pgx.Conn) error {
 	return wait.For(ctx, 100*time.Millisecond)
 }
 
-// meanwhile is what the run does while the stack holds a strike; nil is nothing.
+// meanwhile returns the function that the run calls while the stack holds a strike; nil if there is none.
 func (r *run) meanwhile(struck *Struck) func(context.Context, Target) error {
 	await := func(ctx context.Context) error { return wait.For(ctx, struck.For) }
-	switch struck.Damage { //nolint:exhaustive // the others are not watched
+	switch struck.Damage { //nolint:exhaustive // the run does nothing during the others
 	case LoseNamespace, StopTemporal:
 		return func(ctx context.Context, _ Target) error { return await(ctx) }
 	case CutTemporal:
@@ -174,7 +172,7 @@ func (r *run) meanwhile(struck *Struck) func(context.Context, Target) error {
 	return nil
 }
 
-// largeAtOnce is how many batches of large events are published at once: of 10 MB each.
+// largeAtOnce is how many batches of large events, of 10 MB each, are published at once.
 const largeAtOnce = 4
 
 // publishLarge publishes large events.
@@ -193,21 +191,21 @@ func (r *run) publishLarge(ctx context.Context, events int) error {
 	return ctx.Err()
 }
 
-// publishAhead publishes a few events through the API whose clock is wrong.
+// publishAhead publishes a few events through the API whose clock is ahead.
 func (r *run) publishAhead(ctx context.Context, api string, struck *Struck) error {
 	until := time.Now().Add(struck.For)
 	for n := 0; time.Now().Before(until) && ctx.Err() == nil; n++ {
 		r.publisher.publish(ctx, r.balancer.Only(api), order{kind: single, n: n, typ: typeUser, prefix: fmt.Sprintf("ahead.%d.", struck.Number)})
-		_ = wait.For(ctx, 100*time.Millisecond) // the loop looks at ctx
+		_ = wait.For(ctx, 100*time.Millisecond) // the loop checks ctx
 	}
 	return ctx.Err()
 }
 
-// stirring is how many publishers stir at once.
+// stirring is the number of publishers of stir.
 const stirring = 8
 
-// stir publishes through one API, with keys and messages, so that it is in the middle of
-// a transaction most of the time, until ctx ends.
+// stir publishes keyed events and messages through one API until ctx ends, so that the API is in the middle of a
+// transaction most of the time.
 func (r *run) stir(ctx context.Context, api string) {
 	via := r.balancer.Only(api)
 	var group sync.WaitGroup

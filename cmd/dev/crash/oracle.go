@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Evidence is all that is known at the end of a run.
+// Evidence is everything that is known at the end of a run.
 type Evidence struct {
 	Damage       Damage
 	Publications []*Publication
@@ -20,92 +20,93 @@ type Evidence struct {
 	Store        *Store
 	// Listed are the deliveries as the API lists them, by id.
 	Listed map[string]Listed
-	// Window is how far from a strike a request may lie that is made again.
+	// Window is the longest time between a repeated request and the strike that caused it.
 	Window time.Duration
-	// Waits are how long publishers asked, Survey what became of the processes.
+	// Waits are the durations of the publishes; Survey is the state of the processes.
 	Waits  []Wait
 	Survey Survey
 }
 
-// Rule is what a violation is one of.
+// Rule is the kind of a violation.
 type Rule string
 
 // The rules.
 const (
-	// RuleLost: what was accepted is stored, has a delivery for every webhook that
-	// matches, and reaches a final state; it fails only by its receiver's doing.
+	// RuleLost: an accepted event is stored and has a delivery for every matching webhook. Each delivery reaches a
+	// final state, and fails only because of its receiver.
 	RuleLost Rule = "lost"
 	// RuleStuck: nothing is outstanding at the end.
 	RuleStuck Rule = "stuck"
-	// RuleHalf: what was not accepted is stored whole or not at all.
+	// RuleHalf: an event that was not accepted is stored completely or not at all.
 	RuleHalf Rule = "half stored"
-	// RulePhantom: nothing is stored or sent that was not published.
+	// RulePhantom: only published events are stored and sent.
 	RulePhantom Rule = "phantom"
-	// RuleArrival: what is a success was answered with 2xx by its receiver.
+	// RuleArrival: the receiver of a successful delivery has answered it with 2xx.
 	RuleArrival Rule = "success without arrival"
-	// RuleDuplicate: only a kill makes a request be made again.
+	// RuleDuplicate: a request is repeated only because of a strike.
 	RuleDuplicate Rule = "duplicate"
 	// RuleTwice: a Momento message is never sent twice.
 	RuleTwice Rule = "Momento twice"
 	// RuleAttempts: attempts are numbered from 1 without gaps, five at most.
 	RuleAttempts Rule = "attempts"
-	// RuleRecord: attempts and requests are the same; an outage of ours uses up none.
+	// RuleRecord: every attempt has its request and every request its attempt; an outage of Grapnel uses up no
+	// attempt.
 	RuleRecord Rule = "record"
 	// RuleSequence: a topic's messages are numbered from 1 without gaps.
 	RuleSequence Rule = "sequence"
 	// RuleAnswer: publishers get 202, 204 or 503, and the same event for the same key.
 	RuleAnswer Rule = "answer"
-	// RuleList: the API lists what the store holds.
+	// RuleList: the API lists the deliveries that the store holds.
 	RuleList Rule = "list"
-	// RuleRequest: every request is signed and carries what was published.
+	// RuleRequest: every request is signed and carries the published data.
 	RuleRequest Rule = "request"
 
-	// Those below are what damages with stages are about (expect.go).
+	// The rules below are the promises that damages with stages test (expect.go).
 
 	// RuleProcess: no API and no worker ends by itself.
 	RuleProcess Rule = "process"
-	// RuleNeighbour: who has nothing to do with what was struck is answered, and recorded,
-	// within a moment.
+	// RuleNeighbour: a publisher that needs nothing of what was struck gets its response, and its delivery is
+	// recorded, within a moment.
 	RuleNeighbour Rule = "neighbour"
-	// RuleLate: what can be delivered is delivered meanwhile, and what piled up is caught
-	// up with in less time than it piled up in.
+	// RuleLate: deliverable events are delivered during the damage, and a backlog is caught up with in less time than
+	// it took to grow.
 	RuleLate Rule = "late"
-	// RuleEnding: an ended webhook is ended at once, and its backlog soon.
+	// RuleEnding: an ended webhook gets no more requests at once, and its backlog is canceled soon.
 	RuleEnding Rule = "ending"
-	// RuleMemory: a worker holds no more memory than it may.
+	// RuleMemory: a worker uses no more memory than its limit.
 	RuleMemory Rule = "memory"
 	// RuleClock: times and ids follow the clock.
 	RuleClock Rule = "clock"
 )
 
-// Violation is what must not be.
+// Violation is a broken rule.
 type Violation struct {
 	Rule   Rule   `json:"rule"`
 	Detail string `json:"detail"`
 }
 
-// Findings are what the oracle says.
+// Findings are the oracle's results.
 type Findings struct {
 	Violations []Violation
-	// Accepted is how many events were, Deliveries how many deliveries that makes,
-	// Lost how many of these did not come to an end by their receiver's doing.
+	// Accepted is the number of accepted events, Deliveries the number of their deliveries, and Lost the number of
+	// deliveries that did not end for a reason of their receiver's.
 	Accepted, Deliveries, Lost int
-	// Unknown is how many events nobody was told about, Stored how many of them are
-	// stored.
+	// Unknown is the number of events whose publisher got no conclusive response, and Stored the number of those that
+	// are stored.
 	Unknown, Stored int
-	// Duplicates are requests to an endpoint that had answered one about the same event
-	// with 2xx, Repeated all that were made again because nothing was recorded.
+	// Duplicates is the number of requests to an endpoint that had answered an earlier request for the same event
+	// with 2xx. Repeated is the number of all requests that were repeated because no result was recorded.
 	Duplicates, Repeated int
-	// Dropped are Momento messages of which nobody knows whether they arrived, Failed
-	// the deliveries that failed for good.
+	// Dropped is the number of Momento messages with an unknown result, and Failed the number of deliveries that
+	// failed for good.
 	Dropped, Failed int
-	// Last is when the last delivery came to its end.
+	// Last is the time at which the last delivery ended.
 	Last time.Time
-	// Measured are what the strikes with expectations of their own came to, in words.
+	// Measured are the results of the strikes with their own expectations, in words.
 	Measured []string
 }
 
-// oracle holds the evidence by what it is about.
+// oracle holds the evidence, indexed.
 type oracle struct {
 	*Evidence
 	Findings
@@ -119,7 +120,7 @@ type oracle struct {
 	requests   map[[2]string][]*Request // by webhook's name and reference
 }
 
-// Check holds everything against everything.
+// Check checks all evidence.
 func Check(e *Evidence) Findings {
 	o := &oracle{
 		Evidence: e, traits: Of(e.Damage), published: map[string]*Publication{}, events: map[string][]*Event{}, byID: map[string]*Event{},
@@ -161,13 +162,13 @@ func (o *oracle) violated(rule Rule, format string, args ...any) {
 	o.Violations = append(o.Violations, Violation{rule, fmt.Sprintf(format, args...)})
 }
 
-// lost is a violation that is counted besides.
+// lost reports a violation and also counts it.
 func (o *oracle) lost(format string, args ...any) {
 	o.Lost++
 	o.violated(RuleLost, format, args...)
 }
 
-// arrange sorts the evidence.
+// arrange indexes the evidence.
 func (o *oracle) arrange() {
 	for _, p := range o.Publications {
 		o.published[p.Ref] = p
@@ -200,7 +201,7 @@ func (o *oracle) arrange() {
 	}
 }
 
-// checkAnswers looks at what publishers were told.
+// checkAnswers checks the responses that publishers got.
 func (o *oracle) checkAnswers() {
 	for _, what := range slices.Sorted(maps.Keys(o.Counts.Wrong)) {
 		o.violated(RuleAnswer, "%d times: %s", o.Counts.Wrong[what], what)
@@ -211,7 +212,7 @@ func (o *oracle) checkAnswers() {
 	}
 }
 
-// checkPublication finds what was published in the store.
+// checkPublication looks for a publication in the store.
 func (o *oracle) checkPublication(p *Publication) {
 	found := o.events[p.Ref]
 	if p.Wrong != "" {
@@ -245,7 +246,7 @@ func (o *oracle) checkPublication(p *Publication) {
 	}
 }
 
-// checkEvent finds the event's deliveries.
+// checkEvent looks for the event's deliveries.
 func (o *oracle) checkEvent(e *Event) {
 	p := o.published[e.Ref()]
 	if p == nil {
@@ -286,7 +287,7 @@ func (o *oracle) checkEvent(e *Event) {
 	}
 }
 
-// checkRequests looks at what came by itself.
+// checkRequests checks each request on its own.
 func (o *oracle) checkRequests() {
 	for _, r := range o.Requests {
 		if r.Wrong != "" {
@@ -311,7 +312,7 @@ func (o *oracle) checkRequests() {
 	}
 }
 
-// checkTopics counts messages (M6).
+// checkTopics checks the messages' sequence numbers (M6).
 func (o *oracle) checkTopics() {
 	numbers := map[[2]string][]int64{}
 	for _, e := range o.byID {
@@ -338,7 +339,7 @@ func (o *oracle) checkTopics() {
 	}
 }
 
-// checkLists holds the API's lists against the store.
+// checkLists compares the API's lists with the store.
 func (o *oracle) checkLists() {
 	for i := range o.Store.Deliveries {
 		d := &o.Store.Deliveries[i]

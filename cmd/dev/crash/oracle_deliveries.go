@@ -7,13 +7,13 @@ import (
 	"grapnel/internal/hook"
 )
 
-// mostAttempts is how often a delivery may be attempted (spec 1).
+// mostAttempts is the most attempts of a delivery (spec 1).
 const mostAttempts = 5
 
-// slack is what the receiver's time of a request and the sender's may differ by.
+// slack is the greatest difference between the receiver's and the sender's time of a request.
 const slack = 500 * time.Millisecond
 
-// checkDelivery holds a delivery against its attempts and its requests.
+// checkDelivery compares a delivery with its attempts and its requests.
 func (o *oracle) checkDelivery(d *Delivery) {
 	event, w := o.byID[d.EventID], o.webhooks[d.WebhookID]
 	if event == nil || w == nil {
@@ -36,7 +36,7 @@ func (o *oracle) checkDelivery(d *Delivery) {
 	c.checkDuplicates()
 }
 
-// checked is a delivery with all that is known of it.
+// checked is a delivery with all evidence about it.
 type checked struct {
 	*oracle
 	*Delivery
@@ -44,13 +44,12 @@ type checked struct {
 	name     string
 	accepted bool
 	attempts []*Attempt
-	requests []*Request // in the order of their times
-	// late are those whose sender had just given up.
+	requests []*Request // ordered by time
+	// late are the requests that were answered when their sender had just given up.
 	late []*Request
 }
 
-// ended is a violation of a promise about how deliveries end; it is a loss where the
-// promise was given.
+// ended reports a violation about the end of the delivery. It is a loss if the event was accepted.
 func (c *checked) ended(format string, args ...any) {
 	if c.accepted {
 		c.Lost++
@@ -62,7 +61,7 @@ func (c *checked) momento() bool { return c.webhook.Profile == hook.ProfileMomen
 
 func succeeded(r *Request) bool { return r.Status/100 == 2 }
 
-// checkState says whether the delivery came to the end that its receiver gave it.
+// checkState checks that the delivery has the final state that its receiver's responses call for.
 func (c *checked) checkState() {
 	if c.Outstanding {
 		c.violated(RuleStuck, "%s is %s after %d attempts, and not at its end", c.name, c.State, c.Attempts)
@@ -98,12 +97,12 @@ func (c *checked) checkState() {
 	}
 }
 
-// mayFail reports whether the endpoint answered no request well.
+// mayFail reports whether the endpoint got requests and answered none successfully.
 func (c *checked) mayFail() bool {
 	return len(c.requests) > 0 && !slices.ContainsFunc(c.requests, succeeded)
 }
 
-// checkNumbers counts attempts.
+// checkNumbers checks the number and the numbering of attempts.
 func (c *checked) checkNumbers() {
 	most := mostAttempts
 	if c.momento() {
@@ -120,7 +119,7 @@ func (c *checked) checkNumbers() {
 	}
 }
 
-// checkRecords finds the request of every attempt, and the attempt of every request.
+// checkRecords looks for the request of every attempt, and the attempt of every request.
 func (c *checked) checkRecords() {
 	left := slices.Clone(c.requests)
 	for _, a := range c.attempts {
@@ -147,15 +146,15 @@ func (c *checked) checkRecords() {
 	}
 }
 
-// crossed reports whether the answer came just as its sender gave up: on a machine that
-// is short of time neither is wrong.
+// crossed reports whether the response came just as the sender gave up. On a machine that is short of time both
+// records are then right.
 func (c *checked) crossed(r *Request, a *Attempt) bool {
 	return a.Class == hook.ClassTimeout && r.Status != 0 && r.Until.After(a.StartedAt.Add(a.Duration-slack))
 }
 
-// isOf reports whether the request is the attempt's. Where something was struck, as a worker
-// that stands still and goes on later, two have made the same attempt: both say its number,
-// and the one that is recorded second has the next.
+// isOf reports whether the request belongs to the attempt. After a strike, such as a worker that stands still and
+// continues later, two processes may have made the same attempt. Both requests then carry its number, and the attempt
+// that is recorded second has the next number.
 func (c *checked) isOf(r *Request, a *Attempt) bool {
 	same := r.Attempt == a.Number || r.Attempt < a.Number && c.excused(r.At, r.Until)
 	if c.webhook.Profile == hook.ProfileStandard && !same {
@@ -164,7 +163,7 @@ func (c *checked) isOf(r *Request, a *Attempt) bool {
 	return r.At.After(a.StartedAt.Add(-slack)) && r.At.Before(a.StartedAt.Add(a.Duration+slack))
 }
 
-// checkDuplicates looks at what came after a success.
+// checkDuplicates checks the requests that came after a success.
 func (c *checked) checkDuplicates() {
 	if c.momento() {
 		if len(c.requests) > 1 {
@@ -187,8 +186,8 @@ func (c *checked) checkDuplicates() {
 	}
 }
 
-// excused reports whether something was struck around then that may hide what came of
-// a request. A locked row does so for its own webhook alone.
+// excused reports whether a strike around that time may have kept the result of a request from being recorded. A
+// locked row excuses its own webhook only.
 func (c *checked) excused(begin, end time.Time) bool {
 	if end.Before(begin) {
 		end = begin

@@ -13,15 +13,15 @@ import (
 	"grapnel/internal/hook"
 )
 
-// noon is when the evidence begins.
+// noon returns the time at which the evidence begins.
 func noon() time.Time { return time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC) }
 
-// id is a UUID with a number.
+// id returns a UUID that contains n.
 func id(n int) string { return fmt.Sprintf("00000000-0000-7000-8000-%012d", n) }
 
-// evidence is what a run leaves in which all went well: a keyed event for a standard
-// webhook that took it at the second attempt and for a Commenda webhook, and a
-// Momento message. Something was struck a minute later.
+// evidence returns the evidence of a run without errors: a keyed event with a delivery to a standard webhook, which
+// succeeded at the second attempt, and one to a Commenda webhook, and a Momento message. There was a strike a minute
+// later.
 func evidence() *crash.Evidence {
 	standard := &crash.Webhook{Name: "orders", Profile: hook.ProfileStandard, Events: []string{"crash.*"}, ID: id(1)}
 	commenda := &crash.Webhook{Name: "payments", Profile: hook.ProfileCommenda, Events: []string{"crash.paid"}, ID: id(2)}
@@ -64,7 +64,7 @@ func evidence() *crash.Evidence {
 	return e
 }
 
-// escape is the inside of a JSON string in canonical form.
+// escape returns the inside of a JSON string in canonical form.
 func escape(text string) []byte {
 	var out []byte
 	for i := range len(text) {
@@ -76,8 +76,7 @@ func escape(text string) []byte {
 	return out
 }
 
-// check has the oracle look at evidence in which, unless it says otherwise, the API
-// lists what the store holds.
+// check runs the oracle. Unless the evidence has its own list, the API lists what the store holds.
 func check(e *crash.Evidence) crash.Findings {
 	if e.Listed == nil {
 		relist(e)
@@ -92,7 +91,7 @@ func relist(e *crash.Evidence) {
 	}
 }
 
-// rules are those that were violated.
+// rules returns the violated rules.
 func rules(f crash.Findings) []crash.Rule {
 	found := map[crash.Rule]bool{}
 	for _, v := range f.Violations {
@@ -111,7 +110,7 @@ func TestOracleFindsNothingWhereAllWentWell(t *testing.T) {
 	require.Equal(t, noon().Add(3*time.Second), f.Last)
 }
 
-// Every violation that there can be is found, and named for what it is.
+// The oracle finds every kind of violation and names its rule.
 func TestOracleFindsViolations(t *testing.T) {
 	t.Parallel()
 	struckNow := func(e *crash.Evidence) { e.Struck[0].Begin, e.Struck[0].End = noon(), noon().Add(time.Second) }
@@ -225,12 +224,12 @@ func TestOracleFindsViolations(t *testing.T) {
 	}
 }
 
-// What a kill brings about, and is counted: a request made again within the window,
-// a message dropped, an answer that never came.
+// The oracle excuses and counts the effects of a kill: a request repeated within the window, a dropped message, and a
+// missing response.
 func TestOracleExcusesWhatAKillBringsAbout(t *testing.T) {
 	t.Parallel()
 	e := evidence()
-	at := noon().Add(time.Minute) // the strike
+	at := noon().Add(time.Minute) // the time of the strike
 	for _, r := range e.Requests {
 		r.At, r.Until = r.At.Add(time.Minute), r.Until.Add(time.Minute)
 	}

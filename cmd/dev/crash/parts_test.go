@@ -17,7 +17,7 @@ import (
 	"grapnel/cmd/dev/crash"
 )
 
-// The same seed gives the same plan, and another one another.
+// The same seed gives the same plan, and another seed another plan.
 func TestPlanFollowsFromTheSeed(t *testing.T) {
 	t.Parallel()
 	for _, d := range crash.Damages() {
@@ -38,7 +38,7 @@ func TestPlanFollowsFromTheSeed(t *testing.T) {
 	}
 }
 
-// All together is each of them, before any comes again.
+// A plan of all kinds has each kind once before any kind comes again.
 func TestPlanOfAllHasEach(t *testing.T) {
 	t.Parallel()
 	mixed := crash.Mixed()
@@ -51,7 +51,7 @@ func TestPlanOfAllHasEach(t *testing.T) {
 	require.ElementsMatch(t, mixed, first)
 }
 
-// Stages are each there once, shorter and with smaller backlogs in the short form.
+// A plan has each stage once; the short form has shorter stages and smaller backlogs.
 func TestPlanOfStages(t *testing.T) {
 	t.Parallel()
 	for _, d := range crash.Staged() {
@@ -80,7 +80,7 @@ func TestPlanOfStages(t *testing.T) {
 	require.Len(t, orders, 6, "the seed shuffles them")
 }
 
-// In turn is the first stage of each, in short; it is not done by default.
+// The plan in turn has the first stage of each kind, in the short form; it does not run by default.
 func TestPlanInTurn(t *testing.T) {
 	t.Parallel()
 	kinds := map[crash.Damage]bool{}
@@ -94,7 +94,7 @@ func TestPlanInTurn(t *testing.T) {
 	require.Subset(t, crash.Default(), []crash.Damage{crash.LoseNamespace, crash.FewConnections})
 }
 
-// Two connections are under the same strikes as all together.
+// The plan for two connections has the same kinds of strikes as the plan of all kinds.
 func TestPlanOfFewConnections(t *testing.T) {
 	t.Parallel()
 	for _, s := range crash.Plan(1, crash.FewConnections, 5*time.Minute, false) {
@@ -112,7 +112,7 @@ func TestParseDamages(t *testing.T) {
 	require.ErrorContains(t, err, `damage "wroker": want one of none, api, worker`)
 }
 
-// Spec 1: who subscribes to what; patterns are the standard profile's alone.
+// Spec 1: the subscribed webhooks match; only the standard profile has patterns.
 func TestWebhooksMatch(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -138,7 +138,7 @@ func TestWebhooksMatch(t *testing.T) {
 	}
 }
 
-// Every way of publishing is in the load, and every way of answering comes.
+// The load contains every way of publishing, and the endpoints every way of answering.
 func TestLoadHasEverything(t *testing.T) {
 	t.Parallel()
 	kinds := map[[2]bool]int{}
@@ -170,7 +170,7 @@ func TestLoadHasEverything(t *testing.T) {
 	}
 }
 
-// proxied is a server behind a proxy, and a client that uses each connection once.
+// proxied returns a proxy in front of a server, and a client that uses each connection once.
 func proxied(t *testing.T) (*crash.Proxy, func(timeout time.Duration) (int, error), chan string) {
 	t.Helper()
 	came := make(chan string, 10)
@@ -247,13 +247,12 @@ func TestProxy(t *testing.T) {
 	})
 }
 
-// A balancer sends to those that are ready, and to another only where a connection
-// is refused.
+// A balancer sends to the ready APIs, and to another one only if a connection is refused.
 func TestBalancer(t *testing.T) {
 	t.Parallel()
 	type api struct {
 		*httptest.Server
-		ready  chan bool // has one element while it is ready
+		ready  chan bool // contains one element while the API is ready
 		status int
 		asked  int
 	}
@@ -287,7 +286,7 @@ func TestBalancer(t *testing.T) {
 	}
 	require.Equal(t, map[int]int{503: 5, 202: 5}, statuses, "in turn, and a 503 is not tried elsewhere")
 
-	<-one.ready // it says no from now on
+	<-one.ready // not ready from now on
 	require.Eventually(t, func() bool {
 		before := one.asked
 		for range 4 {
@@ -297,11 +296,11 @@ func TestBalancer(t *testing.T) {
 		return one.asked == before
 	}, 10*time.Second, 10*time.Millisecond)
 
-	// The client may not have noticed yet that its connections were closed.
+	// The client may not have noticed yet that its connections are closed.
 	two.Close()
 	require.Eventually(t, func() bool {
 		status, _, err := b.Post(t.Context(), "/x")
-		return err == nil && status == 503 // it is not ready, and takes connections
+		return err == nil && status == 503 // it is not ready, but accepts connections
 	}, 10*time.Second, 10*time.Millisecond)
 	one.Close()
 	require.Eventually(t, func() bool {

@@ -8,37 +8,35 @@ import (
 	"grapnel/internal/wait"
 )
 
-// Strike is one blow, as planned.
+// Strike is one planned strike.
 type Strike struct {
 	Number int
 	Damage Damage
-	// At is when, since publishing began.
+	// At is the time since the beginning of publishing.
 	At time.Duration
-	// For is how long what is struck stays down or broken.
+	// For is how long the struck part stays down or broken.
 	For time.Duration
-	// Pick decides what else there is to choose, such as which process.
+	// Pick decides all other choices, such as which process is struck.
 	Pick uint64
-	// Stage is the variant, where the damage has stages.
+	// Stage is the variant, if the damage has stages.
 	Stage int
-	// Size is how much of something there is: a webhook's backlog, large events.
+	// Size is a number of deliveries in a backlog or of large events.
 	Size int
-	// While is what is done while something is down or broken, instead of waiting: see
-	// Hold.
+	// While is called while something is down or broken, instead of waiting: see Hold.
 	While func(ctx context.Context, t Target) error
-	// Stir is load for an API, to have something under way there; nil is none.
+	// Stir loads an API so that it is in the middle of a transaction; nil means no load.
 	Stir func(ctx context.Context, api string)
 }
 
-// Target is what a strike has hit.
+// Target is the part that a strike has hit.
 type Target struct {
-	// API is the base URL of an API; empty for other processes.
+	// API is the base URL of the API; empty for other processes.
 	API string
-	// Note says more about it.
+	// Note describes the target further.
 	Note string
 }
 
-// Hold is for the Stack to call while it keeps something down or broken; it returns
-// when that is to end.
+// Hold returns when the strike is to end. The Stack calls it while it keeps something down or broken.
 func (s *Strike) Hold(ctx context.Context, t Target) error {
 	if s.While != nil {
 		return s.While(ctx, t)
@@ -46,10 +44,10 @@ func (s *Strike) Hold(ctx context.Context, t Target) error {
 	return wait.For(ctx, s.For)
 }
 
-// Choose is a number below n.
+// Choose returns a number below n.
 func (s *Strike) Choose(n int) int { return int(s.Pick % uint64(n)) } //nolint:gosec // n is small and positive
 
-// name is what messages call it.
+// name returns the strike's name in messages.
 func (s *Strike) name() string {
 	stages := map[Damage][]string{
 		CutTemporal: {"silence", "resets"}, Freeze: {"an API", "a worker"}, LockRows: {"a topic", "an idempotency key", "a webhook"},
@@ -61,35 +59,35 @@ func (s *Strike) name() string {
 	return string(s.Damage)
 }
 
-// Struck is a strike as it was.
+// Struck is the record of a strike.
 type Struck struct {
 	Strike
-	// Begin is when it began, End when everything answered again.
+	// Begin is when the strike began, and End when everything answered again.
 	Begin, End time.Time
-	// Killed is how many processes it ended, by whatever signal.
+	// Killed is the number of processes that it ended, by any signal.
 	Killed int
-	// Target is what was hit, Held from when until when it was down or broken.
+	// Target is what was hit; Held are the times at which the outage began and ended.
 	Target Target
 	Held   [2]time.Time
-	// Locked is what LockRows has locked.
+	// Locked is the row that LockRows has locked.
 	Locked Locked
-	// Probes are the neighbours' publications of that time.
+	// Probes are the neighbours' publishes during the strike.
 	Probes []Probe
-	// Ending is what EndWebhooks found.
+	// Ending is the result of EndWebhooks.
 	Ending *Ending
 }
 
 const (
-	// firstStrike leaves time for something to be under way.
+	// firstStrike is the time before the first strike, in which the load begins.
 	firstStrike = 2 * time.Second
-	// alone and together are the least and the most time between the beginnings of two
-	// strikes; those of one kind wait for one another besides.
+	// These are the least and the most time between the beginnings of two strikes. Strikes of one kind also wait for
+	// one another.
 	aloneLeast, aloneMost       = 4 * time.Second, 8 * time.Second
 	togetherLeast, togetherMost = 1 * time.Second, 5 * time.Second
 )
 
-// Plan is what is struck, and when, while publishing lasts; stages take as long as they
-// take. The same seed gives the same plan.
+// Plan returns the strikes and their times for a given length of publishing; stages take as long as they need. The
+// same seed gives the same plan.
 func Plan(seed uint64, d Damage, length time.Duration, short bool) []Strike {
 	r := rand.New(rand.NewPCG(seed, numberOf(d)))
 	if Of(d).Stages > 0 {
@@ -103,7 +101,7 @@ func Plan(seed uint64, d Damage, length time.Duration, short bool) []Strike {
 		least, most = togetherLeast, togetherMost
 	}
 	var plan []Strike
-	// Mixed kinds come in a shuffled order, each once before any comes again.
+	// The order is random, but each kind comes once before any kind comes again.
 	var order []int
 	for at := firstStrike; at < length; at += between(r, least, most) {
 		if len(order) == 0 {
@@ -119,11 +117,10 @@ func Plan(seed uint64, d Damage, length time.Duration, short bool) []Strike {
 	return plan
 }
 
-// betweenStages is time for what comes to stand still or to be refused by one stage to
-// come to its end before the next.
+// betweenStages is the pause in which the effects of one stage end before the next stage begins.
 const betweenStages = 2 * time.Second
 
-// stages are a damage's, in random order.
+// stages returns the stages of a damage in random order.
 func stages(r *rand.Rand, d Damage, short bool) []Strike {
 	var plan []Strike
 	add := func(kind Damage, stage int, short bool) {
@@ -162,7 +159,7 @@ func between(r *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(r.Int64N(int64(most-least)))
 }
 
-// numberOf gives each damage random numbers of its own.
+// numberOf returns a number that gives each damage its own random numbers.
 func numberOf(d Damage) uint64 {
 	for i, other := range Damages() {
 		if d == other {

@@ -15,7 +15,7 @@ import (
 	"grapnel/internal/wait"
 )
 
-// insistOn repeats an operation on PostgreSQL until it succeeds: another strike may hit it.
+// insistOn repeats an operation on PostgreSQL until it succeeds, because another strike may interrupt it.
 func (s *crashStack) insistOn(ctx context.Context, databaseURL string, do func(*pgx.Conn) error) error {
 	for {
 		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -30,7 +30,7 @@ func (s *crashStack) insistOn(ctx context.Context, databaseURL string, do func(*
 	}
 }
 
-// execute runs all statements, and repeats them until they succeed.
+// execute runs all statements and repeats them until they succeed.
 func (s *crashStack) execute(ctx context.Context, statements ...string) error {
 	return s.insistOn(ctx, s.PostgresURL, func(conn *pgx.Conn) error {
 		for _, statement := range statements {
@@ -45,7 +45,7 @@ func (s *crashStack) execute(ctx context.Context, statements ...string) error {
 // answered waits until PostgreSQL answers.
 func (s *crashStack) answered(ctx context.Context) error { return s.execute(ctx, `select 1`) }
 
-// killBackend kills one session of PostgreSQL: it ends all the others, and recovers.
+// killBackend kills the process of one PostgreSQL session. PostgreSQL then ends all sessions and recovers.
 func (s *crashStack) killBackend(ctx context.Context, st *Strike) (int, error) {
 	var pid int
 	err := s.insistOn(ctx, s.PostgresURL, func(conn *pgx.Conn) error {
@@ -63,7 +63,7 @@ func (s *crashStack) killBackend(ctx context.Context, st *Strike) (int, error) {
 	return 1, s.answered(ctx)
 }
 
-// stopPostgres shuts PostgreSQL down without a checkpoint, and starts it again.
+// stopPostgres shuts PostgreSQL down without a checkpoint and starts it again.
 func (s *crashStack) stopPostgres(ctx context.Context, st *Strike) (int, error) {
 	s.postgresDown.Lock()
 	defer s.postgresDown.Unlock()
@@ -72,7 +72,7 @@ func (s *crashStack) stopPostgres(ctx context.Context, st *Strike) (int, error) 
 		return 0, fmt.Errorf("shut PostgreSQL down: %w", err)
 	}
 	<-server.Done()
-	if err := server.Stop(ctx); err != nil { // what it leaves behind
+	if err := server.Stop(ctx); err != nil { // cleans up after the server
 		return 1, err
 	}
 	if err := wait.For(ctx, st.For); err != nil {
@@ -84,8 +84,8 @@ func (s *crashStack) stopPostgres(ctx context.Context, st *Strike) (int, error) 
 	return 1, s.answered(ctx)
 }
 
-// fillConnections takes all connections that PostgreSQL gives, then ends ours, and
-// holds what it has for a while.
+// fillConnections takes all connections that PostgreSQL allows, ends Grapnel's sessions, and holds the connections
+// for a while.
 func (s *crashStack) fillConnections(ctx context.Context, st *Strike) error {
 	var taken []*pgx.Conn
 	defer func() {
@@ -98,10 +98,10 @@ func (s *crashStack) fillConnections(ctx context.Context, st *Strike) error {
 			conn, err := pgx.Connect(ctx, s.PostgresURL)
 			var pg *pgconn.PgError
 			if err != nil && errors.As(err, &pg) && pg.Code == "53300" {
-				return // too_many_connections: there are no more
+				return // too_many_connections: none are left
 			}
 			if err != nil {
-				return // another strike is on it
+				return // another strike is in progress
 			}
 			taken = append(taken, conn)
 		}
@@ -120,8 +120,8 @@ func (s *crashStack) fillConnections(ctx context.Context, st *Strike) error {
 	return nil
 }
 
-// fillDisk makes PostgreSQL refuse every write of ours as it does when its disk is
-// full, and later take them again.
+// fillDisk makes PostgreSQL refuse every write of Grapnel's with the error of a full disk, and later accept writes
+// again.
 func (s *crashStack) fillDisk(ctx context.Context, st *Strike) error {
 	tables := []string{"events", "deliveries", "attempts", "outbox", "topics", "idempotency_keys", "shared_workflows", "webhooks"}
 	full := []string{`
@@ -139,7 +139,7 @@ func (s *crashStack) fillDisk(ctx context.Context, st *Strike) error {
 	return errors.Join(err, s.execute(clean, `drop function if exists disk_full cascade`))
 }
 
-// loseTemporal kills Temporal and drops what it knows: workflows, timers, history.
+// loseTemporal kills Temporal and drops all its data: workflows, timers, history.
 func (s *crashStack) loseTemporal(ctx context.Context, st *Strike) (int, error) {
 	for {
 		await, hit := s.temporal.Signal(syscall.SIGKILL, func(ctx context.Context) error {
@@ -151,5 +151,5 @@ func (s *crashStack) loseTemporal(ctx context.Context, st *Strike) (int, error) 
 		if hit {
 			return 1, nil
 		}
-	} // it was down already, and now it is up
+	} // it was down already and is up again
 }

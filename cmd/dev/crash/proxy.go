@@ -10,26 +10,25 @@ import (
 	"time"
 )
 
-// Fault is what a Proxy does to the bytes that come its way.
+// Fault is what a Proxy does to its connections.
 type Fault int
 
 // The faults.
 const (
-	// Pass hands on.
+	// Pass forwards everything.
 	Pass Fault = iota
-	// Stall holds everything, in both directions, until it is over.
+	// Stall holds all bytes, in both directions, until the fault ends.
 	Stall
-	// Reset cuts off what there is and whoever comes.
+	// Reset closes all connections, existing and new ones.
 	Reset
-	// HalfOpen hands on what clients say and loses what they are answered.
+	// HalfOpen forwards the bytes of clients and loses the responses.
 	HalfOpen
 )
 
-// Faults is how many there are beside Pass.
+// Faults is the number of faults other than Pass.
 const Faults = 3
 
-// Proxy is a listener that hands connections on to an address, and can be told to
-// do that badly.
+// Proxy is a listener that forwards connections to an address, and can be told to forward them badly.
 type Proxy struct {
 	listener net.Listener
 	to       string
@@ -41,14 +40,14 @@ type Proxy struct {
 	closed  bool
 }
 
-// pair is a connection and its continuation.
+// pair is a client's connection and the connection to the server.
 type pair struct {
 	client, server *net.TCPConn
-	// lost says that bytes were lost, so that it can't go on.
+	// lost reports that bytes were lost, so that the pair cannot continue.
 	lost bool
 }
 
-// NewProxy listens on a loopback port and hands on to an address.
+// NewProxy listens on a loopback port and forwards connections to an address.
 func NewProxy(ctx context.Context, to string) (*Proxy, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -59,10 +58,10 @@ func NewProxy(ctx context.Context, to string) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr is where it listens.
+// Addr returns the address on which the proxy listens.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Set begins a fault, or ends it with Pass. What can't go on is cut off then.
+// Set begins a fault, or ends it with Pass. It closes the connections that cannot continue.
 func (p *Proxy) Set(f Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,7 +75,7 @@ func (p *Proxy) Set(f Fault) {
 	}
 }
 
-// Close stops listening and cuts off what there is.
+// Close stops listening and closes all connections.
 func (p *Proxy) Close() error {
 	p.mu.Lock()
 	p.closed = true
@@ -91,7 +90,7 @@ func (p *Proxy) serve(ctx context.Context) {
 	for {
 		conn, err := p.listener.Accept()
 		if err != nil {
-			return // it was closed
+			return // the listener was closed
 		}
 		go p.handle(ctx, conn.(*net.TCPConn))
 	}
@@ -101,7 +100,7 @@ func (p *Proxy) handle(ctx context.Context, client *net.TCPConn) {
 	dialer := net.Dialer{Timeout: 10 * time.Second}
 	server, err := dialer.DialContext(ctx, "tcp", p.to)
 	if err != nil {
-		_ = client.SetLinger(0) // so that the client is told at once
+		_ = client.SetLinger(0) // so that the client gets a reset at once
 		_ = client.Close()
 		return
 	}
@@ -116,14 +115,14 @@ func (p *Proxy) handle(ctx context.Context, client *net.TCPConn) {
 	group.Go(func() { p.pump(c, c.client, c.server, false) })
 	group.Go(func() { p.pump(c, c.server, c.client, true) })
 	group.Wait()
-	_ = c.client.Close() // both ends have been told
+	_ = c.client.Close() // both directions have ended
 	_ = c.server.Close()
 	p.mu.Lock()
 	delete(p.pairs, c)
 	p.mu.Unlock()
 }
 
-// pump hands bytes on in one direction until there are no more.
+// pump forwards bytes in one direction until there are no more.
 func (p *Proxy) pump(c *pair, from, to *net.TCPConn, answers bool) {
 	buffer := make([]byte, 32<<10)
 	for {
@@ -136,7 +135,7 @@ func (p *Proxy) pump(c *pair, from, to *net.TCPConn, answers bool) {
 		}
 		if err != nil {
 			if p.mayEnd(c, answers) {
-				_ = to.CloseWrite() // the other direction may go on
+				_ = to.CloseWrite() // the other direction may continue
 			} else {
 				c.reset()
 			}
@@ -145,8 +144,8 @@ func (p *Proxy) pump(c *pair, from, to *net.TCPConn, answers bool) {
 	}
 }
 
-// mayPass waits until bytes may be handed on, and reports whether they are to be. What
-// was held while its sender gave up is not: it would come out of nowhere.
+// mayPass waits until bytes may be forwarded, and reports whether to forward them. It drops bytes that were held
+// until their sender gave up, because the receiver would get them long after.
 func (p *Proxy) mayPass(c *pair, from *net.TCPConn, answers bool) bool {
 	held := false
 	for {
@@ -168,8 +167,8 @@ func (p *Proxy) mayPass(c *pair, from *net.TCPConn, answers bool) bool {
 	}
 }
 
-// mayEnd waits until the end of a direction may be handed on, and reports whether it is
-// to be: what has a hole ends otherwise.
+// mayEnd waits until the end of a direction may be forwarded, and reports whether to forward it. It is not forwarded
+// if bytes were lost.
 func (p *Proxy) mayEnd(c *pair, answers bool) bool {
 	for {
 		p.mu.Lock()
@@ -197,10 +196,10 @@ func gone(conn *net.TCPConn) bool {
 	return err != nil || closed
 }
 
-// reset cuts both connections off.
+// reset closes both connections with a reset.
 func (c *pair) reset() {
 	for _, conn := range []*net.TCPConn{c.client, c.server} {
-		_ = conn.SetLinger(0) // it may have been closed already
+		_ = conn.SetLinger(0) // the connection may be closed already
 		_ = conn.Close()
 	}
 }

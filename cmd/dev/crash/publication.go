@@ -9,31 +9,29 @@ import (
 	"time"
 )
 
-// Publication is one event that was, or may have been, published. What is published
-// again under the same idempotency key is the same; what is published again without
-// one is another.
+// Publication is one event that was published, or may have been. Publishing again under the same idempotency key is
+// the same publication; without a key it is another one.
 type Publication struct {
-	// Ref tells it from all others; it is in its data.
+	// Ref is the unique reference in the event's data.
 	Ref string
-	// Type is the event type or topic, Cache the cache of a Momento message.
+	// Type is the event type or topic, and Cache the cache of a Momento message.
 	Type, Cache string
 	// Key is the idempotency key; empty for none.
 	Key string
-	// Begin is when its publisher first asked.
+	// Begin is the time of the publisher's first request.
 	Begin time.Time
-	// Accepted says that a 202 or 204 came, At when; ID is the event that the answer
-	// named, as a UUID, which a 204 does not.
+	// Accepted reports whether a 202 or 204 came, and At when. ID is the event in the response, as a UUID; a 204 has
+	// none.
 	Accepted bool
 	ID       string
 	At       time.Time
-	// Unknown is how many requests with it got no answer that reports whether it was
-	// stored.
+	// Unknown is the number of requests without a response that shows whether the event was stored.
 	Unknown int
-	// Wrong is what was wrong with an answer.
+	// Wrong describes an error in a response.
 	Wrong string
 }
 
-// Names of what is published and subscribed to. Every run has a store of its own.
+// Names of event types, topics and caches. Every run has a store of its own.
 const (
 	typeCreated = "crash.order.created"
 	typePaid    = "crash.order.paid"
@@ -43,22 +41,21 @@ const (
 	cache       = "crash"
 	chatter     = "chatter"
 	alarms      = "alarms"
-	// Types that crash.* does not match: what neighbours publish, large events, and, with
-	// a webhook's name behind it, what a backlog is of.
+	// Types that crash.* does not match: for neighbours, for large events, and, followed by a webhook's name, for a
+	// backlog.
 	typeNeighbour = "near.created"
 	typeLarge     = "large.created"
 	typeBacklog   = "backlog."
 )
 
-// largeRef is what the references of large events begin with, largePadding how many
-// bytes their padding has: with all that is around it, it is below 100 KiB.
+// largeRef is the prefix of the references of large events, and largePadding the bytes of their padding. The whole
+// event is below 100 KiB.
 const (
 	largeRef     = "large."
 	largePadding = 100_000
 )
 
-// dataOf is what an event with a reference carries: the receiver can tell whether
-// any of it was changed.
+// dataOf returns the data of an event with a reference. The receiver can detect any change to it.
 func dataOf(ref string) string {
 	if strings.HasPrefix(ref, largeRef) {
 		return fmt.Sprintf(`{"ref":%q,"padding":"%s"}`, ref, strings.Repeat("x", largePadding))
@@ -66,8 +63,8 @@ func dataOf(ref string) string {
 	return fmt.Sprintf(`{"ref":%q,"padding":"%s"}`, ref, strings.Repeat(ref+" é<&> ", 12))
 }
 
-// refOf reads the reference back; empty if anything has changed. In a large event all of
-// the padding, and nothing else, may have been left out.
+// refOf returns the reference in data; empty if anything has changed. In a large event the padding may have been left
+// out, but only as a whole.
 func refOf(data []byte) string {
 	var d struct{ Ref, Padding string }
 	if json.Unmarshal(data, &d) != nil {
@@ -94,23 +91,23 @@ const (
 	momento
 )
 
-// batchSize is how many events a batch has, largeBatch how many a batch of large ones.
+// batchSize is the number of events in a batch, and largeBatch the number in a batch of large events.
 const batchSize, largeBatch = 5, 100
 
-// order is what one request of the load is to publish, as the seed says.
+// order is the content of one request of the load, as determined by the seed.
 type order struct {
 	kind kind
 	n    int
 	typ  string
-	// again says that it is to be published once more after it was accepted.
+	// again requests that the order is published once more after it was accepted.
 	again bool
-	// prefix is what its references begin with; those of the load have none.
+	// prefix is the prefix of the references; empty for the load.
 	prefix string
-	// begin is when it was first asked for.
+	// begin is the time of the first request.
 	begin time.Time
 }
 
-// size is how many events it has.
+// size returns the number of events in the order.
 func (o *order) size() int {
 	switch {
 	case o.kind != batch:
@@ -121,7 +118,7 @@ func (o *order) size() int {
 	return batchSize
 }
 
-// newOrder is the n-th request of the load.
+// newOrder returns the n-th request of the load.
 func newOrder(seed uint64, n int) order {
 	r := rand.New(rand.NewPCG(seed, uint64(n)+1000)) //nolint:gosec // not negative
 	o := order{n: n, again: r.IntN(10) == 0}
@@ -143,7 +140,7 @@ func newOrder(seed uint64, n int) order {
 	return o
 }
 
-// publication is the order's i-th event at the given try.
+// publication returns the order's i-th event at the given try.
 func (o *order) publication(i, try int) *Publication {
 	p := &Publication{Ref: fmt.Sprintf("%s%d.%d", o.prefix, o.n, i), Type: o.typ, Begin: o.begin}
 	switch o.kind {

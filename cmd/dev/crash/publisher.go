@@ -16,8 +16,7 @@ import (
 	"grapnel/internal/wait"
 )
 
-// Publisher publishes at a steady rate, tries again as a client would, and keeps
-// what it was answered.
+// Publisher publishes at a steady rate, retries as a client would, and keeps the responses.
 type Publisher struct {
 	balancer *Balancer
 	seed     uint64
@@ -28,45 +27,45 @@ type Publisher struct {
 	count Counts
 }
 
-// Wait is how long a publisher asked until what it publishes was accepted.
+// Wait is the time that a publisher took to have an order accepted.
 type Wait struct {
 	Type, Cache, Key string
 	Begin, End       time.Time
-	// Accepted is false where the publisher gave up.
+	// Accepted is false if the publisher gave up.
 	Accepted bool
 }
 
-// Counts are of the requests that publish.
+// Counts are counts of requests to publish.
 type Counts struct {
 	Requests int `json:"requests"`
-	// Refused are those for which nobody took a connection, Unanswered those whose
-	// connection broke or whose answer did not come, Unavailable those with a 503.
+	// Refused is the number of requests for which no API accepted a connection, Unanswered the number whose
+	// connection broke or whose response did not come, and Unavailable the number with a 503.
 	Refused     int `json:"refused"`
 	Unanswered  int `json:"unanswered"`
 	Unavailable int `json:"unavailable"`
-	// Wrong are the answers that no client should get, by what they were.
+	// Wrong counts the responses that no client should get.
 	Wrong map[string]int `json:"wrong,omitempty"`
 }
 
-// Failed is how many requests a client had to make again.
+// Failed returns the number of requests that a client had to retry.
 func (c *Counts) Failed() int { return c.Refused + c.Unanswered + c.Unavailable }
 
 const (
-	// mostUnderWay bounds what is published at once: a client has only so many.
+	// mostUnderWay is the most requests in progress at once, because a client has a limited number.
 	mostUnderWay = 256
-	// pauseLeast and pauseMost are how long a client waits before it tries again.
+	// pauseLeast and pauseMost are the least and the most time that a client waits before a retry.
 	pauseLeast, pauseMost = 200 * time.Millisecond, 2 * time.Second
-	// insistence is how long after the load a client goes on trying.
+	// insistence is how long a client still retries after the load has ended.
 	insistence = 45 * time.Second
 )
 
-// NewPublisher makes one.
+// NewPublisher returns a publisher.
 func NewPublisher(b *Balancer, seed uint64) *Publisher {
 	return &Publisher{balancer: b, seed: seed, count: Counts{Wrong: map[string]int{}}}
 }
 
-// Run publishes until it is over, requests per second, and returns when the last has
-// been answered or given up.
+// Run publishes at a rate per second until over is closed, and returns when the last request has succeeded or been
+// given up.
 func (p *Publisher) Run(ctx context.Context, rate float64, over <-chan struct{}) {
 	tick := time.NewTicker(time.Duration(float64(time.Second) / rate))
 	defer tick.Stop()
@@ -94,13 +93,13 @@ func (p *Publisher) Run(ctx context.Context, rate float64, over <-chan struct{})
 	}
 }
 
-// Publications are all of them, and the counts; call it after Run.
+// Publications returns all publications and the counts; call it after Run.
 func (p *Publisher) Publications() ([]*Publication, Counts) { return p.list, p.count }
 
-// Waits are how long each took; call it after Run.
+// Waits returns the time that each order took; call it after Run.
 func (p *Publisher) Waits() []Wait { return p.waits }
 
-// AcceptedBetween is how many were accepted then.
+// AcceptedBetween returns the number of events accepted between two times.
 func (p *Publisher) AcceptedBetween(begin, end time.Time) (n int) {
 	for _, publication := range p.list {
 		if publication.Accepted && publication.At.After(begin) && publication.At.Before(end) {
@@ -110,8 +109,8 @@ func (p *Publisher) AcceptedBetween(begin, end time.Time) (n int) {
 	return n
 }
 
-// publish has an order accepted, however often it must be tried, and returns what it
-// published at last.
+// publish sends an order, with as many retries as it needs, until it is accepted or ctx ends. It returns the
+// publications of the last try.
 func (p *Publisher) publish(ctx context.Context, b *Balancer, o order) []*Publication {
 	again := o.again && (o.kind == keyed || o.kind == commendaKeyed)
 	o.begin = time.Now()
@@ -138,7 +137,7 @@ func (p *Publisher) publish(ctx context.Context, b *Balancer, o order) []*Public
 	return list
 }
 
-// begin notes what is about to be published.
+// begin records the publications of a try before it is sent.
 func (p *Publisher) begin(o *order, try int) []*Publication {
 	var list []*Publication
 	for i := range o.size() {
@@ -150,7 +149,7 @@ func (p *Publisher) begin(o *order, try int) []*Publication {
 	return list
 }
 
-// try makes one request and reports whether all of it is accepted.
+// try makes one request and reports whether all its events were accepted.
 func (p *Publisher) try(ctx context.Context, b *Balancer, o *order, list []*Publication) bool {
 	status, answer, err := b.Send(ctx, requestOf(o, list))
 	p.mu.Lock()
@@ -181,7 +180,7 @@ func (p *Publisher) try(ctx context.Context, b *Balancer, o *order, list []*Publ
 	return false
 }
 
-// accept notes what an answer of success says.
+// accept records a successful response.
 func (p *Publisher) accept(o *order, list []*Publication, answer []byte) bool {
 	if o.kind == momento {
 		list[0].accept("")
@@ -220,7 +219,7 @@ func (p *Publisher) accept(o *order, list []*Publication, answer []byte) bool {
 	return all
 }
 
-// accept notes a success. One that comes again must be about the same event.
+// accept records a success. A second success must name the same event.
 func (p *Publication) accept(id string) {
 	if p.Accepted {
 		if p.ID != id {
@@ -231,7 +230,7 @@ func (p *Publication) accept(id string) {
 	p.Accepted, p.ID, p.At = true, id, time.Now()
 }
 
-// requestOf is the request that publishes an order.
+// requestOf returns the request that publishes an order.
 func requestOf(o *order, list []*Publication) request {
 	r := request{method: http.MethodPost, path: "/v1/events", contentType: "application/json"}
 	first := list[0]
@@ -256,7 +255,7 @@ func requestOf(o *order, list []*Publication) request {
 	return r
 }
 
-// eventOf is the event that an answer names.
+// eventOf returns the event that a response names.
 func eventOf(k kind, answer []byte) (string, error) {
 	var a struct {
 		ID   string
@@ -272,5 +271,5 @@ func eventOf(k kind, answer []byte) (string, error) {
 	return id.UUID(), err
 }
 
-// shownAnswer is the length in bytes to which messages shorten an answer.
+// shownAnswer is the length in bytes to which messages shorten a response.
 const shownAnswer = 300

@@ -19,25 +19,25 @@ import (
 	"grapnel/internal/signing"
 )
 
-// Request is what an endpoint got.
+// Request is a request to an endpoint.
 type Request struct {
-	// Webhook is its name.
+	// Webhook is the webhook's name.
 	Webhook string
-	// Ref is the publication that the body carries, EventID the event it names, as a
-	// UUID (Momento's names none), Sequence a message's number.
+	// Ref is the reference in the body. EventID is the event that the body names, as a UUID; Momento's names none.
+	// Sequence is the number of a message.
 	Ref, EventID string
 	Sequence     int64
-	// Attempt is what X-Webhook-Attempt says; 0 where there is none.
+	// Attempt is the value of X-Webhook-Attempt; 0 without that header.
 	Attempt int
-	// At is when it had come whole, Until when it was answered, or its sender gave up.
+	// At is when the whole request had arrived, and Until when it was answered or its sender gave up.
 	At, Until time.Time
-	// Status is the answer; 0 if there was none.
+	// Status is the response's status; 0 if there was no response.
 	Status int
-	// Wrong is what was wrong with it: its signature, its body.
+	// Wrong describes an error in the request's signature or body.
 	Wrong string
 }
 
-// Receiver is all endpoints of the run. It keeps every request.
+// Receiver serves all endpoints of the run and keeps every request.
 type Receiver struct {
 	seed     uint64
 	webhooks map[string]*Webhook
@@ -46,7 +46,7 @@ type Receiver struct {
 
 	mu   sync.Mutex
 	list []*Request
-	// seen counts the requests of a publication by endpoint.
+	// seen counts the requests by endpoint and publication.
 	seen map[[2]string]int
 }
 
@@ -61,17 +61,17 @@ func StartReceiver(ctx context.Context, seed uint64, list []*Webhook) (*Receiver
 		r.webhooks[w.Name] = w
 	}
 	r.server = &http.Server{Handler: r, ReadHeaderTimeout: time.Minute}
-	go func() { _ = r.server.Serve(l) }() // it ends when it is closed
+	go func() { _ = r.server.Serve(l) }() // returns when the server is closed
 	return r, nil
 }
 
-// Addr is where it listens.
+// Addr returns the address on which the receiver listens.
 func (r *Receiver) Addr() string { return r.addr }
 
-// Close ends it.
+// Close stops the receiver.
 func (r *Receiver) Close() error { return r.server.Close() }
 
-// Requests are those so far that came to one of the webhooks, or to none that there is.
+// Requests returns the requests so far to the given webhooks, and those to no known webhook.
 func (r *Receiver) Requests(of []*Webhook) []*Request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -86,7 +86,7 @@ func (r *Receiver) Requests(of []*Webhook) []*Request {
 	return list
 }
 
-// Got is how many a webhook's endpoint has got.
+// Got returns the number of requests to a webhook's endpoint.
 func (r *Receiver) Got(w *Webhook) (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -102,7 +102,7 @@ func (r *Receiver) Got(w *Webhook) (n int) {
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
-		return // it never came whole, and nobody gets an answer
+		return // the request never arrived completely, and nobody would read a response
 	}
 	got := &Request{Webhook: strings.TrimPrefix(req.URL.Path, "/"), At: time.Now()}
 	webhook := r.webhooks[got.Webhook]
@@ -125,9 +125,9 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.finish(got, 0)
 		return
 	}
-	// Who has taken an event has taken it, whether or not its sender still lives.
+	// A receiver that has accepted an event finishes it even if the sender is gone.
 	time.Sleep(after)
-	r.finish(got, status) // before the answer, so that no record of it is older
+	r.finish(got, status) // before the response, so that no record of the attempt is older
 	w.WriteHeader(status)
 }
 
@@ -137,11 +137,11 @@ func (r *Receiver) finish(got *Request, status int) {
 	got.Status, got.Until = status, time.Now()
 }
 
-// slowAnswer is how long slow answers take: well below every time-out.
+// slowAnswer is the delay of slow responses. It is well below every timeout.
 const slowAnswer = time.Second
 
-// answer is the status of the n-th request about a publication, 0 is none, and how
-// long after it has come. The same seed gives the same answers.
+// answer returns the status for the n-th request about a publication, and the delay of the response. Status 0 means
+// no response. The same seed gives the same answers.
 func (w *Webhook) answer(seed uint64, ref string, n int) (status int, after time.Duration) {
 	h := fnv.New32a()
 	fmt.Fprintf(h, "%d %s %s", seed, w.Name, ref)
@@ -170,7 +170,7 @@ func (w *Webhook) answer(seed uint64, ref string, n int) (status int, after time
 	return http.StatusOK, 0
 }
 
-// read takes apart what came, and says what is wrong with it.
+// read parses the request and records what is wrong with it.
 func (got *Request) read(w *Webhook, header http.Header, body []byte) {
 	var b struct {
 		ID, Type, Topic, Text string

@@ -14,32 +14,32 @@ type Row struct {
 	What    string  `json:"what"`
 	Seconds float64 `json:"seconds"`
 	Strikes int     `json:"strikes"`
-	// Killed is how many processes were ended: a backend's death ends all sessions of
-	// PostgreSQL, and counts as one.
+	// Killed is the number of processes that were ended. The end of a backend, which ends all sessions of PostgreSQL,
+	// counts as one.
 	Killed int `json:"killed"`
-	// Requests are those of publishers.
+	// Requests are the counts of requests to publish.
 	Requests Counts `json:"requests"`
-	// Accepted is events, of which AcceptedMeanwhile were accepted while something was
-	// down or broken; Deliveries is what the accepted ones make.
+	// Accepted is the number of accepted events, and AcceptedMeanwhile the number of those that were accepted while
+	// something was down or broken. Deliveries is the number of deliveries of accepted events.
 	Accepted          int `json:"accepted"`
 	AcceptedMeanwhile int `json:"accepted_meanwhile"`
 	Deliveries        int `json:"deliveries"`
 	Lost              int `json:"lost"`
 	Duplicates        int `json:"duplicates"`
-	// Repeated are requests made again because what came of them was not recorded;
-	// those of them that had been answered with 2xx are the duplicates.
+	// Repeated is the number of requests repeated because no result was recorded. Duplicates are the repeated
+	// requests whose earlier request had been answered with 2xx.
 	Repeated int `json:"repeated"`
-	// Dropped are Momento messages of which nobody knows whether they arrived.
+	// Dropped is the number of Momento messages with an unknown result.
 	Dropped int `json:"dropped"`
 	Failed  int `json:"failed"`
-	// Unknown are events about which publishers got no answer; UnknownStored of them
-	// are stored, and whole.
+	// Unknown is the number of events without a conclusive response, and UnknownStored the number of those that are
+	// stored, and stored completely.
 	Unknown       int `json:"unknown"`
 	UnknownStored int `json:"unknown_stored"`
-	// LastFinal is how long after the last strike, or after publishing ended if that
-	// was later, the last delivery reached its final state.
+	// LastFinal is the time from the last strike, or from the end of publishing if that was later, until the last
+	// delivery reached its final state.
 	LastFinal float64 `json:"last_final_seconds"`
-	// Measured are what strikes with an expectation of their own came to.
+	// Measured are the results of strikes with their own expectations.
 	Measured   []string    `json:"measured,omitempty"`
 	Violations []Violation `json:"violations"`
 }
@@ -58,7 +58,7 @@ func newRow(e *Evidence, f *Findings, begin, end time.Time) Row {
 	return row
 }
 
-// Report is the results of all damages.
+// Report holds the results of all damages.
 type Report struct {
 	Command string        `json:"command"`
 	Seed    uint64        `json:"seed"`
@@ -78,10 +78,10 @@ func (r *Report) Failed() bool {
 	return false
 }
 
-// mostShown bounds the violations that are printed of each row; JSON has them all.
+// mostShown is the most violations that are printed for each row; the JSON has all of them.
 const mostShown = 20
 
-// Write prints a table that is Markdown, too, and what was violated.
+// Write prints the results as a table, which is valid Markdown, and then the measurements and violations.
 func (r *Report) Write(to io.Writer) error {
 	w := tabwriter.NewWriter(to, 0, 0, 1, ' ', 0)
 	line := func(cells ...any) {

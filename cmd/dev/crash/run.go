@@ -13,60 +13,58 @@ import (
 	"grapnel/internal/wait"
 )
 
-// Stack is a running Grapnel that can be struck.
+// Stack is a running Grapnel that can be damaged.
 type Stack interface {
-	// Strike does the damage, and returns how many processes it ended when all that
-	// was struck answers again. It is asked for everything but what the run does by
-	// itself: BreakReceivers, LockRows, EndWebhooks.
+	// Strike does the damage. When everything that was struck answers again, it returns the number of processes that
+	// it ended. The run itself does BreakReceivers, LockRows and EndWebhooks.
 	Strike(ctx context.Context, s *Strike) (killed int, err error)
-	// Survey looks at the APIs and workers.
+	// Survey reports the state of the APIs and workers.
 	Survey() (Survey, error)
 }
 
-// Survey is what became of the APIs and workers.
+// Survey is the state of the APIs and workers.
 type Survey struct {
-	// Died are those that ended and were not struck.
+	// Died are the processes that ended without being struck.
 	Died []string
-	// Memory is the most that each has held, in bytes, and Bound what it may hold; 0 is
-	// as much as there is.
+	// Memory is the most memory that each process has used, in bytes, and Bound its limit; 0 means no limit.
 	Memory map[string]int64
 	Bound  int64
-	// Enforced says that the kernel sees to the bound.
+	// Enforced reports whether the kernel enforces the limit.
 	Enforced bool
 }
 
-// Spec says what run to make.
+// Spec describes a run.
 type Spec struct {
 	Damage Damage
 	Seed   uint64
-	// Short says that what is long has a short form.
+	// Short selects the short form of long damages.
 	Short bool
-	// Rate is requests that publish per second, Length how long; a damage with stages
-	// lasts until they are over.
+	// Rate is the number of requests to publish per second, and Length the time of publishing; a damage with stages
+	// lasts until its stages are over.
 	Rate   float64
 	Length time.Duration
-	// Drain is how long what was accepted may take to reach its end after that.
+	// Drain is the time after publishing in which accepted events must reach their end.
 	Drain time.Duration
-	// Window is how far from a strike a request may lie that is made again.
+	// Window is the longest time between a repeated request and the strike that caused it.
 	Window time.Duration
-	// APIs are base URLs, Key an admin key, Database the URL of PostgreSQL.
+	// APIs are the base URLs, Key is an admin key, and Database is the URL of PostgreSQL.
 	APIs     []string
 	Key      string
 	Database string
 	Stack    Stack
-	// Progress tells what happens.
+	// Progress reports what the run is doing.
 	Progress func(format string, args ...any)
 }
 
-// run is one run under way.
+// run is a run in progress.
 type run struct {
 	Spec
 	balancer  *Balancer
 	publisher *Publisher
 	receiver  *Receiver
-	network   *Proxy // between product and receiver
+	network   *Proxy // between the product and the receiver
 	webhooks  []*Webhook
-	// ended are EndWebhooks' own, which are in no list.
+	// ended are the webhooks of EndWebhooks, which are not in webhooks.
 	ended []*Webhook
 
 	// staged is closed when all stages are over.
@@ -76,10 +74,10 @@ type run struct {
 	struck []Struck
 }
 
-// comeBack is how long a strike may take until everything answers again.
+// comeBack is the longest time until everything answers again after a strike.
 const comeBack = 2 * time.Minute
 
-// Run publishes, strikes, waits for the end of everything and accounts for it.
+// Run publishes, strikes, waits for the end of all deliveries and accounts for them.
 func Run(ctx context.Context, spec Spec) (row Row, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -116,8 +114,7 @@ func Run(ctx context.Context, spec Spec) (row Row, err error) {
 	return r.account(ctx, begin, end)
 }
 
-// strikeAll does what the plan says: strikes of one kind one after the other, mixed
-// ones whenever it is their time.
+// strikeAll follows the plan. Strikes of one kind come one after another; mixed strikes come at their planned time.
 func (r *run) strikeAll(ctx context.Context, begin time.Time) error {
 	if Of(r.Damage).Stages > 0 {
 		return r.strikeInStages(ctx)
@@ -128,7 +125,7 @@ func (r *run) strikeAll(ctx context.Context, begin time.Time) error {
 			break
 		}
 		if time.Since(begin) > r.Length {
-			break // those before took longer than planned
+			break // earlier strikes took longer than planned
 		}
 		if len(kindsOf(r.Damage)) > 1 {
 			group.Go(func() error { return r.strike(ctx, &s) })
@@ -139,7 +136,7 @@ func (r *run) strikeAll(ctx context.Context, begin time.Time) error {
 	return group.Wait()
 }
 
-// strikeInStages does all stages, each once.
+// strikeInStages runs all stages, each once.
 func (r *run) strikeInStages(ctx context.Context) error {
 	if err := wait.For(ctx, firstStrike); err != nil {
 		return err
@@ -156,7 +153,7 @@ func (r *run) strikeInStages(ctx context.Context) error {
 	return nil
 }
 
-// endAfter ends publishing.
+// endAfter ends publishing after the run's length or, with stages, after the last stage.
 func (r *run) endAfter(ctx context.Context, over chan<- struct{}) error {
 	defer close(over)
 	if Of(r.Damage).Stages == 0 {
@@ -191,9 +188,9 @@ func (r *run) strike(ctx context.Context, s *Strike) error {
 	return nil
 }
 
-// strikeWith does what is the run's to do, and has the stack do the rest.
+// strikeWith does the damages that the run does itself, and has the stack do the others.
 func (r *run) strikeWith(ctx context.Context, struck *Struck) (err error) {
-	switch struck.Damage { //nolint:exhaustive // the others are the stack's
+	switch struck.Damage { //nolint:exhaustive // the stack does the others
 	case BreakReceivers:
 		return Break(ctx, r.network, &struck.Strike)
 	case LockRows:
@@ -216,15 +213,15 @@ func (r *run) strikeWith(ctx context.Context, struck *Struck) (err error) {
 	return err
 }
 
-// Break breaks a proxy for as long as the strike says.
+// Break sets a fault on a proxy for as long as the strike says.
 func Break(ctx context.Context, p *Proxy, s *Strike) error {
 	p.Set(Fault(1 + s.Choose(Faults)))
 	defer p.Set(Pass)
 	return wait.For(ctx, s.For)
 }
 
-// drain waits until nothing is outstanding, or for as long as is allowed: then the
-// oracle tells what is left.
+// drain waits until no delivery is outstanding, or until the time allowed for that is over; the oracle then reports
+// the rest.
 func (r *run) drain(ctx context.Context) error {
 	until := time.Now().Add(r.Drain)
 	left := -1

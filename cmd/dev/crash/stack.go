@@ -17,7 +17,7 @@ import (
 )
 
 // crashStack is a stack to be damaged: two APIs, two workers and the Temporal server, each in a process of its own
-// that is restarted after its death, and PostgreSQL. APIs and workers reach PostgreSQL through a proxy. The first API
+// that is restarted when it ends, and PostgreSQL. APIs and workers reach PostgreSQL through a proxy. The first API
 // reaches Temporal through a proxy, too.
 type crashStack struct {
 	*stack.Stack
@@ -43,14 +43,14 @@ type crashSetup struct {
 }
 
 // crashFlags are the stack's flags. Short retries and an early reconciler keep runs short. A stopping API takes
-// requests for long enough that a balancer sees that it stops.
+// requests long enough for a balancer to notice.
 func crashFlags() []string {
 	return []string{
 		"--no-receiver", "--metrics-addr=", "--allow-http", "--retry-schedule=1s,2s,3s,4s", "--shutdown-timeout=20s", "--reconcile-after=5s",
 	}
 }
 
-// crashDrain is how long an API takes requests after it has begun to stop.
+// crashDrain is how long an API still takes requests once it has begun to stop.
 const crashDrain = "--drain-delay=700ms"
 
 // startCrashStack starts a stack in a fresh directory.

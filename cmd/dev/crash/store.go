@@ -12,7 +12,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Store is what PostgreSQL holds at the end. Ids are UUIDs.
+// Store is the content of PostgreSQL at the end. Ids are UUIDs.
 type Store struct {
 	Events     []Event
 	Deliveries []Delivery
@@ -20,7 +20,7 @@ type Store struct {
 	Topics     []Topic
 	// Keys are the idempotency keys and their events.
 	Keys map[string]string
-	// Outbox is how many events still wait to be started.
+	// Outbox is the number of events in the outbox.
 	Outbox int
 }
 
@@ -33,7 +33,7 @@ type Event struct {
 	CreatedAt       time.Time
 }
 
-// Ref is the publication that the event is of; empty if its data were changed.
+// Ref returns the reference of the event's publication; empty if the data were changed.
 func (e *Event) Ref() string {
 	if e.Cache == "" {
 		return refOf(e.Data)
@@ -50,7 +50,7 @@ type Delivery struct {
 	ID, EventID, WebhookID string
 	State                  hook.DeliveryState
 	Attempts               int
-	// Outstanding says that another attempt is to come.
+	// Outstanding reports whether another attempt is to come.
 	Outstanding bool
 	UpdatedAt   time.Time
 }
@@ -71,7 +71,7 @@ type Topic struct {
 	Last        int64
 }
 
-// Listed is a delivery as the API lists it.
+// Listed is a delivery in the API's list.
 type Listed struct {
 	WebhookID   string
 	Status      string
@@ -79,14 +79,14 @@ type Listed struct {
 	Outstanding bool
 }
 
-// readStore reads all of it, over a connection of its own, but for what is of the
-// webhooks named. The padding of large events is left out where it is whole.
+// readStore reads the store over a connection of its own, except for the rows of the webhooks in but. It leaves out
+// the padding of large events if the padding is complete.
 func readStore(ctx context.Context, databaseURL string, but []*Webhook) (*Store, error) {
 	conn, err := pgx.Connect(ctx, databaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is under way
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // no transaction is open
 	s := &Store{Keys: map[string]string{}}
 	ids := make([]string, 0, len(but))
 	for _, w := range but {
@@ -130,13 +130,13 @@ func readStore(ctx context.Context, databaseURL string, but []*Webhook) (*Store,
 	return s, nil
 }
 
-// outstanding is how much is still to be done, by the store.
+// outstanding returns the number of deliveries and events in the store that are not finished.
 func outstanding(ctx context.Context, databaseURL string) (n int, err error) {
 	conn, err := pgx.Connect(ctx, databaseURL)
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is under way
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // no transaction is open
 	err = conn.QueryRow(ctx, `select (select count(*) from deliveries where next_attempt_at is not null) + (select count(*) from outbox)`).Scan(&n)
 	return n, err
 }
@@ -145,7 +145,7 @@ func outstanding(ctx context.Context, databaseURL string) (n int, err error) {
 func readLists(ctx context.Context, b *Balancer, list []*Webhook) (map[string]Listed, error) {
 	found := map[string]Listed{}
 	for _, w := range list {
-		webhook, err := hook.ParseWebhookID(w.ID) // which takes UUIDs, too
+		webhook, err := hook.ParseWebhookID(w.ID) // it accepts UUIDs, too
 		if err != nil {
 			return nil, err
 		}

@@ -13,7 +13,7 @@ import (
 	"grapnel/storage"
 )
 
-// database is an empty store, and a connection to it.
+// database returns the URL of an empty store and a connection to it.
 func database(t *testing.T) (string, *pgx.Conn) {
 	t.Helper()
 	url := pgtest.New(t, pgtest.Template{
@@ -39,8 +39,8 @@ func store(t *testing.T, conn *pgx.Conn, event, delivery, webhook, eventType, re
 	require.NoError(t, err)
 }
 
-// A backlog is copies of an event that differ in their ids and references alone, and it
-// is no part of the account.
+// A backlog consists of copies of an event that differ only in their ids and references, and is not part of the
+// evidence.
 func TestBacklog(t *testing.T) {
 	t.Parallel()
 	url, conn := database(t)
@@ -84,7 +84,7 @@ func TestBacklog(t *testing.T) {
 	require.Less(t, len(s.Events[1].Data), 1000, "its padding is left out")
 }
 
-// What can't be copied is no backlog.
+// An event that cannot be copied gives an error and no backlog.
 func TestNoBacklog(t *testing.T) {
 	t.Parallel()
 	url, conn := database(t)

@@ -63,7 +63,7 @@ func (s *crashStack) killSome(ctx context.Context, st *Strike, two []*stack.Chil
 	return s.kill(ctx, st.For, two...)
 }
 
-// kill kills processes with SIGKILL, leaves them dead for a while, and returns when they are back. It also waits for
+// kill kills processes with SIGKILL, leaves them down for a while, and returns when they are back. It also waits for
 // processes that were down already.
 func (s *crashStack) kill(ctx context.Context, down time.Duration, list ...*stack.ChildProcess) (killed int, err error) {
 	waits := make([]func(context.Context) error, 0, len(list))
@@ -82,8 +82,8 @@ func (s *crashStack) kill(ctx context.Context, down time.Duration, list ...*stac
 	return killed, nil
 }
 
-// roll stops each API and each worker with SIGTERM, as a deploy does. It stops the next one when the one before is
-// back.
+// roll stops each API and each worker with SIGTERM, as a deployment does. It stops the next one when the previous one
+// is back.
 func (s *crashStack) roll(ctx context.Context, st *Strike) (ended int, err error) {
 	for i := range s.apis {
 		for _, c := range []*stack.ChildProcess{s.apis[i], s.workers[i]} {

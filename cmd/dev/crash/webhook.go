@@ -15,31 +15,29 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Webhook is a subscription of the run, and how its endpoint behaves.
+// Webhook is a subscription of the run, with the behaviour of its endpoint.
 type Webhook struct {
-	// Name is the last part of its URL's path.
+	// Name is the last part of the URL's path.
 	Name    string
 	Profile hook.Profile
-	// Events are the types, patterns or topics it subscribes to, Cache the cache of a
-	// Momento webhook.
+	// Events are the subscribed types, patterns or topics; Cache is the cache of a Momento webhook.
 	Events []string
 	Cache  string
-	// ID is the product's, as a UUID; Secret is what it signs with.
+	// ID is the id that the product gave it, as a UUID; Secret is the signing secret.
 	ID, Secret string
-	// Flaky is the share of events, in hundredths, whose first one or two requests are
-	// answered with 500; Poison the share that never gets anything else; Hang the share
-	// whose first request is not answered; Slow the share that is answered a while after
-	// it has come, so that there is always something under way.
+	// The shares of events, in hundredths, by the endpoint's behaviour. Flaky answers the first one or two requests
+	// with 500. Poison answers every request with 500. Hang does not answer the first request. Slow answers after a
+	// delay, so that requests are always in progress.
 	Flaky, Poison, Hang, Slow uint32
-	// Gone says that it answers 410 to everything.
+	// Gone makes the endpoint answer every request with 410.
 	Gone bool
 }
 
-// timeoutSeconds is how long standard webhooks wait: it bounds how long before a
-// kill a request may have come of which nothing was recorded.
+// timeoutSeconds is the timeout of standard webhooks. It bounds how long before a kill an unrecorded request may have
+// arrived.
 const timeoutSeconds = 3
 
-// webhooks are the run's, with those that only some damages need.
+// webhooks returns the webhooks of a run, including those that only some damages need.
 func webhooks(d Damage) []*Webhook {
 	list := []*Webhook{
 		{Name: "orders", Profile: hook.ProfileStandard, Events: []string{typeCreated, typePaid}, Slow: 15},
@@ -61,7 +59,7 @@ func webhooks(d Damage) []*Webhook {
 	return withSecrets(list)
 }
 
-// withSecrets gives those a secret that are not given one.
+// withSecrets gives a secret to the webhooks that the product gives none.
 func withSecrets(list []*Webhook) []*Webhook {
 	for _, w := range list {
 		if w.Profile != hook.ProfileMomento {
@@ -72,8 +70,8 @@ func withSecrets(list []*Webhook) []*Webhook {
 	return list
 }
 
-// endedWebhooks are those of EndWebhooks, by its stages. One answers 410, the others
-// slowly, so that much still waits when they are ended.
+// endedWebhooks returns the webhooks of EndWebhooks, one for each stage. One answers 410, the others answer slowly,
+// so that many deliveries are still deferred when they end.
 func endedWebhooks(d Damage) []*Webhook {
 	if !slices.Contains(kindsOf(d), EndWebhooks) {
 		return nil
@@ -86,13 +84,13 @@ func endedWebhooks(d Damage) []*Webhook {
 	return withSecrets(list)
 }
 
-// hasNeighbours reports whether others go on publishing that are probed.
+// hasNeighbours reports whether neighbours publish probes during the damage.
 func hasNeighbours(d Damage) bool {
 	return slices.Contains([]Damage{CutTemporal, Freeze, LockRows, EndWebhooks}, d)
 }
 
-// Matches reports whether the webhook is to get what was published (spec 1): prefixes
-// are for standard webhooks alone, messages for Momento's.
+// Matches reports whether the webhook is to receive the event (spec 1). Only standard webhooks have prefixes, and
+// only Momento webhooks get messages.
 func (w *Webhook) Matches(eventType, cache string) bool {
 	if w.Cache != cache {
 		return false
@@ -106,7 +104,7 @@ func (w *Webhook) Matches(eventType, cache string) bool {
 	})
 }
 
-// subscribe makes the event types and the webhooks, at their URLs below base.
+// subscribe creates the event types and the webhooks, with URLs below base.
 func subscribe(ctx context.Context, b *Balancer, base string, list []*Webhook) error {
 	types := map[string]bool{typeCreated: true, typePaid: true, typeUser: true}
 	for _, w := range list {

@@ -1,5 +1,5 @@
-// Package program picks the command of cmd/dev: bench, crash, or the development stack without one. It is apart from the
-// main package because the end-to-end tests start themselves as this program.
+// Package program selects the command of cmd/dev: bench, crash, or the development stack without one. It is separate
+// from the main package because the end-to-end tests start themselves as this program.
 package program
 
 import (
@@ -30,7 +30,8 @@ func Main() int {
 	return 0
 }
 
-// Run runs the command that args name. All that it started has ended when it returns, also after a failed start.
+// Run runs the command that args name. When it returns, everything that it started has ended, even after a failed
+// start.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 {
 		switch args[0] {
@@ -43,8 +44,8 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return stack.Command(ctx, args, stdout, stderr)
 }
 
-// followParent ends the context when the parent process ends, if that is "go run": it passes no SIGTERM on, and would
-// leave this process behind.
+// followParent ends the context when the parent process ends, if the parent is "go run": it does not pass SIGTERM on,
+// and would leave this process behind.
 func followParent(ctx context.Context) context.Context {
 	exe, err := os.Executable()
 	if err != nil || !builtByGoRun(exe) {

@@ -41,7 +41,7 @@ func (s *Stack) announce() error {
 	return err
 }
 
-// examples are five commands to paste into one shell, one after the other.
+// examples returns five commands to paste into one shell, one after another.
 func (s *Stack) examples(api, key string) string {
 	auth := "-H 'Authorization: Bearer " + key + "'"
 	json := "-H 'Content-Type: application/json'"

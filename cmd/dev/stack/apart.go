@@ -6,7 +6,7 @@ import (
 )
 
 // StartApart starts the stack with API and worker in this process, as in grapnel serve, and the Temporal server in
-// one of its own. That separates the product's cost from Temporal's. There is no Web UI, which would run in this
+// one of its own. That separates the product's cost from Temporal's. It starts no Web UI, which would run in this
 // process.
 func (s *Stack) StartApart(ctx context.Context) error {
 	temporal, err := s.StartBelow(ctx)

@@ -25,7 +25,7 @@ func forwarded(c config.Config) []string {
 	return args
 }
 
-// flagText formats a flag's value as the flag parses it.
+// flagText formats a flag's value in the form that the flag accepts.
 func flagText(v reflect.Value) string {
 	if v.Kind() != reflect.Slice {
 		return fmt.Sprint(v.Interface())

@@ -10,7 +10,7 @@ import (
 	"grapnel/internal/config"
 )
 
-// A process of --processes=split has every setting of the stack's, whatever is added to them.
+// A process of --processes=split gets every setting of the stack, including settings added later.
 func TestForwarded(t *testing.T) {
 	t.Parallel()
 	parse := func(args ...string) (c config.Config) {

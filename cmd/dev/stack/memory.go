@@ -8,25 +8,25 @@ import (
 	"strconv"
 )
 
-// MemoryBound bounds the memory of processes: by GOMEMLIMIT, which the garbage collector follows as far as it can,
-// and, where this process may make cgroups, by cgroups, which end a process that holds more. The suite measures the
-// memory in any case.
+// MemoryBound limits the memory of processes: by GOMEMLIMIT, which the garbage collector follows as far as it can,
+// and by cgroups, which end a process that exceeds the limit. It uses cgroups only if this process may create them.
+// The suite measures the memory in any case.
 type MemoryBound struct {
 	Bytes int64
-	// Dir is a cgroup below which each process has its own. It is empty where none can be made.
+	// Dir is a cgroup below which each process has its own. It is empty if cgroups cannot be created.
 	Dir  string
 	file string // the name of the file with the bound
 	made []string
 }
 
-// NewMemoryBound makes a bound. It makes no cgroups where they are not permitted.
+// NewMemoryBound returns a limit. It creates no cgroups if they are not permitted.
 func NewMemoryBound(bytes int64) *MemoryBound {
 	b := &MemoryBound{Bytes: bytes}
-	// Version 1 has one hierarchy for memory. Version 2 has one for everything, in which a group passes a controller
-	// on to the groups below it.
+	// Version 1 has a hierarchy of its own for memory. Version 2 has one hierarchy for everything, in which a group
+	// passes a controller on to the groups below it.
 	for root, file := range map[string]string{"/sys/fs/cgroup/memory": "memory.limit_in_bytes", "/sys/fs/cgroup": "memory.max"} {
 		own := filepath.Join(root, fmt.Sprintf("grapnel-crash-%d", os.Getpid()))
-		if os.Mkdir(own, 0o755) != nil { //nolint:gosec // as the kernel has them
+		if os.Mkdir(own, 0o755) != nil { //nolint:gosec // the kernel's own mode
 			continue
 		}
 		if _, err := os.Stat(filepath.Join(own, file)); err == nil && (file != "memory.max" || writeExisting(filepath.Join(own, "cgroup.subtree_control"), "+memory") == nil) {
@@ -38,9 +38,9 @@ func NewMemoryBound(bytes int64) *MemoryBound {
 	return b
 }
 
-// writeExisting writes a file of the kernel. It does not create one.
+// writeExisting writes to an existing file of the kernel. It does not create a file.
 func writeExisting(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0) //nolint:gosec // of a cgroup
+	f, err := os.OpenFile(path, os.O_WRONLY, 0) //nolint:gosec // a file of a cgroup
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func writeExisting(path, text string) error {
 	return errors.Join(err, f.Close())
 }
 
-// environment returns the variables that a process is started with. The limit leaves room for memory that the garbage
+// environment returns the environment variables for a process. The limit leaves room for memory that the garbage
 // collector does not see, above all for the program itself, which here contains the Temporal server.
 func (b *MemoryBound) environment() []string {
 	if b == nil {
@@ -57,13 +57,13 @@ func (b *MemoryBound) environment() []string {
 	return []string{fmt.Sprintf("GOMEMLIMIT=%d", b.Bytes/4*3)}
 }
 
-// add bounds the memory of a process.
+// add limits the memory of a process.
 func (b *MemoryBound) add(pid int) error {
 	if b == nil || b.Dir == "" {
 		return nil
 	}
 	own := filepath.Join(b.Dir, strconv.Itoa(pid))
-	if err := os.Mkdir(own, 0o755); err != nil { //nolint:gosec // as the kernel has them
+	if err := os.Mkdir(own, 0o755); err != nil { //nolint:gosec // the kernel's own mode
 		return fmt.Errorf("bound its memory: %w", err)
 	}
 	b.made = append(b.made, own)

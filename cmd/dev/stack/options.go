@@ -34,7 +34,7 @@ type Options struct {
 	NameServer netip.AddrPort `hidden:"" env:"-"`
 }
 
-// resolver returns a resolver that asks NameServer; nil stands for the system's.
+// resolver returns a resolver that uses NameServer; nil means the system's resolver.
 func (o *Options) resolver() *net.Resolver {
 	if !o.NameServer.IsValid() {
 		return nil
@@ -45,7 +45,7 @@ func (o *Options) resolver() *net.Resolver {
 	}}
 }
 
-// Validate replaces the product's. The stack makes up values that the product requires.
+// Validate replaces the product's Validate, because the stack generates values that the product requires.
 func (o *Options) Validate() error {
 	if o.Restart && o.Processes != "split" {
 		return errors.New("--restart goes with --processes=split")
@@ -56,7 +56,7 @@ func (o *Options) Validate() error {
 	return nil
 }
 
-// complete fills in the values that the stack has made, and validates the product's options.
+// complete fills in the values that the stack has generated, and validates the product's options.
 func (o *Options) complete(s Credentials, databaseURL, uiURL string) error {
 	o.DatabaseURL = hook.Secret(databaseURL)
 	if o.EncryptionKey == "" {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// StartPairs starts two APIs and two workers, each in a process of its own. State that a process keeps to itself
-// shows as an error here. In the line "ready …" the values of both are separated by commas.
+// StartPairs starts two APIs and two workers, each in a process of its own, so that state kept in only one process
+// shows as an error. In the line "ready …" the values of both are separated by commas.
 func (s *Stack) StartPairs(ctx context.Context, secondAPI string) error {
 	temporal, err := s.StartBelow(ctx)
 	if err != nil {

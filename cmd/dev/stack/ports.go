@@ -71,8 +71,8 @@ func checkAddr(ctx context.Context, flag, addr string) (*net.TCPAddr, error) {
 	return tcp, nil
 }
 
-// Free ports are chosen below the range from which the kernel takes ports for outgoing connections. A port that the
-// kernel gave for port 0 may be used by a connection before a server listens on it.
+// Free ports are chosen below the range from which the kernel takes ports for outgoing connections. Otherwise a
+// connection might take the port before a server listens on it.
 const firstFree, freeRange = 20_000, 12_000
 
 // FreeAddrs returns n different addresses on host on which nothing listens.
@@ -88,7 +88,7 @@ func FreeAddrs(ctx context.Context, host string, n int) ([]*net.TCPAddr, error) 
 		if err != nil {
 			continue
 		}
-		defer l.Close() //nolint:errcheck // all are held until all are found; nothing is written
+		defer l.Close() //nolint:errcheck // all ports are held until all are found; nothing is written
 		addrs = append(addrs, addr)
 	}
 	return nil, fmt.Errorf("find %d free ports on %s: none in %d tries", n, host, tries)

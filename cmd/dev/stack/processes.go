@@ -28,8 +28,8 @@ const (
 // childReady is the line that a process prints when it is ready.
 const childReady = "child ready"
 
-// runRole runs the role of a process of --processes=split. It returns when ctx ends, or at the end of standard input,
-// which comes when the stack's process ends in any way.
+// runRole runs the role of a process of --processes=split. It returns when ctx ends, or when standard input is
+// closed, which happens when the stack's process ends in any way.
 func runRole(ctx context.Context, o *Options, stdout, stderr io.Writer) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -129,16 +129,16 @@ type ChildProcess struct {
 	stdin    io.Closer
 	exited   chan struct{}
 	stopping bool
-	// up is true from when the process is ready until it ends; started counts how often it has become ready.
+	// up is true while the process is ready; started counts how often it has become ready.
 	up      bool
 	started int
 	// between runs after the next end of the process and before its restart.
 	between func(context.Context) error
-	// died counts the ends of the process for which no between was set.
+	// died counts the ends of the process without a between function.
 	died int
 }
 
-// database returns the URL of the process's database. Temporal's server does not use a pgbouncer.
+// database returns the URL of the process's database. Temporal's server does not use pgbouncer.
 func (c *ChildProcess) database() string {
 	if c.Role == RoleTemporal {
 		return cmp.Or(c.DatabaseURL, c.Stack.PostgresURL)
@@ -161,12 +161,12 @@ func (c *ChildProcess) start(ctx context.Context) error {
 	}
 	defer log.Close() //nolint:errcheck // the process has its own copy
 	o := c.Stack.Options
-	cmd := exec.Command(exe, c.arguments()...) //nolint:gosec,noctx // ourselves; stopped by its standard input
+	cmd := exec.Command(exe, c.arguments()...) //nolint:gosec,noctx // this binary; stopped by its standard input
 	cmd.Env = append(os.Environ(),
 		"GRAPNEL_DATABASE_URL="+c.database(), "GRAPNEL_ENCRYPTION_KEY="+o.EncryptionKey.Reveal(),
 		"GRAPNEL_ADMIN_KEY="+o.AdminKey.Reveal(), "GRAPNEL_DIRECT_DATABASE_URL="+o.DirectURL.Reveal())
 	cmd.Env = append(cmd.Env, c.Bound.environment()...)
-	// The stack passes a Ctrl-C on to its processes, in its own order.
+	// A group of its own keeps a Ctrl-C from the process: the stack stops its processes itself, in its own order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stderr = log
 	stdin, err := cmd.StdinPipe()
@@ -192,7 +192,7 @@ func (c *ChildProcess) start(ctx context.Context) error {
 				ready <- true
 			}
 		}
-		_ = cmd.Wait() // its log says why it ended
+		_ = cmd.Wait() // the process's log shows why it ended
 		c.mu.Lock()
 		c.up = false
 		c.mu.Unlock()
@@ -214,8 +214,8 @@ func (c *ChildProcess) start(ctx context.Context) error {
 	}
 }
 
-// arguments returns the process's arguments. They may be shown in a process list. If a flag occurs twice, the later
-// one counts.
+// arguments returns the process's arguments. They hold no secrets, because a process list shows them. If a flag
+// occurs twice, the later one counts.
 func (c *ChildProcess) arguments() []string {
 	o := c.Stack.Options
 	args := append(forwarded(o.Config), "--role="+c.Role, "--temporal-addr="+o.TemporalAddr, "--api-addr="+cmp.Or(c.APIAddr, o.APIAddr), "--drain-delay=0s")
@@ -228,7 +228,7 @@ func (c *ChildProcess) arguments() []string {
 	return append(args, c.More...)
 }
 
-// restartAfter is the pause before a restart, so that a process that can't start is not started all the time.
+// restartAfter is the pause before a restart, so that a process that cannot start is not restarted in a busy loop.
 const restartAfter = 500 * time.Millisecond
 
 // keep reports the end of the process and restarts it if --restart is set.
@@ -291,20 +291,20 @@ func (c *ChildProcess) stop() error {
 	c.stopping = true
 	cmd, stdin, exited := c.cmd, c.stdin, c.exited
 	c.mu.Unlock()
-	_ = stdin.Close() // it may have gone already
+	_ = stdin.Close() // the process may have ended already
 	timer := time.NewTimer(c.Stack.ShutdownTimeout + 5*time.Second)
 	defer timer.Stop()
 	select {
 	case <-exited:
 		return nil
 	case <-timer.C:
-		_ = cmd.Process.Kill() // it may have gone by now
+		_ = cmd.Process.Kill() // the process may have ended by now
 		<-exited
 		return fmt.Errorf("%s did not stop in time and was killed", c.Name())
 	}
 }
 
-// Current returns the process that runs or ran last, and a channel that is closed when it ends.
+// Current returns the running process, or the last one that ran, and a channel that is closed when it ends.
 func (c *ChildProcess) Current() (cmd *exec.Cmd, exited <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -20,26 +20,26 @@ const (
 	receiverFlag = "--receiver-addr"
 	// maxBody is the largest body Grapnel sends.
 	maxBody = 1 << 20
-	// maxShown keeps a line readable.
+	// maxShown limits the part of a body that is printed, so that lines stay readable.
 	maxShown = 500
-	// maxDelay lets a receiver outlast every timeout there is, and still end.
+	// maxDelay is longer than every timeout, and bounds how long a receiver waits.
 	maxDelay = 5 * time.Minute
-	// receiverStop is how long requests may take to finish at the end.
+	// receiverStop is how long requests may take to finish when the receiver stops.
 	receiverStop = 2 * time.Second
 )
 
-// receiverOptions says what the sample receiver knows and where it writes.
+// receiverOptions configures the sample receiver.
 type receiverOptions struct {
-	// Secrets are the signing secrets to verify with; any may match.
+	// Secrets are the signing secrets. A signature by any of them is valid.
 	Secrets []string
 	// Out gets one line per request.
 	Out io.Writer
 }
 
-// receiver is the sample receiver of the development stack: it verifies each
-// request, prints it, and answers 200 or what the query asks for:
+// receiver is the sample receiver of the development stack. It verifies each request, prints it, and answers 200 or
+// as the query says:
 //
-//	?status=500,500,200  answers by X-Webhook-Attempt; the last one goes on
+//	?status=500,500,200  answers by X-Webhook-Attempt; the last status repeats
 //	?delay=2s            waits before it answers
 type receiver struct {
 	opts receiverOptions
@@ -68,7 +68,7 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-t.C:
 		case <-r.Context().Done():
-			return // nobody waits for the answer any more
+			return // the sender has gone
 		}
 	}
 	w.WriteHeader(status)
@@ -81,7 +81,7 @@ func (rc *receiver) print(r *http.Request, body []byte, status int) {
 		Type  string `json:"type"`  // standard
 		Topic string `json:"topic"` // Commenda, Momento
 	}
-	_ = json.Unmarshal(body, &event) // any body is welcome; the line shows it
+	_ = json.Unmarshal(body, &event) // any body is accepted; the line shows it
 	word := "NO"
 	if Verified(r.Header, body, rc.opts.Secrets) {
 		word = "yes"
@@ -94,10 +94,10 @@ func (rc *receiver) print(r *http.Request, body []byte, status int) {
 		word, status, shown(body))
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
-	_, _ = io.WriteString(rc.opts.Out, line) // the terminal is gone; the answer still counts
+	_, _ = io.WriteString(rc.opts.Out, line) // the terminal may be gone; the response still counts
 }
 
-// wishes reads the query: the status to answer this attempt with, and when.
+// wishes parses the query: the status for this attempt, and the delay.
 func wishes(r *http.Request) (status int, delay time.Duration, err error) {
 	query := r.URL.Query()
 	status = http.StatusOK
@@ -105,7 +105,7 @@ func wishes(r *http.Request) (status int, delay time.Duration, err error) {
 		codes := strings.Split(list, ",")
 		attempt, err := strconv.Atoi(r.Header.Get("X-Webhook-Attempt"))
 		if err != nil {
-			attempt = 1 // not every profile counts
+			attempt = 1 // not every profile numbers attempts
 		}
 		status, err = strconv.Atoi(strings.TrimSpace(codes[min(max(attempt, 1), len(codes))-1]))
 		if err != nil || status < 200 || status > 599 {
@@ -121,8 +121,7 @@ func wishes(r *http.Request) (status int, delay time.Duration, err error) {
 	return status, delay, nil
 }
 
-// Verified reports whether the request has a signature of one of the secrets, in whichever
-// profile's way.
+// Verified reports whether the request has a valid signature by one of the secrets, in the form of any profile.
 func Verified(h http.Header, body []byte, secrets []string) bool {
 	for _, check := range []func(string, http.Header, []byte) error{verify.Standard, verify.Commenda, verify.Momento} {
 		for _, secret := range secrets {
@@ -144,7 +143,7 @@ func or(texts ...string) string {
 	return "-"
 }
 
-// shown makes the body fit on a line.
+// shown shortens the body to fit on a line.
 func shown(body []byte) string {
 	var compact bytes.Buffer
 	if json.Compact(&compact, body) == nil {
@@ -156,7 +155,7 @@ func shown(body []byte) string {
 	return clean(string(body))
 }
 
-// clean keeps a request from writing lines and terminal codes of its own.
+// clean replaces unprintable characters, so that a request cannot print lines or terminal codes of its own.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if strconv.IsPrint(r) {
@@ -168,14 +167,14 @@ func clean(s string) string {
 
 // receiverServer is a receiver that listens.
 type receiverServer struct {
-	// URL is where to send webhooks to.
+	// URL is the base URL for webhooks.
 	URL string
 
 	server *http.Server
 	done   chan error
 }
 
-// startReceiver serves the sample receiver on addr. A busy port is a *portError.
+// startReceiver serves the sample receiver on addr. It returns a *portError if the port is in use.
 func startReceiver(ctx context.Context, addr string, opts receiverOptions) (*receiverServer, error) {
 	l, err := Listen(ctx, receiverFlag, addr)
 	if err != nil {
@@ -190,7 +189,7 @@ func startReceiver(ctx context.Context, addr string, opts receiverOptions) (*rec
 	return s, nil
 }
 
-// Stop lets requests finish for a moment, and then cuts them off.
+// Stop gives requests a moment to finish, and then closes their connections.
 func (s *receiverServer) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, receiverStop)
 	defer cancel()

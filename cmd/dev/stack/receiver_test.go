@@ -26,7 +26,7 @@ func sign(hasher func() hash.Hash, secret, body string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// post sends one request to a receiver, and returns the answer and the line.
+// post sends one request to a receiver, and returns the status and the printed line.
 func post(t *testing.T, target, body string, header map[string]string) (int, string) {
 	t.Helper()
 	var out bytes.Buffer

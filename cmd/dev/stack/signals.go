@@ -21,7 +21,7 @@ func (c *ChildProcess) Signal(sig syscall.Signal, between func(context.Context) 
 		c.between = between
 	}
 	if !hit {
-		before = c.started // it must only come up once
+		before = c.started // it only has to start once
 	}
 	return func(ctx context.Context) error {
 		for {

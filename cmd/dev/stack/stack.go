@@ -1,5 +1,5 @@
-// Package stack is the development stack: PostgreSQL, the Temporal server with its Web UI, the API, the worker and a sample
-// receiver, in one process or in several.
+// Package stack is the development stack: PostgreSQL, the Temporal server with its Web UI, the API, the worker and a
+// sample receiver, in one process or in several.
 package stack
 
 import (
@@ -46,11 +46,10 @@ type Stack struct {
 	Grapnel  grapnelProcesses
 }
 
-// grapnelProcesses are the parts of Grapnel and Temporal, in this process or in
-// processes of their own.
+// grapnelProcesses are the parts of Grapnel and Temporal, in this process or in processes of their own.
 type grapnelProcesses struct {
 	apiPID, workerPID, temporalPID int
-	// Ended is closed or receives an error when a part can't go on.
+	// Ended is closed, or receives an error, when a part cannot continue.
 	Ended <-chan error
 }
 
@@ -98,7 +97,7 @@ func (s *Stack) Start(ctx context.Context) error {
 	if err := s.openState(); err != nil {
 		return err
 	}
-	// Ports come first: a busy one must not be found only after minutes.
+	// The ports come first, so that a port in use is reported at once and not after minutes.
 	if err := s.startReceiver(ctx); err != nil {
 		return err
 	}
@@ -174,7 +173,7 @@ func (s *Stack) startReceiver(ctx context.Context) (err error) {
 	return nil
 }
 
-// GrapnelConns is how many connections API, worker and their tests may take, beside Temporal's.
+// GrapnelConns is the most connections that API, worker and their tests may take, beside Temporal's.
 const GrapnelConns = 60
 
 func (s *Stack) startPostgres(ctx context.Context) error {
@@ -200,8 +199,8 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 	return s.startPgbouncer(ctx)
 }
 
-// LaunchPostgres starts the server, or starts it again after it has ended. With a given port its clients find it
-// again.
+// LaunchPostgres starts the server, or starts it again after it has ended. With a given port its clients can
+// reconnect.
 func (s *Stack) LaunchPostgres(ctx context.Context) (err error) {
 	port := s.PostgresPort
 	if port == 0 {
@@ -224,10 +223,10 @@ func (s *Stack) migrate(ctx context.Context) error {
 	return err
 }
 
-// BouncerConns is how many of GrapnelConns the pgbouncer may take.
+// BouncerConns is the most of GrapnelConns that pgbouncer may take.
 const BouncerConns = 8
 
-// startPgbouncer starts a pgbouncer for the store with --pgbouncer. Temporal's server needs sessions, and does not
+// startPgbouncer starts pgbouncer for the store if --pgbouncer is set. Temporal's server needs sessions and does not
 // use it.
 func (s *Stack) startPgbouncer(ctx context.Context) error {
 	s.storeURL = s.PostgresURL
@@ -245,8 +244,7 @@ func (s *Stack) startPgbouncer(ctx context.Context) error {
 }
 
 func (s *Stack) startUI(ctx context.Context) (err error) {
-	// The Web UI and the processes of their own need the address before Temporal
-	// has it.
+	// The Web UI and the other processes need the address before Temporal listens on it.
 	addr, err := checkAddr(ctx, temporalFlag, s.TemporalAddr)
 	if err != nil {
 		return err
@@ -261,7 +259,7 @@ func (s *Stack) startUI(ctx context.Context) (err error) {
 
 // startGrapnel starts Temporal, API and worker, and waits until they are ready.
 func (s *Stack) startGrapnel(ctx context.Context) error {
-	// In the order of the flags: a busy port of the API is found before Temporal starts.
+	// Like its flag, the API's port comes first, so that a port in use is found before Temporal starts.
 	addr, err := checkAddr(ctx, "--api-addr", s.APIAddr)
 	if err != nil {
 		return err
@@ -273,8 +271,7 @@ func (s *Stack) startGrapnel(ctx context.Context) error {
 	return s.startOne(ctx)
 }
 
-// startOne runs everything in this process, which lets workflows and activities
-// start eagerly.
+// startOne runs everything in this process, so that workflows and activities can start eagerly.
 func (s *Stack) startOne(ctx context.Context) error {
 	s.Progress("starting Temporal")
 	logger, f, err := openLog(s.State.Path("temporal.log"), &Options{})
@@ -302,7 +299,7 @@ func (s *Stack) startOne(ctx context.Context) error {
 	return awaitReady(ctx, p, "http://"+s.APIAddr)
 }
 
-// atLeast drops records below a level: the Temporal server's log at info level is of no use here.
+// atLeast drops records below a level, because the Temporal server's log at info level is of no use here.
 type atLeast struct {
 	slog.Handler
 	level slog.Level
@@ -352,7 +349,7 @@ func OnDatabase(ctx context.Context, databaseURL string, do func(*pgx.Conn) erro
 	if err != nil {
 		return fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is under way
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // no transaction is open
 	return do(conn)
 }
 
@@ -373,7 +370,7 @@ func CreateDatabase(ctx context.Context, adminURL, name string) error {
 	})
 }
 
-// withoutPassword returns a URL that may be shown on a terminal.
+// withoutPassword returns the URL without its password, to be shown on a terminal.
 func withoutPassword(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -21,18 +21,17 @@ const (
 
 // temporalOptions are the address, the database and the log of the embedded Temporal server.
 type temporalOptions struct {
-	// Addr is the frontend's host:port; port 0 takes a free one.
+	// Addr is the frontend's host:port. Port 0 chooses a free port.
 	Addr string
-	// DatabaseURL is the postgres:// URL of any database on the server that
-	// is to hold the databases temporal and temporal_visibility. Its user
-	// may create databases, unless they exist.
+	// DatabaseURL is the postgres:// URL of any database on the server that is to hold the databases temporal and
+	// temporal_visibility. Its user must be allowed to create databases, unless these two exist.
 	DatabaseURL string
-	// Logger gets the server's log; its handler decides on the level.
+	// Logger receives the server's log; its handler decides the level.
 	Logger *slog.Logger
 }
 
-// temporalServer is a Temporal server in this process: frontend, history,
-// matching and worker service. A fatal error of it ends the process.
+// temporalServer is a Temporal server in this process, with the services frontend, history, matching and worker. A
+// fatal error of the server ends the process.
 type temporalServer struct {
 	// Addr is the frontend's host:port.
 	Addr string
@@ -42,8 +41,8 @@ type temporalServer struct {
 	server temporal.Server
 }
 
-// startTemporal brings the schema up to date, starts the services and returns
-// when the namespace default answers. A busy port is a *portError.
+// startTemporal updates the schema, starts the services and returns when the namespace default answers. It returns a
+// *portError if the port is in use.
 func startTemporal(ctx context.Context, opts temporalOptions) (*temporalServer, error) {
 	begin := time.Now()
 	store, err := parseTemporalStore(opts.DatabaseURL)
@@ -86,7 +85,7 @@ func startTemporal(ctx context.Context, opts temporalOptions) (*temporalServer, 
 	}
 	s := &temporalServer{Addr: ports.frontend.String(), server: server}
 	if err := RegisterNamespace(ctx, s.Addr); err != nil {
-		_ = s.Stop() // err says more
+		_ = s.Stop() // err is more informative
 		return nil, err
 	}
 	dynamic.ready()
@@ -94,7 +93,7 @@ func startTemporal(ctx context.Context, opts temporalOptions) (*temporalServer, 
 	return s, nil
 }
 
-// Stop stops the services, the frontend's port last of all.
+// Stop stops the services, and closes the frontend's port last.
 func (s *temporalServer) Stop() error {
 	if err := s.server.Stop(); err != nil {
 		return fmt.Errorf("stop Temporal server: %w", err)
@@ -102,8 +101,7 @@ func (s *temporalServer) Stop() error {
 	return nil
 }
 
-// temporalAddrs are the addresses of the four services. Only the frontend's is
-// known outside.
+// temporalAddrs are the addresses of the four services. Clients use only the frontend's.
 type temporalAddrs struct {
 	frontend, history, matching, worker *net.TCPAddr
 }

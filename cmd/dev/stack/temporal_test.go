@@ -26,7 +26,7 @@ import (
 // soon bounds every wait in these tests.
 const soon = 20 * time.Second
 
-// quietLogger drops what the server has to say.
+// quietLogger returns a logger that discards everything.
 func quietLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // startPostgres starts a durable server, as the stack does.
@@ -43,8 +43,7 @@ func startPostgres(t *testing.T) *postgres.Server {
 	return s
 }
 
-// TestTemporal starts the server on an empty PostgreSQL, and then again on
-// what that left behind.
+// The server starts on an empty PostgreSQL, and again on the databases of the first start.
 func TestTemporal(t *testing.T) {
 	t.Parallel()
 	begin := time.Now()
@@ -82,8 +81,7 @@ func connections(t *testing.T, db *postgres.Server) int {
 	return n
 }
 
-// checkTemporal registers a search attribute, runs a workflow that carries it,
-// and finds the workflow by it.
+// checkTemporal registers a search attribute, runs a workflow that has it, and finds the workflow by it.
 func checkTemporal(t *testing.T, addr string) {
 	t.Helper()
 	c, err := client.DialContext(t.Context(), client.Options{HostPort: addr, Logger: sdklog.NewStructuredLogger(quietLogger())})
@@ -149,7 +147,7 @@ func TestParseTemporalStore(t *testing.T) {
 	require.NotContains(t, err.Error(), "secret")
 }
 
-// TestSchemasOverASocket runs the schema set-up twice, over a Unix socket.
+// The schemas can be set up twice, over a Unix socket.
 func TestSchemasOverASocket(t *testing.T) {
 	t.Parallel()
 	db, err := postgres.Start(t.Context(), postgres.Options{})
@@ -162,8 +160,8 @@ func TestSchemasOverASocket(t *testing.T) {
 	}
 }
 
-// A set-up that was cut off half way is begun anew: what it left behind can't be gone
-// on from. A database that was finished is left alone.
+// An interrupted set-up starts over, because it cannot continue from a half-made schema. A finished database is not
+// touched.
 func TestHalfMadeSchemasAreMadeAnew(t *testing.T) {
 	t.Parallel()
 	db, err := postgres.Start(t.Context(), postgres.Options{})
@@ -180,7 +178,7 @@ func TestHalfMadeSchemasAreMadeAnew(t *testing.T) {
 	}
 	require.NoError(t, setUpSchemas(t.Context(), db.URL("postgres"), store, logger))
 	exec(TemporalDatabase, `create table witness ()`)
-	// As a kill between two statements of an update leaves it.
+	// The state after a kill between two statements of an update.
 	exec(VisibilityDatabase, `update schema_version set curr_version = '1.1'`)
 	require.Error(t, setUpSchemas(t.Context(), db.URL("postgres"), store, logger))
 	exec("postgres", `comment on database `+VisibilityDatabase+` is '`+halfMade+`'`)

@@ -12,8 +12,8 @@ import (
 	"go.temporal.io/server/common/primitives"
 )
 
-// temporalShards cannot be changed once the database exists. Each shard is
-// one lock and one transaction at a time: 4 keep two cores and one disk busy.
+// temporalShards cannot be changed once the database exists. Each shard is one lock and one transaction at a time; 4
+// shards keep two cores and one disk busy.
 const temporalShards = 4
 
 // hosts gives each service the addresses of the others. The server then needs no gossip protocol, which takes seconds
@@ -79,9 +79,8 @@ func temporalConfig(store temporalStore, addrs temporalAddrs) *config.Config {
 	}
 }
 
-// temporalDynamicConfig lifts the limits that protect a shared cluster from
-// one tenant: they would cap this one near 200 workflows/s whatever the
-// hardware. The rest trades memory and a few polls for latency.
+// temporalDynamicConfig lifts the limits that protect a shared cluster from one tenant: they would limit this server
+// to about 200 workflows/s on any hardware. The other settings trade memory and a few polls for latency.
 func temporalDynamicConfig() *startingConfig {
 	const unlimited = 1_000_000
 	static := dynamicconfig.StaticClient{
@@ -99,35 +98,32 @@ func temporalDynamicConfig() *startingConfig {
 		dynamicconfig.VisibilityPersistenceMaxReadQPS.Key():  unlimited,
 		dynamicconfig.VisibilityPersistenceMaxWriteQPS.Key(): unlimited,
 
-		// The number of a shard's writes that may be in flight at once.
+		// The number of a shard's writes that may be in progress at once.
 		dynamicconfig.ShardIOConcurrency.Key():            8,
 		dynamicconfig.TransferProcessorMaxPollRPS.Key():   500,
 		dynamicconfig.TimerProcessorMaxPollRPS.Key():      500,
 		dynamicconfig.VisibilityProcessorMaxPollRPS.Key(): 500,
 		dynamicconfig.HistoryCacheHostLevelMaxSize.Key():  8096,
 
-		// One matching host gains nothing from partitions: they only make
-		// tasks and pollers miss each other.
+		// With one matching host, partitions have no benefit: they only make tasks and pollers miss each other.
 		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
 		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
 
-		// Otherwise a task can go to a worker that is shutting down, and is
-		// lost until its timeout.
+		// Otherwise a worker that is shutting down can get a task, which is then lost until its timeout.
 		dynamicconfig.EnableCancelWorkerPollsOnShutdown.Key(): true,
 	}
 	return &startingConfig{StaticClient: static}
 }
 
-// startingFor is how long after it is ready the server reads search attributes anew each time it needs one, which it
-// does ten times for every workflow. Grapnel registers its own at once, and must be able to use them at once.
-// Attributes registered later are found by the server's own refresh, every 2 s.
+// startingFor is how long after it is ready the server reads the search attributes anew for each use; it uses them
+// ten times per workflow. Grapnel registers its attributes at once and must be able to use them immediately. The
+// server finds attributes registered later by its own refresh, every 2 s.
 const startingFor = 5 * time.Second
 
-// startingConfig makes search attributes usable as soon as they are registered, while
-// the server is starting.
+// startingConfig makes search attributes usable as soon as they are registered, while the server is starting.
 type startingConfig struct {
 	dynamicconfig.StaticClient
-	// until is when that ends, in Unix nanoseconds; 0 before the server is ready.
+	// until is when that period ends, in Unix nanoseconds; 0 before the server is ready.
 	until atomic.Int64
 }
 

@@ -10,8 +10,7 @@ import (
 	"go.temporal.io/server/common/log/tag"
 )
 
-// temporalLogger lets the Temporal server write to an slog.Logger. The
-// server's calls have no context.
+// temporalLogger passes the Temporal server's log to an slog.Logger. The server logs without a context.
 type temporalLogger struct {
 	slog *slog.Logger
 }
@@ -26,7 +25,7 @@ func (l *temporalLogger) With(tags ...tag.Tag) log.Logger {
 	return &temporalLogger{slog: slog.New(l.slog.Handler().WithAttrs(attrs(tags)))}
 }
 
-// SLog implements log.SLogWrapper, which saves the server wrapping us.
+// SLog implements log.SLogWrapper, so that the server does not wrap this logger.
 func (l *temporalLogger) SLog() *slog.Logger { return l.slog }
 
 // Debug implements log.Logger.
@@ -41,8 +40,8 @@ func (l *temporalLogger) Warn(msg string, tags ...tag.Tag) { l.log(slog.LevelWar
 // Error implements log.Logger.
 func (l *temporalLogger) Error(msg string, tags ...tag.Tag) { l.log(slog.LevelError, msg, tags) }
 
-// DPanic implements log.Logger. As in the server's own logger it panics in
-// development only, which this is not for the server.
+// DPanic implements log.Logger. Like the server's own logger it panics in development only, and the server does not
+// run in that mode here.
 func (l *temporalLogger) DPanic(msg string, tags ...tag.Tag) { l.log(slog.LevelError, msg, tags) }
 
 // Panic implements log.Logger.
@@ -51,7 +50,7 @@ func (l *temporalLogger) Panic(msg string, tags ...tag.Tag) {
 	panic(msg)
 }
 
-// Fatal implements log.Logger. The server counts on its not returning.
+// Fatal implements log.Logger. The server relies on Fatal not to return.
 func (l *temporalLogger) Fatal(msg string, tags ...tag.Tag) {
 	l.log(slog.LevelError, msg, tags)
 	fmt.Fprintln(os.Stderr, "the Temporal server gave up:", msg, attrs(tags))

@@ -66,7 +66,7 @@ func AwaitNamespace(ctx context.Context, c client.Client) error {
 	}
 }
 
-// DeleteNamespace deletes the namespace with all that is in it.
+// DeleteNamespace deletes the namespace and everything in it.
 func DeleteNamespace(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, namespaceTime)
 	defer cancel()

@@ -20,14 +20,14 @@ const (
 	TemporalDatabase   = "temporal"
 	VisibilityDatabase = "temporal_visibility"
 
-	// mainConns and visibilityConns are per service. History alone uses its
-	// share under load; TemporalConns is the most that all four can take.
+	// mainConns and visibilityConns are the connections of each service. Under load only the history service uses all
+	// of its connections; TemporalConns is the most that all four services can take.
 	mainConns       = 20
 	visibilityConns = 10
 	TemporalConns   = 4 * (mainConns + visibilityConns)
 )
 
-// temporalStore is the PostgreSQL server that Temporal stores in.
+// temporalStore is the PostgreSQL server in which Temporal stores its data.
 type temporalStore struct {
 	addr, user, password string
 	attributes           map[string]string // of the connection URL
@@ -38,7 +38,7 @@ type temporalStore struct {
 func parseTemporalStore(databaseURL string) (temporalStore, error) {
 	u, err := url.Parse(databaseURL)
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || u.User == nil {
-		// Without the cause, which would show the password.
+		// The error omits its cause, which would show the password.
 		return temporalStore{}, errors.New("the database address must be a postgres://user@host/database URL")
 	}
 	s := temporalStore{addr: u.Host, user: u.User.Username(), attributes: make(map[string]string)}
@@ -52,7 +52,7 @@ func parseTemporalStore(databaseURL string) (temporalStore, error) {
 	return s, nil
 }
 
-// sql is the configuration for one of the databases.
+// sql returns the configuration for one of the databases.
 func (s temporalStore) sql(database string, conns int) *config.SQL {
 	return &config.SQL{
 		PluginName:        postgresql.PluginNamePGX,
@@ -68,16 +68,15 @@ func (s temporalStore) sql(database string, conns int) *config.SQL {
 	}
 }
 
-// visibilitySQL commits without waiting for the disk: the store is an index
-// over the main one, and a crash can cost it the last moments only.
+// visibilitySQL commits without waiting for the disk: the visibility store is an index of the main store, and a crash
+// can lose only its last moments.
 func (s temporalStore) visibilitySQL() *config.SQL {
 	c := s.sql(VisibilityDatabase, visibilityConns)
 	c.ConnectAttributes["synchronous_commit"] = "off"
 	return c
 }
 
-// setUpSchemas creates what is missing of the two databases and brings their
-// schemas up to date with the server that is linked in.
+// setUpSchemas creates missing databases and updates their schemas to the version of the linked server.
 func setUpSchemas(ctx context.Context, databaseURL string, store temporalStore, logger *temporalLogger) error {
 	for database, name := range map[string]string{
 		TemporalDatabase:   "postgresql/v12/temporal",
@@ -95,7 +94,7 @@ func setUpSchema(ctx context.Context, databaseURL string, store temporalStore, d
 		return err
 	}
 	const anyConn = 1
-	// It changes the configuration it is given.
+	// DoCreateDatabase changes the configuration that it gets, so it gets its own.
 	if err := sqltool.DoCreateDatabase(store.sql(database, anyConn), "postgres", logger); err != nil {
 		return fmt.Errorf("create: %w", err)
 	}
@@ -108,7 +107,7 @@ func setUpSchema(ctx context.Context, databaseURL string, store temporalStore, d
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer conn.Close()
-	// Both tasks skip steps that were done before.
+	// Both tasks skip the steps that are done already.
 	if err := schema.NewSetupSchemaTask(conn, &schema.SetupConfig{InitialVersion: "0.0"}, logger).Run(); err != nil {
 		return fmt.Errorf("make version tables: %w", err)
 	}
@@ -122,12 +121,11 @@ func setUpSchema(ctx context.Context, databaseURL string, store temporalStore, d
 	return note(ctx, databaseURL, database, "null")
 }
 
-// halfMade is the comment of a database whose first schema is being created. A killed process leaves a schema that
-// the next update can't continue.
+// halfMade is the comment on a database whose first schema is being created. A killed process leaves a schema that
+// the next update cannot continue.
 const halfMade = "half made"
 
-// dropHalfMade drops the database if its first schema was never finished: nothing has
-// been stored there.
+// dropHalfMade drops the database if its first schema was never finished. Such a database holds no data.
 func dropHalfMade(ctx context.Context, databaseURL, database string) error {
 	return OnDatabase(ctx, databaseURL, func(conn *pgx.Conn) error {
 		var half bool

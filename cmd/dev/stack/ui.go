@@ -29,9 +29,8 @@ type webUI struct {
 	done   chan struct{}
 }
 
-// startUI serves the Web UI on addr for the Temporal frontend at temporalAddr,
-// which need not answer yet. A busy port is a *portError: it has to be found
-// out beforehand, because the server itself ends the process for it.
+// startUI serves the Web UI on addr for the Temporal frontend at temporalAddr, which need not answer yet. It returns
+// a *portError if the port is in use. It checks the port first, because the server itself would end the process.
 func startUI(ctx context.Context, addr, temporalAddr string) (*webUI, error) {
 	tcp, err := checkAddr(ctx, uiFlag, addr)
 	if err != nil {
@@ -45,7 +44,7 @@ func startUI(ctx context.Context, addr, temporalAddr string) (*webUI, error) {
 			TemporalGRPCAddress: temporalAddr,
 			DefaultNamespace:    TemporalNamespace,
 			EnableUI:            true,
-			// It is served without TLS, so cookies must be allowed to be.
+			// The UI is served without TLS, so cookies must be allowed without it.
 			CORS:             uiconfig.CORS{CookieInsecure: true},
 			HideLogs:         true,
 			DisableNewsFetch: true,
@@ -54,7 +53,7 @@ func startUI(ctx context.Context, addr, temporalAddr string) (*webUI, error) {
 	}
 	go func() {
 		defer close(w.done)
-		_ = w.server.Start() // the one error it can return is about its configuration, and NewServer found none
+		_ = w.server.Start() // its only error concerns the configuration, which NewServer has checked
 	}()
 	limited, cancel := context.WithTimeout(ctx, uiTime)
 	defer cancel()

@@ -1,6 +1,5 @@
-// Package otlp sends spans to an OpenTelemetry collector, as OpenTelemetry's standard
-// environment variables say, and to nowhere where they name none. It is the one package
-// that is linked with exporters.
+// Package otlp sends spans to an OpenTelemetry collector, configured by OpenTelemetry's standard environment
+// variables. It sends nothing if they name no endpoint. It is the only package that links exporters.
 package otlp
 
 import (
@@ -27,16 +26,15 @@ import (
 	"grapnel/internal/tracing"
 )
 
-// name is the instrumentation scope of our spans.
+// name is the instrumentation scope of Grapnel's spans.
 const name = "grapnel"
 
-// Provider makes spans and sends them; nil does not.
+// Provider makes spans and sends them. A nil Provider does neither.
 type Provider struct{ sdk *sdktrace.TracerProvider }
 
-// Open reads OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_TRACES_SAMPLER,
-// OTEL_SERVICE_NAME and the like, which OpenTelemetry's specification lists. It is nil
-// without an endpoint, with OTEL_SDK_DISABLED=true and with OTEL_TRACES_EXPORTER=none. It
-// does not connect.
+// Open reads OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME and the
+// other variables of OpenTelemetry's specification. It returns nil without an endpoint, with OTEL_SDK_DISABLED=true
+// and with OTEL_TRACES_EXPORTER=none. It does not connect.
 func Open(ctx context.Context, version string, logger *slog.Logger) (*Provider, error) {
 	if off, err := isOff(); off || err != nil {
 		return nil, err
@@ -55,7 +53,7 @@ func Open(ctx context.Context, version string, logger *slog.Logger) (*Provider, 
 		return nil, fmt.Errorf("traces: OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
 	tellErrors(logger)
-	// The sampler and the bounds of batches are read from the environment by the SDK.
+	// The SDK reads the sampler and the bounds of batches from the environment.
 	return &Provider{sdk: sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(described))}, nil
 }
 
@@ -93,11 +91,11 @@ func firstSet(names ...string) string {
 	return ""
 }
 
-// tellEvery is how often a failure to send spans is logged: a collector that is away
-// must not fill the log.
+// tellEvery is the least interval between logged failures to send spans, so that an unreachable collector does not
+// fill the log.
 const tellEvery = time.Minute
 
-// tellErrors logs what the SDK can't return to anybody. The SDK has one place for it.
+// tellErrors logs errors that the SDK cannot return to a caller. The SDK has one global handler for them.
 func tellErrors(logger *slog.Logger) {
 	var mu sync.Mutex
 	var told time.Time
@@ -111,7 +109,7 @@ func tellErrors(logger *slog.Logger) {
 	}))
 }
 
-// Tracer makes our spans; nil for a nil Provider.
+// Tracer returns the Tracer of Grapnel's own spans; nil for a nil Provider.
 func (p *Provider) Tracer() *tracing.Tracer {
 	if p == nil {
 		return nil
@@ -119,15 +117,15 @@ func (p *Provider) Tracer() *tracing.Tracer {
 	return tracing.New(p.sdk.Tracer(name))
 }
 
-// Temporal makes the spans of workflows and activities, and carries them along in
-// Temporal's headers; none for a nil Provider.
+// Temporal returns the interceptors that make the spans of workflows and activities and carry them in Temporal's
+// headers; none for a nil Provider.
 func (p *Provider) Temporal() ([]interceptor.ClientInterceptor, error) {
 	if p == nil {
 		return nil, nil
 	}
 	i, err := opentelemetry.NewTracingInterceptor(opentelemetry.TracerOptions{
 		Tracer: p.sdk.Tracer("temporal-sdk-go"), TextMapPropagator: propagation.TraceContext{}, DisableBaggage: true,
-		// What somebody else has written into a header must not keep a workflow from running.
+		// An invalid value that another program wrote into a header must not fail a workflow.
 		AllowInvalidParentSpans: true,
 	})
 	if err != nil {
@@ -136,7 +134,7 @@ func (p *Provider) Temporal() ([]interceptor.ClientInterceptor, error) {
 	return []interceptor.ClientInterceptor{i}, nil
 }
 
-// Close sends what is left, as long as ctx allows.
+// Close sends the remaining spans, until ctx ends.
 func (p *Provider) Close(ctx context.Context) error {
 	if p == nil {
 		return nil

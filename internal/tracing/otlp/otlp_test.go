@@ -27,13 +27,13 @@ func open(t *testing.T, environment map[string]string) (*otlp.Provider, error) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 		cancel()
-		_ = p.Close(ctx) // nobody is there to take its spans
+		_ = p.Close(ctx) // no collector takes its spans
 	})
 	return p, err
 }
 
-// Without an endpoint there is nothing, and so it costs nothing.
-func TestOff(t *testing.T) { //nolint:paralleltest // the environment is the process's
+// Without an endpoint there is no provider, and tracing costs nothing.
+func TestOff(t *testing.T) { //nolint:paralleltest // the environment belongs to the whole process
 	const endpoint = "http://127.0.0.1:1"
 	for _, environment := range []map[string]string{
 		{},
@@ -50,7 +50,7 @@ func TestOff(t *testing.T) { //nolint:paralleltest // the environment is the pro
 	}
 }
 
-func TestWrongSettings(t *testing.T) { //nolint:paralleltest // the environment is the process's
+func TestWrongSettings(t *testing.T) { //nolint:paralleltest // the environment belongs to the whole process
 	const endpoint = "http://127.0.0.1:1"
 	for name, environment := range map[string]map[string]string{
 		"OTEL_TRACES_EXPORTER=zipkin":           {"OTEL_TRACES_EXPORTER": "zipkin"},
@@ -66,8 +66,8 @@ func TestWrongSettings(t *testing.T) { //nolint:paralleltest // the environment 
 	}
 }
 
-// What a collector gets, and the sampler that decides.
-func TestExport(t *testing.T) { //nolint:paralleltest // the environment is the process's
+// The collector receives the spans with their attributes, and the sampler decides which spans are sent.
+func TestExport(t *testing.T) { //nolint:paralleltest // the environment belongs to the whole process
 	for sampler, spans := range map[string]int{"": 1, "always_off": 0} {
 		got := make(chan *collector.ExportTraceServiceRequest, 10)
 		server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
