@@ -23,8 +23,8 @@ func TestIDs(t *testing.T) {
 		last := s.draw()
 		seen[last] = true
 		steps := rapid.SliceOfN(rapid.OneOf(
-			rapid.Int64Range(0, 1000), rapid.Int64Range(-100_000, 1_000_000), // nanoseconds and microseconds between two draws
-			rapid.Int64Range(-99e6, 99e6), rapid.Int64Range(-1000*int64(time.Hour), 1000*int64(time.Hour)), // corrections of the clock
+			rapid.Int64Range(0, 1000), rapid.Int64Range(-100_000, 1_000_000), // steps of a running clock
+			rapid.Int64Range(-99e6, 99e6), rapid.Int64Range(-1000*int64(time.Hour), 1000*int64(time.Hour)), // corrections
 		), 1, 200).Draw(t, "steps")
 		for _, step := range steps {
 			before := clock
