@@ -24,7 +24,7 @@ func TestExcessiveEventsShareNoStatement(t *testing.T) {
 	s.cache.putFanOuts([]*publishing{known})
 	s.noteRefused(event(1, "a"), hook.Unavailable("the store", nil))
 	require.Equal(t, unknownFanOut, s.fanOut(event(1, "a")))
-	together := newPublishing(&hook.Publication{TenantID: hook.TenantID{1}, Type: "a"}) // refused before any statement ran
+	together := newPublishing(&hook.Publication{TenantID: hook.TenantID{1}, Type: "a"}) // it ran in no statement
 	s.noteRefused(together, tooMany("2"))
 	require.Equal(t, unknownFanOut, s.fanOut(event(1, "a")))
 	s.noteRefused(event(1, "a"), tooMany("2"))

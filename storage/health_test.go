@@ -188,7 +188,8 @@ func TestReenablingStartsTheFiveDaysAnew(t *testing.T) {
 	}
 }
 
-// S14: in the strict profile the first delivery that fails for good disables the webhook.
+// S14: a delivery that fails for good disables the webhook if the verdict says so
+// (disable_webhook_after_failed_delivery).
 func TestVerdictCanDisable(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -79,12 +79,12 @@ func (c *cluster) giveBack(ctx context.Context, tmpl Template, d *database) erro
 	if c.pool(tmpl).giveBack(ctx, d) == nil {
 		return nil
 	}
-	// Whatever has kept it from being restored ends with it.
+	// The connections that prevented the restore end with the database.
 	d.close(ctx)
 	return c.drop(ctx, d.url)
 }
 
-// pool is the template's.
+// pool returns the template's pool.
 func (c *cluster) pool(tmpl Template) *pool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -228,7 +228,7 @@ func execute(ctx context.Context, address, sql string) error {
 		return err
 	}
 	_, err = conn.Exec(ctx, sql)
-	_ = conn.Close(context.WithoutCancel(ctx)) // err tells more
+	_ = conn.Close(context.WithoutCancel(ctx)) // err is more informative
 	return err
 }
 
