@@ -50,7 +50,7 @@ func TestWaiting(t *testing.T) {
 	require.Equal(t, 1, got.Breakers)
 }
 
-// counts is a storage.Metrics that keeps what it gets.
+// counts is a storage.Metrics that keeps the numbers it gets.
 type counts struct {
 	mu        sync.Mutex
 	published []measure.Published

@@ -160,8 +160,8 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// S12: after three failed attempts of a webhook with max_attempts 3, the delivery is exactly the seed's
-// {"status":"failed","status_code":500,"attempts":3, "error":"Connection timeout"}.
+// S12: if the last of three attempts times out, the delivery is exactly the seed's
+// {"status":"failed","status_code":500,"attempts":3,"error":"Connection timeout"}.
 func TestRecordTheSeedsExample(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -42,8 +42,9 @@ func (f *fixture) begin(t *testing.T) pgx.Tx {
 	return tx
 }
 
-// Spec 11: a client may pause a webhook for as long as it likes. Its deferred deliveries keep no partition of all
-// tenants. They outlive their day, are delivered after the pause, and are removed when they have ended.
+// Spec 11: a client may pause a webhook for as long as it likes. Its deferred deliveries keep no day's partitions,
+// which all tenants share: they outlive their day, are delivered after the pause, and are removed when they have
+// ended.
 func TestWhatIsPausedOutlivesItsDay(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -39,7 +39,7 @@ func (w *world) passLong(t *rapid.T) {
 	w.elapse(d, 6)
 }
 
-// elapse lets d pass in parts. Between them the loops run for a while.
+// elapse lets d pass in parts. At the end of each part the loops run for a while.
 func (w *world) elapse(d time.Duration, parts int) {
 	const awake = 12 * time.Second
 	part := max(d/time.Duration(parts)-awake, 0)

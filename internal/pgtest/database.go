@@ -35,8 +35,8 @@ type Template struct {
 }
 
 // New returns the URL of a database that is the test's alone and has the content of tmpl. It may be
-// one that another test has given back: that test's rows are deleted, and a database of which a
-// test has changed more than rows is dropped. New starts a server at first use, or uses the one
+// a database that another test has given back: that test's rows were deleted. A database in which a
+// test has changed anything but rows is dropped. New starts a server at first use, or uses the one
 // that TEST_DATABASE_URL or DATABASE_URL names (as a postgres:// URL of a user who may create
 // databases). A failure fails the test.
 func New(tb testing.TB, tmpl Template) string {

@@ -120,8 +120,7 @@ func healthCases() map[string]func(*world) {
 	}
 }
 
-// fails records a failed attempt of the webhook, then lets each duration pass, with another failed attempt after
-// each but the last.
+// fails records a failed attempt of the webhook before each of the durations passes.
 func (w *world) fails(webhook hook.WebhookID, after ...time.Duration) {
 	w.t.Helper()
 	for _, d := range after {
