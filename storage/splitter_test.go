@@ -77,7 +77,7 @@ func (s *table) store(ctx context.Context, pieces []*piece) error {
 	var numbers []int
 	for _, p := range pieces {
 		for _, k := range p.needs {
-			for end := time.Now().Add(wait); s.isHeld(k); time.Sleep(5 * time.Millisecond) { //nolint:forbidigo // the bubble's
+			for end := time.Now().Add(wait); s.isHeld(k); time.Sleep(5 * time.Millisecond) { //nolint:forbidigo // the bubble's clock
 				if !time.Now().Before(end) {
 					return &pgconn.PgError{Code: "55P03"}
 				}
