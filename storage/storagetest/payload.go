@@ -41,7 +41,8 @@ func (s *Store) LoseKey(id hook.WebhookID, err error) {
 	s.webhooks[id].unreadable = err
 }
 
-// ExpireUnreadable fails the deliveries that have waited for longer than age because their secrets can't be read.
+// ExpireUnreadable fails the deliveries that have waited for longer than age. The caller could not read their
+// secrets.
 func (s *Store) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error) {
 	var expired []hook.DeliveryID
 	err := s.change(ctx, OpUnreadable, ids, func(d *hook.Delivery) bool {

@@ -127,7 +127,7 @@ func (w *world) expire(webhook hook.WebhookID, limit int) int {
 	return len(expired.Deliveries)
 }
 
-// expireUnreadable expires the deliveries if their secrets can't be read, and returns the expired ones.
+// expireUnreadable calls ExpireUnreadable for the deliveries and returns the expired ones.
 func (w *world) expireUnreadable(ids ...hook.DeliveryID) []hook.DeliveryID {
 	w.t.Helper()
 	expired, err := w.ExpireUnreadable(w.t.Context(), ids, hook.DeferredFor)
