@@ -49,7 +49,7 @@ func TestAPIKey(t *testing.T) {
 	require.NotContains(t, err.Error(), "plainly-visible")
 }
 
-// Spec 7: a revoked key and an expired one open nothing.
+// Spec 7: a revoked key and an expired key authenticate nothing.
 func TestAPIKeyEnds(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -79,7 +79,7 @@ func TestAPIKeyEnds(t *testing.T) {
 	requireKind(t, hook.KindNotFound, f.RevokeKey(t.Context(), hook.DefaultTenant(), hook.KeyID{1}, false))
 }
 
-// Spec 7: keys are listed newest first, revoked ones too, page by page.
+// Spec 7: keys are listed newest first, page by page, including revoked keys.
 func TestAPIKeyPagesAreTheWholeList(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -105,18 +105,18 @@ func TestAPIKeyPagesAreTheWholeList(t *testing.T) {
 	}
 }
 
-// Spec 7: look-ups that come at the same time share statements; each gets its own
-// answer all the same, whatever is wrong with its neighbours' keys.
+// Spec 7: concurrent look-ups of keys share statements. Each gets its own answer, also next to a key that is
+// unknown, revoked or expired.
 func TestAuthenticateTogether(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	other := f.tenant(t, "other")
 	past := time.Now().Add(-time.Second)
 	const callers = 50
-	want := make([]*hook.APIKey, callers) // nil where there is none to be found
+	want := make([]*hook.APIKey, callers) // nil if no key is found
 	texts := make([]hook.Secret, callers)
 	for i := range callers {
-		texts[i] = hook.Secret(fmt.Sprintf("gk_%d", i%30)) // some come more than once
+		texts[i] = hook.Secret(fmt.Sprintf("gk_%d", i%30)) // some texts occur more than once
 		if i >= 30 {
 			want[i] = want[i%30]
 			continue
@@ -158,7 +158,7 @@ func TestAuthenticateTogether(t *testing.T) {
 	require.NoError(t, g.Wait())
 }
 
-// S7: so do look-ups of event types; one tenant's types are unknown to the other.
+// S7: concurrent look-ups of event types share statements, too. A tenant's types are unknown to other tenants.
 func TestLookUpEventTypesTogether(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -9,8 +9,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Whether a body was cut, and the length of the whole, are logged as they were found. An
-// older binary leaves both out; a body that is as long as may be was cut, then.
+// The log keeps whether a response body was cut, and its announced length. An older binary stores neither: then a
+// body of the maximum length counts as cut.
 func TestTruncatedBodiesAreLogged(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -9,8 +9,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// BenchmarkWaiting measures counting what waits, by how much does and how much is done:
-// what is done is to cost nothing, and what waits no more than the bound.
+// BenchmarkWaiting measures counting the backlog, by the numbers of due and of finished deliveries. Finished
+// deliveries must cost nothing, and the backlog no more than its bound.
 func BenchmarkWaiting(b *testing.B) {
 	for _, c := range []struct{ done, due, parked int }{{0, 0, 0}, {1_000_000, 100, 100}, {1_000_000, 20_000, 0}, {1_000_000, 200_000, 200_000}} {
 		b.Run(fmt.Sprintf("done=%d/due=%d/parked=%d", c.done, c.due, c.parked), func(b *testing.B) {
@@ -28,8 +28,8 @@ func BenchmarkWaiting(b *testing.B) {
 	}
 }
 
-// deliveries makes n of them, whose state, next attempt, time of delivery and parking
-// are as told.
+// deliveries inserts n deliveries; state is SQL for their state, next attempt, time of delivery and the deferred
+// flag.
 func (f *fixture) deliveries(b *testing.B, n int, state string) {
 	b.Helper()
 	_, err := f.db.Exec(b.Context(), `

@@ -14,7 +14,7 @@ import (
 	"grapnel/storage"
 )
 
-// What waits is counted by how long it has been due; what is done is not.
+// The backlog is counted by how long its deliveries have been due. Finished deliveries are not in it.
 func TestWaiting(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -50,7 +50,7 @@ func TestWaiting(t *testing.T) {
 	require.Equal(t, 1, got.Breakers)
 }
 
-// counts is a storage.Metrics that keeps what it is told.
+// counts is a storage.Metrics that keeps the numbers it gets.
 type counts struct {
 	mu        sync.Mutex
 	published []measure.Published
@@ -86,7 +86,7 @@ func (c *counts) Breaker(open bool) {
 	c.breakers = append(c.breakers, open)
 }
 
-// counted is a fixture whose store counts.
+// counted returns a fixture whose store reports to counts.
 func counted(t *testing.T) (*fixture, *counts) {
 	t.Helper()
 	f := setup(t)
@@ -118,7 +118,7 @@ func TestPublishingIsCounted(t *testing.T) {
 	require.Equal(t, measure.Published{Failed: 1}, c.published[1])
 }
 
-// Every way in which a delivery ends is counted, once.
+// Each end of a delivery is counted once, whatever the cause.
 func TestEndsAreCounted(t *testing.T) {
 	t.Parallel()
 	f, c := counted(t)

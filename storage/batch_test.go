@@ -15,14 +15,14 @@ import (
 	"grapnel/internal/hook"
 )
 
-// requireConflict checks that an idempotency key stood in the way.
+// requireConflict checks that the publish failed because its idempotency key is taken.
 func requireConflict(t *testing.T, accepted hook.Accepted, err error) {
 	t.Helper()
 	requireKind(t, hook.KindConflict, err)
 	require.Zero(t, accepted, "nothing of it was stored, and nothing of the holder is told")
 }
 
-// S9: what came of each event is in its place, with its own deliveries.
+// S9: each event's result is at the event's index, with the event's own deliveries.
 func TestPublishAll(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -61,8 +61,8 @@ func TestPublishAll(t *testing.T) {
 	require.Empty(t, errs)
 }
 
-// S9: one that can't be stored fails alone, and leaves its key free; the next with
-// that key takes it, as if the two had come one after the other.
+// S9: an event that can't be stored fails alone, and its key stays free. The next event with that key takes it, as
+// if the two had been published one after the other.
 func TestPublishAllWithOneThatFails(t *testing.T) {
 	t.Parallel()
 	const check = `alter table events add constraint fails check (data <> '"bad"')`
@@ -103,8 +103,8 @@ func TestPublishAllWithOneThatFails(t *testing.T) {
 	}
 }
 
-// S8, S9: a key that comes twice in one list is its first event's; so is one that
-// came before.
+// S8, S9: a key that occurs twice in a list belongs to its first event, and a key from an earlier request to its
+// earlier event.
 func TestPublishAllWithKeys(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -117,13 +117,13 @@ func TestPublishAllWithKeys(t *testing.T) {
 
 	accepted, errs := f.PublishAll(t.Context(), []hook.Publication{
 		publication("new", `1`),  // stored
-		publication("held", `0`), // as the earlier one
-		publication("new", `1`),  // as the first
-		publication("new", `2`),  // not as the first
-		publication("held", `3`), // not as the earlier one
-		publication("held", `0`), // as the earlier one, although the one before it was not
+		publication("held", `0`), // same as the earlier event
+		publication("new", `1`),  // same as the first
+		publication("new", `2`),  // differs from the first
+		publication("held", `3`), // differs from the earlier event
+		publication("held", `0`), // same as the earlier event, although the item before this one differs
 		theirs,                   // another tenant's key is another key
-		publication("new", `1`),  // as the first, although the one before it was not
+		publication("new", `1`),  // same as the first, although the item with key new before it differs
 	})
 	for _, i := range []int{0, 6} {
 		require.NoError(t, errs[i])
@@ -140,7 +140,7 @@ func TestPublishAllWithKeys(t *testing.T) {
 	require.Equal(t, 2, scalar[int](t, f, `select count(*) from deliveries`))
 	require.Equal(t, 3, scalar[int](t, f, `select count(*) from idempotency_keys`))
 
-	// S8: a key counts for 24 hours.
+	// S8: a key is valid for 24 hours.
 	f.exec(t, `update idempotency_keys set expires_at = now() where key = 'held'`)
 	accepted, errs = f.PublishAll(t.Context(), []hook.Publication{publication("held", `3`), publication("held", `0`), publication("new", `1`)})
 	require.NoError(t, errs[0])
@@ -149,7 +149,7 @@ func TestPublishAllWithKeys(t *testing.T) {
 	require.True(t, accepted[2].Duplicate)
 }
 
-// A key whose event has been dropped with its partition is free again.
+// A key is free again once its event's partition was dropped.
 func TestPublishAllWithAKeyWhoseEventIsGone(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -164,9 +164,8 @@ func TestPublishAllWithAKeyWhoseEventIsGone(t *testing.T) {
 	require.Equal(t, 3, scalar[int](t, f, `select count(*) from events`))
 }
 
-// S8: publishers of the same keys at the same moment, in whatever order and from
-// whatever process, make one event for each between them and don't wait for each
-// other for ever: a deadlock would be an error here.
+// S8: processes that publish the same keys at the same time, in any order, store one event for each key and don't
+// deadlock: a deadlock would be an error here.
 func TestPublishAllUnderConcurrentPublishers(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -185,7 +184,7 @@ func TestPublishAllUnderConcurrentPublishers(t *testing.T) {
 			for _, n := range rand.Perm(keys)[:keys*3/4] {
 				key := strconv.Itoa(n)
 				list = append(list, publication(key, key))
-				if n%4 == i%4 { // topics are locked as well
+				if n%4 == i%4 { // topics are locked, too
 					list = append(list, hook.Publication{TenantID: hook.DefaultTenant(), Cache: "chat", Type: "room" + strconv.Itoa(n%3), Data: []byte(`"x"`)})
 				}
 			}
@@ -225,8 +224,7 @@ func TestPublishAllUnderConcurrentPublishers(t *testing.T) {
 	require.Equal(t, keys, scalar[int](t, f, `select count(*) from deliveries`))
 }
 
-// M6: messages of a list are numbered in its order, topic by topic, across more
-// than fit into one statement.
+// M6: a list's messages are numbered in the list's order, per topic, also if the list takes several statements.
 func TestPublishAllNumbersMessages(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -240,7 +238,7 @@ func TestPublishAllNumbersMessages(t *testing.T) {
 		case 1:
 			p.Type = "hall"
 		case 2:
-			p = publication("", `1`) // none of a topic's
+			p = publication("", `1`) // an event without a topic
 		}
 		list = append(list, p)
 		want = append(want, next[p.Type])
@@ -260,7 +258,7 @@ func TestPublishAllNumbersMessages(t *testing.T) {
 	}
 }
 
-// S9: a list comes to what its events would have come to one by one.
+// S9: publishing a list has the same results as publishing its events one by one.
 func TestPublishAllIsPublishOneByOne(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -271,7 +269,7 @@ func TestPublishAllIsPublishOneByOne(t *testing.T) {
 	rounds := 0
 	rapid.Check(t, func(t *rapid.T) {
 		rounds++
-		// outcome is what came of one, and whose event it was given.
+		// outcome is the result of one publication, and the index of the publication that stored its event.
 		type outcome struct {
 			kind      hook.Kind
 			duplicate bool
@@ -308,7 +306,7 @@ func TestPublishAllIsPublishOneByOne(t *testing.T) {
 		for i := range list {
 			list[i].TenantID = together
 		}
-		// In two lists, so that the second meets keys of the first.
+		// The list is published in two parts, so that the second part meets keys of the first.
 		cut := rapid.IntRange(0, len(list)).Draw(t, "cut")
 		accepted, errs = f.PublishAll(t.Context(), list[:cut])
 		more, moreErrs := f.PublishAll(t.Context(), list[cut:])

@@ -10,8 +10,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// A page of events ends before so many bytes, with one event in any case, and leads on to
-// the next ones: each is shown once.
+// A page of events ends before it exceeds the limit of bytes, but has at least one event. The pages together show
+// each event once.
 func TestEventsEndBeforeTheyAreTooLarge(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -57,7 +57,7 @@ func TestEventsEndBeforeTheyAreTooLarge(t *testing.T) {
 	}
 }
 
-// A log of many large attempts has the last of them.
+// If the attempts of a delivery are too large for one log, the log has the latest ones.
 func TestAttemptsEndBeforeTheyAreTooLarge(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

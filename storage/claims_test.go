@@ -13,7 +13,8 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// wanted are the deliveries, as who has just loaded them wants them.
+// wanted returns the deliveries with the current versions of their webhooks, as a run that has just loaded them
+// wants them.
 func wanted(t *testing.T, s *storage.Store, ids ...hook.DeliveryID) []hook.Wanted {
 	t.Helper()
 	var list []hook.Wanted
@@ -25,7 +26,7 @@ func wanted(t *testing.T, s *storage.Store, ids ...hook.DeliveryID) []hook.Wante
 	return list
 }
 
-// M7: a claim is one run's alone, survives a lost answer, and can be taken back.
+// M7: a claim belongs to one run, survives a lost answer, and can be taken back.
 func TestClaimDeliveries(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -64,11 +65,11 @@ func TestClaimDeliveries(t *testing.T) {
 	require.Equal(t, hook.StatePending, f.read(t, ids[1]).State, "what is not claimed is not dropped")
 	require.Empty(t, claim(mine, ids[0]), "never again")
 
-	// The run that was taken for dead says what came of it.
+	// The run that was taken for dead records its result.
 	require.Equal(t, hook.StateSuccess, f.attempt(t, ids[0], answered(200)).State)
 }
 
-// S12: what is being sent is pending, in the filter too.
+// S12: a delivery that is being sent is pending, also for the filter.
 func TestClaimedDeliveriesArePending(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -84,7 +85,7 @@ func TestClaimedDeliveriesArePending(t *testing.T) {
 	}
 }
 
-// M7: of many that claim the same delivery at once, one gets it.
+// M7: if many runs claim the same delivery at once, one gets it.
 func TestClaimsCompete(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -104,8 +105,7 @@ func TestClaimsCompete(t *testing.T) {
 	require.Equal(t, int64(1), got.Load())
 }
 
-// Deleting the webhook cancels what is claimed; a success that comes all the same
-// counts.
+// Deleting the webhook cancels a claimed delivery. A success that is recorded later counts all the same.
 func TestClaimOfADeletedWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

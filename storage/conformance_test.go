@@ -12,8 +12,8 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// The store in memory, on which the tests of activities and workflows run, passes the same
-// suite.
+// The PostgreSQL store passes the same suite as the store in memory, on which the tests of activities and
+// workflows run.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	storagetest.Run(t, func(t *testing.T) storagetest.Subject {
@@ -23,11 +23,11 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// subject is a store with the fixture of the conformance suite.
+// subject is a store and the fixture that the conformance suite needs.
 type subject struct {
 	*storage.Store
 	f *fixture
-	// webhooks counts the webhooks, for their names.
+	// webhooks counts the webhooks, to name them.
 	webhooks int
 }
 

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// backlog is what is parked of the webhook's deliveries.
+// backlog returns the webhook's deferred deliveries.
 func (f *fixture) backlog(t *testing.T, w hook.Webhook, limit int) hook.DeferredPage {
 	t.Helper()
 	b, err := f.Deferred(t.Context(), w.ID, limit)
@@ -22,7 +22,7 @@ func (f *fixture) park(t *testing.T, w hook.Webhook, ids ...hook.DeliveryID) {
 	require.NoError(t, f.Defer(t.Context(), ids, []hook.WebhookID{w.ID, w.ID}))
 }
 
-// Spec 9: what is parked is the drain's until it ends, and no longer its workflow's.
+// Spec 9: the drain sends a deferred delivery until it ends; the event's workflow no longer does.
 func TestPark(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -35,7 +35,7 @@ func TestPark(t *testing.T) {
 		mine = list[1]
 	}
 	f.park(t, w, mine.ID)
-	f.park(t, w, mine.ID) // again is no harm
+	f.park(t, w, mine.ID) // deferring it again does no harm
 
 	jobs := must(f.Outstanding(t.Context(), []hook.EventID{event}, 0, 1))
 	require.Len(t, jobs, 1)
@@ -85,7 +85,7 @@ func TestParkedComeLongestDueFirst(t *testing.T) {
 	}
 }
 
-// sleeps has the webhook's drain note that it sleeps.
+// sleeps notes that the webhook's drain sleeps, and reports whether it may.
 func (f *fixture) sleeps(t *testing.T, w hook.Webhook, n hook.Nap) bool {
 	t.Helper()
 	asleep, err := f.DrainSleeps(t.Context(), w.ID, n)
@@ -93,8 +93,7 @@ func (f *fixture) sleeps(t *testing.T, w hook.Webhook, n hook.Nap) bool {
 	return asleep
 }
 
-// A drain that has nothing left ends, unless something came after it looked, or is just
-// being parked.
+// A drain without deferred deliveries ends, unless a delivery was deferred after its look or is being deferred.
 func TestDrainEnds(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -112,8 +111,8 @@ func TestDrainEnds(t *testing.T) {
 	require.Zero(t, scalar[int](t, f, `select count(*) from drains`))
 }
 
-// Spec 10: a drain that does not look when it said it would is lost, and somebody else
-// starts it; once for each that asks.
+// Spec 10: a drain that does not look at the time it has announced is lost. Each call that looks for lost drains
+// returns it once.
 func TestLostDrains(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -127,7 +126,7 @@ func TestLostDrains(t *testing.T) {
 	require.Empty(t, must(f.LostDrains(t.Context(), time.Minute, 10)), "it has as long again")
 }
 
-// Spec 9: at the latest 24 h after the event they fail as Endpoint unavailable.
+// Spec 9: a deferred delivery fails as Endpoint unavailable at the latest 24 h after its event.
 func TestExpireParked(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -153,8 +152,7 @@ func TestExpireParked(t *testing.T) {
 	require.Equal(t, "failed", f.status(t, w))
 }
 
-// Spec 9: the breaker is open for every process; a new address, or being enabled anew,
-// closes it.
+// Spec 9: all processes see an open breaker. A new URL closes it, and so does enabling the webhook.
 func TestTrip(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -189,7 +187,7 @@ func TestTrip(t *testing.T) {
 	require.Nil(t, f.health(t, w).TrippedAt)
 }
 
-// S5: what is parked for a webhook that goes is canceled like everything else.
+// S5: deleting a webhook also cancels its deferred deliveries.
 func TestParkedOfADeletedWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -201,8 +199,8 @@ func TestParkedOfADeletedWebhook(t *testing.T) {
 	require.Zero(t, f.backlog(t, w, 10).Waiting)
 }
 
-// Publishes for a webhook that is held share a lock on its drain's row all the time: that
-// must not hide from a sweeper that the drain is lost.
+// Publishes for a deferring webhook share a lock on its drain's row all the time. A sweeper must still see that
+// the drain is lost.
 func TestLostDrainsBesidePublishes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

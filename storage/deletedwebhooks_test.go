@@ -9,8 +9,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// A webhook that was deleted, by whichever process, is known as that of its log until
-// nothing of the log is left; of several that had a name the last.
+// A deleted webhook is known, with its log, until the log is gone, whichever process deleted it. If several
+// webhooks had a name, the last one is found.
 func TestLoggedWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -33,7 +33,7 @@ func TestLoggedWebhook(t *testing.T) {
 	got, err = byName()
 	require.NoError(t, err)
 	require.Equal(t, hook.Logged{ID: second.ID, Profile: hook.ProfileMomento, Cache: "chat"}, got, "the one that is there")
-	f.exec(t, `delete from webhooks where id = $1`, [16]byte(second.ID)) // as an older binary does
+	f.exec(t, `delete from webhooks where id = $1`, [16]byte(second.ID)) // as an older binary deletes it
 	for _, find := range []func() (hook.Logged, error){byName, func() (hook.Logged, error) { return byID(second) }} {
 		got, err = find()
 		require.NoError(t, err)

@@ -10,8 +10,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// S12: newest first; the pages joined are the whole list; status, event_type,
-// since and until narrow it.
+// S12: deliveries are listed newest first, and the pages together are the whole list. status, event_type, since
+// and until filter it.
 func TestDeliveries(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -73,7 +73,7 @@ func TestDeliveries(t *testing.T) {
 	}
 }
 
-// Design 4: canceling ends what is outstanding and touches nothing that has ended.
+// Design 4: canceling ends outstanding deliveries and leaves those that have ended unchanged.
 func TestCancelDeliveries(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -94,7 +94,7 @@ func TestCancelDeliveries(t *testing.T) {
 	require.NoError(t, f.CancelDeliveries(t.Context(), nil, hook.TextWebhookDisabled))
 }
 
-// S12: a delivery has ended or has an attempt to come; the schema knows no third.
+// S12: a delivery has either ended or has a next attempt. The schema allows nothing else.
 func TestDeliveryInvariantsAreInTheSchema(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

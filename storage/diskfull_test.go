@@ -9,8 +9,7 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// fillDisk makes PostgreSQL answer writes to a table as it does when its disk is
-// full, and returns what ends that.
+// fillDisk makes PostgreSQL answer writes to a table as it does on a full disk, until end is called.
 func (f *fixture) fillDisk(t *testing.T, table string) (end func()) {
 	t.Helper()
 	f.exec(t, `create or replace function disk_full() returns trigger language plpgsql as $$
@@ -19,16 +18,15 @@ func (f *fixture) fillDisk(t *testing.T, table string) (end func()) {
 	return func() { f.exec(t, `drop function disk_full cascade`) }
 }
 
-// everything counts the rows of all that a publish writes.
+// everything counts the rows of all tables that a publish writes.
 func (f *fixture) everything(t *testing.T) int {
 	t.Helper()
 	return scalar[int](t, f, `select (select count(*) from events) + (select count(*) from deliveries) + (select count(*) from outbox)
 		+ (select count(*) from idempotency_keys) + (select count(*) from topics)`)
 }
 
-// Spec 6, 10: whichever table the disk has no room for, a publish is answered with
-// 503 and leaves nothing of itself behind, not even its key or a topic's number; once
-// there is room the same publish is taken as if it were the first.
+// Spec 6, 10: if the disk is full for any of its tables, a publish is answered with 503 and stores nothing, not
+// even its key or a topic's number. Once there is room, the same publish is accepted as if it were the first.
 func TestPublishOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	for _, table := range []string{"events", "deliveries", "outbox", "idempotency_keys", "topics"} {
@@ -42,7 +40,7 @@ func TestPublishOnAFullDisk(t *testing.T) {
 
 			needed := list
 			if table == "idempotency_keys" {
-				needed = list[:1] // the message shares no statement with what needs a key
+				needed = list[:1] // the message shares no statement with events that need a key
 			}
 
 			end := f.fillDisk(t, table)
@@ -62,8 +60,7 @@ func TestPublishOnAFullDisk(t *testing.T) {
 	}
 }
 
-// Spec 9: a disk that is full uses up no attempt. What was sent is recorded once
-// there is room, and counts once.
+// Spec 9: a full disk uses up no attempt. The attempt is recorded once there is room, and counts once.
 func TestRecordOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	for _, table := range []string{"deliveries", "attempts", "webhooks"} {
@@ -73,7 +70,7 @@ func TestRecordOnAFullDisk(t *testing.T) {
 			id := f.delivery(t, f.webhook(t))
 			job, err := f.Job(t.Context(), id)
 			require.NoError(t, err)
-			r := storagetest.RecordOf(&job, answered(500)) // which changes the webhook's health, too
+			r := storagetest.RecordOf(&job, answered(500)) // an attempt that changes the webhook's health, too
 
 			end := f.fillDisk(t, table)
 			for range 3 {
@@ -93,8 +90,7 @@ func TestRecordOnAFullDisk(t *testing.T) {
 	}
 }
 
-// M7: a message that can't be claimed because the disk is full is not sent, and can
-// be claimed later.
+// M7: a message that can't be claimed because the disk is full is not sent. It can be claimed later.
 func TestClaimOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -37,8 +37,7 @@ func (f *fixture) deliverN(t *testing.T, w hook.Webhook, n int) []hook.DeliveryI
 	return list
 }
 
-// locked keeps rows of deliveries locked until the returned function is called, as a
-// process does that stands still.
+// locked locks rows of deliveries until unlock is called, as a process does that hangs.
 func (f *fixture) locked(t *testing.T, ids ...hook.DeliveryID) (unlock func()) {
 	t.Helper()
 	tx, err := f.db.Begin(t.Context())
@@ -47,12 +46,12 @@ func (f *fixture) locked(t *testing.T, ids ...hook.DeliveryID) (unlock func()) {
 		_, err = tx.Exec(t.Context(), `select from deliveries where id = $1 for update`, [16]byte(id))
 		require.NoError(t, err)
 	}
-	release := func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) } // the second time it fails
+	release := func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) } // the second call fails
 	t.Cleanup(release)
 	return release
 }
 
-// cancelAll does what sweepers do, until nothing is left to claim.
+// cancelAll cancels pages of deliveries, as sweepers do, until no cancellation is left to claim.
 func (f *fixture) cancelAll(t *testing.T) {
 	t.Helper()
 	f.exec(t, `update cancellations set claimed_until = '-infinity'`)
@@ -74,13 +73,13 @@ func (f *fixture) cancellations(t *testing.T) int {
 	return scalar[int](t, f, `select count(*) from cancellations`)
 }
 
-// pendingRows are the webhook's deliveries that the database has as outstanding.
+// pendingRows counts the webhook's deliveries that are outstanding in their rows.
 func (f *fixture) pendingRows(t *testing.T, w hook.Webhook) int {
 	t.Helper()
 	return scalar[int](t, f, `select count(*) from deliveries where webhook_id = $1 and next_attempt_at is not null`, [16]byte(w.ID))
 }
 
-// endings are the ways in which a webhook ends, and what its deliveries say then.
+// endings are the ways in which a webhook ends, with the reason that its deliveries then show.
 var endings = map[string]struct {
 	end    func(t *testing.T, f *fixture, w hook.Webhook)
 	reason string
@@ -109,8 +108,8 @@ var endings = map[string]struct {
 	}, hook.TextWebhookDisabled},
 }
 
-// Whatever is outstanding for a webhook, and whoever holds it, its end waits for none of
-// it, and everybody sees at once what the rows say later.
+// Ending a webhook waits for none of its outstanding deliveries, also if other transactions hold locks on them.
+// All reads show the deliveries as canceled at once, as their rows do later.
 func TestEndingAWebhookIsOneRow(t *testing.T) {
 	t.Parallel()
 	for name, c := range endings {
@@ -158,8 +157,7 @@ func TestEndingAWebhookIsOneRow(t *testing.T) {
 	}
 }
 
-// requireLists requires the deliveries in every list in which they should be, and in no
-// other.
+// requireLists checks that the deliveries are in every list in which they belong, and in no other.
 func (f *fixture) requireLists(t *testing.T, w hook.Webhook, canceled []hook.Delivery) {
 	t.Helper()
 	for _, state := range append(hook.DeliveryStates(), "") {
@@ -185,7 +183,7 @@ func (f *fixture) requireLists(t *testing.T, w hook.Webhook, canceled []hook.Del
 	}
 }
 
-// An ordinary end, with no more than a page outstanding, has canceled it when it returns.
+// Ending a webhook with at most one page of outstanding deliveries has canceled them when it returns.
 func TestEndingCancelsTheFirstPage(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"deleted", "disabled"} {
@@ -201,7 +199,7 @@ func TestEndingCancelsTheFirstPage(t *testing.T) {
 	}
 }
 
-// backlog of a webhook that was away, without their events.
+// parkMany inserts n deferred deliveries of a webhook that was unavailable, without their events.
 func (f *fixture) parkMany(t *testing.T, w hook.Webhook, n int) {
 	t.Helper()
 	f.exec(t, `insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at, parked, generation)
@@ -212,7 +210,7 @@ func (f *fixture) parkMany(t *testing.T, w hook.Webhook, n int) {
 	f.exec(t, `insert into drains (webhook_id) values ($1) on conflict do nothing`, [16]byte(w.ID))
 }
 
-// A large backlog goes page by page, by any process, and its drain ends at once.
+// A large backlog is canceled page by page, by any process, and its drain ends at once.
 func TestCancellationGoesPageByPage(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -235,7 +233,7 @@ func TestCancellationGoesPageByPage(t *testing.T) {
 		require.True(t, more)
 		require.Equal(t, left, f.pendingRows(t, w))
 	}
-	// Its process is killed here. Another one goes on when the claim has expired.
+	// The process is killed here. Another one continues when the claim has expired.
 	f.exec(t, `update cancellations set claimed_until = now() - interval '1 second'`)
 	again, ok, err := f.ClaimCancellation(t.Context())
 	require.NoError(t, err)
@@ -252,8 +250,8 @@ func TestCancellationGoesPageByPage(t *testing.T) {
 	require.False(t, more, "there is nothing left of it")
 }
 
-// Undone at once, with the pages still to come: what was accepted before stays canceled,
-// what comes after is delivered.
+// A webhook is disabled and enabled at once, before all pages are canceled: deliveries from before stay canceled,
+// later ones are sent.
 func TestDisabledAndEnabledAtOnce(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -290,8 +288,8 @@ func TestDisabledAndEnabledAtOnce(t *testing.T) {
 	require.Equal(t, hook.StateSuccess, f.read(t, after).State)
 }
 
-// Of two endings each delivery is canceled by the first that is about it, in whatever
-// order the pages come.
+// If a webhook ends twice, the first ending that applies to a delivery cancels it, in whatever order the pages
+// come.
 func TestTwoEndingsOfOneWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -315,8 +313,8 @@ func TestTwoEndingsOfOneWebhook(t *testing.T) {
 	require.Zero(t, f.pendingRows(t, w))
 }
 
-// A delivery whose accept was still running when its webhook ended is in no page. Nobody
-// sends it, everybody sees it as canceled, and its drain has it canceled.
+// A delivery whose accept was still running when its webhook ended is in no page of the cancellation. It is not
+// sent, all reads show it as canceled, and the drain cancels its row.
 func TestAcceptedWhileItsWebhookEnded(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"deleted", "disabled"} {
@@ -342,8 +340,8 @@ func TestAcceptedWhileItsWebhookEnded(t *testing.T) {
 	}
 }
 
-// Beside an older process, which knows no generations: what it has accepted is canceled
-// with the others, and what it disables is ended for the newer ones too.
+// An older process knows no generations. Deliveries that it accepts are canceled with the others, and a webhook
+// that it disables has ended for newer processes, too.
 func TestEndingBesideAnOlderProcess(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

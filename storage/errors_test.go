@@ -18,7 +18,7 @@ import (
 	"grapnel/storage"
 )
 
-// proxy stands between a Store and PostgreSQL, so that a test can cut the line.
+// proxy stands between a Store and PostgreSQL, so that a test can cut the connections.
 type proxy struct {
 	url string
 
@@ -48,7 +48,7 @@ func newProxy(t *testing.T, database string) *proxy {
 			}
 			server, err := (&net.Dialer{}).DialContext(t.Context(), network, address)
 			if err != nil {
-				_ = client.Close() // cutting is all it is for
+				_ = client.Close() // the proxy only cuts connections
 				return
 			}
 			p.mu.Lock()
@@ -56,35 +56,35 @@ func newProxy(t *testing.T, database string) *proxy {
 			p.mu.Unlock()
 			for _, pair := range [][2]net.Conn{{client, server}, {server, client}} {
 				p.wg.Go(func() {
-					_, _ = io.Copy(pair[0], pair[1]) // it ends when the line is cut
-					_ = pair[0].Close()              // cutting is all it is for
+					_, _ = io.Copy(pair[0], pair[1]) // ends when the connection is cut
+					_ = pair[0].Close()              // the proxy only cuts connections
 				})
 			}
 		}
 	})
 	t.Cleanup(func() {
-		_ = listener.Close() // cutting is all it is for
+		_ = listener.Close() // the proxy only cuts connections
 		p.cut()
 		p.wg.Wait()
 	})
 	return p
 }
 
-// cut ends every connection without a word, as a crash or a lost line does.
+// cut closes every connection without notice, as a crash or a network failure does.
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.conns {
-		_ = c.Close() // cutting is all it is for
+		_ = c.Close() // the proxy only cuts connections
 	}
 	p.conns = nil
 }
 
-// Spec 6, 9: while the store is away, errors are unavailable (503, try again),
-// never internal: what could not be recorded is recorded later.
+// Spec 6, 9: while the store is unavailable, errors are of the kind unavailable (503, try again), never internal:
+// an attempt that can't be recorded now is recorded later.
 func TestAStoreThatIsAwayIsUnavailable(t *testing.T) {
 	t.Parallel()
-	// probe uses a statement by itself, and a transaction.
+	// probe calls a method that runs a single statement, and one that runs a transaction.
 	probe := func(t *testing.T, s *storage.Store) {
 		t.Helper()
 		_, err := s.Webhook(t.Context(), hook.DefaultTenant(), hook.WebhookID{1})
@@ -101,7 +101,7 @@ func TestAStoreThatIsAwayIsUnavailable(t *testing.T) {
 	t.Run("nobody listens", func(t *testing.T) {
 		t.Parallel()
 		p := newProxy(t, setup(t).url)
-		_ = p.listener.Close() // cutting is all it is for
+		_ = p.listener.Close() // the proxy only cuts connections
 		probe(t, open(t, p.url, encryptionKey))
 	})
 	t.Run("the server hangs up on whoever connects", func(t *testing.T) {
@@ -115,11 +115,11 @@ func TestAStoreThatIsAwayIsUnavailable(t *testing.T) {
 				if err != nil {
 					return
 				}
-				_ = c.Close() // cutting is all it is for
+				_ = c.Close() // the proxy only cuts connections
 			}
 		})
 		t.Cleanup(func() {
-			_ = listener.Close() // cutting is all it is for
+			_ = listener.Close() // the proxy only cuts connections
 			wg.Wait()
 		})
 		probe(t, open(t, "postgres://u@"+listener.Addr().String()+"/d?sslmode=disable", encryptionKey))
@@ -183,7 +183,7 @@ func TestAStoreThatIsAwayIsUnavailable(t *testing.T) {
 	}
 }
 
-// hold locks the webhook's row until the test's end.
+// hold locks the webhook's row until the test ends.
 func (f *fixture) hold(t *testing.T, w hook.Webhook) {
 	t.Helper()
 	tx, err := f.db.Begin(t.Context())
@@ -193,7 +193,7 @@ func (f *fixture) hold(t *testing.T, w hook.Webhook) {
 	require.NoError(t, err)
 }
 
-// A deadline that passes while the store does not answer says that it is away.
+// If the deadline passes while the store does not answer, the error says that the store is unavailable.
 func TestADeadlineIsUnavailable(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -205,8 +205,7 @@ func TestADeadlineIsUnavailable(t *testing.T) {
 	require.Equal(t, w, f.health(t, w))
 }
 
-// Spec 6: what the caller may see of such an error is its message; hosts,
-// statements and passwords are for the log.
+// Spec 6: the client sees the message of such an error. Hosts, statements and passwords go to the log only.
 func TestErrorsForTheCallerCarryNoCause(t *testing.T) {
 	t.Parallel()
 	s := open(t, "postgres://u:geheim@127.0.0.1:1/d?sslmode=disable", encryptionKey)
@@ -218,7 +217,7 @@ func TestErrorsForTheCallerCarryNoCause(t *testing.T) {
 	require.NotContains(t, err.Error(), "geheim")
 }
 
-// A store can be made while the database is away, but not without what it needs.
+// A store can be opened while the database is unavailable, but not without its required settings.
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	_, err := storage.Open(t.Context(), storage.Config{URL: "postgres://u@127.0.0.1:1/d"})

@@ -10,7 +10,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// S10: newest first; the pages joined are the whole list; type and time narrow it.
+// S10: events are listed newest first, and the pages together are the whole list. Type and time filter it.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -39,7 +39,7 @@ func TestEvents(t *testing.T) {
 		require.Equal(t, all, every(t, limit, list(hook.EventFilter{}, time.Time{}, time.Time{})), "limit %d", limit)
 		require.Equal(t, created, every(t, limit, list(hook.EventFilter{Type: "user.created"}, time.Time{}, time.Time{})), "limit %d", limit)
 
-		// since <= t < until, at every moment at which something was published.
+		// since <= t < until holds for each event, for every time of publication as a bound.
 		for _, e := range all {
 			at := e.CreatedAt
 			from := every(t, limit, list(hook.EventFilter{}, at, time.Time{}))
@@ -59,7 +59,7 @@ func TestEvents(t *testing.T) {
 	require.Empty(t, none)
 }
 
-// S10: not_delivered_to names every other webhook of the tenant and the reason.
+// S10: not_delivered_to names each of the tenant's webhooks that did not get the event, with the reason.
 func TestNotDeliveredTo(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -93,8 +93,8 @@ func TestNotDeliveredTo(t *testing.T) {
 	require.Len(t, list, 2)
 }
 
-// S10: an event in the webhook's own millisecond is told from one before it by
-// the order of their ids.
+// S10: if an event and a webhook were made in the same millisecond, the order of their ids decides which was
+// first.
 func TestNotDeliveredToWithinOneMillisecond(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -13,7 +13,7 @@ import (
 	"grapnel/storage"
 )
 
-// S7: PUT adds a type or changes it; a tenant's own types are listed by name.
+// S7: PUT adds or changes a type. A tenant's own types are listed by name.
 func TestEventTypes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -54,8 +54,8 @@ func TestEventTypes(t *testing.T) {
 	require.Equal(t, hook.EventType{Name: "order.paid", CreatedAt: order.CreatedAt}, read)
 }
 
-// A list of types ends at its limit, and where they are too large together; it says
-// whether there are more, and what comes after a name.
+// A page of types ends at its limit, or where the types are too large together. It says whether more follow, and
+// can start after a given name.
 func TestEventTypesArePaged(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -93,7 +93,7 @@ func TestEventTypesArePaged(t *testing.T) {
 	}
 }
 
-// A tenant has so many types at most; what there is can be changed.
+// The number of a tenant's types is limited. At the limit, existing types can still be changed.
 func TestEventTypesAreLimited(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -113,8 +113,7 @@ func TestEventTypesAreLimited(t *testing.T) {
 	require.Equal(t, 3, scalar[int](t, f, `select count(*)::int from event_types`))
 }
 
-// S7: a type's schema is kept byte for byte, found by its hash, and replaced with all
-// that is said of the type.
+// S7: a type's schema is kept byte for byte and found by its hash. A PUT replaces it with the rest of the type.
 func TestSchemas(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -188,7 +187,7 @@ func TestAuthenticateReportsSchemas(t *testing.T) {
 	}
 }
 
-// All schemas of a tenant together are bounded: its catalogue is one answer.
+// The total size of a tenant's schemas is limited, because one answer lists them all.
 func TestSchemasTogetherAreBounded(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -7,19 +7,20 @@ import (
 	"grapnel/internal/hook"
 )
 
-// GoMigrations are the migrations that are not files of SQL.
+// GoMigrations returns the migrations that are written in Go.
 func GoMigrations() []*goose.Migration {
 	var m Migrator
 	return m.goMigrations()
 }
 
-// ListSettings and MaxRowsRead are what pages of lists are read with.
+// ListSettings are the settings under which pages of lists are read; MaxRowsRead is how many rows a page reads at
+// most.
 const (
 	ListSettings = listSettings
 	MaxRowsRead  = maxRowsRead
 )
 
-// ListError is what a list returns for an error of the driver.
+// ListError returns a list's error for an error of the driver.
 func ListError(err error) error { return mapListError(err) }
 
 // Statement is a statement with its arguments.
@@ -28,13 +29,13 @@ type Statement struct {
 	Args pgx.StrictNamedArgs
 }
 
-// DeliveriesPage are the statements that read a page of a webhook's deliveries.
+// DeliveriesPage returns the statements that read a page of a webhook's deliveries.
 func DeliveriesPage(w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) []Statement {
 	l := deliveriesListing(w, f, false)
 	return l.statements(p)
 }
 
-// EventsPage are the statements that read a page of a tenant's events.
+// EventsPage returns the statements that read a page of a tenant's events.
 func EventsPage(tenant hook.TenantID, f hook.EventFilter, p hook.Page) []Statement {
 	l := eventsListing(tenant, f, p.Bytes)
 	return l.statements(p)

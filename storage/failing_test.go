@@ -8,15 +8,15 @@ import (
 	"grapnel/internal/hook"
 )
 
-// later lets days go by for the webhook.
+// later makes the webhook's health older by so many days.
 func (f *fixture) later(t *testing.T, w hook.Webhook, days int) {
 	t.Helper()
 	f.exec(t, `update webhooks set failing_since = failing_since - make_interval(days => $2), failed_on = failed_on - $2,
 		paused_at = paused_at - make_interval(days => $2) where id = $1`, [16]byte(w.ID), days)
 }
 
-// S14: days in which nobody asked the endpoint are none in which it failed: one 503 after
-// them disables nothing, and cancels nothing.
+// S14: days without a request to the endpoint don't count as days of failure. A 503 after such days disables
+// nothing and cancels nothing.
 func TestFiveDaysOfFailingAreThoseInWhichItWasAsked(t *testing.T) {
 	t.Parallel()
 	for name, between := range map[string]func(t *testing.T, f *fixture, w hook.Webhook){
@@ -57,7 +57,8 @@ func TestFiveDaysOfFailingAreThoseInWhichItWasAsked(t *testing.T) {
 	}
 }
 
-// A pause moves what came before it, and does not undo it: three more days are five then.
+// A pause neither counts towards the five days nor restarts them: failures from before the pause still count after
+// it.
 func TestFiveDaysGoOnAfterAPause(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -74,8 +75,8 @@ func TestFiveDaysGoOnAfterAPause(t *testing.T) {
 	require.Equal(t, hook.ReasonFailedDays, f.reason(t, w))
 }
 
-// What began to fail during a pause, by requests that were under way, has failed since
-// the pause's end.
+// A webhook whose requests fail during a pause, because they were already in progress, has failed since the end of
+// the pause.
 func TestAPauseMovesNothingIntoTheFuture(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -87,8 +88,8 @@ func TestAPauseMovesNothingIntoTheFuture(t *testing.T) {
 	require.True(t, scalar[bool](t, f, `select failing_since <= now() from webhooks`))
 }
 
-// Five days with too few attempts, or on too few days, don't disable: an endpoint that
-// is seldom asked has not failed for five days by two bad hours.
+// Five days with too few attempts, or with failures on too few days, don't disable: an endpoint that is rarely
+// called has not failed for five days because of two bad hours.
 func TestFiveDaysNeedAttemptsAndDays(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -112,7 +113,7 @@ func TestFiveDaysNeedAttemptsAndDays(t *testing.T) {
 	}
 }
 
-// Failures that change nothing any more leave the webhook's row alone.
+// Failures that can change nothing any more don't update the webhook's row.
 func TestFailuresAreCountedUpToWhatMatters(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

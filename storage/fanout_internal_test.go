@@ -8,8 +8,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// What has had too many deliveries shares no statement the next time, and neither do events
-// of its tenant whose topics are not known; others share as before.
+// An event that was refused for too many deliveries shares no statement the next time. Neither do events of its
+// tenant whose topics are unknown. Other events share as before.
 func TestExcessiveEventsShareNoStatement(t *testing.T) {
 	t.Parallel()
 	s := &Store{}
@@ -24,7 +24,7 @@ func TestExcessiveEventsShareNoStatement(t *testing.T) {
 	s.cache.putFanOuts([]*publishing{known})
 	s.noteRefused(event(1, "a"), hook.Unavailable("the store", nil))
 	require.Equal(t, unknownFanOut, s.fanOut(event(1, "a")))
-	together := newPublishing(&hook.Publication{TenantID: hook.TenantID{1}, Type: "a"}) // it came to no statement
+	together := newPublishing(&hook.Publication{TenantID: hook.TenantID{1}, Type: "a"}) // it ran in no statement
 	s.noteRefused(together, tooMany("2"))
 	require.Equal(t, unknownFanOut, s.fanOut(event(1, "a")))
 	s.noteRefused(event(1, "a"), tooMany("2"))

@@ -9,7 +9,7 @@ import (
 	"grapnel/storage"
 )
 
-// setupLimited is setup with so many deliveries for a request.
+// setupLimited is setup with a limit of deliveries for each request.
 func setupLimited(t *testing.T, deliveries int) *fixture {
 	t.Helper()
 	f := setup(t)
@@ -17,7 +17,7 @@ func setupLimited(t *testing.T, deliveries int) *fixture {
 	return f
 }
 
-// occurrence is an event to be published.
+// occurrence is an event of the type, to be published.
 func occurrence(eventType string) hook.Publication {
 	return hook.Publication{TenantID: hook.DefaultTenant(), Type: eventType, Data: []byte(`1`)}
 }
@@ -30,8 +30,8 @@ func (f *fixture) stored(t *testing.T) [3]int {
 	}
 }
 
-// An event with more deliveries than a request may make is refused, however many it had the
-// last time, and takes nobody along that shares its statement.
+// An event with more deliveries than a request may make is refused, however many its type had the last time.
+// Events that share its statement are accepted.
 func TestPublishOfTooManyDeliveries(t *testing.T) {
 	t.Parallel()
 	f := setupLimited(t, 2)
@@ -39,11 +39,11 @@ func TestPublishOfTooManyDeliveries(t *testing.T) {
 	require.Equal(t, 1, f.publish(t, "user.created").Event.Deliveries)
 	f.webhook(t)
 	require.Equal(t, 2, f.publish(t, "user.created").Event.Deliveries)
-	f.webhook(t, events("user.*", "user.created")) // which matches twice, and gets one
+	f.webhook(t, events("user.*", "user.created")) // a webhook whose patterns match twice gets one delivery
 	before := f.stored(t)
 	keyed := occurrence("user.created")
 	keyed.IdempotencyKey = "order-1"
-	for range 2 { // the second knows
+	for range 2 { // the second round knows the fan-out
 		for _, p := range []hook.Publication{occurrence("user.created"), keyed} {
 			_, err := f.Publish(t.Context(), p)
 			require.Equal(t, hook.KindLimit, hook.KindOf(err))
@@ -75,7 +75,7 @@ func TestPublishOfTooManyDeliveries(t *testing.T) {
 	require.Equal(t, before[1]+10, f.stored(t)[1], "of user.*")
 }
 
-// M6: a message that is refused takes no number of its topic.
+// M6: a message that is refused uses up no number of its topic.
 func TestMessageOfTooManyDeliveries(t *testing.T) {
 	t.Parallel()
 	f := setupLimited(t, 1)
@@ -93,8 +93,7 @@ func TestMessageOfTooManyDeliveries(t *testing.T) {
 	require.EqualValues(t, 2, must(f.Publish(t.Context(), message)).Event.Sequence)
 }
 
-// The events of a batch that would have too many deliveries together are all refused.
-// Repeats have none.
+// If the events of a batch would have too many deliveries together, all are refused. Repeats have no deliveries.
 func TestBatchOfTooManyDeliveries(t *testing.T) {
 	t.Parallel()
 	f := setupLimited(t, 5)
@@ -135,12 +134,12 @@ func TestBatchOfTooManyDeliveries(t *testing.T) {
 	accepted(append(batch(2, "user.created", ""), batch(1, "user.updated", "")...))
 	refused(append(batch(2, "user.created", ""), batch(2, "user.updated", "")...))
 	accepted(batch(9, "project.created", ""))
-	accepted(append(batch(1, "user.*", ""), batch(1, "user.created", "k")...)) // two each: a topic is no pattern
+	accepted(append(batch(1, "user.*", ""), batch(1, "user.created", "k")...)) // two deliveries each: a topic is no pattern
 	accepted(append(batch(2, "user.created", ""), batch(1, "user.created", "k")...))
 	refused(append(batch(2, "user.created", ""), batch(2, "user.created", "k")...))
 }
 
-// Events of our own are not a client's request.
+// The limit is for clients' requests, not for operational events.
 func TestOperationalEventsAreNotLimited(t *testing.T) {
 	t.Parallel()
 	f := setupLimited(t, 1)

@@ -16,16 +16,16 @@ import (
 	"grapnel/internal/hook"
 )
 
-// commits is what a group committed, in batches of ids.
+// commits keeps the batches of ids that a group has committed.
 type commits struct {
 	mu      sync.Mutex
 	batches [][]byte
-	// fail decides what becomes of a batch; nil stores it.
+	// fail, if not nil, returns an error for a batch that must not be stored.
 	fail func(batch []byte) error
 }
 
 func (c *commits) commit(_ context.Context, list []*hook.Accepted) error {
-	time.Sleep(time.Millisecond) //nolint:forbidigo // the bubble's: what a disk takes
+	time.Sleep(time.Millisecond) //nolint:forbidigo // the bubble's clock: the time of a commit
 	var batch []byte
 	for _, a := range list {
 		batch = append(batch, a.Event.ID[0])
@@ -41,7 +41,7 @@ func (c *commits) commit(_ context.Context, list []*hook.Accepted) error {
 	return nil
 }
 
-// sizes are how many events were stored together.
+// sizes returns how many events each batch had.
 func (c *commits) sizes() []int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -52,7 +52,7 @@ func (c *commits) sizes() []int {
 	return sizes
 }
 
-// idle tells that nothing waits or runs.
+// idle reports whether nothing is queued or running.
 func (g *group[T]) idle() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -64,7 +64,7 @@ func (g *group[T]) idle() bool {
 	return len(g.lockQueues.turns) == 0 && !g.lockQueues.running && g.lockQueues.members == 0 && g.lockQueues.bytes == 0
 }
 
-// atOnce is how many commits the tests' groups have under way at most.
+// atOnce is how many commits a test's group runs at the same time.
 const atOnce = 1
 
 func grouped(commit func(context.Context, []*hook.Accepted) error) *group[*hook.Accepted] {
@@ -78,8 +78,7 @@ func event(n int, data string) *hook.Accepted {
 	return &hook.Accepted{Event: hook.Event{ID: hook.EventID{byte(n)}, Data: []byte(data)}}
 }
 
-// One that waits for nobody is committed at once; what comes meanwhile shares the
-// next commit.
+// An item is committed at once if no commit is running. Items that arrive during a commit share the next one.
 func TestGroupSharesCommits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -105,8 +104,7 @@ func TestGroupSharesCommits(t *testing.T) {
 	})
 }
 
-// One commit that is held up, by a lock for instance, holds up what comes after it
-// for no longer than runnerDelay.
+// A commit that is blocked, by a lock for instance, delays later items by no more than runnerDelay.
 func TestGroupGoesRoundWhatIsHeldUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -134,7 +132,7 @@ func TestGroupGoesRoundWhatIsHeldUp(t *testing.T) {
 	})
 }
 
-// One that can't be stored does not take its neighbours along.
+// An item that can't be stored does not fail the items of its batch.
 func TestGroupKeepsItsMembersApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -163,7 +161,7 @@ func TestGroupKeepsItsMembersApart(t *testing.T) {
 	})
 }
 
-// A store that is away is not asked again for each of them.
+// While the store is unavailable, a batch is tried once, not once more for each of its items.
 func TestGroupWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -184,9 +182,8 @@ func TestGroupWhileTheStoreIsAway(t *testing.T) {
 	})
 }
 
-// What waits is bounded, in number and in bytes; who comes then is told when to
-// come again. Who gives up waiting does not undo what is under way, and takes the rest
-// out of the queue.
+// The queue is limited in number and in bytes. An item beyond that is refused with a time to try again. If a
+// caller gives up, its running commit is not undone and its queued items are removed.
 func TestGroupIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -210,7 +207,7 @@ func TestGroupIsBounded(t *testing.T) {
 				for i := range c.fits + atOnce {
 					go func() { results <- g.add(ctx, event(i, c.data)) }()
 					if i < atOnce {
-						synctest.Wait() // it is being committed, and waits no more
+						synctest.Wait() // it is being committed and no longer in the queue
 					}
 				}
 				synctest.Wait()
@@ -230,7 +227,7 @@ func TestGroupIsBounded(t *testing.T) {
 				synctest.Wait()
 				close(slow)
 				require.NoError(t, <-one, "there is room again")
-				time.Sleep(time.Minute) //nolint:forbidigo // the bubble's
+				time.Sleep(time.Minute) //nolint:forbidigo // the bubble's clock
 				synctest.Wait()
 				stored := 0
 				for _, n := range store.sizes() {
@@ -243,7 +240,7 @@ func TestGroupIsBounded(t *testing.T) {
 	}
 }
 
-// list are events in the order of their numbers.
+// list returns events in the order of their numbers.
 func list(from, to int) []*hook.Accepted {
 	var events []*hook.Accepted
 	for n := from; n < to; n++ {
@@ -252,8 +249,8 @@ func list(from, to int) []*hook.Accepted {
 	return events
 }
 
-// Several that come together go into the queue together, in their order, and share
-// statements as others do; each has its own result in its place.
+// Items that are added together are queued together, in order, and share statements with others. Each has its own
+// result at its index.
 func TestGroupAddsAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -283,7 +280,7 @@ func TestGroupAddsAll(t *testing.T) {
 	})
 }
 
-// While the store is away, each of them is told so.
+// While the store is unavailable, each item of a list gets that error.
 func TestGroupAddsAllWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -297,8 +294,7 @@ func TestGroupAddsAllWhileTheStoreIsAway(t *testing.T) {
 	})
 }
 
-// A statement has as many rows as may be together; an item that has more has a
-// statement to itself.
+// A statement has a limited number of rows. An item with more rows gets a statement of its own.
 func TestGroupCountsRows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -317,13 +313,12 @@ func TestGroupCountsRows(t *testing.T) {
 	})
 }
 
-// Several are taken on together or not at all: where only some of them would fit,
-// none is. A queue that is empty takes any number, which could never come in
-// otherwise.
+// A list of items is queued as a whole or refused as a whole. An empty queue takes a list of any size: otherwise a
+// large list could never be accepted.
 func TestGroupTakesAllOrNone(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		fits int // beside one
+		fits int // items that fit into the queue next to one other
 		data string
 	}{
 		"in number": {maxQueued - 1, ""},
@@ -349,7 +344,7 @@ func TestGroupTakesAllOrNone(t *testing.T) {
 				}
 				var taken []chan error
 				total := 0
-				for _, n := range []int{1, 1, c.fits} { // one is under way, the second waits
+				for _, n := range []int{1, 1, c.fits} { // one is running, the second is queued
 					taken = append(taken, add(n))
 					total += n
 				}
@@ -366,7 +361,7 @@ func TestGroupTakesAllOrNone(t *testing.T) {
 					total += n
 				}
 				require.Equal(t, hook.KindUnavailable, hook.KindOf(<-add(c.fits+1)), "all but one would fit")
-				taken = append(taken, add(c.fits)) // the others took no room
+				taken = append(taken, add(c.fits)) // the refused ones took no room
 				total += c.fits
 				close(slow)
 				for _, result := range taken {
@@ -376,7 +371,7 @@ func TestGroupTakesAllOrNone(t *testing.T) {
 				require.True(t, g.idle())
 
 				slow = make(chan struct{})
-				taken = []chan error{add(1), add(3 * (c.fits + 1))} // nothing waits, although something runs
+				taken = []chan error{add(1), add(3 * (c.fits + 1))} // nothing is queued, although one is running
 				total += 1 + 3*(c.fits+1)
 				require.Equal(t, hook.KindUnavailable, hook.KindOf(<-add(1)))
 				close(slow)
@@ -395,15 +390,15 @@ func TestGroupTakesAllOrNone(t *testing.T) {
 	}
 }
 
-// When time is up for several, those that are done are told so. Those that are under way
-// are not undone, and the others are not begun.
+// When the caller's time is up, the finished items of its list have their results. Running items are not undone,
+// and queued ones are not started.
 func TestGroupAddsAllForNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := &commits{}
 		g := grouped(c.commit)
 		g.maxWeight = 1
-		ctx, giveUp := context.WithTimeout(t.Context(), 1500*time.Microsecond) // while the second is stored
+		ctx, giveUp := context.WithTimeout(t.Context(), 1500*time.Microsecond) // ends while the second is stored
 		defer giveUp()
 		errs := g.addAll(ctx, list(0, 4))
 		require.NoError(t, errs[0])
@@ -411,7 +406,7 @@ func TestGroupAddsAllForNobody(t *testing.T) {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.Equal(t, hook.KindUnavailable, hook.KindOf(err))
 		}
-		time.Sleep(time.Minute) //nolint:forbidigo // the bubble's
+		time.Sleep(time.Minute) //nolint:forbidigo // the bubble's clock
 		require.Equal(t, []int{1, 1}, c.sizes())
 		synctest.Wait()
 		require.True(t, g.idle())

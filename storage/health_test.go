@@ -11,8 +11,8 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// S14: a failed attempt makes a webhook failing, the fifth of one delivery
-// failed, a success healthy. It stays active, and new events are still tried.
+// S14: a failed attempt makes a webhook failing, a delivery's fifth failure makes it failed, a success makes it
+// healthy. It stays active, and new events are still sent.
 func TestHealthFollowsTheAttempts(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -43,7 +43,7 @@ func TestHealthFollowsTheAttempts(t *testing.T) {
 	require.Equal(t, w, f.health(t, w), "updated_at is the client's")
 }
 
-// S14: attempts by hand and of one webhook move no other one's health.
+// S14: an attempt changes the health of its own webhook only, and a failure by hand that of none.
 func TestHealthIsTheWebhooksOwn(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -64,8 +64,8 @@ func TestHealthIsTheWebhooksOwn(t *testing.T) {
 	require.Equal(t, "disabled", f.status(t, c))
 }
 
-// S14: an attempt by hand that fails is followed by none, and changes nothing;
-// one that succeeds makes healthy.
+// S14: no attempt follows a failed attempt by hand, and it does not change the health. A successful one makes the
+// webhook healthy.
 func TestHealthAfterAnAttemptByHand(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -79,7 +79,7 @@ func TestHealthAfterAnAttemptByHand(t *testing.T) {
 	require.Equal(t, "healthy", f.status(t, w))
 }
 
-// S11: tests say nothing about health, not even 410.
+// S11: tests don't change the health, not even with a 410.
 func TestHealthIgnoresTests(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -120,7 +120,7 @@ func TestGoneDisablesTheWebhook(t *testing.T) {
 	require.Equal(t, 1, f.publish(t, "user.created").Event.Deliveries, "the other one's")
 }
 
-// failingFor makes the webhook one that has failed each day for as long.
+// failingFor makes the webhook one that has failed every day for the age.
 func (f *fixture) failingFor(t *testing.T, w hook.Webhook, age string) {
 	t.Helper()
 	f.exec(t, `update webhooks set failing_since = now() - $2::text::interval, health = 'failing', failures = 5, failed_days = 5,
@@ -147,7 +147,7 @@ func TestFailingForFiveDaysDisables(t *testing.T) {
 	require.False(t, d.Outstanding(), "its retries end with it")
 }
 
-// S14: a success within the five days starts them anew.
+// S14: a success within the five days restarts them.
 func TestASuccessForgivesFiveDaysOfFailures(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -161,7 +161,7 @@ func TestASuccessForgivesFiveDaysOfFailures(t *testing.T) {
 	require.Less(t, scalar[float64](t, f, `select extract(epoch from now() - failing_since)::float8 from webhooks`), 60.0)
 }
 
-// S14: re-enabling starts the five days anew, too, and they do run again.
+// S14: enabling the webhook restarts the five days, and they can pass again.
 func TestReenablingStartsTheFiveDaysAnew(t *testing.T) {
 	t.Parallel()
 	for _, health := range []hook.Health{hook.HealthFailing, hook.HealthFailed} {
@@ -188,7 +188,8 @@ func TestReenablingStartsTheFiveDaysAnew(t *testing.T) {
 	}
 }
 
-// S14: the strict reading disables with the first delivery that failed for good.
+// S14: a delivery that fails for good disables the webhook if the verdict says so
+// (disable_webhook_after_failed_delivery).
 func TestVerdictCanDisable(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -210,8 +211,8 @@ func TestVerdictCanDisable(t *testing.T) {
 	require.Equal(t, "a delivery failed for good", f.reason(t, w), "the first reason stays")
 }
 
-// Recording failures and switching the webhooks off and on at the same moment
-// wait for each other, and neither fails for it.
+// If failures are recorded while the webhooks are disabled and enabled, the transactions wait for each other, and
+// none fails.
 func TestRecordingAndChangingWebhooksAtOnce(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -229,7 +230,7 @@ func TestRecordingAndChangingWebhooksAtOnce(t *testing.T) {
 			for range 10 {
 				var records []hook.Record
 				for i := range jobs {
-					// Each worker has its own deliveries and an order of its own.
+					// Each worker records its own deliveries, in its own order.
 					at := i
 					if worker%2 == 1 {
 						at = len(jobs) - 1 - i

@@ -12,8 +12,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Design, "Ids": whatever the clock does, ids are UUIDv7 of about its time, all different,
-// and they grow as long as it is not put back by more than 100 ms.
+// Design, "Ids": ids are UUIDv7 of about the clock's time and all different, whatever the clock does. They grow
+// unless the clock is set back by more than 100 ms.
 func TestIDs(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -23,7 +23,7 @@ func TestIDs(t *testing.T) {
 		last := s.draw()
 		seen[last] = true
 		steps := rapid.SliceOfN(rapid.OneOf(
-			rapid.Int64Range(0, 1000), rapid.Int64Range(-100_000, 1_000_000), // nanoseconds, microseconds: as clocks go
+			rapid.Int64Range(0, 1000), rapid.Int64Range(-100_000, 1_000_000), // steps of a running clock
 			rapid.Int64Range(-99e6, 99e6), rapid.Int64Range(-1000*int64(time.Hour), 1000*int64(time.Hour)), // corrections
 		), 1, 200).Draw(t, "steps")
 		for _, step := range steps {
@@ -49,7 +49,7 @@ func TestIDs(t *testing.T) {
 	})
 }
 
-// A clock that was ahead for one id does not stay in the later ones.
+// A clock that was ahead for one id does not affect later ids.
 func TestIDsAfterAClockThatWasAhead(t *testing.T) {
 	t.Parallel()
 	clock := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
@@ -61,7 +61,7 @@ func TestIDsAfterAClockThatWasAhead(t *testing.T) {
 	for clock = right; clock.Before(right.Add(time.Second)); clock = clock.Add(time.Millisecond) {
 		require.Equal(t, clock, hook.EventID(s.draw()).Time().UTC())
 	}
-	// A small correction: they go on where they were.
+	// After a small correction, ids continue from the last one.
 	last := s.draw()
 	clock = clock.Add(-50 * time.Millisecond)
 	for range 1000 {
@@ -71,7 +71,7 @@ func TestIDsAfterAClockThatWasAhead(t *testing.T) {
 	}
 }
 
-// Many at once grow in each, and none is drawn twice.
+// Ids that several goroutines draw at once grow in each goroutine, and none is drawn twice.
 func TestIDsAtOnce(t *testing.T) {
 	t.Parallel()
 	const drawers, each = 8, 1000

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Design 4: Outstanding loads what still has an attempt to come, due or not.
+// Design 4: Outstanding loads the deliveries that have an attempt to come, due or not.
 func TestOutstanding(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -55,7 +55,7 @@ func TestOutstanding(t *testing.T) {
 	require.Empty(t, jobs)
 }
 
-// Design 4: what several activities load between them is everything, once.
+// Design 4: the slices that several activities load are everything together, each delivery once.
 func TestSlicesArePartition(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -92,7 +92,7 @@ func TestSlicesArePartition(t *testing.T) {
 	}
 }
 
-// Design 4: States loads deliveries whatever became of them, without tests.
+// Design 4: States loads deliveries in any state, without tests.
 func TestStates(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -109,7 +109,7 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// S15: an attempt uses the webhook's current url and secret.
+// S15: an attempt uses the webhook's current URL and secret.
 func TestJobHasTheWebhookAsItIsNow(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -140,7 +140,7 @@ func TestJobHasTheWebhookAsItIsNow(t *testing.T) {
 	}
 }
 
-// S5, S13: Job loads a delivery in every state, and says what keeps it from being sent.
+// S5, S13: Job loads a delivery in any state, with the reason why it must not be sent, if there is one.
 func TestJob(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -176,8 +176,8 @@ func TestJob(t *testing.T) {
 	requireKind(t, hook.KindNotFound, err)
 }
 
-// S16: a webhook whose secret can't be read, because its key was taken away or
-// its row was damaged, holds up neither the event's other webhooks nor a list.
+// S16: a webhook whose secret can't be read, because its key is missing or its row is damaged, delays neither the
+// event's other webhooks nor a list.
 func TestUnreadableSecretHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

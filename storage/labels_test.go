@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// What Temporal shows of drains and replays says whose they are.
+// The labels that Temporal shows for drains and replays name the webhook and its tenant.
 func TestLabels(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Design 3: one holder at a time, in all processes; leases of other names are others.
+// Design 3: among all processes, a lease has one holder at a time. Leases of different names are independent.
 func TestLease(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -28,7 +28,7 @@ func TestLease(t *testing.T) {
 	require.NoError(t, f.EndLease(t.Context(), "x", mine))
 	require.True(t, must(other.Lease(t.Context(), "x", theirs, time.Minute)))
 
-	// Its holder is gone.
+	// The holder has died.
 	f.exec(t, `update leases set until = now() - interval '1 millisecond' where name = 'x'`)
 	require.True(t, must(f.Lease(t.Context(), "x", mine, time.Minute)))
 	require.False(t, must(other.Lease(t.Context(), "x", theirs, time.Minute)))

@@ -8,8 +8,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// A list leaves out what hook.Matches does not match, however the patterns are
-// written.
+// A list leaves out events that hook.Matches does not match, however the patterns are written.
 func TestListsLeaveOutWhatMayNotBeRead(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -31,11 +31,11 @@ func withQuery(t *testing.T, raw, name, value string) string {
 
 const (
 	monthDays = 30
-	// dailyRows times the days is more than a page looks at.
+	// dailyRows times the days is more rows than a page reads.
 	dailyRows = 1500
 )
 
-// month fills thirty days with deliveries that have succeeded, each with its event.
+// month inserts thirty days of deliveries that have succeeded, each with its event.
 func month(t *testing.T, f *fixture, w hook.Webhook) {
 	t.Helper()
 	for day := monthDays; day >= 1; day-- {
@@ -50,7 +50,7 @@ func month(t *testing.T, f *fixture, w hook.Webhook) {
 	}
 }
 
-// planNode is a node of a plan, as explain shows it.
+// planNode is a node of a plan, as EXPLAIN shows it.
 type planNode struct {
 	NodeType string     `json:"Node Type"`
 	Relation string     `json:"Relation Name"`
@@ -60,7 +60,7 @@ type planNode struct {
 	Plans    []planNode `json:"Plans"`
 }
 
-// read is how many rows of tables have been looked at.
+// read returns how many rows of tables the plan has read.
 func (n *planNode) read() (rows float64) {
 	if n.Relation != "" {
 		rows = (n.Rows + n.Removed) * n.Loops
@@ -79,7 +79,7 @@ func (n *planNode) types() (list []string) {
 	return list
 }
 
-// explain runs a statement as a list does, by a generic plan, and returns the plan.
+// explain runs a statement with a generic plan, as a list does, and returns the plan.
 func explain(t *testing.T, f *fixture, s storage.Statement) planNode {
 	t.Helper()
 	tx, err := f.db.Begin(t.Context())
@@ -109,8 +109,8 @@ func explain(t *testing.T, f *fixture, s storage.Statement) planNode {
 	return plans[0].Plan
 }
 
-// Whatever a list is filtered by, a page reads what an index finds, or a bounded number of
-// rows, of a month as of a day, whether the planner knows what is there or not.
+// Whatever the filter, a page reads the rows that an index finds, or a limited number of rows. That holds for a
+// month as for a day, and with or without statistics for the planner.
 func TestAPageReadsABoundedNumberOfRows(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -121,8 +121,7 @@ func TestAPageReadsABoundedNumberOfRows(t *testing.T) {
 	require.NoError(t, f.CancelDeliveries(t.Context(), []hook.DeliveryID{f.delivery(t, w)}, hook.TextWebhookDisabled))
 
 	const limit = 20
-	// Of each day the index's first row is read, to see which is the newest, and for each
-	// delivery that is shown its webhook.
+	// One row of the index is read for each day, to find the newest, and one webhook for each delivery shown.
 	const few = 2*(limit+1) + monthDays + 10
 	page := func(filter hook.DeliveryFilter) []storage.Statement {
 		return storage.DeliveriesPage(w.ID, filter, hook.Page{Limit: limit})
@@ -165,8 +164,8 @@ func TestAPageReadsABoundedNumberOfRows(t *testing.T) {
 	check(t)
 }
 
-// A page that has looked at enough leads on, also where it has found little or nothing;
-// page by page everything is found, once.
+// A page that has read its limit of rows has a next page, even if it found little or nothing. The pages together
+// have everything once.
 func TestShortPagesLeadOn(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -197,8 +196,7 @@ func TestShortPagesLeadOn(t *testing.T) {
 	require.NotNil(t, next)
 }
 
-// Lists that can't be read for the moment keep nobody from publishing, however many there
-// are, and end.
+// Lists that are slow don't block publishing, however many there are, and they end.
 func TestListsDontHoldUpPublishing(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -231,7 +229,7 @@ func TestListsDontHoldUpPublishing(t *testing.T) {
 	require.Len(t, list, 5)
 }
 
-// A page that takes too long says what helps.
+// The error of a page that takes too long says how to narrow the list.
 func TestAPageThatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	err := storage.ListError(fmt.Errorf("list: %w", &pgconn.PgError{Code: "57014"}))

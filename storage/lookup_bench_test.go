@@ -10,8 +10,8 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// BenchmarkLookUps measures what a publish asks before it is stored: the key, and the
-// type, which has no schema. Another thousand of the tenant's types don't matter.
+// BenchmarkLookUps measures what a publish looks up before it is stored: the key, and the type, which has no
+// schema. A thousand other types of the tenant must not matter.
 func BenchmarkLookUps(b *testing.B) {
 	f := setup(b)
 	text := secrets.NewAPIKey()

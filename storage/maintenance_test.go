@@ -11,16 +11,16 @@ import (
 	"grapnel/internal/hook"
 )
 
-// partitioned are the names of the tables that are partitioned by day.
+// partitioned are the names of the tables with a partition for each day.
 var partitioned = []string{"events", "deliveries", "attempts", "shared_workflows"}
 
-// ahead is the name suffix of the partitions so many days from now.
+// ahead returns the name suffix of the partitions so many days from now.
 func ahead(t *testing.T, f *fixture, days int) string {
 	t.Helper()
 	return scalar[string](t, f, `select to_char((now() at time zone 'utc')::date + $1::int, 'YYYYMMDD')`, days)
 }
 
-// Spec 11: partitions are made ahead, once, by however many processes.
+// Spec 11: partitions are created in advance, once, however many processes do it.
 func TestEnsurePartitions(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -53,8 +53,8 @@ func TestEnsurePartitions(t *testing.T) {
 	require.EqualValues(t, 2*len(partitioned), total.Load())
 }
 
-// A clock that is wrong costs tidiness, not events: rows outside of the days go
-// to the default partition, and don't keep other days from being made.
+// With a wrong clock, no event is lost: rows outside of the created days go to the default partition, and other
+// days' partitions can still be created.
 func TestRowsOfFarDaysGoToTheDefaultPartition(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -90,8 +90,8 @@ func TestRowsOfFarDaysGoToTheDefaultPartition(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Spec 11: days are dropped whole after the retention; a delivery that is still
-// outstanding stays, and goes when it has ended.
+// Spec 11: a day is dropped as a whole after the retention. A delivery that is still outstanding stays, and is
+// removed once it has ended.
 func TestDropOldPartitions(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

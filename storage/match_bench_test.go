@@ -9,8 +9,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// BenchmarkMatch measures accepting an event for one webhook, by how many others
-// the tenant has: matching is to cost what matches, not what there is.
+// BenchmarkMatch measures accepting an event for one webhook, by the number of the tenant's other webhooks: the
+// cost must depend on the webhooks that match, not on all.
 func BenchmarkMatch(b *testing.B) {
 	for _, others := range []int{0, 100, 10_000} {
 		b.Run(fmt.Sprintf("others=%d", others), func(b *testing.B) {
@@ -27,7 +27,7 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
-// others makes webhooks of the default tenant for event types that nobody publishes.
+// others creates webhooks of the default tenant for event types that are never published.
 func (f *fixture) others(b *testing.B, n int) {
 	b.Helper()
 	_, err := f.db.Exec(b.Context(), `

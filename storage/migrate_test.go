@@ -55,15 +55,15 @@ func TestMigrateConcurrently(t *testing.T) {
 	require.NoError(t, open(t, url, encryptionKey).Ready(t.Context()))
 }
 
-// Who waits for another's migrations holds no connection meanwhile: behind a pooler with few
-// of them, the other would wait for it.
+// A process that waits for another's migrations holds no connection: a pooler with few connections could leave
+// none for the other process.
 func TestMigrateWaitsWithoutAConnection(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	tx, err := f.db.Begin(t.Context())
 	require.NoError(t, err)
 	defer tx.Rollback(context.WithoutCancel(t.Context()))
-	_, err = tx.Exec(t.Context(), `select pg_advisory_xact_lock($1)`, lock.DefaultLockID) // another's
+	_, err = tx.Exec(t.Context(), `select pg_advisory_xact_lock($1)`, lock.DefaultLockID) // the lock of another process
 	require.NoError(t, err)
 	migrated := make(chan error, 1)
 	go func() {
@@ -78,7 +78,7 @@ func TestMigrateWaitsWithoutAConnection(t *testing.T) {
 	require.NoError(t, <-migrated)
 }
 
-// Every migration can be taken back, with rows there, and run again.
+// Every migration can be reverted, with rows in the tables, and run again.
 func TestMigrateDownAndUp(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -97,7 +97,7 @@ func TestMigrateDownAndUp(t *testing.T) {
 	f.topicWebhook(t, room(), "bot")
 }
 
-// Readiness names what the operator has to do.
+// The error of Ready says what the operator must do.
 func TestReady(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, setup(t).Ready(t.Context()))

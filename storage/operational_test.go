@@ -12,7 +12,7 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// told are the operational events that the webhook gets, oldest first: type and data.
+// told returns the types and data of the operational events for the webhook, oldest first.
 func (f *fixture) told(t *testing.T, w hook.Webhook) (types []string, data []map[string]any) {
 	t.Helper()
 	list, _, err := f.Deliveries(t.Context(), w.ID, hook.DeliveryFilter{}, hook.Page{Limit: 100})
@@ -30,7 +30,7 @@ func (f *fixture) told(t *testing.T, w hook.Webhook) (types []string, data []map
 	return types, data
 }
 
-// operational makes a webhook that wants to know.
+// operational makes a webhook that subscribes to operational events.
 func (f *fixture) operational(t *testing.T, change ...func(*hook.Webhook)) hook.Webhook {
 	t.Helper()
 	return f.webhook(t, append([]func(*hook.Webhook){events(hook.TypeDeliveryFailed, hook.TypeWebhookDisabled, hook.TypeWebhookRecovered)}, change...)...)
@@ -48,8 +48,8 @@ func (f *fixture) fail(t *testing.T, id hook.DeliveryID) hook.Delivery {
 	return d
 }
 
-// A delivery that has failed for good is told to those of the tenant's webhooks that
-// name the event, in the same transaction, and taken on at once.
+// A delivery that has failed for good publishes an operational event to the tenant's webhooks that name its type,
+// in the same transaction, and starts it at once.
 func TestFailedDeliveriesAreTold(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -89,9 +89,9 @@ func TestFailedDeliveriesAreTold(t *testing.T) {
 	require.Equal(t, 1, started[0].Deliveries)
 	require.Equal(t, 1, scalar[int](t, f, `select count(*) from outbox where event_id = $1`, [16]byte(started[0].EventID)), "durable before it is started")
 
-	// A retry by hand of what has failed fails nothing; nor does a test.
+	// A failed retry by hand of a failed delivery publishes no event; neither does a test.
 	f.attempt(t, id, byHand(answered(500)))
-	// Recording once more, because an answer got lost, tells nothing again.
+	// Recording again, because an answer was lost, publishes nothing again.
 	job, err := f.Job(t.Context(), f.delivery(t, w))
 	require.NoError(t, err)
 	job.Delivery.Scheduled = 4
@@ -102,7 +102,7 @@ func TestFailedDeliveriesAreTold(t *testing.T) {
 	require.Len(t, types, 2)
 }
 
-// That an operational event could not be delivered is no event.
+// An operational event that could not be delivered publishes no event.
 func TestOperationalEventsAreNotRecursive(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -116,7 +116,7 @@ func TestOperationalEventsAreNotRecursive(t *testing.T) {
 	require.Equal(t, []string{"delivery.failed"}, types)
 }
 
-// Where nobody wants to know, nothing is stored.
+// An operational event without a subscriber is not stored.
 func TestOperationalEventsThatNobodyWants(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -126,7 +126,7 @@ func TestOperationalEventsThatNobodyWants(t *testing.T) {
 	require.Zero(t, scalar[int](t, f, `select count(*) from events where type = 'delivery.failed'`))
 }
 
-// Spec 9, S14: why a webhook was disabled, once; not that a client has done so.
+// Spec 9, S14: disabling a webhook publishes its reason once. It publishes nothing if a client did it.
 func TestDisabledWebhooksAreTold(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -165,7 +165,7 @@ func TestDisabledWebhooksAreTold(t *testing.T) {
 	}, reasons)
 }
 
-// Recovered is who had failed a delivery for good, not who has only been failing.
+// A webhook recovers only if a delivery has failed for good; one that was only failing publishes nothing.
 func TestRecoveredWebhooksAreTold(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -184,8 +184,7 @@ func TestRecoveredWebhooksAreTold(t *testing.T) {
 	require.NotEmpty(t, data[0]["recovered_at"])
 }
 
-// What waited for its endpoint too long, and messages that were timed out or dropped,
-// have failed as well.
+// Deferred deliveries that expired, and messages that timed out or were dropped, have failed as well.
 func TestOtherEndsAreTold(t *testing.T) {
 	t.Parallel()
 	f, c := counted(t)

@@ -19,8 +19,8 @@ func (f *fixture) requireOperatorKey(t *testing.T, text hook.Secret, want hook.O
 	require.Equal(t, want == hook.OperatorKeyValid, err == nil, text.Reveal())
 }
 
-// Spec 7: the operator's key is stored once, and one that is there already becomes
-// the operator's if it is an admin's of the default tenant.
+// Spec 7: the operator's key is stored once. An existing key becomes the operator's if it is an admin key of the
+// default tenant.
 func TestEnsureOperatorKey(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -55,7 +55,7 @@ func TestEnsureOperatorKey(t *testing.T) {
 	}
 }
 
-// There is one operator's key. A new one ends that from before, for good.
+// There is one operator's key. A new one revokes the previous one for good.
 func TestANewOperatorKeyEndsTheOldOne(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -90,7 +90,7 @@ func TestANewOperatorKeyEndsTheOldOne(t *testing.T) {
 	f.requireOperatorKey(t, "gk_two", hook.OperatorKeyEnded)
 }
 
-// Whatever the order in which processes with different keys come, one key is left.
+// If processes with different keys start in any order, one key is left.
 func TestOperatorKeysAtOnce(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -102,7 +102,7 @@ func TestOperatorKeysAtOnce(t *testing.T) {
 	require.Equal(t, 1, scalar[int](t, f, `select count(*) from api_keys where operator and revoked_at is null`))
 }
 
-// Who has another key can't take the operator's away.
+// A client with another key can't revoke the operator's.
 func TestRevokingTheOperatorKey(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -13,14 +13,14 @@ import (
 	"grapnel/internal/hook"
 )
 
-// plans are what makes the planner choose other ways.
+// plans are settings that make the planner choose different plans.
 func plans() []string {
 	return []string{
 		"", "set enable_hashjoin = off", "set enable_mergejoin = off", "set enable_nestloop = off", "set enable_hashagg = off", "set enable_sort = off",
 	}
 }
 
-// alter changes a setting of the test's database, for sessions that come.
+// alter changes a setting of the test's database, for new sessions.
 func (f *fixture) alter(t *testing.T, setting string) {
 	t.Helper()
 	if setting != "" {
@@ -28,8 +28,8 @@ func (f *fixture) alter(t *testing.T, setting string) {
 	}
 }
 
-// Design: whatever the plan, a publish locks topics first and drains afterwards, both by
-// their ids, so that no two wait for each other.
+// Design: whatever the plan, a publish locks topics first and drains afterwards, both ordered by id, so that no
+// two publishes deadlock.
 func TestPublishLocksInOrder(t *testing.T) {
 	t.Parallel()
 	const topics = 6
@@ -50,7 +50,7 @@ func TestPublishLocksInOrder(t *testing.T) {
 				list = append(list, hook.Publication{TenantID: hook.DefaultTenant(), Cache: "chat", Type: name, Data: []byte(`"x"`)})
 			}
 			f.exec(t, `analyze`)
-			// Each topic in turn is held, and the publish waits for it.
+			// Each topic in turn is locked, and the publish waits for it.
 			for n := range topics {
 				id := scalar[[16]byte](t, f, `select id from topics order by id offset $1 limit 1`, n)
 				letGo := f.holdOpen(t, `select from topics where id = $1 for update`, id)
@@ -88,8 +88,8 @@ func (f *fixture) requireWaiting(t *testing.T) {
 	}, 10*time.Second, 5*time.Millisecond)
 }
 
-// Publishing under keys that are taken reads events, and writes deliveries afterwards.
-// Days that are made and dropped meanwhile lock these tables in their order.
+// A publish under keys that are taken reads events and writes deliveries afterwards. Creating and dropping
+// partitions at the same time locks these tables in the same order.
 func TestRepeatedKeysBesideHousekeeping(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -117,7 +117,7 @@ func TestRepeatedKeysBesideHousekeeping(t *testing.T) {
 	other := open(t, f.url, encryptionKey)
 	for range 10 {
 		far := ahead(t, f, 3)
-		// What drop_partitions does.
+		// drop_partitions does the same.
 		f.exec(t, `do $$ begin perform lock_partitioned_tables(); drop table if exists events_`+far+`, deliveries_`+far+`, attempts_`+far+`, shared_workflows_`+far+`; end $$`)
 		_, err := other.EnsurePartitions(t.Context())
 		require.NoError(t, err)
@@ -126,8 +126,7 @@ func TestRepeatedKeysBesideHousekeeping(t *testing.T) {
 	require.NoError(t, publishers.Wait())
 }
 
-// A publisher takes keys whose window has passed in their order, and they are purged at the
-// same time: neither waits for the other.
+// A publish locks expired keys in order, and the purge deletes them at the same time: they don't deadlock.
 func TestExpiredKeysBesideThePurge(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -143,8 +142,8 @@ func TestExpiredKeysBesideThePurge(t *testing.T) {
 	require.Equal(t, "a", scalar[string](t, f, `select key from idempotency_keys`))
 }
 
-// S8: two publishes with one key share a transaction, and the first one's API key is revoked
-// between two of its statements. Nobody is told that an event is stored that is not.
+// S8: two publishes with one key share a transaction, and the first one's API key is revoked between two of its
+// statements. Neither is told that an event is stored if it is not.
 func TestPublishAllWhoseFirstIsRefusedInTheEnd(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -154,7 +153,7 @@ func TestPublishAllWhoseFirstIsRefusedInTheEnd(t *testing.T) {
 		_, err := f.CreateKey(t.Context(), hook.APIKey{TenantID: hook.DefaultTenant(), Name: "k", Scopes: []hook.Scope{hook.ScopePublish}}, text)
 		require.NoError(t, err)
 	}
-	// As a commit of another session between the look at the premises and the insert.
+	// Stands for a commit of another session between the check of the preconditions and the insert.
 	f.exec(t, `create function revoke() returns trigger language plpgsql as $$
 		begin update api_keys set revoked_at = now() where hash = sha256('gk_revoked_in_between'); return null; end $$`)
 	f.exec(t, `create trigger revoke after insert on idempotency_keys for each statement execute function revoke()`)
@@ -169,14 +168,14 @@ func TestPublishAllWhoseFirstIsRefusedInTheEnd(t *testing.T) {
 		require.Zero(t, accepted[i])
 	}
 	require.Zero(t, scalar[int](t, f, `select count(*) from idempotency_keys`), "the key is nobody's")
-	a, err := f.Publish(t.Context(), of(good)) // as the API does after a refusal
+	a, err := f.Publish(t.Context(), of(good)) // the API tries again like this after a refusal
 	require.NoError(t, err)
 	require.False(t, a.Duplicate)
 	require.Equal(t, 1, scalar[int](t, f, `select count(*) from events where id = $1`, [16]byte(a.Event.ID)))
 }
 
-// What is over is deleted under locks in the order in which a day is dropped: while it waits
-// for one of the tables it holds nothing of those behind.
+// The clean-up locks the tables in the order in which dropping a day does: while it waits for one of them, it
+// holds no lock on a later one.
 func TestCleaningLocksInOrder(t *testing.T) {
 	t.Parallel()
 	behind := map[string][]string{"events": {"deliveries", "events"}, "shared_workflows": {"events", "shared_workflows"}, "attempts": {"attempts", "deliveries"}}

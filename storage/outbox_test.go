@@ -16,7 +16,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// claim claims a page of what is in the outbox, however young.
+// claim claims a page of the outbox, whatever the age of its entries.
 func (f *fixture) claim(t *testing.T, change ...func(*hook.OutboxClaim)) hook.OutboxPage {
 	t.Helper()
 	c := hook.OutboxClaim{For: time.Minute, Limit: 100}
@@ -28,7 +28,7 @@ func (f *fixture) claim(t *testing.T, change ...func(*hook.OutboxClaim)) hook.Ou
 	return page
 }
 
-// inOutbox is what is to be started, by id.
+// inOutbox returns the starts in the outbox, by id.
 func (f *fixture) inOutbox(t *testing.T) []hook.Start {
 	t.Helper()
 	page := f.claim(t)
@@ -56,7 +56,7 @@ func startIDs(starts []hook.Start) []hook.EventID {
 	return list
 }
 
-// A sweeper counts the events of which a delivery is due and neither attempted nor deferred.
+// A sweeper counts the events that have a due delivery which was neither attempted nor deferred.
 func TestUnattempted(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -75,8 +75,7 @@ func TestUnattempted(t *testing.T) {
 	}
 }
 
-// A sweeper gets what was accepted longer ago than its age, oldest first, until
-// it is started.
+// A sweeper gets the events that were accepted longer ago than its age, oldest first, until they are started.
 func TestOutbox(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -129,7 +128,7 @@ func TestOutbox(t *testing.T) {
 		"a webhook that is gone has no host")
 }
 
-// What a process has claimed that is gone is another's when the claim has run out.
+// The claim of a process that has died expires, and another process can claim its events.
 func TestClaimsRunOut(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -141,8 +140,8 @@ func TestClaimsRunOut(t *testing.T) {
 	require.Equal(t, events[1:2], f.claim(t).Events)
 }
 
-// Design 3: the workflow of events is named before it is started, by starters and sweepers
-// alike; whoever claims one of them later starts the same.
+// Design 3: starters and sweepers store the name of the events' workflow before they start it. Each later claim of
+// one of the events starts the same workflow.
 func TestShareWorkflow(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -181,22 +180,22 @@ func TestShareWorkflow(t *testing.T) {
 	require.Equal(t, [][]hook.EventID{events[1:3], events[3:4], events[5:]}, named, "of a burst, wherever a page begins")
 	require.Empty(t, page.Named[2][0].WorkflowID, "its own")
 
-	// Half of a burst was marked, then its workflow was lost with all of Temporal's: what
-	// starts it again knows the other half too.
+	// Half of a burst was marked as started, then its workflow was lost with all of Temporal's state: a restart
+	// includes the other half.
 	require.NoError(t, f.Started(t.Context(), slices.Concat(events[:2], events[3:])))
 	require.Equal(t, events[1:3], startIDs(f.inOutboxLate(t)))
 	require.NoError(t, f.Started(t.Context(), events))
 	require.Empty(t, f.inOutboxLate(t))
 }
 
-// inOutboxLate is inOutbox when all claims have run out.
+// inOutboxLate is inOutbox after all claims have expired.
 func (f *fixture) inOutboxLate(t *testing.T) []hook.Start {
 	t.Helper()
 	f.exec(t, `update outbox set claimed_until = now()`)
 	return f.inOutbox(t)
 }
 
-// Starters and sweepers of several processes at once: no event is given to two.
+// If starters and sweepers of several processes claim at once, no event goes to two of them.
 func TestShareWorkflowCompetes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -258,9 +257,9 @@ func TestShareWorkflowCompetes(t *testing.T) {
 	}
 }
 
-// What an older version has accepted its starter may have started without naming it: it
-// gets no other workflow than its own. Its sweeper does the same to what this one has
-// accepted, and takes what is named as it is.
+// The starter of an older version may have started an event's workflow without storing its name: such an event
+// gets no other workflow than its own. The older sweeper does the same with events of this version, and keeps
+// names that are stored.
 func TestClaimsBesideAnOlderVersion(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -268,7 +267,7 @@ func TestClaimsBesideAnOlderVersion(t *testing.T) {
 	events := f.accept(t, 4)
 	f.exec(t, `update outbox set claimed_until = null where event_id = any($1)`, [][]byte{events[0][:], events[1][:]})
 	require.Equal(t, events[1:2], must(f.ShareWorkflow(t.Context(), "burst", events[1:2])), "its starter's burst")
-	// The first statement of its sweeper.
+	// Runs the first statement of the older sweeper.
 	f.exec(t, `update outbox set workflow_id = '' where workflow_id is null and event_id = $1`, events[2][:])
 
 	page := f.claim(t)

@@ -11,7 +11,7 @@ import (
 
 const overdueAfter = 10 * time.Minute
 
-// overdue are the events that Overdue finds, page by page.
+// overdue returns the events that Overdue finds, page by page.
 func (f *fixture) overdue(t *testing.T, limit int) []hook.Overdue {
 	t.Helper()
 	var all []hook.Overdue
@@ -28,7 +28,7 @@ func (f *fixture) overdue(t *testing.T, limit int) []hook.Overdue {
 	}
 }
 
-// due sets when the next attempt of an event's deliveries is due, so long ago.
+// due makes the event's deliveries due so long ago.
 func (f *fixture) due(t *testing.T, e hook.EventID, ago string) {
 	t.Helper()
 	f.exec(t, `update deliveries set next_attempt_at = now() - $2::text::interval where event_id = $1 and next_attempt_at is not null`, e[:], ago)
@@ -42,13 +42,13 @@ func (f *fixture) started(t *testing.T) hook.EventID {
 	return e
 }
 
-// Design 3: overdue is what has been due for longer than 10 minutes, the longest
-// first, and is not the sweeper's; neither tests, nor what has ended.
+// Design 3: an event is overdue if it has been due for more than 10 minutes and is not in the outbox. Overdue
+// events are listed longest first, without tests and deliveries that have ended.
 func TestOverdue(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w := f.webhook(t)
-	f.webhook(t) // so that each event has two deliveries
+	f.webhook(t) // the second webhook, so that each event has two deliveries
 	recent, older, oldest, waiting, retried := f.started(t), f.started(t), f.started(t), f.publish(t, "user.created").Event.ID, f.started(t)
 	f.due(t, recent, "9 minutes 59 seconds")
 	f.due(t, older, "11 minutes")
@@ -66,7 +66,7 @@ func TestOverdue(t *testing.T) {
 	for _, limit := range []int{1, 2, 3, 4, 100} {
 		want := []hook.Overdue{{EventID: oldest}, {EventID: older}}
 		got := f.overdue(t, limit)
-		if limit == 1 { // a page has each event once; two pages may both have it
+		if limit == 1 { // a page has each event once, but two pages may both have it
 			require.Equal(t, []hook.Overdue{want[0], want[0], want[1], want[1]}, got)
 			continue
 		}
@@ -76,8 +76,8 @@ func TestOverdue(t *testing.T) {
 	require.Equal(t, []hook.Overdue{{EventID: oldest}, {EventID: waiting}, {EventID: older}}, f.overdue(t, 100))
 }
 
-// A workflow that events share is started anew with all of them that have something
-// outstanding, overdue or not: it is the one that will see to them.
+// A workflow that several events share is restarted with all of them that have outstanding deliveries, overdue or
+// not, since it sends all of these.
 func TestRestarts(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -119,8 +119,7 @@ func TestRestarts(t *testing.T) {
 	require.Empty(t, starts)
 }
 
-// Of an event only what is outstanding counts: a fan-out that is nearly done is not
-// split as it was.
+// Only the outstanding deliveries of an event count: a large fan-out that is nearly done is not split again.
 func TestRestartsCountWhatIsOutstanding(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// pause pauses the webhook, or lets it go on.
+// pause pauses or resumes the webhook.
 func (f *fixture) pause(t *testing.T, w hook.Webhook, pause bool) hook.Webhook {
 	t.Helper()
 	w, err := f.UpdateWebhook(t.Context(), hook.DefaultTenant(), w.ID, func(w *hook.Webhook) error {
@@ -20,7 +20,7 @@ func (f *fixture) pause(t *testing.T, w hook.Webhook, pause bool) hook.Webhook {
 	return w
 }
 
-// What is published for a paused webhook waits for it, and its drain knows why.
+// Deliveries for a paused webhook are deferred, and its drain knows the reason.
 func TestPause(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -46,8 +46,8 @@ func TestPause(t *testing.T) {
 	require.Equal(t, 1, f.publish(t, "user.created").Due)
 }
 
-// None is lost by a pause: what has waited for longer than a day gets its day for an
-// endpoint that turns out to be unavailable.
+// A pause loses no delivery: one that was deferred for more than a day still gets a full day if the endpoint turns
+// out to be unavailable.
 func TestPauseDoesNotCountAsWaiting(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

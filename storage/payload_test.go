@@ -91,8 +91,8 @@ func TestLargePayloadIsSentWhole(t *testing.T) {
 	require.Zero(t, acts.Engine().MemoryUse()["payloads"].Used)
 }
 
-// S3: deliveries whose webhook's secrets can't be read fail for good when they are old,
-// without an attempt; nobody has asked the endpoint.
+// S3: deliveries whose webhook's secrets can't be read fail for good when they are old enough, without an attempt.
+// They don't count towards the five days of failing: the endpoint got no request.
 func TestExpireUnreadable(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

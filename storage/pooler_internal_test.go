@@ -20,7 +20,7 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// Where there is no pooler, none is seen: statements keep their names and plans.
+// Without a pooler, none is detected: statements keep their names and plans.
 func TestWithoutPoolerPlansAreKept(t *testing.T) {
 	t.Parallel()
 	url := pgtest.New(t, pgtest.Template{
@@ -49,8 +49,8 @@ func TestWithoutPoolerPlansAreKept(t *testing.T) {
 	}
 }
 
-// The one case where a connection can't be used: it was opened for a server, and there
-// is a pooler by then. The next one knows.
+// A connection fails only if it was opened for a server and there is a pooler by then. The next connection is
+// opened for the pooler.
 func TestPoolerThatComesLater(t *testing.T) {
 	t.Parallel()
 	p := &pooler{}
@@ -66,7 +66,7 @@ func TestPoolerThatComesLater(t *testing.T) {
 	require.Equal(t, pgx.QueryExecModeExec, chosen.DefaultQueryExecMode)
 }
 
-// newStore is a store on a database of the test's own, which settings apply to.
+// newStore returns a store on a database of the test's own with the given settings.
 func newStore(t *testing.T, alter ...string) *Store {
 	t.Helper()
 	url := pgtest.New(t, pgtest.Template{
@@ -74,7 +74,7 @@ func newStore(t *testing.T, alter ...string) *Store {
 	})
 	admin, err := pgx.Connect(t.Context(), url)
 	require.NoError(t, err)
-	defer admin.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing is left to be done
+	defer admin.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing is left to do
 	for _, setting := range alter {
 		_, err := admin.Exec(t.Context(), `do $$ begin execute format('alter database %I `+setting+`', current_database()); end $$`)
 		require.NoError(t, err)
@@ -87,8 +87,8 @@ func newStore(t *testing.T, alter ...string) *Store {
 	return s
 }
 
-// Design, "Shared statements": what every session has, so that no lock of a process that
-// stands still stays for long.
+// Design, "Shared statements": every session has these settings, so that the locks of a process that hangs are
+// released soon.
 func TestSessionSettings(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -101,7 +101,7 @@ func TestSessionSettings(t *testing.T) {
 		"tcp_user_timeout": "30s", "tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
 	}
 	if conn.Conn().PgConn().Conn().RemoteAddr().Network() == "unix" || runtime.GOOS != "linux" {
-		maps.DeleteFunc(want, func(name, _ string) bool { return strings.HasPrefix(name, "tcp") }) // there are none
+		maps.DeleteFunc(want, func(name, _ string) bool { return strings.HasPrefix(name, "tcp") }) // this system has none
 	}
 	require.Len(t, sessionSettings(), 9)
 	for name, value := range want {
@@ -111,8 +111,8 @@ func TestSessionSettings(t *testing.T) {
 	}
 }
 
-// A look at a month of days, where next to nothing is outstanding, is neither compiled nor
-// shared among processes, however dear the planner thinks it is.
+// A query over a month of days with few outstanding deliveries uses neither JIT nor parallel workers, however
+// expensive the planner estimates it.
 func TestPlansAreNeitherCompiledNorParallel(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, `set jit = on`, `set jit_above_cost = 0`, `set jit_optimize_above_cost = 0`, `set jit_inline_above_cost = 0`,
@@ -128,8 +128,7 @@ func TestPlansAreNeitherCompiledNorParallel(t *testing.T) {
 	}
 }
 
-// A process that stands still in a transaction loses its locks, and the message that waited
-// for them is stored.
+// A process that hangs in a transaction loses its locks, and the message that waited for them is stored.
 func TestFrozenInATransaction(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -142,7 +141,7 @@ func TestFrozenInATransaction(t *testing.T) {
 	tx, err := other.pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer tx.Rollback(context.WithoutCancel(t.Context()))
-	// As it stands in the middle of publishing. The session's own time is 15 s.
+	// The process hangs in the middle of a publish. The store's own session setting is 15 s.
 	_, err = tx.Exec(t.Context(), `select from topics for update`)
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `set idle_in_transaction_session_timeout = '3s'`)
@@ -153,15 +152,14 @@ func TestFrozenInATransaction(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 }
 
-// A session that has become read-only, as that of a primary that is a standby now, is not
-// used again.
+// A session that has become read-only, because its primary is a standby now, is not used again.
 func TestReadOnlySessionIsNotUsedAgain(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, `set default_transaction_read_only = on`)
 	p := hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: []byte(`{}`)}
 	keyed := p
 	keyed.IdempotencyKey = "order-1"
-	for _, p := range []hook.Publication{p, keyed} { // a statement, and a transaction
+	for _, p := range []hook.Publication{p, keyed} { // the first in one statement, the second in a transaction
 		_, err := s.Publish(t.Context(), p)
 		require.Equal(t, hook.KindUnavailable, hook.KindOf(err))
 		var pg *pgconn.PgError
@@ -172,18 +170,18 @@ func TestReadOnlySessionIsNotUsedAgain(t *testing.T) {
 		_, err := tx.Exec(t.Context(), `do $$ begin execute format('alter database %I reset all', current_database()); end $$`)
 		return err
 	}))
-	// The one connection on which that was said is still read-only.
+	// The connection that got the setting is still read-only.
 	_, _ = s.Publish(t.Context(), p)
 	_, err := s.Publish(t.Context(), p)
 	require.NoError(t, err)
 }
 
-// A connection that leads nowhere any more is noticed, also where nothing is sent on it.
+// A dead connection is detected, even if nothing is sent on it.
 func TestConnectionsAreKeptAlive(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer l.Close() //nolint:errcheck // it has served its purpose
+	defer l.Close() //nolint:errcheck // nothing is left to do
 	config, err := pgx.ParseConfig("postgres://u@" + l.Addr().String() + "/d?sslmode=disable&connect_timeout=7")
 	require.NoError(t, err)
 	withDefaults(config)
@@ -205,7 +203,7 @@ func TestConnectionsAreKeptAlive(t *testing.T) {
 	}))
 }
 
-// Linux's.
+// Values of Linux.
 const (
 	tcpKeepIdle     = 4
 	tcpKeepInterval = 5

@@ -19,8 +19,8 @@ import (
 	"grapnel/storage"
 )
 
-// bouncerTo starts a pgbouncer in transaction mode, which has two connections for all:
-// what relies on getting the same one twice finds itself on another.
+// bouncerTo starts a pgbouncer in transaction mode with two server connections for all clients, so that code that
+// relies on getting the same connection twice gets another one.
 func bouncerTo(t *testing.T, url string) string {
 	t.Helper()
 	return startBouncer(t, url).URL()
@@ -37,8 +37,7 @@ func startBouncer(t *testing.T, url string) *postgres.Bouncer {
 	return b
 }
 
-// TestPgbouncerIsOne: that the test's pgbouncer does what breaks what relies on
-// sessions; pgx's own default does.
+// The test's pgbouncer breaks code that relies on sessions, such as pgx's default mode.
 func TestPgbouncerIsOne(t *testing.T) {
 	t.Parallel()
 	url := bouncerTo(t, pgtest.New(t, pgtest.Template{}))
@@ -57,8 +56,8 @@ func TestPgbouncerIsOne(t *testing.T) {
 	require.ErrorContains(t, failed, "prepared statement")
 }
 
-// The same store, through a pgbouncer in transaction mode: everything that it does
-// takes one transaction. No setting tells it so.
+// A store works through a pgbouncer in transaction mode, because each of its operations takes one transaction. No
+// setting says that there is a pgbouncer.
 func TestThroughPgbouncer(t *testing.T) {
 	t.Parallel()
 	direct := setup(t)
@@ -89,13 +88,13 @@ func TestThroughPgbouncer(t *testing.T) {
 	}
 	require.Equal(t, 400, scalar[int](t, f, `select count(*) from deliveries`))
 
-	// A lease is no session's: whatever connection it is prolonged by.
+	// A lease belongs to no session: any connection can extend it.
 	for range 5 {
 		require.True(t, must(f.Lease(t.Context(), "x", hook.LeaseHolder{1}, time.Minute)))
 		require.False(t, must(f.Lease(t.Context(), "x", hook.LeaseHolder{2}, time.Minute)))
 	}
 
-	// What is a session's is left on no connection of the pgbouncer's.
+	// No session state is left on a connection of the pgbouncer.
 	require.Zero(t, scalar[int](t, f, `
 		select count(*) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())`))
 	conn, err := pgx.Connect(t.Context(), url+"&default_query_exec_mode=exec")
@@ -108,8 +107,8 @@ func TestThroughPgbouncer(t *testing.T) {
 	}
 }
 
-// While it is away the store is, and when it is back so is the store, which still knows
-// nothing of it but what it finds out.
+// While pgbouncer is unavailable, so is the store. When it is back, the store works, and must detect again that it
+// is behind a pgbouncer.
 func TestPgbouncerThatIsAwayAtFirst(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -123,8 +122,8 @@ func TestPgbouncerThatIsAwayAtFirst(t *testing.T) {
 	}
 }
 
-// Migrations run through it, and from several processes at once, of which one is an
-// older one with a session's lock, only one at a time.
+// Migrations run through pgbouncer. If several processes migrate at once, one of them an older one with a session
+// lock, only one runs at a time.
 func TestMigrateThroughPgbouncer(t *testing.T) {
 	t.Parallel()
 	direct := pgtest.New(t, pgtest.Template{})
@@ -141,7 +140,7 @@ func TestMigrateThroughPgbouncer(t *testing.T) {
 	t.Cleanup(func() { _ = older.Close(context.WithoutCancel(t.Context())) })
 	_, err = older.Exec(t.Context(), `select pg_advisory_lock(4097083626)`)
 	require.NoError(t, err)
-	// Each try that gets no lock is rolled back.
+	// An attempt that gets no lock is rolled back.
 	var before int64
 	const tries = `select xact_rollback from pg_stat_database where datname = current_database()`
 	require.NoError(t, older.QueryRow(t.Context(), tries).Scan(&before))
@@ -161,8 +160,8 @@ func TestMigrateThroughPgbouncer(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-// M8: behind a pgbouncer nothing can be heard, which is said at once, and nobody else's
-// connection is made to hear it. By the direct URL it is heard.
+// M8: notifications can't be received through a pgbouncer. The error says so at once, and no connection is opened
+// for it. Through the direct URL they are received.
 func TestListenTopicsThroughPgbouncer(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -10,7 +10,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// inOverlap rotates twice, so that two secrets are valid beside the current one.
+// inOverlap rotates the secret twice, so that two previous secrets are valid besides the current one.
 func (f *fixture) inOverlap(t *testing.T, w hook.Webhook) hook.Webhook {
 	t.Helper()
 	now := time.Now()
@@ -26,7 +26,7 @@ func (f *fixture) inOverlap(t *testing.T, w hook.Webhook) hook.Webhook {
 	return w
 }
 
-// S6: previous secrets are sealed with the webhook, and whoever sends has them.
+// S6: previous secrets are sealed with the webhook, and a job has them.
 func TestPreviousSecrets(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -47,7 +47,7 @@ func TestPreviousSecrets(t *testing.T) {
 	require.ErrorContains(t, err, "previous secret of webhook "+moved.ID.String()+": open sealed value: it was changed or belongs to something else")
 }
 
-// What has expired goes with the webhook's next change, whatever that is.
+// Any change of a webhook removes its expired secrets.
 func TestAnyChangeForgetsWhatHasExpired(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -63,7 +63,7 @@ func TestAnyChangeForgetsWhatHasExpired(t *testing.T) {
 	require.Equal(t, w.Previous[:1], read.Previous)
 }
 
-// Housekeeping removes what has expired, without needing its key, and nothing else.
+// Maintenance removes expired secrets without needing their key, and removes nothing else.
 func TestForgetSecrets(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -83,7 +83,7 @@ func TestForgetSecrets(t *testing.T) {
 	require.Zero(t, n)
 }
 
-// Spec 7: previous secrets and signing keys are sealed anew as well.
+// Spec 7: Reencrypt seals previous secrets and signing keys anew, too.
 func TestReencryptPreviousSecretsAndSigningKeys(t *testing.T) {
 	t.Parallel()
 	before, during := reencrypting(t)
@@ -112,7 +112,7 @@ func TestReencryptPreviousSecretsAndSigningKeys(t *testing.T) {
 	require.ErrorContains(t, lost.Unreadable[1].Err, "signing key: open sealed value: its encryption key")
 }
 
-// What housekeeping removes between reading and writing does not come back.
+// A secret that maintenance removes between the read and the write of Reencrypt does not come back.
 func TestReencryptBringsNothingBack(t *testing.T) {
 	t.Parallel()
 	before, during := reencrypting(t)
@@ -137,8 +137,8 @@ func TestReencryptBringsNothingBack(t *testing.T) {
 	requireOpens(t, open(t, before.url, otherKey), w)
 }
 
-// Which secrets the headers with one value go on with is stored, is another version,
-// and is not mistaken by a process that does not know of it.
+// The webhook stores which secret signs the headers that hold one value. A change of it is a new version, and the
+// value stays right if a process that does not know it changes the secrets.
 func TestSingleValue(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -158,7 +158,7 @@ func TestSingleValue(t *testing.T) {
 	described := f.change(t, later, func(w *hook.Webhook) { w.Description = "changed" })
 	require.Equal(t, later.Version, described.Version)
 
-	// An older process rotates: it writes the columns that it knows.
+	// An older process rotates: it writes only the columns that it knows.
 	w = f.change(t, later, func(w *hook.Webhook) { w.Previous[0].Single = true })
 	f.exec(t, `update webhooks set previous_secrets = previous_secrets[1] || previous_secrets, previous_until = (now() + interval '1 day') || previous_until where id = $1`, w.ID[:])
 	read := f.health(t, w)

@@ -10,8 +10,8 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// Spec 9: any answer to a request that passed an open breaker closes the breaker and wakes the
-// drain, in the transaction that records the attempt. An attempt without an answer does not.
+// Spec 9: any answer to a request that passed an open breaker closes the breaker and wakes the drain, in the
+// transaction that records the attempt. An attempt without an answer does not.
 func TestAnswersCloseTheBreaker(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -60,8 +60,8 @@ func TestAnswersCloseTheBreaker(t *testing.T) {
 	}
 }
 
-// An answer is proof of the breaker through which it came: where it was opened anew since,
-// also when a recording is repeated, nothing is known of that.
+// An answer closes only the breaker through which its request passed. If the breaker was opened again since, it
+// stays open, also when a recording is repeated.
 func TestAnswersCloseNoLaterBreaker(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -81,7 +81,7 @@ func TestAnswersCloseNoLaterBreaker(t *testing.T) {
 	require.NotNil(t, f.health(t, w).TrippedAt, "it began before")
 }
 
-// A webhook whose breaker was closed by a recording that moves its health as well.
+// One recording can close the breaker and change the health.
 func TestAnAnswerClosesAndHeals(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -95,7 +95,7 @@ func TestAnAnswerClosesAndHeals(t *testing.T) {
 	require.Empty(t, f.reason(t, w))
 }
 
-// S12: every reader says what a delivery waits for.
+// S12: every read of a delivery shows what the delivery waits for.
 func TestShownDeliveriesWait(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -10,9 +10,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// BenchmarkPublish measures accepting: events of 300 bytes for one webhook, by one
-// publisher and by 64 at once, with PostgreSQL as tests run it (without fsync: what
-// waiting for the disk costs is the whole stack's benchmark's to say).
+// BenchmarkPublish measures accepting events of 300 bytes for one webhook, by one publisher and by 64 at once.
+// PostgreSQL runs as in tests (without fsync): the benchmark of the whole stack includes the disk.
 func BenchmarkPublish(b *testing.B) {
 	f := setup(b)
 	f.webhook(b, events("user.created"))

@@ -12,8 +12,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Spec 9: what is published for an endpoint that is unavailable is its drain's from the
-// start, and the event's workflow has the rest.
+// Spec 9: a delivery to an unavailable endpoint is deferred from the start. The event's workflow has the other
+// deliveries.
 func TestPublishParks(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -44,7 +44,7 @@ func TestPublishParks(t *testing.T) {
 	require.Len(t, a.Targets, 2)
 }
 
-// An event of which all waits has no workflow of its own: the drain's stands for it.
+// An event whose deliveries are all deferred has no workflow of its own: it shows the drain's.
 func TestPublishOnlyParked(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -67,8 +67,8 @@ func TestPublishOnlyParked(t *testing.T) {
 	require.Equal(t, 1, f.backlog(t, one, 10).Waiting)
 }
 
-// A drain that has found nothing does not end when something was parked meanwhile at
-// an accept; when it has ended, the next accept says so.
+// A drain that has found nothing does not end if an accept has deferred a delivery meanwhile. Once it has ended,
+// the next accept asks for a new drain.
 func TestPublishKeepsTheDrain(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -88,8 +88,8 @@ func TestPublishKeepsTheDrain(t *testing.T) {
 	require.Equal(t, []hook.WebhookID{w.ID}, f.publish(t, "user.created").Undrained)
 }
 
-// Whoever parks while a drain ends, what is parked is some drain's: either this one did not
-// end, or the accept says that there is none.
+// If deliveries are deferred while a drain ends, some drain has them: either this drain does not end, or the
+// accept asks for a new one.
 func TestParkingWhileTheDrainEnds(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

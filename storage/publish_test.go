@@ -16,15 +16,15 @@ import (
 	"grapnel/internal/hook"
 )
 
-// publication is an event of the default tenant under an idempotency key.
+// publication returns an event of the default tenant with an idempotency key.
 func publication(key, data string) hook.Publication {
 	return hook.Publication{
 		TenantID: hook.DefaultTenant(), Type: "user.created", Data: []byte(data), IdempotencyKey: key,
 	}
 }
 
-// S8: one delivery for every active webhook that matches now, however many of
-// its patterns match.
+// S8: an event gets one delivery for each active webhook that matches when it is published, however many of the
+// webhook's patterns match.
 func TestPublishMakesOneDeliveryPerMatchingWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -58,7 +58,7 @@ func TestPublishMakesOneDeliveryPerMatchingWebhook(t *testing.T) {
 	require.ElementsMatch(t, want, got)
 }
 
-// Spec 0: the body is stored as bytes and read as they were.
+// Spec 0: the body is stored as bytes and read back unchanged.
 func TestPublishKeepsTheBytes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -74,7 +74,7 @@ func TestPublishKeepsTheBytes(t *testing.T) {
 	require.Equal(t, a.Event.ID.Time(), read.CreatedAt, "the id carries the time")
 }
 
-// S8: an event with no match is fine; there is nothing to start for it.
+// S8: an event without a match is accepted. There is no workflow to start for it.
 func TestPublishWithoutMatchWaitsForNoWorkflow(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -86,7 +86,7 @@ func TestPublishWithoutMatchWaitsForNoWorkflow(t *testing.T) {
 	require.Equal(t, 1, scalar[int](t, f, `select count(*) from events`))
 }
 
-// Design 3: of a wide fan-out every delivery is made, and 50 targets are named.
+// Design 3: every delivery of a wide fan-out is created, and at most 50 targets are named.
 func TestPublishToMoreWebhooksThanItNames(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -102,8 +102,8 @@ func TestPublishToMoreWebhooksThanItNames(t *testing.T) {
 	require.Equal(t, 1, scalar[int](t, f, `select count(*) from outbox`))
 }
 
-// Spec 11: an event and its deliveries lie in one day's partitions, and the
-// deliveries' ids are neighbours of the event's.
+// Spec 11: an event and its deliveries are in the same day's partitions, and the deliveries' ids are next to the
+// event's.
 func TestPublishPutsDeliveriesBesideTheirEvent(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -127,7 +127,7 @@ func TestPublishPutsDeliveriesBesideTheirEvent(t *testing.T) {
 	}
 }
 
-// S8: same key and same content, same answer; other content is a conflict.
+// S8: the same key and content get the same answer. Other content is a conflict.
 func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -165,7 +165,7 @@ func TestIdempotencyKey(t *testing.T) {
 	require.Equal(t, 1, scalar[int](t, f, `select count(*) from deliveries`))
 }
 
-// S8: a key counts for 24 hours.
+// S8: a key is valid for 24 hours.
 func TestIdempotencyKeyIsFreeAfter24Hours(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -186,7 +186,7 @@ func TestIdempotencyKeyIsFreeAfter24Hours(t *testing.T) {
 	require.Equal(t, second.Event.ID, third.Event.ID)
 }
 
-// S8: publishers that retry at the same moment make one event between them.
+// S8: publishers that retry at the same time with one key store one event.
 func TestIdempotencyKeyUnderConcurrentPublishers(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -231,8 +231,8 @@ func TestPurgeIdempotencyKeysDeletesTheExpired(t *testing.T) {
 	require.Equal(t, "b", scalar[string](t, f, `select string_agg(key, '') from idempotency_keys`))
 }
 
-// Spec 6: nothing that fails leaves half of itself behind. An event, all its
-// delivery rows, the outbox row and the key appear together or not at all.
+// Spec 6: a publish that fails stores nothing. An event, its delivery rows, its outbox row and its key are stored
+// together or not at all.
 func TestPublishFailsAsAWhole(t *testing.T) {
 	t.Parallel()
 	for _, table := range []string{"events", "deliveries", "outbox"} {
@@ -257,8 +257,8 @@ func TestPublishFailsAsAWhole(t *testing.T) {
 	}
 }
 
-// S11: a test is an event with one delivery, marked, without outbox row, for an
-// inactive webhook too, and not among the events.
+// S11: a test is an event with one delivery, marked as a test, without an outbox row. It also works for an
+// inactive webhook, and is not listed among the events.
 func TestCreateTest(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -290,7 +290,7 @@ func TestCreateTest(t *testing.T) {
 	require.Empty(t, log)
 }
 
-// S11: a test that could not be sent leaves nothing; one that was sent stays.
+// S11: a test that could not be sent leaves nothing in the store. One that was sent stays.
 func TestDropTest(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -314,8 +314,8 @@ func TestDropTest(t *testing.T) {
 	require.Equal(t, 2, scalar[int](t, f, `select count(*) from events`))
 }
 
-// S11: whoever drops a test and whoever sends it exclude each other, so that no request is
-// made of which nothing stays.
+// S11: dropping a test and sending it exclude each other, so that each request that is made has a delivery in the
+// store.
 func TestDropTestAgainstItsSender(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -347,8 +347,7 @@ func TestDropTestAgainstItsSender(t *testing.T) {
 	}
 }
 
-// Ids made in one process are in the order in which they were made, which is
-// what newest first rests on.
+// Ids that one process makes are in order of creation. Listing newest first relies on that.
 func TestEventIDsAreInOrder(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -360,8 +359,8 @@ func TestEventIDsAreInOrder(t *testing.T) {
 	require.Len(t, slices.Compact(ids), 20)
 }
 
-// S11: a test whose sender has gone ends as canceled, so that nothing waits for
-// it for ever; one that is under way is left alone.
+// S11: a test whose sender has died ends as canceled, so that no client waits for it for ever. A test that is
+// being sent is left alone.
 func TestStaleTestsAreCanceled(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -376,7 +375,7 @@ func TestStaleTestsAreCanceled(t *testing.T) {
 	require.Equal(t, hook.StatePending, f.read(t, young.ID).State)
 }
 
-// Spec 1: Commenda's topics are free-form strings, so a star in one is a star.
+// Spec 1: Commenda's topics are free-form strings: a star in one is a literal star.
 func TestCommendaTopicsAreNoPatterns(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -394,8 +393,7 @@ func TestCommendaTopicsAreNoPatterns(t *testing.T) {
 	require.Equal(t, exact.ID, list[0].ID)
 }
 
-// One event that can't be stored fails none of those it would have shared a
-// transaction with, and takes no number.
+// An event that can't be stored fails none of the events that share its transaction, and takes no number.
 func TestPublishTogetherWithOneThatFails(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -437,7 +435,7 @@ func TestPublishTogetherWithOneThatFails(t *testing.T) {
 	}
 }
 
-// Each event of a shared transaction has its own deliveries and its own answer.
+// Each event of a shared transaction has its own deliveries and its own result.
 func TestPublishTogetherKeepsEventsApart(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

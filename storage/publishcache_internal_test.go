@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What was found is kept for a minute, and no more of it than a process can afford.
+// A cached look-up is kept for a minute, and the size of the cache is limited.
 func TestRecollection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -21,11 +21,11 @@ func TestRecollection(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, "b", v)
 
-		time.Sleep(cacheFor - time.Nanosecond) //nolint:forbidigo // the bubble's
+		time.Sleep(cacheFor - time.Nanosecond) //nolint:forbidigo // the bubble's clock
 		r.put(1, "c")
 		_, ok = r.get(0)
 		require.True(t, ok)
-		time.Sleep(time.Nanosecond) //nolint:forbidigo // the bubble's
+		time.Sleep(time.Nanosecond) //nolint:forbidigo // the bubble's clock
 		_, ok = r.get(0)
 		require.False(t, ok)
 		_, ok = r.get(1)

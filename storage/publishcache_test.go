@@ -9,14 +9,14 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Spec 7: what is let in by what was known from before is stored only if that still
-// holds, whoever has changed it.
+// Spec 7: a publish that relies on cached look-ups is stored only if they still hold, whichever process has
+// changed them.
 func TestPublishOnPremises(t *testing.T) {
 	t.Parallel()
 	const text = hook.Secret("grk_known")
 	object := []byte(`{"type":"object"}`)
 	schema := hook.SchemaHash(sha256.Sum256(object))
-	// setup is a store with the key and two types.
+	// setup returns a store with the key and two types.
 	setup := func(t *testing.T) *fixture {
 		t.Helper()
 		f := setup(t)
@@ -36,7 +36,7 @@ func TestPublishOnPremises(t *testing.T) {
 	for name, c := range map[string]struct {
 		eventType        string
 		preconditionArgs hook.Preconditions
-		change           string // of somebody else
+		change           string // SQL, run as another process would
 	}{
 		"key unknown":        {"user.created", hook.Preconditions{Key: hook.HashKey("grk_other")}, ``},
 		"key revoked":        {"user.created", known, `update api_keys set revoked_at = now()`},
@@ -86,7 +86,7 @@ func TestPublishOnPremises(t *testing.T) {
 	}
 }
 
-// What was found is known from then on, and forgotten when it was wrong.
+// A look-up is cached, and removed when it turns out to be wrong.
 func TestRecall(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -12,7 +12,7 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// jobs publishes events and returns what there is to send to the webhook.
+// jobs publishes n events and returns their jobs for the webhook.
 func (f *fixture) jobs(t *testing.T, w hook.Webhook, n int) []hook.Job {
 	t.Helper()
 	list := make([]hook.Job, n)
@@ -24,8 +24,7 @@ func (f *fixture) jobs(t *testing.T, w hook.Webhook, n int) []hook.Job {
 	return list
 }
 
-// requireNumbered checks that the delivery has so many attempts, numbered without
-// gaps.
+// requireNumbered checks that the delivery has so many attempts, numbered without gaps.
 func (f *fixture) requireNumbered(t *testing.T, id hook.DeliveryID, attempts int) {
 	t.Helper()
 	require.Equal(t, attempts, f.read(t, id).Attempts)
@@ -37,21 +36,20 @@ func (f *fixture) requireNumbered(t *testing.T, id hook.DeliveryID, attempts int
 	}
 }
 
-// S13: a retry by hand and the schedule may record attempts of the same delivery at
-// the same moment. Both are recorded, whoever else shares their transactions, and
-// neither is told of the other's deliveries.
+// S13: a retry by hand and the schedule may record attempts of one delivery at the same time. Both are recorded,
+// also in shared transactions, and each call gets its own deliveries only.
 func TestRecordTheSameDeliveryTogether(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	const deliveries = 20
 	jobs := f.jobs(t, f.webhook(t), deliveries)
-	// A sequence goes on where a transaction is rolled back: it counts what was tried.
+	// A sequence is not rolled back with its transaction, so it counts the tries.
 	f.exec(t, `create sequence tried`)
 	f.exec(t, `alter table attempts add column try bigint default nextval('tried')`)
 	var g errgroup.Group
 	for i := range jobs {
 		scheduled := []hook.Record{storagetest.RecordOf(&jobs[i], answered(500))}
-		if i%2 == 0 { // and one that another call records by hand too
+		if i%2 == 0 { // another call records an attempt by hand, too
 			scheduled = append(scheduled, storagetest.RecordOf(&jobs[(i+1)%deliveries], byHand(answered(503))))
 		}
 		for _, records := range [][]hook.Record{scheduled, {storagetest.RecordOf(&jobs[i], byHand(answered(404)))}} {
@@ -76,7 +74,7 @@ func TestRecordTheSameDeliveryTogether(t *testing.T) {
 		"no transaction failed on account of the two, to be taken apart and tried again")
 }
 
-// sameDeliveries reports whether what Record returned is about its own records.
+// sameDeliveries reports whether Record's result is about its own records.
 func sameDeliveries(records []hook.Record, found []hook.Delivery) error {
 	if len(found) != len(records) {
 		return fmt.Errorf("%d deliveries for %d records", len(found), len(records))
@@ -86,7 +84,7 @@ func sameDeliveries(records []hook.Record, found []hook.Delivery) error {
 		if own < 0 {
 			return fmt.Errorf("delivery %s is missing", records[i].Delivery.ID)
 		}
-		// Any later attempt of a delivery can have changed it but for the event.
+		// Later attempts of the delivery may have changed anything but the event.
 		if found[own].EventID != records[i].Delivery.EventID || found[own].Attempts == 0 {
 			return fmt.Errorf("delivery %s is %+v", records[i].Delivery.ID, found[own])
 		}
@@ -94,8 +92,7 @@ func sameDeliveries(records []hook.Record, found []hook.Delivery) error {
 	return nil
 }
 
-// Design 4: recordings that come at the same time share transactions, and each gets
-// back its own deliveries as they then stand.
+// Design 4: concurrent recordings share transactions, and each gets its own deliveries, as they are then.
 func TestRecordTogetherKeepsDeliveriesApart(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -139,8 +136,7 @@ func TestRecordTogetherKeepsDeliveriesApart(t *testing.T) {
 	require.Equal(t, recorded, scalar[int](t, f, `select count(*) from deliveries where attempts = 1`))
 }
 
-// Spec 9: a record that can't be stored fails its own call, and none of those that
-// it would have shared a transaction with.
+// Spec 9: a record that can't be stored fails its own call, and no other call of its transaction.
 func TestRecordTogetherWithOneThatFails(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -168,7 +164,7 @@ func TestRecordTogetherWithOneThatFails(t *testing.T) {
 		attempts := [2]int{1, 1}
 		if i%3 == 0 {
 			requireKind(t, hook.KindInternal, err)
-			attempts[i%2] = 0 // the other one is recorded
+			attempts[i%2] = 0 // the other record is stored
 		} else {
 			require.NoError(t, err)
 		}

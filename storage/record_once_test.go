@@ -11,8 +11,8 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// An attempt that was under way when the webhook ended counts where it succeeded; where
-// it failed, its delivery is canceled, also while the pages are still to come.
+// An attempt that was in progress when its webhook ended counts if it succeeded. If it failed, its delivery is
+// canceled, also while the pages of the cancellation are not done.
 func TestRecordingARevokedDelivery(t *testing.T) {
 	t.Parallel()
 	for name, c := range endings {
@@ -47,7 +47,8 @@ func TestRecordingARevokedDelivery(t *testing.T) {
 	}
 }
 
-// A 410 takes no neighbour of its statement along, and does not wait for its backlog.
+// A 410 does not affect other records of its statement, and does not wait for its webhook's backlog to be
+// canceled.
 func TestGoneTakesNoNeighbourAlong(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -73,8 +74,7 @@ func TestGoneTakesNoNeighbourAlong(t *testing.T) {
 	require.Equal(t, "healthy", f.status(t, other))
 }
 
-// An attempt whose recording is repeated while the first one is still in its commit is
-// recorded once.
+// An attempt that is recorded again while the first recording is still committing is recorded once.
 func TestRecordedOnceBesideItsOwnCommit(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -87,8 +87,8 @@ func TestRecordedOnceBesideItsOwnCommit(t *testing.T) {
 	job, err := f.Job(t.Context(), id)
 	require.NoError(t, err)
 	r := storagetest.RecordOf(&job, answered(500))
-	// The first recording's transaction stands before its commit for as long as somebody
-	// holds this advisory lock, as it would on a disk that stands still.
+	// The first recording's transaction stops before its commit while the test holds this advisory lock, as it
+	// would on a disk that hangs.
 	f.exec(t, `create function stall() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(4711); return null; end $$`)
 	f.exec(t, `create constraint trigger stall after insert on attempts deferrable initially deferred for each row execute function stall()`)
 	disk, err := f.db.Begin(t.Context())
@@ -101,7 +101,7 @@ func TestRecordedOnceBesideItsOwnCommit(t *testing.T) {
 			return scalar[int](t, f, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == n
 		}, 10*time.Second, 5*time.Millisecond)
 	}
-	other := open(t, f.url, encryptionKey) // a store of its own, since a store would wait for its first statement
+	other := open(t, f.url, encryptionKey) // a store of its own, since one store would wait for its own first statement
 	results := make(chan []hook.Delivery, 2)
 	record := func(record func(context.Context, []hook.Record) (hook.Recorded, error)) {
 		found, err := record(t.Context(), []hook.Record{r})

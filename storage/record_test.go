@@ -12,11 +12,11 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// step is one thing that happens to a delivery.
+// step is one event in the life of a delivery.
 type step struct {
-	// attempt is recorded, judged by spec 1's schedule.
+	// attempt is recorded by spec 1's schedule.
 	attempt *hook.Attempt
-	// cancel cancels the delivery; with an attempt, while that is under way.
+	// cancel cancels the delivery; if attempt is set, while the attempt is in progress.
 	cancel bool
 }
 
@@ -26,7 +26,7 @@ func canceledDuring(a hook.Attempt) step { return step{attempt: &a, cancel: true
 
 func canceled() step { return step{cancel: true} }
 
-// take applies the step and returns the delivery as it then is.
+// take applies the step and returns the delivery's new state.
 func (f *fixture) take(t *testing.T, id hook.DeliveryID, s step) hook.Delivery {
 	t.Helper()
 	job, err := f.Job(t.Context(), id)
@@ -42,7 +42,7 @@ func (f *fixture) take(t *testing.T, id hook.DeliveryID, s step) hook.Delivery {
 	return d
 }
 
-// S12, S13: what becomes of a delivery, step by step. The texts are the seed's.
+// S12, S13: the states of a delivery, step by step. The texts are the seed's.
 func TestRecord(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -160,8 +160,8 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// S12: exactly the seed's {"status":"failed","status_code":500,"attempts":3,
-// "error":"Connection timeout"}, of a webhook with three attempts.
+// S12: if the last of three attempts times out, the delivery is exactly the seed's
+// {"status":"failed","status_code":500,"attempts":3,"error":"Connection timeout"}.
 func TestRecordTheSeedsExample(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -194,8 +194,8 @@ func TestRecordATestSentAgain(t *testing.T) {
 	require.Equal(t, hook.StateSuccess, d.State)
 }
 
-// Spec 1: 30 s, 5 min, 30 min, 2 h, each delay from the end of the attempt
-// before, however late that was recorded.
+// Spec 1: the delays are 30 s, 5 min, 30 min and 2 h, each from the end of the previous attempt, however late that
+// was recorded.
 func TestRecordSchedulesFromTheAttemptsEnd(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -210,7 +210,7 @@ func TestRecordSchedulesFromTheAttemptsEnd(t *testing.T) {
 		require.InDelta(t, (delay - 10*time.Second).Seconds(), job.DueIn.Seconds(), 5)
 	}
 
-	// And at once where the delay has passed.
+	// If the delay has already passed, the next attempt is due at once.
 	late := f.delivery(t, f.webhook(t))
 	a := answered(500)
 	a.StartedAt = time.Now().Add(-time.Hour)
@@ -220,7 +220,7 @@ func TestRecordSchedulesFromTheAttemptsEnd(t *testing.T) {
 	require.InDelta(t, 0, job.DueIn.Seconds(), 5)
 }
 
-// S13: every attempt is logged with all that is known of it.
+// S13: every attempt is logged with all its fields.
 func TestAttemptIsReadAsItWasRecorded(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -252,8 +252,8 @@ func TestAttemptIsReadAsItWasRecorded(t *testing.T) {
 	require.Empty(t, log[1].RemoteAddr)
 }
 
-// S13, S16: whatever bytes a receiver answers with are logged; they must not
-// keep the attempt, or those recorded with it, from being recorded.
+// S13, S16: the bytes of any answer are logged. They must not prevent the recording of the attempt or of others in
+// its transaction.
 func TestRecordHostileAnswers(t *testing.T) {
 	t.Parallel()
 	body := make([]byte, 256)
@@ -302,7 +302,7 @@ func TestRecordHostileAnswers(t *testing.T) {
 	}
 }
 
-// Design 4: one call records many deliveries; one that is gone disturbs none.
+// Design 4: one call records many deliveries. A delivery that no longer exists does not affect the others.
 func TestRecordMany(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -336,7 +336,7 @@ func TestRecordMany(t *testing.T) {
 	require.Empty(t, list)
 }
 
-// S13: attempts recorded at the same moment are numbered consecutively.
+// S13: attempts that are recorded at the same time are numbered consecutively.
 func TestRecordConcurrently(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -360,7 +360,7 @@ func TestRecordConcurrently(t *testing.T) {
 	f.requireNumbered(t, id, attempts)
 }
 
-// Spec 6: when the log can't be written, neither delivery nor webhook moves.
+// Spec 6: if the log can't be written, neither the delivery nor the webhook changes.
 func TestRecordFailsAsAWhole(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -378,8 +378,8 @@ func TestRecordFailsAsAWhole(t *testing.T) {
 	}
 }
 
-// Spec 9: an outage of ours uses up no attempts. Recording that is tried again,
-// because the answer to a commit got lost, finds the attempt recorded.
+// Spec 9: an outage of Grapnel's own uses up no attempts. A recording that is repeated, because the answer to a
+// commit was lost, finds the attempt recorded.
 func TestRecordTwiceIsRecordOnce(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

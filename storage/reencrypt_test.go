@@ -15,8 +15,8 @@ import (
 	"grapnel/storage"
 )
 
-// reencrypting is a store whose webhooks were sealed with encryptionKey, and one that
-// has otherKey first.
+// reencrypting returns a store that seals with encryptionKey and one on the same database whose first key is
+// otherKey.
 func reencrypting(t *testing.T) (before *fixture, during *storage.Store) {
 	t.Helper()
 	before = setup(t)
@@ -27,16 +27,16 @@ func withHeaders(w *hook.Webhook) {
 	w.Headers = map[string]hook.Secret{"Authorization": "Bearer geheim", "X-Team": "blue"}
 }
 
-// requireOpens checks that the store reads the webhook, secrets and all, as it was.
+// requireOpens checks that the store reads the webhook unchanged, secrets included.
 func requireOpens(t *testing.T, s *storage.Store, w hook.Webhook) {
 	t.Helper()
 	got, err := s.Webhook(t.Context(), w.TenantID, w.ID)
 	require.NoError(t, err)
-	w.Version = got.Version // sealed anew, it is another one
+	w.Version = got.Version // sealing anew makes a new version
 	require.Equal(t, w, got)
 }
 
-// Spec 7: keys are rotated: after the re-encryption the old one is needed for nothing.
+// Spec 7: keys are rotated: after the re-encryption the old key is not needed any more.
 func TestReencrypt(t *testing.T) {
 	t.Parallel()
 	before, during := reencrypting(t)
@@ -80,7 +80,7 @@ func TestReencrypt(t *testing.T) {
 	require.Empty(t, r.Unreadable)
 }
 
-// What no key opens is named, and left as it is; the rest is done all the same.
+// A value that no key opens is named in the result and left unchanged. The others are re-encrypted.
 func TestReencryptNamesWhatNoKeyOpens(t *testing.T) {
 	t.Parallel()
 	before, during := reencrypting(t)
@@ -114,14 +114,14 @@ func TestReencryptNamesWhatNoKeyOpens(t *testing.T) {
 	requireOpens(t, open(t, before.url, otherKey), good)
 }
 
-// Processes go on working meanwhile, those too that still seal with the old key: no
-// change of theirs is lost.
+// Other processes keep working meanwhile, also those that still seal with the old key: none of their changes is
+// lost.
 func TestReencryptBesideUpdates(t *testing.T) {
 	t.Parallel()
 	before, during := reencrypting(t)
 	oldFirst := open(t, before.url, encryptionKey+","+otherKey)
 	const webhooks, writers = 40, 4
-	last := make([]hook.Webhook, webhooks) // as its latest update left each
+	last := make([]hook.Webhook, webhooks) // each webhook after its latest update
 	for i := range last {
 		last[i] = before.webhook(t, withHeaders)
 	}
@@ -163,8 +163,7 @@ func TestReencryptBesideUpdates(t *testing.T) {
 	}
 }
 
-// A secret that changes between reading and writing stays as it was changed, and one
-// that is deleted stays deleted.
+// A secret that is changed between the read and the write stays changed, and a deleted one stays deleted.
 func TestReencryptOverwritesNothing(t *testing.T) {
 	t.Parallel()
 	before, during := reencrypting(t)
@@ -200,7 +199,7 @@ func TestReencryptOverwritesNothing(t *testing.T) {
 	requireKind(t, hook.KindNotFound, err)
 }
 
-// It can be ended at any time: what is done is done, the rest is the next one's.
+// Reencrypt can be interrupted at any time: what is done stays done, and the next run does the rest.
 func TestReencryptCanBeInterrupted(t *testing.T) {
 	t.Parallel()
 	before, during := reencrypting(t)
@@ -235,7 +234,7 @@ func TestReencryptCanBeInterrupted(t *testing.T) {
 	require.Equal(t, storage.Reencryption{Webhooks: 150, Changed: 50}, r)
 }
 
-// Whoever seals something else has to see to it that it is sealed anew, too.
+// If this test fails because of a new sealed column, Reencrypt must seal that column anew, too.
 func TestWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -12,7 +12,7 @@ import (
 	"grapnel/storage"
 )
 
-// S8: what was accepted under a key is found whatever has changed since; nothing is taken.
+// S8: Repeated finds an event that was accepted under a key, whatever has changed since, and accepts nothing.
 func TestRepeated(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -43,8 +43,8 @@ func TestRepeated(t *testing.T) {
 	require.Equal(t, 3, scalar[int](t, f, `select count(*) from idempotency_keys`))
 }
 
-// S8: an object is the same whatever the order of its members, and so says the digest
-// that an older process has stored, or will compare.
+// S8: an object is the same in any order of its members. That also holds for the digest that an older process has
+// stored or compares with.
 func TestIdempotencyKeyOfTheSameObjectInAnotherOrder(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -59,7 +59,7 @@ func TestIdempotencyKeyOfTheSameObjectInAnotherOrder(t *testing.T) {
 		_, err = f.Publish(t.Context(), publication("order-1", other))
 		requireKind(t, hook.KindConflict, err)
 	}
-	// Within a batch too.
+	// The same holds within a batch.
 	_, errs := f.PublishAll(t.Context(), []hook.Publication{
 		publication("order-2", `{"a":1,"b":2}`), publication("order-2", `{"b":2,"a":1}`), publication("order-2", `{"b":1,"a":2}`),
 	})
@@ -69,7 +69,7 @@ func TestIdempotencyKeyOfTheSameObjectInAnotherOrder(t *testing.T) {
 	require.Equal(t, 2, scalar[int](t, f, `select count(*) from events`))
 }
 
-// A message under a key is published once; the same text in another cache is another.
+// A message with a key is published once. The same text in another cache is another message.
 func TestIdempotencyKeyOfAMessage(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -86,7 +86,7 @@ func TestIdempotencyKeyOfAMessage(t *testing.T) {
 	require.EqualValues(t, 2, next.Event.Sequence, "no number was lost")
 }
 
-// An event keeps the chain that it comes from, and whoever sends it has it.
+// An event keeps the chain that it belongs to, and its jobs carry it.
 func TestEventsKeepTheirChain(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -107,7 +107,7 @@ func TestEventsKeepTheirChain(t *testing.T) {
 	require.Empty(t, must(f.Event(t.Context(), hook.DefaultTenant(), plain.Event.ID)).Hops)
 }
 
-// The operational event about a failed delivery comes from the event that was not delivered.
+// The operational event about a failed delivery continues the chain of the delivery's event.
 func TestOperationalEventsKeepTheChain(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -125,20 +125,19 @@ func TestOperationalEventsKeepTheChain(t *testing.T) {
 	require.Equal(t, []hook.EventID{{1}, a.Event.ID}, must(f.Event(t.Context(), hook.DefaultTenant(), told[0].EventID)).Hops)
 }
 
-// once is a request to make a webhook, under a key.
+// once returns the key of a request that creates a webhook.
 func once(key string, request byte) hook.RequestKey {
 	return hook.RequestKey{TenantID: hook.DefaultTenant(), Operation: "create-webhook", Key: key, Request: [32]byte{request}}
 }
 
-// creation is a webhook to be made, and the answer to it.
+// creation returns a webhook to create, and the function that makes the answer.
 func creation() (hook.Webhook, func(hook.Webhook) ([]byte, error)) {
 	w := hook.Webhook{TenantID: hook.DefaultTenant(), URL: "https://example.com", Events: []string{"*"}, Secret: "whsec_geheim", Active: true}
 	w.Normalize()
 	return w, func(w hook.Webhook) ([]byte, error) { return []byte(w.ID.String() + " " + w.Secret.Reveal()), nil }
 }
 
-// A request that makes a webhook makes one under its key, and has one answer, for a day;
-// what is stored of that is sealed.
+// A request with a key creates one webhook and gets the same answer for a day. The stored answer is sealed.
 func TestCreateWebhookOnce(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -171,7 +170,7 @@ func TestCreateWebhookOnce(t *testing.T) {
 	}
 	require.Equal(t, 4, scalar[int](t, f, `select count(*) from webhooks`))
 
-	// After 24 hours the key is free.
+	// The key is free after 24 hours.
 	f.exec(t, `update kept_answers set expires_at = now() where key = 'k' and operation = 'create-webhook' and tenant_id = $1`, hook.DefaultTenant())
 	w.TenantID = hook.DefaultTenant()
 	require.NotEqual(t, first, must(f.CreateWebhookOnce(t.Context(), w, once("k", 2), answer)))
@@ -182,7 +181,7 @@ func TestCreateWebhookOnce(t *testing.T) {
 	require.Equal(t, 3, scalar[int](t, f, `select count(*) from kept_answers`))
 }
 
-// Many at once make one webhook between them; one that can't be made leaves its key free.
+// Concurrent requests with one key create one webhook. A request that fails leaves its key free.
 func TestCreateWebhookOnceAtOnce(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -209,7 +208,7 @@ func TestCreateWebhookOnceAtOnce(t *testing.T) {
 	require.NotEqual(t, answers[0], string(must(f.CreateWebhookOnce(t.Context(), w, once("k2", 1), answer))))
 }
 
-// Answers are sealed anew with the others; one that no key opens is named.
+// Reencrypt seals stored answers anew, too, and names one that no key opens.
 func TestReencryptAnswers(t *testing.T) {
 	t.Parallel()
 	before, during := reencrypting(t)
@@ -237,7 +236,7 @@ func TestReencryptAnswers(t *testing.T) {
 	requireKind(t, hook.KindInternal, err)
 }
 
-// A tenant has so many keys that are valid, however many are made at once.
+// The number of a tenant's valid keys is limited, also if many are created at once.
 func TestCreateKeyWithin(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -12,7 +12,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// count is what a replay of the last hour would send.
+// count returns how many events a replay of the last hour would send.
 func (f *fixture) count(t *testing.T, w hook.Webhook, status hook.ReplayStatus) hook.Estimate {
 	t.Helper()
 	n, err := f.CountReplay(t.Context(), hook.Replay{
@@ -22,8 +22,8 @@ func (f *fixture) count(t *testing.T, w hook.Webhook, status hook.ReplayStatus) 
 	return n
 }
 
-// A count is of all that the replay would send, also of the last seconds, and is complete
-// only where it is known.
+// The count includes all events that the replay would send, also those of the last seconds. It is marked complete
+// only if it is known to be.
 func TestCountOfTheLastSeconds(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -41,7 +41,8 @@ func TestCountOfTheLastSeconds(t *testing.T) {
 	require.Equal(t, hook.Estimate{Complete: true}, f.count(t, w, hook.ReplayFailed))
 }
 
-// What is being stored is waited for, and not for long: then the count is not complete.
+// The count waits a short time for events that are being stored. If they are not stored by then, it is not
+// complete.
 func TestCountOfWhatIsBeingStored(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -65,8 +66,8 @@ func TestCountOfWhatIsBeingStored(t *testing.T) {
 	require.Equal(t, hook.Estimate{Events: 1, Complete: true}, <-counted)
 }
 
-// The oldest event is due first, and of those that are loaded together the next one is not
-// due before it: so it is sent first.
+// The oldest event is due first. Of the deliveries that are loaded together, a later one is not due before it, so
+// the oldest is sent first.
 func TestReplayGoesOldestFirst(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -91,7 +92,7 @@ func TestReplayGoesOldestFirst(t *testing.T) {
 	require.True(t, slices.IsSortedFunc(got, func(a, b hook.EventID) int { return bytes.Compare(a[:], b[:]) }))
 }
 
-// What is due together is sent in the order in which it was accepted.
+// Deliveries that are due at the same time are sent in the order in which their events were accepted.
 func TestDueTogetherInOrder(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

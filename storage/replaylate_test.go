@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// storing begins to store an event whose id is so old, and returns it with what commits it.
+// storing begins to store an event whose id has the age. It returns the id and a function that commits.
 func (f *fixture) storing(t *testing.T, age time.Duration) (id hook.EventID, commit func()) {
 	t.Helper()
 	f.pasts++
@@ -19,18 +19,18 @@ func (f *fixture) storing(t *testing.T, age time.Duration) (id hook.EventID, com
 	id[6], id[7], id[8], id[15] = 0x70, byte(f.pasts), 0x80, 1
 	tx, err := f.db.Begin(t.Context())
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }) // it may have been committed
+	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }) // it may be committed by then
 	_, err = tx.Exec(t.Context(), `insert into events (id, tenant_id, type, data, deliveries, created_at) values ($1, $2, 'user.created', '{}', 0, now())`,
 		[16]byte(id), [16]byte(hook.DefaultTenant()))
 	require.NoError(t, err)
 	return id, func() { require.NoError(t, tx.Commit(t.Context())) }
 }
 
-// recent has a replay be about events up to a moment ago, which have settled.
+// recent sets the replay's end to a moment ago, where all events have settled.
 func recent(r *hook.Replay) { r.Until = time.Now().Add(-10 * time.Second) }
 
-// S5: an event is not missed whose accept takes longer than any should, or by a clock that
-// is behind: what was being stored when the replay had looked at all is waited for.
+// S5: a replay does not miss an event whose accept takes unusually long, or whose id comes from a clock that is
+// behind: it waits for events that were still being stored when it had looked at all others.
 func TestReplayFindsWhatIsStoredLate(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -50,7 +50,7 @@ func TestReplayFindsWhatIsStoredLate(t *testing.T) {
 	require.Zero(t, step.Looked)
 	require.False(t, step.Replay.Ended())
 
-	after, commitAfter := f.storing(t, time.Minute) // which is matched as any event is
+	after, commitAfter := f.storing(t, time.Minute) // matched like any event
 	commit()
 	gone()
 	step = must(f.ReplayStep(t.Context(), r.ID, 0))
@@ -68,8 +68,8 @@ func TestReplayFindsWhatIsStoredLate(t *testing.T) {
 	require.NotContains(t, f.replayWebhook(t, r), after)
 }
 
-// The late look sends nothing again that the replay has sent, whatever came of it, keeps to
-// the rate, and costs a replay of older events nothing.
+// The late look sends no event that the replay has already sent, with whatever result, keeps to the rate, and
+// costs nothing for a replay of older events.
 func TestLateLookSendsNothingAgain(t *testing.T) {
 	t.Parallel()
 	for name, status := range map[hook.ReplayStatus]int{hook.ReplayFailed: 500, hook.ReplayAll: 200} {
@@ -109,7 +109,7 @@ func TestLateLookSendsNothingAgain(t *testing.T) {
 	})
 }
 
-// recently is an event of a minute ago, with a delivery for the webhook.
+// recently stores an event of a minute ago, with a delivery to the webhook.
 func (f *fixture) recently(t *testing.T, w hook.Webhook) hook.EventID {
 	t.Helper()
 	id, commit := f.storing(t, time.Minute)
@@ -123,15 +123,15 @@ func (f *fixture) recently(t *testing.T, w hook.Webhook) hook.EventID {
 	return id
 }
 
-// A statement that stores events holds a lock by which the late look knows it, from before
-// it reads which webhooks match, also while it waits for another's lock.
+// A statement that stores events takes a lock before it reads which webhooks match, and holds it while it waits
+// for other locks. The late look detects the statement by that lock.
 func TestLateLookWaitsForAnAcceptThatIsStuck(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	topic := hook.Topic{TenantID: hook.DefaultTenant(), Cache: "chat", Name: "room"}
 	p := hook.Publication{TenantID: topic.TenantID, Cache: topic.Cache, Type: topic.Name, Data: []byte(`1`)}
 	must(f.Publish(t.Context(), p))
-	before := f.webhook(t) // any webhook will do: the look waits for all that is being stored
+	before := f.webhook(t) // any webhook will do: the look waits for all accepts
 	published := make(chan error, 1)
 	err := pgx.BeginFunc(t.Context(), f.db, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(t.Context(), `select from topics for update`); err != nil {

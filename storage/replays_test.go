@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// past is an event of ten minutes ago, with a delivery for each webhook.
+// past stores an event of ten minutes ago, with a delivery for each webhook.
 func (f *fixture) past(t *testing.T, eventType string, webhooks ...hook.Webhook) hook.EventID {
 	t.Helper()
 	f.pasts++
@@ -28,7 +28,7 @@ func (f *fixture) past(t *testing.T, eventType string, webhooks ...hook.Webhook)
 	return id
 }
 
-// replay begins a replay of the last hour, up to a minute ago.
+// replay starts a replay of the last hour, up to a minute ago.
 func (f *fixture) replay(t *testing.T, w hook.Webhook, status hook.ReplayStatus, change func(*hook.Replay)) hook.Replay {
 	t.Helper()
 	r := hook.Replay{
@@ -43,7 +43,7 @@ func (f *fixture) replay(t *testing.T, w hook.Webhook, status hook.ReplayStatus,
 	return r
 }
 
-// all steps until the replay has nothing more to look at.
+// all steps until the replay has looked at all events.
 func (f *fixture) steps(t *testing.T, r hook.Replay) hook.ReplayStep {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
@@ -57,7 +57,7 @@ func (f *fixture) steps(t *testing.T, r hook.Replay) hook.ReplayStep {
 	}
 }
 
-// replayed are the events of the replay's deliveries.
+// replayWebhook returns the events of the replay's deliveries.
 func (f *fixture) replayWebhook(t *testing.T, r hook.Replay) []hook.EventID {
 	t.Helper()
 	var list []hook.EventID
@@ -71,7 +71,7 @@ func (f *fixture) replayWebhook(t *testing.T, r hook.Replay) []hook.EventID {
 	return list
 }
 
-// end gives the webhook's one delivery of the event an end.
+// end ends the webhook's delivery of the event by an attempt with the status.
 func (f *fixture) end(t *testing.T, w hook.Webhook, e hook.EventID, status int) {
 	t.Helper()
 	for _, d := range must(f.DeliveriesOfEvent(t.Context(), e, 10)) {
@@ -82,7 +82,7 @@ func (f *fixture) end(t *testing.T, w hook.Webhook, e hook.EventID, status int) 
 	}
 }
 
-// Each status chooses its events, and never one that has an attempt to come, nor a test.
+// Each status selects its events. A replay never selects a delivery with an attempt to come, or a test.
 func TestReplayChooses(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -133,8 +133,8 @@ func TestReplayChooses(t *testing.T) {
 	require.Empty(t, must(f.DeliveriesOfEvent(t.Context(), other, 10)))
 }
 
-// A replay makes no more than its rate in a second, no more than wait at once, and none
-// twice, whoever steps.
+// A replay creates no more deliveries in a second than its rate, and no more deferred ones than its limit. It
+// creates none twice, even if several processes make steps.
 func TestReplayRate(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -170,7 +170,7 @@ func TestReplayRate(t *testing.T) {
 	require.Equal(t, step.Progress, ended.Progress, "a run that comes after the end tells the same")
 }
 
-// What is being accepted when a replay looks is not missed: the last seconds come last.
+// A replay does not miss events that are being accepted while it looks: it looks at the last seconds last.
 func TestReplayWaitsForTheLastSeconds(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -188,7 +188,7 @@ func TestReplayWaitsForTheLastSeconds(t *testing.T) {
 	require.Equal(t, []hook.EventID{late, event}, f.replayWebhook(t, r))
 }
 
-// One replay of a webhook is under way at a time.
+// A webhook has one running replay at a time.
 func TestOneReplayAtATime(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -211,7 +211,7 @@ func TestOneReplayAtATime(t *testing.T) {
 	require.Equal(t, second, must(f.Replay(t.Context(), w.TenantID, second.ID)))
 }
 
-// Pausing stops it; canceling ends what is outstanding of it, and nothing else.
+// Pausing stops a replay. Canceling ends its outstanding deliveries, and no others.
 func TestPauseAndCancelReplay(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -239,7 +239,7 @@ func TestPauseAndCancelReplay(t *testing.T) {
 	require.True(t, outstanding(f.read(t, kept)))
 }
 
-// A replay of a webhook that goes ends, with the reason.
+// A replay ends when its webhook ends, with the reason.
 func TestReplayOfAWebhookThatGoes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -259,8 +259,8 @@ func TestReplayOfAWebhookThatGoes(t *testing.T) {
 	}
 }
 
-// Spec 10: a replay whose workflow got lost is found, one that was changed at once, one
-// that ended never; and it is forgotten with the events that it was about.
+// Spec 10: a replay whose workflow was lost is found after a while, a changed replay at once, an ended one never.
+// A replay is deleted with its events.
 func TestLostReplays(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -287,7 +287,7 @@ func TestLostReplays(t *testing.T) {
 	require.Equal(t, hook.KindNotFound, hook.KindOf(err))
 }
 
-// A replay's progress counts what is revoked as canceled, and a later one may send it again.
+// A replay's progress counts revoked deliveries as canceled, and a later replay may send them again.
 func TestReplayOfWhatIsRevoked(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

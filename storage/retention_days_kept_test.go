@@ -9,8 +9,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// requireExactlyWhatIsKept reads everything that was ever published, one by one and
-// in lists.
+// requireExactlyWhatIsKept reads everything that was ever published, one by one and in lists, and checks that
+// exactly the kept part is there.
 func (s *simulation) requireExactlyWhatIsKept() {
 	t := s.t
 	var kept []hook.EventID
@@ -69,8 +69,7 @@ func (s *simulation) requireExactlyWhatIsKept() {
 		return s.Deliveries(t.Context(), s.ok.ID, hook.DeliveryFilter{}, p)
 	}), func(d hook.Delivery) hook.DeliveryID { return d.ID }))
 
-	// A cursor that was given out in a day that is gone goes on with what is older and
-	// kept, or is the end.
+	// A cursor from a day that was dropped continues with older events that are kept, or is at the end.
 	for n, d := range s.days {
 		if n%4 != 0 {
 			continue
@@ -87,14 +86,14 @@ func (s *simulation) requireExactlyWhatIsKept() {
 		require.Equal(t, want[:min(100, len(want))], idsOf(page, func(e hook.Event) hook.EventID { return e.ID }), "cursor of day %d", n)
 	}
 
-	// Subscribers that may look back further than the retention see what is there.
+	// A subscriber that may look back further than the retention gets the messages that are kept.
 	m, err := s.Messages(t.Context(), hook.MessageQuery{Topic: room().ID(), From: 1, Limit: 1000, Bytes: 1 << 20, Age: 100 * day, Newest: 1000})
 	require.NoError(t, err)
 	require.Equal(t, s.messages, m.Last)
 	require.Equal(t, numbers, sequences(m))
 }
 
-// requireToCome checks that a delivery can still be sent, and that its log goes with it.
+// requireToCome checks that the delivery can still be sent, and that its log is kept with it.
 func (s *simulation) requireToCome(id hook.DeliveryID) {
 	s.t.Helper()
 	job, err := s.Job(s.t.Context(), id)
@@ -115,7 +114,7 @@ func (s *simulation) requireKept(gone bool, err error) (kept bool) {
 	return true
 }
 
-// requireIdempotency publishes the day's key again, before its window has passed.
+// requireIdempotency publishes with the day's key again while the key is valid.
 func (s *simulation) requireIdempotency() {
 	t := s.t
 	again, err := s.Publish(t.Context(), daily(`1`))

@@ -19,20 +19,18 @@ import (
 	"grapnel/storage"
 )
 
-// Sixty days are lived through in a synctest bubble, where sleeping costs no time,
-// against a real PostgreSQL whose now() is told the bubble's time. The product's code
-// runs as it is. In a process of its own: ids follow the clock of whoever draws them, and
-// other tests draw theirs meanwhile.
+// The test runs sixty days in a synctest bubble, where sleeping costs no time, against a real PostgreSQL whose
+// now() is set to the bubble's time. The product's code is unchanged. It runs in a process of its own: ids follow
+// the clock of the process, and other tests draw ids at the same time.
 const daysEnv = "GRAPNEL_TEST_DAYS"
 
-// simulatedRetention is the default.
+// simulatedRetention is the default retention.
 const simulatedRetention = 30 * day
 
 const day = 24 * time.Hour
 
-// Spec 11: sixty days, ten of them without any process. Each day, exactly what is
-// older than the retention and over is gone, and nothing else: what is outstanding
-// outlives its day.
+// Spec 11: in sixty days, ten of them without any process, each day drops exactly the finished deliveries that are
+// older than the retention. An outstanding delivery outlives its day.
 func TestSixtyDays(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(daysEnv) == "" {
@@ -45,8 +43,7 @@ func TestSixtyDays(t *testing.T) {
 		require.Contains(t, string(out), "--- PASS: TestSixtyDays")
 		return
 	}
-	// By the bubble's time a pool would look after its connections, and open new ones, all
-	// the time.
+	// With the bubble's clock a pool would check and reopen its connections all the time.
 	at := withParameters(t, pgtest.New(t, pgtest.Template{Key: storage.MigrationsKey(), Migrate: migrate}),
 		"pool_health_check_period", "pool_max_conn_lifetime", "pool_max_conn_idle_time")
 	begin := time.Now().UTC().Truncate(day).Add(12 * time.Hour)
@@ -61,23 +58,23 @@ func TestSixtyDays(t *testing.T) {
 	})
 }
 
-// simulation is what there should be, beside what there is.
+// simulation is a store with the data that it should hold.
 type simulation struct {
 	*fixture
 	t     *testing.T
 	begin time.Time
 	today int
-	// others are further processes.
+	// others are the stores of other processes.
 	others []*storage.Store
 
 	ok, slow, room hook.Webhook
 	days           map[int]*simulatedDay
-	// partitions are the days that have one, by their place.
+	// partitions holds the days that have partitions, counted from the first day.
 	partitions map[int]bool
 	messages   int64
 }
 
-// simulatedDay is what was published in a day.
+// simulatedDay is what was published on one day.
 type simulatedDay struct {
 	events     []hook.EventID // without tests
 	deliveries []hook.DeliveryID
@@ -88,8 +85,7 @@ type simulatedDay struct {
 	daily       hook.EventID
 }
 
-// outlives reports whether the event is that of the outstanding delivery, which shares the
-// beginning of its id.
+// outlives reports whether the event is that of the outstanding delivery: the two share the start of their ids.
 func (d *simulatedDay) outlives(e hook.EventID) bool {
 	return string(d.outstanding[:8]) == string(e[:8])
 }
@@ -105,7 +101,7 @@ func newSimulation(t *testing.T, at string) *simulation {
 		`create table simulated.clock as select now() as at`,
 		`create function simulated.now() returns timestamptz language sql stable as $$ select at from simulated.clock $$`,
 		`create function simulated.clock_timestamp() returns timestamptz language sql stable as $$ select at from simulated.clock $$`,
-		// Before pg_catalog's; what is created goes into the first.
+		// The schema is searched before pg_catalog. New objects go into the first schema, public.
 		`do $$ begin execute format('alter database %I set search_path = public, simulated, pg_catalog', current_database()); end $$`,
 	} {
 		s.exec(t, sql)
@@ -115,27 +111,27 @@ func newSimulation(t *testing.T, at string) *simulation {
 	s.setClock()
 	s.ok, s.slow = s.webhook(t), s.webhook(t, events("order.created"))
 	s.room = s.topicWebhook(t, room(), "bot")
-	// Those that the migration made: from yesterday to three days ahead.
+	// The migration made the days from yesterday to three days ahead.
 	for d := -1; d <= 3; d++ {
 		s.partitions[d] = true
 	}
 	return s
 }
 
-// setClock tells PostgreSQL the time.
+// setClock sets PostgreSQL's time.
 func (s *simulation) setClock() {
 	s.t.Helper()
 	s.exec(s.t, `update simulated.clock set at = $1`, time.Now())
 }
 
-// pass lets time go by within the day.
+// pass lets time pass within the day.
 func (s *simulation) pass(d time.Duration) {
 	s.t.Helper()
 	<-time.After(d)
 	s.setClock()
 }
 
-// live is one day.
+// live simulates one day.
 func (s *simulation) live() {
 	s.t.Helper()
 	const away, back = 45, 55
@@ -143,7 +139,7 @@ func (s *simulation) live() {
 	case s.today >= away && s.today < back:
 		return // no process runs
 	case s.today == back:
-		s.publishAll() // before the first tidy of the process that is back
+		s.publishAll() // before the first maintenance of the process that is back
 		s.requirePartitions("nothing has been made yet")
 	}
 	s.tidy()
@@ -159,7 +155,7 @@ func (s *simulation) live() {
 	s.requireIdempotency()
 }
 
-// tidy is what every process does every ten minutes, all at once.
+// tidy runs the maintenance that every process runs every ten minutes, in all processes at once.
 func (s *simulation) tidy() {
 	s.t.Helper()
 	var g errgroup.Group
@@ -186,13 +182,13 @@ func (s *simulation) tidy() {
 	maps.DeleteFunc(s.partitions, func(d int, _ bool) bool { return s.gone(d) })
 }
 
-// gone reports whether the day has to be dropped by now.
+// gone reports whether the day must have been dropped by now.
 func (s *simulation) gone(d int) bool {
 	end := s.begin.Truncate(day).Add(time.Duration(d+1) * day)
 	return time.Since(end) >= simulatedRetention
 }
 
-// outlived is how many days have been dropped of which a delivery is outstanding.
+// outlived counts the dropped days that have an outstanding delivery.
 func (s *simulation) outlived() (n int) {
 	for d, simulated := range s.days {
 		if s.gone(d) && simulated.outstanding != (hook.DeliveryID{}) {
@@ -202,7 +198,7 @@ func (s *simulation) outlived() (n int) {
 	return n
 }
 
-// publishAll is everything that can be published, in one day.
+// publishAll publishes everything that can be published, as one day's events.
 func (s *simulation) publishAll() {
 	t := s.t
 	d := &simulatedDay{}
@@ -245,7 +241,7 @@ func (s *simulation) publishAll() {
 	switch s.today {
 	case 2:
 		d.outstanding = order[0]
-	case 9: // a failed attempt, and one to come
+	case 9: // a failed attempt, with another to come
 		require.NotNil(t, s.attempt(t, order[0], answered(500)).NextAttemptAt)
 		d.outstanding = order[0]
 	case 17: // a message that is being sent
@@ -257,13 +253,13 @@ func (s *simulation) publishAll() {
 
 	d.test, err = s.CreateTest(t.Context(), s.ok, hook.Publication{TenantID: s.ok.TenantID, Type: "user.created", Data: eventData()})
 	require.NoError(t, err)
-	if s.today%2 == 0 { // the others' senders have gone
+	if s.today%2 == 0 { // on other days the test's sender has died
 		s.attempt(t, d.test.ID, answered(200))
 	}
 	s.pass(2 * time.Hour)
 }
 
-// end ends what was outstanding for long.
+// end ends deliveries that were outstanding for a long time.
 func (s *simulation) end() {
 	t := s.t
 	switch s.today {
@@ -281,8 +277,8 @@ func (s *simulation) end() {
 	}
 }
 
-// requirePartitions checks that each table has the partitions of just these days, and
-// nothing in its default partition but what is expected there.
+// requirePartitions checks that each table has partitions for exactly these days, and only the expected rows in
+// its default partition.
 func (s *simulation) requirePartitions(when string) {
 	s.t.Helper()
 	want := []string{}

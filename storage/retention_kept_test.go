@@ -12,12 +12,12 @@ import (
 	"grapnel/internal/hook"
 )
 
-// past is a moment of a day so many days ago.
+// past returns a moment of the day so many days ago.
 func past(days int) time.Time {
 	return time.Now().UTC().Truncate(day).AddDate(0, 0, -days).Add(time.Hour)
 }
 
-// parkedAt stores an event of a time with an attempt, whose delivery waits for the webhook.
+// parkedAt stores an event of the given time with an attempt and a deferred delivery.
 func (f *fixture) parkedAt(t *testing.T, w hook.Webhook, at time.Time) (hook.EventID, hook.DeliveryID) {
 	t.Helper()
 	event, delivery := f.eventAt(t, at)
@@ -33,17 +33,17 @@ func (f *fixture) waitsForLock(t *testing.T) {
 	}, 20*time.Second, 2*time.Millisecond)
 }
 
-// begin begins a transaction that ends with the test at the latest.
+// begin starts a transaction that ends with the test at the latest.
 func (f *fixture) begin(t *testing.T) pgx.Tx {
 	t.Helper()
 	tx, err := f.db.Begin(t.Context())
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }) // where it has not ended
+	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }) // if it has not ended
 	return tx
 }
 
-// Spec 11, and a pause for as long as the client likes: what waits for one webhook keeps no
-// day of everybody's. It outlives its day, is delivered on resuming, and goes when it has
+// Spec 11: a client may pause a webhook for as long as it likes. Its deferred deliveries keep no day's partitions,
+// which all tenants share: they outlive their day, are delivered after the pause, and are removed when they have
 // ended.
 func TestWhatIsPausedOutlivesItsDay(t *testing.T) {
 	t.Parallel()
@@ -107,7 +107,7 @@ func TestWhatIsPausedOutlivesItsDay(t *testing.T) {
 	}
 }
 
-// A delivery that is committed while a day is about to be dropped, as a replay's, stays.
+// A delivery that is committed just before its day is dropped, such as a replay's, stays.
 func TestADayIsLookedAtUnderTheLock(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -135,7 +135,7 @@ func TestADayIsLookedAtUnderTheLock(t *testing.T) {
 	requireKind(t, hook.KindNotFound, err)
 }
 
-// The same, where the event lies in the default partition.
+// The same holds if the event is in the default partition.
 func TestADefaultPartitionIsLookedAtUnderTheLock(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -145,7 +145,7 @@ func TestADefaultPartitionIsLookedAtUnderTheLock(t *testing.T) {
 	f.exec(t, `insert into replays (id, tenant_id, webhook_id, status, event_types, since, until, rate, state, cursor, created_at, updated_at)
 		values (gen_random_uuid(), $1, $2, 'all', '{}', now(), now(), 1, 'running', gen_random_uuid(), now(), now())`, [16]byte(w.TenantID), [16]byte(w.ID))
 	tx := f.begin(t)
-	_, err := tx.Exec(t.Context(), `select from replays for update`) // as each of its steps does
+	_, err := tx.Exec(t.Context(), `select from replays for update`) // as each step of the replay does
 	require.NoError(t, err)
 	id := f.sentAgain(t, tx, w, event)
 	done := make(chan error, 1)
@@ -158,7 +158,7 @@ func TestADefaultPartitionIsLookedAtUnderTheLock(t *testing.T) {
 	require.NotEmpty(t, job.Event.Data)
 }
 
-// sentAgain makes another delivery of an event, as a replay does.
+// sentAgain inserts another delivery of an event, as a replay does.
 func (f *fixture) sentAgain(t *testing.T, tx pgx.Tx, w hook.Webhook, event hook.EventID) hook.DeliveryID {
 	t.Helper()
 	id := event
@@ -169,8 +169,8 @@ func (f *fixture) sentAgain(t *testing.T, tx pgx.Tx, w hook.Webhook, event hook.
 	return hook.DeliveryID(id)
 }
 
-// Where moving it would keep publishing waiting, a day stays whole until less of it is
-// outstanding, and is counted; it keeps no other day.
+// If moving a day's outstanding rows would block publishing, the day stays whole until fewer are outstanding, and
+// is counted as kept. It keeps no other day.
 func TestADayWithTooMuchOutstandingStays(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -207,8 +207,7 @@ func TestADayWithTooMuchOutstandingStays(t *testing.T) {
 	require.Equal(t, most+1, scalar[int](t, f, `select count(*) from deliveries_default`), "the other day's is there, too")
 }
 
-// A day with too many rows in a default partition is not made, and nothing is locked to
-// find that out.
+// A day with too many rows in a default partition is not created, and that is found out without a lock.
 func TestNothingIsLockedForADayThatCantBeMade(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -223,7 +222,7 @@ func TestNothingIsLockedForADayThatCantBeMade(t *testing.T) {
 	require.Zero(t, made)
 }
 
-// The default partitions are gone through page by page, past what stays in them.
+// The default partitions are cleaned page by page, past rows that stay in them.
 func TestDefaultPartitionsAreCleanedInPages(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -236,7 +235,7 @@ func TestDefaultPartitionsAreCleanedInPages(t *testing.T) {
 		select id, id, gen_random_uuid(), gen_random_uuid(), 'user.created', case when n % 3 = 0 then 'pending' else 'canceled' end, case when n % 3 = 0 then now() end, now(), now() from k`, rows)
 	f.exec(t, `insert into attempts (id, delivery_id, number, manual, url, started_at, duration_us, dns_us, connect_us, tls_us, first_byte_us, remote_addr, request_headers, error_class, error)
 		select gen_random_uuid(), id, 1, false, '', now(), 0, 0, 0, 0, 0, '', '{}', 'timeout', '' from deliveries`)
-	for range 2 { // the second time nothing is left to do
+	for range 2 { // the second pass has nothing left to do
 		dropped, err := f.DropOldPartitions(t.Context(), simulatedRetention)
 		require.NoError(t, err)
 		require.Zero(t, dropped)

@@ -17,7 +17,7 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// partition makes the tables' partitions of a day.
+// partition creates the tables' partitions for a day.
 func (f *fixture) partition(t *testing.T, days int, bases ...string) {
 	t.Helper()
 	suffix := ahead(t, f, days)
@@ -28,8 +28,7 @@ func (f *fixture) partition(t *testing.T, days int, bases ...string) {
 	}
 }
 
-// eventAt stores an event of a time that is not now, with a delivery that is
-// outstanding and an attempt of it.
+// eventAt stores an event of another time with an outstanding delivery and an attempt of it.
 func (f *fixture) eventAt(t *testing.T, at time.Time) (hook.EventID, hook.DeliveryID) {
 	t.Helper()
 	event := hook.EventID(hook.IDTime(at))
@@ -46,7 +45,7 @@ func (f *fixture) eventAt(t *testing.T, at time.Time) (hook.EventID, hook.Delive
 	return event, hook.DeliveryID(delivery)
 }
 
-// whereabouts are the partitions that hold the only row of each table.
+// whereabouts returns, for each table, the partition that holds its only row.
 func (f *fixture) whereabouts(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -61,9 +60,9 @@ func (f *fixture) whereabouts(t *testing.T) map[string]string {
 	return found
 }
 
-// After days without a process, what is published before the first housekeeping lies
-// in the default partitions; it is moved to its day's as soon as that is made. So a
-// day is dropped whole, and the default partitions stay small.
+// After days without a process, events that are published before the first maintenance go to the default
+// partitions. They are moved to their day's partitions when those are created, so that a day is dropped as a whole
+// and the default partitions stay small.
 func TestLateRowsMoveToTheirDay(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -95,8 +94,8 @@ func TestLateRowsMoveToTheirDay(t *testing.T) {
 	require.Len(t, log, 2)
 }
 
-// So many that publishing would have to wait stay where they are; the other days are
-// made all the same.
+// Rows that are so many that moving them would block publishing stay in the default partition. The other days are
+// created all the same.
 func TestTooManyLateRowsStay(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -117,8 +116,8 @@ func TestTooManyLateRowsStay(t *testing.T) {
 	require.Zero(t, scalar[int](t, f, `select count(*) from shared_workflows_default`))
 }
 
-// An event and what belongs to it may lie in different kinds of partitions. While its
-// delivery is outstanding all of it outlives its day, and afterwards all of it goes.
+// An event and its rows in other tables may be in different kinds of partitions. While the delivery is
+// outstanding, all of them outlive their day, and afterwards all are removed.
 func TestRetentionAcrossDefaultPartitions(t *testing.T) {
 	t.Parallel()
 	for _, made := range [][]string{
@@ -150,7 +149,7 @@ func TestRetentionAcrossDefaultPartitions(t *testing.T) {
 			f.exec(t, `update deliveries set state = 'canceled', next_attempt_at = null`)
 			f.exec(t, `insert into outbox (event_id) values ($1)`, event[:])
 			drop()
-			drop() // what is looked at through the others goes after them
+			drop() // rows that are looked up through others are removed after them
 			for base, name := range f.whereabouts(t) {
 				require.Empty(t, name, base)
 				require.False(t, scalar[bool](t, f, `select to_regclass($1) is not null`, base+"_"+ahead(t, f, -40)), "%s: the day itself", base)
@@ -172,7 +171,7 @@ func TestIdempotencyKeyOfADroppedEvent(t *testing.T) {
 	require.NoError(t, err)
 	f.exec(t, `delete from events where id = $1`, first.Event.ID[:])
 
-	// Several at once, with other keys beside it: one is accepted, and the others are it.
+	// Several publish at once, together with another key: one event is accepted, and the others are repeats of it.
 	var fresh atomic.Int64
 	var g errgroup.Group
 	for range 8 {
@@ -203,8 +202,7 @@ func TestIdempotencyKeyOfADroppedEvent(t *testing.T) {
 	requireKind(t, hook.KindConflict, err)
 }
 
-// publishing publishes and records without end until stop is called, which returns the
-// longest that one of them took.
+// publishing publishes and records until stop is called. stop returns the time of the slowest operation.
 func publishing(t *testing.T, f *fixture, w hook.Webhook) (stop func() time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -250,9 +248,8 @@ func publishing(t *testing.T, f *fixture, w hook.Webhook) (stop func() time.Dura
 	}
 }
 
-// A query that takes long, as a backup does, keeps days from being made and dropped;
-// publishing must not queue behind that for longer than a moment, however many
-// processes try. It is done when the query has ended.
+// A long query, such as a backup, prevents days from being created and dropped. Publishing must wait behind that
+// for a moment at most, however many processes try. Maintenance succeeds once the query has ended.
 func TestHousekeepingBehindALongQuery(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -303,8 +300,7 @@ func TestHousekeepingBehindALongQuery(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// Making and dropping days beside publishing, recording and reading, in several
-// processes: nothing fails, and no two wait for each other.
+// While several processes create and drop days, publish, record and read, nothing fails and nothing deadlocks.
 func TestHousekeepingBesidePublishing(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -336,8 +332,7 @@ func TestHousekeepingBesidePublishing(t *testing.T) {
 	stop()
 }
 
-// patiently does it again while it finds no gap between the others' statements, as on
-// a busy machine.
+// upWithRetries calls do again while it gets no lock between other statements, as on a busy machine.
 func upWithRetries(ctx context.Context, do func(context.Context) (int, error)) (n int, err error) {
 	for range 10 {
 		if n, err = do(ctx); hook.KindOf(err) != hook.KindUnavailable {
@@ -347,7 +342,7 @@ func upWithRetries(ctx context.Context, do func(context.Context) (int, error)) (
 	return n, err
 }
 
-// daily is an event under the key that is used once a day.
+// daily returns an event with the key that is used once a day.
 func daily(data string) hook.Publication {
 	return hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: []byte(data), IdempotencyKey: "daily"}
 }
@@ -360,7 +355,7 @@ func idsOf[T any, ID ~[16]byte](list []T, id func(T) ID) []ID {
 	return ids
 }
 
-// withParameters sets the pool's times to more than a year.
+// withParameters sets the named times of the pool to more than a year.
 func withParameters(t *testing.T, raw string, names ...string) string {
 	t.Helper()
 	u, err := url.Parse(raw)

@@ -10,7 +10,7 @@ import (
 	"grapnel/internal/secrets"
 )
 
-// formsSealed are the forms of all sealed values.
+// formsSealed counts the sealed values by form.
 func (f *fixture) formsSealed(t *testing.T) map[secrets.Form]int {
 	t.Helper()
 	rows, err := f.db.Query(t.Context(), `
@@ -31,7 +31,7 @@ func (f *fixture) formsSealed(t *testing.T) map[secrets.Form]int {
 	return forms
 }
 
-// Who can write to the tables can't have the API show what it never shows.
+// A person who can write to the tables can't make the API show a sealed value.
 func TestSealedValuesStayInTheirPlace(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -58,14 +58,14 @@ func TestSealedValuesStayInTheirPlace(t *testing.T) {
 	f.exec(t, `update webhooks set tenant_id = $1`, other[:])
 	require.ErrorContains(t, read(other, w.ID), belongs)
 
-	// A webhook whose id is the tenant's, and whose secret is the tenant's signing key.
+	// This webhook's id is the tenant's, and its secret is the tenant's signing key.
 	f.exec(t, `insert into webhooks (id, tenant_id, profile, url, events, secret, active, timeout_ms, max_attempts, created_at, updated_at)
 		select tenant_id, tenant_id, 'standard', 'http://127.0.0.1:1/', array['user.created'], private_key, true, 1000, 1, now(), now() from signing_keys`)
 	require.ErrorContains(t, read(w.TenantID, hook.WebhookID(w.TenantID)), belongs)
 }
 
-// Beside processes of versions before, which can't open it, nothing is sealed in the new
-// form. Reencrypt brings everything into it, and from then on every process seals in it.
+// While processes of older versions run, which can't open the new form, no value is sealed in it. Reencrypt
+// converts everything to the new form, and from then on every process uses it.
 func TestTheFormOfSealing(t *testing.T) {
 	t.Parallel()
 	url := blank(t)
@@ -73,7 +73,7 @@ func TestTheFormOfSealing(t *testing.T) {
 	db, err := pgxpool.New(t.Context(), url)
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
-	// A process of then has started: it has its admin key.
+	// A process of an older version has started: its admin key exists.
 	_, err = db.Exec(t.Context(), `insert into api_keys (id, tenant_id, name, hash, scopes) values (gen_random_uuid(), $1, 'GRAPNEL_ADMIN_KEY', sha256('key'), '{admin}')`,
 		hook.DefaultTenant())
 	require.NoError(t, err)
@@ -103,12 +103,12 @@ func TestTheFormOfSealing(t *testing.T) {
 	require.Zero(t, r.Changed+r.ChangedKeys)
 }
 
-// A database that is new has no processes of versions before.
+// A new database has no processes of older versions.
 func TestANewDatabaseSealsInPlace(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	require.Equal(t, int16(secrets.FormPlace), scalar[int16](t, f, `select form from sealing`))
-	f.exec(t, `delete from sealing`) // as where there were webhooks when it was migrated
+	f.exec(t, `delete from sealing`) // as if the database had had webhooks when it was migrated
 	old := open(t, f.url, encryptionKey)
 	_, err := old.CreateWebhook(t.Context(), f.webhook(t))
 	require.NoError(t, err)

@@ -17,20 +17,20 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// Keys of 32 bytes, as the configuration gives them.
+// Keys of 32 bytes in the configuration's format.
 const (
 	encryptionKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 	otherKey      = "Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA="
 )
 
-// fixture is a Store on a database of the test's own, and that database.
+// fixture is a Store and its database, which belongs to one test.
 type fixture struct {
 	*storage.Store
 	url string
 	db  *pgxpool.Pool
-	// pasts numbers events of the past.
+	// pasts numbers the events of the past.
 	pasts int
-	// made counts what deliveries has made.
+	// made counts the rows that deliveries has inserted.
 	made int
 }
 
@@ -58,7 +58,7 @@ func open(t testing.TB, url, keys string) *storage.Store {
 	return store
 }
 
-// openLimited is a store with limits of what a tenant may have.
+// openLimited opens a store with limits for each tenant.
 func openLimited(t testing.TB, url string, limits storage.Limits) *storage.Store {
 	t.Helper()
 	box, err := secrets.New(encryptionKey)
@@ -69,7 +69,7 @@ func openLimited(t testing.TB, url string, limits storage.Limits) *storage.Store
 	return store
 }
 
-// exec changes the database behind the Store's back.
+// exec changes the database without the Store.
 func (f *fixture) exec(t *testing.T, sql string, args ...any) {
 	t.Helper()
 	_, err := f.db.Exec(t.Context(), sql, args...)
@@ -84,8 +84,8 @@ func scalar[T any](t *testing.T, f *fixture, sql string, args ...any) T {
 	return v
 }
 
-// webhook makes one of the default tenant that gets user.created, changed by the
-// given functions before it is stored.
+// webhook creates a webhook of the default tenant that gets user.created. The functions change it before it is
+// stored.
 func (f *fixture) webhook(t testing.TB, change ...func(*hook.Webhook)) hook.Webhook {
 	t.Helper()
 	w := hook.Webhook{
@@ -111,13 +111,13 @@ func ofTenant(id hook.TenantID) func(*hook.Webhook) {
 
 func inactive(w *hook.Webhook) { w.Active, w.DisabledReason = false, hook.ReasonByClient }
 
-// tenant makes another one.
+// tenant creates a tenant.
 func (f *fixture) tenant(t *testing.T, name string) hook.TenantID {
 	t.Helper()
 	return scalar[[16]byte](t, f, `insert into tenants (id, name) values (gen_random_uuid(), $1) returning id`, name)
 }
 
-// eventData is what publish publishes.
+// eventData is the data of publish's events.
 func eventData() []byte { return []byte(`{"id":"user_123"}`) }
 
 // publish accepts an event of the default tenant.
@@ -144,7 +144,7 @@ func (f *fixture) delivery(t *testing.T, w hook.Webhook) hook.DeliveryID {
 	return hook.DeliveryID{}
 }
 
-// read returns the delivery as it stands.
+// read returns the delivery in its current state.
 func (f *fixture) read(t *testing.T, id hook.DeliveryID) hook.Delivery {
 	t.Helper()
 	d, err := f.Delivery(t.Context(), hook.DefaultTenant(), id)
@@ -152,7 +152,7 @@ func (f *fixture) read(t *testing.T, id hook.DeliveryID) hook.Delivery {
 	return d
 }
 
-// health returns the webhook of the default tenant as it stands.
+// health returns the webhook of the default tenant in its current state.
 func (f *fixture) health(t *testing.T, w hook.Webhook) hook.Webhook {
 	t.Helper()
 	w, err := f.Webhook(t.Context(), hook.DefaultTenant(), w.ID)
@@ -160,7 +160,7 @@ func (f *fixture) health(t *testing.T, w hook.Webhook) hook.Webhook {
 	return w
 }
 
-// status and reason are the webhook's, as S3 shows them.
+// status returns the webhook's status, and reason its reason, as S3 shows them.
 func (f *fixture) status(t *testing.T, w hook.Webhook) string {
 	t.Helper()
 	w = f.health(t, w)
@@ -175,7 +175,7 @@ func (f *fixture) reason(t *testing.T, w hook.Webhook) string {
 
 func outstanding(d hook.Delivery) bool { return d.Outstanding() }
 
-// attempt loads the delivery, and records an attempt judged by spec 1's schedule.
+// attempt loads the delivery and records an attempt by spec 1's schedule.
 func (f *fixture) attempt(t *testing.T, id hook.DeliveryID, a hook.Attempt) hook.Delivery {
 	t.Helper()
 	job, err := f.Job(t.Context(), id)
@@ -197,7 +197,7 @@ func (f *fixture) recorded(ctx context.Context, records []hook.Record) ([]hook.D
 	return all.Deliveries, err
 }
 
-// answered is an attempt that got the status.
+// answered returns an attempt that was answered with the status.
 func answered(status int) hook.Attempt {
 	class, text := hook.StatusFailure(status)
 	return hook.Attempt{
@@ -207,7 +207,7 @@ func answered(status int) hook.Attempt {
 	}
 }
 
-// broken is an attempt that got no status.
+// broken returns an attempt without an answer.
 func broken(class hook.ErrorClass, text string) hook.Attempt {
 	a := answered(0)
 	a.ResponseHeaders, a.Class, a.Error = nil, class, text
@@ -221,7 +221,7 @@ func byHand(a hook.Attempt) hook.Attempt {
 	return a
 }
 
-// pages reads a list page by page and joins them.
+// pages reads a list page by page and returns all its items.
 func pages[T any](t *testing.T, limit int, list func(hook.Page) ([]T, bool, error), id func(T) [16]byte) []T {
 	t.Helper()
 	var all []T
@@ -240,7 +240,7 @@ func pages[T any](t *testing.T, limit int, list func(hook.Page) ([]T, bool, erro
 	}
 }
 
-// follow reads a list whose pages say where they lead, and joins them.
+// follow reads a list by the cursors of its pages and returns all its items.
 func follow[T any](t *testing.T, limit int, list func(hook.Page) ([]T, *[16]byte, error)) (all []T, read int) {
 	t.Helper()
 	p := hook.Page{Limit: limit}
@@ -260,7 +260,7 @@ func follow[T any](t *testing.T, limit int, list func(hook.Page) ([]T, *[16]byte
 	}
 }
 
-// every is all that follow finds.
+// every returns the items that follow finds.
 func every[T any](t *testing.T, limit int, list func(hook.Page) ([]T, *[16]byte, error)) []T {
 	t.Helper()
 	all, _ := follow(t, limit, list)

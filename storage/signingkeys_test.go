@@ -12,7 +12,7 @@ import (
 
 func asymmetric(w *hook.Webhook) { w.Schemes = []hook.Scheme{hook.SchemeV1, hook.SchemeV1a} }
 
-// signers are the public keys with which the webhook's requests would be signed.
+// signers returns the public keys that match the signatures of the webhook's requests.
 func (f *fixture) signers(t *testing.T, w hook.Webhook) (list []string) {
 	t.Helper()
 	a, err := f.Publish(t.Context(), hook.Publication{TenantID: w.TenantID, Type: "user.created", Data: eventData()})
@@ -33,7 +33,7 @@ func (f *fixture) signers(t *testing.T, w hook.Webhook) (list []string) {
 	return list
 }
 
-// published are the public keys that the tenant's receivers are told.
+// published returns the public keys that the API shows to the tenant's receivers.
 func (f *fixture) published(t *testing.T, tenant hook.TenantID) (list []string) {
 	t.Helper()
 	keys, err := f.SigningKeys(t.Context(), tenant)
@@ -44,7 +44,7 @@ func (f *fixture) published(t *testing.T, tenant hook.TenantID) (list []string) 
 	return list
 }
 
-// The first webhook with v1a makes its tenant's key; what signs is what is published.
+// The first webhook with v1a creates its tenant's key. The keys that sign are the keys that are published.
 func TestSigningKeys(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -72,7 +72,7 @@ func TestSigningKeys(t *testing.T) {
 	require.NotEqual(t, key, f.published(t, acme), "tenants can't sign for each other")
 }
 
-// However many webhooks come at once, a tenant has one current key.
+// If several webhooks are created at once, the tenant has one current key.
 func TestTheFirstSigningKeyIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -90,7 +90,7 @@ func TestTheFirstSigningKeyIsMadeOnce(t *testing.T) {
 	require.Len(t, f.published(t, hook.DefaultTenant()), 1)
 }
 
-// A rotated key signs on beside the new one for the overlap, then it is gone.
+// After a rotation the old key signs as well for the overlap. Then it is removed.
 func TestRotateSigningKey(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -130,7 +130,7 @@ func TestRotateSigningKey(t *testing.T) {
 	requireKind(t, hook.KindNotFound, err)
 }
 
-// Whose key can't be had is not sent to, and its neighbours are none the worse for it.
+// A delivery whose signing key can't be read is not sent. Other deliveries are not affected.
 func TestSigningKeyThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -17,7 +17,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// piece is an item of the tests here: it needs locks, and may be bad.
+// piece is an item of these tests. It needs locks, and can't be stored if bad.
 type piece struct {
 	n     int
 	needs []rowLock
@@ -26,14 +26,14 @@ type piece struct {
 
 func needing(n int, locks ...rowLock) *piece { return &piece{n: n, needs: locks} }
 
-// topic is the n-th lock.
+// topic returns the n-th lock.
 func topic(n int) rowLock { return rowLock{kind: lockTopic, text: fmt.Sprint(n)} }
 
-// table is what pieces are stored in, and the locks on it that others hold.
+// table stores pieces, and has the locks that other transactions hold.
 type table struct {
 	mu     sync.Mutex
 	held   map[rowLock]bool
-	most   int // that can be stored in the time of a statement; 0 is any number
+	most   int // how many a statement can store in its time; 0 means any number
 	stored [][]int
 	tried  int
 }
@@ -55,7 +55,7 @@ func (s *table) isHeld(k rowLock) bool {
 	return s.held[k]
 }
 
-// heldOf are those of the locks that are held, as lockedElsewhere says.
+// heldOf returns the given locks that are held, as lockedElsewhere does.
 func (s *table) heldOf(_ context.Context, locks []rowLock) ([]rowLock, error) {
 	return slices.DeleteFunc(slices.Clone(locks), func(k rowLock) bool { return !s.isHeld(k) }), nil
 }
@@ -77,7 +77,7 @@ func (s *table) store(ctx context.Context, pieces []*piece) error {
 	var numbers []int
 	for _, p := range pieces {
 		for _, k := range p.needs {
-			for end := time.Now().Add(wait); s.isHeld(k); time.Sleep(5 * time.Millisecond) { //nolint:forbidigo // the bubble's
+			for end := time.Now().Add(wait); s.isHeld(k); time.Sleep(5 * time.Millisecond) { //nolint:forbidigo // the bubble's clock
 				if !time.Now().Before(end) {
 					return &pgconn.PgError{Code: "55P03"}
 				}
@@ -88,14 +88,14 @@ func (s *table) store(ctx context.Context, pieces []*piece) error {
 		}
 		numbers = append(numbers, p.n)
 	}
-	time.Sleep(time.Millisecond) //nolint:forbidigo // the bubble's: what a disk takes
+	time.Sleep(time.Millisecond) //nolint:forbidigo // the bubble's clock: the time of a commit
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stored = append(s.stored, numbers)
 	return nil
 }
 
-// all are the numbers of what is stored, in order.
+// all returns the numbers of the stored pieces, sorted.
 func (s *table) all() []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +112,7 @@ func (s *table) group() *group[*piece] {
 	}
 }
 
-// bounded is a context with the API's time-out.
+// bounded returns a context with the API's time-out.
 func bounded(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -127,8 +127,8 @@ func sequence(from, to int) (numbers []int) {
 	return numbers
 }
 
-// Design, "Shared statements": a lock that stays held makes nobody wait but those who
-// need it, once it is known, and they are told so in seconds.
+// Design, "Shared statements": once a lock is known to stay held, it delays only the items that need it. Those get
+// an error within seconds.
 func TestGroupIsolatesALock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestGroupIsolatesALock(t *testing.T) {
 		require.Equal(t, sequence(1, 100), s.all())
 		require.Less(t, time.Since(begin), 6*time.Second)
 
-		// From now on it is known.
+		// From now on the group knows the lock.
 		waits := make(chan error, 1)
 		go func() { waits <- g.add(bounded(t), needing(200, topic(0))) }()
 		synctest.Wait()
@@ -171,7 +171,7 @@ func TestGroupIsolatesALock(t *testing.T) {
 	})
 }
 
-// Many locks that are all held are found out in seconds, and those beside them are stored.
+// If many locks are held, all are detected within seconds, and the other items are stored.
 func TestGroupIsolatesManyLocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -193,13 +193,13 @@ func TestGroupIsolatesManyLocks(t *testing.T) {
 			}
 		}
 		require.Len(t, s.all(), 100)
-		time.Sleep(sessionLockTimeout) //nolint:forbidigo // the bubble's: the try that is under way
+		time.Sleep(sessionLockTimeout) //nolint:forbidigo // the time of the running try
 		synctest.Wait()
 		require.True(t, g.idle(), "nothing is done for those who have gone")
 	})
 }
 
-// Where a piece needs several locks, only those that are held are in quarantine.
+// If a piece needs several locks, only the held ones are quarantined.
 func TestGroupIsolatesTheLockThatIsHeld(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -218,7 +218,7 @@ func TestGroupIsolatesTheLockThatIsHeld(t *testing.T) {
 	})
 }
 
-// So many wait for a lock, and no more; they are told when to come again.
+// The queue for a lock is limited. Items beyond the limit get an error with a time to try again.
 func TestGroupBoundsAWard(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -255,7 +255,7 @@ func TestGroupBoundsAWard(t *testing.T) {
 	})
 }
 
-// Who waits in quarantine and gives up is not stored later.
+// An item whose caller gives up in quarantine is not stored later.
 func TestGroupForgetsWhoLeavesAWard(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -277,8 +277,8 @@ func TestGroupForgetsWhoLeavesAWard(t *testing.T) {
 	})
 }
 
-// What takes too long together is halved until it does not. That it took too long says
-// nothing about the store.
+// A batch that takes too long is halved until it does not. A timeout of a batch does not mean that the store is
+// unavailable.
 func TestGroupHalvesWhatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -295,7 +295,7 @@ func TestGroupHalvesWhatTakesTooLong(t *testing.T) {
 	})
 }
 
-// One that takes too long alone has an end, and so has a store that answers nothing.
+// An item that takes too long alone gets an error, and so do items of a store that does not answer.
 func TestGroupGivesUpOnWhatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -317,7 +317,7 @@ func TestGroupGivesUpOnWhatTakesTooLong(t *testing.T) {
 	})
 }
 
-// Where the store goes away meanwhile, no part is tried any more.
+// If the store becomes unavailable while a batch is split, no further part is tried.
 func TestGroupThatLosesTheStoreInParts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -340,7 +340,7 @@ func TestGroupThatLosesTheStoreInParts(t *testing.T) {
 	})
 }
 
-// What needs locks never waits in a statement with what needs none.
+// Items that need locks never share a statement with items that need none.
 func TestGroupKeepsLanesApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -359,7 +359,7 @@ func TestGroupKeepsLanesApart(t *testing.T) {
 	})
 }
 
-// A call with many items lets the others have their turn.
+// A call with many items leaves turns to others.
 func TestGroupTakesTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -384,8 +384,8 @@ func TestGroupTakesTurns(t *testing.T) {
 	})
 }
 
-// Whatever is held for how long, each gets one outcome, and what is stored is exactly
-// what is said to be.
+// Whichever locks are held, and for however long, each item gets one outcome, and exactly the items with a success
+// are stored.
 func TestGroupProperty(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
@@ -429,7 +429,7 @@ func TestGroupProperty(t *testing.T) {
 					pieces = append(pieces, p)
 				}
 				callers.Go(func() {
-					time.Sleep(a.after) //nolint:forbidigo // the bubble's
+					time.Sleep(a.after) //nolint:forbidigo // the bubble's clock
 					ctx, cancel := context.WithTimeout(t.Context(), a.give)
 					defer cancel()
 					for i, err := range g.addAll(ctx, pieces) {
@@ -447,7 +447,7 @@ func TestGroupProperty(t *testing.T) {
 				})
 			}
 			callers.Wait()
-			time.Sleep(time.Minute) //nolint:forbidigo // the bubble's
+			time.Sleep(time.Minute) //nolint:forbidigo // the bubble's clock
 			synctest.Wait()
 			require.True(t, g.idle())
 			for _, n := range s.all() {

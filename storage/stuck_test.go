@@ -16,8 +16,8 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// holdOpen locks rows, or does something else, in a transaction of somebody else's that stays
-// open until the returned function is called.
+// holdOpen runs a statement, usually to lock rows, in a transaction of another session. It stays open until letGo
+// is called.
 func (f *fixture) holdOpen(t *testing.T, sql string, args ...any) (letGo func()) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), f.url)
@@ -31,7 +31,7 @@ func (f *fixture) holdOpen(t *testing.T, sql string, args ...any) (letGo func())
 	return letGo
 }
 
-// inTime is what a client of the API waits at most.
+// inTime returns a context with the longest time that a client of the API waits.
 func inTime(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -39,8 +39,8 @@ func inTime(t *testing.T) context.Context {
 	return ctx
 }
 
-// Spec 9: somebody holds what one publication needs, and clients go on asking for it. The
-// others are stored, all of them, and these are refused in time, or stored once they can be.
+// Spec 9: another session holds a lock that some publications need, and clients keep publishing them. All others
+// are stored; these are refused in time, or stored once the lock is free.
 func TestPublishBesideAHeldLock(t *testing.T) {
 	t.Parallel()
 	message := func(topic string) hook.Publication {
@@ -51,7 +51,7 @@ func TestPublishBesideAHeldLock(t *testing.T) {
 		sql     string
 		args    []any
 		other   func(n int) hook.Publication
-		without bool // the lock is there before the first
+		without bool // the lock is held before the first publication
 	}{
 		"topic": {
 			held: message("room"), sql: `select from topics for update`,
@@ -114,8 +114,7 @@ func TestPublishBesideAHeldLock(t *testing.T) {
 	}
 }
 
-// Spec 9: of a list, what can be stored is accepted although something in it can't be in
-// the caller's time.
+// Spec 9: a list's items that can be stored are accepted, even if others can't be stored within the caller's time.
 func TestPublishAllWhenTimeIsUp(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -141,8 +140,8 @@ func TestPublishAllWhenTimeIsUp(t *testing.T) {
 	}
 }
 
-// Spec 9: somebody holds a webhook's row, or a delivery's. Attempts of others are recorded,
-// and so are these when the lock is gone.
+// Spec 9: another session locks the row of a webhook or a delivery. Attempts of others are recorded, and these
+// once the lock is free.
 func TestRecordBesideAHeldLock(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ status int }{"webhook": {500}, "delivery": {200}} {
@@ -187,8 +186,8 @@ func TestRecordBesideAHeldLock(t *testing.T) {
 	}
 }
 
-// Spec 9: a list is stored however many webhooks each of its events has: a statement makes
-// so many deliveries, and no more.
+// Spec 9: a list is stored however many webhooks each of its events has: one statement creates a limited number of
+// deliveries.
 func TestPublishAllTimesFanOut(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -19,8 +19,8 @@ func TestDefaultTenantExists(t *testing.T) {
 	requireKind(t, hook.KindNotFound, err)
 }
 
-// Spec 0: nothing of one tenant is ever visible to, changed by or delivered for
-// another; its ids look like ids that don't exist.
+// Spec 0: a tenant can neither see nor change another tenant's data, and gets none of its deliveries. The other
+// tenant's ids look like ids that don't exist.
 func TestTenantsAreApart(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -35,7 +35,7 @@ func TestTenantsAreApart(t *testing.T) {
 	_, _, err = f.PutEventType(t.Context(), ours, hook.NewEventType{Name: "own.type"})
 	require.NoError(t, err)
 
-	// each calls a method for a tenant with the ids above.
+	// each calls one method for a tenant with the ids above.
 	each := map[string]func(hook.TenantID) error{
 		"read webhook": func(tenant hook.TenantID) error {
 			_, err := f.Webhook(t.Context(), tenant, w.ID)

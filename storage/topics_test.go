@@ -15,7 +15,7 @@ import (
 	"grapnel/storage"
 )
 
-// room is the topic of most tests.
+// room returns the topic of most tests.
 func room() *hook.Topic {
 	return &hook.Topic{TenantID: hook.DefaultTenant(), Cache: "chat", Name: "room"}
 }
@@ -30,7 +30,7 @@ func message(t *testing.T, store *storage.Store, topic *hook.Topic, text string)
 	return a.Event
 }
 
-// from asks for all kept messages of the topic from a number on.
+// from returns a query for all kept messages of the topic from a number on.
 func from(topic *hook.Topic, n int64) hook.MessageQuery {
 	return hook.MessageQuery{Topic: topic.ID(), From: n, Limit: 10_000, Bytes: 1 << 30, Age: time.Hour, Newest: 1 << 30}
 }
@@ -50,7 +50,7 @@ func sequences(m hook.Messages) []int64 {
 	return list
 }
 
-// topicWebhook makes a Momento webhook on the topic.
+// topicWebhook creates a Momento webhook for the topic.
 func (f *fixture) topicWebhook(t *testing.T, topic *hook.Topic, name string) hook.Webhook {
 	t.Helper()
 	return f.webhook(t, ofTenant(topic.TenantID), func(w *hook.Webhook) {
@@ -58,7 +58,7 @@ func (f *fixture) topicWebhook(t *testing.T, topic *hook.Topic, name string) hoo
 	})
 }
 
-// M6: numbers count from 1 per topic, and a topic is one of a tenant and a cache.
+// M6: numbers start at 1 for each topic. A topic belongs to a tenant and a cache.
 func TestMessagesAreNumberedPerTopic(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -83,7 +83,7 @@ func TestMessagesAreNumberedPerTopic(t *testing.T) {
 	}
 }
 
-// M5, M6: the message is an event with all that its delivery shows.
+// M5, M6: a message is an event with all that its delivery shows.
 func TestMessageIsAnEvent(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -107,8 +107,7 @@ func TestMessageIsAnEvent(t *testing.T) {
 	require.Equal(t, "chat/room", starts[0].Subject(), "as a person sees it in the Web UI")
 }
 
-// M6 and spec 5: messages are for webhooks of their cache and topic alone, events
-// never for those of topics.
+// M6 and spec 5: messages go only to webhooks of their cache and topic, and events never to webhooks of topics.
 func TestTopicsAndTypesAreApart(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -145,8 +144,7 @@ func TestTopicsAndTypesAreApart(t *testing.T) {
 	require.NotContains(t, reasons, mine.ID)
 }
 
-// M6: no gap and no duplicate, whatever 50 publishers, two processes and publishes
-// that are broken off do to each other.
+// M6: numbers have no gap and no duplicate with 50 concurrent publishers in two processes, some of which give up.
 func TestSequenceUnderConcurrentPublishers(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -158,7 +156,7 @@ func TestSequenceUnderConcurrentPublishers(t *testing.T) {
 		group.Go(func() error {
 			for i := range each {
 				ctx, cancel := t.Context(), context.CancelFunc(func() {})
-				if (p+i)%5 == 0 { // given up on, at some moment
+				if (p+i)%5 == 0 { // given up at some moment
 					ctx, cancel = context.WithTimeout(ctx, time.Duration(i)*200*time.Microsecond)
 				}
 				_, err := stores[p%2].Publish(ctx, hook.Publication{
@@ -190,7 +188,7 @@ func TestSequenceUnderConcurrentPublishers(t *testing.T) {
 	require.Len(t, m.List, int(m.Last))
 }
 
-// A publish that is rolled back gives its number to the next one.
+// If a publish is rolled back, the next one gets its number.
 func TestRolledBackPublishLeavesNoGap(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -205,8 +203,7 @@ func TestRolledBackPublishLeavesNoGap(t *testing.T) {
 	require.Equal(t, int64(2), message(t, f.Store, room(), "2").Sequence)
 }
 
-// M8: what a subscriber can read: from a number on, in batches, for a time, and
-// the newest so many.
+// M8: a subscriber can read messages from a number on, in batches, for a time, and the newest ones.
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -232,7 +229,7 @@ func TestMessages(t *testing.T) {
 	require.Equal(t, `"`+strings.Repeat("x", 98)+`"`, string(f.messages(t, from(room(), 10)).List[0].Text))
 }
 
-// Tests are no messages: no topic counts them, and no subscriber sees them (S11).
+// Tests are no messages: no topic counts them, and no subscriber gets them (S11).
 func TestTestIsNoMessage(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -249,7 +246,7 @@ func TestTestIsNoMessage(t *testing.T) {
 	require.Equal(t, "token", job.Event.TokenID)
 }
 
-// M1: one webhook of a cache and a name, found by them.
+// M1: a cache and a name identify one webhook.
 func TestWebhookNamed(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -274,7 +271,7 @@ func TestWebhookNamed(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// What one process announces the others hear; itself it does not.
+// Other processes get what a process announces; the process itself does not.
 func TestAnnounceTopics(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -313,7 +310,7 @@ func TestAnnounceTopics(t *testing.T) {
 	require.Empty(t, heard[1])
 }
 
-// Listening ends with its connection, and says that the store is away.
+// Listening ends with its connection, and the error says that the store is unavailable.
 func TestListenTopicsEndsWithItsConnection(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

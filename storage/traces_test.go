@@ -9,8 +9,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// An event keeps its place in its publish's trace, so that whoever starts its workflow,
-// also after a crash, and whoever sends it, goes on from there.
+// An event keeps its place in its publish's trace. The start of its workflow, also after a crash, and its requests
+// continue that trace.
 func TestTracesAreKept(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

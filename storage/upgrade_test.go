@@ -22,15 +22,15 @@ import (
 	"grapnel/storage"
 )
 
-// lastRelease is the schema's version in the last release.
+// lastRelease is the last release's schema version.
 const lastRelease = 15
 
-// released is a database as the last release left it, and what its binaries do there.
+// released is a database as the last release left it. Its methods do what the last release's binaries do.
 type released struct {
 	url     string
 	db      *pgxpool.Pool
 	webhook hook.WebhookID
-	// stored is how many events have been published.
+	// stored counts the published events.
 	stored atomic.Int64
 }
 
@@ -49,7 +49,7 @@ func atLastRelease(t *testing.T) *released {
 	return r
 }
 
-// migrateTo brings a database to a version.
+// migrateTo migrates a database to a version.
 func migrateTo(t *testing.T, url string, version int64) {
 	t.Helper()
 	db, err := sql.Open("pgx", url)
@@ -61,7 +61,7 @@ func migrateTo(t *testing.T, url string, version int64) {
 	require.NoError(t, db.Close())
 }
 
-// publish accepts an event and records an attempt, with the statements' shape of then.
+// publish accepts an event and records an attempt, with the last release's statements.
 func (r *released) publish(ctx context.Context) error {
 	event := hook.EventID(hook.IDTime(time.Now()))
 	n := r.stored.Add(1)
@@ -90,7 +90,7 @@ func (r *released) publish(ctx context.Context) error {
 	return err
 }
 
-// keepPublishing publishes until stop is called, which fails the test if one was refused.
+// keepPublishing publishes until stop is called. stop fails the test if a publish was refused.
 func (r *released) keepPublishing(t *testing.T) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -112,14 +112,14 @@ func (r *released) keepPublishing(t *testing.T) (stop func()) {
 	}
 }
 
-// published waits until some more has been published.
+// published waits until that many more events were published.
 func (r *released) published(t *testing.T, more int64) {
 	t.Helper()
 	from := r.stored.Load()
 	require.Eventually(t, func() bool { return r.stored.Load() >= from+more }, 20*time.Second, 5*time.Millisecond)
 }
 
-// requireIndexes checks that every partition has every index that its parent has, valid.
+// requireIndexes checks that every partition has a valid index for each index of its parent.
 func (r *released) requireIndexes(t *testing.T) {
 	t.Helper()
 	var missing []string
@@ -138,8 +138,8 @@ func (r *released) requireIndexes(t *testing.T) {
 	}
 }
 
-// An upgrade beside the last release's processes: they publish, record and keep house
-// before, during and after it, and everything is there afterwards.
+// The last release's processes run during an upgrade: they publish, record and run maintenance before, during and
+// after it, and no data is lost.
 func TestUpgradeFromTheLastRelease(t *testing.T) {
 	t.Parallel()
 	r := atLastRelease(t)
@@ -174,7 +174,7 @@ func TestUpgradeFromTheLastRelease(t *testing.T) {
 	}), total)
 }
 
-// heard is what a migration logs.
+// heard collects a migration's log.
 type heard struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -192,13 +192,13 @@ func (h *heard) count(text string) int {
 	return strings.Count(h.text.String(), text)
 }
 
-// A transaction that takes long, as a backup or a report, keeps a migration from ending.
-// Publishing goes on meanwhile, and the migration ends after it.
+// A long transaction, such as a backup or a report, delays a migration. Publishing goes on meanwhile, and the
+// migration ends after the transaction.
 func TestMigratingBehindALongTransaction(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		options pgx.TxOptions
-		// held is what shows that the migration is held up.
+		// held reports whether the migration is delayed.
 		held func(*testing.T, *released, *heard) bool
 	}{
 		"that holds a lock": {pgx.TxOptions{}, func(_ *testing.T, _ *released, h *heard) bool { return h.count("tried again") >= 2 }},
@@ -213,7 +213,7 @@ func TestMigratingBehindALongTransaction(t *testing.T) {
 			t.Parallel()
 			r := atLastRelease(t)
 			require.NoError(t, r.publish(t.Context()))
-			migrateTo(t, r.url, 21) // what comes before is others'
+			migrateTo(t, r.url, 21) // earlier migrations are not tested here
 			tx, err := r.db.BeginTx(t.Context(), test.options)
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }) // it has ended by then
@@ -241,7 +241,7 @@ func TestMigratingBehindALongTransaction(t *testing.T) {
 	}
 }
 
-// A migration does not try for ever, and says what held it up; the next one goes on.
+// A migration gives up after a while, and its error says what blocked it. The next run continues.
 func TestMigratingEndsWithoutALock(t *testing.T) {
 	t.Parallel()
 	r := atLastRelease(t)
@@ -261,8 +261,8 @@ func TestMigratingEndsWithoutALock(t *testing.T) {
 	require.Positive(t, ran)
 }
 
-// An index is taken up where a process that was killed has left it: made here, half made
-// there, not attached, or not begun.
+// A migration continues an index that a killed process has left: valid on one partition, invalid on another, not
+// attached, or not begun.
 func TestAnIndexIsTakenUp(t *testing.T) {
 	t.Parallel()
 	r := atLastRelease(t)
@@ -295,7 +295,7 @@ func TestAnIndexIsTakenUp(t *testing.T) {
 	r.requireIndexes(t)
 }
 
-// What publishing may have to wait behind gives up soon.
+// Every migration has a lock timeout, so that publishing waits only a short time behind it.
 func TestEveryMigrationHasALockTimeout(t *testing.T) {
 	t.Parallel()
 	files, err := os.ReadDir("migrations")

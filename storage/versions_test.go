@@ -9,8 +9,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// A change that requests depend on is another version; others are not, nor is what the
-// store finds out by itself. It is answered when nobody goes by the one before any more.
+// A change that affects requests makes a new version of the webhook; other changes don't, and neither do the
+// store's own findings. The change is answered when no process uses the previous version any more.
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -56,7 +56,7 @@ func TestVersions(t *testing.T) {
 	require.GreaterOrEqual(t, time.Since(begin), hook.TrustFor)
 }
 
-// The other changes of what is sent to a webhook are versions of it as well.
+// Other changes that affect a webhook's requests make new versions, too.
 func TestVersionsOfWhatBelongsToAWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -79,7 +79,7 @@ func TestVersionsOfWhatBelongsToAWebhook(t *testing.T) {
 	require.Greater(t, f.health(t, plain).Version, plain.Version)
 }
 
-// A claim is a look: it takes nothing for a webhook that is another one by now.
+// A claim checks the version: it claims no delivery of a webhook that has changed since it was loaded.
 func TestClaimsAreOfTheWebhookAsLoaded(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(t *testing.T, f *fixture, w hook.Webhook){

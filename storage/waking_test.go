@@ -13,14 +13,14 @@ import (
 	"grapnel/internal/hook"
 )
 
-// lost are the drains that a sweeper would start or hurry now.
+// lost returns the drains that a sweeper would start or wake now.
 func (f *fixture) lost(t *testing.T) []hook.WebhookID {
 	t.Helper()
 	return must(f.LostDrains(t.Context(), 30*time.Second, 10))
 }
 
-// asleep makes a webhook that is unavailable, with one parked delivery that is due in two
-// hours; its drain has looked, and sleeps because of that.
+// asleep creates an unavailable webhook with one deferred delivery that is due in two hours. Its drain has looked,
+// and therefore sleeps.
 func (f *fixture) asleep(t *testing.T) hook.Webhook {
 	t.Helper()
 	w := f.webhook(t)
@@ -30,7 +30,7 @@ func (f *fixture) asleep(t *testing.T) hook.Webhook {
 	return w
 }
 
-// nap has the drain sleep because all that is parked is due in two hours.
+// nap makes the drain sleep because all deferred deliveries are due in two hours.
 func (f *fixture) nap(t *testing.T, w hook.Webhook) {
 	t.Helper()
 	f.exec(t, `update deliveries set next_attempt_at = now() + interval '2 hours' where webhook_id = $1 and next_attempt_at is not null`, [16]byte(w.ID))
@@ -38,12 +38,12 @@ func (f *fixture) nap(t *testing.T, w hook.Webhook) {
 	require.Empty(t, f.lost(t))
 }
 
-// napOf is what a drain notes that sleeps because nothing is due.
+// napOf returns the note of a drain that sleeps because nothing is due.
 func napOf(b hook.DeferredPage) hook.Nap {
 	return hook.Nap{In: 5 * time.Minute, Changes: b.Changes, Until: *b.Jobs[0].Delivery.NextAttemptAt}
 }
 
-// blocked waits until somebody in the database waits for a lock.
+// blocked waits until a session of the database waits for a lock.
 func (f *fixture) blocked(t *testing.T) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -51,8 +51,8 @@ func (f *fixture) blocked(t *testing.T) {
 	}, 20*time.Second, time.Millisecond)
 }
 
-// What changes between a drain's look and its note is not slept through, whether a sweeper
-// was told of it meanwhile or not; what was changed before the look is done with.
+// A drain does not sleep if something has changed between its look and its note, whether or not a sweeper has seen
+// the change. A change before the look does not keep it awake.
 func TestChangeWakesTheDrain(t *testing.T) {
 	t.Parallel()
 	for name, swept := range map[string]bool{"swept": true, "not swept": false} {
@@ -78,7 +78,7 @@ func TestChangeWakesTheDrain(t *testing.T) {
 			require.True(t, f.sleeps(t, w, nap(b)), "it has seen the change")
 			require.Empty(t, f.lost(t))
 
-			// An older binary says it by due_at alone.
+			// An older binary signals a change by due_at alone.
 			b = f.backlog(t, w, 10)
 			f.exec(t, `update drains set due_at = '-infinity'`)
 			require.False(t, f.sleeps(t, w, nap(b)))
@@ -87,14 +87,14 @@ func TestChangeWakesTheDrain(t *testing.T) {
 	}
 }
 
-// A drain without a row has nothing to note, and does not look again and again.
+// A drain without a row has nothing to note, and is not told to look again and again.
 func TestNapOfADrainWithoutARow(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	require.True(t, f.sleeps(t, f.webhook(t), hook.Nap{In: time.Minute, Until: time.Now()}))
 }
 
-// A drain ends over no change, although nothing is parked.
+// A drain does not end if something has changed, although nothing is deferred.
 func TestDrainDoesNotEndOverAChange(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -108,8 +108,8 @@ func TestDrainDoesNotEndOverAChange(t *testing.T) {
 	require.True(t, must(f.DrainEnds(t.Context(), w.ID, f.backlog(t, w, 10).Changes)))
 }
 
-// C3: the first that is parked wakes a drain that sleeps because nothing is due, whoever
-// parks; the others leave its row alone, as all do while it sleeps for another reason.
+// C3: the first deferred delivery wakes a drain that sleeps because nothing is due, whichever operation defers it.
+// Later ones don't update the drain's row. None does while the drain sleeps for another reason.
 func TestParkingWakesAnIdleDrain(t *testing.T) {
 	t.Parallel()
 	for name, parks := range map[string]func(*testing.T, *fixture, hook.Webhook){
@@ -164,7 +164,7 @@ func TestParkingWakesAnIdleDrain(t *testing.T) {
 	}
 }
 
-// A drain that says that nothing is due waits for whoever is parking, and sees what that is.
+// A drain that notes that nothing is due waits for transactions that are deferring deliveries, and sees these.
 func TestNapSeesWhatIsBeingParked(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -191,7 +191,7 @@ func TestNapSeesWhatIsBeingParked(t *testing.T) {
 	require.False(t, <-slept)
 }
 
-// An accept that has begun before a drain says that nothing is due, and waits for it, wakes it.
+// An accept that starts before a drain notes that nothing is due, and waits for that note, wakes the drain.
 func TestAcceptSeesTheNap(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -215,7 +215,7 @@ func TestAcceptSeesTheNap(t *testing.T) {
 	require.Equal(t, []hook.WebhookID{w.ID}, f.lost(t))
 }
 
-// Accepts do not queue behind the one that wakes the drain.
+// Accepts don't wait for the accept that wakes the drain.
 func TestAcceptsDoNotWaitForTheOneThatWakes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -233,7 +233,7 @@ func TestAcceptsDoNotWaitForTheOneThatWakes(t *testing.T) {
 	require.Equal(t, 3, f.backlog(t, w, 10).Waiting)
 }
 
-// Whoever parks while a drain falls asleep: either the drain looks again, or it was woken.
+// If a delivery is deferred while the drain falls asleep, the drain either looks again or is woken.
 func TestParkingWhileTheDrainFallsAsleep(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -269,7 +269,7 @@ func TestParkingWhileTheDrainFallsAsleep(t *testing.T) {
 	t.Logf("it looked again in %d of 100 rounds, and was woken in %d", again, woken)
 }
 
-// A replay does not sleep through a change between its step and its note.
+// A replay does not sleep if something has changed between its step and its note.
 func TestChangeWakesTheReplay(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -291,7 +291,7 @@ func TestChangeWakesTheReplay(t *testing.T) {
 	require.False(t, sleeps(seen))
 	seen = step()
 	require.True(t, sleeps(seen))
-	f.exec(t, `update replays set due_at = '-infinity'`) // as an older binary says it
+	f.exec(t, `update replays set due_at = '-infinity'`) // as an older binary signals it
 	require.False(t, sleeps(seen))
 	require.True(t, sleeps(step()))
 }

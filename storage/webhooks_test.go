@@ -15,7 +15,7 @@ import (
 
 func webhookID(w hook.Webhook) [16]byte { return w.ID }
 
-// S1, S3: what is read is what was created, every field of it.
+// S1, S3: a webhook is read as it was created, with every field.
 func TestWebhookIsReadAsItWasCreated(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -43,7 +43,7 @@ func TestWebhookIsReadAsItWasCreated(t *testing.T) {
 	require.Equal(t, []hook.Webhook{created}, listed)
 }
 
-// S2: newest first, and the pages joined are the whole list, whatever their size.
+// S2: webhooks are listed newest first, and the pages of any size together are the whole list.
 func TestWebhookPagesAreTheWholeList(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -60,7 +60,7 @@ func TestWebhookPagesAreTheWholeList(t *testing.T) {
 	}
 }
 
-// S2: what is created while a client pages shifts nothing on later pages.
+// S2: a webhook that is created while a client pages does not shift later pages.
 func TestWebhookPagesHoldStillWhileOthersAreCreated(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -77,7 +77,7 @@ func TestWebhookPagesHoldStillWhileOthersAreCreated(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-// S2: the filters active, event and profile, alone and together.
+// S2: the filters active, event and profile work alone and together.
 func TestWebhookFilters(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -160,7 +160,7 @@ func TestWebhookSecretsAreSealedInTheTable(t *testing.T) {
 	})
 }
 
-// S4: two changes at once don't undo each other.
+// S4: two concurrent changes don't undo each other.
 func TestUpdateWebhookLosesNoConcurrentChange(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -203,7 +203,7 @@ func TestUpdateWebhookLosesNoConcurrentChange(t *testing.T) {
 	require.Equal(t, w.CreatedAt, got.CreatedAt)
 }
 
-// Spec 6: nothing that fails leaves half of itself behind.
+// Spec 6: a change that fails stores nothing.
 func TestUpdateWebhookStoresNothingWhenTheChangeFails(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -225,7 +225,7 @@ func TestUpdateWebhookStoresNothingWhenTheChangeFails(t *testing.T) {
 	require.Zero(t, f.publish(t, "file.uploaded").Event.Deliveries)
 }
 
-// S4: new events match from the change on, old ones no more.
+// S4: after a change, new event types match and removed ones don't.
 func TestUpdateWebhookMovesItsSubscriptions(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -240,7 +240,7 @@ func TestUpdateWebhookMovesItsSubscriptions(t *testing.T) {
 	require.Equal(t, 1, f.publish(t, "payment.failed").Event.Deliveries)
 }
 
-// S5, S15: deleting and deactivating cancel what is pending, visibly, and nothing else.
+// S5, S15: deleting or deactivating a webhook cancels its pending deliveries, visibly, and no others.
 func TestWhatEndsAWebhookCancelsWhatIsPending(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -291,7 +291,7 @@ func TestWhatEndsAWebhookCancelsWhatIsPending(t *testing.T) {
 	}
 }
 
-// S5: of a deleted webhook nothing is left but its log.
+// S5: only the log of a deleted webhook is left.
 func TestDeleteWebhookRemovesItsSecretAndSubscriptions(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -306,7 +306,7 @@ func TestDeleteWebhookRemovesItsSecretAndSubscriptions(t *testing.T) {
 	requireKind(t, hook.KindNotFound, err)
 }
 
-// What would break an invariant is refused by the schema, whoever writes it.
+// The schema refuses a row that breaks an invariant, whichever program writes it.
 func TestWebhookInvariantsAreInTheSchema(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -20,7 +20,7 @@ const (
 	topicName    = "topic"
 )
 
-// subscribe makes the webhooks.
+// subscribe creates the sequence's webhooks.
 func (w *world) subscribe() {
 	w.create(&webhook{name: "standard", profile: hook.ProfileStandard}, []string{typeA}, 0)
 	w.create(&webhook{name: "patterns", profile: hook.ProfileStandard}, []string{"*"}, 0)
@@ -29,7 +29,7 @@ func (w *world) subscribe() {
 	w.create(&webhook{name: "momento", profile: hook.ProfileMomento, cache: cacheName}, []string{topicName}, 0)
 }
 
-// create makes one.
+// create creates one webhook, with the rate limit if it is not 0.
 func (w *world) create(h *webhook, events []string, limit int) {
 	h.now = state{active: true, url: w.newURL(h), secret: "secret-" + h.name}
 	h.behaves, h.since = answersOK, time.Now()
@@ -60,7 +60,7 @@ func (w *world) newURL(h *webhook) string {
 	return url
 }
 
-// living are the processes that live; there is at least one.
+// living returns the processes that are alive; there is at least one.
 func (w *world) living() []*process {
 	living := slices.DeleteFunc(slices.Clone(w.processes), (*process).isDead)
 	if len(living) == 0 {
@@ -70,10 +70,10 @@ func (w *world) living() []*process {
 	return living
 }
 
-// client is a process that takes requests.
+// client returns a process that handles clients' requests.
 func (w *world) client() *process { return w.living()[0] }
 
-// oneOf draws a process that lives.
+// oneOf draws a living process.
 func (w *world) oneOf(t *rapid.T) *process {
 	living := w.living()
 	return living[rapid.IntRange(0, len(living)-1).Draw(t, "process")]
@@ -83,7 +83,7 @@ func (w *world) drawWebhook(t *rapid.T) *webhook {
 	return w.webhooks[rapid.IntRange(0, len(w.webhooks)-1).Draw(t, "webhook")]
 }
 
-// actions are what may happen.
+// actions returns the actions of which a sequence is drawn.
 func (w *world) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"":                w.check,
@@ -114,21 +114,21 @@ func (w *world) actions() map[string]func(*rapid.T) {
 	}
 }
 
-// shut shuts the gate.
+// shut closes the gate.
 func (w *world) shut(*rapid.T) {
 	w.logf("the gate is shut")
 	w.gate.close()
 	w.calm = time.Time{}
 }
 
-// letSome lets some of those that wait go on, one after the other.
+// letSome lets operations that are held at the gate pass, one after the other.
 func (w *world) letSome(t *rapid.T) {
 	for range rapid.IntRange(1, 12).Draw(t, "times") {
 		w.letThrough(t)
 	}
 }
 
-// letThrough lets one or several of those that wait at the gate go on at once.
+// letThrough lets one or several of the operations at the gate pass at once.
 func (w *world) letThrough(t *rapid.T) {
 	synctest.Wait()
 	if w.gate.waiting() == 0 {
@@ -144,11 +144,11 @@ func (w *world) letThrough(t *rapid.T) {
 	}
 	what := w.gate.release(rapid.IntRange(0, 20).Draw(t, "place"), n, lost)
 	w.logf("let through: %s%s", strings.Join(what, ", "), map[bool]string{true: ", and lost"}[lost != nil])
-	time.Sleep(2 * opTime) //nolint:forbidigo // skipped time: what was let through takes that
+	time.Sleep(2 * opTime) //nolint:forbidigo // skipped time: the operations take that long
 	synctest.Wait()
 }
 
-// atOnce has several clients ask at the same time, while what waits at the gate goes on.
+// atOnce has several clients make requests at the same time, while some operations pass the gate.
 func (w *world) atOnce(t *rapid.T) {
 	var group sync.WaitGroup
 	var doing []func()

@@ -18,7 +18,7 @@ func (w *world) drawChange(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"pause", "resume", "disable", "enable", "rotate", "move", "delete", "resume", "enable"}).Draw(t, "change")
 }
 
-// change asks for a change of a webhook, and knows afterwards what must hold.
+// change has a client change a webhook, and notes what must hold after the answer.
 func (w *world) change(p *process, h *webhook, what string) {
 	next := h.now
 	apply := func(*hook.Webhook) error { return nil }
@@ -77,7 +77,7 @@ func (w *world) change(p *process, h *webhook, what string) {
 	}
 }
 
-// changed says that a change was answered; the world's lock is held.
+// changed notes that a change was answered; the caller holds the world's lock.
 func (h *webhook) changed(next *state) {
 	if next.active {
 		h.ended = time.Time{}
@@ -94,7 +94,7 @@ func (h *webhook) changed(next *state) {
 	h.now, h.next = *next, nil
 }
 
-// retry sends one by hand.
+// retry has a client retry a delivery by hand.
 func (w *world) retry(t *rapid.T) {
 	var ids []hook.DeliveryID
 	for id, d := range w.known {
@@ -117,7 +117,7 @@ func (w *world) retry(t *rapid.T) {
 	w.clients.Go(func() { _ = w.byHand(p, d) })
 }
 
-// test sends a test.
+// test has a client send a test.
 func (w *world) test(t *rapid.T) {
 	h, p := w.drawWebhook(t), w.oneOf(t)
 	if h.now.deleted {
@@ -144,13 +144,13 @@ func (w *world) test(t *rapid.T) {
 	w.logf("%s: test of %s, publication %d", p.name, h.name, number)
 	w.clients.Go(func() {
 		if err := w.byHand(p, d); errors.Is(err, hook.ErrNotSent) && !p.isDead() {
-			_ = w.clock.sync()                                    // as below
-			_ = p.store.DropTest(context.WithoutCancel(w.ctx), d) // what stays is canceled later
+			_ = w.clock.sync()                                    // as above
+			_ = p.store.DropTest(context.WithoutCancel(w.ctx), d) // if this fails, the test is canceled later
 		}
 	})
 }
 
-// byHand has a delivery sent, and waits for the outcome.
+// byHand sends a delivery by hand and returns the result.
 func (w *world) byHand(p *process, d hook.Delivery) error {
 	send, err := dispatch.NewSendNow(way{w.temporal, p}, nil)
 	w.must(err, "building what sends by hand")
@@ -159,7 +159,7 @@ func (w *world) byHand(p *process, d hook.Delivery) error {
 	return err
 }
 
-// replay sends what there was again.
+// replay has a client replay a webhook's events.
 func (w *world) replay(t *rapid.T) {
 	h, p := w.drawWebhook(t), w.oneOf(t)
 	if h.now.deleted {
@@ -184,7 +184,7 @@ func (w *world) replay(t *rapid.T) {
 	p.replay(r.ID)
 }
 
-// changeReplay pauses, resumes or cancels one.
+// changeReplay pauses, resumes or cancels a replay.
 func (w *world) changeReplay(t *rapid.T) {
 	if len(w.replays) == 0 {
 		return

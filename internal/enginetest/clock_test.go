@@ -10,14 +10,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// The tests run in a bubble of testing/synctest, whose time passes when nothing else is to
-// be done. PostgreSQL is outside of it. So that its time is the bubble's, now() and
-// clock_timestamp() are functions of the test's own, found before the server's, which read
-// a table; whoever is about to use the store writes the time there first. What is stored
-// needs no shifting, and days pass within milliseconds.
+// The tests run in a bubble of testing/synctest, whose time passes only when every goroutine is blocked.
+// PostgreSQL is outside of the bubble. To give it the bubble's time, the tests define their own now() and
+// clock_timestamp(), which are found before the server's and read a table. The time is written to that table
+// before each use of the store. Stored times need no conversion, and days pass within milliseconds.
 
-// skippedTime makes those functions, and has the columns' defaults use them. search_path
-// must name public before pg_catalog.
+// skippedTime creates these functions and makes the columns' defaults use them. search_path must name public
+// before pg_catalog.
 const skippedTime = `
 	create unlogged table skipped_time (at timestamptz not null);
 	insert into skipped_time values (pg_catalog.now());
@@ -38,8 +37,8 @@ const skippedTime = `
 		end loop;
 	end $$`
 
-// history notes what becomes of each delivery, in the order in which it does. A row that
-// vanishes with its day leaves what it was last.
+// history records the changes of each delivery in order. If a row is dropped with its day, the history keeps its
+// last state.
 const history = `
 	create unlogged table history (
 		n bigserial primary key, id uuid not null, event_id uuid not null, webhook_id uuid not null, state text not null,
@@ -52,13 +51,13 @@ const history = `
 	end $$;
 	create trigger note_history after insert or update on deliveries for each row execute function note_history()`
 
-// prepare makes a migrated database one of skipped time.
+// prepare gives a migrated database skipped time and the history.
 func prepare(ctx context.Context, url string) error {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was done is committed
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // everything is committed
 	if _, err := conn.Exec(ctx, skippedTime); err != nil {
 		return fmt.Errorf("skip time: %w", err)
 	}
@@ -68,14 +67,14 @@ func prepare(ctx context.Context, url string) error {
 	return nil
 }
 
-// clock keeps PostgreSQL's time that of the bubble.
+// clock keeps PostgreSQL's time equal to the bubble's.
 type clock struct {
 	db *pgxpool.Pool
 	mu sync.Mutex
 	at time.Time
 }
 
-// sync sets PostgreSQL's time, if it has changed.
+// sync sets PostgreSQL's time if the bubble's has changed.
 func (c *clock) sync() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,7 +82,7 @@ func (c *clock) sync() error {
 	if now.Equal(c.at) {
 		return nil
 	}
-	// The statement must not be cut short with whoever needs it: others do, too.
+	// The caller's context must not interrupt the statement: other goroutines need the time, too.
 	if _, err := c.db.Exec(context.Background(), `update skipped_time set at = $1`, now); err != nil { //nolint:forbidigo // see above
 		return fmt.Errorf("set the time: %w", err)
 	}

@@ -1,5 +1,4 @@
-// Package enginetest races the engine's state machine against itself: random sequences of
-// what clients, receivers, operators and failures do, over real PostgreSQL and in skipped
-// time, and what must hold after each step. It has tests only; docs/architecture.md says
-// what they hold the engine to.
+// Package enginetest runs random sequences of the actions of clients, receivers and operators, and of failures,
+// against the engine's state machine, over real PostgreSQL and in skipped time. After each step it checks the
+// invariants. It has tests only; docs/architecture.md describes the invariants.
 package enginetest

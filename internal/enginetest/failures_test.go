@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// receiver has one behave otherwise.
+// receiver changes the behaviour of a receiver.
 func (w *world) receiver(t *rapid.T) {
 	h := w.drawWebhook(t)
 	b := rapid.SampledFrom([]behaviour{answersOK, answersOK, answersSlowly, fails, asksToWait, isGone, refuses, refuses, hangs}).Draw(t, "behaviour")
@@ -19,7 +19,7 @@ func (w *world) receiver(t *rapid.T) {
 	h.behaves = b
 }
 
-// pass lets a little time pass.
+// pass lets a short time pass.
 func (w *world) pass(t *rapid.T) {
 	d := rapid.SampledFrom([]time.Duration{
 		10 * time.Millisecond, 100 * time.Millisecond, 600 * time.Millisecond, 2 * time.Second, 5 * time.Second, 12 * time.Second, 35 * time.Second, time.Minute,
@@ -29,7 +29,7 @@ func (w *world) pass(t *rapid.T) {
 	w.checkStarted()
 }
 
-// passLong lets much pass: the gate is open, and the loops rest for most of it.
+// passLong lets a long time pass: the gate is open, and the loops are stopped for most of it.
 func (w *world) passLong(t *rapid.T) {
 	d := rapid.SampledFrom([]time.Duration{
 		3 * time.Minute, 6 * time.Minute, 12 * time.Minute, 35 * time.Minute, 2*time.Hour + 5*time.Minute, 25 * time.Hour, 6 * 24 * time.Hour,
@@ -39,7 +39,7 @@ func (w *world) passLong(t *rapid.T) {
 	w.elapse(d, 6)
 }
 
-// elapse lets time pass in parts, between which the loops run for a while.
+// elapse lets d pass in parts. At the end of each part the loops run for a while.
 func (w *world) elapse(d time.Duration, parts int) {
 	const awake = 12 * time.Second
 	part := max(d/time.Duration(parts)-awake, 0)
@@ -56,7 +56,7 @@ func (w *world) elapse(d time.Duration, parts int) {
 	}
 }
 
-// kill kills a process, and starts it anew, at once or later.
+// kill kills a process and restarts it, at once or later.
 func (w *world) kill(t *rapid.T) {
 	i := rapid.IntRange(0, len(w.processes)-1).Draw(t, "process")
 	p := w.processes[i]
@@ -74,8 +74,8 @@ func (w *world) kill(t *rapid.T) {
 	}
 }
 
-// deploy stops a worker as an operator does, or as it stops when Temporal has lost its
-// namespace: what it has begun ends, and what that was is in the log.
+// deploy stops a worker as an operator does, or as it stops when Temporal has lost its namespace: its running
+// activities end, and their results are in the log.
 func (w *world) deploy(t *rapid.T) {
 	i := rapid.IntRange(0, len(w.processes)-1).Draw(t, "process")
 	p := w.processes[i]
@@ -100,7 +100,7 @@ func (w *world) deploy(t *rapid.T) {
 	w.restart(i)
 }
 
-// checkStopped holds that a process that was stopped leaves no request out of the log.
+// checkStopped checks that all requests of a process that was stopped are in the log.
 func (w *world) checkStopped(p *process) {
 	w.receivers.mu.Lock()
 	defer w.receivers.mu.Unlock()
@@ -111,8 +111,8 @@ func (w *world) checkStopped(p *process) {
 	}
 }
 
-// outage has a receiver refuse for long enough for the breaker to trip, and for what it
-// has then to be tried several times.
+// outage makes a receiver refuse requests for long enough to open the breaker, and then to try its deliveries
+// several times.
 func (w *world) outage(t *rapid.T) {
 	h := w.drawWebhook(t)
 	kind := map[string]string{"limited": "b", "momento": "message"}[h.name]
@@ -137,7 +137,7 @@ func (w *world) outage(t *rapid.T) {
 	}
 }
 
-// disturb does something to Temporal.
+// disturb disturbs Temporal.
 func (w *world) disturb(t *rapid.T) {
 	what := rapid.SampledFrom([]string{"away", "back", "back", "lost", "cut", "mended", "mended"}).Draw(t, "temporal")
 	w.logf("Temporal: %s", what)

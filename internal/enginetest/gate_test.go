@@ -9,33 +9,33 @@ import (
 	"time"
 )
 
-// errKilled is what a process that was killed meets everywhere; nobody sees it any more.
+// errKilled is the error of all operations of a killed process. No living process sees it.
 var errKilled = errors.New("this process was killed")
 
-// gate holds what processes do with the store, while it is shut: before and after each
-// transaction. So the test can put transactions into any order, and kill a process between
-// any two, or when it has not yet learned what came of one.
+// gate, while it is shut, holds the processes' operations on the store, before and after each transaction. So a
+// test can put transactions into any order. It can kill a process between any two of them, or before it learns the
+// result of one.
 type gate struct {
 	mu     sync.Mutex
 	shut   bool
 	parked []*parked
 }
 
-// parked is one that waits at the gate.
+// parked is an operation that is held at the gate.
 type parked struct {
 	p    *process
 	what string
 	pass chan error
-	// since is when it came.
+	// since is the time of its arrival.
 	since time.Time
 }
 
-// stall is how long the store may take for an answer before what was sent may be sent
-// again: an activity's time is over before it could record it.
+// stall is how long the store may take to answer. After a longer time a request may be made again, because the
+// activity may have timed out before it could record the first one.
 const stall = 5 * time.Second
 
-// pass returns when the gate is open, or what waits there was let through; an error when
-// its process was killed.
+// pass returns nil when the gate is open or has released the operation. It returns an error if the process was
+// killed or release was given one.
 func (g *gate) pass(p *process, what string) error {
 	if p.isDead() {
 		return errKilled
@@ -65,14 +65,14 @@ func (g *gate) pass(p *process, what string) error {
 	}
 }
 
-// close shuts it.
+// close shuts the gate.
 func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.shut = true
 }
 
-// open lets everything through.
+// open opens the gate and releases all operations.
 func (g *gate) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -89,16 +89,16 @@ func (g *gate) isShut() bool {
 	return g.shut
 }
 
-// waiting is how many wait.
+// waiting returns how many operations are held at the gate.
 func (g *gate) waiting() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.parked)
 }
 
-// release lets n of those that wait through at once, from the given place on in an order
-// that does not depend on who came first, and returns what they are about to do. Those
-// get the error instead, if there is one: the store does not answer, or its answer is lost.
+// release lets n of the held operations pass at once and returns their names. They are taken from place on, in an
+// order that does not depend on their arrival. If err is not nil, they fail with it: the store does not answer, or
+// its answer is lost.
 func (g *gate) release(place, n int, err error) (what []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -115,10 +115,10 @@ func (g *gate) release(place, n int, err error) (what []string) {
 	return what
 }
 
-// runKey is where an activity's context has its run.
+// runKey is the context key of an activity's run.
 type runKey struct{}
 
-// runOf is the run of an activity whose context it is; nil if it is none's.
+// runOf returns the run of the activity with that context; nil if it has none.
 func runOf(ctx context.Context) *activityRun {
 	r, _ := ctx.Value(runKey{}).(*activityRun)
 	return r

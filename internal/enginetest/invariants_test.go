@@ -12,7 +12,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// delivery is one as the store had it when it was last looked at.
+// delivery is a delivery as the store had it at the last check.
 type delivery struct {
 	id          hook.DeliveryID
 	event       hook.EventID
@@ -20,16 +20,16 @@ type delivery struct {
 	state       hook.DeliveryState
 	outstanding bool
 	attempts    int
-	// canceled is when it was seen to be, in ticks.
+	// canceled is the tick of the check that first saw it canceled.
 	canceled int64
-	// revoked says that its webhook was deleted or disabled while it was outstanding.
+	// revoked is set if its webhook was deleted or disabled while it was outstanding.
 	revoked bool
-	// gone says that its row is no longer there.
+	// gone is set if its row no longer exists.
 	gone, test, parked bool
 	due                time.Time
 }
 
-// check holds what is stored, and what was sent, against what must hold at any time.
+// check compares the store and the sent requests with the invariants that hold at any time.
 func (w *world) check(*rapid.T) {
 	synctest.Wait()
 	w.must(w.clock.sync(), "setting the time")
@@ -40,7 +40,7 @@ func (w *world) check(*rapid.T) {
 	w.checkRevoked()
 }
 
-// checkRequests reports what the receivers found wrong, and messages that came twice.
+// checkRequests fails for errors that the receivers have found, and for messages that were sent twice.
 func (w *world) checkRequests() {
 	w.receivers.mu.Lock()
 	wrong := slices.Clone(w.receivers.wrong)
@@ -66,7 +66,7 @@ func (w *world) checkRequests() {
 	}
 }
 
-// follow goes through what has become of deliveries since the last look.
+// follow processes the changes of deliveries since the last check.
 func (w *world) follow() {
 	rows, _ := w.db.Query(w.ctx, `select n, id, event_id, webhook_id, state, outstanding, attempts, inserted from history where n > $1 order by n`, w.noted)
 	var n int64
@@ -97,7 +97,7 @@ func (w *world) follow() {
 	w.must(err, "reading what became of deliveries")
 }
 
-// checkMove holds one change of a delivery against the states' rules.
+// checkMove checks one change of a delivery against the rules of its states.
 func (w *world) checkMove(from, to *delivery, inserted bool) {
 	about := w.short(from.event.String()) + " to " + w.short(from.webhook.String())
 	switch {
@@ -125,8 +125,8 @@ func (w *world) sentByHand(d *delivery) bool {
 	})
 }
 
-// checkRows holds the rows as they are now against what was accepted: each delivery is
-// there, and what is outstanding has somebody who sees to it.
+// checkRows checks the current rows against the accepted events: each delivery exists, and each outstanding one
+// has a drain, a workflow or an outbox row.
 func (w *world) checkRows() {
 	running := w.delivering()
 	present := map[[16]byte]bool{}
@@ -180,7 +180,7 @@ func (w *world) tested(d *delivery) bool {
 	return slices.ContainsFunc(w.receivers.requests, func(r *request) bool { return r.test && w.publications[r.publication].event == d.event })
 }
 
-// checkAccepted finds each delivery of what was accepted.
+// checkAccepted checks that each delivery of the accepted events exists.
 func (w *world) checkAccepted() {
 	count := map[hook.EventID]int{}
 	for _, d := range w.known {
@@ -196,7 +196,7 @@ func (w *world) checkAccepted() {
 	}
 }
 
-// checkSequences holds that each message has the number after that of the one before it.
+// checkSequences checks that the numbers of messages are consecutive.
 func (w *world) checkSequences() {
 	var wrong int
 	w.must(w.db.QueryRow(w.ctx, `
@@ -209,7 +209,7 @@ func (w *world) checkSequences() {
 	}
 }
 
-// delivering are the events that a running workflow is about.
+// delivering returns the events of the running workflows.
 func (w *world) delivering() map[hook.EventID]bool {
 	events := map[hook.EventID]bool{}
 	running := w.temporal.running()
@@ -225,8 +225,8 @@ func (w *world) delivering() map[hook.EventID]bool {
 	return events
 }
 
-// checkLog holds the log against what the receivers got: each attempt was made, once, and
-// a delivery counts those that it has.
+// checkLog compares the log with the requests that the receivers got: each attempt was made once, and each
+// delivery counts its attempts.
 func (w *world) checkLog() {
 	rows, _ := w.db.Query(w.ctx, `
 		select d.id from deliveries d left join (select delivery_id, count(*) as n from attempts group by 1) a on a.delivery_id = d.id
@@ -276,7 +276,7 @@ func (w *world) checkLog() {
 	}
 }
 
-// checkRevoked holds that what was revoked shows as canceled at once, and for good.
+// checkRevoked checks that revoked deliveries are shown as canceled at once and stay canceled.
 func (w *world) checkRevoked() {
 	w.noteEnded()
 	p := w.client()
@@ -308,11 +308,11 @@ func (w *world) checkRevoked() {
 	}
 }
 
-// startedWithin is how long an event may lie in the outbox while nothing keeps it there: a
-// claim of a process that was killed ends after 30 s.
+// startedWithin is the longest time of an event in the outbox while nothing prevents its start: the claim of a
+// killed process expires after 30 s.
 const startedWithin = 50 * time.Second
 
-// checkStarted holds that some process starts what was accepted, as long as one can.
+// checkStarted checks that accepted events are started while a process is able to.
 func (w *world) checkStarted() {
 	synctest.Wait()
 	now := time.Now()
@@ -334,7 +334,7 @@ func (w *world) checkStarted() {
 	}
 }
 
-// noteEnded finds out which webhooks the engine itself has disabled, and whether it may.
+// noteEnded finds the webhooks that the engine itself has disabled, and checks that it was allowed to.
 func (w *world) noteEnded() {
 	rows, _ := w.db.Query(w.ctx, `select id, disabled_reason from webhooks where not active`)
 	reasons := map[hook.WebhookID]string{}
@@ -360,8 +360,8 @@ func (w *world) noteEnded() {
 	}
 }
 
-// checkFailedDays holds that an endpoint is given up only after five days in which it was
-// asked, on at least two of them and at least five times, and never answered well (S14).
+// checkFailedDays checks that the engine has disabled the webhook only after five days in which its endpoint got
+// requests, with failures on at least two days, at least five failures, and no success (S14).
 func (w *world) checkFailedDays(h *webhook) {
 	w.receivers.mu.Lock()
 	defer w.receivers.mu.Unlock()

@@ -24,42 +24,42 @@ import (
 	"grapnel/storage"
 )
 
-// process is one of ours, with all roles.
+// process is a Grapnel process with all roles.
 type process struct {
 	w     *world
 	name  string
 	store *gated
 	acts  *activities.Activities
-	// stop ends the run of its worker.
+	// stop ends its worker's run.
 	stop func()
-	// ctx is that of all it does; dead is closed when it is killed.
-	ctx  context.Context //nolint:containedctx // it is the process's life
+	// ctx is the context of all its operations; dead is closed when it is killed.
+	ctx  context.Context //nolint:containedctx // it lives as long as the process
 	kill context.CancelFunc
 	dead chan struct{}
 	once sync.Once
-	// cut says that it has no way to Temporal, leaving that its worker takes no task; busy
-	// counts the runs that it has. The server's lock guards them.
+	// cut is set while it can't reach Temporal, leaving while its worker takes no tasks. busy counts its running
+	// activities. The server's lock guards all three.
 	cut, leaving bool
 	busy         int
 
-	// mu guards what there is between the start of its loops and their end.
+	// mu guards the fields that exist only while its loops run.
 	mu      sync.Mutex
 	starter *dispatch.Starter
 	halt    context.CancelFunc
 	loops   sync.WaitGroup
 }
 
-// testKey seals the secrets of webhooks.
+// testKey seals the webhooks' secrets.
 const testKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
-// How often a process sweeps and reconciles; in production it is every 2 s and every minute.
+// How often a process sweeps and reconciles; in production every 2 s and every minute.
 const (
 	sweepEvery     = 4 * time.Second
 	reconcileEvery = 10 * time.Second
 	retention      = 4 * 24 * time.Hour
-	// stopTimeout is how long what is under way may take when a worker stops.
+	// stopTimeout is how long running activities may take when a worker stops.
 	stopTimeout = 40 * time.Second
-	// processMemory is so little that large payloads wait for each other.
+	// processMemory is so small that large payloads must wait for each other.
 	processMemory = 256 << 10
 )
 
@@ -108,7 +108,7 @@ func (p *process) isDead() bool {
 	}
 }
 
-// die ends it as SIGKILL does.
+// die ends the process as SIGKILL does.
 func (p *process) die() {
 	p.once.Do(func() {
 		p.w.temporal.change(func() { close(p.dead) })
@@ -117,13 +117,13 @@ func (p *process) die() {
 	})
 }
 
-// bury waits for what is left of it.
+// bury waits until the killed process has ended.
 func (p *process) bury() {
 	p.loops.Wait()
 	p.store.Close()
 }
 
-// start begins its loops: it starts workflows, sweeps and reconciles.
+// start starts its loops: starter, sweeper and reconciler.
 func (p *process) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -165,7 +165,7 @@ func (p *process) start() error {
 	return nil
 }
 
-// pause ends its loops, so that days pass quickly.
+// pause stops its loops, so that days pass quickly.
 func (p *process) pause() {
 	p.mu.Lock()
 	halt := p.halt
@@ -177,7 +177,7 @@ func (p *process) pause() {
 	p.loops.Wait()
 }
 
-// Dispatch takes an accepted event on, as the API does. What nobody takes the sweeper finds.
+// Dispatch starts an accepted event, as the API does. If the process has no starter, the sweeper finds the event.
 func (p *process) Dispatch(s hook.Start) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -202,26 +202,26 @@ func (p *process) replay(id hook.ReplayID) {
 	}
 }
 
-// outcome is what an activity came to.
+// outcome is the result of an activity.
 type outcome struct {
 	value any
 	err   error
 }
 
-// activityRun is one run of an activity by a process.
+// activityRun is one run of an activity in a process.
 type activityRun struct {
 	p     *process
 	name  string
 	began int64
-	// deadline is when Temporal gives it up.
+	// deadline is when Temporal times it out.
 	deadline time.Time
 	outcome  chan outcome
 
 	mu   sync.Mutex
-	task *task // nil when it is no longer its
+	task *task // nil when the task is no longer this run's
 }
 
-// begin runs an activity.
+// begin starts an activity.
 func (p *process) begin(o order, a *task) *activityRun {
 	r := &activityRun{p: p, name: o.name, began: p.w.tick(), deadline: time.Now().Add(contract.RunTimeout), outcome: make(chan outcome, 1), task: a}
 	p.work(1)
@@ -241,7 +241,7 @@ func (p *process) work(n int) {
 	p.busy += n
 }
 
-// rest ends the run of its worker as a deploy does: what is under way may end.
+// rest ends its worker's run as a deploy does: running activities may finish.
 func (p *process) rest() {
 	t := p.w.temporal
 	t.change(func() { p.leaving = true })
@@ -257,13 +257,13 @@ func (p *process) rest() {
 	}
 }
 
-// again begins another run of its worker.
+// again starts another run of its worker.
 func (p *process) again() {
 	p.stop = p.acts.Engine().Begin()
 	p.w.temporal.change(func() { p.leaving = false })
 }
 
-// over says that Temporal no longer listens to the run.
+// over detaches the run: Temporal ignores it from now on.
 func (r *activityRun) over() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -312,8 +312,8 @@ func (p *process) run(r *activityRun, o order) (any, error) {
 	return result, nil
 }
 
-// intercepted gives an activity the deadline, the heartbeats and the context of its run:
-// the test environment has none of them from outside.
+// intercepted gives an activity the deadline, heartbeats and context of its run, which the test environment can't
+// be given otherwise.
 type intercepted struct {
 	interceptor.WorkerInterceptorBase
 	run *activityRun

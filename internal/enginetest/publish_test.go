@@ -10,7 +10,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// publish accepts some events, alone or together.
+// publish publishes some events, one by one or as a list.
 func (w *world) publish(t *rapid.T) {
 	n := rapid.SampledFrom([]int{1, 1, 1, 2, 5, 14}).Draw(t, "events")
 	if rapid.Bool().Draw(t, "step by step") {
@@ -28,7 +28,7 @@ func (w *world) drawPublications(t *rapid.T, n int) []hook.Publication {
 	return list
 }
 
-// newPublication makes one, whose content names it.
+// newPublication makes a publication whose content has its number.
 func (w *world) newPublication(kind string) hook.Publication {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -64,7 +64,7 @@ func (w *world) accept(p *process, list []hook.Publication) {
 	}
 }
 
-// took notes what was accepted.
+// took notes an accepted publication.
 func (w *world) took(p *process, in *hook.Publication, a *hook.Accepted) {
 	number := numberIn(in.Data)
 	w.mu.Lock()

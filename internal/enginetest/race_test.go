@@ -17,10 +17,9 @@ import (
 	"grapnel/storage"
 )
 
-// checks is how many sequences are drawn unless -rapid.checks says otherwise, and shortChecks how
-// many with -short. One takes one to three seconds. To draw more of them:
-// go test ./internal/enginetest -rapid.checks=2000 -timeout 2h. A sequence that fails is shown in
-// its shortest form, with times; the same seed draws the same sequence again.
+// checks is the default number of sequences, shortChecks the number with -short; -rapid.checks overrides both. One
+// takes one to three seconds. For more of them: go test ./internal/enginetest -rapid.checks=2000 -timeout 2h. A
+// sequence that fails is shown in its shortest form, with times; the same seed draws the same sequence again.
 const checks, shortChecks = "15", "3"
 
 func TestMain(m *testing.M) {
@@ -39,12 +38,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(pgtest.Main{M: m})
 }
 
-// What is accepted ends, nothing is sent that was forbidden, and the log is what was sent:
-// whatever happens to it, in whatever order (docs/architecture.md).
+// Every accepted delivery ends, no forbidden request is made, and the log equals the requests that were made,
+// whatever fails and in any order (docs/architecture.md).
 func TestRace(t *testing.T) {
 	t.Parallel()
 	address := database(t)
-	// Ids of a process only ever grow, so a sequence begins after the one before it.
+	// The ids of a process only grow, so a sequence begins after the end of the previous one.
 	var passed time.Duration
 	rapid.Check(t, func(rt *rapid.T) {
 		inBubble(t, func() {
@@ -56,7 +55,7 @@ func TestRace(t *testing.T) {
 	})
 }
 
-// race is one sequence.
+// race runs one sequence.
 func race(t *rapid.T, address string) {
 	w := newWorld(t, address, rapid.IntRange(1, 3).Draw(t, "processes"))
 	defer w.close()
@@ -65,7 +64,7 @@ func race(t *rapid.T, address string) {
 	w.settle()
 }
 
-// database is a migrated one in skipped time.
+// database returns a migrated database with skipped time.
 func database(t *testing.T) string {
 	t.Helper()
 	address := pgtest.New(t, pgtest.Template{
@@ -81,7 +80,7 @@ func database(t *testing.T) string {
 	q.Set("search_path", "public,pg_catalog")
 	q.Set("synchronous_commit", "off")
 	q.Set("pool_max_conns", "6")
-	// Connections would be opened anew all the time as days pass.
+	// Otherwise connections would be reopened all the time as days pass.
 	q.Set("pool_health_check_period", "87600h")
 	q.Set("pool_max_conn_lifetime", "87600h")
 	q.Set("pool_max_conn_idle_time", "87600h")
@@ -89,7 +88,7 @@ func database(t *testing.T) string {
 	return u.String()
 }
 
-// inBubble runs f in a bubble of its own. What rapid ends a sequence with leaves it.
+// inBubble runs f in a bubble. If rapid ends the sequence with a panic, inBubble passes it on.
 func inBubble(t *testing.T, f func()) {
 	t.Helper()
 	var ended any

@@ -15,7 +15,7 @@ import (
 	"grapnel/internal/signing"
 )
 
-// behaviour is how a receiver answers.
+// behaviour is a receiver's way of answering.
 type behaviour string
 
 const (
@@ -28,31 +28,30 @@ const (
 	hangs         behaviour = "hangs"
 )
 
-// retryAfter is what a receiver asks for that asks to wait.
+// retryAfter is the delay that a receiver asks for with Retry-After.
 const retryAfter = 3 * time.Hour
 
-// request is one that a receiver got.
+// request is a request that a receiver got.
 type request struct {
 	number int
-	// publication is what it delivers, webhook for whom.
+	// publication is the number of the publication that it delivers, webhook the webhook that gets it.
 	publication int
 	webhook     *webhook
-	// manual says that a person asked for it, test that it is one.
+	// manual is set for a request by hand, test for a test.
 	manual, test bool
 	p            *process
 	url          string
 	at           time.Time
-	// began is when, in ticks; run is when the activity began that made it.
+	// began is the tick of the request, run the tick at which its activity started.
 	began, run        int64
 	succeeded, failed bool
-	// recorded is when the store had answered its recording; 0 while it has not.
+	// recorded is the tick at which the store had answered its recording; 0 before that.
 	recorded int64
-	// stalled says that the store did not answer its process for a while, and so may not
-	// have it in its log.
+	// stalled is set if the store did not answer its process for a while, so that it may be missing in the log.
 	stalled bool
 }
 
-// receivers are those of all webhooks.
+// receivers are the receivers of all webhooks.
 type receivers struct {
 	w *world
 
@@ -61,7 +60,7 @@ type receivers struct {
 	wrong    []string
 }
 
-// recorded notes which requests the store has in its log.
+// recorded notes the requests that the store has in its log.
 func (r *receivers) recorded(records []hook.Record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,7 +71,7 @@ func (r *receivers) recorded(records []hook.Record) {
 	}
 }
 
-// stalled says that the store did not answer a process.
+// stalled notes that the store did not answer a process.
 func (r *receivers) stalled(p *process) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,18 +80,17 @@ func (r *receivers) stalled(p *process) {
 	}
 }
 
-// addressOf stands in the log for the request of that number.
+// addressOf returns the address that the log shows for the request with that number.
 func addressOf(n int) string { return fmt.Sprintf("request-%d", n) }
 
 func numberOf(address string) (int, error) {
 	return strconv.Atoi(strings.TrimPrefix(address, "request-"))
 }
 
-// sender is a process's way to the receivers.
+// sender sends a process's requests to the receivers.
 type sender struct{ p *process }
 
-// Send delivers a request to the receiver, and its answer, unless the process is killed
-// meanwhile.
+// Send delivers a request to the receiver and returns the answer, unless the process is killed meanwhile.
 func (s sender) Send(ctx context.Context, r hook.Request) (hook.Attempt, error) {
 	if s.p.isDead() {
 		return hook.Attempt{}, errKilled
@@ -138,7 +136,7 @@ func (r *receivers) answered(got *request, succeeded bool) {
 	got.succeeded, got.failed = succeeded, !succeeded
 }
 
-// arrives takes a request down, and holds it against what is allowed at this moment.
+// arrives notes a request and checks that it is allowed at this moment.
 func (r *receivers) arrives(ctx context.Context, p *process, in hook.Request) (*request, behaviour) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -180,7 +178,7 @@ func (r *receivers) arrives(ctx context.Context, p *process, in hook.Request) (*
 func signedBy(p hook.Profile, in hook.Request, secret string) bool {
 	switch p {
 	case hook.ProfileMomento:
-		return slices.Equal(in.Header["momento-signature"], []string{signing.HexSHA3(secret, in.Body)}) //nolint:staticcheck // in lower case on purpose
+		return slices.Equal(in.Header["momento-signature"], []string{signing.HexSHA3(secret, in.Body)}) //nolint:staticcheck // lower case is intended
 	case hook.ProfileCommenda:
 		return in.Header.Get("Commenda-X-Secret") == signing.HexSHA256(secret, in.Body)
 	case hook.ProfileStandard:

@@ -7,20 +7,19 @@ import (
 	"grapnel/internal/hook"
 )
 
-// How long a delivery may be due, once all is well, before it must have ended. What is
-// parked of a webhook that is available needs its drain's next look, or a killed drain's
-// next run; behind a breaker it needs the next probe. What is a workflow's may have to
-// wait for the reconciler.
+// How long a delivery may be due, once there are no more failures, before it must have ended. A deferred delivery
+// of an available webhook needs the drain's next look, or the next run of a drain that was killed; behind an open
+// breaker it needs the next probe. A delivery of a workflow may have to wait for the reconciler.
 const (
 	drainWithin  = 3 * time.Minute
 	probeWithin  = 15 * time.Minute
 	settleWithin = 30 * time.Minute
 	settleLook   = time.Minute
-	// settleAll is longer than any schedule, and any Retry-After.
+	// settleAll is longer than any schedule and any Retry-After.
 	settleAll = 30 * time.Hour
 )
 
-// settle makes all well, and holds that what was accepted then ends.
+// settle ends all failures, and checks that all accepted deliveries then end.
 func (w *world) settle() {
 	w.logf("all is well from now on")
 	w.temporal.change(func() {
@@ -69,13 +68,13 @@ func (w *world) settle() {
 			w.failf("a test was sent although it had been dropped", "%s", w.short(d.event.String()))
 		}
 	}
-	// What is over lets go; a drain may sleep for 5 min.
+	// Workflows and claims that are done end within this time; a drain may sleep for 5 min.
 	time.Sleep(6 * time.Minute) //nolint:forbidigo // skipped time
 	w.check(nil)
 	w.checkDone()
 }
 
-// left counts deliveries that have not ended, and fails for those that should have.
+// left counts the deliveries that have not ended. It fails if one is late.
 func (w *world) left(begin time.Time) (left int) {
 	for _, d := range w.known {
 		if !d.outstanding || d.gone {
@@ -117,7 +116,7 @@ func (w *world) webhookOf(id hook.WebhookID) *webhook {
 }
 
 func (w *world) tripped(id hook.WebhookID) (tripped bool) {
-	// A webhook that is gone is not.
+	// A deleted webhook has no open breaker.
 	w.must(w.db.QueryRow(w.ctx, `select exists (select from webhooks where id = $1 and tripped_at is not null)`, [16]byte(id)).Scan(&tripped), "reading a webhook")
 	return tripped
 }
@@ -127,8 +126,8 @@ func (w *world) replaysLeft() (n int) {
 	return n
 }
 
-// checkDone holds that nothing is left over, and that each request is in the log unless
-// its process was killed, or its day is gone.
+// checkDone checks that no work is left, and that each request is in the log unless its process was killed or its
+// day was dropped.
 func (w *world) checkDone() {
 	var outbox, drains, cancellations int
 	w.must(w.db.QueryRow(w.ctx, `select (select count(*) from outbox), (select count(*) from drains), (select count(*) from cancellations)`).
@@ -143,7 +142,7 @@ func (w *world) checkDone() {
 		w.failf("there are drains although nothing is parked", "%d rows", drains)
 	}
 	for id := range w.temporal.running() {
-		// One that waits for the next attempt of what was canceled meanwhile looks then.
+		// A workflow that waits for the next attempt of a delivery that was canceled meanwhile looks only then.
 		if _, ok := w.temporal.runs[id].input.(contract.DeliverInput); !ok {
 			w.failf("a workflow runs although nothing is outstanding", "%s", w.short(id))
 		}
@@ -162,7 +161,7 @@ func (w *world) checkDone() {
 	}
 }
 
-// forgotten tells a request of a delivery whose row is gone.
+// forgotten reports whether the row of the request's delivery is gone.
 func (w *world) forgotten(r *request) bool {
 	for _, d := range w.known {
 		if d.gone && d.webhook == r.webhook.id && d.event == w.publications[r.publication].event {

@@ -9,16 +9,16 @@ import (
 	"grapnel/storage"
 )
 
-// opTime is what a transaction takes, so that no loop is endless in skipped time.
+// opTime is the duration of a transaction, so that no loop is endless in skipped time.
 const opTime = time.Millisecond
 
-// gated is a process's store: the real one behind the gate.
+// gated is a process's store behind the gate.
 type gated struct {
 	*storage.Store
 	p *process
 }
 
-// ask does one thing with the store.
+// ask runs one operation of the store.
 func ask[T any](ctx context.Context, g *gated, what string, f func() (T, error)) (v T, err error) {
 	if r := runOf(ctx); r != nil {
 		what = fmt.Sprintf("%s of %s", what, r.name)
@@ -41,7 +41,7 @@ func ask[T any](ctx context.Context, g *gated, what string, f func() (T, error))
 	return v, err
 }
 
-// tell is ask for what has no answer.
+// tell is ask for an operation without a result.
 func tell(ctx context.Context, g *gated, what string, f func() error) error {
 	_, err := ask(ctx, g, what, func() (struct{}, error) { return struct{}{}, f() })
 	return err
@@ -156,7 +156,7 @@ func (g *gated) ShareWorkflow(ctx context.Context, workflowID string, events []h
 }
 
 func (g *gated) ClaimUnstarted(ctx context.Context, c hook.OutboxClaim) (page hook.OutboxPage, err error) {
-	// Beside an error there may be claims.
+	// There may be claims in addition to an error.
 	failed := tell(ctx, g, "ClaimUnstarted", func() error {
 		page, err = g.Store.ClaimUnstarted(ctx, c)
 		return nil

@@ -17,23 +17,21 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// callTime is what a request to Temporal takes; silence how long one takes that is not
-// answered.
+// callTime is the duration of a request to Temporal, silence that of a request without an answer.
 const (
 	callTime = time.Millisecond
 	silence  = 30 * time.Second
 )
 
-// server keeps workflows as Temporal does, as far as the engine sees: one runs for an id
-// at a time, activities are tried again when they say, and what a worker does not answer in
-// time is another's.
+// server keeps workflows as Temporal does, as far as the engine sees it: one run at a time for an id, activities
+// that are retried by their policy, and tasks that go to another worker when one does not answer in time.
 type server struct {
 	w *world
 
 	mu   sync.Mutex
-	runs map[string]*execution // the last of each id
+	runs map[string]*execution // the latest run of each id
 	away bool
-	// changed is closed, and replaced, when a worker or Temporal comes or goes.
+	// changed is closed and replaced when a worker or Temporal becomes available or unavailable.
 	changed chan struct{}
 	started int
 	group   sync.WaitGroup
@@ -45,9 +43,9 @@ type execution struct {
 	input     any
 	status    enumspb.WorkflowExecutionStatus
 	closed    time.Time
-	// gone is closed when it is lost or terminated, done when it has ended in any way.
+	// gone is closed when the run is lost or terminated, done when it has ended in any way.
 	gone, done chan struct{}
-	// touched says that a worker has looked at it.
+	// touched is set once a worker has taken its first task.
 	touched bool
 	tasks   []*task
 	result  []byte
@@ -58,7 +56,7 @@ type execution struct {
 type task struct {
 	id      string
 	running bool
-	// next is when it is tried again, where it waits for that.
+	// next is the time of the next attempt, if the task waits for one.
 	next      time.Time
 	reset     chan struct{}
 	heartbeat []byte
@@ -68,7 +66,7 @@ func newServer(w *world) *server {
 	return &server{w: w, runs: map[string]*execution{}, changed: make(chan struct{})}
 }
 
-// change does something that may let waiting tasks go on.
+// change runs f and wakes the tasks that wait for a worker or for Temporal.
 func (t *server) change(f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -77,7 +75,7 @@ func (t *server) change(f func()) {
 	t.changed = make(chan struct{})
 }
 
-// changes is closed at the next change.
+// changes returns a channel that is closed at the next change.
 func (t *server) changes() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,13 +95,13 @@ func (t *server) lose() {
 	})
 }
 
-// end is called with the lock held.
+// end ends the run; the caller holds the lock.
 func (e *execution) end(status enumspb.WorkflowExecutionStatus, result []byte, err error) {
 	e.status, e.closed, e.result, e.err = status, time.Now(), result, err
 	close(e.done)
 }
 
-// running are the ids of the workflows that run.
+// running returns the ids of the running workflows.
 func (t *server) running() (ids map[string]bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -116,13 +114,13 @@ func (t *server) running() (ids map[string]bool) {
 	return ids
 }
 
-// way is a process's way to Temporal.
+// way is a process's client of Temporal.
 type way struct {
 	t *server
 	p *process
 }
 
-// reach returns when Temporal has the request; an error when it does not answer.
+// reach returns nil when Temporal has the request, or an error if it does not answer.
 func (v way) reach(ctx context.Context) error {
 	time.Sleep(callTime) //nolint:forbidigo // skipped time
 	switch {
@@ -169,7 +167,7 @@ func (v way) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions,
 			return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("running", "", e.runID)
 		}
 		if runs || o.WorkflowIDReusePolicy == enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE {
-			return run{t, e}, nil // the SDK makes no error of one that was there before
+			return run{t, e}, nil // the SDK returns no error for a run that exists already
 		}
 	}
 	t.started++
@@ -207,7 +205,8 @@ func (t *server) drive(e *execution, by *process, timeout time.Duration) {
 	}
 }
 
-// firstWorker is who does its first task: the process that starts it, eagerly.
+// firstWorker returns the process for the first task: the one that starts the workflow, eagerly, or else any
+// worker.
 func (t *server) firstWorker(e *execution, by *process) (*process, error) {
 	var err error
 	if !t.takes(by) {
@@ -303,7 +302,7 @@ func (v way) ResetActivity(ctx context.Context, id, _, activity string) error {
 	return serviceerror.NewNotFound("activity not found")
 }
 
-// run is a caller's handle.
+// run is a caller's handle of a workflow.
 type run struct {
 	t *server
 	e *execution

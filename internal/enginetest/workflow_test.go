@@ -15,25 +15,24 @@ import (
 	"grapnel/workflows"
 )
 
-// firstTaskTimeout is when a workflow task whose worker was killed is another's.
+// firstTaskTimeout is when the workflow task of a killed worker goes to another worker.
 const firstTaskTimeout = 20 * time.Second
 
-// errGone ends what is done for a workflow that is lost.
+// errGone is the error of operations for a workflow that was lost.
 var errGone = errors.New("the workflow is gone")
 
-// order is an activity that a workflow asks for.
+// order is an activity that a workflow schedules.
 type order struct {
 	name   string
 	local  bool
 	input  any
 	policy temporal.RetryPolicy
-	// patience bounds the wait for a worker; 0 does not.
+	// patience is how long to wait for a worker; 0 means without limit.
 	patience time.Duration
 }
 
-// workflow does what the workflow code of that input asks for, which package workflows
-// tests by itself. Here it is written once more, since no test environment can lose what
-// it runs.
+// workflow runs the activities that the workflow with that input schedules. Package workflows tests the real code.
+// It is written again here, because no test environment can lose the workflows that it runs.
 func (t *server) workflow(e *execution, by *process) (any, error) {
 	drain := temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 1, MaximumInterval: 10 * time.Minute}
 	switch in := e.input.(type) {
@@ -62,8 +61,8 @@ func (t *server) workflow(e *execution, by *process) (any, error) {
 	return nil, fmt.Errorf("no workflow has an input of type %T", e.input)
 }
 
-// local runs a local activity, within a workflow task: by the process that started the
-// workflow, if it is there, and by another one when that does not come back.
+// local runs a local activity within a workflow task: in the process that started the workflow if it is available,
+// else, or if that process does not answer, in another one.
 func (t *server) local(e *execution, by *process, o order) (any, error) {
 	for p := by; ; p = nil {
 		if p == nil || !t.takes(p) {
@@ -73,11 +72,11 @@ func (t *server) local(e *execution, by *process, o order) (any, error) {
 			}
 		}
 		r := p.begin(o, nil)
-		// The SDK asks for more time for a task as long as its process lives.
+		// The SDK extends a task's time for as long as its process lives.
 		late := time.After(firstTaskTimeout)
 		select {
 		case out := <-r.outcome:
-			if out.err != nil { // the regular activity finds out
+			if out.err != nil { // the regular activity sees the error as well
 				return contract.InlineResult{}, nil
 			}
 			if t.reachable(p) {
@@ -95,7 +94,7 @@ func (t *server) local(e *execution, by *process, o order) (any, error) {
 	}
 }
 
-// activity runs an activity until it succeeds, or fails for good.
+// activity runs an activity until it succeeds or fails for good.
 func (t *server) activity(e *execution, o order) (any, error) {
 	a := &task{id: "5", reset: make(chan struct{}, 1)}
 	t.mu.Lock()
@@ -142,7 +141,7 @@ func (t *server) activity(e *execution, o order) (any, error) {
 	}
 }
 
-// attempt makes one attempt; the error is the workflow's end.
+// attempt makes one attempt. An error ends the workflow.
 func (t *server) attempt(e *execution, a *task, p *process, o order) (outcome, error) {
 	t.setTask(a, true, time.Time{})
 	defer t.setTask(a, false, time.Time{})
@@ -157,7 +156,7 @@ func (t *server) attempt(e *execution, a *task, p *process, o order) (outcome, e
 	case <-e.gone:
 		return outcome{}, errGone
 	}
-	// What the worker has to say it says again and again while Temporal is away.
+	// The worker repeats its answer while Temporal is unavailable.
 	for !t.reachable(p) || p.isDead() {
 		select {
 		case <-t.changes():
@@ -176,7 +175,7 @@ func (t *server) setTask(a *task, running bool, next time.Time) {
 	a.running, a.next = running, next
 }
 
-// worker waits for a process that takes a task.
+// worker waits for a process that takes tasks.
 func (t *server) worker(e *execution, patience time.Duration) (*process, error) {
 	var late <-chan time.Time
 	if patience > 0 {

@@ -19,13 +19,13 @@ import (
 	"grapnel/internal/hook"
 )
 
-// world is all there is in one sequence: processes over one database, Temporal, receivers,
-// and what the clients know.
+// world is everything in one sequence: processes over one database, Temporal, receivers, and the clients'
+// knowledge.
 type world struct {
 	t         *rapid.T
 	url       string
 	began     time.Time
-	ctx       context.Context //nolint:containedctx // it is the sequence's life
+	ctx       context.Context //nolint:containedctx // it lives as long as the sequence
 	end       context.CancelFunc
 	logger    *slog.Logger
 	db        *pgxpool.Pool
@@ -34,13 +34,13 @@ type world struct {
 	temporal  *server
 	receivers *receivers
 	processes []*process
-	// dead are processes that were killed.
+	// dead are the killed processes.
 	dead []*process
-	// runs are runs of activities, clients what clients wait for.
+	// runs waits for runs of activities, clients for requests of clients.
 	runs, clients sync.WaitGroup
 	ticks         atomic.Int64
 
-	// mu guards what follows.
+	// mu guards the fields below.
 	mu           sync.Mutex
 	rng          *rand.Rand
 	webhooks     []*webhook
@@ -50,44 +50,43 @@ type world struct {
 	lines        []string
 	// lost is when Temporal last lost its state.
 	lost time.Time
-	// calm is since when nothing has kept events from being started; zero if something
-	// has since the last look.
+	// calm is since when nothing has prevented events from being started; zero if something has since the last
+	// check.
 	calm time.Time
 
-	// known are the deliveries as they were when they were last looked at.
+	// known are the deliveries as they were at the last check.
 	known    map[[16]byte]*delivery
 	noted    int64
 	replays  []hook.ReplayID
 	restarts int
 }
 
-// webhook is one as its client knows it.
+// webhook is a webhook as its client knows it.
 type webhook struct {
 	name    string
 	id      hook.WebhookID
 	profile hook.Profile
 	cache   string
-	// behaves is how its receiver does.
+	// behaves is its receiver's behaviour.
 	behaves behaviour
-	// now is what the client was answered last; next is what it has asked for since.
+	// now is the state in the client's latest answer, next the state that the client has requested since.
 	now  state
 	next *state
-	// ended is when it was seen that the engine had disabled it; zero if it has not.
+	// ended is when a check found that the engine had disabled it; zero if it has not.
 	ended   time.Time
 	changes int
-	// since is when it was last forgiven its failures, by a new URL or by being enabled;
-	// pauses are when it was paused, and when no longer.
+	// since is when a new URL or enabling last reset its failures; pauses are the starts and ends of its pauses.
 	since  time.Time
 	pauses [][2]time.Time
 }
 
-// state is what decides whether a request may be made.
+// state decides whether a request may be made.
 type state struct {
 	active, paused, deleted bool
 	url, secret             string
 }
 
-// publication is what a client has published, or a test.
+// publication is an event that a client has published, or a test.
 type publication struct {
 	n          int
 	event      hook.EventID
@@ -100,7 +99,7 @@ type publication struct {
 // trustSlack covers hook.TrustFor after the engine itself has disabled a webhook.
 const trustSlack = 200 * time.Millisecond
 
-// forbids says why a request must not begin in this state; "" if it may.
+// forbids returns why a request must not begin in this state; "" if it may.
 func (s *state) forbids(w *webhook, in hook.Request, r *request) string {
 	switch {
 	case s.deleted:
@@ -117,7 +116,7 @@ func (s *state) forbids(w *webhook, in hook.Request, r *request) string {
 	return ""
 }
 
-// allows finds the webhook of a request, and says whether it may be sent now.
+// allows returns the webhook of a request, and whether the request is allowed now.
 func (w *world) allows(in hook.Request, r *request) (h *webhook, allowed bool, why string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -141,17 +140,17 @@ func (w *world) isTest(n int) bool {
 	return n < len(w.publications) && w.publications[n].test
 }
 
-// tick numbers what happens.
+// tick returns the next number of a logical clock.
 func (w *world) tick() int64 { return w.ticks.Add(1) }
 
-// logf notes a line of what a failed sequence shows.
+// logf adds a line to the log of the sequence, which is shown if it fails.
 func (w *world) logf(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lines = append(w.lines, fmt.Sprintf("%12s  %s", time.Since(w.began).Round(time.Millisecond), fmt.Sprintf(format, args...)))
 }
 
-// short is a name for an id in what a person reads.
+// short returns an id's name for the log.
 func (w *world) short(id string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -162,16 +161,16 @@ func (w *world) short(id string) string {
 	return id
 }
 
-// name gives an id a name.
+// name sets an id's name.
 func (w *world) name(id fmt.Stringer, format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.names[id.String()] = fmt.Sprintf(format, args...)
 }
 
-// anyWorker is one of the processes that take tasks; nil if none does.
+// anyWorker returns a process that takes tasks; nil if there is none.
 func (w *world) anyWorker() *process {
-	// The lock is let go first: who holds Temporal's may want it.
+	// The lock is released first: a goroutine that holds the server's lock may need it.
 	w.mu.Lock()
 	all, n := slices.Clone(w.processes), w.rng.IntN(1<<20)
 	w.mu.Unlock()
@@ -182,8 +181,8 @@ func (w *world) anyWorker() *process {
 	return able[n%len(able)]
 }
 
-// failf ends the sequence. The kind is the same however often a fault is met, so that a
-// shorter sequence with the same fault is found.
+// failf ends the sequence. kind must be the same whenever the same fault is found, so that rapid finds a shorter
+// sequence with that fault.
 func (w *world) failf(kind, format string, args ...any) {
 	w.logf("FAULT: %s: %s", kind, fmt.Sprintf(format, args...))
 	w.mu.Lock()
@@ -195,16 +194,16 @@ func (w *world) failf(kind, format string, args ...any) {
 	w.t.Fatalf("%s", kind)
 }
 
-// must ends the sequence at an error that nothing explains.
+// must ends the sequence if err is not nil.
 func (w *world) must(err error, doing string) {
 	if err != nil {
 		w.failf(doing+" fails", "%v", err)
 	}
 }
 
-// newWorld begins a sequence over an empty store.
+// newWorld starts a sequence over an empty store.
 func newWorld(t *rapid.T, url string, processes int) *world {
-	ctx, end := context.WithCancel(context.Background()) //nolint:forbidigo // rapid's test has none in a bubble
+	ctx, end := context.WithCancel(context.Background()) //nolint:forbidigo // rapid's test has no context in a bubble
 	w := &world{
 		t: t, url: url, began: time.Now(), ctx: ctx, end: end, gate: &gate{}, logger: slog.New(slog.DiscardHandler),
 		urls: map[string]*webhook{}, names: map[string]string{}, known: map[[16]byte]*delivery{},
@@ -229,7 +228,7 @@ func newWorld(t *rapid.T, url string, processes int) *world {
 	return w
 }
 
-// restart starts the i-th process anew.
+// restart restarts the i-th process.
 func (w *world) restart(i int) {
 	w.restarts++
 	p, err := newProcess(w, fmt.Sprintf("p%d.%d", i, w.restarts))
@@ -241,7 +240,7 @@ func (w *world) restart(i int) {
 	w.must(p.start(), "starting a process")
 }
 
-// close ends all that goes on.
+// close ends all activity.
 func (w *world) close() {
 	for _, p := range w.processes {
 		if p != nil {
@@ -263,7 +262,7 @@ func (w *world) close() {
 	w.db.Close()
 }
 
-// empty forgets what sequences before have left, and the days that they were in.
+// empty deletes the rows and partitions of earlier sequences.
 func (w *world) empty() error {
 	rows, _ := w.db.Query(w.ctx, `
 		select relname from pg_class
@@ -281,7 +280,7 @@ func (w *world) empty() error {
 	return nil
 }
 
-// logs takes down what processes log.
+// logs collects the processes' log records.
 type logs struct {
 	w     *world
 	attrs []slog.Attr
@@ -301,7 +300,7 @@ func (l logs) Handle(_ context.Context, r slog.Record) error {
 	for _, a := range l.attrs {
 		add(a)
 	}
-	if r.Message == "attempt" { // it has 20 members, and the requests are shown by themselves
+	if r.Message == "attempt" { // it has 20 members, and the log shows requests anyway
 		return nil
 	}
 	r.Attrs(add)

@@ -14,7 +14,7 @@ import (
 	"grapnel/internal/postgres"
 )
 
-// startServer starts a server for one test.
+// startServer starts a server for the test.
 func startServer(t *testing.T, opts postgres.Options) *postgres.Server {
 	t.Helper()
 	s, err := postgres.Start(t.Context(), opts)
@@ -84,7 +84,7 @@ func TestWithDatabase(t *testing.T) {
 	require.NotContains(t, err.Error(), "secret")
 }
 
-// clusterOn is a cluster on a server that is running already.
+// clusterOn returns a cluster on a running server.
 func clusterOn(admin string) *cluster {
 	c := &cluster{admin: admin}
 	c.once.Do(func() {})

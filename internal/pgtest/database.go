@@ -35,8 +35,8 @@ type Template struct {
 }
 
 // New returns the URL of a database that is the test's alone and has the content of tmpl. It may be
-// one that another test has given back: that test's rows are deleted, and a database of which a
-// test has changed more than rows is dropped. New starts a server at first use, or uses the one
+// a database that another test has given back: that test's rows were deleted. A database in which a
+// test has changed anything but rows is dropped. New starts a server at first use, or uses the one
 // that TEST_DATABASE_URL or DATABASE_URL names (as a postgres:// URL of a user who may create
 // databases). A failure fails the test.
 func New(tb testing.TB, tmpl Template) string {
@@ -79,12 +79,12 @@ func (c *cluster) giveBack(ctx context.Context, tmpl Template, d *database) erro
 	if c.pool(tmpl).giveBack(ctx, d) == nil {
 		return nil
 	}
-	// Whatever has kept it from being restored ends with it.
+	// The connections that prevented the restore end with the database.
 	d.close(ctx)
 	return c.drop(ctx, d.url)
 }
 
-// pool is the template's.
+// pool returns the template's pool.
 func (c *cluster) pool(tmpl Template) *pool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -228,7 +228,7 @@ func execute(ctx context.Context, address, sql string) error {
 		return err
 	}
 	_, err = conn.Exec(ctx, sql)
-	_ = conn.Close(context.WithoutCancel(ctx)) // err tells more
+	_ = conn.Close(context.WithoutCancel(ctx)) // err is more informative
 	return err
 }
 

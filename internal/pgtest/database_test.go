@@ -62,7 +62,7 @@ func TestNewGivesEachTestItsOwnMigratedDatabase(t *testing.T) {
 	t.Cleanup(func() { require.EqualValues(t, 1, calls.Load()) })
 }
 
-// inner runs change on a database in a test of its own, and returns the database's name.
+// inner runs change on the database of a subtest and returns the database's name.
 func inner(t *testing.T, tmpl pgtest.Template, change func(t *testing.T, conn *pgx.Conn)) (name string) {
 	t.Helper()
 	require.True(t, t.Run("inner", func(t *testing.T) {
@@ -73,8 +73,7 @@ func inner(t *testing.T, tmpl pgtest.Template, change func(t *testing.T, conn *p
 	return name
 }
 
-// withRows is a template with a table that has a row, one that has none and refers to it, and a
-// sequence.
+// withRows returns a template with a table that has a row, an empty one that refers to it, and a sequence.
 func withRows(t *testing.T) pgtest.Template {
 	t.Helper()
 	return pgtest.Template{Key: t.Name(), Migrate: func(ctx context.Context, url string) error {
@@ -89,7 +88,7 @@ func withRows(t *testing.T) pgtest.Template {
 	}}
 }
 
-func TestADatabaseIsUsedAgainWithoutTheRows(t *testing.T) { //nolint:paralleltest // as inner
+func TestADatabaseIsUsedAgainWithoutTheRows(t *testing.T) { //nolint:paralleltest // as in inner
 	tmpl := withRows(t)
 	fill := func(t *testing.T, conn *pgx.Conn) {
 		t.Helper()
@@ -104,7 +103,7 @@ func TestADatabaseIsUsedAgainWithoutTheRows(t *testing.T) { //nolint:paralleltes
 	require.Equal(t, first, inner(t, tmpl, fill))
 }
 
-func TestADatabaseOfAnotherShapeIsDropped(t *testing.T) { //nolint:paralleltest // as inner
+func TestADatabaseOfAnotherShapeIsDropped(t *testing.T) { //nolint:paralleltest // as in inner
 	outer := connect(t, pgtest.New(t, pgtest.Template{}))
 	tmpl := withRows(t)
 	for _, sql := range []string{
@@ -127,8 +126,8 @@ func TestADatabaseOfAnotherShapeIsDropped(t *testing.T) { //nolint:paralleltest 
 	require.Zero(t, value[int](t, outer, "SELECT count(*) FROM pg_database WHERE datname = $1", name))
 }
 
-// A connection that a test leaks could change what the next test has.
-func TestADatabaseWithAConnectionIsDropped(t *testing.T) { //nolint:paralleltest // as inner
+// A connection that a test leaks could change the next test's data.
+func TestADatabaseWithAConnectionIsDropped(t *testing.T) { //nolint:paralleltest // as in inner
 	tmpl := withRows(t)
 	var leaked *pgx.Conn
 	name := inner(t, tmpl, func(t *testing.T, conn *pgx.Conn) {

@@ -1,7 +1,8 @@
-// Package pgtest gives every test a PostgreSQL database of its own with the content of a migrated template. A database
-// that a test gives back is used again: its rows are deleted. One of which a test has changed more than rows is dropped.
-// pgtest starts a server at first use (internal/postgres), or uses the one that TEST_DATABASE_URL or DATABASE_URL names.
+// Package pgtest gives every test a PostgreSQL database of its own with the content of a migrated template. A
+// database that a test gives back is used again after its rows were deleted. It is dropped if the test has changed
+// anything but rows. pgtest starts a server at first use (internal/postgres), or uses the one that
+// TEST_DATABASE_URL or DATABASE_URL names.
 //
-// It must not import storage or any other package of Grapnel but internal/postgres and internal/wait: callers pass their
-// migrations in. It needs a Unix.
+// It must not import storage or any other package of Grapnel but internal/postgres and internal/wait: callers pass
+// their migrations in. It needs a Unix.
 package pgtest

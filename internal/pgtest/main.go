@@ -19,12 +19,11 @@ const testConns = 300
 // other, so it is a global; the Once makes it write-once.
 var shared cluster //nolint:gochecknoglobals // see above
 
-// cluster is a server that tests create databases on: one of ours, started at
-// first use, or the one that the environment names.
+// cluster is a server that tests create databases on: started here at first use, or named by the environment.
 type cluster struct {
 	once   sync.Once
 	admin  string           // URL of the database to run CREATE DATABASE from
-	server *postgres.Server // nil if it is not ours
+	server *postgres.Server // nil if the environment names the server
 	err    error
 
 	mu    sync.Mutex
@@ -44,7 +43,7 @@ func (c *cluster) url(ctx context.Context) (string, error) {
 		// The server outlives the test that happens to be first.
 		c.server, c.err = postgres.Start(context.WithoutCancel(ctx), postgres.Options{
 			MaxConnections: testConns,
-			// What a vacuum of its own accord leaves would differ from test to test.
+			// An automatic vacuum would change the databases at random times.
 			Settings: map[string]string{"autovacuum": "off"},
 		})
 		if c.err == nil {
@@ -54,7 +53,7 @@ func (c *cluster) url(ctx context.Context) (string, error) {
 	return c.admin, c.err
 }
 
-// stop stops the server if it is ours, and keeps one from being started.
+// stop stops the server if cluster has started it, and prevents a later start.
 func (c *cluster) stop(ctx context.Context) error {
 	c.once.Do(func() { c.err = fmt.Errorf("the tests are over") })
 	if c.server == nil {

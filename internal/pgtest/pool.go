@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	// leaveTime is how long the last connections of a test have to end.
+	// leaveTime is how long a test's last connections may take to end.
 	leaveTime = 2 * time.Second
-	// leavePoll is how often they are looked for.
+	// leavePoll is the interval of checking for them.
 	leavePoll = 2 * time.Millisecond
-	// mostGrowth is by how many bytes a database may grow and still be used again: deleted rows
-	// stay in its files, where they slow down what reads them.
+	// mostGrowth is by how many bytes a database may grow and still be reused: deleted rows stay in its files and
+	// slow down queries.
 	mostGrowth = 4 << 20
 )
 
-// errNotReusable says that a database can't be restored to the content of its template.
+// errNotReusable means that a database can't be restored to its template's content.
 var errNotReusable = errors.New("the test has changed more than rows")
 
-// pool holds the databases of one template that tests have given back. To delete the rows of a
-// test takes a tenth of the time of a new copy, which has some 500 files.
+// pool holds the databases of one template that tests have given back. Deleting a test's rows takes a tenth of the
+// time of a new copy, which has some 500 files.
 type pool struct {
 	mu   sync.Mutex
 	free []*database // guarded by mu
@@ -42,8 +42,8 @@ type pool struct {
 // database is a copy of a template.
 type database struct {
 	url string
-	// conn is pgtest's own connection, by which the database is restored. It stays open while
-	// tests use the database: to connect takes longer than to restore.
+	// conn is pgtest's own connection, which restores the database. It stays open while tests use the database:
+	// connecting takes longer than restoring.
 	conn *pgx.Conn
 }
 
@@ -64,13 +64,13 @@ func (p *pool) take() *database {
 	return d
 }
 
-// note reads the content of the template from its first copy, before a test has it.
+// note reads the template's content from its first copy, before a test gets it.
 func (p *pool) note(ctx context.Context, d *database) error {
 	p.once.Do(func() { p.pristine, p.err = readPristine(ctx, d.conn) })
 	return p.err
 }
 
-// giveBack restores a database for the next test, or returns why that is not possible.
+// giveBack restores a database for the next test, or returns why it can't.
 func (p *pool) giveBack(ctx context.Context, d *database) error {
 	if err := p.pristine.restore(ctx, d.conn); err != nil {
 		return err
@@ -86,11 +86,11 @@ type pristine struct {
 	// catalog is a fingerprint of everything but rows.
 	catalog string
 	size    int64
-	// rows are those of the tables that are not empty, as COPY writes them, by the table's name.
+	// rows are the rows of the tables that are not empty, as COPY writes them, by the table's name.
 	rows map[string][]byte
 }
 
-// userTables are the tables that may have rows, but for partitioned ones.
+// userTables selects the tables that may have rows, without partitioned ones.
 const userTables = `pg_class c join pg_namespace n on n.oid = c.relnamespace
 	where c.relkind = 'r' and n.nspname not like 'pg\_%' and n.nspname <> 'information_schema'`
 
@@ -116,8 +116,8 @@ func readPristine(ctx context.Context, conn *pgx.Conn) (*pristine, error) {
 	return p, nil
 }
 
-// restore gives the database the template's content again, without the rows that a test has
-// left. It fails where a connection is left, or where more than rows has changed.
+// restore deletes the rows that a test has left and restores the template's. It fails if another connection is
+// open, or if more than rows has changed.
 func (p *pristine) restore(ctx context.Context, conn *pgx.Conn) error {
 	if err := alone(ctx, conn); err != nil {
 		return err
@@ -149,8 +149,8 @@ func (p *pristine) restore(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// alone waits until the other connections to the database have ended: those of the test have been
-// closed, and end within moments.
+// alone waits until the other connections to the database have ended: the test has closed its own, and they end
+// within moments.
 func alone(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, leaveTime, errNotReusable)
 	defer cancel()
@@ -170,8 +170,8 @@ func alone(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// deleteRows deletes all rows, without triggers and checks of foreign keys. Tables that never had
-// a row have no bytes, and are passed over.
+// deleteRows deletes all rows, without triggers and checks of foreign keys. It skips tables that never had a row:
+// they have no bytes.
 const deleteRows = `
 	do $$
 	declare
@@ -184,9 +184,8 @@ const deleteRows = `
 	end
 	$$`
 
-// fingerprint shows whether anything but rows was changed: in the copies of a template the rows of
-// the catalogs are the same, and a new or changed one has a later transaction. With it comes the
-// size of all tables.
+// fingerprint changes if anything but rows was changed: the copies of a template have the same catalog rows, and a
+// new or changed catalog row has a later transaction. It also returns the size of all tables.
 const fingerprint = `
 	select concat_ws(' ',
 		(select concat_ws(' ', count(*), max(xmin::text::bigint), count(*) filter (where reltuples >= 0)) from pg_class),

@@ -19,7 +19,7 @@ import (
 // ErrNoBouncer is the error if pgbouncer is not installed.
 var ErrNoBouncer = errors.New("pgbouncer is not installed: apt-get install pgbouncer, or brew install pgbouncer")
 
-// bouncerStart limits the start, and bouncerStop the stop, which waits for no client.
+// bouncerStart limits the time of a start, bouncerStop that of a stop, which does not wait for clients.
 const bouncerStart, bouncerStop = 10 * time.Second, 5 * time.Second
 
 // Bouncer is a pgbouncer in transaction mode in front of one server. It trusts every
@@ -54,7 +54,7 @@ func StartBouncer(ctx context.Context, address string, connections int) (*Bounce
 	return b, nil
 }
 
-// Start starts it again at the same address, after it was stopped.
+// Start starts pgbouncer again at the same address, after it was stopped.
 func (b *Bouncer) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bouncerStart)
 	defer cancel()
@@ -77,7 +77,7 @@ func CheckBouncer() error {
 	return err
 }
 
-// findBouncer also looks in Debian's directory for it, which is not in every user's PATH.
+// findBouncer also looks in Debian's directory, which is not in every user's PATH.
 func findBouncer() (string, error) {
 	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -139,7 +139,7 @@ func (b *Bouncer) await(ctx context.Context, log string) error {
 		case <-ctx.Done():
 		}
 		timer.Stop()
-		said, _ := os.ReadFile(log) //nolint:gosec // our own file; said is empty if it cannot be read
+		said, _ := os.ReadFile(log) //nolint:gosec // our own file; said is empty if it can't be read
 		return fmt.Errorf("pgbouncer does not answer: %w\n%s", err, said)
 	}
 }

@@ -76,10 +76,9 @@ func fetch(ctx context.Context, repository, cache string) (string, error) {
 	}
 	defer os.RemoveAll(scratch) //nolint:errcheck // a leftover costs disk space only
 
-	// The library offers no way to only download. A data directory that
-	// looks initialised makes it skip initdb, and the start that follows
-	// fails at once because there is no configuration file (or because the process is
-	// root); by then the binaries are in place, which is checked below.
+	// The library offers no way to only download. A data directory that looks initialised makes it skip initdb,
+	// and the start that follows fails at once, because there is no configuration file or because the process is
+	// root. By then the binaries are in place, which is checked below.
 	data := filepath.Join(scratch, "data")
 	if err := os.Mkdir(data, 0o700); err != nil {
 		return "", fmt.Errorf("create download directory: %w", err)

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// install makes a directory with what looks like PostgreSQL's binaries.
+// install makes a directory that looks like PostgreSQL's binaries.
 func install(t *testing.T, dir string) string {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(dir, 0o755))

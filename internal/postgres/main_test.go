@@ -36,6 +36,6 @@ func own(dir string) int {
 	if _, err := fmt.Fprintln(os.Stdout, s.PID(), s.URL("postgres")); err != nil {
 		return 1
 	}
-	_, _ = io.Copy(io.Discard, os.Stdin) // its end is what counts
+	_, _ = io.Copy(io.Discard, os.Stdin) // waits for its end
 	return 0
 }

@@ -5,14 +5,14 @@ import "syscall"
 const (
 	// memoryPath is a file system in memory.
 	memoryPath = "/dev/shm"
-	// memoryNeeded is how many bytes must be free there for the data of a temporary server.
+	// memoryNeeded is how many free bytes a temporary server's data needs there.
 	memoryNeeded = 4 << 30
-	// mayWrite asks access(2) whether we may make files there.
+	// mayWrite is W_OK of access(2): may this process create files there?
 	mayWrite = 2
 )
 
-// memoryDir is the directory in memory for the data of a temporary server: hundreds of files are
-// made and removed for each of its databases. It is empty where there is none with room.
+// memoryDir returns a directory in memory for a temporary server's data, or "" if there is none with enough room.
+// Each of the server's databases creates and removes hundreds of files.
 func memoryDir() string {
 	var fs syscall.Statfs_t
 	if syscall.Statfs(memoryPath, &fs) != nil || syscall.Access(memoryPath, mayWrite) != nil {

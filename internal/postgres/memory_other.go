@@ -2,5 +2,5 @@
 
 package postgres
 
-// memoryDir is empty: no directory is known to be in memory.
+// memoryDir returns "": no directory is known to be in memory.
 func memoryDir() string { return "" }

@@ -24,8 +24,8 @@ type runDir struct {
 	lock *os.File
 }
 
-// newRunDir creates a run directory that belongs to cred, in memory if it is to hold data and there is room, and removes the
-// run directories that killed processes have left.
+// newRunDir creates a run directory that belongs to cred, and removes the run directories that killed processes
+// have left. The directory is in memory if it is to hold data and there is room.
 func newRunDir(cred *syscall.Credential, data bool) (*runDir, error) {
 	parent := os.TempDir()
 	if len(parent) > maxSocketDir || !reachable(filepath.Join(parent, "x"), cred) {

@@ -179,7 +179,7 @@ func (s *Server) arguments(opts Options) []string {
 			"synchronous_commit": "off",
 			"full_page_writes":   "off",
 			"wal_level":          "minimal",
-			"max_wal_senders":    "0", // what wal_level=minimal demands
+			"max_wal_senders":    "0", // required by wal_level=minimal
 		})
 	}
 	maps.Copy(set, opts.Settings)

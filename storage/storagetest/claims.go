@@ -8,8 +8,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// ClaimDeliveries claims the deliveries that are pending, or that the claim has already, and whose
-// webhook still has the version.
+// ClaimDeliveries claims the deliveries that are pending or already have this claim, and whose webhook still has
+// the version.
 func (s *Store) ClaimDeliveries(ctx context.Context, list []hook.Wanted, claim hook.Claim) ([]hook.DeliveryID, error) {
 	var ids, claimed []hook.DeliveryID
 	versions := map[hook.DeliveryID]int64{}
@@ -30,7 +30,7 @@ func (s *Store) ClaimDeliveries(ctx context.Context, list []hook.Wanted, claim h
 	return claimed, err
 }
 
-// ReleaseDeliveries ends a claim: nothing was sent.
+// ReleaseDeliveries ends a claim whose deliveries were not sent.
 func (s *Store) ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) error {
 	return s.change(ctx, OpRelease, ids, func(d *hook.Delivery) bool {
 		if d.State != hook.StateSending || s.claims[d.ID] != claim {
@@ -42,7 +42,7 @@ func (s *Store) ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, cl
 	})
 }
 
-// DropDeliveries ends the deliveries that were claimed longer ago than age, and returns them.
+// DropDeliveries ends the deliveries whose claim is older than age, and returns them.
 func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error) {
 	var dropped []hook.DeliveryID
 	err := s.change(ctx, OpDrop, ids, func(d *hook.Delivery) bool {
@@ -56,8 +56,7 @@ func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age t
 	return hook.Ended{Deliveries: dropped}, err
 }
 
-// Abandon leaves an outstanding delivery as it is after its worker died during the request, the
-// time ago: it has a claim that no worker knows.
+// Abandon claims an outstanding delivery for a worker that died during the request, so long ago.
 func (s *Store) Abandon(id hook.DeliveryID, ago time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +64,7 @@ func (s *Store) Abandon(id hook.DeliveryID, ago time.Duration) {
 	s.deliveries[id].UpdatedAt = s.now().Add(-ago)
 }
 
-// BeginTest marks a test as about to be sent, and returns false if the test was dropped.
+// BeginTest claims a test that is about to be sent. It returns false if the test was dropped.
 func (s *Store) BeginTest(ctx context.Context, id hook.DeliveryID, claim hook.Claim) (bool, error) {
 	if err := s.failing(ctx, OpBeginTest); err != nil {
 		return false, err
@@ -92,7 +91,7 @@ func (s *Store) DropTest(id hook.DeliveryID) {
 	s.order = slices.DeleteFunc(s.order, func(other hook.DeliveryID) bool { return other == id })
 }
 
-// change applies how to the outstanding deliveries among ids.
+// change applies how to the outstanding deliveries in ids.
 func (s *Store) change(ctx context.Context, op string, ids []hook.DeliveryID, how func(*hook.Delivery) bool) error {
 	if err := s.failing(ctx, op); err != nil {
 		return err

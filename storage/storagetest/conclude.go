@@ -6,8 +6,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// RecordOf concludes an attempt of the job by spec 1's schedule, as the delivery engine does. It gives the attempt an id if it
-// has none.
+// RecordOf returns the record of an attempt of the job, concluded by spec 1's schedule as the delivery engine
+// does. It gives the attempt an id if it has none.
 func RecordOf(job *hook.Job, a hook.Attempt) hook.Record {
 	a.DeliveryID, a.Number = job.Delivery.ID, job.Delivery.Attempts+1
 	if a.ID == ([16]byte{}) {

@@ -12,13 +12,13 @@ import (
 
 // sleeper is the state of a drain or a replay between two of its looks.
 type sleeper struct {
-	// changes counts how often it was woken. idle says that it sleeps because nothing is due.
+	// changes counts its wakes. idle is set while it sleeps because nothing is due.
 	changes int64
 	idle    bool
 	// awake is closed when it must look now.
 	awake chan struct{}
 	woken bool
-	// probeAt is when a drain sends its next probe; nil if it has not said.
+	// probeAt is the time of a drain's next probe; nil if unknown.
 	probeAt *time.Time
 }
 
@@ -42,8 +42,8 @@ func (s *sleeper) looks() {
 	}
 }
 
-// deferring notes that a delivery of the webhook is deferred, and reports whether it had no drain;
-// the caller holds the lock.
+// deferring notes that a delivery of the webhook is deferred, and reports whether the webhook had no drain. The
+// caller holds the lock.
 func (s *Store) deferring(id hook.WebhookID) (undrained bool) {
 	d := s.drains[id]
 	if d == nil {
@@ -56,8 +56,8 @@ func (s *Store) deferring(id hook.WebhookID) (undrained bool) {
 	return false
 }
 
-// Woken returns a channel that is closed when the webhook's drain must look now, as a sweeper
-// would make it within seconds; nil if there is no drain.
+// Woken returns a channel that is closed when the webhook's drain must look now, as a sweeper would wake it within
+// seconds; nil if there is no drain.
 func (s *Store) Woken(id hook.WebhookID) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +67,7 @@ func (s *Store) Woken(id hook.WebhookID) <-chan struct{} {
 	return nil
 }
 
-// Defer hands deliveries over to the drains of their webhooks.
+// Defer gives deliveries to the drains of their webhooks.
 func (s *Store) Defer(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error {
 	if err := s.failing(ctx, OpDefer); err != nil {
 		return err
@@ -121,8 +121,8 @@ func (s *Store) deferredOf(webhook hook.WebhookID) []*hook.Delivery {
 	return list
 }
 
-// ExpireDeferred fails the deferred deliveries that have waited for longer than age, in the order of
-// their ids. It spares those that are being sent.
+// ExpireDeferred fails the deferred deliveries that have waited for longer than age, in the order of their ids,
+// except those that are being sent.
 func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (hook.Ended, error) {
 	if err := s.failing(ctx, OpExpire); err != nil {
 		return hook.Ended{}, err
@@ -169,7 +169,7 @@ func (s *Store) SetBreaker(ctx context.Context, webhook hook.WebhookID, open boo
 	return nil
 }
 
-// DrainSleeps notes that the drain sleeps, or returns false if something has changed since it looked.
+// DrainSleeps notes that the drain sleeps. It returns false if something has changed since the drain's look.
 func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.Nap) (bool, error) {
 	if err := s.failing(ctx, OpSleeps); err != nil {
 		return false, err
@@ -194,8 +194,8 @@ func (s *Store) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.
 	return true, nil
 }
 
-// DrainEnds ends a drain, unless a delivery is deferred by now, or the webhook has changed. It
-// cancels the revoked deliveries.
+// DrainEnds ends a drain, unless a delivery is deferred or the webhook has changed. It cancels the revoked
+// deliveries.
 func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID, changes int64) (bool, error) {
 	if err := s.failing(ctx, OpEnds); err != nil {
 		return false, err
@@ -215,7 +215,7 @@ func (s *Store) DrainEnds(ctx context.Context, webhook hook.WebhookID, changes i
 	return true, nil
 }
 
-// Drain records that the drain of the webhook was asked for.
+// Drain records a request for the webhook's drain.
 func (s *Store) Drain(ctx context.Context, webhook hook.WebhookID) error {
 	if err := s.failing(ctx, OpDrain); err != nil {
 		return err
@@ -226,7 +226,7 @@ func (s *Store) Drain(ctx context.Context, webhook hook.WebhookID) error {
 	return nil
 }
 
-// Drained returns the webhooks whose drains were asked for, in that order.
+// Drained returns the webhooks whose drains were requested, in that order.
 func (s *Store) Drained() []hook.WebhookID {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -25,7 +25,7 @@ func (s *Store) Outstanding(ctx context.Context, events []hook.EventID, slice, o
 	return jobs, nil
 }
 
-// States loads the events' deliveries, whatever their state, without those of replays.
+// States loads the events' deliveries in any state, without those of replays.
 func (s *Store) States(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Delivery, error) {
 	if err := s.failing(ctx, OpStates); err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (s *Store) States(ctx context.Context, events []hook.EventID, slice, of int
 	return list, nil
 }
 
-// Job loads one delivery, whatever its state.
+// Job loads one delivery in any state.
 func (s *Store) Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error) {
 	if err := s.failing(ctx, OpJob); err != nil {
 		return hook.Job{}, err
@@ -70,7 +70,7 @@ func (s *Store) CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, rea
 	return nil
 }
 
-// of lists the deliveries of a slice, tests left out, in the order they were made.
+// of returns the deliveries of a slice in order of creation, without tests.
 func (s *Store) of(events []hook.EventID, slice, of int) []*hook.Delivery {
 	var list []*hook.Delivery
 	for _, id := range s.order {

@@ -8,7 +8,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Payloads loads the data of events; each call returns copies.
+// Payloads loads the data of events. Each call returns copies.
 func (s *Store) Payloads(ctx context.Context, events []hook.EventID) (map[hook.EventID][]byte, error) {
 	if err := s.failing(ctx, OpPayloads); err != nil {
 		return nil, err
@@ -27,21 +27,22 @@ func (s *Store) Payloads(ctx context.Context, events []hook.EventID) (map[hook.E
 	return payloads, nil
 }
 
-// Loads returns the sizes of the payloads that each call of Payloads has loaded.
+// Loads returns, for each call of Payloads, the sizes of the payloads that it has loaded.
 func (s *Store) Loads() [][]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([][]int(nil), s.loads...)
 }
 
-// LoseKey makes a webhook's secrets unreadable with err; nil makes them readable.
+// LoseKey makes a webhook's secrets fail with err; nil makes them readable again.
 func (s *Store) LoseKey(id hook.WebhookID, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.webhooks[id].unreadable = err
 }
 
-// ExpireUnreadable fails the deliveries that have waited for longer than age.
+// ExpireUnreadable fails the deliveries that have waited for longer than age. The caller could not read their
+// secrets.
 func (s *Store) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error) {
 	var expired []hook.DeliveryID
 	err := s.change(ctx, OpUnreadable, ids, func(d *hook.Delivery) bool {

@@ -8,8 +8,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Record writes attempts and moves deliveries and webhooks on, by the rules of
-// storage.Record.
+// Record records attempts and changes their deliveries and webhooks by the rules of storage.Record.
 func (s *Store) Record(ctx context.Context, records []hook.Record) (hook.Recorded, error) {
 	if err := s.failing(ctx, OpRecord); err != nil {
 		return hook.Recorded{}, err
@@ -33,7 +32,7 @@ func (s *Store) Record(ctx context.Context, records []hook.Record) (hook.Recorde
 		s.closeBreaker(r)
 		s.applyHealth(r)
 	}
-	// The webhooks that were disabled just now revoke some of them.
+	// A webhook that was disabled just now revokes its deliveries among these.
 	for _, d := range found {
 		if reason := s.revoked(d); reason != "" {
 			s.cancel(d, reason)
@@ -43,12 +42,12 @@ func (s *Store) Record(ctx context.Context, records []hook.Record) (hook.Recorde
 	return hook.Recorded{Deliveries: list}, nil
 }
 
-// recorded reports whether the attempt is in the log already.
+// recorded reports whether the attempt is already in the log.
 func (s *Store) recorded(r *hook.Record) bool {
 	return slices.ContainsFunc(s.log, func(a hook.Attempt) bool { return a.DeliveryID == r.Delivery.ID && a.ID == r.Attempt.ID })
 }
 
-// move counts an attempt of the delivery, logs it, and sets the state that follows.
+// move counts and logs an attempt of the delivery, and sets the delivery's new state.
 func (s *Store) move(d *hook.Delivery, r *hook.Record) {
 	a, now := &r.Attempt, s.now()
 	d.Attempts++
@@ -86,7 +85,7 @@ func (s *Store) setState(d *hook.Delivery, r *hook.Record) {
 	}
 }
 
-// nextAttempt is when the next attempt is due; nil if none follows.
+// nextAttempt returns when the next attempt is due; nil if none follows.
 func (s *Store) nextAttempt(r *hook.Record) *time.Time {
 	if !r.Verdict.Retry {
 		return nil
@@ -98,7 +97,7 @@ func (s *Store) nextAttempt(r *hook.Record) *time.Time {
 	return &at
 }
 
-// closeBreaker closes the breaker through which an answer came, and wakes the drain.
+// closeBreaker closes the breaker that the answered request passed, and wakes the drain.
 func (s *Store) closeBreaker(r *hook.Record) {
 	w := s.webhooks[r.Delivery.WebhookID]
 	if w == nil || r.TrippedAt == nil || w.TrippedAt == nil || !r.Attempt.Answered() || !w.TrippedAt.Equal(*r.TrippedAt) {
@@ -110,7 +109,7 @@ func (s *Store) closeBreaker(r *hook.Record) {
 	}
 }
 
-// applyHealth moves the health of the attempt's webhook (S14).
+// applyHealth changes the health of the attempt's webhook (S14).
 func (s *Store) applyHealth(r *hook.Record) {
 	ok, w := r.Attempt.Succeeded(), s.webhooks[r.Delivery.WebhookID]
 	switch {
@@ -137,7 +136,7 @@ func (s *Store) applyHealth(r *hook.Record) {
 	s.disable(w)
 }
 
-// countFailure counts a failure by which a webhook may be disabled.
+// countFailure counts a failure towards disabling the webhook.
 func (s *Store) countFailure(w *webhook) {
 	now := s.now()
 	if w.failingSince == nil {
@@ -149,12 +148,12 @@ func (s *Store) countFailure(w *webhook) {
 	}
 }
 
-// failedForLong reports whether a webhook has only failed for so long that it is disabled.
+// failedForLong reports whether a webhook has failed for long enough to be disabled.
 func (s *Store) failedForLong(w *webhook) bool {
 	return s.now().Sub(*w.failingSince) > hook.DisableAfter && w.failures >= hook.DisableAttempts && w.failedDays >= hook.DisableDays
 }
 
-// Webhook returns the webhook as it stands; nil if it was deleted.
+// Webhook returns the webhook in its current state; nil if it was deleted.
 func (s *Store) Webhook(id hook.WebhookID) *hook.Webhook {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,7 +165,7 @@ func (s *Store) Webhook(id hook.WebhookID) *hook.Webhook {
 	return &found
 }
 
-// Deliveries returns the deliveries of the webhook, in the order they were made.
+// Deliveries returns the deliveries of the webhook, in order of creation.
 func (s *Store) Deliveries(id hook.WebhookID) []hook.Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +181,7 @@ func (s *Store) Deliveries(id hook.WebhookID) []hook.Delivery {
 // Delivery returns the webhook's first delivery.
 func (s *Store) Delivery(id hook.WebhookID) hook.Delivery { return s.Deliveries(id)[0] }
 
-// Log returns the recorded attempts of the delivery, in their order.
+// Log returns the recorded attempts of the delivery, in order.
 func (s *Store) Log(id hook.DeliveryID) []hook.Attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,7 +201,7 @@ func (s *Store) Batches() []int {
 	return slices.Clone(s.batches)
 }
 
-// Slices returns how many different slices were asked for.
+// Slices returns how many different slices were requested.
 func (s *Store) Slices() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

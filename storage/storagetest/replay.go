@@ -7,13 +7,13 @@ import (
 	"grapnel/internal/hook"
 )
 
-// replay is a replay with the state of its workflow.
+// replay is a replay and the state of its workflow.
 type replay struct {
 	hook.Replay
 	*sleeper
 }
 
-// AddReplay makes a replay of all events of which the webhook has no delivery.
+// AddReplay starts a replay of all events of which the webhook has no delivery.
 func (s *Store) AddReplay(webhook hook.WebhookID, rate int) hook.ReplayID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,19 +40,19 @@ func (s *Store) ChangeReplay(id hook.ReplayID, change func(*hook.Replay)) {
 			}
 		}
 		if w := s.webhooks[r.WebhookID]; w != nil {
-			w.Version++ // whoever has loaded the deliveries loads them again
+			w.Version++ // so that every run that has loaded the deliveries loads them again
 		}
 	}
 }
 
-// Replay returns the replay as it stands.
+// Replay returns the replay in its current state.
 func (s *Store) Replay(id hook.ReplayID) hook.Replay {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.replays[id].Replay
 }
 
-// cancelReplay cancels a replay whose webhook has ended; its deliveries are revoked.
+// cancelReplay cancels the replay of a webhook that has ended; its deliveries are revoked.
 func (s *Store) cancelReplay(r *hook.Replay, reason string) {
 	r.State, r.Reason = hook.ReplayCanceled, reason
 	s.endReplay(r)
@@ -63,8 +63,8 @@ func (s *Store) endReplay(r *hook.Replay) {
 	r.EndedAt = &now
 }
 
-// ReplayStep makes deferred deliveries of the events that the webhook has none of, as many as the
-// replay's rate leaves.
+// ReplayStep creates deferred deliveries for events that the webhook has none of, as many as the replay's rate
+// allows.
 func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hook.ReplayStep, error) {
 	if err := s.failing(ctx, OpReplayStep); err != nil {
 		return hook.ReplayStep{}, err
@@ -93,7 +93,7 @@ func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hoo
 	return step, nil
 }
 
-// progress counts what became of the replay's deliveries; the caller holds the lock.
+// progress counts the replay's deliveries by state; the caller holds the lock.
 func (s *Store) progress(id hook.ReplayID) (p hook.ReplayProgress) {
 	for _, d := range s.deliveries {
 		switch {
@@ -145,7 +145,7 @@ func (s *Store) replayOn(r *hook.Replay, step *hook.ReplayStep, limit int) {
 	}
 }
 
-// ReplaySleeps notes that the replay sleeps, or returns false if it was changed since.
+// ReplaySleeps notes that the replay sleeps. It returns false if the replay was changed since.
 func (s *Store) ReplaySleeps(ctx context.Context, id hook.ReplayID, _ time.Duration, changes int64) (bool, error) {
 	if err := s.failing(ctx, OpReplaySleeps); err != nil {
 		return false, err

@@ -18,14 +18,14 @@ type Outcome struct {
 	then    func()
 }
 
-// Status is an answer with the status; a status below 300 is a success.
+// Status is an answer with the status code; a code below 300 is a success.
 func Status(code int) Outcome {
 	o := Outcome{attempt: hook.Attempt{StatusCode: code}}
 	o.attempt.Class, o.attempt.Error = hook.StatusFailure(code)
 	return o
 }
 
-// Hang is no answer: the request ends with its timeout.
+// Hang is a request without an answer: it ends with its timeout.
 func Hang() Outcome {
 	return Outcome{attempt: hook.Attempt{Class: hook.ClassTimeout, Error: "Connection timeout"}, hangs: true}
 }
@@ -35,12 +35,12 @@ func Refused() Outcome {
 	return Outcome{attempt: hook.Attempt{Class: hook.ClassRefused, Error: "Connection refused"}}
 }
 
-// BlockedByName is the guard's refusal of a name after a look-up that took the time.
+// BlockedByName is a refusal by the guard, after a look-up of the name that took that long.
 func BlockedByName(took time.Duration) Outcome {
 	return Outcome{attempt: hook.Attempt{Class: hook.ClassBlocked, Error: "Blocked destination", Timings: hook.Timings{DNS: took}}}
 }
 
-// Ours is a failure of the sender itself: nothing is sent, and the receiver is not to blame.
+// Ours is a failure of the sender itself: nothing is sent, and the receiver is not at fault.
 func Ours(err error) Outcome { return Outcome{ours: err} }
 
 // After makes the request take the time d.
@@ -73,8 +73,8 @@ type Request struct {
 	At time.Time
 }
 
-// Sender is a delivery.Sender whose receivers follow a script. It must be
-// used through NewSender; it is safe for concurrent use.
+// Sender is a delivery.Sender with scripted receivers. It must be made by NewSender and is safe for concurrent
+// use.
 type Sender struct {
 	now func() time.Time
 
@@ -85,21 +85,20 @@ type Sender struct {
 	most     int
 }
 
-// NewSender makes a sender on the clock, without receivers.
+// NewSender returns a sender on the clock, without scripts.
 func NewSender(now func() time.Time) *Sender {
 	return &Sender{now: now, scripts: map[string][]Outcome{}}
 }
 
-// Script sets the outcomes of the requests to the URL, one after another; the last
-// one repeats. A URL without a script answers 200.
+// Script sets the outcomes of the requests to the URL, in order; the last one repeats. A URL without a script
+// answers 200.
 func (s *Sender) Script(url string, outcomes ...Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.scripts[url] = outcomes
 }
 
-// Send makes one request by the script. Like the real one it returns the cause
-// when ctx ends.
+// Send makes one request by the script. Like the real sender it returns the cause when ctx ends.
 func (s *Sender) Send(ctx context.Context, r hook.Request) (hook.Attempt, error) {
 	if ctx.Err() != nil {
 		return hook.Attempt{}, context.Cause(ctx)
@@ -158,7 +157,7 @@ func (s *Sender) end() {
 	s.inFlight--
 }
 
-// Requests returns the requests to the URL, in the order they were sent.
+// Requests returns the requests to the URL, in the order in which they were sent.
 func (s *Sender) Requests(url string) []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,7 +170,7 @@ func (s *Sender) Requests(url string) []Request {
 	return list
 }
 
-// Times returns when the requests to the URL were sent, counted from start.
+// Times returns when the requests to the URL were sent, relative to start.
 func (s *Sender) Times(url string, start time.Time) []time.Duration {
 	list := s.Requests(url)
 	times := make([]time.Duration, 0, len(list))
@@ -181,7 +180,7 @@ func (s *Sender) Times(url string, start time.Time) []time.Duration {
 	return times
 }
 
-// MostInFlight returns the largest number of requests that were in flight at once.
+// MostInFlight returns the largest number of concurrent requests.
 func (s *Sender) MostInFlight() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

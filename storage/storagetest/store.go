@@ -10,7 +10,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Operations of the store that Fail is asked about.
+// Names of the store's operations, which Fail gets.
 const (
 	OpOutstanding = "Outstanding"
 	OpRecord      = "Record"
@@ -37,12 +37,12 @@ const (
 	OpReplaySleeps = "ReplaySleeps"
 )
 
-// Store is a delivery.Store and delivery.Lookup in memory. It must be used
-// through NewStore; it is safe for concurrent use.
+// Store is a delivery.Store and delivery.Lookup in memory. It must be made by NewStore and is safe for concurrent
+// use.
 type Store struct {
 	now func() time.Time
-	// Fail, if set before use, is called before every operation with its name; its error is the
-	// operation's.
+	// Fail, if set before use, is called with the name of every operation before it runs. If it returns an error,
+	// the operation fails with it.
 	Fail func(op string) error
 
 	mu         sync.Mutex
@@ -61,7 +61,7 @@ type Store struct {
 	replays    map[hook.ReplayID]*replay
 }
 
-// NewStore makes an empty store on the clock.
+// NewStore returns an empty store on the clock.
 func NewStore(now func() time.Time) *Store {
 	return &Store{
 		now: now, events: map[hook.EventID]hook.Event{}, webhooks: map[hook.WebhookID]*webhook{},
@@ -142,8 +142,7 @@ func (s *Store) deliver(e hook.Event, id hook.WebhookID, test bool) *hook.Delive
 	return d
 }
 
-// revoked returns why a delivery must not be sent any more, as storage shows it; empty if it may be
-// sent, or has ended.
+// revoked returns why a delivery must not be sent any more, in storage's words; "" if it may be sent or has ended.
 func (s *Store) revoked(d *hook.Delivery) string {
 	job := s.job(d)
 	if !d.Outstanding() || d.Test {

@@ -12,8 +12,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Subject is a store that the conformance suite tests: the methods that activities use, and
-// the fixture by which the cases make and read data.
+// Subject is a store under test: the methods that activities use, and the fixture that the cases need.
 type Subject interface {
 	deliveryStore
 	deferredStore
@@ -53,43 +52,42 @@ type replayStore interface {
 	ReplaySleeps(ctx context.Context, id hook.ReplayID, in time.Duration, changes int64) (bool, error)
 }
 
-// Fixture makes and reads the data of a case. Its methods fail the test on an error. All
-// data is of the default tenant.
+// Fixture creates and reads the data of a case. Its methods fail the test on an error. All data is of the default
+// tenant.
 type Fixture interface {
 	// Now is the store's clock.
 	Now() time.Time
-	// Pass lets time pass: everything in the store gets older by d.
+	// Pass lets d pass: everything in the store gets older by d.
 	Pass(t *testing.T, d time.Duration)
-	// AddWebhook makes an active webhook that receives what Publish publishes for its profile.
+	// AddWebhook creates an active webhook that receives what Publish publishes for its profile.
 	AddWebhook(t *testing.T, change func(*hook.Webhook)) hook.WebhookID
 	// UpdateWebhook changes a webhook, as a PATCH request does.
 	UpdateWebhook(t *testing.T, id hook.WebhookID, change func(*hook.Webhook))
 	// RemoveWebhook deletes a webhook, as a DELETE request does.
 	RemoveWebhook(t *testing.T, id hook.WebhookID)
-	// ReadWebhook returns the webhook as it stands; it must exist.
+	// ReadWebhook returns the webhook in its current state; it must exist.
 	ReadWebhook(t *testing.T, id hook.WebhookID) hook.Webhook
 	// Publish publishes an event with the data to all webhooks of the profile.
 	Publish(t *testing.T, profile hook.Profile, data string) hook.EventID
 	// PublishEarlier stores an event that was published ten minutes ago, before there was
 	// any webhook.
 	PublishEarlier(t *testing.T) hook.EventID
-	// AddTest makes a test of the webhook (S11).
+	// AddTest creates a test of the webhook (S11).
 	AddTest(t *testing.T, webhook hook.WebhookID) hook.DeliveryID
 	// RemoveTest drops a test that has not begun.
 	RemoveTest(t *testing.T, id hook.DeliveryID)
 	// ReadDelivery returns the delivery as a client sees it.
 	ReadDelivery(t *testing.T, id hook.DeliveryID) hook.Delivery
-	// ReadLog returns the recorded attempts of the delivery, in their order.
+	// ReadLog returns the recorded attempts of the delivery, in order.
 	ReadLog(t *testing.T, id hook.DeliveryID) []hook.Attempt
-	// AddReplay makes a replay of the events that the webhook never had, up to five
-	// minutes ago.
+	// AddReplay starts a replay of the events up to five minutes ago of which the webhook has no delivery.
 	AddReplay(t *testing.T, webhook hook.WebhookID, rate int) hook.ReplayID
 	// UpdateReplay changes a replay, as a PATCH request does.
 	UpdateReplay(t *testing.T, id hook.ReplayID, change func(*hook.Replay))
 }
 
-// Run runs the conformance suite: what activities rely on, whichever store they run on. It
-// calls open for each case, which must return an empty store.
+// Run runs the conformance suite, which checks the store's behaviour that activities rely on. It calls open for
+// each case; open must return an empty store.
 func Run(t *testing.T, open func(t *testing.T) Subject) {
 	t.Helper()
 	for group, cases := range map[string]map[string]func(*world){
@@ -108,16 +106,16 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 	}
 }
 
-// world is a store with the test that uses it.
+// world is a store and the test that uses it.
 type world struct {
 	t *testing.T
 	Subject
 }
 
-// webhook makes a webhook of the standard profile.
+// webhook creates a webhook of the standard profile.
 func (w *world) webhook() hook.WebhookID { return w.AddWebhook(w.t, nil) }
 
-// messageWebhook makes a webhook that receives messages, at most once each.
+// messageWebhook creates a webhook that receives messages, at most once each.
 func (w *world) messageWebhook() hook.WebhookID {
 	return w.AddWebhook(w.t, func(w *hook.Webhook) { w.Profile = hook.ProfileMomento })
 }
@@ -125,7 +123,7 @@ func (w *world) messageWebhook() hook.WebhookID {
 // publish publishes an event to all webhooks of the standard profile.
 func (w *world) publish() hook.EventID { return w.Publish(w.t, hook.ProfileStandard, `{"id":1}`) }
 
-// states are the event's deliveries, by webhook.
+// states returns the event's deliveries by webhook.
 func (w *world) states(event hook.EventID) map[hook.WebhookID]hook.Delivery {
 	w.t.Helper()
 	list, err := w.States(w.t.Context(), []hook.EventID{event}, 0, 1)
@@ -183,7 +181,7 @@ func (w *world) result(id hook.DeliveryID, o Outcome, manual bool) hook.Record {
 	return RecordOf(&job, a)
 }
 
-// record records one attempt and returns its delivery, which must be what clients see.
+// record records one attempt and returns its delivery, which must equal the delivery that clients see.
 func (w *world) record(r hook.Record) hook.Delivery {
 	w.t.Helper()
 	recorded, err := w.Record(w.t.Context(), []hook.Record{r})
@@ -191,7 +189,7 @@ func (w *world) record(r hook.Record) hook.Delivery {
 	list := recorded.Deliveries
 	require.Len(w.t, list, 1)
 	found := w.ReadDelivery(w.t, r.Delivery.ID)
-	found.Waits, list[0].Waits = nil, nil // they depend on the time of the reading
+	found.Waits, list[0].Waits = nil, nil // they depend on the time of reading
 	require.Equal(w.t, found, list[0], "Record returns the delivery as it then stands")
 	return list[0]
 }
@@ -215,7 +213,7 @@ func (w *world) pause(id hook.WebhookID, pause bool) {
 	w.UpdateWebhook(w.t, id, func(w *hook.Webhook) { w.Pause(pause, now) })
 }
 
-// requireEnded checks how the delivery has ended.
+// requireEnded checks that the delivery has ended in the state with the error text.
 func (w *world) requireEnded(d hook.Delivery, state hook.DeliveryState, text string) {
 	w.t.Helper()
 	require.Equal(w.t, state, d.State)

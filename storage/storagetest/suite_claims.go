@@ -8,8 +8,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// claim claims the deliveries for their webhooks as they are now, and returns those that
-// the claim has.
+// claim claims the deliveries with their webhooks' current versions, and returns the ones that the claim got.
 func (w *world) claim(c hook.Claim, ids ...hook.DeliveryID) []hook.DeliveryID {
 	w.t.Helper()
 	list := make([]hook.Wanted, 0, len(ids))
@@ -26,7 +25,7 @@ func (w *world) claimVersions(c hook.Claim, list ...hook.Wanted) []hook.Delivery
 	return claimed
 }
 
-// drop drops the delivery if it was claimed longer ago than age, and reports whether it did.
+// drop drops the delivery if its claim is older than age, and reports whether it did.
 func (w *world) drop(id hook.DeliveryID, age time.Duration) bool {
 	w.t.Helper()
 	dropped, err := w.DropDeliveries(w.t.Context(), []hook.DeliveryID{id}, age)
@@ -34,7 +33,7 @@ func (w *world) drop(id hook.DeliveryID, age time.Duration) bool {
 	return len(dropped.Deliveries) > 0
 }
 
-// claimCases are about deliveries that are sent at most once (M7), and about tests (S11).
+// claimCases test deliveries that are sent at most once (M7), and tests (S11).
 func claimCases() map[string]func(*world) {
 	one, two := hook.Claim{1}, hook.Claim{2}
 	return map[string]func(*world){

@@ -8,7 +8,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// deferring makes deliveries of the webhook and defers them.
+// deferring creates deliveries of the webhook and defers them.
 func (w *world) deferring(webhook hook.WebhookID, n int) []hook.DeliveryID {
 	w.t.Helper()
 	ids := make([]hook.DeliveryID, n)
@@ -32,7 +32,7 @@ func (w *world) setBreaker(webhook hook.WebhookID, open bool) {
 	require.NoError(w.t, w.SetBreaker(w.t.Context(), webhook, open))
 }
 
-// deferredCases are about deliveries that wait for their webhook (spec 9).
+// deferredCases test deferred deliveries (spec 9).
 func deferredCases() map[string]func(*world) {
 	return map[string]func(*world){
 		"the longest due come first": func(w *world) {
@@ -119,7 +119,7 @@ func deferredCases() map[string]func(*world) {
 	}
 }
 
-// expire expires the webhook's deferred deliveries, and returns how many.
+// expire expires the webhook's deferred deliveries and returns how many.
 func (w *world) expire(webhook hook.WebhookID, limit int) int {
 	w.t.Helper()
 	expired, err := w.ExpireDeferred(w.t.Context(), webhook, hook.DeferredFor, limit)
@@ -127,7 +127,7 @@ func (w *world) expire(webhook hook.WebhookID, limit int) int {
 	return len(expired.Deliveries)
 }
 
-// expireUnreadable expires the deliveries, whose secrets can't be read, and returns which.
+// expireUnreadable calls ExpireUnreadable for the deliveries and returns the expired ones.
 func (w *world) expireUnreadable(ids ...hook.DeliveryID) []hook.DeliveryID {
 	w.t.Helper()
 	expired, err := w.ExpireUnreadable(w.t.Context(), ids, hook.DeferredFor)
@@ -135,7 +135,7 @@ func (w *world) expireUnreadable(ids ...hook.DeliveryID) []hook.DeliveryID {
 	return expired.Deliveries
 }
 
-// expiryCases are about deliveries that have waited for too long (spec 9).
+// expiryCases test deliveries that have waited for too long (spec 9).
 func expiryCases() map[string]func(*world) {
 	return map[string]func(*world){
 		"deferred deliveries fail when they are too old": func(w *world) {

@@ -24,7 +24,7 @@ func (w *world) ends(webhook hook.WebhookID, changes int64) bool {
 	return ended
 }
 
-// drainCases are about the workflow that sends a webhook's deferred deliveries (spec 9).
+// drainCases test the state of the workflow that sends a webhook's deferred deliveries (spec 9).
 func drainCases() map[string]func(*world) {
 	return map[string]func(*world){
 		"a drain sleeps when nothing has changed": func(w *world) {

@@ -8,7 +8,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// day is one of the days by which failures are counted (S14).
+// day is the unit in which failures are counted (S14).
 const day = 24 * time.Hour
 
 // requireStatus checks the webhook's status and reason, as the API shows them.
@@ -18,7 +18,7 @@ func (w *world) requireStatus(id hook.WebhookID, status, reason string) {
 	require.Equal(w.t, []string{status, reason}, []string{webhook.Status(), webhook.StatusReason()})
 }
 
-// healthCases are about what attempts mean for the health of a webhook (S14).
+// healthCases test the effect of attempts on a webhook's health (S14).
 func healthCases() map[string]func(*world) {
 	return map[string]func(*world){
 		"a failure makes failing, a success healthy": func(w *world) {
@@ -120,8 +120,7 @@ func healthCases() map[string]func(*world) {
 	}
 }
 
-// fails has an attempt of the webhook fail, and then lets each time pass and another one
-// fail, but for the last time.
+// fails records a failed attempt of the webhook before each of the durations passes.
 func (w *world) fails(webhook hook.WebhookID, after ...time.Duration) {
 	w.t.Helper()
 	for _, d := range after {

@@ -17,7 +17,7 @@ func (w *world) outstanding(event hook.EventID) []hook.Job {
 	return jobs
 }
 
-// lookupCases are about what is loaded.
+// lookupCases test loading deliveries.
 func lookupCases() map[string]func(*world) {
 	return map[string]func(*world){
 		"outstanding are those with an attempt to come": func(w *world) {

@@ -8,7 +8,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// recordCases are about what becomes of a delivery (S12, S13).
+// recordCases test the states of a delivery (S12, S13).
 func recordCases() map[string]func(*world) {
 	return map[string]func(*world){
 		"a success ends the delivery": func(w *world) {
@@ -148,7 +148,7 @@ func recordCases() map[string]func(*world) {
 	}
 }
 
-// recordTwice records attempts again whose first record's answer was lost.
+// recordTwice records attempts again, as if the answer to the first recording was lost.
 func recordTwice(w *world) {
 	webhook := w.webhook()
 	for _, o := range []Outcome{Status(500), Status(200)} {

@@ -8,7 +8,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// step makes a step of the replay in a second that is new.
+// step makes a step of the replay in a new second.
 func (w *world) step(id hook.ReplayID) hook.ReplayStep {
 	w.t.Helper()
 	step, err := w.ReplayStep(w.t.Context(), id, 0)
@@ -16,7 +16,7 @@ func (w *world) step(id hook.ReplayID) hook.ReplayStep {
 	return step
 }
 
-// deferredOf are the webhook's deferred deliveries.
+// deferredOf returns the webhook's deferred deliveries.
 func (w *world) deferredOf(webhook hook.WebhookID) []hook.DeliveryID {
 	w.t.Helper()
 	var ids []hook.DeliveryID
@@ -26,7 +26,7 @@ func (w *world) deferredOf(webhook hook.WebhookID) []hook.DeliveryID {
 	return ids
 }
 
-// replaying makes a replay of n events, and its webhook.
+// replaying creates n events, a webhook, and a replay of the events for it.
 func (w *world) replaying(n, rate int) (hook.ReplayID, hook.WebhookID) {
 	w.t.Helper()
 	for range n {
@@ -36,7 +36,7 @@ func (w *world) replaying(n, rate int) (hook.ReplayID, hook.WebhookID) {
 	return w.AddReplay(w.t, webhook, rate), webhook
 }
 
-// replayCases are about replays of what a webhook has missed.
+// replayCases test replays of events that a webhook has missed.
 func replayCases() map[string]func(*world) {
 	return map[string]func(*world){
 		"a replay defers a delivery of each event": func(w *world) {

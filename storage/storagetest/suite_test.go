@@ -9,7 +9,7 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// The store in memory decides as the one on PostgreSQL does.
+// The store in memory passes the suite that the one on PostgreSQL passes.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	storagetest.Run(t, func(*testing.T) storagetest.Subject {
@@ -19,10 +19,10 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// subject is a store in memory with the fixture of the conformance suite.
+// subject is a store in memory and the fixture of the conformance suite.
 type subject struct {
 	*storagetest.Store
-	// passed is how much time has passed, in nanoseconds.
+	// passed is how much time Pass has let pass, in nanoseconds.
 	passed   atomic.Int64
 	webhooks map[hook.Profile][]hook.WebhookID
 }

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// webhook is a webhook with what the store alone knows of its health.
+// webhook is a webhook with the parts of its health that only the store knows.
 type webhook struct {
 	hook.Webhook
 	failingSince         *time.Time
@@ -20,7 +20,7 @@ type webhook struct {
 	resumedAt time.Time
 }
 
-// waitingSince is when the delivery began to wait: at its event, or at the end of a pause since.
+// waitingSince returns when the delivery began to wait: at its event, or at the end of a later pause.
 func (w *webhook) waitingSince(d *hook.Delivery) time.Time {
 	if w.resumedAt.After(d.CreatedAt) {
 		return w.resumedAt
@@ -28,9 +28,8 @@ func (w *webhook) waitingSince(d *hook.Delivery) time.Time {
 	return d.CreatedAt
 }
 
-// ChangeWebhook changes a webhook, as a PATCH request does. Deactivating it revokes its
-// outstanding deliveries (S15). Activating it begins the five days anew (S14), as another URL
-// does; the end of a pause moves them.
+// ChangeWebhook changes a webhook, as a PATCH request does. Deactivating it revokes its outstanding deliveries
+// (S15). Activating it or changing its URL restarts the five days (S14); the end of a pause moves them.
 func (s *Store) ChangeWebhook(id hook.WebhookID, change func(*hook.Webhook)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,8 +63,8 @@ func (s *Store) ChangeWebhook(id hook.WebhookID, change func(*hook.Webhook)) {
 	}
 }
 
-// requestsDiffer reports whether requests depend on what has changed, as the trigger
-// webhook_changes has it (migration 00018).
+// requestsDiffer reports whether the change affects requests, as the trigger webhook_changes decides it (migration
+// 00018).
 func requestsDiffer(a, b *hook.Webhook) bool {
 	type request struct {
 		url            string
@@ -90,8 +89,8 @@ func requestsDiffer(a, b *hook.Webhook) bool {
 		!reflect.DeepEqual(a.Previous, b.Previous)
 }
 
-// DeleteWebhook deletes a webhook, as a DELETE request does, and so revokes its outstanding deliveries.
-// They stay as they are, as their rows do in storage until a page of cancellations comes to them.
+// DeleteWebhook deletes a webhook, as a DELETE request does, and so revokes its outstanding deliveries. They keep
+// their state, as their rows do in storage until a page of the cancellation reaches them.
 func (s *Store) DeleteWebhook(id hook.WebhookID) { s.LoseWebhook(id, false) }
 
 // LoseWebhook deletes a webhook, or only deactivates it.
