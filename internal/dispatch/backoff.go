@@ -51,7 +51,7 @@ func (b *backoff) over(ctx context.Context, h Health) (bool, error) {
 	return true, nil
 }
 
-// reset forgets the failures, because Temporal has done what it was asked.
+// reset forgets the failures, because a call to Temporal has succeeded.
 func (b *backoff) reset() { b.failures = 0 }
 
 // paused reports whether the loop does nothing at present.

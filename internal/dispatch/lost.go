@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// lostAge is how late a drain or a replay may be before it counts as lost. The store knows when each will next
-	// report, which leaves more time than its longest activity needs.
+	// lostAge is how late a drain or a replay may be before it counts as lost. The store knows when each reports next,
+	// which leaves more time than its longest activity needs.
 	lostAge = 30 * time.Second
 	// lostPage bounds the drains, and the replays, that one round starts.
 	lostPage = 500

@@ -14,7 +14,7 @@ import (
 	"grapnel/internal/tracing"
 )
 
-// OverdueStore is what the reconciler needs of the store.
+// OverdueStore lists the methods of the store that the reconciler uses.
 type OverdueStore interface {
 	Leases
 	// Overdue lists the events of deliveries that have been due for longer than age, beginning after the mark. It also
@@ -30,15 +30,15 @@ type WorkflowDescriber interface {
 	DescribeWorkflowExecution(ctx context.Context, workflowID, runID string) (*workflowservice.DescribeWorkflowExecutionResponse, error)
 }
 
-// ReconcilerConfig is what NewReconciler needs. Store, Temporal, Resetter, Health and Logger are required.
+// ReconcilerConfig is the configuration of NewReconciler. Store, Temporal, Resetter, Health and Logger are required.
 type ReconcilerConfig struct {
 	Store    OverdueStore
 	Temporal WorkflowDescriber
 	Resetter Resetter
 	Health   Health
 	Logger   *slog.Logger
-	// After is how long a delivery must have been due; default 10 min. A workflow that has ended is left alone for as
-	// long. So a workflow that can only fail does so no more often, and what it was sending has come to an end.
+	// After is how long a delivery must have been due; default 10 min. A workflow that has ended is left alone for the
+	// same time: so a workflow that can only fail does so no more often, and its requests have ended.
 	After time.Duration
 	// Metrics counts restarted and woken workflows; nil counts nothing.
 	Metrics Metrics

@@ -1,7 +1,8 @@
-// Package dispatch starts workflows for what the store has accepted. The Starter starts them at once, without delaying the
-// request. The Sweeper starts later what a crash or an outage left behind, and the Reconciler restarts workflows that were
-// lost. SendNow starts one while its caller waits for the outcome. The store's outbox has the truth about what is to be
-// started: if a process loses all of this package's memory, nothing is lost.
+// Package dispatch starts workflows for accepted work. The Starter starts them at once, without delaying the request.
+// The Sweeper starts later the workflows that a crash or an outage left unstarted, and the Reconciler restarts
+// workflows that were lost. SendNow starts one while its caller waits for the outcome. The store's outbox lists the
+// events whose workflow has not been started: if a process loses everything that this package has in memory, nothing is
+// lost.
 package dispatch
 
 import (
@@ -36,7 +37,7 @@ type Outbox interface {
 	ShareWorkflow(ctx context.Context, workflowID string, events []hook.EventID) ([]hook.EventID, error)
 }
 
-// StarterConfig is what NewStarter needs. Temporal, Outbox and Logger are required.
+// StarterConfig is the configuration of NewStarter. Temporal, Outbox and Logger are required.
 type StarterConfig struct {
 	Temporal Temporal
 	Outbox   Outbox
@@ -82,7 +83,7 @@ const (
 	defaultQueue    = 10_000
 	// maxAux is how many auxiliary workflows can wait for their start.
 	maxAux = 1000
-	// startTimeout bounds one start. The sweeper tries again what it cuts off.
+	// startTimeout bounds one start. The sweeper tries again the starts that it cuts off.
 	startTimeout = 10 * time.Second
 	// markEvery is how long started events are collected before they are removed from the outbox.
 	markEvery  = 100 * time.Millisecond

@@ -180,14 +180,15 @@ type notNamedError struct{ err error }
 
 func (e *notNamedError) Error() string { return "name a workflow: " + e.err.Error() }
 
-// mark removes started events from the outbox. If that fails, they are started a second time, and found running.
+// mark removes started events from the outbox. If that fails, they are started a second time, and their workflows are
+// found running.
 func (s *Sweeper) mark(ctx context.Context, events []hook.EventID) error {
 	ctx, cancel := writeContext(ctx)
 	defer cancel()
 	return s.config.Store.Started(ctx, events)
 }
 
-// unclaim gives events back. If the store is unavailable, their claims expire.
+// unclaim gives events back. If the store is unavailable, the claims expire.
 func (s *Sweeper) unclaim(ctx context.Context, events []hook.EventID) {
 	if len(events) == 0 {
 		return

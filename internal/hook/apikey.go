@@ -65,8 +65,8 @@ func (k *APIKey) Allows(anyOf ...Scope) bool {
 // AllowsType reports whether the key may publish events of the type, and read them.
 func (k *APIKey) AllowsType(eventType string) bool { return k.AllowsTopic("", eventType) }
 
-// AllowsTopic does for a topic of a cache what AllowsType does for an event type. Events that are no messages have the
-// cache "".
+// AllowsTopic reports whether the key may publish messages of the topic of the cache, and read them. Events that are no
+// messages have the cache "".
 func (k *APIKey) AllowsTopic(cache, name string) bool {
 	return k.AllowsCache(cache) && (len(k.Topics) == 0 || Matches(k.Topics, name))
 }

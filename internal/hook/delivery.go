@@ -45,22 +45,22 @@ type Delivery struct {
 	EventType string
 	// Test marks a test delivery: one attempt, no retry (S11).
 	Test bool
-	// ReplayID is the replay that made it; zero if none did.
+	// ReplayID is the replay that made the delivery; zero if none did.
 	ReplayID ReplayID
 	State    DeliveryState
 	// Deferred says that the delivery waits for its webhook, which is paused, over a limit or unavailable.
 	Deferred bool
 	// Waits says why a due delivery is not sent; nil if it does not wait, or was not read to be shown.
 	Waits *Wait
-	// Generation is the webhook's when the delivery was accepted; nil if an older version accepted it.
+	// Generation is that of the webhook when the delivery was accepted; nil if an older version accepted it.
 	Generation *int
 	// Attempts counts all requests, those sent by hand too.
 	Attempts int
-	// Scheduled counts the requests that the schedule sent: the five of spec 1.
+	// Scheduled counts the requests that the schedule sent, at most the five of spec 1.
 	Scheduled int
-	// StatusCode is the last HTTP status of any attempt; 0 if none came.
+	// StatusCode is the last HTTP status of any attempt; 0 if no attempt got one.
 	StatusCode int
-	// Error is the last attempt's; empty if there was none.
+	// Error is that of the last attempt; empty if there was none.
 	Error string
 	// NextAttemptAt is when the next attempt is due; nil when none will be made.
 	NextAttemptAt *time.Time
@@ -83,10 +83,9 @@ type Job struct {
 	// PayloadSize is the size of the event's data in bytes, if the data was left out because it is over MaxInline; 0 if
 	// Event.Data has it.
 	PayloadSize int
-	// Webhook is as it stands now (S15); nil when it was deleted.
+	// Webhook is the webhook as it is now (S15); nil if it was deleted.
 	Webhook *Webhook
-	// SigningKeys are those of the webhook's tenant, the current one first, where the
-	// webhook wants v1a.
+	// SigningKeys are the keys of the webhook's tenant, the current one first, if the webhook has the scheme v1a.
 	SigningKeys []ed25519.PrivateKey
 	// Err says that the webhook's secrets could not be read. The job must not be sent; other jobs are not affected.
 	Err error

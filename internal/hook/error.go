@@ -35,14 +35,13 @@ type Error struct {
 	Kind       Kind
 	Message    string
 	Violations []Violation
-	// RetryAfter is when to try again, for rate_limited and unavailable; zero is not known.
+	// RetryAfter is how long to wait before trying again, for rate_limited and unavailable; 0 if that is not known.
 	RetryAfter time.Duration
 	Err        error
 }
 
-// ErrNotSent is in the chain of an error of sending when it is certain that no
-// request has reached the receiver, so that even an at-most-once delivery may be
-// tried again.
+// ErrNotSent is in the chain of a sending error if it is certain that no request has reached the receiver, so that even
+// an at-most-once delivery may be tried again.
 var ErrNotSent = errors.New("nothing was sent")
 
 // Violation describes one wrong value: its place ("body.url", "path.id", "body.data/users/0") and what is wrong with it.

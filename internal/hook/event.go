@@ -20,7 +20,7 @@ type Event struct {
 	TokenID  string
 	// Data is canonical JSON (spec 2), exactly the bytes every body carries.
 	Data []byte
-	// OrganizationID is shown in Commenda's event objects; empty if not given.
+	// OrganizationID is shown in Commenda's event objects; empty if the publish had none.
 	OrganizationID string
 	// Test marks the sample event of a test delivery.
 	Test      bool
@@ -29,8 +29,8 @@ type Event struct {
 	Trace Trace
 	// Hops are the events that led to this one, oldest first, if its publisher named them.
 	Hops []EventID
-	// WorkflowID names the workflow that delivers it; empty while none has been started, and for ever if no webhook
-	// matched.
+	// WorkflowID names the workflow that delivers the event; empty until one has been started, and for ever if no
+	// webhook matched.
 	WorkflowID string
 	// Deliveries counts the webhooks that matched when it was accepted.
 	Deliveries int

@@ -9,8 +9,7 @@ import (
 // MaxAttempts is the most attempts a delivery can have on its schedule.
 const MaxAttempts = 5
 
-// MaxRetryAfter is the longest a receiver can postpone an attempt by
-// Retry-After (spec 9).
+// MaxRetryAfter is the longest delay that a receiver can ask for by Retry-After (spec 9).
 const MaxRetryAfter = 24 * time.Hour
 
 // Schedule has the delays before attempts 2, 3, and so on, each counted from the end of the attempt before. It alone decides

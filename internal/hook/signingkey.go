@@ -14,6 +14,6 @@ type SigningKey struct {
 	TenantID  TenantID
 	Public    ed25519.PublicKey
 	CreatedAt time.Time
-	// ExpiresAt is when it stops signing; nil for the current one.
+	// ExpiresAt is when the key stops signing; nil for the current one.
 	ExpiresAt *time.Time
 }

@@ -12,7 +12,7 @@ import (
 	"grapnel/internal/errlog"
 )
 
-// Store is what maintenance needs of the store.
+// Store lists the methods of the store that the jobs use.
 type Store interface {
 	Partitions
 	IdempotencyKeys
@@ -22,7 +22,7 @@ type Store interface {
 	Cancellations
 }
 
-// Config is what New needs. Store and Logger are required.
+// Config is the configuration of New. Store and Logger are required.
 type Config struct {
 	Store  Store
 	Logger *slog.Logger

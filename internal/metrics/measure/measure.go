@@ -57,8 +57,8 @@ func BacklogBounds() []time.Duration {
 	return []time.Duration{0, 10 * time.Second, time.Minute, 10 * time.Minute, time.Hour}
 }
 
-// BacklogStats counts what is to be done at one moment. The store counts up to a bound, beginning with what has been due
-// longest, and leaves out the rest.
+// BacklogStats counts outstanding work at one moment. The store counts up to a bound, beginning with the work that has
+// been due longest, and leaves out the rest.
 type BacklogStats struct {
 	// Due counts the deliveries that their workflows send, tests too. Deferred counts the deferred deliveries. Both have
 	// one count for each range of BacklogBounds.
