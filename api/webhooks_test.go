@@ -173,8 +173,8 @@ func TestDeleteWebhook(t *testing.T) {
 	require.EqualValues(t, 0, f.post(t, "/v1/events", `{"type":"user.created","data":1}`).object(t, 202)["deliveries"])
 }
 
-// Nothing within UpdateWebhook's transaction takes a second connection: with a pool of one connection it would wait for
-// itself.
+// Nothing within UpdateWebhook's transaction takes a second connection. With a pool of one connection, the transaction
+// would wait for itself.
 func TestUpdateWebhookTakesOneConnection(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

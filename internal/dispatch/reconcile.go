@@ -21,8 +21,8 @@ type actions struct{ restarted, woken atomic.Int64 }
 
 func (a *actions) sum() int64 { return a.restarted.Load() + a.woken.Load() }
 
-// page looks at the workflow of each overdue event, wakes those that back off, and restarts those that are lost. An error
-// says that the page has to be done again.
+// page looks at the workflow of each overdue event. It wakes the workflows that back off, and restarts the lost ones.
+// An error says that the page has to be done again.
 func (r *Reconciler) page(ctx context.Context, list []hook.Overdue, did *actions) error {
 	before := did.sum()
 	lost := make([]bool, len(list))

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// sweepPage is how many events are claimed at once. A page costs some statements beside its starts. With more events
-	// it costs fewer statements, and a workflow gets more events of a tenant where there are many tenants.
+	// sweepPage is how many events are claimed at once. A page costs some statements besides its starts. With more
+	// events it costs fewer statements for each, and a workflow gets more events of a tenant if there are many tenants.
 	sweepPage = 5000
 	// claimFor is how long the claims of a process that has crashed last.
 	claimFor = 30 * time.Second

@@ -22,7 +22,7 @@ type DeferredPage struct {
 	Changes int64
 }
 
-// Nap is what a drain stores before it sleeps.
+// Nap is the record that a drain stores before it sleeps.
 type Nap struct {
 	// In is when it will read the next page.
 	In time.Duration

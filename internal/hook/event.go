@@ -51,7 +51,7 @@ type Publication struct {
 	OrganizationID string
 	// Cache makes the event a message of the topic Type in that cache.
 	Cache string
-	// TokenID is the publishing key's; only messages show it.
+	// TokenID is that of the publishing key. Only messages show it.
 	TokenID string
 	// IdempotencyKey is the client's; empty if none was given.
 	IdempotencyKey string

@@ -12,7 +12,7 @@ type Policy struct {
 	DisableOnFinal bool
 }
 
-// Verdict is what follows an attempt, for its delivery and for its webhook.
+// Verdict says what follows an attempt, for its delivery and for its webhook.
 type Verdict struct {
 	State DeliveryState
 	// Retry says that another attempt follows, RetryIn after the attempt's end.

@@ -5,7 +5,7 @@ package measure
 
 import "time"
 
-// StartedBy says who or what started a workflow. It is the value of the label "by".
+// StartedBy is the cause of a workflow's start. It is the value of the label "by".
 type StartedBy string
 
 // The values of StartedBy.
@@ -50,9 +50,9 @@ type Published struct {
 	Took time.Duration
 }
 
-// BacklogBounds returns the upper bounds of the ranges in which BacklogStats counts deliveries by how long they have been
-// due. The first range holds the deliveries that are not due yet. One more range holds those that are older than the last
-// bound.
+// BacklogBounds returns the upper bounds of the ranges in which BacklogStats counts deliveries by how long they have
+// been due. The first range holds the deliveries that are not due yet. One more range holds the deliveries that have
+// been due for longer than the last bound.
 func BacklogBounds() []time.Duration {
 	return []time.Duration{0, 10 * time.Second, time.Minute, 10 * time.Minute, time.Hour}
 }
