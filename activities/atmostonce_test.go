@@ -323,7 +323,7 @@ func TestMessageSentByHandIsNotSentTwice(t *testing.T) {
 		require.NoError(b, err)
 		require.Len(b, b.sender.Requests(urlA), 1)
 
-		// After that, a person may ask for it again.
+		// After that attempt, a person may request another one.
 		b.sender.Script(urlA, storagetest.Status(200))
 		o, err = b.sendNow(b.store.Delivery(a))
 		require.NoError(b, err)

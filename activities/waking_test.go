@@ -15,7 +15,7 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// asks requires that a run asks for another one, and returns the delay.
+// asks requires that a run asks for another run, and returns the delay.
 func (b *bench) asks(err error) (in time.Duration, why string) {
 	b.Helper()
 	var app *temporal.ApplicationError

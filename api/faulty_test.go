@@ -8,8 +8,8 @@ import (
 	"grapnel/api"
 )
 
-// faulty is a store one of whose calls fails. Its methods are generated (TestFaultyStoreIsGenerated): each one asks next
-// for an error before it calls the store. Methods that return no error can't fail and are the embedded store's.
+// faulty is a store one of whose calls fails. Its methods are generated (TestFaultyStoreIsGenerated): each one asks
+// next for an error before it calls the store. Methods that return no error can't fail and are the embedded store's.
 type faulty struct {
 	api.Store
 	mu     sync.Mutex

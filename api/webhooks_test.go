@@ -96,8 +96,8 @@ func TestUpdateWebhook(t *testing.T) {
 	require.Equal(t, "new secret", f.get(t, path+"/secret").object(t, http.StatusOK)["secret"])
 }
 
-// S4, S15: deactivating cancels outstanding deliveries visibly, and new events make no delivery. Activating starts
-// anew.
+// S4, S15: deactivating cancels outstanding deliveries visibly, and new events make no delivery. Activating begins
+// afresh.
 func TestDeactivateWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -26,8 +26,8 @@ const (
 	renewEvery = leaseFor / 3
 )
 
-// lease is the right to reconcile. It is a lease and no lock, so that no connection to the store is held while Temporal is
-// called.
+// lease is the right to reconcile. It is a lease and no lock, so that no connection to the store is held while Temporal
+// is called.
 type lease struct {
 	leases Leases
 	holder hook.LeaseHolder

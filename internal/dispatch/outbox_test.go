@@ -47,7 +47,7 @@ func (o *outbox) LostDrains(context.Context, time.Duration, int) ([]hook.Webhook
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	lost := o.lost
-	o.lost = nil // they are not returned again for a while
+	o.lost = nil // a lost drain is returned once
 	return lost, o.losing
 }
 

@@ -77,8 +77,8 @@ func (r *Reconciler) callAll(ctx context.Context, n int, call func(i int) error)
 	return refused, leaseLost(errs)
 }
 
-// look reports whether the workflow is lost or has ended a while ago. It wakes activities of a running workflow that back
-// off although something is due.
+// look reports whether the workflow is lost or has ended a while ago. It wakes activities of a running workflow that
+// back off although something is due.
 func (r *Reconciler) look(ctx context.Context, id string, did *actions) (lost bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

@@ -88,8 +88,9 @@ const (
 	// markEvery is how long started events are collected before they are removed from the outbox.
 	markEvery  = 100 * time.Millisecond
 	markAtMost = 500
-	// restFor is how long nothing is started after Temporal was unavailable. Events that come meanwhile share workflows.
-	// Without it, while starts fail at once, each event would get a workflow of its own, to be started one by one later.
+	// restFor is how long nothing is started after Temporal was unavailable. Events that come meanwhile share
+	// workflows. Without it, while starts fail at once, each event would get a workflow of its own, to be started one
+	// by one later.
 	restFor = time.Second
 )
 
@@ -133,9 +134,10 @@ func (s *Starter) Dispatch(start hook.Start) {
 	}
 }
 
-// Run starts queued events until ctx ends, and then those that are still queued, for at most as long as shutdown.
+// Run starts queued events until ctx ends. Then it starts the events that are still queued, for at most as long as
+// shutdown.
 func (s *Starter) Run(ctx context.Context, shutdown time.Duration) error {
-	// After ctx has ended, starts go on in late, which ends when the time for shutdown is over.
+	// late is the context of starts after ctx has ended. It ends when the time for shutdown is over.
 	late, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	context.AfterFunc(ctx, func() {
@@ -207,7 +209,8 @@ func (s *Starter) begin(ctx context.Context, start hook.Start) {
 	}
 }
 
-// startEvents starts the workflow of one or more events and counts the start. It does nothing if the workflow is running.
+// startEvents starts the workflow of one or more events and counts the start. It does nothing if the workflow is
+// running.
 func (s *Starter) startEvents(ctx context.Context, start hook.Start, by measure.StartedBy) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -222,8 +225,9 @@ func (s *Starter) startEvents(ctx context.Context, start hook.Start, by measure.
 	return err
 }
 
-// mark removes started events from the outbox, many at a time, until s.started is closed. If an event is not removed, it
-// is started a second time, and its workflow found running. So once ctx has ended, no attempt follows one that fails.
+// mark removes started events from the outbox, many at a time, until s.started is closed. If an event is not removed,
+// it is started a second time, and its workflow found running. So once ctx has ended, no attempt follows one that
+// fails.
 func (s *Starter) mark(ctx context.Context) {
 	ticker := time.NewTicker(markEvery)
 	defer ticker.Stop()

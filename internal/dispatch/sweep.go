@@ -30,8 +30,8 @@ var errLate = errors.New("claimed for too long")
 // page claims a page of the outbox and starts its workflows. It reports whether there may be another page.
 //
 // If this process is killed or cut off, its claims expire, and the process that claims the events next starts the same
-// workflows, and finds those that run. An event whose start was refused keeps its claim: it is tried again later, and does
-// not hold up the events after it.
+// workflows, and finds those that run. An event whose start was refused keeps its claim: it is tried again later, and
+// does not hold up the events after it.
 func (s *Sweeper) page(ctx context.Context) (more bool, err error) {
 	begin := time.Now()
 	page, err := s.config.Store.ClaimUnstarted(ctx, hook.OutboxClaim{

@@ -131,8 +131,8 @@ func (s *Sweeper) pause(p progress, err error) time.Duration {
 	}
 }
 
-// round starts lost drains and replays, once per interval, and then a page of the outbox. It does nothing while Temporal
-// is unavailable.
+// round starts lost drains and replays, once per interval, and then a page of the outbox. It does nothing while
+// Temporal is unavailable.
 func (s *Sweeper) round(ctx context.Context) (progress, error) {
 	due := time.Since(s.auxAt) >= s.config.Interval
 	if due {
@@ -172,8 +172,8 @@ func (s *Sweeper) sweep(ctx context.Context, aux bool) (progress, error) {
 	return sweptAll, err
 }
 
-// startAllLost starts lost drains and replays. A failure of one kind stops neither the other nor the outbox, and is only
-// logged, unless Temporal is unavailable: then the error is errUnavailable.
+// startAllLost starts lost drains and replays. A failure of one kind stops neither the other nor the outbox, and is
+// only logged, unless Temporal is unavailable: then the error is errUnavailable.
 func (s *Sweeper) startAllLost(ctx context.Context) error {
 	err := s.startDrains(ctx)
 	if errors.Is(err, errUnavailable) {

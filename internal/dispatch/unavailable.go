@@ -12,8 +12,8 @@ import (
 // errUnavailable is the error of a call that was not made, because Temporal had stopped answering.
 var errUnavailable = errors.New("Temporal is unavailable")
 
-// isUnavailable reports whether Temporal did not answer, is overloaded, or has lost its namespace. It is false if Temporal
-// refused the call.
+// isUnavailable reports whether Temporal did not answer, is overloaded, or has lost its namespace. It is false if
+// Temporal refused the call.
 func isUnavailable(err error) bool {
 	var unavailable *serviceerror.Unavailable
 	var late *serviceerror.DeadlineExceeded

@@ -79,8 +79,8 @@ func (k *APIKey) AllowsCache(cache string) bool {
 // Limited reports whether the key's topics or caches limit what it may read.
 func (k *APIKey) Limited() bool { return len(k.Topics) > 0 || len(k.Caches) > 0 }
 
-// Covers reports whether the key may read everything that is sent to the webhook. A client that chooses the webhook's URL
-// can read what is sent there.
+// Covers reports whether the key may read everything that is sent to the webhook. A client that chooses the webhook's
+// URL can read what is sent there.
 func (k *APIKey) Covers(w *Webhook) bool {
 	return k.AllowsCache(w.Cache) && !slices.ContainsFunc(w.Events, func(event string) bool {
 		if w.Profile == ProfileStandard {
@@ -90,8 +90,8 @@ func (k *APIKey) Covers(w *Webhook) bool {
 	})
 }
 
-// CoversKey reports whether the other key is limited at least as much as this one. A limited key must not make a key with
-// fewer limits.
+// CoversKey reports whether the other key is limited at least as much as this one. A limited key must not make a key
+// with fewer limits.
 func (k *APIKey) CoversKey(other *APIKey) bool {
 	without := func(list []string, has func(string) bool) bool {
 		return slices.ContainsFunc(list, func(s string) bool { return !has(s) })

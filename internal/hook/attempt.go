@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// ErrorClass is the class of a failed attempt. The set is closed. The type of the error determines it, never the error's
-// text.
+// ErrorClass is the class of a failed attempt. The set is closed. The type of the error determines it, never the
+// error's text.
 type ErrorClass string
 
 // The classes of failed attempts.

@@ -28,8 +28,8 @@ type Nap struct {
 	In time.Duration
 	// Changes is that of the DeferredPage. The store refuses the nap if the drain was woken since.
 	Changes int64
-	// Until is set if the drain sleeps because nothing is due before. A delivery that is deferred later and due earlier then
-	// wakes it. The zero time stands for another reason to sleep, which deferred deliveries do not change.
+	// Until is set if the drain sleeps because nothing is due before. A delivery that is deferred later and due earlier
+	// then wakes it. The zero time stands for another reason to sleep, which deferred deliveries do not change.
 	Until time.Time
 	// ProbeIn is when the drain sends the next probe to an unavailable endpoint; nil if it sends none.
 	ProbeIn *time.Duration

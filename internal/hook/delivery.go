@@ -72,8 +72,8 @@ type Delivery struct {
 // Outstanding reports whether an attempt is still to come.
 func (d *Delivery) Outstanding() bool { return d.NextAttemptAt != nil }
 
-// MaxInline bounds the data of an event that is loaded with its jobs, in bytes. Larger data is loaded when its request is
-// about to be made: a backlog of it must not be in memory.
+// MaxInline bounds the data of an event that is loaded with its jobs, in bytes. Larger data is loaded when its request
+// is about to be made: a backlog of it must not be in memory.
 const MaxInline = 2 << 10
 
 // Job is a delivery with everything needed to send it, except a large payload.
@@ -101,8 +101,8 @@ type Job struct {
 // Claim is the right of one run of an activity to send at-most-once deliveries.
 type Claim [16]byte
 
-// AtMostOnce reports whether the job must never be sent twice: it is a Momento message and no test (M7). The job must have
-// its webhook.
+// AtMostOnce reports whether the job must never be sent twice: it is a Momento message and no test (M7). The job must
+// have its webhook.
 func (j *Job) AtMostOnce() bool {
 	return j.Webhook.Profile == ProfileMomento && !j.Delivery.Test
 }

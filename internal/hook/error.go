@@ -29,8 +29,8 @@ const (
 	KindInternal      Kind = "internal"
 )
 
-// Error is the one error type of the domain. Message and Violations are for the client. Err is for the log and never leaves
-// the process. An error of any other type is internal.
+// Error is the one error type of the domain. Message and Violations are for the client. Err is for the log and never
+// leaves the process. An error of any other type is internal.
 type Error struct {
 	Kind       Kind
 	Message    string
@@ -44,7 +44,8 @@ type Error struct {
 // an at-most-once delivery may be tried again.
 var ErrNotSent = errors.New("nothing was sent")
 
-// Violation describes one wrong value: its place ("body.url", "path.id", "body.data/users/0") and what is wrong with it.
+// Violation describes one wrong value: its place ("body.url", "path.id", "body.data/users/0") and what is wrong with
+// it.
 type Violation struct {
 	Location string
 	Message  string

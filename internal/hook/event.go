@@ -63,8 +63,8 @@ type Publication struct {
 	Preconditions Preconditions
 }
 
-// Fingerprint returns a hash of the content, to recognize other content under the same idempotency key. It depends on the
-// order of members in Data: it is stored, and older processes compare it so.
+// Fingerprint returns a hash of the content, to recognize other content under the same idempotency key. It depends on
+// the order of members in Data: it is stored, and older processes compare it so.
 func (p *Publication) Fingerprint() [sha256.Size]byte {
 	h := sha256.New()
 	parts := [][]byte{[]byte(p.Type), []byte(p.OrganizationID), p.Data}
@@ -92,8 +92,8 @@ type Accepted struct {
 	Event Event
 	// Duplicate says that an earlier publish with the same key stands for this one.
 	Duplicate bool
-	// Due counts the deliveries that the event's workflow sends: all but the deferred ones. If it is 0, the event has no
-	// workflow.
+	// Due counts the deliveries that the event's workflow sends: all but the deferred ones. If it is 0, the event has
+	// no workflow.
 	Due int
 	// Targets are the webhooks of the due deliveries, for the workflow's summary; at most MaxTargets, and none for a
 	// duplicate.
@@ -112,8 +112,8 @@ type Target struct {
 	Host      string
 }
 
-// Repeat is the result for a publication whose idempotency key was used before: either the event that was accepted then, as
-// a duplicate, or a conflict. The zero value says that the key was not used.
+// Repeat is the result for a publication whose idempotency key was used before: either the event that was accepted
+// then, as a duplicate, or a conflict. The zero value says that the key was not used.
 type Repeat struct {
 	Accepted *Accepted
 	Err      error

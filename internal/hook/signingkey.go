@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// MaxSigningKeys bounds the keys of a tenant that sign at once: the current one, and keys that were rotated out and have not
-// expired.
+// MaxSigningKeys bounds the keys of a tenant that sign at once: the current one, and keys that were rotated out and
+// have not expired.
 const MaxSigningKeys = 1 + MaxPrevious
 
 // SigningKey is the public part of a key that signs a tenant's requests.

@@ -1,6 +1,6 @@
-// Package maintenance keeps the store in order: it makes and drops partitions, deletes what has expired, and cancels the
-// outstanding deliveries of webhooks that were disabled or deleted. Every process runs it, and the store sees to it that
-// processes do not disturb each other. Nothing here needs Temporal. Each job has its own file.
+// Package maintenance keeps the store in order: it makes and drops partitions, deletes what has expired, and cancels
+// the outstanding deliveries of webhooks that were disabled or deleted. Every process runs it, and the store sees to it
+// that processes do not disturb each other. Nothing here needs Temporal. Each job has its own file.
 package maintenance
 
 import (

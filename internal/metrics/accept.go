@@ -77,8 +77,8 @@ func (m *Metrics) Published(p measure.Published) {
 	}
 }
 
-// Grouped counts a statement that several calls have shared: its rows, how long the first call waited for it, and how long
-// it took.
+// Grouped counts a statement that several calls have shared: its rows, how long the first call waited for it, and how
+// long it took.
 func (m *Metrics) Grouped(group measure.Group, rows int, waited, took time.Duration) {
 	if m == nil {
 		return

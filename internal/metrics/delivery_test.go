@@ -87,8 +87,8 @@ func TestAccepting(t *testing.T) {
 	)
 }
 
-// The backlog is counted for a scrape, and not more often than every 10 s. While the store is unavailable the metrics are
-// left out.
+// The backlog is counted for a scrape, and not more often than every 10 s. While the store is unavailable the metrics
+// are left out.
 func TestBacklog(t *testing.T) {
 	t.Parallel()
 	m := metrics.New()

@@ -1,6 +1,6 @@
-// Package measure has the plain values that packages hand to internal/metrics: values of labels, and counts. It is a leaf,
-// so that a package can be measured without linking the metrics. Its invariant: each label has one closed list of values,
-// and both the package that counts and the one that shows the metric use that list.
+// Package measure has the plain values that packages hand to internal/metrics: values of labels, and counts. It is a
+// leaf, so that a package can be measured without linking the metrics. Its invariant: each label has one closed list of
+// values, and both the package that counts and the one that shows the metric use that list.
 package measure
 
 import "time"
@@ -60,17 +60,18 @@ func BacklogBounds() []time.Duration {
 // BacklogStats counts outstanding work at one moment. The store counts up to a bound, beginning with the work that has
 // been due longest, and leaves out the rest.
 type BacklogStats struct {
-	// Due counts the deliveries that their workflows send, tests too. Deferred counts the deferred deliveries. Both have
-	// one count for each range of BacklogBounds.
+	// Due counts the deliveries that their workflows send, tests too. Deferred counts the deferred deliveries. Both
+	// have one count for each range of BacklogBounds.
 	Due, Deferred []int
 	// OldestDue is how long the oldest of Due has been due; 0 if none is.
 	OldestDue time.Duration
-	// Unstarted counts the accepted events whose workflow has not been started. OldestUnstarted is the age of the oldest.
+	// Unstarted counts the accepted events whose workflow has not been started. OldestUnstarted is the age of the
+	// oldest.
 	Unstarted       int
 	OldestUnstarted time.Duration
 	// Breakers counts the webhooks whose circuit breaker is open.
 	Breakers int
-	// KeptDays counts the days that are past the retention and are not dropped, because too many of their deliveries are
-	// outstanding.
+	// KeptDays counts the days that are past the retention and are not dropped, because too many of their deliveries
+	// are outstanding.
 	KeptDays int
 }
