@@ -23,8 +23,8 @@ var update = flag.Bool("update", false, "write the generated files anew")
 
 const faultyFile = "faulty_gen_test.go"
 
-// The methods of faulty are those of api.Store. To write them anew: go test ./api -run TestFaultyStoreIsGenerated
-// -update
+// The methods of faulty are those of api.Store. To generate them again:
+// go test ./api -run TestFaultyStoreIsGenerated -update
 func TestFaultyStoreIsGenerated(t *testing.T) {
 	t.Parallel()
 	want := generateFaulty(t)

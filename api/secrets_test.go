@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// S6: the rotation of a webhook's secret.
+// S6: a rotation makes a new secret, or takes the given one, and the secret is in force at once.
 func TestSecret(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -27,8 +27,8 @@ type webhookChange struct {
 	Nulls []string
 }
 
-// Apply sets the values in w and normalizes it. It returns the values that no webhook may be given; whether w as a
-// whole is valid is for checkWebhook to decide.
+// Apply sets the values in w and normalizes it. It returns the values that no webhook may be given; checkWebhook
+// decides whether w as a whole is valid.
 func (c *webhookChange) Apply(w *hook.Webhook) (wrong []hook.Violation) {
 	if c.URL != nil {
 		w.URL = *c.URL

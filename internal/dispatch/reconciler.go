@@ -53,7 +53,8 @@ type ReconcilerConfig struct {
 //   - If the workflow has ended or is lost, the reconciler starts another one with the same id. So Temporal makes sure
 //     that there is only one, whichever process starts it, and the event still names its workflow.
 //   - If an activity of the workflow backs off although something is due, the reconciler wakes it. That happens after a
-//     crash in an attempt, which leaves the next one to the retry policy. A crash of Grapnel must not delay deliveries by hours.
+//     crash in an attempt, which leaves the next one to the retry policy. A crash of Grapnel must not delay deliveries
+//     by hours.
 //   - If the workflow runs, or waits for a worker, the reconciler does nothing.
 //
 // Every process runs one, and they take turns by a lease. Two at once do no harm: one may be late to prolong its lease,
