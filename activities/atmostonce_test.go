@@ -136,8 +136,8 @@ func (s *lossy) ClaimDeliveries(ctx context.Context, list []hook.Wanted, claim h
 	return claimed, err
 }
 
-// Spec 9: an outage of ours uses up no attempt: a claim whose answer got lost is made again,
-// and the message is sent once.
+// Spec 9: an outage of Grapnel uses up no attempt. A claim whose answer was lost is made again, and the message is sent
+// once.
 func TestMessageIsClaimedAgainAfterALostAnswer(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -174,7 +174,7 @@ func TestMessageIsNotSentUnclaimed(t *testing.T) {
 	})
 }
 
-// A request that certainly did not leave may be made again; one that may have left may not.
+// A request that certainly was not sent may be made again. A request that may have been sent is not repeated.
 func TestMessageThatWeCouldNotSend(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -221,9 +221,9 @@ func TestMessageOfAStoppedWorkerIsDropped(t *testing.T) {
 	})
 }
 
-// Of two senders at once one has claimed the delivery: it may be a run that Temporal takes for
-// dead, or a request by hand. The other sends nothing, and does not end the delivery until the
-// first sender must be over.
+// Only one of two senders at once can claim the delivery. The other sender may be a run that Temporal takes for dead,
+// or a request by hand. The sender without the claim sends nothing, and does not end the delivery before the other one
+// must have finished.
 func TestMessageIsSentByOneRun(t *testing.T) {
 	t.Parallel()
 	for name, loadedBefore := range map[string]bool{"loaded before the claim": true, "loaded after it": false} {
@@ -259,8 +259,7 @@ func TestMessageIsSentByOneRun(t *testing.T) {
 	}
 }
 
-// Spec 9: an outage of ours, whenever it happens, gives no message an unknown outcome that was
-// not sent.
+// Spec 9: an outage of Grapnel, at whatever time, gives no unsent message an unknown outcome.
 func TestMessageSurvivesAnOutageBeforeItIsSent(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -324,7 +323,7 @@ func TestMessageSentByHandIsNotSentTwice(t *testing.T) {
 		require.NoError(b, err)
 		require.Len(b, b.sender.Requests(urlA), 1)
 
-		// After that, a person may ask for it again.
+		// After that attempt, a person may request another one.
 		b.sender.Script(urlA, storagetest.Status(200))
 		o, err = b.sendNow(b.store.Delivery(a))
 		require.NoError(b, err)

@@ -15,8 +15,8 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// The error's message is for a person who reads the Web UI; its category is benign, because a
-// receiver's failure is not ours.
+// The error's message is for people who read the Web UI. Its category is benign, because a failure of a receiver is no
+// failure of Grapnel.
 func TestErrorAsksForTheNextAttempt(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {

@@ -324,7 +324,7 @@ func TestDrainSeesDeliveriesDeferredAtItsEnd(t *testing.T) {
 	})
 }
 
-// Spec 9: an outage of ours uses up no attempt, and the drain goes on after it.
+// Spec 9: an outage of Grapnel uses up no attempt, and the drain goes on after it.
 func TestDrainWhileTheStoreIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{

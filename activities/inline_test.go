@@ -15,7 +15,7 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// inline runs the local activity, if need be concurrently with others.
+// inline runs the local activity, possibly concurrently with others.
 func (b *bench) inline(s hook.Start) contract.InlineResult {
 	b.Helper()
 	env := newEnvironment(b.Context())

@@ -110,7 +110,7 @@ func TestReplayIsPausedAndCanceled(t *testing.T) {
 	})
 }
 
-// An outage of ours, or of Temporal when the drain is to be started, costs nothing but time.
+// An outage of Grapnel, or of Temporal when the drain is to be started, costs nothing but time.
 func TestReplayWhileTheStoreIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{storagetest.OpReplayStep, storagetest.OpReplaySleeps, storagetest.OpDrain} {

@@ -59,7 +59,7 @@ type bench struct {
 	stop context.CancelCauseFunc
 	// endRun ends the worker's run.
 	endRun func()
-	// heartbeats are the details that the Web UI shows beside the pending activity.
+	// heartbeats are the details that the Web UI shows with the pending activity.
 	heartbeats [][]contract.Outcome
 }
 
@@ -161,7 +161,7 @@ func (b *bench) requireSentAt(url string, want ...time.Duration) {
 	require.Equal(b, want, b.sender.Times(url, b.start))
 }
 
-// during calls do a while after the start.
+// during makes a call at a time after the start.
 func (b *bench) during(after time.Duration, do func()) { time.AfterFunc(after, do) }
 
 const second = time.Second

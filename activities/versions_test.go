@@ -129,7 +129,7 @@ func TestVersionChecksWithASlowStore(t *testing.T) {
 	}
 }
 
-// slow answers a while after it has read.
+// slow answers only some time after it has read.
 type slow struct {
 	*storagetest.Store
 	by time.Duration

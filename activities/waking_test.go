@@ -15,7 +15,7 @@ import (
 	"grapnel/storage/storagetest"
 )
 
-// asks requires that a run asks for another one, and returns the delay.
+// asks requires that a run asks for another run, and returns the delay.
 func (b *bench) asks(err error) (in time.Duration, why string) {
 	b.Helper()
 	var app *temporal.ApplicationError
@@ -153,7 +153,7 @@ func schedule(delays ...time.Duration) func(*activities.Deps) {
 	return func(d *activities.Deps) { d.Schedule = delays }
 }
 
-// A drain does not sleep through a change between its look and its note.
+// A drain does not sleep through a change between its look and its nap.
 func TestDrainSeesChangesBeforeItSleeps(t *testing.T) {
 	t.Parallel()
 	for name, reason := range map[string]func(*hook.Webhook){
@@ -182,8 +182,7 @@ func TestDrainSeesChangesBeforeItSleeps(t *testing.T) {
 	}
 }
 
-// However often something changes in that moment, a run ends, and asks for the next one after a
-// second.
+// However often a change falls into that moment, a run ends, and asks for the next one after a second.
 func TestDrainThatIsWokenAllTheTime(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -202,7 +201,7 @@ func TestDrainThatIsWokenAllTheTime(t *testing.T) {
 	})
 }
 
-// If a drain can't note that it sleeps, nobody can wake it: then it sleeps for a short time.
+// If a drain can't store that it sleeps, it can't be woken, so it sleeps for a short time only.
 func TestDrainThatCanNotNote(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {
@@ -232,7 +231,7 @@ func TestProbesDoNotTrustAClock(t *testing.T) {
 	})
 }
 
-// A replay that is resumed between its look and its note goes on at once.
+// A replay that is resumed between its look and its nap goes on at once.
 func TestReplaySeesChangesBeforeItSleeps(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(b *bench) {

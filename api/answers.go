@@ -28,7 +28,7 @@ const (
 	answersPart = 8
 	// defaultMemory is the memory to divide if the process has no limit.
 	defaultMemory = 1 << 30
-	// leastAnswer is what any answer takes.
+	// leastAnswer is the least room that an answer reserves.
 	leastAnswer = 16 << 10
 )
 
@@ -178,7 +178,7 @@ func answered(ctx context.Context, bytes int) {
 	}
 }
 
-// fit cuts a list to as many entries as one answer may hold, at least one. It also returns their size in bytes and
+// fit cuts a list to as many entries as one answer may hold, at least one. It also returns their size in bytes, and
 // whether it left any out.
 func fit[T any](list []T, size func(*T) int) (fitting []T, bytes int, cut bool) {
 	for i := range list {

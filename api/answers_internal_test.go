@@ -10,8 +10,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// All answers together stay within the budget, and those of one tenant within half of it. Room that is given back is
-// available to others, and none is lost.
+// All answers together stay within the budget, and the answers of one tenant within half of it. Room that is given back
+// is available to others, and none is lost.
 func TestAnswersHoldTheirBudget(t *testing.T) {
 	t.Parallel()
 	const one = answerFactor * mostAnswered
@@ -40,13 +40,13 @@ func TestAnswersHoldTheirBudget(t *testing.T) {
 	full(third)
 	parts[0].keep(1000)
 	require.EqualValues(t, 3*one+1000*answerFactor+leastAnswer, a.used.Load())
-	full(third) // a whole one does not fit beside what is left
+	full(third) // a whole share does not fit into the rest of the budget
 	parts[2].keep(0)
 	full(theirs)
 	parts[0].end()
 	parts = append(parts, take(third))
 	for _, part := range parts[1:] {
-		part.keep(mostAnswered * 2) // more than it has it keeps
+		part.keep(mostAnswered * 2) // an answer that needs more than its share keeps its share
 		part.end()
 	}
 	require.Zero(t, a.used.Load())
@@ -54,7 +54,7 @@ func TestAnswersHoldTheirBudget(t *testing.T) {
 	require.Empty(t, a.tenants)
 }
 
-// However many answers are made at once, their sum stays within the budget, and all get their turn.
+// However many answers are made at once, their sum stays within the budget, and every answer gets its turn.
 func TestAllAnswersComeToTheirTurn(t *testing.T) {
 	t.Parallel()
 	a := newAnswers(512 << 20)

@@ -184,7 +184,7 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 }
 
-// A client whose request has waited too long is told to come again.
+// A request that has waited too long for its turn is answered with an error that says when to try again.
 func TestTooManyLargeAnswers(t *testing.T) {
 	t.Parallel()
 	store := &crowded{enter: make(chan struct{}, 30), goOn: make(chan struct{})}

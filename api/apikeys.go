@@ -15,7 +15,7 @@ type keyStore interface {
 	// CachedKey returns a key as the last look-up found it. A publish that relies on it must have the hash among its
 	// preconditions.
 	CachedKey(hash hook.KeyHash) (hook.APIKey, bool)
-	// TopicToken returns a key that allows what the topic token allows.
+	// TopicToken returns a key with the permissions of the topic token.
 	TopicToken(ctx context.Context, text hook.Secret) (hook.APIKey, error)
 	// TopicTokenText returns the text of a new token.
 	TopicTokenText(t hook.TopicToken) (hook.Secret, error)

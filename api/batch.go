@@ -135,9 +135,9 @@ func outage(errs []error) error {
 	return errs[0]
 }
 
-// checkBatch checks the types, sizes and data of the events and notes in errs what is wrong with each. It looks all
-// types up at once. It returns an error itself if the store fails, or if there is no time left: checking many events
-// may take long.
+// checkBatch checks the types, sizes and data of the events and notes in errs what is wrong with each event. It looks
+// all types up at once. It returns an error itself if the store fails, or if there is no time left: checking many
+// events may take long.
 func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []error) error {
 	var names []string
 	asked := map[string]bool{}
@@ -216,8 +216,8 @@ func (a *API) publishedEvents(ctx context.Context, list []hook.Publication, acce
 	return answer
 }
 
-// readBatch splits the body into its events without parsing them, because each is refused by itself, also one that is
-// nested too deep.
+// readBatch splits the body into its events without parsing them, because each event is refused by itself, even one
+// that is nested too deep.
 func readBatch(raw []byte) ([]jsontext.Value, error) {
 	if err := checkPresent(raw); err != nil {
 		return nil, err

@@ -163,7 +163,7 @@ func TestPublishBatchOfGoodAndBad(t *testing.T) {
 	require.Equal(t, 1+len(bad), value[int](t, f, `select count(*) from deliveries`))
 }
 
-// S9: if every event is bad, the answer says so of each.
+// S9: if every event is bad, each has an error of its own.
 func TestPublishBatchOfNothingGood(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -173,7 +173,7 @@ func TestPublishBatchOfNothingGood(t *testing.T) {
 	require.Zero(t, value[int](t, f, `select count(*) from events`))
 }
 
-// S8, S9: ids count within a batch, across batches, and beside single publishes.
+// S8, S9: idempotency keys apply within a batch, across batches, and together with single publishes.
 func TestPublishBatchIdempotently(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -248,7 +248,7 @@ func TestPublishBatchRefusals(t *testing.T) {
 	for name, c := range map[string]struct {
 		body, contentType string
 		status            int
-		text              string // of what is wrong with the body
+		text              string // the message about the body
 	}{
 		"empty":                   {"", "application/json", 400, ""},
 		"white space":             {" \n", "application/json", 400, ""},
@@ -368,7 +368,7 @@ func (s slow) PublishAll(ctx context.Context, list []hook.Publication) ([]hook.A
 	return make([]hook.Accepted, len(list)), errs
 }
 
-// A client that goes away is not logged as an error, however many events it sent.
+// A disconnected client is not logged as an error, however many events it sent.
 func TestPublishBatchOfAClientThatGoesAway(t *testing.T) {
 	t.Parallel()
 	seen, asked := &metrics{}, make(chan struct{})

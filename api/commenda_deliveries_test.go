@@ -22,7 +22,7 @@ func TestListCommendaDeliveries(t *testing.T) {
 	require.NoError(t, err)
 	f.record(t, last[0], failure(500))
 	f.record(t, last[0], timeout())
-	f.exec(t, `update deliveries set next_attempt_at = now() + interval '1 hour' where next_attempt_at is not null`) // or it is now, whenever it is read
+	f.exec(t, `update deliveries set next_attempt_at = now() + interval '1 hour' where next_attempt_at is not null`) // otherwise it shows as now, which depends on when it is read
 
 	listed := f.get(t, path).list(t, "deliveries")
 	require.Len(t, listed, 4)

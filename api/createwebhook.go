@@ -23,8 +23,8 @@ type creation[B any] struct {
 	view func(*hook.Webhook) B
 }
 
-// createOnce creates a webhook. With an idempotency key it does so at most once: for 24 hours a repeat of the request has
-// the same answer, even if the webhook has been changed or deleted since.
+// createOnce creates a webhook. With an idempotency key it does so at most once: for 24 hours a repeat of the request
+// has the same answer, even if the webhook has been changed or deleted since.
 func createOnce[B any](ctx context.Context, a *API, m creation[B]) (answer B, err error) {
 	key, err := idempotencyKey(m.header, nil)
 	if err != nil {

@@ -193,8 +193,8 @@ func (a *API) listLog(ctx context.Context, w *hook.Logged, q *DeliveryQuery) (*l
 	return &listDeliveriesOutput{Body: deliveryList{viewDeleted(w), views, next}}, nil
 }
 
-// deliveryPage returns a page of a webhook's log, in a surface's view, and the cursor of the next page. All surfaces use
-// it.
+// deliveryPage returns a page of a webhook's log, in a surface's view, and the cursor of the next page. All surfaces
+// use it.
 func deliveryPage[V any](ctx context.Context, a *API, w *hook.Logged, q *DeliveryQuery, view func(*hook.Delivery) V) (views []V, next *string, err error) {
 	if err := checkReadableLog(ctx, w); err != nil {
 		return nil, nil, err

@@ -49,9 +49,9 @@ func (a *API) registerDocs(mux *http.ServeMux) {
 	mux.Handle("GET /{$}", http.RedirectHandler("/docs/", http.StatusFound))
 }
 
-// documented serves files of the documentation. Ranges are ignored, because anybody may ask for these files, and a
-// header with very many ranges of one costs net/http processor time without bound (GO-2026-6609). The files have a
-// policy of their own, and browsers may keep them and must ask whether they have changed.
+// documented serves files of the documentation. Ranges are ignored: the files need no key, and a header with very many
+// ranges of one costs net/http processor time without bound (GO-2026-6609). The files have a policy of their own, and
+// browsers may keep them and must ask whether they have changed.
 func documented(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Range")

@@ -106,7 +106,7 @@ func invalid(violations []hook.Violation) error {
 	return &hook.Error{Kind: hook.KindUnprocessable, Message: "validation failed", Violations: violations}
 }
 
-// problemOf returns what the client may see of an error.
+// problemOf returns the part of an error that the client may see.
 func problemOf(err error) *problem {
 	var e *hook.Error
 	if !errors.As(err, &e) {
@@ -125,8 +125,8 @@ func problemOf(err error) *problem {
 	return p
 }
 
-// answer logs what the client must not see and returns err as a problem with its headers. If the client has gone, it
-// logs no error, and nobody sees the answer.
+// answer logs the details that the client must not see, and returns err as a problem with its headers. If the client
+// has gone, it logs no error, and the answer is lost.
 func (a *API) answer(ctx context.Context, operation string, err error) error {
 	if callerGone(ctx, err) {
 		a.Logger.DebugContext(ctx, "caller gone", slog.String("operation", operation), slog.Any("error", err))
@@ -158,8 +158,8 @@ func callerGone(ctx context.Context, err error) bool {
 	return errors.Is(ctx.Err(), context.Canceled) && (errors.Is(err, context.Canceled) || hook.KindOf(err) == hook.KindUnavailable)
 }
 
-// newHumaError turns errors of Huma into problems: those of parsing and validating requests. Huma answers 500 only if a
-// body could not be read, which is the client's fault; errors of handlers don't pass here. ctx may be nil.
+// newHumaError turns errors of parsing and validating requests, which Huma makes, into problems. Huma answers 500 only
+// if a body could not be read, which is the client's fault; errors of handlers don't pass here. ctx may be nil.
 func newHumaError(ctx huma.Context, status int, message string, errs ...error) *problem {
 	if status == http.StatusInternalServerError {
 		status, message, errs = http.StatusBadRequest, "the request body could not be read", nil

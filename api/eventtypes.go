@@ -19,8 +19,8 @@ type eventTypeStore interface {
 	EventTypes(ctx context.Context, tenant hook.TenantID, p hook.NamePage) (types []hook.EventType, more bool, err error)
 	EventTypeNames(ctx context.Context, tenant hook.TenantID) ([]string, error)
 	EventType(ctx context.Context, tenant hook.TenantID, name string) (hook.EventType, error)
-	// LookUpEventTypes returns those of names that are neither built in nor the tenant's, and the hashes of the schemas
-	// that others have, by name.
+	// LookUpEventTypes returns the names that are neither built in nor the tenant's, and the hashes of the schemas of
+	// the other names, by name.
 	LookUpEventTypes(ctx context.Context, tenant hook.TenantID, names []string) (unknown []string, schemas map[string]hook.SchemaHash, err error)
 	// CachedEventType returns the hash of the schema of one of the tenant's types as the last look-up found it, the
 	// zero value for none. A publish that relies on it must have the hash among its preconditions.
@@ -234,9 +234,9 @@ func (a *API) checkNewEvents(ctx context.Context, id hook.WebhookID, events []st
 // with the largest catalogue.
 const mostHints = 5
 
-// lookUpTypes returns, by name, what is wrong with the names that are not in the catalogue, with a similar known name
-// (S7), and the hashes of the schemas of the others. It reads all names of the catalogue only if there is something to
-// suggest.
+// lookUpTypes returns, by name, the problems of the names that are not in the catalogue, with a similar known name
+// (S7), and the hashes of the schemas of the other names. It reads all names of the catalogue only if there is
+// something to suggest.
 func (a *API) lookUpTypes(ctx context.Context, names []string) (problems map[string]string, schemas map[string]hook.SchemaHash, err error) {
 	if len(names) == 0 {
 		return nil, nil, nil

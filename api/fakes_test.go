@@ -19,7 +19,7 @@ type dispatcher struct {
 	mu     sync.Mutex
 	starts []hook.Start
 	drains []hook.WebhookID
-	// replays are those that were begun.
+	// replays has the replays that were started.
 	replays []hook.ReplayID
 }
 
@@ -100,7 +100,7 @@ func (d *destinations) CheckURL(url string) error {
 	return nil
 }
 
-// metrics records what is counted.
+// metrics records the counts.
 type metrics struct {
 	mu   sync.Mutex
 	seen []string

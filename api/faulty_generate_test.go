@@ -23,7 +23,8 @@ var update = flag.Bool("update", false, "write the generated files anew")
 
 const faultyFile = "faulty_gen_test.go"
 
-// The methods of faulty are those of api.Store. To write them anew: go test ./api -run TestFaultyStoreIsGenerated -update
+// The methods of faulty are those of api.Store. To generate them again:
+// go test ./api -run TestFaultyStoreIsGenerated -update
 func TestFaultyStoreIsGenerated(t *testing.T) {
 	t.Parallel()
 	want := generateFaulty(t)
@@ -35,7 +36,8 @@ func TestFaultyStoreIsGenerated(t *testing.T) {
 	require.Equal(t, string(want), string(have), "run the test with -update")
 }
 
-// generateFaulty writes a method of faulty for each method of api.Store whose last result is an error or a list of errors.
+// generateFaulty writes a method of faulty for each method of api.Store whose last result is an error or a list of
+// errors.
 func generateFaulty(t *testing.T) []byte {
 	t.Helper()
 	var b bytes.Buffer

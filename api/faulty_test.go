@@ -8,8 +8,8 @@ import (
 	"grapnel/api"
 )
 
-// faulty is a store one of whose calls fails. Its methods are generated (TestFaultyStoreIsGenerated): each one asks next
-// for an error before it calls the store. Methods that return no error can't fail and are the embedded store's.
+// faulty is a store one of whose calls fails. Its methods are generated (TestFaultyStoreIsGenerated): each one asks
+// next for an error before it calls the store. Methods that return no error can't fail and are the embedded store's.
 type faulty struct {
 	api.Store
 	mu     sync.Mutex
@@ -17,7 +17,7 @@ type faulty struct {
 	at     int    // the number of the call that fails; 0 for none
 	method string // the method whose calls fail; empty for none
 	err    error
-	// methods are those that have failed.
+	// methods has the names of the methods that have failed.
 	methods []string
 }
 
@@ -62,7 +62,7 @@ func (s *faulty) failedMethods() []string {
 	return slices.Compact(slices.Sorted(slices.Values(s.methods)))
 }
 
-// next returns the error of a call of a method, nil unless it is the one that fails.
+// next returns the error of a call of a method: nil, unless this call is to fail.
 func (s *faulty) next(method string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -208,7 +208,7 @@ func FuzzShallow(f *testing.F) {
 		if json.Valid(raw) {
 			require.True(t, json.Valid(out), "%q became %q", raw, out)
 		}
-		for i := range raw { // what differs is a number where a value was
+		for i := range raw { // the only differences are the numbers that replace values
 			if raw[i] == out[i] {
 				continue
 			}

@@ -137,7 +137,7 @@ func (g *generator) anything(depth int) any {
 	}
 }
 
-// nasty returns a text that has broken something somewhere. One in three is a text that breaks stores.
+// nasty returns a text of a kind that often causes defects. One in three is a text that stores can't hold.
 func (g *generator) nasty() string {
 	if g.chance(33) {
 		return g.pick([]string{"\x00", "a\x00b", "user.\x00", "\xff", "a\xed\xa0\x80"}) // in JSON, U+FFFD is all that is left of the last two

@@ -74,7 +74,7 @@ func TestPublishesThatComeFromDeliveries(t *testing.T) {
 	f := setup(t)
 	f.do(t, http.MethodPost, "/v1/events", `{"type":"user.created","data":1}`, map[string]string{"webhook-hops": "x"}).
 		refused(t, "header.webhook-hops", "event ids")
-	// The first requests of Momento's and Commenda's systems have no chain.
+	// The first request of an event to Momento's and Commenda's receivers has no chain.
 	for _, header := range []string{"momento-signature", "commenda-x-secret"} {
 		f.do(t, http.MethodPost, "/v1/events", `{"type":"user.created","data":1}`, map[string]string{header: "00"}).object(t, http.StatusAccepted)
 		require.Len(t, hook.HopsOf(value[[]byte](t, f, `select hops from events order by id desc limit 1`)), 1, header)

@@ -14,8 +14,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// injections are texts that mean something to SQL, to HTTP, to logs, to JSON or to
-// a page; n makes each one of its own.
+// injections returns texts that have a meaning in SQL, HTTP, logs, JSON or web pages. n makes each text unique.
 func injections(n int) []string {
 	texts := []string{
 		`x'; drop table webhooks; --`, `x" or 1=1 --`, `x\'; select pg_sleep(9); --`, `$1`, `@tenant_id`, `x/*`, `\x00`, `%s%n%x`,
@@ -28,8 +27,8 @@ func injections(n int) []string {
 	return texts
 }
 
-// Spec 6, 7: in every string of every body, a text that means something to somebody
-// else is refused, or kept and given back as it is.
+// Spec 6, 7: in every string of every body, a text with a meaning in another language is refused, or is kept and
+// returned unchanged.
 func TestInjectionIntoBodies(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -65,8 +64,7 @@ func TestInjectionIntoBodies(t *testing.T) {
 	require.NotContains(t, f.log.String(), "level=ERROR")
 }
 
-// keeps reports whether a text is in an answer, or in what it or an id in the path is
-// the id of.
+// keeps reports whether a text is in an answer, or in a resource whose id is in the answer or in the path.
 func (f *fixture) keeps(t *testing.T, a answer, resources map[string]string, text string) bool {
 	t.Helper()
 	if holds(a.body, text) {
@@ -94,7 +92,7 @@ func (f *fixture) keeps(t *testing.T, a answer, resources map[string]string, tex
 	for _, given := range []string{made.ID, made.Data.ID, resources["webhook"], resources["commenda"]} {
 		id, err := hook.ParseWebhookID(given)
 		if err != nil {
-			continue // another thing's
+			continue // an id of another kind
 		}
 		stored, err := f.store.Webhook(t.Context(), hook.DefaultTenant(), id)
 		if hook.KindOf(err) == hook.KindNotFound {
@@ -113,7 +111,7 @@ func (f *fixture) keeps(t *testing.T, a answer, resources map[string]string, tex
 	return false
 }
 
-// holds reports whether a string of a JSON text is, or has in it, a text.
+// holds reports whether a string in a JSON text contains a text.
 func holds(body []byte, text string) bool {
 	var v any
 	if json.Unmarshal(body, &v) != nil {
@@ -142,8 +140,8 @@ func has(v any, text string) bool {
 	return false
 }
 
-// stringPlaces are the places of strings in what a schema describes: names of
-// members, "0" the first of a list, "*" the name of a member that may have any.
+// stringPlaces returns the places of strings in the values of a schema, as names of members. "0" is the first element
+// of a list, and "*" the name of a member that may have any name.
 func stringPlaces(doc *huma.OpenAPI, s *huma.Schema, at []string) (places [][]string) {
 	for s.Ref != "" {
 		s = doc.Components.Schemas.SchemaFromRef(s.Ref)
@@ -168,7 +166,7 @@ func stringPlaces(doc *huma.OpenAPI, s *huma.Schema, at []string) (places [][]st
 	return places
 }
 
-// put is a copy of a JSON value with a text at a place.
+// put returns a copy of a JSON value with a text at a place.
 func put(v any, place []string, text string) any {
 	if len(place) == 0 {
 		return text
@@ -193,13 +191,13 @@ func put(v any, place []string, text string) any {
 	return out
 }
 
-// The same for every name and id in a path and every parameter.
+// Spec 6, 7: the same for every name and id in a path, and for every parameter.
 func TestInjectionIntoPathsAndQueries(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	everyOperation(t, func(template string, op *huma.Operation, c call) {
 		if c.id == "follow-topic" {
-			return // it waits; its names are those of publish-topic-message
+			return // it waits; its path has the names of publish-topic-message
 		}
 		ids := f.resources(t)
 		for i, text := range injections(1000) {
@@ -233,7 +231,7 @@ func TestInjectionIntoPathsAndQueries(t *testing.T) {
 	require.NotContains(t, f.log.String(), "level=ERROR")
 }
 
-// M1, M6: a name with anything in it names just itself.
+// M1, M6: a name with any characters names its own resource and no other.
 func TestNamesArriveAsTheyAre(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -14,15 +14,14 @@ import (
 	"grapnel/internal/hook"
 )
 
-// ownNames are the operations whose paths hold names that each tenant gives: the
-// same ones of another tenant are other things, and not there is what they are until
-// it makes them.
+// ownNames returns the operations whose paths contain names that each tenant chooses. The same names of another tenant
+// name other resources, which do not exist until that tenant makes them.
 func ownNames() []string {
 	return []string{"put-event-type", "put-momento-webhook", "list-momento-webhooks", "publish-topic-message", "follow-topic"}
 }
 
-// everyOperation calls f with each operation of the document and the call that
-// stands for it, in the document's order.
+// everyOperation calls f with each operation of the document and its call in the table of calls, in the document's
+// order.
 func everyOperation(t *testing.T, f func(template string, op *huma.Operation, c call)) {
 	t.Helper()
 	byID := map[string]call{}
@@ -41,9 +40,9 @@ func everyOperation(t *testing.T, f func(template string, op *huma.Operation, c 
 	}
 }
 
-// Spec 0: an id or a name in the path of any operation is looked for among the
-// caller's own things. TestTenantsAreApart makes each call whose path holds one of
-// another tenant; here it is made sure that no operation is passed over.
+// Spec 0: an id or a name in the path of any operation is looked up among the caller's own resources.
+// TestTenantsAreApart makes each call whose path has an id, with an id of another tenant. This test makes sure that it
+// leaves out no operation.
 func TestEveryPathNamesAnothersThing(t *testing.T) {
 	t.Parallel()
 	everyOperation(t, func(template string, op *huma.Operation, c call) {
@@ -56,8 +55,8 @@ func TestEveryPathNamesAnothersThing(t *testing.T) {
 	})
 }
 
-// Spec 0: what is another tenant's and what is nothing look the same: the whole
-// answer but its path, headers too.
+// Spec 0: the answers for a resource of another tenant and for one that does not exist are the same, with their
+// headers, except for the path.
 func TestAnothersThingsLookLikeNothing(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -79,14 +78,14 @@ func TestAnothersThingsLookLikeNothing(t *testing.T) {
 		none.header.Del("Date")
 		theirs.header.Del("Date")
 		require.Equal(t, none.header, theirs.header, c.id)
-		// A body that is wrong is no way to find out either.
+		// An invalid body does not reveal the difference either.
 		theirs = other.do(t, c.method, c.with(ids), `{"`, nil)
 		none = other.do(t, c.method, c.with(nothing), `{"`, nil)
 		require.Equal(t, string(none.body), string(theirs.body), c.id)
 	})
 }
 
-// Spec 0: under the names that another tenant uses, one has what is one's own.
+// Spec 0: the names that another tenant uses name the caller's own resources.
 func TestNamesAreEachTenantsOwn(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -113,7 +112,7 @@ func TestNamesAreEachTenantsOwn(t *testing.T) {
 	}
 }
 
-// paged are the lists with a cursor: the path and the member of the answer.
+// paged returns the lists with a cursor: the path, and the member of the answer.
 func paged() map[string][2]string {
 	return map[string][2]string{
 		"list-webhooks":            {"/v1/webhooks", "webhooks"},
@@ -130,7 +129,7 @@ func paged() map[string][2]string {
 	}
 }
 
-// pageOf is what a list's answer has beside a message.
+// pageOf returns a list's answer without the message.
 func pageOf(t *testing.T, c *client, path string) map[string]any {
 	t.Helper()
 	page := c.get(t, path).object(t, http.StatusOK)
@@ -140,9 +139,8 @@ func pageOf(t *testing.T, c *client, path string) map[string]any {
 	return page
 }
 
-// Spec 0, S2: a cursor leads nowhere but into the caller's own list: one that
-// another tenant was given shows nothing of that tenant's, and one of another list
-// is 400.
+// Spec 0, S2: a cursor leads only into the caller's own list. The cursor of another tenant shows nothing of that
+// tenant's, and the cursor of another list is 400.
 func TestCursorsOfOthers(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -158,7 +156,7 @@ func TestCursorsOfOthers(t *testing.T) {
 		f.post(t, "/events", `{"topic":"A","data":1}`)
 		f.replay(t, f.newWebhook(t, "user.created"), `{"since":"2026-01-01T00:00:00Z","status":"all"}`)
 	}
-	for _, text := range []string{"one", "two"} { // they have things too, which must be all they see
+	for _, text := range []string{"one", "two"} { // each tenant has resources, and must see no others
 		other.post(t, "/v1/webhooks", `{"url":"https://theirs.example/`+text+`","events":["user.created"]}`)
 		other.post(t, "/v1/events", `{"type":"user.created","data":"theirs"}`)
 	}
@@ -196,7 +194,7 @@ func TestCursorsOfOthers(t *testing.T) {
 	for from, cursor := range cursors {
 		for to, list := range paged() {
 			log := func(id string) bool { return strings.HasSuffix(id, "deliveries") }
-			if from != to && (!log(from) || !log(to)) { // the log is one kind of list on three surfaces
+			if from != to && (!log(from) || !log(to)) { // the delivery log is one kind of list on three surfaces
 				f.get(t, call{path: list[0]}.with(mine)+"?cursor="+cursor).problem(t, http.StatusBadRequest, "INVALID_ARGUMENT")
 			}
 		}

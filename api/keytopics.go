@@ -7,11 +7,11 @@ import (
 	"grapnel/internal/hook"
 )
 
-// A key that is limited to topics may read these only. Lists leave other events out, and single reads don't find them.
-// Whoever decides where a webhook's events go can read them, so such a key can only create and redirect webhooks that
-// get nothing else.
+// A key that is limited to topics may read the events of these topics only. Lists leave other events out, and single
+// reads don't find them. A client that decides where a webhook's events go can read them, so such a key can only create
+// and redirect webhooks that get nothing else.
 
-// readable returns what the caller may read of events.
+// readable returns the limits on the events that the caller may read.
 func readable(ctx context.Context) hook.Readable {
 	key := principal(ctx)
 	return key.Readable()
@@ -43,7 +43,7 @@ func (a *API) checkReadableDelivery(ctx context.Context, d *hook.Delivery) error
 }
 
 // checkReadableLog returns not found unless the caller may read deliveries of the webhook. The list itself leaves out
-// those that it may not.
+// the deliveries that the caller may not read.
 func checkReadableLog(ctx context.Context, w *hook.Logged) error {
 	if key := principal(ctx); !key.AllowsCache(w.Cache) {
 		return hook.NotFound("webhook")
@@ -59,8 +59,8 @@ func checkFollowed(ctx context.Context, t *hook.Topic) error {
 	return nil
 }
 
-// checkRerouted refuses an update that changes the URL or the events of a webhook, unless the caller may read all that
-// the webhook got before and all that it gets now.
+// checkRerouted refuses an update that changes the URL or the events of a webhook, unless the caller may read all
+// events that the webhook got before and gets afterwards.
 func checkRerouted(ctx context.Context, before, now *hook.Webhook) error {
 	if now.URL == before.URL && slices.Equal(now.Events, before.Events) {
 		return nil

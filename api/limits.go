@@ -11,9 +11,9 @@ import (
 	"grapnel/internal/hook"
 )
 
-// limits bounds what one API key, and all keys of a tenant together, can demand of this process (spec 7); the latter
-// because an admin key can create others. Each process counts by itself, so that nothing has to be shared. Only valid
-// keys are counted, and only busy ones are held in memory.
+// limits bounds what one API key, and all keys of a tenant together, can demand of this process (spec 7). The tenant
+// has a bound of its own because an admin key can create other keys. Each process counts by itself, so that nothing has
+// to be shared. Only valid keys are counted, and only busy ones are held in memory.
 type limits struct {
 	// Requests per second, and waiting subscribers; nil for no limit.
 	keys, tenants           *buckets[[16]byte]

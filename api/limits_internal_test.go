@@ -23,7 +23,7 @@ func TestBucket(t *testing.T) {
 	for range 5 {
 		require.NoError(t, l.request(key, now))
 	}
-	for range 100 { // what is refused costs nothing
+	for range 100 { // a refused request costs nothing
 		var e *hook.Error
 		require.ErrorAs(t, l.request(key, now), &e)
 		require.Equal(t, hook.KindRateLimited, e.Kind)
@@ -69,7 +69,7 @@ func TestBucketOfATenant(t *testing.T) {
 	}
 	for _, c := range []struct {
 		config          Config
-		requests, polls int // of a tenant's
+		requests, polls int // bounds of a tenant
 	}{
 		{Config{KeyRateLimit: 2, MaxPolls: 2}, 10, 10},
 		{Config{KeyRateLimit: 2, MaxPolls: 2, TenantRateLimit: 3, TenantMaxPolls: 4}, 3, 4},

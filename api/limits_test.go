@@ -35,7 +35,7 @@ func TestKeyRateLimit(t *testing.T) {
 	f.as("gk_unknown").get(t, "/v1/webhooks").problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
 }
 
-// Spec 7: requests to every operation count, also those that the key may not call.
+// Spec 7: requests to every operation count, even to operations that the key may not call.
 func TestKeyRateLimitHoldsEverywhere(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) { d.Config.KeyRateLimit, d.Config.LongPoll = 1, time.Millisecond })
@@ -70,7 +70,7 @@ func TestNoKeyRateLimit(t *testing.T) {
 func TestMaxPolls(t *testing.T) {
 	t.Parallel()
 	f, read := following(t, func(d *api.Deps) { d.Config.MaxPolls = 2 })
-	f.server.Client().Timeout = time.Minute // who is let in by mistake waits for long
+	f.server.Client().Timeout = time.Minute // a subscriber that is accepted by mistake waits for long
 	path := topicPath("chat", "mo-nuts")
 	poll := f.poll(t, path)
 	wait(t, read)

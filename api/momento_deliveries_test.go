@@ -20,7 +20,7 @@ func TestMomentoDeliveries(t *testing.T) {
 	for _, text := range []string{"one", "two", "three"} {
 		f.say(t, "chat", "mo-nuts", text)
 	}
-	f.exec(t, `update deliveries set next_attempt_at = now() + interval '1 hour' where next_attempt_at is not null`) // or it is now, whenever it is read
+	f.exec(t, `update deliveries set next_attempt_at = now() + interval '1 hour' where next_attempt_at is not null`) // otherwise it shows as now, which depends on when it is read
 	id := value[[16]byte](t, f, `select id from webhooks where name = 'translator'`)
 	v1 := "/v1/webhooks/" + hook.WebhookID(id).String() + "/deliveries"
 	for _, query := range []string{

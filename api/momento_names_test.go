@@ -19,7 +19,7 @@ func TestMomentoNames(t *testing.T) {
 	}
 	for _, name := range names {
 		path := named(name, name)
-		if strings.Trim(name, ".") == "" { // clients and servers alike take dots for directories
+		if strings.Trim(name, ".") == "" { // both clients and servers take dots for directories
 			dots := strings.Repeat("%2E", len(name))
 			path = "/caches/" + dots + "/webhooks/" + dots
 		}

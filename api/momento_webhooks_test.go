@@ -45,7 +45,7 @@ func TestPutMomentoWebhookAgain(t *testing.T) {
 	require.Equal(t, []map[string]any{listed("chat", "translator", "two")}, list)
 	require.Equal(t, id, f.get(t, "/v1/webhooks").list(t, "webhooks")[0]["id"])
 
-	// Messages of the new topic reach it, those of the old one don't.
+	// Messages of the new topic reach it, and messages of the old topic do not.
 	f.say(t, "chat", "one", "a")
 	f.say(t, "chat", "two", "b")
 	require.Equal(t, 1, value[int](t, f, `select count(*) from deliveries`))
@@ -108,7 +108,7 @@ func TestPutMomentoWebhookAtOnce(t *testing.T) {
 	require.Equal(t, 1, value[int](t, f, `select count(*) from subscriptions`))
 }
 
-// elusive is a store whose webhook is never where it was found.
+// elusive is a store in which another client creates or deletes the webhook between each look-up and write.
 type elusive struct {
 	api.Store
 	kind hook.Kind

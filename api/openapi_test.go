@@ -183,7 +183,7 @@ func TestSchemaNames(t *testing.T) {
 		for member, property := range schema.Properties {
 			require.NotEmpty(t, property.Description, "%s.%s", name, member)
 			if strings.Contains(name, "Momento") {
-				require.Regexp(t, `^[a-z][A-Za-z]*$`, member, name) // as its seed names them
+				require.Regexp(t, `^[a-z][A-Za-z]*$`, member, name) // as the published system names them
 			} else {
 				require.Regexp(t, `^[a-z][a-z0-9_]*$`, member, name)
 			}
@@ -206,7 +206,7 @@ func TestNewWantsItsDependencies(t *testing.T) {
 	require.Error(t, err)
 }
 
-// invalid returns what is wrong with a JSON value by its schema.
+// invalid returns the errors of a JSON value by its schema.
 func invalid(doc *huma.OpenAPI, schema *huma.Schema, v any) []error {
 	result := &huma.ValidateResult{}
 	huma.Validate(doc.Components.Schemas, schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, v, result)

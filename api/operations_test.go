@@ -20,7 +20,7 @@ import (
 type call struct {
 	id, method, path, body string
 	status                 int
-	scopes                 []hook.Scope // beside admin
+	scopes                 []hook.Scope // besides admin
 }
 
 func calls() []call {
@@ -246,7 +246,7 @@ func TestNoAuth(t *testing.T) {
 	require.Equal(t, http.StatusOK, f.as("").get(t, "/v1/api-keys").status)
 }
 
-// A client that goes away is no error: nothing is logged above debug.
+// A client that disconnects is no error: nothing is logged above debug.
 func TestClientThatGoesAway(t *testing.T) {
 	t.Parallel()
 	for _, table := range []string{"webhooks", "api_keys"} {

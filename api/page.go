@@ -7,8 +7,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// A cursor is opaque to clients. It is the base64url encoding of a version, the kind of list and the id of the last entry
-// that the page looked at.
+// A cursor is opaque to clients. It is the base64url encoding of a version, the kind of list and the id of the last
+// entry that the page looked at.
 const (
 	cursorVersion = 1
 	cursorLength  = 18
@@ -82,7 +82,8 @@ func nextCursor(kind byte, last [16]byte) *string {
 	return &text
 }
 
-// pages describes a list that is answered page by page: T are its entries as the store has them, V as answers show them.
+// pages describes a list that is answered page by page: T are its entries as the store has them, V as answers show
+// them.
 type pages[T, V any] struct {
 	kind  byte
 	id    func(*T) [16]byte
@@ -101,8 +102,8 @@ func (p pages[T, V]) answer(ctx context.Context, found []T, more bool) (views []
 	return viewAll(found, p.view), next
 }
 
-// answerUpTo is answer for lists that the store bounds itself, because it searches them. last is the id of the last entry
-// that the store looked at, nil if it looked at all.
+// answerUpTo is answer for lists that the store bounds itself, because it searches them. last is the id of the last
+// entry that the store looked at, nil if it looked at all.
 func (p pages[T, V]) answerUpTo(ctx context.Context, found []T, last *[16]byte) (views []V, next *string) {
 	bytes := 0
 	for i := range found {

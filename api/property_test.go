@@ -59,7 +59,7 @@ func TestNoInputBreaksAnOperation(t *testing.T) {
 				}
 				succeeded[op.OperationID]++
 				if op.OperationID == "publish-events" {
-					continue // S9: what it refuses of a batch is in its answer
+					continue // S9: errors of single events are in the answer
 				}
 				require.False(t, r.refused, "the document refuses what %s takes: %q", a.request, r.body)
 			}

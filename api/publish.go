@@ -136,8 +136,8 @@ func (a *API) accept(ctx context.Context, p hook.Publication, s *schema.Schema) 
 	return accepted, nil
 }
 
-// dispatch starts the workflow of an event that has deliveries, and those that send the deferred deliveries of the
-// webhooks that the event was the first to need.
+// dispatch starts the workflow of an event that has deliveries. It also starts the drains of the webhooks for which the
+// event has deferred deliveries, unless they are running.
 func (a *API) dispatch(accepted *hook.Accepted) {
 	if start, ok := accepted.Start(); ok {
 		a.Dispatcher.Dispatch(start)

@@ -43,7 +43,7 @@ type operation struct {
 	body *huma.RequestBody
 	// sends marks operations that wait for a request to a receiver.
 	sends bool
-	// waits marks operations that wait for something that may never happen. They have a timeout of their own.
+	// waits marks operations that wait for something that may never happen, with a timeout of their own.
 	waits bool
 	// cachedKey lets the API key come from the publish cache. The handler must then have the
 	// store check that the key is still valid (see preconditions.go).

@@ -41,7 +41,7 @@ func TestRepeatsAreDuplicatesWhateverHasChanged(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(t *testing.T, f *fixture, deps *api.Deps) *client
-		// status is that of what is new; topics are free-form, so that another may be of theirs.
+		// status is the status of a new publish. Topics are free-form, so a topic that no type has is no mistake there.
 		status, topicStatus int
 	}{
 		"the schema": {func(t *testing.T, f *fixture, _ *api.Deps) *client {

@@ -111,7 +111,7 @@ func TestReplayRefuses(t *testing.T) {
 	require.Len(t, f.dispatched.replays, 1)
 }
 
-// A replay may name types of the catalogue, and names that its webhook subscribes to.
+// A replay may name types of the catalogue, and names to which its webhook subscribes.
 func TestReplayOfUnknownTypes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -67,8 +67,8 @@ func violationsAt(place string, problems []schema.Problem) []hook.Violation {
 	return violations
 }
 
-// compiled returns the schemas with these hashes, by the name of the type. It asks the store only for those that this
-// process has not compiled.
+// compiled returns the schemas with these hashes, by the name of the type. It loads only the schemas that this process
+// has not compiled.
 func (a *API) compiled(ctx context.Context, hashes map[string]hook.SchemaHash) (map[string]*schema.Schema, error) {
 	var schemas map[string]*schema.Schema
 	for name, hash := range hashes {

@@ -70,7 +70,8 @@ func (c *client) ownType(t *testing.T) map[string]any {
 	return types[len(types)-1]
 }
 
-// An invalid schema, or one that refers to something outside, is refused with the place, and nothing changes.
+// An invalid schema, or one with a reference to the outside, is refused with the place of the error, and nothing
+// changes.
 func TestPutSchemaRefusals(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -152,7 +153,7 @@ func TestPublishedDataMeetsTheSchema(t *testing.T) {
 	require.Equal(t, 1, value[int](t, f, `select count(*)::int from events where cache = 'cache'`))
 }
 
-// A schema may demand more than there is time for.
+// A schema may demand more steps than a check may take.
 func TestSchemaThatCostsTooMuch(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -95,7 +95,7 @@ func (a *API) rotateSecret(ctx context.Context, in *rotateSecretInput) (*secretO
 const singleOld = "old"
 
 // rotate gives a webhook a new secret. With later, the headers with one value change to it at the end of the overlap.
-// Without, the previous secret is dropped if it has no signature that can stand beside the new one's.
+// Without later, the previous secret is dropped if it has no signature that can stand beside that of the new one.
 func rotate(w *hook.Webhook, secret hook.Secret, overlap time.Duration, later bool, now time.Time) error {
 	if later && overlap == 0 {
 		return hook.Unprocessable("body.single_value", "the old secret needs an overlap: overlap_seconds must be over 0")

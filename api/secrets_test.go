@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// S6.
+// S6: a rotation makes a new secret, or takes the given one, and the secret is in force at once.
 func TestSecret(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -105,7 +105,7 @@ func TestRotateTooOften(t *testing.T) {
 	f.post(t, path+"/rotate", "").object(t, http.StatusOK)
 }
 
-// A secret that can't sign webhook-signature can't sign beside another, and is not kept.
+// A secret that can't make a webhook-signature can't be valid beside another one, and is dropped by a rotation.
 func TestRotateWhatCannotOverlap(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -25,8 +25,8 @@ import (
 	"grapnel/storage"
 )
 
-// fixture is the real API over the real store, with fakes for what is behind
-// Temporal. Its methods speak HTTP as an admin of the default tenant.
+// fixture is the real API over the real store, with fakes in place of Temporal and everything behind it. Its methods
+// send HTTP requests as an admin of the default tenant.
 type fixture struct {
 	*client
 	store      *storage.Store
@@ -35,7 +35,7 @@ type fixture struct {
 	sender     *sender
 	blocked    *destinations
 	api        *api.API
-	topics     *topics.Hub // not run: only messages published here wake who follows
+	topics     *topics.Hub // it does not run: only messages that this process publishes wake subscribers
 	log        *syncbuf.Buffer
 }
 
@@ -45,7 +45,7 @@ func setup(t *testing.T, change ...func(*api.Deps)) *fixture {
 	return setupLimited(t, storage.Limits{}, change...)
 }
 
-// setupLimited is setup with limits of what a tenant may have.
+// setupLimited is setup with bounds on a tenant.
 func setupLimited(t *testing.T, limits storage.Limits, change ...func(*api.Deps)) *fixture {
 	t.Helper()
 	url := pgtest.New(t, pgtest.Template{
@@ -146,8 +146,8 @@ func (f *fixture) publish(t *testing.T, data string) string {
 	return f.post(t, "/v1/events", `{"type":"user.created","data":`+data+`}`).object(t, http.StatusAccepted)["id"].(string)
 }
 
-// deliver publishes an event to the webhook, which nobody else subscribes to,
-// and records its attempts; it returns the delivery's id.
+// deliver publishes an event of a type to which only this webhook subscribes, and records its attempts. It returns the
+// delivery's id.
 func (f *fixture) deliver(t *testing.T, webhook string, attempts ...hook.Attempt) string {
 	t.Helper()
 	event := f.publish(t, `{"id":"user_123"}`)

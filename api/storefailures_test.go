@@ -66,7 +66,7 @@ func TestNoCauseReachesTheCaller(t *testing.T) {
 	require.Contains(t, f.log.String(), "MARKER", "the log has the cause")
 }
 
-// requireNoCauseOfRareCalls makes the methods fail that the table of calls does not reach.
+// requireNoCauseOfRareCalls makes those methods fail that the table of calls does not reach.
 func (f *fixture) requireNoCauseOfRareCalls(t *testing.T, store *faulty) {
 	t.Helper()
 	ids := f.resources(t)
@@ -100,7 +100,7 @@ func (f *fixture) requireNoCauseOfRareCalls(t *testing.T, store *faulty) {
 			require.NotContains(t, string(a.body), "MARKER")
 		}
 	}
-	// A test that was not sent is removed; that this fails is not the client's concern.
+	// A test that was not sent is removed. The client does not see a failure to remove it.
 	f.sender.err = fmt.Errorf("%w: %w", hook.ErrNotSent, hook.Unavailable("Temporal", nil))
 	store.failMethod("DropTest", errors.New(marker))
 	a := f.post(t, "/v1/webhooks/"+ids["webhook"]+"/test", "")

@@ -151,7 +151,7 @@ func (a *API) sendTest(ctx context.Context, w hook.Webhook, p hook.Publication) 
 	if err != nil {
 		return d, err
 	}
-	// A test that has been started goes on if the client goes away, so its outcome is awaited in any case.
+	// A test that has been started goes on if the client disconnects, so its outcome is awaited in any case.
 	send, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
 	if err := a.Sender.Send(send, d); err != nil {

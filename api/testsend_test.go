@@ -138,7 +138,7 @@ func TestTestWebhookThatCouldNotBeSent(t *testing.T) {
 	}
 }
 
-// If the client goes away, a test that is being sent stays.
+// If the client disconnects, a test that is being sent stays.
 func TestTestWebhookWhoseCallerGoesAway(t *testing.T) {
 	t.Parallel()
 	sending, release := make(chan context.Context, 1), make(chan struct{})

@@ -19,7 +19,7 @@ import (
 	"grapnel/internal/topics"
 )
 
-// watched is a store that reports reads: a subscriber that has read waits, or is about to.
+// watched is a store that reports reads. A subscriber that has read is waiting, or is about to wait.
 type watched struct {
 	topics.Store
 	read chan int64

@@ -29,7 +29,7 @@ func texts(t *testing.T, a answer) []string {
 	return list
 }
 
-// awkward returns texts that something on their way could change.
+// awkward returns texts that a component on their way could change.
 func awkward() []string {
 	return []string{
 		`{"a":"<&>é\u0000 😀"}`, "", " ", "\n", "a\r\nb\tc", "\x00\x01\x1f\x7f", "\u2028\u2029", "\ufeffBOM", "\"\\\b\f/", "</script>", `{ "b" : 1.0 }`,

@@ -43,8 +43,8 @@ func said(t *testing.T, secret string, answer map[string]any, want []string) {
 	}
 }
 
-// A secret that signs otherwise than its owner probably expects is accepted with a warning, in every request that has
-// one. The schemes shown are those that are sent.
+// A secret that probably does not sign as its owner expects is accepted with a warning, in every request that has a
+// secret. The schemes shown are those of the requests.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -27,8 +27,8 @@ type webhookChange struct {
 	Nulls []string
 }
 
-// Apply sets the values in w and normalizes it. It returns the values that no webhook may be given; whether w as a whole
-// is valid is for checkWebhook to decide.
+// Apply sets the values in w and normalizes it. It returns the values that no webhook may be given; checkWebhook
+// decides whether w as a whole is valid.
 func (c *webhookChange) Apply(w *hook.Webhook) (wrong []hook.Violation) {
 	if c.URL != nil {
 		w.URL = *c.URL
@@ -73,8 +73,8 @@ func (c *webhookChange) applyLimits(w *hook.Webhook) {
 	}
 }
 
-// update applies the change to a stored webhook and checks the result. wrong is what is wrong with the request besides;
-// anew tells the client how to give the custom headers again if the webhook moves to another origin without them.
+// update applies the change to a stored webhook and checks the result. wrong has the other mistakes of the request.
+// anew says how the client can give the custom headers again if the webhook moves to another origin without them.
 func (a *API) update(ctx context.Context, w *hook.Webhook, c *webhookChange, wrong []hook.Violation, anew headersAnew) error {
 	before := *w
 	wrong = append(c.Apply(w), wrong...)

@@ -96,8 +96,8 @@ func TestUpdateWebhook(t *testing.T) {
 	require.Equal(t, "new secret", f.get(t, path+"/secret").object(t, http.StatusOK)["secret"])
 }
 
-// S4, S15: deactivating cancels outstanding deliveries visibly, and new events make no delivery. Activating starts
-// anew.
+// S4, S15: deactivating cancels outstanding deliveries visibly, and new events make no delivery. Activating begins
+// afresh.
 func TestDeactivateWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -173,8 +173,8 @@ func TestDeleteWebhook(t *testing.T) {
 	require.EqualValues(t, 0, f.post(t, "/v1/events", `{"type":"user.created","data":1}`).object(t, 202)["deliveries"])
 }
 
-// Nothing within UpdateWebhook's transaction takes a second connection: with a pool of one connection it would wait for
-// itself.
+// Nothing within UpdateWebhook's transaction takes a second connection. With a pool of one connection, the transaction
+// would wait for itself.
 func TestUpdateWebhookTakesOneConnection(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

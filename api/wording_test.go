@@ -62,7 +62,7 @@ func TestWordsAboutUnknownParameters(t *testing.T) {
 	}
 }
 
-// The message about a size says the limit and who sets it.
+// The message about a size says what the limit is, and which setting changes it or that none does.
 func TestWordsAboutSizes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

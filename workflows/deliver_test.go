@@ -279,7 +279,7 @@ func TestTemporalHoldsNoSecrets(t *testing.T) {
 	})
 }
 
-// The Web UI shows a table of the outcomes beside the workflow.
+// The Web UI shows a table of the outcomes with the workflow.
 func TestCurrentDetails(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {

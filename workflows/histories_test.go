@@ -15,8 +15,8 @@ import (
 	"grapnel/workflows"
 )
 
-// wanted are the histories that must be in testdata: cmd/dev's end-to-end tests have recorded
-// them from a real server. Others in testdata are replayed too.
+// wanted lists the histories that must be in testdata. The end-to-end tests of cmd/dev have recorded them from a real
+// server. Other histories in testdata are replayed too.
 func wanted() []string {
 	return []string{
 		"deliver_success.json",

@@ -118,8 +118,7 @@ func TestDeliverStartWithInlineAttempts(t *testing.T) {
 	require.False(t, input.Inline, "events that share a workflow")
 }
 
-// A workflow that is lost is started anew with the same id, and one that runs is found; nothing
-// else differs.
+// A lost workflow is started anew with the same id, and a running one is found. Nothing else differs.
 func TestDeliverAgain(t *testing.T) {
 	t.Parallel()
 	s := start(2)
@@ -302,7 +301,7 @@ func TestDrainAndReplayStart(t *testing.T) {
 	require.Equal(t, "events of the past, sent again", again.StaticSummary)
 }
 
-// Histories in Temporal hold these names: they never change.
+// Histories in Temporal contain these names, so they never change.
 func TestNamesNeverChange(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{"grapnel", "Deliver", "DeliverSlices", "SendNow", "Deliver", "SendNow", "DeliveryFailed"}, []string{

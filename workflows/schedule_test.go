@@ -127,8 +127,8 @@ func TestFallbackWithoutNextRetryDelay(t *testing.T) {
 	})
 }
 
-// The same with the real activity, whose error loses its delay, as by wrapping: there are still
-// five attempts, and none before it is due.
+// The real activity, whose error loses its delay, for instance by wrapping, has the same result: there are still five
+// attempts, and none before it is due.
 func TestLostNextRetryDelayStillDelivers(t *testing.T) {
 	t.Parallel()
 	inOneWorld(t, false, func(w *world) {
@@ -284,7 +284,7 @@ func TestMaxAttempts(t *testing.T) {
 	}
 }
 
-// Spec 9: an outage of ours never uses up a delivery's attempts.
+// Spec 9: an outage of Grapnel never uses up a delivery's attempts.
 func TestOurOutage(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

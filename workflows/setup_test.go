@@ -173,7 +173,7 @@ func (w *world) run(options client.StartWorkflowOptions, name string, input, res
 	}
 }
 
-// details returns the Markdown beside the workflow in the Web UI.
+// details returns the Markdown that the Web UI shows with the workflow.
 func (w *world) details() string {
 	w.Helper()
 	value, err := w.env.QueryWorkflow("__temporal_workflow_metadata")
@@ -183,7 +183,7 @@ func (w *world) details() string {
 	return metadata.GetCurrentDetails()
 }
 
-// later calls do at a time after the accept, between the attempts.
+// later makes a call at a time after the accept, between the attempts.
 func (w *world) later(after time.Duration, do func()) { w.env.RegisterDelayedCallback(do, after) }
 
 // requireSentAt requires requests to the URL exactly at these times after the accept.

@@ -124,7 +124,7 @@ func (w *writer) value() error {
 		w.string(raw)
 		return nil
 	default:
-		// A literal, or whatever is wrong here.
+		// A literal, or an invalid token.
 		raw, err := w.dec.ReadValue()
 		if err != nil {
 			return w.syntaxError(err)
@@ -171,7 +171,7 @@ func (w *writer) object() error {
 	return w.close('}')
 }
 
-// open consumes an opening bracket and refuses the one too many.
+// open consumes an opening bracket, and refuses it if the nesting gets too deep.
 func (w *writer) open(bracket byte) error {
 	if _, err := w.dec.ReadToken(); err != nil {
 		return w.syntaxError(err)
@@ -193,8 +193,8 @@ func (w *writer) close(bracket byte) error {
 	return nil
 }
 
-// string appends a string the decoder has accepted. Without escapes it is
-// canonical already, because whatever must be escaped cannot occur raw.
+// string appends a string that the decoder has accepted. Without escapes it is canonical already, because every
+// character that must be escaped cannot occur raw.
 func (w *writer) string(raw []byte) {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		w.dst = append(w.dst, raw...)

@@ -12,20 +12,18 @@ import (
 	"grapnel/internal/clip"
 )
 
-// Reason is why a value is refused. The set is closed.
+// Reason is the reason why a value is refused. The set is closed.
 type Reason string
 
 const (
-	// ReasonNotJSON is text outside the grammar of RFC 8259, a byte order mark
-	// and a second value included.
+	// ReasonNotJSON is text outside the grammar of RFC 8259, including a byte order mark and a second value.
 	ReasonNotJSON Reason = "not JSON"
-	// ReasonDuplicateKey is a key that occurs twice in one object, however each
-	// is escaped.
+	// ReasonDuplicateKey is a key that occurs twice in one object, however its occurrences are escaped.
 	ReasonDuplicateKey Reason = "duplicate key"
 	// ReasonLoneSurrogate is an escaped UTF-16 surrogate without its other half.
 	ReasonLoneSurrogate Reason = "lone surrogate"
-	// ReasonInexactNumber is a number that a double would print as another
-	// value, one too small for it (1e-400) included.
+	// ReasonInexactNumber is a number that a double would print as another value, including one that is too small for a
+	// double (1e-400).
 	ReasonInexactNumber Reason = "inexact number"
 	// ReasonNumberOutOfRange is a number too large for a double (1e400).
 	ReasonNumberOutOfRange Reason = "number out of range"
@@ -62,7 +60,7 @@ func (e *Error) Error() string {
 	return e.Message + " (at " + e.Pointer + ")"
 }
 
-// errorAtLast returns an error about the value read last, whose text is raw.
+// errorAtLast returns an error about the last value that was read. Its text is raw.
 func (w *writer) errorAtLast(reason Reason, raw []byte, message string) error {
 	return &Error{
 		Reason:  reason,
@@ -78,14 +76,14 @@ func (w *writer) outOfRange(raw []byte) error {
 }
 
 func (w *writer) inexact(raw []byte, printed decimal) error {
-	// The sign of the literal: that of a zero is not printed.
+	// The text has the sign of the literal, because the sign of a zero is not printed.
 	printed.negative = raw[0] == '-'
 	return w.errorAtLast(ReasonInexactNumber, raw,
 		"number "+clip.Text(string(raw), maxEcho)+" would arrive as "+string(printed.append(nil))+"; send it as a string")
 }
 
 func (w *writer) duplicateKey(raw []byte) error {
-	key, _ := jsontext.AppendUnquote(nil, raw) // valid, or it would not be here
+	key, _ := jsontext.AppendUnquote(nil, raw) // raw is valid, because the decoder has accepted it
 	return w.errorAtLast(ReasonDuplicateKey, raw, "key "+string(AppendString(nil, clip.Text(string(key), maxEcho)))+" appears twice")
 }
 

@@ -9,9 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// documents generates JSON texts in every spelling the grammar allows: white
-// space, escapes, exponents, keys that are array indices. Hostile ones also
-// have what must be refused: duplicates, lone surrogates, inexact numbers.
+// documents generates JSON texts in every spelling that the grammar allows: white space, escapes, exponents, keys that
+// are array indices. Hostile texts also have parts that must be refused: duplicates, lone surrogates, inexact numbers.
 func documents(hostile bool) *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
 		g := generator{t: t, hostile: hostile}
@@ -97,7 +96,7 @@ func (g *generator) characters() string {
 	), 0, 8, -1).Draw(g.t, "characters")
 }
 
-// string writes s, each character raw where that is allowed or escaped.
+// string writes s. Each character is escaped, or raw if that is allowed.
 func (g *generator) string(s string) {
 	const short = "\"\\/\b\f\n\r\t"
 	g.text.WriteByte('"')
@@ -151,8 +150,8 @@ func (g *generator) number() string {
 	}
 }
 
-// spelled returns the shortest digits for f in one of several formats; 'f' only
-// where that does not write out hundreds of zeros.
+// spelled returns the shortest digits of f in one of several formats. It uses 'f' only if that does not write hundreds
+// of zeros.
 func spelled(f float64, format byte) string {
 	if format == 'f' && (f > 1e25 || f < -1e25) {
 		format = 'e'

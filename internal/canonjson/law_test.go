@@ -15,7 +15,7 @@ import (
 	"grapnel/internal/canonjson"
 )
 
-// requireLaws states what holds for every accepted src and its form out.
+// requireLaws requires the properties of every accepted src and its canonical form out.
 func requireLaws(tb require.TestingT, src, out []byte) {
 	require.True(tb, json.Valid(src))
 	require.True(tb, json.Valid(out))
@@ -55,11 +55,11 @@ func TestHostileDocumentsAreRefusedOrKept(t *testing.T) {
 	})
 }
 
-// Every double is accepted in its shortest spelling, whatever the format, and
-// printed so that it is read back as itself.
+// Law: every double is accepted in its shortest spelling, in every format, and printed so that it is read back as
+// itself.
 func TestEveryDoubleIsExact(t *testing.T) {
 	t.Parallel()
-	const exponentBits = 0x7ff << 52 // all set in infinities and NaN, which JSON has not
+	const exponentBits = 0x7ff << 52 // infinities and NaN, which JSON does not have, have all of these bits
 	finite := rapid.Uint64().Filter(func(bits uint64) bool { return bits&exponentBits != exponentBits })
 	rapid.Check(t, func(t *rapid.T) {
 		f := math.Float64frombits(finite.Draw(t, "bits"))
@@ -82,7 +82,7 @@ func TestNumbersWithLongLiterals(t *testing.T) {
 	t.Parallel()
 	zeros := strings.Repeat("0", 250_000)
 	for src, want := range map[string]string{
-		// strconv alone loses count of exponents this large.
+		// strconv alone miscounts exponents of this size.
 		"0." + zeros + "1e250001":             "1",
 		"1" + zeros + "e-250000":              "1",
 		"1." + zeros:                          "1",

@@ -21,8 +21,7 @@ process.stdout.write(JSON.stringify(texts.map(text => {
 	try { return JSON.stringify(JSON.parse(text)); } catch { return null; }
 })));`
 
-// The definition itself is the oracle: node prints every accepted text the same, and refuses every text that is refused
-// as no JSON.
+// node prints every accepted text as this package does, and refuses every text that is refused as no JSON.
 func TestNodeAgrees(t *testing.T) {
 	t.Parallel()
 	node, err := exec.LookPath("node")

@@ -7,28 +7,28 @@ import (
 )
 
 const (
-	// safeDigits significant digits survive the way through a double and back
-	// in all of its normal range (DBL_DIG of C), and are then also the shortest
-	// text for that double. So such a literal needs no conversion at all.
+	// safeDigits is the number of significant digits that survive the way through a double and back in all of its
+	// normal range (DBL_DIG of C). They are then also the shortest text of that double, so such a literal needs no
+	// conversion.
 	safeDigits = 15
-	// safeExponent bounds the decimal exponent for that: well inside the normal
-	// range of 1e-307 to 1e308 on both sides.
+	// safeExponent bounds the decimal exponent of such a literal: well inside the normal range of 1e-307 to 1e308 on
+	// both sides.
 	safeExponent = 290
-	// maxExponent is where exponents are clamped. Any document fits into
-	// memory, so no run of zeros makes up for one this large.
+	// maxExponent bounds exponents; larger ones are clamped to it. A document fits into memory, so no run of zeros
+	// makes up for such an exponent.
 	maxExponent = 1 << 40
 )
 
-// decimal is the exact value of a number literal: ±0.DIGITS × 10^exponent, with
-// no zero at either end of the digits. Zero has no digits.
+// decimal is the exact value of a number literal: ±0.DIGITS × 10^exponent. The digits neither begin nor end with a
+// zero. Zero has no digits.
 type decimal struct {
 	negative bool
 	digits   []byte
 	exponent int64
 }
 
-// number appends a number literal the decoder has accepted as ECMAScript prints
-// its value, or refuses it if it would print another value.
+// number appends a number literal, which the decoder has accepted, as ECMAScript prints its value. It refuses the
+// literal if that would print another value.
 func (w *writer) number(raw []byte) error {
 	if isSafeInteger(raw) {
 		w.dst = append(w.dst, raw...)
@@ -54,8 +54,8 @@ func (w *writer) number(raw []byte) error {
 	return nil
 }
 
-// isSafeInteger reports whether raw, a JSON number, is an integer printed as it
-// stands: no fraction, no exponent, not -0 and at most safeDigits long.
+// isSafeInteger reports whether raw, a JSON number, is an integer that is printed as it is: no fraction, no exponent,
+// not -0, and at most safeDigits long.
 func isSafeInteger(raw []byte) bool {
 	if len(raw) > safeDigits || raw[0] == '-' && raw[1] == '0' {
 		return false
@@ -68,7 +68,7 @@ func isSafeInteger(raw []byte) bool {
 	return true
 }
 
-// parseDecimal takes a JSON number apart, keeping its digits in buf.
+// parseDecimal splits a JSON number into its parts. The digits are kept in buf.
 func parseDecimal(buf, raw []byte) decimal {
 	var d decimal
 	if raw[0] == '-' {
@@ -95,8 +95,7 @@ func parseDecimal(buf, raw []byte) decimal {
 	return d
 }
 
-// parseExponent returns the value of a literal's exponent, "" being 0, clamped
-// to ±maxExponent.
+// parseExponent returns the value of a literal's exponent, clamped to ±maxExponent. "" is 0.
 func parseExponent(exponent []byte) int64 {
 	negative := bytes.HasPrefix(exponent, []byte("-"))
 	var n int64
@@ -111,8 +110,8 @@ func parseExponent(exponent []byte) int64 {
 
 // float returns the double nearest to d, or an infinity.
 func (d decimal) float() float64 {
-	// No double or midpoint between two has more than 768 significant digits:
-	// after them it only matters whether there is any digit.
+	// No double, and no midpoint between two, has more than 768 significant digits. After them it only matters whether
+	// there is any digit.
 	const enough = 800
 	text := make([]byte, 0, 64)
 	text = append(text, '.')
@@ -121,7 +120,7 @@ func (d decimal) float() float64 {
 		text = append(text, '1')
 	}
 	text = strconv.AppendInt(append(text, 'e'), d.exponent, 10)
-	// The only error is about the range; the result is then an infinity.
+	// The only error is about the range, and then the result is an infinity.
 	f, _ := strconv.ParseFloat(string(text), 64)
 	return f
 }
@@ -129,7 +128,7 @@ func (d decimal) float() float64 {
 // append appends d as ECMAScript prints a number with these digits
 // (ECMA-262, Number::toString; k is the digit count, n the exponent).
 func (d decimal) append(dst []byte) []byte {
-	const zeros = "000000000000000000000" // 21, the longest run there is
+	const zeros = "000000000000000000000" // 21 zeros, the longest run there is
 	if len(d.digits) == 0 {
 		return append(dst, '0')
 	}

@@ -12,8 +12,7 @@ import (
 	"grapnel/internal/canonjson"
 )
 
-// vectors is testdata/canonical-json.json, made with node and not with this
-// package.
+// vectors is testdata/canonical-json.json, made with node and without this package.
 type vectors struct {
 	Accept []struct{ Input, Output string }
 	Reject []struct {

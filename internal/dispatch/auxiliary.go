@@ -41,7 +41,8 @@ func (d *Drains) Drain(ctx context.Context, webhook hook.WebhookID) error {
 	return d.starter.start(ctx, &drain)
 }
 
-// Drain queues the start of a webhook's drain. It never blocks: when the queue is full, the start is left to the sweeper.
+// Drain queues the start of a webhook's drain. It never blocks: when the queue is full, the start is left to the
+// sweeper.
 func (s *Starter) Drain(webhook hook.WebhookID) { s.enqueueAux(drainOf(webhook)) }
 
 // Replay queues the start of a replay's workflow, as Drain does for a drain.

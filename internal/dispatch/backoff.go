@@ -14,9 +14,9 @@ type Health interface {
 // maxBackoff bounds the pause of a loop.
 const maxBackoff = time.Minute
 
-// backoff pauses a loop while Temporal is unavailable. A process that alone has lost its connection to Temporal so leaves
-// the work to the others. The pause doubles with each failure, up to a minute, and has jitter. After the pause the loop
-// asks Temporal whether it is ready, before it claims anything that another process could do.
+// backoff pauses a loop while Temporal is unavailable. A process that alone has lost its connection to Temporal so
+// leaves the work to the others. The pause doubles with each failure, up to a minute, and has jitter. After the pause
+// the loop asks Temporal whether it is ready, before it claims anything that another process could do.
 type backoff struct {
 	interval time.Duration
 	failures int
@@ -33,8 +33,8 @@ func (b *backoff) fail() {
 	b.until = time.Now().Add(pause/2 + rand.N(pause/2+1))
 }
 
-// over reports whether the loop may go on: there is no pause, or it has passed and Temporal is ready. If Temporal is not
-// ready, it begins the next pause and returns Temporal's error.
+// over reports whether the loop may continue: there is no pause, or it has passed and Temporal is ready. If Temporal is
+// not ready, it begins the next pause and returns Temporal's error.
 func (b *backoff) over(ctx context.Context, h Health) (bool, error) {
 	if b.failures == 0 {
 		return true, nil
@@ -51,7 +51,7 @@ func (b *backoff) over(ctx context.Context, h Health) (bool, error) {
 	return true, nil
 }
 
-// reset forgets the failures, because Temporal has done what it was asked.
+// reset forgets the failures, because a call to Temporal has succeeded.
 func (b *backoff) reset() { b.failures = 0 }
 
 // paused reports whether the loop does nothing at present.

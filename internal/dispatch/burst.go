@@ -15,24 +15,25 @@ import (
 // workflow to itself.
 const maxBurstDeliveries = workflows.DeliveriesPerActivity
 
-// maxBurstBytes bounds the payloads of a burst. A workflow that waits for memory, or is sent again after a crash, must not
-// hold up much. An event with more bytes has a workflow to itself.
+// maxBurstBytes bounds the payloads of a burst. A workflow that waits for memory, or is sent again after a crash, must
+// not hold up much. An event with more bytes has a workflow to itself.
 const maxBurstBytes = 4 << 20
 
 // lingerFor is how long an event waits, while starts are under way, for other events that can share its workflow. While
-// no start is under way it does not wait: at ordinary rates an event's workflow is its own. The more events there are, the
-// more of them share a workflow, and the less each costs. If very many events come, it waits as long again: then the
-// delivery of all of them is limited by what a workflow costs.
+// no start is under way it does not wait: at ordinary rates an event's workflow is its own. The more events there are,
+// the more of them share a workflow, and the less each costs. If very many events come, it waits as long again: then
+// the delivery of all of them is limited by what a workflow costs.
 const lingerFor = 100 * time.Millisecond
 
-// busy is the number of events from which on lingering goes on although no start is under way, because more will come.
+// busy is the number of events from which lingering continues although no start is under way, because more events will
+// come.
 const busy = 4
 
 // flood is the number of events within lingerFor that counts as very many.
 const flood = 100
 
-// packing divides events among workflows: events of one tenant together, as many as may share a workflow. The starter and
-// the sweeper pack in the same way.
+// packing divides events among workflows: events of one tenant together, as many as may share a workflow. The starter
+// and the sweeper pack in the same way.
 type packing struct {
 	// maxEvents bounds the events of a workflow.
 	maxEvents int
@@ -148,10 +149,10 @@ func (s *Starter) startBurst(ctx context.Context, b *burst) {
 	}
 }
 
-// nameWorkflow stores the name of the workflow that is about to be started for the events. A process that starts it again,
-// after a crash or because the start takes long, so starts the same workflow. Several events get the given workflow, and
-// one event gets its own. Events for which another process has named a workflow are left out; the result is false if
-// those are all.
+// nameWorkflow stores the name of the workflow that is about to be started for the events. A process that starts it
+// again, after a crash or because the start takes long, so starts the same workflow. Several events get the given
+// workflow, and one event gets its own. Events for which another process has named a workflow are left out; the result
+// is false if those are all.
 func (s *Starter) nameWorkflow(ctx context.Context, b *burst, workflow string) (start hook.Start, ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

@@ -16,7 +16,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// slow makes every start take a while.
+// slow makes every start take a time.
 func slow(d time.Duration) func(context.Context, string) error {
 	return func(ctx context.Context, _ string) error {
 		timer := time.NewTimer(d)
@@ -34,7 +34,7 @@ func bursting(most int) func(*dispatch.StarterConfig) {
 	return func(c *dispatch.StarterConfig) { c.Workers, c.MaxEvents = 1, most }
 }
 
-// inputs are the events of each started workflow, by its id.
+// events returns the events of each started workflow, by the workflow's id.
 func (s *temporalServer) events() map[string][]hook.EventID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,7 +45,7 @@ func (s *temporalServer) events() map[string][]hook.EventID {
 	return all
 }
 
-// Design 3: events that had to wait share a workflow; every event is in exactly one.
+// Design 3: events that had to wait share a workflow. Every event is in exactly one workflow.
 func TestBurstsShareWorkflows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestBurstsShareWorkflows(t *testing.T) {
 	})
 }
 
-// At ordinary rates one event is one workflow.
+// At ordinary rates each event has a workflow of its own.
 func TestEventsThatDoNotWaitHaveTheirOwnWorkflow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestEventsThatDoNotWaitHaveTheirOwnWorkflow(t *testing.T) {
 	})
 }
 
-// Bursts are of one tenant, and of no more deliveries than one activity does.
+// All events of a burst belong to one tenant. A burst has no more deliveries than one activity sends.
 func TestBurstsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -130,8 +130,7 @@ func TestBurstsAreBounded(t *testing.T) {
 	})
 }
 
-// C6: events that share a workflow have no more than 4 MB of payloads; one that has more is
-// by itself.
+// C6: events that share a workflow have payloads of at most 4 MB together. A larger event has a workflow to itself.
 func TestBurstsAreBoundedInBytes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -160,8 +159,8 @@ func TestBurstsAreBoundedInBytes(t *testing.T) {
 	})
 }
 
-// Nothing is started under two names: what a sweeper has named meanwhile is left to it, one
-// event or several, and where the store does not answer, all is.
+// No event is started under two names. Events that a sweeper has named meanwhile are left to it, and all events are
+// left if the store is unavailable.
 func TestBurstsLeaveWhatIsTaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -204,8 +203,8 @@ func TestBurstsLeaveWhatIsTaken(t *testing.T) {
 	})
 }
 
-// Where Temporal fails at once, as without its namespace, starts are not tried one by one:
-// each would get a workflow of its own, to be started one by one when it is back.
+// If Temporal fails at once, for instance because its namespace is missing, starts are not tried one by one: each event
+// would get a workflow of its own, to be started one by one when Temporal is back.
 func TestStarterGathersWhileTemporalIsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -6,9 +6,9 @@ import (
 	"grapnel/internal/hook"
 )
 
-// inProgress is the set of events that a starter works on: queued, being started, or started and not yet removed from the
-// outbox. The sweeper of the same process leaves them to the starter. A sweeper of another process cannot know them, and
-// finds their workflows running.
+// inProgress is the set of events that a starter works on: queued, being started, or started and not yet removed from
+// the outbox. The sweeper of the same process leaves them to the starter. A sweeper of another process cannot know
+// them, and finds their workflows running.
 type inProgress struct {
 	mu     sync.Mutex
 	events map[hook.EventID]struct{}

@@ -10,7 +10,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Leases are the leases in the store.
+// Leases has the leases of the store.
 type Leases interface {
 	// Lease gives the holder a lease for a time, or prolongs it. It returns false if another holder has the lease.
 	Lease(ctx context.Context, name string, holder hook.LeaseHolder, d time.Duration) (bool, error)
@@ -26,8 +26,8 @@ const (
 	renewEvery = leaseFor / 3
 )
 
-// lease is the right to reconcile. It is a lease and no lock, so that no connection to the store is held while Temporal is
-// called.
+// lease is the right to reconcile. It is a lease and no lock, so that no connection to the store is held while Temporal
+// is called.
 type lease struct {
 	leases Leases
 	holder hook.LeaseHolder
@@ -45,7 +45,7 @@ func newLease(l Leases) *lease {
 // errLeaseLost says that another process may hold the lease.
 var errLeaseLost = errors.New("the lease is lost")
 
-// acquire takes or prolongs the lease. It returns false if another process holds it.
+// acquire takes or prolongs the lease. It returns false if another process holds the lease.
 func (l *lease) acquire(ctx context.Context) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,7 +57,7 @@ func (l *lease) acquire(ctx context.Context) (bool, error) {
 	return held, err
 }
 
-// renew prolongs the lease if it is time to. The error is errLeaseLost if that fails.
+// renew prolongs the lease if that is due. The error is errLeaseLost if the lease could not be prolonged.
 func (l *lease) renew(ctx context.Context) error {
 	l.mu.Lock()
 	due := time.Since(l.renewed) >= renewEvery
@@ -81,7 +81,7 @@ func leaseLost(errs []error) error {
 	return nil
 }
 
-// release gives the lease back, if this process holds it. If that fails, the lease expires.
+// release gives the lease back, if this process holds it. If the release fails, the lease expires.
 func (l *lease) release(ctx context.Context) error {
 	ctx, cancel := writeContext(ctx)
 	defer cancel()

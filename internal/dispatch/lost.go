@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// lostAge is how late a drain or a replay may be before it counts as lost. The store knows when each will next
-	// report, which leaves more time than its longest activity needs.
+	// lostAge is how late a drain or a replay may be before it counts as lost. The store knows when each reports next,
+	// which leaves more time than its longest activity needs.
 	lostAge = 30 * time.Second
 	// lostPage bounds the drains, and the replays, that one round starts.
 	lostPage = 500
@@ -43,8 +43,8 @@ func (s *Sweeper) startReplays(ctx context.Context) error {
 	return s.startLost(ctx, lost)
 }
 
-// startLost starts every workflow. One that fails stops none of the others, and counts as lost again later. The error is
-// errUnavailable if Temporal was unavailable, and otherwise that of the first start that failed.
+// startLost starts every workflow. One that fails stops none of the others, and counts as lost again later. The error
+// is errUnavailable if Temporal was unavailable, and otherwise that of the first start that failed.
 func (s *Sweeper) startLost(ctx context.Context, lost []auxStart) error {
 	errs, unavailable := callAll(len(lost), s.config.Starter.concurrency(), func(i int) error { return s.startOrWake(ctx, &lost[i]) })
 	failure := firstError(errs)

@@ -15,8 +15,8 @@ import (
 	"grapnel/workflows"
 )
 
-// Spec 9, 10: what waits for its webhook is sent, also when the drain went with a crash
-// or with Temporal's database; one that runs is found.
+// Spec 9, 10: deferred deliveries are sent even if their drain was lost with a crash or with Temporal's database. A
+// running drain is found and not started twice.
 func TestSweeperStartsLostDrains(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestSweeperStartsLostDrains(t *testing.T) {
 	})
 }
 
-// A replay that got lost goes on.
+// A lost replay is started again.
 func TestSweeperStartsLostReplays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -49,8 +49,8 @@ func TestSweeperStartsLostReplays(t *testing.T) {
 	})
 }
 
-// What a drain waits for may be over: a pause, or an address at which nobody was. Then it
-// looks at once.
+// A drain may wait for something that is over: a pause, or an endpoint that was unavailable. Then the drain is woken
+// and looks at once.
 func TestSweeperWakesDrains(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -61,8 +61,8 @@ func TestSweeperWakesDrains(t *testing.T) {
 	})
 }
 
-// Each step of a round is by itself: one drain that can't be started, or a list that can't
-// be read, keeps nothing else from being done.
+// The steps of a round are independent: neither a drain that can't be started nor a list that can't be read stops the
+// others.
 func TestSweeperStepsAreByThemselves(t *testing.T) {
 	t.Parallel()
 	lost := []hook.WebhookID{{1}, {2}, {3}}
@@ -94,7 +94,7 @@ func TestSweeperStepsBetweenPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, o := &temporalServer{start: slow(100 * time.Millisecond)}, &outbox{}
 		defer sweeping(t, s, o)()
-		o.accept(10_000) // two minutes' work
+		o.accept(10_000) // two minutes of work
 		pass(30 * time.Second)
 		o.mu.Lock()
 		o.lost = []hook.WebhookID{{1}}

@@ -7,10 +7,10 @@ import (
 
 // Metrics counts the workflows that are started.
 type Metrics interface {
-	// Started counts the start of a workflow for a number of events. A workflow that was found running counts too. err is
-	// the reason why the start failed.
+	// Started counts the start of a workflow for a number of events. A workflow that was found running counts too. err
+	// is the reason why the start failed.
 	Started(by measure.StartedBy, events int, err error)
-	// Woken counts an activity that was waiting although something was due, and was told to try now.
+	// Woken counts an activity that was backing off although something was due, and was woken.
 	Woken()
 }
 

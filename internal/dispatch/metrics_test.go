@@ -37,7 +37,7 @@ func (s *starts) counts() map[string]int {
 	return maps.Clone(s.calls)
 }
 
-// Each start of a workflow is counted, with who made it and whether it failed.
+// Each start of a workflow is counted by its cause, and whether it failed.
 func TestStartsAreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

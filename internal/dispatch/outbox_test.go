@@ -10,32 +10,32 @@ import (
 	"grapnel/internal/hook"
 )
 
-// outbox is a store's: what is accepted and not started.
+// outbox is a store in memory. Its events are accepted and not started.
 type outbox struct {
-	// failing, if set, decides whether a mark is taken.
+	// failing, if set, returns the error of removing started events.
 	failing func(ctx context.Context) error
 
 	mu      sync.Mutex
 	waiting []hook.Start
-	// all are those that were ever accepted.
+	// all has every event that was ever accepted.
 	all []hook.Start
-	// names are the workflows of events that have one: their own is the empty one.
+	// names has the workflows of events that have one; the empty name is the event's own workflow.
 	names map[hook.EventID]string
-	// shared are the events of workflows that have several.
+	// shared has the events of each workflow that several events share.
 	shared map[string][]hook.EventID
-	// claims are until when.
+	// claims has the time at which the claim of each event ends.
 	claims map[hook.EventID]time.Time
-	// sharing is what sharing fails with.
+	// sharing is the error of ShareWorkflow.
 	sharing error
 	marks   []int
-	// pages are the sizes of those claimed; named is how often a workflow was named.
+	// pages has the sizes of the claimed pages. named counts the calls of ShareWorkflow that named a workflow.
 	pages []int
 	named int
-	// lost are webhooks whose drain got lost.
+	// lost has webhooks whose drain was lost.
 	lost []hook.WebhookID
-	// lostReplays are replays that did.
+	// lostReplays has lost replays.
 	lostReplays []hook.ReplayID
-	// losing is what listing lost drains comes to.
+	// losing is the error of LostDrains.
 	losing error
 }
 
@@ -47,7 +47,7 @@ func (o *outbox) LostDrains(context.Context, time.Duration, int) ([]hook.Webhook
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	lost := o.lost
-	o.lost = nil // for a while
+	o.lost = nil // a lost drain is returned once
 	return lost, o.losing
 }
 
@@ -71,7 +71,7 @@ func (o *outbox) Started(ctx context.Context, events []hook.EventID) error {
 	return nil
 }
 
-// ShareWorkflow names those that have no name, as the store does.
+// ShareWorkflow names the workflow of events that have none, as the store does.
 func (o *outbox) ShareWorkflow(_ context.Context, workflowID string, events []hook.EventID) ([]hook.EventID, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -96,7 +96,7 @@ func (o *outbox) give(id hook.EventID, workflowID string) {
 	o.name(id, workflowID)
 }
 
-// name names an event's workflow; the caller holds the lock.
+// name names an event's workflow. The caller holds the lock.
 func (o *outbox) name(id hook.EventID, workflowID string) {
 	if o.names == nil {
 		o.names, o.shared = map[hook.EventID]string{}, map[string][]hook.EventID{}
@@ -142,7 +142,7 @@ func (o *outbox) ClaimUnstarted(_ context.Context, c hook.OutboxClaim) (page hoo
 	return page, nil
 }
 
-// members are all events of a workflow; the caller holds the lock.
+// members returns all events of a workflow. The caller holds the lock.
 func (o *outbox) members(workflow string) (list []hook.Start) {
 	for _, s := range o.all {
 		if slices.Contains(o.shared[workflow], s.EventID) {
@@ -165,7 +165,7 @@ func (o *outbox) Unclaim(ctx context.Context, events []hook.EventID) error {
 	return nil
 }
 
-// Unattempted: no worker runs here, and no test of these waits for one.
+// Unattempted returns 0: no worker runs here, and no test with this outbox waits for attempts.
 func (o *outbox) Unattempted(context.Context, []hook.EventID) (int, error) { return 0, nil }
 
 func (o *outbox) Targets(_ context.Context, events []hook.EventID) (map[hook.EventID][]hook.Target, error) {
@@ -176,19 +176,19 @@ func (o *outbox) Targets(_ context.Context, events []hook.EventID) (map[hook.Eve
 	return targets, nil
 }
 
-// targetOf is the one webhook that an event is for.
+// targetOf returns the only webhook of an event.
 func targetOf(id hook.EventID) hook.Target {
 	return hook.Target{WebhookID: hook.WebhookID(id), Host: "example.com"}
 }
 
-// seen is what has been asked of the store so far.
+// seen returns the numbers of events that were removed together, and the sizes of the claimed pages.
 func (o *outbox) seen() (marks, pages []int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.marks), slices.Clone(o.pages)
 }
 
-// claimed is how many are claimed by somebody.
+// claimed returns how many events are claimed.
 func (o *outbox) claimed() (n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -206,7 +206,7 @@ func (o *outbox) left() int {
 	return len(o.waiting)
 }
 
-// accept puts n events of now into the outbox and returns them.
+// accept puts n events of the present into the outbox and returns their starts.
 func (o *outbox) accept(n int) []hook.Start {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -12,15 +12,15 @@ const (
 	paceLook = 100 * time.Millisecond
 	// paceSample is how many events of a page are checked.
 	paceSample = 100
-	// defaultPaceFor is the longest wait for the attempts of a page. Sweeping goes on after it, in case no worker runs or
-	// the page waits for something that concerns one tenant only.
+	// defaultPaceFor is the longest wait for the attempts of a page. Sweeping goes on after it, in case no worker runs
+	// or the page waits for something that concerns one tenant only.
 	defaultPaceFor = 5 * time.Second
 )
 
 // pace delays the next page of the outbox until most events of the last page have been attempted. Workflows that are
-// started faster than requests can be made compete for their webhook's places in flight. A delivery that gets no place in
-// time is deferred to the webhook's drain, which costs more than the attempt and takes long after the outbox is empty. An
-// event in the outbox costs nothing.
+// started faster than requests can be made compete for their webhook's places in flight. A delivery that gets no place
+// in time is deferred to the webhook's drain, which costs more than the attempt and takes long after the outbox is
+// empty. An event in the outbox costs nothing.
 type pace struct {
 	// sample has events of the last page, and began is when the page was started.
 	sample []hook.EventID

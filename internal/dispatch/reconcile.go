@@ -21,8 +21,8 @@ type actions struct{ restarted, woken atomic.Int64 }
 
 func (a *actions) sum() int64 { return a.restarted.Load() + a.woken.Load() }
 
-// page looks at the workflow of each overdue event, wakes those that back off, and restarts those that are lost. An error
-// says that the page has to be done again.
+// page looks at the workflow of each overdue event. It wakes the workflows that back off, and restarts the lost ones.
+// An error says that the page has to be done again.
 func (r *Reconciler) page(ctx context.Context, list []hook.Overdue, did *actions) error {
 	before := did.sum()
 	lost := make([]bool, len(list))
@@ -77,8 +77,8 @@ func (r *Reconciler) callAll(ctx context.Context, n int, call func(i int) error)
 	return refused, leaseLost(errs)
 }
 
-// look reports whether the workflow is lost or has ended a while ago. It wakes activities of a running workflow that back
-// off although something is due.
+// look reports whether the workflow is lost or has ended a while ago. It wakes activities of a running workflow that
+// back off although something is due.
 func (r *Reconciler) look(ctx context.Context, id string, did *actions) (lost bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

@@ -14,7 +14,7 @@ import (
 	"grapnel/internal/tracing"
 )
 
-// OverdueStore is what the reconciler needs of the store.
+// OverdueStore lists the methods of the store that the reconciler uses.
 type OverdueStore interface {
 	Leases
 	// Overdue lists the events of deliveries that have been due for longer than age, beginning after the mark. It also
@@ -30,15 +30,15 @@ type WorkflowDescriber interface {
 	DescribeWorkflowExecution(ctx context.Context, workflowID, runID string) (*workflowservice.DescribeWorkflowExecutionResponse, error)
 }
 
-// ReconcilerConfig is what NewReconciler needs. Store, Temporal, Resetter, Health and Logger are required.
+// ReconcilerConfig is the configuration of NewReconciler. Store, Temporal, Resetter, Health and Logger are required.
 type ReconcilerConfig struct {
 	Store    OverdueStore
 	Temporal WorkflowDescriber
 	Resetter Resetter
 	Health   Health
 	Logger   *slog.Logger
-	// After is how long a delivery must have been due; default 10 min. A workflow that has ended is left alone for as
-	// long. So a workflow that can only fail does so no more often, and what it was sending has come to an end.
+	// After is how long a delivery must have been due; default 10 min. A workflow that has ended is left alone for the
+	// same time: so a workflow that can only fail does so no more often, and its requests have ended.
 	After time.Duration
 	// Metrics counts restarted and woken workflows; nil counts nothing.
 	Metrics Metrics
@@ -50,15 +50,16 @@ type ReconcilerConfig struct {
 
 // Reconciler finds deliveries whose attempt should have been made a while ago, and looks at their workflows.
 //
-//   - If the workflow has ended or is lost, the reconciler starts another one with the same id. So Temporal makes sure that
-//     there is only one, whichever process starts it, and the event still names its workflow.
+//   - If the workflow has ended or is lost, the reconciler starts another one with the same id. So Temporal makes sure
+//     that there is only one, whichever process starts it, and the event still names its workflow.
 //   - If an activity of the workflow backs off although something is due, the reconciler wakes it. That happens after a
-//     crash in an attempt, which leaves the next one to the retry policy. A crash of ours must not delay by hours.
+//     crash in an attempt, which leaves the next one to the retry policy. A crash of Grapnel must not delay deliveries
+//     by hours.
 //   - If the workflow runs, or waits for a worker, the reconciler does nothing.
 //
-// Every process runs one, and they take turns by a lease. Two at once do no harm: one may be late to prolong its lease, or
-// be of an older version that has a lock instead. A workflow that was started twice is found running, and an activity that
-// was woken no longer backs off.
+// Every process runs one, and they take turns by a lease. Two at once do no harm: one may be late to prolong its lease,
+// or be of an older version that has a lock instead. A workflow that was started twice is found running, and an
+// activity that was woken no longer backs off.
 type Reconciler struct {
 	config ReconcilerConfig
 	// mark is where the next round begins. Workflows that run and only wait for a worker must not keep those after them
@@ -120,8 +121,8 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	}
 }
 
-// round looks at some pages, unless Temporal is unavailable. more reports that it restarted workflows and did not get to
-// the end.
+// round looks at some pages, unless Temporal is unavailable. more reports that it restarted workflows and did not get
+// to the end.
 func (r *Reconciler) round(ctx context.Context) (more bool, err error) {
 	if over, err := r.backoff.over(ctx, r.config.Health); !over || err != nil {
 		return false, err

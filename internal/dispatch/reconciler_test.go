@@ -17,8 +17,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Design 3: overdue by more than 10 minutes, and the workflow is lost: another of the
-// same id is started, once.
+// Design 3: if a delivery is overdue by more than 10 minutes and its workflow is lost, another workflow with the same
+// id is started, once.
 func TestReconcilerStartsWhatIsLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -44,8 +44,8 @@ func TestReconcilerStartsWhatIsLost(t *testing.T) {
 	})
 }
 
-// A workflow that has ended with deliveries left is started anew 10 minutes after its
-// end: one that can only fail does so no more often.
+// A workflow that ended with outstanding deliveries is started again 10 minutes after its end. So a workflow that can
+// only fail does so no more often.
 func TestReconcilerAndEndedWorkflows(t *testing.T) {
 	t.Parallel()
 	for _, status := range []enumspb.WorkflowExecutionStatus{
@@ -76,8 +76,8 @@ func TestReconcilerAndEndedWorkflows(t *testing.T) {
 	}
 }
 
-// A workflow that runs is left alone, however long it waits for a worker; one whose
-// activity waits for long, as after a crash, is hurried.
+// A running workflow is left alone, however long it waits for a worker. If its activity backs off for a long time, as
+// after a crash, the activity is woken.
 func TestReconcilerHurriesWhatWaits(t *testing.T) {
 	t.Parallel()
 	const scheduled, started = enumspb.PENDING_ACTIVITY_STATE_SCHEDULED, enumspb.PENDING_ACTIVITY_STATE_STARTED
@@ -122,7 +122,7 @@ func TestReconcilerHurriesWhatWaits(t *testing.T) {
 				}
 				require.Equal(t, want, resets)
 
-				// What a large fan-out's children do is their parent's too.
+				// The activities of a large fan-out's child workflows count as those of the parent.
 				parent := describe(id)
 				parent.PendingChildren = []*workflowpb.PendingChildExecutionInfo{{WorkflowId: id + "-0", RunId: "r"}, {WorkflowId: "gone"}}
 				s.put(id, parent)
@@ -137,7 +137,7 @@ func TestReconcilerHurriesWhatWaits(t *testing.T) {
 	}
 }
 
-// While Temporal is away one time-out is enough; when it is back everything is done.
+// While Temporal is unavailable, a round takes one timeout only. When Temporal is back, everything is done.
 func TestReconcilerAndTemporalAway(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
@@ -179,7 +179,7 @@ func TestReconcilerAndTemporalAway(t *testing.T) {
 	}
 }
 
-// Temporal goes away between looking and starting: what was not started is later.
+// If Temporal becomes unavailable between a look and a start, the workflow is started later.
 func TestTemporalGoesAwayWithinARound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestTemporalGoesAwayWithinARound(t *testing.T) {
 	})
 }
 
-// What is refused keeps no other back.
+// A workflow that Temporal refuses stops none of the others.
 func TestReconcilerGetsPastWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -227,9 +227,9 @@ func TestReconcilerGetsPastWhatIsRefused(t *testing.T) {
 	})
 }
 
-// A round is bounded. What a long backlog of workflows that run asks of Temporal is
-// bounded with it, and they keep nobody behind them from being found; of what is lost
-// there may be any number, and it need not wait a minute for each round.
+// A round is bounded, and so are the calls to Temporal about a long backlog of running workflows. Running workflows do
+// not keep lost ones behind them from being found. Any number of lost workflows may be restarted, without waiting a
+// minute for each round.
 func TestReconcilerRoundsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -256,7 +256,7 @@ func TestReconcilerRoundsAreBounded(t *testing.T) {
 	})
 }
 
-// Several reconcilers take turns: what one is at, no other is.
+// Several reconcilers take turns: only one of them works at a time.
 func TestReconcilersTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

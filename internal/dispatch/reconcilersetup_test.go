@@ -24,14 +24,14 @@ import (
 	"grapnel/internal/hook"
 )
 
-// cluster is a Temporal with workflows, as far as the reconciler sees.
+// cluster is a Temporal with workflows, as the reconciler sees it.
 type cluster struct {
 	temporalServer
-	// asked, if set, decides what comes of looking at a workflow.
+	// asked, if set, returns the error of describing a workflow.
 	asked func(ctx context.Context, id string) error
 
 	mu sync.Mutex
-	// running are descriptions of workflows, by id; what is started joins them.
+	// running has the descriptions of workflows by id. Started workflows are added.
 	running map[string]*workflowservice.DescribeWorkflowExecutionResponse
 	looks   []string
 	resets  []string
@@ -83,7 +83,7 @@ func (c *cluster) seen() (looks, resets []string) {
 	return slices.Clone(c.looks), slices.Clone(c.resets)
 }
 
-// describe is a running workflow with activities.
+// describe returns the description of a running workflow with these activities.
 func describe(id string, activities ...*workflowpb.PendingActivityInfo) *workflowservice.DescribeWorkflowExecutionResponse {
 	return &workflowservice.DescribeWorkflowExecutionResponse{
 		WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
@@ -93,14 +93,14 @@ func describe(id string, activities ...*workflowpb.PendingActivityInfo) *workflo
 	}
 }
 
-// ended is a workflow that ended just now.
+// ended returns the description of a workflow that has just ended.
 func ended(id string, status enumspb.WorkflowExecutionStatus) *workflowservice.DescribeWorkflowExecutionResponse {
 	d := describe(id)
 	d.WorkflowExecutionInfo.Status, d.WorkflowExecutionInfo.CloseTime = status, timestamppb.Now()
 	return d
 }
 
-// activity is one that makes its next attempt in a while; 0 is one that waits for none.
+// activity returns an activity whose next attempt is after a time; with 0 it waits for no attempt.
 func activity(id string, state enumspb.PendingActivityState, next time.Duration) *workflowpb.PendingActivityInfo {
 	a := &workflowpb.PendingActivityInfo{ActivityId: id, State: state}
 	if next != 0 {
@@ -109,7 +109,7 @@ func activity(id string, state enumspb.PendingActivityState, next time.Duration)
 	return a
 }
 
-// ledger is a store's: what is outstanding.
+// ledger is a store in memory with outstanding deliveries.
 type ledger struct {
 	locked  bool
 	failing error
@@ -117,7 +117,7 @@ type ledger struct {
 	mu     sync.Mutex
 	holder hook.LeaseHolder
 	until  time.Time
-	events []outstanding // the longest due first
+	events []outstanding // the longest due comes first
 	lists  int
 }
 
@@ -145,7 +145,7 @@ func (l *ledger) EndLease(ctx context.Context, _ string, holder hook.LeaseHolder
 	return ctx.Err()
 }
 
-// isLeased reports whether somebody holds the lease.
+// isLeased reports whether a reconciler holds the lease.
 func (l *ledger) isLeased() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -182,7 +182,7 @@ func (l *ledger) Restarts(_ context.Context, list []hook.Overdue) ([]hook.Start,
 	return starts, nil
 }
 
-// add adds n events that are due now, and returns their workflows' ids.
+// add adds n events that are due now, and returns the ids of their workflows.
 func (l *ledger) add(n int) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -203,14 +203,13 @@ func (l *ledger) looked() int {
 	return l.lists
 }
 
-// reconciling runs a reconciler at its defaults: every minute, for what has been due
-// for 10 minutes.
+// reconciling runs a reconciler with its defaults: every minute, for deliveries that have been due for 10 minutes.
 func reconciling(t *testing.T, c *cluster, l *ledger) (stop func()) {
 	t.Helper()
 	return running(t, newReconciler(t, c, l, nil).Run)
 }
 
-// newReconciler returns a reconciler at its defaults, but for what change changes.
+// newReconciler returns a reconciler with its defaults, except for the settings that change sets.
 func newReconciler(t *testing.T, c *cluster, l dispatch.OverdueStore, change func(*dispatch.ReconcilerConfig)) *dispatch.Reconciler {
 	t.Helper()
 	config := dispatch.ReconcilerConfig{Store: l, Temporal: c, Resetter: c, Health: c, Logger: slog.New(slog.DiscardHandler)}

@@ -76,8 +76,8 @@ func (s *SendNow) outcome(ctx context.Context, run client.WorkflowRun, timeout t
 	return run.Get(ctx, &outcome)
 }
 
-// takenBack terminates a workflow that no worker has taken, and reports whether it did. A worker may take it between the
-// look and the end, so the length of the history at the end decides.
+// takenBack terminates a workflow that no worker has taken, and reports whether it did. A worker may take it between
+// the look and the end, so the length of the history at the end decides.
 func (s *SendNow) takenBack(ctx context.Context, run client.WorkflowRun) bool {
 	ctx, cancel := context.WithTimeout(ctx, takeTimeout)
 	defer cancel()

@@ -24,7 +24,7 @@ func newSendNow(t *testing.T, s *temporalServer) *dispatch.SendNow {
 	return send
 }
 
-// S11, S13: the caller waits for the outcome; two at once for one delivery are one.
+// S11, S13: the caller waits for the outcome. Two calls at once for one delivery make one request.
 func TestSendNow(t *testing.T) {
 	t.Parallel()
 	s := &temporalServer{}
@@ -48,30 +48,30 @@ func TestSendNowErrors(t *testing.T) {
 	for name, c := range map[string]struct {
 		start func(context.Context, string) error
 		get   func(context.Context) error
-		// nobody has taken the order.
+		// nobody says that no worker has taken the workflow.
 		nobody bool
-		// taken says that a worker takes it while it is taken back.
+		// taken says that a worker takes the workflow while it is being terminated.
 		taken   bool
 		notSent bool
 		kind    hook.Kind
 		after   time.Duration
-		text    string // "" is any
+		text    string // "" allows any text
 	}{
 		"Temporal away": {start: func(context.Context, string) error { return serviceerror.NewUnavailable("away") }, kind: hook.KindUnavailable, notSent: true},
-		// A person waits: not for longer than the order may take.
+		// A person waits, but not for longer than Temporal may take to accept the workflow.
 		"Temporal does not answer": {start: hangs, kind: hook.KindUnavailable, after: 5 * time.Second, notSent: true},
 		"webhook deleted":          {get: func(context.Context) error { return refused }, kind: hook.KindPrecondition},
 		"webhook deleted, wrapped": {get: func(context.Context) error { return errors.Join(errors.New("workflow"), refused) }, kind: hook.KindPrecondition},
 		"delivery gone":            {get: because(hook.KindNotFound), kind: hook.KindNotFound, notSent: true, text: "delivery not found"},
 		"being sent":               {get: because(hook.KindConflict), kind: hook.KindPrecondition, text: "the message is being sent"},
-		// Spec 9: a webhook's limits hold for what is sent by hand, too.
+		// Spec 9: a webhook's limits apply to requests by hand too.
 		"over a limit": {get: func(context.Context) error {
 			return temporal.NewNonRetryableApplicationError("over", contract.ErrorLimited, nil,
 				contract.Limited{Reason: hook.WaitRate, Message: "at its rate_limit", RetryAfter: 3 * time.Second})
 		}, kind: hook.KindRateLimited, notSent: true, text: "at its rate_limit"},
 		"our failure": {get: func(context.Context) error { return ours }, kind: hook.KindUnavailable},
 		"no worker":   {get: func(ctx context.Context) error { return hangs(ctx, "") }, nobody: true, kind: hook.KindUnavailable, after: 5 * time.Second, notSent: true},
-		// S11: then a request may be made, and nobody must say that none was.
+		// S11: a request may then be made, so no answer may say that none was made.
 		"a worker in the last moment": {get: func(ctx context.Context) error { return hangs(ctx, "") }, nobody: true, taken: true, kind: hook.KindUnavailable, after: 5*time.Second + contract.SendNowTimeout},
 		"a worker that hangs":         {get: func(ctx context.Context) error { return hangs(ctx, "") }, kind: hook.KindUnavailable, after: 5*time.Second + contract.SendNowTimeout},
 	} {

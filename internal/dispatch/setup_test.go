@@ -24,19 +24,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main{M: m}) }
 
-// temporalServer takes starts as Temporal does, as far as dispatch sees.
+// temporalServer takes starts as Temporal does, as dispatch sees it.
 type temporalServer struct {
-	// start, if set, decides what comes of a start.
+	// start, if set, returns the error of a start.
 	start func(ctx context.Context, id string) error
-	// get is what waiting for a workflow comes to.
+	// get, if set, returns the error of waiting for a workflow.
 	get func(ctx context.Context) error
-	// nobody says that no worker has taken what was started.
+	// nobody says that no worker has taken the started workflow.
 	nobody bool
-	// waiting is when the activity of what runs makes its next attempt.
+	// waiting is when the activity of a running workflow makes its next attempt.
 	waiting time.Time
-	// ready, if set, is whether it can be asked for something.
+	// ready, if set, returns the error of Ready.
 	ready func(ctx context.Context) error
-	// taken says that a worker takes an order while it is taken back.
+	// taken says that a worker takes the workflow while it is being terminated.
 	taken bool
 
 	mu       sync.Mutex
@@ -52,7 +52,7 @@ type temporalServer struct {
 	ended    bool
 }
 
-// asks is how often it was asked whether it is ready.
+// asks returns how often Ready was called.
 func (s *temporalServer) asks() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,14 +132,14 @@ func (s *temporalServer) numbers() (calls, started int) {
 	return s.calls, len(s.started)
 }
 
-// ids are the workflows started, in that order.
+// ids returns the started workflows, in the order of their starts.
 func (s *temporalServer) ids() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.order)
 }
 
-// mostInFlight is how many starts were under way at once, at the most.
+// mostInFlight returns the largest number of starts that were under way at once.
 func (s *temporalServer) mostInFlight() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,7 +162,7 @@ func (r run) Get(ctx context.Context, _ any) error {
 	return r.get(ctx)
 }
 
-// hangs is a Temporal that does not answer.
+// hangs is a start that Temporal never answers.
 func hangs(ctx context.Context, _ string) error {
 	<-ctx.Done()
 	return ctx.Err()
@@ -179,7 +179,7 @@ func newStarter(t *testing.T, s *temporalServer, o *outbox, change func(*dispatc
 	return starter
 }
 
-// newSweeper returns a sweeper at its defaults.
+// newSweeper returns a sweeper with its defaults.
 func newSweeper(t *testing.T, s *temporalServer, o *outbox, starter *dispatch.Starter) *dispatch.Sweeper {
 	t.Helper()
 	sweeper, err := dispatch.NewSweeper(dispatch.SweeperConfig{
@@ -189,7 +189,7 @@ func newSweeper(t *testing.T, s *temporalServer, o *outbox, starter *dispatch.St
 	return sweeper
 }
 
-// running runs f and returns how to stop it and wait for its end.
+// running runs f and returns a function that stops it and waits for its end.
 func running(t *testing.T, f func(ctx context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -201,7 +201,7 @@ func running(t *testing.T, f func(ctx context.Context) error) (stop func()) {
 	})
 }
 
-// pass lets the bubble's time pass, and what is then due happen.
+// pass lets the bubble's time pass, and everything happen that is due then.
 func pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()

@@ -1,7 +1,8 @@
-// Package dispatch starts workflows for what the store has accepted. The Starter starts them at once, without delaying the
-// request. The Sweeper starts later what a crash or an outage left behind, and the Reconciler restarts workflows that were
-// lost. SendNow starts one while its caller waits for the outcome. The store's outbox has the truth about what is to be
-// started: if a process loses all of this package's memory, nothing is lost.
+// Package dispatch starts workflows for accepted work. The Starter starts them at once, without delaying the request.
+// The Sweeper starts later the workflows that a crash or an outage left unstarted, and the Reconciler restarts
+// workflows that were lost. SendNow starts one while its caller waits for the outcome. The store's outbox lists the
+// events whose workflow has not been started: if a process loses everything that this package has in memory, nothing is
+// lost.
 package dispatch
 
 import (
@@ -36,7 +37,7 @@ type Outbox interface {
 	ShareWorkflow(ctx context.Context, workflowID string, events []hook.EventID) ([]hook.EventID, error)
 }
 
-// StarterConfig is what NewStarter needs. Temporal, Outbox and Logger are required.
+// StarterConfig is the configuration of NewStarter. Temporal, Outbox and Logger are required.
 type StarterConfig struct {
 	Temporal Temporal
 	Outbox   Outbox
@@ -82,13 +83,14 @@ const (
 	defaultQueue    = 10_000
 	// maxAux is how many auxiliary workflows can wait for their start.
 	maxAux = 1000
-	// startTimeout bounds one start. The sweeper tries again what it cuts off.
+	// startTimeout bounds one start. The sweeper tries again the starts that it cuts off.
 	startTimeout = 10 * time.Second
 	// markEvery is how long started events are collected before they are removed from the outbox.
 	markEvery  = 100 * time.Millisecond
 	markAtMost = 500
-	// restFor is how long nothing is started after Temporal was unavailable. Events that come meanwhile share workflows.
-	// Without it, while starts fail at once, each event would get a workflow of its own, to be started one by one later.
+	// restFor is how long nothing is started after Temporal was unavailable. Events that come meanwhile share
+	// workflows. Without it, while starts fail at once, each event would get a workflow of its own, to be started one
+	// by one later.
 	restFor = time.Second
 )
 
@@ -132,9 +134,10 @@ func (s *Starter) Dispatch(start hook.Start) {
 	}
 }
 
-// Run starts queued events until ctx ends, and then those that are still queued, for at most as long as shutdown.
+// Run starts queued events until ctx ends. Then it starts the events that are still queued, for at most as long as
+// shutdown.
 func (s *Starter) Run(ctx context.Context, shutdown time.Duration) error {
-	// After ctx has ended, starts go on in late, which ends when the time for shutdown is over.
+	// late is the context of starts after ctx has ended. It ends when the time for shutdown is over.
 	late, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	context.AfterFunc(ctx, func() {
@@ -206,7 +209,8 @@ func (s *Starter) begin(ctx context.Context, start hook.Start) {
 	}
 }
 
-// startEvents starts the workflow of one or more events and counts the start. It does nothing if the workflow is running.
+// startEvents starts the workflow of one or more events and counts the start. It does nothing if the workflow is
+// running.
 func (s *Starter) startEvents(ctx context.Context, start hook.Start, by measure.StartedBy) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -221,8 +225,9 @@ func (s *Starter) startEvents(ctx context.Context, start hook.Start, by measure.
 	return err
 }
 
-// mark removes started events from the outbox, many at a time, until s.started is closed. If an event is not removed, it
-// is started a second time, and its workflow found running. So once ctx has ended, no attempt follows one that fails.
+// mark removes started events from the outbox, many at a time, until s.started is closed. If an event is not removed,
+// it is started a second time, and its workflow found running. So once ctx has ended, no attempt follows one that
+// fails.
 func (s *Starter) mark(ctx context.Context) {
 	ticker := time.NewTicker(markEvery)
 	defer ticker.Stop()

@@ -16,8 +16,8 @@ import (
 	"grapnel/workflows"
 )
 
-// Design 3: an accepted event's workflow is started at once, with its options,
-// and the outbox is told soon after.
+// Design 3: an accepted event's workflow is started at once, with its options, and the event is removed from the outbox
+// soon after.
 func TestStarterStartsAndMarks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestStarterStartsAndMarks(t *testing.T) {
 	})
 }
 
-// Spec 9: a drain that is needed is started beside the events, and never waited for.
+// Spec 9: a drain is started beside the events, which never wait for it.
 func TestStarterStartsDrains(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestStarterStartsDrains(t *testing.T) {
 	})
 }
 
-// labels are those of one webhook and one replay.
+// labels describes one webhook and one replay.
 type labels struct{ err error }
 
 func (l labels) DrainLabel(_ context.Context, webhook hook.WebhookID) (hook.Label, error) {
@@ -71,8 +71,8 @@ func (l labels) ReplayLabel(context.Context, hook.ReplayID) (hook.Label, error) 
 	return hook.Label{TenantID: hook.TenantID{7}, Tenant: "acme", WebhookID: hook.WebhookID{1}, Webhook: "example.com"}, l.err
 }
 
-// Drains and replays say whose they are, whoever starts them; where the store does not
-// know, they are started all the same.
+// Drains and replays have a description, whichever component starts them. They are started without one if the store has
+// none.
 func TestDrainsAndReplaysAreLabelled(t *testing.T) {
 	t.Parallel()
 	webhook, replay := hook.WebhookID{1}, hook.ReplayID{2}
@@ -124,7 +124,7 @@ func TestStarterMarksInBatches(t *testing.T) {
 	})
 }
 
-// A start that failed is not marked: the sweeper will see to it.
+// If a start fails, the event stays in the outbox for the sweeper.
 func TestStarterDoesNotMarkWhatFailed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestStarterDoesNotMarkWhatFailed(t *testing.T) {
 	})
 }
 
-// S8: a publish never waits for Temporal; what the queue can't hold is the sweeper's.
+// S8: a publish never waits for Temporal. Events that do not fit into the queue are left to the sweeper.
 func TestDispatchNeverBlocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestDispatchNeverBlocks(t *testing.T) {
 	})
 }
 
-// A start that Temporal does not answer is cut off, and the next one has its turn.
+// A start that Temporal does not answer is cut off, and the next start follows.
 func TestStartsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestStartsAreBounded(t *testing.T) {
 	})
 }
 
-// Spec 10: SIGTERM drains: what was accepted is still started, and marked.
+// Spec 10: after SIGTERM, accepted events are still started and removed from the outbox.
 func TestStarterDrains(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -217,7 +217,7 @@ func TestStarterDrains(t *testing.T) {
 	})
 }
 
-// ... for as long as drain allows, whoever does not answer.
+// Starts after SIGTERM take no longer than the time for shutdown, whichever system does not answer.
 func TestDrainIsBounded(t *testing.T) {
 	t.Parallel()
 	t.Run("Temporal away", func(t *testing.T) {
@@ -253,7 +253,7 @@ func TestDrainIsBounded(t *testing.T) {
 	})
 }
 
-// An outbox that takes no mark costs a second start, no more.
+// If events can't be removed from the outbox, they are started a second time at most.
 func TestStarterGoesOnWithoutMarks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -22,7 +22,7 @@ import (
 
 // These tests run over the real store.
 
-// database is one of the test's own.
+// database makes a database for the test and returns its address.
 func database(t *testing.T) string {
 	t.Helper()
 	return pgtest.New(t, pgtest.Template{Key: storage.MigrationsKey(), Migrate: func(ctx context.Context, url string) error {
@@ -31,7 +31,7 @@ func database(t *testing.T) string {
 	}})
 }
 
-// process is what a process has of the store, with a number of connections.
+// process opens the store as a process does, with a number of connections.
 func process(t *testing.T, address string, connections int) *storage.Store {
 	t.Helper()
 	box, err := secrets.New("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
@@ -55,7 +55,7 @@ func receiver(t *testing.T, s *storage.Store) {
 	require.NoError(t, err)
 }
 
-// publish accepts n events.
+// publish accepts n events and returns their ids.
 func publish(t *testing.T, s *storage.Store, n int) map[hook.EventID]bool {
 	t.Helper()
 	accepted := map[hook.EventID]bool{}
@@ -74,7 +74,7 @@ func publish(t *testing.T, s *storage.Store, n int) map[hook.EventID]bool {
 	return accepted
 }
 
-// sweeper is one in a hurry.
+// sweeper returns a sweeper with short intervals.
 func sweeper(t *testing.T, s *storage.Store, temporal *temporalServer, most int, change ...func(*dispatch.SweeperConfig)) *dispatch.Sweeper {
 	t.Helper()
 	starter, err := dispatch.NewStarter(dispatch.StarterConfig{Temporal: temporal, Outbox: s, Logger: slog.New(slog.DiscardHandler), MaxEvents: most})
@@ -91,7 +91,7 @@ func sweeper(t *testing.T, s *storage.Store, temporal *temporalServer, most int,
 	return swept
 }
 
-// await waits until nothing is in the outbox.
+// await waits until the outbox is empty.
 func await(t *testing.T, address string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), address)
@@ -104,7 +104,7 @@ func await(t *testing.T, address string) {
 	}, time.Minute, 100*time.Millisecond)
 }
 
-// once checks that each event is in exactly one workflow.
+// once requires that each event is in exactly one workflow.
 func (s *temporalServer) once(t *testing.T, accepted map[hook.EventID]bool) {
 	t.Helper()
 	workflow := map[hook.EventID]string{}
@@ -117,7 +117,7 @@ func (s *temporalServer) once(t *testing.T, accepted map[hook.EventID]bool) {
 	require.Len(t, workflow, len(accepted))
 }
 
-// Ten minutes without Temporal leave hundreds of thousands: they are started by their
+// Ten minutes without Temporal leave hundreds of thousands of events in the outbox. They are started in groups of
 // hundreds.
 func TestCatchingUp(t *testing.T) {
 	t.Parallel()
@@ -132,7 +132,7 @@ func TestCatchingUp(t *testing.T) {
 	temporal.once(t, accepted)
 }
 
-// looked counts how often the sweeper has asked about its last page.
+// looked counts how often the sweeper has checked its last page.
 type looked struct {
 	*storage.Store
 	times atomic.Int64
@@ -143,8 +143,7 @@ func (l *looked) Unattempted(ctx context.Context, events []hook.EventID) (int, e
 	return l.Store.Unattempted(ctx, events)
 }
 
-// The second page waits until most of the first has been attempted, and no longer than
-// PaceFor.
+// The second page waits until most events of the first have been attempted, but no longer than PaceFor.
 func TestPagesWaitForAttempts(t *testing.T) {
 	t.Parallel()
 	for name, mend := range map[string]func(t *testing.T, conn *pgx.Conn){
@@ -187,8 +186,8 @@ func TestPagesWaitForAttempts(t *testing.T) {
 	}
 }
 
-// Several processes, one of which has lost its way to Temporal: everything is started by
-// the others, in one workflow each.
+// If one of several processes has lost its connection to Temporal, the others start everything, each event in one
+// workflow.
 func TestSweepersOverOneStore(t *testing.T) {
 	t.Parallel()
 	address := database(t)
@@ -209,8 +208,8 @@ func TestSweepersOverOneStore(t *testing.T) {
 	temporal.once(t, accepted)
 }
 
-// With one connection or two, sweeper, reconciler, starter and publishers wait for each
-// other's statements and for nothing more: nothing holds one while it asks for another.
+// With one connection or two, sweeper, reconciler, starter and publishers wait only for each other's statements: none
+// of them holds a connection while it asks for another.
 func TestFewConnections(t *testing.T) {
 	t.Parallel()
 	for _, connections := range []int{1, 2} {
@@ -263,7 +262,7 @@ func newStarterOver(t *testing.T, s *storage.Store, temporal *temporalServer) *d
 	return starter
 }
 
-// A starter and sweepers of other processes name workflows at the same time.
+// A starter and the sweepers of other processes name workflows at the same time.
 func TestStarterAgainstSweepers(t *testing.T) {
 	t.Parallel()
 	address := database(t)

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// sweepPage is how many events are claimed at once. A page costs some statements beside its starts. With more events
-	// it costs fewer statements, and a workflow gets more events of a tenant where there are many tenants.
+	// sweepPage is how many events are claimed at once. A page costs some statements besides its starts. With more
+	// events it costs fewer statements for each, and a workflow gets more events of a tenant if there are many tenants.
 	sweepPage = 5000
 	// claimFor is how long the claims of a process that has crashed last.
 	claimFor = 30 * time.Second
@@ -30,8 +30,8 @@ var errLate = errors.New("claimed for too long")
 // page claims a page of the outbox and starts its workflows. It reports whether there may be another page.
 //
 // If this process is killed or cut off, its claims expire, and the process that claims the events next starts the same
-// workflows, and finds those that run. An event whose start was refused keeps its claim: it is tried again later, and does
-// not hold up the events after it.
+// workflows, and finds those that run. An event whose start was refused keeps its claim: it is tried again later, and
+// does not hold up the events after it.
 func (s *Sweeper) page(ctx context.Context) (more bool, err error) {
 	begin := time.Now()
 	page, err := s.config.Store.ClaimUnstarted(ctx, hook.OutboxClaim{
@@ -180,14 +180,15 @@ type notNamedError struct{ err error }
 
 func (e *notNamedError) Error() string { return "name a workflow: " + e.err.Error() }
 
-// mark removes started events from the outbox. If that fails, they are started a second time, and found running.
+// mark removes started events from the outbox. If that fails, they are started a second time, and their workflows are
+// found running.
 func (s *Sweeper) mark(ctx context.Context, events []hook.EventID) error {
 	ctx, cancel := writeContext(ctx)
 	defer cancel()
 	return s.config.Store.Started(ctx, events)
 }
 
-// unclaim gives events back. If the store is unavailable, their claims expire.
+// unclaim gives events back. If the store is unavailable, the claims expire.
 func (s *Sweeper) unclaim(ctx context.Context, events []hook.EventID) {
 	if len(events) == 0 {
 		return

@@ -10,14 +10,16 @@ import (
 	"grapnel/internal/hook"
 )
 
-// SweeperStore is what the sweeper needs of the store. Any number of processes may call it at the same time.
+// SweeperStore lists the methods of the store that the sweeper uses. Any number of processes may call it at the same
+// time.
 type SweeperStore interface {
 	Outbox
 	// ClaimUnstarted claims events of the outbox. Claims that come with an error have to be given back.
 	ClaimUnstarted(ctx context.Context, c hook.OutboxClaim) (hook.OutboxPage, error)
 	// Unclaim gives events back.
 	Unclaim(ctx context.Context, events []hook.EventID) error
-	// Unattempted counts those of the events that have a delivery which is due and neither attempted nor deferred.
+	// Unattempted counts the events among the given ones that have a due delivery which is neither attempted nor
+	// deferred.
 	Unattempted(ctx context.Context, events []hook.EventID) (int, error)
 	// Targets returns the first webhooks of each event.
 	Targets(ctx context.Context, events []hook.EventID) (map[hook.EventID][]hook.Target, error)
@@ -28,7 +30,7 @@ type SweeperStore interface {
 	LostReplays(ctx context.Context, age time.Duration, limit int) ([]hook.ReplayID, error)
 }
 
-// SweeperConfig is what NewSweeper needs. All that has no default is required.
+// SweeperConfig is the configuration of NewSweeper. Every field without a default is required.
 type SweeperConfig struct {
 	// Starter is the starter of this process. The sweeper starts workflows as the starter does, and leaves to it the
 	// events in its queue.
@@ -47,8 +49,8 @@ type SweeperConfig struct {
 }
 
 // Sweeper starts the workflows of events that were accepted and not started, and those of drains and replays that were
-// lost. Every process runs one, all at the same time: each claims what it is about to start, and gives back what it could
-// not start.
+// lost. Every process runs one, all at the same time: each claims the events that it is about to start, and gives back
+// those that it could not start.
 type Sweeper struct {
 	config SweeperConfig
 	pace   pace
@@ -108,7 +110,7 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	}
 }
 
-// progress says what a round leaves to be done.
+// progress says how much of the outbox a round has left.
 type progress int
 
 const (
@@ -129,8 +131,8 @@ func (s *Sweeper) pause(p progress, err error) time.Duration {
 	}
 }
 
-// round starts lost drains and replays, once per interval, and then a page of the outbox. It does nothing while Temporal
-// is unavailable.
+// round starts lost drains and replays, once per interval, and then a page of the outbox. It does nothing while
+// Temporal is unavailable.
 func (s *Sweeper) round(ctx context.Context) (progress, error) {
 	due := time.Since(s.auxAt) >= s.config.Interval
 	if due {
@@ -170,8 +172,8 @@ func (s *Sweeper) sweep(ctx context.Context, aux bool) (progress, error) {
 	return sweptAll, err
 }
 
-// startAllLost starts lost drains and replays. A failure of one kind stops neither the other nor the outbox, and is only
-// logged, unless Temporal is unavailable: then the error is errUnavailable.
+// startAllLost starts lost drains and replays. A failure of one kind stops neither the other nor the outbox, and is
+// only logged, unless Temporal is unavailable: then the error is errUnavailable.
 func (s *Sweeper) startAllLost(ctx context.Context) error {
 	err := s.startDrains(ctx)
 	if errors.Is(err, errUnavailable) {

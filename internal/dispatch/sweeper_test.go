@@ -14,8 +14,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// sweeping runs a sweeper at its defaults: every 2 s, for what is older than 5 s; change, if
-// given, alters its starter's configuration.
+// sweeping runs a sweeper with its defaults: every 2 s, for events that are older than 5 s. change, if given, alters
+// the configuration of its starter.
 func sweeping(t *testing.T, s *temporalServer, o *outbox, change ...func(*dispatch.StarterConfig)) (stop func()) {
 	t.Helper()
 	var starter func(*dispatch.StarterConfig)
@@ -25,7 +25,7 @@ func sweeping(t *testing.T, s *temporalServer, o *outbox, change ...func(*dispat
 	return running(t, newSweeper(t, s, o, newStarter(t, s, o, starter)).Run)
 }
 
-// Design 3: what was committed and not started within 5 s.
+// Design 3: the sweeper starts events that were committed and not started within 5 s.
 func TestSweeperStartsWhatWasLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestSweeperTakesPageAfterPage(t *testing.T) {
 	})
 }
 
-// Several sweep at once, and start everything once.
+// Several sweepers work at once, and each event is started once.
 func TestSweepersShareTheWork(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -77,8 +77,8 @@ func TestSweepersShareTheWork(t *testing.T) {
 	})
 }
 
-// Catching up after ten minutes without Temporal must not take hours: what has no workflow
-// shares them, as in a burst, and a page costs a handful of statements.
+// Catching up after ten minutes without Temporal must not take hours: events that have no workflow share one, as in a
+// burst, and a page takes a handful of statements.
 func TestSweeperSharesWorkflows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -106,7 +106,7 @@ func TestSweeperSharesWorkflows(t *testing.T) {
 	})
 }
 
-// Those of one tenant share, of no more deliveries than one activity does.
+// Events of one tenant share a workflow, with no more deliveries than one activity sends.
 func TestSweeperSharesPerTenant(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -139,8 +139,8 @@ func TestSweeperSharesPerTenant(t *testing.T) {
 	})
 }
 
-// A starter of another process may have what a sweeper is about to start, and names it at
-// the same time: each starts what it has named.
+// The starter of another process may have an event that a sweeper is about to start, and may name its workflow at the
+// same time. Each starts the workflow that it has named.
 func TestSweepersAgainstStarters(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestSweepersAgainstStarters(t *testing.T) {
 	})
 }
 
-// A mark that is lost costs a second start, which finds the first.
+// If the removal from the outbox is lost, the event is started a second time, and its workflow is found running.
 func TestSweeperStartsAgainWhatWasNotMarked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -185,14 +185,14 @@ func TestSweeperStartsAgainWhatWasNotMarked(t *testing.T) {
 		event := o.accept(1)[0]
 		pass(9 * time.Second)
 		require.Len(t, s.ids(), 1)
-		pass(30 * time.Second) // its claim has run out
+		pass(30 * time.Second) // the claim has expired
 		require.Equal(t, []string{idOf(event), idOf(event)}, s.ids())
 		require.Zero(t, o.left())
 	})
 }
 
-// What a starter of this process has in its queue is left to it, however far it is
-// behind; what it could not start is not.
+// A sweeper leaves to the starter of its process the events in the starter's queue, however late the starter is. It
+// does not leave to it the events that could not be started.
 func TestSweeperLeavesTheStarterItsQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -229,8 +229,8 @@ func TestSweeperLeavesTheStarterItsQueue(t *testing.T) {
 	})
 }
 
-// Events of bursts whose workflow could not be started are started together, by the name
-// that they have.
+// If the workflow of a burst could not be started, the sweeper starts its events together, under the workflow's
+// existing name.
 func TestSweeperStartsBursts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

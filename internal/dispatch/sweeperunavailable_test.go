@@ -11,9 +11,8 @@ import (
 	"go.temporal.io/api/serviceerror"
 )
 
-// While Temporal is away, one time-out is enough, and nothing is kept from others that can
-// start it. It is asked less and less often, and before anything is claimed; when it is
-// back, everything is started.
+// While Temporal is unavailable, a round takes one timeout only and keeps no event from other processes. Temporal is
+// asked ever more rarely, and before anything is claimed. When it is back, everything is started.
 func TestSweeperAndTemporalAway(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
@@ -64,8 +63,8 @@ func TestSweeperAndTemporalAway(t *testing.T) {
 	}
 }
 
-// Temporal goes away in the middle of a page: those under way time out together,
-// and the rest is left for the next sweep.
+// If Temporal becomes unavailable in the middle of a page, the starts under way time out together, and the other events
+// are left for the next round.
 func TestTemporalGoesAwayWithinASweep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -82,7 +81,7 @@ func TestTemporalGoesAwayWithinASweep(t *testing.T) {
 			return hangs(ctx, id)
 		}
 		defer sweeping(t, s, o)()
-		pass(17 * time.Second) // the sweep at 6 s, and one time-out of 10 s
+		pass(17 * time.Second) // the sweep at 6 s, and one timeout of 10 s
 		_, started := s.numbers()
 		require.Equal(t, 100, started)
 		require.Equal(t, 400, o.left(), "what was started is marked")
@@ -90,7 +89,7 @@ func TestTemporalGoesAwayWithinASweep(t *testing.T) {
 	})
 }
 
-// An event that Temporal refuses keeps no other back.
+// An event that Temporal refuses stops none of the others.
 func TestSweeperGoesOnPastARefusedStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -108,8 +107,7 @@ func TestSweeperGoesOnPastARefusedStart(t *testing.T) {
 	})
 }
 
-// What is refused is tried again in a while, and does not keep what comes after it from
-// being started.
+// A refused event is tried again later, and does not keep the events after it from being started.
 func TestSweeperGetsPastWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -128,8 +126,8 @@ func TestSweeperGetsPastWhatIsRefused(t *testing.T) {
 	})
 }
 
-// A process that alone has lost its way to Temporal goes on accepting. What it has accepted
-// is started by the others, and it keeps nothing from them.
+// A process that alone has lost its connection to Temporal goes on accepting events. The other processes start them,
+// and it claims none of theirs.
 func TestSweeperOfAProcessWithoutTemporal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -137,7 +135,7 @@ func TestSweeperOfAProcessWithoutTemporal(t *testing.T) {
 		cut := &temporalServer{start: hangs, ready: func(ctx context.Context) error { return hangs(ctx, "") }}
 		fine := &temporalServer{}
 		defer sweeping(t, cut, o)()
-		pass(time.Second) // so that it is always the first
+		pass(time.Second) // so this sweeper is always the first
 		defer sweeping(t, fine, o)()
 		for range 60 {
 			o.accept(10)
@@ -150,8 +148,8 @@ func TestSweeperOfAProcessWithoutTemporal(t *testing.T) {
 	})
 }
 
-// What can't be started within its claim is given back, and gone on with: nobody else
-// starts it meanwhile.
+// Events that can't be started within their claim are given back, and the sweeper goes on with them: no other process
+// starts them meanwhile.
 func TestSweeperAndASlowTemporal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 // errUnavailable is the error of a call that was not made, because Temporal had stopped answering.
 var errUnavailable = errors.New("Temporal is unavailable")
 
-// isUnavailable reports whether Temporal did not answer, is overloaded, or has lost its namespace. It is false if Temporal
-// refused the call.
+// isUnavailable reports whether Temporal did not answer, is overloaded, or has lost its namespace. It is false if
+// Temporal refused the call.
 func isUnavailable(err error) bool {
 	var unavailable *serviceerror.Unavailable
 	var late *serviceerror.DeadlineExceeded
@@ -23,8 +23,8 @@ func isUnavailable(err error) bool {
 		errors.Is(err, context.DeadlineExceeded)
 }
 
-// callAll makes n calls to Temporal, some of them at once, and returns the error of each. Once Temporal is unavailable it
-// makes no more calls; unavailable reports that.
+// callAll makes n calls to Temporal, some of them at once, and returns the error of each. Once Temporal is unavailable
+// it makes no more calls and returns true.
 func callAll(n, atOnce int, call func(i int) error) (errs []error, unavailable bool) {
 	errs = make([]error, n)
 	if n == 0 {

@@ -16,8 +16,8 @@ type Resetter interface {
 	ResetActivity(ctx context.Context, workflowID, runID, activityID string) error
 }
 
-// wake resets the backoff of those of a workflow's activities that would not try again within a time, and returns how
-// many there were. An activity that finds nothing to do waits again.
+// wake resets the backoff of the activities of a workflow that would not try again within a time, and returns how many
+// it has reset. An activity that finds nothing to do waits again.
 func wake(ctx context.Context, r Resetter, d *workflowservice.DescribeWorkflowExecutionResponse, within time.Duration) (woken int, err error) {
 	execution := d.GetWorkflowExecutionInfo().GetExecution()
 	for _, a := range d.GetPendingActivities() {

@@ -65,8 +65,8 @@ func (k *APIKey) Allows(anyOf ...Scope) bool {
 // AllowsType reports whether the key may publish events of the type, and read them.
 func (k *APIKey) AllowsType(eventType string) bool { return k.AllowsTopic("", eventType) }
 
-// AllowsTopic does for a topic of a cache what AllowsType does for an event type. Events that are no messages have the
-// cache "".
+// AllowsTopic reports whether the key may publish messages of the topic of the cache, and read them. Events that are no
+// messages have the cache "".
 func (k *APIKey) AllowsTopic(cache, name string) bool {
 	return k.AllowsCache(cache) && (len(k.Topics) == 0 || Matches(k.Topics, name))
 }
@@ -79,8 +79,8 @@ func (k *APIKey) AllowsCache(cache string) bool {
 // Limited reports whether the key's topics or caches limit what it may read.
 func (k *APIKey) Limited() bool { return len(k.Topics) > 0 || len(k.Caches) > 0 }
 
-// Covers reports whether the key may read everything that is sent to the webhook. A client that chooses the webhook's URL
-// can read what is sent there.
+// Covers reports whether the key may read everything that is sent to the webhook. A client that chooses the webhook's
+// URL can read what is sent there.
 func (k *APIKey) Covers(w *Webhook) bool {
 	return k.AllowsCache(w.Cache) && !slices.ContainsFunc(w.Events, func(event string) bool {
 		if w.Profile == ProfileStandard {
@@ -90,8 +90,8 @@ func (k *APIKey) Covers(w *Webhook) bool {
 	})
 }
 
-// CoversKey reports whether the other key is limited at least as much as this one. A limited key must not make a key with
-// fewer limits.
+// CoversKey reports whether the other key is limited at least as much as this one. A limited key must not make a key
+// with fewer limits.
 func (k *APIKey) CoversKey(other *APIKey) bool {
 	without := func(list []string, has func(string) bool) bool {
 		return slices.ContainsFunc(list, func(s string) bool { return !has(s) })

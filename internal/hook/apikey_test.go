@@ -24,7 +24,7 @@ func TestAPIKeyAllows(t *testing.T) {
 	require.False(t, none.Allows(hook.ScopeRead))
 }
 
-// Spec 7: an allow-list of topics or types.
+// Spec 7: a key's list of topics or types limits what it may publish.
 func TestAPIKeyAllowsType(t *testing.T) {
 	t.Parallel()
 	all, some := hook.APIKey{}, hook.APIKey{Topics: []string{"user.*", "a topic"}}
@@ -35,7 +35,7 @@ func TestAPIKeyAllowsType(t *testing.T) {
 	require.False(t, some.AllowsType("user"))
 }
 
-// What a limited key may read, and so what it may have sent elsewhere.
+// A limited key may read only the events of its topics, and so may have only these sent elsewhere.
 func TestAPIKeyCovers(t *testing.T) {
 	t.Parallel()
 	all, some := hook.APIKey{}, hook.APIKey{Topics: []string{"user.*", "file.uploaded", "webhook.disabled"}}
@@ -68,7 +68,7 @@ func TestAPIKeyValidate(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	soon, past := now.Add(time.Second), now.Add(-time.Second)
-	// The year 10000 in UTC alone: RFC 3339 can't write it.
+	// In UTC it is the year 10000, which RFC 3339 can't express.
 	far := time.Date(9999, 12, 31, 23, 30, 0, 0, time.FixedZone("", -3600))
 	good := func() hook.APIKey {
 		return hook.APIKey{

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// ErrorClass is the class of a failed attempt. The set is closed. The type of the error determines it, never the error's
-// text.
+// ErrorClass is the class of a failed attempt. The set is closed. The type of the error determines it, never the
+// error's text.
 type ErrorClass string
 
 // The classes of failed attempts.
@@ -27,8 +27,8 @@ const (
 	ClassOther       ErrorClass = "other"
 )
 
-// Timings are the parts of an attempt; zero where there was none, as for DNS
-// and connect on a kept connection.
+// Timings are the durations of the parts of an attempt. A part that did not occur is zero, as DNS and connect are on a
+// kept connection.
 type Timings struct {
 	DNS       time.Duration
 	Connect   time.Duration
@@ -57,15 +57,14 @@ type Attempt struct {
 	ResponseHeaders http.Header
 	// ResponseBody is the first MaxResponseBody bytes.
 	ResponseBody []byte
-	// ResponseTruncated says that the answer's body goes on behind ResponseBody, or broke
-	// off there.
+	// ResponseTruncated says that the answer's body is longer than ResponseBody, or broke off there.
 	ResponseTruncated bool
-	// ResponseLength is the length of the answer's whole body, in bytes: what came, or
-	// what the receiver announced; nil where it is not known.
+	// ResponseLength is the length of the answer's whole body in bytes, as received or as the receiver announced it;
+	// nil if it is not known.
 	ResponseLength *int64
 	Class          ErrorClass
 	Error          string
-	// RetryAfter is what the receiver asked for on a 429 or 503; 0 if nothing.
+	// RetryAfter is the delay that the receiver asked for on a 429 or 503; 0 if it asked for none.
 	RetryAfter time.Duration
 }
 

@@ -8,7 +8,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Spec 1: success is any 2xx. 3xx is failure and is never followed.
+// Spec 1: any 2xx is success. A 3xx is a failure and is never followed.
 func TestStatusFailure(t *testing.T) {
 	t.Parallel()
 	for status := 100; status <= 999; status++ {
@@ -25,7 +25,7 @@ func TestStatusFailure(t *testing.T) {
 	}
 }
 
-// S5, S11, S15: what must not be sent, and why.
+// S5, S11, S15: which deliveries must not be sent, and why.
 func TestCanceled(t *testing.T) {
 	t.Parallel()
 	active, off := &hook.Webhook{Active: true}, &hook.Webhook{}

@@ -7,8 +7,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// BenchmarkCandidates measures the part of matching that is ours: the patterns that
-// an event's type may match, by its number of parts.
+// BenchmarkCandidates measures the part of matching that Grapnel does outside of the database: listing the patterns
+// that may match an event's type, by the number of its parts.
 func BenchmarkCandidates(b *testing.B) {
 	for _, eventType := range []string{"ping", "user.created", "order.item.price.changed"} {
 		b.Run(eventType, func(b *testing.B) {
@@ -20,8 +20,8 @@ func BenchmarkCandidates(b *testing.B) {
 	}
 }
 
-// BenchmarkWants measures asking webhooks one by one whether they want an event, as
-// the reasons for not delivering it do.
+// BenchmarkWants measures asking webhooks one by one whether they subscribe to an event, as finding the reasons for not
+// delivering it does.
 func BenchmarkWants(b *testing.B) {
 	for _, patterns := range []int{1, 10, 100} {
 		w := hook.Webhook{Profile: hook.ProfileStandard}

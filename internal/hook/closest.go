@@ -3,12 +3,12 @@ package hook
 // maxEdits bounds the number of characters by which a suggested name may differ.
 const maxEdits = 5
 
-// Closest returns the name that a wrong name probably stands for, to suggest "did you mean". It is the nearest of the names,
-// and the first of several; "" if none is near. A name is near if it differs in at most a third of the characters, and in
-// no more than five. Case does not matter.
+// Closest returns the name that a wrong name probably stands for, to suggest "did you mean". It is the nearest of the
+// names, and the first of several; "" if none is near. A name is near if it differs in at most a third of the
+// characters, and in no more than five. Case does not matter.
 //
-// The cost depends on the number of names only: of each name a band of eleven characters is compared, and only as long as
-// it may still be the nearest.
+// The cost depends on the number of names only: of each name a band of eleven characters is compared, and only as long
+// as it may still be the nearest.
 func Closest(name string, names []string) string {
 	best, within := "", min(maxEdits, len(name)/3)
 	for _, n := range names {

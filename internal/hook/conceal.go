@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// TextNameFailed is the error that a tenant sees if no request could be made because of the host name: it does not exist, or
-// its address is not allowed.
+// TextNameFailed is the error that a tenant sees if no request could be made because of the host name: it does not
+// exist, or its address is not allowed.
 const TextNameFailed = "DNS lookup failed"
 
-// Conceal gives an attempt the same error whether its host name does not exist or has an address that is not allowed, and
-// removes the timings of the look-up. A client that creates webhooks must not learn which names exist in the operator's
-// network. An address in the URL itself, or localhost, is no secret.
+// Conceal gives an attempt the same error whether its host name does not exist or has an address that is not allowed,
+// and removes the timings of the look-up. A client that creates webhooks must not learn which names exist in the
+// operator's network. An address in the URL itself, or localhost, is no secret.
 func (a *Attempt) Conceal() {
 	looked := a.Class == ClassDNS || a.Class == ClassBlocked && a.Timings.DNS > 0
 	if !looked || isLocalhost(a.URL) {

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// What a name server inside knows is not told to those who make webhooks.
+// A tenant that makes webhooks does not learn which names the internal name server knows.
 func TestConceal(t *testing.T) {
 	t.Parallel()
 	attempt := func(url string, class hook.ErrorClass) hook.Attempt {

@@ -22,14 +22,14 @@ type DeferredPage struct {
 	Changes int64
 }
 
-// Nap is what a drain stores before it sleeps.
+// Nap is the record that a drain stores before it sleeps.
 type Nap struct {
 	// In is when it will read the next page.
 	In time.Duration
 	// Changes is that of the DeferredPage. The store refuses the nap if the drain was woken since.
 	Changes int64
-	// Until is set if the drain sleeps because nothing is due before. A delivery that is deferred later and due earlier then
-	// wakes it. The zero time stands for another reason to sleep, which deferred deliveries do not change.
+	// Until is set if the drain sleeps because nothing is due before. A delivery that is deferred later and due earlier
+	// then wakes it. The zero time stands for another reason to sleep, which deferred deliveries do not change.
 	Until time.Time
 	// ProbeIn is when the drain sends the next probe to an unavailable endpoint; nil if it sends none.
 	ProbeIn *time.Duration

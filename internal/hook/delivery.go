@@ -45,22 +45,22 @@ type Delivery struct {
 	EventType string
 	// Test marks a test delivery: one attempt, no retry (S11).
 	Test bool
-	// ReplayID is the replay that made it; zero if none did.
+	// ReplayID is the replay that made the delivery; zero if none did.
 	ReplayID ReplayID
 	State    DeliveryState
 	// Deferred says that the delivery waits for its webhook, which is paused, over a limit or unavailable.
 	Deferred bool
 	// Waits says why a due delivery is not sent; nil if it does not wait, or was not read to be shown.
 	Waits *Wait
-	// Generation is the webhook's when the delivery was accepted; nil if an older version accepted it.
+	// Generation is that of the webhook when the delivery was accepted; nil if an older version accepted it.
 	Generation *int
 	// Attempts counts all requests, those sent by hand too.
 	Attempts int
-	// Scheduled counts the requests that the schedule sent: the five of spec 1.
+	// Scheduled counts the requests that the schedule sent, at most the five of spec 1.
 	Scheduled int
-	// StatusCode is the last HTTP status of any attempt; 0 if none came.
+	// StatusCode is the last HTTP status of any attempt; 0 if no attempt got one.
 	StatusCode int
-	// Error is the last attempt's; empty if there was none.
+	// Error is that of the last attempt; empty if there was none.
 	Error string
 	// NextAttemptAt is when the next attempt is due; nil when none will be made.
 	NextAttemptAt *time.Time
@@ -72,8 +72,8 @@ type Delivery struct {
 // Outstanding reports whether an attempt is still to come.
 func (d *Delivery) Outstanding() bool { return d.NextAttemptAt != nil }
 
-// MaxInline bounds the data of an event that is loaded with its jobs, in bytes. Larger data is loaded when its request is
-// about to be made: a backlog of it must not be in memory.
+// MaxInline bounds the data of an event that is loaded with its jobs, in bytes. Larger data is loaded when its request
+// is about to be made: a backlog of it must not be in memory.
 const MaxInline = 2 << 10
 
 // Job is a delivery with everything needed to send it, except a large payload.
@@ -83,10 +83,9 @@ type Job struct {
 	// PayloadSize is the size of the event's data in bytes, if the data was left out because it is over MaxInline; 0 if
 	// Event.Data has it.
 	PayloadSize int
-	// Webhook is as it stands now (S15); nil when it was deleted.
+	// Webhook is the webhook as it is now (S15); nil if it was deleted.
 	Webhook *Webhook
-	// SigningKeys are those of the webhook's tenant, the current one first, where the
-	// webhook wants v1a.
+	// SigningKeys are the keys of the webhook's tenant, the current one first, if the webhook has the scheme v1a.
 	SigningKeys []ed25519.PrivateKey
 	// Err says that the webhook's secrets could not be read. The job must not be sent; other jobs are not affected.
 	Err error
@@ -102,8 +101,8 @@ type Job struct {
 // Claim is the right of one run of an activity to send at-most-once deliveries.
 type Claim [16]byte
 
-// AtMostOnce reports whether the job must never be sent twice: it is a Momento message and no test (M7). The job must have
-// its webhook.
+// AtMostOnce reports whether the job must never be sent twice: it is a Momento message and no test (M7). The job must
+// have its webhook.
 func (j *Job) AtMostOnce() bool {
 	return j.Webhook.Profile == ProfileMomento && !j.Delivery.Test
 }

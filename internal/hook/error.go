@@ -29,23 +29,23 @@ const (
 	KindInternal      Kind = "internal"
 )
 
-// Error is the one error type of the domain. Message and Violations are for the client. Err is for the log and never leaves
-// the process. An error of any other type is internal.
+// Error is the one error type of the domain. Message and Violations are for the client. Err is for the log and never
+// leaves the process. An error of any other type is internal.
 type Error struct {
 	Kind       Kind
 	Message    string
 	Violations []Violation
-	// RetryAfter is when to try again, for rate_limited and unavailable; zero is not known.
+	// RetryAfter is how long to wait before trying again, for rate_limited and unavailable; 0 if that is not known.
 	RetryAfter time.Duration
 	Err        error
 }
 
-// ErrNotSent is in the chain of an error of sending when it is certain that no
-// request has reached the receiver, so that even an at-most-once delivery may be
-// tried again.
+// ErrNotSent is in the chain of a sending error if it is certain that no request has reached the receiver, so that even
+// an at-most-once delivery may be tried again.
 var ErrNotSent = errors.New("nothing was sent")
 
-// Violation describes one wrong value: its place ("body.url", "path.id", "body.data/users/0") and what is wrong with it.
+// Violation describes one wrong value: its place ("body.url", "path.id", "body.data/users/0") and what is wrong with
+// it.
 type Violation struct {
 	Location string
 	Message  string

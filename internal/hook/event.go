@@ -20,7 +20,7 @@ type Event struct {
 	TokenID  string
 	// Data is canonical JSON (spec 2), exactly the bytes every body carries.
 	Data []byte
-	// OrganizationID is shown in Commenda's event objects; empty if not given.
+	// OrganizationID is shown in Commenda's event objects; empty if the publish had none.
 	OrganizationID string
 	// Test marks the sample event of a test delivery.
 	Test      bool
@@ -29,8 +29,8 @@ type Event struct {
 	Trace Trace
 	// Hops are the events that led to this one, oldest first, if its publisher named them.
 	Hops []EventID
-	// WorkflowID names the workflow that delivers it; empty while none has been started, and for ever if no webhook
-	// matched.
+	// WorkflowID names the workflow that delivers the event; empty until one has been started, and for ever if no
+	// webhook matched.
 	WorkflowID string
 	// Deliveries counts the webhooks that matched when it was accepted.
 	Deliveries int
@@ -51,7 +51,7 @@ type Publication struct {
 	OrganizationID string
 	// Cache makes the event a message of the topic Type in that cache.
 	Cache string
-	// TokenID is the publishing key's; only messages show it.
+	// TokenID is that of the publishing key. Only messages show it.
 	TokenID string
 	// IdempotencyKey is the client's; empty if none was given.
 	IdempotencyKey string
@@ -63,8 +63,8 @@ type Publication struct {
 	Preconditions Preconditions
 }
 
-// Fingerprint returns a hash of the content, to recognize other content under the same idempotency key. It depends on the
-// order of members in Data: it is stored, and older processes compare it so.
+// Fingerprint returns a hash of the content, to recognize other content under the same idempotency key. It depends on
+// the order of members in Data: it is stored, and older processes compare it so.
 func (p *Publication) Fingerprint() [sha256.Size]byte {
 	h := sha256.New()
 	parts := [][]byte{[]byte(p.Type), []byte(p.OrganizationID), p.Data}
@@ -92,8 +92,8 @@ type Accepted struct {
 	Event Event
 	// Duplicate says that an earlier publish with the same key stands for this one.
 	Duplicate bool
-	// Due counts the deliveries that the event's workflow sends: all but the deferred ones. If it is 0, the event has no
-	// workflow.
+	// Due counts the deliveries that the event's workflow sends: all but the deferred ones. If it is 0, the event has
+	// no workflow.
 	Due int
 	// Targets are the webhooks of the due deliveries, for the workflow's summary; at most MaxTargets, and none for a
 	// duplicate.
@@ -112,8 +112,8 @@ type Target struct {
 	Host      string
 }
 
-// Repeat is the result for a publication whose idempotency key was used before: either the event that was accepted then, as
-// a duplicate, or a conflict. The zero value says that the key was not used.
+// Repeat is the result for a publication whose idempotency key was used before: either the event that was accepted
+// then, as a duplicate, or a conflict. The zero value says that the key was not used.
 type Repeat struct {
 	Accepted *Accepted
 	Err      error

@@ -10,8 +10,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// S8: same content, same fingerprint, and the other way round: no two contents
-// run together alike. The key and the tenant are not content.
+// S8: equal contents have equal fingerprints, and different contents have different ones. The idempotency key and the
+// tenant are not part of the content.
 func TestFingerprint(t *testing.T) {
 	t.Parallel()
 	a := hook.Publication{Type: "ab", OrganizationID: "c", Data: []byte("d")}
@@ -28,7 +28,7 @@ func TestFingerprint(t *testing.T) {
 	} {
 		require.NotEqual(t, a.Fingerprint(), other.Fingerprint(), "%+v", other)
 	}
-	part := rapid.StringMatching(`[\x00\x01a]{0,6}`) // like lengths, like contents
+	part := rapid.StringMatching(`[\x00\x01a]{0,6}`) // equal lengths and equal contents are likely
 	rapid.Check(t, func(t *rapid.T) {
 		draw := func(label string) (hook.Publication, [3]string) {
 			parts := [3]string{part.Draw(t, label+" type"), part.Draw(t, label+" organization"), part.Draw(t, label+" data")}
@@ -51,7 +51,7 @@ func TestIdempotencyKeyProblem(t *testing.T) {
 	}
 }
 
-// S7: the nine of the seed, and the closest name for one that is unknown.
+// S7: the nine built-in types, and the closest name to an unknown one.
 func TestEventTypeCatalogue(t *testing.T) {
 	t.Parallel()
 	var names []string
@@ -75,7 +75,7 @@ func TestEventTypeCatalogue(t *testing.T) {
 	require.Empty(t, hook.Closest("user.created", nil))
 }
 
-// A name is taken for another only where it is near, whatever the catalogue.
+// A name is suggested only if it is near, whatever the catalogue.
 func TestClosestIsNear(t *testing.T) {
 	t.Parallel()
 	x := strings.Repeat("x", 123)
@@ -87,7 +87,7 @@ func TestClosestIsNear(t *testing.T) {
 	} {
 		require.Equal(t, want, hook.Closest(given, names), given)
 	}
-	// As the definition has it, for all that is near.
+	// Near names have the distance of the definition.
 	rapid.Check(t, func(t *rapid.T) {
 		word := rapid.StringMatching(`[abC]{0,7}`)
 		a, list := word.Draw(t, "a"), rapid.SliceOfN(word, 1, 5).Draw(t, "list")
@@ -101,7 +101,7 @@ func TestClosestIsNear(t *testing.T) {
 	})
 }
 
-// levenshtein is the distance by its definition.
+// levenshtein returns the distance of two texts as it is defined.
 func levenshtein(a, b string) int {
 	if a == "" || b == "" {
 		return len(a) + len(b)
@@ -112,7 +112,7 @@ func levenshtein(a, b string) int {
 	return 1 + min(levenshtein(a[1:], b), levenshtein(a, b[1:]), levenshtein(a[1:], b[1:]))
 }
 
-// What a burst shares a workflow by is how many deliveries its events have, and how many bytes.
+// A burst counts the deliveries and the bytes of its events.
 func TestStartsAreAddedUp(t *testing.T) {
 	t.Parallel()
 	a := hook.Accepted{Event: hook.Event{ID: hook.EventID{1}, Data: []byte(`"12345"`)}, Due: 3}

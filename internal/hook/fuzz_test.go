@@ -14,8 +14,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Law: what is read as an id is its only text, or its UUID in either case; and the
-// verdict is that of the form's definition.
+// Law: the only texts of an id are its own and its UUID, in either case. Parsing accepts exactly the texts that the
+// definition of the form accepts.
 func FuzzParseID(f *testing.F) {
 	for _, seed := range []string{
 		"hook_01kab1s6rzfkqbzry2kztmfpx1", "hook_7zzzzzzzzzzzzzzzzzzzzzzzzz", "hook_80000000000000000000000000", "hook_0000000000000000000000000i",
@@ -40,7 +40,7 @@ func FuzzParseID(f *testing.F) {
 	})
 }
 
-// Law: a topic's id has one text in each case, and nothing else is one.
+// Law: a topic's id has one text in each case, and no other text is one.
 func FuzzParseTopicID(f *testing.F) {
 	for _, seed := range []string{"", strings.Repeat("0", 32), strings.Repeat("f", 31), strings.Repeat("A", 32), strings.Repeat("g", 32), strings.Repeat("0", 33)} {
 		f.Add(seed)
@@ -57,7 +57,7 @@ func FuzzParseTopicID(f *testing.F) {
 	})
 }
 
-// matches is what patterns mean, said simply (spec 1).
+// matches is a simple definition of patterns (spec 1).
 func matches(pattern, eventType string) bool {
 	want, have := strings.Split(pattern, "."), strings.Split(eventType, ".")
 	if pattern == "*" {
@@ -70,8 +70,8 @@ func matches(pattern, eventType string) bool {
 	return slices.Equal(want, have)
 }
 
-// Law: what is a pattern is said by the definition; and a pattern matches a type as
-// the definition says, and just when it is among the type's candidates.
+// Law: patterns are exactly the texts that the definition allows. A pattern matches a type exactly if the definition
+// says so, and exactly if it is among the type's candidates.
 func FuzzPatterns(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"*", "a"},
@@ -108,8 +108,8 @@ func FuzzPatterns(f *testing.F) {
 	})
 }
 
-// Law: a name is 1 to 128 characters of UTF-8 without controls, trimmed once for all
-// (spec 4).
+// Law: a name has 1 to 128 characters of UTF-8 without control characters, and trimming it again changes nothing (spec
+// 4).
 func FuzzNames(f *testing.F) {
 	for _, seed := range []string{"", " ", "a", " a ", "\u2003a\u00a0", "a\x00", "\xff", "a/b", "%2F", "\u2028", "\u0085a", strings.Repeat("é", 128), strings.Repeat("😀", 129), "..", "\ufeff"} {
 		f.Add(seed)
@@ -127,7 +127,7 @@ func FuzzNames(f *testing.F) {
 	})
 }
 
-// Law: a custom header that is taken can't end its line, and is one for net/http.
+// Law: a custom header that is accepted can't end its line, and net/http accepts it.
 func FuzzCustomHeaders(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"X-Tenant", "acme"},

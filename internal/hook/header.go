@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// refusedHeaders returns the headers that Grapnel sets or that belong to the connection. A custom header of that name would
-// break the signature or the framing (S1).
+// refusedHeaders returns the headers that Grapnel sets or that belong to the connection. A custom header of that name
+// would break the signature or the framing (S1).
 func refusedHeaders() []string {
 	return []string{
 		"accept-encoding", "authority", "connection", "content-encoding", "content-length", "content-type",
@@ -62,8 +62,8 @@ func isToken(s string) bool {
 	return true
 }
 
-// isHeaderValue is stricter than RFC 9110, so that every client and server reads the same value: it allows no tabs, no bytes
-// over 0x7e, and no surrounding spaces.
+// isHeaderValue is stricter than RFC 9110, so that every client and server reads the same value: it allows no tabs, no
+// bytes over 0x7e, and no surrounding spaces.
 func isHeaderValue(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {

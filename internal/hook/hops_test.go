@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// A chain that was sent is read as it was, from one header or from several.
+// A chain is read as it was sent, from one header or from several.
 func TestHops(t *testing.T) {
 	t.Parallel()
 	a, b, c := hook.EventID{1}, hook.EventID{2}, hook.EventID{3}

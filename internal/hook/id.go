@@ -18,9 +18,8 @@ type (
 	WebhookID [16]byte
 	// EventID identifies a published event. Its prefix is evt.
 	EventID [16]byte
-	// DeliveryID identifies one event for one webhook. Its prefix is del. It
-	// carries the event's time, so that an event and its deliveries fall into
-	// one partition.
+	// DeliveryID identifies the delivery of one event to one webhook. Its prefix is del. It contains the event's time,
+	// so that an event and its deliveries are in one partition.
 	DeliveryID [16]byte
 	// KeyID identifies an API key. Its prefix is key.
 	KeyID [16]byte

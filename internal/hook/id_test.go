@@ -14,13 +14,13 @@ import (
 	"grapnel/internal/hook"
 )
 
-// idKind is a kind of identifier, as functions over its 16 bytes.
+// idKind is a kind of identifier, described by functions over its 16 bytes.
 type idKind struct {
 	format func([16]byte) string
 	parse  func(string) ([16]byte, error)
 }
 
-// idKinds are all of them, by prefix.
+// idKinds lists every kind, with its prefix.
 func idKinds() map[string]idKind {
 	return map[string]idKind{
 		"ten": {
@@ -50,7 +50,7 @@ func drawID(t *rapid.T, label string) [16]byte {
 	return [16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, label))
 }
 
-// Spec 0: the TypeID format, by the vector its specification publishes.
+// Spec 0: ids have the TypeID format, as in the test vector of its specification.
 func TestIDIsTypeID(t *testing.T) {
 	t.Parallel()
 	const suffix, text = "01h455vb4pex5vsknk084sn02q", "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -76,7 +76,7 @@ func TestIDIsTypeID(t *testing.T) {
 	}
 }
 
-// Law: parsing undoes formatting, in JSON too, and keeps the order of time.
+// Law: parsing undoes formatting, in JSON too. Texts sort by time.
 func TestIDRoundTrip(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -104,7 +104,7 @@ func TestIDRoundTrip(t *testing.T) {
 	})
 }
 
-// Law: one identifier has one text; whatever else is refused.
+// Law: an identifier has only one text, and every other text is refused.
 func TestIDHasOneText(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -159,8 +159,7 @@ func TestParseIDRefuses(t *testing.T) {
 	}
 }
 
-// Spec 0: Commenda's surface shows the same ids as plain UUIDs, and what it shows
-// is an id everywhere.
+// Spec 0: Commenda's surface shows the same ids as plain UUIDs, which every surface accepts.
 func TestIDAsUUID(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -174,11 +173,11 @@ func TestIDAsUUID(t *testing.T) {
 	})
 }
 
-// Spec 11: ids are time-ordered, to the millisecond.
+// Spec 11: ids sort by time, to the millisecond.
 func TestIDTime(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		at := time.UnixMilli(rapid.Int64Range(0, 253402300799999).Draw(t, "ms")).UTC() // to the end of the year 9999
+		at := time.UnixMilli(rapid.Int64Range(0, 253402300799999).Draw(t, "ms")).UTC() // up to the end of the year 9999
 		floor := hook.IDTime(at)
 		require.Equal(t, at, hook.EventID(floor).Time())
 		require.Equal(t, make([]byte, 10), floor[6:], "the smallest of its moment")

@@ -22,7 +22,7 @@ type NamePage struct {
 	After string
 }
 
-// WebhookFilter narrows a list of webhooks; zero values do not.
+// WebhookFilter narrows a list of webhooks. Zero values do not narrow it.
 type WebhookFilter struct {
 	Active  *bool
 	Event   string // webhooks that subscribe to this type
@@ -30,7 +30,7 @@ type WebhookFilter struct {
 	Cache   string // webhooks of this cache
 }
 
-// EventFilter narrows a list of events; zero values do not.
+// EventFilter narrows a list of events. Zero values do not narrow it.
 type EventFilter struct {
 	// Type is a type, or a pattern of types.
 	Type string
@@ -44,7 +44,7 @@ type Readable struct{ Topics, Caches []string }
 // Readable returns what the key may read.
 func (k *APIKey) Readable() Readable { return Readable{k.Topics, k.Caches} }
 
-// DeliveryFilter narrows a list of deliveries; zero values do not.
+// DeliveryFilter narrows a list of deliveries. Zero values do not narrow it.
 type DeliveryFilter struct {
 	State DeliveryState
 	// EventType is a type, or a pattern of types.

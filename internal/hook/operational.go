@@ -2,17 +2,17 @@ package hook
 
 import "slices"
 
-// Types of operational events. They report what happens to a tenant's webhooks and deliveries, to the tenant's webhooks that
-// subscribe to them by name.
+// Types of operational events. They report what happens to a tenant's webhooks and deliveries, to the tenant's webhooks
+// that subscribe to them by name.
 const (
 	TypeWebhookDisabled  = "webhook.disabled"
 	TypeWebhookRecovered = "webhook.recovered"
 	TypeDeliveryFailed   = "delivery.failed"
 )
 
-// OperationalEventTypes returns the types of events that only Grapnel itself publishes. Patterns do not match them: if a
-// webhook with the pattern * or delivery.* belongs to one customer of the tenant, it must not be sent what concerns other
-// customers. They are not recursive either: the failed delivery of an operational event publishes no event.
+// OperationalEventTypes returns the types of events that only Grapnel itself publishes. Patterns do not match them: if
+// a webhook with the pattern * or delivery.* belongs to one customer of the tenant, it must not be sent what concerns
+// other customers. They are not recursive either: the failed delivery of an operational event publishes no event.
 func OperationalEventTypes() []EventType {
 	return []EventType{
 		{Name: TypeWebhookDisabled, BuiltIn: true, Description: "A webhook was disabled because its endpoint answered 410, has only failed for 5 days, or failed a delivery for good"},

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Patterns don't match operational events: see OperationalEventTypes.
+// Patterns do not match operational events (see OperationalEventTypes).
 func TestOperationalEventsAreNamed(t *testing.T) {
 	t.Parallel()
 	for _, e := range hook.OperationalEventTypes() {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// SameOrigin reports whether two URLs have the same scheme, host and port (RFC 6454). Then secrets for one may be sent to
-// the other. A URL that does not parse has the same origin as no other.
+// SameOrigin reports whether two URLs have the same scheme, host and port (RFC 6454). Then secrets for one may be sent
+// to the other. A URL that does not parse has the same origin as no other.
 func SameOrigin(a, b string) bool {
 	first, ok := originOf(a)
 	second, known := originOf(b)

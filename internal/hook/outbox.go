@@ -26,8 +26,8 @@ type OutboxPage struct {
 	// Unnamed are the claimed events that have no workflow yet. A workflow must be named in the outbox before it is
 	// started.
 	Unnamed []Start
-	// Named are the claimed events that have a workflow, of their own or shared. All events that share it are listed, also
-	// those that are not claimed or no longer in the outbox: every process must start the same workflow.
+	// Named are the claimed events that have a workflow, of their own or shared. All events that share it are listed,
+	// also those that are not claimed or no longer in the outbox: every process must start the same workflow.
 	Named [][]Start
 }
 

@@ -1,7 +1,7 @@
 package hook
 
-// OutcomeClass is the outcome of an attempt, as metrics and the log name it. The set is closed. It is finer than ErrorClass
-// if there was an answer.
+// OutcomeClass is the outcome of an attempt, as metrics and the log name it. The set is closed. It is finer than
+// ErrorClass if there was an answer.
 type OutcomeClass string
 
 // The outcomes that have no ErrorClass of the same name.

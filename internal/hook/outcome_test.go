@@ -8,7 +8,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Whatever comes of an attempt is one of the classes that metrics are made for.
+// The outcome of every attempt is one of the classes for which metrics exist.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	known := hook.OutcomeClasses()

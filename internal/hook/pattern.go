@@ -44,8 +44,8 @@ func PatternProblem(pattern string) string {
 
 const starProblem = `* stands alone ("*") or for what follows a prefix ("user.*")`
 
-// Candidates lists every pattern that matches an event type: the type itself, each prefix.*, and *. So matching in the store
-// is an equality on an index. Operational types match their names only.
+// Candidates lists every pattern that matches an event type: the type itself, each prefix.*, and *. So matching in the
+// store is an equality on an index. Operational types match their names only.
 func Candidates(eventType string) []string {
 	if IsOperational(eventType) {
 		return []string{eventType}

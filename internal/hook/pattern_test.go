@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Spec 1: exact types, prefix.* and *.
+// Spec 1: patterns are exact types, prefix.* and *.
 func TestMatches(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -44,11 +44,10 @@ func TestMatches(t *testing.T) {
 	require.False(t, hook.Matches(nil, "user.created"))
 }
 
-// Law: matching a pattern is finding it among the type's candidates, which is
-// what makes matching in SQL an equality.
+// Law: a pattern matches a type exactly if it is among the type's candidates. So matching in SQL is an equality.
 func TestMatchesIsCandidates(t *testing.T) {
 	t.Parallel()
-	// Few letters, so that patterns do match; odd ones, as topics are free-form.
+	// The texts have few letters, so that patterns do match, and some unusual ones, because topics are free-form.
 	word := rapid.StringMatching(`[ab.*é ]{1,6}`)
 	rapid.Check(t, func(t *rapid.T) {
 		eventType := word.Draw(t, "type")
@@ -94,7 +93,7 @@ func TestPatternProblem(t *testing.T) {
 	require.Contains(t, hook.PatternProblem("user.*.created"), "* stands alone")
 }
 
-// Law: whatever is accepted as a type is accepted as a pattern, and matches itself.
+// Law: every text that is valid as a type is valid as a pattern and matches itself.
 func TestEveryTypeIsAPattern(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -42,14 +42,14 @@ type Replay struct {
 	EventTypes []string
 	// Since and Until bound the events' times, since <= t < until.
 	Since, Until time.Time
-	// Rate bounds the deliveries that it makes per second.
+	// Rate bounds the deliveries that the replay makes per second.
 	Rate  int
 	State ReplayState
 	// Reason says why it was canceled, if no client canceled it.
 	Reason string
 	// Cursor is the last event that was looked at.
 	Cursor EventID
-	// Looked counts the events that were looked at, Created the deliveries made.
+	// Looked counts the events that were looked at, Created the deliveries that were made.
 	Looked, Created int
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
@@ -103,7 +103,7 @@ type ReplayStep struct {
 	Full bool
 	// Exhausted says that there is no event left to look at.
 	Exhausted bool
-	// Progress is set if no event is left, or the replay has ended.
+	// Progress is set if no event is left, or if the replay has ended.
 	Progress ReplayProgress
 	// Undrained says that no drain runs for the webhook.
 	Undrained bool

@@ -31,10 +31,10 @@ func (w *Webhook) Valid(at time.Time) []PreviousSecret {
 // Replace makes secret the only valid one, at once. Running overlaps end.
 func (w *Webhook) Replace(secret Secret) { w.Secret, w.Previous = secret, nil }
 
-// Rotate makes secret the current one. The one before it stays valid until the given time, and secrets that were rotated out
-// earlier until their own times. If secret is one of the previous secrets, it is no longer listed there. The headers with
-// one value carry the new secret's signature from now on. It is an error if too many secrets would be valid: none is
-// withdrawn before its time.
+// Rotate makes secret the current one. The one before it stays valid until the given time, and secrets that were
+// rotated out earlier until their own times. If secret is one of the previous secrets, it is no longer listed there.
+// The headers with one value carry the new secret's signature from now on. It is an error if too many secrets would be
+// valid: none is withdrawn before its time.
 func (w *Webhook) Rotate(secret Secret, now, until time.Time) error {
 	previous, err := w.rotated(secret, now, until)
 	if err != nil {
@@ -47,8 +47,8 @@ func (w *Webhook) Rotate(secret Secret, now, until time.Time) error {
 	return nil
 }
 
-// RotateLater does what Rotate does, except for the headers with one value: they keep the secret that they have now until it
-// expires. Then they get the next secret that was to follow it, and at last the current one.
+// RotateLater does what Rotate does, except for the headers with one value: they keep the secret that they have now
+// until it expires. Then they get the next secret that was to follow it, and at last the current one.
 func (w *Webhook) RotateLater(secret Secret, now, until time.Time) error {
 	comesBack := same(w.SingleValue(now), secret)
 	previous, err := w.rotated(secret, now, until)
@@ -78,8 +78,8 @@ func (w *Webhook) rotated(secret Secret, now, until time.Time) ([]PreviousSecret
 	return previous, nil
 }
 
-// SingleValue returns the secret whose signature the headers with one value carry at a time: the oldest valid secret that is
-// marked Single, and otherwise the current one.
+// SingleValue returns the secret whose signature the headers with one value carry at a time: the oldest valid secret
+// that is marked Single, and otherwise the current one.
 func (w *Webhook) SingleValue(at time.Time) Secret {
 	for _, p := range slices.Backward(w.Previous) {
 		if p.Single && p.Until.After(at) {
@@ -89,8 +89,8 @@ func (w *Webhook) SingleValue(at time.Time) Secret {
 	return w.Secret
 }
 
-// SingleValueUntil returns when the headers with one value change to the current secret's signature; zero if they carry it
-// now.
+// SingleValueUntil returns when the headers with one value change to the current secret's signature; zero if they carry
+// it now.
 func (w *Webhook) SingleValueUntil(now time.Time) (until time.Time) {
 	for _, p := range w.Valid(now) {
 		if p.Single && p.Until.After(until) {

@@ -10,7 +10,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// S6: what is rotated out stays valid until its own time, newest first.
+// S6: a secret that was rotated out stays valid until its own time, newest first.
 func TestRotate(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
@@ -44,7 +44,7 @@ func TestRotateWithoutAnOverlap(t *testing.T) {
 	require.Empty(t, w.Previous)
 }
 
-// A secret that comes back signs once; so does one that a client sends twice.
+// A secret that becomes current again signs once, and so does one that a client sends twice.
 func TestRotateToAKnownSecret(t *testing.T) {
 	t.Parallel()
 	now := time.Now().UTC().Truncate(time.Second)
@@ -57,7 +57,7 @@ func TestRotateToAKnownSecret(t *testing.T) {
 	require.Equal(t, []hook.PreviousSecret{{Secret: "two", Until: now.Add(time.Hour)}}, w.Previous)
 }
 
-// Each is promised its time: one too many is refused, and nothing is changed.
+// Each secret keeps its time: a rotation with one secret too many is refused and changes nothing.
 func TestRotateTooOften(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
@@ -100,7 +100,7 @@ func TestSchemes(t *testing.T) {
 	require.Equal(t, []hook.Scheme{hook.SchemeV1}, valid().Schemes)
 }
 
-// The headers with one value go on with the secret that they have, until its time.
+// The headers with one value keep the secret that they have until its time.
 func TestRotateLater(t *testing.T) {
 	t.Parallel()
 	now := time.Now().UTC().Truncate(time.Second)
@@ -116,13 +116,13 @@ func TestRotateLater(t *testing.T) {
 	require.Equal(t, hour(1), w.SingleValueUntil(now))
 	require.Zero(t, w.SingleValueUntil(hour(1)))
 
-	// Each goes on until the time that was told for it.
+	// Each secret goes on until the time that was announced for it.
 	again := w
 	require.NoError(t, again.RotateLater("three", now, hour(2)))
 	require.Equal(t, []hook.Secret{"one", "two", "three"}, []hook.Secret{again.SingleValue(now), again.SingleValue(hour(1)), again.SingleValue(hour(2))})
 	require.Equal(t, hour(2), again.SingleValueUntil(now))
 
-	// An ordinary rotation, and a new secret alone, take them over at once.
+	// An ordinary rotation, or a new secret without an overlap, changes the headers with one value at once.
 	ordinary := w
 	require.NoError(t, ordinary.Rotate("three", now, hour(2)))
 	require.Equal(t, hook.Secret("three"), ordinary.SingleValue(now))
@@ -132,7 +132,7 @@ func TestRotateLater(t *testing.T) {
 	replaced.Replace("three")
 	require.Equal(t, hook.Secret("three"), replaced.SingleValue(now))
 
-	// The one that they have comes back: nothing changes for them.
+	// If the secret of these headers becomes current again, nothing changes for them.
 	back := w
 	require.NoError(t, back.RotateLater("one", now, hour(2)))
 	require.Equal(t, []hook.Secret{"one", "one"}, []hook.Secret{back.SingleValue(now), back.SingleValue(hour(1))})

@@ -2,8 +2,8 @@ package hook
 
 import "slices"
 
-// SampleData returns canonical JSON for a test delivery of the type (S11). Built-in types have examples of their own, and the
-// tenant's own types a plain object.
+// SampleData returns canonical JSON for a test delivery of the type (S11). Built-in types have examples of their own,
+// and the tenant's own types a plain object.
 func SampleData(eventType string) []byte {
 	user := `{"id":"user_123","name":"John Doe","email":"john@example.com","status":"active"}`
 	project := `{"id":"project_123","name":"Example project","status":"active"}`

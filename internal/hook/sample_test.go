@@ -10,7 +10,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// S11, spec 2: what a test sends is canonical JSON of an object.
+// S11, spec 2: a test sends a canonical JSON object.
 func TestSampleDataIsCanonical(t *testing.T) {
 	t.Parallel()
 	types := []string{"order.paid", "a topic", ""}
@@ -30,7 +30,7 @@ func TestSampleDataIsCanonical(t *testing.T) {
 		string(hook.SampleData("user.created")), "the seed's payload")
 }
 
-// S11: one of the webhook's types.
+// S11: a test has one of the webhook's types.
 func TestSampleType(t *testing.T) {
 	t.Parallel()
 	for want, events := range map[string][]string{
@@ -40,7 +40,7 @@ func TestSampleType(t *testing.T) {
 		"file.uploaded":  {"zzz.*", "file.*"},
 		"zzz.test":       {"zzz.*", "yyy.*"},
 		"a topic":        {"a topic"},
-		"b.done":         {"webhook.disabled", "b.done"}, // never an operational one
+		"b.done":         {"webhook.disabled", "b.done"}, // never an operational type
 	} {
 		got := hook.SampleType(&hook.Webhook{Events: events})
 		require.Equal(t, want, got)

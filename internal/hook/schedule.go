@@ -9,12 +9,12 @@ import (
 // MaxAttempts is the most attempts a delivery can have on its schedule.
 const MaxAttempts = 5
 
-// MaxRetryAfter is the longest a receiver can postpone an attempt by
-// Retry-After (spec 9).
+// MaxRetryAfter is the longest delay that a receiver can ask for by Retry-After (spec 9).
 const MaxRetryAfter = 24 * time.Hour
 
-// Schedule has the delays before attempts 2, 3, and so on, each counted from the end of the attempt before. It alone decides
-// when retries are due: storage derives next_attempt_at from it, and the activity's retry policy is fitted to it.
+// Schedule has the delays before attempts 2, 3, and so on, each counted from the end of the attempt before. It alone
+// decides when retries are due: storage derives next_attempt_at from it, and the activity's retry policy is fitted to
+// it.
 type Schedule []time.Duration
 
 // DefaultSchedule returns the schedule of spec 1: the first attempt at once, then after 30 s, 5 min, 30 min and 2 h.
@@ -37,9 +37,9 @@ func (s Schedule) Validate() error {
 	return nil
 }
 
-// After returns the delay from the end of the given scheduled attempt, counted from 1, to the next one. It is false if there
-// is none. maxAttempts is the webhook's own bound. retryAfter is the delay that the receiver asked for: it postpones the next
-// attempt, but never advances it and adds none.
+// After returns the delay from the end of the given scheduled attempt, counted from 1, to the next one. It is false if
+// there is none. maxAttempts is the webhook's own bound. retryAfter is the delay that the receiver asked for: it
+// postpones the next attempt, but never advances it and adds none.
 func (s Schedule) After(attempt, maxAttempts int, retryAfter time.Duration) (time.Duration, bool) {
 	if attempt >= maxAttempts || attempt > len(s) {
 		return 0, false

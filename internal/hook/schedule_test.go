@@ -10,14 +10,14 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Spec 1: five attempts: at once, +30 s, +5 min, +30 min, +2 h.
-// Spec 9: Retry-After postpones up to 24 h, never advances, and adds no attempt.
+// Spec 1: five attempts: at once, then after 30 s, 5 min, 30 min and 2 h. Spec 9: Retry-After postpones an attempt by
+// up to 24 h. It never advances one and adds none.
 func TestScheduleAfter(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		attempt, maxAttempts int
 		retryAfter           time.Duration
-		want                 time.Duration // 0: there is none
+		want                 time.Duration // 0 if there is no further attempt
 	}{
 		"second":                         {1, 5, 0, 30 * time.Second},
 		"third":                          {2, 5, 0, 5 * time.Minute},
@@ -50,8 +50,8 @@ func TestScheduleAfter(t *testing.T) {
 	require.False(t, ok, "a shorter schedule has fewer attempts")
 }
 
-// Law: no delay is shorter than the schedule's or longer than it and 24 h, and
-// nobody gets more than five attempts.
+// Law: no delay is shorter than the schedule's, or longer than the schedule's and 24 h. No delivery gets more than five
+// attempts.
 func TestScheduleBounds(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -17,8 +17,8 @@ func (s Secret) Reveal() string { return string(s) }
 
 func (s Secret) String() string { return redacted }
 
-// Format keeps every verb of fmt from printing the value. A verb that does not fit text, such as %d, would otherwise show it
-// in its error.
+// Format keeps every verb of fmt from printing the value. A verb that does not fit text, such as %d, would otherwise
+// show it in its error.
 func (s Secret) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, redacted) // fmt's own buffer does not fail
 }

@@ -18,18 +18,18 @@ type Start struct {
 	// Bytes is the size of the data of all events.
 	Bytes   int
 	Targets []Target
-	// Others are the further events of a burst. WorkflowID is then the workflow that they share; it is empty for one event,
-	// whose workflow has the event's id.
+	// Others are the further events of a burst. WorkflowID is then the workflow that they share; it is empty for one
+	// event, whose workflow has the event's id.
 	Others     []EventID
 	WorkflowID string
-	// Trace is the place of the publish in a trace, if all events of a burst have the same. Otherwise Links has the first of
-	// their places.
+	// Trace is the place of the publish in a trace, if all events of a burst have the same. Otherwise Links has the
+	// first of their places.
 	Trace Trace
 	Links []Trace
 }
 
-// Start returns the start of the accepted event's workflow. It is false if the event needs none: no webhook matched, all
-// deliveries are deferred, or the event is a duplicate.
+// Start returns the start of the accepted event's workflow. It is false if the event needs none: no webhook matched,
+// all deliveries are deferred, or the event is a duplicate.
 func (a *Accepted) Start() (Start, bool) {
 	e := &a.Event
 	return Start{

@@ -14,8 +14,8 @@ const (
 )
 
 // Status returns what the API shows: the health, or disabled for a webhook that is disabled or paused. A webhook whose
-// endpoint is unavailable is failing at best, whatever the last answer was. Clients know only these statuses; StatusReason
-// says more.
+// endpoint is unavailable is failing at best, whatever the last answer was. Clients know only these statuses;
+// StatusReason says more.
 func (w *Webhook) Status() string {
 	switch {
 	case !w.Active, w.PausedAt != nil:

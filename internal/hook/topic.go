@@ -27,8 +27,8 @@ type Topic struct {
 	Name     string
 }
 
-// TopicID identifies a topic: the first half of SHA-256 over its names. So every process can compute it without the store,
-// and before the topic exists.
+// TopicID identifies a topic: the first half of SHA-256 over its names. So every process can compute it without the
+// store, and before the topic exists.
 type TopicID [16]byte
 
 // ID returns the topic's identifier.
@@ -52,7 +52,8 @@ func ParseTopicID(s string) (id TopicID, err error) {
 	return id, nil
 }
 
-// NameProblem describes what is wrong with the trimmed name of a cache, a topic or a Momento webhook; "" if it is valid.
+// NameProblem describes what is wrong with the trimmed name of a cache, a topic or a Momento webhook; "" if it is
+// valid.
 func NameProblem(name string) string {
 	switch {
 	case name == "":

@@ -14,8 +14,8 @@ const (
 	MaxTokenLife     = time.Hour
 )
 
-// TopicToken allows following topics of a cache until a time. It is for clients that cannot keep an API key secret, such as
-// pages in browsers. It ends with the key that made it.
+// TopicToken allows following topics of a cache until a time. It is for clients that cannot keep an API key secret,
+// such as pages in browsers. It ends with the key that made it.
 type TopicToken struct {
 	TenantID TenantID
 	Key      KeyID
@@ -30,8 +30,8 @@ func IsTopicToken(text Secret) bool {
 	return ok
 }
 
-// Validate reports every wrong value of a new token at once. It also refuses a token that allows more than the key that makes
-// it.
+// Validate reports every wrong value of a new token at once. It also refuses a token that allows more than the key that
+// makes it.
 func (t *TopicToken) Validate(k *APIKey) error {
 	var v violations
 	if problem := cacheProblem(t.Cache); problem != "" {

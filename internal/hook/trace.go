@@ -1,7 +1,7 @@
 package hook
 
-// Trace is a place in a distributed trace, as in W3C's Trace Context. The zero value is no place. An event keeps the place of
-// its publish, so that its deliveries continue the trace, however much later and in whichever process.
+// Trace is a place in a distributed trace, as in W3C's Trace Context. The zero value is no place. An event keeps the
+// place of its publish, so that its deliveries continue the trace, however much later and in whichever process.
 type Trace struct {
 	TraceID [16]byte
 	SpanID  [8]byte

@@ -12,7 +12,7 @@ type Policy struct {
 	DisableOnFinal bool
 }
 
-// Verdict is what follows an attempt, for its delivery and for its webhook.
+// Verdict says what follows an attempt, for its delivery and for its webhook.
 type Verdict struct {
 	State DeliveryState
 	// Retry says that another attempt follows, RetryIn after the attempt's end.
@@ -34,8 +34,8 @@ type Record struct {
 	Verdict   Verdict
 }
 
-// Conclude judges an attempt of the job's delivery and returns its record. An attempt by hand leaves the schedule as it is,
-// and neither it nor a test disables a webhook under DisableOnFinal.
+// Conclude judges an attempt of the job's delivery and returns its record. An attempt by hand leaves the schedule as it
+// is, and neither it nor a test disables a webhook under DisableOnFinal.
 func Conclude(p Policy, job *Job, a Attempt) Record {
 	v := judge(p.Schedule, job.Webhook, job.Delivery.Test, job.Delivery.Scheduled+1, &a)
 	if p.DisableOnFinal && v.State == StateFailed && !v.Retry && v.Disable == "" && !a.Manual && !job.Delivery.Test {

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Spec 1, 9, S11, M7: what follows an attempt.
+// Spec 1, 9, S11, M7: the verdict on an attempt.
 func TestConclude(t *testing.T) {
 	t.Parallel()
 	status := func(code int) hook.Attempt {

@@ -18,7 +18,8 @@ type Wait struct {
 	Reason WaitReason
 	// Since is when the delivery was due and the reason held.
 	Since time.Time
-	// ProbeAt is when the next probe is sent to an unavailable endpoint; nil if that is not known, or for another reason.
+	// ProbeAt is when the next probe is sent to an unavailable endpoint; nil if that is not known, or for another
+	// reason.
 	ProbeAt *time.Time
 }
 
@@ -36,8 +37,8 @@ func (w *Webhook) WaitReason() WaitReason {
 	}
 }
 
-// WaitOf returns why a delivery of the webhook is not sent; nil if it is final, not due yet, or being sent. probeAt is when
-// the webhook's drain sends the next probe; nil if that is not known.
+// WaitOf returns why a delivery of the webhook is not sent; nil if it is final, not due yet, or being sent. probeAt is
+// when the webhook's drain sends the next probe; nil if that is not known.
 func WaitOf(d *Delivery, w *Webhook, probeAt *time.Time, now time.Time) *Wait {
 	if w == nil || d.Test || !d.Outstanding() || d.State == StateSending || d.NextAttemptAt.After(now) || !d.Deferred && !w.Deferring() {
 		return nil

@@ -49,7 +49,7 @@ func TestWaitOf(t *testing.T) {
 	}
 }
 
-// S3: a webhook to which nothing is sent is not healthy.
+// S3: a webhook to which nothing is sent is not shown as healthy.
 func TestStatusSaysWhatIs(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

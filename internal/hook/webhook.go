@@ -52,8 +52,8 @@ const (
 )
 
 // A webhook that has only failed is disabled (S14) when it has failed for DisableAfter, without its pauses, at least
-// DisableAttempts times, and on at least DisableDays days (UTC). The last of these days is the one on which it is disabled.
-// So two bad hours do not disable an endpoint that gets few requests.
+// DisableAttempts times, and on at least DisableDays days (UTC). The last of these days is the one on which it is
+// disabled. So two bad hours do not disable an endpoint that gets few requests.
 const (
 	DisableAfter    = 5 * 24 * time.Hour
 	DisableAttempts = 5
@@ -106,10 +106,11 @@ type Webhook struct {
 	// TraceContext says that requests carry the trace that they belong to; only standard has it.
 	TraceContext bool
 	Health       Health
-	// TrippedAt is when the endpoint became unavailable, so that deliveries are deferred (spec 9); nil if it is available.
+	// TrippedAt is when the endpoint became unavailable, so that deliveries are deferred (spec 9); nil if it is
+	// available.
 	TrippedAt *time.Time
-	// PausedAt is when the client paused the webhook; nil if it is not paused. Its deliveries are deferred until the pause
-	// ends.
+	// PausedAt is when the client paused the webhook; nil if it is not paused. Its deliveries are deferred until the
+	// pause ends.
 	PausedAt  *time.Time
 	CreatedAt time.Time
 	UpdatedAt time.Time
@@ -119,11 +120,12 @@ type Webhook struct {
 	Generation int
 }
 
-// Deferring reports whether due deliveries are deferred: the endpoint is unavailable, or the client has paused the webhook.
+// Deferring reports whether due deliveries are deferred: the endpoint is unavailable, or the client has paused the
+// webhook.
 func (w *Webhook) Deferring() bool { return w.TrippedAt != nil || w.PausedAt != nil }
 
-// Revokes reports whether an outstanding delivery of the webhook must not be sent any more: the webhook is disabled, or was
-// disabled since the delivery was accepted.
+// Revokes reports whether an outstanding delivery of the webhook must not be sent any more: the webhook is disabled, or
+// was disabled since the delivery was accepted.
 func (w *Webhook) Revokes(d *Delivery) bool {
 	return !w.Active || d.Generation != nil && *d.Generation < w.Generation
 }
@@ -138,9 +140,9 @@ func (w *Webhook) Pause(pause bool, now time.Time) {
 	}
 }
 
-// Wants reports whether the webhook subscribes to events of the type from the cache. Only Momento's messages have a cache;
-// for other events it is "". Only the standard profile has patterns: Commenda's topics are free-form strings, and Momento's
-// are names.
+// Wants reports whether the webhook subscribes to events of the type from the cache. Only Momento's messages have a
+// cache; for other events it is "". Only the standard profile has patterns: Commenda's topics are free-form strings,
+// and Momento's are names.
 func (w *Webhook) Wants(cache, eventType string) bool {
 	switch {
 	case w.Cache != cache:
@@ -178,8 +180,8 @@ func (w *Webhook) Normalize() {
 	}
 }
 
-// cleanText reports whether s is valid UTF-8 without control characters, so that it does no harm in a header, a log line or
-// a terminal.
+// cleanText reports whether s is valid UTF-8 without control characters, so that it does no harm in a header, a log
+// line or a terminal.
 func cleanText(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }

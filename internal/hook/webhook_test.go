@@ -14,7 +14,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// valid is a webhook that nothing is wrong with, changed by the functions.
+// valid returns a valid webhook, changed by the functions.
 func valid(change ...func(*hook.Webhook)) hook.Webhook {
 	w := hook.Webhook{
 		URL: "https://example.com/hooks", Events: []string{"user.created"}, Secret: "whsec_abc123", Active: true,
@@ -26,7 +26,7 @@ func valid(change ...func(*hook.Webhook)) hook.Webhook {
 	return w
 }
 
-// violations are the locations of what Validate refuses.
+// violations returns the locations of the values that Validate refuses.
 func violations(t *testing.T, err error) []hook.Violation {
 	t.Helper()
 	if err == nil {
@@ -56,7 +56,7 @@ func urlProblem(url string) string {
 	return w.URLProblem()
 }
 
-// Spec 8: http or https, no userinfo, any port.
+// Spec 8: URLs are http or https, without userinfo, with any port.
 func TestURLProblem(t *testing.T) {
 	t.Parallel()
 	for _, good := range []string{
@@ -118,7 +118,7 @@ func TestURLProblem(t *testing.T) {
 	}
 }
 
-// S1, S4: everything wrong is named at once, where it is in the request.
+// S1, S4: everything wrong is reported at once, with its location in the request.
 func TestValidateNamesEveryLocation(t *testing.T) {
 	t.Parallel()
 	w := valid()
@@ -181,7 +181,7 @@ func TestValidateNamesEveryLocation(t *testing.T) {
 	}
 }
 
-// Spec 7: what is refused is not shown where it is secret, and not where it is long.
+// Spec 7: an error does not show a refused value that is secret or long.
 func TestViolationsShowNoSecrets(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*hook.Webhook){
@@ -207,8 +207,7 @@ func TestViolationsShowNoSecrets(t *testing.T) {
 	require.Equal(t, "ftp://example.com", violations(t, w.Validate())[0].Value, "what is neither is shown")
 }
 
-// S1: hop-by-hop, signature and content headers are refused, and what would
-// break the request.
+// S1: hop-by-hop, signature and content headers are refused, and so are headers that would break the request.
 func TestCustomHeaders(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
@@ -245,7 +244,7 @@ func TestCustomHeaders(t *testing.T) {
 	require.Equal(t, []string{"body.headers"}, locations(t, w.Validate()), "21 of them")
 }
 
-// S1: events in the given order without duplicates; the profile's defaults.
+// S1: events keep the given order, without duplicates. Unset values get the profile's defaults.
 func TestNormalize(t *testing.T) {
 	t.Parallel()
 	w := hook.Webhook{Events: []string{"b", "a", "b", "c", "a"}}
@@ -271,7 +270,7 @@ func TestNormalize(t *testing.T) {
 	require.Equal(t, given, again, "what is given stays")
 }
 
-// S3: healthy, failing, failed, disabled, with the reason.
+// S3: the status is healthy, failing, failed or disabled, with the reason.
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

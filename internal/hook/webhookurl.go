@@ -75,8 +75,8 @@ const (
 	maxName  = 253
 )
 
-// isHost reports whether host is an address, or a name whose parts have a possible length. A dot at the end stands for the
-// root.
+// isHost reports whether host is an address, or a name whose parts have a possible length. A dot at the end stands for
+// the root.
 func isHost(host string) bool {
 	if strings.Contains(host, ":") {
 		return true // an IPv6 address, which url.Parse has checked

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Validate reports every wrong value of the webhook at once, with its place in the request's body. It does not check whether
-// the event types exist, nor whether the destination is allowed.
+// Validate reports every wrong value of the webhook at once, with its place in the request's body. It does not check
+// whether the event types exist, nor whether the destination is allowed.
 func (w *Webhook) Validate() error {
 	var v violations
 	if problem := w.URLProblem(); problem != "" {
@@ -89,8 +89,8 @@ func (w *Webhook) validateSecret(v *violations) {
 	}
 }
 
-// NewSecretProblem describes what is wrong with a secret that a client chooses; "" if it is valid. Secrets that were stored
-// by older versions may be shorter.
+// NewSecretProblem describes what is wrong with a secret that a client chooses; "" if it is valid. Secrets that were
+// stored by older versions may be shorter.
 func NewSecretProblem(s string) string {
 	if n := utf8.RuneCountInString(s); n < MinSecretLength || n > MaxSecretLength || !cleanText(s) || strings.TrimSpace(s) != s {
 		return fmt.Sprintf("must be %d to %d characters without control characters or spaces at its ends", MinSecretLength, MaxSecretLength)

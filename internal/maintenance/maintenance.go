@@ -1,6 +1,6 @@
-// Package maintenance keeps the store in order: it makes and drops partitions, deletes what has expired, and cancels the
-// outstanding deliveries of webhooks that were disabled or deleted. Every process runs it, and the store sees to it that
-// processes do not disturb each other. Nothing here needs Temporal. Each job has its own file.
+// Package maintenance keeps the store in order: it makes and drops partitions, deletes what has expired, and cancels
+// the outstanding deliveries of webhooks that were disabled or deleted. Every process runs it, and the store sees to it
+// that processes do not disturb each other. Nothing here needs Temporal. Each job has its own file.
 package maintenance
 
 import (
@@ -12,7 +12,7 @@ import (
 	"grapnel/internal/errlog"
 )
 
-// Store is what maintenance needs of the store.
+// Store lists the methods of the store that the jobs use.
 type Store interface {
 	Partitions
 	IdempotencyKeys
@@ -22,7 +22,7 @@ type Store interface {
 	Cancellations
 }
 
-// Config is what New needs. Store and Logger are required.
+// Config is the configuration of New. Store and Logger are required.
 type Config struct {
 	Store  Store
 	Logger *slog.Logger

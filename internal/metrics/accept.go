@@ -10,8 +10,8 @@ import (
 	"grapnel/internal/metrics/measure"
 )
 
-// acceptMetrics count what the store does. All series exist from the start, so that the first event of a kind shows as an
-// increase.
+// acceptMetrics count the operations of the store. All series exist from the start, so that the first event of a kind
+// shows as an increase.
 type acceptMetrics struct {
 	accepted, duplicate, refused, failed, operational prometheus.Counter
 	deliveries                                        prometheus.Counter
@@ -72,13 +72,13 @@ func (m *Metrics) Published(p measure.Published) {
 	m.accept.failed.Add(float64(p.Failed))
 	m.accept.deliveries.Add(float64(p.Deliveries))
 	m.accept.operational.Add(float64(p.Operational))
-	if p.Operational == 0 { // operational events are stored with what they report, and take no time of their own
+	if p.Operational == 0 { // operational events are stored with the change that they report, and take no time of their own
 		m.accept.took.Observe(p.Took.Seconds())
 	}
 }
 
-// Grouped counts a statement that several calls have shared: its rows, how long the first call waited for it, and how long
-// it took.
+// Grouped counts a statement that several calls have shared: its rows, how long the first call waited for it, and how
+// long it took.
 func (m *Metrics) Grouped(group measure.Group, rows int, waited, took time.Duration) {
 	if m == nil {
 		return

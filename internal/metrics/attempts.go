@@ -13,7 +13,7 @@ type attemptMetrics struct {
 	profiles series[hook.Profile, profileMetrics]
 }
 
-// profileMetrics are those of one profile.
+// profileMetrics are the attempt metrics of one profile.
 type profileMetrics struct {
 	outcomes     series[hook.OutcomeClass, prometheus.Counter]
 	duration     prometheus.Observer
@@ -63,7 +63,7 @@ func (m *Metrics) Attempted(job *hook.Job, sent *hook.Attempt) {
 	p.outcomes.of(sent.Outcome()).Inc()
 	p.duration.Observe(sent.Duration.Seconds())
 	if sent.Number == 1 && !sent.Manual && !job.Delivery.Test {
-		// It is not negative: the clock of the publishing process may be ahead.
+		// The duration is never negative: the clock of the publishing process may be ahead.
 		p.firstAttempt.Observe(max(sent.StartedAt.Sub(job.Event.CreatedAt).Seconds(), 0))
 	}
 }

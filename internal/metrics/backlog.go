@@ -18,9 +18,9 @@ const (
 	backlogTimeout = 3 * time.Second
 )
 
-// WatchBacklog shows the backlog: what is due and not done. count is called for a scrape, but not more often than every
-// 10 s. If it fails, the metrics are left out: no number is better than an old one. Every process shows the same, so
-// aggregate with max, not sum. Call it once.
+// WatchBacklog shows the backlog: work that is due and not done. count is called for a scrape, but not more often than
+// every 10 s. If it fails, the metrics are left out: no number is better than an old one. Every process shows the same,
+// so aggregate with max, not sum. Call it once.
 func (m *Metrics) WatchBacklog(logger *slog.Logger, count func(context.Context) (measure.BacklogStats, error)) {
 	if m == nil {
 		return

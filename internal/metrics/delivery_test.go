@@ -40,7 +40,7 @@ func TestAttempts(t *testing.T) {
 	m.Attempted(standard, &hook.Attempt{Number: 2, StatusCode: 503, Class: hook.ClassStatus, StartedAt: now.Add(time.Hour), Duration: 2 * time.Second})
 	m.Attempted(standard, &hook.Attempt{Number: 1, Manual: true, Class: hook.ClassDNS, StartedAt: now})
 	m.Attempted(job(hook.ProfileMomento, now), &hook.Attempt{Number: 1, Class: hook.ClassTimeout, StartedAt: now, Duration: 5 * time.Second})
-	// By the publisher's clock the event is in the future; that counts as now.
+	// By the publisher's clock the event is in the future. That counts as now.
 	m.Attempted(job(hook.ProfileCommenda, now.Add(time.Hour)), &hook.Attempt{Number: 1, StatusCode: 404, Class: hook.ClassStatus, StartedAt: now})
 	_, text := scrape(t, m, "/metrics")
 	requireLines(t, text,
@@ -87,8 +87,8 @@ func TestAccepting(t *testing.T) {
 	)
 }
 
-// The backlog is counted for a scrape, and not more often than every 10 s. While the store is unavailable the metrics are
-// left out.
+// The backlog is counted for a scrape, and not more often than every 10 s. While the store is unavailable the metrics
+// are left out.
 func TestBacklog(t *testing.T) {
 	t.Parallel()
 	m := metrics.New()
@@ -182,7 +182,7 @@ func BenchmarkAttempted(b *testing.B) {
 	}
 }
 
-// BenchmarkEvent counts all that is counted for an event with one delivery.
+// BenchmarkEvent makes every count of an event with one delivery.
 func BenchmarkEvent(b *testing.B) {
 	m := metrics.New()
 	j, a := job(hook.ProfileStandard, time.Now()), &hook.Attempt{Number: 1, StatusCode: 200, StartedAt: time.Now()}

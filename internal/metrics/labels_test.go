@@ -43,7 +43,7 @@ func TestEveryLabelValueIsThereFromTheStart(t *testing.T) {
 	require.NotContains(t, text, "unknown")
 }
 
-// A value outside of its list is a defect. It is counted under one name of ours, and not dropped.
+// A value outside of its list is a defect. It is counted under the label value "unknown", and not dropped.
 func TestUnknownLabelValuesAreCountedAsSuch(t *testing.T) {
 	t.Parallel()
 	m := metrics.New()

@@ -2,8 +2,8 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// WatchMemory shows a budget of memory: how much of it is used, its size, both in bytes, and how many callers wait for a
-// part of it. Call it once for each budget.
+// WatchMemory shows a budget of memory: how much of it is used, its size, both in bytes, and how many callers wait for
+// a part of it. Call it once for each budget.
 func (m *Metrics) WatchMemory(budget string, use func() (used, size, waiting int64)) {
 	if m == nil {
 		return

@@ -1,6 +1,7 @@
 // Package metrics keeps the metrics of a process and shows them to Prometheus. It has its own registry: nothing else
-// registers metrics in it, and two processes in one test do not share it. It must not import the API or the store, which
-// hand over plain values (package measure) and types of the domain. Its invariant: no value of a label comes from a client.
+// registers metrics in it, and two processes in one test do not share it. It must not import the API or the store,
+// which hand over plain values (package measure) and types of the domain. Its invariant: no value of a label comes from
+// a client.
 package metrics
 
 import (
@@ -15,7 +16,8 @@ import (
 
 const namespace = "grapnel"
 
-// Metrics are the metrics of a process. They are safe for concurrent use. A nil *Metrics counts nothing and shows nothing.
+// Metrics are the metrics of a process. They are safe for concurrent use. A nil *Metrics counts nothing and shows
+// nothing.
 type Metrics struct {
 	registry *registry
 	requests *prometheus.CounterVec
@@ -25,8 +27,8 @@ type Metrics struct {
 	starts   startMetrics
 }
 
-// New returns the metrics of a process: those of Go, of the operating system, and Grapnel's own. The series of API requests
-// appear with the first request, all others exist from the start.
+// New returns the metrics of a process: those of Go, of the operating system, and Grapnel's own. The series of API
+// requests appear with the first request, all others exist from the start.
 func New() *Metrics {
 	r := &registry{prometheus.NewRegistry()}
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -40,7 +40,7 @@ func (m *Metrics) Started(by measure.StartedBy, events int, err error) {
 	s.events.Add(float64(events))
 }
 
-// Woken counts an activity that was told to try at once.
+// Woken counts an activity that was woken.
 func (m *Metrics) Woken() {
 	if m != nil {
 		m.starts.woken.Inc()

@@ -11,9 +11,9 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// Temporal returns a handler for the metrics of the Temporal SDK. They keep their names, with the suffixes of Prometheus'
-// conventions (_total, _seconds), as in Temporal's documentation and dashboards. Their labels have values of Grapnel's and
-// of the SDK's own. Call it once.
+// Temporal returns a handler for the metrics of the Temporal SDK. They keep their names, with the suffixes of
+// Prometheus' conventions (_total, _seconds), as in Temporal's documentation and dashboards. Their labels have values
+// of Grapnel's and of the SDK's own. Call it once.
 func (m *Metrics) Temporal() client.MetricsHandler {
 	if m == nil {
 		return client.MetricsNopHandler

@@ -50,7 +50,8 @@ func commendaSize(topic, organizationID string, data []byte) int {
 	return len(commendaTemplate) + 2*uuidSize + canonjson.StringSize(topic) + mostUnixSize + canonjson.StringSize(organizationID) + len(data)
 }
 
-// CommendaBody returns Commenda's event object: id, topic, triggered_at, webhook_id, organization_id, data, api_version.
+// CommendaBody returns Commenda's event object: id, topic, triggered_at, webhook_id, organization_id, data,
+// api_version.
 func CommendaBody(e *hook.Event, w hook.WebhookID) []byte {
 	b := make([]byte, 0, commendaSize(e.Type, e.OrganizationID, e.Data))
 	b = append(b, `{"id":"`...)
@@ -75,9 +76,10 @@ const momentoUserAgent = "Momento/1.0 (Webhooks; +https://docs.momentohq.com/top
 
 const momentoTemplate = `{"cache":,"topic":,"event_timestamp":,"publish_timestamp":,"topic_sequence_number":,"token_id":,"text":}`
 
-// MomentoBody returns Momento's body: cache, topic, event_timestamp, publish_timestamp, topic_sequence_number, token_id,
-// text. at is the time of sending. If the clock of the publishing machine is ahead, the event's time becomes the time of
-// sending: a receiver should never see a message from its future, or one that was sent before it was published (M6).
+// MomentoBody returns Momento's body: cache, topic, event_timestamp, publish_timestamp, topic_sequence_number,
+// token_id, text. at is the time of sending. If the clock of the publishing machine is ahead, the event's time becomes
+// the time of sending: a receiver should never see a message from its future, or one that was sent before it was
+// published (M6).
 func MomentoBody(e *hook.Event, at time.Time) []byte {
 	sent := at.UnixMilli()
 	const mostIntSize = len("-9223372036854775808")

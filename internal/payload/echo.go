@@ -15,7 +15,7 @@ import (
 // and redacting them would blank ordinary words.
 const leastEcho = 6
 
-// leastCut is how much of such a value, in bytes, must be at the end of a truncated body to be redacted.
+// leastCut is how many bytes of such a value must be at the end of a truncated body for that end to be redacted.
 const leastCut = 4
 
 // blank replaces redacted text.

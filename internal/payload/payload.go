@@ -1,7 +1,7 @@
-// Package payload builds the HTTP request of an attempt: the body and the headers that the webhook's profile
-// prescribes (spec 1). A body depends only on the event, which never changes, so every attempt sends the same bytes. The
-// one exception is the momento profile, whose body contains the time of sending. Package signing makes the signatures.
-// This package does no I/O and reads no clock.
+// Package payload builds the HTTP request of an attempt: the body and the headers that the webhook's profile prescribes
+// (spec 1). A body depends only on the event, which never changes, so every attempt sends the same bytes. The one
+// exception is the momento profile, whose body contains the time of sending. Package signing makes the signatures. This
+// package does no I/O and reads no clock.
 package payload
 
 import (

@@ -213,7 +213,7 @@ func TestBodiesAreCanonical(t *testing.T) {
 	})
 }
 
-// S13: signatures shown, custom secrets redacted; what is sent is not changed.
+// S13: the log shows signatures and redacts custom secrets. The request itself is not changed.
 func TestRedactHeaders(t *testing.T) {
 	t.Parallel()
 	job := setup(t, hook.ProfileStandard)
@@ -227,7 +227,7 @@ func TestRedactHeaders(t *testing.T) {
 	require.Len(t, shown, len(r.Header))
 	require.Equal(t, "Bearer geheim", received(r).Get("Authorization"))
 
-	// The name as the client wrote it, which is not canonical.
+	// The name has the client's spelling, which is not canonical.
 	shown = payload.RedactHeaders(job.Webhook, http.Header{"x-api-key": {"geheim"}, "Date": {"today"}})
 	require.Equal(t, http.Header{"x-api-key": {"***"}, "Date": {"today"}}, shown)
 	require.Empty(t, payload.RedactHeaders(job.Webhook, nil), "an attempt that came to nothing has no headers")

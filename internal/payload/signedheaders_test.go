@@ -113,7 +113,7 @@ func TestHeaders(t *testing.T) {
 			job := setup(t, p)
 			job.TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 			job.Webhook.Headers = map[string]hook.Secret{"Traceparent": "the webhook's"}
-			want := "the webhook's" // the others' headers are those of the system they stand for
+			want := "the webhook's" // the other profiles have the headers of the systems that they copy
 			if p == hook.ProfileStandard {
 				want = job.TraceParent
 			}

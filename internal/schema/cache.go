@@ -14,8 +14,8 @@ const (
 )
 
 // Cache holds compiled schemas by the hashes of their texts. The text of a hash never changes, so no entry is ever
-// outdated, and none expires. When the cache is full, the schema that was used least recently makes room. The zero value
-// is ready for use. A Cache is safe for concurrent use.
+// outdated, and none expires. When the cache is full, the schema that was used least recently makes room. The zero
+// value is ready for use. A Cache is safe for concurrent use.
 type Cache struct {
 	mu      sync.Mutex
 	schemas *simplelru.LRU[[sha256.Size]byte, *Schema] // nil before the first schema

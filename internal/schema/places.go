@@ -109,8 +109,8 @@ func gather(e *jsonschema.ValidationError, list *[]reason) {
 // mostAlternatives bounds how many reasons of alternatives are read.
 const mostAlternatives = 8
 
-// alternatives returns what the alternatives of an anyOf or oneOf require of the value itself. It returns "" if they
-// require nothing of it, or if more than one was satisfied. Nested alternatives are left out.
+// alternatives returns the requirements of an anyOf or oneOf on the value itself. It returns "" if there are none, or
+// if more than one alternative was satisfied. Nested alternatives are left out.
 func (r *reason) alternatives() string {
 	switch r.ErrorKind.(type) {
 	case *kind.AnyOf, *kind.OneOf:
@@ -149,7 +149,7 @@ func pointer(location []string) string {
 	return b.String()
 }
 
-// message says what is required. It never repeats the data, which may be secret.
+// message says what the schema requires. It never repeats the data, which may be secret.
 func message(k jsonschema.ErrorKind) string {
 	switch k := k.(type) {
 	case *kind.Type:

@@ -18,7 +18,7 @@ import (
 // MaxSize bounds a schema, in bytes.
 const MaxSize = 32 << 10
 
-// Problem is what is wrong with the value at a JSON pointer.
+// Problem describes what is wrong with the value at a JSON pointer.
 type Problem struct{ Pointer, Message string }
 
 // Error lists what is wrong with a schema.
@@ -59,7 +59,7 @@ func Compile(text []byte) (*Schema, error) {
 	return s, nil
 }
 
-// Check returns what is wrong with data, which must be canonical JSON; nothing if it satisfies the schema. It returns
+// Check returns the problems of data, which must be canonical JSON; none if data satisfies the schema. It returns
 // ErrCostly if the check would take more than 200,000 steps or a second, and ctx's error if ctx ends. At most
 // mostAtOnce checks run at the same time; the others wait.
 func (s *Schema) Check(ctx context.Context, data []byte) ([]Problem, error) {

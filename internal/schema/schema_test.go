@@ -84,7 +84,7 @@ func TestCompileRefuses(t *testing.T) {
 	}
 }
 
-// With a schema of a few lines, data of a few bytes could be checked for ever.
+// A schema of a few lines and data of a few bytes could take unbounded time to check.
 func TestCheckIsBounded(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat(`{"x":`, 90) + "1" + strings.Repeat("}", 90)
@@ -221,7 +221,7 @@ func TestProblemsAreShort(t *testing.T) {
 	}
 }
 
-// Comparisons spend steps for what they compare, because both schema and data are written by strangers.
+// Comparisons spend steps for the values that they compare, because clients write both schema and data.
 func TestComparingIsBounded(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 10_000)

@@ -134,8 +134,8 @@ func TestParseStandardWebhooksPrivateKey(t *testing.T) {
 	}
 }
 
-// The receiver verifies with the whole secret: a decoded key, or one without
-// the prefix, would give another signature.
+// The receiver verifies with the whole secret. A decoded key, or a key without the prefix, would give another
+// signature.
 func TestProfileKeyIsTheSecretAsItStands(t *testing.T) {
 	t.Parallel()
 	body := []byte("{}")

@@ -1,11 +1,11 @@
-// Package measure has the plain values that packages hand to internal/metrics: values of labels, and counts. It is a leaf,
-// so that a package can be measured without linking the metrics. Its invariant: each label has one closed list of values,
-// and both the package that counts and the one that shows the metric use that list.
+// Package measure has the plain values that packages hand to internal/metrics: values of labels, and counts. It is a
+// leaf, so that a package can be measured without linking the metrics. Its invariant: each label has one closed list of
+// values, and both the package that counts and the one that shows the metric use that list.
 package measure
 
 import "time"
 
-// StartedBy says who or what started a workflow. It is the value of the label "by".
+// StartedBy is the cause of a workflow's start. It is the value of the label "by".
 type StartedBy string
 
 // The values of StartedBy.
@@ -50,27 +50,28 @@ type Published struct {
 	Took time.Duration
 }
 
-// BacklogBounds returns the upper bounds of the ranges in which BacklogStats counts deliveries by how long they have been
-// due. The first range holds the deliveries that are not due yet. One more range holds those that are older than the last
-// bound.
+// BacklogBounds returns the upper bounds of the ranges in which BacklogStats counts deliveries by how long they have
+// been due. The first range holds the deliveries that are not due yet. One more range holds the deliveries that have
+// been due for longer than the last bound.
 func BacklogBounds() []time.Duration {
 	return []time.Duration{0, 10 * time.Second, time.Minute, 10 * time.Minute, time.Hour}
 }
 
-// BacklogStats counts what is to be done at one moment. The store counts up to a bound, beginning with what has been due
-// longest, and leaves out the rest.
+// BacklogStats counts outstanding work at one moment. The store counts up to a bound, beginning with the work that has
+// been due longest, and leaves out the rest.
 type BacklogStats struct {
-	// Due counts the deliveries that their workflows send, tests too. Deferred counts the deferred deliveries. Both have
-	// one count for each range of BacklogBounds.
+	// Due counts the deliveries that their workflows send, tests too. Deferred counts the deferred deliveries. Both
+	// have one count for each range of BacklogBounds.
 	Due, Deferred []int
 	// OldestDue is how long the oldest of Due has been due; 0 if none is.
 	OldestDue time.Duration
-	// Unstarted counts the accepted events whose workflow has not been started. OldestUnstarted is the age of the oldest.
+	// Unstarted counts the accepted events whose workflow has not been started. OldestUnstarted is the age of the
+	// oldest.
 	Unstarted       int
 	OldestUnstarted time.Duration
 	// Breakers counts the webhooks whose circuit breaker is open.
 	Breakers int
-	// KeptDays counts the days that are past the retention and are not dropped, because too many of their deliveries are
-	// outstanding.
+	// KeptDays counts the days that are past the retention and are not dropped, because too many of their deliveries
+	// are outstanding.
 	KeptDays int
 }
