@@ -33,9 +33,11 @@ func TestRecollection(t *testing.T) {
 
 		for i := range 2 * maxCached {
 			r.put(i, "d")
-			require.LessOrEqual(t, len(r), maxCached)
+			require.LessOrEqual(t, r.entries.Len(), maxCached)
 			_, ok = r.get(i)
 			require.True(t, ok)
+			_, ok = r.get(max(0, i-maxCached+1))
+			require.True(t, ok, "only the entry that was used least recently makes room")
 		}
 	})
 }
