@@ -44,13 +44,13 @@ type APIKey struct { //nolint:revive // its name is that of the schema, and so o
 	ID        string     `json:"id" doc:"Names the key in paths." example:"key_01kab1s6rzfkqbzry2kztmfpx1"`
 	Name      string     `json:"name" doc:"What it is for." example:"Publisher in production"`
 	Scopes    []string   `json:"scopes" enum:"admin,webhooks,publish,read" doc:"What it may do." example:"[\"publish\"]"`
-	Subscribe bool       `json:"subscribe,omitempty" doc:"Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these." example:"false"`
-	TokenID   string     `json:"token_id,omitempty" doc:"Shown to receivers of topic webhooks as who published." example:"mo-the-squirrel"`
-	Topics    []string   `json:"topics,omitempty" doc:"The only event types and topics that it may publish, read and follow, as patterns." example:"[\"user.*\"]"`
-	Caches    []string   `json:"caches,omitempty" doc:"The only caches whose topics it may publish to, read and follow." example:"[\"chat\"]"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When it stops being valid; absent: never." example:"2027-01-15T12:00:00Z"`
-	RevokedAt *time.Time `json:"revoked_at,omitempty" doc:"When it was revoked; absent if it was not." example:"2026-06-15T12:00:00Z"`
-	Operator  bool       `json:"operator,omitempty" doc:"Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke." example:"false"`
+	Subscribe bool       `json:"subscribe,omitempty" doc:"Whether the key has the scope subscribe as well. It is not listed in scopes, because older clients don't know it." example:"false"`
+	TokenID   string     `json:"token_id,omitempty" doc:"Identifies the publisher to receivers of topic webhooks." example:"mo-the-squirrel"`
+	Topics    []string   `json:"topics,omitempty" doc:"Patterns of the event types and topics to which the key is limited, for publishing, reading and following." example:"[\"user.*\"]"`
+	Caches    []string   `json:"caches,omitempty" doc:"The caches to whose topics the key is limited, for publishing, reading and following." example:"[\"chat\"]"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the key expires; absent if it never does." example:"2027-01-15T12:00:00Z"`
+	RevokedAt *time.Time `json:"revoked_at,omitempty" doc:"When the key was revoked; absent if it was not." example:"2026-06-15T12:00:00Z"`
+	Operator  bool       `json:"operator,omitempty" doc:"Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key manages tenants, and only the operator can revoke it." example:"false"`
 	CreatedAt time.Time  `json:"created_at" doc:"When it was created." example:"2026-01-15T12:00:00Z"`
 }
 
@@ -80,11 +80,11 @@ func viewKey(k *hook.APIKey) APIKey {
 
 type createAPIKeyRequest struct {
 	Name      string     `json:"name" minLength:"1" maxLength:"100" doc:"What it is for." example:"Publisher in production"`
-	Scopes    []string   `json:"scopes" minItems:"1" maxItems:"5" enum:"admin,webhooks,publish,read,subscribe" doc:"What it may do. subscribe: follow topics, and nothing else. admin includes the others." example:"[\"publish\"]"`
-	TokenID   string     `json:"token_id,omitempty" maxLength:"256" doc:"Shown to receivers of topic webhooks as who published." example:"mo-the-squirrel"`
+	Scopes    []string   `json:"scopes" minItems:"1" maxItems:"5" enum:"admin,webhooks,publish,read,subscribe" doc:"What the key permits. subscribe permits to follow topics and nothing else. admin includes the others." example:"[\"publish\"]"`
+	TokenID   string     `json:"token_id,omitempty" maxLength:"256" doc:"Identifies the publisher to receivers of topic webhooks." example:"mo-the-squirrel"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"Default: never." example:"2027-01-15T12:00:00Z"`
-	Topics    []string   `json:"topics,omitempty" maxItems:"100" doc:"Limits what it may publish, read, follow and subscribe webhooks to, as patterns. Default: everything." example:"[\"user.*\"]"`
-	Caches    []string   `json:"caches,omitempty" maxItems:"100" doc:"Limits it to the topics of these caches, by name. Default: everything." example:"[\"chat\"]"`
+	Topics    []string   `json:"topics,omitempty" maxItems:"100" doc:"Patterns that limit what the key may publish, read, follow and subscribe webhooks to. Default: no limit." example:"[\"user.*\"]"`
+	Caches    []string   `json:"caches,omitempty" maxItems:"100" doc:"Limits the key to the topics of these caches. Default: no limit." example:"[\"chat\"]"`
 }
 
 type createKeyInput struct {
@@ -102,7 +102,7 @@ type listKeysInput struct {
 // APIKeyList is a page of API keys.
 type APIKeyList struct { //nolint:revive // see APIKey
 	APIKeys    []APIKey `json:"api_keys" doc:"This page of keys, newest first."`
-	NextCursor *string  `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AWsBmrHU6q9ekr-Xz5m6pYVu"`
+	NextCursor *string  `json:"next_cursor" nullable:"true" doc:"Cursor of the next page; null on the last page." example:"AWsBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
 type listKeysOutput struct {
@@ -112,15 +112,15 @@ type listKeysOutput struct {
 func (a *API) registerKeys() {
 	register(a, operation{
 		id: "create-api-key", method: http.MethodPost, path: "/v1/api-keys", tag: tagStandard, status: http.StatusCreated,
-		summary: "Create an API key", description: "Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.",
+		summary: "Create an API key", description: "Only this answer shows the key. An account may have 100 keys (--max-keys) that are neither revoked nor expired; one more is refused with 422 LIMIT_EXCEEDED.",
 	}, a.createKey)
 	register(a, operation{
 		id: "list-api-keys", method: http.MethodGet, path: "/v1/api-keys", tag: tagStandard, large: true,
-		summary: "List API keys", description: "Newest first, revoked ones too.",
+		summary: "List API keys", description: "Newest first, including revoked keys.",
 	}, a.listKeys)
 	register(a, operation{
 		id: "revoke-api-key", method: http.MethodDelete, path: "/v1/api-keys/{id}", tag: tagStandard, status: http.StatusNoContent,
-		summary: "Revoke an API key", description: "It is refused from now on, everywhere. The operator's key can be revoked by itself alone.", errors: []int{http.StatusNotFound},
+		summary: "Revoke an API key", description: "The key is refused from now on, by every process. Only the operator's key itself can revoke the operator's key.", errors: []int{http.StatusNotFound},
 	}, a.revokeKey)
 	a.registerTopicTokens()
 }

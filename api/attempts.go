@@ -11,11 +11,11 @@ import (
 // Attempt is one request of a delivery and its outcome.
 type Attempt struct {
 	Number        int              `json:"number" doc:"Counts from 1." example:"1"`
-	Manual        bool             `json:"manual,omitempty" doc:"Whether it was sent by hand." example:"false"`
-	StartedAt     time.Time        `json:"started_at" doc:"When it began, to the millisecond." example:"2026-01-15T12:30:00.084Z"`
+	Manual        bool             `json:"manual,omitempty" doc:"Whether the attempt was made by hand." example:"false"`
+	StartedAt     time.Time        `json:"started_at" doc:"When the attempt began, to the millisecond." example:"2026-01-15T12:30:00.084Z"`
 	DurationMs    float64          `json:"duration_ms" doc:"The whole attempt." example:"84.2"`
 	Timings       AttemptTimings   `json:"timings" doc:"Where the time went."`
-	RemoteAddress string           `json:"remote_address,omitempty" doc:"The address dialled; absent if none was." example:"203.0.113.7:443"`
+	RemoteAddress string           `json:"remote_address,omitempty" doc:"The address dialled; absent if none was dialled." example:"203.0.113.7:443"`
 	Request       AttemptRequest   `json:"request" doc:"What was sent."`
 	Response      *AttemptResponse `json:"response,omitempty" doc:"Absent if there was none."`
 	Error         *AttemptError    `json:"error,omitempty" doc:"Absent on success."`
@@ -25,8 +25,8 @@ type Attempt struct {
 type AttemptTimings struct {
 	DNSMs       float64 `json:"dns_ms" doc:"0 on a kept connection." example:"1.3"`
 	ConnectMs   float64 `json:"connect_ms" doc:"0 on a kept connection." example:"12.1"`
-	TLSMs       float64 `json:"tls_ms" doc:"0 on a kept connection and without TLS." example:"25.4"`
-	FirstByteMs float64 `json:"first_byte_ms" doc:"From the start to the first byte of the answer; 0 if there was none." example:"83.9"`
+	TLSMs       float64 `json:"tls_ms" doc:"0 on a connection that was open already, and without TLS." example:"25.4"`
+	FirstByteMs float64 `json:"first_byte_ms" doc:"Time from the start to the first byte of the answer; 0 if there was no answer." example:"83.9"`
 }
 
 // AttemptRequest is the request of an attempt, without the body, which is built from the event.
@@ -39,16 +39,16 @@ type AttemptRequest struct {
 type AttemptResponse struct {
 	StatusCode int                 `json:"status_code" doc:"The HTTP status." example:"200"`
 	Headers    map[string][]string `json:"headers" doc:"As received." example:"{\"Content-Type\":[\"text/plain\"]}"`
-	Body       string              `json:"body" doc:"The first 16 KiB, as text, up to the last whole character." example:"OK"`
-	BodyBase64 string              `json:"body_base64,omitempty" doc:"The first 16 KiB in base64, where they are not UTF-8; body is empty then." example:"/w=="`
-	Truncated  bool                `json:"truncated,omitempty" doc:"Whether the body goes on behind what is shown, or broke off there." example:"false"`
-	BodyLength *int64              `json:"body_length,omitempty" minimum:"0" doc:"The length of the whole body, in bytes: what came, or what the receiver announced; absent where nobody knows." example:"2"`
+	Body       string              `json:"body" doc:"The first 16 KiB as text, up to the last whole character." example:"OK"`
+	BodyBase64 string              `json:"body_base64,omitempty" doc:"The first 16 KiB in base64, if they are not UTF-8. body is empty then." example:"/w=="`
+	Truncated  bool                `json:"truncated,omitempty" doc:"Whether the body is longer than the part shown, or broke off there." example:"false"`
+	BodyLength *int64              `json:"body_length,omitempty" minimum:"0" doc:"The length of the whole body in bytes, as received or as announced by the receiver; absent if unknown." example:"2"`
 }
 
 // AttemptError is the reason of a failed attempt.
 type AttemptError struct {
-	Class   string `json:"class" enum:"status,redirect,timeout,refused,reset,unreachable,dns,tls,blocked,too_large,protocol,other" doc:"The class of failure, for programs." example:"status"`
-	Message string `json:"message" doc:"The class in words, with what is known." example:"HTTP 500 Internal Server Error"`
+	Class   string `json:"class" enum:"status,redirect,timeout,refused,reset,unreachable,dns,tls,blocked,too_large,protocol,other" doc:"The class of the failure, for programs." example:"status"`
+	Message string `json:"message" doc:"The failure in words, with its known details." example:"HTTP 500 Internal Server Error"`
 }
 
 func viewAttempt(at *hook.Attempt) Attempt {

@@ -24,7 +24,7 @@ const batchRequestLimit = 16 << 20
 
 // publishEventsRequest documents the body. readBatch reads it.
 type publishEventsRequest struct {
-	Events []publishEventRequest `json:"events" minItems:"1" maxItems:"1000" doc:"Each as for publish-event."`
+	Events []publishEventRequest `json:"events" minItems:"1" maxItems:"1000" doc:"Each event has the form that publish-event takes."`
 }
 
 type publishEventsInput struct {
@@ -35,15 +35,15 @@ type publishEventsInput struct {
 
 // PublishedEvents is the answer to a batch.
 type PublishedEvents struct {
-	Accepted int             `json:"accepted" doc:"How many events were stored, or had been before." example:"1"`
+	Accepted int             `json:"accepted" doc:"How many events are stored, including those that were stored before." example:"1"`
 	Refused  int             `json:"refused" doc:"How many were not." example:"1"`
-	Results  []publishResult `json:"results" doc:"What came of each event, in the request's order."`
+	Results  []publishResult `json:"results" doc:"The result of each event, in the request's order."`
 }
 
 type publishResult struct {
-	Status int            `json:"status" doc:"What publish-event would have answered." example:"202"`
-	Event  *AcceptedEvent `json:"event,omitempty" doc:"The event, where it was accepted."`
-	Error  *problem       `json:"error,omitempty" doc:"What is wrong with it, where it was not."`
+	Status int            `json:"status" doc:"The status that publish-event would have answered with." example:"202"`
+	Event  *AcceptedEvent `json:"event,omitempty" doc:"The event, if it was accepted."`
+	Error  *problem       `json:"error,omitempty" doc:"What is wrong with the event, if it was not accepted."`
 }
 
 type publishEventsOutput struct {
@@ -54,10 +54,11 @@ func (a *API) registerBatch() {
 	register(a, operation{
 		id: "publish-events", method: http.MethodPost, path: "/v1/events/batch", tag: tagStandard, status: http.StatusAccepted,
 		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish up to 1,000 events", maxBody: batchRequestLimit, raw: true, publishes: true,
-		description: "Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. " +
-			"Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: " +
-			"then an event without an id is known by that key and its place in the request. " +
-			"A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.",
+		description: "Each event is handled as if it were published alone: a refused event does not affect the others. results has the " +
+			"result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the " +
+			"events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its " +
+			"place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is " +
+			"refused as a whole with 422 LIMIT_EXCEEDED.",
 		errors: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:   a.jsonBody(publishEventsRequest{}, "PublishEventsRequest", true),
 	}, a.publishEvents)

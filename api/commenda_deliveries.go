@@ -9,8 +9,8 @@ import (
 
 // CommendaDelivery is a delivery with the ids that Commenda's surface shows.
 type CommendaDelivery struct {
-	ID        string `json:"id" format:"uuid" doc:"Names the delivery, on /v1/deliveries too." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
-	EventID   string `json:"event_id" format:"uuid" doc:"The event delivered: the event object's id." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
+	ID        string `json:"id" format:"uuid" doc:"The delivery's id, also for /v1/deliveries." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
+	EventID   string `json:"event_id" format:"uuid" doc:"The id of the delivered event, which is the event object's id." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
 	WebhookID string `json:"webhook_id" format:"uuid" doc:"The webhook delivered to." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
 	Delivery
 }
@@ -31,7 +31,7 @@ type CommendaDeliveryDetail struct {
 type commendaDeliveryList struct {
 	DeletedWebhook
 	Deliveries []CommendaDelivery `json:"deliveries" doc:"This page of deliveries, newest first."`
-	NextCursor *string            `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search." example:"AWQBmrHU6q9ekr-Xz5m6pYVu"`
+	NextCursor *string            `json:"next_cursor" nullable:"true" doc:"Cursor of the next page; null on the last page. A page of a filtered list ends after a bounded search, so it may be short or empty although more pages follow." example:"AWQBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
 type listCommendaDeliveriesOutput struct {
@@ -42,7 +42,7 @@ func (a *API) registerCommendaDeliveries() {
 	register(a, operation{
 		id: "list-commenda-deliveries", method: http.MethodGet, path: "/webhooks/{id}/deliveries", tag: tagCommenda, large: true,
 		scopes: []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}, errors: []int{http.StatusNotFound},
-		summary: "List a Commenda webhook's deliveries", description: "Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.",
+		summary: "List a Commenda webhook's deliveries", description: "Newest first, including triggered ones: the log of /v1/webhooks/{id}/deliveries, also of a deleted webhook.",
 	}, a.listCommendaDeliveries)
 }
 

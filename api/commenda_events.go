@@ -15,7 +15,7 @@ type publishCommendaEventRequest struct {
 	_              struct{} `json:"-" additionalProperties:"true"`
 	Topic          *string  `json:"topic" nullable:"false" minLength:"1" maxLength:"128" doc:"Any string without control characters or surrounding spaces." example:"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"`
 	Data           anyJSON  `json:"data"`
-	OrganizationID *string  `json:"organization_id,omitempty" maxLength:"255" doc:"Shown in event objects as it is. Default: empty." example:"c2710df6-c6cf-4cd0-aa38-63faa44f16bc"`
+	OrganizationID *string  `json:"organization_id,omitempty" maxLength:"255" doc:"Copied into event objects unchanged. Default: empty." example:"c2710df6-c6cf-4cd0-aa38-63faa44f16bc"`
 	ID             *string  `json:"id,omitempty" minLength:"1" maxLength:"255" doc:"The same as the header Idempotency-Key. Event objects have an id of their own." example:"registration-4711-done"`
 }
 
@@ -29,11 +29,11 @@ type CommendaEvent struct {
 	ID             string `json:"id" format:"uuid" doc:"The same in the event object of every webhook." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
 	Topic          string `json:"topic" doc:"Its topic." example:"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"`
 	TriggeredAt    int64  `json:"triggered_at" doc:"When it was published, in Unix seconds." example:"1768480200"`
-	OrganizationID string `json:"organization_id" doc:"As it was given; empty if it was not." example:"c2710df6-c6cf-4cd0-aa38-63faa44f16bc"`
+	OrganizationID string `json:"organization_id" doc:"As the client gave it; empty if it gave none." example:"c2710df6-c6cf-4cd0-aa38-63faa44f16bc"`
 	APIVersion     string `json:"api_version" enum:"v1.0" doc:"The version of the event object." example:"v1.0"`
-	Deliveries     int    `json:"deliveries" doc:"How many webhooks it matched, of every profile." example:"1"`
+	Deliveries     int    `json:"deliveries" doc:"How many webhooks of all profiles the event matched." example:"1"`
 	IdempotencyKey string `json:"idempotency_key,omitempty" doc:"The id or Idempotency-Key given." example:"registration-4711-done"`
-	Duplicate      bool   `json:"duplicate,omitempty" doc:"Whether an earlier publish with the same Idempotency-Key stands for this one." example:"false"`
+	Duplicate      bool   `json:"duplicate,omitempty" doc:"Whether this is the event of an earlier publish with the same Idempotency-Key." example:"false"`
 }
 
 type commendaEventAccepted struct {
@@ -49,7 +49,7 @@ func (a *API) registerCommendaEvents() {
 	register(a, operation{
 		id: "publish-commenda-event", method: http.MethodPost, path: "/events", tag: tagCommenda, status: http.StatusAccepted,
 		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event to a topic", maxBody: rawRequestLimit, raw: true, publishes: true,
-		description: "202 means: stored durably, with a delivery for every webhook that matches now, standard ones of this type too. Delivering begins at once and is not waited for.",
+		description: "202 means that the event is stored durably, with a delivery for every webhook that matches now, including standard ones of this type. Delivery begins at once; the answer does not wait for it.",
 		errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:        a.jsonBody(publishCommendaEventRequest{}, "PublishCommendaEventRequest", true),
 	}, a.publishCommendaEvent)

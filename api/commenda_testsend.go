@@ -16,7 +16,7 @@ type triggerCommendaWebhookRequest struct {
 
 type commendaWebhookTriggered struct {
 	Message string                 `json:"message" doc:"What has been done." example:"Successfully triggered webhook."`
-	Data    CommendaDeliveryDetail `json:"data" doc:"The delivery, with what came back."`
+	Data    CommendaDeliveryDetail `json:"data" doc:"The delivery with the receiver's answer."`
 }
 
 type triggerCommendaWebhookOutput struct {
@@ -27,9 +27,10 @@ func (a *API) registerCommendaTestSend() {
 	register(a, operation{
 		id: "trigger-commenda-webhook", method: http.MethodPost, path: "/webhooks/test/trigger/{id}", tag: tagCommenda,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Trigger a Commenda webhook", raw: true, maxBody: rawRequestLimit, sends: true,
-		description: "Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. " + byHandText + " The request has the header webhook-test: true. The body is optional.",
-		errors:      []int{http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge},
-		body:        a.jsonBody(triggerCommendaWebhookRequest{}, "TriggerCommendaWebhookRequest", false),
+		description: "Sends one signed event object, once, also to a disabled webhook, and waits for the outcome. " +
+			byHandText + " The request has the header webhook-test: true. The body is optional.",
+		errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge},
+		body:   a.jsonBody(triggerCommendaWebhookRequest{}, "TriggerCommendaWebhookRequest", false),
 	}, a.triggerCommendaWebhook)
 }
 

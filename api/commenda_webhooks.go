@@ -14,11 +14,11 @@ import (
 
 // CommendaWebhook is a webhook in Commenda's form, without its key.
 type CommendaWebhook struct {
-	ID         string    `json:"id" format:"uuid" doc:"Names the webhook in paths and in event objects." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
-	APIVersion string    `json:"api_version" enum:"v1.0" doc:"The version of its event objects." example:"v1.0"`
-	Name       string    `json:"name" doc:"What it is for, in the client's words; empty if not given." example:"Registrations"`
+	ID         string    `json:"id" format:"uuid" doc:"The webhook's id in paths and in event objects." example:"019a961c-9b1f-7cee-bfe3-c29ff547dba1"`
+	APIVersion string    `json:"api_version" enum:"v1.0" doc:"The version of the webhook's event objects." example:"v1.0"`
+	Name       string    `json:"name" doc:"The purpose, in the client's words; empty if none was given." example:"Registrations"`
 	Topics     []string  `json:"topics" doc:"The topics subscribed to." example:"[\"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED\"]"`
-	URL        string    `json:"url" doc:"Where event objects are POSTed to." example:"https://yourapp.com/webhook"`
+	URL        string    `json:"url" doc:"The URL to which event objects are sent by POST." example:"https://yourapp.com/webhook"`
 	Status     string    `json:"status" enum:"ENABLED,DISABLED" doc:"Whether events are delivered." example:"ENABLED"`
 	CreatedAt  time.Time `json:"created_at" doc:"When it was registered." example:"2026-01-15T12:00:00Z"`
 }
@@ -48,9 +48,9 @@ func viewCommendaWebhook(w *hook.Webhook) CommendaWebhook {
 
 type createCommendaWebhookRequest struct {
 	_          struct{} `json:"-" additionalProperties:"true"`
-	URL        string   `json:"url" maxLength:"2048" doc:"Where event objects are POSTed to: absolute, without user name, and https unless the operator allows http." example:"https://yourapp.com/webhook"`
+	URL        string   `json:"url" maxLength:"2048" doc:"The URL to which event objects are sent by POST: absolute, without user name, and https unless the operator allows http." example:"https://yourapp.com/webhook"`
 	Topics     []string `json:"topics,omitempty" maxItems:"100" doc:"Topics, free-form strings; * has no meaning of its own. At least one, here or in topic." example:"[\"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED\"]"`
-	Topic      *string  `json:"topic,omitempty" doc:"A single topic; it is added to topics." example:"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"`
+	Topic      *string  `json:"topic,omitempty" doc:"A single topic. It is added to topics." example:"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"`
 	Key        *string  `json:"key,omitempty" minLength:"8" maxLength:"256" doc:"Signs every request. Default: base64 of 32 random bytes." example:"dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
 	Name       *string  `json:"name,omitempty" maxLength:"1000" doc:"What it is for." example:"Registrations"`
 	Status     *string  `json:"status,omitempty" enum:"ENABLED,DISABLED" doc:"Default: ENABLED." example:"ENABLED"`
@@ -65,7 +65,7 @@ type createCommendaWebhookInput struct {
 }
 
 type commendaWebhookCreated struct {
-	Data    CommendaWebhookWithKey `json:"data" doc:"The webhook, with its key."`
+	Data    CommendaWebhookWithKey `json:"data" doc:"The webhook with its key."`
 	Message string                 `json:"message" doc:"What has been done." example:"Successfully registered webhook."`
 }
 
@@ -75,7 +75,7 @@ type createCommendaWebhookOutput struct {
 
 type commendaWebhookList struct {
 	Webhooks   []CommendaWebhook `json:"webhooks" doc:"The account's Commenda webhooks, newest first."`
-	NextCursor *string           `json:"next_cursor,omitempty" doc:"Leads to the rest; absent where there is none." example:"AXcBmrHU6q9ekr-Xz5m6pYVu"`
+	NextCursor *string           `json:"next_cursor,omitempty" doc:"Cursor of the remaining entries; absent if there are none." example:"AXcBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
 type commendaWebhooksFetched struct {
@@ -100,13 +100,13 @@ type getCommendaWebhookOutput struct {
 
 type updateCommendaWebhookRequest struct {
 	_          struct{} `json:"-" additionalProperties:"true"`
-	URL        *string  `json:"url,omitempty" maxLength:"2048" doc:"Where event objects are POSTed to." example:"https://yourapp.com/webhook"`
+	URL        *string  `json:"url,omitempty" maxLength:"2048" doc:"The URL to which event objects are sent by POST." example:"https://yourapp.com/webhook"`
 	Topics     []string `json:"topics,omitempty" maxItems:"100" doc:"Replaces all topics subscribed to." example:"[\"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED\"]"`
-	Topic      *string  `json:"topic,omitempty" doc:"Replaces all topics by this one, or is added to topics." example:"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"`
-	Key        *string  `json:"key,omitempty" minLength:"8" maxLength:"256" doc:"The new key, in force at once." example:"dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
+	Topic      *string  `json:"topic,omitempty" doc:"Replaces all topics with this one. If topics is given too, this one is added to them." example:"REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"`
+	Key        *string  `json:"key,omitempty" minLength:"8" maxLength:"256" doc:"The new key. It is valid at once." example:"dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
 	Name       *string  `json:"name,omitempty" maxLength:"1000" doc:"What it is for." example:"Registrations"`
-	Status     *string  `json:"status,omitempty" enum:"ENABLED,DISABLED" doc:"DISABLED cancels what is pending." example:"DISABLED"`
-	APIVersion *string  `json:"api_version,omitempty" enum:"v1.0" doc:"The version of its event objects." example:"v1.0"`
+	Status     *string  `json:"status,omitempty" enum:"ENABLED,DISABLED" doc:"DISABLED cancels the pending deliveries." example:"DISABLED"`
+	APIVersion *string  `json:"api_version,omitempty" enum:"v1.0" doc:"The version of the webhook's event objects." example:"v1.0"`
 }
 
 type updateCommendaWebhookInput struct {
@@ -127,13 +127,13 @@ func (a *API) registerCommenda() {
 	manage, read := []hook.Scope{hook.ScopeWebhooks}, []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
 		id: "create-commenda-webhook", method: http.MethodPost, path: "/webhooks", tag: tagCommenda, scopes: manage,
-		summary: "Register a Commenda webhook", description: "Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.",
+		summary: "Register a Commenda webhook", description: "Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.",
 		raw: true, errors: []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body: a.jsonBody(createCommendaWebhookRequest{}, "CreateCommendaWebhookRequest", true),
 	}, a.createCommendaWebhook)
 	register(a, operation{
 		id: "list-commenda-webhooks", method: http.MethodGet, path: "/webhooks", tag: tagCommenda, scopes: read, large: true,
-		summary: "List Commenda webhooks", description: "All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.",
+		summary: "List Commenda webhooks", description: "All keys of the account, newest first, without their texts. A list over 4 MiB is split; next_cursor leads to the rest.",
 	}, a.listCommendaWebhooks)
 	register(a, operation{
 		id: "get-commenda-webhook", method: http.MethodGet, path: "/webhooks/{id}", tag: tagCommenda, scopes: read,
@@ -142,13 +142,13 @@ func (a *API) registerCommenda() {
 	register(a, operation{
 		id: "update-commenda-webhook", method: http.MethodPost, path: "/webhooks/{id}", tag: tagCommenda, scopes: manage,
 		summary: "Update a Commenda webhook", raw: true, repeatable: true,
-		description: "Changes what is given and leaves the rest. Retries use the new url and key. DISABLED cancels what is pending.",
+		description: "Changes the given members and keeps the others. Retries use the new url and key. DISABLED cancels the pending deliveries.",
 		errors:      []int{http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:        a.jsonBody(updateCommendaWebhookRequest{}, "UpdateCommendaWebhookRequest", true),
 	}, a.updateCommendaWebhook)
 	register(a, operation{
 		id: "delete-commenda-webhook", method: http.MethodDelete, path: "/webhooks/{id}", tag: tagCommenda, status: http.StatusNoContent, scopes: manage,
-		summary: "Delete a Commenda webhook", description: "What is pending for it ends as canceled.", errors: []int{http.StatusNotFound},
+		summary: "Delete a Commenda webhook", description: "Its pending deliveries end as canceled.", errors: []int{http.StatusNotFound},
 	}, a.deleteCommendaWebhook)
 	a.registerCommendaTestSend()
 	a.registerCommendaEvents()

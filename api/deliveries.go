@@ -28,29 +28,29 @@ type ManualSender interface {
 
 // Delivery is one event for one webhook, as the delivery log shows it.
 type Delivery struct {
-	ID            string     `json:"id" doc:"Names the delivery in paths." example:"del_01kab1s6rzfkqbzry2kztmfpx1"`
+	ID            string     `json:"id" doc:"The delivery's id in paths." example:"del_01kab1s6rzfkqbzry2kztmfpx1"`
 	EventID       string     `json:"event_id" doc:"The event delivered." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
 	WebhookID     string     `json:"webhook_id" doc:"The webhook delivered to." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
 	EventType     string     `json:"event_type" doc:"The event's type." example:"user.created"`
 	Test          bool       `json:"test,omitempty" doc:"Whether it is a test delivery." example:"false"`
-	ReplayID      string     `json:"replay_id,omitempty" doc:"The replay that made it, if one did." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
-	Status        string     `json:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived." example:"success"`
-	StatusCode    int        `json:"status_code,omitempty" doc:"The last HTTP status that any attempt got." example:"200"`
-	Attempts      int        `json:"attempts" doc:"Requests made so far, those sent by hand too." example:"1"`
+	ReplayID      string     `json:"replay_id,omitempty" doc:"The replay that made the delivery, if any." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
+	Status        string     `json:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived." example:"success"`
+	StatusCode    int        `json:"status_code,omitempty" doc:"The HTTP status of the last answered attempt." example:"200"`
+	Attempts      int        `json:"attempts" doc:"Number of attempts so far, including those made by hand." example:"1"`
 	DeliveredAt   *time.Time `json:"delivered_at,omitempty" doc:"Only on success." example:"2026-01-15T12:30:00Z"`
 	Error         string     `json:"error,omitempty" doc:"The last attempt's." example:"HTTP 500 Internal Server Error"`
-	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty" doc:"When the next attempt is due; never in the past. Only while one follows and the delivery does not wait." example:"2026-01-15T12:30:30.125Z"`
-	Waiting       *Waiting   `json:"waiting,omitempty" doc:"What a delivery that is due waits for. Waiting uses up no attempt."`
-	WorkflowID    string     `json:"workflow_id,omitempty" doc:"The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited." example:"hook_01kab1s6rzfkqbzry2kztmfpx1-drain"`
+	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty" doc:"When the next attempt is due; never in the past. Present only if an attempt follows and the delivery does not wait." example:"2026-01-15T12:30:30.125Z"`
+	Waiting       *Waiting   `json:"waiting,omitempty" doc:"Why a delivery that is due is not sent yet. Waiting uses up no attempt."`
+	WorkflowID    string     `json:"workflow_id,omitempty" doc:"The Temporal workflow that sends the delivery, if it is not the event's: the webhook's drain sends deliveries that wait for their webhook, or have waited." example:"hook_01kab1s6rzfkqbzry2kztmfpx1-drain"`
 	WorkflowURL   string     `json:"workflow_url,omitempty" doc:"That workflow in the Temporal Web UI." example:"http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"`
-	CreatedAt     time.Time  `json:"created_at" doc:"When the event was published, or the replay made it." example:"2026-01-15T12:30:00Z"`
+	CreatedAt     time.Time  `json:"created_at" doc:"When the event was published, or when the replay made the delivery." example:"2026-01-15T12:30:00Z"`
 }
 
 // Waiting is the reason why a delivery that is due has to wait.
 type Waiting struct {
-	Reason      string     `json:"reason" enum:"paused,endpoint_unavailable,rate_limited,in_flight_limit" doc:"paused: until the webhook no longer is. endpoint_unavailable: until the endpoint answers, with whatever status; 24 hours after its event the delivery fails. rate_limited: for its turn within the webhook's rate_limit. in_flight_limit: for its turn, as the webhook has as many requests in flight as it may have." example:"endpoint_unavailable"`
-	Since       time.Time  `json:"since" doc:"Since when it has waited for that." example:"2026-01-15T12:30:30.125Z"`
-	NextProbeAt *time.Time `json:"next_probe_at,omitempty" doc:"When an unavailable endpoint is asked next, with the delivery that has waited longest, where that is known. A test or a retry by hand asks at once." example:"2026-01-15T12:31:34.25Z"`
+	Reason      string     `json:"reason" enum:"paused,endpoint_unavailable,rate_limited,in_flight_limit" doc:"paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight." example:"endpoint_unavailable"`
+	Since       time.Time  `json:"since" doc:"Since when the delivery has waited for this reason." example:"2026-01-15T12:30:30.125Z"`
+	NextProbeAt *time.Time `json:"next_probe_at,omitempty" doc:"When an unavailable endpoint is probed next, with the delivery that has waited longest; absent if unknown. A test or a retry by hand probes at once." example:"2026-01-15T12:31:34.25Z"`
 }
 
 func (a *API) viewDelivery(d *hook.Delivery) Delivery {
@@ -102,7 +102,7 @@ func millis(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 type DeliveryDetail struct {
 	Delivery
 	AttemptLog []Attempt `json:"attempt_log" doc:"Every attempt, oldest first; of more than 4 MiB the last ones."`
-	Omitted    int       `json:"attempts_omitted,omitempty" doc:"How many attempts before those in attempt_log are left out." example:"12"`
+	Omitted    int       `json:"attempts_omitted,omitempty" doc:"How many earlier attempts attempt_log leaves out." example:"12"`
 }
 
 type deliveryOutput struct {
@@ -126,12 +126,12 @@ type DeliveryQuery struct {
 type deliveryList struct {
 	DeletedWebhook
 	Deliveries []Delivery `json:"deliveries" doc:"This page of deliveries, newest first."`
-	NextCursor *string    `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search." example:"AWQBmrHU6q9ekr-Xz5m6pYVu"`
+	NextCursor *string    `json:"next_cursor" nullable:"true" doc:"Cursor of the next page; null on the last page. A page of a filtered list ends after a bounded search, so it may be short or empty although more pages follow." example:"AWQBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
 // DeletedWebhook marks the delivery log of a webhook that was deleted. It is exported for the same reason as IDPath.
 type DeletedWebhook struct {
-	DeletedAt *time.Time `json:"webhook_deleted_at,omitempty" doc:"When the webhook was deleted; absent while it is there." example:"2026-01-15T12:00:00Z"`
+	DeletedAt *time.Time `json:"webhook_deleted_at,omitempty" doc:"When the webhook was deleted; absent before that." example:"2026-01-15T12:00:00Z"`
 }
 
 func viewDeleted(w *hook.Logged) DeletedWebhook {
@@ -147,24 +147,26 @@ type listDeliveriesOutput struct {
 }
 
 // byHandText documents the bounds of sending by hand.
-const byHandText = "429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process."
+const byHandText = "429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, " +
+	"or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process."
 
 func (a *API) registerDeliveries() {
 	read := []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
 		id: "list-deliveries", method: http.MethodGet, path: "/v1/webhooks/{id}/deliveries", tag: tagStandard, scopes: read, large: true,
-		summary: "List a webhook's deliveries", description: "Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.", errors: []int{http.StatusNotFound},
+		summary: "List a webhook's deliveries", description: "Newest first, including test deliveries. The log of a deleted webhook can be read as long as deliveries are kept.", errors: []int{http.StatusNotFound},
 	}, a.listDeliveries)
 	register(a, operation{
 		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{id}", tag: tagStandard, scopes: read, large: true,
-		summary: "Get a delivery", description: "With every attempt: what was sent where, what came back, and how long it took.",
+		summary: "Get a delivery", description: "The delivery with every attempt: the request, the answer and the times.",
 		errors: []int{http.StatusNotFound},
 	}, a.getDelivery)
 	register(a, operation{
 		id: "retry-delivery", method: http.MethodPost, path: "/v1/deliveries/{id}/retry", tag: tagStandard, large: true,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a delivery now", sends: true,
-		description: "Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. " + byHandText,
-		errors:      []int{http.StatusNotFound, http.StatusConflict},
+		description: "Makes one attempt, whatever the delivery's status, and waits for its outcome. Scheduled attempts stay as they " +
+			"are, unless this one succeeds. An answer closes an open breaker. " + byHandText,
+		errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, a.retryDelivery)
 }
 

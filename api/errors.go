@@ -25,16 +25,16 @@ type problem struct {
 	Title  string          `json:"title" doc:"The HTTP status in words." example:"Unprocessable Entity"`
 	Status int             `json:"status" doc:"The HTTP status." example:"422"`
 	Code   string          `json:"code" doc:"The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL." example:"INVALID_ARGUMENT"`
-	Detail string          `json:"detail,omitempty" doc:"What is wrong, for people." example:"validation failed"`
-	Errors []problemDetail `json:"errors,omitempty" doc:"Each wrong value and where it is."`
+	Detail string          `json:"detail,omitempty" doc:"What is wrong, in words." example:"validation failed"`
+	Errors []problemDetail `json:"errors,omitempty" doc:"Each wrong value and its location."`
 
 	retryAfter int
 }
 
 type problemDetail struct {
-	Location string `json:"location" doc:"Where the value is: body.url, path.id, query.limit; inside published data a JSON pointer follows: body/data/items/0." example:"body.url"`
+	Location string `json:"location" doc:"The location of the value: body.url, path.id, query.limit. Inside published data a JSON pointer follows: body/data/items/0." example:"body.url"`
 	Message  string `json:"message" doc:"What is wrong with it." example:"must be an absolute http or https URL"`
-	Value    any    `json:"value,omitempty" doc:"The value, where it is short and not secret."`
+	Value    any    `json:"value,omitempty" doc:"The wrong value, if it is short and not secret."`
 }
 
 var _ huma.StatusError = (*problem)(nil)

@@ -21,15 +21,15 @@ type eventStore interface {
 
 // Event is a published occurrence.
 type Event struct {
-	ID          string    `json:"id" doc:"Names the event in paths and in delivered bodies." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
+	ID          string    `json:"id" doc:"The event's id in paths and in delivered bodies." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
 	Type        string    `json:"type" doc:"Its event type." example:"user.created"`
 	CreatedAt   time.Time `json:"created_at" doc:"When it was published." example:"2026-01-15T12:30:00Z"`
 	Data        anyJSON   `json:"data"`
-	Deliveries  int       `json:"delivery_count" doc:"How many webhooks it matched." example:"1"`
+	Deliveries  int       `json:"delivery_count" doc:"How many webhooks the event matched." example:"1"`
 	CacheName   string    `json:"cache_name,omitempty" doc:"The cache of a momento message, whose type is its topic and whose data is its text." example:"chat"`
 	Sequence    int64     `json:"topic_sequence_number,omitempty" doc:"The number of a momento message in its topic." example:"1"`
-	Test        bool      `json:"test,omitempty" doc:"Whether it is a test delivery's sample." example:"false"`
-	WorkflowID  string    `json:"workflow_id,omitempty" doc:"The Temporal workflow that delivers it; absent where nothing matched." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
+	Test        bool      `json:"test,omitempty" doc:"Whether the event is the sample of a test delivery." example:"false"`
+	WorkflowID  string    `json:"workflow_id,omitempty" doc:"The Temporal workflow that delivers the event; absent if no webhook matched." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
 	WorkflowURL string    `json:"workflow_url,omitempty" doc:"That workflow in the Temporal Web UI." example:"http://127.0.0.1:8233/namespaces/default/workflows/evt_01kab1s6rzfkqbzry2kztmfpx1"`
 }
 
@@ -56,13 +56,13 @@ func (a *API) workflowURL(id string) string {
 // EventDetail is an event with its deliveries and with the webhooks that have no delivery of it.
 type EventDetail struct {
 	Event
-	DeliveryLog    []Delivery     `json:"deliveries" doc:"Its deliveries, at most 1,000 of them."`
-	NotDeliveredTo []NotDelivered `json:"not_delivered_to" doc:"The account's webhooks that have no delivery of it, and why; at most 100."`
+	DeliveryLog    []Delivery     `json:"deliveries" doc:"The event's deliveries, at most 1,000."`
+	NotDeliveredTo []NotDelivered `json:"not_delivered_to" doc:"Webhooks of the account that have no delivery of the event, with the reason; at most 100."`
 }
 
 // NotDelivered is a webhook without a delivery of an event.
 type NotDelivered struct {
-	WebhookID string `json:"webhook_id" doc:"The webhook without a delivery." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
+	WebhookID string `json:"webhook_id" doc:"The webhook that has no delivery." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
 	Reason    string `json:"reason" enum:"not subscribed,inactive,created later" doc:"Why it has none." example:"not subscribed"`
 }
 
@@ -75,7 +75,7 @@ type listEventsInput struct {
 
 type eventList struct {
 	Events     []Event `json:"events" doc:"This page of events, newest first."`
-	NextCursor *string `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search." example:"AWUBmrHU6q9ekr-Xz5m6pYVu"`
+	NextCursor *string `json:"next_cursor" nullable:"true" doc:"Cursor of the next page; null on the last page. A page of a filtered list ends after a bounded search, so it may be short or empty although more pages follow." example:"AWUBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
 type listEventsOutput struct {
@@ -98,12 +98,12 @@ func (a *API) registerEvents() {
 	a.registerBatch()
 	register(a, operation{
 		id: "list-events", method: http.MethodGet, path: "/v1/events", tag: tagStandard, scopes: read, large: true,
-		summary: "List events", description: "Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.",
+		summary: "List events", description: "Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.",
 	}, a.listEvents)
 	register(a, operation{
 		id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", tag: tagStandard, scopes: read, large: true,
 		summary: "Get an event", errors: []int{http.StatusNotFound},
-		description: "With its deliveries, its workflow, and the webhooks it was not for.",
+		description: "The event with its deliveries, its workflow, and the webhooks that it did not match.",
 	}, a.getEvent)
 }
 

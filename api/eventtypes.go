@@ -32,10 +32,10 @@ type eventTypeStore interface {
 type EventType struct {
 	Name        string     `json:"name" doc:"What events name it by." example:"user.created"`
 	Description string     `json:"description" doc:"What such an event means." example:"New user registered"`
-	BuiltIn     bool       `json:"built_in" doc:"Whether every account has it." example:"true"`
-	Schema      jsonSchema `json:"schema,omitempty" doc:"The JSON Schema (2020-12) that data must meet; absent if any will do."`
-	Example     anyJSON    `json:"example,omitempty" doc:"Data that meets the schema, made from it: what test-webhook sends unless data is given. Absent where there is no schema, or no example was found."`
-	CreatedAt   *time.Time `json:"created_at,omitempty" doc:"Absent for built-in types." example:"2026-01-15T12:00:00Z"`
+	BuiltIn     bool       `json:"built_in" doc:"Whether every account has this event type." example:"true"`
+	Schema      jsonSchema `json:"schema,omitempty" doc:"The JSON Schema (2020-12) that data must meet; absent if the type has none."`
+	Example     anyJSON    `json:"example,omitempty" doc:"Data made from the schema, which test-webhook sends if no data is given. Absent if the type has no schema, or no example was found."`
+	CreatedAt   *time.Time `json:"created_at,omitempty" doc:"Absent for built-in event types." example:"2026-01-15T12:00:00Z"`
 }
 
 func viewEventType(t *hook.EventType) EventType {
@@ -48,8 +48,8 @@ func viewEventType(t *hook.EventType) EventType {
 }
 
 type eventTypeList struct {
-	EventTypes []EventType `json:"event_types" doc:"Built-in types, then your own by name."`
-	NextCursor *string     `json:"next_cursor,omitempty" doc:"Leads to the rest; absent where there is none." example:"AXlpbnZvaWNlLnBhaWQ"`
+	EventTypes []EventType `json:"event_types" doc:"Built-in event types first, then your own by name."`
+	NextCursor *string     `json:"next_cursor,omitempty" doc:"Cursor of the remaining entries; absent if there are none." example:"AXlpbnZvaWNlLnBhaWQ"`
 }
 
 type listEventTypesOutput struct {
@@ -57,8 +57,8 @@ type listEventTypesOutput struct {
 }
 
 type putEventTypeRequest struct {
-	Description *string    `json:"description,omitempty" maxLength:"1000" doc:"What such an event means. Default: what it has." example:"An invoice was paid"`
-	Schema      jsonSchema `json:"schema,omitempty" doc:"A JSON Schema (2020-12), an object or a boolean, of at most 32 KiB, that data must meet from now on. Nothing that it refers to is fetched. Absent or null: any data will do."`
+	Description *string    `json:"description,omitempty" maxLength:"1000" doc:"The meaning of such an event. Default: the present description." example:"An invoice was paid"`
+	Schema      jsonSchema `json:"schema,omitempty" doc:"A JSON Schema (2020-12) of at most 32 KiB, an object or a boolean, that data must meet from now on. References to other documents are not fetched. Absent or null: any data is accepted."`
 }
 
 type putEventTypeInput struct {
@@ -79,16 +79,18 @@ func (a *API) registerEventTypes() {
 	register(a, operation{
 		id: "list-event-types", method: http.MethodGet, path: "/v1/event-types", tag: tagStandard, large: true,
 		scopes:  []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks, hook.ScopePublish},
-		summary: "List event types", description: "What can be subscribed to: nine built-in types, those of operational events, then your own by name. " +
-			"Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; " +
-			"patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.",
+		summary: "List event types", description: "The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then your own " +
+			"by name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to " +
+			"webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; " +
+			"next_cursor leads to the rest.",
 	}, a.listEventTypes)
 	register(a, operation{
 		id: "put-event-type", method: http.MethodPut, path: "/v1/event-types/{name}", tag: tagStandard,
 		summary: "Add or describe an event type",
-		description: "201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. " +
-			"A schema keeps from being published what it refuses, so that this needs a key with the scope admin. " +
-			"A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.",
+		description: "201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and " +
+			"a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a " +
+			"key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface " +
+			"too, and to the data of tests.",
 		errors: []int{http.StatusConflict}, created: true, raw: true, maxBody: putEventTypeLimit,
 		body: a.jsonBody(putEventTypeRequest{}, "PutEventTypeRequest", false),
 	}, a.putEventType)

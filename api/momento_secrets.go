@@ -11,7 +11,7 @@ import (
 type momentoSecret struct {
 	Secret      string `json:"secret" doc:"Signs every request; its UTF-8 bytes are the key of the HMAC." example:"dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
 	WebhookName string `json:"webhookName" doc:"The webhook's name within the cache." example:"translator"`
-	CacheName   string `json:"cacheName" doc:"The cache that it belongs to." example:"chat"`
+	CacheName   string `json:"cacheName" doc:"The cache to which the webhook belongs." example:"chat"`
 }
 
 type momentoSecretOutput struct {
@@ -28,7 +28,7 @@ func (a *API) registerMomentoSecrets() {
 	register(a, operation{
 		id: "rotate-momento-webhook-secret", method: http.MethodPost, path: "/caches/{cacheName}/webhooks/{webhookName}/secret/rotate", tag: tagMomento,
 		scopes: manage, errors: []int{http.StatusNotFound},
-		summary: "Rotate a topic webhook's secret", description: "The new secret signs every request from now on. A body is not needed, and not looked at.",
+		summary: "Rotate a topic webhook's secret", description: "The new secret signs every request from now on. A body is ignored.",
 	}, a.rotateMomentoSecret)
 }
 

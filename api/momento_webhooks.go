@@ -13,23 +13,23 @@ import (
 type MomentoWebhook struct {
 	ID          MomentoWebhookID   `json:"id" doc:"What names it."`
 	Destination MomentoDestination `json:"destination" doc:"Where messages go."`
-	TopicName   string             `json:"topicName" doc:"The topic of the cache whose messages it gets." example:"mo-nuts"`
+	TopicName   string             `json:"topicName" doc:"The topic of the cache whose messages the webhook gets." example:"mo-nuts"`
 }
 
 // MomentoWebhookID names a webhook within the account.
 type MomentoWebhookID struct {
-	CacheName   string `json:"cacheName" doc:"The cache that it belongs to." example:"chat"`
-	WebhookName string `json:"webhookName" doc:"Its name within the cache." example:"translator"`
+	CacheName   string `json:"cacheName" doc:"The cache to which the webhook belongs." example:"chat"`
+	WebhookName string `json:"webhookName" doc:"The webhook's name within the cache." example:"translator"`
 }
 
 // MomentoDestination is where a webhook's messages go.
 type MomentoDestination struct {
-	PostURL string `json:"postUrl" doc:"Where messages are POSTed to." example:"https://yourapp.com/webhook"`
+	PostURL string `json:"postUrl" doc:"The URL to which messages are sent by POST." example:"https://yourapp.com/webhook"`
 }
 
 type momentoWebhookList struct {
-	Webhooks   []MomentoWebhook `json:"webhooks" doc:"Webhooks of the cache, newest first; none for a cache that nobody has used."`
-	NextCursor *string          `json:"nextCursor,omitempty" doc:"Leads to the rest; absent where there is none." example:"AXcBmrHU6q9ekr-Xz5m6pYVu"`
+	Webhooks   []MomentoWebhook `json:"webhooks" doc:"Webhooks of the cache, newest first; an empty list for an unknown cache."`
+	NextCursor *string          `json:"nextCursor,omitempty" doc:"Cursor of the remaining entries; absent if there are none." example:"AXcBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
 type listMomentoWebhooksOutput struct {
@@ -44,7 +44,7 @@ type putMomentoWebhookRequest struct {
 
 type putMomentoWebhookDestination struct {
 	_       struct{} `json:"-" additionalProperties:"true"`
-	PostURL string   `json:"postUrl" maxLength:"1024" doc:"Where messages are POSTed to: absolute, http or https, without user name." example:"https://yourapp.com/webhook"`
+	PostURL string   `json:"postUrl" maxLength:"1024" doc:"The URL to which messages are sent by POST: absolute, http or https, without user name." example:"https://yourapp.com/webhook"`
 }
 
 type putMomentoWebhookInput struct {
@@ -65,17 +65,17 @@ func (a *API) registerMomento() {
 	register(a, operation{
 		id: "put-momento-webhook", method: http.MethodPut, path: "/caches/{cacheName}/webhooks/{webhookName}", tag: tagMomento, scopes: manage,
 		summary: "Put a topic webhook", raw: true, errors: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
-		description: "Subscribes a URL to a topic of the cache. Where there is a webhook of that name, its topic and destination change and its secret stays; one that was disabled because its endpoint failed is active again.",
+		description: "Subscribes a URL to a topic of the cache. If there is a webhook of that name, its topic and destination change and its secret stays. A webhook that was disabled because its endpoint failed becomes active again.",
 		body:        a.jsonBody(putMomentoWebhookRequest{}, "PutMomentoWebhookRequest", true),
 	}, a.putMomentoWebhook)
 	register(a, operation{
 		id: "list-momento-webhooks", method: http.MethodGet, path: "/caches/{cacheName}/webhooks", tag: tagMomento, scopes: read, large: true,
-		summary: "List a cache's webhooks", description: "All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.",
+		summary: "List a cache's webhooks", description: "All webhooks, without their secrets. A list over 4 MiB is split; nextCursor leads to the rest.",
 	}, a.listMomentoWebhooks)
 	register(a, operation{
 		id: "delete-momento-webhook", method: http.MethodDelete, path: "/caches/{cacheName}/webhooks/{webhookName}", tag: tagMomento,
 		status: http.StatusNoContent, scopes: manage, errors: []int{http.StatusNotFound},
-		summary: "Delete a topic webhook", description: "Nothing more is sent, and the secret is gone: the same name put again gets another.",
+		summary: "Delete a topic webhook", description: "Nothing more is sent, and the secret is deleted. A new webhook of the same name gets another secret.",
 	}, a.deleteMomentoWebhook)
 	a.registerMomentoSecrets()
 	a.registerMomentoDeliveries()

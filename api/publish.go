@@ -15,7 +15,7 @@ import (
 type publishEventRequest struct {
 	Type string  `json:"type" maxLength:"128" doc:"An event type of the catalogue." example:"user.created"`
 	Data anyJSON `json:"data"`
-	ID   *string `json:"id,omitempty" minLength:"1" maxLength:"255" doc:"Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true." example:"order-1234-paid"`
+	ID   *string `json:"id,omitempty" minLength:"1" maxLength:"255" doc:"Your id of the event. Publishing the same id again within 24 hours gives the same answer with duplicate: true." example:"order-1234-paid"`
 }
 
 type publishInput struct {
@@ -25,12 +25,12 @@ type publishInput struct {
 
 // AcceptedEvent is the answer to a publish.
 type AcceptedEvent struct {
-	ID             string    `json:"id" doc:"Names the event in paths and in delivered bodies." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
+	ID             string    `json:"id" doc:"The event's id in paths and in delivered bodies." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
 	Type           string    `json:"type" doc:"Its event type." example:"user.created"`
 	CreatedAt      time.Time `json:"created_at" doc:"When it was published." example:"2026-01-15T12:30:00Z"`
-	Deliveries     int       `json:"deliveries" doc:"How many webhooks it matched." example:"1"`
+	Deliveries     int       `json:"deliveries" doc:"How many webhooks the event matched." example:"1"`
 	IdempotencyKey string    `json:"idempotency_key,omitempty" doc:"The id or Idempotency-Key given." example:"order-1234-paid"`
-	Duplicate      bool      `json:"duplicate,omitempty" doc:"Whether an earlier publish with the same id stands for this one." example:"false"`
+	Duplicate      bool      `json:"duplicate,omitempty" doc:"Whether this is the event of an earlier publish with the same id." example:"false"`
 }
 
 type publishOutput struct {
@@ -45,7 +45,7 @@ func (a *API) registerPublish() {
 	register(a, operation{
 		id: "publish-event", method: http.MethodPost, path: "/v1/events", tag: tagStandard, status: http.StatusAccepted,
 		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event", maxBody: rawRequestLimit, raw: true, cachedKey: true, publishes: true,
-		description: "202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.",
+		description: "202 means that the event is stored durably, with a delivery for every webhook that matches now. Delivery begins at once; the answer does not wait for it.",
 		errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:        a.jsonBody(publishEventRequest{}, "PublishEventRequest", true),
 	}, a.publish)

@@ -241,7 +241,7 @@ type anyJSON jsontext.Value
 // Schema documents it as an unconstrained value.
 func (anyJSON) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
-		Description: "Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it; what that would change in value is refused.",
+		Description: "Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it. A value that this would change is refused.",
 		Examples:    []any{map[string]any{"id": "user_123", "name": "John Doe", "email": "john@example.com", "status": "active"}},
 	}
 }

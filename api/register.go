@@ -206,11 +206,11 @@ func tags() []*huma.Tag {
 
 // IDPath is the path parameter of single resources. It is exported because Huma ignores embedded structs that are not.
 type IDPath struct {
-	ID string `path:"id" doc:"The id, as it was given when the resource was made."`
+	ID string `path:"id" doc:"The id that was given when the resource was made."`
 }
 
 // Paging holds the query parameters of lists. It is exported for the same reason as IDPath.
 type Paging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"How many entries at most."`
-	Cursor string `query:"cursor" maxLength:"100" doc:"next_cursor of the page before; absent for the first page."`
+	Cursor string `query:"cursor" maxLength:"100" doc:"next_cursor of the previous page. Absent: the first page."`
 }

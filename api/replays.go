@@ -22,7 +22,7 @@ type replayStore interface {
 
 // Replay is the state of a replay.
 type Replay struct {
-	ID         string          `json:"id" doc:"Names the replay in paths, and its workflow in the Temporal Web UI." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
+	ID         string          `json:"id" doc:"The replay's id in paths, and the id of its workflow in the Temporal Web UI." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
 	WebhookID  string          `json:"webhook_id" doc:"The webhook that gets the events." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
 	Status     string          `json:"status" enum:"failed,missing,all" doc:"Which events it sends." example:"failed"`
 	EventTypes []string        `json:"event_types,omitempty" doc:"Only events of these types." example:"[\"user.created\"]"`
@@ -30,15 +30,15 @@ type Replay struct {
 	Until      time.Time       `json:"until" doc:"Events before this time." example:"2026-01-16T00:00:00Z"`
 	Rate       int             `json:"rate" doc:"Deliveries per second at most." example:"100"`
 	State      string          `json:"state" enum:"running,paused,completed,canceled" doc:"completed: all of its deliveries have ended." example:"running"`
-	Reason     string          `json:"reason,omitempty" doc:"Why it was canceled, where nobody asked for it." example:"Webhook deleted"`
-	Events     int             `json:"events" doc:"Events sent or to be sent so far, as a dry run counts them: each got a delivery." example:"1200"`
-	Scanned    int             `json:"scanned" doc:"Events looked at so far, those that it is not about too." example:"20000"`
-	LookedTo   time.Time       `json:"looked_to" doc:"Up to which time events have been looked at: between since and until." example:"2026-01-15T12:00:00Z"`
-	Created    int             `json:"created" doc:"Deliveries made so far: one for each of events." example:"1200"`
-	Progress   *ReplayProgress `json:"progress,omitempty" doc:"What became of them; not in lists."`
+	Reason     string          `json:"reason,omitempty" doc:"Why the replay was canceled, if no client canceled it." example:"Webhook deleted"`
+	Events     int             `json:"events" doc:"Events that got a delivery so far. A dry run counts those that would get one." example:"1200"`
+	Scanned    int             `json:"scanned" doc:"Events examined so far, including those that the replay leaves out." example:"20000"`
+	LookedTo   time.Time       `json:"looked_to" doc:"The time up to which events have been examined, between since and until." example:"2026-01-15T12:00:00Z"`
+	Created    int             `json:"created" doc:"Deliveries made so far, one for each event." example:"1200"`
+	Progress   *ReplayProgress `json:"progress,omitempty" doc:"The results of its deliveries; absent in lists."`
 	CreatedAt  time.Time       `json:"created_at" doc:"When it was begun." example:"2026-01-16T08:00:00Z"`
 	UpdatedAt  time.Time       `json:"updated_at" doc:"When it last went on." example:"2026-01-16T08:00:12Z"`
-	EndedAt    *time.Time      `json:"ended_at,omitempty" doc:"When it was completed or canceled." example:"2026-01-16T08:03:00Z"`
+	EndedAt    *time.Time      `json:"ended_at,omitempty" doc:"When the replay was completed or canceled." example:"2026-01-16T08:03:00Z"`
 	WorkflowID string          `json:"workflow_id" doc:"Its workflow in Temporal." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
 	Workflow   string          `json:"workflow_url,omitempty" doc:"The workflow in the Temporal Web UI." example:"http://127.0.0.1:8233/namespaces/default/workflows/rpl_01kab1s6rzfkqbzry2kztmfpx1"`
 }
@@ -47,15 +47,15 @@ type Replay struct {
 type ReplayProgress struct {
 	Succeeded   int `json:"succeeded" doc:"With an answer of 2xx." example:"1100"`
 	Failed      int `json:"failed" doc:"For good." example:"20"`
-	Canceled    int `json:"canceled" doc:"With the replay, or because the webhook went." example:"0"`
+	Canceled    int `json:"canceled" doc:"Canceled with the replay, or because the webhook was deleted or disabled." example:"0"`
 	Outstanding int `json:"outstanding" doc:"With an attempt to come." example:"80"`
 }
 
 // ReplayEstimate is the result of a dry run.
 type ReplayEstimate struct {
-	DryRun   bool `json:"dry_run" doc:"Nothing was sent, and nothing will be." example:"true"`
-	Events   int  `json:"events" doc:"How many events would be sent, were it begun now." example:"1200"`
-	Complete bool `json:"complete" doc:"Whether all were counted. Otherwise there may be more: there was no time for them, one is being stored, or one of the last seconds has an attempt to come." example:"true"`
+	DryRun   bool `json:"dry_run" doc:"Nothing was sent, and nothing will be sent." example:"true"`
+	Events   int  `json:"events" doc:"How many events would be sent if the replay began now." example:"1200"`
+	Complete bool `json:"complete" doc:"Whether all events were counted. Otherwise there may be more: the time was over, an event is being stored, or an event of the last seconds has an attempt to come." example:"true"`
 }
 
 func (a *API) viewReplay(r *hook.Replay) Replay {
@@ -75,9 +75,9 @@ func (a *API) viewReplay(r *hook.Replay) Replay {
 type replayWebhookRequest struct {
 	Since      time.Time `json:"since" doc:"Events from this time on." example:"2026-01-15T00:00:00Z"`
 	Until      time.Time `json:"until,omitempty" doc:"Events before this time. Default: now." example:"2026-01-16T00:00:00Z"`
-	Status     string    `json:"status" enum:"failed,missing,all" doc:"failed: events that had deliveries and no successful one. missing: events that match the webhook's subscriptions and never had a delivery, as those published before the webhook was there. all: all events that match. Events that have an attempt to come are left out." example:"failed"`
+	Status     string    `json:"status" enum:"failed,missing,all" doc:"failed: events that had deliveries and no successful one. missing: events that match the webhook's subscriptions and never had a delivery, for example because they were published before the webhook was made. all: all events that match. Events with an attempt to come are left out." example:"failed"`
 	EventTypes []string  `json:"event_types,omitempty" maxItems:"100" doc:"Only events of these types; also prefix.* and *. A type that is not in the catalogue is refused, unless the webhook subscribes to it by name." example:"[\"user.created\"]"`
-	DryRun     *bool     `json:"dry_run,omitempty" doc:"true counts, and sends nothing." example:"false"`
+	DryRun     *bool     `json:"dry_run,omitempty" doc:"true only counts the events and sends nothing." example:"false"`
 	Rate       *int      `json:"rate,omitempty" minimum:"1" maximum:"1000" doc:"Deliveries per second at most. Default: 100. The webhook's own limit holds too." example:"100"`
 }
 
@@ -105,7 +105,7 @@ type listReplaysInput struct {
 
 type replayList struct {
 	Replays    []Replay `json:"replays" doc:"This page of replays, newest first."`
-	NextCursor *string  `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AXIBmrHU6q9ekr-Xz5m6pYVu"`
+	NextCursor *string  `json:"next_cursor" nullable:"true" doc:"Cursor of the next page; null on the last page." example:"AXIBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
 type listReplaysOutput struct {
@@ -127,16 +127,16 @@ func (a *API) registerReplays() {
 	register(a, operation{
 		id: "replay-webhook", method: http.MethodPost, path: "/v1/webhooks/{id}/replay", tag: tagStandard, scopes: manage,
 		status: http.StatusAccepted, summary: "Send events of the past", errors: one,
-		description: "Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.",
+		description: "Begins a replay: each event gets a new delivery with all attempts, oldest event first. The replay continues across restarts. A webhook has one replay at a time. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so only missing ones can be replayed.",
 		bodies:      map[int]any{http.StatusOK: ReplayEstimate{}, http.StatusAccepted: Replay{}},
 	}, a.replayWebhook)
 	register(a, operation{
 		id: "list-replays", method: http.MethodGet, path: "/v1/replays", tag: tagStandard, scopes: read, large: true,
-		summary: "List replays", description: "Newest first. Those that have ended are kept as long as events.",
+		summary: "List replays", description: "Newest first. Replays that have ended are kept as long as events.",
 	}, a.listReplays)
 	register(a, operation{
 		id: "get-replay", method: http.MethodGet, path: "/v1/replays/{id}", tag: tagStandard, scopes: read,
-		summary: "Get a replay", description: "With what became of its deliveries so far.", errors: []int{http.StatusNotFound},
+		summary: "Get a replay", description: "The replay with the results of its deliveries so far.", errors: []int{http.StatusNotFound},
 	}, a.getReplay)
 	register(a, operation{
 		id: "update-replay", method: http.MethodPatch, path: "/v1/replays/{id}", tag: tagStandard, scopes: manage,
@@ -146,9 +146,9 @@ func (a *API) registerReplays() {
 		state                hook.ReplayState
 		summary, description string
 	}{
-		"pause":  {hook.ReplayPaused, "Pause a replay", "It makes no more deliveries until it is resumed; those it has made are still sent. Pausing again does nothing."},
-		"resume": {hook.ReplayRunning, "Resume a replay", "It goes on where it was paused."},
-		"cancel": {hook.ReplayCanceled, "Cancel a replay", "It makes no more deliveries, and those of its deliveries that have an attempt to come end as canceled."},
+		"pause":  {hook.ReplayPaused, "Pause a replay", "The replay makes no more deliveries until it is resumed; existing ones are still sent. Pausing a paused replay does nothing."},
+		"resume": {hook.ReplayRunning, "Resume a replay", "The replay continues where it was paused."},
+		"cancel": {hook.ReplayCanceled, "Cancel a replay", "The replay makes no more deliveries, and its deliveries with an attempt to come end as canceled."},
 	} {
 		register(a, operation{
 			id: verb + "-replay", method: http.MethodPost, path: "/v1/replays/{id}/" + verb, tag: tagStandard, scopes: manage,

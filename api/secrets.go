@@ -12,9 +12,9 @@ import (
 
 type webhookSecret struct {
 	Secret       string     `json:"secret" doc:"Signs every request; its UTF-8 bytes are the key." example:"whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
-	Warnings     []Warning  `json:"warnings,omitempty" doc:"What is likely to be meant otherwise."`
-	OverlapUntil *time.Time `json:"overlap_until,omitempty" doc:"Until when a secret from before signs as well: webhook-signature carries a signature of each. Absent when this one signs alone." example:"2026-01-16T12:00:00Z"`
-	SingleUntil  *time.Time `json:"single_value_until,omitempty" doc:"Until when the headers with one value carry the signature with the secret from before. Absent when they carry this one's." example:"2026-01-16T12:00:00Z"`
+	Warnings     []Warning  `json:"warnings,omitempty" doc:"Values that are valid and probably meant differently."`
+	OverlapUntil *time.Time `json:"overlap_until,omitempty" doc:"Until when an old secret signs as well: webhook-signature carries a signature of each. Absent if this secret signs alone." example:"2026-01-16T12:00:00Z"`
+	SingleUntil  *time.Time `json:"single_value_until,omitempty" doc:"Until when the headers with one value carry the old secret's signature. Absent if they carry this secret's." example:"2026-01-16T12:00:00Z"`
 }
 
 type secretOutput struct {
@@ -23,8 +23,8 @@ type secretOutput struct {
 
 type rotateSecretRequest struct {
 	Secret  *string `json:"secret,omitempty" minLength:"8" maxLength:"256" doc:"The new secret. Default: generated." example:"whsec_abc123..."`
-	Overlap *int    `json:"overlap_seconds,omitempty" minimum:"0" maximum:"604800" doc:"How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap, unless single_value is old." example:"86400"`
-	Single  *string `json:"single_value,omitempty" enum:"new,old" doc:"Whose signature the headers with one value carry in the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret's, from now on; receivers that verify them must know it already. old: the secret's that they carry now, until its overlap ends. Default: new." example:"old"`
+	Overlap *int    `json:"overlap_seconds,omitempty" minimum:"0" maximum:"604800" doc:"How long webhook-signature carries signatures by both the old and the new secret, in seconds. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with a single signature, and secrets other than whsec_ and base64, have no overlap, unless single_value is old." example:"86400"`
+	Single  *string `json:"single_value,omitempty" enum:"new,old" doc:"Which secret signs the headers with one value during the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret, from now on; receivers that verify them must know it already. old: the present secret, until its overlap ends. Default: new." example:"old"`
 }
 
 type rotateSecretInput struct {
@@ -37,12 +37,12 @@ func (a *API) registerSecrets() {
 	register(a, operation{
 		id: "get-webhook-secret", method: http.MethodGet, path: "/v1/webhooks/{id}/secret", tag: tagStandard, scopes: manage,
 		summary: "Get a webhook's secret", errors: []int{http.StatusNotFound, http.StatusConflict},
-		description: "The secret that signs now. A Commenda webhook's is not shown again.",
+		description: "The secret that signs now. The secret of a Commenda webhook is not shown again.",
 	}, a.getSecret)
 	register(a, operation{
 		id: "rotate-webhook-secret", method: http.MethodPost, path: "/v1/webhooks/{id}/secret/rotate", tag: tagStandard, scopes: manage,
 		summary: "Rotate a webhook's secret", errors: []int{http.StatusNotFound, http.StatusConflict},
-		description: "The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.",
+		description: "The new secret signs every request from now on, including retries. During the overlap webhook-signature carries a signature by the old secret as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one signature: by the new secret at once, or with single_value old when the overlap ends. A rotation during an overlap ends no earlier overlap: each secret signs until its own time. More than 4 old secrets at once are refused with 409.",
 	}, a.rotateSecret)
 }
 

@@ -21,18 +21,18 @@ type SigningKey struct {
 	Curve     string     `json:"crv" enum:"Ed25519" doc:"The key's curve." example:"Ed25519"`
 	Algorithm string     `json:"alg" enum:"EdDSA" doc:"The algorithm of its signatures." example:"EdDSA"`
 	Use       string     `json:"use" enum:"sig" doc:"What it is for." example:"sig"`
-	ID        string     `json:"kid" doc:"Names the key: its thumbprint (RFC 7638)." example:"kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"`
+	ID        string     `json:"kid" doc:"The key's id: its thumbprint (RFC 7638)." example:"kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"`
 	X         string     `json:"x" doc:"The public key, in base64url." example:"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"`
 	Text      string     `json:"whpk" doc:"The public key as Standard Webhooks writes it." example:"whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="`
-	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When it stops signing, because another has taken its place; absent for that one." example:"2026-01-16T12:00:00Z"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the key stops signing, because a newer one replaces it; absent for the newest." example:"2026-01-16T12:00:00Z"`
 }
 
 type signingKeySet struct {
-	Keys []SigningKey `json:"keys" doc:"Every key that signs now, the newest first. Each request carries a signature of each."`
+	Keys []SigningKey `json:"keys" doc:"All keys that sign now, newest first. Each request carries a signature by each of them."`
 }
 
 type getSigningKeysInput struct {
-	Tenant string `query:"tenant" maxLength:"64" doc:"Whose keys: the tenant's id, as public_keys_path of its webhooks has it. Default: those of the tenant default." example:"ten_01kab1s6rzfkqbzry2kztmfpx1"`
+	Tenant string `query:"tenant" maxLength:"64" doc:"The tenant's id, as in public_keys_path of its webhooks. Default: the tenant default." example:"ten_01kab1s6rzfkqbzry2kztmfpx1"`
 }
 
 type getSigningKeysOutput struct {
@@ -50,7 +50,7 @@ func (a *API) registerSigningKeys() {
 	register(a, operation{
 		id: "get-signing-keys", method: http.MethodGet, path: signingKeysPath, tag: tagStandard, public: true,
 		summary:     "Get the public keys that verify v1a signatures",
-		description: "A JWK set of the Ed25519 keys that sign the requests of webhooks with the signature scheme v1a. It needs no API key. Each tenant has its own keys, so that no tenant can pass its events off as another's: trust those of the tenant that you get events from, and no others. A key that was rotated out is listed for as long as it signs.",
+		description: "A JWK set of the Ed25519 keys that sign the requests of webhooks with the signature scheme v1a. It needs no API key. Each tenant has its own keys, so that no tenant can pass its events off as another's: trust only the keys of the tenant whose events you receive. A replaced key is listed as long as it signs.",
 	}, a.getSigningKeys)
 }
 

@@ -100,6 +100,6 @@ func (a *API) webhooksFrom(ctx context.Context, kind byte, f hook.WebhookFilter,
 // WholePaging holds the query parameters of lists that are shown whole by default. It is exported for the same reason
 // as IDPath.
 type WholePaging struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" doc:"How many entries at most. Default: all, as far as they are no more than 4 MiB."`
-	Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before; absent for the first page."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" doc:"Largest number of entries. Default: all, up to 4 MiB."`
+	Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the previous page. Absent: the first page."`
 }

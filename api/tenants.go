@@ -17,7 +17,7 @@ type tenantStore interface {
 // Tenant is an account.
 type Tenant struct {
 	ID        string    `json:"id" doc:"The account's id." example:"ten_01kab1s6rzfkqbzry2kztmfpx1"`
-	Name      string    `json:"name" doc:"What it is called; no two have the same name." example:"acme"`
+	Name      string    `json:"name" doc:"The account's name. Names are unique." example:"acme"`
 	CreatedAt time.Time `json:"created_at" doc:"When it was created." example:"2026-01-15T12:00:00Z"`
 }
 
@@ -49,7 +49,7 @@ type listTenantsInput struct {
 
 type tenantList struct {
 	Tenants    []Tenant `json:"tenants" doc:"This page of accounts, newest first."`
-	NextCursor *string  `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AXQBmrHU6q9ekr-Xz5m6pYVu"`
+	NextCursor *string  `json:"next_cursor" nullable:"true" doc:"Cursor of the next page; null on the last page." example:"AXQBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
 type listTenantsOutput struct {
@@ -60,7 +60,7 @@ func (a *API) registerTenants() {
 	register(a, operation{
 		id: "create-tenant", method: http.MethodPost, path: "/v1/tenants", tag: tagStandard, status: http.StatusCreated, operator: true,
 		summary: "Create a tenant", errors: []int{http.StatusConflict},
-		description: "An account of its own, with an admin key that only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.",
+		description: "Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.",
 	}, a.createTenant)
 	register(a, operation{
 		id: "list-tenants", method: http.MethodGet, path: "/v1/tenants", tag: tagStandard, operator: true,

@@ -21,7 +21,7 @@ type testStore interface {
 
 type testWebhookRequest struct {
 	Type *string `json:"type,omitempty" maxLength:"128" doc:"Default: the webhook's first event type that is not operational." example:"user.created"`
-	Data anyJSON `json:"data,omitempty" doc:"Default: a sample for the type, its example where it has a schema, which other data must meet."`
+	Data anyJSON `json:"data,omitempty" doc:"Default: a sample for the event type, or its example if it has a schema. Given data must meet the schema."`
 }
 
 type testInput struct {
@@ -33,9 +33,13 @@ func (a *API) registerTestSend() {
 	register(a, operation{
 		id: "test-webhook", method: http.MethodPost, path: "/v1/webhooks/{id}/test", tag: tagStandard,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a test event", raw: true, maxBody: rawRequestLimit, sends: true,
-		description: "Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. " + byHandText + " The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.",
-		errors:      []int{http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge},
-		body:        a.jsonBody(testWebhookRequest{}, "TestWebhookRequest", false),
+		description: "Sends one signed sample event, once, also to an inactive webhook, and waits for the outcome: the delivery with " +
+			"the receiver's answer. An answer closes an open breaker. " + byHandText +
+			" The request has the header webhook-test: true (the request of a momento webhook has the message number 0 " +
+			"instead). The body is optional. Operational event types are not sent as tests. Your own data to a webhook that " +
+			"signs v1a needs the scope publish too.",
+		errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge},
+		body:   a.jsonBody(testWebhookRequest{}, "TestWebhookRequest", false),
 	}, a.testWebhook)
 }
 

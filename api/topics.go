@@ -35,7 +35,7 @@ func (a *API) registerTopics() {
 		id: "publish-topic-message", method: http.MethodPost, path: "/topics/{cacheName}/{topicName}", tag: tagMomento,
 		status: http.StatusNoContent, scopes: []hook.Scope{hook.ScopePublish}, raw: true, text: true, keyAnywhere: true, publishes: true,
 		summary:     "Publish a message to a topic",
-		description: "The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.",
+		description: "The body is the message. 204 means that it is stored durably, with a delivery for every webhook on the topic. The answer waits neither for webhooks nor for subscribers. With an Idempotency-Key, requests repeated within 24 hours publish one message.",
 		errors:      []int{http.StatusConflict},
 		maxBody:     hook.MaxMessage + 1, // Huma refuses a body of exactly the limit
 		body:        &huma.RequestBody{Content: map[string]*huma.MediaType{"text/plain": text}},

@@ -14,23 +14,23 @@ import (
 
 type followInput struct {
 	TopicPath
-	SequenceNumber int64  `query:"sequence_number" minimum:"0" doc:"The number of the message wanted next. Absent or 0: only what is yet to come." example:"2"`
+	SequenceNumber int64  `query:"sequence_number" minimum:"0" doc:"The number of the next message. Absent or 0: only messages that are published from now on." example:"2"`
 	SequencePage   int64  `query:"sequence_page" minimum:"0" doc:"The sequence_page that the number was counted on. Absent or 0: not known." example:"1768480200"`
 	LastEventID    string `header:"Last-Event-ID" doc:"Resumes after the event of that id, sequence_page.topic_sequence_number, whatever the query says." example:"1768480200.1"`
 }
 
 // The answer is written by hand, so that texts stay byte for byte. These types document it.
 type topicItemList struct {
-	Items []topicItem `json:"items" doc:"Messages, oldest first. Empty when none has come in time."`
+	Items []topicItem `json:"items" doc:"Messages, oldest first. Empty if none was published in time."`
 }
 
 type topicItem struct {
 	Item          *topicMessage       `json:"item,omitempty" doc:"A message."`
-	Discontinuity *topicDiscontinuity `json:"discontinuity,omitempty" doc:"Instead of item: messages are missing here, because they are kept no longer."`
+	Discontinuity *topicDiscontinuity `json:"discontinuity,omitempty" doc:"In place of item: messages are missing here, because they are no longer kept."`
 }
 
 type topicMessage struct {
-	SequencePage        int64      `json:"sequence_page" doc:"Tells this topic from an earlier one of the same name." example:"1768480200"`
+	SequencePage        int64      `json:"sequence_page" doc:"Distinguishes this topic from an earlier one of the same name." example:"1768480200"`
 	TopicSequenceNumber int64      `json:"topic_sequence_number" doc:"Counts the topic's messages from 1." example:"1"`
 	Value               topicValue `json:"value" doc:"The message itself."`
 }
@@ -42,7 +42,7 @@ type topicValue struct {
 type topicDiscontinuity struct {
 	LastTopicSequence int64 `json:"last_topic_sequence" doc:"The number of the last message before the gap; 0 if there was none." example:"1"`
 	NewTopicSequence  int64 `json:"new_topic_sequence" doc:"The number of the first message after the gap." example:"5"`
-	NewSequencePage   int64 `json:"new_sequence_page" doc:"The page that it is counted on." example:"1768480200"`
+	NewSequencePage   int64 `json:"new_sequence_page" doc:"The page on which the message is counted." example:"1768480200"`
 }
 
 type followOutput struct {
@@ -56,8 +56,9 @@ func (a *API) registerFollow() {
 		id: "follow-topic", method: http.MethodGet, path: "/topics/{cacheName}/{topicName}", tag: tagMomento,
 		scopes: followers(), waits: true, keyAnywhere: true, tokens: true,
 		summary: "Follow a topic",
-		description: "Waits for messages: answers as soon as there are any, with none after 30 seconds. " +
-			"With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.",
+		description: "Waits for messages. It answers as soon as there are any, or after 30 seconds with none. With Accept: " +
+			"text/event-stream it sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or " +
+			"token expires, and the client resumes it. The key may be a topic token of /v1/topic-tokens.",
 		answers: map[string]*huma.MediaType{
 			jsonType:   {Schema: a.schemaOf(topicItemList{}, "TopicItemList"), Example: exampleItems()},
 			streamType: {Schema: &huma.Schema{Type: huma.TypeString}, Example: exampleStream},

@@ -9,9 +9,9 @@ import (
 )
 
 type createTopicTokenRequest struct {
-	CacheName string   `json:"cache_name" minLength:"1" maxLength:"128" doc:"The cache whose topics it is for." example:"chat"`
-	Topics    []string `json:"topics" minItems:"1" maxItems:"10" doc:"The topics, as patterns, that it lets follow. The API key must be allowed to follow them itself." example:"[\"room-281\"]"`
-	ExpiresIn *int     `json:"expires_in,omitempty" minimum:"10" maximum:"3600" doc:"How long it is valid, in seconds. Default: 300." example:"300"`
+	CacheName string   `json:"cache_name" minLength:"1" maxLength:"128" doc:"The cache whose topics the token is for." example:"chat"`
+	Topics    []string `json:"topics" minItems:"1" maxItems:"10" doc:"Patterns of the topics that the token permits to follow. The API key must permit them itself." example:"[\"room-281\"]"`
+	ExpiresIn *int     `json:"expires_in,omitempty" minimum:"10" maximum:"3600" doc:"How long the token is valid, in seconds. Default: 300." example:"300"`
 }
 
 type createTopicTokenInput struct {
@@ -20,10 +20,10 @@ type createTopicTokenInput struct {
 
 // TopicToken is a credential that allows following topics for a short time.
 type TopicToken struct {
-	Token     string    `json:"token" doc:"Stands for the API key where a topic is followed." example:"gt_AqSm9ZIyVvqkqzL1Wc3OeN0b"`
-	CacheName string    `json:"cache_name" doc:"The cache whose topics it is for." example:"chat"`
-	Topics    []string  `json:"topics" doc:"The topics that it lets follow, as patterns." example:"[\"room-281\"]"`
-	ExpiresAt time.Time `json:"expires_at" doc:"When it stops being valid." example:"2026-01-15T12:05:00Z"`
+	Token     string    `json:"token" doc:"Replaces the API key in requests that follow a topic." example:"gt_AqSm9ZIyVvqkqzL1Wc3OeN0b"`
+	CacheName string    `json:"cache_name" doc:"The cache whose topics the token is for." example:"chat"`
+	Topics    []string  `json:"topics" doc:"The topics that the token permits to follow, as patterns." example:"[\"room-281\"]"`
+	ExpiresAt time.Time `json:"expires_at" doc:"When the token expires." example:"2026-01-15T12:05:00Z"`
 }
 
 type createTopicTokenOutput struct {
@@ -35,8 +35,9 @@ func (a *API) registerTopicTokens() {
 	register(a, operation{
 		id: "create-topic-token", method: http.MethodPost, path: "/v1/topic-tokens", tag: tagStandard, status: http.StatusCreated, scopes: followers(),
 		summary: "Create a topic token",
-		description: "Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. " +
-			"It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.",
+		description: "Permits its holder to follow topics of one cache for some minutes, and nothing else. It is for pages in a " +
+			"browser, which must not have an API key. It is not stored and can't be revoked: it ends when it expires, or with " +
+			"the API key that made it.",
 	}, a.createTopicToken)
 }
 

@@ -9,7 +9,7 @@ import (
 
 // Warning is about a value that was accepted and is probably a mistake.
 type Warning struct {
-	Location string `json:"location" doc:"Where the value is, as in errors." example:"body.secret"`
+	Location string `json:"location" doc:"The location of the value, as in errors." example:"body.secret"`
 	Message  string `json:"message" doc:"What to think about." example:"webhook-signature carries no v1: the secret is not whsec_ and padded base64"`
 }
 

@@ -29,25 +29,25 @@ type webhookStore interface {
 
 // Webhook is a webhook as every key with the scope read may see it.
 type Webhook struct {
-	ID             string            `json:"id" doc:"Names the webhook in paths." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
-	URL            string            `json:"url" doc:"Where events are POSTed to." example:"https://yourapp.com/webhook"`
+	ID             string            `json:"id" doc:"The webhook's id in paths." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
+	URL            string            `json:"url" doc:"The URL to which events are sent by POST." example:"https://yourapp.com/webhook"`
 	Events         []string          `json:"events" doc:"Event types subscribed to; also prefix.* and *." example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
 	Active         bool              `json:"active" doc:"Whether events are delivered." example:"true"`
-	Paused         bool              `json:"paused" doc:"Whether deliveries are held: they wait, and go out when it is false again." example:"false"`
+	Paused         bool              `json:"paused" doc:"Whether deliveries wait. They are sent when it is false again." example:"false"`
 	Profile        string            `json:"profile" enum:"standard,momento,commenda" doc:"Form of body and signature." example:"standard"`
 	CacheName      string            `json:"cache_name,omitempty" doc:"The cache of a momento webhook, which gets the messages of the one topic in events." example:"chat"`
-	WebhookName    string            `json:"webhook_name,omitempty" doc:"What names a momento webhook within its cache." example:"translator"`
+	WebhookName    string            `json:"webhook_name,omitempty" doc:"The name of a momento webhook within its cache." example:"translator"`
 	Status         string            `json:"status" enum:"healthy,failing,failed,disabled" doc:"healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused." example:"healthy"`
 	StatusReason   string            `json:"status_reason,omitempty" doc:"Why the status is not healthy." example:"gone"`
-	Description    string            `json:"description,omitempty" doc:"What it is for, in the client's words." example:"Billing system"`
+	Description    string            `json:"description,omitempty" doc:"The purpose, in the client's words." example:"Billing system"`
 	Headers        map[string]string `json:"headers,omitempty" doc:"The custom headers, with *** for each value." example:"{\"X-Tenant\":\"***\"}"`
 	Timeout        int               `json:"timeout_seconds" doc:"Bound on a whole attempt." example:"15"`
-	RateLimit      int               `json:"rate_limit,omitempty" doc:"Requests per second at most." example:"10"`
+	RateLimit      int               `json:"rate_limit,omitempty" doc:"Largest number of requests per second." example:"10"`
 	TraceContext   bool              `json:"trace_context,omitempty" doc:"Whether requests carry a traceparent header." example:"true"`
-	MaxAttempts    int               `json:"max_attempts" doc:"Attempts of a delivery at most." example:"5"`
+	MaxAttempts    int               `json:"max_attempts" doc:"Largest number of attempts of a delivery." example:"5"`
 	Schemes        []string          `json:"signature_schemes,omitempty" enum:"v1,v1a" doc:"Standard Webhooks signatures that webhook-signature really carries; of the standard profile only. v1 needs a secret of whsec_ and base64." example:"[\"v1\"]"`
-	Warnings       []Warning         `json:"warnings,omitempty" doc:"What is likely to be meant otherwise: in answers of creating, updating and rotating."`
-	PublicKeysPath string            `json:"public_keys_path,omitempty" doc:"Where on this server the public keys are that verify v1a." example:"/.well-known/webhook-keys"`
+	Warnings       []Warning         `json:"warnings,omitempty" doc:"Values that are valid and probably meant differently. Only in the answers of create, update and rotate."`
+	PublicKeysPath string            `json:"public_keys_path,omitempty" doc:"Path on this server of the public keys that verify v1a." example:"/.well-known/webhook-keys"`
 	CreatedAt      time.Time         `json:"created_at" doc:"When it was created." example:"2026-01-15T12:00:00Z"`
 	UpdatedAt      time.Time         `json:"updated_at" doc:"When it was last changed by a client, or disabled." example:"2026-01-15T12:00:00Z"`
 }
@@ -80,17 +80,17 @@ func viewWebhook(w *hook.Webhook) Webhook {
 func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
 type createWebhookRequest struct {
-	URL          string            `json:"url" maxLength:"2048" doc:"Where events are POSTed to: absolute, http or https, without user name." example:"https://yourapp.com/webhook"`
+	URL          string            `json:"url" maxLength:"2048" doc:"The URL to which events are sent by POST: absolute, http or https, without user name." example:"https://yourapp.com/webhook"`
 	Events       []string          `json:"events" minItems:"1" maxItems:"100" doc:"Event types; also prefix.* and *." example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
 	Secret       *string           `json:"secret,omitempty" minLength:"8" maxLength:"256" doc:"Signs every request. Default: whsec_ and base64 of 32 random bytes, which Standard Webhooks libraries can use." example:"whsec_abc123..."`
 	Active       *bool             `json:"active,omitempty" doc:"Default: true." example:"true"`
 	Paused       *bool             `json:"paused,omitempty" doc:"true holds deliveries until it is false. Default: false." example:"false"`
 	Description  *string           `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"Billing system"`
 	Headers      map[string]string `json:"headers,omitempty" doc:"Sent with every request, the names spelt as here (HTTP/2 has lower case alone). Hop-by-hop, signature and content headers are refused." example:"{\"X-Tenant\":\"acme\"}"`
-	Timeout      *int              `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt. Default: 15 (commenda: 10)." example:"15"`
-	RateLimit    *int              `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"Requests per second at most; 0 is no limit, the default. What is over waits its turn. Each worker process counts by itself." example:"10"`
-	TraceContext *bool             `json:"trace_context,omitempty" doc:"Whether requests carry a traceparent header (W3C Trace Context), so that your trace goes on at the receiver. Standard webhooks only, and only where this service is traced. Default: false." example:"true"`
-	MaxAttempts  *int              `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Attempts of a delivery at most. Default: 5." example:"5"`
+	Timeout      *int              `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Time-out of a whole attempt, in seconds. Default: 15 (commenda: 10)." example:"15"`
+	RateLimit    *int              `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"Largest number of requests per second; 0, the default, is no limit. Further deliveries wait their turn. Each worker process counts its own requests." example:"10"`
+	TraceContext *bool             `json:"trace_context,omitempty" doc:"Whether requests carry a traceparent header (W3C Trace Context), so that your trace continues at the receiver. Only for standard webhooks, and only if this service is traced. Default: false." example:"true"`
+	MaxAttempts  *int              `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Largest number of attempts of a delivery. Default: 5." example:"5"`
 	Schemes      []string          `json:"signature_schemes,omitempty" minItems:"1" enum:"v1,v1a" doc:"Standard Webhooks signatures that webhook-signature carries: v1 is HMAC-SHA-256 with the secret, where that is whsec_ and base64; v1a is Ed25519 with the account's key, verified by the public keys at /.well-known/webhook-keys. Of the standard profile only. Default: v1." example:"[\"v1\",\"v1a\"]"`
 	Profile      *string           `json:"profile,omitempty" enum:"standard,commenda,momento" doc:"Form of body and signature. Default: standard. momento webhooks belong to a cache and are refused here." example:"standard"`
 }
@@ -112,13 +112,13 @@ type webhookOutput struct {
 type listWebhooksInput struct {
 	Paging
 	Active  string `query:"active" enum:"true,false" doc:"Only active or only inactive ones."`
-	Event   string `query:"event" maxLength:"128" doc:"Only those that get events of this type."`
-	Profile string `query:"profile" enum:"standard,momento,commenda" doc:"Only those of this profile."`
+	Event   string `query:"event" maxLength:"128" doc:"Only webhooks that get events of this type."`
+	Profile string `query:"profile" enum:"standard,momento,commenda" doc:"Only webhooks of this profile."`
 }
 
 type webhookList struct {
 	Webhooks   []Webhook `json:"webhooks" doc:"This page of webhooks, newest first."`
-	NextCursor *string   `json:"next_cursor" nullable:"true" doc:"Leads to the next page; null on the last." example:"AXcBmrHU6q9ekr-Xz5m6pYVu"`
+	NextCursor *string   `json:"next_cursor" nullable:"true" doc:"Cursor of the next page; null on the last page." example:"AXcBmrHU6q9ekr-Xz5m6pYVu"`
 }
 
 type listWebhooksOutput struct {
@@ -126,17 +126,17 @@ type listWebhooksOutput struct {
 }
 
 type updateWebhookRequest struct {
-	URL          *string            `json:"url,omitempty" maxLength:"2048" doc:"Where events are POSTed to." example:"https://yourapp.com/webhook"`
+	URL          *string            `json:"url,omitempty" maxLength:"2048" doc:"The URL to which events are sent by POST." example:"https://yourapp.com/webhook"`
 	Events       []string           `json:"events,omitempty" maxItems:"100" doc:"Replaces all event types subscribed to." example:"[\"user.created\"]"`
-	Secret       *string            `json:"secret,omitempty" minLength:"8" maxLength:"256" doc:"The new secret, at once and alone: overlaps of earlier rotations end. To change it without a gap, rotate it." example:"whsec_abc123..."`
-	Active       *bool              `json:"active,omitempty" doc:"false cancels what is pending." example:"true"`
-	Paused       *bool              `json:"paused,omitempty" doc:"true holds deliveries: what is pending and what is published waits, and nothing is lost. When it is false again, they go out, at the rate limit or slowly." example:"false"`
-	Description  *string            `json:"description,omitempty" nullable:"true" maxLength:"1000" doc:"What it is for. null removes it." example:"Billing system"`
-	Headers      *map[string]string `json:"headers,omitempty" nullable:"true" doc:"Replaces all custom headers. null removes them. Needed where the url gets another scheme, host or port and there are any: their values were given for the one before." example:"{\"X-Tenant\":\"acme\"}"`
+	Secret       *string            `json:"secret,omitempty" minLength:"8" maxLength:"256" doc:"The new secret signs at once and alone: overlaps of earlier rotations end. To change the secret without a gap, rotate it." example:"whsec_abc123..."`
+	Active       *bool              `json:"active,omitempty" doc:"false cancels the pending deliveries." example:"true"`
+	Paused       *bool              `json:"paused,omitempty" doc:"true pauses the webhook: pending and new deliveries wait, and nothing is lost. When it is false again, they are sent, at the rate limit or slowly." example:"false"`
+	Description  *string            `json:"description,omitempty" nullable:"true" maxLength:"1000" doc:"The purpose of the webhook. null removes the text." example:"Billing system"`
+	Headers      *map[string]string `json:"headers,omitempty" nullable:"true" doc:"Replaces all custom headers. null removes them. Required if the webhook has custom headers and the url gets another scheme, host or port, because the values were given for the old one." example:"{\"X-Tenant\":\"acme\"}"`
 	Timeout      *int               `json:"timeout_seconds,omitempty" minimum:"1" maximum:"30" doc:"Bound on a whole attempt." example:"15"`
 	RateLimit    *int               `json:"rate_limit,omitempty" nullable:"true" minimum:"0" maximum:"10000" doc:"0 or null is no limit." example:"10"`
 	TraceContext *bool              `json:"trace_context,omitempty" nullable:"true" doc:"Whether requests carry a traceparent header." example:"true"`
-	MaxAttempts  *int               `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Attempts of a delivery at most." example:"5"`
+	MaxAttempts  *int               `json:"max_attempts,omitempty" minimum:"1" maximum:"5" doc:"Largest number of attempts of a delivery." example:"5"`
 	Schemes      []string           `json:"signature_schemes,omitempty" minItems:"1" enum:"v1,v1a" doc:"Standard Webhooks signatures that webhook-signature carries; of the standard profile only." example:"[\"v1\",\"v1a\"]"`
 
 	// nulls names the members that are null.
@@ -154,7 +154,7 @@ func (a *API) registerWebhooks() {
 	manage, read := []hook.Scope{hook.ScopeWebhooks}, []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
 		id: "create-webhook", method: http.MethodPost, path: "/v1/webhooks", tag: tagStandard, status: http.StatusCreated, scopes: manage,
-		summary: "Create a webhook", description: "Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.",
+		summary: "Create a webhook", description: "Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.",
 		errors: []int{http.StatusConflict},
 	}, a.createWebhook)
 	register(a, operation{
@@ -163,16 +163,16 @@ func (a *API) registerWebhooks() {
 	}, a.listWebhooks)
 	register(a, operation{
 		id: "get-webhook", method: http.MethodGet, path: "/v1/webhooks/{id}", tag: tagStandard, scopes: read,
-		summary: "Get a webhook", description: "With its status. The secret is shown by its own operation.", errors: []int{http.StatusNotFound},
+		summary: "Get a webhook", description: "The webhook with its status. The secret has an operation of its own.", errors: []int{http.StatusNotFound},
 	}, a.getWebhook)
 	register(a, operation{
 		id: "update-webhook", method: http.MethodPatch, path: "/v1/webhooks/{id}", tag: tagStandard, scopes: manage,
 		summary: "Update a webhook", errors: []int{http.StatusNotFound},
-		description: "Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.",
+		description: "Changes the given members and keeps the others; null removes an optional member. Retries use the new url and secret. Deactivating cancels the pending deliveries. If the webhook has custom headers, a url with another scheme, host or port needs them given anew.",
 	}, a.updateWebhook)
 	register(a, operation{
 		id: "delete-webhook", method: http.MethodDelete, path: "/v1/webhooks/{id}", tag: tagStandard, status: http.StatusNoContent, scopes: manage,
-		summary: "Delete a webhook", description: "What is pending for it ends as canceled.", errors: []int{http.StatusNotFound},
+		summary: "Delete a webhook", description: "Its pending deliveries end as canceled.", errors: []int{http.StatusNotFound},
 	}, a.deleteWebhook)
 }
 

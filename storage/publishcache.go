@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/jackc/pgx/v5"
 
 	"grapnel/internal/hook"
@@ -15,7 +16,7 @@ import (
 // stores it only if the cached facts still hold (hook.Preconditions): a revoked key is refused as promptly as without
 // the cache.
 
-// maxCached bounds the entries of each kind. When there are more, all are dropped.
+// maxCached bounds the entries of each kind. The entry that was used least recently makes room for a new one.
 const maxCached = 10_000
 
 // cacheFor is the lifetime of an entry. It matters for facts that the preconditions don't cover: a key's scopes,
@@ -47,23 +48,41 @@ type topicName struct {
 	cache, name string
 }
 
-type cacheMap[K comparable, V any] map[K]cacheEntry[V]
+// cacheMap keeps the maxCached entries that were used last. The zero value is empty and ready.
+type cacheMap[K comparable, V any] struct {
+	entries *simplelru.LRU[K, cacheEntry[V]] // nil before the first entry
+}
 
 type cacheEntry[V any] struct {
 	value V
 	since time.Time
 }
 
-func (r cacheMap[K, V]) get(k K) (V, bool) {
-	found, ok := r[k]
+// get returns the value of an entry that is younger than cacheFor.
+func (m *cacheMap[K, V]) get(k K) (V, bool) {
+	found, ok := m.find(k)
 	return found.value, ok && time.Since(found.since) < cacheFor
 }
 
-func (r *cacheMap[K, V]) put(k K, v V) {
-	if _, ok := (*r)[k]; *r == nil || !ok && len(*r) >= maxCached {
-		*r = make(cacheMap[K, V], 1)
+// find returns an entry of any age.
+func (m *cacheMap[K, V]) find(k K) (entry cacheEntry[V], ok bool) {
+	if m.entries == nil {
+		return entry, false
 	}
-	(*r)[k] = cacheEntry[V]{v, time.Now()}
+	return m.entries.Get(k)
+}
+
+func (m *cacheMap[K, V]) put(k K, v V) {
+	if m.entries == nil {
+		m.entries, _ = simplelru.NewLRU[K, cacheEntry[V]](maxCached, nil) // it fails for a size of 0 only
+	}
+	m.entries.Add(k, cacheEntry[V]{v, time.Now()})
+}
+
+func (m *cacheMap[K, V]) drop(k K) {
+	if m.entries != nil {
+		m.entries.Remove(k)
+	}
 }
 
 // CachedKey returns the API key with this hash as the last look-up found it. A publish
@@ -99,8 +118,8 @@ func (m *publishCache) putType(t typeName, schema hook.SchemaHash) {
 func (m *publishCache) forget(p *hook.Publication) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.keys, p.Preconditions.Key)
-	delete(m.types, typeName{p.TenantID, p.Type})
+	m.keys.drop(p.Preconditions.Key)
+	m.types.drop(typeName{p.TenantID, p.Type})
 }
 
 // Weights of a publication in its statement.
@@ -117,7 +136,7 @@ func (s *Store) fanOut(p *publishing) int {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
 	// An old entry is good enough: a wrong estimate only costs time.
-	found, ok := s.cache.fanOuts[topicName{p.TenantID, p.Cache, p.Type}]
+	found, ok := s.cache.fanOuts.find(topicName{p.TenantID, p.Cache, p.Type})
 	if !ok {
 		if _, excessive := s.cache.excessive.get(p.TenantID); excessive {
 			return maxStatementDeliveries + 1

@@ -33,9 +33,11 @@ func TestRecollection(t *testing.T) {
 
 		for i := range 2 * maxCached {
 			r.put(i, "d")
-			require.LessOrEqual(t, len(r), maxCached)
+			require.LessOrEqual(t, r.entries.Len(), maxCached)
+		}
+		for i := range 2 * maxCached {
 			_, ok = r.get(i)
-			require.True(t, ok)
+			require.Equal(t, i >= maxCached, ok, "the entries that were used least recently made room")
 		}
 	})
 }

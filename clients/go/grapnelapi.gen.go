@@ -430,7 +430,7 @@ func (e ListWebhooksParamsActive) Valid() bool {
 
 // APIKey defines model for APIKey.
 type APIKey struct {
-	// Caches The only caches whose topics it may publish to, read and follow.
+	// Caches The caches to whose topics the key is limited, for publishing, reading and following.
 	//
 	// Example: ["chat"]
 	Caches *[]string `json:"caches,omitempty"`
@@ -440,7 +440,7 @@ type APIKey struct {
 	// Example: 2026-01-15T12:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// ExpiresAt When it stops being valid; absent: never.
+	// ExpiresAt When the key expires; absent if it never does.
 	//
 	// Example: 2027-01-15T12:00:00Z
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
@@ -455,12 +455,12 @@ type APIKey struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
-	// Operator Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
+	// Operator Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key manages tenants, and only the operator can revoke it.
 	//
 	// Example: false
 	Operator *bool `json:"operator,omitempty"`
 
-	// RevokedAt When it was revoked; absent if it was not.
+	// RevokedAt When the key was revoked; absent if it was not.
 	//
 	// Example: 2026-06-15T12:00:00Z
 	RevokedAt *time.Time `json:"revoked_at,omitempty"`
@@ -470,17 +470,17 @@ type APIKey struct {
 	// Example: ["publish"]
 	Scopes []Scope `json:"scopes"`
 
-	// Subscribe Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
+	// Subscribe Whether the key has the scope subscribe as well. It is not listed in scopes, because older clients don't know it.
 	//
 	// Example: false
 	Subscribe *bool `json:"subscribe,omitempty"`
 
-	// TokenID Shown to receivers of topic webhooks as who published.
+	// TokenID Identifies the publisher to receivers of topic webhooks.
 	//
 	// Example: mo-the-squirrel
 	TokenID *string `json:"token_id,omitempty"`
 
-	// Topics The only event types and topics that it may publish, read and follow, as patterns.
+	// Topics Patterns of the event types and topics to which the key is limited, for publishing, reading and following.
 	//
 	// Example: ["user.*"]
 	Topics []string `json:"topics,omitempty"`
@@ -491,7 +491,7 @@ type APIKeyList struct {
 	// APIKeys This page of keys, newest first.
 	APIKeys []APIKey `json:"api_keys"`
 
-	// NextCursor Leads to the next page; null on the last.
+	// NextCursor Cursor of the next page; null on the last page.
 	//
 	// Example: AWsBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`
@@ -504,17 +504,17 @@ type AcceptedEvent struct {
 	// Example: 2026-01-15T12:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// Deliveries How many webhooks it matched.
+	// Deliveries How many webhooks the event matched.
 	//
 	// Example: 1
 	Deliveries int64 `json:"deliveries"`
 
-	// Duplicate Whether an earlier publish with the same id stands for this one.
+	// Duplicate Whether this is the event of an earlier publish with the same id.
 	//
 	// Example: false
 	Duplicate *bool `json:"duplicate,omitempty"`
 
-	// ID Names the event in paths and in delivered bodies.
+	// ID The event's id in paths and in delivered bodies.
 	//
 	// Example: evt_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
@@ -538,7 +538,7 @@ type Attempt struct {
 	DurationMs float64       `json:"duration_ms"`
 	Error      *AttemptError `json:"error,omitempty"`
 
-	// Manual Whether it was sent by hand.
+	// Manual Whether the attempt was made by hand.
 	//
 	// Example: false
 	Manual *bool `json:"manual,omitempty"`
@@ -548,14 +548,14 @@ type Attempt struct {
 	// Example: 1
 	Number int64 `json:"number"`
 
-	// RemoteAddress The address dialled; absent if none was.
+	// RemoteAddress The address dialled; absent if none was dialled.
 	//
 	// Example: 203.0.113.7:443
 	RemoteAddress *string          `json:"remote_address,omitempty"`
 	Request       AttemptRequest   `json:"request"`
 	Response      *AttemptResponse `json:"response,omitempty"`
 
-	// StartedAt When it began, to the millisecond.
+	// StartedAt When the attempt began, to the millisecond.
 	//
 	// Example: 2026-01-15T12:30:00.084Z
 	StartedAt time.Time      `json:"started_at"`
@@ -564,12 +564,12 @@ type Attempt struct {
 
 // AttemptError defines model for AttemptError.
 type AttemptError struct {
-	// Class The class of failure, for programs.
+	// Class The class of the failure, for programs.
 	//
 	// Example: status
 	Class ErrorClass `json:"class"`
 
-	// Message The class in words, with what is known.
+	// Message The failure in words, with its known details.
 	//
 	// Example: HTTP 500 Internal Server Error
 	Message string `json:"message"`
@@ -590,17 +590,17 @@ type AttemptRequest struct {
 
 // AttemptResponse defines model for AttemptResponse.
 type AttemptResponse struct {
-	// Body The first 16 KiB, as text, up to the last whole character.
+	// Body The first 16 KiB as text, up to the last whole character.
 	//
 	// Example: OK
 	Body string `json:"body"`
 
-	// BodyBase64 The first 16 KiB in base64, where they are not UTF-8; body is empty then.
+	// BodyBase64 The first 16 KiB in base64, if they are not UTF-8. body is empty then.
 	//
 	// Example: /w==
 	BodyBase64 *string `json:"body_base64,omitempty"`
 
-	// BodyLength The length of the whole body, in bytes: what came, or what the receiver announced; absent where nobody knows.
+	// BodyLength The length of the whole body in bytes, as received or as announced by the receiver; absent if unknown.
 	//
 	// Example: 2
 	BodyLength *int64 `json:"body_length,omitempty"`
@@ -615,7 +615,7 @@ type AttemptResponse struct {
 	// Example: 200
 	StatusCode int64 `json:"status_code"`
 
-	// Truncated Whether the body goes on behind what is shown, or broke off there.
+	// Truncated Whether the body is longer than the part shown, or broke off there.
 	//
 	// Example: false
 	Truncated *bool `json:"truncated,omitempty"`
@@ -633,30 +633,30 @@ type AttemptTimings struct {
 	// Example: 1.3
 	DNSMs float64 `json:"dns_ms"`
 
-	// FirstByteMs From the start to the first byte of the answer; 0 if there was none.
+	// FirstByteMs Time from the start to the first byte of the answer; 0 if there was no answer.
 	//
 	// Example: 83.9
 	FirstByteMs float64 `json:"first_byte_ms"`
 
-	// TLSMs 0 on a kept connection and without TLS.
+	// TLSMs 0 on a connection that was open already, and without TLS.
 	//
 	// Example: 25.4
 	TLSMs float64 `json:"tls_ms"`
 }
 
-// CommendaAPIVersion The version of its event objects.
+// CommendaAPIVersion The version of the webhook's event objects.
 //
 // Example: v1.0
 type CommendaAPIVersion string
 
 // CommendaDelivery defines model for CommendaDelivery.
 type CommendaDelivery struct {
-	// Attempts Requests made so far, those sent by hand too.
+	// Attempts Number of attempts so far, including those made by hand.
 	//
 	// Example: 1
 	Attempts int64 `json:"attempts"`
 
-	// CreatedAt When the event was published, or the replay made it.
+	// CreatedAt When the event was published, or when the replay made the delivery.
 	//
 	// Example: 2026-01-15T12:30:00Z
 	CreatedAt time.Time `json:"created_at"`
@@ -671,7 +671,7 @@ type CommendaDelivery struct {
 	// Example: HTTP 500 Internal Server Error
 	Error *string `json:"error,omitempty"`
 
-	// EventID The event delivered: the event object's id.
+	// EventID The id of the delivered event, which is the event object's id.
 	//
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	EventID string `json:"event_id"`
@@ -681,27 +681,27 @@ type CommendaDelivery struct {
 	// Example: user.created
 	EventType string `json:"event_type"`
 
-	// ID Names the delivery, on /v1/deliveries too.
+	// ID The delivery's id, also for /v1/deliveries.
 	//
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	ID string `json:"id"`
 
-	// NextAttemptAt When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
+	// NextAttemptAt When the next attempt is due; never in the past. Present only if an attempt follows and the delivery does not wait.
 	//
 	// Example: 2026-01-15T12:30:30.125Z
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 
-	// ReplayID The replay that made it, if one did.
+	// ReplayID The replay that made the delivery, if any.
 	//
 	// Example: rpl_01kab1s6rzfkqbzry2kztmfpx1
 	ReplayID *string `json:"replay_id,omitempty"`
 
-	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+	// Status pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived.
 	//
 	// Example: success
 	Status DeliveryStatus `json:"status"`
 
-	// StatusCode The last HTTP status that any attempt got.
+	// StatusCode The HTTP status of the last answered attempt.
 	//
 	// Example: 200
 	StatusCode *int64 `json:"status_code,omitempty"`
@@ -717,7 +717,7 @@ type CommendaDelivery struct {
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	WebhookID string `json:"webhook_id"`
 
-	// WorkflowID The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
+	// WorkflowID The Temporal workflow that sends the delivery, if it is not the event's: the webhook's drain sends deliveries that wait for their webhook, or have waited.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
 	WorkflowID *string `json:"workflow_id,omitempty"`
@@ -733,12 +733,12 @@ type CommendaDeliveryDetail struct {
 	// AttemptLog Every attempt, oldest first.
 	AttemptLog []Attempt `json:"attempt_log"`
 
-	// Attempts Requests made so far, those sent by hand too.
+	// Attempts Number of attempts so far, including those made by hand.
 	//
 	// Example: 1
 	Attempts int64 `json:"attempts"`
 
-	// CreatedAt When the event was published, or the replay made it.
+	// CreatedAt When the event was published, or when the replay made the delivery.
 	//
 	// Example: 2026-01-15T12:30:00Z
 	CreatedAt time.Time `json:"created_at"`
@@ -753,7 +753,7 @@ type CommendaDeliveryDetail struct {
 	// Example: HTTP 500 Internal Server Error
 	Error *string `json:"error,omitempty"`
 
-	// EventID The event delivered: the event object's id.
+	// EventID The id of the delivered event, which is the event object's id.
 	//
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	EventID string `json:"event_id"`
@@ -763,27 +763,27 @@ type CommendaDeliveryDetail struct {
 	// Example: user.created
 	EventType string `json:"event_type"`
 
-	// ID Names the delivery, on /v1/deliveries too.
+	// ID The delivery's id, also for /v1/deliveries.
 	//
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	ID string `json:"id"`
 
-	// NextAttemptAt When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
+	// NextAttemptAt When the next attempt is due; never in the past. Present only if an attempt follows and the delivery does not wait.
 	//
 	// Example: 2026-01-15T12:30:30.125Z
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 
-	// ReplayID The replay that made it, if one did.
+	// ReplayID The replay that made the delivery, if any.
 	//
 	// Example: rpl_01kab1s6rzfkqbzry2kztmfpx1
 	ReplayID *string `json:"replay_id,omitempty"`
 
-	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+	// Status pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived.
 	//
 	// Example: success
 	Status DeliveryStatus `json:"status"`
 
-	// StatusCode The last HTTP status that any attempt got.
+	// StatusCode The HTTP status of the last answered attempt.
 	//
 	// Example: 200
 	StatusCode *int64 `json:"status_code,omitempty"`
@@ -799,7 +799,7 @@ type CommendaDeliveryDetail struct {
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	WebhookID string `json:"webhook_id"`
 
-	// WorkflowID The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
+	// WorkflowID The Temporal workflow that sends the delivery, if it is not the event's: the webhook's drain sends deliveries that wait for their webhook, or have waited.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
 	WorkflowID *string `json:"workflow_id,omitempty"`
@@ -815,12 +815,12 @@ type CommendaDeliveryList struct {
 	// Deliveries This page of deliveries, newest first.
 	Deliveries []CommendaDelivery `json:"deliveries"`
 
-	// NextCursor Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search.
+	// NextCursor Cursor of the next page; null on the last page. A page of a filtered list ends after a bounded search, so it may be short or empty although more pages follow.
 	//
 	// Example: AWQBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`
 
-	// WebhookDeletedAt When the webhook was deleted; absent while it is there.
+	// WebhookDeletedAt When the webhook was deleted; absent before that.
 	//
 	// Example: 2026-01-15T12:00:00Z
 	WebhookDeletedAt *time.Time `json:"webhook_deleted_at,omitempty"`
@@ -828,17 +828,17 @@ type CommendaDeliveryList struct {
 
 // CommendaEvent defines model for CommendaEvent.
 type CommendaEvent struct {
-	// APIVersion The version of its event objects.
+	// APIVersion The version of the webhook's event objects.
 	//
 	// Example: v1.0
 	APIVersion CommendaAPIVersion `json:"api_version"`
 
-	// Deliveries How many webhooks it matched, of every profile.
+	// Deliveries How many webhooks of all profiles the event matched.
 	//
 	// Example: 1
 	Deliveries int64 `json:"deliveries"`
 
-	// Duplicate Whether an earlier publish with the same Idempotency-Key stands for this one.
+	// Duplicate Whether this is the event of an earlier publish with the same Idempotency-Key.
 	//
 	// Example: false
 	Duplicate *bool `json:"duplicate,omitempty"`
@@ -853,7 +853,7 @@ type CommendaEvent struct {
 	// Example: registration-4711-done
 	IdempotencyKey *string `json:"idempotency_key,omitempty"`
 
-	// OrganizationID As it was given; empty if it was not.
+	// OrganizationID As the client gave it; empty if it gave none.
 	//
 	// Example: c2710df6-c6cf-4cd0-aa38-63faa44f16bc
 	OrganizationID string `json:"organization_id"`
@@ -881,7 +881,7 @@ type CommendaEventAccepted struct {
 
 // CommendaWebhook defines model for CommendaWebhook.
 type CommendaWebhook struct {
-	// APIVersion The version of its event objects.
+	// APIVersion The version of the webhook's event objects.
 	//
 	// Example: v1.0
 	APIVersion CommendaAPIVersion `json:"api_version"`
@@ -891,12 +891,12 @@ type CommendaWebhook struct {
 	// Example: 2026-01-15T12:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// ID Names the webhook in paths and in event objects.
+	// ID The webhook's id in paths and in event objects.
 	//
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	ID string `json:"id"`
 
-	// Name What it is for, in the client's words; empty if not given.
+	// Name The purpose, in the client's words; empty if none was given.
 	//
 	// Example: Registrations
 	Name string `json:"name"`
@@ -911,7 +911,7 @@ type CommendaWebhook struct {
 	// Example: ["REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"]
 	Topics []string `json:"topics"`
 
-	// URL Where event objects are POSTed to.
+	// URL The URL to which event objects are sent by POST.
 	//
 	// Example: https://yourapp.com/webhook
 	URL string `json:"url"`
@@ -939,7 +939,7 @@ type CommendaWebhookFetched struct {
 
 // CommendaWebhookList defines model for CommendaWebhookList.
 type CommendaWebhookList struct {
-	// NextCursor Leads to the rest; absent where there is none.
+	// NextCursor Cursor of the remaining entries; absent if there are none.
 	//
 	// Example: AXcBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor,omitempty"`
@@ -975,7 +975,7 @@ type CommendaWebhookUpdated struct {
 
 // CommendaWebhookWithKey defines model for CommendaWebhookWithKey.
 type CommendaWebhookWithKey struct {
-	// APIVersion The version of its event objects.
+	// APIVersion The version of the webhook's event objects.
 	//
 	// Example: v1.0
 	APIVersion CommendaAPIVersion `json:"api_version"`
@@ -985,7 +985,7 @@ type CommendaWebhookWithKey struct {
 	// Example: 2026-01-15T12:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// ID Names the webhook in paths and in event objects.
+	// ID The webhook's id in paths and in event objects.
 	//
 	// Example: 019a961c-9b1f-7cee-bfe3-c29ff547dba1
 	ID string `json:"id"`
@@ -995,7 +995,7 @@ type CommendaWebhookWithKey struct {
 	// Example: dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
 	Key string `json:"key"`
 
-	// Name What it is for, in the client's words; empty if not given.
+	// Name The purpose, in the client's words; empty if none was given.
 	//
 	// Example: Registrations
 	Name string `json:"name"`
@@ -1010,7 +1010,7 @@ type CommendaWebhookWithKey struct {
 	// Example: ["REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"]
 	Topics []string `json:"topics"`
 
-	// URL Where event objects are POSTed to.
+	// URL The URL to which event objects are sent by POST.
 	//
 	// Example: https://yourapp.com/webhook
 	URL string `json:"url"`
@@ -1028,7 +1028,7 @@ type CommendaWebhooksFetched struct {
 
 // CreateAPIKeyRequest defines model for CreateAPIKeyRequest.
 type CreateAPIKeyRequest struct {
-	// Caches Limits it to the topics of these caches, by name. Default: everything.
+	// Caches Limits the key to the topics of these caches. Default: no limit.
 	//
 	// Example: ["chat"]
 	Caches *[]string `json:"caches,omitempty"`
@@ -1043,17 +1043,17 @@ type CreateAPIKeyRequest struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
-	// Scopes What it may do. subscribe: follow topics, and nothing else. admin includes the others.
+	// Scopes What the key permits. subscribe permits to follow topics and nothing else. admin includes the others.
 	//
 	// Example: ["publish"]
 	Scopes []CreateScope `json:"scopes"`
 
-	// TokenID Shown to receivers of topic webhooks as who published.
+	// TokenID Identifies the publisher to receivers of topic webhooks.
 	//
 	// Example: mo-the-squirrel
 	TokenID *string `json:"token_id,omitempty"`
 
-	// Topics Limits what it may publish, read, follow and subscribe webhooks to, as patterns. Default: everything.
+	// Topics Patterns that limit what the key may publish, read, follow and subscribe webhooks to. Default: no limit.
 	//
 	// Example: ["user.*"]
 	Topics []string `json:"topics,omitempty"`
@@ -1061,7 +1061,7 @@ type CreateAPIKeyRequest struct {
 
 // CreateCommendaWebhookRequest defines model for CreateCommendaWebhookRequest.
 type CreateCommendaWebhookRequest struct {
-	// APIVersion The version of its event objects.
+	// APIVersion The version of the webhook's event objects.
 	//
 	// Example: v1.0
 	APIVersion *CommendaAPIVersion `json:"api_version,omitempty"`
@@ -1081,7 +1081,7 @@ type CreateCommendaWebhookRequest struct {
 	// Example: ENABLED
 	Status *CommendaWebhookStatus `json:"status,omitempty"`
 
-	// Topic A single topic; it is added to topics.
+	// Topic A single topic. It is added to topics.
 	//
 	// Example: REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED
 	Topic *string `json:"topic,omitempty"`
@@ -1091,13 +1091,13 @@ type CreateCommendaWebhookRequest struct {
 	// Example: ["REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"]
 	Topics []string `json:"topics,omitempty"`
 
-	// URL Where event objects are POSTed to: absolute, without user name, and https unless the operator allows http.
+	// URL The URL to which event objects are sent by POST: absolute, without user name, and https unless the operator allows http.
 	//
 	// Example: https://yourapp.com/webhook
 	URL string `json:"url"`
 }
 
-// CreateScope What it may do. subscribe: follow topics, and nothing else. admin includes the others.
+// CreateScope What the key permits. subscribe permits to follow topics and nothing else. admin includes the others.
 type CreateScope string
 
 // CreateTenantRequest defines model for CreateTenantRequest.
@@ -1110,17 +1110,17 @@ type CreateTenantRequest struct {
 
 // CreateTopicTokenRequest defines model for CreateTopicTokenRequest.
 type CreateTopicTokenRequest struct {
-	// CacheName The cache whose topics it is for.
+	// CacheName The cache whose topics the token is for.
 	//
 	// Example: chat
 	CacheName string `json:"cache_name"`
 
-	// ExpiresIn How long it is valid, in seconds. Default: 300.
+	// ExpiresIn How long the token is valid, in seconds. Default: 300.
 	//
 	// Example: 300
 	ExpiresIn *int64 `json:"expires_in,omitempty"`
 
-	// Topics The topics, as patterns, that it lets follow. The API key must be allowed to follow them itself.
+	// Topics Patterns of the topics that the token permits to follow. The API key must permit them itself.
 	//
 	// Example: ["room-281"]
 	Topics []string `json:"topics"`
@@ -1148,7 +1148,7 @@ type CreateWebhookRequest struct {
 	// Example: {"X-Tenant":"acme"}
 	Headers map[string]string `json:"headers,omitempty"`
 
-	// MaxAttempts Attempts of a delivery at most. Default: 5.
+	// MaxAttempts Largest number of attempts of a delivery. Default: 5.
 	//
 	// Example: 5
 	MaxAttempts *int64 `json:"max_attempts,omitempty"`
@@ -1163,7 +1163,7 @@ type CreateWebhookRequest struct {
 	// Example: standard
 	Profile *WebhookProfile `json:"profile,omitempty"`
 
-	// RateLimit Requests per second at most; 0 is no limit, the default. What is over waits its turn. Each worker process counts by itself.
+	// RateLimit Largest number of requests per second; 0, the default, is no limit. Further deliveries wait their turn. Each worker process counts its own requests.
 	//
 	// Example: 10
 	RateLimit *int64 `json:"rate_limit,omitempty"`
@@ -1178,17 +1178,17 @@ type CreateWebhookRequest struct {
 	// Example: ["v1","v1a"]
 	SignatureSchemes *[]SignatureScheme `json:"signature_schemes,omitempty"`
 
-	// TimeoutSeconds Bound on a whole attempt. Default: 15 (commenda: 10).
+	// TimeoutSeconds Time-out of a whole attempt, in seconds. Default: 15 (commenda: 10).
 	//
 	// Example: 15
 	TimeoutSeconds *int64 `json:"timeout_seconds,omitempty"`
 
-	// TraceContext Whether requests carry a traceparent header (W3C Trace Context), so that your trace goes on at the receiver. Standard webhooks only, and only where this service is traced. Default: false.
+	// TraceContext Whether requests carry a traceparent header (W3C Trace Context), so that your trace continues at the receiver. Only for standard webhooks, and only if this service is traced. Default: false.
 	//
 	// Example: true
 	TraceContext *bool `json:"trace_context,omitempty"`
 
-	// URL Where events are POSTed to: absolute, http or https, without user name.
+	// URL The URL to which events are sent by POST: absolute, http or https, without user name.
 	//
 	// Example: https://yourapp.com/webhook
 	URL string `json:"url"`
@@ -1196,7 +1196,7 @@ type CreateWebhookRequest struct {
 
 // CreatedAPIKey defines model for CreatedAPIKey.
 type CreatedAPIKey struct {
-	// Caches The only caches whose topics it may publish to, read and follow.
+	// Caches The caches to whose topics the key is limited, for publishing, reading and following.
 	//
 	// Example: ["chat"]
 	Caches *[]string `json:"caches,omitempty"`
@@ -1206,7 +1206,7 @@ type CreatedAPIKey struct {
 	// Example: 2026-01-15T12:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// ExpiresAt When it stops being valid; absent: never.
+	// ExpiresAt When the key expires; absent if it never does.
 	//
 	// Example: 2027-01-15T12:00:00Z
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
@@ -1226,12 +1226,12 @@ type CreatedAPIKey struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
-	// Operator Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
+	// Operator Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key manages tenants, and only the operator can revoke it.
 	//
 	// Example: false
 	Operator *bool `json:"operator,omitempty"`
 
-	// RevokedAt When it was revoked; absent if it was not.
+	// RevokedAt When the key was revoked; absent if it was not.
 	//
 	// Example: 2026-06-15T12:00:00Z
 	RevokedAt *time.Time `json:"revoked_at,omitempty"`
@@ -1241,17 +1241,17 @@ type CreatedAPIKey struct {
 	// Example: ["publish"]
 	Scopes []Scope `json:"scopes"`
 
-	// Subscribe Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
+	// Subscribe Whether the key has the scope subscribe as well. It is not listed in scopes, because older clients don't know it.
 	//
 	// Example: false
 	Subscribe *bool `json:"subscribe,omitempty"`
 
-	// TokenID Shown to receivers of topic webhooks as who published.
+	// TokenID Identifies the publisher to receivers of topic webhooks.
 	//
 	// Example: mo-the-squirrel
 	TokenID *string `json:"token_id,omitempty"`
 
-	// Topics The only event types and topics that it may publish, read and follow, as patterns.
+	// Topics Patterns of the event types and topics to which the key is limited, for publishing, reading and following.
 	//
 	// Example: ["user.*"]
 	Topics []string `json:"topics,omitempty"`
@@ -1271,7 +1271,7 @@ type CreatedTenant struct {
 	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// Name What it is called; no two have the same name.
+	// Name The account's name. Names are unique.
 	//
 	// Example: acme
 	Name string `json:"name"`
@@ -1294,7 +1294,7 @@ type CreatedWebhook struct {
 	// Example: 2026-01-15T12:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// Description What it is for, in the client's words.
+	// Description The purpose, in the client's words.
 	//
 	// Example: Billing system
 	Description *string `json:"description,omitempty"`
@@ -1309,17 +1309,17 @@ type CreatedWebhook struct {
 	// Example: {"X-Tenant":"***"}
 	Headers map[string]string `json:"headers,omitempty"`
 
-	// ID Names the webhook in paths.
+	// ID The webhook's id in paths.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// MaxAttempts Attempts of a delivery at most.
+	// MaxAttempts Largest number of attempts of a delivery.
 	//
 	// Example: 5
 	MaxAttempts int64 `json:"max_attempts"`
 
-	// Paused Whether deliveries are held: they wait, and go out when it is false again.
+	// Paused Whether deliveries wait. They are sent when it is false again.
 	//
 	// Example: false
 	Paused bool `json:"paused"`
@@ -1329,12 +1329,12 @@ type CreatedWebhook struct {
 	// Example: standard
 	Profile WebhookProfile `json:"profile"`
 
-	// PublicKeysPath Where on this server the public keys are that verify v1a.
+	// PublicKeysPath Path on this server of the public keys that verify v1a.
 	//
 	// Example: /.well-known/webhook-keys
 	PublicKeysPath *string `json:"public_keys_path,omitempty"`
 
-	// RateLimit Requests per second at most.
+	// RateLimit Largest number of requests per second.
 	//
 	// Example: 10
 	RateLimit *int64 `json:"rate_limit,omitempty"`
@@ -1374,15 +1374,15 @@ type CreatedWebhook struct {
 	// Example: 2026-01-15T12:00:00Z
 	UpdatedAt time.Time `json:"updated_at"`
 
-	// URL Where events are POSTed to.
+	// URL The URL to which events are sent by POST.
 	//
 	// Example: https://yourapp.com/webhook
 	URL string `json:"url"`
 
-	// Warnings What is likely to be meant otherwise: in answers of creating, updating and rotating.
+	// Warnings Values that are valid and probably meant differently. Only in the answers of create, update and rotate.
 	Warnings *[]Warning `json:"warnings,omitempty"`
 
-	// WebhookName What names a momento webhook within its cache.
+	// WebhookName The name of a momento webhook within its cache.
 	//
 	// Example: translator
 	WebhookName *string `json:"webhook_name,omitempty"`
@@ -1390,12 +1390,12 @@ type CreatedWebhook struct {
 
 // Delivery defines model for Delivery.
 type Delivery struct {
-	// Attempts Requests made so far, those sent by hand too.
+	// Attempts Number of attempts so far, including those made by hand.
 	//
 	// Example: 1
 	Attempts int64 `json:"attempts"`
 
-	// CreatedAt When the event was published, or the replay made it.
+	// CreatedAt When the event was published, or when the replay made the delivery.
 	//
 	// Example: 2026-01-15T12:30:00Z
 	CreatedAt time.Time `json:"created_at"`
@@ -1420,27 +1420,27 @@ type Delivery struct {
 	// Example: user.created
 	EventType string `json:"event_type"`
 
-	// ID Names the delivery in paths.
+	// ID The delivery's id in paths.
 	//
 	// Example: del_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// NextAttemptAt When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
+	// NextAttemptAt When the next attempt is due; never in the past. Present only if an attempt follows and the delivery does not wait.
 	//
 	// Example: 2026-01-15T12:30:30.125Z
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 
-	// ReplayID The replay that made it, if one did.
+	// ReplayID The replay that made the delivery, if any.
 	//
 	// Example: rpl_01kab1s6rzfkqbzry2kztmfpx1
 	ReplayID *string `json:"replay_id,omitempty"`
 
-	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+	// Status pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived.
 	//
 	// Example: success
 	Status DeliveryStatus `json:"status"`
 
-	// StatusCode The last HTTP status that any attempt got.
+	// StatusCode The HTTP status of the last answered attempt.
 	//
 	// Example: 200
 	StatusCode *int64 `json:"status_code,omitempty"`
@@ -1456,7 +1456,7 @@ type Delivery struct {
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
 	WebhookID string `json:"webhook_id"`
 
-	// WorkflowID The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
+	// WorkflowID The Temporal workflow that sends the delivery, if it is not the event's: the webhook's drain sends deliveries that wait for their webhook, or have waited.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
 	WorkflowID *string `json:"workflow_id,omitempty"`
@@ -1472,17 +1472,17 @@ type DeliveryDetail struct {
 	// AttemptLog Every attempt, oldest first; of more than 4 MiB the last ones.
 	AttemptLog []Attempt `json:"attempt_log"`
 
-	// Attempts Requests made so far, those sent by hand too.
+	// Attempts Number of attempts so far, including those made by hand.
 	//
 	// Example: 1
 	Attempts int64 `json:"attempts"`
 
-	// AttemptsOmitted How many attempts before those in attempt_log are left out.
+	// AttemptsOmitted How many earlier attempts attempt_log leaves out.
 	//
 	// Example: 12
 	AttemptsOmitted *int64 `json:"attempts_omitted,omitempty"`
 
-	// CreatedAt When the event was published, or the replay made it.
+	// CreatedAt When the event was published, or when the replay made the delivery.
 	//
 	// Example: 2026-01-15T12:30:00Z
 	CreatedAt time.Time `json:"created_at"`
@@ -1507,27 +1507,27 @@ type DeliveryDetail struct {
 	// Example: user.created
 	EventType string `json:"event_type"`
 
-	// ID Names the delivery in paths.
+	// ID The delivery's id in paths.
 	//
 	// Example: del_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// NextAttemptAt When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
+	// NextAttemptAt When the next attempt is due; never in the past. Present only if an attempt follows and the delivery does not wait.
 	//
 	// Example: 2026-01-15T12:30:30.125Z
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 
-	// ReplayID The replay that made it, if one did.
+	// ReplayID The replay that made the delivery, if any.
 	//
 	// Example: rpl_01kab1s6rzfkqbzry2kztmfpx1
 	ReplayID *string `json:"replay_id,omitempty"`
 
-	// Status pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+	// Status pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived.
 	//
 	// Example: success
 	Status DeliveryStatus `json:"status"`
 
-	// StatusCode The last HTTP status that any attempt got.
+	// StatusCode The HTTP status of the last answered attempt.
 	//
 	// Example: 200
 	StatusCode *int64 `json:"status_code,omitempty"`
@@ -1543,7 +1543,7 @@ type DeliveryDetail struct {
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
 	WebhookID string `json:"webhook_id"`
 
-	// WorkflowID The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
+	// WorkflowID The Temporal workflow that sends the delivery, if it is not the event's: the webhook's drain sends deliveries that wait for their webhook, or have waited.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1-drain
 	WorkflowID *string `json:"workflow_id,omitempty"`
@@ -1559,23 +1559,23 @@ type DeliveryList struct {
 	// Deliveries This page of deliveries, newest first.
 	Deliveries []Delivery `json:"deliveries"`
 
-	// NextCursor Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search.
+	// NextCursor Cursor of the next page; null on the last page. A page of a filtered list ends after a bounded search, so it may be short or empty although more pages follow.
 	//
 	// Example: AWQBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`
 
-	// WebhookDeletedAt When the webhook was deleted; absent while it is there.
+	// WebhookDeletedAt When the webhook was deleted; absent before that.
 	//
 	// Example: 2026-01-15T12:00:00Z
 	WebhookDeletedAt *time.Time `json:"webhook_deleted_at,omitempty"`
 }
 
-// DeliveryStatus pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+// DeliveryStatus pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived.
 //
 // Example: success
 type DeliveryStatus string
 
-// ErrorClass The class of failure, for programs.
+// ErrorClass The class of the failure, for programs.
 //
 // Example: status
 type ErrorClass string
@@ -1592,22 +1592,22 @@ type Event struct {
 	// Example: 2026-01-15T12:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// Data Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it; what that would change in value is refused.
+	// Data Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it. A value that this would change is refused.
 	//
 	// Example: {"email":"john@example.com","id":"user_123","name":"John Doe","status":"active"}
 	Data interface{} `json:"data"`
 
-	// DeliveryCount How many webhooks it matched.
+	// DeliveryCount How many webhooks the event matched.
 	//
 	// Example: 1
 	DeliveryCount int64 `json:"delivery_count"`
 
-	// ID Names the event in paths and in delivered bodies.
+	// ID The event's id in paths and in delivered bodies.
 	//
 	// Example: evt_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// Test Whether it is a test delivery's sample.
+	// Test Whether the event is the sample of a test delivery.
 	//
 	// Example: false
 	Test *bool `json:"test,omitempty"`
@@ -1622,7 +1622,7 @@ type Event struct {
 	// Example: user.created
 	Type string `json:"type"`
 
-	// WorkflowID The Temporal workflow that delivers it; absent where nothing matched.
+	// WorkflowID The Temporal workflow that delivers the event; absent if no webhook matched.
 	//
 	// Example: evt_01kab1s6rzfkqbzry2kztmfpx1
 	WorkflowID *string `json:"workflow_id,omitempty"`
@@ -1645,28 +1645,28 @@ type EventDetail struct {
 	// Example: 2026-01-15T12:30:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// Data Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it; what that would change in value is refused.
+	// Data Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it. A value that this would change is refused.
 	//
 	// Example: {"email":"john@example.com","id":"user_123","name":"John Doe","status":"active"}
 	Data interface{} `json:"data"`
 
-	// Deliveries Its deliveries, at most 1,000 of them.
+	// Deliveries The event's deliveries, at most 1,000.
 	Deliveries []Delivery `json:"deliveries"`
 
-	// DeliveryCount How many webhooks it matched.
+	// DeliveryCount How many webhooks the event matched.
 	//
 	// Example: 1
 	DeliveryCount int64 `json:"delivery_count"`
 
-	// ID Names the event in paths and in delivered bodies.
+	// ID The event's id in paths and in delivered bodies.
 	//
 	// Example: evt_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// NotDeliveredTo The account's webhooks that have no delivery of it, and why; at most 100.
+	// NotDeliveredTo Webhooks of the account that have no delivery of the event, with the reason; at most 100.
 	NotDeliveredTo []NotDelivered `json:"not_delivered_to"`
 
-	// Test Whether it is a test delivery's sample.
+	// Test Whether the event is the sample of a test delivery.
 	//
 	// Example: false
 	Test *bool `json:"test,omitempty"`
@@ -1681,7 +1681,7 @@ type EventDetail struct {
 	// Example: user.created
 	Type string `json:"type"`
 
-	// WorkflowID The Temporal workflow that delivers it; absent where nothing matched.
+	// WorkflowID The Temporal workflow that delivers the event; absent if no webhook matched.
 	//
 	// Example: evt_01kab1s6rzfkqbzry2kztmfpx1
 	WorkflowID *string `json:"workflow_id,omitempty"`
@@ -1697,7 +1697,7 @@ type EventList struct {
 	// Events This page of events, newest first.
 	Events []Event `json:"events"`
 
-	// NextCursor Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search.
+	// NextCursor Cursor of the next page; null on the last page. A page of a filtered list ends after a bounded search, so it may be short or empty although more pages follow.
 	//
 	// Example: AWUBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`
@@ -1705,12 +1705,12 @@ type EventList struct {
 
 // EventType defines model for EventType.
 type EventType struct {
-	// BuiltIn Whether every account has it.
+	// BuiltIn Whether every account has this event type.
 	//
 	// Example: true
 	BuiltIn bool `json:"built_in"`
 
-	// CreatedAt Absent for built-in types.
+	// CreatedAt Absent for built-in event types.
 	//
 	// Example: 2026-01-15T12:00:00Z
 	CreatedAt *time.Time `json:"created_at,omitempty"`
@@ -1720,7 +1720,7 @@ type EventType struct {
 	// Example: New user registered
 	Description string `json:"description"`
 
-	// Example Data that meets the schema, made from it: what test-webhook sends unless data is given. Absent where there is no schema, or no example was found.
+	// Example Data made from the schema, which test-webhook sends if no data is given. Absent if the type has no schema, or no example was found.
 	//
 	// Example: {"email":"john@example.com","id":"user_123","name":"John Doe","status":"active"}
 	Example interface{} `json:"example,omitempty"`
@@ -1730,7 +1730,7 @@ type EventType struct {
 	// Example: user.created
 	Name string `json:"name"`
 
-	// Schema The JSON Schema (2020-12) that data must meet; absent if any will do.
+	// Schema The JSON Schema (2020-12) that data must meet; absent if the type has none.
 	//
 	// Example: {"properties":{"email":{"format":"email","type":"string"},"id":{"minLength":1,"type":"string"}},"required":["id"],"type":"object"}
 	Schema interface{} `json:"schema,omitempty"`
@@ -1738,10 +1738,10 @@ type EventType struct {
 
 // EventTypeList defines model for EventTypeList.
 type EventTypeList struct {
-	// EventTypes Built-in types, then your own by name.
+	// EventTypes Built-in event types first, then your own by name.
 	EventTypes []EventType `json:"event_types"`
 
-	// NextCursor Leads to the rest; absent where there is none.
+	// NextCursor Cursor of the remaining entries; absent if there are none.
 	//
 	// Example: AXlpbnZvaWNlLnBhaWQ
 	NextCursor *string `json:"next_cursor,omitempty"`
@@ -1749,7 +1749,7 @@ type EventTypeList struct {
 
 // MomentoDestination defines model for MomentoDestination.
 type MomentoDestination struct {
-	// PostURL Where messages are POSTed to.
+	// PostURL The URL to which messages are sent by POST.
 	//
 	// Example: https://yourapp.com/webhook
 	PostURL string `json:"postUrl"`
@@ -1757,7 +1757,7 @@ type MomentoDestination struct {
 
 // MomentoSecret defines model for MomentoSecret.
 type MomentoSecret struct {
-	// CacheName The cache that it belongs to.
+	// CacheName The cache to which the webhook belongs.
 	//
 	// Example: chat
 	CacheName string `json:"cacheName"`
@@ -1786,7 +1786,7 @@ type MomentoWebhook struct {
 	Destination MomentoDestination `json:"destination"`
 	ID          MomentoWebhookID   `json:"id"`
 
-	// TopicName The topic of the cache whose messages it gets.
+	// TopicName The topic of the cache whose messages the webhook gets.
 	//
 	// Example: mo-nuts
 	TopicName string `json:"topicName"`
@@ -1794,12 +1794,12 @@ type MomentoWebhook struct {
 
 // MomentoWebhookID defines model for MomentoWebhookID.
 type MomentoWebhookID struct {
-	// CacheName The cache that it belongs to.
+	// CacheName The cache to which the webhook belongs.
 	//
 	// Example: chat
 	CacheName string `json:"cacheName"`
 
-	// WebhookName Its name within the cache.
+	// WebhookName The webhook's name within the cache.
 	//
 	// Example: translator
 	WebhookName string `json:"webhookName"`
@@ -1807,12 +1807,12 @@ type MomentoWebhookID struct {
 
 // MomentoWebhookList defines model for MomentoWebhookList.
 type MomentoWebhookList struct {
-	// NextCursor Leads to the rest; absent where there is none.
+	// NextCursor Cursor of the remaining entries; absent if there are none.
 	//
 	// Example: AXcBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"nextCursor,omitempty"`
 
-	// Webhooks Webhooks of the cache, newest first; none for a cache that nobody has used.
+	// Webhooks Webhooks of the cache, newest first; an empty list for an unknown cache.
 	Webhooks []MomentoWebhook `json:"webhooks"`
 }
 
@@ -1823,7 +1823,7 @@ type NotDelivered struct {
 	// Example: not subscribed
 	Reason NotDeliveredReason `json:"reason"`
 
-	// WebhookID The webhook without a delivery.
+	// WebhookID The webhook that has no delivery.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
 	WebhookID string `json:"webhook_id"`
@@ -1841,12 +1841,12 @@ type Problem struct {
 	// Example: INVALID_ARGUMENT
 	Code string `json:"code"`
 
-	// Detail What is wrong, for people.
+	// Detail What is wrong, in words.
 	//
 	// Example: validation failed
 	Detail *string `json:"detail,omitempty"`
 
-	// Errors Each wrong value and where it is.
+	// Errors Each wrong value and its location.
 	Errors []ProblemDetail `json:"errors,omitempty"`
 
 	// Status The HTTP status.
@@ -1867,7 +1867,7 @@ type Problem struct {
 
 // ProblemDetail defines model for ProblemDetail.
 type ProblemDetail struct {
-	// Location Where the value is: body.url, path.id, query.limit; inside published data a JSON pointer follows: body/data/items/0.
+	// Location The location of the value: body.url, path.id, query.limit. Inside published data a JSON pointer follows: body/data/items/0.
 	//
 	// Example: body.url
 	Location string `json:"location"`
@@ -1877,13 +1877,13 @@ type ProblemDetail struct {
 	// Example: must be an absolute http or https URL
 	Message string `json:"message"`
 
-	// Value The value, where it is short and not secret.
+	// Value The wrong value, if it is short and not secret.
 	Value interface{} `json:"value,omitempty"`
 }
 
 // PublishCommendaEventRequest defines model for PublishCommendaEventRequest.
 type PublishCommendaEventRequest struct {
-	// Data Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it; what that would change in value is refused.
+	// Data Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it. A value that this would change is refused.
 	//
 	// Example: {"email":"john@example.com","id":"user_123","name":"John Doe","status":"active"}
 	Data interface{} `json:"data"`
@@ -1893,7 +1893,7 @@ type PublishCommendaEventRequest struct {
 	// Example: registration-4711-done
 	ID *string `json:"id,omitempty"`
 
-	// OrganizationID Shown in event objects as it is. Default: empty.
+	// OrganizationID Copied into event objects unchanged. Default: empty.
 	//
 	// Example: c2710df6-c6cf-4cd0-aa38-63faa44f16bc
 	OrganizationID *string `json:"organization_id,omitempty"`
@@ -1906,12 +1906,12 @@ type PublishCommendaEventRequest struct {
 
 // PublishEventRequest defines model for PublishEventRequest.
 type PublishEventRequest struct {
-	// Data Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it; what that would change in value is refused.
+	// Data Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it. A value that this would change is refused.
 	//
 	// Example: {"email":"john@example.com","id":"user_123","name":"John Doe","status":"active"}
 	Data interface{} `json:"data"`
 
-	// ID Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true.
+	// ID Your id of the event. Publishing the same id again within 24 hours gives the same answer with duplicate: true.
 	//
 	// Example: order-1234-paid
 	ID *string `json:"id,omitempty"`
@@ -1924,7 +1924,7 @@ type PublishEventRequest struct {
 
 // PublishEventsRequest defines model for PublishEventsRequest.
 type PublishEventsRequest struct {
-	// Events Each as for publish-event.
+	// Events Each event has the form that publish-event takes.
 	Events []PublishEventRequest `json:"events"`
 }
 
@@ -1933,7 +1933,7 @@ type PublishResult struct {
 	Error *Problem       `json:"error,omitempty"`
 	Event *AcceptedEvent `json:"event,omitempty"`
 
-	// Status What publish-event would have answered.
+	// Status The status that publish-event would have answered with.
 	//
 	// Example: 202
 	Status int64 `json:"status"`
@@ -1941,7 +1941,7 @@ type PublishResult struct {
 
 // PublishedEvents defines model for PublishedEvents.
 type PublishedEvents struct {
-	// Accepted How many events were stored, or had been before.
+	// Accepted How many events are stored, including those that were stored before.
 	//
 	// Example: 1
 	Accepted int64 `json:"accepted"`
@@ -1951,18 +1951,18 @@ type PublishedEvents struct {
 	// Example: 1
 	Refused int64 `json:"refused"`
 
-	// Results What came of each event, in the request's order.
+	// Results The result of each event, in the request's order.
 	Results []PublishResult `json:"results"`
 }
 
 // PutEventTypeRequest defines model for PutEventTypeRequest.
 type PutEventTypeRequest struct {
-	// Description What such an event means. Default: what it has.
+	// Description The meaning of such an event. Default: the present description.
 	//
 	// Example: An invoice was paid
 	Description *string `json:"description,omitempty"`
 
-	// Schema A JSON Schema (2020-12), an object or a boolean, of at most 32 KiB, that data must meet from now on. Nothing that it refers to is fetched. Absent or null: any data will do.
+	// Schema A JSON Schema (2020-12) of at most 32 KiB, an object or a boolean, that data must meet from now on. References to other documents are not fetched. Absent or null: any data is accepted.
 	//
 	// Example: {"properties":{"email":{"format":"email","type":"string"},"id":{"minLength":1,"type":"string"}},"required":["id"],"type":"object"}
 	Schema interface{} `json:"schema,omitempty"`
@@ -1970,7 +1970,7 @@ type PutEventTypeRequest struct {
 
 // PutMomentoWebhookDestination defines model for PutMomentoWebhookDestination.
 type PutMomentoWebhookDestination struct {
-	// PostURL Where messages are POSTed to: absolute, http or https, without user name.
+	// PostURL The URL to which messages are sent by POST: absolute, http or https, without user name.
 	//
 	// Example: https://yourapp.com/webhook
 	PostURL string `json:"postUrl"`
@@ -1988,7 +1988,7 @@ type PutMomentoWebhookRequest struct {
 
 // Replay defines model for Replay.
 type Replay struct {
-	// Created Deliveries made so far: one for each of events.
+	// Created Deliveries made so far, one for each event.
 	//
 	// Example: 1200
 	Created int64 `json:"created"`
@@ -1998,7 +1998,7 @@ type Replay struct {
 	// Example: 2026-01-16T08:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// EndedAt When it was completed or canceled.
+	// EndedAt When the replay was completed or canceled.
 	//
 	// Example: 2026-01-16T08:03:00Z
 	EndedAt *time.Time `json:"ended_at,omitempty"`
@@ -2008,17 +2008,17 @@ type Replay struct {
 	// Example: ["user.created"]
 	EventTypes *[]string `json:"event_types,omitempty"`
 
-	// Events Events sent or to be sent so far, as a dry run counts them: each got a delivery.
+	// Events Events that got a delivery so far. A dry run counts those that would get one.
 	//
 	// Example: 1200
 	Events int64 `json:"events"`
 
-	// ID Names the replay in paths, and its workflow in the Temporal Web UI.
+	// ID The replay's id in paths, and the id of its workflow in the Temporal Web UI.
 	//
 	// Example: rpl_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// LookedTo Up to which time events have been looked at: between since and until.
+	// LookedTo The time up to which events have been examined, between since and until.
 	//
 	// Example: 2026-01-15T12:00:00Z
 	LookedTo time.Time       `json:"looked_to"`
@@ -2029,12 +2029,12 @@ type Replay struct {
 	// Example: 100
 	Rate int64 `json:"rate"`
 
-	// Reason Why it was canceled, where nobody asked for it.
+	// Reason Why the replay was canceled, if no client canceled it.
 	//
 	// Example: Webhook deleted
 	Reason *string `json:"reason,omitempty"`
 
-	// Scanned Events looked at so far, those that it is not about too.
+	// Scanned Events examined so far, including those that the replay leaves out.
 	//
 	// Example: 20000
 	Scanned int64 `json:"scanned"`
@@ -2082,17 +2082,17 @@ type Replay struct {
 
 // ReplayEstimate defines model for ReplayEstimate.
 type ReplayEstimate struct {
-	// Complete Whether all were counted. Otherwise there may be more: there was no time for them, one is being stored, or one of the last seconds has an attempt to come.
+	// Complete Whether all events were counted. Otherwise there may be more: the time was over, an event is being stored, or an event of the last seconds has an attempt to come.
 	//
 	// Example: true
 	Complete bool `json:"complete"`
 
-	// DryRun Nothing was sent, and nothing will be.
+	// DryRun Nothing was sent, and nothing will be sent.
 	//
 	// Example: true
 	DryRun bool `json:"dry_run"`
 
-	// Events How many events would be sent, were it begun now.
+	// Events How many events would be sent if the replay began now.
 	//
 	// Example: 1200
 	Events int64 `json:"events"`
@@ -2100,7 +2100,7 @@ type ReplayEstimate struct {
 
 // ReplayList defines model for ReplayList.
 type ReplayList struct {
-	// NextCursor Leads to the next page; null on the last.
+	// NextCursor Cursor of the next page; null on the last page.
 	//
 	// Example: AXIBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`
@@ -2111,7 +2111,7 @@ type ReplayList struct {
 
 // ReplayProgress defines model for ReplayProgress.
 type ReplayProgress struct {
-	// Canceled With the replay, or because the webhook went.
+	// Canceled Canceled with the replay, or because the webhook was deleted or disabled.
 	//
 	// Example: 0
 	Canceled int64 `json:"canceled"`
@@ -2144,7 +2144,7 @@ type ReplayStatus string
 
 // ReplayWebhookRequest defines model for ReplayWebhookRequest.
 type ReplayWebhookRequest struct {
-	// DryRun true counts, and sends nothing.
+	// DryRun true only counts the events and sends nothing.
 	//
 	// Example: false
 	DryRun *bool `json:"dry_run,omitempty"`
@@ -2177,7 +2177,7 @@ type ReplayWebhookRequest struct {
 
 // RotateSecretRequest defines model for RotateSecretRequest.
 type RotateSecretRequest struct {
-	// OverlapSeconds How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap, unless single_value is old.
+	// OverlapSeconds How long webhook-signature carries signatures by both the old and the new secret, in seconds. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with a single signature, and secrets other than whsec_ and base64, have no overlap, unless single_value is old.
 	//
 	// Example: 86400
 	OverlapSeconds *int64 `json:"overlap_seconds,omitempty"`
@@ -2187,13 +2187,13 @@ type RotateSecretRequest struct {
 	// Example: whsec_abc123...
 	Secret *string `json:"secret,omitempty"`
 
-	// SingleValue Whose signature the headers with one value carry in the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret's, from now on; receivers that verify them must know it already. old: the secret's that they carry now, until its overlap ends. Default: new.
+	// SingleValue Which secret signs the headers with one value during the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret, from now on; receivers that verify them must know it already. old: the present secret, until its overlap ends. Default: new.
 	//
 	// Example: old
 	SingleValue *RotateSecretRequestSingleValue `json:"single_value,omitempty"`
 }
 
-// RotateSecretRequestSingleValue Whose signature the headers with one value carry in the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret's, from now on; receivers that verify them must know it already. old: the secret's that they carry now, until its overlap ends. Default: new.
+// RotateSecretRequestSingleValue Which secret signs the headers with one value during the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret, from now on; receivers that verify them must know it already. old: the present secret, until its overlap ends. Default: new.
 //
 // Example: old
 type RotateSecretRequestSingleValue string
@@ -2216,12 +2216,12 @@ type SigningKey struct {
 	// Example: Ed25519
 	Crv SigningKeyCrv `json:"crv"`
 
-	// ExpiresAt When it stops signing, because another has taken its place; absent for that one.
+	// ExpiresAt When the key stops signing, because a newer one replaces it; absent for the newest.
 	//
 	// Example: 2026-01-16T12:00:00Z
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 
-	// Kid Names the key: its thumbprint (RFC 7638).
+	// Kid The key's id: its thumbprint (RFC 7638).
 	//
 	// Example: kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k
 	Kid string `json:"kid"`
@@ -2269,7 +2269,7 @@ type SigningKeyUse string
 
 // SigningKeySet defines model for SigningKeySet.
 type SigningKeySet struct {
-	// Keys Every key that signs now, the newest first. Each request carries a signature of each.
+	// Keys All keys that sign now, newest first. Each request carries a signature by each of them.
 	Keys []SigningKey `json:"keys"`
 }
 
@@ -2285,7 +2285,7 @@ type Tenant struct {
 	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// Name What it is called; no two have the same name.
+	// Name The account's name. Names are unique.
 	//
 	// Example: acme
 	Name string `json:"name"`
@@ -2293,7 +2293,7 @@ type Tenant struct {
 
 // TenantList defines model for TenantList.
 type TenantList struct {
-	// NextCursor Leads to the next page; null on the last.
+	// NextCursor Cursor of the next page; null on the last page.
 	//
 	// Example: AXQBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`
@@ -2304,7 +2304,7 @@ type TenantList struct {
 
 // TestWebhookRequest defines model for TestWebhookRequest.
 type TestWebhookRequest struct {
-	// Data Default: a sample for the type, its example where it has a schema, which other data must meet.
+	// Data Default: a sample for the event type, or its example if it has a schema. Given data must meet the schema.
 	//
 	// Example: {"email":"john@example.com","id":"user_123","name":"John Doe","status":"active"}
 	Data interface{} `json:"data,omitempty"`
@@ -2322,7 +2322,7 @@ type TopicDiscontinuity struct {
 	// Example: 1
 	LastTopicSequence int64 `json:"last_topic_sequence"`
 
-	// NewSequencePage The page that it is counted on.
+	// NewSequencePage The page on which the message is counted.
 	//
 	// Example: 1768480200
 	NewSequencePage int64 `json:"new_sequence_page"`
@@ -2341,13 +2341,13 @@ type TopicItem struct {
 
 // TopicItemList defines model for TopicItemList.
 type TopicItemList struct {
-	// Items Messages, oldest first. Empty when none has come in time.
+	// Items Messages, oldest first. Empty if none was published in time.
 	Items []TopicItem `json:"items"`
 }
 
 // TopicMessage defines model for TopicMessage.
 type TopicMessage struct {
-	// SequencePage Tells this topic from an earlier one of the same name.
+	// SequencePage Distinguishes this topic from an earlier one of the same name.
 	//
 	// Example: 1768480200
 	SequencePage int64 `json:"sequence_page"`
@@ -2361,22 +2361,22 @@ type TopicMessage struct {
 
 // TopicToken defines model for TopicToken.
 type TopicToken struct {
-	// CacheName The cache whose topics it is for.
+	// CacheName The cache whose topics the token is for.
 	//
 	// Example: chat
 	CacheName string `json:"cache_name"`
 
-	// ExpiresAt When it stops being valid.
+	// ExpiresAt When the token expires.
 	//
 	// Example: 2026-01-15T12:05:00Z
 	ExpiresAt time.Time `json:"expires_at"`
 
-	// Token Stands for the API key where a topic is followed.
+	// Token Replaces the API key in requests that follow a topic.
 	//
 	// Example: gt_AqSm9ZIyVvqkqzL1Wc3OeN0b
 	Token string `json:"token"`
 
-	// Topics The topics that it lets follow, as patterns.
+	// Topics The topics that the token permits to follow, as patterns.
 	//
 	// Example: ["room-281"]
 	Topics []string `json:"topics"`
@@ -2405,12 +2405,12 @@ type TriggerCommendaWebhookRequest struct {
 
 // UpdateCommendaWebhookRequest defines model for UpdateCommendaWebhookRequest.
 type UpdateCommendaWebhookRequest struct {
-	// APIVersion The version of its event objects.
+	// APIVersion The version of the webhook's event objects.
 	//
 	// Example: v1.0
 	APIVersion *CommendaAPIVersion `json:"api_version,omitempty"`
 
-	// Key The new key, in force at once.
+	// Key The new key. It is valid at once.
 	//
 	// Example: dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
 	Key *string `json:"key,omitempty"`
@@ -2425,7 +2425,7 @@ type UpdateCommendaWebhookRequest struct {
 	// Example: ENABLED
 	Status *CommendaWebhookStatus `json:"status,omitempty"`
 
-	// Topic Replaces all topics by this one, or is added to topics.
+	// Topic Replaces all topics with this one. If topics is given too, this one is added to them.
 	//
 	// Example: REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED
 	Topic *string `json:"topic,omitempty"`
@@ -2435,7 +2435,7 @@ type UpdateCommendaWebhookRequest struct {
 	// Example: ["REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED"]
 	Topics *[]string `json:"topics,omitempty"`
 
-	// URL Where event objects are POSTed to.
+	// URL The URL to which event objects are sent by POST.
 	//
 	// Example: https://yourapp.com/webhook
 	URL *string `json:"url,omitempty"`
@@ -2451,12 +2451,12 @@ type UpdateReplayRequest struct {
 
 // UpdateWebhookRequest defines model for UpdateWebhookRequest.
 type UpdateWebhookRequest struct {
-	// Active false cancels what is pending.
+	// Active false cancels the pending deliveries.
 	//
 	// Example: true
 	Active *bool `json:"active,omitempty"`
 
-	// Description What it is for. null removes it.
+	// Description The purpose of the webhook. null removes the text.
 	//
 	// Example: Billing system
 	Description *string `json:"description,omitempty"`
@@ -2466,17 +2466,17 @@ type UpdateWebhookRequest struct {
 	// Example: ["user.created"]
 	Events *[]string `json:"events,omitempty"`
 
-	// Headers Replaces all custom headers. null removes them. Needed where the url gets another scheme, host or port and there are any: their values were given for the one before.
+	// Headers Replaces all custom headers. null removes them. Required if the webhook has custom headers and the url gets another scheme, host or port, because the values were given for the old one.
 	//
 	// Example: {"X-Tenant":"acme"}
 	Headers *map[string]string `json:"headers,omitempty"`
 
-	// MaxAttempts Attempts of a delivery at most.
+	// MaxAttempts Largest number of attempts of a delivery.
 	//
 	// Example: 5
 	MaxAttempts *int64 `json:"max_attempts,omitempty"`
 
-	// Paused true holds deliveries: what is pending and what is published waits, and nothing is lost. When it is false again, they go out, at the rate limit or slowly.
+	// Paused true pauses the webhook: pending and new deliveries wait, and nothing is lost. When it is false again, they are sent, at the rate limit or slowly.
 	//
 	// Example: false
 	Paused *bool `json:"paused,omitempty"`
@@ -2486,7 +2486,7 @@ type UpdateWebhookRequest struct {
 	// Example: 10
 	RateLimit *int64 `json:"rate_limit,omitempty"`
 
-	// Secret The new secret, at once and alone: overlaps of earlier rotations end. To change it without a gap, rotate it.
+	// Secret The new secret signs at once and alone: overlaps of earlier rotations end. To change the secret without a gap, rotate it.
 	//
 	// Example: whsec_abc123...
 	Secret *string `json:"secret,omitempty"`
@@ -2506,30 +2506,30 @@ type UpdateWebhookRequest struct {
 	// Example: true
 	TraceContext *bool `json:"trace_context,omitempty"`
 
-	// URL Where events are POSTed to.
+	// URL The URL to which events are sent by POST.
 	//
 	// Example: https://yourapp.com/webhook
 	URL *string `json:"url,omitempty"`
 }
 
-// WaitReason paused: until the webhook no longer is. endpoint_unavailable: until the endpoint answers, with whatever status; 24 hours after its event the delivery fails. rate_limited: for its turn within the webhook's rate_limit. in_flight_limit: for its turn, as the webhook has as many requests in flight as it may have.
+// WaitReason paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight.
 //
 // Example: endpoint_unavailable
 type WaitReason string
 
 // Waiting defines model for Waiting.
 type Waiting struct {
-	// NextProbeAt When an unavailable endpoint is asked next, with the delivery that has waited longest, where that is known. A test or a retry by hand asks at once.
+	// NextProbeAt When an unavailable endpoint is probed next, with the delivery that has waited longest; absent if unknown. A test or a retry by hand probes at once.
 	//
 	// Example: 2026-01-15T12:31:34.25Z
 	NextProbeAt *time.Time `json:"next_probe_at,omitempty"`
 
-	// Reason paused: until the webhook no longer is. endpoint_unavailable: until the endpoint answers, with whatever status; 24 hours after its event the delivery fails. rate_limited: for its turn within the webhook's rate_limit. in_flight_limit: for its turn, as the webhook has as many requests in flight as it may have.
+	// Reason paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight.
 	//
 	// Example: endpoint_unavailable
 	Reason WaitReason `json:"reason"`
 
-	// Since Since when it has waited for that.
+	// Since Since when the delivery has waited for this reason.
 	//
 	// Example: 2026-01-15T12:30:30.125Z
 	Since time.Time `json:"since"`
@@ -2537,7 +2537,7 @@ type Waiting struct {
 
 // Warning defines model for Warning.
 type Warning struct {
-	// Location Where the value is, as in errors.
+	// Location The location of the value, as in errors.
 	//
 	// Example: body.secret
 	Location string `json:"location"`
@@ -2565,7 +2565,7 @@ type Webhook struct {
 	// Example: 2026-01-15T12:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// Description What it is for, in the client's words.
+	// Description The purpose, in the client's words.
 	//
 	// Example: Billing system
 	Description *string `json:"description,omitempty"`
@@ -2580,17 +2580,17 @@ type Webhook struct {
 	// Example: {"X-Tenant":"***"}
 	Headers map[string]string `json:"headers,omitempty"`
 
-	// ID Names the webhook in paths.
+	// ID The webhook's id in paths.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// MaxAttempts Attempts of a delivery at most.
+	// MaxAttempts Largest number of attempts of a delivery.
 	//
 	// Example: 5
 	MaxAttempts int64 `json:"max_attempts"`
 
-	// Paused Whether deliveries are held: they wait, and go out when it is false again.
+	// Paused Whether deliveries wait. They are sent when it is false again.
 	//
 	// Example: false
 	Paused bool `json:"paused"`
@@ -2600,12 +2600,12 @@ type Webhook struct {
 	// Example: standard
 	Profile WebhookProfile `json:"profile"`
 
-	// PublicKeysPath Where on this server the public keys are that verify v1a.
+	// PublicKeysPath Path on this server of the public keys that verify v1a.
 	//
 	// Example: /.well-known/webhook-keys
 	PublicKeysPath *string `json:"public_keys_path,omitempty"`
 
-	// RateLimit Requests per second at most.
+	// RateLimit Largest number of requests per second.
 	//
 	// Example: 10
 	RateLimit *int64 `json:"rate_limit,omitempty"`
@@ -2640,15 +2640,15 @@ type Webhook struct {
 	// Example: 2026-01-15T12:00:00Z
 	UpdatedAt time.Time `json:"updated_at"`
 
-	// URL Where events are POSTed to.
+	// URL The URL to which events are sent by POST.
 	//
 	// Example: https://yourapp.com/webhook
 	URL string `json:"url"`
 
-	// Warnings What is likely to be meant otherwise: in answers of creating, updating and rotating.
+	// Warnings Values that are valid and probably meant differently. Only in the answers of create, update and rotate.
 	Warnings *[]Warning `json:"warnings,omitempty"`
 
-	// WebhookName What names a momento webhook within its cache.
+	// WebhookName The name of a momento webhook within its cache.
 	//
 	// Example: translator
 	WebhookName *string `json:"webhook_name,omitempty"`
@@ -2656,7 +2656,7 @@ type Webhook struct {
 
 // WebhookList defines model for WebhookList.
 type WebhookList struct {
-	// NextCursor Leads to the next page; null on the last.
+	// NextCursor Cursor of the next page; null on the last page.
 	//
 	// Example: AXcBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`
@@ -2672,7 +2672,7 @@ type WebhookProfile string
 
 // WebhookSecret defines model for WebhookSecret.
 type WebhookSecret struct {
-	// OverlapUntil Until when a secret from before signs as well: webhook-signature carries a signature of each. Absent when this one signs alone.
+	// OverlapUntil Until when an old secret signs as well: webhook-signature carries a signature of each. Absent if this secret signs alone.
 	//
 	// Example: 2026-01-16T12:00:00Z
 	OverlapUntil *time.Time `json:"overlap_until,omitempty"`
@@ -2682,12 +2682,12 @@ type WebhookSecret struct {
 	// Example: whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
 	Secret string `json:"secret"`
 
-	// SingleValueUntil Until when the headers with one value carry the signature with the secret from before. Absent when they carry this one's.
+	// SingleValueUntil Until when the headers with one value carry the old secret's signature. Absent if they carry this secret's.
 	//
 	// Example: 2026-01-16T12:00:00Z
 	SingleValueUntil *time.Time `json:"single_value_until,omitempty"`
 
-	// Warnings What is likely to be meant otherwise.
+	// Warnings Values that are valid and probably meant differently.
 	Warnings *[]Warning `json:"warnings,omitempty"`
 }
 
@@ -2698,16 +2698,16 @@ type WebhookStatus string
 
 // GetSigningKeysParams defines parameters for GetSigningKeys.
 type GetSigningKeysParams struct {
-	// Tenant Whose keys: the tenant's id, as public_keys_path of its webhooks has it. Default: those of the tenant default.
+	// Tenant The tenant's id, as in public_keys_path of its webhooks. Default: the tenant default.
 	Tenant *string `form:"tenant,omitempty" json:"tenant,omitempty"`
 }
 
 // ListMomentoWebhooksParams defines parameters for ListMomentoWebhooks.
 type ListMomentoWebhooksParams struct {
-	// Limit How many entries at most. Default: all, as far as they are no more than 4 MiB.
+	// Limit Largest number of entries. Default: all, up to 4 MiB.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before; absent for the first page.
+	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
@@ -2716,7 +2716,7 @@ type ListMomentoDeliveriesParams struct {
 	// Limit How many entries at most.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before; absent for the first page.
+	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Status Only deliveries of this status.
@@ -2743,7 +2743,7 @@ type FollowTopicParams struct {
 	// Token The API key, for clients that can't set the header Authorization. Not both.
 	Token *string `form:"token,omitempty" json:"token,omitempty"`
 
-	// SequenceNumber The number of the message wanted next. Absent or 0: only what is yet to come.
+	// SequenceNumber The number of the next message. Absent or 0: only messages that are published from now on.
 	SequenceNumber *int64 `form:"sequence_number,omitempty" json:"sequence_number,omitempty"`
 
 	// SequencePage The sequence_page that the number was counted on. Absent or 0: not known.
@@ -2767,16 +2767,16 @@ type ListAPIKeysParams struct {
 	// Limit How many entries at most.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before; absent for the first page.
+	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListEventTypesParams defines parameters for ListEventTypes.
 type ListEventTypesParams struct {
-	// Limit How many entries at most. Default: all, as far as they are no more than 4 MiB.
+	// Limit Largest number of entries. Default: all, up to 4 MiB.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before; absent for the first page.
+	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
@@ -2785,7 +2785,7 @@ type ListEventsParams struct {
 	// Limit How many entries at most.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before; absent for the first page.
+	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Type Only events of this type, or of those that a pattern like user.* matches.
@@ -2809,7 +2809,7 @@ type ListReplaysParams struct {
 	// Limit How many entries at most.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before; absent for the first page.
+	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// WebhookID Only replays of this webhook.
@@ -2821,7 +2821,7 @@ type ListTenantsParams struct {
 	// Limit How many entries at most.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before; absent for the first page.
+	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
@@ -2830,16 +2830,16 @@ type ListWebhooksParams struct {
 	// Limit How many entries at most.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before; absent for the first page.
+	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Active Only active or only inactive ones.
 	Active *ListWebhooksParamsActive `form:"active,omitempty" json:"active,omitempty"`
 
-	// Event Only those that get events of this type.
+	// Event Only webhooks that get events of this type.
 	Event *string `form:"event,omitempty" json:"event,omitempty"`
 
-	// Profile Only those of this profile.
+	// Profile Only webhooks of this profile.
 	Profile *WebhookProfile `form:"profile,omitempty" json:"profile,omitempty"`
 }
 
@@ -2851,7 +2851,7 @@ type ListDeliveriesParams struct {
 	// Limit How many entries at most.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before; absent for the first page.
+	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Status Only deliveries of this status.
@@ -2869,10 +2869,10 @@ type ListDeliveriesParams struct {
 
 // ListCommendaWebhooksParams defines parameters for ListCommendaWebhooks.
 type ListCommendaWebhooksParams struct {
-	// Limit How many entries at most. Default: all, as far as they are no more than 4 MiB.
+	// Limit Largest number of entries. Default: all, up to 4 MiB.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before; absent for the first page.
+	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
@@ -2881,7 +2881,7 @@ type ListCommendaDeliveriesParams struct {
 	// Limit How many entries at most.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before; absent for the first page.
+	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Status Only deliveries of this status.
@@ -3027,28 +3027,28 @@ type ClientInterface interface {
 
 	// GetSigningKeys Get the public keys that verify v1a signatures
 	//
-	// A JWK set of the Ed25519 keys that sign the requests of webhooks with the signature scheme v1a. It needs no API key. Each tenant has its own keys, so that no tenant can pass its events off as another's: trust those of the tenant that you get events from, and no others. A key that was rotated out is listed for as long as it signs.
+	// A JWK set of the Ed25519 keys that sign the requests of webhooks with the signature scheme v1a. It needs no API key. Each tenant has its own keys, so that no tenant can pass its events off as another's: trust only the keys of the tenant whose events you receive. A replaced key is listed as long as it signs.
 	//
 	// Corresponds with GET /.well-known/webhook-keys (the `GetSigningKeys` operationId).
 	GetSigningKeys(ctx context.Context, params *GetSigningKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListMomentoWebhooks List a cache's webhooks
 	//
-	// All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.
+	// All webhooks, without their secrets. A list over 4 MiB is split; nextCursor leads to the rest.
 	//
 	// Corresponds with GET /caches/{cacheName}/webhooks (the `ListMomentoWebhooks` operationId).
 	ListMomentoWebhooks(ctx context.Context, cacheName string, params *ListMomentoWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteMomentoWebhook Delete a topic webhook
 	//
-	// Nothing more is sent, and the secret is gone: the same name put again gets another.
+	// Nothing more is sent, and the secret is deleted. A new webhook of the same name gets another secret.
 	//
 	// Corresponds with DELETE /caches/{cacheName}/webhooks/{webhookName} (the `DeleteMomentoWebhook` operationId).
 	DeleteMomentoWebhook(ctx context.Context, cacheName string, webhookName string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutMomentoWebhookWithBody Put a topic webhook
 	//
-	// Subscribes a URL to a topic of the cache. Where there is a webhook of that name, its topic and destination change and its secret stays; one that was disabled because its endpoint failed is active again.
+	// Subscribes a URL to a topic of the cache. If there is a webhook of that name, its topic and destination change and its secret stays. A webhook that was disabled because its endpoint failed becomes active again.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3057,7 +3057,7 @@ type ClientInterface interface {
 
 	// PutMomentoWebhook Put a topic webhook
 	//
-	// Subscribes a URL to a topic of the cache. Where there is a webhook of that name, its topic and destination change and its secret stays; one that was disabled because its endpoint failed is active again.
+	// Subscribes a URL to a topic of the cache. If there is a webhook of that name, its topic and destination change and its secret stays. A webhook that was disabled because its endpoint failed becomes active again.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3066,7 +3066,7 @@ type ClientInterface interface {
 
 	// ListMomentoDeliveries List a topic webhook's deliveries
 	//
-	// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries. Where the webhook was deleted, and no other has its name, it is the log of the last that had.
+	// Newest first, including test deliveries: the log of /v1/webhooks/{id}/deliveries. After the webhook was deleted, this is the log of the last webhook of that name.
 	//
 	// Corresponds with GET /caches/{cacheName}/webhooks/{webhookName}/deliveries (the `ListMomentoDeliveries` operationId).
 	ListMomentoDeliveries(ctx context.Context, cacheName string, webhookName string, params *ListMomentoDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3080,14 +3080,14 @@ type ClientInterface interface {
 
 	// RotateMomentoWebhookSecret Rotate a topic webhook's secret
 	//
-	// The new secret signs every request from now on. A body is not needed, and not looked at.
+	// The new secret signs every request from now on. A body is ignored.
 	//
 	// Corresponds with POST /caches/{cacheName}/webhooks/{webhookName}/secret/rotate (the `RotateMomentoWebhookSecret` operationId).
 	RotateMomentoWebhookSecret(ctx context.Context, cacheName string, webhookName string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PublishCommendaEventWithBody Publish an event to a topic
 	//
-	// 202 means: stored durably, with a delivery for every webhook that matches now, standard ones of this type too. Delivering begins at once and is not waited for.
+	// 202 means that the event is stored durably, with a delivery for every webhook that matches now, including standard ones of this type. Delivery begins at once; the answer does not wait for it.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3096,7 +3096,7 @@ type ClientInterface interface {
 
 	// PublishCommendaEvent Publish an event to a topic
 	//
-	// 202 means: stored durably, with a delivery for every webhook that matches now, standard ones of this type too. Delivering begins at once and is not waited for.
+	// 202 means that the event is stored durably, with a delivery for every webhook that matches now, including standard ones of this type. Delivery begins at once; the answer does not wait for it.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3105,14 +3105,14 @@ type ClientInterface interface {
 
 	// FollowTopic Follow a topic
 	//
-	// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
+	// Waits for messages. It answers as soon as there are any, or after 30 seconds with none. With Accept: text/event-stream it sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, and the client resumes it. The key may be a topic token of /v1/topic-tokens.
 	//
 	// Corresponds with GET /topics/{cacheName}/{topicName} (the `FollowTopic` operationId).
 	FollowTopic(ctx context.Context, cacheName string, topicName string, params *FollowTopicParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PublishTopicMessageWithBody Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+	// The body is the message. 204 means that it is stored durably, with a delivery for every webhook on the topic. The answer waits neither for webhooks nor for subscribers. With an Idempotency-Key, requests repeated within 24 hours publish one message.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3121,7 +3121,7 @@ type ClientInterface interface {
 
 	// PublishTopicMessageWithTextBody Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+	// The body is the message. 204 means that it is stored durably, with a delivery for every webhook on the topic. The answer waits neither for webhooks nor for subscribers. With an Idempotency-Key, requests repeated within 24 hours publish one message.
 	//
 	// Takes a body of the `text/plain` content type.
 	//
@@ -3130,14 +3130,14 @@ type ClientInterface interface {
 
 	// ListAPIKeys List API keys
 	//
-	// Newest first, revoked ones too.
+	// Newest first, including revoked keys.
 	//
 	// Corresponds with GET /v1/api-keys (the `ListAPIKeys` operationId).
 	ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateAPIKeyWithBody Create an API key
 	//
-	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+	// Only this answer shows the key. An account may have 100 keys (--max-keys) that are neither revoked nor expired; one more is refused with 422 LIMIT_EXCEEDED.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3146,7 +3146,7 @@ type ClientInterface interface {
 
 	// CreateAPIKey Create an API key
 	//
-	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+	// Only this answer shows the key. An account may have 100 keys (--max-keys) that are neither revoked nor expired; one more is refused with 422 LIMIT_EXCEEDED.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3155,35 +3155,35 @@ type ClientInterface interface {
 
 	// RevokeAPIKey Revoke an API key
 	//
-	// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
+	// The key is refused from now on, by every process. Only the operator's key itself can revoke the operator's key.
 	//
 	// Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 	RevokeAPIKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetDelivery Get a delivery
 	//
-	// With every attempt: what was sent where, what came back, and how long it took.
+	// The delivery with every attempt: the request, the answer and the times.
 	//
 	// Corresponds with GET /v1/deliveries/{id} (the `GetDelivery` operationId).
 	GetDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RetryDelivery Send a delivery now
 	//
-	// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process.
+	// Makes one attempt, whatever the delivery's status, and waits for its outcome. Scheduled attempts stay as they are, unless this one succeeds. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process.
 	//
 	// Corresponds with POST /v1/deliveries/{id}/retry (the `RetryDelivery` operationId).
 	RetryDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEventTypes List event types
 	//
-	// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.
+	// The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then your own by name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; next_cursor leads to the rest.
 	//
 	// Corresponds with GET /v1/event-types (the `ListEventTypes` operationId).
 	ListEventTypes(ctx context.Context, params *ListEventTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutEventTypeWithBody Add or describe an event type
 	//
-	// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+	// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3192,7 +3192,7 @@ type ClientInterface interface {
 
 	// PutEventType Add or describe an event type
 	//
-	// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+	// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3201,14 +3201,14 @@ type ClientInterface interface {
 
 	// ListEvents List events
 	//
-	// Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.
+	// Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.
 	//
 	// Corresponds with GET /v1/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PublishEventWithBody Publish an event
 	//
-	// 202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.
+	// 202 means that the event is stored durably, with a delivery for every webhook that matches now. Delivery begins at once; the answer does not wait for it.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3217,7 +3217,7 @@ type ClientInterface interface {
 
 	// PublishEvent Publish an event
 	//
-	// 202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.
+	// 202 means that the event is stored durably, with a delivery for every webhook that matches now. Delivery begins at once; the answer does not wait for it.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3226,7 +3226,7 @@ type ClientInterface interface {
 
 	// PublishEventsWithBody Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+	// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3235,7 +3235,7 @@ type ClientInterface interface {
 
 	// PublishEvents Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+	// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3244,21 +3244,21 @@ type ClientInterface interface {
 
 	// GetEvent Get an event
 	//
-	// With its deliveries, its workflow, and the webhooks it was not for.
+	// The event with its deliveries, its workflow, and the webhooks that it did not match.
 	//
 	// Corresponds with GET /v1/events/{id} (the `GetEvent` operationId).
 	GetEvent(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListReplays List replays
 	//
-	// Newest first. Those that have ended are kept as long as events.
+	// Newest first. Replays that have ended are kept as long as events.
 	//
 	// Corresponds with GET /v1/replays (the `ListReplays` operationId).
 	ListReplays(ctx context.Context, params *ListReplaysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetReplay Get a replay
 	//
-	// With what became of its deliveries so far.
+	// The replay with the results of its deliveries so far.
 	//
 	// Corresponds with GET /v1/replays/{id} (the `GetReplay` operationId).
 	GetReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3283,21 +3283,21 @@ type ClientInterface interface {
 
 	// CancelReplay Cancel a replay
 	//
-	// It makes no more deliveries, and those of its deliveries that have an attempt to come end as canceled.
+	// The replay makes no more deliveries, and its deliveries with an attempt to come end as canceled.
 	//
 	// Corresponds with POST /v1/replays/{id}/cancel (the `CancelReplay` operationId).
 	CancelReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PauseReplay Pause a replay
 	//
-	// It makes no more deliveries until it is resumed; those it has made are still sent. Pausing again does nothing.
+	// The replay makes no more deliveries until it is resumed; existing ones are still sent. Pausing a paused replay does nothing.
 	//
 	// Corresponds with POST /v1/replays/{id}/pause (the `PauseReplay` operationId).
 	PauseReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResumeReplay Resume a replay
 	//
-	// It goes on where it was paused.
+	// The replay continues where it was paused.
 	//
 	// Corresponds with POST /v1/replays/{id}/resume (the `ResumeReplay` operationId).
 	ResumeReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3311,7 +3311,7 @@ type ClientInterface interface {
 
 	// CreateTenantWithBody Create a tenant
 	//
-	// An account of its own, with an admin key that only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3320,7 +3320,7 @@ type ClientInterface interface {
 
 	// CreateTenant Create a tenant
 	//
-	// An account of its own, with an admin key that only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3329,7 +3329,7 @@ type ClientInterface interface {
 
 	// CreateTopicTokenWithBody Create a topic token
 	//
-	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+	// Permits its holder to follow topics of one cache for some minutes, and nothing else. It is for pages in a browser, which must not have an API key. It is not stored and can't be revoked: it ends when it expires, or with the API key that made it.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3338,7 +3338,7 @@ type ClientInterface interface {
 
 	// CreateTopicToken Create a topic token
 	//
-	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+	// Permits its holder to follow topics of one cache for some minutes, and nothing else. It is for pages in a browser, which must not have an API key. It is not stored and can't be revoked: it ends when it expires, or with the API key that made it.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3354,7 +3354,7 @@ type ClientInterface interface {
 
 	// CreateWebhookWithBody Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3363,7 +3363,7 @@ type ClientInterface interface {
 
 	// CreateWebhook Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3372,21 +3372,21 @@ type ClientInterface interface {
 
 	// DeleteWebhook Delete a webhook
 	//
-	// What is pending for it ends as canceled.
+	// Its pending deliveries end as canceled.
 	//
 	// Corresponds with DELETE /v1/webhooks/{id} (the `DeleteWebhook` operationId).
 	DeleteWebhook(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetWebhook Get a webhook
 	//
-	// With its status. The secret is shown by its own operation.
+	// The webhook with its status. The secret has an operation of its own.
 	//
 	// Corresponds with GET /v1/webhooks/{id} (the `GetWebhook` operationId).
 	GetWebhook(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateWebhookWithBody Update a webhook
 	//
-	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+	// Changes the given members and keeps the others; null removes an optional member. Retries use the new url and secret. Deactivating cancels the pending deliveries. If the webhook has custom headers, a url with another scheme, host or port needs them given anew.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3395,7 +3395,7 @@ type ClientInterface interface {
 
 	// UpdateWebhook Update a webhook
 	//
-	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+	// Changes the given members and keeps the others; null removes an optional member. Retries use the new url and secret. Deactivating cancels the pending deliveries. If the webhook has custom headers, a url with another scheme, host or port needs them given anew.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3404,14 +3404,14 @@ type ClientInterface interface {
 
 	// ListDeliveries List a webhook's deliveries
 	//
-	// Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.
+	// Newest first, including test deliveries. The log of a deleted webhook can be read as long as deliveries are kept.
 	//
 	// Corresponds with GET /v1/webhooks/{id}/deliveries (the `ListDeliveries` operationId).
 	ListDeliveries(ctx context.Context, id string, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReplayWebhookWithBody Send events of the past
 	//
-	// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+	// Begins a replay: each event gets a new delivery with all attempts, oldest event first. The replay continues across restarts. A webhook has one replay at a time. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so only missing ones can be replayed.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3420,7 +3420,7 @@ type ClientInterface interface {
 
 	// ReplayWebhook Send events of the past
 	//
-	// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+	// Begins a replay: each event gets a new delivery with all attempts, oldest event first. The replay continues across restarts. A webhook has one replay at a time. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so only missing ones can be replayed.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3429,14 +3429,14 @@ type ClientInterface interface {
 
 	// GetWebhookSecret Get a webhook's secret
 	//
-	// The secret that signs now. A Commenda webhook's is not shown again.
+	// The secret that signs now. The secret of a Commenda webhook is not shown again.
 	//
 	// Corresponds with GET /v1/webhooks/{id}/secret (the `GetWebhookSecret` operationId).
 	GetWebhookSecret(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateWebhookSecretWithBody Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, including retries. During the overlap webhook-signature carries a signature by the old secret as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one signature: by the new secret at once, or with single_value old when the overlap ends. A rotation during an overlap ends no earlier overlap: each secret signs until its own time. More than 4 old secrets at once are refused with 409.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3445,7 +3445,7 @@ type ClientInterface interface {
 
 	// RotateWebhookSecret Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, including retries. During the overlap webhook-signature carries a signature by the old secret as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one signature: by the new secret at once, or with single_value old when the overlap ends. A rotation during an overlap ends no earlier overlap: each secret signs until its own time. More than 4 old secrets at once are refused with 409.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3454,7 +3454,7 @@ type ClientInterface interface {
 
 	// TestWebhookWithBody Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+	// Sends one signed sample event, once, also to an inactive webhook, and waits for the outcome: the delivery with the receiver's answer. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true (the request of a momento webhook has the message number 0 instead). The body is optional. Operational event types are not sent as tests. Your own data to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3463,7 +3463,7 @@ type ClientInterface interface {
 
 	// TestWebhook Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+	// Sends one signed sample event, once, also to an inactive webhook, and waits for the outcome: the delivery with the receiver's answer. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true (the request of a momento webhook has the message number 0 instead). The body is optional. Operational event types are not sent as tests. Your own data to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3472,14 +3472,14 @@ type ClientInterface interface {
 
 	// ListCommendaWebhooks List Commenda webhooks
 	//
-	// All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.
+	// All keys of the account, newest first, without their texts. A list over 4 MiB is split; next_cursor leads to the rest.
 	//
 	// Corresponds with GET /webhooks (the `ListCommendaWebhooks` operationId).
 	ListCommendaWebhooks(ctx context.Context, params *ListCommendaWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateCommendaWebhookWithBody Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3488,7 +3488,7 @@ type ClientInterface interface {
 
 	// CreateCommendaWebhook Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3497,7 +3497,7 @@ type ClientInterface interface {
 
 	// TriggerCommendaWebhookWithBody Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
+	// Sends one signed event object, once, also to a disabled webhook, and waits for the outcome. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3506,7 +3506,7 @@ type ClientInterface interface {
 
 	// TriggerCommendaWebhook Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
+	// Sends one signed event object, once, also to a disabled webhook, and waits for the outcome. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3515,7 +3515,7 @@ type ClientInterface interface {
 
 	// DeleteCommendaWebhook Delete a Commenda webhook
 	//
-	// What is pending for it ends as canceled.
+	// Its pending deliveries end as canceled.
 	//
 	// Corresponds with DELETE /webhooks/{id} (the `DeleteCommendaWebhook` operationId).
 	DeleteCommendaWebhook(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3529,7 +3529,7 @@ type ClientInterface interface {
 
 	// UpdateCommendaWebhookWithBody Update a Commenda webhook
 	//
-	// Changes what is given and leaves the rest. Retries use the new url and key. DISABLED cancels what is pending.
+	// Changes the given members and keeps the others. Retries use the new url and key. DISABLED cancels the pending deliveries.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3538,7 +3538,7 @@ type ClientInterface interface {
 
 	// UpdateCommendaWebhook Update a Commenda webhook
 	//
-	// Changes what is given and leaves the rest. Retries use the new url and key. DISABLED cancels what is pending.
+	// Changes the given members and keeps the others. Retries use the new url and key. DISABLED cancels the pending deliveries.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3547,7 +3547,7 @@ type ClientInterface interface {
 
 	// ListCommendaDeliveries List a Commenda webhook's deliveries
 	//
-	// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.
+	// Newest first, including triggered ones: the log of /v1/webhooks/{id}/deliveries, also of a deleted webhook.
 	//
 	// Corresponds with GET /webhooks/{id}/deliveries (the `ListCommendaDeliveries` operationId).
 	ListCommendaDeliveries(ctx context.Context, id string, params *ListCommendaDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3555,7 +3555,7 @@ type ClientInterface interface {
 
 // GetSigningKeys Get the public keys that verify v1a signatures
 //
-// A JWK set of the Ed25519 keys that sign the requests of webhooks with the signature scheme v1a. It needs no API key. Each tenant has its own keys, so that no tenant can pass its events off as another's: trust those of the tenant that you get events from, and no others. A key that was rotated out is listed for as long as it signs.
+// A JWK set of the Ed25519 keys that sign the requests of webhooks with the signature scheme v1a. It needs no API key. Each tenant has its own keys, so that no tenant can pass its events off as another's: trust only the keys of the tenant whose events you receive. A replaced key is listed as long as it signs.
 //
 // Corresponds with GET /.well-known/webhook-keys (the `GetSigningKeys` operationId).
 func (c *Client) GetSigningKeys(ctx context.Context, params *GetSigningKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3572,7 +3572,7 @@ func (c *Client) GetSigningKeys(ctx context.Context, params *GetSigningKeysParam
 
 // ListMomentoWebhooks List a cache's webhooks
 //
-// All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.
+// All webhooks, without their secrets. A list over 4 MiB is split; nextCursor leads to the rest.
 //
 // Corresponds with GET /caches/{cacheName}/webhooks (the `ListMomentoWebhooks` operationId).
 func (c *Client) ListMomentoWebhooks(ctx context.Context, cacheName string, params *ListMomentoWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3589,7 +3589,7 @@ func (c *Client) ListMomentoWebhooks(ctx context.Context, cacheName string, para
 
 // DeleteMomentoWebhook Delete a topic webhook
 //
-// Nothing more is sent, and the secret is gone: the same name put again gets another.
+// Nothing more is sent, and the secret is deleted. A new webhook of the same name gets another secret.
 //
 // Corresponds with DELETE /caches/{cacheName}/webhooks/{webhookName} (the `DeleteMomentoWebhook` operationId).
 func (c *Client) DeleteMomentoWebhook(ctx context.Context, cacheName string, webhookName string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3606,7 +3606,7 @@ func (c *Client) DeleteMomentoWebhook(ctx context.Context, cacheName string, web
 
 // PutMomentoWebhookWithBody Put a topic webhook
 //
-// Subscribes a URL to a topic of the cache. Where there is a webhook of that name, its topic and destination change and its secret stays; one that was disabled because its endpoint failed is active again.
+// Subscribes a URL to a topic of the cache. If there is a webhook of that name, its topic and destination change and its secret stays. A webhook that was disabled because its endpoint failed becomes active again.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3625,7 +3625,7 @@ func (c *Client) PutMomentoWebhookWithBody(ctx context.Context, cacheName string
 
 // PutMomentoWebhook Put a topic webhook
 //
-// Subscribes a URL to a topic of the cache. Where there is a webhook of that name, its topic and destination change and its secret stays; one that was disabled because its endpoint failed is active again.
+// Subscribes a URL to a topic of the cache. If there is a webhook of that name, its topic and destination change and its secret stays. A webhook that was disabled because its endpoint failed becomes active again.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3644,7 +3644,7 @@ func (c *Client) PutMomentoWebhook(ctx context.Context, cacheName string, webhoo
 
 // ListMomentoDeliveries List a topic webhook's deliveries
 //
-// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries. Where the webhook was deleted, and no other has its name, it is the log of the last that had.
+// Newest first, including test deliveries: the log of /v1/webhooks/{id}/deliveries. After the webhook was deleted, this is the log of the last webhook of that name.
 //
 // Corresponds with GET /caches/{cacheName}/webhooks/{webhookName}/deliveries (the `ListMomentoDeliveries` operationId).
 func (c *Client) ListMomentoDeliveries(ctx context.Context, cacheName string, webhookName string, params *ListMomentoDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3678,7 +3678,7 @@ func (c *Client) GetMomentoWebhookSecret(ctx context.Context, cacheName string, 
 
 // RotateMomentoWebhookSecret Rotate a topic webhook's secret
 //
-// The new secret signs every request from now on. A body is not needed, and not looked at.
+// The new secret signs every request from now on. A body is ignored.
 //
 // Corresponds with POST /caches/{cacheName}/webhooks/{webhookName}/secret/rotate (the `RotateMomentoWebhookSecret` operationId).
 func (c *Client) RotateMomentoWebhookSecret(ctx context.Context, cacheName string, webhookName string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3695,7 +3695,7 @@ func (c *Client) RotateMomentoWebhookSecret(ctx context.Context, cacheName strin
 
 // PublishCommendaEventWithBody Publish an event to a topic
 //
-// 202 means: stored durably, with a delivery for every webhook that matches now, standard ones of this type too. Delivering begins at once and is not waited for.
+// 202 means that the event is stored durably, with a delivery for every webhook that matches now, including standard ones of this type. Delivery begins at once; the answer does not wait for it.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3714,7 +3714,7 @@ func (c *Client) PublishCommendaEventWithBody(ctx context.Context, params *Publi
 
 // PublishCommendaEvent Publish an event to a topic
 //
-// 202 means: stored durably, with a delivery for every webhook that matches now, standard ones of this type too. Delivering begins at once and is not waited for.
+// 202 means that the event is stored durably, with a delivery for every webhook that matches now, including standard ones of this type. Delivery begins at once; the answer does not wait for it.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3733,7 +3733,7 @@ func (c *Client) PublishCommendaEvent(ctx context.Context, params *PublishCommen
 
 // FollowTopic Follow a topic
 //
-// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
+// Waits for messages. It answers as soon as there are any, or after 30 seconds with none. With Accept: text/event-stream it sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, and the client resumes it. The key may be a topic token of /v1/topic-tokens.
 //
 // Corresponds with GET /topics/{cacheName}/{topicName} (the `FollowTopic` operationId).
 func (c *Client) FollowTopic(ctx context.Context, cacheName string, topicName string, params *FollowTopicParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3750,7 +3750,7 @@ func (c *Client) FollowTopic(ctx context.Context, cacheName string, topicName st
 
 // PublishTopicMessageWithBody Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+// The body is the message. 204 means that it is stored durably, with a delivery for every webhook on the topic. The answer waits neither for webhooks nor for subscribers. With an Idempotency-Key, requests repeated within 24 hours publish one message.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3769,7 +3769,7 @@ func (c *Client) PublishTopicMessageWithBody(ctx context.Context, cacheName stri
 
 // PublishTopicMessageWithTextBody Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+// The body is the message. 204 means that it is stored durably, with a delivery for every webhook on the topic. The answer waits neither for webhooks nor for subscribers. With an Idempotency-Key, requests repeated within 24 hours publish one message.
 //
 // Takes a body of the `text/plain` content type.
 //
@@ -3788,7 +3788,7 @@ func (c *Client) PublishTopicMessageWithTextBody(ctx context.Context, cacheName 
 
 // ListAPIKeys List API keys
 //
-// Newest first, revoked ones too.
+// Newest first, including revoked keys.
 //
 // Corresponds with GET /v1/api-keys (the `ListAPIKeys` operationId).
 func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3805,7 +3805,7 @@ func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, req
 
 // CreateAPIKeyWithBody Create an API key
 //
-// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+// Only this answer shows the key. An account may have 100 keys (--max-keys) that are neither revoked nor expired; one more is refused with 422 LIMIT_EXCEEDED.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3824,7 +3824,7 @@ func (c *Client) CreateAPIKeyWithBody(ctx context.Context, contentType string, b
 
 // CreateAPIKey Create an API key
 //
-// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+// Only this answer shows the key. An account may have 100 keys (--max-keys) that are neither revoked nor expired; one more is refused with 422 LIMIT_EXCEEDED.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3843,7 +3843,7 @@ func (c *Client) CreateAPIKey(ctx context.Context, body CreateAPIKeyJSONRequestB
 
 // RevokeAPIKey Revoke an API key
 //
-// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
+// The key is refused from now on, by every process. Only the operator's key itself can revoke the operator's key.
 //
 // Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 func (c *Client) RevokeAPIKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3860,7 +3860,7 @@ func (c *Client) RevokeAPIKey(ctx context.Context, id string, reqEditors ...Requ
 
 // GetDelivery Get a delivery
 //
-// With every attempt: what was sent where, what came back, and how long it took.
+// The delivery with every attempt: the request, the answer and the times.
 //
 // Corresponds with GET /v1/deliveries/{id} (the `GetDelivery` operationId).
 func (c *Client) GetDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3877,7 +3877,7 @@ func (c *Client) GetDelivery(ctx context.Context, id string, reqEditors ...Reque
 
 // RetryDelivery Send a delivery now
 //
-// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process.
+// Makes one attempt, whatever the delivery's status, and waits for its outcome. Scheduled attempts stay as they are, unless this one succeeds. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process.
 //
 // Corresponds with POST /v1/deliveries/{id}/retry (the `RetryDelivery` operationId).
 func (c *Client) RetryDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3894,7 +3894,7 @@ func (c *Client) RetryDelivery(ctx context.Context, id string, reqEditors ...Req
 
 // ListEventTypes List event types
 //
-// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.
+// The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then your own by name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; next_cursor leads to the rest.
 //
 // Corresponds with GET /v1/event-types (the `ListEventTypes` operationId).
 func (c *Client) ListEventTypes(ctx context.Context, params *ListEventTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3911,7 +3911,7 @@ func (c *Client) ListEventTypes(ctx context.Context, params *ListEventTypesParam
 
 // PutEventTypeWithBody Add or describe an event type
 //
-// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3930,7 +3930,7 @@ func (c *Client) PutEventTypeWithBody(ctx context.Context, name string, contentT
 
 // PutEventType Add or describe an event type
 //
-// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3949,7 +3949,7 @@ func (c *Client) PutEventType(ctx context.Context, name string, body PutEventTyp
 
 // ListEvents List events
 //
-// Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.
+// Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.
 //
 // Corresponds with GET /v1/events (the `ListEvents` operationId).
 func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3966,7 +3966,7 @@ func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEd
 
 // PublishEventWithBody Publish an event
 //
-// 202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.
+// 202 means that the event is stored durably, with a delivery for every webhook that matches now. Delivery begins at once; the answer does not wait for it.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3985,7 +3985,7 @@ func (c *Client) PublishEventWithBody(ctx context.Context, params *PublishEventP
 
 // PublishEvent Publish an event
 //
-// 202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.
+// 202 means that the event is stored durably, with a delivery for every webhook that matches now. Delivery begins at once; the answer does not wait for it.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4004,7 +4004,7 @@ func (c *Client) PublishEvent(ctx context.Context, params *PublishEventParams, b
 
 // PublishEventsWithBody Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4023,7 +4023,7 @@ func (c *Client) PublishEventsWithBody(ctx context.Context, contentType string, 
 
 // PublishEvents Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4042,7 +4042,7 @@ func (c *Client) PublishEvents(ctx context.Context, body PublishEventsJSONReques
 
 // GetEvent Get an event
 //
-// With its deliveries, its workflow, and the webhooks it was not for.
+// The event with its deliveries, its workflow, and the webhooks that it did not match.
 //
 // Corresponds with GET /v1/events/{id} (the `GetEvent` operationId).
 func (c *Client) GetEvent(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4059,7 +4059,7 @@ func (c *Client) GetEvent(ctx context.Context, id string, reqEditors ...RequestE
 
 // ListReplays List replays
 //
-// Newest first. Those that have ended are kept as long as events.
+// Newest first. Replays that have ended are kept as long as events.
 //
 // Corresponds with GET /v1/replays (the `ListReplays` operationId).
 func (c *Client) ListReplays(ctx context.Context, params *ListReplaysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4076,7 +4076,7 @@ func (c *Client) ListReplays(ctx context.Context, params *ListReplaysParams, req
 
 // GetReplay Get a replay
 //
-// With what became of its deliveries so far.
+// The replay with the results of its deliveries so far.
 //
 // Corresponds with GET /v1/replays/{id} (the `GetReplay` operationId).
 func (c *Client) GetReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4131,7 +4131,7 @@ func (c *Client) UpdateReplay(ctx context.Context, id string, body UpdateReplayJ
 
 // CancelReplay Cancel a replay
 //
-// It makes no more deliveries, and those of its deliveries that have an attempt to come end as canceled.
+// The replay makes no more deliveries, and its deliveries with an attempt to come end as canceled.
 //
 // Corresponds with POST /v1/replays/{id}/cancel (the `CancelReplay` operationId).
 func (c *Client) CancelReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4148,7 +4148,7 @@ func (c *Client) CancelReplay(ctx context.Context, id string, reqEditors ...Requ
 
 // PauseReplay Pause a replay
 //
-// It makes no more deliveries until it is resumed; those it has made are still sent. Pausing again does nothing.
+// The replay makes no more deliveries until it is resumed; existing ones are still sent. Pausing a paused replay does nothing.
 //
 // Corresponds with POST /v1/replays/{id}/pause (the `PauseReplay` operationId).
 func (c *Client) PauseReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4165,7 +4165,7 @@ func (c *Client) PauseReplay(ctx context.Context, id string, reqEditors ...Reque
 
 // ResumeReplay Resume a replay
 //
-// It goes on where it was paused.
+// The replay continues where it was paused.
 //
 // Corresponds with POST /v1/replays/{id}/resume (the `ResumeReplay` operationId).
 func (c *Client) ResumeReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4199,7 +4199,7 @@ func (c *Client) ListTenants(ctx context.Context, params *ListTenantsParams, req
 
 // CreateTenantWithBody Create a tenant
 //
-// An account of its own, with an admin key that only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4218,7 +4218,7 @@ func (c *Client) CreateTenantWithBody(ctx context.Context, contentType string, b
 
 // CreateTenant Create a tenant
 //
-// An account of its own, with an admin key that only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4237,7 +4237,7 @@ func (c *Client) CreateTenant(ctx context.Context, body CreateTenantJSONRequestB
 
 // CreateTopicTokenWithBody Create a topic token
 //
-// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+// Permits its holder to follow topics of one cache for some minutes, and nothing else. It is for pages in a browser, which must not have an API key. It is not stored and can't be revoked: it ends when it expires, or with the API key that made it.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4256,7 +4256,7 @@ func (c *Client) CreateTopicTokenWithBody(ctx context.Context, contentType strin
 
 // CreateTopicToken Create a topic token
 //
-// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+// Permits its holder to follow topics of one cache for some minutes, and nothing else. It is for pages in a browser, which must not have an API key. It is not stored and can't be revoked: it ends when it expires, or with the API key that made it.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4292,7 +4292,7 @@ func (c *Client) ListWebhooks(ctx context.Context, params *ListWebhooksParams, r
 
 // CreateWebhookWithBody Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4311,7 +4311,7 @@ func (c *Client) CreateWebhookWithBody(ctx context.Context, contentType string, 
 
 // CreateWebhook Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4330,7 +4330,7 @@ func (c *Client) CreateWebhook(ctx context.Context, body CreateWebhookJSONReques
 
 // DeleteWebhook Delete a webhook
 //
-// What is pending for it ends as canceled.
+// Its pending deliveries end as canceled.
 //
 // Corresponds with DELETE /v1/webhooks/{id} (the `DeleteWebhook` operationId).
 func (c *Client) DeleteWebhook(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4347,7 +4347,7 @@ func (c *Client) DeleteWebhook(ctx context.Context, id string, reqEditors ...Req
 
 // GetWebhook Get a webhook
 //
-// With its status. The secret is shown by its own operation.
+// The webhook with its status. The secret has an operation of its own.
 //
 // Corresponds with GET /v1/webhooks/{id} (the `GetWebhook` operationId).
 func (c *Client) GetWebhook(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4364,7 +4364,7 @@ func (c *Client) GetWebhook(ctx context.Context, id string, reqEditors ...Reques
 
 // UpdateWebhookWithBody Update a webhook
 //
-// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+// Changes the given members and keeps the others; null removes an optional member. Retries use the new url and secret. Deactivating cancels the pending deliveries. If the webhook has custom headers, a url with another scheme, host or port needs them given anew.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4383,7 +4383,7 @@ func (c *Client) UpdateWebhookWithBody(ctx context.Context, id string, contentTy
 
 // UpdateWebhook Update a webhook
 //
-// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+// Changes the given members and keeps the others; null removes an optional member. Retries use the new url and secret. Deactivating cancels the pending deliveries. If the webhook has custom headers, a url with another scheme, host or port needs them given anew.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4402,7 +4402,7 @@ func (c *Client) UpdateWebhook(ctx context.Context, id string, body UpdateWebhoo
 
 // ListDeliveries List a webhook's deliveries
 //
-// Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.
+// Newest first, including test deliveries. The log of a deleted webhook can be read as long as deliveries are kept.
 //
 // Corresponds with GET /v1/webhooks/{id}/deliveries (the `ListDeliveries` operationId).
 func (c *Client) ListDeliveries(ctx context.Context, id string, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4419,7 +4419,7 @@ func (c *Client) ListDeliveries(ctx context.Context, id string, params *ListDeli
 
 // ReplayWebhookWithBody Send events of the past
 //
-// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+// Begins a replay: each event gets a new delivery with all attempts, oldest event first. The replay continues across restarts. A webhook has one replay at a time. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so only missing ones can be replayed.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4438,7 +4438,7 @@ func (c *Client) ReplayWebhookWithBody(ctx context.Context, id string, contentTy
 
 // ReplayWebhook Send events of the past
 //
-// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+// Begins a replay: each event gets a new delivery with all attempts, oldest event first. The replay continues across restarts. A webhook has one replay at a time. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so only missing ones can be replayed.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4457,7 +4457,7 @@ func (c *Client) ReplayWebhook(ctx context.Context, id string, body ReplayWebhoo
 
 // GetWebhookSecret Get a webhook's secret
 //
-// The secret that signs now. A Commenda webhook's is not shown again.
+// The secret that signs now. The secret of a Commenda webhook is not shown again.
 //
 // Corresponds with GET /v1/webhooks/{id}/secret (the `GetWebhookSecret` operationId).
 func (c *Client) GetWebhookSecret(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4474,7 +4474,7 @@ func (c *Client) GetWebhookSecret(ctx context.Context, id string, reqEditors ...
 
 // RotateWebhookSecretWithBody Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, including retries. During the overlap webhook-signature carries a signature by the old secret as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one signature: by the new secret at once, or with single_value old when the overlap ends. A rotation during an overlap ends no earlier overlap: each secret signs until its own time. More than 4 old secrets at once are refused with 409.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4493,7 +4493,7 @@ func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, id string, con
 
 // RotateWebhookSecret Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, including retries. During the overlap webhook-signature carries a signature by the old secret as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one signature: by the new secret at once, or with single_value old when the overlap ends. A rotation during an overlap ends no earlier overlap: each secret signs until its own time. More than 4 old secrets at once are refused with 409.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4512,7 +4512,7 @@ func (c *Client) RotateWebhookSecret(ctx context.Context, id string, body Rotate
 
 // TestWebhookWithBody Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+// Sends one signed sample event, once, also to an inactive webhook, and waits for the outcome: the delivery with the receiver's answer. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true (the request of a momento webhook has the message number 0 instead). The body is optional. Operational event types are not sent as tests. Your own data to a webhook that signs v1a needs the scope publish too.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4531,7 +4531,7 @@ func (c *Client) TestWebhookWithBody(ctx context.Context, id string, contentType
 
 // TestWebhook Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+// Sends one signed sample event, once, also to an inactive webhook, and waits for the outcome: the delivery with the receiver's answer. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true (the request of a momento webhook has the message number 0 instead). The body is optional. Operational event types are not sent as tests. Your own data to a webhook that signs v1a needs the scope publish too.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4550,7 +4550,7 @@ func (c *Client) TestWebhook(ctx context.Context, id string, body TestWebhookJSO
 
 // ListCommendaWebhooks List Commenda webhooks
 //
-// All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.
+// All keys of the account, newest first, without their texts. A list over 4 MiB is split; next_cursor leads to the rest.
 //
 // Corresponds with GET /webhooks (the `ListCommendaWebhooks` operationId).
 func (c *Client) ListCommendaWebhooks(ctx context.Context, params *ListCommendaWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4567,7 +4567,7 @@ func (c *Client) ListCommendaWebhooks(ctx context.Context, params *ListCommendaW
 
 // CreateCommendaWebhookWithBody Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4586,7 +4586,7 @@ func (c *Client) CreateCommendaWebhookWithBody(ctx context.Context, contentType 
 
 // CreateCommendaWebhook Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4605,7 +4605,7 @@ func (c *Client) CreateCommendaWebhook(ctx context.Context, body CreateCommendaW
 
 // TriggerCommendaWebhookWithBody Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
+// Sends one signed event object, once, also to a disabled webhook, and waits for the outcome. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4624,7 +4624,7 @@ func (c *Client) TriggerCommendaWebhookWithBody(ctx context.Context, id string, 
 
 // TriggerCommendaWebhook Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
+// Sends one signed event object, once, also to a disabled webhook, and waits for the outcome. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4643,7 +4643,7 @@ func (c *Client) TriggerCommendaWebhook(ctx context.Context, id string, body Tri
 
 // DeleteCommendaWebhook Delete a Commenda webhook
 //
-// What is pending for it ends as canceled.
+// Its pending deliveries end as canceled.
 //
 // Corresponds with DELETE /webhooks/{id} (the `DeleteCommendaWebhook` operationId).
 func (c *Client) DeleteCommendaWebhook(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4677,7 +4677,7 @@ func (c *Client) GetCommendaWebhook(ctx context.Context, id string, reqEditors .
 
 // UpdateCommendaWebhookWithBody Update a Commenda webhook
 //
-// Changes what is given and leaves the rest. Retries use the new url and key. DISABLED cancels what is pending.
+// Changes the given members and keeps the others. Retries use the new url and key. DISABLED cancels the pending deliveries.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4696,7 +4696,7 @@ func (c *Client) UpdateCommendaWebhookWithBody(ctx context.Context, id string, c
 
 // UpdateCommendaWebhook Update a Commenda webhook
 //
-// Changes what is given and leaves the rest. Retries use the new url and key. DISABLED cancels what is pending.
+// Changes the given members and keeps the others. Retries use the new url and key. DISABLED cancels the pending deliveries.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4715,7 +4715,7 @@ func (c *Client) UpdateCommendaWebhook(ctx context.Context, id string, body Upda
 
 // ListCommendaDeliveries List a Commenda webhook's deliveries
 //
-// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.
+// Newest first, including triggered ones: the log of /v1/webhooks/{id}/deliveries, also of a deleted webhook.
 //
 // Corresponds with GET /webhooks/{id}/deliveries (the `ListCommendaDeliveries` operationId).
 func (c *Client) ListCommendaDeliveries(ctx context.Context, id string, params *ListCommendaDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7352,7 +7352,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetSigningKeysWithResponse Get the public keys that verify v1a signatures
 	//
-	// A JWK set of the Ed25519 keys that sign the requests of webhooks with the signature scheme v1a. It needs no API key. Each tenant has its own keys, so that no tenant can pass its events off as another's: trust those of the tenant that you get events from, and no others. A key that was rotated out is listed for as long as it signs.
+	// A JWK set of the Ed25519 keys that sign the requests of webhooks with the signature scheme v1a. It needs no API key. Each tenant has its own keys, so that no tenant can pass its events off as another's: trust only the keys of the tenant whose events you receive. A replaced key is listed as long as it signs.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7361,7 +7361,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListMomentoWebhooksWithResponse List a cache's webhooks
 	//
-	// All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.
+	// All webhooks, without their secrets. A list over 4 MiB is split; nextCursor leads to the rest.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7370,7 +7370,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteMomentoWebhookWithResponse Delete a topic webhook
 	//
-	// Nothing more is sent, and the secret is gone: the same name put again gets another.
+	// Nothing more is sent, and the secret is deleted. A new webhook of the same name gets another secret.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7379,7 +7379,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutMomentoWebhookWithBodyWithResponse Put a topic webhook
 	//
-	// Subscribes a URL to a topic of the cache. Where there is a webhook of that name, its topic and destination change and its secret stays; one that was disabled because its endpoint failed is active again.
+	// Subscribes a URL to a topic of the cache. If there is a webhook of that name, its topic and destination change and its secret stays. A webhook that was disabled because its endpoint failed becomes active again.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7388,7 +7388,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutMomentoWebhookWithResponse Put a topic webhook
 	//
-	// Subscribes a URL to a topic of the cache. Where there is a webhook of that name, its topic and destination change and its secret stays; one that was disabled because its endpoint failed is active again.
+	// Subscribes a URL to a topic of the cache. If there is a webhook of that name, its topic and destination change and its secret stays. A webhook that was disabled because its endpoint failed becomes active again.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7397,7 +7397,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListMomentoDeliveriesWithResponse List a topic webhook's deliveries
 	//
-	// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries. Where the webhook was deleted, and no other has its name, it is the log of the last that had.
+	// Newest first, including test deliveries: the log of /v1/webhooks/{id}/deliveries. After the webhook was deleted, this is the log of the last webhook of that name.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7415,7 +7415,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateMomentoWebhookSecretWithResponse Rotate a topic webhook's secret
 	//
-	// The new secret signs every request from now on. A body is not needed, and not looked at.
+	// The new secret signs every request from now on. A body is ignored.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7424,7 +7424,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishCommendaEventWithBodyWithResponse Publish an event to a topic
 	//
-	// 202 means: stored durably, with a delivery for every webhook that matches now, standard ones of this type too. Delivering begins at once and is not waited for.
+	// 202 means that the event is stored durably, with a delivery for every webhook that matches now, including standard ones of this type. Delivery begins at once; the answer does not wait for it.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7433,7 +7433,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishCommendaEventWithResponse Publish an event to a topic
 	//
-	// 202 means: stored durably, with a delivery for every webhook that matches now, standard ones of this type too. Delivering begins at once and is not waited for.
+	// 202 means that the event is stored durably, with a delivery for every webhook that matches now, including standard ones of this type. Delivery begins at once; the answer does not wait for it.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7442,7 +7442,7 @@ type ClientWithResponsesInterface interface {
 
 	// FollowTopicWithResponse Follow a topic
 	//
-	// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
+	// Waits for messages. It answers as soon as there are any, or after 30 seconds with none. With Accept: text/event-stream it sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, and the client resumes it. The key may be a topic token of /v1/topic-tokens.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7451,7 +7451,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishTopicMessageWithBodyWithResponse Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+	// The body is the message. 204 means that it is stored durably, with a delivery for every webhook on the topic. The answer waits neither for webhooks nor for subscribers. With an Idempotency-Key, requests repeated within 24 hours publish one message.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7460,7 +7460,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishTopicMessageWithTextBodyWithResponse Publish a message to a topic
 	//
-	// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+	// The body is the message. 204 means that it is stored durably, with a delivery for every webhook on the topic. The answer waits neither for webhooks nor for subscribers. With an Idempotency-Key, requests repeated within 24 hours publish one message.
 	//
 	// Takes a body of the `text/plain` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7469,7 +7469,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListAPIKeysWithResponse List API keys
 	//
-	// Newest first, revoked ones too.
+	// Newest first, including revoked keys.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7478,7 +7478,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateAPIKeyWithBodyWithResponse Create an API key
 	//
-	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+	// Only this answer shows the key. An account may have 100 keys (--max-keys) that are neither revoked nor expired; one more is refused with 422 LIMIT_EXCEEDED.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7487,7 +7487,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateAPIKeyWithResponse Create an API key
 	//
-	// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+	// Only this answer shows the key. An account may have 100 keys (--max-keys) that are neither revoked nor expired; one more is refused with 422 LIMIT_EXCEEDED.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7496,7 +7496,7 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeAPIKeyWithResponse Revoke an API key
 	//
-	// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
+	// The key is refused from now on, by every process. Only the operator's key itself can revoke the operator's key.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7505,7 +7505,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetDeliveryWithResponse Get a delivery
 	//
-	// With every attempt: what was sent where, what came back, and how long it took.
+	// The delivery with every attempt: the request, the answer and the times.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7514,7 +7514,7 @@ type ClientWithResponsesInterface interface {
 
 	// RetryDeliveryWithResponse Send a delivery now
 	//
-	// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process.
+	// Makes one attempt, whatever the delivery's status, and waits for its outcome. Scheduled attempts stay as they are, unless this one succeeds. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7523,7 +7523,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventTypesWithResponse List event types
 	//
-	// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.
+	// The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then your own by name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; next_cursor leads to the rest.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7532,7 +7532,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutEventTypeWithBodyWithResponse Add or describe an event type
 	//
-	// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+	// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7541,7 +7541,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutEventTypeWithResponse Add or describe an event type
 	//
-	// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+	// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7550,7 +7550,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventsWithResponse List events
 	//
-	// Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.
+	// Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7559,7 +7559,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventWithBodyWithResponse Publish an event
 	//
-	// 202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.
+	// 202 means that the event is stored durably, with a delivery for every webhook that matches now. Delivery begins at once; the answer does not wait for it.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7568,7 +7568,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventWithResponse Publish an event
 	//
-	// 202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.
+	// 202 means that the event is stored durably, with a delivery for every webhook that matches now. Delivery begins at once; the answer does not wait for it.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7577,7 +7577,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventsWithBodyWithResponse Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+	// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7586,7 +7586,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventsWithResponse Publish up to 1,000 events
 	//
-	// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+	// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7595,7 +7595,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetEventWithResponse Get an event
 	//
-	// With its deliveries, its workflow, and the webhooks it was not for.
+	// The event with its deliveries, its workflow, and the webhooks that it did not match.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7604,7 +7604,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListReplaysWithResponse List replays
 	//
-	// Newest first. Those that have ended are kept as long as events.
+	// Newest first. Replays that have ended are kept as long as events.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7613,7 +7613,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetReplayWithResponse Get a replay
 	//
-	// With what became of its deliveries so far.
+	// The replay with the results of its deliveries so far.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7640,7 +7640,7 @@ type ClientWithResponsesInterface interface {
 
 	// CancelReplayWithResponse Cancel a replay
 	//
-	// It makes no more deliveries, and those of its deliveries that have an attempt to come end as canceled.
+	// The replay makes no more deliveries, and its deliveries with an attempt to come end as canceled.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7649,7 +7649,7 @@ type ClientWithResponsesInterface interface {
 
 	// PauseReplayWithResponse Pause a replay
 	//
-	// It makes no more deliveries until it is resumed; those it has made are still sent. Pausing again does nothing.
+	// The replay makes no more deliveries until it is resumed; existing ones are still sent. Pausing a paused replay does nothing.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7658,7 +7658,7 @@ type ClientWithResponsesInterface interface {
 
 	// ResumeReplayWithResponse Resume a replay
 	//
-	// It goes on where it was paused.
+	// The replay continues where it was paused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7676,7 +7676,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateTenantWithBodyWithResponse Create a tenant
 	//
-	// An account of its own, with an admin key that only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7685,7 +7685,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateTenantWithResponse Create a tenant
 	//
-	// An account of its own, with an admin key that only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7694,7 +7694,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateTopicTokenWithBodyWithResponse Create a topic token
 	//
-	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+	// Permits its holder to follow topics of one cache for some minutes, and nothing else. It is for pages in a browser, which must not have an API key. It is not stored and can't be revoked: it ends when it expires, or with the API key that made it.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7703,7 +7703,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateTopicTokenWithResponse Create a topic token
 	//
-	// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+	// Permits its holder to follow topics of one cache for some minutes, and nothing else. It is for pages in a browser, which must not have an API key. It is not stored and can't be revoked: it ends when it expires, or with the API key that made it.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7721,7 +7721,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateWebhookWithBodyWithResponse Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7730,7 +7730,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateWebhookWithResponse Create a webhook
 	//
-	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7739,7 +7739,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteWebhookWithResponse Delete a webhook
 	//
-	// What is pending for it ends as canceled.
+	// Its pending deliveries end as canceled.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7748,7 +7748,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetWebhookWithResponse Get a webhook
 	//
-	// With its status. The secret is shown by its own operation.
+	// The webhook with its status. The secret has an operation of its own.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7757,7 +7757,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateWebhookWithBodyWithResponse Update a webhook
 	//
-	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+	// Changes the given members and keeps the others; null removes an optional member. Retries use the new url and secret. Deactivating cancels the pending deliveries. If the webhook has custom headers, a url with another scheme, host or port needs them given anew.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7766,7 +7766,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateWebhookWithResponse Update a webhook
 	//
-	// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+	// Changes the given members and keeps the others; null removes an optional member. Retries use the new url and secret. Deactivating cancels the pending deliveries. If the webhook has custom headers, a url with another scheme, host or port needs them given anew.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7775,7 +7775,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListDeliveriesWithResponse List a webhook's deliveries
 	//
-	// Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.
+	// Newest first, including test deliveries. The log of a deleted webhook can be read as long as deliveries are kept.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7784,7 +7784,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReplayWebhookWithBodyWithResponse Send events of the past
 	//
-	// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+	// Begins a replay: each event gets a new delivery with all attempts, oldest event first. The replay continues across restarts. A webhook has one replay at a time. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so only missing ones can be replayed.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7793,7 +7793,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReplayWebhookWithResponse Send events of the past
 	//
-	// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+	// Begins a replay: each event gets a new delivery with all attempts, oldest event first. The replay continues across restarts. A webhook has one replay at a time. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so only missing ones can be replayed.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7802,7 +7802,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetWebhookSecretWithResponse Get a webhook's secret
 	//
-	// The secret that signs now. A Commenda webhook's is not shown again.
+	// The secret that signs now. The secret of a Commenda webhook is not shown again.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7811,7 +7811,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithBodyWithResponse Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, including retries. During the overlap webhook-signature carries a signature by the old secret as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one signature: by the new secret at once, or with single_value old when the overlap ends. A rotation during an overlap ends no earlier overlap: each secret signs until its own time. More than 4 old secrets at once are refused with 409.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7820,7 +7820,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithResponse Rotate a webhook's secret
 	//
-	// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+	// The new secret signs every request from now on, including retries. During the overlap webhook-signature carries a signature by the old secret as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one signature: by the new secret at once, or with single_value old when the overlap ends. A rotation during an overlap ends no earlier overlap: each secret signs until its own time. More than 4 old secrets at once are refused with 409.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7829,7 +7829,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithBodyWithResponse Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+	// Sends one signed sample event, once, also to an inactive webhook, and waits for the outcome: the delivery with the receiver's answer. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true (the request of a momento webhook has the message number 0 instead). The body is optional. Operational event types are not sent as tests. Your own data to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7838,7 +7838,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithResponse Send a test event
 	//
-	// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+	// Sends one signed sample event, once, also to an inactive webhook, and waits for the outcome: the delivery with the receiver's answer. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true (the request of a momento webhook has the message number 0 instead). The body is optional. Operational event types are not sent as tests. Your own data to a webhook that signs v1a needs the scope publish too.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7847,7 +7847,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListCommendaWebhooksWithResponse List Commenda webhooks
 	//
-	// All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.
+	// All keys of the account, newest first, without their texts. A list over 4 MiB is split; next_cursor leads to the rest.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7856,7 +7856,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateCommendaWebhookWithBodyWithResponse Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7865,7 +7865,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateCommendaWebhookWithResponse Register a Commenda webhook
 	//
-	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+	// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7874,7 +7874,7 @@ type ClientWithResponsesInterface interface {
 
 	// TriggerCommendaWebhookWithBodyWithResponse Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
+	// Sends one signed event object, once, also to a disabled webhook, and waits for the outcome. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7883,7 +7883,7 @@ type ClientWithResponsesInterface interface {
 
 	// TriggerCommendaWebhookWithResponse Trigger a Commenda webhook
 	//
-	// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
+	// Sends one signed event object, once, also to a disabled webhook, and waits for the outcome. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7892,7 +7892,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteCommendaWebhookWithResponse Delete a Commenda webhook
 	//
-	// What is pending for it ends as canceled.
+	// Its pending deliveries end as canceled.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7910,7 +7910,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateCommendaWebhookWithBodyWithResponse Update a Commenda webhook
 	//
-	// Changes what is given and leaves the rest. Retries use the new url and key. DISABLED cancels what is pending.
+	// Changes the given members and keeps the others. Retries use the new url and key. DISABLED cancels the pending deliveries.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7919,7 +7919,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateCommendaWebhookWithResponse Update a Commenda webhook
 	//
-	// Changes what is given and leaves the rest. Retries use the new url and key. DISABLED cancels what is pending.
+	// Changes the given members and keeps the others. Retries use the new url and key. DISABLED cancels the pending deliveries.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7928,7 +7928,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListCommendaDeliveriesWithResponse List a Commenda webhook's deliveries
 	//
-	// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.
+	// Newest first, including triggered ones: the log of /v1/webhooks/{id}/deliveries, also of a deleted webhook.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10187,7 +10187,7 @@ func (r ListCommendaDeliveriesResponse) ContentType() string {
 
 // GetSigningKeysWithResponse Get the public keys that verify v1a signatures
 //
-// A JWK set of the Ed25519 keys that sign the requests of webhooks with the signature scheme v1a. It needs no API key. Each tenant has its own keys, so that no tenant can pass its events off as another's: trust those of the tenant that you get events from, and no others. A key that was rotated out is listed for as long as it signs.
+// A JWK set of the Ed25519 keys that sign the requests of webhooks with the signature scheme v1a. It needs no API key. Each tenant has its own keys, so that no tenant can pass its events off as another's: trust only the keys of the tenant whose events you receive. A replaced key is listed as long as it signs.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10202,7 +10202,7 @@ func (c *ClientWithResponses) GetSigningKeysWithResponse(ctx context.Context, pa
 
 // ListMomentoWebhooksWithResponse List a cache's webhooks
 //
-// All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.
+// All webhooks, without their secrets. A list over 4 MiB is split; nextCursor leads to the rest.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10217,7 +10217,7 @@ func (c *ClientWithResponses) ListMomentoWebhooksWithResponse(ctx context.Contex
 
 // DeleteMomentoWebhookWithResponse Delete a topic webhook
 //
-// Nothing more is sent, and the secret is gone: the same name put again gets another.
+// Nothing more is sent, and the secret is deleted. A new webhook of the same name gets another secret.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10232,7 +10232,7 @@ func (c *ClientWithResponses) DeleteMomentoWebhookWithResponse(ctx context.Conte
 
 // PutMomentoWebhookWithBodyWithResponse Put a topic webhook
 //
-// Subscribes a URL to a topic of the cache. Where there is a webhook of that name, its topic and destination change and its secret stays; one that was disabled because its endpoint failed is active again.
+// Subscribes a URL to a topic of the cache. If there is a webhook of that name, its topic and destination change and its secret stays. A webhook that was disabled because its endpoint failed becomes active again.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10247,7 +10247,7 @@ func (c *ClientWithResponses) PutMomentoWebhookWithBodyWithResponse(ctx context.
 
 // PutMomentoWebhookWithResponse Put a topic webhook
 //
-// Subscribes a URL to a topic of the cache. Where there is a webhook of that name, its topic and destination change and its secret stays; one that was disabled because its endpoint failed is active again.
+// Subscribes a URL to a topic of the cache. If there is a webhook of that name, its topic and destination change and its secret stays. A webhook that was disabled because its endpoint failed becomes active again.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10262,7 +10262,7 @@ func (c *ClientWithResponses) PutMomentoWebhookWithResponse(ctx context.Context,
 
 // ListMomentoDeliveriesWithResponse List a topic webhook's deliveries
 //
-// Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries. Where the webhook was deleted, and no other has its name, it is the log of the last that had.
+// Newest first, including test deliveries: the log of /v1/webhooks/{id}/deliveries. After the webhook was deleted, this is the log of the last webhook of that name.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10292,7 +10292,7 @@ func (c *ClientWithResponses) GetMomentoWebhookSecretWithResponse(ctx context.Co
 
 // RotateMomentoWebhookSecretWithResponse Rotate a topic webhook's secret
 //
-// The new secret signs every request from now on. A body is not needed, and not looked at.
+// The new secret signs every request from now on. A body is ignored.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10307,7 +10307,7 @@ func (c *ClientWithResponses) RotateMomentoWebhookSecretWithResponse(ctx context
 
 // PublishCommendaEventWithBodyWithResponse Publish an event to a topic
 //
-// 202 means: stored durably, with a delivery for every webhook that matches now, standard ones of this type too. Delivering begins at once and is not waited for.
+// 202 means that the event is stored durably, with a delivery for every webhook that matches now, including standard ones of this type. Delivery begins at once; the answer does not wait for it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10322,7 +10322,7 @@ func (c *ClientWithResponses) PublishCommendaEventWithBodyWithResponse(ctx conte
 
 // PublishCommendaEventWithResponse Publish an event to a topic
 //
-// 202 means: stored durably, with a delivery for every webhook that matches now, standard ones of this type too. Delivering begins at once and is not waited for.
+// 202 means that the event is stored durably, with a delivery for every webhook that matches now, including standard ones of this type. Delivery begins at once; the answer does not wait for it.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10337,7 +10337,7 @@ func (c *ClientWithResponses) PublishCommendaEventWithResponse(ctx context.Conte
 
 // FollowTopicWithResponse Follow a topic
 //
-// Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
+// Waits for messages. It answers as soon as there are any, or after 30 seconds with none. With Accept: text/event-stream it sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, and the client resumes it. The key may be a topic token of /v1/topic-tokens.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10352,7 +10352,7 @@ func (c *ClientWithResponses) FollowTopicWithResponse(ctx context.Context, cache
 
 // PublishTopicMessageWithBodyWithResponse Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+// The body is the message. 204 means that it is stored durably, with a delivery for every webhook on the topic. The answer waits neither for webhooks nor for subscribers. With an Idempotency-Key, requests repeated within 24 hours publish one message.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10367,7 +10367,7 @@ func (c *ClientWithResponses) PublishTopicMessageWithBodyWithResponse(ctx contex
 
 // PublishTopicMessageWithTextBodyWithResponse Publish a message to a topic
 //
-// The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+// The body is the message. 204 means that it is stored durably, with a delivery for every webhook on the topic. The answer waits neither for webhooks nor for subscribers. With an Idempotency-Key, requests repeated within 24 hours publish one message.
 //
 // Takes a body of the `text/plain` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10382,7 +10382,7 @@ func (c *ClientWithResponses) PublishTopicMessageWithTextBodyWithResponse(ctx co
 
 // ListAPIKeysWithResponse List API keys
 //
-// Newest first, revoked ones too.
+// Newest first, including revoked keys.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10397,7 +10397,7 @@ func (c *ClientWithResponses) ListAPIKeysWithResponse(ctx context.Context, param
 
 // CreateAPIKeyWithBodyWithResponse Create an API key
 //
-// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+// Only this answer shows the key. An account may have 100 keys (--max-keys) that are neither revoked nor expired; one more is refused with 422 LIMIT_EXCEEDED.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10412,7 +10412,7 @@ func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Conte
 
 // CreateAPIKeyWithResponse Create an API key
 //
-// Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+// Only this answer shows the key. An account may have 100 keys (--max-keys) that are neither revoked nor expired; one more is refused with 422 LIMIT_EXCEEDED.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10427,7 +10427,7 @@ func (c *ClientWithResponses) CreateAPIKeyWithResponse(ctx context.Context, body
 
 // RevokeAPIKeyWithResponse Revoke an API key
 //
-// It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
+// The key is refused from now on, by every process. Only the operator's key itself can revoke the operator's key.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10442,7 +10442,7 @@ func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, id s
 
 // GetDeliveryWithResponse Get a delivery
 //
-// With every attempt: what was sent where, what came back, and how long it took.
+// The delivery with every attempt: the request, the answer and the times.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10457,7 +10457,7 @@ func (c *ClientWithResponses) GetDeliveryWithResponse(ctx context.Context, id st
 
 // RetryDeliveryWithResponse Send a delivery now
 //
-// Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process.
+// Makes one attempt, whatever the delivery's status, and waits for its outcome. Scheduled attempts stay as they are, unless this one succeeds. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10472,7 +10472,7 @@ func (c *ClientWithResponses) RetryDeliveryWithResponse(ctx context.Context, id 
 
 // ListEventTypesWithResponse List event types
 //
-// What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.
+// The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then your own by name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; next_cursor leads to the rest.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10487,7 +10487,7 @@ func (c *ClientWithResponses) ListEventTypesWithResponse(ctx context.Context, pa
 
 // PutEventTypeWithBodyWithResponse Add or describe an event type
 //
-// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10502,7 +10502,7 @@ func (c *ClientWithResponses) PutEventTypeWithBodyWithResponse(ctx context.Conte
 
 // PutEventTypeWithResponse Add or describe an event type
 //
-// 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10517,7 +10517,7 @@ func (c *ClientWithResponses) PutEventTypeWithResponse(ctx context.Context, name
 
 // ListEventsWithResponse List events
 //
-// Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.
+// Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10532,7 +10532,7 @@ func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, params
 
 // PublishEventWithBodyWithResponse Publish an event
 //
-// 202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.
+// 202 means that the event is stored durably, with a delivery for every webhook that matches now. Delivery begins at once; the answer does not wait for it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10547,7 +10547,7 @@ func (c *ClientWithResponses) PublishEventWithBodyWithResponse(ctx context.Conte
 
 // PublishEventWithResponse Publish an event
 //
-// 202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.
+// 202 means that the event is stored durably, with a delivery for every webhook that matches now. Delivery begins at once; the answer does not wait for it.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10562,7 +10562,7 @@ func (c *ClientWithResponses) PublishEventWithResponse(ctx context.Context, para
 
 // PublishEventsWithBodyWithResponse Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10577,7 +10577,7 @@ func (c *ClientWithResponses) PublishEventsWithBodyWithResponse(ctx context.Cont
 
 // PublishEventsWithResponse Publish up to 1,000 events
 //
-// Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10592,7 +10592,7 @@ func (c *ClientWithResponses) PublishEventsWithResponse(ctx context.Context, bod
 
 // GetEventWithResponse Get an event
 //
-// With its deliveries, its workflow, and the webhooks it was not for.
+// The event with its deliveries, its workflow, and the webhooks that it did not match.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10607,7 +10607,7 @@ func (c *ClientWithResponses) GetEventWithResponse(ctx context.Context, id strin
 
 // ListReplaysWithResponse List replays
 //
-// Newest first. Those that have ended are kept as long as events.
+// Newest first. Replays that have ended are kept as long as events.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10622,7 +10622,7 @@ func (c *ClientWithResponses) ListReplaysWithResponse(ctx context.Context, param
 
 // GetReplayWithResponse Get a replay
 //
-// With what became of its deliveries so far.
+// The replay with the results of its deliveries so far.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10667,7 +10667,7 @@ func (c *ClientWithResponses) UpdateReplayWithResponse(ctx context.Context, id s
 
 // CancelReplayWithResponse Cancel a replay
 //
-// It makes no more deliveries, and those of its deliveries that have an attempt to come end as canceled.
+// The replay makes no more deliveries, and its deliveries with an attempt to come end as canceled.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10682,7 +10682,7 @@ func (c *ClientWithResponses) CancelReplayWithResponse(ctx context.Context, id s
 
 // PauseReplayWithResponse Pause a replay
 //
-// It makes no more deliveries until it is resumed; those it has made are still sent. Pausing again does nothing.
+// The replay makes no more deliveries until it is resumed; existing ones are still sent. Pausing a paused replay does nothing.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10697,7 +10697,7 @@ func (c *ClientWithResponses) PauseReplayWithResponse(ctx context.Context, id st
 
 // ResumeReplayWithResponse Resume a replay
 //
-// It goes on where it was paused.
+// The replay continues where it was paused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10727,7 +10727,7 @@ func (c *ClientWithResponses) ListTenantsWithResponse(ctx context.Context, param
 
 // CreateTenantWithBodyWithResponse Create a tenant
 //
-// An account of its own, with an admin key that only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10742,7 +10742,7 @@ func (c *ClientWithResponses) CreateTenantWithBodyWithResponse(ctx context.Conte
 
 // CreateTenantWithResponse Create a tenant
 //
-// An account of its own, with an admin key that only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10757,7 +10757,7 @@ func (c *ClientWithResponses) CreateTenantWithResponse(ctx context.Context, body
 
 // CreateTopicTokenWithBodyWithResponse Create a topic token
 //
-// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+// Permits its holder to follow topics of one cache for some minutes, and nothing else. It is for pages in a browser, which must not have an API key. It is not stored and can't be revoked: it ends when it expires, or with the API key that made it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10772,7 +10772,7 @@ func (c *ClientWithResponses) CreateTopicTokenWithBodyWithResponse(ctx context.C
 
 // CreateTopicTokenWithResponse Create a topic token
 //
-// Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+// Permits its holder to follow topics of one cache for some minutes, and nothing else. It is for pages in a browser, which must not have an API key. It is not stored and can't be revoked: it ends when it expires, or with the API key that made it.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10802,7 +10802,7 @@ func (c *ClientWithResponses) ListWebhooksWithResponse(ctx context.Context, para
 
 // CreateWebhookWithBodyWithResponse Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10817,7 +10817,7 @@ func (c *ClientWithResponses) CreateWebhookWithBodyWithResponse(ctx context.Cont
 
 // CreateWebhookWithResponse Create a webhook
 //
-// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10832,7 +10832,7 @@ func (c *ClientWithResponses) CreateWebhookWithResponse(ctx context.Context, bod
 
 // DeleteWebhookWithResponse Delete a webhook
 //
-// What is pending for it ends as canceled.
+// Its pending deliveries end as canceled.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10847,7 +10847,7 @@ func (c *ClientWithResponses) DeleteWebhookWithResponse(ctx context.Context, id 
 
 // GetWebhookWithResponse Get a webhook
 //
-// With its status. The secret is shown by its own operation.
+// The webhook with its status. The secret has an operation of its own.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10862,7 +10862,7 @@ func (c *ClientWithResponses) GetWebhookWithResponse(ctx context.Context, id str
 
 // UpdateWebhookWithBodyWithResponse Update a webhook
 //
-// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+// Changes the given members and keeps the others; null removes an optional member. Retries use the new url and secret. Deactivating cancels the pending deliveries. If the webhook has custom headers, a url with another scheme, host or port needs them given anew.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10877,7 +10877,7 @@ func (c *ClientWithResponses) UpdateWebhookWithBodyWithResponse(ctx context.Cont
 
 // UpdateWebhookWithResponse Update a webhook
 //
-// Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+// Changes the given members and keeps the others; null removes an optional member. Retries use the new url and secret. Deactivating cancels the pending deliveries. If the webhook has custom headers, a url with another scheme, host or port needs them given anew.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10892,7 +10892,7 @@ func (c *ClientWithResponses) UpdateWebhookWithResponse(ctx context.Context, id 
 
 // ListDeliveriesWithResponse List a webhook's deliveries
 //
-// Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.
+// Newest first, including test deliveries. The log of a deleted webhook can be read as long as deliveries are kept.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10907,7 +10907,7 @@ func (c *ClientWithResponses) ListDeliveriesWithResponse(ctx context.Context, id
 
 // ReplayWebhookWithBodyWithResponse Send events of the past
 //
-// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+// Begins a replay: each event gets a new delivery with all attempts, oldest event first. The replay continues across restarts. A webhook has one replay at a time. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so only missing ones can be replayed.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10922,7 +10922,7 @@ func (c *ClientWithResponses) ReplayWebhookWithBodyWithResponse(ctx context.Cont
 
 // ReplayWebhookWithResponse Send events of the past
 //
-// Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+// Begins a replay: each event gets a new delivery with all attempts, oldest event first. The replay continues across restarts. A webhook has one replay at a time. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so only missing ones can be replayed.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10937,7 +10937,7 @@ func (c *ClientWithResponses) ReplayWebhookWithResponse(ctx context.Context, id 
 
 // GetWebhookSecretWithResponse Get a webhook's secret
 //
-// The secret that signs now. A Commenda webhook's is not shown again.
+// The secret that signs now. The secret of a Commenda webhook is not shown again.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10952,7 +10952,7 @@ func (c *ClientWithResponses) GetWebhookSecretWithResponse(ctx context.Context, 
 
 // RotateWebhookSecretWithBodyWithResponse Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, including retries. During the overlap webhook-signature carries a signature by the old secret as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one signature: by the new secret at once, or with single_value old when the overlap ends. A rotation during an overlap ends no earlier overlap: each secret signs until its own time. More than 4 old secrets at once are refused with 409.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10967,7 +10967,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx contex
 
 // RotateWebhookSecretWithResponse Rotate a webhook's secret
 //
-// The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+// The new secret signs every request from now on, including retries. During the overlap webhook-signature carries a signature by the old secret as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one signature: by the new secret at once, or with single_value old when the overlap ends. A rotation during an overlap ends no earlier overlap: each secret signs until its own time. More than 4 old secrets at once are refused with 409.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10982,7 +10982,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithResponse(ctx context.Contex
 
 // TestWebhookWithBodyWithResponse Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+// Sends one signed sample event, once, also to an inactive webhook, and waits for the outcome: the delivery with the receiver's answer. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true (the request of a momento webhook has the message number 0 instead). The body is optional. Operational event types are not sent as tests. Your own data to a webhook that signs v1a needs the scope publish too.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10997,7 +10997,7 @@ func (c *ClientWithResponses) TestWebhookWithBodyWithResponse(ctx context.Contex
 
 // TestWebhookWithResponse Send a test event
 //
-// Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+// Sends one signed sample event, once, also to an inactive webhook, and waits for the outcome: the delivery with the receiver's answer. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true (the request of a momento webhook has the message number 0 instead). The body is optional. Operational event types are not sent as tests. Your own data to a webhook that signs v1a needs the scope publish too.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11012,7 +11012,7 @@ func (c *ClientWithResponses) TestWebhookWithResponse(ctx context.Context, id st
 
 // ListCommendaWebhooksWithResponse List Commenda webhooks
 //
-// All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.
+// All keys of the account, newest first, without their texts. A list over 4 MiB is split; next_cursor leads to the rest.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11027,7 +11027,7 @@ func (c *ClientWithResponses) ListCommendaWebhooksWithResponse(ctx context.Conte
 
 // CreateCommendaWebhookWithBodyWithResponse Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11042,7 +11042,7 @@ func (c *ClientWithResponses) CreateCommendaWebhookWithBodyWithResponse(ctx cont
 
 // CreateCommendaWebhookWithResponse Register a Commenda webhook
 //
-// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+// Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11057,7 +11057,7 @@ func (c *ClientWithResponses) CreateCommendaWebhookWithResponse(ctx context.Cont
 
 // TriggerCommendaWebhookWithBodyWithResponse Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
+// Sends one signed event object, once, also to a disabled webhook, and waits for the outcome. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11072,7 +11072,7 @@ func (c *ClientWithResponses) TriggerCommendaWebhookWithBodyWithResponse(ctx con
 
 // TriggerCommendaWebhookWithResponse Trigger a Commenda webhook
 //
-// Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
+// Sends one signed event object, once, also to a disabled webhook, and waits for the outcome. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11087,7 +11087,7 @@ func (c *ClientWithResponses) TriggerCommendaWebhookWithResponse(ctx context.Con
 
 // DeleteCommendaWebhookWithResponse Delete a Commenda webhook
 //
-// What is pending for it ends as canceled.
+// Its pending deliveries end as canceled.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11117,7 +11117,7 @@ func (c *ClientWithResponses) GetCommendaWebhookWithResponse(ctx context.Context
 
 // UpdateCommendaWebhookWithBodyWithResponse Update a Commenda webhook
 //
-// Changes what is given and leaves the rest. Retries use the new url and key. DISABLED cancels what is pending.
+// Changes the given members and keeps the others. Retries use the new url and key. DISABLED cancels the pending deliveries.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11132,7 +11132,7 @@ func (c *ClientWithResponses) UpdateCommendaWebhookWithBodyWithResponse(ctx cont
 
 // UpdateCommendaWebhookWithResponse Update a Commenda webhook
 //
-// Changes what is given and leaves the rest. Retries use the new url and key. DISABLED cancels what is pending.
+// Changes the given members and keeps the others. Retries use the new url and key. DISABLED cancels the pending deliveries.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11147,7 +11147,7 @@ func (c *ClientWithResponses) UpdateCommendaWebhookWithResponse(ctx context.Cont
 
 // ListCommendaDeliveriesWithResponse List a Commenda webhook's deliveries
 //
-// Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.
+// Newest first, including triggered ones: the log of /v1/webhooks/{id}/deliveries, also of a deleted webhook.
 //
 // Returns a wrapper object for the known response body format(s).
 //

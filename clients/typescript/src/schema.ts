@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Get the public keys that verify v1a signatures
-         * @description A JWK set of the Ed25519 keys that sign the requests of webhooks with the signature scheme v1a. It needs no API key. Each tenant has its own keys, so that no tenant can pass its events off as another's: trust those of the tenant that you get events from, and no others. A key that was rotated out is listed for as long as it signs.
+         * @description A JWK set of the Ed25519 keys that sign the requests of webhooks with the signature scheme v1a. It needs no API key. Each tenant has its own keys, so that no tenant can pass its events off as another's: trust only the keys of the tenant whose events you receive. A replaced key is listed as long as it signs.
          */
         get: operations["get-signing-keys"];
         put?: never;
@@ -33,7 +33,7 @@ export interface paths {
         };
         /**
          * List a cache's webhooks
-         * @description All of them, without their secrets. Of more than 4 MiB it is a part, and nextCursor leads on.
+         * @description All webhooks, without their secrets. A list over 4 MiB is split; nextCursor leads to the rest.
          */
         get: operations["list-momento-webhooks"];
         put?: never;
@@ -54,13 +54,13 @@ export interface paths {
         get?: never;
         /**
          * Put a topic webhook
-         * @description Subscribes a URL to a topic of the cache. Where there is a webhook of that name, its topic and destination change and its secret stays; one that was disabled because its endpoint failed is active again.
+         * @description Subscribes a URL to a topic of the cache. If there is a webhook of that name, its topic and destination change and its secret stays. A webhook that was disabled because its endpoint failed becomes active again.
          */
         put: operations["put-momento-webhook"];
         post?: never;
         /**
          * Delete a topic webhook
-         * @description Nothing more is sent, and the secret is gone: the same name put again gets another.
+         * @description Nothing more is sent, and the secret is deleted. A new webhook of the same name gets another secret.
          */
         delete: operations["delete-momento-webhook"];
         options?: never;
@@ -77,7 +77,7 @@ export interface paths {
         };
         /**
          * List a topic webhook's deliveries
-         * @description Newest first, test deliveries too: the log of /v1/webhooks/{id}/deliveries. Where the webhook was deleted, and no other has its name, it is the log of the last that had.
+         * @description Newest first, including test deliveries: the log of /v1/webhooks/{id}/deliveries. After the webhook was deleted, this is the log of the last webhook of that name.
          */
         get: operations["list-momento-deliveries"];
         put?: never;
@@ -119,7 +119,7 @@ export interface paths {
         put?: never;
         /**
          * Rotate a topic webhook's secret
-         * @description The new secret signs every request from now on. A body is not needed, and not looked at.
+         * @description The new secret signs every request from now on. A body is ignored.
          */
         post: operations["rotate-momento-webhook-secret"];
         delete?: never;
@@ -139,7 +139,7 @@ export interface paths {
         put?: never;
         /**
          * Publish an event to a topic
-         * @description 202 means: stored durably, with a delivery for every webhook that matches now, standard ones of this type too. Delivering begins at once and is not waited for.
+         * @description 202 means that the event is stored durably, with a delivery for every webhook that matches now, including standard ones of this type. Delivery begins at once; the answer does not wait for it.
          */
         post: operations["publish-commenda-event"];
         delete?: never;
@@ -157,13 +157,13 @@ export interface paths {
         };
         /**
          * Follow a topic
-         * @description Waits for messages: answers as soon as there are any, with none after 30 seconds. With Accept: text/event-stream it goes on, and sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, for the client to resume. The key may be a topic token, of /v1/topic-tokens.
+         * @description Waits for messages. It answers as soon as there are any, or after 30 seconds with none. With Accept: text/event-stream it sends each item as a server-sent event; a stream ends after 10 minutes, or when its key or token expires, and the client resumes it. The key may be a topic token of /v1/topic-tokens.
          */
         get: operations["follow-topic"];
         put?: never;
         /**
          * Publish a message to a topic
-         * @description The body is the message. 204 means: stored durably, with a delivery for every webhook on the topic. Neither webhooks nor subscribers are waited for. With an Idempotency-Key it is published once, however often it is sent in 24 hours.
+         * @description The body is the message. 204 means that it is stored durably, with a delivery for every webhook on the topic. The answer waits neither for webhooks nor for subscribers. With an Idempotency-Key, requests repeated within 24 hours publish one message.
          */
         post: operations["publish-topic-message"];
         delete?: never;
@@ -181,13 +181,13 @@ export interface paths {
         };
         /**
          * List API keys
-         * @description Newest first, revoked ones too.
+         * @description Newest first, including revoked keys.
          */
         get: operations["list-api-keys"];
         put?: never;
         /**
          * Create an API key
-         * @description Only this answer shows the key. An account may have 100 (--max-keys) that are neither revoked nor expired; one more is 422 LIMIT_EXCEEDED.
+         * @description Only this answer shows the key. An account may have 100 keys (--max-keys) that are neither revoked nor expired; one more is refused with 422 LIMIT_EXCEEDED.
          */
         post: operations["create-api-key"];
         delete?: never;
@@ -208,7 +208,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke an API key
-         * @description It is refused from now on, everywhere. The operator's key can be revoked by itself alone.
+         * @description The key is refused from now on, by every process. Only the operator's key itself can revoke the operator's key.
          */
         delete: operations["revoke-api-key"];
         options?: never;
@@ -225,7 +225,7 @@ export interface paths {
         };
         /**
          * Get a delivery
-         * @description With every attempt: what was sent where, what came back, and how long it took.
+         * @description The delivery with every attempt: the request, the answer and the times.
          */
         get: operations["get-delivery"];
         put?: never;
@@ -247,7 +247,7 @@ export interface paths {
         put?: never;
         /**
          * Send a delivery now
-         * @description Sends once, whatever the delivery's status, and waits for the outcome. Attempts still scheduled stay as they are, unless this one succeeds. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process.
+         * @description Makes one attempt, whatever the delivery's status, and waits for its outcome. Scheduled attempts stay as they are, unless this one succeeds. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process.
          */
         post: operations["retry-delivery"];
         delete?: never;
@@ -265,7 +265,7 @@ export interface paths {
         };
         /**
          * List event types
-         * @description What can be subscribed to: nine built-in types, those of operational events, then your own by name. Operational events (webhook.disabled, webhook.recovered, delivery.failed) are published by this service, to webhooks that name them; patterns don't match them, and nobody else can publish them. Of more than 4 MiB it is a part, and next_cursor leads on.
+         * @description The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then your own by name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; next_cursor leads to the rest.
          */
         get: operations["list-event-types"];
         put?: never;
@@ -286,7 +286,7 @@ export interface paths {
         get?: never;
         /**
          * Add or describe an event type
-         * @description 201 when it is new, 200 when there was one: its description stays where none is given, its schema is replaced, and without one it has none any more. A schema keeps from being published what it refuses, so that this needs a key with the scope admin. A schema holds for what is published, in batches and on Commenda's surface too, and for the data of tests; it is in force at once.
+         * @description 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
          */
         put: operations["put-event-type"];
         post?: never;
@@ -305,13 +305,13 @@ export interface paths {
         };
         /**
          * List events
-         * @description Newest first, without test events. A page ends before 4 MiB of data, whatever its limit.
+         * @description Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.
          */
         get: operations["list-events"];
         put?: never;
         /**
          * Publish an event
-         * @description 202 means: stored durably, with a delivery for every webhook that matches now. Delivering begins at once and is not waited for.
+         * @description 202 means that the event is stored durably, with a delivery for every webhook that matches now. Delivery begins at once; the answer does not wait for it.
          */
         post: operations["publish-event"];
         delete?: never;
@@ -331,7 +331,7 @@ export interface paths {
         put?: never;
         /**
          * Publish up to 1,000 events
-         * @description Each event fares as it would alone: one that is refused takes no other along. What came of each is in results, in the request's order. Give events ids to be able to repeat a request whose answer got lost, or the request an Idempotency-Key: then an event without an id is known by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+         * @description Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
          */
         post: operations["publish-events"];
         delete?: never;
@@ -349,7 +349,7 @@ export interface paths {
         };
         /**
          * Get an event
-         * @description With its deliveries, its workflow, and the webhooks it was not for.
+         * @description The event with its deliveries, its workflow, and the webhooks that it did not match.
          */
         get: operations["get-event"];
         put?: never;
@@ -369,7 +369,7 @@ export interface paths {
         };
         /**
          * List replays
-         * @description Newest first. Those that have ended are kept as long as events.
+         * @description Newest first. Replays that have ended are kept as long as events.
          */
         get: operations["list-replays"];
         put?: never;
@@ -389,7 +389,7 @@ export interface paths {
         };
         /**
          * Get a replay
-         * @description With what became of its deliveries so far.
+         * @description The replay with the results of its deliveries so far.
          */
         get: operations["get-replay"];
         put?: never;
@@ -415,7 +415,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel a replay
-         * @description It makes no more deliveries, and those of its deliveries that have an attempt to come end as canceled.
+         * @description The replay makes no more deliveries, and its deliveries with an attempt to come end as canceled.
          */
         post: operations["cancel-replay"];
         delete?: never;
@@ -435,7 +435,7 @@ export interface paths {
         put?: never;
         /**
          * Pause a replay
-         * @description It makes no more deliveries until it is resumed; those it has made are still sent. Pausing again does nothing.
+         * @description The replay makes no more deliveries until it is resumed; existing ones are still sent. Pausing a paused replay does nothing.
          */
         post: operations["pause-replay"];
         delete?: never;
@@ -455,7 +455,7 @@ export interface paths {
         put?: never;
         /**
          * Resume a replay
-         * @description It goes on where it was paused.
+         * @description The replay continues where it was paused.
          */
         post: operations["resume-replay"];
         delete?: never;
@@ -479,7 +479,7 @@ export interface paths {
         put?: never;
         /**
          * Create a tenant
-         * @description An account of its own, with an admin key that only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+         * @description Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
          */
         post: operations["create-tenant"];
         delete?: never;
@@ -499,7 +499,7 @@ export interface paths {
         put?: never;
         /**
          * Create a topic token
-         * @description Lets its holder follow topics of one cache for some minutes, and nothing else: for a page in a browser, which must not have an API key. It is stored nowhere and can't be revoked by itself: it ends with its time, and with the API key that made it.
+         * @description Permits its holder to follow topics of one cache for some minutes, and nothing else. It is for pages in a browser, which must not have an API key. It is not stored and can't be revoked: it ends when it expires, or with the API key that made it.
          */
         post: operations["create-topic-token"];
         delete?: never;
@@ -523,7 +523,7 @@ export interface paths {
         put?: never;
         /**
          * Create a webhook
-         * @description Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+         * @description Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
          */
         post: operations["create-webhook"];
         delete?: never;
@@ -541,21 +541,21 @@ export interface paths {
         };
         /**
          * Get a webhook
-         * @description With its status. The secret is shown by its own operation.
+         * @description The webhook with its status. The secret has an operation of its own.
          */
         get: operations["get-webhook"];
         put?: never;
         post?: never;
         /**
          * Delete a webhook
-         * @description What is pending for it ends as canceled.
+         * @description Its pending deliveries end as canceled.
          */
         delete: operations["delete-webhook"];
         options?: never;
         head?: never;
         /**
          * Update a webhook
-         * @description Changes what is given and leaves the rest; null takes away what there need not be. Retries use the new url and secret. Deactivating cancels what is pending. A url with another scheme, host or port needs the custom headers anew.
+         * @description Changes the given members and keeps the others; null removes an optional member. Retries use the new url and secret. Deactivating cancels the pending deliveries. If the webhook has custom headers, a url with another scheme, host or port needs them given anew.
          */
         patch: operations["update-webhook"];
         trace?: never;
@@ -569,7 +569,7 @@ export interface paths {
         };
         /**
          * List a webhook's deliveries
-         * @description Newest first, test deliveries too. The log of a webhook that was deleted can be read for as long as deliveries are kept.
+         * @description Newest first, including test deliveries. The log of a deleted webhook can be read as long as deliveries are kept.
          */
         get: operations["list-deliveries"];
         put?: never;
@@ -591,7 +591,7 @@ export interface paths {
         put?: never;
         /**
          * Send events of the past
-         * @description Begins a replay: each event gets a new delivery, with all attempts, the oldest first, and the replay goes on whatever is restarted. One at a time for a webhook. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so that only missing ones can be replayed.
+         * @description Begins a replay: each event gets a new delivery with all attempts, oldest event first. The replay continues across restarts. A webhook has one replay at a time. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so only missing ones can be replayed.
          */
         post: operations["replay-webhook"];
         delete?: never;
@@ -609,7 +609,7 @@ export interface paths {
         };
         /**
          * Get a webhook's secret
-         * @description The secret that signs now. A Commenda webhook's is not shown again.
+         * @description The secret that signs now. The secret of a Commenda webhook is not shown again.
          */
         get: operations["get-webhook-secret"];
         put?: never;
@@ -631,7 +631,7 @@ export interface paths {
         put?: never;
         /**
          * Rotate a webhook's secret
-         * @description The new secret signs every request from now on, retries too. For the time of the overlap webhook-signature carries a signature with the old one as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one: the new secret's at once, or with single_value old when the overlap ends. A rotation within an overlap takes nothing back: each secret signs until its own time. More than 4 old ones at once are refused with 409.
+         * @description The new secret signs every request from now on, including retries. During the overlap webhook-signature carries a signature by the old secret as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one signature: by the new secret at once, or with single_value old when the overlap ends. A rotation during an overlap ends no earlier overlap: each secret signs until its own time. More than 4 old secrets at once are refused with 409.
          */
         post: operations["rotate-webhook-secret"];
         delete?: never;
@@ -651,7 +651,7 @@ export interface paths {
         put?: never;
         /**
          * Send a test event
-         * @description Sends one signed sample event, once, to an inactive webhook too, and waits for the outcome: the delivery with what came back. An answer closes an open breaker. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true (a momento webhook's has the message number 0 instead). The body is optional. Operational event types are not sent as tests; data of your own to a webhook that signs v1a needs the scope publish too.
+         * @description Sends one signed sample event, once, also to an inactive webhook, and waits for the outcome: the delivery with the receiver's answer. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true (the request of a momento webhook has the message number 0 instead). The body is optional. Operational event types are not sent as tests. Your own data to a webhook that signs v1a needs the scope publish too.
          */
         post: operations["test-webhook"];
         delete?: never;
@@ -669,13 +669,13 @@ export interface paths {
         };
         /**
          * List Commenda webhooks
-         * @description All of the account's, newest first, without their keys. Of more than 4 MiB it is a part, and next_cursor leads on.
+         * @description All keys of the account, newest first, without their texts. A list over 4 MiB is split; next_cursor leads to the rest.
          */
         get: operations["list-commenda-webhooks"];
         put?: never;
         /**
          * Register a Commenda webhook
-         * @description Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key the request makes one webhook however often it is sent in 24 hours, and has the same answer each time.
+         * @description Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.
          */
         post: operations["create-commenda-webhook"];
         delete?: never;
@@ -695,7 +695,7 @@ export interface paths {
         put?: never;
         /**
          * Trigger a Commenda webhook
-         * @description Sends one signed event object, once, to a disabled webhook too, and waits for the outcome. 429 where the webhook is at its rate_limit or its bound of requests in flight, which this shares with events, or the account has more than 16 tests and retries under way, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
+         * @description Sends one signed event object, once, also to a disabled webhook, and waits for the outcome. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process. The request has the header webhook-test: true. The body is optional.
          */
         post: operations["trigger-commenda-webhook"];
         delete?: never;
@@ -719,12 +719,12 @@ export interface paths {
         put?: never;
         /**
          * Update a Commenda webhook
-         * @description Changes what is given and leaves the rest. Retries use the new url and key. DISABLED cancels what is pending.
+         * @description Changes the given members and keeps the others. Retries use the new url and key. DISABLED cancels the pending deliveries.
          */
         post: operations["update-commenda-webhook"];
         /**
          * Delete a Commenda webhook
-         * @description What is pending for it ends as canceled.
+         * @description Its pending deliveries end as canceled.
          */
         delete: operations["delete-commenda-webhook"];
         options?: never;
@@ -741,7 +741,7 @@ export interface paths {
         };
         /**
          * List a Commenda webhook's deliveries
-         * @description Newest first, triggered ones too: the log of /v1/webhooks/{id}/deliveries, also of a webhook that was deleted.
+         * @description Newest first, including triggered ones: the log of /v1/webhooks/{id}/deliveries, also of a deleted webhook.
          */
         get: operations["list-commenda-deliveries"];
         put?: never;
@@ -758,7 +758,7 @@ export interface components {
     schemas: {
         APIKey: {
             /**
-             * @description The only caches whose topics it may publish to, read and follow.
+             * @description The caches to whose topics the key is limited, for publishing, reading and following.
              * @example [
              *       "chat"
              *     ]
@@ -772,7 +772,7 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description When it stops being valid; absent: never.
+             * @description When the key expires; absent if it never does.
              * @example 2027-01-15T12:00:00Z
              */
             expires_at?: string;
@@ -787,13 +787,13 @@ export interface components {
              */
             name: string;
             /**
-             * @description Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
+             * @description Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key manages tenants, and only the operator can revoke it.
              * @example false
              */
             operator?: boolean;
             /**
              * Format: date-time
-             * @description When it was revoked; absent if it was not.
+             * @description When the key was revoked; absent if it was not.
              * @example 2026-06-15T12:00:00Z
              */
             revoked_at?: string;
@@ -805,17 +805,17 @@ export interface components {
              */
             scopes: components["schemas"]["Scope"][];
             /**
-             * @description Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
+             * @description Whether the key has the scope subscribe as well. It is not listed in scopes, because older clients don't know it.
              * @example false
              */
             subscribe?: boolean;
             /**
-             * @description Shown to receivers of topic webhooks as who published.
+             * @description Identifies the publisher to receivers of topic webhooks.
              * @example mo-the-squirrel
              */
             token_id?: string;
             /**
-             * @description The only event types and topics that it may publish, read and follow, as patterns.
+             * @description Patterns of the event types and topics to which the key is limited, for publishing, reading and following.
              * @example [
              *       "user.*"
              *     ]
@@ -826,7 +826,7 @@ export interface components {
             /** @description This page of keys, newest first. */
             api_keys: components["schemas"]["APIKey"][];
             /**
-             * @description Leads to the next page; null on the last.
+             * @description Cursor of the next page; null on the last page.
              * @example AWsBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor: string | null;
@@ -840,17 +840,17 @@ export interface components {
             created_at: string;
             /**
              * Format: int64
-             * @description How many webhooks it matched.
+             * @description How many webhooks the event matched.
              * @example 1
              */
             deliveries: number;
             /**
-             * @description Whether an earlier publish with the same id stands for this one.
+             * @description Whether this is the event of an earlier publish with the same id.
              * @example false
              */
             duplicate?: boolean;
             /**
-             * @description Names the event in paths and in delivered bodies.
+             * @description The event's id in paths and in delivered bodies.
              * @example evt_01kab1s6rzfkqbzry2kztmfpx1
              */
             id: string;
@@ -875,7 +875,7 @@ export interface components {
             /** @description Absent on success. */
             error?: components["schemas"]["AttemptError"];
             /**
-             * @description Whether it was sent by hand.
+             * @description Whether the attempt was made by hand.
              * @example false
              */
             manual?: boolean;
@@ -886,7 +886,7 @@ export interface components {
              */
             number: number;
             /**
-             * @description The address dialled; absent if none was.
+             * @description The address dialled; absent if none was dialled.
              * @example 203.0.113.7:443
              */
             remote_address?: string;
@@ -896,7 +896,7 @@ export interface components {
             response?: components["schemas"]["AttemptResponse"];
             /**
              * Format: date-time
-             * @description When it began, to the millisecond.
+             * @description When the attempt began, to the millisecond.
              * @example 2026-01-15T12:30:00.084Z
              */
             started_at: string;
@@ -905,12 +905,12 @@ export interface components {
         };
         AttemptError: {
             /**
-             * @description The class of failure, for programs.
+             * @description The class of the failure, for programs.
              * @example status
              */
             class: components["schemas"]["ErrorClass"];
             /**
-             * @description The class in words, with what is known.
+             * @description The failure in words, with its known details.
              * @example HTTP 500 Internal Server Error
              */
             message: string;
@@ -938,18 +938,18 @@ export interface components {
         };
         AttemptResponse: {
             /**
-             * @description The first 16 KiB, as text, up to the last whole character.
+             * @description The first 16 KiB as text, up to the last whole character.
              * @example OK
              */
             body: string;
             /**
-             * @description The first 16 KiB in base64, where they are not UTF-8; body is empty then.
+             * @description The first 16 KiB in base64, if they are not UTF-8. body is empty then.
              * @example /w==
              */
             body_base64?: string;
             /**
              * Format: int64
-             * @description The length of the whole body, in bytes: what came, or what the receiver announced; absent where nobody knows.
+             * @description The length of the whole body in bytes, as received or as announced by the receiver; absent if unknown.
              * @example 2
              */
             body_length?: number;
@@ -971,7 +971,7 @@ export interface components {
              */
             status_code: number;
             /**
-             * @description Whether the body goes on behind what is shown, or broke off there.
+             * @description Whether the body is longer than the part shown, or broke off there.
              * @example false
              */
             truncated?: boolean;
@@ -991,19 +991,19 @@ export interface components {
             dns_ms: number;
             /**
              * Format: double
-             * @description From the start to the first byte of the answer; 0 if there was none.
+             * @description Time from the start to the first byte of the answer; 0 if there was no answer.
              * @example 83.9
              */
             first_byte_ms: number;
             /**
              * Format: double
-             * @description 0 on a kept connection and without TLS.
+             * @description 0 on a connection that was open already, and without TLS.
              * @example 25.4
              */
             tls_ms: number;
         };
         /**
-         * @description The version of its event objects.
+         * @description The version of the webhook's event objects.
          * @example v1.0
          * @enum {string}
          */
@@ -1011,13 +1011,13 @@ export interface components {
         CommendaDelivery: {
             /**
              * Format: int64
-             * @description Requests made so far, those sent by hand too.
+             * @description Number of attempts so far, including those made by hand.
              * @example 1
              */
             attempts: number;
             /**
              * Format: date-time
-             * @description When the event was published, or the replay made it.
+             * @description When the event was published, or when the replay made the delivery.
              * @example 2026-01-15T12:30:00Z
              */
             created_at: string;
@@ -1034,7 +1034,7 @@ export interface components {
             error?: string;
             /**
              * Format: uuid
-             * @description The event delivered: the event object's id.
+             * @description The id of the delivered event, which is the event object's id.
              * @example 019a961c-9b1f-7cee-bfe3-c29ff547dba1
              */
             event_id: string;
@@ -1045,29 +1045,29 @@ export interface components {
             event_type: string;
             /**
              * Format: uuid
-             * @description Names the delivery, on /v1/deliveries too.
+             * @description The delivery's id, also for /v1/deliveries.
              * @example 019a961c-9b1f-7cee-bfe3-c29ff547dba1
              */
             id: string;
             /**
              * Format: date-time
-             * @description When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
+             * @description When the next attempt is due; never in the past. Present only if an attempt follows and the delivery does not wait.
              * @example 2026-01-15T12:30:30.125Z
              */
             next_attempt_at?: string;
             /**
-             * @description The replay that made it, if one did.
+             * @description The replay that made the delivery, if any.
              * @example rpl_01kab1s6rzfkqbzry2kztmfpx1
              */
             replay_id?: string;
             /**
-             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+             * @description pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived.
              * @example success
              */
             status: components["schemas"]["DeliveryStatus"];
             /**
              * Format: int64
-             * @description The last HTTP status that any attempt got.
+             * @description The HTTP status of the last answered attempt.
              * @example 200
              */
             status_code?: number;
@@ -1076,7 +1076,7 @@ export interface components {
              * @example false
              */
             test?: boolean;
-            /** @description What a delivery that is due waits for. Waiting uses up no attempt. */
+            /** @description Why a delivery that is due is not sent yet. Waiting uses up no attempt. */
             waiting?: components["schemas"]["Waiting"];
             /**
              * Format: uuid
@@ -1085,7 +1085,7 @@ export interface components {
              */
             webhook_id: string;
             /**
-             * @description The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
+             * @description The Temporal workflow that sends the delivery, if it is not the event's: the webhook's drain sends deliveries that wait for their webhook, or have waited.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
              */
             workflow_id?: string;
@@ -1100,13 +1100,13 @@ export interface components {
             attempt_log: components["schemas"]["Attempt"][];
             /**
              * Format: int64
-             * @description Requests made so far, those sent by hand too.
+             * @description Number of attempts so far, including those made by hand.
              * @example 1
              */
             attempts: number;
             /**
              * Format: date-time
-             * @description When the event was published, or the replay made it.
+             * @description When the event was published, or when the replay made the delivery.
              * @example 2026-01-15T12:30:00Z
              */
             created_at: string;
@@ -1123,7 +1123,7 @@ export interface components {
             error?: string;
             /**
              * Format: uuid
-             * @description The event delivered: the event object's id.
+             * @description The id of the delivered event, which is the event object's id.
              * @example 019a961c-9b1f-7cee-bfe3-c29ff547dba1
              */
             event_id: string;
@@ -1134,29 +1134,29 @@ export interface components {
             event_type: string;
             /**
              * Format: uuid
-             * @description Names the delivery, on /v1/deliveries too.
+             * @description The delivery's id, also for /v1/deliveries.
              * @example 019a961c-9b1f-7cee-bfe3-c29ff547dba1
              */
             id: string;
             /**
              * Format: date-time
-             * @description When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
+             * @description When the next attempt is due; never in the past. Present only if an attempt follows and the delivery does not wait.
              * @example 2026-01-15T12:30:30.125Z
              */
             next_attempt_at?: string;
             /**
-             * @description The replay that made it, if one did.
+             * @description The replay that made the delivery, if any.
              * @example rpl_01kab1s6rzfkqbzry2kztmfpx1
              */
             replay_id?: string;
             /**
-             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+             * @description pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived.
              * @example success
              */
             status: components["schemas"]["DeliveryStatus"];
             /**
              * Format: int64
-             * @description The last HTTP status that any attempt got.
+             * @description The HTTP status of the last answered attempt.
              * @example 200
              */
             status_code?: number;
@@ -1165,7 +1165,7 @@ export interface components {
              * @example false
              */
             test?: boolean;
-            /** @description What a delivery that is due waits for. Waiting uses up no attempt. */
+            /** @description Why a delivery that is due is not sent yet. Waiting uses up no attempt. */
             waiting?: components["schemas"]["Waiting"];
             /**
              * Format: uuid
@@ -1174,7 +1174,7 @@ export interface components {
              */
             webhook_id: string;
             /**
-             * @description The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
+             * @description The Temporal workflow that sends the delivery, if it is not the event's: the webhook's drain sends deliveries that wait for their webhook, or have waited.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
              */
             workflow_id?: string;
@@ -1188,13 +1188,13 @@ export interface components {
             /** @description This page of deliveries, newest first. */
             deliveries: components["schemas"]["CommendaDelivery"][];
             /**
-             * @description Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search.
+             * @description Cursor of the next page; null on the last page. A page of a filtered list ends after a bounded search, so it may be short or empty although more pages follow.
              * @example AWQBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor: string | null;
             /**
              * Format: date-time
-             * @description When the webhook was deleted; absent while it is there.
+             * @description When the webhook was deleted; absent before that.
              * @example 2026-01-15T12:00:00Z
              */
             webhook_deleted_at?: string;
@@ -1207,12 +1207,12 @@ export interface components {
             api_version: components["schemas"]["CommendaAPIVersion"];
             /**
              * Format: int64
-             * @description How many webhooks it matched, of every profile.
+             * @description How many webhooks of all profiles the event matched.
              * @example 1
              */
             deliveries: number;
             /**
-             * @description Whether an earlier publish with the same Idempotency-Key stands for this one.
+             * @description Whether this is the event of an earlier publish with the same Idempotency-Key.
              * @example false
              */
             duplicate?: boolean;
@@ -1228,7 +1228,7 @@ export interface components {
              */
             idempotency_key?: string;
             /**
-             * @description As it was given; empty if it was not.
+             * @description As the client gave it; empty if it gave none.
              * @example c2710df6-c6cf-4cd0-aa38-63faa44f16bc
              */
             organization_id: string;
@@ -1255,7 +1255,7 @@ export interface components {
         };
         CommendaWebhook: {
             /**
-             * @description The version of its event objects.
+             * @description The version of the webhook's event objects.
              * @example v1.0
              */
             api_version: components["schemas"]["CommendaAPIVersion"];
@@ -1267,12 +1267,12 @@ export interface components {
             created_at: string;
             /**
              * Format: uuid
-             * @description Names the webhook in paths and in event objects.
+             * @description The webhook's id in paths and in event objects.
              * @example 019a961c-9b1f-7cee-bfe3-c29ff547dba1
              */
             id: string;
             /**
-             * @description What it is for, in the client's words; empty if not given.
+             * @description The purpose, in the client's words; empty if none was given.
              * @example Registrations
              */
             name: string;
@@ -1289,13 +1289,13 @@ export interface components {
              */
             topics: string[];
             /**
-             * @description Where event objects are POSTed to.
+             * @description The URL to which event objects are sent by POST.
              * @example https://yourapp.com/webhook
              */
             url: string;
         };
         CommendaWebhookCreated: {
-            /** @description The webhook, with its key. */
+            /** @description The webhook with its key. */
             data: components["schemas"]["CommendaWebhookWithKey"];
             /**
              * @description What has been done.
@@ -1314,7 +1314,7 @@ export interface components {
         };
         CommendaWebhookList: {
             /**
-             * @description Leads to the rest; absent where there is none.
+             * @description Cursor of the remaining entries; absent if there are none.
              * @example AXcBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor?: string;
@@ -1328,7 +1328,7 @@ export interface components {
          */
         CommendaWebhookStatus: "ENABLED" | "DISABLED";
         CommendaWebhookTriggered: {
-            /** @description The delivery, with what came back. */
+            /** @description The delivery with the receiver's answer. */
             data: components["schemas"]["CommendaDeliveryDetail"];
             /**
              * @description What has been done.
@@ -1347,7 +1347,7 @@ export interface components {
         };
         CommendaWebhookWithKey: {
             /**
-             * @description The version of its event objects.
+             * @description The version of the webhook's event objects.
              * @example v1.0
              */
             api_version: components["schemas"]["CommendaAPIVersion"];
@@ -1359,7 +1359,7 @@ export interface components {
             created_at: string;
             /**
              * Format: uuid
-             * @description Names the webhook in paths and in event objects.
+             * @description The webhook's id in paths and in event objects.
              * @example 019a961c-9b1f-7cee-bfe3-c29ff547dba1
              */
             id: string;
@@ -1369,7 +1369,7 @@ export interface components {
              */
             key: string;
             /**
-             * @description What it is for, in the client's words; empty if not given.
+             * @description The purpose, in the client's words; empty if none was given.
              * @example Registrations
              */
             name: string;
@@ -1386,7 +1386,7 @@ export interface components {
              */
             topics: string[];
             /**
-             * @description Where event objects are POSTed to.
+             * @description The URL to which event objects are sent by POST.
              * @example https://yourapp.com/webhook
              */
             url: string;
@@ -1402,7 +1402,7 @@ export interface components {
         };
         CreateAPIKeyRequest: {
             /**
-             * @description Limits it to the topics of these caches, by name. Default: everything.
+             * @description Limits the key to the topics of these caches. Default: no limit.
              * @example [
              *       "chat"
              *     ]
@@ -1420,19 +1420,19 @@ export interface components {
              */
             name: string;
             /**
-             * @description What it may do. subscribe: follow topics, and nothing else. admin includes the others.
+             * @description What the key permits. subscribe permits to follow topics and nothing else. admin includes the others.
              * @example [
              *       "publish"
              *     ]
              */
             scopes: components["schemas"]["CreateScope"][];
             /**
-             * @description Shown to receivers of topic webhooks as who published.
+             * @description Identifies the publisher to receivers of topic webhooks.
              * @example mo-the-squirrel
              */
             token_id?: string;
             /**
-             * @description Limits what it may publish, read, follow and subscribe webhooks to, as patterns. Default: everything.
+             * @description Patterns that limit what the key may publish, read, follow and subscribe webhooks to. Default: no limit.
              * @example [
              *       "user.*"
              *     ]
@@ -1461,7 +1461,7 @@ export interface components {
              */
             status?: components["schemas"]["CommendaWebhookStatus"];
             /**
-             * @description A single topic; it is added to topics.
+             * @description A single topic. It is added to topics.
              * @example REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED
              */
             topic?: string;
@@ -1473,7 +1473,7 @@ export interface components {
              */
             topics?: string[];
             /**
-             * @description Where event objects are POSTed to: absolute, without user name, and https unless the operator allows http.
+             * @description The URL to which event objects are sent by POST: absolute, without user name, and https unless the operator allows http.
              * @example https://yourapp.com/webhook
              */
             url: string;
@@ -1481,7 +1481,7 @@ export interface components {
             [key: string]: unknown;
         };
         /**
-         * @description What it may do. subscribe: follow topics, and nothing else. admin includes the others.
+         * @description What the key permits. subscribe permits to follow topics and nothing else. admin includes the others.
          * @enum {string}
          */
         CreateScope: "admin" | "webhooks" | "publish" | "read" | "subscribe";
@@ -1494,18 +1494,18 @@ export interface components {
         };
         CreateTopicTokenRequest: {
             /**
-             * @description The cache whose topics it is for.
+             * @description The cache whose topics the token is for.
              * @example chat
              */
             cache_name: string;
             /**
              * Format: int64
-             * @description How long it is valid, in seconds. Default: 300.
+             * @description How long the token is valid, in seconds. Default: 300.
              * @example 300
              */
             expires_in?: number;
             /**
-             * @description The topics, as patterns, that it lets follow. The API key must be allowed to follow them itself.
+             * @description Patterns of the topics that the token permits to follow. The API key must permit them itself.
              * @example [
              *       "room-281"
              *     ]
@@ -1543,7 +1543,7 @@ export interface components {
             };
             /**
              * Format: int64
-             * @description Attempts of a delivery at most. Default: 5.
+             * @description Largest number of attempts of a delivery. Default: 5.
              * @example 5
              */
             max_attempts?: number;
@@ -1559,7 +1559,7 @@ export interface components {
             profile?: components["schemas"]["WebhookProfile"];
             /**
              * Format: int64
-             * @description Requests per second at most; 0 is no limit, the default. What is over waits its turn. Each worker process counts by itself.
+             * @description Largest number of requests per second; 0, the default, is no limit. Further deliveries wait their turn. Each worker process counts its own requests.
              * @example 10
              */
             rate_limit?: number;
@@ -1578,24 +1578,24 @@ export interface components {
             signature_schemes?: components["schemas"]["SignatureScheme"][];
             /**
              * Format: int64
-             * @description Bound on a whole attempt. Default: 15 (commenda: 10).
+             * @description Time-out of a whole attempt, in seconds. Default: 15 (commenda: 10).
              * @example 15
              */
             timeout_seconds?: number;
             /**
-             * @description Whether requests carry a traceparent header (W3C Trace Context), so that your trace goes on at the receiver. Standard webhooks only, and only where this service is traced. Default: false.
+             * @description Whether requests carry a traceparent header (W3C Trace Context), so that your trace continues at the receiver. Only for standard webhooks, and only if this service is traced. Default: false.
              * @example true
              */
             trace_context?: boolean;
             /**
-             * @description Where events are POSTed to: absolute, http or https, without user name.
+             * @description The URL to which events are sent by POST: absolute, http or https, without user name.
              * @example https://yourapp.com/webhook
              */
             url: string;
         };
         CreatedAPIKey: {
             /**
-             * @description The only caches whose topics it may publish to, read and follow.
+             * @description The caches to whose topics the key is limited, for publishing, reading and following.
              * @example [
              *       "chat"
              *     ]
@@ -1609,7 +1609,7 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description When it stops being valid; absent: never.
+             * @description When the key expires; absent if it never does.
              * @example 2027-01-15T12:00:00Z
              */
             expires_at?: string;
@@ -1629,13 +1629,13 @@ export interface components {
              */
             name: string;
             /**
-             * @description Whether it is the operator's, GRAPNEL_ADMIN_KEY, which manages tenants, and which the operator alone can revoke.
+             * @description Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key manages tenants, and only the operator can revoke it.
              * @example false
              */
             operator?: boolean;
             /**
              * Format: date-time
-             * @description When it was revoked; absent if it was not.
+             * @description When the key was revoked; absent if it was not.
              * @example 2026-06-15T12:00:00Z
              */
             revoked_at?: string;
@@ -1647,17 +1647,17 @@ export interface components {
              */
             scopes: components["schemas"]["Scope"][];
             /**
-             * @description Whether it has the scope subscribe as well, which is not among scopes: clients from before know only these.
+             * @description Whether the key has the scope subscribe as well. It is not listed in scopes, because older clients don't know it.
              * @example false
              */
             subscribe?: boolean;
             /**
-             * @description Shown to receivers of topic webhooks as who published.
+             * @description Identifies the publisher to receivers of topic webhooks.
              * @example mo-the-squirrel
              */
             token_id?: string;
             /**
-             * @description The only event types and topics that it may publish, read and follow, as patterns.
+             * @description Patterns of the event types and topics to which the key is limited, for publishing, reading and following.
              * @example [
              *       "user.*"
              *     ]
@@ -1679,7 +1679,7 @@ export interface components {
              */
             id: string;
             /**
-             * @description What it is called; no two have the same name.
+             * @description The account's name. Names are unique.
              * @example acme
              */
             name: string;
@@ -1702,7 +1702,7 @@ export interface components {
              */
             created_at: string;
             /**
-             * @description What it is for, in the client's words.
+             * @description The purpose, in the client's words.
              * @example Billing system
              */
             description?: string;
@@ -1725,18 +1725,18 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * @description Names the webhook in paths.
+             * @description The webhook's id in paths.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1
              */
             id: string;
             /**
              * Format: int64
-             * @description Attempts of a delivery at most.
+             * @description Largest number of attempts of a delivery.
              * @example 5
              */
             max_attempts: number;
             /**
-             * @description Whether deliveries are held: they wait, and go out when it is false again.
+             * @description Whether deliveries wait. They are sent when it is false again.
              * @example false
              */
             paused: boolean;
@@ -1746,13 +1746,13 @@ export interface components {
              */
             profile: components["schemas"]["WebhookProfile"];
             /**
-             * @description Where on this server the public keys are that verify v1a.
+             * @description Path on this server of the public keys that verify v1a.
              * @example /.well-known/webhook-keys
              */
             public_keys_path?: string;
             /**
              * Format: int64
-             * @description Requests per second at most.
+             * @description Largest number of requests per second.
              * @example 10
              */
             rate_limit?: number;
@@ -1796,14 +1796,14 @@ export interface components {
              */
             updated_at: string;
             /**
-             * @description Where events are POSTed to.
+             * @description The URL to which events are sent by POST.
              * @example https://yourapp.com/webhook
              */
             url: string;
-            /** @description What is likely to be meant otherwise: in answers of creating, updating and rotating. */
+            /** @description Values that are valid and probably meant differently. Only in the answers of create, update and rotate. */
             warnings?: components["schemas"]["Warning"][];
             /**
-             * @description What names a momento webhook within its cache.
+             * @description The name of a momento webhook within its cache.
              * @example translator
              */
             webhook_name?: string;
@@ -1811,13 +1811,13 @@ export interface components {
         Delivery: {
             /**
              * Format: int64
-             * @description Requests made so far, those sent by hand too.
+             * @description Number of attempts so far, including those made by hand.
              * @example 1
              */
             attempts: number;
             /**
              * Format: date-time
-             * @description When the event was published, or the replay made it.
+             * @description When the event was published, or when the replay made the delivery.
              * @example 2026-01-15T12:30:00Z
              */
             created_at: string;
@@ -1843,29 +1843,29 @@ export interface components {
              */
             event_type: string;
             /**
-             * @description Names the delivery in paths.
+             * @description The delivery's id in paths.
              * @example del_01kab1s6rzfkqbzry2kztmfpx1
              */
             id: string;
             /**
              * Format: date-time
-             * @description When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
+             * @description When the next attempt is due; never in the past. Present only if an attempt follows and the delivery does not wait.
              * @example 2026-01-15T12:30:30.125Z
              */
             next_attempt_at?: string;
             /**
-             * @description The replay that made it, if one did.
+             * @description The replay that made the delivery, if any.
              * @example rpl_01kab1s6rzfkqbzry2kztmfpx1
              */
             replay_id?: string;
             /**
-             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+             * @description pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived.
              * @example success
              */
             status: components["schemas"]["DeliveryStatus"];
             /**
              * Format: int64
-             * @description The last HTTP status that any attempt got.
+             * @description The HTTP status of the last answered attempt.
              * @example 200
              */
             status_code?: number;
@@ -1874,7 +1874,7 @@ export interface components {
              * @example false
              */
             test?: boolean;
-            /** @description What a delivery that is due waits for. Waiting uses up no attempt. */
+            /** @description Why a delivery that is due is not sent yet. Waiting uses up no attempt. */
             waiting?: components["schemas"]["Waiting"];
             /**
              * @description The webhook delivered to.
@@ -1882,7 +1882,7 @@ export interface components {
              */
             webhook_id: string;
             /**
-             * @description The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
+             * @description The Temporal workflow that sends the delivery, if it is not the event's: the webhook's drain sends deliveries that wait for their webhook, or have waited.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
              */
             workflow_id?: string;
@@ -1897,19 +1897,19 @@ export interface components {
             attempt_log: components["schemas"]["Attempt"][];
             /**
              * Format: int64
-             * @description Requests made so far, those sent by hand too.
+             * @description Number of attempts so far, including those made by hand.
              * @example 1
              */
             attempts: number;
             /**
              * Format: int64
-             * @description How many attempts before those in attempt_log are left out.
+             * @description How many earlier attempts attempt_log leaves out.
              * @example 12
              */
             attempts_omitted?: number;
             /**
              * Format: date-time
-             * @description When the event was published, or the replay made it.
+             * @description When the event was published, or when the replay made the delivery.
              * @example 2026-01-15T12:30:00Z
              */
             created_at: string;
@@ -1935,29 +1935,29 @@ export interface components {
              */
             event_type: string;
             /**
-             * @description Names the delivery in paths.
+             * @description The delivery's id in paths.
              * @example del_01kab1s6rzfkqbzry2kztmfpx1
              */
             id: string;
             /**
              * Format: date-time
-             * @description When the next attempt is due; never in the past. Only while one follows and the delivery does not wait.
+             * @description When the next attempt is due; never in the past. Present only if an attempt follows and the delivery does not wait.
              * @example 2026-01-15T12:30:30.125Z
              */
             next_attempt_at?: string;
             /**
-             * @description The replay that made it, if one did.
+             * @description The replay that made the delivery, if any.
              * @example rpl_01kab1s6rzfkqbzry2kztmfpx1
              */
             replay_id?: string;
             /**
-             * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+             * @description pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived.
              * @example success
              */
             status: components["schemas"]["DeliveryStatus"];
             /**
              * Format: int64
-             * @description The last HTTP status that any attempt got.
+             * @description The HTTP status of the last answered attempt.
              * @example 200
              */
             status_code?: number;
@@ -1966,7 +1966,7 @@ export interface components {
              * @example false
              */
             test?: boolean;
-            /** @description What a delivery that is due waits for. Waiting uses up no attempt. */
+            /** @description Why a delivery that is due is not sent yet. Waiting uses up no attempt. */
             waiting?: components["schemas"]["Waiting"];
             /**
              * @description The webhook delivered to.
@@ -1974,7 +1974,7 @@ export interface components {
              */
             webhook_id: string;
             /**
-             * @description The Temporal workflow in charge, where that is not the event's: the webhook's drain sends a delivery that waits for its webhook, or has waited.
+             * @description The Temporal workflow that sends the delivery, if it is not the event's: the webhook's drain sends deliveries that wait for their webhook, or have waited.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1-drain
              */
             workflow_id?: string;
@@ -1988,25 +1988,25 @@ export interface components {
             /** @description This page of deliveries, newest first. */
             deliveries: components["schemas"]["Delivery"][];
             /**
-             * @description Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search.
+             * @description Cursor of the next page; null on the last page. A page of a filtered list ends after a bounded search, so it may be short or empty although more pages follow.
              * @example AWQBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor: string | null;
             /**
              * Format: date-time
-             * @description When the webhook was deleted; absent while it is there.
+             * @description When the webhook was deleted; absent before that.
              * @example 2026-01-15T12:00:00Z
              */
             webhook_deleted_at?: string;
         };
         /**
-         * @description pending: no attempt yet. failed: the last attempt failed; while next_attempt_at or waiting is there, it will be repeated. canceled: the webhook was deleted or disabled, or the replay canceled. timed_out: a momento message had no answer in time. dropped: a momento message of which nobody knows whether it arrived.
+         * @description pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived.
          * @example success
          * @enum {string}
          */
         DeliveryStatus: "pending" | "success" | "failed" | "canceled" | "timed_out" | "dropped";
         /**
-         * @description The class of failure, for programs.
+         * @description The class of the failure, for programs.
          * @example status
          * @enum {string}
          */
@@ -2024,7 +2024,7 @@ export interface components {
              */
             created_at: string;
             /**
-             * @description Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it; what that would change in value is refused.
+             * @description Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it. A value that this would change is refused.
              * @example {
              *       "email": "john@example.com",
              *       "id": "user_123",
@@ -2035,17 +2035,17 @@ export interface components {
             data: unknown;
             /**
              * Format: int64
-             * @description How many webhooks it matched.
+             * @description How many webhooks the event matched.
              * @example 1
              */
             delivery_count: number;
             /**
-             * @description Names the event in paths and in delivered bodies.
+             * @description The event's id in paths and in delivered bodies.
              * @example evt_01kab1s6rzfkqbzry2kztmfpx1
              */
             id: string;
             /**
-             * @description Whether it is a test delivery's sample.
+             * @description Whether the event is the sample of a test delivery.
              * @example false
              */
             test?: boolean;
@@ -2061,7 +2061,7 @@ export interface components {
              */
             type: string;
             /**
-             * @description The Temporal workflow that delivers it; absent where nothing matched.
+             * @description The Temporal workflow that delivers the event; absent if no webhook matched.
              * @example evt_01kab1s6rzfkqbzry2kztmfpx1
              */
             workflow_id?: string;
@@ -2084,7 +2084,7 @@ export interface components {
              */
             created_at: string;
             /**
-             * @description Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it; what that would change in value is refused.
+             * @description Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it. A value that this would change is refused.
              * @example {
              *       "email": "john@example.com",
              *       "id": "user_123",
@@ -2093,23 +2093,23 @@ export interface components {
              *     }
              */
             data: unknown;
-            /** @description Its deliveries, at most 1,000 of them. */
+            /** @description The event's deliveries, at most 1,000. */
             deliveries: components["schemas"]["Delivery"][];
             /**
              * Format: int64
-             * @description How many webhooks it matched.
+             * @description How many webhooks the event matched.
              * @example 1
              */
             delivery_count: number;
             /**
-             * @description Names the event in paths and in delivered bodies.
+             * @description The event's id in paths and in delivered bodies.
              * @example evt_01kab1s6rzfkqbzry2kztmfpx1
              */
             id: string;
-            /** @description The account's webhooks that have no delivery of it, and why; at most 100. */
+            /** @description Webhooks of the account that have no delivery of the event, with the reason; at most 100. */
             not_delivered_to: components["schemas"]["NotDelivered"][];
             /**
-             * @description Whether it is a test delivery's sample.
+             * @description Whether the event is the sample of a test delivery.
              * @example false
              */
             test?: boolean;
@@ -2125,7 +2125,7 @@ export interface components {
              */
             type: string;
             /**
-             * @description The Temporal workflow that delivers it; absent where nothing matched.
+             * @description The Temporal workflow that delivers the event; absent if no webhook matched.
              * @example evt_01kab1s6rzfkqbzry2kztmfpx1
              */
             workflow_id?: string;
@@ -2139,20 +2139,20 @@ export interface components {
             /** @description This page of events, newest first. */
             events: components["schemas"]["Event"][];
             /**
-             * @description Leads to the next page; null on the last. A page of a list that is filtered may be short, even empty, and lead on all the same: it ends after a bounded search.
+             * @description Cursor of the next page; null on the last page. A page of a filtered list ends after a bounded search, so it may be short or empty although more pages follow.
              * @example AWUBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor: string | null;
         };
         EventType: {
             /**
-             * @description Whether every account has it.
+             * @description Whether every account has this event type.
              * @example true
              */
             built_in: boolean;
             /**
              * Format: date-time
-             * @description Absent for built-in types.
+             * @description Absent for built-in event types.
              * @example 2026-01-15T12:00:00Z
              */
             created_at?: string;
@@ -2162,7 +2162,7 @@ export interface components {
              */
             description: string;
             /**
-             * @description Data that meets the schema, made from it: what test-webhook sends unless data is given. Absent where there is no schema, or no example was found.
+             * @description Data made from the schema, which test-webhook sends if no data is given. Absent if the type has no schema, or no example was found.
              * @example {
              *       "email": "john@example.com",
              *       "id": "user_123",
@@ -2177,7 +2177,7 @@ export interface components {
              */
             name: string;
             /**
-             * @description The JSON Schema (2020-12) that data must meet; absent if any will do.
+             * @description The JSON Schema (2020-12) that data must meet; absent if the type has none.
              * @example {
              *       "properties": {
              *         "email": {
@@ -2198,24 +2198,24 @@ export interface components {
             schema?: unknown;
         };
         EventTypeList: {
-            /** @description Built-in types, then your own by name. */
+            /** @description Built-in event types first, then your own by name. */
             event_types: components["schemas"]["EventType"][];
             /**
-             * @description Leads to the rest; absent where there is none.
+             * @description Cursor of the remaining entries; absent if there are none.
              * @example AXlpbnZvaWNlLnBhaWQ
              */
             next_cursor?: string;
         };
         MomentoDestination: {
             /**
-             * @description Where messages are POSTed to.
+             * @description The URL to which messages are sent by POST.
              * @example https://yourapp.com/webhook
              */
             postUrl: string;
         };
         MomentoSecret: {
             /**
-             * @description The cache that it belongs to.
+             * @description The cache to which the webhook belongs.
              * @example chat
              */
             cacheName: string;
@@ -2243,30 +2243,30 @@ export interface components {
             /** @description What names it. */
             id: components["schemas"]["MomentoWebhookID"];
             /**
-             * @description The topic of the cache whose messages it gets.
+             * @description The topic of the cache whose messages the webhook gets.
              * @example mo-nuts
              */
             topicName: string;
         };
         MomentoWebhookID: {
             /**
-             * @description The cache that it belongs to.
+             * @description The cache to which the webhook belongs.
              * @example chat
              */
             cacheName: string;
             /**
-             * @description Its name within the cache.
+             * @description The webhook's name within the cache.
              * @example translator
              */
             webhookName: string;
         };
         MomentoWebhookList: {
             /**
-             * @description Leads to the rest; absent where there is none.
+             * @description Cursor of the remaining entries; absent if there are none.
              * @example AXcBmrHU6q9ekr-Xz5m6pYVu
              */
             nextCursor?: string;
-            /** @description Webhooks of the cache, newest first; none for a cache that nobody has used. */
+            /** @description Webhooks of the cache, newest first; an empty list for an unknown cache. */
             webhooks: components["schemas"]["MomentoWebhook"][];
         };
         NotDelivered: {
@@ -2276,7 +2276,7 @@ export interface components {
              */
             reason: components["schemas"]["NotDeliveredReason"];
             /**
-             * @description The webhook without a delivery.
+             * @description The webhook that has no delivery.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1
              */
             webhook_id: string;
@@ -2294,11 +2294,11 @@ export interface components {
              */
             code: string;
             /**
-             * @description What is wrong, for people.
+             * @description What is wrong, in words.
              * @example validation failed
              */
             detail?: string;
-            /** @description Each wrong value and where it is. */
+            /** @description Each wrong value and its location. */
             errors?: components["schemas"]["ProblemDetail"][];
             /**
              * Format: int64
@@ -2319,7 +2319,7 @@ export interface components {
         };
         ProblemDetail: {
             /**
-             * @description Where the value is: body.url, path.id, query.limit; inside published data a JSON pointer follows: body/data/items/0.
+             * @description The location of the value: body.url, path.id, query.limit. Inside published data a JSON pointer follows: body/data/items/0.
              * @example body.url
              */
             location: string;
@@ -2328,12 +2328,12 @@ export interface components {
              * @example must be an absolute http or https URL
              */
             message: string;
-            /** @description The value, where it is short and not secret. */
+            /** @description The wrong value, if it is short and not secret. */
             value?: unknown;
         };
         PublishCommendaEventRequest: {
             /**
-             * @description Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it; what that would change in value is refused.
+             * @description Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it. A value that this would change is refused.
              * @example {
              *       "email": "john@example.com",
              *       "id": "user_123",
@@ -2348,7 +2348,7 @@ export interface components {
              */
             id?: string;
             /**
-             * @description Shown in event objects as it is. Default: empty.
+             * @description Copied into event objects unchanged. Default: empty.
              * @example c2710df6-c6cf-4cd0-aa38-63faa44f16bc
              */
             organization_id?: string;
@@ -2362,7 +2362,7 @@ export interface components {
         };
         PublishEventRequest: {
             /**
-             * @description Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it; what that would change in value is refused.
+             * @description Any JSON value. It is stored and sent as JSON.stringify(JSON.parse(data)) would print it. A value that this would change is refused.
              * @example {
              *       "email": "john@example.com",
              *       "id": "user_123",
@@ -2372,7 +2372,7 @@ export interface components {
              */
             data: unknown;
             /**
-             * @description Your id of the event. Publishing it again within 24 hours gives the same answer with duplicate: true.
+             * @description Your id of the event. Publishing the same id again within 24 hours gives the same answer with duplicate: true.
              * @example order-1234-paid
              */
             id?: string;
@@ -2383,17 +2383,17 @@ export interface components {
             type: string;
         };
         PublishEventsRequest: {
-            /** @description Each as for publish-event. */
+            /** @description Each event has the form that publish-event takes. */
             events: components["schemas"]["PublishEventRequest"][];
         };
         PublishResult: {
-            /** @description What is wrong with it, where it was not. */
+            /** @description What is wrong with the event, if it was not accepted. */
             error?: components["schemas"]["Problem"];
-            /** @description The event, where it was accepted. */
+            /** @description The event, if it was accepted. */
             event?: components["schemas"]["AcceptedEvent"];
             /**
              * Format: int64
-             * @description What publish-event would have answered.
+             * @description The status that publish-event would have answered with.
              * @example 202
              */
             status: number;
@@ -2401,7 +2401,7 @@ export interface components {
         PublishedEvents: {
             /**
              * Format: int64
-             * @description How many events were stored, or had been before.
+             * @description How many events are stored, including those that were stored before.
              * @example 1
              */
             accepted: number;
@@ -2411,17 +2411,17 @@ export interface components {
              * @example 1
              */
             refused: number;
-            /** @description What came of each event, in the request's order. */
+            /** @description The result of each event, in the request's order. */
             results: components["schemas"]["PublishResult"][];
         };
         PutEventTypeRequest: {
             /**
-             * @description What such an event means. Default: what it has.
+             * @description The meaning of such an event. Default: the present description.
              * @example An invoice was paid
              */
             description?: string;
             /**
-             * @description A JSON Schema (2020-12), an object or a boolean, of at most 32 KiB, that data must meet from now on. Nothing that it refers to is fetched. Absent or null: any data will do.
+             * @description A JSON Schema (2020-12) of at most 32 KiB, an object or a boolean, that data must meet from now on. References to other documents are not fetched. Absent or null: any data is accepted.
              * @example {
              *       "properties": {
              *         "email": {
@@ -2443,7 +2443,7 @@ export interface components {
         };
         PutMomentoWebhookDestination: {
             /**
-             * @description Where messages are POSTed to: absolute, http or https, without user name.
+             * @description The URL to which messages are sent by POST: absolute, http or https, without user name.
              * @example https://yourapp.com/webhook
              */
             postUrl: string;
@@ -2464,7 +2464,7 @@ export interface components {
         Replay: {
             /**
              * Format: int64
-             * @description Deliveries made so far: one for each of events.
+             * @description Deliveries made so far, one for each event.
              * @example 1200
              */
             created: number;
@@ -2476,7 +2476,7 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description When it was completed or canceled.
+             * @description When the replay was completed or canceled.
              * @example 2026-01-16T08:03:00Z
              */
             ended_at?: string;
@@ -2489,22 +2489,22 @@ export interface components {
             event_types?: string[];
             /**
              * Format: int64
-             * @description Events sent or to be sent so far, as a dry run counts them: each got a delivery.
+             * @description Events that got a delivery so far. A dry run counts those that would get one.
              * @example 1200
              */
             events: number;
             /**
-             * @description Names the replay in paths, and its workflow in the Temporal Web UI.
+             * @description The replay's id in paths, and the id of its workflow in the Temporal Web UI.
              * @example rpl_01kab1s6rzfkqbzry2kztmfpx1
              */
             id: string;
             /**
              * Format: date-time
-             * @description Up to which time events have been looked at: between since and until.
+             * @description The time up to which events have been examined, between since and until.
              * @example 2026-01-15T12:00:00Z
              */
             looked_to: string;
-            /** @description What became of them; not in lists. */
+            /** @description The results of its deliveries; absent in lists. */
             progress?: components["schemas"]["ReplayProgress"];
             /**
              * Format: int64
@@ -2513,13 +2513,13 @@ export interface components {
              */
             rate: number;
             /**
-             * @description Why it was canceled, where nobody asked for it.
+             * @description Why the replay was canceled, if no client canceled it.
              * @example Webhook deleted
              */
             reason?: string;
             /**
              * Format: int64
-             * @description Events looked at so far, those that it is not about too.
+             * @description Events examined so far, including those that the replay leaves out.
              * @example 20000
              */
             scanned: number;
@@ -2569,25 +2569,25 @@ export interface components {
         };
         ReplayEstimate: {
             /**
-             * @description Whether all were counted. Otherwise there may be more: there was no time for them, one is being stored, or one of the last seconds has an attempt to come.
+             * @description Whether all events were counted. Otherwise there may be more: the time was over, an event is being stored, or an event of the last seconds has an attempt to come.
              * @example true
              */
             complete: boolean;
             /**
-             * @description Nothing was sent, and nothing will be.
+             * @description Nothing was sent, and nothing will be sent.
              * @example true
              */
             dry_run: boolean;
             /**
              * Format: int64
-             * @description How many events would be sent, were it begun now.
+             * @description How many events would be sent if the replay began now.
              * @example 1200
              */
             events: number;
         };
         ReplayList: {
             /**
-             * @description Leads to the next page; null on the last.
+             * @description Cursor of the next page; null on the last page.
              * @example AXIBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor: string | null;
@@ -2597,7 +2597,7 @@ export interface components {
         ReplayProgress: {
             /**
              * Format: int64
-             * @description With the replay, or because the webhook went.
+             * @description Canceled with the replay, or because the webhook was deleted or disabled.
              * @example 0
              */
             canceled: number;
@@ -2634,7 +2634,7 @@ export interface components {
         ReplayStatus: "failed" | "missing" | "all";
         ReplayWebhookRequest: {
             /**
-             * @description true counts, and sends nothing.
+             * @description true only counts the events and sends nothing.
              * @example false
              */
             dry_run?: boolean;
@@ -2658,7 +2658,7 @@ export interface components {
              */
             since: string;
             /**
-             * @description failed: events that had deliveries and no successful one. missing: events that match the webhook's subscriptions and never had a delivery, as those published before the webhook was there. all: all events that match. Events that have an attempt to come are left out.
+             * @description failed: events that had deliveries and no successful one. missing: events that match the webhook's subscriptions and never had a delivery, for example because they were published before the webhook was made. all: all events that match. Events with an attempt to come are left out.
              * @example failed
              */
             status: components["schemas"]["ReplayStatus"];
@@ -2672,7 +2672,7 @@ export interface components {
         RotateSecretRequest: {
             /**
              * Format: int64
-             * @description How long webhook-signature carries a signature with the old secret beside that with the new one. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with one signature of their own, and secrets that are no whsec_ and base64, have no overlap, unless single_value is old.
+             * @description How long webhook-signature carries signatures by both the old and the new secret, in seconds. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with a single signature, and secrets other than whsec_ and base64, have no overlap, unless single_value is old.
              * @example 86400
              */
             overlap_seconds?: number;
@@ -2682,7 +2682,7 @@ export interface components {
              */
             secret?: string;
             /**
-             * @description Whose signature the headers with one value carry in the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret's, from now on; receivers that verify them must know it already. old: the secret's that they carry now, until its overlap ends. Default: new.
+             * @description Which secret signs the headers with one value during the overlap: X-Webhook-Signature, and those of the other profiles. new: the new secret, from now on; receivers that verify them must know it already. old: the present secret, until its overlap ends. Default: new.
              * @example old
              * @enum {string}
              */
@@ -2713,12 +2713,12 @@ export interface components {
             crv: "Ed25519";
             /**
              * Format: date-time
-             * @description When it stops signing, because another has taken its place; absent for that one.
+             * @description When the key stops signing, because a newer one replaces it; absent for the newest.
              * @example 2026-01-16T12:00:00Z
              */
             expires_at?: string;
             /**
-             * @description Names the key: its thumbprint (RFC 7638).
+             * @description The key's id: its thumbprint (RFC 7638).
              * @example kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k
              */
             kid: string;
@@ -2746,7 +2746,7 @@ export interface components {
             x: string;
         };
         SigningKeySet: {
-            /** @description Every key that signs now, the newest first. Each request carries a signature of each. */
+            /** @description All keys that sign now, newest first. Each request carries a signature by each of them. */
             keys: components["schemas"]["SigningKey"][];
         };
         Tenant: {
@@ -2762,14 +2762,14 @@ export interface components {
              */
             id: string;
             /**
-             * @description What it is called; no two have the same name.
+             * @description The account's name. Names are unique.
              * @example acme
              */
             name: string;
         };
         TenantList: {
             /**
-             * @description Leads to the next page; null on the last.
+             * @description Cursor of the next page; null on the last page.
              * @example AXQBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor: string | null;
@@ -2778,7 +2778,7 @@ export interface components {
         };
         TestWebhookRequest: {
             /**
-             * @description Default: a sample for the type, its example where it has a schema, which other data must meet.
+             * @description Default: a sample for the event type, or its example if it has a schema. Given data must meet the schema.
              * @example {
              *       "email": "john@example.com",
              *       "id": "user_123",
@@ -2802,7 +2802,7 @@ export interface components {
             last_topic_sequence: number;
             /**
              * Format: int64
-             * @description The page that it is counted on.
+             * @description The page on which the message is counted.
              * @example 1768480200
              */
             new_sequence_page: number;
@@ -2814,19 +2814,19 @@ export interface components {
             new_topic_sequence: number;
         };
         TopicItem: {
-            /** @description Instead of item: messages are missing here, because they are kept no longer. */
+            /** @description In place of item: messages are missing here, because they are no longer kept. */
             discontinuity?: components["schemas"]["TopicDiscontinuity"];
             /** @description A message. */
             item?: components["schemas"]["TopicMessage"];
         };
         TopicItemList: {
-            /** @description Messages, oldest first. Empty when none has come in time. */
+            /** @description Messages, oldest first. Empty if none was published in time. */
             items: components["schemas"]["TopicItem"][];
         };
         TopicMessage: {
             /**
              * Format: int64
-             * @description Tells this topic from an earlier one of the same name.
+             * @description Distinguishes this topic from an earlier one of the same name.
              * @example 1768480200
              */
             sequence_page: number;
@@ -2841,23 +2841,23 @@ export interface components {
         };
         TopicToken: {
             /**
-             * @description The cache whose topics it is for.
+             * @description The cache whose topics the token is for.
              * @example chat
              */
             cache_name: string;
             /**
              * Format: date-time
-             * @description When it stops being valid.
+             * @description When the token expires.
              * @example 2026-01-15T12:05:00Z
              */
             expires_at: string;
             /**
-             * @description Stands for the API key where a topic is followed.
+             * @description Replaces the API key in requests that follow a topic.
              * @example gt_AqSm9ZIyVvqkqzL1Wc3OeN0b
              */
             token: string;
             /**
-             * @description The topics that it lets follow, as patterns.
+             * @description The topics that the token permits to follow, as patterns.
              * @example [
              *       "room-281"
              *     ]
@@ -2892,12 +2892,12 @@ export interface components {
         };
         UpdateCommendaWebhookRequest: {
             /**
-             * @description The version of its event objects.
+             * @description The version of the webhook's event objects.
              * @example v1.0
              */
             api_version?: components["schemas"]["CommendaAPIVersion"];
             /**
-             * @description The new key, in force at once.
+             * @description The new key. It is valid at once.
              * @example dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
              */
             key?: string;
@@ -2907,12 +2907,12 @@ export interface components {
              */
             name?: string;
             /**
-             * @description DISABLED cancels what is pending.
+             * @description DISABLED cancels the pending deliveries.
              * @example DISABLED
              */
             status?: components["schemas"]["CommendaWebhookStatus"];
             /**
-             * @description Replaces all topics by this one, or is added to topics.
+             * @description Replaces all topics with this one. If topics is given too, this one is added to them.
              * @example REGISTRATIONS.EXISTING.VALIDATION.SUCCEEDED
              */
             topic?: string;
@@ -2924,7 +2924,7 @@ export interface components {
              */
             topics?: string[];
             /**
-             * @description Where event objects are POSTed to.
+             * @description The URL to which event objects are sent by POST.
              * @example https://yourapp.com/webhook
              */
             url?: string;
@@ -2941,12 +2941,12 @@ export interface components {
         };
         UpdateWebhookRequest: {
             /**
-             * @description false cancels what is pending.
+             * @description false cancels the pending deliveries.
              * @example true
              */
             active?: boolean;
             /**
-             * @description What it is for. null removes it.
+             * @description The purpose of the webhook. null removes the text.
              * @example Billing system
              */
             description?: string | null;
@@ -2958,7 +2958,7 @@ export interface components {
              */
             events?: string[];
             /**
-             * @description Replaces all custom headers. null removes them. Needed where the url gets another scheme, host or port and there are any: their values were given for the one before.
+             * @description Replaces all custom headers. null removes them. Required if the webhook has custom headers and the url gets another scheme, host or port, because the values were given for the old one.
              * @example {
              *       "X-Tenant": "acme"
              *     }
@@ -2968,12 +2968,12 @@ export interface components {
             } | null;
             /**
              * Format: int64
-             * @description Attempts of a delivery at most.
+             * @description Largest number of attempts of a delivery.
              * @example 5
              */
             max_attempts?: number;
             /**
-             * @description true holds deliveries: what is pending and what is published waits, and nothing is lost. When it is false again, they go out, at the rate limit or slowly.
+             * @description true pauses the webhook: pending and new deliveries wait, and nothing is lost. When it is false again, they are sent, at the rate limit or slowly.
              * @example false
              */
             paused?: boolean;
@@ -2984,7 +2984,7 @@ export interface components {
              */
             rate_limit?: number | null;
             /**
-             * @description The new secret, at once and alone: overlaps of earlier rotations end. To change it without a gap, rotate it.
+             * @description The new secret signs at once and alone: overlaps of earlier rotations end. To change the secret without a gap, rotate it.
              * @example whsec_abc123...
              */
             secret?: string;
@@ -3008,13 +3008,13 @@ export interface components {
              */
             trace_context?: boolean | null;
             /**
-             * @description Where events are POSTed to.
+             * @description The URL to which events are sent by POST.
              * @example https://yourapp.com/webhook
              */
             url?: string;
         };
         /**
-         * @description paused: until the webhook no longer is. endpoint_unavailable: until the endpoint answers, with whatever status; 24 hours after its event the delivery fails. rate_limited: for its turn within the webhook's rate_limit. in_flight_limit: for its turn, as the webhook has as many requests in flight as it may have.
+         * @description paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight.
          * @example endpoint_unavailable
          * @enum {string}
          */
@@ -3022,25 +3022,25 @@ export interface components {
         Waiting: {
             /**
              * Format: date-time
-             * @description When an unavailable endpoint is asked next, with the delivery that has waited longest, where that is known. A test or a retry by hand asks at once.
+             * @description When an unavailable endpoint is probed next, with the delivery that has waited longest; absent if unknown. A test or a retry by hand probes at once.
              * @example 2026-01-15T12:31:34.25Z
              */
             next_probe_at?: string;
             /**
-             * @description paused: until the webhook no longer is. endpoint_unavailable: until the endpoint answers, with whatever status; 24 hours after its event the delivery fails. rate_limited: for its turn within the webhook's rate_limit. in_flight_limit: for its turn, as the webhook has as many requests in flight as it may have.
+             * @description paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight.
              * @example endpoint_unavailable
              */
             reason: components["schemas"]["WaitReason"];
             /**
              * Format: date-time
-             * @description Since when it has waited for that.
+             * @description Since when the delivery has waited for this reason.
              * @example 2026-01-15T12:30:30.125Z
              */
             since: string;
         };
         Warning: {
             /**
-             * @description Where the value is, as in errors.
+             * @description The location of the value, as in errors.
              * @example body.secret
              */
             location: string;
@@ -3068,7 +3068,7 @@ export interface components {
              */
             created_at: string;
             /**
-             * @description What it is for, in the client's words.
+             * @description The purpose, in the client's words.
              * @example Billing system
              */
             description?: string;
@@ -3091,18 +3091,18 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * @description Names the webhook in paths.
+             * @description The webhook's id in paths.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1
              */
             id: string;
             /**
              * Format: int64
-             * @description Attempts of a delivery at most.
+             * @description Largest number of attempts of a delivery.
              * @example 5
              */
             max_attempts: number;
             /**
-             * @description Whether deliveries are held: they wait, and go out when it is false again.
+             * @description Whether deliveries wait. They are sent when it is false again.
              * @example false
              */
             paused: boolean;
@@ -3112,13 +3112,13 @@ export interface components {
              */
             profile: components["schemas"]["WebhookProfile"];
             /**
-             * @description Where on this server the public keys are that verify v1a.
+             * @description Path on this server of the public keys that verify v1a.
              * @example /.well-known/webhook-keys
              */
             public_keys_path?: string;
             /**
              * Format: int64
-             * @description Requests per second at most.
+             * @description Largest number of requests per second.
              * @example 10
              */
             rate_limit?: number;
@@ -3157,21 +3157,21 @@ export interface components {
              */
             updated_at: string;
             /**
-             * @description Where events are POSTed to.
+             * @description The URL to which events are sent by POST.
              * @example https://yourapp.com/webhook
              */
             url: string;
-            /** @description What is likely to be meant otherwise: in answers of creating, updating and rotating. */
+            /** @description Values that are valid and probably meant differently. Only in the answers of create, update and rotate. */
             warnings?: components["schemas"]["Warning"][];
             /**
-             * @description What names a momento webhook within its cache.
+             * @description The name of a momento webhook within its cache.
              * @example translator
              */
             webhook_name?: string;
         };
         WebhookList: {
             /**
-             * @description Leads to the next page; null on the last.
+             * @description Cursor of the next page; null on the last page.
              * @example AXcBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor: string | null;
@@ -3187,7 +3187,7 @@ export interface components {
         WebhookSecret: {
             /**
              * Format: date-time
-             * @description Until when a secret from before signs as well: webhook-signature carries a signature of each. Absent when this one signs alone.
+             * @description Until when an old secret signs as well: webhook-signature carries a signature of each. Absent if this secret signs alone.
              * @example 2026-01-16T12:00:00Z
              */
             overlap_until?: string;
@@ -3198,11 +3198,11 @@ export interface components {
             secret: string;
             /**
              * Format: date-time
-             * @description Until when the headers with one value carry the signature with the secret from before. Absent when they carry this one's.
+             * @description Until when the headers with one value carry the old secret's signature. Absent if they carry this secret's.
              * @example 2026-01-16T12:00:00Z
              */
             single_value_until?: string;
-            /** @description What is likely to be meant otherwise. */
+            /** @description Values that are valid and probably meant differently. */
             warnings?: components["schemas"]["Warning"][];
         };
         /**
@@ -3316,7 +3316,7 @@ export interface operations {
     "get-signing-keys": {
         parameters: {
             query?: {
-                /** @description Whose keys: the tenant's id, as public_keys_path of its webhooks has it. Default: those of the tenant default. */
+                /** @description The tenant's id, as in public_keys_path of its webhooks. Default: the tenant default. */
                 tenant?: string;
             };
             header?: never;
@@ -3431,9 +3431,9 @@ export interface operations {
     "list-momento-webhooks": {
         parameters: {
             query?: {
-                /** @description How many entries at most. Default: all, as far as they are no more than 4 MiB. */
+                /** @description Largest number of entries. Default: all, up to 4 MiB. */
                 limit?: number;
-                /** @description next_cursor of the page before; absent for the first page. */
+                /** @description next_cursor of the previous page. Absent: the first page. */
                 cursor?: string;
             };
             header?: never;
@@ -3989,7 +3989,7 @@ export interface operations {
             query?: {
                 /** @description How many entries at most. */
                 limit?: number;
-                /** @description next_cursor of the page before; absent for the first page. */
+                /** @description next_cursor of the previous page. Absent: the first page. */
                 cursor?: string;
                 /** @description Only deliveries of this status. */
                 status?: components["schemas"]["DeliveryStatus"];
@@ -4797,7 +4797,7 @@ export interface operations {
             query?: {
                 /** @description The API key, for clients that can't set the header Authorization. Not both. */
                 token?: string;
-                /** @description The number of the message wanted next. Absent or 0: only what is yet to come. */
+                /** @description The number of the next message. Absent or 0: only messages that are published from now on. */
                 sequence_number?: number;
                 /** @description The sequence_page that the number was counted on. Absent or 0: not known. */
                 sequence_page?: number;
@@ -5210,7 +5210,7 @@ export interface operations {
             query?: {
                 /** @description How many entries at most. */
                 limit?: number;
-                /** @description next_cursor of the page before; absent for the first page. */
+                /** @description next_cursor of the previous page. Absent: the first page. */
                 cursor?: string;
             };
             header?: never;
@@ -5618,7 +5618,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -5782,7 +5782,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -6015,7 +6015,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -6263,9 +6263,9 @@ export interface operations {
     "list-event-types": {
         parameters: {
             query?: {
-                /** @description How many entries at most. Default: all, as far as they are no more than 4 MiB. */
+                /** @description Largest number of entries. Default: all, up to 4 MiB. */
                 limit?: number;
-                /** @description next_cursor of the page before; absent for the first page. */
+                /** @description next_cursor of the previous page. Absent: the first page. */
                 cursor?: string;
             };
             header?: never;
@@ -6746,7 +6746,7 @@ export interface operations {
             query?: {
                 /** @description How many entries at most. */
                 limit?: number;
-                /** @description next_cursor of the page before; absent for the first page. */
+                /** @description next_cursor of the previous page. Absent: the first page. */
                 cursor?: string;
                 /** @description Only events of this type, or of those that a pattern like user.* matches. */
                 type?: string;
@@ -7417,7 +7417,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -7632,7 +7632,7 @@ export interface operations {
             query?: {
                 /** @description How many entries at most. */
                 limit?: number;
-                /** @description next_cursor of the page before; absent for the first page. */
+                /** @description next_cursor of the previous page. Absent: the first page. */
                 cursor?: string;
                 /** @description Only replays of this webhook. */
                 webhook_id?: string;
@@ -7820,7 +7820,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -8016,7 +8016,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -8289,7 +8289,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -8502,7 +8502,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -8715,7 +8715,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -8928,7 +8928,7 @@ export interface operations {
             query?: {
                 /** @description How many entries at most. */
                 limit?: number;
-                /** @description next_cursor of the page before; absent for the first page. */
+                /** @description next_cursor of the previous page. Absent: the first page. */
                 cursor?: string;
             };
             header?: never;
@@ -9561,13 +9561,13 @@ export interface operations {
             query?: {
                 /** @description How many entries at most. */
                 limit?: number;
-                /** @description next_cursor of the page before; absent for the first page. */
+                /** @description next_cursor of the previous page. Absent: the first page. */
                 cursor?: string;
                 /** @description Only active or only inactive ones. */
                 active?: "true" | "false";
-                /** @description Only those that get events of this type. */
+                /** @description Only webhooks that get events of this type. */
                 event?: string;
-                /** @description Only those of this profile. */
+                /** @description Only webhooks of this profile. */
                 profile?: components["schemas"]["WebhookProfile"];
             };
             header?: never;
@@ -10028,7 +10028,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -10232,7 +10232,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -10396,7 +10396,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -10660,7 +10660,7 @@ export interface operations {
             query?: {
                 /** @description How many entries at most. */
                 limit?: number;
-                /** @description next_cursor of the page before; absent for the first page. */
+                /** @description next_cursor of the previous page. Absent: the first page. */
                 cursor?: string;
                 /** @description Only deliveries of this status. */
                 status?: components["schemas"]["DeliveryStatus"];
@@ -10673,7 +10673,7 @@ export interface operations {
             };
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -10869,7 +10869,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -11159,7 +11159,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -11355,7 +11355,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -11607,7 +11607,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -11911,9 +11911,9 @@ export interface operations {
     "list-commenda-webhooks": {
         parameters: {
             query?: {
-                /** @description How many entries at most. Default: all, as far as they are no more than 4 MiB. */
+                /** @description Largest number of entries. Default: all, up to 4 MiB. */
                 limit?: number;
-                /** @description next_cursor of the page before; absent for the first page. */
+                /** @description next_cursor of the previous page. Absent: the first page. */
                 cursor?: string;
             };
             header?: never;
@@ -12328,7 +12328,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -12636,7 +12636,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -12818,7 +12818,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -13060,7 +13060,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
@@ -13224,7 +13224,7 @@ export interface operations {
             query?: {
                 /** @description How many entries at most. */
                 limit?: number;
-                /** @description next_cursor of the page before; absent for the first page. */
+                /** @description next_cursor of the previous page. Absent: the first page. */
                 cursor?: string;
                 /** @description Only deliveries of this status. */
                 status?: components["schemas"]["DeliveryStatus"];
@@ -13237,7 +13237,7 @@ export interface operations {
             };
             header?: never;
             path: {
-                /** @description The id, as it was given when the resource was made. */
+                /** @description The id that was given when the resource was made. */
                 id: string;
             };
             cookie?: never;
