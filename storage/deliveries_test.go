@@ -73,7 +73,7 @@ func TestDeliveries(t *testing.T) {
 	}
 }
 
-// Design 4: canceling ends outstanding deliveries and leaves those that have ended unchanged.
+// Canceling ends outstanding deliveries and leaves those that have ended unchanged.
 func TestCancelDeliveries(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -9,7 +9,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Design 4: Outstanding loads the deliveries that have an attempt to come, due or not.
+// Outstanding loads the deliveries that have an attempt to come, due or not.
 func TestOutstanding(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -55,7 +55,7 @@ func TestOutstanding(t *testing.T) {
 	require.Empty(t, jobs)
 }
 
-// Design 4: the slices that several activities load are everything together, each delivery once.
+// The slices that several activities load are everything together, each delivery once.
 func TestSlicesArePartition(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -92,7 +92,7 @@ func TestSlicesArePartition(t *testing.T) {
 	}
 }
 
-// Design 4: States loads deliveries in any state, without tests.
+// States loads deliveries in any state, without tests.
 func TestStates(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

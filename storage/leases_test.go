@@ -11,7 +11,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Design 3: among all processes, a lease has one holder at a time. Leases of different names are independent.
+// Among all processes, a lease has one holder at a time. Leases of different names are independent.
 func TestLease(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -140,7 +140,7 @@ func TestClaimsRunOut(t *testing.T) {
 	require.Equal(t, events[1:2], f.claim(t).Events)
 }
 
-// Design 3: starters and sweepers store the name of the events' workflow before they start it. Each later claim of
+// Starters and sweepers store the name of the events' workflow before they start it. Each later claim of
 // one of the events starts the same workflow.
 func TestShareWorkflow(t *testing.T) {
 	t.Parallel()

@@ -42,7 +42,7 @@ func (f *fixture) started(t *testing.T) hook.EventID {
 	return e
 }
 
-// Design 3: an event is overdue if it has been due for more than 10 minutes and is not in the outbox. Overdue
+// An event is overdue if it has been due for more than 10 minutes and is not in the outbox. Overdue
 // events are listed longest first, without tests and deliveries that have ended.
 func TestOverdue(t *testing.T) {
 	t.Parallel()

@@ -86,7 +86,7 @@ func TestPublishWithoutMatchWaitsForNoWorkflow(t *testing.T) {
 	require.Equal(t, 1, scalar[int](t, f, `select count(*) from events`))
 }
 
-// Design 3: every delivery of a wide fan-out is created, and at most 50 targets are named.
+// Every delivery of a wide fan-out is created, and at most 50 targets are named.
 func TestPublishToMoreWebhooksThanItNames(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

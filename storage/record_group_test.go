@@ -92,7 +92,7 @@ func sameDeliveries(records []hook.Record, found []hook.Delivery) error {
 	return nil
 }
 
-// Design 4: concurrent recordings share transactions, and each gets its own deliveries, as they are then.
+// Concurrent recordings share transactions, and each gets its own deliveries, as they are then.
 func TestRecordTogetherKeepsDeliveriesApart(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -302,7 +302,7 @@ func TestRecordHostileAnswers(t *testing.T) {
 	}
 }
 
-// Design 4: one call records many deliveries. A delivery that no longer exists does not affect the others.
+// One call records many deliveries. A delivery that no longer exists does not affect the others.
 func TestRecordMany(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -45,7 +45,7 @@ func (s *temporalServer) events() map[string][]hook.EventID {
 	return all
 }
 
-// Design 3: events that had to wait share a workflow. Every event is in exactly one workflow.
+// Events that had to wait share a workflow. Every event is in exactly one workflow.
 func TestBurstsShareWorkflows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Design 3: if a delivery is overdue by more than 10 minutes and its workflow is lost, another workflow with the same
+// If a delivery is overdue by more than 10 minutes and its workflow is lost, another workflow with the same
 // id is started, once.
 func TestReconcilerStartsWhatIsLost(t *testing.T) {
 	t.Parallel()

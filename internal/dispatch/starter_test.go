@@ -16,7 +16,7 @@ import (
 	"grapnel/workflows"
 )
 
-// Design 3: an accepted event's workflow is started at once, with its options, and the event is removed from the outbox
+// An accepted event's workflow is started at once, with its options, and the event is removed from the outbox
 // soon after.
 func TestStarterStartsAndMarks(t *testing.T) {
 	t.Parallel()

@@ -25,7 +25,7 @@ func sweeping(t *testing.T, s *temporalServer, o *outbox, change ...func(*dispat
 	return running(t, newSweeper(t, s, o, newStarter(t, s, o, starter)).Run)
 }
 
-// Design 3: the sweeper starts events that were committed and not started within 5 s.
+// The sweeper starts events that were committed and not started within 5 s.
 func TestSweeperStartsWhatWasLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -22,7 +22,7 @@ func (r *registry) startMetrics() startMetrics {
 		by: newSeries(measure.StartedByValues(), func(by string) startedBy {
 			return startedBy{workflows.WithLabelValues(by), events.WithLabelValues(by), failures.WithLabelValues(by)}
 		}),
-		woken: r.counter("workflows", "hurried_total", "Activities that were waiting for their next try although something was due, and were told to try at once."),
+		woken: r.counter("workflows", "hurried_total", "Waiting activities that were woken because something of theirs was due."),
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Design 3: at ordinary rates each event has its own workflow, whose id is the event's id. This test runs before
+// At ordinary rates each event has its own workflow, whose id is the event's id. This test runs before
 // the parallel tests: on a busy machine events queue up and may share a workflow.
 func TestOrdinaryRatesShareNoWorkflow(t *testing.T) {
 	c := clientOf(t, startWith(t, t.TempDir())) // a stack on which no other test publishes
