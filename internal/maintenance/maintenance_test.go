@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -250,6 +251,13 @@ func (c *claims) state() (left int, claimed bool) {
 	return c.left[1], c.claimed[1]
 }
 
+// pages returns the pages left of each cancellation.
+func (c *claims) pages() map[byte]int {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	return maps.Clone(c.left)
+}
+
 // Every cancellation is completed, and one that fails stops none of the others.
 func TestCancellations(t *testing.T) {
 	t.Parallel()
@@ -257,9 +265,11 @@ func TestCancellations(t *testing.T) {
 		c := &claims{left: map[byte]int{1: 3, 2: 1, 3: 2}, claimed: map[byte]bool{}, fails: map[byte]error{2: errors.New("stuck")}}
 		defer running(t, &store{claims: c})()
 		pass(2*time.Second - time.Millisecond)
-		require.Equal(t, map[byte]int{1: 3, 2: 1, 3: 2}, c.left, "not yet")
+		require.Equal(t, map[byte]int{1: 3, 2: 1, 3: 2}, c.pages(), "not yet")
 		pass(2 * time.Millisecond)
-		require.Equal(t, map[byte]int{1: 0, 2: 1, 3: 0}, c.left)
+		require.Equal(t, map[byte]int{1: 0, 2: 1, 3: 0}, c.pages())
+		c.lock.Lock()
+		defer c.lock.Unlock()
 		require.True(t, c.claimed[2], "until the claim expires")
 	})
 }
@@ -301,6 +311,8 @@ func TestCancellationsGoOnWhileRoundsFail(t *testing.T) {
 		pass(3 * time.Second)
 		left, _ := c.state()
 		require.Zero(t, left)
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		require.True(t, slices.Contains(s.calls, "replays"))
 	})
 }
