@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	// TemporalDatabase and VisibilityDatabase are the names of Temporal's databases.
-	TemporalDatabase   = "temporal"
+	// TemporalDatabase is the name of Temporal's database of workflows.
+	TemporalDatabase = "temporal"
+	// VisibilityDatabase is the name of Temporal's database for searching workflows.
 	VisibilityDatabase = "temporal_visibility"
 
 	// mainConns and visibilityConns are the connections of each service. Under load only the history service uses all
