@@ -22,10 +22,11 @@ const (
 	VisibilityDatabase = "temporal_visibility"
 
 	// mainConns and visibilityConns are the connections of each service. Under load only the history service uses all
-	// of its connections; TemporalConns is the most that all four services can take.
+	// of its connections.
 	mainConns       = 20
 	visibilityConns = 10
-	TemporalConns   = 4 * (mainConns + visibilityConns)
+	// TemporalConns is the largest number of connections that all four services take.
+	TemporalConns = 4 * (mainConns + visibilityConns)
 )
 
 // temporalStore is the PostgreSQL server in which Temporal stores its data.
