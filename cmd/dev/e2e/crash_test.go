@@ -23,7 +23,7 @@ func startWith(t *testing.T, dir string, args ...string) *stackProcess {
 // A worker dies between two attempts: its successor makes the second attempt and does not repeat the first.
 func TestWorkerKilledBetweenAttempts(t *testing.T) {
 	t.Parallel()
-	s := startWith(t, t.TempDir(), "--processes=split", "--restart", "--retry-schedule=2s,2s,2s,2s")
+	s := startWith(t, t.TempDir(), "--processes=split", "--restart", "--retry-schedule=10s,10s,10s,10s")
 	c := clientOf(t, s)
 	r := newRecorder(t, status(500), status(200))
 	hook, eventType := c.webhook(r.URL, nil)
