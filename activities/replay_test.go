@@ -100,7 +100,7 @@ func TestReplayIsPausedAndCanceled(t *testing.T) {
 		require.Equal(b, hook.ReplayCanceled, r.State)
 		require.Contains(b, whys[0], "50 deliveries made; paused by the client")
 		made := b.made(a)
-		require.Equal(b, len(made), r.Canceled, "what came of them is in the result")
+		require.Equal(b, len(made), r.Canceled, "the result counts the canceled deliveries")
 		require.Equal(b, 50, within(made, 20*time.Minute))
 		require.Greater(b, made[50], 20*time.Minute)
 		require.Less(b, made[50], 25*time.Minute+second, "it looks every five minutes, and when it is woken")

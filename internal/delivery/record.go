@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/wait"
 )
 
 // recordMargin is the time that is left for recording when the slowest request ends.
@@ -50,11 +51,7 @@ func (e *Engine) whileUnavailable(ctx context.Context, doing string, n int, do f
 			return err
 		}
 		e.log.WarnContext(ctx, "again: "+doing, slog.Int("deliveries", n), slog.Any("error", err))
-		pause := time.NewTimer(storePause + e.jitter(storeJitter))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		if wait.For(ctx, storePause+e.jitter(storeJitter)) != nil {
 			return err
 		}
 	}

@@ -37,7 +37,7 @@ func TestEndpointThatIsAwayForAWhile(t *testing.T) {
 		return describe(t, c, hook+"-drain").WorkflowExecutionInfo.Status == "WORKFLOW_EXECUTION_STATUS_RUNNING"
 	})
 	for _, d := range c.deliveries(hook) {
-		require.LessOrEqual(t, d.(object)["attempts"], 2.0, "what waits uses up no attempts")
+		require.LessOrEqual(t, d.(object)["attempts"], 2.0, "a deferred delivery uses up no attempts")
 	}
 
 	back := newRecorderAt(t, addr)
