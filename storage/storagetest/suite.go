@@ -9,39 +9,23 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"grapnel/internal/delivery"
 	"grapnel/internal/hook"
 )
 
 // Subject is a store under test: the methods that activities use, and the fixture that the cases need.
 type Subject interface {
-	deliveryStore
-	deferredStore
+	delivery.Store
+	delivery.Lookup
+	delivery.DeferredStore
+	drainStore
 	replayStore
 	Fixture
 }
 
-// deliveryStore has the methods of activities.Store and activities.Lookup.
-type deliveryStore interface {
-	Outstanding(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Job, error)
-	Record(ctx context.Context, records []hook.Record) (hook.Recorded, error)
-	CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, reason string) error
-	ClaimDeliveries(ctx context.Context, list []hook.Wanted, claim hook.Claim) ([]hook.DeliveryID, error)
-	ReleaseDeliveries(ctx context.Context, ids []hook.DeliveryID, claim hook.Claim) error
-	DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error)
-	BeginTest(ctx context.Context, id hook.DeliveryID, claim hook.Claim) (bool, error)
-	ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age time.Duration) (hook.Ended, error)
-	Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error)
-	States(ctx context.Context, events []hook.EventID, slice, of int) ([]hook.Delivery, error)
-	Versions(ctx context.Context, webhooks []hook.WebhookID) (map[hook.WebhookID]int64, error)
-	Payloads(ctx context.Context, events []hook.EventID) (map[hook.EventID][]byte, error)
-}
-
-// deferredStore has the methods of activities.DeferredStore.
-type deferredStore interface {
-	Defer(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error
-	Deferred(ctx context.Context, webhook hook.WebhookID, limit int) (hook.DeferredPage, error)
+// drainStore has the methods of activities.DrainStore, which would link Temporal's SDK.
+type drainStore interface {
 	ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (hook.Ended, error)
-	SetBreaker(ctx context.Context, webhook hook.WebhookID, open bool) error
 	DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.Nap) (bool, error)
 	DrainEnds(ctx context.Context, webhook hook.WebhookID, changes int64) (bool, error)
 }
