@@ -100,6 +100,8 @@ type Accepted struct {
 	Targets []Target
 	// Undrained are the webhooks that have a deferred delivery and no running drain.
 	Undrained []WebhookID
+	// Owned says that the outbox names this process as the owner: it makes the first attempts.
+	Owned bool
 }
 
 // MaxTargets bounds the webhooks a start names in summaries and search

@@ -10,6 +10,8 @@ type OutboxClaim struct {
 	For time.Duration
 	// After is the event after which the page begins, in the order of ids.
 	After EventID
+	// Process is the process that claims: it may claim the events that it owns.
+	Process ProcessID
 	// Except are events to leave out.
 	Except []EventID
 	// Limit bounds the events that are looked at, whether they can be claimed or not.

@@ -26,6 +26,12 @@ type Start struct {
 	// first of their places.
 	Trace Trace
 	Links []Trace
+	// Owned says that this process makes the first attempts.
+	Owned bool
+	// Owner is the process that may still be making the first attempts when the workflow starts; zero if none is.
+	Owner ProcessID
+	// Ended are deliveries that need no workflow any more: they are final or deferred.
+	Ended []Delivery
 }
 
 // Start returns the start of the accepted event's workflow. It is false if the event needs none: no webhook matched,
@@ -34,7 +40,7 @@ func (a *Accepted) Start() (Start, bool) {
 	e := &a.Event
 	return Start{
 		EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Cache: e.Cache, Deliveries: a.Due, Bytes: len(e.Data),
-		Targets: a.Targets, Trace: e.Trace,
+		Targets: a.Targets, Trace: e.Trace, Owned: a.Owned,
 	}, a.Due > 0
 }
 
@@ -61,12 +67,16 @@ func (s *Start) Subject() string {
 // Share merges starts of one tenant into one, for the workflow.
 func Share(workflowID string, starts []Start) Start {
 	s := starts[0]
-	s.WorkflowID, s.Others, s.Targets = workflowID, nil, slices.Clone(s.Targets)
+	s.WorkflowID, s.Others, s.Targets, s.Ended = workflowID, nil, slices.Clone(s.Targets), slices.Clone(s.Ended)
 	s.shareTraces(starts)
 	for _, other := range starts[1:] {
 		s.Others = append(s.Others, other.EventID)
 		s.Deliveries += other.Deliveries
 		s.Bytes += other.Bytes
+		s.Ended = append(s.Ended, other.Ended...)
+		if s.Owner.IsZero() {
+			s.Owner = other.Owner // all starts of a burst have the same owner or none
+		}
 		if other.EventType != s.EventType || other.Cache != s.Cache {
 			s.EventType, s.Cache = "", ""
 		}
