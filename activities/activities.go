@@ -70,5 +70,6 @@ func (a *Activities) Engine() *delivery.Engine { return a.engine }
 
 // window returns the time in which the activity may work.
 func (a *Activities) window(ctx context.Context) delivery.Window {
-	return a.engine.Window(activity.GetInfo(ctx).Deadline, activity.GetWorkerStopChannel(ctx))
+	info := activity.GetInfo(ctx)
+	return a.engine.Window(info.Deadline, activity.GetWorkerStopChannel(ctx)).Waited(info.StartedTime.Sub(info.ScheduledTime))
 }

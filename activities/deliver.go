@@ -34,5 +34,5 @@ func (a *Activities) result(
 	case len(outstanding) > 0:
 		return contract.DeliverResult{}, outstandingError(outstanding, in.Deliveries, report.NextIn)
 	}
-	return summarize(report.Deliveries), nil
+	return contract.Summarize(report.Deliveries), nil
 }

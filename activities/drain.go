@@ -238,7 +238,7 @@ func (d *drain) probeDelay() time.Duration {
 // sent counts the deliveries of a batch. If nothing could be sent, it returns an error that
 // asks for the next run: going on at once would be of no use.
 func (d *drain) sent(ctx context.Context, report *delivery.Report, err error) error {
-	part := summarize(report.Deliveries)
+	part := contract.Summarize(report.Deliveries)
 	d.state.Succeeded += part.Succeeded
 	d.state.Failed += part.Failed
 	d.state.Canceled += part.Canceled

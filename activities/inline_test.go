@@ -3,7 +3,6 @@ package activities_test
 import (
 	"errors"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,46 +129,5 @@ func TestInlineAttemptAfterStop(t *testing.T) {
 		r := b.inline(b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)))
 		require.False(b, r.Done)
 		require.Zero(b, b.sender.MostInFlight())
-	})
-}
-
-// Deliveries that were prefetched while the workflow was being started are used once, and only
-// while they are fresh.
-func TestPrefetch(t *testing.T) {
-	t.Parallel()
-	onBench(t, func(b *bench) {
-		var loads atomic.Int32
-		b.store.Fail = func(op string) error {
-			if op == storagetest.OpOutstanding {
-				loads.Add(1)
-				<-time.After(100 * time.Millisecond) // a slow store
-			}
-			return nil
-		}
-		publish := func() hook.Start { return b.store.Publish(eventType, payload, b.store.AddWebhook(urlA, nil)) }
-		prefetched := publish()
-		b.acts.Engine().Prefetch(t.Context(), prefetched.EventID)
-		b.acts.Engine().Prefetch(t.Context(), prefetched.EventID) // a second call does nothing
-		require.True(b, b.inline(prefetched).Done)
-		require.EqualValues(b, 1, loads.Load())
-		require.Equal(b, 100*time.Millisecond, time.Since(b.start), "it waits for what is on its way")
-
-		old := publish()
-		b.acts.Engine().Prefetch(t.Context(), old.EventID)
-		<-time.After(second)
-		require.True(b, b.inline(old).Done)
-		require.EqualValues(b, 3, loads.Load(), "too old to be trusted")
-
-		// Prefetched deliveries that are never used do not pile up, and do not stop others from
-		// being prefetched for long.
-		for range 300 {
-			b.acts.Engine().Prefetch(t.Context(), publish().EventID)
-		}
-		<-time.After(second)
-		require.EqualValues(b, 3+256, loads.Load())
-		next := publish()
-		b.acts.Engine().Prefetch(t.Context(), next.EventID)
-		require.True(b, b.inline(next).Done)
-		require.EqualValues(b, 3+256+1, loads.Load())
 	})
 }

@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -13,21 +12,9 @@ import (
 	"grapnel/internal/hook"
 )
 
-// maxOutcomes bounds the outcomes in a heartbeat or result: Temporal bounds the size of
-// failures to 4 KiB.
-const maxOutcomes = 20
-
-func outcomesOf(list []hook.Delivery) []contract.Outcome {
-	out := make([]contract.Outcome, 0, min(len(list), maxOutcomes))
-	for i := range list[:min(len(list), maxOutcomes)] {
-		out = append(out, contract.OutcomeOf(&list[i]))
-	}
-	return out
-}
-
 // heartbeat shows the outstanding deliveries beside the pending activity.
 func heartbeat(ctx context.Context, outstanding []hook.Delivery) {
-	activity.RecordHeartbeat(ctx, outcomesOf(outstanding))
+	activity.RecordHeartbeat(ctx, contract.OutcomesOf(outstanding))
 }
 
 // outstandingError asks Temporal for the next run after a delay. It must be returned as it is:
@@ -55,29 +42,4 @@ func reasonOf(d *hook.Delivery) string {
 		return "not sent yet"
 	}
 	return d.Error
-}
-
-// summarize counts deliveries by their state and shows the first of them, failed ones before
-// the others.
-func summarize(list []hook.Delivery) contract.DeliverResult {
-	var r contract.DeliverResult
-	slices.SortStableFunc(list, func(a, b hook.Delivery) int {
-		return contract.Rank(a.State, a.Outstanding()) - contract.Rank(b.State, b.Outstanding())
-	})
-	for i := range list {
-		if list[i].Outstanding() {
-			r.Deferred++
-			continue
-		}
-		switch list[i].State {
-		case hook.StateSuccess:
-			r.Succeeded++
-		case hook.StateCanceled:
-			r.Canceled++
-		case hook.StateFailed, hook.StateTimedOut, hook.StateDropped, hook.StatePending, hook.StateSending:
-			r.Failed++
-		}
-	}
-	r.Outcomes = outcomesOf(list)
-	return r
 }

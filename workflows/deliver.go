@@ -18,11 +18,15 @@ const DeliveriesPerActivity = 500
 const activitiesPerWorkflow = 20
 
 // Deliver delivers events to every webhook that matched. It ends when no delivery is
-// outstanding, and fails when a delivery failed for good.
+// outstanding, and fails when a delivery failed for good. Events whose first attempts were the
+// last ones bring their result along.
 func (w *Workflows) Deliver(ctx workflow.Context, in contract.DeliverInput) (contract.DeliverResult, error) {
+	if in.Done != nil {
+		return *in.Done, conclude(ctx, *in.Done)
+	}
 	of := max((in.Deliveries+DeliveriesPerActivity-1)/DeliveriesPerActivity, 1)
 	d := deliver{
-		schedule: w.Schedule, to: in.To,
+		schedule: w.Schedule, to: in.To, owner: in.Owner,
 		slices: contract.DeliverSlicesInput{EventIDs: in.EventIDs, Deliveries: in.Deliveries, To: of, Of: of},
 	}
 	if in.Inline {
@@ -49,6 +53,8 @@ type deliver struct {
 	schedule hook.Schedule
 	slices   contract.DeliverSlicesInput
 	to       string
+	// owner is the process that may still be making the first attempts.
+	owner hook.ProcessID
 }
 
 // inline makes the first attempts within the workflow's first task. It returns false when
@@ -66,7 +72,7 @@ func (d *deliver) inline(ctx workflow.Context) (contract.DeliverResult, bool) {
 
 // input returns the input of the activity of one slice.
 func (d *deliver) input(slice int) contract.SliceInput {
-	return contract.SliceInput{EventIDs: d.slices.EventIDs, Deliveries: d.slices.Deliveries, Slice: slice, Of: d.slices.Of}
+	return contract.SliceInput{EventIDs: d.slices.EventIDs, Deliveries: d.slices.Deliveries, Slice: slice, Of: d.slices.Of, Owner: d.owner}
 }
 
 // run delivers the slices by activities or, if there are many, by child workflows.

@@ -53,7 +53,13 @@ func DeliverStart(s hook.Start) (client.StartWorkflowOptions, contract.DeliverIn
 		TypedSearchAttributes:    temporal.NewSearchAttributes(attributes...),
 	}
 	input := contract.DeliverInput{EventIDs: events, Deliveries: s.Deliveries, To: to(s)}
-	if len(events) == 1 && s.Deliveries <= maxInlineDeliveries {
+	switch {
+	case len(s.Ended) == s.Deliveries:
+		done := contract.Summarize(s.Ended)
+		input.Done = &done
+	case s.Attempted || !s.Owner.IsZero():
+		input.Owner = s.Owner
+	case len(events) == 1 && s.Deliveries <= maxInlineDeliveries:
 		input.Inline, options.WorkflowTaskTimeout = true, inlineTaskTimeout
 	}
 	return options, input

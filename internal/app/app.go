@@ -86,6 +86,7 @@ func (a *App) build(ctx context.Context) error {
 	if a.store, err = storage.Open(ctx, storage.Config{
 		URL: o.Config.DatabaseURL.Reveal(), DirectURL: o.Config.DirectURL.Reveal(), Box: box, Metrics: a.metrics,
 		Limits: storage.Limits{EventTypes: o.Config.MaxTypes, Deliveries: o.Config.MaxMade},
+		Owner:  func() hook.ProcessID { return a.owner.Current() },
 	}); err != nil {
 		return err
 	}
@@ -109,7 +110,7 @@ func (a *App) build(ctx context.Context) error {
 		return err
 	}
 	a.starter, err = dispatch.NewStarter(dispatch.StarterConfig{
-		Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger, MaxEvents: o.Config.MaxEvents, Prefetch: a.prefetch(),
+		Temporal: a.cluster.Client, Outbox: a.store, Logger: o.Logger, MaxEvents: o.Config.MaxEvents, StartsPerSecond: o.Config.StartsPerSecond,
 		Labels: a.store, Metrics: a.metrics, Tracer: a.traces.Tracer(),
 	})
 	if err != nil {
@@ -158,9 +159,15 @@ func (a *App) buildWorker() error {
 	if err != nil {
 		return err
 	}
+	if a.options.Roles.API {
+		if a.owner, err = delivery.NewOwner(a.store, a.options.Logger); err != nil {
+			return err
+		}
+	}
 	a.activities, err = activities.New(activities.Deps{
 		Deps: delivery.Deps{
 			Store: a.store, Lookup: a.store, Sender: a.egress, DeferredStore: a.store, Drains: drains, Dispatcher: a.starter,
+			Heartbeats: a.store, Owner: a.owner, Starts: a.starter,
 			Schedule: c.Schedule(), Logger: a.options.Logger, DisableOnFinal: c.DisableFinal,
 			Metrics: a.metrics, Tracer: a.traces.Tracer(), Memory: memoryLimit(),
 		},
@@ -182,13 +189,22 @@ func (a *App) buildWorker() error {
 	return err
 }
 
-// prefetch returns the function by which the starter announces an event to the worker in this process; nil without one.
-func (a *App) prefetch() func(context.Context, hook.EventID) {
-	if !a.options.Roles.Worker {
-		return nil
+// dispatcher returns the dispatcher of accepted events: in a process with a worker their first attempts begin at once.
+func (a *App) dispatcher() api.Dispatcher {
+	if a.activities == nil {
+		return a.starter
 	}
-	return func(ctx context.Context, event hook.EventID) { a.activities.Engine().Prefetch(ctx, event) } // built after the starter
+	return dispatcher{a.starter, a.activities.Engine()}
 }
+
+// dispatcher makes the first attempts of events, and starts the workflows of drains and replays.
+type dispatcher struct {
+	*dispatch.Starter
+	engine *delivery.Engine
+}
+
+// Dispatch delivers an accepted event.
+func (d dispatcher) Dispatch(start hook.Start) { d.engine.Accept(start) }
 
 func (a *App) buildAPI() error {
 	c := &a.options.Config
@@ -209,7 +225,7 @@ func (a *App) buildAPI() error {
 		reports["worker"] = a.workerRuns
 	}
 	a.api, err = api.New(api.Deps{
-		Store: a.store, Dispatcher: a.starter, Sender: sendNow,
+		Store: a.store, Dispatcher: a.dispatcher(), Sender: sendNow,
 		Destinations: a.egress, Topics: a.topics, Logger: a.options.Logger,
 		Config: api.Config{
 			Version: api.Version, MaxBody: c.MaxBody, AllowHTTP: c.AllowHTTP, NoAuth: c.Auth == "none", TemporalUI: ui,

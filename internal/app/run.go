@@ -31,10 +31,17 @@ func (a *App) Run(ctx context.Context, listener net.Listener) error {
 		s.start(ctx, "metrics", func(ctx context.Context) error { return a.serveMetrics(ctx, metrics) })
 	}
 	s.start(ctx, "search attributes", func(ctx context.Context) error { return a.cluster.KeepReady(ctx, a.options.Logger) })
+	if a.owner != nil {
+		s.start(ctx, "owner", a.owner.Run)
+		s.start(ctx, "first attempts", a.awaitFirstAttempts)
+	}
 	if a.worker != nil {
 		s.start(ctx, "worker", a.runWorker)
 	}
 	s.start(ctx, "starter", func(ctx context.Context) error { return a.starter.Run(ctx, a.plan.starts) })
+	if a.owner != nil {
+		s.start(ctx, "further first attempts", a.stopFirstAttempts)
+	}
 	s.start(ctx, "sweeper", a.sweeper.Run)
 	s.start(ctx, "maintenance", a.maintenance.Run)
 	s.start(ctx, "reconciler", a.reconciler.Run)
@@ -46,6 +53,32 @@ func (a *App) Run(ctx context.Context, listener net.Listener) error {
 	<-s.failed.Done()
 	a.options.Logger.InfoContext(ctx, "stopping")
 	return s.stop(time.Now().Add(a.options.Config.ShutdownTimeout))
+}
+
+// stopFirstAttempts begins no first attempts once ctx has ended. It waits a moment for those in flight, so that the
+// starter, which stops next, can start their workflows.
+func (a *App) stopFirstAttempts(ctx context.Context) error {
+	<-ctx.Done()
+	a.activities.Engine().StopImmediate()
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.plan.starts/firstAttemptsPart)
+	defer cancel()
+	_ = a.activities.Engine().AwaitImmediate(within) // awaitFirstAttempts waits for the others
+	return nil
+}
+
+// firstAttemptsPart is the part of the time for starts, as a divisor, in which first attempts may end.
+const firstAttemptsPart = 3
+
+// awaitFirstAttempts waits until the first attempts in flight have ended. The worker has stopped before that, so most of
+// the time for its attempts has passed. Another process starts the workflows of these events.
+func (a *App) awaitFirstAttempts(ctx context.Context) error {
+	<-ctx.Done()
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestWork)
+	defer cancel()
+	if err := a.activities.Engine().AwaitImmediate(within); err != nil {
+		a.options.Logger.WarnContext(ctx, "first attempts cut off", slog.Any("error", err))
+	}
+	return nil
 }
 
 // tracesPatience is how long sending the last spans may take. It is short, because spans may

@@ -59,6 +59,7 @@ type Delivery struct {
 	AllowHTTP         bool            `name:"allow-http" help:"Allow http URLs for Commenda webhooks; other webhooks may always have them."`
 	DisableFinal      bool            `name:"disable-webhook-after-failed-delivery" help:"Disable a webhook when one of its deliveries has failed for good."`
 	MaxEvents         int             `name:"max-events-per-workflow" default:"500" help:"Events that may share one workflow in a burst, 1 to 500. 1 always gives each event a workflow of its own."`
+	StartsPerSecond   float64         `name:"workflow-starts-per-second" default:"20" help:"Workflows that a process with API and worker starts per second for events whose first attempts it has made itself. Events that wait for a start share one. 0 means no limit."`
 	ReconcileAfter    time.Duration   `default:"10m" help:"How long a delivery's attempt may be overdue before its workflow is checked. A workflow that has ended or is lost is started again."`
 	Retention         time.Duration   `default:"720h" help:"How long events, messages, deliveries and attempts are kept."`
 }
@@ -181,6 +182,9 @@ func (a *API) validate() error {
 // mostEvents is the largest value of --max-events-per-workflow.
 const mostEvents = 500
 
+// mostStartsPerSecond is the largest value of --workflow-starts-per-second.
+const mostStartsPerSecond = 100_000
+
 func (d *Delivery) validate() error {
 	var errs []error
 	if err := d.Schedule().Validate(); err != nil {
@@ -188,6 +192,9 @@ func (d *Delivery) validate() error {
 	}
 	if d.MaxEvents < 1 || d.MaxEvents > mostEvents {
 		errs = append(errs, fmt.Errorf("--max-events-per-workflow %d: want 1 to %d", d.MaxEvents, mostEvents))
+	}
+	if !(d.StartsPerSecond >= 0 && d.StartsPerSecond <= mostStartsPerSecond) {
+		errs = append(errs, fmt.Errorf("--workflow-starts-per-second %v: want 0 to %d", d.StartsPerSecond, mostStartsPerSecond))
 	}
 	if d.ReconcileAfter < time.Second {
 		errs = append(errs, fmt.Errorf("--reconcile-after %v: want at least 1s", d.ReconcileAfter))

@@ -35,6 +35,7 @@ func TestFailedFirst(t *testing.T) {
 func TestJSONStays(t *testing.T) {
 	t.Parallel()
 	event, webhook, delivery, replay := hook.EventID{1}, hook.WebhookID{2}, hook.DeliveryID{3}, hook.ReplayID{4}
+	process := hook.ProcessID{5}
 	outcome := contract.Outcome{
 		WebhookID: webhook, DeliveryID: delivery, State: hook.StateFailed, Attempts: 5, StatusCode: 500, Error: "e", NextAt: "n", Deferred: hook.WaitRate,
 	}
@@ -44,6 +45,12 @@ func TestJSONStays(t *testing.T) {
 	for want, value := range map[string]any{
 		`{"event_ids":["$e"],"deliveries":7,"to":"t","first":true}`: contract.DeliverInput{
 			EventIDs: []hook.EventID{event}, Deliveries: 7, To: "t", Inline: true,
+		},
+		`{"event_ids":["$e"],"deliveries":7,"owner":"$p","done":{` + resultJSON + `}}`: contract.DeliverInput{
+			EventIDs: []hook.EventID{event}, Deliveries: 7, Owner: process, Done: &result,
+		},
+		`{"event_ids":["$e"],"deliveries":7,"slice":1,"of":2,"owner":"$p"}`: contract.SliceInput{
+			EventIDs: []hook.EventID{event}, Deliveries: 7, Slice: 1, Of: 2, Owner: process,
 		},
 		`{"event_ids":["$e"],"deliveries":7,"from":1,"to":2,"of":3}`: contract.DeliverSlicesInput{
 			EventIDs: []hook.EventID{event}, Deliveries: 7, From: 1, To: 2, Of: 3,
@@ -66,7 +73,7 @@ func TestJSONStays(t *testing.T) {
 			Reason: hook.WaitRate, Message: "m", RetryAfter: time.Second,
 		},
 	} {
-		want = strings.NewReplacer("$e", event.String(), "$w", webhook.String(), "$d", delivery.String(), "$r", replay.String()).Replace(want)
+		want = strings.NewReplacer("$e", event.String(), "$w", webhook.String(), "$d", delivery.String(), "$r", replay.String(), "$p", process.String()).Replace(want)
 		got, err := json.Marshal(value)
 		require.NoError(t, err)
 		require.JSONEq(t, want, string(got), "%T", value)

@@ -11,6 +11,10 @@ type DeliverInput struct {
 	To string `json:"to,omitempty"`
 	// Inline says that a local activity makes the first attempts.
 	Inline bool `json:"first,omitempty"`
+	// Owner is the process that may still be making the first attempts; none if the workflow makes them.
+	Owner hook.ProcessID `json:"owner,omitzero"`
+	// Done is the result of events that were delivered before their workflow began: it has nothing left to do.
+	Done *DeliverResult `json:"done,omitempty"`
 }
 
 // DeliverSlicesInput is the input of the workflow DeliverSlices: some of the slices of a large
@@ -32,6 +36,8 @@ type SliceInput struct {
 	// Slice counts from 0 to Of-1; Of is 1 where one activity has all deliveries.
 	Slice int `json:"slice"`
 	Of    int `json:"of"`
+	// Owner is the process that may still be making the first attempts; none if this activity makes them.
+	Owner hook.ProcessID `json:"owner,omitzero"`
 }
 
 // Most returns the largest number of deliveries that the slice can have; at least 1.

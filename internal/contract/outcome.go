@@ -89,3 +89,41 @@ func Rank(s hook.DeliveryState, outstanding bool) int {
 	}
 	return 0
 }
+
+// maxOutcomes bounds the outcomes in a heartbeat or result: Temporal bounds the size of
+// failures to 4 KiB.
+const maxOutcomes = 20
+
+// OutcomesOf returns the outcomes of the first deliveries.
+func OutcomesOf(list []hook.Delivery) []Outcome {
+	out := make([]Outcome, 0, min(len(list), maxOutcomes))
+	for i := range list[:min(len(list), maxOutcomes)] {
+		out = append(out, OutcomeOf(&list[i]))
+	}
+	return out
+}
+
+// Summarize counts deliveries by their state and shows the first of them, failed ones before
+// the others. It sorts the list.
+func Summarize(list []hook.Delivery) DeliverResult {
+	var r DeliverResult
+	slices.SortStableFunc(list, func(a, b hook.Delivery) int {
+		return Rank(a.State, a.Outstanding()) - Rank(b.State, b.Outstanding())
+	})
+	for i := range list {
+		if list[i].Outstanding() {
+			r.Deferred++
+			continue
+		}
+		switch list[i].State {
+		case hook.StateSuccess:
+			r.Succeeded++
+		case hook.StateCanceled:
+			r.Canceled++
+		case hook.StateFailed, hook.StateTimedOut, hook.StateDropped, hook.StatePending, hook.StateSending:
+			r.Failed++
+		}
+	}
+	r.Outcomes = OutcomesOf(list)
+	return r
+}

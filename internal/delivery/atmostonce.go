@@ -33,7 +33,7 @@ func (r *run) dropLost(ctx context.Context, claimed []hook.Delivery) error {
 			continue
 		}
 		r.engine.log.WarnContext(ctx, "outcome unknown: the run that was sending is gone", slog.String("delivery_id", d.ID.String()))
-		r.ended = append(r.ended, droppedDelivery(d))
+		r.end(droppedDelivery(d))
 	}
 	return nil
 }

@@ -135,6 +135,11 @@ func (r *run) handOver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if r.settled != nil {
+		for i := range r.deferred {
+			r.settled(r.deferred[i])
+		}
+	}
 	for _, id := range webhooks {
 		if err := e.drains.Drain(ctx, id); err != nil {
 			// The sweeper starts it later.

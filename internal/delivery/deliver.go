@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -27,6 +28,10 @@ type Report struct {
 // Deliver sends the due deliveries of a slice and records every attempt. Its errors are
 // failures of Grapnel's own; with ErrMemory, ErrStopping and ErrBlocked another run goes on.
 func (e *Engine) Deliver(ctx context.Context, w Window, in contract.SliceInput) (Report, error) {
+	joined, err := e.join(ctx, w, in.EventIDs)
+	if err != nil {
+		return Report{}, &StepError{"wait for the first attempts", err}
+	}
 	share, err := e.reserve(ctx, w, in.Most())
 	if err != nil {
 		return Report{}, &StepError{"load deliveries", err}
@@ -35,6 +40,11 @@ func (e *Engine) Deliver(ctx context.Context, w Window, in contract.SliceInput) 
 	jobs, err := e.store.Outstanding(ctx, in.EventIDs, in.Slice, in.Of)
 	if err != nil {
 		return Report{}, &StepError{"load deliveries", err}
+	}
+	if !joined || in.Owner != (hook.ProcessID{}) {
+		if list, err := e.beingAttempted(ctx, w, in.Owner, joined, jobs); err != nil || len(list) > 0 {
+			return Report{Outstanding: list, NextIn: ownerPause}, err
+		}
 	}
 	return e.deliver(ctx, w, in, jobs, share)
 }
@@ -58,7 +68,7 @@ func (e *Engine) DeliverInline(ctx context.Context, w Window, in contract.SliceI
 		return Report{}, "busy", nil
 	}
 	defer share.release()
-	jobs, err := e.loadInline(ctx, in)
+	jobs, err := e.store.Outstanding(ctx, in.EventIDs, in.Slice, in.Of)
 	if err != nil {
 		e.log.WarnContext(ctx, "load deliveries", slog.Any("error", err))
 		return Report{}, "load deliveries: " + string(hook.KindOf(err)), nil
@@ -77,22 +87,24 @@ func (e *Engine) DeliverInline(ctx context.Context, w Window, in contract.SliceI
 	return report, "", err
 }
 
-// loadInline returns the prefetched deliveries, or loads them.
-func (e *Engine) loadInline(ctx context.Context, in contract.SliceInput) ([]hook.Job, error) {
-	if jobs := e.prefetch.take(ctx, in.EventIDs[0], e.now()); len(jobs) > 0 {
-		return jobs, nil
+// do sends and defers jobs. A StepError says that nothing is known of the deliveries.
+func (r *run) do(ctx context.Context, jobs []hook.Job) error {
+	if err := r.admit(ctx, jobs); err != nil {
+		return &StepError{"end deliveries", err}
 	}
-	return e.store.Outstanding(ctx, in.EventIDs, in.Slice, in.Of)
+	err := r.loop(ctx)
+	if failed := r.handOver(ctx); failed != nil {
+		return &StepError{"defer deliveries", failed}
+	}
+	return err
 }
 
 func (e *Engine) deliver(ctx context.Context, w Window, in contract.SliceInput, jobs []hook.Job, s *share) (Report, error) {
 	r := e.newRun(w, len(jobs), s)
-	if err := r.admit(ctx, jobs); err != nil {
-		return Report{}, &StepError{"end deliveries", err}
-	}
-	err := r.loop(ctx)
-	if failed := r.handOver(ctx); failed != nil {
-		return Report{}, &StepError{"defer deliveries", failed}
+	err := r.do(ctx, jobs)
+	var failed *StepError
+	if errors.As(err, &failed) {
+		return Report{}, failed
 	}
 	if report := (Report{Outstanding: r.outstanding()}); len(report.Outstanding) > 0 {
 		switch {

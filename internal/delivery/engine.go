@@ -27,8 +27,14 @@ type Deps struct {
 	Drains        Drains
 	// Dispatcher starts the workflows of the operational events that the store has published; nil leaves them to the sweeper.
 	Dispatcher Dispatcher
-	Schedule   hook.Schedule
-	Logger     *slog.Logger
+	// Heartbeats has the processes that make immediate attempts; nil if no process does.
+	Heartbeats Heartbeats
+	// Owner is the lease by which this process makes immediate attempts, and Starts starts the
+	// workflows of their events; nil leaves all first attempts to workflows.
+	Owner    *Owner
+	Starts   Starts
+	Schedule hook.Schedule
+	Logger   *slog.Logger
 	// DisableOnFinal disables a webhook whose delivery has failed for good (S14).
 	DisableOnFinal bool
 	// Concurrency is the number of requests that one run has in flight; default 500.
@@ -75,12 +81,15 @@ const defaultConcurrency = 500
 
 // Engine delivers. One process has one, which all its activities share.
 type Engine struct {
-	store          Store
-	lookup         Lookup
-	sender         Sender
-	deferredStore  DeferredStore
-	drains         Drains
-	dispatcher     Dispatcher
+	store         Store
+	lookup        Lookup
+	sender        Sender
+	deferredStore DeferredStore
+	drains        Drains
+	dispatcher    Dispatcher
+	heartbeats    Heartbeats
+	// immediate is nil if this process makes no immediate attempts.
+	immediate      *immediate
 	schedule       hook.Schedule
 	disableOnFinal bool
 	log            *slog.Logger
@@ -89,7 +98,6 @@ type Engine struct {
 	now            func() time.Time
 	limiter        *endpointLimiter
 	budget         *budget
-	prefetch       *prefetch
 	versions       *versionCache
 	late           *late
 	// senders are the goroutines that send requests.
@@ -107,11 +115,14 @@ func New(d Deps) (*Engine, error) {
 	}
 	budget := newBudget(d.Memory)
 	e := &Engine{
-		store: d.Store, lookup: d.Lookup, sender: d.Sender, deferredStore: d.DeferredStore, drains: d.Drains, dispatcher: d.Dispatcher,
+		store: d.Store, lookup: d.Lookup, sender: d.Sender, deferredStore: d.DeferredStore, drains: d.Drains, dispatcher: d.Dispatcher, heartbeats: d.Heartbeats,
 		schedule: d.Schedule, disableOnFinal: d.DisableOnFinal, log: d.Logger, concurrency: d.Concurrency,
 		jitter: d.Jitter, now: d.Now, metrics: d.Metrics, tracer: d.Tracer,
 		limiter: newEndpointLimiter(budget.payloads.size / webhookPart), budget: budget, late: &late{},
-		prefetch: &prefetch{events: map[hook.EventID]*loading{}}, versions: newVersionCache(d.Lookup.Versions, d.Now),
+		versions: newVersionCache(d.Lookup.Versions, d.Now),
+	}
+	if d.Owner != nil && d.Starts != nil {
+		e.immediate = &immediate{engine: e, owner: d.Owner, starts: d.Starts, events: map[hook.EventID]*firstAttempts{}}
 	}
 	e.senders = newGoroutinePool(e.stopped)
 	e.Begin()
@@ -130,11 +141,8 @@ func (e *Engine) Begin() (stop func()) {
 
 // Dispatch starts the workflows of operational events. A process that ends before leaves them to the sweeper.
 func (e *Engine) Dispatch(starts []hook.Start) {
-	if e.dispatcher == nil {
-		return
-	}
 	for i := range starts {
-		e.dispatcher.Dispatch(starts[i])
+		e.Accept(starts[i])
 	}
 }
 

@@ -63,7 +63,7 @@ func (r *run) take(ctx context.Context, res *result) error {
 		r.enqueue(queued{job: res.job, due: r.engine.now()})
 		return res.err
 	case res.ended:
-		r.ended = append(r.ended, res.job.Delivery)
+		r.end(res.job.Delivery)
 		return nil
 	case res.claimedElsewhere:
 		r.blocked = append(r.blocked, res.job.Delivery)
@@ -116,8 +116,8 @@ func (r *run) apply(rec *recorded) error {
 		byID[res.job.Delivery.ID] = res
 	}
 	for _, d := range rec.deliveries {
-		if !d.Outstanding() {
-			r.ended = append(r.ended, d)
+		if !d.Outstanding() || r.settled != nil {
+			r.end(d)
 			byID[d.ID].job.Event.Data = nil // its memory is given back
 			continue
 		}

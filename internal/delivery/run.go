@@ -49,6 +49,9 @@ type run struct {
 	unfunded []queued
 	parts    parts
 	share    *share
+	// settled is called with each delivery that needs no further attempt of this run; nil if this
+	// run makes later attempts too.
+	settled func(hook.Delivery)
 	// claim is this run's right to send at-most-once deliveries.
 	claim hook.Claim
 }
@@ -105,7 +108,7 @@ func (r *run) admit(ctx context.Context, jobs []hook.Job) error {
 		}
 		if reason := jobs[i].Canceled(); reason != "" {
 			canceled[reason] = append(canceled[reason], jobs[i].Delivery.ID)
-			r.ended = append(r.ended, canceledDelivery(jobs[i].Delivery, reason))
+			r.end(canceledDelivery(jobs[i].Delivery, reason))
 			continue
 		}
 		if jobs[i].Err != nil {
@@ -127,6 +130,14 @@ func (r *run) admit(ctx context.Context, jobs []hook.Job) error {
 		return err
 	}
 	return r.dropLost(ctx, claimed)
+}
+
+// end takes in a delivery that needs no further attempt.
+func (r *run) end(d hook.Delivery) {
+	r.ended = append(r.ended, d)
+	if r.settled != nil {
+		r.settled(d)
+	}
 }
 
 func canceledDelivery(d hook.Delivery, reason string) hook.Delivery {

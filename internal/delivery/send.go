@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"grapnel/internal/hook"
@@ -25,6 +26,9 @@ func (r *run) sendNext(ctx context.Context, q queued) result {
 
 // attempt makes an attempt with the payload that was loaded for the delivery.
 func (r *run) attempt(ctx context.Context, job *hook.Job, manual bool) result {
+	if r.window.held != nil && !r.window.held() { // the last look before the request
+		return result{job: job, err: errors.Join(hook.ErrNotSent, ErrStopping)}
+	}
 	return r.engine.attemptWith(ctx, job, r.parts.get(job.Delivery.ID), manual)
 }
 

@@ -51,7 +51,7 @@ func (r *run) expireUnreadable(ctx context.Context) error {
 			return false
 		}
 		d.State, d.Error, d.NextAttemptAt = hook.StateFailed, hook.TextSecretUnavailable, nil
-		r.ended = append(r.ended, d)
+		r.end(d)
 		return true
 	})
 	return nil

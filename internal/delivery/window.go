@@ -10,6 +10,10 @@ type Window struct {
 	// worker and run are closed when the worker stops, and when the run of it stops in which
 	// the activity began.
 	worker, run <-chan struct{}
+	// held reports whether the deliveries are still this process's to send; nil if they always are.
+	held func() bool
+	// waited is the time between the order of the activity and its beginning, by Temporal's clock.
+	waited time.Duration
 }
 
 // Window returns the window of an activity that must end by the deadline and whose worker
@@ -18,8 +22,19 @@ func (e *Engine) Window(deadline time.Time, stopping <-chan struct{}) Window {
 	return Window{deadline: deadline, worker: stopping, run: e.stopped()}
 }
 
-// IsStopping reports whether the worker stops: nothing new may begin.
+// Waited returns the window with the time between the order of the activity and its beginning,
+// by Temporal's clock.
+func (w Window) Waited(d time.Duration) Window {
+	w.waited = d
+	return w
+}
+
+// IsStopping reports whether nothing new may begin: the worker stops, or the deliveries are no
+// longer this process's to send.
 func (w Window) IsStopping() bool {
+	if w.held != nil && !w.held() {
+		return true
+	}
 	select {
 	case <-w.worker:
 		return true

@@ -38,8 +38,15 @@ type packing struct {
 	// maxEvents bounds the events of a workflow.
 	maxEvents int
 	bursts    []*burst
-	// open are the bursts of each tenant that have room.
-	open map[hook.TenantID][]*burst
+	// open are the bursts of each kind that have room.
+	open map[kind][]*burst
+}
+
+// kind is what the events of a workflow have in common.
+type kind struct {
+	tenant    hook.TenantID
+	owner     hook.ProcessID
+	attempted bool
 }
 
 // burst is one or more events that share a workflow.
@@ -47,6 +54,8 @@ type burst struct {
 	starts     []hook.Start
 	deliveries int
 	bytes      int
+	// by is when a burst whose start can wait is started at the latest.
+	by time.Time
 }
 
 func (b *burst) fits(start *hook.Start) bool {
@@ -71,22 +80,35 @@ func (b *burst) events() []hook.EventID {
 	return ids
 }
 
-// add puts an event into the first burst that has room for it, or into a new one.
-func (p *packing) add(start *hook.Start) {
-	open := p.open[start.TenantID]
+// add puts an event into the first burst that has room for it, or into a new one, and returns the burst.
+func (p *packing) add(start *hook.Start) *burst {
+	k := kind{start.TenantID, start.Owner, start.Attempted}
+	open := p.open[k]
 	at := slices.IndexFunc(open, func(b *burst) bool { return b.fits(start) })
 	if at < 0 {
 		b := &burst{}
 		p.bursts, open, at = append(p.bursts, b), append(open, b), len(open)
 	}
-	open[at].add(start)
-	if open[at].full(p.maxEvents) {
+	b := open[at]
+	b.add(start)
+	if b.full(p.maxEvents) {
 		open = slices.Delete(open, at, at+1)
 	}
 	if p.open == nil {
-		p.open = map[hook.TenantID][]*burst{}
+		p.open = map[kind][]*burst{}
 	}
-	p.open[start.TenantID] = open
+	p.open[k] = open
+	return b
+}
+
+// remove takes a burst out.
+func (p *packing) remove(b *burst) {
+	p.bursts = slices.DeleteFunc(p.bursts, func(other *burst) bool { return other == b })
+	first := &b.starts[0]
+	k := kind{first.TenantID, first.Owner, first.Attempted}
+	if p.open[k] = slices.DeleteFunc(p.open[k], func(other *burst) bool { return other == b }); len(p.open[k]) == 0 {
+		delete(p.open, k)
+	}
 }
 
 // newPacking returns a packing without events.

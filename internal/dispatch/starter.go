@@ -42,9 +42,6 @@ type StarterConfig struct {
 	Temporal Temporal
 	Outbox   Outbox
 	Logger   *slog.Logger
-	// Prefetch lets a worker in this process load an event whose workflow is about to be started. It must not block. It
-	// is nil without a worker.
-	Prefetch func(ctx context.Context, event hook.EventID)
 	// Labels describes drains and replays; nil leaves their description empty.
 	Labels Labels
 	// Metrics counts starts; nil counts nothing.
@@ -55,24 +52,30 @@ type StarterConfig struct {
 	Workers int
 	// MaxEvents is how many events may share a workflow; default 1.
 	MaxEvents int
+	// StartsPerSecond is the pace of the starts that can wait (see Attempted); 0 is no pace.
+	StartsPerSecond float64
 	// Queue is how many events can wait for their start; default 10,000. Further events are left to the sweeper.
 	Queue int
 }
 
 // Starter starts the workflow of each event that it is given.
 type Starter struct {
-	config  StarterConfig
-	aux     auxStarter
-	queue   chan hook.Start
-	started chan hook.EventID
+	config StarterConfig
+	aux    auxStarter
+	queue  chan hook.Start
+	// attempted has the events whose start can wait, and pacedEvents counts those that runPaced has taken from it.
+	attempted   chan attempted
+	pacedEvents atomic.Int64
+	started     chan hook.EventID
 	// auxQueue has the auxiliary workflows to start.
 	auxQueue chan auxStart
 	// slots has an element for each start that is under way.
 	slots chan struct{}
 	// ended gets an element when a start has ended.
 	ended chan struct{}
-	// inProgress are the events that the sweeper of this process leaves alone.
-	inProgress inProgress
+	// inProgress are the events that this starter works on, and expected those that it will be given. The sweeper of
+	// this process leaves both alone.
+	inProgress, expected inProgress
 	// unavailableAt is when Temporal was last unavailable, in nanoseconds since begun; 0 is never.
 	unavailableAt atomic.Int64
 	begun         time.Time
@@ -109,16 +112,18 @@ func NewStarter(c StarterConfig) (*Starter, error) {
 	c.MaxEvents = max(c.MaxEvents, 1)
 	return &Starter{
 		config: c, aux: auxStarter{temporal: c.Temporal, labels: c.Labels, metrics: c.Metrics},
-		queue: make(chan hook.Start, c.Queue), started: make(chan hook.EventID, c.Queue), slots: make(chan struct{}, c.Workers),
+		queue: make(chan hook.Start, c.Queue), attempted: make(chan attempted, c.Queue), started: make(chan hook.EventID, c.Queue), slots: make(chan struct{}, c.Workers),
 		ended: make(chan struct{}, 1), auxQueue: make(chan auxStart, maxAux), begun: time.Now(),
 	}, nil
 }
 
 // Queued returns how many events wait for their start.
-func (s *Starter) Queued() int { return len(s.queue) }
+func (s *Starter) Queued() int { return len(s.queue) + len(s.attempted) + int(s.pacedEvents.Load()) }
 
-// eventsInProgress returns the events that this starter works on.
-func (s *Starter) eventsInProgress() []hook.EventID { return s.inProgress.all() }
+// eventsInProgress returns the events that the sweeper leaves to this starter.
+func (s *Starter) eventsInProgress() []hook.EventID {
+	return append(s.expected.all(), s.inProgress.all()...)
+}
 
 // concurrency returns how many starts may be under way at once.
 func (s *Starter) concurrency() int { return s.config.Workers }
@@ -147,23 +152,29 @@ func (s *Starter) Run(ctx context.Context, shutdown time.Duration) error {
 	var marking, starting sync.WaitGroup
 	marking.Go(func() { s.mark(ctx) })
 	starting.Go(func() { s.runAux(ctx) })
+	starting.Go(func() { s.runPaced(ctx, late, &starting) })
 	for taken, ok := s.next(ctx, late); ok; taken, ok = s.next(ctx, late) {
 		for _, burst := range s.gather(ctx, taken) {
 			s.slots <- struct{}{}
-			starting.Go(func() {
-				s.startBurst(late, burst)
-				<-s.slots
-				select {
-				case s.ended <- struct{}{}:
-				default: // an element is there already
-				}
-			})
+			s.goStart(late, burst, &starting)
 		}
 	}
 	starting.Wait()
 	close(s.started)
 	marking.Wait()
 	return nil
+}
+
+// goStart starts a burst. The caller has taken a slot for it.
+func (s *Starter) goStart(ctx context.Context, b *burst, starting *sync.WaitGroup) {
+	starting.Go(func() {
+		s.startBurst(ctx, b)
+		<-s.slots
+		select {
+		case s.ended <- struct{}{}:
+		default: // an element is there already
+		}
+	})
 }
 
 // next takes an event from the queue. After ctx has ended it returns false when the queue is empty or late has ended.
@@ -184,12 +195,19 @@ func (s *Starter) next(ctx, late context.Context) (hook.Start, bool) {
 
 // rest blocks if Temporal was unavailable a moment ago, until restFor has passed or ctx ends.
 func (s *Starter) rest(ctx context.Context) {
-	at := s.unavailableAt.Load()
-	pause := restFor - (time.Since(s.begun) - time.Duration(at))
-	if at == 0 || pause <= 0 {
-		return
+	if pause := s.resting(); pause > 0 {
+		_ = wait.For(ctx, pause) // the caller looks at ctx
 	}
-	_ = wait.For(ctx, pause) // the caller looks at ctx
+}
+
+// resting returns how long nothing is to be started, because Temporal was unavailable a moment ago; 0 or less if that is
+// over.
+func (s *Starter) resting() time.Duration {
+	at := s.unavailableAt.Load()
+	if at == 0 {
+		return 0
+	}
+	return restFor - (time.Since(s.begun) - time.Duration(at))
 }
 
 // begin starts a workflow whose name is stored.
@@ -215,9 +233,6 @@ func (s *Starter) startEvents(ctx context.Context, start hook.Start, by measure.
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options, input := workflows.DeliverStart(start)
-	if input.Inline && s.config.Prefetch != nil {
-		s.config.Prefetch(ctx, start.EventID)
-	}
 	ctx, end := s.config.Tracer.Starting(ctx, &start)
 	defer end()
 	_, err := s.config.Temporal.ExecuteWorkflow(ctx, options, contract.NameDeliver, input)

@@ -100,8 +100,8 @@ type Accepted struct {
 	Targets []Target
 	// Undrained are the webhooks that have a deferred delivery and no running drain.
 	Undrained []WebhookID
-	// Owned says that the outbox names this process as the owner: it makes the first attempts.
-	Owned bool
+	// Owner is the process that makes the first attempts: the one that has accepted the event, or none. The outbox names it.
+	Owner ProcessID
 }
 
 // MaxTargets bounds the webhooks a start names in summaries and search

@@ -26,11 +26,11 @@ type Start struct {
 	// first of their places.
 	Trace Trace
 	Links []Trace
-	// Owned says that this process makes the first attempts.
-	Owned bool
-	// Owner is the process that may still be making the first attempts when the workflow starts; zero if none is.
+	// Owner is the process that makes the first attempts; none if the workflow does.
 	Owner ProcessID
-	// Ended are deliveries that need no workflow any more: they are final or deferred.
+	// Attempted says that the first attempts have been made.
+	Attempted bool
+	// Ended are the deliveries that need no workflow any more: they are final or deferred.
 	Ended []Delivery
 }
 
@@ -40,7 +40,7 @@ func (a *Accepted) Start() (Start, bool) {
 	e := &a.Event
 	return Start{
 		EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Cache: e.Cache, Deliveries: a.Due, Bytes: len(e.Data),
-		Targets: a.Targets, Trace: e.Trace, Owned: a.Owned,
+		Targets: a.Targets, Trace: e.Trace, Owner: a.Owner,
 	}, a.Due > 0
 }
 
@@ -75,7 +75,7 @@ func Share(workflowID string, starts []Start) Start {
 		s.Bytes += other.Bytes
 		s.Ended = append(s.Ended, other.Ended...)
 		if s.Owner.IsZero() {
-			s.Owner = other.Owner // all starts of a burst have the same owner or none
+			s.Owner = other.Owner
 		}
 		if other.EventType != s.EventType || other.Cache != s.Cache {
 			s.EventType, s.Cache = "", ""
