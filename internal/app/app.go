@@ -138,6 +138,7 @@ func (a *App) buildLoops() (err error) {
 	o, temporal := &a.options, a.cluster.Client
 	a.sweeper, err = dispatch.NewSweeper(dispatch.SweeperConfig{
 		Starter: a.starter, Store: a.store, Temporal: temporal, Resetter: a.cluster, Health: a.cluster, Logger: o.Logger,
+		Process: a.owner.Current,
 	})
 	if err != nil {
 		return err

@@ -36,6 +36,7 @@ func (s *Sweeper) page(ctx context.Context) (more bool, err error) {
 	begin := time.Now()
 	page, err := s.config.Store.ClaimUnstarted(ctx, hook.OutboxClaim{
 		Age: s.config.Age, For: claimFor, After: s.after, Except: s.config.Starter.eventsInProgress(), Limit: sweepPage,
+		Process: s.config.Process(),
 	})
 	if err != nil {
 		s.unclaim(ctx, page.Events)

@@ -40,6 +40,9 @@ type SweeperConfig struct {
 	Resetter Resetter
 	Health   Health
 	Logger   *slog.Logger
+	// Process returns the process whose events this sweeper may claim at once, though their owner lives; nil if this
+	// process owns none.
+	Process func() hook.ProcessID
 	// Interval is the time between two rounds; default 2 s.
 	Interval time.Duration
 	// Age is how long an event is left to the starters; default 5 s.
@@ -84,6 +87,9 @@ func NewSweeper(c SweeperConfig) (*Sweeper, error) {
 	}
 	if c.PaceFor == 0 {
 		c.PaceFor = defaultPaceFor
+	}
+	if c.Process == nil {
+		c.Process = func() hook.ProcessID { return hook.ProcessID{} }
 	}
 	return &Sweeper{
 		config: c, backoff: backoff{interval: c.Interval},
