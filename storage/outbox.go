@@ -35,15 +35,7 @@ func (s *Store) Started(ctx context.Context, events []hook.EventID) error {
 // knows no claims, may take the same rows at the same time: it gives unnamed rows their own names too, and otherwise
 // starts the named workflow.
 func (s *Store) ClaimUnstarted(ctx context.Context, c hook.OutboxClaim) (hook.OutboxPage, error) {
-	args := pgx.StrictNamedArgs{
-		"age": c.Age, "for": c.For, "after": [16]byte(c.After), "limit": c.Limit,
-		"process": [16]byte(c.Process), "dead": hook.DeadAfter, "owned": hook.OwnedFor,
-	}
-	sql := fmt.Sprintf(claimSQL, "")
-	if len(c.Except) > 0 {
-		// A sub-query is hashed once; "<> all" of a parameter is not.
-		sql, args["except"] = fmt.Sprintf(claimSQL, "and event_id not in (select unnest(@except::uuid[]))"), raw(c.Except)
-	}
+	sql, args := claimStatement(&c)
 	rows, _ := s.pool.Query(ctx, sql, args)
 	var page hook.OutboxPage
 	var own, unnamed []hook.EventID
@@ -81,6 +73,19 @@ func (s *Store) ClaimUnstarted(ctx context.Context, c hook.OutboxClaim) (hook.Ou
 	return page, nil
 }
 
+func claimStatement(c *hook.OutboxClaim) (sql string, args pgx.StrictNamedArgs) {
+	args = pgx.StrictNamedArgs{
+		"age": c.Age, "for": c.For, "after": [16]byte(c.After), "limit": c.Limit,
+		"process": [16]byte(c.Process), "dead": hook.DeadAfter, "owned": hook.OwnedFor,
+	}
+	if len(c.Except) == 0 {
+		return fmt.Sprintf(claimSQL, ""), args
+	}
+	// A sub-query is hashed once; "<> all" of a parameter is not.
+	args["except"] = raw(c.Except)
+	return fmt.Sprintf(claimSQL, "and event_id not in (select unnest(@except::uuid[]))"), args
+}
+
 // The page is bounded before its rows are checked for claims. By the planner's estimates of that check, it might
 // otherwise read and sort the whole table for each page. Living processes are few, and are read once.
 const claimSQL = `
@@ -115,15 +120,7 @@ func (s *Store) startsOf(ctx context.Context, process hook.ProcessID, unnamed, o
 	if events, workflows, err = s.addMembers(ctx, events, workflows, shared); err != nil {
 		return nil, nil, err
 	}
-	rows, _ := s.pool.Query(ctx, `
-		select e.id, e.tenant_id, e.type, e.cache, e.deliveries, k.workflow_id, e.trace, octet_length(e.data), o.owner
-		from unnest(@events::uuid[], @workflows::text[]) as k(event_id, workflow_id)
-		cross join lateral (select * from events e where e.id = k.event_id offset 0) e
-		left join lateral (
-			select o.owner from outbox o where o.event_id = k.event_id and o.owner = any(array(`+othersAlive+`)) offset 0) o on true
-		order by e.id`, pgx.StrictNamedArgs{
-		"events": raw(events), "workflows": workflows, "process": [16]byte(process), "dead": hook.DeadAfter,
-	})
+	rows, _ := s.pool.Query(ctx, startsSQL, startsArgs(process, events, workflows))
 	list, err := collectStarts(rows)
 	if err != nil {
 		return nil, nil, err
@@ -141,6 +138,19 @@ func (s *Store) startsOf(ctx context.Context, process hook.ProcessID, unnamed, o
 		}
 	}
 	return fresh, byWorkflow(rest), nil
+}
+
+// The offsets make the planner look up events and rows of the outbox by their keys.
+const startsSQL = `
+	select e.id, e.tenant_id, e.type, e.cache, e.deliveries, k.workflow_id, e.trace, octet_length(e.data), o.owner
+	from unnest(@events::uuid[], @workflows::text[]) as k(event_id, workflow_id)
+	cross join lateral (select * from events e where e.id = k.event_id offset 0) e
+	left join lateral (
+		select o.owner from outbox o where o.event_id = k.event_id and o.owner = any(array(` + othersAlive + `)) offset 0) o on true
+	order by e.id`
+
+func startsArgs(process hook.ProcessID, events []hook.EventID, workflows []string) pgx.StrictNamedArgs {
+	return pgx.StrictNamedArgs{"events": raw(events), "workflows": workflows, "process": [16]byte(process), "dead": hook.DeadAfter}
 }
 
 // addMembers adds the events of shared workflows.

@@ -285,6 +285,44 @@ func TestOwnedEventsDoNotHoldUpTheOthers(t *testing.T) {
 	require.Equal(t, free, got)
 }
 
+// A claim reads the rows of its page and no others, whether the planner has statistics or not, and so does the look
+// for owners.
+func TestAClaimReadsItsPage(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	owner := f.living(t)
+	const limit = 50
+	f.exec(t, `
+		with k as (select (lpad(to_hex(n), 8, '0') || '-0000-7000-8000-000000000000')::uuid as id, n from generate_series(1, 20000) n),
+		e as (insert into events (id, tenant_id, type, data, deliveries, created_at) select id, $1, 'user.created', '{}', 1, now() from k)
+		insert into outbox (event_id, created_at, claimed_until, owner)
+		select id, now() - interval '10 seconds', '-infinity', case when n % 2 = 0 then $2::uuid end from k`,
+		[16]byte(hook.DefaultTenant()), [16]byte(owner))
+	check := func() {
+		t.Helper()
+		c := hook.OutboxClaim{Age: time.Second, For: time.Minute, Limit: limit, Process: hook.NewProcessID()}
+		page := f.claim(t, func(o *hook.OutboxClaim) { *o = c })
+		require.Len(t, page.Events, limit/2)
+		require.True(t, page.More)
+		require.NoError(t, f.Unclaim(t.Context(), page.Events))
+		for _, s := range []storage.Statement{storage.Claim(c), storage.Starts(c.Process, page.Events)} {
+			plan := explainUnder(t, f, `select`, s)
+			reads := plan.of("outbox")
+			require.NotEmpty(t, reads)
+			for _, n := range reads {
+				require.NotEqual(t, "Seq Scan", n.NodeType, s.SQL)
+				require.LessOrEqual(t, (n.Rows+n.Removed)*n.Loops, float64(limit), s.SQL)
+			}
+			for _, n := range plan.of("processes") {
+				require.LessOrEqual(t, n.Loops, 1.0, "they are read once")
+			}
+		}
+	}
+	check()
+	f.exec(t, `analyze outbox, events, processes`)
+	check()
+}
+
 // The owner is known of all events of a shared workflow, those too that are not claimed or have none.
 func TestOwnersInASharedWorkflow(t *testing.T) {
 	t.Parallel()
