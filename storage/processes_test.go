@@ -23,32 +23,6 @@ func (f *fixture) stall(t *testing.T, id hook.ProcessID, d time.Duration) {
 	f.exec(t, `update processes set heartbeat_at = heartbeat_at - $2::interval where id = $1`, [16]byte(id), d)
 }
 
-// A process is alive from its first heartbeat on, until one is late or the process ends.
-func TestProcessAlive(t *testing.T) {
-	t.Parallel()
-	f := setup(t)
-	other := f.living(t)
-	id := hook.NewProcessID()
-	alive := func(want bool, why string) {
-		t.Helper()
-		require.Equal(t, want, must(f.ProcessAlive(t.Context(), id)), why)
-		require.True(t, must(f.ProcessAlive(t.Context(), other)), "another's heartbeat is its own")
-	}
-	alive(false, "it has no heartbeat yet")
-	require.NoError(t, f.Heartbeat(t.Context(), id))
-	alive(true, "it has one now")
-	f.stall(t, id, hook.FenceAfter)
-	alive(true, "a process that stops by its own clock is alive for others: they take over later")
-	f.stall(t, id, hook.DeadAfter-hook.FenceAfter)
-	alive(false, "its heartbeat is late")
-	require.NoError(t, f.Heartbeat(t.Context(), id))
-	alive(true, "it is back")
-	require.NoError(t, f.EndProcess(t.Context(), id))
-	alive(false, "it has ended")
-	require.NoError(t, f.EndProcess(t.Context(), id), "once more is no error")
-	require.Equal(t, 1, scalar[int](t, f, `select count(*) from processes`))
-}
-
 // The row of a process that has died goes after a day.
 func TestPurgeProcesses(t *testing.T) {
 	t.Parallel()
