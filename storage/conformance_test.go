@@ -41,6 +41,7 @@ func (s *subject) Pass(t *testing.T, d time.Duration) {
 		paused_at = paused_at - $1::interval, resumed_at = resumed_at - $1::interval, tripped_at = tripped_at - $1::interval`,
 		d, int(d/(24*time.Hour)))
 	s.f.exec(t, `update drains set probe_at = probe_at - $1::interval`, d)
+	s.f.exec(t, `update processes set heartbeat_at = heartbeat_at - $1::interval`, d)
 }
 
 func (s *subject) AddWebhook(t *testing.T, change func(*hook.Webhook)) hook.WebhookID {

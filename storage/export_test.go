@@ -41,6 +41,17 @@ func EventsPage(tenant hook.TenantID, f hook.EventFilter, p hook.Page) []Stateme
 	return l.statements(p)
 }
 
+// Claim returns the statement that claims a page of the outbox.
+func Claim(c hook.OutboxClaim) Statement {
+	sql, args := claimStatement(&c)
+	return Statement{sql, args}
+}
+
+// Starts returns the statement that reads the starts of claimed events.
+func Starts(process hook.ProcessID, events []hook.EventID) Statement {
+	return Statement{startsSQL, startsArgs(process, events, make([]string, len(events)))}
+}
+
 func (l *listing) statements(p hook.Page) []Statement {
 	l.bound(p)
 	list := []Statement{{l.page(), l.pageArgs(p.Limit + 1)}}

@@ -60,6 +60,17 @@ type planNode struct {
 	Plans    []planNode `json:"Plans"`
 }
 
+// of returns the nodes that read a table.
+func (n *planNode) of(relation string) (list []planNode) {
+	if n.Relation == relation && n.NodeType != "ModifyTable" {
+		list = append(list, *n)
+	}
+	for i := range n.Plans {
+		list = append(list, n.Plans[i].of(relation)...)
+	}
+	return list
+}
+
 // read returns how many rows of tables the plan has read.
 func (n *planNode) read() (rows float64) {
 	if n.Relation != "" {
@@ -82,6 +93,12 @@ func (n *planNode) types() (list []string) {
 // explain runs a statement with a generic plan, as a list does, and returns the plan.
 func explain(t *testing.T, f *fixture, s storage.Statement) planNode {
 	t.Helper()
+	return explainUnder(t, f, storage.ListSettings, s)
+}
+
+// explainUnder runs a statement with a generic plan, under settings, and returns the plan.
+func explainUnder(t *testing.T, f *fixture, settings string, s storage.Statement) planNode {
+	t.Helper()
 	tx, err := f.db.Begin(t.Context())
 	require.NoError(t, err)
 	defer tx.Rollback(context.WithoutCancel(t.Context()))
@@ -89,15 +106,20 @@ func explain(t *testing.T, f *fixture, s storage.Statement) planNode {
 		_, err := tx.Exec(t.Context(), sql)
 		require.NoError(t, err)
 	}
-	exec(storage.ListSettings)
+	exec(settings)
 	exec(`select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true)`)
 	sql, args, err := s.Args.RewriteQuery(t.Context(), tx.Conn(), s.SQL, nil)
 	require.NoError(t, err)
 	exec(`prepare page as ` + sql)
 	literals := make([]string, 0, len(args))
 	for _, a := range args {
-		if id, ok := a.([16]byte); ok {
-			a = fmt.Sprintf("%x", id[:])
+		switch v := a.(type) {
+		case [16]byte:
+			a = fmt.Sprintf("%x", v[:])
+		case [][16]byte:
+			a = "{" + strings.ReplaceAll(strings.Trim(fmt.Sprintf("%x", v), "[]"), " ", ",") + "}"
+		case []string:
+			a = "{" + strings.Trim(strings.Repeat(`"",`, len(v)), ",") + "}" // they are empty
 		}
 		literals = append(literals, fmt.Sprintf("'%v'", a))
 	}

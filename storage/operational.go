@@ -108,7 +108,7 @@ func (s *Store) withOperationalEvents(ctx context.Context, f func(tx pgx.Tx, eve
 		for _, p := range published {
 			p.fresh()
 		}
-		if err := insertEvents(ctx, tx, published); err != nil {
+		if err := s.insertEvents(ctx, tx, published); err != nil {
 			return fmt.Errorf("publish operational events: %w", err)
 		}
 		return nil

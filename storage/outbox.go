@@ -25,6 +25,9 @@ func (s *Store) Started(ctx context.Context, events []hook.EventID) error {
 // processes claim at once, and none waits for another. If the claims are known but the events can't be read, the page
 // has the claims beside the error.
 //
+// A living process keeps the events that it owns to itself until they are older than hook.OwnedFor. From then on others
+// may start their workflows, and the starts name the owner, which still makes the first attempts.
+//
 // The workflow of an event is named in the outbox before it is started, by starters and sweepers alike
 // (ShareWorkflow), so that nothing is started under two names: a process that claims a named row starts the same
 // workflow, and finds it running. An older version's starter starts single events under their own names without
@@ -32,12 +35,7 @@ func (s *Store) Started(ctx context.Context, events []hook.EventID) error {
 // knows no claims, may take the same rows at the same time: it gives unnamed rows their own names too, and otherwise
 // starts the named workflow.
 func (s *Store) ClaimUnstarted(ctx context.Context, c hook.OutboxClaim) (hook.OutboxPage, error) {
-	args := pgx.StrictNamedArgs{"age": c.Age, "for": c.For, "after": [16]byte(c.After), "limit": c.Limit}
-	sql := fmt.Sprintf(claimSQL, "")
-	if len(c.Except) > 0 {
-		// A sub-query is hashed once; "<> all" of a parameter is not.
-		sql, args["except"] = fmt.Sprintf(claimSQL, "and event_id not in (select unnest(@except::uuid[]))"), raw(c.Except)
-	}
+	sql, args := claimStatement(&c)
 	rows, _ := s.pool.Query(ctx, sql, args)
 	var page hook.OutboxPage
 	var own, unnamed []hook.EventID
@@ -69,14 +67,27 @@ func (s *Store) ClaimUnstarted(ctx context.Context, c hook.OutboxClaim) (hook.Ou
 	slices.SortFunc(page.Events, func(a, b hook.EventID) int { return bytes.Compare(a[:], b[:]) })
 	slices.Sort(shared)
 	shared = slices.Compact(shared)
-	if page.Unnamed, page.Named, err = s.startsOf(ctx, unnamed, own, shared); err != nil {
+	if page.Unnamed, page.Named, err = s.startsOf(ctx, c.Process, unnamed, own, shared); err != nil {
 		return page, mapErr(fmt.Errorf("list unstarted events: %w", err))
 	}
 	return page, nil
 }
 
+func claimStatement(c *hook.OutboxClaim) (sql string, args pgx.StrictNamedArgs) {
+	args = pgx.StrictNamedArgs{
+		"age": c.Age, "for": c.For, "after": [16]byte(c.After), "limit": c.Limit,
+		"process": [16]byte(c.Process), "dead": hook.DeadAfter, "owned": hook.OwnedFor,
+	}
+	if len(c.Except) == 0 {
+		return fmt.Sprintf(claimSQL, ""), args
+	}
+	// A sub-query is hashed once; "<> all" of a parameter is not.
+	args["except"] = raw(c.Except)
+	return fmt.Sprintf(claimSQL, "and event_id not in (select unnest(@except::uuid[]))"), args
+}
+
 // The page is bounded before its rows are checked for claims. By the planner's estimates of that check, it might
-// otherwise read and sort the whole table for each page.
+// otherwise read and sort the whole table for each page. Living processes are few, and are read once.
 const claimSQL = `
 	with page as materialized (
 		select event_id from outbox where event_id > @after order by event_id limit @limit
@@ -86,16 +97,21 @@ const claimSQL = `
 		where event_id = any(array(
 			select event_id from outbox
 			where event_id = any(array(select event_id from page))
-				and created_at < now() - @age::interval and coalesce(claimed_until, '-infinity') <= now() %s
+				and created_at < now() - @age::interval and coalesce(claimed_until, '-infinity') <= now()
+				and (owner is null or owner <> all(array(` + othersAlive + `)) or created_at < now() - @owned::interval) %s
 			order by event_id for update skip locked))
 		returning event_id, workflow_id
 	)
 	select p.looked, p.last, c.event_id, c.workflow_id
 	from (select count(*)::int as looked, (select event_id from page order by event_id desc limit 1) as last from page) p left join claimed c on true`
 
+// othersAlive selects the other processes that are alive.
+const othersAlive = `select id from processes where id <> @process and heartbeat_at > now() - @dead::interval`
+
 // startsOf reads three kinds of events, without their targets: those whose workflow has no name, those with a
-// workflow of their own, and all events of the shared workflows.
-func (s *Store) startsOf(ctx context.Context, unnamed, own []hook.EventID, shared []string) (fresh []hook.Start, named [][]hook.Start, err error) {
+// workflow of their own, and all events of the shared workflows. The starts have the owner of each event that another
+// living process owns, claimed or not: it may be making first attempts of events that share a workflow with claimed ones.
+func (s *Store) startsOf(ctx context.Context, process hook.ProcessID, unnamed, own []hook.EventID, shared []string) (fresh []hook.Start, named [][]hook.Start, err error) {
 	if len(unnamed)+len(own)+len(shared) == 0 {
 		return nil, nil, nil
 	}
@@ -104,10 +120,7 @@ func (s *Store) startsOf(ctx context.Context, unnamed, own []hook.EventID, share
 	if events, workflows, err = s.addMembers(ctx, events, workflows, shared); err != nil {
 		return nil, nil, err
 	}
-	rows, _ := s.pool.Query(ctx, `
-		select e.id, e.tenant_id, e.type, e.cache, e.deliveries, k.workflow_id, e.trace, octet_length(e.data)
-		from unnest($1::uuid[], $2::text[]) as k(event_id, workflow_id)
-		cross join lateral (select * from events e where e.id = k.event_id offset 0) e order by e.id`, raw(events), workflows)
+	rows, _ := s.pool.Query(ctx, startsSQL, startsArgs(process, events, workflows))
 	list, err := collectStarts(rows)
 	if err != nil {
 		return nil, nil, err
@@ -125,6 +138,19 @@ func (s *Store) startsOf(ctx context.Context, unnamed, own []hook.EventID, share
 		}
 	}
 	return fresh, byWorkflow(rest), nil
+}
+
+// The offsets make the planner look up events and rows of the outbox by their keys.
+const startsSQL = `
+	select e.id, e.tenant_id, e.type, e.cache, e.deliveries, k.workflow_id, e.trace, octet_length(e.data), o.owner
+	from unnest(@events::uuid[], @workflows::text[]) as k(event_id, workflow_id)
+	cross join lateral (select * from events e where e.id = k.event_id offset 0) e
+	left join lateral (
+		select o.owner from outbox o where o.event_id = k.event_id and o.owner = any(array(` + othersAlive + `)) offset 0) o on true
+	order by e.id`
+
+func startsArgs(process hook.ProcessID, events []hook.EventID, workflows []string) pgx.StrictNamedArgs {
+	return pgx.StrictNamedArgs{"events": raw(events), "workflows": workflows, "process": [16]byte(process), "dead": hook.DeadAfter}
 }
 
 // addMembers adds the events of shared workflows.
@@ -161,8 +187,11 @@ func collectStarts(rows pgx.Rows) ([]hook.Start, error) {
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.Start, error) {
 		var st hook.Start
 		var trace []byte
-		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Cache, &st.Deliveries, &st.WorkflowID, &trace, &st.Bytes)
-		st.Trace = hook.TraceOf(trace)
+		var owner *[16]byte
+		err := row.Scan((*[16]byte)(&st.EventID), (*[16]byte)(&st.TenantID), &st.EventType, &st.Cache, &st.Deliveries, &st.WorkflowID, &trace, &st.Bytes, &owner)
+		if st.Trace = hook.TraceOf(trace); owner != nil {
+			st.Owner = *owner
+		}
 		return st, err
 	})
 }

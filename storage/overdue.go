@@ -59,7 +59,7 @@ func (s *Store) Restarts(ctx context.Context, overdue []hook.Overdue) ([]hook.St
 	args := sliceArgs(events, 0, 1)
 	args["workflows"] = workflows
 	rows, _ := s.pool.Query(ctx, `
-		select e.id, e.tenant_id, e.type, e.cache, n.outstanding, k.workflow_id, e.trace, octet_length(e.data)
+		select e.id, e.tenant_id, e.type, e.cache, n.outstanding, k.workflow_id, e.trace, octet_length(e.data), null::uuid
 		from unnest(@events::uuid[], @los::uuid[], @his::uuid[], @workflows::text[]) as k(event_id, lo, hi, workflow_id)
 		cross join lateral (select * from events e where e.id = k.event_id offset 0) e
 		cross join lateral (

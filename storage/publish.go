@@ -93,7 +93,7 @@ func (s *Store) publishAll(ctx context.Context, list []*publishing) error {
 		keyed = keyed || p.IdempotencyKey != ""
 	}
 	if !keyed {
-		err := s.single(ctx, func(q querier) error { return insertEvents(ctx, q, list) })
+		err := s.single(ctx, func(q querier) error { return s.insertEvents(ctx, q, list) })
 		if err == nil {
 			s.cache.putFanOuts(list)
 		}
@@ -110,7 +110,7 @@ func (s *Store) publishAll(ctx context.Context, list []*publishing) error {
 			return err
 		}
 		if len(fresh) > 0 {
-			if err := insertEvents(ctx, tx, fresh); err != nil {
+			if err := s.insertEvents(ctx, tx, fresh); err != nil {
 				return err
 			}
 		}
@@ -134,25 +134,30 @@ type querier interface {
 // A delivery for a webhook that is paused or unavailable is deferred from the start: a workflow could only defer it.
 // An event that has no other deliveries gets no workflow.
 //
+// The outbox names this process as the owner of the events whose first attempts it makes. The owner is read here and not
+// when the event is queued: a statement may be repeated much later.
+//
 // A message gets its topic's next number. The topic's row stays locked until the commit, so numbers appear in their
 // order, and the number of a transaction that is rolled back goes to the next message (M6). Topics are locked in the
 // order of their ids, and after them new drains in the order of theirs, so that no two transactions wait for each
 // other. The statement guarantees both orders, whatever the plan: an insert takes its rows in the order that its
 // query asks for, "for key share" locks sorted rows, and matched, from which everything else is made, begins by
 // reading all of topic.
-func insertEvents(ctx context.Context, q querier, list []*publishing) error {
-	rows, _ := q.Query(ctx, insertEventsSQL, eventArgs(list))
+func (s *Store) insertEvents(ctx context.Context, q querier, list []*publishing) error {
+	args := eventArgs(list)
+	args["owner"], args["immediate"] = ownerArg(s.owner()), hook.MaxImmediate
+	rows, _ := q.Query(ctx, insertEventsSQL, args)
 	var n, deliveries, due int
 	var sequence int64
 	var drainedBy, webhook *[16]byte
 	var url *string
-	var undrained bool
+	var undrained, owned bool
 	stored := make([]bool, len(list))
-	_, err := pgx.ForEachRow(rows, []any{&n, &deliveries, &due, &sequence, &drainedBy, &webhook, &url, &undrained}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&n, &deliveries, &due, &sequence, &drainedBy, &webhook, &url, &undrained, &owned}, func() error {
 		stored[n-1] = true
 		accepted := &list[n-1].accepted
 		e := &accepted.Event
-		e.Deliveries, e.Sequence, accepted.Due = deliveries, sequence, due
+		e.Deliveries, e.Sequence, accepted.Due, accepted.Owned = deliveries, sequence, due, owned
 		e.WorkflowID = workflowID(deliveries, nil, drainedBy, e.ID)
 		switch {
 		case webhook == nil:
@@ -216,6 +221,7 @@ const insertEventsSQL = `
 	), counted as (
 		select e.n, case when count(m.id) > @most::int then refuse_deliveries(@most::int) else count(m.id)::int end as deliveries,
 			count(m.id) filter (where not m.parked)::int as due,
+			@owner::uuid is not null and count(m.id) filter (where not m.parked) between 1 and @immediate::int as owned,
 			case when bool_and(m.parked) then (array_agg(m.id order by m.id))[1] end as drained_by,
 			coalesce(max(t.last_sequence) - max(e.added) + max(e.rank), 0) as sequence
 		from e left join matched m on m.n = e.n left join topic t on t.id = e.topic_id group by e.n
@@ -226,13 +232,14 @@ const insertEventsSQL = `
 			c.drained_by, e.trace, e.hops
 		from e join counted c on c.n = e.n
 	), queued as (
-		insert into outbox (event_id, claimed_until) select e.id, '-infinity' from e join counted c on c.n = e.n where c.due > 0
+		insert into outbox (event_id, claimed_until, owner)
+		select e.id, '-infinity', case when c.owned then @owner::uuid end from e join counted c on c.n = e.n where c.due > 0
 	), shown as (
 		select m.n, m.id, m.url, coalesce(d.undrained, false) as undrained, row_number() over (partition by m.n, m.parked order by m.id) as rank
 		from matched m left join drain d on d.webhook_id = m.id and m.parked
 		where not m.parked or d.undrained
 	)
-	select c.n, c.deliveries, c.due, c.sequence, c.drained_by, s.id, s.url, coalesce(s.undrained, false)
+	select c.n, c.deliveries, c.due, c.sequence, c.drained_by, s.id, s.url, coalesce(s.undrained, false), c.owned
 	from counted c left join shown s on s.n = c.n and (s.undrained or s.rank <= @targets)
 	order by c.n, s.id`
 
@@ -265,6 +272,14 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 		"traces": traces, "hops": hops, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
 		"most": maxDeliveries(list),
 	}
+}
+
+// ownerArg returns the owner as an argument; nil if there is none.
+func ownerArg(id hook.ProcessID) *[16]byte {
+	if id.IsZero() {
+		return nil
+	}
+	return (*[16]byte)(&id)
 }
 
 // topicID returns the topic that numbers the event; nil if the event has none.

@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"grapnel/internal/hook"
 	"grapnel/internal/metrics/measure"
 	"grapnel/internal/secrets"
 )
@@ -37,6 +38,9 @@ type Config struct {
 	Metrics Metrics
 	// Limits bound a tenant's usage.
 	Limits Limits
+	// Owner is called by each statement that accepts events, right before it runs. It returns the process that makes
+	// their first attempts, which the outbox names as their owner; the zero value is none. So is a nil Owner.
+	Owner func() hook.ProcessID
 }
 
 // Limits bound a tenant's usage; 0 is no limit.
@@ -61,6 +65,8 @@ type Store struct {
 	direct  *pgx.ConnConfig
 	metrics Metrics
 	limits  Limits
+	// owner is the configuration's Owner; it is never nil.
+	owner func() hook.ProcessID
 	// origin marks this store's own notifications.
 	origin string
 	// Concurrent publishes, recordings and look-ups share statements.
@@ -80,6 +86,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = noMetrics{}
+	}
+	if cfg.Owner == nil {
+		cfg.Owner = func() hook.ProcessID { return hook.ProcessID{} }
 	}
 	pc, err := pgxpool.ParseConfig(cfg.URL)
 	if err != nil {
@@ -115,7 +124,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		pool: pool, lists: lists, box: cfg.Box, pooler: between, direct: direct,
-		metrics: cfg.Metrics, limits: cfg.Limits, origin: newOrigin(),
+		metrics: cfg.Metrics, limits: cfg.Limits, owner: cfg.Owner, origin: newOrigin(),
 	}
 	s.publishing, s.recordings = s.newPublishGroup(), s.newRecordGroup()
 	s.keys, s.eventTypes = s.newKeyGroup(), s.newEventTypeGroup()

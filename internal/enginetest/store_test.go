@@ -223,6 +223,22 @@ func (g *gated) PurgeIdempotencyKeys(ctx context.Context) (int64, error) {
 	return ask(ctx, g, "PurgeIdempotencyKeys", func() (int64, error) { return g.Store.PurgeIdempotencyKeys(ctx) })
 }
 
+func (g *gated) PurgeProcesses(ctx context.Context) error {
+	return tell(ctx, g, "PurgeProcesses", func() error { return g.Store.PurgeProcesses(ctx) })
+}
+
+func (g *gated) Heartbeat(ctx context.Context, id hook.ProcessID) error {
+	return tell(ctx, g, "Heartbeat", func() error { return g.Store.Heartbeat(ctx, id) })
+}
+
+func (g *gated) EndProcess(ctx context.Context, id hook.ProcessID) error {
+	return tell(ctx, g, "EndProcess", func() error { return g.Store.EndProcess(ctx, id) })
+}
+
+func (g *gated) ProcessAlive(ctx context.Context, id hook.ProcessID) (bool, error) {
+	return ask(ctx, g, "ProcessAlive", func() (bool, error) { return g.Store.ProcessAlive(ctx, id) })
+}
+
 func (g *gated) PurgeReplays(ctx context.Context, age time.Duration) error {
 	return tell(ctx, g, "PurgeReplays", func() error { return g.Store.PurgeReplays(ctx, age) })
 }

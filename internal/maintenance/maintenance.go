@@ -16,6 +16,7 @@ import (
 type Store interface {
 	Partitions
 	IdempotencyKeys
+	Processes
 	Secrets
 	Tests
 	Replays
@@ -82,6 +83,7 @@ func (m *Maintenance) round(ctx context.Context) time.Duration {
 	jobs := []func(context.Context) error{
 		m.makePartitions,
 		m.purgeIdempotencyKeys,
+		m.purgeProcesses,
 		m.purgeSecrets,
 		// Before partitions are dropped: a test that no client waits for must not outlive its day.
 		m.cancelStaleTests,

@@ -53,6 +53,8 @@ func (s *store) DropOldPartitions(_ context.Context, retention time.Duration) (i
 
 func (s *store) PurgeIdempotencyKeys(context.Context) (int64, error) { return 0, s.call("keys", 0) }
 
+func (s *store) PurgeProcesses(context.Context) error { return s.call("processes", 0) }
+
 func (s *store) ForgetSecrets(context.Context) (int64, error) { return 0, s.call("secrets", 0) }
 
 func (s *store) CancelStaleTests(_ context.Context, age time.Duration) error {
@@ -112,7 +114,7 @@ func pass(d time.Duration) {
 // The slow jobs run in their order, also when some fail: tests are canceled before their day can be dropped.
 func TestRound(t *testing.T) {
 	t.Parallel()
-	all := []string{"make partitions", "keys", "secrets", "tests", "drop partitions", "replays"}
+	all := []string{"make partitions", "keys", "processes", "secrets", "tests", "drop partitions", "replays"}
 	away := hook.Unavailable("the store", nil)
 	failing := map[string]error{}
 	for _, job := range all {
@@ -125,8 +127,8 @@ func TestRound(t *testing.T) {
 	}{
 		"all succeed":       {retention: time.Hour, want: all},
 		"all fail":          {retention: time.Hour, failing: failing, want: all},
-		"kept for ever":     {want: all[:4]},
-		"for ever, failing": {failing: failing, want: all[:4]},
+		"kept for ever":     {want: all[:5]},
+		"for ever, failing": {failing: failing, want: all[:5]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -163,7 +165,7 @@ func TestRounds(t *testing.T) {
 // partition may be missing.
 func TestRoundIsRepeatedSoonAfterAFailure(t *testing.T) {
 	t.Parallel()
-	for _, job := range []string{"make partitions", "keys", "secrets", "tests", "drop partitions", "replays"} {
+	for _, job := range []string{"make partitions", "keys", "processes", "secrets", "tests", "drop partitions", "replays"} {
 		t.Run(job, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {

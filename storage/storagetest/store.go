@@ -35,6 +35,10 @@ const (
 
 	OpReplayStep   = "ReplayStep"
 	OpReplaySleeps = "ReplaySleeps"
+
+	OpHeartbeat  = "Heartbeat"
+	OpEndProcess = "EndProcess"
+	OpAlive      = "ProcessAlive"
 )
 
 // Store is a delivery.Store and delivery.Lookup in memory. It must be made by NewStore and is safe for concurrent
@@ -59,6 +63,8 @@ type Store struct {
 	drains     map[hook.WebhookID]*sleeper
 	drained    []hook.WebhookID
 	replays    map[hook.ReplayID]*replay
+	// processes has the last heartbeat of each process.
+	processes map[hook.ProcessID]time.Time
 }
 
 // NewStore returns an empty store on the clock.
@@ -67,7 +73,7 @@ func NewStore(now func() time.Time) *Store {
 		now: now, events: map[hook.EventID]hook.Event{}, webhooks: map[hook.WebhookID]*webhook{},
 		deliveries: map[hook.DeliveryID]*hook.Delivery{}, slices: map[[2]int]bool{},
 		claims: map[hook.DeliveryID]hook.Claim{}, drains: map[hook.WebhookID]*sleeper{},
-		replays: map[hook.ReplayID]*replay{},
+		replays: map[hook.ReplayID]*replay{}, processes: map[hook.ProcessID]time.Time{},
 	}
 }
 

@@ -20,6 +20,7 @@ type Subject interface {
 	delivery.DeferredStore
 	drainStore
 	replayStore
+	processStore
 	Fixture
 }
 
@@ -77,6 +78,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 	for group, cases := range map[string]map[string]func(*world){
 		"Record": recordCases(), "health": healthCases(), "claims": claimCases(), "lookup": lookupCases(),
 		"deferred": deferredCases(), "expiry": expiryCases(), "drain": drainCases(), "replay": replayCases(),
+		"processes": processCases(),
 	} {
 		t.Run(group, func(t *testing.T) {
 			t.Parallel()
