@@ -60,18 +60,17 @@ func TestPublishNamesTheOwner(t *testing.T) {
 		accepted, errs := f.PublishAll(t.Context(), list)
 		for i, a := range accepted {
 			require.NoError(t, errs[i], name)
-			require.True(t, a.Owned, name)
+			require.NotZero(t, a.Owner, name)
 			require.Equal(t, process, f.ownerOf(t, a.Event.ID), name)
 			start, ok := a.Start()
 			require.True(t, ok, name)
-			require.True(t, start.Owned, name)
-			require.Zero(t, start.Owner, name)
+			require.Equal(t, process, start.Owner, name)
 		}
 	}
 	again, err := f.Publish(t.Context(), keyed)
 	require.NoError(t, err)
 	require.True(t, again.Duplicate)
-	require.False(t, again.Owned, "the first publish made the attempts")
+	require.Zero(t, again.Owner, "the first publish made the attempts")
 }
 
 // A store has an owner only if it was given one.
@@ -81,7 +80,7 @@ func TestPublishWithoutAnOwner(t *testing.T) {
 		f.webhook(t)
 		a := f.publish(t, "user.created")
 		require.Equal(t, 1, a.Due, name)
-		require.False(t, a.Owned, name)
+		require.Zero(t, a.Owner, name)
 		require.Zero(t, f.ownerOf(t, a.Event.ID), name)
 	}
 }
@@ -100,7 +99,7 @@ func TestTheOwnerIsReadForEachStatement(t *testing.T) {
 	for i, owner := range owners {
 		a := f.publish(t, "user.created")
 		require.Equal(t, i+1, calls)
-		require.Equal(t, !owner.IsZero(), a.Owned)
+		require.Equal(t, owner, a.Owner)
 		require.Equal(t, owner, f.ownerOf(t, a.Event.ID))
 	}
 }
@@ -121,8 +120,8 @@ func TestARepeatedStatementReadsTheOwnerAgain(t *testing.T) {
 	require.NoError(t, errs[0])
 	require.Error(t, errs[1])
 	require.Greater(t, calls, byte(1))
-	require.True(t, accepted[0].Owned)
-	require.False(t, accepted[1].Owned)
+	require.NotZero(t, accepted[0].Owner)
+	require.Zero(t, accepted[1].Owner)
 	require.NotZero(t, f.ownerOf(t, accepted[0].Event.ID))
 	require.Equal(t, w.ID, accepted[0].Targets[0].WebhookID)
 }
@@ -140,18 +139,18 @@ func TestEventsWithoutImmediateAttempts(t *testing.T) {
 
 	all := f.publish(t, "user.created")
 	require.Equal(t, hook.MaxImmediate, all.Due)
-	require.True(t, all.Owned)
+	require.NotZero(t, all.Owner)
 	require.Equal(t, process, f.ownerOf(t, all.Event.ID))
 
 	mixed := f.publish(t, "user.both")
 	require.Equal(t, 1, mixed.Due)
 	require.Equal(t, both.ID, mixed.Targets[0].WebhookID)
-	require.True(t, mixed.Owned)
+	require.NotZero(t, mixed.Owner)
 
 	for _, kind := range []string{"user.deferred", "user.unknown"} {
 		a := f.publish(t, kind)
 		require.Zero(t, a.Due)
-		require.False(t, a.Owned, kind)
+		require.Zero(t, a.Owner, kind)
 		require.Zero(t, scalar[int](t, f, `select count(*) from outbox where event_id = $1`, a.Event.ID[:]), kind)
 	}
 
@@ -161,9 +160,9 @@ func TestEventsWithoutImmediateAttempts(t *testing.T) {
 	accepted, errs := f.PublishAll(t.Context(), []hook.Publication{many, few})
 	require.Equal(t, make([]error, 2), errs)
 	require.Equal(t, hook.MaxImmediate+1, accepted[0].Due)
-	require.False(t, accepted[0].Owned, "one more than are immediate")
+	require.Zero(t, accepted[0].Owner, "one more than are immediate")
 	require.Zero(t, f.ownerOf(t, accepted[0].Event.ID))
-	require.True(t, accepted[1].Owned, "its neighbour has few")
+	require.NotZero(t, accepted[1].Owner, "its neighbour has few")
 	require.Equal(t, process, f.ownerOf(t, accepted[1].Event.ID))
 }
 
@@ -181,7 +180,7 @@ func TestOperationalEventsHaveAnOwner(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, recorded.Starts)
 	for _, start := range recorded.Starts {
-		require.True(t, start.Owned, start.EventType)
+		require.NotZero(t, start.Owner, start.EventType)
 		require.Equal(t, process, f.ownerOf(t, start.EventID))
 	}
 }
@@ -207,7 +206,7 @@ func (f *fixture) claimAs(t *testing.T, process hook.ProcessID) map[hook.EventID
 	require.NoError(t, f.Unclaim(t.Context(), page.Events))
 	starts := map[hook.EventID]hook.Start{}
 	for _, start := range append(page.Unnamed, slices.Concat(page.Named...)...) {
-		require.False(t, start.Owned, "a sweeper's start makes no immediate attempt")
+		require.Zero(t, start.Owner, "a sweeper's start makes no immediate attempt")
 		if slices.Contains(page.Events, start.EventID) {
 			starts[start.EventID] = start
 		}

@@ -144,8 +144,8 @@ type querier interface {
 // query asks for, "for key share" locks sorted rows, and matched, from which everything else is made, begins by
 // reading all of topic.
 func (s *Store) insertEvents(ctx context.Context, q querier, list []*publishing) error {
-	args := eventArgs(list)
-	args["owner"], args["immediate"] = ownerArg(s.owner()), hook.MaxImmediate
+	args, owner := eventArgs(list), s.owner()
+	args["owner"], args["immediate"] = ownerArg(owner), hook.MaxImmediate
 	rows, _ := q.Query(ctx, insertEventsSQL, args)
 	var n, deliveries, due int
 	var sequence int64
@@ -157,7 +157,10 @@ func (s *Store) insertEvents(ctx context.Context, q querier, list []*publishing)
 		stored[n-1] = true
 		accepted := &list[n-1].accepted
 		e := &accepted.Event
-		e.Deliveries, e.Sequence, accepted.Due, accepted.Owned = deliveries, sequence, due, owned
+		e.Deliveries, e.Sequence, accepted.Due = deliveries, sequence, due
+		if owned {
+			accepted.Owner = owner
+		}
 		e.WorkflowID = workflowID(deliveries, nil, drainedBy, e.ID)
 		switch {
 		case webhook == nil:

@@ -60,9 +60,11 @@ type App struct {
 	api        *api.API
 	topics     *topics.Hub
 	metrics    *metrics.Metrics
-	traces     *otlp.Provider
-	plan       stopPlan
-	adminKey   adminKey
+	// owner is nil unless the process has both roles.
+	owner    *delivery.Owner
+	traces   *otlp.Provider
+	plan     stopPlan
+	adminKey adminKey
 }
 
 // New builds the parts. It opens no connections and starts nothing.
