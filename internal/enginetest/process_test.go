@@ -28,7 +28,7 @@ import (
 type process struct {
 	w     *world
 	name  string
-	store *gated
+	store *steppedStore
 	acts  *activities.Activities
 	// stop ends its worker's run.
 	stop func()
@@ -81,7 +81,7 @@ func newProcess(w *world, name string) (*process, error) {
 		store.Close()
 		return nil, err
 	}
-	p.store = &gated{Store: store, p: p}
+	p.store = &steppedStore{Store: store, p: p}
 	p.acts, err = activities.New(activities.Deps{
 		Deps: engine.Deps{
 			Store: p.store, Lookup: p.store, DeferredStore: p.store, Sender: sender{p}, Dispatcher: p, Drains: drains,
