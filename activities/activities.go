@@ -53,10 +53,7 @@ func New(d Deps) (*Activities, error) {
 	if d.DrainStore == nil || d.Replays == nil {
 		return nil, errors.New("activities: drain store and replays are required")
 	}
-	if err := d.Complete(); err != nil {
-		return nil, err
-	}
-	engine, err := delivery.New(d.Deps)
+	engine, err := delivery.New(&d.Deps)
 	if err != nil {
 		return nil, err
 	}

@@ -201,7 +201,7 @@ func TestNoRoomForAPayload(t *testing.T) {
 	onBench(t, func(b *bench) {
 		slow := b.store.AddWebhook(urlA, nil)
 		b.sender.Script(urlA, storagetest.Status(200).After(environmentTimeout-2*second))
-		once := b.store.AddWebhook(urlB, func(w *hook.Webhook) { w.Profile, w.Cache = hook.ProfileMomento, "c" })
+		atMostOnce := b.store.AddWebhook(urlB, func(w *hook.Webhook) { w.Profile, w.Cache = hook.ProfileMomento, "c" })
 		other := b.store.AddWebhook(urlC, func(w *hook.Webhook) { w.Timeout = 30 * second })
 		var wg sync.WaitGroup
 		held := b.store.Publish(eventType, large(1<<20), slow)
@@ -209,12 +209,12 @@ func TestNoRoomForAPayload(t *testing.T) {
 			_ = b.deliverer(contract.SliceInput{EventIDs: []hook.EventID{held.EventID}, Deliveries: 1, Of: 1})
 		})
 		<-time.After(100 * time.Millisecond)
-		s := b.store.Publish(eventType, large(60<<10), once, other)
+		s := b.store.Publish(eventType, large(60<<10), atMostOnce, other)
 		_, err := b.deliver(s)
 		require.Contains(b, b.asked(err, contract.ErrorOutstanding, 5*second), "2 deliveries waiting for memory")
 		require.Empty(b, b.sender.Requests(urlB))
 		require.Empty(b, b.sender.Requests(urlC))
-		for _, id := range []hook.WebhookID{once, other} {
+		for _, id := range []hook.WebhookID{atMostOnce, other} {
 			require.Equal(b, hook.StatePending, b.store.Delivery(id).State)
 			require.Zero(b, b.store.Delivery(id).Attempts)
 		}

@@ -120,15 +120,15 @@ func TestWholeListsKeepTheirShape(t *testing.T) {
 	}
 }
 
-// crowded is a store whose lists of events wait until they are released.
-type crowded struct {
+// blockingStore is a store whose lists of events wait until they are released.
+type blockingStore struct {
 	api.Store
 	inside, most atomic.Int64
 	enter        chan struct{}
 	goOn         chan struct{}
 }
 
-func (s *crowded) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) ([]hook.Event, *[16]byte, error) {
+func (s *blockingStore) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) ([]hook.Event, *[16]byte, error) {
 	n := s.inside.Add(1)
 	defer s.inside.Add(-1)
 	for old := s.most.Load(); n > old && !s.most.CompareAndSwap(old, n); old = s.most.Load() {
@@ -142,7 +142,7 @@ func (s *crowded) Events(ctx context.Context, tenant hook.TenantID, f hook.Event
 // answered. Operations without large answers don't wait.
 func TestLargeAnswersTakeTurns(t *testing.T) {
 	t.Parallel()
-	store := &crowded{enter: make(chan struct{}, 30), goOn: make(chan struct{})}
+	store := &blockingStore{enter: make(chan struct{}, 30), goOn: make(chan struct{})}
 	f := setup(t, func(d *api.Deps) {
 		store.Store = d.Store
 		d.Store = store
@@ -187,7 +187,7 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 // A request that has waited too long for its turn is answered with an error that says when to try again.
 func TestTooManyLargeAnswers(t *testing.T) {
 	t.Parallel()
-	store := &crowded{enter: make(chan struct{}, 30), goOn: make(chan struct{})}
+	store := &blockingStore{enter: make(chan struct{}, 30), goOn: make(chan struct{})}
 	f := setup(t, func(d *api.Deps) {
 		store.Store = d.Store
 		d.Store = store

@@ -101,10 +101,10 @@ func TestByHandOverALimit(t *testing.T) {
 	require.Zero(t, value[int](t, f, `select count(*) from deliveries where test`))
 }
 
-// heldSender holds deliveries until it is released, and sends nothing.
-type heldSender struct{ entered, release chan struct{} }
+// blockingSender holds deliveries until it is released, and sends nothing.
+type blockingSender struct{ entered, release chan struct{} }
 
-func (s *heldSender) Send(context.Context, hook.Delivery) error {
+func (s *blockingSender) Send(context.Context, hook.Delivery) error {
 	s.entered <- struct{}{}
 	<-s.release
 	return hook.Unavailable("the worker", hook.ErrNotSent)
@@ -113,8 +113,8 @@ func (s *heldSender) Send(context.Context, hook.Delivery) error {
 // The tests and retries of one account are bounded together, over all webhooks, and don't count for other accounts.
 func TestByHandIsBoundedByTenant(t *testing.T) {
 	t.Parallel()
-	held := &heldSender{make(chan struct{}), make(chan struct{})}
-	f := setup(t, func(d *api.Deps) { d.Sender = held })
+	sender := &blockingSender{make(chan struct{}), make(chan struct{})}
+	f := setup(t, func(d *api.Deps) { d.Sender = sender })
 	one, two := f.newWebhook(t, "user.created"), f.newWebhook(t, "file.uploaded")
 	delivery := f.deliver(t, one)
 	paths := []string{"/v1/webhooks/" + one + "/test", "/v1/webhooks/" + two + "/test", "/v1/deliveries/" + delivery + "/retry"}
@@ -125,7 +125,7 @@ func TestByHandIsBoundedByTenant(t *testing.T) {
 	var sending sync.WaitGroup
 	for i := range 16 {
 		sending.Go(func() { f.post(t, paths[i%len(paths)], "") })
-		<-held.entered
+		<-sender.entered
 	}
 	for _, path := range paths {
 		a := f.post(t, path, "")
@@ -133,8 +133,8 @@ func TestByHandIsBoundedByTenant(t *testing.T) {
 		require.Equal(t, "1", a.header.Get("Retry-After"))
 	}
 	sending.Go(func() { other.post(t, "/v1/webhooks/"+others+"/test", "") })
-	<-held.entered
-	close(held.release)
+	<-sender.entered
+	close(sender.release)
 	sending.Wait()
 	require.Zero(t, value[int](t, f, `select count(*) from deliveries where test`))
 }

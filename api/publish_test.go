@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"grapnel/api"
+	"grapnel/internal/canonjson/canonjsontest"
 	workflowcontract "grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/payload"
@@ -76,28 +76,11 @@ func TestPublishForAnUnavailableEndpoint(t *testing.T) {
 	require.Equal(t, []hook.WebhookID{id}, f.dispatched.drains)
 }
 
-// vectors are the shared test vectors of spec 2, made with node.
-type vectors struct {
-	Accept []struct{ Input, Output string }
-	Reject []struct{ Input, Why string }
-}
-
-func loadVectors(t *testing.T) vectors {
-	t.Helper()
-	raw, err := os.ReadFile("../internal/canonjson/testdata/canonical-json.json")
-	require.NoError(t, err)
-	var v vectors
-	require.NoError(t, json.Unmarshal(raw, &v))
-	require.Len(t, v.Accept, 260)
-	require.Len(t, v.Reject, 90)
-	return v
-}
-
 // Spec 2: data is stored in canonical form and is returned so, byte for byte.
 func TestPublishStoresCanonicalData(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	for _, v := range loadVectors(t).Accept {
+	for _, v := range canonjsontest.Load(t, "../internal/canonjson").Accept {
 		id, err := hook.ParseEventID(f.publish(t, v.Input))
 		require.NoError(t, err)
 		require.Equal(t, v.Output, string(value[[]byte](t, f, `select data from events where id = $1`, [16]byte(id))), "%q", v.Input)
@@ -111,7 +94,7 @@ func TestPublishStoresCanonicalData(t *testing.T) {
 func TestPublishRefusesWhatWouldChange(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	for _, v := range loadVectors(t).Reject {
+	for _, v := range canonjsontest.Load(t, "../internal/canonjson").Reject {
 		a := f.post(t, "/v1/events", `{"type":"user.created","data":`+v.Input+`}`)
 		status := http.StatusUnprocessableEntity
 		// No JSON text contains a byte order mark either.

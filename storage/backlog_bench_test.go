@@ -12,12 +12,12 @@ import (
 // BenchmarkWaiting measures counting the backlog, by the numbers of due and of finished deliveries. Finished
 // deliveries must cost nothing, and the backlog no more than its bound.
 func BenchmarkWaiting(b *testing.B) {
-	for _, c := range []struct{ done, due, parked int }{{0, 0, 0}, {1_000_000, 100, 100}, {1_000_000, 20_000, 0}, {1_000_000, 200_000, 200_000}} {
-		b.Run(fmt.Sprintf("done=%d/due=%d/parked=%d", c.done, c.due, c.parked), func(b *testing.B) {
+	for _, c := range []struct{ done, due, deferred int }{{0, 0, 0}, {1_000_000, 100, 100}, {1_000_000, 20_000, 0}, {1_000_000, 200_000, 200_000}} {
+		b.Run(fmt.Sprintf("done=%d/due=%d/deferred=%d", c.done, c.due, c.deferred), func(b *testing.B) {
 			f := setup(b)
 			f.deliveries(b, c.done, "'success', null, now(), false")
 			f.deliveries(b, c.due, "'pending', now() - random() * interval '1 hour', null, false")
-			f.deliveries(b, c.parked, "'pending', now() - random() * interval '1 hour', null, true")
+			f.deliveries(b, c.deferred, "'pending', now() - random() * interval '1 hour', null, true")
 			_, err := f.db.Exec(b.Context(), `vacuum analyze deliveries`)
 			require.NoError(b, err)
 			for b.Loop() {

@@ -17,13 +17,13 @@ func (f *fixture) backlog(t *testing.T, w hook.Webhook, limit int) hook.Deferred
 	return b
 }
 
-func (f *fixture) park(t *testing.T, w hook.Webhook, ids ...hook.DeliveryID) {
+func (f *fixture) setDeferred(t *testing.T, w hook.Webhook, ids ...hook.DeliveryID) {
 	t.Helper()
 	require.NoError(t, f.Defer(t.Context(), ids, []hook.WebhookID{w.ID, w.ID}))
 }
 
 // Spec 9: the drain sends a deferred delivery until it ends; the event's workflow no longer does.
-func TestPark(t *testing.T) {
+func TestDefer(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w, other := f.webhook(t), f.webhook(t)
@@ -34,8 +34,8 @@ func TestPark(t *testing.T) {
 	if mine.WebhookID != w.ID {
 		mine = list[1]
 	}
-	f.park(t, w, mine.ID)
-	f.park(t, w, mine.ID) // deferring it again does no harm
+	f.setDeferred(t, w, mine.ID)
+	f.setDeferred(t, w, mine.ID) // deferring it again does no harm
 
 	jobs := must(f.Outstanding(t.Context(), []hook.EventID{event}, 0, 1))
 	require.Len(t, jobs, 1)
@@ -57,7 +57,7 @@ func TestPark(t *testing.T) {
 	require.Empty(t, f.overdue(t, 100), "its event waits in the outbox")
 	require.NoError(t, f.Started(t.Context(), []hook.EventID{event}))
 	f.attempt(t, jobs[0].Delivery.ID, answered(200))
-	require.Empty(t, f.overdue(t, 100), "what is parked is not the reconciler's")
+	require.Empty(t, f.overdue(t, 100), "what is deferred is not the reconciler's")
 
 	d = f.attempt(t, mine.ID, answered(500))
 	require.True(t, d.Deferred)
@@ -66,7 +66,7 @@ func TestPark(t *testing.T) {
 	require.Zero(t, f.backlog(t, w, 10).Waiting)
 }
 
-func TestParkedComeLongestDueFirst(t *testing.T) {
+func TestDeferredComeLongestDueFirst(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w := f.webhook(t)
@@ -76,7 +76,7 @@ func TestParkedComeLongestDueFirst(t *testing.T) {
 		f.exec(t, `update deliveries set next_attempt_at = now() + $2 * interval '1 minute' where id = $1`, [16]byte(id), 2-i)
 		ids = append(ids, id)
 	}
-	f.park(t, w, ids...)
+	f.setDeferred(t, w, ids...)
 	b := f.backlog(t, w, 3)
 	require.Equal(t, 5, b.Waiting)
 	require.Len(t, b.Jobs, 3)
@@ -99,11 +99,11 @@ func TestDrainEnds(t *testing.T) {
 	f := setup(t)
 	w := f.webhook(t)
 	id := f.delivery(t, w)
-	f.park(t, w, id)
+	f.setDeferred(t, w, id)
 	f.attempt(t, id, answered(200))
 	require.Zero(t, f.backlog(t, w, 10).Waiting)
 	late := f.delivery(t, w)
-	f.park(t, w, late)
+	f.setDeferred(t, w, late)
 	require.False(t, must(f.DrainEnds(t.Context(), w.ID, 0)))
 	f.attempt(t, late, answered(200))
 	require.True(t, must(f.DrainEnds(t.Context(), w.ID, 0)))
@@ -117,8 +117,8 @@ func TestLostDrains(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w, asleep := f.webhook(t), f.webhook(t)
-	f.park(t, w, f.delivery(t, w))
-	f.park(t, asleep, f.delivery(t, asleep))
+	f.setDeferred(t, w, f.delivery(t, w))
+	f.setDeferred(t, asleep, f.delivery(t, asleep))
 	require.True(t, f.sleeps(t, asleep, hook.Nap{In: 5 * time.Minute}))
 	require.Empty(t, must(f.LostDrains(t.Context(), time.Minute, 10)))
 	f.exec(t, `update drains set due_at = due_at - interval '2 minutes'`)
@@ -127,12 +127,12 @@ func TestLostDrains(t *testing.T) {
 }
 
 // Spec 9: a deferred delivery fails as Endpoint unavailable at the latest 24 h after its event.
-func TestExpireParked(t *testing.T) {
+func TestExpireDeferred(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w := f.webhook(t)
 	ids := []hook.DeliveryID{f.delivery(t, w), f.delivery(t, w), f.delivery(t, w), f.delivery(t, w), f.delivery(t, w)}
-	f.park(t, w, ids[:4]...)
+	f.setDeferred(t, w, ids[:4]...)
 	f.attempt(t, ids[1], timedOut())
 	f.exec(t, `update deliveries set created_at = now() - interval '24 hours 1 second' where id <> $1`, [16]byte(ids[3]))
 	f.exec(t, `update deliveries set state = 'sending' where id = $1`, [16]byte(ids[2]))
@@ -147,7 +147,7 @@ func TestExpireParked(t *testing.T) {
 		require.False(t, d.Outstanding())
 	}
 	for _, id := range ids[2:] {
-		require.True(t, outstanding(f.read(t, id)), "under way, younger, or not parked")
+		require.True(t, outstanding(f.read(t, id)), "under way, younger, or not deferred")
 	}
 	require.Equal(t, "failed", f.status(t, w))
 }
@@ -188,12 +188,12 @@ func TestTrip(t *testing.T) {
 }
 
 // S5: deleting a webhook also cancels its deferred deliveries.
-func TestParkedOfADeletedWebhook(t *testing.T) {
+func TestDeferredOfADeletedWebhook(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w := f.webhook(t)
 	id := f.delivery(t, w)
-	f.park(t, w, id)
+	f.setDeferred(t, w, id)
 	require.NoError(t, f.DeleteWebhook(t.Context(), hook.DefaultTenant(), w.ID))
 	require.Equal(t, hook.StateCanceled, f.read(t, id).State)
 	require.Zero(t, f.backlog(t, w, 10).Waiting)

@@ -118,7 +118,7 @@ func TestEndingAWebhookIsOneRow(t *testing.T) {
 			f := setup(t)
 			w, other := f.webhook(t), f.webhook(t)
 			ids := f.deliverN(t, w, 5)
-			f.park(t, w, ids[3], ids[4])
+			f.setDeferred(t, w, ids[3], ids[4])
 			tests, err := f.CreateTest(t.Context(), w, hook.Publication{Type: "user.created", Data: []byte(`{}`)})
 			require.NoError(t, err)
 			unlock := f.locked(t, ids...)
@@ -199,8 +199,8 @@ func TestEndingCancelsTheFirstPage(t *testing.T) {
 	}
 }
 
-// parkMany inserts n deferred deliveries of a webhook that was unavailable, without their events.
-func (f *fixture) parkMany(t *testing.T, w hook.Webhook, n int) {
+// insertDeferred inserts n deferred deliveries of a webhook that was unavailable, without their events.
+func (f *fixture) insertDeferred(t *testing.T, w hook.Webhook, n int) {
 	t.Helper()
 	f.exec(t, `insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at, parked, generation)
 		select (left(uuid_floor(now())::text, 14) || '7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
@@ -215,7 +215,7 @@ func TestCancellationGoesPageByPage(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w := f.webhook(t)
-	f.parkMany(t, w, 4500)
+	f.insertDeferred(t, w, 4500)
 	f.attempt(t, f.delivery(t, w), answered(410))
 	ended, err := f.DrainEnds(t.Context(), w.ID, 0)
 	require.NoError(t, err)
@@ -257,13 +257,13 @@ func TestDisabledAndEnabledAtOnce(t *testing.T) {
 	f := setup(t)
 	w := f.webhook(t)
 	before := f.deliverN(t, w, 3)
-	f.park(t, w, before...)
+	f.setDeferred(t, w, before...)
 	unlock := f.locked(t, before...)
 	f.disable(t, w)
 	f.enable(t, w)
 	require.Equal(t, 3, f.pendingRows(t, w), "the pages are still to come")
 	after := f.delivery(t, w)
-	f.park(t, w, after)
+	f.setDeferred(t, w, after)
 	for range 2 {
 		for _, id := range before {
 			d := f.read(t, id)
@@ -324,7 +324,7 @@ func TestAcceptedWhileItsWebhookEnded(t *testing.T) {
 			w := f.webhook(t)
 			endings[how].end(t, f, w)
 			require.Zero(t, f.cancellations(t))
-			f.parkMany(t, w, 1)
+			f.insertDeferred(t, w, 1)
 			id := hook.DeliveryID(scalar[[16]byte](t, f, `select id from deliveries`))
 			d := f.read(t, id)
 			require.Equal(t, hook.StateCanceled, d.State)

@@ -14,8 +14,8 @@ import (
 // partitioned are the names of the tables with a partition for each day.
 var partitioned = []string{"events", "deliveries", "attempts", "shared_workflows"}
 
-// ahead returns the name suffix of the partitions so many days from now.
-func ahead(t *testing.T, f *fixture, days int) string {
+// partitionSuffix returns the name suffix of the partitions so many days from now.
+func partitionSuffix(t *testing.T, f *fixture, days int) string {
 	t.Helper()
 	return scalar[string](t, f, `select to_char((now() at time zone 'utc')::date + $1::int, 'YYYYMMDD')`, days)
 }
@@ -31,13 +31,13 @@ func TestEnsurePartitions(t *testing.T) {
 	require.Zero(t, made, "a second time there is nothing to make")
 	for days := -1; days <= 3; days++ {
 		for _, base := range partitioned {
-			require.True(t, scalar[bool](t, f, `select to_regclass($1) is not null`, base+"_"+ahead(t, f, days)), "%s %+d", base, days)
+			require.True(t, scalar[bool](t, f, `select to_regclass($1) is not null`, base+"_"+partitionSuffix(t, f, days)), "%s %+d", base, days)
 		}
 	}
 
 	for _, days := range []int{2, 3} {
 		for _, base := range partitioned {
-			f.exec(t, `drop table `+base+"_"+ahead(t, f, days))
+			f.exec(t, `drop table `+base+"_"+partitionSuffix(t, f, days))
 		}
 	}
 	var total atomic.Int64
@@ -79,8 +79,8 @@ func TestRowsOfFarDaysGoToTheDefaultPartition(t *testing.T) {
 
 	day := time.Now().UTC().AddDate(0, 0, 2)
 	for _, base := range partitioned {
-		f.exec(t, `drop table `+base+"_"+ahead(t, f, 2))
-		f.exec(t, `drop table `+base+"_"+ahead(t, f, 3))
+		f.exec(t, `drop table `+base+"_"+partitionSuffix(t, f, 2))
+		f.exec(t, `drop table `+base+"_"+partitionSuffix(t, f, 3))
 	}
 	insert(day)
 	made, err := f.EnsurePartitions(t.Context())
@@ -96,7 +96,7 @@ func TestDropOldPartitions(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	for days, state := range map[int]string{-40: "success", -35: "pending", -20: "success"} {
-		suffix := ahead(t, f, days)
+		suffix := partitionSuffix(t, f, days)
 		for _, base := range partitioned {
 			f.exec(t, `do $$ begin execute format('create table `+base+`_`+suffix+` partition of `+base+` for values from (%L) to (%L)',
 				uuid_floor(to_date('`+suffix+`', 'YYYYMMDD')::timestamp at time zone 'utc'),
@@ -110,7 +110,7 @@ func TestDropOldPartitions(t *testing.T) {
 	exists := func(days int) bool {
 		found := 0
 		for _, base := range partitioned {
-			if scalar[bool](t, f, `select to_regclass($1) is not null`, base+"_"+ahead(t, f, days)) {
+			if scalar[bool](t, f, `select to_regclass($1) is not null`, base+"_"+partitionSuffix(t, f, days)) {
 				found++
 			}
 		}

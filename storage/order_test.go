@@ -90,7 +90,7 @@ func (f *fixture) requireWaiting(t *testing.T) {
 
 // A publish under keys that are taken reads events and writes deliveries afterwards. Creating and dropping
 // partitions at the same time locks these tables in the same order.
-func TestRepeatedKeysBesideHousekeeping(t *testing.T) {
+func TestRepeatedKeysBesideMaintenance(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	f.webhook(t)
@@ -116,7 +116,7 @@ func TestRepeatedKeysBesideHousekeeping(t *testing.T) {
 	}
 	other := open(t, f.url, encryptionKey)
 	for range 10 {
-		far := ahead(t, f, 3)
+		far := partitionSuffix(t, f, 3)
 		// drop_partitions does the same.
 		f.exec(t, `do $$ begin perform lock_partitioned_tables(); drop table if exists events_`+far+`, deliveries_`+far+`, attempts_`+far+`, shared_workflows_`+far+`; end $$`)
 		_, err := other.EnsurePartitions(t.Context())

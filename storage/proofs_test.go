@@ -34,7 +34,7 @@ func TestAnswersCloseTheBreaker(t *testing.T) {
 			f := setup(t)
 			w, other := f.webhook(t), f.webhook(t)
 			id := f.delivery(t, w)
-			f.park(t, w, id)
+			f.setDeferred(t, w, id)
 			require.NoError(t, f.SetBreaker(t.Context(), other.ID, true))
 			require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
 			changes := f.backlog(t, w, 1).Changes
@@ -119,7 +119,7 @@ func TestShownDeliveriesWait(t *testing.T) {
 		return d.Waits
 	}
 	require.Nil(t, shown(), "it is about to be sent")
-	f.park(t, w, id)
+	f.setDeferred(t, w, id)
 	require.Equal(t, hook.WaitInFlight, shown().Reason)
 	f.exec(t, `update webhooks set rate_limit = 5`)
 	require.Equal(t, hook.WaitRate, shown().Reason)

@@ -14,7 +14,7 @@ import (
 
 // Spec 9: a delivery to an unavailable endpoint is deferred from the start. The event's workflow has the other
 // deliveries.
-func TestPublishParks(t *testing.T) {
+func TestPublishDefers(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	away, other := f.webhook(t), f.webhook(t)
@@ -45,7 +45,7 @@ func TestPublishParks(t *testing.T) {
 }
 
 // An event whose deliveries are all deferred has no workflow of its own: it shows the drain's.
-func TestPublishOnlyParked(t *testing.T) {
+func TestPublishOnlyDeferred(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	one, two := f.webhook(t), f.webhook(t)
@@ -90,7 +90,7 @@ func TestPublishKeepsTheDrain(t *testing.T) {
 
 // If deliveries are deferred while a drain ends, some drain has them: either this drain does not end, or the
 // accept asks for a new one.
-func TestParkingWhileTheDrainEnds(t *testing.T) {
+func TestDeferringWhileTheDrainEnds(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w := f.webhook(t)

@@ -9,7 +9,7 @@ import (
 )
 
 // A cached look-up is kept for a minute, and the size of the cache is limited.
-func TestRecollection(t *testing.T) {
+func TestCacheMap(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var r cacheMap[int, string]

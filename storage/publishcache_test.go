@@ -11,7 +11,7 @@ import (
 
 // Spec 7: a publish that relies on cached look-ups is stored only if they still hold, whichever process has
 // changed them.
-func TestPublishOnPremises(t *testing.T) {
+func TestPublishOnPreconditions(t *testing.T) {
 	t.Parallel()
 	const text = hook.Secret("grk_known")
 	object := []byte(`{"type":"object"}`)
@@ -87,7 +87,7 @@ func TestPublishOnPremises(t *testing.T) {
 }
 
 // A look-up is cached, and removed when it turns out to be wrong.
-func TestRecall(t *testing.T) {
+func TestPublishCache(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	const text = hook.Secret("grk_known")

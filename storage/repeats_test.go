@@ -125,8 +125,8 @@ func TestOperationalEventsKeepTheChain(t *testing.T) {
 	require.Equal(t, []hook.EventID{{1}, a.Event.ID}, must(f.Event(t.Context(), hook.DefaultTenant(), told[0].EventID)).Hops)
 }
 
-// once returns the key of a request that creates a webhook.
-func once(key string, request byte) hook.RequestKey {
+// webhookKey returns the key of a request that creates a webhook.
+func webhookKey(key string, request byte) hook.RequestKey {
 	return hook.RequestKey{TenantID: hook.DefaultTenant(), Operation: "create-webhook", Key: key, Request: [32]byte{request}}
 }
 
@@ -142,17 +142,17 @@ func TestCreateWebhookOnce(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w, answer := creation()
-	_, err := f.KeptAnswer(t.Context(), once("k", 1))
+	_, err := f.KeptAnswer(t.Context(), webhookKey("k", 1))
 	requireKind(t, hook.KindNotFound, err)
-	first := must(f.CreateWebhookOnce(t.Context(), w, once("k", 1), answer))
+	first := must(f.CreateWebhookOnce(t.Context(), w, webhookKey("k", 1), answer))
 	require.True(t, strings.HasSuffix(string(first), " whsec_geheim"))
-	require.Equal(t, first, must(f.CreateWebhookOnce(t.Context(), w, once("k", 1), answer)))
-	require.Equal(t, first, must(f.KeptAnswer(t.Context(), once("k", 1))))
+	require.Equal(t, first, must(f.CreateWebhookOnce(t.Context(), w, webhookKey("k", 1), answer)))
+	require.Equal(t, first, must(f.KeptAnswer(t.Context(), webhookKey("k", 1))))
 	require.Equal(t, 1, scalar[int](t, f, `select count(*) from webhooks`))
 
-	_, err = f.CreateWebhookOnce(t.Context(), w, once("k", 2), answer)
+	_, err = f.CreateWebhookOnce(t.Context(), w, webhookKey("k", 2), answer)
 	requireKind(t, hook.KindConflict, err)
-	_, err = f.KeptAnswer(t.Context(), once("k", 2))
+	_, err = f.KeptAnswer(t.Context(), webhookKey("k", 2))
 	requireKind(t, hook.KindConflict, err)
 	sealed := scalar[[]byte](t, f, `select answer from kept_answers`)
 	require.NotContains(t, string(sealed), "geheim")
@@ -163,7 +163,7 @@ func TestCreateWebhookOnce(t *testing.T) {
 		func(o *hook.RequestKey) { o.Operation = "create-commenda-webhook" },
 		func(o *hook.RequestKey) { o.TenantID = f.tenant(t, "other") },
 	} {
-		other := once("k", 1)
+		other := webhookKey("k", 1)
 		change(&other)
 		w.TenantID = other.TenantID
 		require.NotEqual(t, first, must(f.CreateWebhookOnce(t.Context(), w, other, answer)))
@@ -173,7 +173,7 @@ func TestCreateWebhookOnce(t *testing.T) {
 	// The key is free after 24 hours.
 	f.exec(t, `update kept_answers set expires_at = now() where key = 'k' and operation = 'create-webhook' and tenant_id = $1`, hook.DefaultTenant())
 	w.TenantID = hook.DefaultTenant()
-	require.NotEqual(t, first, must(f.CreateWebhookOnce(t.Context(), w, once("k", 2), answer)))
+	require.NotEqual(t, first, must(f.CreateWebhookOnce(t.Context(), w, webhookKey("k", 2), answer)))
 	left := scalar[float64](t, f, `select min(extract(epoch from expires_at - now()))::float8 from kept_answers`)
 	require.InDelta(t, (24 * time.Hour).Seconds(), left, 60)
 	f.exec(t, `update kept_answers set expires_at = now() where key = 'K'`)
@@ -190,7 +190,7 @@ func TestCreateWebhookOnceAtOnce(t *testing.T) {
 	var g errgroup.Group
 	for i := range answers {
 		g.Go(func() error {
-			got, err := f.CreateWebhookOnce(t.Context(), w, once("k", 1), answer)
+			got, err := f.CreateWebhookOnce(t.Context(), w, webhookKey("k", 1), answer)
 			answers[i] = string(got)
 			return err
 		})
@@ -202,10 +202,10 @@ func TestCreateWebhookOnceAtOnce(t *testing.T) {
 	require.Equal(t, 1, scalar[int](t, f, `select count(*) from webhooks`))
 
 	f.exec(t, `alter table subscriptions add constraint broken check (false) not valid`)
-	_, err := f.CreateWebhookOnce(t.Context(), w, once("k2", 1), answer)
+	_, err := f.CreateWebhookOnce(t.Context(), w, webhookKey("k2", 1), answer)
 	requireKind(t, hook.KindInternal, err)
 	f.exec(t, `alter table subscriptions drop constraint broken`)
-	require.NotEqual(t, answers[0], string(must(f.CreateWebhookOnce(t.Context(), w, once("k2", 1), answer))))
+	require.NotEqual(t, answers[0], string(must(f.CreateWebhookOnce(t.Context(), w, webhookKey("k2", 1), answer))))
 }
 
 // Reencrypt seals stored answers anew, too, and names one that no key opens.
@@ -215,24 +215,24 @@ func TestReencryptAnswers(t *testing.T) {
 	w, answer := creation()
 	var want []string
 	for _, key := range []string{"a", "b", "c"} {
-		want = append(want, string(must(before.CreateWebhookOnce(t.Context(), w, once(key, 1), answer))))
+		want = append(want, string(must(before.CreateWebhookOnce(t.Context(), w, webhookKey(key, 1), answer))))
 	}
 	r := must(during.Reencrypt(t.Context()))
 	require.Equal(t, storage.Reencryption{Webhooks: 3, Changed: 3, ChangedAnswers: 3}, r)
 	after := open(t, before.url, otherKey)
 	for i, key := range []string{"a", "b", "c"} {
-		require.Equal(t, want[i], string(must(after.KeptAnswer(t.Context(), once(key, 1)))))
+		require.Equal(t, want[i], string(must(after.KeptAnswer(t.Context(), webhookKey(key, 1)))))
 	}
 	require.Zero(t, must(during.Reencrypt(t.Context())).ChangedAnswers)
 
 	strange := open(t, before.url, "//////////////////////////////////////////8=")
-	must(strange.CreateWebhookOnce(t.Context(), w, once("d", 1), answer))
+	must(strange.CreateWebhookOnce(t.Context(), w, webhookKey("d", 1), answer))
 	before.exec(t, `delete from webhooks where id not in (select id from webhooks order by id limit 3)`)
 	r = must(during.Reencrypt(t.Context()))
 	require.Len(t, r.Unreadable, 1)
 	require.Equal(t, hook.DefaultTenant(), r.Unreadable[0].TenantID)
 	require.ErrorContains(t, r.Unreadable[0].Err, "answer under an idempotency key")
-	_, err := after.KeptAnswer(t.Context(), once("d", 1))
+	_, err := after.KeptAnswer(t.Context(), webhookKey("d", 1))
 	requireKind(t, hook.KindInternal, err)
 }
 

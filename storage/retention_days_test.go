@@ -142,21 +142,21 @@ func (s *simulation) live() {
 		s.publishAll() // before the first maintenance of the process that is back
 		s.requirePartitions("nothing has been made yet")
 	}
-	s.tidy()
+	s.maintain()
 	if s.today != back {
 		s.publishAll()
 	}
 	s.end()
-	s.tidy()
-	s.requirePartitions("after the day's second tidy")
+	s.maintain()
+	s.requirePartitions("after the day's second maintenance")
 	if slices.Contains([]int{7, 31, 41, 55, 59}, s.today) {
 		s.requireExactlyWhatIsKept()
 	}
 	s.requireIdempotency()
 }
 
-// tidy runs the maintenance that every process runs every ten minutes, in all processes at once.
-func (s *simulation) tidy() {
+// maintain runs the maintenance that every process runs every ten minutes, in all processes at once.
+func (s *simulation) maintain() {
 	s.t.Helper()
 	var g errgroup.Group
 	for _, store := range append(s.others, s.Store) {

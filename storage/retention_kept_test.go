@@ -17,8 +17,8 @@ func past(days int) time.Time {
 	return time.Now().UTC().Truncate(day).AddDate(0, 0, -days).Add(time.Hour)
 }
 
-// parkedAt stores an event of the given time with an attempt and a deferred delivery.
-func (f *fixture) parkedAt(t *testing.T, w hook.Webhook, at time.Time) (hook.EventID, hook.DeliveryID) {
+// deferredAt stores an event of the given time with an attempt and a deferred delivery.
+func (f *fixture) deferredAt(t *testing.T, w hook.Webhook, at time.Time) (hook.EventID, hook.DeliveryID) {
 	t.Helper()
 	event, delivery := f.eventAt(t, at)
 	f.exec(t, `update deliveries set webhook_id = $2, parked = true, scheduled = 1 where id = $1`, delivery[:], [16]byte(w.ID))
@@ -55,7 +55,7 @@ func TestWhatIsPausedOutlivesItsDay(t *testing.T) {
 	const first, last = 31, 60
 	for n := first; n <= last; n++ {
 		f.partition(t, -n, partitioned...)
-		event, delivery := f.parkedAt(t, w, past(n))
+		event, delivery := f.deferredAt(t, w, past(n))
 		events, deliveries = append(events, event), append(deliveries, delivery)
 		_, over := f.eventAt(t, past(n).Add(time.Hour))
 		f.exec(t, `update deliveries set next_attempt_at = null where id = $1`, over[:])
@@ -64,14 +64,14 @@ func TestWhatIsPausedOutlivesItsDay(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, last-first+1, dropped)
 	for _, base := range partitioned {
-		require.False(t, scalar[bool](t, f, `select to_regclass($1) is not null`, base+"_"+ahead(t, f, -first)))
+		require.False(t, scalar[bool](t, f, `select to_regclass($1) is not null`, base+"_"+partitionSuffix(t, f, -first)))
 		require.Equal(t, len(deliveries), scalar[int](t, f, `select count(*) from `+base+`_default`), base)
 	}
 
 	f.pause(t, w, false)
-	parked, err := f.Deferred(t.Context(), w.ID, 100)
+	deferred, err := f.Deferred(t.Context(), w.ID, 100)
 	require.NoError(t, err)
-	require.Len(t, parked.Jobs, len(deliveries))
+	require.Len(t, deferred.Jobs, len(deliveries))
 	listed, _, err := f.Deliveries(t.Context(), w.ID, hook.DeliveryFilter{State: hook.StateFailed}, hook.Page{Limit: 100})
 	require.NoError(t, err)
 	require.Equal(t, deliveries, idsOf(listed, func(d hook.Delivery) hook.DeliveryID { return d.ID }), "the newest first")
@@ -199,8 +199,8 @@ func TestADayWithTooMuchOutstandingStays(t *testing.T) {
 	bytes(2) // as large as the other day's event
 	requireKept(1, 1)
 	requireKept(1, 0)
-	require.Equal(t, most+1, scalar[int](t, f, `select count(*) from deliveries_`+ahead(t, f, -41)))
-	require.False(t, scalar[bool](t, f, `select to_regclass($1) is not null`, "deliveries_"+ahead(t, f, -40)))
+	require.Equal(t, most+1, scalar[int](t, f, `select count(*) from deliveries_`+partitionSuffix(t, f, -41)))
+	require.False(t, scalar[bool](t, f, `select to_regclass($1) is not null`, "deliveries_"+partitionSuffix(t, f, -40)))
 
 	f.exec(t, `update deliveries set state = 'canceled', next_attempt_at = null where id = (select min(id::text)::uuid from deliveries)`)
 	requireKept(0, 1)
@@ -211,7 +211,7 @@ func TestADayWithTooMuchOutstandingStays(t *testing.T) {
 func TestNothingIsLockedForADayThatCantBeMade(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.exec(t, `drop table shared_workflows_`+ahead(t, f, 3))
+	f.exec(t, `drop table shared_workflows_`+partitionSuffix(t, f, 3))
 	f.exec(t, `insert into shared_workflows (event_id, workflow_id)
 		select (left(day_floor((now() at time zone 'utc')::date + 3)::text, 24) || lpad(to_hex(n), 12, '0'))::uuid, 'burst' from generate_series(1, 50001) n`)
 	query := f.begin(t)

@@ -20,7 +20,7 @@ import (
 // partition creates the tables' partitions for a day.
 func (f *fixture) partition(t *testing.T, days int, bases ...string) {
 	t.Helper()
-	suffix := ahead(t, f, days)
+	suffix := partitionSuffix(t, f, days)
 	for _, base := range bases {
 		f.exec(t, `do $$ begin perform lock_partitioned_tables(); execute format('create table if not exists `+base+`_`+suffix+` partition of `+base+` for values from (%L) to (%L)',
 			uuid_floor(to_date('`+suffix+`', 'YYYYMMDD')::timestamp at time zone 'utc'),
@@ -68,7 +68,7 @@ func TestLateRowsMoveToTheirDay(t *testing.T) {
 	f := setup(t)
 	for days := -1; days <= 3; days++ {
 		for _, base := range partitioned {
-			f.exec(t, `drop table if exists `+base+"_"+ahead(t, f, days))
+			f.exec(t, `drop table if exists `+base+"_"+partitionSuffix(t, f, days))
 		}
 	}
 	w := f.webhook(t)
@@ -84,7 +84,7 @@ func TestLateRowsMoveToTheirDay(t *testing.T) {
 	require.Equal(t, 5*len(partitioned), made)
 	for base, name := range f.whereabouts(t) {
 		if base != "shared_workflows" {
-			require.Equal(t, base+"_"+ahead(t, f, 0), name)
+			require.Equal(t, base+"_"+partitionSuffix(t, f, 0), name)
 		}
 	}
 	d := f.attempt(t, id, answered(200))
@@ -100,8 +100,8 @@ func TestTooManyLateRowsStay(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	for _, base := range partitioned {
-		f.exec(t, `drop table `+base+"_"+ahead(t, f, 2))
-		f.exec(t, `drop table `+base+"_"+ahead(t, f, 3))
+		f.exec(t, `drop table `+base+"_"+partitionSuffix(t, f, 2))
+		f.exec(t, `drop table `+base+"_"+partitionSuffix(t, f, 3))
 	}
 	f.exec(t, `insert into shared_workflows (event_id, workflow_id)
 		select (left(uuid_floor(now() + interval '2 days')::text, 24) || lpad(to_hex(n), 12, '0'))::uuid, 'burst' from generate_series(1, 50001) n`)
@@ -152,7 +152,7 @@ func TestRetentionAcrossDefaultPartitions(t *testing.T) {
 			drop() // rows that are looked up through others are removed after them
 			for base, name := range f.whereabouts(t) {
 				require.Empty(t, name, base)
-				require.False(t, scalar[bool](t, f, `select to_regclass($1) is not null`, base+"_"+ahead(t, f, -40)), "%s: the day itself", base)
+				require.False(t, scalar[bool](t, f, `select to_regclass($1) is not null`, base+"_"+partitionSuffix(t, f, -40)), "%s: the day itself", base)
 			}
 			_, err := f.Delivery(t.Context(), hook.DefaultTenant(), delivery)
 			requireKind(t, hook.KindNotFound, err)
@@ -250,14 +250,14 @@ func publishing(t *testing.T, f *fixture, w hook.Webhook) (stop func() time.Dura
 
 // A long query, such as a backup, prevents days from being created and dropped. Publishing must wait behind that
 // for a moment at most, however many processes try. Maintenance succeeds once the query has ended.
-func TestHousekeepingBehindALongQuery(t *testing.T) {
+func TestMaintenanceBehindALongQuery(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	others := []*storage.Store{open(t, f.url, encryptionKey), open(t, f.url, encryptionKey), f.Store}
 	w := f.webhook(t)
 	f.partition(t, -40, partitioned...)
 	for _, base := range partitioned {
-		f.exec(t, `drop table `+base+"_"+ahead(t, f, 3))
+		f.exec(t, `drop table `+base+"_"+partitionSuffix(t, f, 3))
 	}
 	query, err := f.db.Begin(t.Context())
 	require.NoError(t, err)
@@ -286,7 +286,7 @@ func TestHousekeepingBehindALongQuery(t *testing.T) {
 		require.NoError(t, g.Wait())
 	}
 	require.Positive(t, failed.Load())
-	require.True(t, scalar[bool](t, f, `select to_regclass($1) is not null`, "events_"+ahead(t, f, -40)))
+	require.True(t, scalar[bool](t, f, `select to_regclass($1) is not null`, "events_"+partitionSuffix(t, f, -40)))
 	require.Less(t, stop(), 20*time.Second, "some waits of two seconds each, not what the query takes")
 
 	require.NoError(t, query.Rollback(t.Context()))
@@ -301,7 +301,7 @@ func TestHousekeepingBehindALongQuery(t *testing.T) {
 func second[T any](_ T, err error) error { return err }
 
 // While several processes create and drop days, publish, record and read, nothing fails and nothing deadlocks.
-func TestHousekeepingBesidePublishing(t *testing.T) {
+func TestMaintenanceBesidePublishing(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	others := []*storage.Store{open(t, f.url, encryptionKey), open(t, f.url, encryptionKey)}
@@ -309,7 +309,7 @@ func TestHousekeepingBesidePublishing(t *testing.T) {
 	stop := publishing(t, f, w)
 	for n := range 12 {
 		f.partition(t, -40-n, partitioned...)
-		far := ahead(t, f, 3)
+		far := partitionSuffix(t, f, 3)
 		f.exec(t, `do $$ begin perform lock_partitioned_tables(); drop table events_`+far+`, deliveries_`+far+`, attempts_`+far+`, shared_workflows_`+far+`; end $$`)
 		var dropped, made atomic.Int64
 		var g errgroup.Group

@@ -100,7 +100,7 @@ func TestDrainDoesNotEndOverAChange(t *testing.T) {
 	f := setup(t)
 	w := f.webhook(t)
 	id := f.delivery(t, w)
-	f.park(t, w, id)
+	f.setDeferred(t, w, id)
 	f.attempt(t, id, answered(200))
 	b := f.backlog(t, w, 10)
 	f.pause(t, w, true)
@@ -110,9 +110,9 @@ func TestDrainDoesNotEndOverAChange(t *testing.T) {
 
 // C3: the first deferred delivery wakes a drain that sleeps because nothing is due, whichever operation defers it.
 // Later ones don't update the drain's row. None does while the drain sleeps for another reason.
-func TestParkingWakesAnIdleDrain(t *testing.T) {
+func TestDeferringWakesAnIdleDrain(t *testing.T) {
 	t.Parallel()
-	for name, parks := range map[string]func(*testing.T, *fixture, hook.Webhook){
+	for name, postpone := range map[string]func(*testing.T, *fixture, hook.Webhook){
 		"accept": func(t *testing.T, f *fixture, _ hook.Webhook) {
 			t.Helper()
 			f.publish(t, "user.created")
@@ -121,10 +121,10 @@ func TestParkingWakesAnIdleDrain(t *testing.T) {
 			t.Helper()
 			must(f.Publish(t.Context(), publication(rand.Text(), `{}`)))
 		},
-		"park": func(t *testing.T, f *fixture, w hook.Webhook) {
+		"defer": func(t *testing.T, f *fixture, w hook.Webhook) {
 			t.Helper()
 			require.NoError(t, f.SetBreaker(t.Context(), w.ID, false))
-			f.park(t, w, f.delivery(t, w))
+			f.setDeferred(t, w, f.delivery(t, w))
 			require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
 		},
 		"replay": func(t *testing.T, f *fixture, w hook.Webhook) {
@@ -143,29 +143,29 @@ func TestParkingWakesAnIdleDrain(t *testing.T) {
 			f := setup(t)
 			w := f.asleep(t)
 			changes := func() int64 { return scalar[int64](t, f, `select changes from drains`) }
-			parks(t, f, w)
+			postpone(t, f, w)
 			require.EqualValues(t, 1, changes())
-			parks(t, f, w)
+			postpone(t, f, w)
 			require.EqualValues(t, 1, changes())
 			require.Equal(t, []hook.WebhookID{w.ID}, f.lost(t))
-			parks(t, f, w)
-			require.Empty(t, f.lost(t), "it was hurried")
+			postpone(t, f, w)
+			require.Empty(t, f.lost(t), "it was woken")
 
 			b := f.backlog(t, w, 10)
 			require.EqualValues(t, 1, b.Changes)
 			require.True(t, f.sleeps(t, w, hook.Nap{In: time.Minute, Changes: b.Changes}), "until its next probe")
-			parks(t, f, w)
+			postpone(t, f, w)
 			require.EqualValues(t, 1, changes())
 			require.Empty(t, f.lost(t))
 			f.nap(t, w)
-			parks(t, f, w)
+			postpone(t, f, w)
 			require.Equal(t, []hook.WebhookID{w.ID}, f.lost(t))
 		})
 	}
 }
 
 // A drain that notes that nothing is due waits for transactions that are deferring deliveries, and sees these.
-func TestNapSeesWhatIsBeingParked(t *testing.T) {
+func TestNapSeesWhatIsBeingDeferred(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w := f.asleep(t)
@@ -234,7 +234,7 @@ func TestAcceptsDoNotWaitForTheOneThatWakes(t *testing.T) {
 }
 
 // If a delivery is deferred while the drain falls asleep, the drain either looks again or is woken.
-func TestParkingWhileTheDrainFallsAsleep(t *testing.T) {
+func TestDeferringWhileTheDrainFallsAsleep(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w := f.asleep(t)

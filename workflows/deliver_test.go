@@ -234,11 +234,11 @@ func TestTemporalHoldsNoSecrets(t *testing.T) {
 			}
 			return nil
 		}
-		var held []string
+		var stored []string
 		hold := func(v any) {
 			text, err := json.Marshal(v)
 			require.NoError(w, err)
-			held = append(held, fmt.Sprintf("%s %+v", text, v))
+			stored = append(stored, fmt.Sprintf("%s %+v", text, v))
 		}
 		w.env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
 			var list []contract.Outcome
@@ -260,17 +260,17 @@ func TestTemporalHoldsNoSecrets(t *testing.T) {
 		s := w.store.Publish(eventType, payload, a, b)
 		options, input := workflows.DeliverStart(s)
 		hold(options)
-		held = append(held, fmt.Sprint(options.TypedSearchAttributes.GetUntypedValues()))
+		stored = append(stored, fmt.Sprint(options.TypedSearchAttributes.GetUntypedValues()))
 		hold(input)
 		w.deliver(s)
 		_, r := w.requireFailed()
 		hold(r)
-		held = append(held, w.failure.Error(), w.details())
+		stored = append(stored, w.failure.Error(), w.details())
 		sendOptions, sendInput := workflows.SendNowStart(w.store.Delivery(a))
 		hold(sendOptions)
 		hold(sendInput)
 
-		all := strings.Join(held, "\n")
+		all := strings.Join(stored, "\n")
 		require.Contains(w, all, "a.example", "the host is for people")
 		require.Contains(w, all, a.String())
 		for _, secret := range []string{"secret-of", "payload-of", "path-of", "query-of", "user_123", "10.0.0.1", "***"} {

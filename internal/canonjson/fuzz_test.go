@@ -10,10 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/canonjson"
+	"grapnel/internal/canonjson/canonjsontest"
 )
 
 func FuzzCanonicalize(f *testing.F) {
-	v := loadVectors(f)
+	v := canonjsontest.Load(f, ".")
 	for _, vector := range v.Accept {
 		f.Add([]byte(vector.Input))
 	}

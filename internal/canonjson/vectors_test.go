@@ -1,40 +1,18 @@
 package canonjson_test
 
 import (
-	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/canonjson"
+	"grapnel/internal/canonjson/canonjsontest"
 )
-
-// vectors is testdata/canonical-json.json, made with node and without this package.
-type vectors struct {
-	Accept []struct{ Input, Output string }
-	Reject []struct {
-		Input string
-		Why   canonjson.Reason
-	}
-}
-
-func loadVectors(tb testing.TB) vectors {
-	tb.Helper()
-	raw, err := os.ReadFile(filepath.Join("testdata", "canonical-json.json"))
-	require.NoError(tb, err)
-	var v vectors
-	require.NoError(tb, json.Unmarshal(raw, &v))
-	require.Len(tb, v.Accept, 260)
-	require.Len(tb, v.Reject, 90)
-	return v
-}
 
 func TestVectors(t *testing.T) {
 	t.Parallel()
-	v := loadVectors(t)
+	v := canonjsontest.Load(t, ".")
 
 	t.Run("accepted", func(t *testing.T) {
 		t.Parallel()

@@ -80,8 +80,9 @@ type Metrics interface {
 	NotSent()
 }
 
-type uncounted struct{}
+// noMetrics counts nothing. A nil *metrics.Metrics would do the same, but that package links Temporal's client.
+type noMetrics struct{}
 
-func (uncounted) Sending(int)                        {}
-func (uncounted) Attempted(*hook.Job, *hook.Attempt) {}
-func (uncounted) NotSent()                           {}
+func (noMetrics) Sending(int)                        {}
+func (noMetrics) Attempted(*hook.Job, *hook.Attempt) {}
+func (noMetrics) NotSent()                           {}

@@ -52,8 +52,8 @@ type Deps struct {
 	Tracer *tracing.Tracer
 }
 
-// Complete checks the dependencies and sets the defaults.
-func (d *Deps) Complete() error {
+// complete checks the dependencies and sets the defaults.
+func (d *Deps) complete() error {
 	if d.Store == nil || d.Lookup == nil || d.Sender == nil || d.DeferredStore == nil || d.Drains == nil || d.Logger == nil {
 		return errors.New("delivery: store, lookup, sender, deferred store, drains and logger are required")
 	}
@@ -70,7 +70,7 @@ func (d *Deps) Complete() error {
 		d.Now = time.Now
 	}
 	if d.Metrics == nil {
-		d.Metrics = uncounted{}
+		d.Metrics = noMetrics{}
 	}
 	return nil
 }
@@ -108,9 +108,9 @@ type Engine struct {
 	workerRun atomic.Pointer[chan struct{}]
 }
 
-// New returns an engine, or an error if a dependency is missing.
-func New(d Deps) (*Engine, error) {
-	if err := d.Complete(); err != nil {
+// New returns an engine, or an error if a dependency is missing. It sets the defaults in d.
+func New(d *Deps) (*Engine, error) {
+	if err := d.complete(); err != nil {
 		return nil, err
 	}
 	budget := newBudget(d.Memory)

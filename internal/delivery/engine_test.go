@@ -38,7 +38,7 @@ func onBench(t *testing.T, test func(b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{T: t, store: storagetest.NewStore(time.Now), sender: storagetest.NewSender(time.Now)}
 		var err error
-		b.engine, err = delivery.New(delivery.Deps{
+		b.engine, err = delivery.New(&delivery.Deps{
 			Store: b.store, Lookup: b.store, DeferredStore: b.store, Drains: b.store, Sender: b.sender,
 			Schedule: hook.DefaultSchedule(), Logger: slog.New(slog.DiscardHandler),
 			Jitter: func(time.Duration) time.Duration { return 0 },

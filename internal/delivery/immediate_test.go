@@ -105,7 +105,7 @@ func onImmediate(t *testing.T, test func(b *immediateBench), options ...func(*de
 		for _, option := range options {
 			option(&deps)
 		}
-		b.engine, err = delivery.New(deps)
+		b.engine, err = delivery.New(&deps)
 		require.NoError(t, err)
 		defer b.engine.Begin()()
 		b.webhook = b.store.AddWebhook(url, nil)

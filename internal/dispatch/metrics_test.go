@@ -63,7 +63,7 @@ func TestStartsAreCounted(t *testing.T) {
 		pass(10 * time.Second)
 		require.Equal(t, map[string]int{"starter 1 away": 1, "sweeper 1 <nil>": 1, "drain 0 <nil>": 1}, m.counts())
 
-		c, l := &cluster{}, &ledger{}
+		c, l := &workflowServer{}, &overdueStore{}
 		l.add(3)
 		r := newReconciler(t, c, l, func(c *dispatch.ReconcilerConfig) { c.Metrics = m })
 		defer running(t, r.Run)()

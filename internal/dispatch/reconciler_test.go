@@ -22,7 +22,7 @@ import (
 func TestReconcilerStartsWhatIsLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, l := &cluster{}, &ledger{}
+		c, l := &workflowServer{}, &overdueStore{}
 		defer reconciling(t, c, l)()
 		ids := l.add(3)
 		shared := outstanding{due: time.Now(), Overdue: hook.Overdue{EventID: hook.EventID{15: 9}, WorkflowID: "x-burst"}}
@@ -55,7 +55,7 @@ func TestReconcilerAndEndedWorkflows(t *testing.T) {
 		t.Run(status.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				c, l := &cluster{}, &ledger{}
+				c, l := &workflowServer{}, &overdueStore{}
 				defer reconciling(t, c, l)()
 				id := l.add(1)[0]
 				pass(30 * time.Second)
@@ -78,7 +78,7 @@ func TestReconcilerAndEndedWorkflows(t *testing.T) {
 
 // A running workflow is left alone, however long it waits for a worker. If its activity backs off for a long time, as
 // after a crash, the activity is woken.
-func TestReconcilerHurriesWhatWaits(t *testing.T) {
+func TestReconcilerWakesWhatWaits(t *testing.T) {
 	t.Parallel()
 	const scheduled, started = enumspb.PENDING_ACTIVITY_STATE_SCHEDULED, enumspb.PENDING_ACTIVITY_STATE_STARTED
 	type pending struct {
@@ -103,7 +103,7 @@ func TestReconcilerHurriesWhatWaits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s, l := &cluster{}, &ledger{}
+				s, l := &workflowServer{}, &overdueStore{}
 				var activities []*workflowpb.PendingActivityInfo
 				for _, p := range c.activities {
 					a := activity(p.id, p.state, p.next)
@@ -150,7 +150,7 @@ func TestReconcilerAndTemporalAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				c, l := &cluster{}, &ledger{}
+				c, l := &workflowServer{}, &overdueStore{}
 				var away atomic.Bool
 				away.Store(true)
 				c.asked = func(ctx context.Context, id string) error {
@@ -183,7 +183,7 @@ func TestReconcilerAndTemporalAway(t *testing.T) {
 func TestTemporalGoesAwayWithinARound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, l := &cluster{}, &ledger{}
+		c, l := &workflowServer{}, &overdueStore{}
 		var away atomic.Bool
 		away.Store(true)
 		c.start = func(context.Context, string) error {
@@ -207,7 +207,7 @@ func TestTemporalGoesAwayWithinARound(t *testing.T) {
 func TestReconcilerGetsPastWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, l := &cluster{}, &ledger{}
+		c, l := &workflowServer{}, &overdueStore{}
 		ids := l.add(1_200)
 		c.asked = func(_ context.Context, id string) error {
 			if id == ids[0] {
@@ -233,7 +233,7 @@ func TestReconcilerGetsPastWhatIsRefused(t *testing.T) {
 func TestReconcilerRoundsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, l := &cluster{}, &ledger{}
+		c, l := &workflowServer{}, &overdueStore{}
 		for _, id := range l.add(5_000) {
 			c.put(id, describe(id))
 		}
@@ -247,7 +247,7 @@ func TestReconcilerRoundsAreBounded(t *testing.T) {
 		require.ElementsMatch(t, lost, c.ids())
 	})
 	synctest.Test(t, func(t *testing.T) {
-		c, l := &cluster{}, &ledger{}
+		c, l := &workflowServer{}, &overdueStore{}
 		ids := l.add(9_000)
 		defer reconciling(t, c, l)()
 		pass(11*time.Minute + 30*time.Second)
@@ -260,7 +260,7 @@ func TestReconcilerRoundsAreBounded(t *testing.T) {
 func TestReconcilersTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, l := &cluster{}, &ledger{locked: true}
+		c, l := &workflowServer{}, &overdueStore{locked: true}
 		l.add(10)
 		defer reconciling(t, c, l)()
 		pass(time.Hour)
@@ -269,7 +269,7 @@ func TestReconcilersTakeTurns(t *testing.T) {
 		require.Zero(t, calls)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		c, l := &cluster{}, &ledger{}
+		c, l := &workflowServer{}, &overdueStore{}
 		c.start = slow(time.Second)
 		ids := l.add(1_000)
 		for range 3 {
@@ -284,7 +284,7 @@ func TestReconcilersTakeTurns(t *testing.T) {
 func TestReconcilerGoesOnAfterTheStoreWasAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, l := &cluster{}, &ledger{failing: errors.New("away")}
+		c, l := &workflowServer{}, &overdueStore{failing: errors.New("away")}
 		ids := l.add(10)
 		defer reconciling(t, c, l)()
 		pass(20 * time.Minute)
@@ -299,7 +299,7 @@ func TestReconcilerGoesOnAfterTheStoreWasAway(t *testing.T) {
 func TestReconcilerStopsInTheMiddle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, l := &cluster{asked: hangs}, &ledger{}
+		c, l := &workflowServer{asked: hangs}, &overdueStore{}
 		l.add(10)
 		stop := reconciling(t, c, l)
 		pass(11*time.Minute + time.Second)

@@ -24,8 +24,8 @@ import (
 	"grapnel/internal/hook"
 )
 
-// cluster is a Temporal with workflows, as the reconciler sees it.
-type cluster struct {
+// workflowServer is a Temporal with workflows, as the reconciler sees it.
+type workflowServer struct {
 	temporalServer
 	// asked, if set, returns the error of describing a workflow.
 	asked func(ctx context.Context, id string) error
@@ -37,7 +37,7 @@ type cluster struct {
 	resets  []string
 }
 
-func (c *cluster) DescribeWorkflowExecution(ctx context.Context, id, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+func (c *workflowServer) DescribeWorkflowExecution(ctx context.Context, id, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	c.mu.Lock()
 	c.looks = append(c.looks, id)
 	d := c.running[id]
@@ -53,14 +53,14 @@ func (c *cluster) DescribeWorkflowExecution(ctx context.Context, id, _ string) (
 	return d, nil
 }
 
-func (c *cluster) ResetActivity(_ context.Context, workflowID, runID, activityID string) error {
+func (c *workflowServer) ResetActivity(_ context.Context, workflowID, runID, activityID string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.resets = append(c.resets, fmt.Sprint(workflowID, " ", runID, " ", activityID))
 	return nil
 }
 
-func (c *cluster) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error) {
+func (c *workflowServer) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error) {
 	r, err := c.temporalServer.ExecuteWorkflow(ctx, o, workflow, args...)
 	if err == nil {
 		c.put(o.ID, describe(o.ID))
@@ -68,7 +68,7 @@ func (c *cluster) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOpt
 	return r, err
 }
 
-func (c *cluster) put(id string, d *workflowservice.DescribeWorkflowExecutionResponse) {
+func (c *workflowServer) put(id string, d *workflowservice.DescribeWorkflowExecutionResponse) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.running == nil {
@@ -77,7 +77,7 @@ func (c *cluster) put(id string, d *workflowservice.DescribeWorkflowExecutionRes
 	c.running[id] = d
 }
 
-func (c *cluster) seen() (looks, resets []string) {
+func (c *workflowServer) seen() (looks, resets []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.looks), slices.Clone(c.resets)
@@ -109,8 +109,8 @@ func activity(id string, state enumspb.PendingActivityState, next time.Duration)
 	return a
 }
 
-// ledger is a store in memory with outstanding deliveries.
-type ledger struct {
+// overdueStore is a store in memory with outstanding deliveries.
+type overdueStore struct {
 	locked  bool
 	failing error
 
@@ -126,7 +126,7 @@ type outstanding struct {
 	due time.Time
 }
 
-func (l *ledger) Lease(_ context.Context, name string, holder hook.LeaseHolder, d time.Duration) (bool, error) {
+func (l *overdueStore) Lease(_ context.Context, name string, holder hook.LeaseHolder, d time.Duration) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.locked || l.holder != holder && time.Now().Before(l.until) || name != "reconcile" {
@@ -136,7 +136,7 @@ func (l *ledger) Lease(_ context.Context, name string, holder hook.LeaseHolder, 
 	return true, nil
 }
 
-func (l *ledger) EndLease(ctx context.Context, _ string, holder hook.LeaseHolder) error {
+func (l *overdueStore) EndLease(ctx context.Context, _ string, holder hook.LeaseHolder) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.holder == holder && ctx.Err() == nil {
@@ -146,13 +146,13 @@ func (l *ledger) EndLease(ctx context.Context, _ string, holder hook.LeaseHolder
 }
 
 // isLeased reports whether a reconciler holds the lease.
-func (l *ledger) isLeased() bool {
+func (l *overdueStore) isLeased() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return time.Now().Before(l.until)
 }
 
-func (l *ledger) Overdue(_ context.Context, age time.Duration, after hook.OverdueMark, limit int) ([]hook.Overdue, hook.OverdueMark, error) {
+func (l *overdueStore) Overdue(_ context.Context, age time.Duration, after hook.OverdueMark, limit int) ([]hook.Overdue, hook.OverdueMark, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lists++
@@ -174,7 +174,7 @@ func (l *ledger) Overdue(_ context.Context, age time.Duration, after hook.Overdu
 	return list, mark, nil
 }
 
-func (l *ledger) Restarts(_ context.Context, list []hook.Overdue) ([]hook.Start, error) {
+func (l *overdueStore) Restarts(_ context.Context, list []hook.Overdue) ([]hook.Start, error) {
 	starts := make([]hook.Start, 0, len(list))
 	for _, o := range list {
 		starts = append(starts, hook.Start{EventID: o.EventID, WorkflowID: o.WorkflowID, TenantID: hook.DefaultTenant(), Deliveries: 1})
@@ -183,7 +183,7 @@ func (l *ledger) Restarts(_ context.Context, list []hook.Overdue) ([]hook.Start,
 }
 
 // add adds n events that are due now, and returns the ids of their workflows.
-func (l *ledger) add(n int) []string {
+func (l *overdueStore) add(n int) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var ids []string
@@ -197,20 +197,20 @@ func (l *ledger) add(n int) []string {
 	return ids
 }
 
-func (l *ledger) looked() int {
+func (l *overdueStore) looked() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lists
 }
 
 // reconciling runs a reconciler with its defaults: every minute, for deliveries that have been due for 10 minutes.
-func reconciling(t *testing.T, c *cluster, l *ledger) (stop func()) {
+func reconciling(t *testing.T, c *workflowServer, l *overdueStore) (stop func()) {
 	t.Helper()
 	return running(t, newReconciler(t, c, l, nil).Run)
 }
 
 // newReconciler returns a reconciler with its defaults, except for the settings that change sets.
-func newReconciler(t *testing.T, c *cluster, l dispatch.OverdueStore, change func(*dispatch.ReconcilerConfig)) *dispatch.Reconciler {
+func newReconciler(t *testing.T, c *workflowServer, l dispatch.OverdueStore, change func(*dispatch.ReconcilerConfig)) *dispatch.Reconciler {
 	t.Helper()
 	config := dispatch.ReconcilerConfig{Store: l, Temporal: c, Resetter: c, Health: c, Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {

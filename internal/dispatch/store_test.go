@@ -104,8 +104,8 @@ func await(t *testing.T, address string) {
 	}, time.Minute, 100*time.Millisecond)
 }
 
-// once requires that each event is in exactly one workflow.
-func (s *temporalServer) once(t *testing.T, accepted map[hook.EventID]bool) {
+// requireOneWorkflowEach requires that each event is in exactly one workflow.
+func (s *temporalServer) requireOneWorkflowEach(t *testing.T, accepted map[hook.EventID]bool) {
 	t.Helper()
 	workflow := map[hook.EventID]string{}
 	for id, list := range s.events() {
@@ -129,7 +129,7 @@ func TestCatchingUp(t *testing.T) {
 	defer running(t, sweeper(t, s, temporal, 500).Run)()
 	await(t, address)
 	require.LessOrEqual(t, len(temporal.ids()), 40)
-	temporal.once(t, accepted)
+	temporal.requireOneWorkflowEach(t, accepted)
 }
 
 // looked counts how often the sweeper has checked its last page.
@@ -181,7 +181,7 @@ func TestPagesWaitForAttempts(t *testing.T) {
 			defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing is lost
 			mend(t, conn)
 			await(t, address)
-			temporal.once(t, accepted)
+			temporal.requireOneWorkflowEach(t, accepted)
 		})
 	}
 }
@@ -205,7 +205,7 @@ func TestSweepersOverOneStore(t *testing.T) {
 		accepted[id] = true
 	}
 	await(t, address)
-	temporal.once(t, accepted)
+	temporal.requireOneWorkflowEach(t, accepted)
 }
 
 // With one connection or two, sweeper, reconciler, starter and publishers wait only for each other's statements: none
@@ -218,7 +218,7 @@ func TestFewConnections(t *testing.T) {
 			address := database(t)
 			s := process(t, address, connections)
 			receiver(t, s)
-			temporal := &cluster{}
+			temporal := &workflowServer{}
 			var starters []func()
 			for range 2 {
 				swept := sweeper(t, s, &temporal.temporalServer, 50)
@@ -250,7 +250,7 @@ func TestFewConnections(t *testing.T) {
 			for _, stop := range starters {
 				stop()
 			}
-			temporal.once(t, accepted)
+			temporal.requireOneWorkflowEach(t, accepted)
 		})
 	}
 }
@@ -283,7 +283,7 @@ func TestStarterAgainstSweepers(t *testing.T) {
 		accepted[a.Event.ID] = true
 	}
 	await(t, address)
-	temporal.once(t, accepted)
+	temporal.requireOneWorkflowEach(t, accepted)
 	for id, list := range temporal.events() {
 		for _, e := range list {
 			stored, err := s.Event(t.Context(), hook.DefaultTenant(), e)

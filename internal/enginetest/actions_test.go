@@ -86,52 +86,52 @@ func (w *world) drawWebhook(t *rapid.T) *webhook {
 // actions returns the actions of which a sequence is drawn.
 func (w *world) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
-		"":                w.check,
-		"publish":         w.publish,
-		"publish again":   w.publish,
-		"change":          func(t *rapid.T) { w.change(w.oneOf(t), w.drawWebhook(t), w.drawChange(t)) },
-		"change again":    func(t *rapid.T) { w.change(w.oneOf(t), w.drawWebhook(t), w.drawChange(t)) },
-		"at once":         w.atOnce,
-		"receiver":        w.receiver,
-		"receiver again":  w.receiver,
-		"retry":           w.retry,
-		"test":            w.test,
-		"replay":          w.replay,
-		"change a replay": w.changeReplay,
-		"pass":            w.pass,
-		"pass again":      w.pass,
-		"pass long":       w.passLong,
-		"kill":            w.kill,
-		"outage":          w.outage,
-		"deploy":          w.deploy,
-		"temporal":        w.disturb,
-		"shut the gate":   w.shut,
-		"open the gate":   func(*rapid.T) { w.logf("the gate is open"); w.gate.open() },
-		"let through":     w.letThrough,
-		"let some":        w.letSome,
-		"let some again":  w.letSome,
-		"let some more":   w.letSome,
+		"":                 w.check,
+		"publish":          w.publish,
+		"publish again":    w.publish,
+		"change":           func(t *rapid.T) { w.change(w.oneOf(t), w.drawWebhook(t), w.drawChange(t)) },
+		"change again":     func(t *rapid.T) { w.change(w.oneOf(t), w.drawWebhook(t), w.drawChange(t)) },
+		"at once":          w.atOnce,
+		"receiver":         w.receiver,
+		"receiver again":   w.receiver,
+		"retry":            w.retry,
+		"test":             w.test,
+		"replay":           w.replay,
+		"change a replay":  w.changeReplay,
+		"pass":             w.pass,
+		"pass again":       w.pass,
+		"pass long":        w.passLong,
+		"kill":             w.kill,
+		"outage":           w.outage,
+		"deploy":           w.deploy,
+		"temporal":         w.disturb,
+		"shut the barrier": w.shut,
+		"open the barrier": func(*rapid.T) { w.logf("the barrier is open"); w.barrier.open() },
+		"let through":      w.letThrough,
+		"let some":         w.letSome,
+		"let some again":   w.letSome,
+		"let some more":    w.letSome,
 	}
 }
 
-// shut closes the gate.
+// shut closes the barrier.
 func (w *world) shut(*rapid.T) {
-	w.logf("the gate is shut")
-	w.gate.close()
+	w.logf("the barrier is shut")
+	w.barrier.close()
 	w.calm = time.Time{}
 }
 
-// letSome lets operations that are held at the gate pass, one after the other.
+// letSome lets operations that are held at the barrier pass, one after the other.
 func (w *world) letSome(t *rapid.T) {
 	for range rapid.IntRange(1, 12).Draw(t, "times") {
 		w.letThrough(t)
 	}
 }
 
-// letThrough lets one or several of the operations at the gate pass at once.
+// letThrough lets one or several of the operations at the barrier pass at once.
 func (w *world) letThrough(t *rapid.T) {
 	synctest.Wait()
-	if w.gate.waiting() == 0 {
+	if w.barrier.waiting() == 0 {
 		return
 	}
 	n := 1
@@ -142,13 +142,13 @@ func (w *world) letThrough(t *rapid.T) {
 	if rapid.IntRange(0, 5).Draw(t, "lost") == 0 {
 		lost = hook.Unavailable("the store", errors.New("no answer"))
 	}
-	what := w.gate.release(rapid.IntRange(0, 20).Draw(t, "place"), n, lost)
+	what := w.barrier.release(rapid.IntRange(0, 20).Draw(t, "place"), n, lost)
 	w.logf("let through: %s%s", strings.Join(what, ", "), map[bool]string{true: ", and lost"}[lost != nil])
 	time.Sleep(2 * opTime) //nolint:forbidigo // skipped time: the operations take that long
 	synctest.Wait()
 }
 
-// atOnce has several clients make requests at the same time, while some operations pass the gate.
+// atOnce has several clients make requests at the same time, while some operations pass the barrier.
 func (w *world) atOnce(t *rapid.T) {
 	var group sync.WaitGroup
 	var doing []func()
@@ -184,7 +184,7 @@ func (w *world) atOnce(t *rapid.T) {
 			f()
 		})
 	}
-	w.gate.release(rapid.IntRange(0, 20).Draw(t, "place"), rapid.IntRange(0, 8).Draw(t, "released"), nil)
+	w.barrier.release(rapid.IntRange(0, 20).Draw(t, "place"), rapid.IntRange(0, 8).Draw(t, "released"), nil)
 	group.Wait()
 	if failed != nil {
 		panic(failed)

@@ -29,13 +29,13 @@ func (w *world) pass(t *rapid.T) {
 	w.checkStarted()
 }
 
-// passLong lets a long time pass: the gate is open, and the loops are stopped for most of it.
+// passLong lets a long time pass: the barrier is open, and the loops are stopped for most of it.
 func (w *world) passLong(t *rapid.T) {
 	d := rapid.SampledFrom([]time.Duration{
 		3 * time.Minute, 6 * time.Minute, 12 * time.Minute, 35 * time.Minute, 2*time.Hour + 5*time.Minute, 25 * time.Hour, 6 * 24 * time.Hour,
 	}).Draw(t, "time")
 	w.logf("%s pass", d)
-	w.gate.open()
+	w.barrier.open()
 	w.elapse(d, 6)
 }
 
@@ -82,7 +82,7 @@ func (w *world) deploy(t *rapid.T) {
 	if p.isDead() {
 		return
 	}
-	w.gate.open()
+	w.barrier.open()
 	w.calm = time.Time{}
 	w.logf("%s: its worker stops", p.name)
 	p.rest()
@@ -119,7 +119,7 @@ func (w *world) outage(t *rapid.T) {
 	if kind == "" {
 		kind = "a"
 	}
-	w.gate.open()
+	w.barrier.open()
 	w.receivers.mu.Lock()
 	h.behaves = rapid.SampledFrom([]behaviour{refuses, hangs}).Draw(t, "behaviour")
 	w.receivers.mu.Unlock()

@@ -25,8 +25,8 @@ type delivery struct {
 	// revoked is set if its webhook was deleted or disabled while it was outstanding.
 	revoked bool
 	// gone is set if its row no longer exists.
-	gone, test, parked bool
-	due                time.Time
+	gone, test, deferred bool
+	due                  time.Time
 }
 
 // check compares the store and the sent requests with the invariants that hold at any time.
@@ -136,20 +136,20 @@ func (w *world) checkRows() {
 		from deliveries d left join webhooks w on w.id = d.webhook_id`)
 	var id hook.DeliveryID
 	var event hook.EventID
-	var test, parked, outstanding, ended, waiting, draining bool
+	var test, deferred, outstanding, ended, waiting, draining bool
 	var due time.Time
-	_, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&id), (*[16]byte)(&event), &test, &parked, &outstanding, &due, &ended, &waiting, &draining}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&id), (*[16]byte)(&event), &test, &deferred, &outstanding, &due, &ended, &waiting, &draining}, func() error {
 		present[id] = true
 		d := w.known[id]
 		if d == nil {
 			return nil
 		}
-		d.test, d.parked, d.due = test, parked, due
+		d.test, d.deferred, d.due = test, deferred, due
 		switch {
 		case !outstanding || test || ended:
-		case parked && !draining:
-			w.failf("a parked delivery has no drain", "%s to %s", w.short(event.String()), w.short(d.webhook.String()))
-		case !parked && !waiting && !running[event] && w.lost.Before(event.Time()):
+		case deferred && !draining:
+			w.failf("a deferred delivery has no drain", "%s to %s", w.short(event.String()), w.short(d.webhook.String()))
+		case !deferred && !waiting && !running[event] && w.lost.Before(event.Time()):
 			w.failf("an outstanding delivery has neither a row in the outbox nor a workflow", "%s to %s", w.short(event.String()), w.short(d.webhook.String()))
 		}
 		return nil
@@ -316,7 +316,7 @@ const startedWithin = 50 * time.Second
 func (w *world) checkStarted() {
 	synctest.Wait()
 	now := time.Now()
-	if able := w.anyWorker() != nil && !w.gate.isShut(); !able || w.calm.IsZero() {
+	if able := w.anyWorker() != nil && !w.barrier.isShut(); !able || w.calm.IsZero() {
 		w.calm = time.Time{}
 		if able {
 			w.calm = now

@@ -28,7 +28,7 @@ import (
 type process struct {
 	w     *world
 	name  string
-	store *gated
+	store *steppedStore
 	acts  *activities.Activities
 	// stop ends its worker's run.
 	stop func()
@@ -81,7 +81,7 @@ func newProcess(w *world, name string) (*process, error) {
 		store.Close()
 		return nil, err
 	}
-	p.store = &gated{Store: store, p: p}
+	p.store = &steppedStore{Store: store, p: p}
 	p.acts, err = activities.New(activities.Deps{
 		Deps: engine.Deps{
 			Store: p.store, Lookup: p.store, DeferredStore: p.store, Sender: sender{p}, Dispatcher: p, Drains: drains,
@@ -134,7 +134,6 @@ func (p *process) start() error {
 	logger := p.w.logger.With(slog.String("process", p.name))
 	starter, err := dispatch.NewStarter(dispatch.StarterConfig{
 		Temporal: way, Outbox: p.store, Logger: logger, MaxEvents: 100,
-		Prefetch: func(ctx context.Context, e hook.EventID) { p.acts.Engine().Prefetch(ctx, e) },
 	})
 	if err != nil {
 		return err

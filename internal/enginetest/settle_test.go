@@ -38,7 +38,7 @@ func (w *world) settle() {
 		h.behaves = answersOK
 	}
 	w.receivers.mu.Unlock()
-	w.gate.open()
+	w.barrier.open()
 	for _, h := range w.webhooks {
 		if h.now.paused && !h.now.deleted {
 			w.change(w.client(), h, "resume")
@@ -86,7 +86,7 @@ func (w *world) left(begin time.Time) (left int) {
 			since = d.due
 		}
 		within := settleWithin
-		if d.parked {
+		if d.deferred {
 			within = drainWithin
 			if w.tripped(d.webhook) {
 				within = probeWithin
@@ -99,8 +99,8 @@ func (w *world) left(begin time.Time) (left int) {
 			within = settleWithin
 		}
 		if late := time.Since(since); late > within {
-			w.failf("a delivery is due and is not made", "%s to %s, %s, parked %v, due for %v", w.short(d.event.String()), w.short(d.webhook.String()), d.state,
-				d.parked, late)
+			w.failf("a delivery is due and is not made", "%s to %s, %s, deferred %v, due for %v", w.short(d.event.String()), w.short(d.webhook.String()), d.state,
+				d.deferred, late)
 		}
 	}
 	return left
@@ -139,7 +139,7 @@ func (w *world) checkDone() {
 		w.failf("the outbox is not empty although nothing is outstanding", "%d rows", outbox)
 	}
 	if drains > 0 {
-		w.failf("there are drains although nothing is parked", "%d rows", drains)
+		w.failf("there are drains although nothing is deferred", "%d rows", drains)
 	}
 	for id := range w.temporal.running() {
 		// A workflow that waits for the next attempt of a delivery that was canceled meanwhile looks only then.

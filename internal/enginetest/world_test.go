@@ -30,7 +30,7 @@ type world struct {
 	logger    *slog.Logger
 	db        *pgxpool.Pool
 	clock     *clock
-	gate      *gate
+	barrier   *barrier
 	temporal  *server
 	receivers *receivers
 	processes []*process
@@ -205,7 +205,7 @@ func (w *world) must(err error, doing string) {
 func newWorld(t *rapid.T, url string, processes int) *world {
 	ctx, end := context.WithCancel(context.Background()) //nolint:forbidigo // rapid's test has no context in a bubble
 	w := &world{
-		t: t, url: url, began: time.Now(), ctx: ctx, end: end, gate: &gate{}, logger: slog.New(slog.DiscardHandler),
+		t: t, url: url, began: time.Now(), ctx: ctx, end: end, barrier: &barrier{}, logger: slog.New(slog.DiscardHandler),
 		urls: map[string]*webhook{}, names: map[string]string{}, known: map[[16]byte]*delivery{},
 		rng: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)),
 	}
@@ -247,7 +247,7 @@ func (w *world) close() {
 			p.die()
 		}
 	}
-	w.gate.open()
+	w.barrier.open()
 	w.temporal.lose()
 	w.end()
 	w.clients.Wait()

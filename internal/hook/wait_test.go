@@ -19,7 +19,7 @@ func TestWaitOf(t *testing.T) {
 		change(&d)
 		return d
 	}
-	parked := with(func(d *hook.Delivery) { d.Deferred = true })
+	deferred := with(func(d *hook.Delivery) { d.Deferred = true })
 	paused := &hook.Webhook{PausedAt: ago(time.Hour), TrippedAt: ago(time.Second)}
 	open := &hook.Webhook{TrippedAt: ago(time.Second)}
 	for name, c := range map[string]struct {
@@ -28,19 +28,19 @@ func TestWaitOf(t *testing.T) {
 		probe    *time.Time
 		want     *hook.Wait
 	}{
-		"paused, since it was due":         {parked, paused, nil, &hook.Wait{Reason: hook.WaitPaused, Since: now.Add(-time.Minute)}},
-		"not parked yet":                   {due, paused, nil, &hook.Wait{Reason: hook.WaitPaused, Since: now.Add(-time.Minute)}},
-		"unavailable, since it tripped":    {parked, open, nil, &hook.Wait{Reason: hook.WaitUnavailable, Since: now.Add(-time.Second)}},
-		"unavailable, with the next probe": {parked, open, ago(-time.Minute), &hook.Wait{Reason: hook.WaitUnavailable, Since: now.Add(-time.Second), ProbeAt: ago(-time.Minute)}},
-		"a probe is not in the past":       {parked, open, ago(time.Minute), &hook.Wait{Reason: hook.WaitUnavailable, Since: now.Add(-time.Second), ProbeAt: ago(0)}},
-		"over its rate":                    {parked, &hook.Webhook{RateLimit: 1}, nil, &hook.Wait{Reason: hook.WaitRate, Since: now.Add(-time.Minute)}},
-		"too many in flight":               {parked, &hook.Webhook{}, ago(0), &hook.Wait{Reason: hook.WaitInFlight, Since: now.Add(-time.Minute)}},
+		"paused, since it was due":         {deferred, paused, nil, &hook.Wait{Reason: hook.WaitPaused, Since: now.Add(-time.Minute)}},
+		"not deferred yet":                 {due, paused, nil, &hook.Wait{Reason: hook.WaitPaused, Since: now.Add(-time.Minute)}},
+		"unavailable, since it tripped":    {deferred, open, nil, &hook.Wait{Reason: hook.WaitUnavailable, Since: now.Add(-time.Second)}},
+		"unavailable, with the next probe": {deferred, open, ago(-time.Minute), &hook.Wait{Reason: hook.WaitUnavailable, Since: now.Add(-time.Second), ProbeAt: ago(-time.Minute)}},
+		"a probe is not in the past":       {deferred, open, ago(time.Minute), &hook.Wait{Reason: hook.WaitUnavailable, Since: now.Add(-time.Second), ProbeAt: ago(0)}},
+		"over its rate":                    {deferred, &hook.Webhook{RateLimit: 1}, nil, &hook.Wait{Reason: hook.WaitRate, Since: now.Add(-time.Minute)}},
+		"too many in flight":               {deferred, &hook.Webhook{}, ago(0), &hook.Wait{Reason: hook.WaitInFlight, Since: now.Add(-time.Minute)}},
 		"about to be sent":                 {due, &hook.Webhook{RateLimit: 1}, nil, nil},
 		"not due yet":                      {with(func(d *hook.Delivery) { d.Deferred, d.NextAttemptAt = true, ago(-time.Second) }), open, nil, nil},
 		"ended":                            {with(func(d *hook.Delivery) { d.Deferred, d.NextAttemptAt = true, nil }), open, nil, nil},
 		"being sent":                       {with(func(d *hook.Delivery) { d.Deferred, d.State = true, hook.StateSending }), open, nil, nil},
 		"a test waits for nobody":          {with(func(d *hook.Delivery) { d.Test = true }), paused, nil, nil},
-		"of a webhook that is gone":        {parked, nil, nil, nil},
+		"of a webhook that is gone":        {deferred, nil, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

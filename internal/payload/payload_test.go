@@ -3,7 +3,6 @@ package payload_test
 import (
 	"encoding/json"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"grapnel/internal/hook"
 	"grapnel/internal/payload"
 	"grapnel/internal/signing"
+	"grapnel/internal/signing/signingtest"
 )
 
 const (
@@ -27,23 +27,12 @@ const (
 // momentoSignature is the name of the header as it is sent, which is not Go's canonical form.
 const momentoSignature = "momento-signature"
 
-// vector is a test vector of signing.
-type vector struct {
-	Name      string `json:"name"`
-	Key       string `json:"key_utf8"`
-	Body      []byte `json:"body_base64"`
-	Signature string `json:"signature"`
-}
-
-func vectorOf(t *testing.T, name string) vector {
+func vectorOf(t *testing.T, name string) signingtest.HMAC {
 	t.Helper()
-	text, err := os.ReadFile("../signing/testdata/signatures.json")
-	require.NoError(t, err)
-	var file struct{ HMAC []vector }
-	require.NoError(t, json.Unmarshal(text, &file))
-	at := slices.IndexFunc(file.HMAC, func(v vector) bool { return v.Name == name })
+	list := signingtest.Load(t, "../signing").HMAC
+	at := slices.IndexFunc(list, func(v signingtest.HMAC) bool { return v.Name == name })
 	require.GreaterOrEqual(t, at, 0)
-	return file.HMAC[at]
+	return list[at]
 }
 
 // setup returns the job of a delivery that has not been attempted.

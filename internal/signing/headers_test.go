@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/signing"
+	"grapnel/internal/signing/signingtest"
 )
 
 const (
@@ -105,7 +106,7 @@ func TestStandardHeaders(t *testing.T) {
 	})
 	t.Run("with v1a", func(t *testing.T) {
 		t.Parallel()
-		private, ok := signing.ParseStandardWebhooksPrivateKey(loadVectors(t).StandardWebhooks[1].Secret)
+		private, ok := signing.ParseStandardWebhooksPrivateKey(signingtest.Load(t, ".").StandardWebhooks[1].Secret)
 		require.True(t, ok)
 		older := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 		keys := of(current, previous)
@@ -128,7 +129,7 @@ func TestStandardHeaders(t *testing.T) {
 
 func TestMomentoHeaderIsLowerCaseOnTheWire(t *testing.T) {
 	t.Parallel()
-	v1 := loadVectors(t).HMAC[0]
+	v1 := signingtest.Load(t, ".").HMAC[0]
 	h := http.Header{}
 	signing.MomentoHeaders(h, v1.Key, v1.Body)
 	require.Contains(t, onTheWire(t, h, v1.Body), "momento-signature: "+v1.Signature)
@@ -140,7 +141,7 @@ func TestMomentoHeaderIsLowerCaseOnTheWire(t *testing.T) {
 
 func TestCommendaHeaders(t *testing.T) {
 	t.Parallel()
-	v6 := loadVectors(t).HMAC[5]
+	v6 := signingtest.Load(t, ".").HMAC[5]
 	h := http.Header{}
 	signing.CommendaHeaders(h, v6.Key, v6.Body)
 	lines := onTheWire(t, h, v6.Body)

@@ -3,48 +3,18 @@ package signing_test
 import (
 	"crypto/ed25519"
 	"encoding/base64"
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/signing"
+	"grapnel/internal/signing/signingtest"
 )
-
-// vectors is testdata/signatures.json. V1, SW1 and SW2 were published by the
-// vendors.
-type vectors struct {
-	HMAC []struct {
-		Name, Scheme string
-		Key          string `json:"key_utf8"`
-		Body         []byte `json:"body_base64"`
-		Signature    string
-	}
-	StandardWebhooks []struct {
-		Name, Scheme, Secret, Public string
-		ID                           string `json:"webhook_id"`
-		Timestamp                    int64  `json:"webhook_timestamp"`
-		Body, Signature              string
-	} `json:"standard_webhooks"`
-}
-
-func loadVectors(tb testing.TB) vectors {
-	tb.Helper()
-	raw, err := os.ReadFile(filepath.Join("testdata", "signatures.json"))
-	require.NoError(tb, err)
-	var v vectors
-	require.NoError(tb, json.Unmarshal(raw, &v))
-	require.Len(tb, v.HMAC, 6)
-	require.Len(tb, v.StandardWebhooks, 2)
-	return v
-}
 
 func TestHMACVectors(t *testing.T) {
 	t.Parallel()
-	for _, vector := range loadVectors(t).HMAC {
+	for _, vector := range signingtest.Load(t, ".").HMAC {
 		t.Run(vector.Name, func(t *testing.T) {
 			t.Parallel()
 			require.NotEmpty(t, vector.Body)
@@ -62,7 +32,7 @@ func TestHMACVectors(t *testing.T) {
 
 func TestStandardWebhooksVectors(t *testing.T) {
 	t.Parallel()
-	for _, vector := range loadVectors(t).StandardWebhooks {
+	for _, vector := range signingtest.Load(t, ".").StandardWebhooks {
 		t.Run(vector.Name, func(t *testing.T) {
 			t.Parallel()
 			var got string
@@ -114,7 +84,7 @@ func TestKeyID(t *testing.T) {
 
 func TestParseStandardWebhooksPrivateKey(t *testing.T) {
 	t.Parallel()
-	secret := loadVectors(t).StandardWebhooks[1].Secret
+	secret := signingtest.Load(t, ".").StandardWebhooks[1].Secret
 	_, ok := signing.ParseStandardWebhooksPrivateKey(secret)
 	require.True(t, ok)
 
@@ -146,7 +116,7 @@ func TestProfileKeyIsTheSecretAsItStands(t *testing.T) {
 }
 
 func BenchmarkSign(b *testing.B) {
-	v := loadVectors(b)
+	v := signingtest.Load(b, ".")
 	body := []byte(strings.Repeat(`{"id":"evt_1"},`, 20))
 	key, _ := signing.StandardWebhooksKey(v.StandardWebhooks[0].Secret)
 	priv, _ := signing.ParseStandardWebhooksPrivateKey(v.StandardWebhooks[1].Secret)

@@ -2,7 +2,6 @@ package verifytest_test
 
 import (
 	"crypto/ed25519"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -16,35 +15,9 @@ import (
 	"pgregory.net/rapid"
 
 	"grapnel/internal/signing"
+	"grapnel/internal/signing/signingtest"
 	verify "grapnel/verify/go"
 )
-
-// vectors are known signatures. V1, SW1 and SW2 were published by the vendors.
-type vectors struct {
-	HMAC []struct {
-		Name, Scheme string
-		Key          string `json:"key_utf8"`
-		Body         []byte `json:"body_base64"`
-		Signature    string
-	}
-	StandardWebhooks []struct {
-		Name, Scheme, Secret, Public string
-		ID                           string `json:"webhook_id"`
-		Timestamp                    int64  `json:"webhook_timestamp"`
-		Body, Signature              string
-	} `json:"standard_webhooks"`
-}
-
-func loadVectors(t *testing.T) vectors {
-	t.Helper()
-	raw, err := os.ReadFile("../signing/testdata/signatures.json")
-	require.NoError(t, err)
-	var v vectors
-	require.NoError(t, json.Unmarshal(raw, &v))
-	require.Len(t, v.HMAC, 6)
-	require.Len(t, v.StandardWebhooks, 2)
-	return v
-}
 
 // The modules for receivers have exact copies of the vectors, since they must not need the product.
 func TestVectorsAreCopied(t *testing.T) {
@@ -70,7 +43,7 @@ func profiles() map[string]function {
 func TestHMACVectors(t *testing.T) {
 	t.Parallel()
 	tried := 0
-	for _, v := range loadVectors(t).HMAC {
+	for _, v := range signingtest.Load(t, "../signing").HMAC {
 		for name, check := range profiles() {
 			h := http.Header{name: {v.Signature}}
 			if (name == "momento-signature") != (v.Scheme == "hmac-sha3-256") {
@@ -164,7 +137,7 @@ func privateKey(n byte) ed25519.PrivateKey {
 
 func TestStandardWebhooksVectors(t *testing.T) {
 	t.Parallel()
-	for _, v := range loadVectors(t).StandardWebhooks {
+	for _, v := range signingtest.Load(t, "../signing").StandardWebhooks {
 		key := v.Secret
 		if v.Public != "" {
 			key = v.Public

@@ -90,10 +90,10 @@ func chart(title, x, y string, label func(float64) float64, lines []line) string
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" font-family="sans-serif" font-size="12">`+"\n", chartWidth, chartHeight)
 	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="white"/>`+"\n"+`<text x="%d" y="22" font-size="14">%s</text>`+"\n", chartLeft, html.EscapeString(title))
 	for v := 0.0; v <= highY+stepY/2; v += stepY {
-		fmt.Fprintf(&b, `<path d="M%d %.1fh%d" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end">%g</text>`+"\n", chartLeft, atY(v), plotWidth, chartLeft-6, atY(v)+4, tidy(v))
+		fmt.Fprintf(&b, `<path d="M%d %.1fh%d" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end">%g</text>`+"\n", chartLeft, atY(v), plotWidth, chartLeft-6, atY(v)+4, rounded(v))
 	}
 	for v := lowX; v <= highX+stepX/2; v += stepX {
-		fmt.Fprintf(&b, `<path d="M%.1f %dv%d" stroke="#ddd"/><text x="%.1f" y="%d" text-anchor="middle">%g</text>`+"\n", atX(v), chartTop, plotHeight, atX(v), chartTop+plotHeight+16, tidy(label(v)))
+		fmt.Fprintf(&b, `<path d="M%.1f %dv%d" stroke="#ddd"/><text x="%.1f" y="%d" text-anchor="middle">%g</text>`+"\n", atX(v), chartTop, plotHeight, atX(v), chartTop+plotHeight+16, rounded(label(v)))
 	}
 	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", chartLeft+plotWidth/2, chartTop+plotHeight+36, html.EscapeString(x))
 	fmt.Fprintf(&b, `<text transform="translate(16 %d) rotate(-90)" text-anchor="middle">%s</text>`+"\n", chartTop+plotHeight/2, html.EscapeString(y))
@@ -120,5 +120,5 @@ func step(length float64) float64 {
 	return 10 * unit
 }
 
-// tidy removes the rounding error of adding up steps.
-func tidy(v float64) float64 { return math.Round(v*1e6) / 1e6 }
+// rounded removes the rounding error of adding up steps.
+func rounded(v float64) float64 { return math.Round(v*1e6) / 1e6 }

@@ -136,16 +136,6 @@ func (c *benchChild) stop() error {
 	}
 }
 
-// untilStdinEnds returns a context that ends with the parent process.
-func untilStdinEnds(ctx context.Context) context.Context {
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		cancel()
-	}()
-	return ctx
-}
-
 // startStack starts a fresh stack for a case.
 func (b *bencher) startStack(ctx context.Context, dir string, spec *Spec, number int) (*benchChild, error) {
 	addrs, err := stack.FreeAddrs(ctx, stack.Loopback, 4)
@@ -260,7 +250,7 @@ func runBenchLoad(ctx context.Context, stdout io.Writer) error {
 	if err := json.NewDecoder(os.Stdin).Decode(&spec); err != nil {
 		return fmt.Errorf("read the spec: %w", err)
 	}
-	rows, err := Run(untilStdinEnds(ctx), spec)
+	rows, err := Run(stack.UntilStdinEnds(ctx), spec)
 	if err != nil {
 		return err
 	}

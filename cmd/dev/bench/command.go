@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"grapnel/cmd/dev/stack"
 	"grapnel/internal/command"
 )
 
@@ -29,24 +30,24 @@ const (
 
 // benchOptions are the benchmark's flags.
 type benchOptions struct {
-	Case       []string      `placeholder:"NAME,…" help:"Cases to run; default: ${cases}. Only when they are named, for they take long: ${long}."`
+	Case       []string      `placeholder:"NAME,…" help:"Cases to run. Default: ${cases}. These take long and run only if they are named: ${long}."`
 	Seconds    int           `default:"20" help:"Length of the measured load of each case."`
 	WarmUp     time.Duration `default:"3s" help:"Load that is not measured, before each case."`
-	Drain      time.Duration `default:"3m" help:"How long what was accepted may take to arrive after the load; then it is lost."`
-	Publishers int           `default:"64" help:"Publishers of the cases without a fixed rate."`
+	Drain      time.Duration `default:"3m" help:"Time for the remaining deliveries to arrive after the load. Later ones count as lost."`
+	Publishers int           `default:"64" help:"Number of publishers in the cases without a fixed rate."`
 	Payload    int           `default:"300" help:"Size of an event's data in bytes."`
-	Rate       float64       `placeholder:"N" help:"Events per second of the case isolation. Default: a third of the saturation."`
-	Stored     int           `default:"100000" help:"Deliveries that the case stored begins with."`
-	Webhooks   int           `default:"10000" help:"Webhooks of the cases wide (one event to all of them) and many (one event to each)."`
+	Rate       float64       `placeholder:"N" help:"Events per second in the case isolation. Default: a third of the rate that the case saturation sustains."`
+	Stored     int           `default:"100000" help:"Number of deliveries in the store before the case stored begins."`
+	Webhooks   int           `default:"10000" help:"Number of webhooks in the cases wide (one event to all of them) and many (one event to each)."`
 	Soak       time.Duration `default:"20m" help:"Length of the measured load of the case soak."`
-	SoakRate   float64       `placeholder:"N" help:"Events per second of the case soak. Default: half of the saturation."`
-	Medians    int           `default:"1" help:"Runs of each case, each on a fresh stack; the median is reported."`
-	JSON       string        `name:"json" placeholder:"FILE" help:"Write the report as JSON, too."`
-	SVG        string        `name:"svg" placeholder:"DIR" help:"Write charts, two for each row and two more of a soak."`
-	Profile    string        `placeholder:"DIR" help:"Write profiles of the process that has the API, of the processor and of what was allocated, one each for each case."`
-	Statements string        `placeholder:"DIR" help:"Write what each SQL statement cost, a table for each case."`
-	Processes  string        `default:"product" enum:"product,one,split,pairs" help:"product: API and worker in one process, as in grapnel serve, and Temporal in another; one: all in one, as the dev stack is; split: each in its own; pairs: as split, with two APIs, published to in turn, and two workers."`
-	StackFlag  []string      `sep:"none" placeholder:"--FLAG=VALUE" help:"A flag for the stack; may be repeated."`
+	SoakRate   float64       `placeholder:"N" help:"Events per second in the case soak. Default: half of the rate that the case saturation sustains."`
+	Medians    int           `default:"1" help:"Number of runs of each case, each on a fresh stack. The report has the median."`
+	JSON       string        `name:"json" placeholder:"FILE" help:"Also write the report as JSON to this file."`
+	SVG        string        `name:"svg" placeholder:"DIR" help:"Write charts to this directory: two for each row of the report, and two more for the case soak."`
+	Profile    string        `placeholder:"DIR" help:"Write a CPU profile and an allocation profile of the API process to this directory, for each case."`
+	Statements string        `placeholder:"DIR" help:"Write a table of the costs of each SQL statement to this directory, for each case."`
+	Processes  string        `default:"product" enum:"product,one,split,pairs" help:"Layout of the processes. product: API and worker in one process, like grapnel serve, Temporal in another. one: all in one process, like the development stack. split: one process each. pairs: like split, with two APIs, which receive the events in turn, and two workers."`
+	StackFlag  []string      `sep:"none" placeholder:"--FLAG=VALUE" help:"A flag for the stack. It may be repeated."`
 }
 
 // Validate reports all wrong flags at once.
@@ -74,9 +75,9 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if len(args) > 0 {
 		switch args[0] {
 		case benchStackRole:
-			return runBenchStack(untilStdinEnds(ctx), args[1:], stdout, stderr)
+			return runBenchStack(stack.UntilStdinEnds(ctx), args[1:], stdout, stderr)
 		case benchFloorRole:
-			return runBenchFloor(untilStdinEnds(ctx), stdout)
+			return runBenchFloor(stack.UntilStdinEnds(ctx), stdout)
 		case benchLoadRole:
 			return runBenchLoad(ctx, stdout)
 		}
@@ -114,7 +115,7 @@ func measureAll(ctx context.Context, o *benchOptions, args []string, stdout, std
 // parseBench reads args into grammar and calls run, unless they ask for help.
 func parseBench(grammar any, args []string, stdout, stderr io.Writer, run func() error) error {
 	return command.Run(grammar, args, func(*kong.Context) error { return run() }, kong.Name("dev bench"), kong.Writers(stdout, stderr),
-		kong.Description("Measures Grapnel on a fresh stack: rates, latencies, processor time, losses and duplicates. Fails when anything was lost or sent twice."),
+		kong.Description("Measures Grapnel on a fresh stack: rates, latencies, CPU time, lost and duplicate deliveries. Fails if a delivery was lost, sent twice or sent to the wrong endpoint."),
 		kong.Vars{"cases": strings.Join(DefaultCases(), ", "), "long": strings.Join(LongCases(), ", ")})
 }
 
@@ -186,20 +187,9 @@ func (b *bencher) runCase(ctx context.Context, name string, number int, rate flo
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	spec := Spec{
-		Case: name, Rate: rate, WarmUp: b.WarmUp, Window: time.Duration(b.Seconds) * time.Second, Drain: b.Drain,
-		Publishers: b.Publishers, Payload: b.Payload, Webhooks: b.Webhooks,
-	}
-	if name == CaseSoak {
-		spec.Window = b.Soak
-	}
+	spec := b.spec(name, rate)
 	b.progress("%s: starting", name)
-	var target *benchChild
-	if name == CaseFloor {
-		target, err = b.startFloor(ctx, &spec)
-	} else {
-		target, err = b.startStack(ctx, dir, &spec, number)
-	}
+	target, err := b.startTarget(ctx, dir, &spec, number)
 	if target != nil {
 		defer func() { err = errors.Join(err, target.stop()) }()
 	}
@@ -212,37 +202,64 @@ func (b *bencher) runCase(ctx context.Context, name string, number int, rate flo
 			return nil, err
 		}
 	}
-	counted := b.Statements != "" && name != CaseFloor
-	if counted {
-		if err := countStatements(ctx, target.ready["postgres"]); err != nil {
-			return nil, err
-		}
-	}
-	b.progress("%s: running", name)
-	if name == CaseSoak {
-		rows, err = sampledLoad(ctx, &spec, target.ready["postgres"])
-	} else {
-		rows, err = load(ctx, &spec)
-	}
-	if err != nil {
+	if rows, err = b.measureLoad(ctx, &spec, target.ready["postgres"], number); err != nil {
 		return nil, err
-	}
-	if counted {
-		file := filepath.Join(b.Statements, fmt.Sprintf("%s-%d.txt", name, number+1))
-		if err := writeStatements(ctx, target.ready["postgres"], file); err != nil {
-			return nil, err
-		}
 	}
 	for i := range rows {
 		rows[i].Note += note
-		if rows[i].Seconds == 0 {
-			b.progress("%s: %s", rows[i].Case, rows[i].Note)
-			continue
-		}
-		b.progress("%s: %.0f accepted/s, %.0f delivered/s, p50 %.1f ms, p99 %.1f ms, %d lost, %d duplicates", rows[i].Case,
-			rows[i].AcceptedPerSecond, rows[i].DeliveredPerSecond, rows[i].Receive.P50, rows[i].Receive.P99, rows[i].Lost, rows[i].Duplicates)
+		b.progressOf(&rows[i])
 	}
 	return rows, nil
+}
+
+// spec returns the specification of a case.
+func (b *bencher) spec(name string, rate float64) Spec {
+	spec := Spec{
+		Case: name, Rate: rate, WarmUp: b.WarmUp, Window: time.Duration(b.Seconds) * time.Second, Drain: b.Drain,
+		Publishers: b.Publishers, Payload: b.Payload, Webhooks: b.Webhooks,
+	}
+	if name == CaseSoak {
+		spec.Window = b.Soak
+	}
+	return spec
+}
+
+// startTarget starts what a case measures: the stack, or only the receiver for the case floor.
+func (b *bencher) startTarget(ctx context.Context, dir string, spec *Spec, number int) (*benchChild, error) {
+	if spec.Case == CaseFloor {
+		return b.startFloor(ctx, spec)
+	}
+	return b.startStack(ctx, dir, spec, number)
+}
+
+// measureLoad runs the load of a case, and counts the SQL statements meanwhile if --statements is set.
+func (b *bencher) measureLoad(ctx context.Context, spec *Spec, databaseURL string, number int) (rows []Result, err error) {
+	counted := b.Statements != "" && spec.Case != CaseFloor
+	if counted {
+		if err := countStatements(ctx, databaseURL); err != nil {
+			return nil, err
+		}
+	}
+	b.progress("%s: running", spec.Case)
+	if spec.Case == CaseSoak {
+		rows, err = sampledLoad(ctx, spec, databaseURL)
+	} else {
+		rows, err = load(ctx, spec)
+	}
+	if err != nil || !counted {
+		return rows, err
+	}
+	return rows, writeStatements(ctx, databaseURL, filepath.Join(b.Statements, fmt.Sprintf("%s-%d.txt", spec.Case, number+1)))
+}
+
+// progressOf reports the result of a case.
+func (b *bencher) progressOf(r *Result) {
+	if r.Seconds == 0 {
+		b.progress("%s: %s", r.Case, r.Note)
+		return
+	}
+	b.progress("%s: %.0f accepted/s, %.0f delivered/s, p50 %.1f ms, p99 %.1f ms, %d lost, %d duplicates", r.Case,
+		r.AcceptedPerSecond, r.DeliveredPerSecond, r.Receive.P50, r.Receive.P99, r.Lost, r.Duplicates)
 }
 
 // write prints the report and writes the files.

@@ -19,10 +19,10 @@ import (
 // benchStackOptions are the flags of the measured stack.
 type benchStackOptions struct {
 	stack.Options
-	Layout     string `default:"product" enum:"product,one,split,pairs" help:"Which processes there are."`
+	Layout     string `default:"product" enum:"product,one,split,pairs" help:"Layout of the processes, as --processes of dev bench."`
 	SecondAPI  string `name:"second-api-addr" placeholder:"ADDR" help:"Address of the second API of the layout pairs."`
-	Profile    string `help:"File for a processor profile."`
-	Statements bool   `help:"Count what each SQL statement costs."`
+	Profile    string `help:"File for a CPU profile."`
+	Statements bool   `help:"Count the costs of each SQL statement."`
 }
 
 // runBenchStack runs a stack for a measurement, until ctx ends.

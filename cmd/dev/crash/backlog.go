@@ -43,14 +43,14 @@ const copyAtOnce = 20_000
 // copyEvent copies a deferred event and its one delivery until there are size of them, each with ids and a reference
 // of its own. It returns one delivery, which is due after all others.
 func copyEvent(ctx context.Context, conn *pgx.Conn, template *Publication, size int) (last string, err error) {
-	var parked, deliveries int
+	var deferred, deliveries int
 	err = conn.QueryRow(ctx, `
-		select count(*) filter (where parked), count(*) from deliveries where event_id = $1`, template.ID).Scan(&parked, &deliveries)
+		select count(*) filter (where parked), count(*) from deliveries where event_id = $1`, template.ID).Scan(&deferred, &deliveries)
 	if err != nil {
 		return "", fmt.Errorf("look at event %s: %w", template.ID, err)
 	}
-	if parked != 1 || deliveries != 1 {
-		return "", fmt.Errorf("event %s has %d deliveries, %d of them parked, not 1", template.ID, deliveries, parked)
+	if deferred != 1 || deliveries != 1 {
+		return "", fmt.Errorf("event %s has %d deliveries, %d of them deferred, not 1", template.ID, deliveries, deferred)
 	}
 	for done := 1; done < size; done += copyAtOnce {
 		n := min(copyAtOnce, size-done)

@@ -21,16 +21,16 @@ const Name = "crash"
 
 // crashOptions are the crash suite's flags.
 type crashOptions struct {
-	Damage   []string      `aliases:"only" placeholder:"NAME,…" help:"What is done to the stack, each on a fresh one; default: ${damages}. --only is the same."`
-	Seed     uint64        `default:"1" help:"What is struck, when, for how long; what is published; what receivers answer: all of it follows from this number."`
-	Minutes  float64       `default:"0.5" help:"How long is published under each damage; under those that are several together, three times as long. Those with stages (${staged}) take as long as they take."`
-	Short    bool          `help:"Shorter stages and smaller backlogs."`
-	Rate     float64       `default:"20" help:"Publishing requests per second."`
-	FullRate float64       `default:"300" help:"The same for temporal-stopped."`
-	Drain    time.Duration `default:"4m" help:"How long what was accepted may take to reach its final state after that; then it is stuck."`
-	Window   time.Duration `default:"6s" help:"How far from a strike a request may lie that is made again: above the receivers' time-outs."`
-	JSON     string        `name:"json" placeholder:"FILE" help:"Write the report as JSON, too."`
-	Keep     string        `placeholder:"DIR" help:"Keep each stack's data and logs in a directory below this one."`
+	Damage   []string      `aliases:"only" placeholder:"NAME,…" help:"Kinds of damage to the stack, each on a fresh stack. Default: ${damages}. --only is the same flag."`
+	Seed     uint64        `default:"1" help:"Seed of all random choices: the target, time and length of each strike, the published events and the answers of the receivers."`
+	Minutes  float64       `default:"0.5" help:"Minutes of publishing under each kind of damage. The kinds all and two-connections, which combine several, publish three times as long. The kinds with stages do not use it: ${staged}."`
+	Short    bool          `help:"Use shorter stages and smaller backlogs."`
+	Rate     float64       `default:"20" help:"Publish requests per second."`
+	FullRate float64       `default:"300" help:"Publish requests per second under temporal-stopped."`
+	Drain    time.Duration `default:"4m" help:"Time for all deliveries to become final after the publishing. Later ones count as stuck."`
+	Window   time.Duration `default:"6s" help:"Largest time between a strike and a repeated request that the strike can explain. It must exceed the time-outs of the receivers."`
+	JSON     string        `name:"json" placeholder:"FILE" help:"Also write the report as JSON to this file."`
+	Keep     string        `placeholder:"DIR" help:"Keep the data and logs of each stack, in a subdirectory of this directory for each kind of damage."`
 }
 
 // Validate reports all wrong flags at once.
@@ -51,7 +51,7 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	var o crashOptions
 	return command.Run(&o, args, func(*kong.Context) error { return strikeAll(ctx, &o, args, stdout, stderr) },
 		kong.Name("dev crash"), kong.Writers(stdout, stderr),
-		kong.Description("Kills and breaks what Grapnel runs on while events are published, and accounts for every one of them. Fails when a promise was broken."),
+		kong.Description("Publishes events while it kills or disturbs Grapnel, PostgreSQL, Temporal and the network, and then accounts for every event. Fails if Grapnel broke a promise."),
 		kong.Vars{"damages": Names(Default()), "staged": Names(Staged())})
 }
 

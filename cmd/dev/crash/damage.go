@@ -95,41 +95,43 @@ const (
 	endStages
 )
 
+// seconds returns a range of durations.
+func seconds(least, most float64) [2]time.Duration {
+	return [2]time.Duration{time.Duration(least * float64(time.Second)), time.Duration(most * float64(time.Second))}
+}
+
 // traits returns the table of damages.
 func traits() map[Damage]Traits {
-	s := func(least, most float64) [2]time.Duration {
-		return [2]time.Duration{time.Duration(least * float64(time.Second)), time.Duration(most * float64(time.Second))}
-	}
 	return map[Damage]Traits{
 		None:            {What: "nothing is damaged"},
-		KillAPI:         {What: "kill -9 of one API of two, or of both at once", Refuses: true, length: s(0.1, 2)},
-		KillWorker:      {What: "kill -9 of one worker of two, or of both at once", Repeats: true, length: s(0.1, 2)},
-		KillBoth:        {What: "kill -9 of all APIs and workers at once", Repeats: true, Refuses: true, length: s(0.1, 2)},
-		KillTemporal:    {What: "kill -9 of the Temporal server", length: s(0.1, 4)},
-		LoseTemporal:    {What: "Temporal's databases dropped and made anew", Repeats: true, length: s(0, 1)},
+		KillAPI:         {What: "kill -9 of one API of two, or of both at once", Refuses: true, length: seconds(0.1, 2)},
+		KillWorker:      {What: "kill -9 of one worker of two, or of both at once", Repeats: true, length: seconds(0.1, 2)},
+		KillBoth:        {What: "kill -9 of all APIs and workers at once", Repeats: true, Refuses: true, length: seconds(0.1, 2)},
+		KillTemporal:    {What: "kill -9 of the Temporal server", length: seconds(0.1, 4)},
+		LoseTemporal:    {What: "Temporal's databases dropped and made anew", Repeats: true, length: seconds(0, 1)},
 		KillBackend:     {What: "kill -9 of a PostgreSQL backend: all sessions end, crash recovery", Repeats: true, Refuses: true},
-		StopPostgres:    {What: "PostgreSQL's immediate shutdown, and its start with crash recovery", Repeats: true, Refuses: true, length: s(0.1, 3)},
-		FillConnections: {What: "all of max_connections taken by others, and ours ended", Repeats: true, Refuses: true, length: s(1, 4)},
-		FillDisk:        {What: "every write answered with SQLSTATE 53100, disk full", Repeats: true, Refuses: true, length: s(1, 4)},
-		BreakDatabase:   {What: "connections to PostgreSQL stall, are reset, or lose their answers", Repeats: true, Refuses: true, length: s(1, 4)},
-		BreakReceivers:  {What: "connections to receivers stall, are reset, or lose their answers", Repeats: true, Unreached: true, length: s(1, 4)},
-		JumpClock:       {What: "an API's clock jumps ahead or back, by minutes up to two days", length: s(2, 4)},
-		Roll:            {What: "SIGTERM to each API and worker in turn, the next when the one before is back", length: s(0, 0.5)},
+		StopPostgres:    {What: "PostgreSQL's immediate shutdown, and its start with crash recovery", Repeats: true, Refuses: true, length: seconds(0.1, 3)},
+		FillConnections: {What: "all of max_connections taken by others, and ours ended", Repeats: true, Refuses: true, length: seconds(1, 4)},
+		FillDisk:        {What: "every write answered with SQLSTATE 53100, disk full", Repeats: true, Refuses: true, length: seconds(1, 4)},
+		BreakDatabase:   {What: "connections to PostgreSQL stall, are reset, or lose their answers", Repeats: true, Refuses: true, length: seconds(1, 4)},
+		BreakReceivers:  {What: "connections to receivers stall, are reset, or lose their answers", Repeats: true, Unreached: true, length: seconds(1, 4)},
+		JumpClock:       {What: "an API's clock jumps ahead or back, by minutes up to two days", length: seconds(2, 4)},
+		Roll:            {What: "SIGTERM to each API and worker in turn, the next when the one before is back", length: seconds(0, 0.5)},
 
 		LoseNamespace: {
-			What: "Temporal's namespace deleted, and registered again 150 s later", Repeats: true, Stages: 1, length: s(150, 150), short: 20 * time.Second,
+			What: "Temporal's namespace deleted, and registered again 150 s later", Repeats: true, Stages: 1, length: seconds(150, 150), short: 20 * time.Second,
 		},
-		StopTemporal: {What: "the Temporal server stopped (SIGSTOP) for 3 minutes, at the full rate", Stages: 1, length: s(180, 180), short: 15 * time.Second},
+		StopTemporal: {What: "the Temporal server stopped (SIGSTOP) for 3 minutes, at the full rate", Stages: 1, length: seconds(180, 180), short: 15 * time.Second},
 		CutTemporal: {
-			What: "one API of two cut off from Temporal, by silence and by resets", Stages: int(Reset), length: s(60, 60), short: 25 * time.Second,
+			What: "one API of two cut off from Temporal, by silence and by resets", Stages: int(Reset), length: seconds(60, 60), short: 25 * time.Second,
 		},
 		Freeze: {
 			What: "an API, and a worker, that stand still (SIGSTOP), in the middle of a transaction if one is met", Repeats: true, Refuses: true, Unreached: true,
-			Stages: freezeStages, length: s(60, 60), short: 8 * time.Second,
+			Stages: freezeStages, length: seconds(60, 60), short: 8 * time.Second,
 		},
 		LockRows: {
 			What: "the row of a topic, of an idempotency key and of a webhook locked by another session", Repeats: true, Refuses: true,
-			Stages: lockStages, length: s(60, 60), short: 8 * time.Second,
+			Stages: lockStages, length: seconds(60, 60), short: 8 * time.Second,
 		},
 		EndWebhooks: {
 			What: "webhooks with a backlog that answer 410, are deleted, are disabled", Stages: endStages, size: [2]int{500_000, 3000}, more: 10 * time.Minute,
@@ -138,7 +140,7 @@ func traits() map[Damage]Traits {
 			What: "workers with 512 MiB killed, and a backlog of large events when they are back", Repeats: true, Stages: 1, size: [2]int{20_000, 2000}, more: 10 * time.Minute,
 		},
 		FewConnections: {What: "two connections to PostgreSQL for each process, and all of the strikes above"},
-		LeapClock:      {What: "an API's clock is 100 days ahead for a second", Stages: 2, length: s(1, 1)},
+		LeapClock:      {What: "an API's clock is 100 days ahead for a second", Stages: 2, length: seconds(1, 1)},
 		InTurn:         {What: "one stage of each that can be short, one after the other", Off: "the end-to-end tests' short form", Stages: len(brief())},
 	}
 }

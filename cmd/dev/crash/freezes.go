@@ -75,15 +75,9 @@ func (s *crashStack) freeze(ctx context.Context, st *Strike) error {
 		defer cancel()
 	}
 	pid := c.PID()
-	met, err := false, error(nil)
-	for _, tables := range [][]string{{"topics"}, {"events", "deliveries", "idempotency_keys", "webhooks", "outbox"}} {
-		if met, err = s.stopInTransaction(ctx, pid, tries, tables); err != nil {
-			break
-		}
-		if met {
-			target.Note = c.Name() + " stood still in the middle of a transaction that had written to " + strings.Join(tables, " or ")
-			break
-		}
+	written, err := s.stopInAnyTransaction(ctx, pid, tries)
+	if len(written) > 0 {
+		target.Note = c.Name() + " stood still in the middle of a transaction that had written to " + strings.Join(written, " or ")
 	}
 	cancel()
 	if err == nil {
@@ -99,6 +93,21 @@ func (s *crashStack) freeze(ctx context.Context, st *Strike) error {
 		}
 	}
 	return nil
+}
+
+// stopInAnyTransaction stops a process, preferably in a transaction that has locked a topic's row. It returns the tables
+// to one of which the transaction has written, or none if no transaction was met.
+func (s *crashStack) stopInAnyTransaction(ctx context.Context, pid, tries int) (written []string, err error) {
+	for _, tables := range [][]string{{"topics"}, {"events", "deliveries", "idempotency_keys", "webhooks", "outbox"}} {
+		met, err := s.stopInTransaction(ctx, pid, tries, tables)
+		switch {
+		case err != nil:
+			return nil, err
+		case met:
+			return tables, nil
+		}
+	}
+	return nil, nil
 }
 
 // stopInTransaction stops a process and continues it, repeatedly, until it is stopped in the middle of a transaction

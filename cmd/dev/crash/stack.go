@@ -84,32 +84,18 @@ func startCrashStack(ctx context.Context, dir string, setup crashSetup) (_ *cras
 
 // startGrapnels starts the APIs and workers.
 func (s *crashStack) startGrapnels(ctx context.Context, apiAddrs ...string) error {
-	u, err := url.Parse(s.PostgresURL)
+	databaseURL, err := s.startProxies(ctx)
 	if err != nil {
 		return err
 	}
-	if s.database, err = NewProxy(ctx, u.Host); err != nil {
-		return err
-	}
-	s.OnStop(s.database.Close)
-	u.Host = s.database.Addr()
-	if s.setup.damage == FewConnections {
-		query := u.Query()
-		query.Set("pool_max_conns", "2")
-		u.RawQuery = query.Encode()
-	}
-	if s.toTemporal, err = NewProxy(ctx, s.TemporalAddr); err != nil {
-		return err
-	}
-	s.OnStop(s.toTemporal.Close)
 	if s.setup.damage == FillMemory {
 		s.bound = stack.NewMemoryBound(workerMemory)
 		s.OnStop(s.bound.Close)
 	}
 	for i, addr := range apiAddrs {
-		worker := &stack.ChildProcess{Stack: s.Stack, Role: stack.RoleWorker, Suffix: strconv.Itoa(i + 1), DatabaseURL: u.String(), Bound: s.bound}
+		worker := &stack.ChildProcess{Stack: s.Stack, Role: stack.RoleWorker, Suffix: strconv.Itoa(i + 1), DatabaseURL: databaseURL, Bound: s.bound}
 		s.workers = append(s.workers, worker)
-		api := &stack.ChildProcess{Stack: s.Stack, Role: stack.RoleAPI, Suffix: strconv.Itoa(i + 1), DatabaseURL: u.String(), APIAddr: addr, More: []string{crashDrain}}
+		api := &stack.ChildProcess{Stack: s.Stack, Role: stack.RoleAPI, Suffix: strconv.Itoa(i + 1), DatabaseURL: databaseURL, APIAddr: addr, More: []string{crashDrain}}
 		if i == 0 {
 			api.More = append(api.More, "--temporal-addr="+s.toTemporal.Addr())
 		}
@@ -128,6 +114,29 @@ func (s *crashStack) startGrapnels(ctx context.Context, apiAddrs ...string) erro
 		}
 	}
 	return nil
+}
+
+// startProxies starts the proxies before PostgreSQL and Temporal, and returns the database's URL through its proxy.
+func (s *crashStack) startProxies(ctx context.Context) (databaseURL string, err error) {
+	u, err := url.Parse(s.PostgresURL)
+	if err != nil {
+		return "", err
+	}
+	if s.database, err = NewProxy(ctx, u.Host); err != nil {
+		return "", err
+	}
+	s.OnStop(s.database.Close)
+	u.Host = s.database.Addr()
+	if s.setup.damage == FewConnections {
+		query := u.Query()
+		query.Set("pool_max_conns", "2")
+		u.RawQuery = query.Encode()
+	}
+	if s.toTemporal, err = NewProxy(ctx, s.TemporalAddr); err != nil {
+		return "", err
+	}
+	s.OnStop(s.toTemporal.Close)
+	return u.String(), nil
 }
 
 // urls returns the base URLs of the APIs.

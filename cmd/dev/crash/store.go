@@ -115,19 +115,27 @@ func readStore(ctx context.Context, databaseURL string, but []*Webhook) (*Store,
 	if s.Attempts, err = pgx.CollectRows(rows, pgx.RowToStructByName[Attempt]); err != nil {
 		return nil, fmt.Errorf("read attempts: %w", err)
 	}
-	rows, _ = conn.Query(ctx, `select cache, name, last_sequence as last from topics`)
+	if err := s.readRest(ctx, conn); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// readRest reads the topics, the idempotency keys and the length of the outbox.
+func (s *Store) readRest(ctx context.Context, conn *pgx.Conn) (err error) {
+	rows, _ := conn.Query(ctx, `select cache, name, last_sequence as last from topics`)
 	if s.Topics, err = pgx.CollectRows(rows, pgx.RowToStructByName[Topic]); err != nil {
-		return nil, fmt.Errorf("read topics: %w", err)
+		return fmt.Errorf("read topics: %w", err)
 	}
 	var key, event string
 	rows, _ = conn.Query(ctx, `select key, event_id::text from idempotency_keys`)
 	if _, err = pgx.ForEachRow(rows, []any{&key, &event}, func() error { s.Keys[key] = event; return nil }); err != nil {
-		return nil, fmt.Errorf("read idempotency keys: %w", err)
+		return fmt.Errorf("read idempotency keys: %w", err)
 	}
 	if err := conn.QueryRow(ctx, `select count(*) from outbox`).Scan(&s.Outbox); err != nil {
-		return nil, fmt.Errorf("read outbox: %w", err)
+		return fmt.Errorf("read outbox: %w", err)
 	}
-	return s, nil
+	return nil
 }
 
 // outstanding returns the number of deliveries and events in the store that are not finished.

@@ -92,5 +92,5 @@ func TestNoBacklog(t *testing.T) {
 	_, err := conn.Exec(t.Context(), `update deliveries set parked = false`)
 	require.NoError(t, err)
 	_, err = crash.CopyEvent(t.Context(), url, &crash.Publication{Ref: "backlog.gone.0.0.1", ID: idAt(0)}, 10)
-	require.ErrorContains(t, err, "0 of them parked")
+	require.ErrorContains(t, err, "0 of them deferred")
 }

@@ -16,16 +16,16 @@ import (
 // receiver.
 type Options struct {
 	config.Config
-	DataDir      string `placeholder:"DIR" help:"Where the state is kept between runs. Default: grapnel-dev in the user's cache directory."`
-	Fresh        bool   `help:"Wipe the state first."`
+	DataDir      string `placeholder:"DIR" help:"Directory of the state, which is kept between runs. Default: grapnel-dev in the user's cache directory."`
+	Fresh        bool   `help:"Delete the state of earlier runs first."`
 	TemporalAddr string `default:"127.0.0.1:7233" help:"Address of the Temporal server."`
 	UIAddr       string `name:"ui-addr" default:"127.0.0.1:8233" help:"Address of the Temporal Web UI."`
 	ReceiverAddr string `default:"127.0.0.1:9000" help:"Address of the sample receiver."`
 	NoReceiver   bool   `help:"Start no sample receiver."`
-	PostgresPort int    `default:"0" help:"Port of PostgreSQL; 0 takes a free one."`
-	Processes    string `default:"one" enum:"one,split" help:"split runs API, worker and Temporal server as processes of their own."`
-	Pgbouncer    bool   `help:"Put a pgbouncer in transaction mode, which must be installed, between Grapnel and the stack's PostgreSQL."`
-	Restart      bool   `help:"With --processes=split, start a process again that has died."`
+	PostgresPort int    `default:"0" help:"Port of PostgreSQL. 0 means any free port."`
+	Processes    string `default:"one" enum:"one,split" help:"Layout of the processes. one: all in one process. split: one process each for the API, the worker and the Temporal server."`
+	Pgbouncer    bool   `help:"Run pgbouncer in transaction mode between Grapnel and the stack's PostgreSQL. pgbouncer must be installed."`
+	Restart      bool   `help:"Restart a process that has ended unexpectedly. Requires --processes=split."`
 
 	// Role is the role of a process of --processes=split.
 	Role string `hidden:"" enum:",api,worker,temporal" default:"" env:"-"`

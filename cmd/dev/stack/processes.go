@@ -31,43 +31,52 @@ const childReady = "child ready"
 // runRole runs the role of a process of --processes=split. It returns when ctx ends, or when standard input is
 // closed, which happens when the stack's process ends in any way.
 func runRole(ctx context.Context, o *Options, stdout, stderr io.Writer) (err error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(UntilStdinEnds(ctx))
 	defer cancel()
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		cancel()
-	}()
 	if err := setTemporalEnvironment(o.TemporalAddr); err != nil {
 		return err
 	}
-	var ended <-chan error
 	app.TuneMemory()
 	if o.Role == RoleTemporal {
-		logger := slog.New(atLeast{slog.NewJSONHandler(stderr, nil), slog.LevelWarn})
-		server, err := startTemporal(ctx, temporalOptions{Addr: o.TemporalAddr, DatabaseURL: o.DatabaseURL.Reveal(), Logger: logger})
-		if err != nil {
+		return runTemporalRole(ctx, o, stdout, stderr)
+	}
+	return runPartRole(ctx, o, stdout)
+}
+
+// runTemporalRole runs the Temporal server.
+func runTemporalRole(ctx context.Context, o *Options, stdout, stderr io.Writer) (err error) {
+	logger := slog.New(atLeast{slog.NewJSONHandler(stderr, nil), slog.LevelWarn})
+	server, err := startTemporal(ctx, temporalOptions{Addr: o.TemporalAddr, DatabaseURL: o.DatabaseURL.Reveal(), Logger: logger})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.Stop()) }()
+	return serveRole(ctx, stdout, nil)
+}
+
+// runPartRole runs the API or the worker.
+func runPartRole(ctx context.Context, o *Options, stdout io.Writer) (err error) {
+	p, err := startPart(ctx, o, func() app.Roles {
+		return app.Roles{API: o.Role == RoleAPI, Worker: o.Role == RoleWorker}
+	}, os.Stderr.Name())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	if o.Role == RoleWorker {
+		select {
+		case <-p.app.WorkerStarted():
+		case err := <-p.ended:
 			return err
-		}
-		defer func() { err = errors.Join(err, server.Stop()) }()
-	} else {
-		p, err := startPart(ctx, o, func() app.Roles {
-			return app.Roles{API: o.Role == RoleAPI, Worker: o.Role == RoleWorker}
-		}, os.Stderr.Name())
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, p.stop()) }()
-		ended = p.ended
-		if o.Role == RoleWorker {
-			select {
-			case <-p.app.WorkerStarted():
-			case err := <-ended:
-				return err
-			case <-ctx.Done():
-				return nil
-			}
+		case <-ctx.Done():
+			return nil
 		}
 	}
+	return serveRole(ctx, stdout, p.ended)
+}
+
+// serveRole reports that the process is ready, and waits until ctx ends or the part ends by itself.
+func serveRole(ctx context.Context, stdout io.Writer, ended <-chan error) error {
 	if _, err := fmt.Fprintln(stdout, childReady); err != nil {
 		return err
 	}
@@ -77,6 +86,16 @@ func runRole(ctx context.Context, o *Options, stdout, stderr io.Writer) (err err
 	case err := <-ended:
 		return err
 	}
+}
+
+// UntilStdinEnds returns a context that ends with the parent process, which has the other end of standard input.
+func UntilStdinEnds(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	return ctx
 }
 
 // startSplit runs Temporal, worker and API as processes of this binary.
@@ -151,15 +170,34 @@ func (c *ChildProcess) Name() string { return c.Role + c.Suffix }
 
 // start starts the process and waits until it is ready.
 func (c *ChildProcess) start(ctx context.Context) error {
-	exe, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	log, err := os.OpenFile(c.Stack.State.Path(c.Name()+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close() //nolint:errcheck // the process has its own copy
+	cmd, err := c.command()
+	if err != nil {
+		return err
+	}
+	cmd.Stderr = log
+	stdout, stdin, err := c.launch(cmd)
+	if err != nil {
+		return err
+	}
+	ready, exited := make(chan struct{}, 1), make(chan struct{})
+	go c.follow(cmd, stdout, ready, exited)
+	c.mu.Lock()
+	c.cmd, c.stdin, c.exited, c.up = cmd, stdin, exited, false
+	c.mu.Unlock()
+	return c.awaitReady(ctx, ready, exited, log.Name())
+}
+
+// command returns the process's command with its environment.
+func (c *ChildProcess) command() (*exec.Cmd, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
 	o := c.Stack.Options
 	cmd := exec.Command(exe, c.arguments()...) //nolint:gosec,noctx // this binary; stopped by its standard input
 	cmd.Env = append(os.Environ(),
@@ -168,39 +206,44 @@ func (c *ChildProcess) start(ctx context.Context) error {
 	cmd.Env = append(cmd.Env, c.Bound.environment()...)
 	// A group of its own keeps a Ctrl-C from the process: the stack stops its processes itself, in its own order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Stderr = log
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return err
+	return cmd, nil
+}
+
+// launch starts the command within its bound of memory, and returns the standard output and input.
+func (c *ChildProcess) launch(cmd *exec.Cmd) (stdout io.Reader, stdin io.Closer, err error) {
+	if stdin, err = cmd.StdinPipe(); err != nil {
+		return nil, nil, err
 	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
+	if stdout, err = cmd.StdoutPipe(); err != nil {
+		return nil, nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", c.Name(), err)
+		return nil, nil, fmt.Errorf("start %s: %w", c.Name(), err)
 	}
 	if err := c.Bound.add(cmd.Process.Pid); err != nil {
 		c.Stack.Progress("%s: %v", c.Name(), err) // the suite measures its memory in any case
 	}
-	exited := make(chan struct{})
-	ready := make(chan bool, 1)
-	go func() {
-		lines := bufio.NewScanner(stdout)
-		for lines.Scan() {
-			if lines.Text() == childReady {
-				ready <- true
-			}
+	return stdout, stdin, nil
+}
+
+// follow reads the process's output until the process ends. It sends to ready when the process is ready, and closes
+// exited when it has ended.
+func (c *ChildProcess) follow(cmd *exec.Cmd, stdout io.Reader, ready chan<- struct{}, exited chan<- struct{}) {
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		if lines.Text() == childReady {
+			ready <- struct{}{}
 		}
-		_ = cmd.Wait() // the process's log shows why it ended
-		c.mu.Lock()
-		c.up = false
-		c.mu.Unlock()
-		close(exited)
-	}()
+	}
+	_ = cmd.Wait() // the process's log shows why it ended
 	c.mu.Lock()
-	c.cmd, c.stdin, c.exited, c.up = cmd, stdin, exited, false
+	c.up = false
 	c.mu.Unlock()
+	close(exited)
+}
+
+// awaitReady waits until the process is ready or has ended. log is the name of its log file.
+func (c *ChildProcess) awaitReady(ctx context.Context, ready, exited <-chan struct{}, log string) error {
 	select {
 	case <-ready:
 		c.mu.Lock()
@@ -208,7 +251,7 @@ func (c *ChildProcess) start(ctx context.Context) error {
 		c.mu.Unlock()
 		return nil
 	case <-exited:
-		return fmt.Errorf("%s ended while it started: see %s", c.Name(), log.Name())
+		return fmt.Errorf("%s ended while it started: see %s", c.Name(), log)
 	case <-ctx.Done():
 		return errors.Join(ctx.Err(), c.stop())
 	}

@@ -62,7 +62,7 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		}
 		return runStack(ctx, &o, stdout, stderr)
 	}, kong.Name("dev"), kong.DefaultEnvars(config.EnvPrefix), kong.Writers(stdout, stderr),
-		kong.Description("All of Grapnel with one command, for development. TEMPORAL_* and DATABASE_URL of the environment are not used; --database-url is."))
+		kong.Description("Runs all of Grapnel for development: PostgreSQL, the Temporal server with its Web UI, Grapnel and a sample receiver. It ignores TEMPORAL_* and DATABASE_URL in the environment; --database-url sets another PostgreSQL. dev bench measures Grapnel, dev crash tests it under faults; each has its own --help."))
 }
 
 // New returns a stack that writes its progress, in seconds since begin, to stderr.

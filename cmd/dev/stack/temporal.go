@@ -57,28 +57,10 @@ func startTemporal(ctx context.Context, opts temporalOptions) (*temporalServer, 
 	if err != nil {
 		return nil, err
 	}
-	conf := temporalConfig(store, ports)
-	authorizer, err := authorization.GetAuthorizerFromConfig(&conf.Global.Authorization)
-	if err != nil {
-		return nil, fmt.Errorf("make Temporal authorizer: %w", err)
-	}
-	claims, err := authorization.GetClaimMapperFromConfig(&conf.Global.Authorization, logger)
-	if err != nil {
-		return nil, fmt.Errorf("make Temporal claim mapper: %w", err)
-	}
 	dynamic := temporalDynamicConfig()
-	server, err := temporal.NewServer(
-		temporal.WithConfig(conf),
-		temporal.ForServices(temporal.DefaultServices),
-		temporal.WithStaticHosts(ports.hosts()),
-		temporal.WithLogger(logger),
-		temporal.WithNamespaceLogger(logger),
-		temporal.WithAuthorizer(authorizer),
-		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return claims }),
-		temporal.WithDynamicConfigClient(dynamic),
-	)
+	server, err := newTemporalServer(temporalConfig(store, ports), ports, logger, dynamic)
 	if err != nil {
-		return nil, fmt.Errorf("make Temporal server: %w", err)
+		return nil, err
 	}
 	if err := server.Start(); err != nil {
 		return nil, fmt.Errorf("start Temporal server: %w", err)
@@ -91,6 +73,32 @@ func startTemporal(ctx context.Context, opts temporalOptions) (*temporalServer, 
 	dynamic.ready()
 	s.Ready = time.Since(begin)
 	return s, nil
+}
+
+// newTemporalServer makes a server with all services in this process.
+func newTemporalServer(conf *config.Config, addrs temporalAddrs, logger *temporalLogger, dynamic *startingConfig) (temporal.Server, error) {
+	authorizer, err := authorization.GetAuthorizerFromConfig(&conf.Global.Authorization)
+	if err != nil {
+		return nil, fmt.Errorf("make Temporal authorizer: %w", err)
+	}
+	claims, err := authorization.GetClaimMapperFromConfig(&conf.Global.Authorization, logger)
+	if err != nil {
+		return nil, fmt.Errorf("make Temporal claim mapper: %w", err)
+	}
+	server, err := temporal.NewServer(
+		temporal.WithConfig(conf),
+		temporal.ForServices(temporal.DefaultServices),
+		temporal.WithStaticHosts(addrs.hosts()),
+		temporal.WithLogger(logger),
+		temporal.WithNamespaceLogger(logger),
+		temporal.WithAuthorizer(authorizer),
+		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return claims }),
+		temporal.WithDynamicConfigClient(dynamic),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make Temporal server: %w", err)
+	}
+	return server, nil
 }
 
 // Stop stops the services, and closes the frontend's port last.

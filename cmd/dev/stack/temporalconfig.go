@@ -27,6 +27,19 @@ func (a temporalAddrs) hosts() map[primitives.ServiceName]static.Hosts {
 	}
 }
 
+// services is the configuration of the four services.
+func (a temporalAddrs) services() map[string]config.Service {
+	service := func(addr *net.TCPAddr) config.Service {
+		return config.Service{RPC: config.RPC{GRPCPort: addr.Port, BindOnIP: addr.IP.String()}}
+	}
+	return map[string]config.Service{
+		string(primitives.FrontendService): service(a.frontend),
+		string(primitives.HistoryService):  service(a.history),
+		string(primitives.MatchingService): service(a.matching),
+		string(primitives.WorkerService):   service(a.worker),
+	}
+}
+
 // temporalConfig is the static configuration of a one-process server.
 func temporalConfig(store temporalStore, addrs temporalAddrs) *config.Config {
 	const (
@@ -36,9 +49,6 @@ func temporalConfig(store temporalStore, addrs temporalAddrs) *config.Config {
 		disabled   = "disabled"
 	)
 	frontend := addrs.frontend.String()
-	service := func(addr *net.TCPAddr) config.Service {
-		return config.Service{RPC: config.RPC{GRPCPort: addr.Port, BindOnIP: addr.IP.String()}}
-	}
 	return &config.Config{
 		Global: config.Global{
 			Membership: config.Membership{MaxJoinDuration: 30 * time.Second, BroadcastAddress: Loopback},
@@ -61,12 +71,7 @@ func temporalConfig(store temporalStore, addrs temporalAddrs) *config.Config {
 			},
 		},
 		DCRedirectionPolicy: config.DCRedirectionPolicy{Policy: "noop"},
-		Services: map[string]config.Service{
-			string(primitives.FrontendService): service(addrs.frontend),
-			string(primitives.HistoryService):  service(addrs.history),
-			string(primitives.MatchingService): service(addrs.matching),
-			string(primitives.WorkerService):   service(addrs.worker),
-		},
+		Services:            addrs.services(),
 		Archival: config.Archival{
 			History:    config.HistoryArchival{State: disabled},
 			Visibility: config.VisibilityArchival{State: disabled},

@@ -12,17 +12,17 @@ import (
 // errKilled is the error of all operations of a killed process. No living process sees it.
 var errKilled = errors.New("this process was killed")
 
-// gate, while it is shut, holds the processes' operations on the store, before and after each transaction. So a
+// barrier, while it is shut, holds the processes' operations on the store, before and after each transaction. So a
 // test can put transactions into any order. It can kill a process between any two of them, or before it learns the
 // result of one.
-type gate struct {
-	mu     sync.Mutex
-	shut   bool
-	parked []*parked
+type barrier struct {
+	mu   sync.Mutex
+	shut bool
+	held []*heldCall
 }
 
-// parked is an operation that is held at the gate.
-type parked struct {
+// heldCall is an operation that is held at the barrier.
+type heldCall struct {
 	p    *process
 	what string
 	pass chan error
@@ -34,20 +34,20 @@ type parked struct {
 // activity may have timed out before it could record the first one.
 const stall = 5 * time.Second
 
-// pass returns nil when the gate is open or has released the operation. It returns an error if the process was
+// pass returns nil when the barrier is open or has released the operation. It returns an error if the process was
 // killed or release was given one.
-func (g *gate) pass(p *process, what string) error {
+func (b *barrier) pass(p *process, what string) error {
 	if p.isDead() {
 		return errKilled
 	}
-	g.mu.Lock()
-	if !g.shut {
-		g.mu.Unlock()
+	b.mu.Lock()
+	if !b.shut {
+		b.mu.Unlock()
 		return nil
 	}
-	w := &parked{p: p, what: what, pass: make(chan error, 1), since: time.Now()}
-	g.parked = append(g.parked, w)
-	g.mu.Unlock()
+	w := &heldCall{p: p, what: what, pass: make(chan error, 1), since: time.Now()}
+	b.held = append(b.held, w)
+	b.mu.Unlock()
 	select {
 	case err := <-w.pass:
 		if time.Since(w.since) > stall {
@@ -58,59 +58,59 @@ func (g *gate) pass(p *process, what string) error {
 		}
 		return err
 	case <-p.dead:
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.parked = slices.DeleteFunc(g.parked, func(o *parked) bool { return o == w })
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.held = slices.DeleteFunc(b.held, func(o *heldCall) bool { return o == w })
 		return errKilled
 	}
 }
 
-// close shuts the gate.
-func (g *gate) close() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.shut = true
+// close shuts the barrier.
+func (b *barrier) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shut = true
 }
 
-// open opens the gate and releases all operations.
-func (g *gate) open() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.shut = false
-	for _, w := range g.parked {
+// open opens the barrier and releases all operations.
+func (b *barrier) open() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shut = false
+	for _, w := range b.held {
 		w.pass <- nil
 	}
-	g.parked = nil
+	b.held = nil
 }
 
-func (g *gate) isShut() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.shut
+func (b *barrier) isShut() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.shut
 }
 
-// waiting returns how many operations are held at the gate.
-func (g *gate) waiting() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.parked)
+// waiting returns how many operations are held at the barrier.
+func (b *barrier) waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.held)
 }
 
 // release lets n of the held operations pass at once and returns their names. They are taken from place on, in an
 // order that does not depend on their arrival. If err is not nil, they fail with it: the store does not answer, or
 // its answer is lost.
-func (g *gate) release(place, n int, err error) (what []string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	slices.SortStableFunc(g.parked, func(a, b *parked) int {
-		return cmp.Or(cmp.Compare(a.p.name, b.p.name), cmp.Compare(a.what, b.what))
+func (b *barrier) release(place, n int, err error) (what []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	slices.SortStableFunc(b.held, func(x, y *heldCall) int {
+		return cmp.Or(cmp.Compare(x.p.name, y.p.name), cmp.Compare(x.what, y.what))
 	})
-	for ; n > 0 && len(g.parked) > 0; n-- {
-		i := place % len(g.parked)
-		w := g.parked[i]
+	for ; n > 0 && len(b.held) > 0; n-- {
+		i := place % len(b.held)
+		w := b.held[i]
 		what = append(what, w.p.name+" "+w.what)
 		w.pass <- err
-		g.parked = slices.Delete(g.parked, i, i+1)
+		b.held = slices.Delete(b.held, i, i+1)
 	}
 	return what
 }
