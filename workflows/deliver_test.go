@@ -154,7 +154,7 @@ func TestFanOut(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(c.deliveries), func(t *testing.T) {
 			t.Parallel()
-			inOneWorld(t, false, func(w *world) {
+			inOneWorld(t, regular, func(w *world) {
 				a := w.store.AddWebhook(urlA, nil)
 				w.sender.Script(urlB, storagetest.Status(410))
 				b := w.store.AddWebhook(urlB, nil)
@@ -201,7 +201,7 @@ func TestInlineAttempts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inOneWorld(t, true, func(w *world) {
+			inOneWorld(t, inline, func(w *world) {
 				a, b := w.store.AddWebhook(urlA, nil), w.store.AddWebhook(urlB, nil)
 				w.sender.Script(urlA, c.answers...)
 				local, regular := 0, 0

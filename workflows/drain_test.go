@@ -40,7 +40,7 @@ func (w *world) deferred(n int, change func(h *hook.Webhook, now time.Time)) hoo
 // Spec 9: deliveries wait until a probe succeeds, without using up attempts.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	inOneWorld(t, false, func(w *world) {
+	inOneWorld(t, regular, func(w *world) {
 		id := w.deferred(5, func(h *hook.Webhook, now time.Time) { h.TrippedAt = &now })
 		w.sender.Script(urlA, append(outcomes(storagetest.Refused(), 3), storagetest.Status(200))...)
 		require.Equal(w, contract.DrainResult{Succeeded: 5}, w.drain(id))
@@ -54,7 +54,7 @@ func TestDrain(t *testing.T) {
 // A paused webhook's deliveries are sent when it is resumed.
 func TestDrainAfterAPause(t *testing.T) {
 	t.Parallel()
-	inOneWorld(t, false, func(w *world) {
+	inOneWorld(t, regular, func(w *world) {
 		id := w.deferred(5, func(h *hook.Webhook, now time.Time) { h.PausedAt = &now })
 		w.sender.Script(urlA, storagetest.Status(200))
 		w.later(30*hour+time.Second, func() { w.store.ChangeWebhook(id, func(h *hook.Webhook) { h.PausedAt = nil }) })
@@ -66,7 +66,7 @@ func TestDrainAfterAPause(t *testing.T) {
 // The Web UI's Failed filter finds a drain in which a delivery failed for good.
 func TestDrainFails(t *testing.T) {
 	t.Parallel()
-	inOneWorld(t, false, func(w *world) {
+	inOneWorld(t, regular, func(w *world) {
 		id := w.deferred(2, func(*hook.Webhook, time.Time) {})
 		w.sender.Script(urlA, storagetest.Status(500))
 		w.drain(id)

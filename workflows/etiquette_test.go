@@ -53,7 +53,7 @@ func TestRetryAfterByHTTP(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t)
+			w := setup(t, regular)
 			var mu sync.Mutex
 			var at []time.Duration
 			server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {

@@ -104,7 +104,7 @@ func TestSeedsFailedExample(t *testing.T) {
 // 19 min 19 s, 2 h.
 func TestFallbackWithoutNextRetryDelay(t *testing.T) {
 	t.Parallel()
-	inOneWorld(t, false, func(w *world) {
+	inOneWorld(t, regular, func(w *world) {
 		var runs []time.Duration
 		w.instead = func(deliverFunc) deliverFunc {
 			return func(context.Context, contract.SliceInput) (contract.DeliverResult, error) {
@@ -131,7 +131,7 @@ func TestFallbackWithoutNextRetryDelay(t *testing.T) {
 // attempts, and none before it is due.
 func TestLostNextRetryDelayStillDelivers(t *testing.T) {
 	t.Parallel()
-	inOneWorld(t, false, func(w *world) {
+	inOneWorld(t, regular, func(w *world) {
 		w.instead = func(real deliverFunc) deliverFunc {
 			return func(ctx context.Context, in contract.SliceInput) (contract.DeliverResult, error) {
 				r, err := real(ctx, in)
@@ -160,7 +160,7 @@ func TestLostNextRetryDelayStillDelivers(t *testing.T) {
 // number; nothing is lost, and never are more than five attempts recorded.
 func TestCrashBetweenSendingAndRecording(t *testing.T) {
 	t.Parallel()
-	inOneWorld(t, false, func(w *world) {
+	inOneWorld(t, regular, func(w *world) {
 		dies := true
 		w.store.Fail = func(op string) error {
 			if op == storagetest.OpRecord && dies {
@@ -201,7 +201,7 @@ func TestCrashBetweenSendingAndRecording(t *testing.T) {
 // and the delivery ends as a success.
 func TestCrashAfterASuccess(t *testing.T) {
 	t.Parallel()
-	inOneWorld(t, false, func(w *world) {
+	inOneWorld(t, regular, func(w *world) {
 		crashed := false
 		w.instead = func(real deliverFunc) deliverFunc {
 			return func(ctx context.Context, in contract.SliceInput) (contract.DeliverResult, error) {
@@ -292,10 +292,11 @@ func TestOurOutage(t *testing.T) {
 	}{
 		"the store is away": {func(w *world, times int) {
 			w.store.Fail = func(op string) error {
-				if times--; op == storagetest.OpOutstanding && times >= 0 {
-					return hook.Unavailable("the store", errors.New("10.0.0.1:5432 refused"))
+				if op != storagetest.OpOutstanding || times == 0 {
+					return nil
 				}
-				return nil
+				times--
+				return hook.Unavailable("the store", errors.New("10.0.0.1:5432 refused"))
 			}
 		}},
 		"we can not send": {func(w *world, times int) {
@@ -311,8 +312,8 @@ func TestOurOutage(t *testing.T) {
 				w.deliver(w.store.Publish(eventType, payload, a))
 				w.requireFailed()
 				late := 15 * second // three times 5 s
-				if w.inline {
-					late = 10 * second // the regular activity comes at once after the local one
+				if w.way != regular {
+					late = 10 * second // the regular activity comes at once after the first try
 				}
 				w.requireSentAt(urlA, late, late+30*second, late+5*minute+30*second, late+35*minute+30*second, late+2*hour+35*minute+30*second)
 				require.Equal(w, 5, w.store.Delivery(a).Attempts)

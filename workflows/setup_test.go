@@ -54,37 +54,56 @@ type world struct {
 	// began is the time at which the environment was made, by the bubble's clock.
 	began    time.Time
 	accepted time.Time
-	// inline says that inline attempts are made, as at ordinary rates.
-	inline bool
+	// way is where the first attempts are made.
+	way way
+	// acts are the activities, owner their lease, and starts the starts that they give.
+	acts   *activities.Activities
+	owner  *delivery.Owner
+	starts starts
 	// instead, if set before run, replaces the activity Deliver.
 	instead func(real deliverFunc) deliverFunc
 	failure error
 }
 
-// inWorld runs the test in bubbles of its own: once without inline attempts, and once with
-// them.
+// way is where the first attempts of an event are made.
+type way string
+
+const (
+	// regular: by the activity.
+	regular way = "regular"
+	// inline: by a local activity in the workflow's first task.
+	inline way = "inline"
+	// immediate: by the process that has accepted the event, before the workflow starts.
+	immediate way = "immediate"
+)
+
+// inWorld runs the test in bubbles of its own, once for each way.
 func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
-	for name, first := range map[string]bool{"regular": false, "inline": true} {
-		t.Run(name, func(t *testing.T) {
+	for _, by := range []way{regular, inline, immediate} {
+		t.Run(string(by), func(t *testing.T) {
 			t.Parallel()
-			inOneWorld(t, first, test)
+			inOneWorld(t, by, test)
 		})
 	}
 }
 
-func inOneWorld(t *testing.T, first bool, test func(w *world)) {
+func inOneWorld(t *testing.T, by way, test func(w *world)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		w := setup(t)
-		w.inline = first
-		test(w)
-	})
+	synctest.Test(t, func(t *testing.T) { test(setup(t, by)) })
 }
 
-func setup(t *testing.T) *world {
+// starts hands over the starts of workflows.
+type starts chan hook.Start
+
+func (s starts) Dispatch(start hook.Start)               { s <- start }
+func (s starts) Attempted(start hook.Start, _ time.Time) { s <- start }
+func (s starts) Expect(hook.EventID)                     {}
+func (s starts) Forget(...hook.EventID)                  {}
+
+func setup(t *testing.T, by way) *world {
 	t.Helper()
-	w := &world{T: t}
+	w := &world{T: t, way: by, starts: make(starts, 100)}
 	w.now = func() time.Time { return w.env.Now().Add(time.Since(w.began)) }
 	w.store, w.sender = storagetest.NewStore(w.now), storagetest.NewSender(w.now)
 	w.begin(time.Now())
@@ -102,16 +121,44 @@ func (w *world) begin(at time.Time) {
 	w.env.SetStartTime(at)
 	w.env.SetTestTimeout(time.Hour)
 	w.env.SetActivityTimeoutGracePeriod(time.Hour) // it counts from the first attempt on
-	acts, err := activities.New(activities.Deps{
+	var err error
+	w.owner, err = delivery.NewOwner(w.store, slog.New(slog.DiscardHandler))
+	require.NoError(w, err)
+	w.acts, err = activities.New(activities.Deps{
 		Deps: delivery.Deps{
 			Store: w.store, Lookup: w.store, DeferredStore: w.store, Drains: w.store, Sender: senders{w},
 			Schedule: hook.DefaultSchedule(), Jitter: none, Logger: slog.New(slog.DiscardHandler), Now: w.now,
+			Owner: w.owner, Starts: w.starts, Heartbeats: w.store, Dispatcher: w.starts,
 		},
 		DrainStore: w.store, Replays: w.store,
 	})
 	require.NoError(w, err)
-	w.Cleanup(acts.Engine().Begin())
-	worker.Register(registry{w}, &workflows.Workflows{Schedule: hook.DefaultSchedule()}, acts)
+	w.Cleanup(w.acts.Engine().Begin())
+	worker.Register(registry{w}, &workflows.Workflows{Schedule: hook.DefaultSchedule()}, w.acts)
+}
+
+// accept makes the immediate attempts of an event and returns the start of its workflow.
+func (w *world) accept(s hook.Start) hook.Start {
+	w.Helper()
+	ctx, cancel := context.WithCancel(w.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = w.owner.Run(ctx) // it never fails
+	}()
+	synctest.Wait()
+	s.Owner = w.owner.Current()
+	w.acts.Engine().Accept(s)
+	start := <-w.starts
+	engine := w.acts.Engine()
+	if start.Owner.IsZero() { // else the workflow joins them
+		require.NoError(w, engine.AwaitImmediate(w.Context()))
+	}
+	w.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	return start
 }
 
 // at makes the environment of another workflow, at the given time after the accept.
@@ -156,8 +203,11 @@ func (r registry) RegisterActivityWithOptions(a any, o activity.RegisterOptions)
 // deliver runs the workflow of the event to its end.
 func (w *world) deliver(s hook.Start) contract.DeliverResult {
 	w.Helper()
+	if w.way == immediate {
+		s = w.accept(s)
+	}
 	options, input := workflows.DeliverStart(s)
-	input.Inline = input.Inline && w.inline
+	input.Inline = input.Inline && w.way == inline
 	var result contract.DeliverResult
 	w.run(options, contract.NameDeliver, input, &result)
 	return result
