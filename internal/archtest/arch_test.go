@@ -101,7 +101,7 @@ func directions() map[string]direction {
 			},
 		},
 		"internal/delivery/": {
-			ours: []string{"internal/contract/", "internal/hook/", "internal/payload/", "internal/tracing/", "internal/wait/"},
+			ours: []string{"internal/contract/", "internal/hook/", "internal/errlog/", "internal/payload/", "internal/tracing/", "internal/turns/", "internal/wait/"},
 			deny: map[string]string{"database/sql": sqlIsStorage, temporal: leafTemporal},
 			denyDeps: map[string]string{
 				pgx: sqlIsStorage, goose: sqlIsStorage, huma: httpIsAPI, temporal: leafTemporal,
