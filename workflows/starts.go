@@ -54,7 +54,7 @@ func DeliverStart(s hook.Start) (client.StartWorkflowOptions, contract.DeliverIn
 	}
 	input := contract.DeliverInput{EventIDs: events, Deliveries: s.Deliveries, To: to(s)}
 	switch {
-	case len(s.Ended) == s.Deliveries:
+	case s.IsDone():
 		done := contract.Summarize(s.Ended)
 		input.Done = &done
 	case s.Attempted || !s.Owner.IsZero():

@@ -156,6 +156,11 @@ func (s *Starter) gather(ctx context.Context, taken hook.Start) []*burst {
 
 // startBurst names the workflow of a burst and starts it.
 func (s *Starter) startBurst(ctx context.Context, b *burst) {
+	if len(b.starts) == 1 && b.starts[0].IsDone() {
+		// It needs no name: should another process start a second workflow for the event, that has nothing to do either.
+		s.begin(ctx, b.starts[0])
+		return
+	}
 	start, ok, err := s.nameWorkflow(ctx, b, contract.BurstID(b.starts[0].EventID))
 	given := start.EventIDs()
 	for _, id := range b.events() {

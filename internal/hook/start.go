@@ -44,6 +44,9 @@ func (a *Accepted) Start() (Start, bool) {
 	}, a.Due > 0
 }
 
+// IsDone reports whether nothing is left for the workflow.
+func (s *Start) IsDone() bool { return s.Attempted && len(s.Ended) == s.Deliveries }
+
 // EventIDs returns all events of the start.
 func (s *Start) EventIDs() []EventID { return append([]EventID{s.EventID}, s.Others...) }
 

@@ -158,6 +158,12 @@ func TestSchemasOverASocket(t *testing.T) {
 	for range 2 {
 		require.NoError(t, setUpSchemas(t.Context(), db.URL("postgres"), store, &temporalLogger{slog: quietLogger()}))
 	}
+	require.NoError(t, OnDatabase(t.Context(), db.URL(VisibilityDatabase), func(conn *pgx.Conn) error {
+		var indexes int
+		err := conn.QueryRow(t.Context(), `select count(*) from pg_index where indrelid = 'executions_visibility'::regclass`).Scan(&indexes)
+		require.Equal(t, 11, indexes, "the primary key and those that deploy/temporal keeps")
+		return err
+	}))
 }
 
 // An interrupted set-up starts over, because it cannot continue from a half-made schema. A finished database is not

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,6 +14,8 @@ import (
 	"go.temporal.io/server/common/persistence/sql/sqlplugin/postgresql"
 	"go.temporal.io/server/tools/common/schema"
 	sqltool "go.temporal.io/server/tools/sql"
+
+	"grapnel/deploy/temporal"
 )
 
 const (
@@ -88,7 +91,38 @@ func setUpSchemas(ctx context.Context, databaseURL string, store temporalStore, 
 			return fmt.Errorf("set up database %s: %w", database, err)
 		}
 	}
+	if err := dropUnusedIndexes(ctx, databaseURL); err != nil {
+		return fmt.Errorf("drop unused indexes of %s: %w", VisibilityDatabase, err)
+	}
 	return nil
+}
+
+// dropUnusedIndexes drops the indexes of the visibility store that Grapnel has no use for: they are most of its work.
+func dropUnusedIndexes(ctx context.Context, databaseURL string) error {
+	visibility, err := onServer(databaseURL, VisibilityDatabase)
+	if err != nil {
+		return err
+	}
+	return OnDatabase(ctx, visibility, func(conn *pgx.Conn) error {
+		rows, _ := conn.Query(ctx, temporal.VisibilityIndexes())
+		statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		// Nobody uses the database yet, so all can go at once.
+		_, err = conn.Exec(ctx, strings.ReplaceAll(strings.Join(statements, ";"), " concurrently", ""))
+		return err
+	})
+}
+
+// onServer returns the address of another database of the server.
+func onServer(databaseURL, database string) (string, error) {
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		return "", errors.New("the database address must be a postgres://user@host/database URL")
+	}
+	u.Path = "/" + database
+	return u.String(), nil
 }
 
 func setUpSchema(ctx context.Context, databaseURL string, store temporalStore, database, name string, logger *temporalLogger) error {
@@ -143,12 +177,11 @@ func dropHalfMade(ctx context.Context, databaseURL, database string) error {
 
 // markHalfMade marks the database if it has no schema yet, and reports whether it did.
 func markHalfMade(ctx context.Context, databaseURL, database string) (marked bool, err error) {
-	u, err := url.Parse(databaseURL)
+	address, err := onServer(databaseURL, database)
 	if err != nil {
-		return false, errors.New("the database address must be a postgres://user@host/database URL")
+		return false, err
 	}
-	u.Path = "/" + database
-	err = OnDatabase(ctx, u.String(), func(conn *pgx.Conn) error {
+	err = OnDatabase(ctx, address, func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, `select to_regclass('schema_version') is null`).Scan(&marked)
 	})
 	if err != nil || !marked {
