@@ -40,9 +40,11 @@ type benchOptions struct {
 	Webhooks   int           `default:"10000" help:"Webhooks of the cases wide (one event to all of them) and many (one event to each)."`
 	Soak       time.Duration `default:"20m" help:"Length of the measured load of the case soak."`
 	SoakRate   float64       `placeholder:"N" help:"Events per second of the case soak. Default: half of the saturation."`
+	Rates      []float64     `default:"20,50,100,200,400,800,1600" placeholder:"N,…" help:"Rates of the case curve, which publishes at each for --seconds; events per second."`
+	Flood      int           `default:"50000" help:"Events that one tenant publishes in the case tenants, while another publishes 5 a second."`
 	Medians    int           `default:"1" help:"Runs of each case, each on a fresh stack; the median is reported."`
 	JSON       string        `name:"json" placeholder:"FILE" help:"Write the report as JSON, too."`
-	SVG        string        `name:"svg" placeholder:"DIR" help:"Write charts, two for each row and two more of a soak."`
+	SVG        string        `name:"svg" placeholder:"DIR" help:"Write charts: two for each row, two more of a soak, three of a curve and one of tenants."`
 	Profile    string        `placeholder:"DIR" help:"Write profiles of the process that has the API, of the processor and of what was allocated, one each for each case."`
 	Statements string        `placeholder:"DIR" help:"Write what each SQL statement cost, a table for each case."`
 	Processes  string        `default:"product" enum:"product,one,split,pairs" help:"product: API and worker in one process, as in grapnel serve, and Temporal in another; one: all in one, as the dev stack is; split: each in its own; pairs: as split, with two APIs, published to in turn, and two workers."`
@@ -52,10 +54,13 @@ type benchOptions struct {
 // Validate reports all wrong flags at once.
 func (o *benchOptions) Validate() error {
 	errs := []error{CheckCases(o.Case)}
-	for name, value := range map[string]int{"--seconds": o.Seconds, "--publishers": o.Publishers, "--medians": o.Medians, "--webhooks": o.Webhooks} {
+	for name, value := range map[string]int{"--seconds": o.Seconds, "--publishers": o.Publishers, "--medians": o.Medians, "--webhooks": o.Webhooks, "--flood": o.Flood} {
 		if value < 1 {
 			errs = append(errs, fmt.Errorf("%s %d: want at least 1", name, value))
 		}
+	}
+	if len(o.Rates) == 0 || slices.Min(o.Rates) <= 0 {
+		errs = append(errs, fmt.Errorf("--rates %v: want rates above 0", o.Rates))
 	}
 	if o.Payload < 32 || o.Payload > 100_000 {
 		errs = append(errs, fmt.Errorf("--payload %d: want 32 to 100000", o.Payload))
@@ -188,7 +193,7 @@ func (b *bencher) runCase(ctx context.Context, name string, number int, rate flo
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	spec := Spec{
 		Case: name, Rate: rate, WarmUp: b.WarmUp, Window: time.Duration(b.Seconds) * time.Second, Drain: b.Drain,
-		Publishers: b.Publishers, Payload: b.Payload, Webhooks: b.Webhooks,
+		Publishers: b.Publishers, Payload: b.Payload, Webhooks: b.Webhooks, Rates: slices.Compact(slices.Sorted(slices.Values(b.Rates))), Flood: b.Flood,
 	}
 	if name == CaseSoak {
 		spec.Window = b.Soak
@@ -280,6 +285,23 @@ func (b *bencher) draw() error {
 			err = errors.Join(err, writeFile(name+"-minutes.svg", SoakLatencyChart(row)), writeFile(name+"-memory.svg", SoakMemoryChart(row)))
 		}
 		if err != nil {
+			return err
+		}
+	}
+	return b.drawComparisons()
+}
+
+// drawComparisons writes the charts that compare rows.
+func (b *bencher) drawComparisons() error {
+	charts := map[string]string{}
+	for name, svg := range CurveCharts(&b.report) {
+		charts[CaseCurve+"-over-rate-"+name] = svg
+	}
+	if svg := TenantsChart(&b.report); svg != "" {
+		charts[CaseTenants] = svg
+	}
+	for name, svg := range charts {
+		if err := writeFile(filepath.Join(b.SVG, name+".svg"), svg); err != nil {
 			return err
 		}
 	}
