@@ -50,8 +50,8 @@ func newCanvas(title, x, y string, most float64) *canvas {
 	distance := step(most)
 	c := &canvas{highY: math.Ceil(most/distance-1e-9) * distance}
 	fmt.Fprintf(c, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" font-family="sans-serif" font-size="12">`+"\n", chartWidth, chartHeight)
-	c.WriteString(chartStyle)
-	c.WriteString(`<rect class="paper" width="100%" height="100%"/>` + "\n")
+	fmt.Fprint(c, chartStyle)
+	fmt.Fprint(c, `<rect class="paper" width="100%" height="100%"/>`+"\n")
 	fmt.Fprintf(c, `<text x="%d" y="22" font-size="14">%s</text>`+"\n", chartLeft, html.EscapeString(title))
 	for v := 0.0; v <= c.highY+distance/2; v += distance {
 		fmt.Fprintf(c, `<path class="grid" d="M%d %.1fh%d"/><text x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n", chartLeft, c.atY(v), plotWidth, chartLeft-6, c.atY(v)+4, number(v))
@@ -78,7 +78,7 @@ func (c *canvas) legend(i, n int, name string) {
 
 // end returns the finished SVG.
 func (c *canvas) end() string {
-	c.WriteString("</svg>\n")
+	fmt.Fprint(c, "</svg>\n")
 	return c.String()
 }
 
