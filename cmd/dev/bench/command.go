@@ -40,7 +40,7 @@ type benchOptions struct {
 	Webhooks   int           `default:"10000" help:"Webhooks of the cases wide (one event to all of them) and many (one event to each)."`
 	Soak       time.Duration `default:"20m" help:"Length of the measured load of the case soak."`
 	SoakRate   float64       `placeholder:"N" help:"Events per second of the case soak. Default: half of the saturation."`
-	Rates      []float64     `default:"20,50,100,200,400,800,1600" placeholder:"N,…" help:"Rates of the case curve, which publishes at each for --seconds; events per second."`
+	Rates      []float64     `default:"20,50,100,200,400,800,1600" help:"Rates of the case curve, which publishes at each for --seconds; events per second."`
 	Flood      int           `default:"50000" help:"Events that one tenant publishes in the case tenants, while another publishes 5 a second."`
 	Medians    int           `default:"1" help:"Runs of each case, each on a fresh stack; the median is reported."`
 	JSON       string        `name:"json" placeholder:"FILE" help:"Write the report as JSON, too."`
