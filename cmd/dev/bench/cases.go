@@ -50,6 +50,10 @@ func Run(ctx context.Context, spec Spec) ([]Result, error) {
 		return runWide(ctx, spec)
 	case CaseMany:
 		return oneRow(runMany(ctx, spec))
+	case CaseCurve:
+		return runCurve(ctx, spec)
+	case CaseTenants:
+		return runTenants(ctx, spec)
 	case CaseSoak:
 		return oneRow(runSoak(ctx, spec))
 	}

@@ -173,6 +173,9 @@ func (b *bencher) startStack(ctx context.Context, dir string, spec *Spec, number
 		return c, err
 	}
 	spec.Targets, spec.Key = strings.Split(c.ready["api"], ","), c.ready["key"]
+	if spec.TemporalDatabase, err = onServer(c.ready["postgres"], stack.TemporalDatabase); err != nil {
+		return c, err
+	}
 	spec.Processes, b.report.Machine.Layout, err = processesOf(c.ready)
 	return c, err
 }

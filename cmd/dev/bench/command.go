@@ -41,9 +41,11 @@ type benchOptions struct {
 	Webhooks   int           `default:"10000" help:"Number of webhooks in the cases wide (one event to all of them) and many (one event to each)."`
 	Soak       time.Duration `default:"20m" help:"Length of the measured load of the case soak."`
 	SoakRate   float64       `placeholder:"N" help:"Events per second in the case soak. Default: half of the rate that the case saturation sustains."`
+	Rates      []float64     `default:"20,50,100,200,400,800,1600" help:"Events per second in the case curve, which publishes at each rate for --seconds."`
+	Flood      int           `default:"50000" help:"Number of events that one tenant publishes in the case tenants, while another publishes 5 a second."`
 	Medians    int           `default:"1" help:"Number of runs of each case, each on a fresh stack. The report has the median."`
 	JSON       string        `name:"json" placeholder:"FILE" help:"Also write the report as JSON to this file."`
-	SVG        string        `name:"svg" placeholder:"DIR" help:"Write charts to this directory: two for each row of the report, and two more for the case soak."`
+	SVG        string        `name:"svg" placeholder:"DIR" help:"Write charts to this directory: two for each row of the report, two more for the case soak, three for the case curve and one for the case tenants."`
 	Profile    string        `placeholder:"DIR" help:"Write a CPU profile and an allocation profile of the API process to this directory, for each case."`
 	Statements string        `placeholder:"DIR" help:"Write a table of the costs of each SQL statement to this directory, for each case."`
 	Processes  string        `default:"product" enum:"product,one,split,pairs" help:"Layout of the processes. product: API and worker in one process, like grapnel serve, Temporal in another. one: all in one process, like the development stack. split: one process each. pairs: like split, with two APIs, which receive the events in turn, and two workers."`
@@ -53,10 +55,13 @@ type benchOptions struct {
 // Validate reports all wrong flags at once.
 func (o *benchOptions) Validate() error {
 	errs := []error{CheckCases(o.Case)}
-	for name, value := range map[string]int{"--seconds": o.Seconds, "--publishers": o.Publishers, "--medians": o.Medians, "--webhooks": o.Webhooks} {
+	for name, value := range map[string]int{"--seconds": o.Seconds, "--publishers": o.Publishers, "--medians": o.Medians, "--webhooks": o.Webhooks, "--flood": o.Flood} {
 		if value < 1 {
 			errs = append(errs, fmt.Errorf("%s %d: want at least 1", name, value))
 		}
+	}
+	if len(o.Rates) == 0 || slices.Min(o.Rates) <= 0 {
+		errs = append(errs, fmt.Errorf("--rates %v: want rates above 0", o.Rates))
 	}
 	if o.Payload < 32 || o.Payload > 100_000 {
 		errs = append(errs, fmt.Errorf("--payload %d: want 32 to 100000", o.Payload))
@@ -217,6 +222,7 @@ func (b *bencher) spec(name string, rate float64) Spec {
 	spec := Spec{
 		Case: name, Rate: rate, WarmUp: b.WarmUp, Window: time.Duration(b.Seconds) * time.Second, Drain: b.Drain,
 		Publishers: b.Publishers, Payload: b.Payload, Webhooks: b.Webhooks,
+		Rates: slices.Compact(slices.Sorted(slices.Values(b.Rates))), Flood: b.Flood,
 	}
 	if name == CaseSoak {
 		spec.Window = b.Soak
@@ -297,6 +303,23 @@ func (b *bencher) draw() error {
 			err = errors.Join(err, writeFile(name+"-minutes.svg", SoakLatencyChart(row)), writeFile(name+"-memory.svg", SoakMemoryChart(row)))
 		}
 		if err != nil {
+			return err
+		}
+	}
+	return b.drawComparisons()
+}
+
+// drawComparisons writes the charts that compare rows.
+func (b *bencher) drawComparisons() error {
+	charts := map[string]string{}
+	for name, svg := range CurveCharts(&b.report) {
+		charts[CaseCurve+"-over-rate-"+name] = svg
+	}
+	if svg := TenantsChart(&b.report); svg != "" {
+		charts[CaseTenants] = svg
+	}
+	for name, svg := range charts {
+		if err := writeFile(filepath.Join(b.SVG, name+".svg"), svg); err != nil {
 			return err
 		}
 	}

@@ -74,10 +74,16 @@ func (r *run) publishers(ctx context.Context, publishers int, length time.Durati
 // open publishes at a fixed rate for a while, without waiting for responses. The latency of a late event counts from
 // its due time.
 func (r *run) open(ctx context.Context, rate float64, length time.Duration) {
+	r.openWhile(ctx, rate, func(passed time.Duration) bool { return passed < length })
+}
+
+// openWhile is open for as long as more returns true. more is called before each event, with the time from the
+// beginning until the event is due.
+func (r *run) openWhile(ctx context.Context, rate float64, more func(passed time.Duration) bool) {
 	start := r.now()
 	var group sync.WaitGroup
 	defer group.Wait()
-	for i := 0; Open(i, rate) < length; i++ {
+	for i := 0; more(Open(i, rate)); i++ {
 		due := start + Open(i, rate)
 		if left := due - r.now(); left > 0 && wait.For(ctx, left) != nil {
 			return
@@ -138,6 +144,13 @@ func (r *run) failed(what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.errors[what]++
+}
+
+// forgetErrors makes the next row count the errors from now on.
+func (r *run) forgetErrors() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.errors)
 }
 
 // settle is how long the run waits for duplicates, and for the product to record the last deliveries.

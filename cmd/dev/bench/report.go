@@ -35,27 +35,33 @@ func (r *Report) Failed() bool {
 
 // Compare fills in the shares of the floor and the ratios between cases, if both sides were measured.
 func (r *Report) Compare() {
-	row := func(name string) *Result {
-		if i := slices.IndexFunc(r.Results, func(row Result) bool { return row.Case == name }); i >= 0 {
-			return &r.Results[i]
-		}
-		return nil
-	}
-	if floor := row(CaseFloor); floor != nil && floor.SustainedPerSecond > 0 {
+	if floor := r.row(CaseFloor); floor != nil && floor.SustainedPerSecond > 0 {
 		for i := range r.Results {
 			if !givenRate(r.Results[i].Case) {
 				r.Results[i].Floor = r.Results[i].SustainedPerSecond / floor.SustainedPerSecond
 			}
 		}
 	}
-	if floor, idle := row(rowFloorIdle), row(CaseIdle); floor != nil && idle != nil && floor.Receive.P50 > 0 {
-		idle.Ratio = idle.Receive.P50 / floor.Receive.P50
-		idle.Note += fmt.Sprintf("; p50 is %.1f times the floor's", idle.Ratio)
+	if floor := r.row(rowFloorIdle); floor != nil && floor.Receive.P50 > 0 {
+		for _, name := range []string{CaseIdle, curveRow(idleRate)} {
+			if row := r.row(name); row != nil {
+				row.Ratio = row.Receive.P50 / floor.Receive.P50
+				row.note(fmt.Sprintf("p50 is %.1f times the floor's", row.Ratio))
+			}
+		}
 	}
-	if saturation, stored := row(CaseSaturation), row(CaseStored); saturation != nil && stored != nil && saturation.SustainedPerSecond > 0 {
+	if saturation, stored := r.row(CaseSaturation), r.row(CaseStored); saturation != nil && stored != nil && saturation.SustainedPerSecond > 0 {
 		stored.Ratio = stored.SustainedPerSecond / saturation.SustainedPerSecond
-		stored.Note += fmt.Sprintf("; %.0f %% of saturation without them", 100*stored.Ratio)
+		stored.note(fmt.Sprintf("%.0f %% of saturation without them", 100*stored.Ratio))
 	}
+}
+
+// note adds to the row's note.
+func (r *Result) note(text string) {
+	if r.Note != "" {
+		r.Note += "; "
+	}
+	r.Note += text
 }
 
 // Write prints the report as text for people.
@@ -78,10 +84,10 @@ func (r *Report) Write(w io.Writer) error {
 		if row.Floor > 0 {
 			share = fmt.Sprintf("%.1f %%", 100*row.Floor)
 		}
-		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t%.2f\t%.1f\t%d\t%d\t%d\t\n",
+		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%d\t%d\t%d\t\n",
 			row.Case, row.AcceptedPerSecond, row.DeliveredPerSecond, row.SustainedPerSecond, share,
 			short(row.Receive.P50), short(row.Receive.P90), short(row.Receive.P99), short(row.Accept.P50), short(row.Accept.P99),
-			sum(row.CPU), row.DrainSeconds, row.Events, row.Lost, row.Duplicates)
+			cpu(row.CPU), row.DrainSeconds, row.Events, row.Lost, row.Duplicates)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -89,6 +95,9 @@ func (r *Report) Write(w io.Writer) error {
 	fmt.Fprintln(w)
 	for i := range r.Results {
 		fmt.Fprintf(w, "%s: %s\n", r.Results[i].Case, strings.Join(details(&r.Results[i]), "; "))
+	}
+	if err := r.writeCurve(w); err != nil {
+		return err
 	}
 	for i := range r.Results {
 		if soak := r.Results[i].Soak; soak != nil {
@@ -107,6 +116,7 @@ delivered/s: within the window; sustained/s: deliveries by the window and the dr
 wide is one event: its rates are over the time to the last delivery, its drain begins with the 202.
 p50, p90, p99: from when an event was to be sent to its receipt; 202: to the answer.
 CPU: all processes but the load's, from the window's begin until everything had arrived.
+tenants: of the quiet tenant, while the flood of the busy one is accepted and delivered.
 `
 
 // details returns the results of a row for which the table has no columns.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -55,10 +56,14 @@ type Result struct {
 	Accepted []int `json:"accepted_by_second"`
 	Received []int `json:"received_by_second"`
 
-	// Floor is the rate as a share of the floor's rate. Ratio compares the row with the row that the case refers to.
-	// 0 means not measured.
-	Floor float64 `json:"share_of_floor,omitempty"`
-	Ratio float64 `json:"ratio,omitempty"`
+	// Floor is the rate as a share of the floor's rate. Ratio compares the row with the row that the case refers to,
+	// and RatioP50 does the same for the median where Ratio is of the p99. 0 means not measured.
+	Floor    float64 `json:"share_of_floor,omitempty"`
+	Ratio    float64 `json:"ratio,omitempty"`
+	RatioP50 float64 `json:"ratio_p50,omitempty"`
+
+	// Point is set in the case curve only.
+	Point *Point `json:"point,omitempty"`
 
 	// Soak is set in the case soak only.
 	Soak *Soak `json:"soak,omitempty"`
@@ -141,8 +146,8 @@ func Median(runs [][]Result) []Result {
 // givenRate reports whether the row has a fixed rate, so that its result is the latency.
 func givenRate(name string) bool {
 	switch name {
-	case CaseIdle, rowFloorIdle, CaseIsolation, rowQuiet, CaseOutage, CaseSoak:
+	case CaseIdle, rowFloorIdle, CaseIsolation, rowQuiet, CaseOutage, CaseSoak, CaseTenants, rowAlone:
 		return true
 	}
-	return false
+	return strings.HasPrefix(name, curvePrefix)
 }

@@ -3,9 +3,11 @@ package bench_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,11 +17,14 @@ import (
 	"grapnel/cmd/dev/bench"
 )
 
-// fakeGrapnel keeps webhooks, and sends each event once when it is published.
+// fakeGrapnel keeps webhooks, and sends each event once when it is published. A webhook belongs to its key's tenant.
 type fakeGrapnel struct {
 	mu       sync.Mutex
-	webhooks map[string][]string // URLs by event type
+	tenants  int
+	webhooks map[string][]string // URLs by key and event type
 }
+
+func newFakeGrapnel() *fakeGrapnel { return &fakeGrapnel{webhooks: map[string][]string{}} }
 
 func (f *fakeGrapnel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
@@ -28,28 +33,50 @@ func (f *fakeGrapnel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var in struct {
-		URL    string   `json:"url"`
-		Events []string `json:"events"`
-		Type   string   `json:"type"`
+		URL    string          `json:"url"`
+		Events json.RawMessage `json:"events"`
 	}
 	_ = json.Unmarshal(body, &in) // a missing member gets an error below
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	key := r.Header.Get("Authorization")
 	switch r.URL.Path {
+	case "/v1/tenants":
+		f.tenants++
+		w.WriteHeader(http.StatusCreated)
+		fmt.Fprintf(w, `{"api_key":{"key":"key%d"}}`, f.tenants)
 	case "/v1/webhooks":
-		for _, eventType := range in.Events {
-			f.webhooks[eventType] = append(f.webhooks[eventType], in.URL)
+		var names []string
+		_ = json.Unmarshal(in.Events, &names) // as above
+		for _, eventType := range names {
+			f.webhooks[key+eventType] = append(f.webhooks[key+eventType], in.URL)
 		}
 		w.WriteHeader(http.StatusCreated)
 	case "/v1/events":
-		for _, url := range f.webhooks[in.Type] {
-			if err := post(r, url, body); err != nil {
+		f.publish(w, r, body)
+	case "/v1/events/batch":
+		var events []json.RawMessage
+		_ = json.Unmarshal(in.Events, &events) // as above
+		f.publish(w, r, events...)
+		fmt.Fprintf(w, `{"results":[%s]}`, strings.TrimSuffix(strings.Repeat(`{"id":"evt_1"},`, len(events)), ","))
+	}
+}
+
+// publish sends each event to the webhooks of its type.
+func (f *fakeGrapnel) publish(w http.ResponseWriter, r *http.Request, events ...json.RawMessage) {
+	for _, event := range events {
+		var in struct {
+			Type string `json:"type"`
+		}
+		_ = json.Unmarshal(event, &in) // an event without a type has no webhooks
+		for _, url := range f.webhooks[r.Header.Get("Authorization")+in.Type] {
+			if err := post(r, url, event); err != nil {
 				w.WriteHeader(http.StatusBadGateway)
 				return
 			}
 		}
-		w.WriteHeader(http.StatusAccepted)
 	}
+	w.WriteHeader(http.StatusAccepted)
 }
 
 func post(r *http.Request, url string, body []byte) error {
@@ -67,7 +94,7 @@ func post(r *http.Request, url string, body []byte) error {
 // setupScale returns a spec whose two targets are addresses of the same fake.
 func setupScale(t *testing.T, name string) bench.Spec {
 	t.Helper()
-	fake := &fakeGrapnel{webhooks: map[string][]string{}}
+	fake := newFakeGrapnel()
 	spec := bench.Spec{
 		Case: name, Publishers: 3, Payload: 100, Webhooks: 7, Rate: 100,
 		WarmUp: 20 * time.Millisecond, Window: 100 * time.Millisecond, Drain: time.Minute,

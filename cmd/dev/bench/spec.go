@@ -1,7 +1,7 @@
 // Package bench puts a load on a running Grapnel over HTTP, receives its deliveries, and reports rates, latencies,
 // processor time, losses and duplicates as numbers, a table and charts. It uses only the addresses and process ids of
-// the stack and imports nothing of the product. One process both publishes and receives, so that all times come from
-// one monotonic clock.
+// the stack, and Temporal's database to count workflows, and imports nothing of the product. One process both publishes
+// and receives, so that all times come from one monotonic clock.
 package bench
 
 import (
@@ -24,6 +24,8 @@ const (
 	CaseOutage     = "outage"
 	CaseWide       = "wide"
 	CaseMany       = "many"
+	CaseCurve      = "curve"
+	CaseTenants    = "tenants"
 	CaseSoak       = "soak"
 )
 
@@ -39,7 +41,7 @@ func DefaultCases() []string {
 }
 
 // LongCases returns the cases that run only when they are named, because they take long.
-func LongCases() []string { return []string{CaseWide, CaseMany, CaseSoak} }
+func LongCases() []string { return []string{CaseWide, CaseMany, CaseCurve, CaseTenants, CaseSoak} }
 
 // CheckCases reports all names that are not cases.
 func CheckCases(names []string) error {
@@ -64,6 +66,9 @@ type Spec struct {
 	Key     string   `json:"key"`
 	// Processes are the processes whose processor time and memory are reported.
 	Processes []Process `json:"processes"`
+	// TemporalDatabase is the URL of Temporal's database, in which the case curve counts workflows. If it is empty,
+	// they are not counted.
+	TemporalDatabase string `json:"temporal_database,omitempty"`
 
 	// WarmUp is the time of publishing and receiving before the measurement, and Window the length of the measured
 	// load. Drain is the time that accepted events have to arrive after the window before they count as lost.
@@ -78,6 +83,10 @@ type Spec struct {
 	Rate float64 `json:"rate"`
 	// Webhooks is the number of webhooks in the cases about many webhooks.
 	Webhooks int `json:"webhooks"`
+	// Rates are the rates of the case curve, in events per second.
+	Rates []float64 `json:"rates,omitempty"`
+	// Flood is the number of events that one tenant publishes beside the other in the case tenants.
+	Flood int `json:"flood,omitempty"`
 }
 
 // OutageLength returns how long the receiver is down in the case outage.
