@@ -23,6 +23,8 @@ const (
 	// time is the least work for the database, but one that is delayed, by a lock or a slow disk, must not delay all
 	// later items.
 	runnerDelay = 50 * time.Millisecond
+	// maxSharedRows is how many rows a statement has at most if it has items of several tenants: some 20 ms of work.
+	maxSharedRows = 100
 )
 
 // group gathers concurrent database requests into shared statements: the items that arrive while one statement runs
@@ -30,6 +32,9 @@ const (
 //
 // Items of different lanes never share a statement. A statement that fails is repeated in parts (splitter). Items
 // that need a row lock which stays taken go into quarantine (lockQueue), so that they delay only each other.
+//
+// Tenants share fairly, if the group knows them: calls take turns, a statement with several tenants has at most
+// maxSharedRows, and a tenant whose item comes while a larger statement of another tenant runs does not wait for that.
 type group[T any] struct {
 	// do handles all items atomically and stores each item's outcome in the item. If ctx has a lock wait
 	// (withLockWait), it waits no longer than that for a row.
@@ -44,6 +49,8 @@ type group[T any] struct {
 	weight func(T) int
 	// lane returns an item's lane. The default is lane 0.
 	lane func(T) int
+	// tenant returns the tenant of an item; nil means that tenants don't matter.
+	tenant func(T) hook.TenantID
 	// locks returns the rows that an item's statement locks and that others may keep locked for long. nil means none.
 	// It is called only after a failure.
 	locks func(T) []rowLock
@@ -67,6 +74,8 @@ type lane[T any] struct {
 	calls       []*call[T]
 	rows, bytes int
 	running     int
+	// large are the tenants of the large statements that run: those with more than maxSharedRows.
+	large []hook.TenantID
 	// runnerDue reports whether a check for delayed statements is scheduled.
 	runnerDue bool
 }
@@ -173,10 +182,14 @@ func (g *group[T]) queue(c *call[T], bounded bool) {
 	}
 	l.calls = append(l.calls, c)
 	l.rows, l.bytes = l.rows+rows, l.bytes+bytes
-	if l.running == 0 {
+	switch {
+	case l.running == 0:
 		l.running++
-		go g.run(l)
-	} else if !l.runnerDue && l.running < g.maxRunners {
+		go g.run(l, false)
+	case len(l.large) > 0 && !g.isLarge(l, c):
+		g.runBeside(l)
+	}
+	if !l.runnerDue && l.running < g.maxRunners {
 		l.runnerDue = true
 		time.AfterFunc(runnerDelay, func() { g.addRunner(l) })
 	}
@@ -219,7 +232,20 @@ func (g *group[T]) addRunner(l *lane[T]) {
 		return
 	}
 	l.running++
-	go g.run(l)
+	go g.run(l, false)
+}
+
+// runBeside begins another statement beside large ones, for other tenants, if not too many run.
+func (g *group[T]) runBeside(l *lane[T]) {
+	if l.running <= g.maxRunners {
+		l.running++
+		go g.run(l, true)
+	}
+}
+
+// isLarge reports whether the call's tenant has a large statement that runs.
+func (g *group[T]) isLarge(l *lane[T], c *call[T]) bool {
+	return g.tenant != nil && slices.Contains(l.large, g.tenant(c.members[0].item))
 }
 
 // size returns an item's share of the queue's bounds.
@@ -242,31 +268,49 @@ func (g *group[T]) weigh(item T) int {
 	return rows
 }
 
-// run executes one statement after the other until the lane is empty.
-func (g *group[T]) run(l *lane[T]) {
+// run executes one statement after the other until the lane is empty. If beside, it leaves the tenants of large
+// statements to others.
+func (g *group[T]) run(l *lane[T], beside bool) {
 	for {
-		batch := g.take(l)
+		batch, large := g.take(l, beside)
 		if len(batch) == 0 {
 			return
 		}
 		g.finish(batch)
+		if large {
+			g.endLarge(l, batch[0])
+		}
 	}
 }
 
-// take takes the items of the next statement. None means that the run ends.
-func (g *group[T]) take(l *lane[T]) []*member[T] {
+func (g *group[T]) endLarge(l *lane[T], m *member[T]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var batch []*member[T]
-	total := 0
-	for len(l.calls) > 0 {
-		c := l.calls[0]
+	at := slices.Index(l.large, g.tenant(m.item))
+	l.large = slices.Delete(l.large, at, at+1)
+}
+
+// take takes the items of the next statement, and says whether that is a large one. No item means that the run ends.
+func (g *group[T]) take(l *lane[T], beside bool) (batch []*member[T], large bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := statement[T]{group: g}
+	at := 0
+	for at < len(l.calls) {
+		c := l.calls[at]
+		if beside && g.isLarge(l, c) {
+			at++
+			continue
+		}
 		m := c.members[0]
-		weight := g.weigh(m.item)
-		if len(batch) > 0 && total+weight > g.maxWeight {
+		if !s.fits(m.item) {
 			break
 		}
-		m.call, c.members, l.calls = nil, c.members[1:], l.calls[1:]
+		if m.call, c.members = nil, c.members[1:]; at == 0 {
+			l.calls = l.calls[1:]
+		} else {
+			l.calls = slices.Delete(l.calls, at, at+1)
+		}
 		if len(c.members) > 0 {
 			l.calls = append(l.calls, c)
 		}
@@ -276,13 +320,21 @@ func (g *group[T]) take(l *lane[T]) []*member[T] {
 			g.enqueueBehind(w, m)
 			continue
 		}
-		batch, total = append(batch, m), total+weight
+		s.add(m)
 	}
-	if len(batch) == 0 {
+	if len(s.batch) == 0 {
 		l.running--
-		l.calls = nil // frees the calls
+		if len(l.calls) == 0 {
+			l.calls = nil // frees the calls
+		}
 	}
-	return batch
+	if s.isLarge() {
+		l.large = append(l.large, g.tenant(s.batch[0].item))
+		if slices.ContainsFunc(l.calls, func(c *call[T]) bool { return !g.isLarge(l, c) }) {
+			g.runBeside(l)
+		}
+	}
+	return s.batch, s.isLarge()
 }
 
 // finish does a batch. If the batch fails because of some of its items, it is done in parts: an item that can't be

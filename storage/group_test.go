@@ -412,3 +412,101 @@ func TestGroupAddsAllForNobody(t *testing.T) {
 		require.True(t, g.idle())
 	})
 }
+
+// turn is an item of a tenant.
+type turn struct{ tenant byte }
+
+// fairGroup returns a group that knows tenants, and whose statements take a millisecond for each item. largest is the
+// most items of a statement.
+func fairGroup(largest *atomic.Int32) *group[*turn] {
+	return &group[*turn]{
+		maxWeight: 5_000, maxRunners: 2,
+		tenant: func(t *turn) hook.TenantID { return hook.TenantID{t.tenant} },
+		do: func(_ context.Context, items []*turn) error {
+			for n := int32(len(items)); ; {
+				old := largest.Load()
+				if n <= old || largest.CompareAndSwap(old, n) {
+					break
+				}
+			}
+			time.Sleep(time.Duration(len(items)) * time.Millisecond) //nolint:forbidigo // the bubble's clock
+			return nil
+		},
+	}
+}
+
+// turnsOf returns items of a tenant.
+func turnsOf(tenant byte, n int) []*turn {
+	items := make([]*turn, n)
+	for i := range items {
+		items[i] = &turn{tenant: tenant}
+	}
+	return items
+}
+
+// K9: a tenant that publishes as fast as it can delays the others by no more than small statements.
+func TestGroupIsFairToTenants(t *testing.T) {
+	t.Parallel()
+	for name, alone := range map[string]bool{"in large calls": false, "in calls of one": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var largest atomic.Int32
+				g := fairGroup(&largest)
+				var flood sync.WaitGroup
+				for range 8 {
+					flood.Go(func() {
+						for range 10 {
+							items := turnsOf(1, 100)
+							if !alone {
+								g.addAll(t.Context(), items)
+								continue
+							}
+							var each sync.WaitGroup
+							for _, item := range items {
+								each.Go(func() { g.addAll(t.Context(), []*turn{item}) })
+							}
+							each.Wait()
+						}
+					})
+				}
+				worst := time.Duration(0)
+				for range 40 {
+					time.Sleep(37 * time.Millisecond) //nolint:forbidigo // the bubble's clock
+					begin := time.Now()
+					require.NoError(t, g.add(t.Context(), &turn{tenant: 2}))
+					worst = max(worst, time.Since(begin))
+				}
+				flood.Wait()
+				require.Greater(t, largest.Load(), int32(300), "alone, the flood shares large statements")
+				require.LessOrEqual(t, worst, 2*maxSharedRows*time.Millisecond)
+				require.True(t, g.idle())
+			})
+		})
+	}
+}
+
+// Several tenants with large calls go on beside each other, and nothing is left behind.
+func TestGroupWithSeveralFloods(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var largest atomic.Int32
+		g := fairGroup(&largest)
+		var floods sync.WaitGroup
+		ended := make([]time.Duration, 5)
+		begin := time.Now()
+		for tenant := range ended {
+			floods.Go(func() {
+				for range 5 {
+					for _, err := range g.addAll(t.Context(), turnsOf(byte(tenant), 200)) {
+						require.NoError(t, err)
+					}
+				}
+				ended[tenant] = time.Since(begin)
+			})
+		}
+		floods.Wait()
+		require.True(t, g.idle())
+		require.Less(t, slices.Max(ended), 2*slices.Min(ended), "they share evenly")
+	})
+}

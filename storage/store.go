@@ -178,6 +178,7 @@ func (s *Store) newPublishGroup() *group[*publishing] {
 		name: measure.GroupPublish, count: s.metrics.Grouped, do: s.publishAll,
 		bytes: (*publishing).bytes, weight: s.fanOut, maxWeight: maxStatementDeliveries, maxRunners: maxStatements,
 		lane: (*publishing).lane, locks: (*publishing).locks,
+		tenant: func(p *publishing) hook.TenantID { return p.TenantID },
 	}
 }
 
