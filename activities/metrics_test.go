@@ -35,6 +35,8 @@ func (r *requests) Attempted(job *hook.Job, sent *hook.Attempt) {
 	r.told = append(r.told, fmt.Sprintf("%s %d %s", job.Webhook.Profile, sent.Number, sent.Outcome()))
 }
 
+func (*requests) Immediate(bool) {}
+
 func (r *requests) NotSent() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

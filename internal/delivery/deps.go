@@ -78,6 +78,8 @@ type Metrics interface {
 	Attempted(job *hook.Job, sent *hook.Attempt)
 	// NotSent counts a request that Grapnel could not make.
 	NotSent()
+	// Immediate counts an event whose first attempts this process began at the commit, or left to a workflow.
+	Immediate(began bool)
 }
 
 // noMetrics counts nothing. A nil *metrics.Metrics would do the same, but that package links Temporal's client.
@@ -86,3 +88,4 @@ type noMetrics struct{}
 func (noMetrics) Sending(int)                        {}
 func (noMetrics) Attempted(*hook.Job, *hook.Attempt) {}
 func (noMetrics) NotSent()                           {}
+func (noMetrics) Immediate(bool)                     {}

@@ -26,8 +26,9 @@ const (
 	// maxLoads bounds the loads under way. One load has all events that wait, so more than one is
 	// of use only when the store is slow.
 	maxLoads = 2
-	// maxLoad bounds the deliveries of one load.
-	maxLoad = 500
+	// maxLoad bounds the deliveries of one load, maxSharedLoad those of one with events of several
+	// tenants: none of them waits for long because another publishes in floods.
+	maxLoad, maxSharedLoad = 500, 100
 	// loadTimeout bounds a load.
 	loadTimeout = 10 * time.Second
 	// givenAfter is how long a workflow's start waits for the first attempts of its events. Most
@@ -83,7 +84,13 @@ type firstAttempts struct {
 // Accept delivers an accepted event: by immediate attempts if this process owns the event and
 // has room, and otherwise by its workflow. It does not wait.
 func (e *Engine) Accept(start hook.Start) {
-	if e.immediate == nil || !e.immediate.add(start) {
+	if e.immediate == nil {
+		e.regular(start)
+		return
+	}
+	began := e.immediate.add(start)
+	e.metrics.Immediate(began)
+	if !began {
 		e.regular(start)
 	}
 }
@@ -116,10 +123,18 @@ func (m *immediate) add(start hook.Start) bool {
 
 // kick begins a load if there is something to load. m.mu is locked.
 func (m *immediate) kick() {
-	if m.waiting.Len() > 0 && m.loads < maxLoads && m.loaded < maxLoaded && (m.loads == 0 || m.waiting.Len() >= maxLoad) {
+	if m.waiting.Len() > 0 && m.loads < maxLoads && m.loaded < maxLoaded && (m.loads == 0 || m.waiting.Len() >= m.loadLimit()) {
 		m.loads++
 		m.running.Go(m.load)
 	}
+}
+
+// loadLimit returns how many deliveries the next load may have. m.mu is locked.
+func (m *immediate) loadLimit() int {
+	if m.waiting.Owners() > 1 {
+		return maxSharedLoad
+	}
+	return maxLoad
 }
 
 // load loads and begins what waits, until nothing does.
@@ -134,10 +149,10 @@ func (m *immediate) take() []*firstAttempts {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var batch []*firstAttempts
-	deliveries := 0
+	deliveries, limit := 0, m.loadLimit()
 	for m.loaded < maxLoaded {
 		f, ok := m.waiting.Peek()
-		if !ok || deliveries > 0 && deliveries+f.start.Deliveries > maxLoad {
+		if !ok || deliveries > 0 && deliveries+f.start.Deliveries > limit {
 			break
 		}
 		m.waiting.Pop()

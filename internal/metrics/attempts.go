@@ -10,6 +10,8 @@ import (
 type attemptMetrics struct {
 	inFlight prometheus.Gauge
 	notSent  prometheus.Counter
+	// immediate and left count events by where their first attempts are made.
+	immediate, left prometheus.Counter
 	profiles series[hook.Profile, profileMetrics]
 }
 
@@ -26,7 +28,9 @@ func (r *registry) attemptMetrics() attemptMetrics {
 		[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30}, "profile")
 	firstAttempt := r.histograms("deliveries", "first_attempt_delay_seconds", "Time from the publish of an event to the start of a delivery's first attempt.",
 		[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 3600}, "profile")
+	first := r.counters("events", "first_attempts_total", "Events accepted by a process with API and worker, by what makes their first attempts: the process at the commit, or the workflow, for want of room or of a lease.", "by")
 	return attemptMetrics{
+		immediate: first.WithLabelValues("process"), left: first.WithLabelValues("workflow"),
 		inFlight: r.gauge("attempts", "in_flight", "Requests to receivers that are under way."),
 		notSent:  r.counter("attempts", "not_made_total", "Requests that could not be made because of a failure in Grapnel. They do not count as attempts."),
 		profiles: newSeries(hook.Profiles(), func(profile string) profileMetrics {
@@ -51,6 +55,17 @@ func (m *Metrics) Sending(n int) {
 func (m *Metrics) NotSent() {
 	if m != nil {
 		m.attempts.notSent.Inc()
+	}
+}
+
+// Immediate counts an event whose first attempts were begun at the commit, or left to its workflow.
+func (m *Metrics) Immediate(began bool) {
+	switch {
+	case m == nil:
+	case began:
+		m.attempts.immediate.Inc()
+	default:
+		m.attempts.left.Inc()
 	}
 }
 

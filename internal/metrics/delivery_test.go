@@ -36,6 +36,9 @@ func TestAttempts(t *testing.T) {
 	m.Sending(1)
 	m.Sending(-1)
 	m.NotSent()
+	m.Immediate(true)
+	m.Immediate(true)
+	m.Immediate(false)
 	m.Attempted(standard, &hook.Attempt{Number: 1, StatusCode: 200, StartedAt: now, Duration: 20 * time.Millisecond})
 	m.Attempted(standard, &hook.Attempt{Number: 2, StatusCode: 503, Class: hook.ClassStatus, StartedAt: now.Add(time.Hour), Duration: 2 * time.Second})
 	m.Attempted(standard, &hook.Attempt{Number: 1, Manual: true, Class: hook.ClassDNS, StartedAt: now})
@@ -44,6 +47,7 @@ func TestAttempts(t *testing.T) {
 	m.Attempted(job(hook.ProfileCommenda, now.Add(time.Hour)), &hook.Attempt{Number: 1, StatusCode: 404, Class: hook.ClassStatus, StartedAt: now})
 	_, text := scrape(t, m, "/metrics")
 	requireLines(t, text,
+		`grapnel_events_first_attempts_total{by="process"} 2`, `grapnel_events_first_attempts_total{by="workflow"} 1`,
 		"grapnel_attempts_in_flight 1", "grapnel_attempts_not_made_total 1",
 		`grapnel_attempts_total{outcome="success",profile="standard"} 1`,
 		`grapnel_attempts_total{outcome="http_5xx",profile="standard"} 1`,

@@ -14,6 +14,9 @@ type Queue[K comparable, V any] struct {
 // Len returns the number of items.
 func (q *Queue[K, V]) Len() int { return q.length }
 
+// Owners returns the number of owners with items.
+func (q *Queue[K, V]) Owners() int { return len(q.owners) }
+
 // Push adds an owner's item behind its others. An owner that had none comes in turn after all others.
 func (q *Queue[K, V]) Push(owner K, item V) {
 	if q.items == nil {

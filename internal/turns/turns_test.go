@@ -19,12 +19,14 @@ func TestOwnersTakeTurns(t *testing.T) {
 	q.Push("two", 200)
 	q.Push("two", 201)
 	require.Equal(t, 8, q.Len())
+	require.Equal(t, 3, q.Owners())
 	var got []int
 	for item, ok := q.Pop(); ok; item, ok = q.Pop() {
 		got = append(got, item)
 	}
 	require.Equal(t, []int{0, 100, 200, 1, 201, 2, 3, 4}, got)
 	require.Zero(t, q.Len())
+	require.Zero(t, q.Owners())
 	_, ok := q.Peek()
 	require.False(t, ok)
 }
