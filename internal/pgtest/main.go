@@ -4,6 +4,7 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -25,6 +26,8 @@ type cluster struct {
 	admin  string           // URL of the database to run CREATE DATABASE from
 	server *postgres.Server // nil if the environment names the server
 	err    error
+	keeper *keeper // nil if the environment names the server
+	front  string  // the keeper's URL
 
 	mu    sync.Mutex
 	made  map[string]bool  // template databases known to exist; guarded by mu
@@ -46,9 +49,11 @@ func (c *cluster) url(ctx context.Context) (string, error) {
 			// An automatic vacuum would change the databases at random times.
 			Settings: map[string]string{"autovacuum": "off"},
 		})
-		if c.err == nil {
-			c.admin = c.server.URL(postgres.Superuser)
+		if c.err != nil {
+			return
 		}
+		c.admin = c.server.URL(postgres.Superuser)
+		c.keeper, c.front, c.err = newKeeper(context.WithoutCancel(ctx), c.admin)
 	})
 	return c.admin, c.err
 }
@@ -59,7 +64,11 @@ func (c *cluster) stop(ctx context.Context) error {
 	if c.server == nil {
 		return c.dropFree(ctx)
 	}
-	return c.server.Stop(ctx)
+	var err error
+	if c.keeper != nil {
+		err = c.keeper.close()
+	}
+	return errors.Join(err, c.server.Stop(ctx))
 }
 
 // Main runs a package's tests and then stops the server that New started. It
