@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"sync"
 	"testing"
 
@@ -83,8 +84,15 @@ type Main struct {
 	M *testing.M
 }
 
+// collectAt is the garbage collector's GOGC for tests, unless the environment has another: almost all of their memory
+// is garbage soon.
+const collectAt = 400
+
 // Run returns the exit code.
 func (m Main) Run() int {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
 	code := m.M.Run()
 	if err := shared.stop(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest:", err)
