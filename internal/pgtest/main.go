@@ -5,9 +5,12 @@ package pgtest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -88,10 +91,18 @@ type Main struct {
 // is garbage soon.
 const collectAt = 400
 
+// perCore is how many tests run at once for each core, unless -parallel says another number: many wait for a time to
+// pass.
+const perCore = 2
+
 // Run returns the exit code.
 func (m Main) Run() int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
+	}
+	if err := moreAtOnce(); err != nil {
+		fmt.Fprintln(os.Stderr, "pgtest:", err)
+		return 1
 	}
 	code := m.M.Run()
 	if err := shared.stop(context.Background()); err != nil {
@@ -99,4 +110,15 @@ func (m Main) Run() int {
 		return max(code, 1)
 	}
 	return code
+}
+
+// moreAtOnce sets the default of -parallel.
+func moreAtOnce() error {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return nil
+	}
+	return flag.Set("test.parallel", strconv.Itoa(perCore*runtime.GOMAXPROCS(0)))
 }
