@@ -30,7 +30,7 @@ type contract struct {
 const documentURL = "https://grapnel.invalid/openapi.json"
 
 // theContract is the same for all tests, and takes longer to make than many a test.
-var theContract = sync.OnceValues(makeContract) //nolint:gochecknoglobals // see above
+var theContract = sync.OnceValues(makeContract)
 
 func newContract(t *testing.T) *contract {
 	t.Helper()

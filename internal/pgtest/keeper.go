@@ -85,7 +85,7 @@ func (k *keeper) run() {
 			return
 		}
 		k.serving.Go(func() {
-			defer client.Close() //nolint:errcheck // the session is over
+			defer client.Close()
 			k.serve(client)
 		})
 	}
@@ -202,11 +202,11 @@ func (k *keeper) cancel(o opening) {
 		}
 	}
 	k.mu.Unlock()
-	server, err := net.DialTimeout("unix", k.server, resetTime)
+	server, err := dial(k.server)
 	if err != nil {
 		return
 	}
-	defer server.Close() //nolint:errcheck // it has said nothing
+	defer server.Close()
 	_ = server.SetDeadline(time.Now().Add(resetTime))
 	if _, err := server.Write(o.raw); err == nil {
 		_, _ = server.Read(make([]byte, 1)) // the end: the server has sent the signal

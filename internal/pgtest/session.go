@@ -31,7 +31,7 @@ type backend struct {
 
 // connect opens a connection for a client. If the server refuses that, greeting says why, and the connection has ended.
 func connect(server string, o opening) (*backend, error) {
-	conn, err := net.DialTimeout("unix", server, resetTime)
+	conn, err := dial(server)
 	if err != nil {
 		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
@@ -44,6 +44,10 @@ func connect(server string, o opening) (*backend, error) {
 		b.plain = b.hasNoSettings()
 	}
 	return b, nil
+}
+
+func dial(server string) (net.Conn, error) {
+	return net.DialUnix("unix", nil, &net.UnixAddr{Name: server, Net: "unix"})
 }
 
 // greet reads what the server says until it is ready.
