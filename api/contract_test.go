@@ -29,17 +29,29 @@ type contract struct {
 
 const documentURL = "https://grapnel.invalid/openapi.json"
 
+// theContract is the same for all tests, and takes longer to make than many a test.
+var theContract = sync.OnceValues(makeContract)
+
 func newContract(t *testing.T) *contract {
 	t.Helper()
+	c, err := theContract()
+	require.NoError(t, err)
+	return c
+}
+
+func makeContract() (*contract, error) {
 	c := &contract{doc: api.Document("test"), compiler: jsonschema.NewCompiler(), compiled: map[string]*jsonschema.Schema{}}
 	text, err := c.doc.MarshalJSON()
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	c.compiler.DefaultDraft(jsonschema.Draft2020)
 	c.compiler.AssertFormat()
-	require.NoError(t, c.compiler.AddResource(documentURL, v))
-	return c
+	return c, c.compiler.AddResource(documentURL, v)
 }
 
 // schema returns the schema at a place of the document.

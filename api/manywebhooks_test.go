@@ -11,18 +11,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
+
+	"grapnel/internal/longtest"
 )
 
-// manyWebhooks is how many one tenant has in the test of many.
-const manyWebhooks = 10_000
-
-// One tenant with 10,000 webhooks: they are created and listed page by page, and an event for all of them is stored
+// One tenant with 10,000 webhooks (1,200 in the short form): they are created and listed page by page, and an event for all of them is stored
 // with a delivery for each, within the time and the memory of one request. The test runs alone, because it counts the
 // allocations of the process.
 func TestManyWebhooks(t *testing.T) { //nolint:paralleltest // see above
-	if testing.Short() {
-		t.Skip("makes 10,000 webhooks")
-	}
+	manyWebhooks := longtest.Size(1_200, 10_000)
 	f := setup(t)
 	begin := time.Now()
 	var makers errgroup.Group

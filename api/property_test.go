@@ -18,16 +18,15 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
-
-// requestsPerOperation is how many requests are made for each operation.
-const requestsPerOperation = 80
 
 // Spec 6: no input causes a 5xx or an answer that the document does not have, and requests that the document refuses
 // are refused. The requests are generated from the document, so that new operations are tested too; a seed makes them
 // the same each time.
 func TestNoInputBreaksAnOperation(t *testing.T) {
 	t.Parallel()
+	requestsPerOperation := longtest.Size(20, 80) // the whole test makes four times as many as the short one
 	f := setup(t, func(d *api.Deps) { d.Config.LongPoll = time.Millisecond })
 	_, otherKey := f.newTenant(t)
 	keys := []string{f.as("").key, otherKey, f.newKey(t, hook.DefaultTenant(), hook.ScopeRead), "gk_unknown"}
@@ -68,7 +67,7 @@ func TestNoInputBreaksAnOperation(t *testing.T) {
 			}
 		}
 	}
-	require.Greater(t, asked, 3000)
+	require.Greater(t, asked, len(templates)*requestsPerOperation)
 	for line := range strings.Lines(f.log.String()) {
 		require.Contains(t, line, "publish refused", "nothing that a client sends is a fault of ours")
 	}

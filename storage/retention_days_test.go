@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/internal/pgtest"
 	"grapnel/storage"
 )
@@ -30,7 +31,8 @@ const simulatedRetention = 30 * day
 const day = 24 * time.Hour
 
 // Spec 11: in sixty days, ten of them without any process, each day drops exactly the finished deliveries that are
-// older than the retention. An outstanding delivery outlives its day.
+// older than the retention. An outstanding delivery outlives its day. In the short form the retention is 8 days
+// instead of 30, and everything that depends on it happens 22 days earlier.
 func TestSixtyDays(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(daysEnv) == "" {
@@ -50,7 +52,7 @@ func TestSixtyDays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		<-time.After(time.Until(begin))
 		s := newSimulation(t, at)
-		for ; s.today < 60; s.today++ {
+		for ; s.today < s.late(60); s.today++ {
 			s.live()
 			<-time.After(time.Until(begin.Add(time.Duration(s.today+1) * day)))
 			s.setClock()
@@ -64,6 +66,8 @@ type simulation struct {
 	t     *testing.T
 	begin time.Time
 	today int
+	// retention is a number of days.
+	retention int
 	// others are the stores of other processes.
 	others []*storage.Store
 
@@ -95,7 +99,7 @@ func newSimulation(t *testing.T, at string) *simulation {
 	db, err := pgxpool.New(t.Context(), at)
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
-	s := &simulation{fixture: &fixture{url: at, db: db}, t: t, begin: time.Now(), days: map[int]*simulatedDay{}, partitions: map[int]bool{}}
+	s := &simulation{fixture: &fixture{url: at, db: db}, t: t, begin: time.Now(), retention: longtest.Size(8, 30), days: map[int]*simulatedDay{}, partitions: map[int]bool{}}
 	for _, sql := range []string{
 		`create schema simulated`,
 		`create table simulated.clock as select now() as at`,
@@ -118,6 +122,9 @@ func newSimulation(t *testing.T, at string) *simulation {
 	return s
 }
 
+// late returns the day that is the given one with the default retention, and as long after the first day is dropped.
+func (s *simulation) late(today int) int { return today - 30 + s.retention }
+
 // setClock sets PostgreSQL's time.
 func (s *simulation) setClock() {
 	s.t.Helper()
@@ -134,7 +141,7 @@ func (s *simulation) pass(d time.Duration) {
 // live simulates one day.
 func (s *simulation) live() {
 	s.t.Helper()
-	const away, back = 45, 55
+	away, back := s.late(45), s.late(55)
 	switch {
 	case s.today >= away && s.today < back:
 		return // no process runs
@@ -149,7 +156,7 @@ func (s *simulation) live() {
 	s.end()
 	s.maintain()
 	s.requirePartitions("after the day's second maintenance")
-	if slices.Contains([]int{7, 31, 41, 55, 59}, s.today) {
+	if slices.Contains([]int{7, s.late(31), s.late(41), back, s.late(59)}, s.today) {
 		s.requireExactlyWhatIsKept()
 	}
 	s.requireIdempotency()
@@ -171,7 +178,7 @@ func (s *simulation) maintain() {
 			if err := store.CancelStaleTests(ctx, time.Hour); err != nil {
 				return err
 			}
-			_, err := store.DropOldPartitions(ctx, simulatedRetention)
+			_, err := store.DropOldPartitions(ctx, time.Duration(s.retention)*day)
 			return err
 		})
 	}
@@ -185,7 +192,7 @@ func (s *simulation) maintain() {
 // gone reports whether the day must have been dropped by now.
 func (s *simulation) gone(d int) bool {
 	end := s.begin.Truncate(day).Add(time.Duration(d+1) * day)
-	return time.Since(end) >= simulatedRetention
+	return time.Since(end) >= time.Duration(s.retention)*day
 }
 
 // outlived counts the dropped days that have an outstanding delivery.
@@ -263,13 +270,13 @@ func (s *simulation) publishAll() {
 func (s *simulation) end() {
 	t := s.t
 	switch s.today {
-	case 40:
+	case s.late(40):
 		require.Equal(t, hook.StateSuccess, s.attempt(t, s.days[2].outstanding, answered(200)).State)
 		s.days[2].outstanding = hook.DeliveryID{}
-	case 42:
+	case s.late(42):
 		require.NoError(t, s.CancelDeliveries(t.Context(), []hook.DeliveryID{s.days[9].outstanding}, hook.TextWebhookDisabled))
 		s.days[9].outstanding = hook.DeliveryID{}
-	case 57:
+	case s.late(57):
 		dropped, err := s.DropDeliveries(t.Context(), []hook.DeliveryID{s.days[17].outstanding}, time.Hour)
 		require.NoError(t, err)
 		require.Len(t, dropped.Deliveries, 1)

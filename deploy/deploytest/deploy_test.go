@@ -22,8 +22,8 @@ import (
 // container that is killed sooner loses the result of a request that was already sent.
 const longestAttempt = 45 * time.Second
 
-// ofOthers matches variables that libraries read: Go's runtime, pgx, Temporal's client.
-var ofOthers = regexp.MustCompile(`^(GRAPNEL_IMAGE|GOMEMLIMIT|GOGC|PGPASSWORD|TEMPORAL_(ADDRESS|NAMESPACE|API_KEY|TLS_[A-Z_]+))$`)
+// ofOthers matches variables that others read: Go's runtime, pgx, Temporal's client, the tests.
+var ofOthers = regexp.MustCompile(`^(GRAPNEL_IMAGE|GRAPNEL_TEST_LONG|GOMEMLIMIT|GOGC|PGPASSWORD|TEMPORAL_(ADDRESS|NAMESPACE|API_KEY|TLS_[A-Z_]+))$`)
 
 // ofClients matches variables of the commands that call the API, such as listen.
 var ofClients = regexp.MustCompile(`^GRAPNEL_(URL|KEY)$`)

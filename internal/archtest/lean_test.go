@@ -24,6 +24,7 @@ func forbiddenInProduct() map[string]string {
 		"github.com/fergusstrange/embedded-postgres": "it downloads a PostgreSQL; for internal/postgres only",
 		modulePath + "/internal/pgtest":              "it starts a PostgreSQL; for tests and cmd/dev only",
 		modulePath + "/internal/archtest":            testOnly,
+		modulePath + "/internal/longtest":            testOnly,
 		"go.uber.org/goleak":                         testOnly,
 		"pgregory.net/rapid":                         testOnly,
 		"gorm.io":                                    visibleSQL,

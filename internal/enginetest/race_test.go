@@ -13,11 +13,12 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"grapnel/internal/longtest"
 	"grapnel/internal/pgtest"
 	"grapnel/storage"
 )
 
-// checks is the default number of sequences, shortChecks the number with -short; -rapid.checks overrides both. One
+// checks is the number of sequences with GRAPNEL_TEST_LONG, shortChecks the number without; -rapid.checks overrides both. One
 // takes one to three seconds. For more of them: go test ./internal/enginetest -rapid.checks=2000 -timeout 2h. A
 // sequence that fails is shown in its shortest form, with times; the same seed draws the same sequence again.
 const checks, shortChecks = "15", "3"
@@ -27,9 +28,9 @@ func TestMain(m *testing.M) {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
 	if !given {
-		n := checks
-		if testing.Short() {
-			n = shortChecks
+		n := shortChecks
+		if longtest.On() {
+			n = checks
 		}
 		if err := flag.Set("rapid.checks", n); err != nil {
 			os.Exit(2)

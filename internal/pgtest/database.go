@@ -69,6 +69,12 @@ func (c *cluster) take(ctx context.Context, tmpl Template) (*database, error) {
 		return nil, fmt.Errorf("connect to a new database: %w", err)
 	}
 	d := &database{url: address, conn: conn}
+	if c.keeper != nil {
+		d.keeper = c.keeper
+		if d.url, err = withDatabase(c.front, conn.Config().Database); err != nil {
+			return nil, err
+		}
+	}
 	return d, p.note(ctx, d)
 }
 

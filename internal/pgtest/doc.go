@@ -1,6 +1,6 @@
 // Package pgtest gives every test a PostgreSQL database of its own with the content of a migrated template. A
 // database that a test gives back is used again after its rows were deleted. It is dropped if the test has changed
-// anything but rows. pgtest starts a server at first use (internal/postgres), or uses the one that
+// anything but rows. Connections are used again, too (keeper). pgtest starts a server at first use (internal/postgres), or uses the one that
 // TEST_DATABASE_URL or DATABASE_URL names.
 //
 // It must not import storage or any other package of Grapnel but internal/postgres and internal/wait: callers pass

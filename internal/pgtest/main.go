@@ -4,8 +4,13 @@ package pgtest
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -25,6 +30,8 @@ type cluster struct {
 	admin  string           // URL of the database to run CREATE DATABASE from
 	server *postgres.Server // nil if the environment names the server
 	err    error
+	keeper *keeper // nil if the environment names the server
+	front  string  // the keeper's URL
 
 	mu    sync.Mutex
 	made  map[string]bool  // template databases known to exist; guarded by mu
@@ -46,9 +53,11 @@ func (c *cluster) url(ctx context.Context) (string, error) {
 			// An automatic vacuum would change the databases at random times.
 			Settings: map[string]string{"autovacuum": "off"},
 		})
-		if c.err == nil {
-			c.admin = c.server.URL(postgres.Superuser)
+		if c.err != nil {
+			return
 		}
+		c.admin = c.server.URL(postgres.Superuser)
+		c.keeper, c.front, c.err = newKeeper(context.WithoutCancel(ctx), c.admin)
 	})
 	return c.admin, c.err
 }
@@ -59,7 +68,11 @@ func (c *cluster) stop(ctx context.Context) error {
 	if c.server == nil {
 		return c.dropFree(ctx)
 	}
-	return c.server.Stop(ctx)
+	var err error
+	if c.keeper != nil {
+		err = c.keeper.close()
+	}
+	return errors.Join(err, c.server.Stop(ctx))
 }
 
 // Main runs a package's tests and then stops the server that New started. It
@@ -74,12 +87,38 @@ type Main struct {
 	M *testing.M
 }
 
+// collectAt is the garbage collector's GOGC for tests, unless the environment has another: almost all of their memory
+// is garbage soon.
+const collectAt = 400
+
+// perCore is how many tests run at once for each core, unless -parallel says another number: many wait for a time to
+// pass.
+const perCore = 2
+
 // Run returns the exit code.
 func (m Main) Run() int {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
+	if err := moreAtOnce(); err != nil {
+		fmt.Fprintln(os.Stderr, "pgtest:", err)
+		return 1
+	}
 	code := m.M.Run()
 	if err := shared.stop(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest:", err)
 		return max(code, 1)
 	}
 	return code
+}
+
+// moreAtOnce sets the default of -parallel.
+func moreAtOnce() error {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return nil
+	}
+	return flag.Set("test.parallel", strconv.Itoa(perCore*runtime.GOMAXPROCS(0)))
 }

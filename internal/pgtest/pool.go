@@ -45,11 +45,16 @@ type database struct {
 	// conn is pgtest's own connection, which restores the database. It stays open while tests use the database:
 	// connecting takes longer than restoring.
 	conn *pgx.Conn
+	// keeper is nil if the tests' connections go to the server itself.
+	keeper *keeper
 }
 
 // close closes the connection to the database.
 func (d *database) close(ctx context.Context) {
 	_ = d.conn.Close(ctx) // nothing to lose
+	if d.keeper != nil {
+		d.keeper.drop(d.conn.Config().Database)
+	}
 }
 
 // take returns a database that is like the template; nil if there is none.
@@ -72,7 +77,7 @@ func (p *pool) note(ctx context.Context, d *database) error {
 
 // giveBack restores a database for the next test, or returns why it can't.
 func (p *pool) giveBack(ctx context.Context, d *database) error {
-	if err := p.pristine.restore(ctx, d.conn); err != nil {
+	if err := p.pristine.restore(ctx, d); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -118,10 +123,11 @@ func readPristine(ctx context.Context, conn *pgx.Conn) (*pristine, error) {
 
 // restore deletes the rows that a test has left and restores the template's. It fails if another connection is
 // open, or if more than rows has changed.
-func (p *pristine) restore(ctx context.Context, conn *pgx.Conn) error {
-	if err := alone(ctx, conn); err != nil {
+func (p *pristine) restore(ctx context.Context, d *database) error {
+	if err := d.alone(ctx); err != nil {
 		return err
 	}
+	conn := d.conn
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -149,15 +155,20 @@ func (p *pristine) restore(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// alone waits until the other connections to the database have ended: the test has closed its own, and they end
-// within moments.
-func alone(ctx context.Context, conn *pgx.Conn) error {
+// alone waits until the other connections to the database have ended, but for those that are kept: the test has closed
+// its own, and they end within moments.
+func (d *database) alone(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, leaveTime, errNotReusable)
 	defer cancel()
 	for {
+		kept, err := d.kept(ctx)
+		if err != nil {
+			return err
+		}
 		var others int
-		err := conn.QueryRow(ctx, `
-			select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`).Scan(&others)
+		err = d.conn.QueryRow(ctx, `
+			select count(*) from pg_stat_activity
+			where datname = current_database() and pid <> pg_backend_pid() and pid <> all ($1)`, kept).Scan(&others)
 		if err != nil {
 			return fmt.Errorf("look for other connections: %w", err)
 		}
@@ -168,6 +179,14 @@ func alone(ctx context.Context, conn *pgx.Conn) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// kept returns the process ids of the connections that are kept to the database, once no client has one.
+func (d *database) kept(ctx context.Context) ([]int32, error) {
+	if d.keeper == nil {
+		return []int32{}, nil
+	}
+	return d.keeper.alone(ctx, d.conn.Config().Database)
 }
 
 // deleteRows deletes all rows, without triggers and checks of foreign keys. It skips tables that never had a row:
