@@ -107,7 +107,11 @@ func (o *Owner) heartbeat(ctx context.Context) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if age(begin, o.now()) < hook.FenceAfter { // else the process stood still while the heartbeat was on its way
+	now := o.now()
+	if lapsed := !o.beat.IsZero() && !o.isFresh(now); lapsed {
+		return nil // while the heartbeat was on its way: others may have taken over before it was written
+	}
+	if age(begin, now) < hook.FenceAfter { // else the process stood still meanwhile
 		o.beat = begin
 	}
 	return nil

@@ -151,12 +151,40 @@ func TestSlowHeartbeat(t *testing.T) {
 	t.Parallel()
 	onOwner(t, func(t *testing.T, h *heartbeats, o *delivery.Owner, _ func()) {
 		id := o.Current()
-		h.set(nil, 3500*time.Millisecond)
+		h.set(nil, 2500*time.Millisecond)
 		<-time.After(time.Minute)
 		require.True(t, o.Holds(id), "each is written in time")
 		h.set(nil, hook.FenceAfter)
 		<-time.After(2 * hook.FenceAfter)
 		require.False(t, o.Holds(id))
+	})
+}
+
+// A heartbeat that begins within the lease and is written after its end does not bring the lease back: others may have
+// taken over in between.
+func TestLeaseLapsesDuringAHeartbeat(t *testing.T) {
+	t.Parallel()
+	onOwner(t, func(t *testing.T, h *heartbeats, o *delivery.Owner, _ func()) {
+		id := o.Current()
+		<-time.After(hook.HeartbeatEvery / 2)
+		h.set(errors.New("unavailable"), 3500*time.Millisecond)
+		<-time.After(hook.HeartbeatEvery) // the second heartbeat is under way; the third begins when it has failed
+		h.set(nil, 3500*time.Millisecond)
+		for o.Holds(id) {
+			<-time.After(10 * time.Millisecond)
+		}
+		alive := true
+		for alive {
+			<-time.After(10 * time.Millisecond)
+			alive, _ = h.ProcessAlive(t.Context(), id)
+		}
+		for range 1000 {
+			<-time.After(10 * time.Millisecond)
+			require.False(t, o.Holds(id), "another process may have taken over")
+		}
+		h.set(nil, 0)
+		<-time.After(2 * hook.FenceAfter)
+		require.NotZero(t, o.Current(), "another lease has begun")
 	})
 }
 
