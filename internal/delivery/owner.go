@@ -117,11 +117,11 @@ func (o *Owner) heartbeat(ctx context.Context) error {
 	return nil
 }
 
-// end gives the lease up, so that others need not wait until it looks dead.
+// end gives the lease up, so that others need not wait until it looks dead. Another Run takes another one.
 func (o *Owner) end(ctx context.Context) {
 	o.mu.Lock()
 	id := o.id
-	o.beat = time.Time{}
+	o.id, o.beat = hook.NewProcessID(), time.Time{}
 	o.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hook.HeartbeatEvery)
 	defer cancel()

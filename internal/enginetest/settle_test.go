@@ -23,7 +23,7 @@ const (
 func (w *world) settle() {
 	w.logf("all is well from now on")
 	w.temporal.change(func() {
-		w.temporal.away = false
+		w.temporal.away, w.temporal.starts = false, startsFine
 		for _, p := range w.processes {
 			p.cut = false
 		}

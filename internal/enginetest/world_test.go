@@ -14,7 +14,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"pgregory.net/rapid"
 
 	"grapnel/internal/hook"
 )
@@ -22,8 +21,10 @@ import (
 // world is everything in one sequence: processes over one database, Temporal, receivers, and the clients'
 // knowledge.
 type world struct {
-	t         *rapid.T
-	url       string
+	t   reporter
+	url string
+	// regular is the number of processes that make no immediate attempts, the last ones.
+	regular   int
 	began     time.Time
 	ctx       context.Context //nolint:containedctx // it lives as long as the sequence
 	end       context.CancelFunc
@@ -39,6 +40,8 @@ type world struct {
 	// runs waits for runs of activities, clients for requests of clients.
 	runs, clients sync.WaitGroup
 	ticks         atomic.Int64
+	// replayed is set once a replay may have made further deliveries of an event.
+	replayed atomic.Bool
 
 	// mu guards the fields below.
 	mu           sync.Mutex
@@ -94,6 +97,8 @@ type publication struct {
 	at         time.Time
 	deliveries int
 	test       bool
+	// owner is the lease under which its first attempts are made; none if its workflow makes them.
+	owner hook.ProcessID
 }
 
 // trustSlack covers hook.TrustFor after the engine itself has disabled a webhook.
@@ -201,13 +206,19 @@ func (w *world) must(err error, doing string) {
 	}
 }
 
-// newWorld starts a sequence over an empty store.
-func newWorld(t *rapid.T, url string, processes int) *world {
+// reporter takes the faults of a sequence: a test, of rapid or of Go.
+type reporter interface {
+	Log(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// newWorld starts a sequence over an empty store. The regular ones of the processes make no immediate attempts.
+func newWorld(t reporter, url string, processes, regular int, seed uint64) *world {
 	ctx, end := context.WithCancel(context.Background()) //nolint:forbidigo // rapid's test has no context in a bubble
 	w := &world{
 		t: t, url: url, began: time.Now(), ctx: ctx, end: end, barrier: &barrier{}, logger: slog.New(slog.DiscardHandler),
 		urls: map[string]*webhook{}, names: map[string]string{}, known: map[[16]byte]*delivery{},
-		rng: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)),
+		rng: rand.New(rand.NewPCG(seed, 0)), regular: regular,
 	}
 	w.logger = slog.New(logs{w: w})
 	w.temporal, w.receivers = newServer(w), &receivers{w: w}
@@ -217,8 +228,8 @@ func newWorld(t *rapid.T, url string, processes int) *world {
 	w.clock = &clock{db: w.db}
 	w.must(w.clock.sync(), "setting the time")
 	w.must(w.empty(), "emptying the store")
+	w.processes = make([]*process, processes)
 	for i := range processes {
-		w.processes = append(w.processes, nil)
 		w.restart(i)
 	}
 	_, err = w.processes[0].store.EnsurePartitions(ctx)
@@ -231,7 +242,7 @@ func newWorld(t *rapid.T, url string, processes int) *world {
 // restart restarts the i-th process.
 func (w *world) restart(i int) {
 	w.restarts++
-	p, err := newProcess(w, fmt.Sprintf("p%d.%d", i, w.restarts))
+	p, err := newProcess(w, fmt.Sprintf("p%d.%d", i, w.restarts), i < len(w.processes)-w.regular)
 	w.must(err, "starting a process")
 	w.mu.Lock()
 	w.processes[i] = p
