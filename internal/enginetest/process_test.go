@@ -85,7 +85,7 @@ func newProcess(w *world, name string, both bool) (*process, error) {
 	p.store = &steppedStore{Store: store, p: p}
 	deps := engine.Deps{
 		Store: p.store, Lookup: p.store, DeferredStore: p.store, Sender: sender{p}, Dispatcher: p, Drains: drains, Heartbeats: p.store,
-		Schedule: hook.DefaultSchedule(), Memory: processMemory,
+		Schedule: hook.DefaultSchedule(), Memory: w.plan.memory,
 		Logger: w.logger.With(slog.String("process", name)), Jitter: func(time.Duration) time.Duration { return 0 },
 	}
 	if both {

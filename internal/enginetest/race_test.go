@@ -59,7 +59,7 @@ func TestRace(t *testing.T) {
 func race(t *rapid.T, address string) {
 	processes := rapid.IntRange(1, 3).Draw(t, "processes")
 	regular := rapid.SampledFrom([]int{0, 0, 0, 1, processes}).Draw(t, "regular")
-	w := newWorld(t, address, processes, regular, rapid.Uint64().Draw(t, "seed"))
+	w := newWorld(t, address, plan{processes, regular, processMemory, rapid.Uint64().Draw(t, "seed")})
 	defer w.close()
 	w.subscribe()
 	t.Repeat(w.actions())

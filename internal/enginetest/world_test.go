@@ -18,13 +18,22 @@ import (
 	"grapnel/internal/hook"
 )
 
+// plan says which processes a world has.
+type plan struct {
+	processes int
+	// regular is the number of processes that make no immediate attempts, the last ones.
+	regular int
+	// memory is the number of bytes that each process may have.
+	memory int64
+	seed   uint64
+}
+
 // world is everything in one sequence: processes over one database, Temporal, receivers, and the clients'
 // knowledge.
 type world struct {
-	t   reporter
-	url string
-	// regular is the number of processes that make no immediate attempts, the last ones.
-	regular   int
+	t         reporter
+	url       string
+	plan      plan
 	began     time.Time
 	ctx       context.Context //nolint:containedctx // it lives as long as the sequence
 	end       context.CancelFunc
@@ -212,13 +221,13 @@ type reporter interface {
 	Fatalf(format string, args ...any)
 }
 
-// newWorld starts a sequence over an empty store. The regular ones of the processes make no immediate attempts.
-func newWorld(t reporter, url string, processes, regular int, seed uint64) *world {
+// newWorld starts a sequence over an empty store.
+func newWorld(t reporter, url string, p plan) *world {
 	ctx, end := context.WithCancel(context.Background()) //nolint:forbidigo // rapid's test has no context in a bubble
 	w := &world{
 		t: t, url: url, began: time.Now(), ctx: ctx, end: end, barrier: &barrier{}, logger: slog.New(slog.DiscardHandler),
 		urls: map[string]*webhook{}, names: map[string]string{}, known: map[[16]byte]*delivery{},
-		rng: rand.New(rand.NewPCG(seed, 0)), regular: regular,
+		rng: rand.New(rand.NewPCG(p.seed, 0)), plan: p,
 	}
 	w.logger = slog.New(logs{w: w})
 	w.temporal, w.receivers = newServer(w), &receivers{w: w}
@@ -228,8 +237,8 @@ func newWorld(t reporter, url string, processes, regular int, seed uint64) *worl
 	w.clock = &clock{db: w.db}
 	w.must(w.clock.sync(), "setting the time")
 	w.must(w.empty(), "emptying the store")
-	w.processes = make([]*process, processes)
-	for i := range processes {
+	w.processes = make([]*process, p.processes)
+	for i := range p.processes {
 		w.restart(i)
 	}
 	_, err = w.processes[0].store.EnsurePartitions(ctx)
@@ -242,7 +251,7 @@ func newWorld(t reporter, url string, processes, regular int, seed uint64) *worl
 // restart restarts the i-th process.
 func (w *world) restart(i int) {
 	w.restarts++
-	p, err := newProcess(w, fmt.Sprintf("p%d.%d", i, w.restarts), i < len(w.processes)-w.regular)
+	p, err := newProcess(w, fmt.Sprintf("p%d.%d", i, w.restarts), i < w.plan.processes-w.plan.regular)
 	w.must(err, "starting a process")
 	w.mu.Lock()
 	w.processes[i] = p
