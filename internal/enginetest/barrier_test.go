@@ -86,6 +86,20 @@ func (b *barrier) stall(p *process) {
 	b.stalled[p] = true
 }
 
+// openExcept opens the barrier for all but one process.
+func (b *barrier) openExcept(p *process) {
+	b.stall(p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shut = false
+	b.held = slices.DeleteFunc(b.held, func(w *heldCall) bool {
+		if w.p != p {
+			w.pass <- nil
+		}
+		return w.p != p
+	})
+}
+
 // wake ends stall.
 func (b *barrier) wake(p *process) {
 	b.mu.Lock()

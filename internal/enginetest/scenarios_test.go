@@ -40,7 +40,7 @@ func onScenario(t *testing.T, play func(s *scenario)) {
 		play(s)
 		s.check(nil)
 		s.recover()
-		s.wait(time.Minute)
+		s.wait(35 * time.Second) // claims end
 		s.check(nil)
 		if left := s.left(time.Now()); left > 0 {
 			s.failf("deliveries have not ended", "%d left", left)
@@ -347,6 +347,35 @@ func TestOwnerStalls(t *testing.T) {
 		require.Len(s, s.sent(again), 1, "it owns again")
 		require.True(s, s.sent(again)[0].immediate)
 		require.NotEqual(s, s.publications[n].owner, s.publications[again].owner)
+	})
+}
+
+// An owner that stalls right before its request, after its last look at the delivery, sends nothing when it wakes up.
+func TestOwnerStallsAtTheLastMoment(t *testing.T) {
+	t.Parallel()
+	onKinds(t, func(s *scenario, kind string) {
+		p, q := s.processes[0], s.processes[1]
+		s.barrier.close()
+		n := s.publish(p, kind)
+		last := "answer to ClaimDeliveries"
+		if kind == "a" {
+			s.until(p, "answer to Outstanding")
+			s.wait(2 * time.Second) // so it looks again
+			last = "answer to Job"
+		}
+		s.until(p, last)
+		s.barrier.openExcept(p)
+		s.wait(hook.HeartbeatEvery + takenOverWithin)
+		s.barrier.wake(p)
+		s.wait(10 * time.Second)
+		list := s.sent(n)
+		if kind == "a" {
+			require.Len(s, list, 1)
+			require.Equal(s, q, list[0].p)
+		}
+		for _, r := range list { // the claim of a message was given back
+			require.False(s, r.immediate)
+		}
 	})
 }
 
