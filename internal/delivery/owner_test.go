@@ -92,6 +92,7 @@ func onOwner(t *testing.T, test func(t *testing.T, h *heartbeats, o *delivery.Ow
 func TestLeaseHolds(t *testing.T) {
 	t.Parallel()
 	onOwner(t, func(t *testing.T, h *heartbeats, o *delivery.Owner, stop func()) {
+		t.Helper()
 		id := o.Current()
 		require.NotZero(t, id)
 		require.True(t, o.Holds(id))
@@ -114,6 +115,7 @@ func TestLeaseHolds(t *testing.T) {
 func TestLeaseLapses(t *testing.T) {
 	t.Parallel()
 	onOwner(t, func(t *testing.T, h *heartbeats, o *delivery.Owner, _ func()) {
+		t.Helper()
 		id := o.Current()
 		<-time.After(hook.HeartbeatEvery / 2)
 		h.set(errors.New("unavailable"), 0)
@@ -136,6 +138,7 @@ func TestLeaseLapses(t *testing.T) {
 func TestLeaseOutlivesALostHeartbeat(t *testing.T) {
 	t.Parallel()
 	onOwner(t, func(t *testing.T, h *heartbeats, o *delivery.Owner, _ func()) {
+		t.Helper()
 		id := o.Current()
 		<-time.After(hook.HeartbeatEvery / 2)
 		h.set(errors.New("unavailable"), 0)
@@ -150,6 +153,7 @@ func TestLeaseOutlivesALostHeartbeat(t *testing.T) {
 func TestSlowHeartbeat(t *testing.T) {
 	t.Parallel()
 	onOwner(t, func(t *testing.T, h *heartbeats, o *delivery.Owner, _ func()) {
+		t.Helper()
 		id := o.Current()
 		h.set(nil, 2500*time.Millisecond)
 		<-time.After(time.Minute)
@@ -165,6 +169,7 @@ func TestSlowHeartbeat(t *testing.T) {
 func TestLeaseLapsesDuringAHeartbeat(t *testing.T) {
 	t.Parallel()
 	onOwner(t, func(t *testing.T, h *heartbeats, o *delivery.Owner, _ func()) {
+		t.Helper()
 		id := o.Current()
 		<-time.After(hook.HeartbeatEvery / 2)
 		h.set(errors.New("unavailable"), 3500*time.Millisecond)
