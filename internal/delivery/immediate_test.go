@@ -112,7 +112,7 @@ func onImmediate(t *testing.T, test func(b *immediateBench), options ...func(*de
 		synctest.Wait()
 		test(b)
 		b.engine.StopImmediate()
-		require.NoError(t, b.engine.AwaitImmediate(context.Background()))
+		require.NoError(t, b.engine.AwaitImmediate(t.Context()))
 		b.stopOwner()
 		require.Empty(t, b.starts.expected)
 		for name, use := range b.engine.MemoryUse() {

@@ -107,17 +107,21 @@ func (o *Owner) heartbeat(ctx context.Context) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if age(begin, o.now()) < hook.FenceAfter { // else the process stood still while the heartbeat was on its way
+	now := o.now()
+	if lapsed := !o.beat.IsZero() && !o.isFresh(now); lapsed {
+		return nil // while the heartbeat was on its way: others may have taken over before it was written
+	}
+	if age(begin, now) < hook.FenceAfter { // else the process stood still meanwhile
 		o.beat = begin
 	}
 	return nil
 }
 
-// end gives the lease up, so that others need not wait until it looks dead.
+// end gives the lease up, so that others need not wait until it looks dead. Another Run takes another one.
 func (o *Owner) end(ctx context.Context) {
 	o.mu.Lock()
 	id := o.id
-	o.beat = time.Time{}
+	o.id, o.beat = hook.NewProcessID(), time.Time{}
 	o.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hook.HeartbeatEvery)
 	defer cancel()

@@ -92,6 +92,7 @@ func onOwner(t *testing.T, test func(t *testing.T, h *heartbeats, o *delivery.Ow
 func TestLeaseHolds(t *testing.T) {
 	t.Parallel()
 	onOwner(t, func(t *testing.T, h *heartbeats, o *delivery.Owner, stop func()) {
+		t.Helper()
 		id := o.Current()
 		require.NotZero(t, id)
 		require.True(t, o.Holds(id))
@@ -114,6 +115,7 @@ func TestLeaseHolds(t *testing.T) {
 func TestLeaseLapses(t *testing.T) {
 	t.Parallel()
 	onOwner(t, func(t *testing.T, h *heartbeats, o *delivery.Owner, _ func()) {
+		t.Helper()
 		id := o.Current()
 		<-time.After(hook.HeartbeatEvery / 2)
 		h.set(errors.New("unavailable"), 0)
@@ -136,6 +138,7 @@ func TestLeaseLapses(t *testing.T) {
 func TestLeaseOutlivesALostHeartbeat(t *testing.T) {
 	t.Parallel()
 	onOwner(t, func(t *testing.T, h *heartbeats, o *delivery.Owner, _ func()) {
+		t.Helper()
 		id := o.Current()
 		<-time.After(hook.HeartbeatEvery / 2)
 		h.set(errors.New("unavailable"), 0)
@@ -150,13 +153,43 @@ func TestLeaseOutlivesALostHeartbeat(t *testing.T) {
 func TestSlowHeartbeat(t *testing.T) {
 	t.Parallel()
 	onOwner(t, func(t *testing.T, h *heartbeats, o *delivery.Owner, _ func()) {
+		t.Helper()
 		id := o.Current()
-		h.set(nil, 3500*time.Millisecond)
+		h.set(nil, 2500*time.Millisecond)
 		<-time.After(time.Minute)
 		require.True(t, o.Holds(id), "each is written in time")
 		h.set(nil, hook.FenceAfter)
 		<-time.After(2 * hook.FenceAfter)
 		require.False(t, o.Holds(id))
+	})
+}
+
+// A heartbeat that begins within the lease and is written after its end does not bring the lease back: others may have
+// taken over in between.
+func TestLeaseLapsesDuringAHeartbeat(t *testing.T) {
+	t.Parallel()
+	onOwner(t, func(t *testing.T, h *heartbeats, o *delivery.Owner, _ func()) {
+		t.Helper()
+		id := o.Current()
+		<-time.After(hook.HeartbeatEvery / 2)
+		h.set(errors.New("unavailable"), 3500*time.Millisecond)
+		<-time.After(hook.HeartbeatEvery) // the second heartbeat is under way; the third begins when it has failed
+		h.set(nil, 3500*time.Millisecond)
+		for o.Holds(id) {
+			<-time.After(10 * time.Millisecond)
+		}
+		alive := true
+		for alive {
+			<-time.After(10 * time.Millisecond)
+			alive, _ = h.ProcessAlive(t.Context(), id)
+		}
+		for range 1000 {
+			<-time.After(10 * time.Millisecond)
+			require.False(t, o.Holds(id), "another process may have taken over")
+		}
+		h.set(nil, 0)
+		<-time.After(2 * hook.FenceAfter)
+		require.NotZero(t, o.Current(), "another lease has begun")
 	})
 }
 

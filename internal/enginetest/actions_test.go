@@ -102,6 +102,8 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"pass again":       w.pass,
 		"pass long":        w.passLong,
 		"kill":             w.kill,
+		"stall":            w.stall,
+		"starts":           w.fate,
 		"outage":           w.outage,
 		"deploy":           w.deploy,
 		"temporal":         w.disturb,

@@ -18,7 +18,11 @@ var errKilled = errors.New("this process was killed")
 type barrier struct {
 	mu   sync.Mutex
 	shut bool
-	held []*heldCall
+	// stalled are the processes whose operations are held although the barrier is open, and struck is when an operation
+	// was last held or could have been.
+	stalled map[*process]bool
+	struck  time.Time
+	held    []*heldCall
 }
 
 // heldCall is an operation that is held at the barrier.
@@ -35,13 +39,13 @@ type heldCall struct {
 const stall = 5 * time.Second
 
 // pass returns nil when the barrier is open or has released the operation. It returns an error if the process was
-// killed or release was given one.
-func (b *barrier) pass(p *process, what string) error {
+// killed or release was given one, or when the caller no longer waits.
+func (b *barrier) pass(p *process, what string, gone <-chan struct{}) error {
 	if p.isDead() {
 		return errKilled
 	}
 	b.mu.Lock()
-	if !b.shut {
+	if !b.shut && !b.stalled[p] {
 		b.mu.Unlock()
 		return nil
 	}
@@ -58,11 +62,59 @@ func (b *barrier) pass(p *process, what string) error {
 		}
 		return err
 	case <-p.dead:
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.held = slices.DeleteFunc(b.held, func(o *heldCall) bool { return o == w })
+		b.forget(w)
 		return errKilled
+	case <-gone:
+		b.forget(w)
+		return context.DeadlineExceeded
 	}
+}
+
+func (b *barrier) forget(w *heldCall) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held = slices.DeleteFunc(b.held, func(o *heldCall) bool { return o == w })
+}
+
+// stall holds the operations of one process.
+func (b *barrier) stall(p *process) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stalled == nil {
+		b.stalled = map[*process]bool{}
+	}
+	b.stalled[p] = true
+}
+
+// openExcept opens the barrier for all but one process.
+func (b *barrier) openExcept(p *process) {
+	b.stall(p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shut = false
+	b.held = slices.DeleteFunc(b.held, func(w *heldCall) bool {
+		if w.p != p {
+			w.pass <- nil
+		}
+		return w.p != p
+	})
+}
+
+// wake ends stall.
+func (b *barrier) wake(p *process) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.struck = time.Now()
+	delete(b.stalled, p)
+	if b.shut {
+		return
+	}
+	b.held = slices.DeleteFunc(b.held, func(w *heldCall) bool {
+		if w.p == p {
+			w.pass <- nil
+		}
+		return w.p == p
+	})
 }
 
 // close shuts the barrier.
@@ -72,21 +124,35 @@ func (b *barrier) close() {
 	b.shut = true
 }
 
-// open opens the barrier and releases all operations.
+// open opens the barrier and releases all operations, also those of stalled processes.
 func (b *barrier) open() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.holds() {
+		b.struck = time.Now()
+	}
 	b.shut = false
+	clear(b.stalled)
 	for _, w := range b.held {
 		w.pass <- nil
 	}
 	b.held = nil
 }
 
+// holds reports whether operations of some process are held; the caller holds the lock.
+func (b *barrier) holds() bool { return b.shut || len(b.stalled) > 0 }
+
 func (b *barrier) isShut() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.shut
+	return b.holds()
+}
+
+// heldAfter reports whether operations were held at some moment after that time.
+func (b *barrier) heldAfter(t time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.holds() || b.struck.After(t)
 }
 
 // waiting returns how many operations are held at the barrier.

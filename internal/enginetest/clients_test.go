@@ -179,6 +179,7 @@ func (w *world) replay(t *rapid.T) {
 	}
 	w.must(err, "making a replay")
 	w.replays = append(w.replays, r.ID)
+	w.replayed.Store(true)
 	w.name(r.ID, "replay%d", len(w.replays))
 	w.logf("%s: replay %d of %s to %s", p.name, len(w.replays), status, h.name)
 	p.replay(r.ID)

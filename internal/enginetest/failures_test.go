@@ -85,8 +85,12 @@ func (w *world) deploy(t *rapid.T) {
 	w.barrier.open()
 	w.calm = time.Time{}
 	w.logf("%s: its worker stops", p.name)
+	again := rapid.Bool().Draw(t, "again")
+	if !again {
+		p.finish()
+	}
 	p.rest()
-	if rapid.Bool().Draw(t, "again") {
+	if again {
 		w.logf("%s: its worker runs again", p.name)
 		p.again()
 		return

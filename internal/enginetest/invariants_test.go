@@ -316,7 +316,7 @@ const startedWithin = 50 * time.Second
 func (w *world) checkStarted() {
 	synctest.Wait()
 	now := time.Now()
-	if able := w.anyWorker() != nil && !w.barrier.isShut(); !able || w.calm.IsZero() {
+	if able := w.anyWorker() != nil && !w.barrier.isShut() && w.temporal.startsFine(); !able || w.calm.IsZero() {
 		w.calm = time.Time{}
 		if able {
 			w.calm = now

@@ -56,7 +56,7 @@ func (w *world) accept(p *process, list []hook.Publication) {
 		w.must(errs[i], "publishing")
 		w.took(p, &list[i], &accepted[i])
 		if start, ok := accepted[i].Start(); ok {
-			p.Dispatch(start)
+			p.acts.Engine().Accept(start)
 		}
 		for _, id := range accepted[i].Undrained {
 			p.drain(id)
@@ -74,6 +74,9 @@ func (w *world) took(p *process, in *hook.Publication, a *hook.Accepted) {
 		known.event, known.cache, known.at, known.deliveries = a.Event.ID, in.Cache, time.Now(), a.Event.Deliveries
 	}
 	same := known.event == a.Event.ID
+	if !a.Owner.IsZero() { // a duplicate's answer has none
+		known.owner = a.Owner
+	}
 	w.mu.Unlock()
 	if !first && !same {
 		w.failf("an idempotency key stands for two events", "publication %d", number)

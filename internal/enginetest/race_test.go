@@ -58,7 +58,9 @@ func TestRace(t *testing.T) {
 
 // race runs one sequence.
 func race(t *rapid.T, address string) {
-	w := newWorld(t, address, rapid.IntRange(1, 3).Draw(t, "processes"))
+	processes := rapid.IntRange(1, 3).Draw(t, "processes")
+	regular := rapid.SampledFrom([]int{0, 0, 0, 1, processes}).Draw(t, "regular")
+	w := newWorld(t, address, plan{processes, regular, processMemory, rapid.Uint64().Draw(t, "seed")})
 	defer w.close()
 	w.subscribe()
 	t.Repeat(w.actions())

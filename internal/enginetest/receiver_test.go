@@ -39,9 +39,11 @@ type request struct {
 	webhook     *webhook
 	// manual is set for a request by hand, test for a test.
 	manual, test bool
-	p            *process
-	url          string
-	at           time.Time
+	// immediate is set for a request that no activity makes, ended once it was answered or given up.
+	immediate, ended bool
+	p                *process
+	url              string
+	at               time.Time
 	// began is the tick of the request, run the tick at which its activity started.
 	began, run        int64
 	succeeded, failed bool
@@ -119,6 +121,7 @@ func (s sender) Send(ctx context.Context, r hook.Request) (hook.Attempt, error) 
 	case <-s.p.dead:
 		return hook.Attempt{}, errKilled
 	case <-ctx.Done():
+		s.p.w.receivers.gaveUp(got)
 		return hook.Attempt{}, ctx.Err()
 	}
 	if attempt.StatusCode != 0 {
@@ -133,7 +136,15 @@ func (s sender) Send(ctx context.Context, r hook.Request) (hook.Attempt, error) 
 func (r *receivers) answered(got *request, succeeded bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	got.succeeded, got.failed = succeeded, !succeeded
+	got.succeeded, got.failed, got.ended = succeeded, !succeeded, true
+}
+
+func (r *receivers) gaveUp(got *request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	got.ended = true
+	// Its run had waited for the store, and had to end before the answer.
+	got.stalled = got.stalled || r.w.struckAfter(got.at.Add(-strikes))
 }
 
 // arrives notes a request and checks that it is allowed at this moment.
@@ -142,7 +153,8 @@ func (r *receivers) arrives(ctx context.Context, p *process, in hook.Request) (*
 	defer r.mu.Unlock()
 	got := &request{number: len(r.requests), p: p, url: in.URL, at: time.Now(), began: r.w.tick()}
 	r.requests = append(r.requests, got)
-	if run := runOf(ctx); run != nil {
+	run := runOf(ctx)
+	if got.immediate = run == nil; run != nil {
 		got.run, got.manual = run.began, run.name == "SendNow"
 	}
 	var body struct {
@@ -167,6 +179,7 @@ func (r *receivers) arrives(ctx context.Context, p *process, in hook.Request) (*
 		return got, answersOK
 	}
 	got.webhook = w
+	r.checkFirst(got)
 	if !allowed {
 		r.wrong = append(r.wrong, "a request began after it was forbidden: "+why)
 		r.w.logf("FORBIDDEN (%s): publication %d to %s", why, got.publication, w.name)

@@ -19,11 +19,11 @@ const (
 	settleAll = 30 * time.Hour
 )
 
-// settle ends all failures, and checks that all accepted deliveries then end.
-func (w *world) settle() {
+// recover ends all failures.
+func (w *world) recover() {
 	w.logf("all is well from now on")
 	w.temporal.change(func() {
-		w.temporal.away = false
+		w.temporal.away, w.temporal.starts = false, startsFine
 		for _, p := range w.processes {
 			p.cut = false
 		}
@@ -39,6 +39,11 @@ func (w *world) settle() {
 	}
 	w.receivers.mu.Unlock()
 	w.barrier.open()
+}
+
+// settle ends all failures, and checks that all accepted deliveries then end.
+func (w *world) settle() {
+	w.recover()
 	for _, h := range w.webhooks {
 		if h.now.paused && !h.now.deleted {
 			w.change(w.client(), h, "resume")

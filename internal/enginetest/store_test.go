@@ -18,13 +18,19 @@ type steppedStore struct {
 	p *process
 }
 
-// ask runs one operation of the store. The barrier sorts operations by name, and recorded failures in testdata depend on their
-// order: so a few names differ from those of the methods.
+// impatient is the context key of operations that end with their context also at the barrier.
+type impatient struct{}
+
+// ask runs one operation of the store. The barrier sorts operations by name.
 func ask[T any](ctx context.Context, s *steppedStore, what string, f func() (T, error)) (v T, err error) {
 	if r := runOf(ctx); r != nil {
 		what = fmt.Sprintf("%s of %s", what, r.name)
 	}
-	if err := s.p.w.barrier.pass(s.p, what); err != nil {
+	var gone <-chan struct{}
+	if ctx.Value(impatient{}) != nil {
+		gone = ctx.Done()
+	}
+	if err := s.p.w.barrier.pass(s.p, what, gone); err != nil {
 		return v, err
 	}
 	time.Sleep(opTime) //nolint:forbidigo // skipped time
@@ -35,7 +41,7 @@ func ask[T any](ctx context.Context, s *steppedStore, what string, f func() (T, 
 		return v, err
 	}
 	v, err = f()
-	if lost := s.p.w.barrier.pass(s.p, "answer to "+what); lost != nil {
+	if lost := s.p.w.barrier.pass(s.p, "answer to "+what, gone); lost != nil {
 		var none T
 		return none, lost
 	}
@@ -117,11 +123,11 @@ func (s *steppedStore) States(ctx context.Context, events []hook.EventID, slice,
 }
 
 func (s *steppedStore) Defer(ctx context.Context, ids []hook.DeliveryID, webhooks []hook.WebhookID) error {
-	return tell(ctx, s, "Park", func() error { return s.Store.Defer(ctx, ids, webhooks) })
+	return tell(ctx, s, "Defer", func() error { return s.Store.Defer(ctx, ids, webhooks) })
 }
 
 func (s *steppedStore) Deferred(ctx context.Context, webhook hook.WebhookID, limit int) (hook.DeferredPage, error) {
-	return ask(ctx, s, "Parked", func() (hook.DeferredPage, error) { return s.Store.Deferred(ctx, webhook, limit) })
+	return ask(ctx, s, "Deferred", func() (hook.DeferredPage, error) { return s.Store.Deferred(ctx, webhook, limit) })
 }
 
 func (s *steppedStore) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age time.Duration, limit int) (hook.Ended, error) {
@@ -129,7 +135,7 @@ func (s *steppedStore) ExpireDeferred(ctx context.Context, webhook hook.WebhookI
 }
 
 func (s *steppedStore) SetBreaker(ctx context.Context, webhook hook.WebhookID, open bool) error {
-	return tell(ctx, s, "Trip", func() error { return s.Store.SetBreaker(ctx, webhook, open) })
+	return tell(ctx, s, "SetBreaker", func() error { return s.Store.SetBreaker(ctx, webhook, open) })
 }
 
 func (s *steppedStore) DrainSleeps(ctx context.Context, webhook hook.WebhookID, n hook.Nap) (bool, error) {
@@ -229,7 +235,13 @@ func (s *steppedStore) PurgeProcesses(ctx context.Context) error {
 }
 
 func (s *steppedStore) Heartbeat(ctx context.Context, id hook.ProcessID) error {
-	return tell(ctx, s, "Heartbeat", func() error { return s.Store.Heartbeat(ctx, id) })
+	begin := time.Now()
+	ctx = context.WithValue(ctx, impatient{}, true)
+	err := tell(ctx, s, "Heartbeat", func() error { return s.Store.Heartbeat(ctx, id) })
+	if err == nil {
+		s.p.lease.beat(id, begin)
+	}
+	return err
 }
 
 func (s *steppedStore) EndProcess(ctx context.Context, id hook.ProcessID) error {

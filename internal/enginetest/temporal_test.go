@@ -34,7 +34,9 @@ type server struct {
 	// changed is closed and replaced when a worker or Temporal becomes available or unavailable.
 	changed chan struct{}
 	started int
-	group   sync.WaitGroup
+	// starts is what becomes of the starts of deliveries.
+	starts startFate
+	group  sync.WaitGroup
 }
 
 // execution is one run of a workflow.
@@ -63,7 +65,7 @@ type task struct {
 }
 
 func newServer(w *world) *server {
-	return &server{w: w, runs: map[string]*execution{}, changed: make(chan struct{})}
+	return &server{w: w, runs: map[string]*execution{}, changed: make(chan struct{}), starts: startsFine}
 }
 
 // change runs f and wakes the tasks that wait for a worker or for Temporal.
@@ -158,6 +160,19 @@ func (v way) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions,
 	if err := v.reach(ctx); err != nil {
 		return nil, err
 	}
+	fate, err := v.t.fate(ctx, args[0])
+	if err != nil {
+		return nil, err
+	}
+	run, err := v.execute(&o, args[0])
+	if err == nil && fate == answersLost {
+		return nil, serviceerror.NewUnavailable("the answer is lost")
+	}
+	return run, err
+}
+
+// execute starts a workflow, or finds the one that exists.
+func (v way) execute(o *client.StartWorkflowOptions, input any) (client.WorkflowRun, error) {
 	t := v.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -172,12 +187,13 @@ func (v way) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions,
 	}
 	t.started++
 	e := &execution{
-		id: o.ID, runID: fmt.Sprintf("run-%d", t.started), input: args[0], status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
+		id: o.ID, runID: fmt.Sprintf("run-%d", t.started), input: input, status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
 		gone: make(chan struct{}), done: make(chan struct{}),
 	}
 	t.runs[o.ID] = e
 	t.w.logf("%s starts %s", v.p.name, t.w.short(o.ID))
-	t.group.Go(func() { t.drive(e, v.p, o.WorkflowExecutionTimeout) })
+	timeout := o.WorkflowExecutionTimeout
+	t.group.Go(func() { t.drive(e, v.p, timeout) })
 	return run{t, e}, nil
 }
 

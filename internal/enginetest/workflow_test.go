@@ -23,9 +23,11 @@ var errGone = errors.New("the workflow is gone")
 
 // order is an activity that a workflow schedules.
 type order struct {
-	name   string
-	local  bool
-	input  any
+	name  string
+	local bool
+	input any
+	// at is when the workflow gave the order; zero is now.
+	at     time.Time
 	policy temporal.RetryPolicy
 	// patience is how long to wait for a worker; 0 means without limit.
 	patience time.Duration
@@ -37,7 +39,10 @@ func (t *server) workflow(e *execution, by *process) (any, error) {
 	drain := temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 1, MaximumInterval: 10 * time.Minute}
 	switch in := e.input.(type) {
 	case contract.DeliverInput:
-		deliver := contract.SliceInput{EventIDs: in.EventIDs, Deliveries: in.Deliveries, Of: 1}
+		if in.Done != nil {
+			return *in.Done, nil
+		}
+		deliver := contract.SliceInput{EventIDs: in.EventIDs, Deliveries: in.Deliveries, Of: 1, Owner: in.Owner}
 		if in.Inline {
 			first, err := t.local(e, by, order{name: contract.ActivityDeliverFirst, local: true, input: deliver})
 			if err != nil {
@@ -97,6 +102,7 @@ func (t *server) local(e *execution, by *process, o order) (any, error) {
 // activity runs an activity until it succeeds or fails for good.
 func (t *server) activity(e *execution, o order) (any, error) {
 	a := &task{id: "5", reset: make(chan struct{}, 1)}
+	o.at = time.Now()
 	t.mu.Lock()
 	e.tasks = append(e.tasks, a)
 	t.mu.Unlock()

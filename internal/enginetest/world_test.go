@@ -14,16 +14,26 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"pgregory.net/rapid"
 
 	"grapnel/internal/hook"
 )
 
+// plan says which processes a world has.
+type plan struct {
+	processes int
+	// regular is the number of processes that make no immediate attempts, the last ones.
+	regular int
+	// memory is the number of bytes that each process may have.
+	memory int64
+	seed   uint64
+}
+
 // world is everything in one sequence: processes over one database, Temporal, receivers, and the clients'
 // knowledge.
 type world struct {
-	t         *rapid.T
+	t         reporter
 	url       string
+	plan      plan
 	began     time.Time
 	ctx       context.Context //nolint:containedctx // it lives as long as the sequence
 	end       context.CancelFunc
@@ -39,6 +49,8 @@ type world struct {
 	// runs waits for runs of activities, clients for requests of clients.
 	runs, clients sync.WaitGroup
 	ticks         atomic.Int64
+	// replayed is set once a replay may have made further deliveries of an event.
+	replayed atomic.Bool
 
 	// mu guards the fields below.
 	mu           sync.Mutex
@@ -94,6 +106,8 @@ type publication struct {
 	at         time.Time
 	deliveries int
 	test       bool
+	// owner is the lease under which its first attempts are made; none if its workflow makes them.
+	owner hook.ProcessID
 }
 
 // trustSlack covers hook.TrustFor after the engine itself has disabled a webhook.
@@ -201,13 +215,19 @@ func (w *world) must(err error, doing string) {
 	}
 }
 
+// reporter takes the faults of a sequence: a test, of rapid or of Go.
+type reporter interface {
+	Log(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // newWorld starts a sequence over an empty store.
-func newWorld(t *rapid.T, url string, processes int) *world {
+func newWorld(t reporter, url string, p plan) *world {
 	ctx, end := context.WithCancel(context.Background()) //nolint:forbidigo // rapid's test has no context in a bubble
 	w := &world{
 		t: t, url: url, began: time.Now(), ctx: ctx, end: end, barrier: &barrier{}, logger: slog.New(slog.DiscardHandler),
 		urls: map[string]*webhook{}, names: map[string]string{}, known: map[[16]byte]*delivery{},
-		rng: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)),
+		rng: rand.New(rand.NewPCG(p.seed, 0)), plan: p,
 	}
 	w.logger = slog.New(logs{w: w})
 	w.temporal, w.receivers = newServer(w), &receivers{w: w}
@@ -217,8 +237,8 @@ func newWorld(t *rapid.T, url string, processes int) *world {
 	w.clock = &clock{db: w.db}
 	w.must(w.clock.sync(), "setting the time")
 	w.must(w.empty(), "emptying the store")
-	for i := range processes {
-		w.processes = append(w.processes, nil)
+	w.processes = make([]*process, p.processes)
+	for i := range p.processes {
 		w.restart(i)
 	}
 	_, err = w.processes[0].store.EnsurePartitions(ctx)
@@ -231,7 +251,7 @@ func newWorld(t *rapid.T, url string, processes int) *world {
 // restart restarts the i-th process.
 func (w *world) restart(i int) {
 	w.restarts++
-	p, err := newProcess(w, fmt.Sprintf("p%d.%d", i, w.restarts))
+	p, err := newProcess(w, fmt.Sprintf("p%d.%d", i, w.restarts), i < w.plan.processes-w.plan.regular)
 	w.must(err, "starting a process")
 	w.mu.Lock()
 	w.processes[i] = p
