@@ -59,6 +59,10 @@ func (e *Engine) Deliver(ctx context.Context, w Window, in contract.SliceInput) 
 // DeliverInline is Deliver for a local activity. If it has not sent, because the deliveries do
 // not promise to be quick, it returns the reason, for a person.
 func (e *Engine) DeliverInline(ctx context.Context, w Window, in contract.SliceInput) (report Report, reason string, err error) {
+	// Another process may start the workflow of an event whose lease has lapsed while its request is in flight here.
+	if e.immediate != nil && e.immediate.find(in.EventIDs[0]) != nil {
+		return Report{}, textBeingAttempted, nil
+	}
 	if !e.limiter.enterInline() {
 		return Report{}, "busy", nil
 	}

@@ -198,6 +198,21 @@ func TestActivityJoinsTheImmediateAttempt(t *testing.T) {
 	})
 }
 
+// Inline attempts don't wait: the activity does.
+func TestInlineAttemptLeavesTheImmediateOne(t *testing.T) {
+	t.Parallel()
+	onImmediate(t, func(b *immediateBench) {
+		b.sender.Script(url, storagetest.Status(200).After(4*time.Second))
+		s := b.accept()
+		synctest.Wait()
+		in := contract.SliceInput{EventIDs: []hook.EventID{s.EventID}, Deliveries: 1, Of: 1}
+		_, reason, err := b.engine.DeliverInline(b.Context(), b.window(), in)
+		require.NoError(b, err)
+		require.NotEmpty(b, reason)
+		require.Len(b, b.sender.Requests(url), 1)
+	})
+}
+
 // An activity does not wait for longer than it may run.
 func TestActivityAsksAgainForALongAttempt(t *testing.T) {
 	t.Parallel()

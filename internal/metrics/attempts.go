@@ -12,7 +12,7 @@ type attemptMetrics struct {
 	notSent  prometheus.Counter
 	// immediate and left count events by where their first attempts are made.
 	immediate, left prometheus.Counter
-	profiles series[hook.Profile, profileMetrics]
+	profiles        series[hook.Profile, profileMetrics]
 }
 
 // profileMetrics are the attempt metrics of one profile.
