@@ -8,14 +8,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 )
 
 // At ordinary rates each event has its own workflow, whose id is the event's id. This test runs before
 // the parallel tests: on a busy machine events queue up and may share a workflow.
 func TestOrdinaryRatesShareNoWorkflow(t *testing.T) {
-	c := clientOf(t, startWith(t, t.TempDir())) // a stack on which no other test publishes
+	s := startWith(t, t.TempDir()) // a stack on which no other test publishes
+	c, temporal := clientOf(t, s), dialTemporal(t, s)
 	r := newRecorder(t)
 	_, eventType := c.webhook(r.URL, nil)
 	const events = 40
@@ -27,14 +27,20 @@ func TestOrdinaryRatesShareNoWorkflow(t *testing.T) {
 		<-tick.C
 	}
 	waitFor(t, "all events", func() bool { return len(r.requests()) == events })
-	shared := 0
+	allStarted(t, s)
+	shared, immediate := 0, 0
 	for _, id := range ids {
-		if c.do(http.MethodGet, "/v1/events/"+id, nil, http.StatusOK)["workflow_id"] != id {
+		workflow := c.workflowOf(id)
+		if workflow != id {
 			shared++
 		}
+		if !sends(historyOf(t, temporal, workflow)) {
+			immediate++
+		}
 	}
-	// If the machine stalls for 0.1 s, two events queue up and share a workflow.
+	// If the machine stalls for a moment, events queue up and share a workflow.
 	require.LessOrEqual(t, shared, 2, "of %d", events)
+	require.Greater(t, immediate, events/2, "workflows without attempts of their own: those were made at the accept")
 }
 
 // In a burst events share workflows. Each event arrives once, and names the workflow that delivered it, which
@@ -73,13 +79,12 @@ func TestBurstSharesWorkflows(t *testing.T) {
 		require.NoError(t, json.Unmarshal(request.Body, &event))
 		got[event.ID]++
 	}
-	temporal, err := client.Dial(client.Options{HostPort: s.ready["temporal"]})
-	require.NoError(t, err)
-	t.Cleanup(temporal.Close)
+	allStarted(t, s)
+	temporal := dialTemporal(t, s)
 	workflows := map[string]int{}
 	for id := range ids {
 		require.Equal(t, 1, got[id], id)
-		workflow := c.do(http.MethodGet, "/v1/events/"+id, nil, http.StatusOK)["workflow_id"].(string)
+		workflow := c.workflowOf(id)
 		if workflows[workflow]++; workflows[workflow] == 1 {
 			_, err := temporal.DescribeWorkflowExecution(t.Context(), workflow, "")
 			require.NoError(t, err, workflow)
