@@ -190,8 +190,13 @@ func TestStopDuringFirstAttempts(t *testing.T) {
 	hook, eventType := c.webhook(held.URL, object{"timeout_seconds": 30})
 	c.do(http.MethodPost, "/v1/webhooks", object{"url": quickly.URL, "events": []string{eventType}}, http.StatusCreated)
 	const events = 5
-	ids := map[string]bool{}
-	for range events {
+	first := c.publish(eventType, object{})
+	ids := map[string]bool{first: true}
+	waitFor(t, "its workflow to wait for the first attempts", func() bool {
+		d, err := temporal.DescribeWorkflowExecution(t.Context(), first, "")
+		return err == nil && len(d.GetPendingActivities()) == 1
+	})
+	for range events - 1 {
 		ids[c.publish(eventType, object{})] = true
 	}
 	waitFor(t, "the requests", func() bool { return len(held.requests()) == events && len(quickly.requests()) == events })
