@@ -11,14 +11,30 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// At ordinary rates each event has its own workflow, whose id is the event's id. This test runs before
-// the parallel tests: on a busy machine events queue up and may share a workflow.
+// At ordinary rates each event has its own workflow, whose id is the event's id, and its first attempts are made at
+// the accept, not by the workflow. This test runs before the parallel tests: on a busy machine starts take long, and
+// events that wait for them share a workflow. So one round of three has to be good.
 func TestOrdinaryRatesShareNoWorkflow(t *testing.T) {
 	s := startWith(t, t.TempDir()) // a stack on which no other test publishes
-	c, temporal := clientOf(t, s), dialTemporal(t, s)
+	c := clientOf(t, s)
+	const events, rounds = 40, 3
+	for round := 1; ; round++ {
+		shared, immediate := c.atOrdinaryRate(s, events)
+		t.Logf("%d of %d share a workflow, first attempts of %d at the accept", shared, events, immediate)
+		if shared <= 2 && immediate >= events-2 || round == rounds {
+			require.LessOrEqual(t, shared, 2, "of %d", events)
+			require.GreaterOrEqual(t, immediate, events-2)
+			return
+		}
+	}
+}
+
+// atOrdinaryRate publishes events at 20 a second. It returns how many share a workflow, and for how many the workflow
+// has made no attempts: those were made at the accept.
+func (c *apiClient) atOrdinaryRate(s *stackProcess, events int) (shared, immediate int) {
+	t := c.t
 	r := newRecorder(t)
 	_, eventType := c.webhook(r.URL, nil)
-	const events = 40
 	tick := time.NewTicker(time.Second / 20)
 	defer tick.Stop()
 	var ids []string
@@ -28,7 +44,7 @@ func TestOrdinaryRatesShareNoWorkflow(t *testing.T) {
 	}
 	waitFor(t, "all events", func() bool { return len(r.requests()) == events })
 	allStarted(t, s)
-	shared, immediate := 0, 0
+	temporal := dialTemporal(t, s)
 	for _, id := range ids {
 		workflow := c.workflowOf(id)
 		if workflow != id {
@@ -38,9 +54,7 @@ func TestOrdinaryRatesShareNoWorkflow(t *testing.T) {
 			immediate++
 		}
 	}
-	// If the machine stalls for a moment, events queue up and share a workflow.
-	require.LessOrEqual(t, shared, 2, "of %d", events)
-	require.Greater(t, immediate, events/2, "workflows without attempts of their own: those were made at the accept")
+	return shared, immediate
 }
 
 // In a burst events share workflows. Each event arrives once, and names the workflow that delivered it, which

@@ -116,7 +116,7 @@ func TestBuildIDsAreKnownFromTheStart(t *testing.T) {
 // deliveriesPerActivity is a copy of the constant in workflows: one more delivery needs a second activity.
 const deliveriesPerActivity = 500
 
-func historyOf(t *testing.T, c client.Client, id string) *historypb.History {
+func historyOf(t testing.TB, c client.Client, id string) *historypb.History {
 	t.Helper()
 	waitFor(t, "workflow "+id+" to end", func() bool {
 		d, err := c.DescribeWorkflowExecution(t.Context(), id, "")

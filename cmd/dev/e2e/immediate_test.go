@@ -25,7 +25,7 @@ import (
 
 // allStarted waits until every accepted event of the stack has its workflow. The starts of workflows whose first
 // attempts were made wait for a pace.
-func allStarted(t *testing.T, s *stackProcess) {
+func allStarted(t testing.TB, s *stackProcess) {
 	t.Helper()
 	waitUpTo(t, 3*eventually, "the outbox to be empty", func() bool {
 		left := -1
