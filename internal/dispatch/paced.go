@@ -138,6 +138,10 @@ func (s *Starter) runPaced(ctx, late context.Context, starting *sync.WaitGroup) 
 		if pause := s.resting(); pause > 0 {
 			b, in = nil, pause
 		}
+		var more <-chan attempted
+		if p.events < s.config.Queue { // else Attempted leaves events to the sweeper, once its channel is full
+			more = s.attempted
+		}
 		var slot chan<- struct{}
 		var wake <-chan time.Time
 		switch {
@@ -148,7 +152,7 @@ func (s *Starter) runPaced(ctx, late context.Context, starting *sync.WaitGroup) 
 			wake = timer.C
 		}
 		select {
-		case a := <-s.attempted:
+		case a := <-more:
 			p.add(a, time.Now())
 		case slot <- struct{}{}:
 			p.take(b, time.Now())

@@ -70,6 +70,27 @@ func TestAttemptedEventsShareWorkflows(t *testing.T) {
 	})
 }
 
+// While Temporal hangs no more events wait for their start than the queue may have, here and in the pacing: the others
+// are left to the sweeper.
+func TestAttemptedEventsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const queue, workers, each = 100, 2, 10
+		s, o := &temporalServer{start: hangs}, &outbox{}
+		starter := newStarter(t, s, o, func(c *dispatch.StarterConfig) {
+			c.StartsPerSecond, c.MaxEvents, c.Queue, c.Workers = 20, each, queue, workers
+		})
+		stop := running(t, func(ctx context.Context) error { return starter.Run(ctx, time.Second) })
+		defer stop()
+		for _, start := range o.accept(20 * queue) {
+			starter.Attempted(delivered(start), time.Time{})
+			pass(time.Millisecond)
+		}
+		require.LessOrEqual(t, starter.Queued(), 2*queue)
+		require.Equal(t, 20*queue, o.left())
+	})
+}
+
 // A workflow that is full needs no pace: the rate of events has no bound.
 func TestFullWorkflowsAreStartedAtOnce(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"grapnel/internal/wait"
@@ -41,7 +42,8 @@ func (r *run) account(ctx context.Context, begin, end time.Time) (Row, error) {
 	for _, s := range e.Struck {
 		row.AcceptedMeanwhile += r.publisher.AcceptedBetween(s.Begin, s.End)
 	}
-	if (r.Damage == KillTemporal || r.Damage == StopTemporal || r.Damage == LoseNamespace) && row.AcceptedMeanwhile == 0 {
+	away := slices.Contains([]Damage{KillTemporal, StopTemporal, AwayTemporal, LoseNamespace}, r.Damage)
+	if away && row.AcceptedMeanwhile == 0 {
 		row.Violations = append(row.Violations, Violation{RuleAnswer, "nothing was accepted while Temporal was down"})
 	}
 	return row, nil

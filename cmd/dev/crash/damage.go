@@ -43,6 +43,8 @@ const (
 	FillMemory     Damage = "memory"
 	FewConnections Damage = "two-connections"
 	LeapClock      Damage = "clock-ahead"
+	AwayTemporal   Damage = "temporal-away"
+	StallOwner     Damage = "owner-stalled"
 	// InTurn is one stage of each kind that has a short form.
 	InTurn Damage = "in-turn"
 )
@@ -58,6 +60,8 @@ type Traits struct {
 	Refuses bool
 	// Unreached allows a recorded attempt that never reached the receiver, because the network on the way is damaged.
 	Unreached bool
+	// Together runs API and worker in one process, so that the process that accepts an event makes its first attempts.
+	Together bool
 	// Off is the reason why the damage is not among the default ones; empty if it is.
 	Off string
 	// Stages is the number of strikes, each of another variant. 0 means as many strikes as there is time for.
@@ -141,7 +145,15 @@ func traits() map[Damage]Traits {
 		},
 		FewConnections: {What: "two connections to PostgreSQL for each process, and all of the strikes above"},
 		LeapClock:      {What: "an API's clock is 100 days ahead for a second", Stages: 2, length: seconds(1, 1)},
-		InTurn:         {What: "one stage of each that can be short, one after the other", Off: "the end-to-end tests' short form", Stages: len(brief())},
+		AwayTemporal: {
+			What: "the Temporal server stopped (SIGSTOP) for a minute, API and worker in one process", Together: true, Stages: 1,
+			length: seconds(60, 60), short: 15 * time.Second,
+		},
+		StallOwner: {
+			What:     "one of two processes with API and worker stands still (SIGSTOP) for longer than its lease, with first attempts in flight and waiting",
+			Together: true, Repeats: true, Refuses: true, Unreached: true, Stages: 1, length: seconds(30, 30), short: 12 * time.Second,
+		},
+		InTurn: {What: "one stage of each that can be short, one after the other", Off: "the end-to-end tests' short form", Stages: len(brief())},
 	}
 }
 
@@ -187,7 +199,7 @@ func Damages() []Damage {
 	return []Damage{
 		None, KillAPI, KillWorker, KillBoth, KillTemporal, LoseTemporal, KillBackend, StopPostgres, FillConnections, FillDisk,
 		BreakDatabase, BreakReceivers, JumpClock, Roll, All,
-		LoseNamespace, StopTemporal, CutTemporal, Freeze, LockRows, EndWebhooks, FillMemory, FewConnections, LeapClock, InTurn,
+		LoseNamespace, StopTemporal, CutTemporal, Freeze, LockRows, EndWebhooks, FillMemory, FewConnections, LeapClock, AwayTemporal, StallOwner, InTurn,
 	}
 }
 

@@ -53,6 +53,11 @@ func (o *oracle) checkExpectations() {
 			o.checkMemory()
 		case LeapClock:
 			o.checkClock(s)
+		case AwayTemporal:
+			o.checkAway(s)
+		case StallOwner:
+			o.checkNeighbours(s, true)
+			o.checkStalled(s)
 		}
 	}
 }

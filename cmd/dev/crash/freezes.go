@@ -87,12 +87,34 @@ func (s *crashStack) freeze(ctx context.Context, st *Strike) error {
 	if err := errors.Join(err, syscall.Kill(pid, syscall.SIGCONT)); err != nil {
 		return err
 	}
+	return s.awaitAnswer(ctx, c)
+}
+
+// awaitAnswer waits until a process answers.
+func (s *crashStack) awaitAnswer(ctx context.Context, c *stack.ChildProcess) error {
 	for !c.Answers(ctx) {
 		if wait.For(ctx, stack.PollInterval) != nil {
 			return fmt.Errorf("%s did not answer again: see %s", c.Name(), s.State.Path(c.Name()+".log"))
 		}
 	}
 	return nil
+}
+
+// stallOwner stops a process that makes first attempts with SIGSTOP, and continues it when its lease has lapsed.
+func (s *crashStack) stallOwner(ctx context.Context, st *Strike) error {
+	c := s.apis[st.Choose(len(s.apis))]
+	target := Target{API: "http://" + c.APIAddr, Note: c.Name() + " stood still"}
+	if err := st.Occupy(ctx, target.API); err != nil {
+		return err
+	}
+	pid := c.PID()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("stop process %d: %w", pid, err)
+	}
+	if err := errors.Join(st.Hold(ctx, target), syscall.Kill(pid, syscall.SIGCONT)); err != nil {
+		return err
+	}
+	return s.awaitAnswer(ctx, c)
 }
 
 // stopInAnyTransaction stops a process, preferably in a transaction that has locked a topic's row. It returns the tables

@@ -152,14 +152,14 @@ func (p *probing) lookOnce(ctx context.Context, conn *pgx.Conn) error {
 func (r *run) meanwhile(struck *Struck) func(context.Context, Target) error {
 	await := func(ctx context.Context) error { return wait.For(ctx, struck.For) }
 	switch struck.Damage { //nolint:exhaustive // the run does nothing during the others
-	case LoseNamespace, StopTemporal:
+	case LoseNamespace, StopTemporal, AwayTemporal:
 		return func(ctx context.Context, _ Target) error { return await(ctx) }
 	case CutTemporal:
 		return func(ctx context.Context, t Target) (err error) {
 			struck.Probes, err = r.probe(ctx, r.balancer.Only(t.API), struck.Number, await)
 			return err
 		}
-	case Freeze:
+	case Freeze, StallOwner:
 		return func(ctx context.Context, t Target) (err error) {
 			struck.Probes, err = r.probe(ctx, r.balancer.But(t.API), struck.Number, await)
 			return err

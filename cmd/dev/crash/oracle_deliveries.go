@@ -187,7 +187,7 @@ func (c *checked) checkDuplicates() {
 }
 
 // excused reports whether a strike around that time may have kept the result of a request from being recorded. A
-// locked row excuses its own webhook only.
+// locked row excuses its own webhook only, and a process that stands still only what was on the wire when it stopped.
 func (c *checked) excused(begin, end time.Time) bool {
 	if end.Before(begin) {
 		end = begin
@@ -195,6 +195,9 @@ func (c *checked) excused(begin, end time.Time) bool {
 	return slices.ContainsFunc(c.Struck, func(s Struck) bool {
 		if s.Damage == LockRows && s.Locked.Webhook != c.webhook.Name {
 			return false
+		}
+		if s.Damage == StallOwner {
+			return s.cutOff(begin, end)
 		}
 		return Of(s.Damage).Repeats && end.After(s.Begin.Add(-c.Window)) && begin.Before(s.End.Add(c.Window))
 	})

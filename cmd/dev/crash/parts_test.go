@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/cmd/dev/crash"
+	"grapnel/internal/hook"
 )
 
 // The same seed gives the same plan, and another seed another plan.
@@ -101,6 +102,16 @@ func TestPlanOfFewConnections(t *testing.T) {
 		require.Contains(t, crash.Mixed(), s.Damage)
 		require.Zero(t, crash.Of(s.Damage).Stages)
 	}
+}
+
+// Only the rows about first attempts run API and worker in one process.
+func TestDamagesOfTheProcessWithBothRoles(t *testing.T) {
+	t.Parallel()
+	for _, d := range crash.Default() {
+		require.Equal(t, d == crash.AwayTemporal || d == crash.StallOwner, crash.Of(d).Together, d)
+	}
+	require.Subset(t, crash.Default(), []crash.Damage{crash.AwayTemporal, crash.StallOwner})
+	require.Greater(t, crash.Plan(1, crash.StallOwner, time.Second, true)[0].For, hook.DeadAfter+2*time.Second, "longer than the lease")
 }
 
 func TestParseDamages(t *testing.T) {

@@ -26,6 +26,8 @@ type Strike struct {
 	While func(ctx context.Context, t Target) error
 	// Stir loads an API so that it is in the middle of a transaction; nil means no load.
 	Stir func(ctx context.Context, api string)
+	// Occupy returns when first attempts of the API's process are in flight, and others wait.
+	Occupy func(ctx context.Context, api string) error
 }
 
 // Target is the part that a strike has hit.

@@ -41,10 +41,11 @@ const (
 	cache       = "crash"
 	chatter     = "chatter"
 	alarms      = "alarms"
-	// Types that crash.* does not match: for neighbours, for large events, and, followed by a webhook's name, for a
-	// backlog.
+	// Types that crash.* does not match: for neighbours, for large events, for the events of a process that will stand
+	// still, and, followed by a webhook's name, for a backlog.
 	typeNeighbour = "near.created"
 	typeLarge     = "large.created"
+	typeOwned     = "owned.created"
 	typeBacklog   = "backlog."
 )
 

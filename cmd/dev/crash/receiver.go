@@ -86,6 +86,18 @@ func (r *Receiver) Requests(of []*Webhook) []*Request {
 	return list
 }
 
+// InFlight returns the number of requests to a webhook's endpoint without an answer yet.
+func (r *Receiver) InFlight(w *Webhook) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, request := range r.list {
+		if request.Webhook == w.Name && request.Until.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
 // Got returns the number of requests to a webhook's endpoint.
 func (r *Receiver) Got(w *Webhook) (n int) {
 	r.mu.Lock()

@@ -209,6 +209,9 @@ func (r *run) strikeWith(ctx context.Context, struck *Struck) (err error) {
 	if s.Damage == Freeze && s.Stage == FreezeAPI {
 		s.Stir = r.stir
 	}
+	if s.Damage == StallOwner {
+		s.Occupy = r.occupy
+	}
 	struck.Killed, err = r.Stack.Strike(ctx, &s)
 	return err
 }

@@ -17,7 +17,8 @@ import (
 )
 
 // crashStack is a stack to be damaged: two APIs, two workers and the Temporal server, each in a process of its own
-// that is restarted when it ends, and PostgreSQL. APIs and workers reach PostgreSQL through a proxy. The first API
+// that is restarted when it ends, and PostgreSQL. With Traits.Together each API has a worker in its process, and there
+// are no others. APIs and workers reach PostgreSQL through a proxy. The first API
 // reaches Temporal through a proxy, too.
 type crashStack struct {
 	*stack.Stack
@@ -93,14 +94,7 @@ func (s *crashStack) startGrapnels(ctx context.Context, apiAddrs ...string) erro
 		s.OnStop(s.bound.Close)
 	}
 	for i, addr := range apiAddrs {
-		worker := &stack.ChildProcess{Stack: s.Stack, Role: stack.RoleWorker, Suffix: strconv.Itoa(i + 1), DatabaseURL: databaseURL, Bound: s.bound}
-		s.workers = append(s.workers, worker)
-		api := &stack.ChildProcess{Stack: s.Stack, Role: stack.RoleAPI, Suffix: strconv.Itoa(i + 1), DatabaseURL: databaseURL, APIAddr: addr, More: []string{crashDrain}}
-		if i == 0 {
-			api.More = append(api.More, "--temporal-addr="+s.toTemporal.Addr())
-		}
-		s.apis = append(s.apis, api)
-		for _, c := range []*stack.ChildProcess{worker, api} {
+		for _, c := range s.processes(strconv.Itoa(i+1), databaseURL, addr) {
 			if err := s.StartChild(ctx, c); err != nil {
 				return err
 			}
@@ -114,6 +108,22 @@ func (s *crashStack) startGrapnels(ctx context.Context, apiAddrs ...string) erro
 		}
 	}
 	return nil
+}
+
+// processes makes an API and a worker, in one process or in two. The first API gets Temporal's address of the proxy.
+func (s *crashStack) processes(suffix, databaseURL, apiAddr string) []*stack.ChildProcess {
+	api := &stack.ChildProcess{Stack: s.Stack, Role: stack.RoleAPI, Suffix: suffix, DatabaseURL: databaseURL, APIAddr: apiAddr, More: []string{crashDrain}}
+	if len(s.apis) == 0 {
+		api.More = append(api.More, "--temporal-addr="+s.toTemporal.Addr())
+	}
+	s.apis = append(s.apis, api)
+	if Of(s.setup.damage).Together {
+		api.Role = stack.RoleServe
+		return []*stack.ChildProcess{api}
+	}
+	worker := &stack.ChildProcess{Stack: s.Stack, Role: stack.RoleWorker, Suffix: suffix, DatabaseURL: databaseURL, Bound: s.bound}
+	s.workers = append(s.workers, worker)
+	return []*stack.ChildProcess{worker, api}
 }
 
 // startProxies starts the proxies before PostgreSQL and Temporal, and returns the database's URL through its proxy.

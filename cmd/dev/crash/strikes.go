@@ -40,12 +40,14 @@ func (s *crashStack) Strike(ctx context.Context, st *Strike) (killed int, err er
 		return s.roll(ctx, st)
 	case LoseNamespace:
 		return 0, s.loseNamespace(ctx, st)
-	case StopTemporal:
+	case StopTemporal, AwayTemporal:
 		return 0, s.stopTemporal(ctx, st)
 	case CutTemporal:
 		return 0, s.cutTemporal(ctx, st)
 	case Freeze:
 		return 0, s.freeze(ctx, st)
+	case StallOwner:
+		return 0, s.stallOwner(ctx, st)
 	case FillMemory:
 		return s.fillMemory(ctx, st)
 	case LeapClock:

@@ -56,8 +56,14 @@ func webhooks(d Damage) []*Webhook {
 	if slices.Contains(kinds, FillMemory) {
 		list = append(list, &Webhook{Name: "large", Profile: hook.ProfileStandard, Events: []string{typeLarge}, Slow: 25})
 	}
+	if slices.Contains(kinds, StallOwner) {
+		list = append(list, &Webhook{Name: owned, Profile: hook.ProfileStandard, Events: []string{typeOwned}, Slow: 100})
+	}
 	return withSecrets(list)
 }
+
+// owned is the name of the webhook with the events of a process that will stand still.
+const owned = "owned"
 
 // withSecrets gives a secret to the webhooks that the product gives none.
 func withSecrets(list []*Webhook) []*Webhook {
@@ -86,7 +92,7 @@ func endedWebhooks(d Damage) []*Webhook {
 
 // hasNeighbours reports whether neighbours publish probes during the damage.
 func hasNeighbours(d Damage) bool {
-	return slices.Contains([]Damage{CutTemporal, Freeze, LockRows, EndWebhooks}, d)
+	return slices.Contains([]Damage{CutTemporal, Freeze, LockRows, EndWebhooks, StallOwner}, d)
 }
 
 // Matches reports whether the webhook is to receive the event (spec 1). Only standard webhooks have prefixes, and

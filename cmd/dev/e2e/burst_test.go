@@ -8,17 +8,33 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 )
 
-// At ordinary rates each event has its own workflow, whose id is the event's id. This test runs before
-// the parallel tests: on a busy machine events queue up and may share a workflow.
+// At ordinary rates each event has its own workflow, whose id is the event's id, and its first attempts are made at
+// the accept, not by the workflow. This test runs before the parallel tests: on a busy machine starts take long, and
+// events that wait for them share a workflow. So one round of three has to be good.
 func TestOrdinaryRatesShareNoWorkflow(t *testing.T) {
-	c := clientOf(t, startWith(t, t.TempDir())) // a stack on which no other test publishes
+	s := startWith(t, t.TempDir()) // a stack on which no other test publishes
+	c := clientOf(t, s)
+	const events, rounds = 40, 3
+	for round := 1; ; round++ {
+		shared, immediate := c.atOrdinaryRate(s, events)
+		t.Logf("%d of %d share a workflow, first attempts of %d at the accept", shared, events, immediate)
+		if shared <= 2 && immediate >= events-2 || round == rounds {
+			require.LessOrEqual(t, shared, 2, "of %d", events)
+			require.GreaterOrEqual(t, immediate, events-2)
+			return
+		}
+	}
+}
+
+// atOrdinaryRate publishes events at 20 a second. It returns how many share a workflow, and for how many the workflow
+// has made no attempts: those were made at the accept.
+func (c *apiClient) atOrdinaryRate(s *stackProcess, events int) (shared, immediate int) {
+	t := c.t
 	r := newRecorder(t)
 	_, eventType := c.webhook(r.URL, nil)
-	const events = 40
 	tick := time.NewTicker(time.Second / 20)
 	defer tick.Stop()
 	var ids []string
@@ -27,14 +43,18 @@ func TestOrdinaryRatesShareNoWorkflow(t *testing.T) {
 		<-tick.C
 	}
 	waitFor(t, "all events", func() bool { return len(r.requests()) == events })
-	shared := 0
+	allStarted(t, s)
+	temporal := dialTemporal(t, s)
 	for _, id := range ids {
-		if c.do(http.MethodGet, "/v1/events/"+id, nil, http.StatusOK)["workflow_id"] != id {
+		workflow := c.workflowOf(id)
+		if workflow != id {
 			shared++
 		}
+		if !sends(historyOf(t, temporal, workflow)) {
+			immediate++
+		}
 	}
-	// If the machine stalls for 0.1 s, two events queue up and share a workflow.
-	require.LessOrEqual(t, shared, 2, "of %d", events)
+	return shared, immediate
 }
 
 // In a burst events share workflows. Each event arrives once, and names the workflow that delivered it, which
@@ -73,13 +93,12 @@ func TestBurstSharesWorkflows(t *testing.T) {
 		require.NoError(t, json.Unmarshal(request.Body, &event))
 		got[event.ID]++
 	}
-	temporal, err := client.Dial(client.Options{HostPort: s.ready["temporal"]})
-	require.NoError(t, err)
-	t.Cleanup(temporal.Close)
+	allStarted(t, s)
+	temporal := dialTemporal(t, s)
 	workflows := map[string]int{}
 	for id := range ids {
 		require.Equal(t, 1, got[id], id)
-		workflow := c.do(http.MethodGet, "/v1/events/"+id, nil, http.StatusOK)["workflow_id"].(string)
+		workflow := c.workflowOf(id)
 		if workflows[workflow]++; workflows[workflow] == 1 {
 			_, err := temporal.DescribeWorkflowExecution(t.Context(), workflow, "")
 			require.NoError(t, err, workflow)

@@ -19,7 +19,7 @@ import (
 	"grapnel/cmd/dev/stack"
 )
 
-func dialTemporal(t *testing.T, s *stackProcess) client.Client {
+func dialTemporal(t testing.TB, s *stackProcess) client.Client {
 	t.Helper()
 	c, err := client.Dial(client.Options{HostPort: s.ready["temporal"]})
 	require.NoError(t, err)

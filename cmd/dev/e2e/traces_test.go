@@ -80,8 +80,10 @@ func TestOneTraceFromPublishToReceiver(t *testing.T) {
 	flags, err := freeFlags(t.Context())
 	require.NoError(t, err)
 	dir := t.TempDir()
+	// The retry is late enough that the first attempts' run does not make it, on a busy machine either.
+	const schedule = "--retry-schedule=3s,3s,3s,3s"
 	s, err := launchWith(t.Context(), []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + spans.url, "OTEL_BSP_SCHEDULE_DELAY=200"}, dir,
-		append(flags, "--processes=split", "--no-receiver", "--metrics-addr=", quick, "--max-events-per-workflow=1")...)
+		append(flags, "--processes=split", "--no-receiver", "--metrics-addr=", schedule, "--max-events-per-workflow=1")...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.stop()) })
 	c := clientOf(t, s)

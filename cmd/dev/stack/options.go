@@ -12,6 +12,13 @@ import (
 	"grapnel/internal/hook"
 )
 
+// Layouts of --processes.
+const (
+	layoutOne     = "one"
+	layoutSplit   = "split"
+	layoutProduct = "product"
+)
+
 // Options are the flags of the stack: the product's, under the same names, and those of PostgreSQL, Temporal and the
 // receiver.
 type Options struct {
@@ -23,12 +30,12 @@ type Options struct {
 	ReceiverAddr string `default:"127.0.0.1:9000" help:"Address of the sample receiver."`
 	NoReceiver   bool   `help:"Start no sample receiver."`
 	PostgresPort int    `default:"0" help:"Port of PostgreSQL. 0 means any free port."`
-	Processes    string `default:"one" enum:"one,split" help:"Layout of the processes. one: all in one process. split: one process each for the API, the worker and the Temporal server."`
+	Processes    string `default:"one" enum:"one,split,product" help:"Layout of the processes. one: all in one process. split: one process each for the API, the worker and the Temporal server. product: API and worker in one process, like grapnel serve, the Temporal server in another."`
 	Pgbouncer    bool   `help:"Run pgbouncer in transaction mode between Grapnel and the stack's PostgreSQL. pgbouncer must be installed."`
-	Restart      bool   `help:"Restart a process that has ended unexpectedly. Requires --processes=split."`
+	Restart      bool   `help:"Restart a process that has ended unexpectedly. Requires --processes=split or product."`
 
-	// Role is the role of a process of --processes=split.
-	Role string `hidden:"" enum:",api,worker,temporal" default:"" env:"-"`
+	// Role is the role of a process of its own.
+	Role string `hidden:"" enum:",api,worker,serve,temporal" default:"" env:"-"`
 	// NameServer resolves the names of receivers instead of the system's resolver. The end-to-end tests have names
 	// that resolve to forbidden addresses.
 	NameServer netip.AddrPort `hidden:"" env:"-"`
@@ -47,8 +54,8 @@ func (o *Options) resolver() *net.Resolver {
 
 // Validate replaces the product's Validate, because the stack generates values that the product requires.
 func (o *Options) Validate() error {
-	if o.Restart && o.Processes != "split" {
-		return errors.New("--restart goes with --processes=split")
+	if o.Restart && o.Processes == layoutOne {
+		return errors.New("--restart goes with --processes=split and --processes=product")
 	}
 	if o.Pgbouncer && o.DatabaseURL != "" {
 		return errors.New("--pgbouncer goes before the stack's own PostgreSQL, not that of --database-url")

@@ -18,17 +18,18 @@ import (
 	"grapnel/internal/wait"
 )
 
-// Roles of the processes of --processes=split.
+// Roles of the processes of --processes=split and product. RoleServe is API and worker in one process.
 const (
 	RoleAPI      = "api"
 	RoleWorker   = "worker"
+	RoleServe    = "serve"
 	RoleTemporal = "temporal"
 )
 
 // childReady is the line that a process prints when it is ready.
 const childReady = "child ready"
 
-// runRole runs the role of a process of --processes=split. It returns when ctx ends, or when standard input is
+// runRole runs the role of a process of its own. It returns when ctx ends, or when standard input is
 // closed, which happens when the stack's process ends in any way.
 func runRole(ctx context.Context, o *Options, stdout, stderr io.Writer) (err error) {
 	ctx, cancel := context.WithCancel(UntilStdinEnds(ctx))
@@ -54,16 +55,16 @@ func runTemporalRole(ctx context.Context, o *Options, stdout, stderr io.Writer) 
 	return serveRole(ctx, stdout, nil)
 }
 
-// runPartRole runs the API or the worker.
+// runPartRole runs the API, the worker, or both.
 func runPartRole(ctx context.Context, o *Options, stdout io.Writer) (err error) {
 	p, err := startPart(ctx, o, func() app.Roles {
-		return app.Roles{API: o.Role == RoleAPI, Worker: o.Role == RoleWorker}
+		return app.Roles{API: o.Role != RoleWorker, Worker: o.Role != RoleAPI}
 	}, os.Stderr.Name())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
-	if o.Role == RoleWorker {
+	if o.Role != RoleAPI {
 		select {
 		case <-p.app.WorkerStarted():
 		case err := <-p.ended:
@@ -98,20 +99,25 @@ func UntilStdinEnds(ctx context.Context) context.Context {
 	return ctx
 }
 
-// startSplit runs Temporal, worker and API as processes of this binary.
-func (s *Stack) startSplit(ctx context.Context) error {
+// startChildren runs Temporal, and worker and API or both in one, as processes of this binary.
+func (s *Stack) startChildren(ctx context.Context) error {
+	roles := []string{RoleTemporal, RoleWorker, RoleAPI}
+	if s.Processes == layoutProduct {
+		roles = []string{RoleTemporal, RoleServe}
+	}
 	ended := make(chan error, 1)
 	s.Grapnel.Ended = ended
-	for _, child := range []struct {
-		role string
-		pid  *int
-	}{{RoleTemporal, &s.Grapnel.temporalPID}, {RoleWorker, &s.Grapnel.workerPID}, {RoleAPI, &s.Grapnel.apiPID}} {
-		c := &ChildProcess{Stack: s, Role: child.role}
+	pids := map[string]int{}
+	for _, role := range roles {
+		c := &ChildProcess{Stack: s, Role: role}
 		if err := s.StartChild(ctx, c); err != nil {
 			return err
 		}
-		*child.pid = c.PID()
+		pids[role] = c.PID()
 	}
+	s.Grapnel.temporalPID = pids[RoleTemporal]
+	s.Grapnel.workerPID = cmp.Or(pids[RoleWorker], pids[RoleServe])
+	s.Grapnel.apiPID = cmp.Or(pids[RoleAPI], pids[RoleServe])
 	limited, cancel := context.WithTimeoutCause(ctx, ReadyTime, ErrNotReady)
 	defer cancel()
 	return WaitHTTP(limited, "http://"+s.APIAddr+"/readyz")
@@ -262,7 +268,7 @@ func (c *ChildProcess) awaitReady(ctx context.Context, ready, exited <-chan stru
 func (c *ChildProcess) arguments() []string {
 	o := c.Stack.Options
 	args := append(forwarded(o.Config), "--role="+c.Role, "--temporal-addr="+o.TemporalAddr, "--api-addr="+cmp.Or(c.APIAddr, o.APIAddr), "--drain-delay=0s")
-	if c.Role != RoleAPI {
+	if c.Role != RoleAPI && c.Role != RoleServe {
 		args = append(args, "--metrics-addr=") // only one process can have the port
 	}
 	if o.NameServer.IsValid() {
@@ -284,7 +290,8 @@ func (c *ChildProcess) keep(ctx context.Context) {
 		if c.isStopping() || ctx.Err() != nil {
 			return
 		}
-		c.Stack.Progress("%s (pid %d) has ended", c.Name(), c.PID())
+		cmd, _ := c.Current()
+		c.Stack.Progress("%s (pid %d) has ended: %v", c.Name(), cmd.Process.Pid, cmd.ProcessState)
 		if !c.Stack.Restart {
 			return
 		}

@@ -265,8 +265,8 @@ func (s *Stack) startGrapnel(ctx context.Context) error {
 		return err
 	}
 	s.APIAddr = addr.String()
-	if s.Processes == "split" {
-		return s.startSplit(ctx)
+	if s.Processes != layoutOne {
+		return s.startChildren(ctx)
 	}
 	return s.startOne(ctx)
 }
