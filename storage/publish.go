@@ -144,7 +144,7 @@ type querier interface {
 // query asks for, "for key share" locks sorted rows, and matched, from which everything else is made, begins by
 // reading all of topic.
 func (s *Store) insertEvents(ctx context.Context, q querier, list []*publishing) error {
-	args, owner := eventArgs(list), s.owner()
+	args, owner, begin := eventArgs(list), s.owner(), time.Now()
 	args["owner"], args["immediate"] = ownerArg(owner), hook.MaxImmediate
 	rows, _ := q.Query(ctx, insertEventsSQL, args)
 	var n, deliveries, due int
@@ -152,13 +152,14 @@ func (s *Store) insertEvents(ctx context.Context, q querier, list []*publishing)
 	var drainedBy, webhook *[16]byte
 	var url *string
 	var undrained, owned bool
+	var fresh freshRow
 	stored := make([]bool, len(list))
-	_, err := pgx.ForEachRow(rows, []any{&n, &deliveries, &due, &sequence, &drainedBy, &webhook, &url, &undrained, &owned}, func() error {
+	_, err := pgx.ForEachRow(rows, append([]any{&n, &deliveries, &due, &sequence, &drainedBy, &webhook, &url, &undrained, &owned}, fresh.targets()...), func() error {
 		stored[n-1] = true
 		accepted := &list[n-1].accepted
 		e := &accepted.Event
 		e.Deliveries, e.Sequence, accepted.Due = deliveries, sequence, due
-		if owned {
+		if accepted.ReadAt = begin; owned {
 			accepted.Owner = owner
 		}
 		e.WorkflowID = workflowID(deliveries, nil, drainedBy, e.ID)
@@ -168,6 +169,7 @@ func (s *Store) insertEvents(ctx context.Context, q querier, list []*publishing)
 			accepted.Undrained = append(accepted.Undrained, *webhook)
 		default:
 			accepted.Targets = append(accepted.Targets, hook.Target{WebhookID: *webhook, Host: hook.HostOf(*url)})
+			accepted.Fresh = append(accepted.Fresh, fresh.of(*webhook))
 		}
 		return nil
 	})
@@ -180,6 +182,21 @@ func (s *Store) insertEvents(ctx context.Context, q querier, list []*publishing)
 		}
 	}
 	return nil
+}
+
+// freshRow is the part of a row that says which delivery was made, and for which version of its webhook; it is null
+// for an event without deliveries.
+type freshRow struct {
+	id         *[16]byte
+	version    *int64
+	generation *int
+	health     *string
+}
+
+func (r *freshRow) targets() []any { return []any{&r.id, &r.version, &r.generation, &r.health} }
+
+func (r *freshRow) of(webhook hook.WebhookID) hook.FreshDelivery {
+	return hook.FreshDelivery{ID: *r.id, WebhookID: webhook, Version: *r.version, Generation: *r.generation, Health: hook.Health(*r.health)}
 }
 
 // The offsets keep the planner from looking up subscriptions and webhooks by any other way than the primary key. By
@@ -197,23 +214,25 @@ const insertEventsSQL = `
 		select distinct on (topic_id) topic_id, tenant_id, cache, type, added from e where topic_id is not null order by topic_id
 		on conflict (id) do update set last_sequence = topics.last_sequence + excluded.last_sequence
 		returning id, last_sequence
-	), matched as (
-		select distinct e.n, w.id, w.url, w.generation, w.parked
+	), subscribed as (
+		select distinct e.n, w.id, w.url, w.generation, w.version, w.health, w.parked
 		from e join unnest(@candidates::int[], @patterns::text[]) as c(n, pattern) on c.n = e.n
 		cross join lateral (
 			select s.webhook_id from subscriptions s
 			where s.tenant_id = e.tenant_id and s.cache = e.cache and s.pattern = c.pattern offset 0
 		) s
 		cross join lateral (
-			select w.id, w.url, w.profile, w.generation, w.tripped_at is not null or w.paused_at is not null as parked
+			select w.id, w.url, w.profile, w.generation, w.version, w.health, w.tripped_at is not null or w.paused_at is not null as parked
 			from webhooks w where w.id = s.webhook_id and w.active offset 0
 		) w
 		where (w.profile = 'standard' or c.pattern = e.type) -- the others' topics are never patterns
 			and (select count(*) from topic) >= 0 -- topics are locked before drains
+	), matched as (
+		select s.*, encode(substring(uuid_send(e.id) for 8) || substring(uuid_send(gen_random_uuid()) from 9), 'hex')::uuid as delivery_id
+		from subscribed s join e on e.n = s.n
 	), delivery as (
 		insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at, parked, generation)
-		select encode(substring(uuid_send(e.id) for 8) || substring(uuid_send(gen_random_uuid()) from 9), 'hex')::uuid,
-			e.id, m.id, e.tenant_id, e.type, 'pending', now(), e.created_at, now(), m.parked, m.generation
+		select m.delivery_id, e.id, m.id, e.tenant_id, e.type, 'pending', now(), e.created_at, now(), m.parked, m.generation
 		from matched m join e on e.n = m.n
 	), draining as ( -- as Defer does: see DrainEnds
 		select webhook_id, idle from drains where webhook_id in (select id from matched where parked) order by webhook_id for key share
@@ -238,11 +257,12 @@ const insertEventsSQL = `
 		insert into outbox (event_id, claimed_until, owner)
 		select e.id, '-infinity', case when c.owned then @owner::uuid end from e join counted c on c.n = e.n where c.due > 0
 	), shown as (
-		select m.n, m.id, m.url, coalesce(d.undrained, false) as undrained, row_number() over (partition by m.n, m.parked order by m.id) as rank
+		select m.n, m.id, m.url, m.delivery_id, m.version, m.generation, m.health, coalesce(d.undrained, false) as undrained, row_number() over (partition by m.n, m.parked order by m.id) as rank
 		from matched m left join drain d on d.webhook_id = m.id and m.parked
 		where not m.parked or d.undrained
 	)
-	select c.n, c.deliveries, c.due, c.sequence, c.drained_by, s.id, s.url, coalesce(s.undrained, false), c.owned
+	select c.n, c.deliveries, c.due, c.sequence, c.drained_by, s.id, s.url, coalesce(s.undrained, false), c.owned,
+		s.delivery_id, s.version, s.generation, s.health
 	from counted c left join shown s on s.n = c.n and (s.undrained or s.rank <= @targets)
 	order by c.n, s.id`
 

@@ -122,7 +122,9 @@ func New(d *Deps) (*Engine, error) {
 		versions: newVersionCache(d.Lookup.Versions, d.Now),
 	}
 	if d.Owner != nil && d.Starts != nil {
-		e.immediate = &immediate{engine: e, owner: d.Owner, starts: d.Starts, events: map[hook.EventID]*firstAttempts{}}
+		e.immediate = &immediate{
+			engine: e, owner: d.Owner, starts: d.Starts, webhooks: newWebhookCache(d.Now), events: map[hook.EventID]*firstAttempts{},
+		}
 	}
 	e.senders = newGoroutinePool(e.stopped)
 	e.Begin()

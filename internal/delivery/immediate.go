@@ -54,6 +54,8 @@ type immediate struct {
 	engine *Engine
 	owner  *Owner
 	starts Starts
+	// webhooks are those of the events before.
+	webhooks *webhookCache
 
 	mu      sync.Mutex
 	stopped bool
@@ -97,7 +99,7 @@ func (e *Engine) Accept(start hook.Start) {
 
 // regular leaves an event's first attempts to its workflow.
 func (e *Engine) regular(start hook.Start) {
-	start.Owner = hook.ProcessID{}
+	start.Owner, start.Fresh = hook.ProcessID{}, nil
 	if e.dispatcher != nil {
 		e.dispatcher.Dispatch(start)
 	}
@@ -168,9 +170,9 @@ func (m *immediate) take() []*firstAttempts {
 
 // begin loads the deliveries of events, and begins the run that makes their first attempts.
 func (m *immediate) begin(batch []*firstAttempts) {
-	events, deliveries := make([]hook.EventID, 0, len(batch)), 0
+	deliveries := 0
 	for _, f := range batch {
-		events, deliveries = append(events, f.start.EventID), deliveries+f.start.Deliveries
+		deliveries += f.start.Deliveries
 	}
 	share, ok := m.engine.tryReserve(deliveries)
 	if !ok {
@@ -178,17 +180,42 @@ func (m *immediate) begin(batch []*firstAttempts) {
 		return
 	}
 	share.local = false
-	ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
-	defer cancel()
-	jobs, err := m.engine.store.Outstanding(ctx, events, 0, 1)
+	jobs, err := m.jobs(batch)
 	if err != nil {
-		m.engine.log.WarnContext(ctx, "load deliveries for immediate attempts", slog.Any("error", err))
+		m.engine.log.Warn("load deliveries for immediate attempts", slog.Any("error", err))
 		share.release()
 		m.end(batch, deliveries)
 		return
 	}
 	m.count(jobs)
 	m.running.Go(func() { m.run(batch, deliveries, jobs, share) })
+}
+
+// jobs returns the deliveries of events. It loads those for which the accept and the kept webhooks don't suffice.
+func (m *immediate) jobs(batch []*firstAttempts) ([]hook.Job, error) {
+	var jobs []hook.Job
+	var missing []hook.EventID
+	for _, f := range batch {
+		var fresh []hook.Job
+		if f.start.Fresh != nil {
+			fresh = f.start.Fresh.Jobs(m.webhooks.find)
+		}
+		if len(fresh) == 0 {
+			missing = append(missing, f.start.EventID)
+		}
+		jobs = append(jobs, fresh...)
+	}
+	if len(missing) == 0 {
+		return jobs, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
+	defer cancel()
+	loaded, err := m.engine.store.Outstanding(ctx, missing, 0, 1)
+	if err != nil {
+		return nil, err
+	}
+	m.webhooks.keep(loaded)
+	return append(jobs, loaded...), nil
 }
 
 // count notes how many deliveries each event has.
@@ -252,7 +279,7 @@ func (m *immediate) remove(f *firstAttempts, attempted bool) {
 	delete(m.events, f.start.EventID)
 	close(f.done)
 	start := f.start
-	start.Owner, start.Ended = hook.ProcessID{}, f.ended
+	start.Owner, start.Fresh, start.Ended = hook.ProcessID{}, nil, f.ended
 	switch {
 	case f.given: // its workflow takes over by itself
 	case attempted:
@@ -286,7 +313,7 @@ func (m *immediate) give(batch []*firstAttempts) {
 		if m.events[f.start.EventID] == f && !f.given {
 			f.given = true
 			start := f.start
-			start.Attempted = true
+			start.Fresh, start.Attempted = nil, true
 			m.starts.Attempted(start, time.Time{})
 		}
 	}

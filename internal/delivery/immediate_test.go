@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,7 +75,14 @@ type immediateBench struct {
 	heartbeats *heartbeats
 	owner      *delivery.Owner
 	stopOwner  func()
+	// failing returns the error of an operation of the store.
+	failing atomic.Pointer[func(op string) error]
 }
+
+// fail makes operations of the store fail, or take time.
+func (b *immediateBench) fail(f func(op string) error) { b.failing.Store(&f) }
+
+func works(string) error { return nil }
 
 func onImmediate(t *testing.T, test func(b *immediateBench), options ...func(*delivery.Deps)) {
 	t.Helper()
@@ -83,6 +91,8 @@ func onImmediate(t *testing.T, test func(b *immediateBench), options ...func(*de
 			bench:  &bench{T: t, store: storagetest.NewStore(time.Now), sender: storagetest.NewSender(time.Now)},
 			starts: &starts{begin: time.Now(), expected: map[hook.EventID]bool{}}, heartbeats: &heartbeats{},
 		}
+		b.fail(works)
+		b.store.Fail = func(op string) error { return (*b.failing.Load())(op) }
 		var err error
 		b.owner, err = delivery.NewOwner(b.heartbeats, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
@@ -278,13 +288,13 @@ func TestLapsedOwnerSendsNothing(t *testing.T) {
 						w.Profile = hook.ProfileMomento
 					}
 				})
-				b.store.Fail = func(op string) error {
+				b.fail(func(op string) error {
 					if op == storagetest.OpOutstanding {
 						b.heartbeats.set(errors.New("unavailable"), 0)
 						<-time.After(hook.FenceAfter) // the process stands still between loading and sending
 					}
 					return nil
-				}
+				})
 				s := b.accept(w)
 				<-time.After(hook.FenceAfter)
 				b.heartbeats.set(nil, 0)
@@ -294,7 +304,7 @@ func TestLapsedOwnerSendsNothing(t *testing.T) {
 				list := b.starts.all()
 				require.NotEmpty(b, list)
 				require.True(b, list[len(list)-1].regular || list[0].Owner == s.Owner)
-				b.store.Fail = nil
+				b.fail(works)
 				report, err := b.engine.Deliver(b.Context(), b.window(), contract.SliceInput{EventIDs: []hook.EventID{s.EventID}, Deliveries: 1, Of: 1})
 				require.NoError(b, err)
 				require.Empty(b, report.Outstanding)
@@ -334,18 +344,18 @@ func TestImmediateAttemptsWithoutAStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			onImmediate(t, func(b *immediateBench) {
-				b.store.Fail = func(o string) error {
+				b.fail(func(o string) error {
 					if o == op {
 						return hook.Unavailable("the store", errors.New("down"))
 					}
 					return nil
-				}
+				})
 				b.accept()
 				<-time.After(2 * time.Minute)
 				list := b.starts.all()
 				require.Len(b, list, 1)
 				require.Empty(b, list[0].Ended)
-				b.store.Fail = nil
+				b.fail(works)
 				<-time.After(20 * time.Minute) // until late attempts are recorded
 			})
 		})
@@ -392,12 +402,12 @@ func TestImmediateAttemptsBesideOneThatHangs(t *testing.T) {
 func TestImmediateAttemptsAreBounded(t *testing.T) {
 	t.Parallel()
 	onImmediate(t, func(b *immediateBench) {
-		b.store.Fail = func(op string) error {
+		b.fail(func(op string) error {
 			if op == storagetest.OpOutstanding {
 				<-time.After(2 * time.Second)
 			}
 			return nil
-		}
+		})
 		const events = 12_000
 		for range events {
 			b.accept()
@@ -422,12 +432,12 @@ func TestStopImmediate(t *testing.T) {
 		b.sender.Script(url, storagetest.Status(200).After(500*time.Millisecond))
 		b.accept()
 		synctest.Wait()
-		b.store.Fail = func(op string) error {
+		b.fail(func(op string) error {
 			if op == storagetest.OpOutstanding {
 				<-time.After(100 * time.Millisecond)
 			}
 			return nil
-		}
+		})
 		b.accept()
 		synctest.Wait()
 		b.engine.StopImmediate()
@@ -440,5 +450,58 @@ func TestStopImmediate(t *testing.T) {
 		require.Len(b, list, 2)
 		require.True(b, list[0].regular)
 		require.Len(b, list[1].Ended, 1)
+	})
+}
+
+// acceptFresh publishes an event with what the accept has read, as the store returns it.
+func (b *immediateBench) acceptFresh(w hook.WebhookID) {
+	b.Helper()
+	begin := time.Now()
+	s := b.store.Publish("user.created", payload, w)
+	jobs, err := b.store.Outstanding(b.Context(), []hook.EventID{s.EventID}, 0, 1)
+	require.NoError(b, err)
+	s.Owner = b.owner.Current()
+	s.Fresh = &hook.Fresh{Event: jobs[0].Event, ReadAt: begin, Deliveries: []hook.FreshDelivery{{
+		ID: jobs[0].Delivery.ID, WebhookID: w, Version: jobs[0].Webhook.Version, Health: jobs[0].Webhook.Health,
+	}}}
+	b.engine.Accept(s)
+	synctest.Wait()
+}
+
+// Nothing is loaded for an event whose webhooks were loaded before and have not changed since.
+func TestImmediateAttemptWithoutALoad(t *testing.T) {
+	t.Parallel()
+	onImmediate(t, func(b *immediateBench) {
+		var loads atomic.Int32
+		loaded := func(w hook.WebhookID) int {
+			b.fail(func(op string) error {
+				if op == storagetest.OpOutstanding {
+					loads.Add(1)
+				}
+				return nil
+			})
+			loads.Store(0)
+			b.acceptFresh(w)
+			return int(loads.Load()) - 1 // acceptFresh itself loads
+		}
+		require.Equal(b, 1, loaded(b.webhook), "unknown")
+		require.Zero(b, loaded(b.webhook))
+		require.Zero(b, loaded(b.webhook))
+		b.store.ChangeWebhook(b.webhook, func(w *hook.Webhook) { w.URL = "https://new.example/" })
+		require.Equal(b, 1, loaded(b.webhook), "changed")
+		require.Len(b, b.sender.Requests(url), 3)
+		require.Len(b, b.sender.Requests("https://new.example/"), 1)
+		require.Zero(b, loaded(b.webhook))
+		<-time.After(61 * time.Second)
+		require.Equal(b, 1, loaded(b.webhook), "kept for a minute")
+
+		signed := b.store.AddWebhook("https://signed.example/", func(w *hook.Webhook) { w.Schemes = []hook.Scheme{hook.SchemeV1a} })
+		require.Equal(b, 1, loaded(signed))
+		require.Equal(b, 1, loaded(signed), "the tenant's keys may have changed")
+		require.Len(b, b.starts.all(), 8)
+		for _, g := range b.starts.all() {
+			require.Len(b, g.Ended, 1)
+			require.Nil(b, g.Fresh, "a start that waits keeps no payload")
+		}
 	})
 }

@@ -155,7 +155,7 @@ func TestSlowHeartbeat(t *testing.T) {
 	onOwner(t, func(t *testing.T, h *heartbeats, o *delivery.Owner, _ func()) {
 		t.Helper()
 		id := o.Current()
-		h.set(nil, 2500*time.Millisecond)
+		h.set(nil, 2*time.Second)
 		<-time.After(time.Minute)
 		require.True(t, o.Holds(id), "each is written in time")
 		h.set(nil, hook.FenceAfter)

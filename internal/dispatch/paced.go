@@ -21,6 +21,9 @@ const (
 	// longestPace is how long an event waits for its start at most. So events share workflows even if there are too many
 	// tenants for the pace, since a workflow has events of one tenant only.
 	longestPace = 5 * time.Second
+	// many is the number of events from which a workflow's start counts twice at the pace: where so many wait for one
+	// start, twice as many can.
+	many = 10
 	// startBefore is how long before its next attempt is due an event's workflow is started at the latest.
 	startBefore = time.Second
 )
@@ -70,7 +73,7 @@ func (s *Starter) newPacing() *pacing {
 		limit = rate.Inf
 	}
 	return &pacing{
-		packing: *s.newPacking(), limiter: rate.NewLimiter(limit, max(int(s.config.StartsPerSecond), 1)), most: s.config.Queue / 2,
+		packing: *s.newPacking(), limiter: rate.NewLimiter(limit, max(int(s.config.StartsPerSecond), 2)), most: s.config.Queue / 2,
 	}
 }
 
@@ -104,17 +107,26 @@ func (p *pacing) next(now time.Time) (*burst, time.Duration) {
 		at := slices.IndexFunc(p.packing.bursts, func(b *burst) bool { return !b.by.After(p.soonest) })
 		return p.packing.bursts[at], 0
 	}
-	tokens := p.limiter.TokensAt(now)
-	if tokens >= 1 || p.events > p.most {
-		return p.packing.bursts[0], 0
+	first := p.packing.bursts[0]
+	missing := float64(first.tokens()) - p.limiter.TokensAt(now)
+	if missing <= 0 || p.events > p.most {
+		return first, 0
 	}
-	token := time.Duration((1 - tokens) / float64(p.limiter.Limit()) * float64(time.Second))
+	token := time.Duration(missing / float64(p.limiter.Limit()) * float64(time.Second))
 	return nil, max(min(p.soonest.Sub(now), token), time.Millisecond)
+}
+
+// tokens returns how often the start of the burst counts at the pace.
+func (b *burst) tokens() int {
+	if len(b.starts) >= many {
+		return 2
+	}
+	return 1
 }
 
 // take takes a burst out, for its start.
 func (p *pacing) take(b *burst, now time.Time) {
-	p.limiter.AllowN(now, 1) // if there is a token
+	p.limiter.AllowN(now, b.tokens()) // if there are so many
 	p.packing.remove(b)
 	p.events -= len(b.starts)
 	if len(p.urgent) > 0 && p.urgent[0] == b {

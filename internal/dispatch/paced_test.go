@@ -53,42 +53,26 @@ func TestAttemptedEventsHaveWorkflowsOfTheirOwn(t *testing.T) {
 	})
 }
 
-// Above the pace events that wait share a workflow. None waits for long.
+// Above the pace events that wait share a workflow. Where many of them do, a start counts twice.
 func TestAttemptedEventsShareWorkflows(t *testing.T) {
 	t.Parallel()
-	onPace(t, func(t *testing.T, s *temporalServer, o *outbox, starter *dispatch.Starter, _ func()) {
-		const perSecond, seconds = 400, 10
-		for _, start := range o.accept(perSecond * seconds) {
-			starter.Attempted(delivered(start), time.Time{})
-			pass(time.Second / perSecond)
-		}
-		pass(time.Second)
-		_, started := s.numbers()
-		require.InDelta(t, 20*seconds, started, 25, "20 a second, and the 20 that may come at once")
-		require.Zero(t, o.left())
-		require.Zero(t, starter.Queued())
-	})
-}
-
-// While Temporal hangs no more events wait for their start than the queue may have, here and in the pacing: the others
-// are left to the sweeper.
-func TestAttemptedEventsAreBounded(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const queue, workers, each = 100, 2, 10
-		s, o := &temporalServer{start: hangs}, &outbox{}
-		starter := newStarter(t, s, o, func(c *dispatch.StarterConfig) {
-			c.StartsPerSecond, c.MaxEvents, c.Queue, c.Workers = 20, each, queue, workers
+	for perSecond, starts := range map[int]int{100: 20, 400: 10} {
+		t.Run(fmt.Sprint(perSecond), func(t *testing.T) {
+			t.Parallel()
+			onPace(t, func(t *testing.T, s *temporalServer, o *outbox, starter *dispatch.Starter, _ func()) {
+				const seconds = 10
+				for _, start := range o.accept(perSecond * seconds) {
+					starter.Attempted(delivered(start), time.Time{})
+					pass(time.Second / time.Duration(perSecond))
+				}
+				pass(time.Second)
+				_, started := s.numbers()
+				require.InDelta(t, starts*seconds, started, 25, "and the 20 that may come at once")
+				require.Zero(t, o.left())
+				require.Zero(t, starter.Queued())
+			})
 		})
-		stop := running(t, func(ctx context.Context) error { return starter.Run(ctx, time.Second) })
-		defer stop()
-		for _, start := range o.accept(20 * queue) {
-			starter.Attempted(delivered(start), time.Time{})
-			pass(time.Millisecond)
-		}
-		require.LessOrEqual(t, starter.Queued(), 2*queue)
-		require.Equal(t, 20*queue, o.left())
-	})
+	}
 }
 
 // A workflow that is full needs no pace: the rate of events has no bound.

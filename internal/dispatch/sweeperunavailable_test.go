@@ -56,7 +56,7 @@ func TestSweeperAndTemporalAway(t *testing.T) {
 				require.LessOrEqual(t, s.asks(), 75)
 
 				back.Store(true)
-				pass(time.Minute + 2*time.Second)
+				pass(time.Minute + 5*time.Second)
 				require.Zero(t, o.left())
 			})
 		})

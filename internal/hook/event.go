@@ -102,6 +102,9 @@ type Accepted struct {
 	Undrained []WebhookID
 	// Owner is the process that makes the first attempts: the one that has accepted the event, or none. The outbox names it.
 	Owner ProcessID
+	// Due deliveries as they were stored, at most MaxTargets, and a time before they were.
+	Fresh  []FreshDelivery
+	ReadAt time.Time
 }
 
 // MaxTargets bounds the webhooks a start names in summaries and search

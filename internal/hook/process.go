@@ -50,11 +50,11 @@ func (id *ProcessID) UnmarshalText(text []byte) error {
 // request that was on the wire when its process stood still.
 const (
 	// HeartbeatEvery is the time between two heartbeats.
-	HeartbeatEvery = 2 * time.Second
+	HeartbeatEvery = 1500 * time.Millisecond
 	// FenceAfter is the age of its own last heartbeat from which a process begins no immediate attempt.
-	FenceAfter = 6 * time.Second
+	FenceAfter = 5 * time.Second
 	// DeadAfter is the age of a heartbeat from which other processes take over.
-	DeadAfter = 8 * time.Second
+	DeadAfter = 7 * time.Second
 	// OwnedFor is the age of an event from which every process may start its workflow, though its owner lives: the
 	// owner may have lost its connection to Temporal. The workflow still leaves the first attempts to the owner.
 	OwnedFor = 30 * time.Second

@@ -28,6 +28,8 @@ type Start struct {
 	Links []Trace
 	// Owner is the process that makes the first attempts; none if the workflow does.
 	Owner ProcessID
+	// Fresh is the event as it was just stored, if its first attempts need not load it; else nil.
+	Fresh *Fresh
 	// Attempted says that the first attempts have been made.
 	Attempted bool
 	// Ended are the deliveries that need no workflow any more: they are final or deferred.
@@ -38,9 +40,13 @@ type Start struct {
 // all deliveries are deferred, or the event is a duplicate.
 func (a *Accepted) Start() (Start, bool) {
 	e := &a.Event
+	var fresh *Fresh
+	if !a.Owner.IsZero() && len(a.Fresh) == a.Due && len(e.Data) <= MaxInline {
+		fresh = &Fresh{Event: *e, Deliveries: a.Fresh, ReadAt: a.ReadAt}
+	}
 	return Start{
 		EventID: e.ID, TenantID: e.TenantID, EventType: e.Type, Cache: e.Cache, Deliveries: a.Due, Bytes: len(e.Data),
-		Targets: a.Targets, Trace: e.Trace, Owner: a.Owner,
+		Targets: a.Targets, Trace: e.Trace, Owner: a.Owner, Fresh: fresh,
 	}, a.Due > 0
 }
 
@@ -71,6 +77,7 @@ func (s *Start) Subject() string {
 func Share(workflowID string, starts []Start) Start {
 	s := starts[0]
 	s.WorkflowID, s.Others, s.Targets, s.Ended = workflowID, nil, slices.Clone(s.Targets), slices.Clone(s.Ended)
+	s.Fresh = nil
 	s.shareTraces(starts)
 	for _, other := range starts[1:] {
 		s.Others = append(s.Others, other.EventID)
