@@ -9,6 +9,7 @@ import (
 	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/turns"
+	"grapnel/internal/wait"
 )
 
 // A process that has both roles makes the first attempts of the events that it accepts as soon
@@ -29,6 +30,11 @@ const (
 	// maxLoad bounds the deliveries of one load, maxSharedLoad those of one with events of several
 	// tenants: none of them waits for long because another publishes in floods.
 	maxLoad, maxSharedLoad = 500, 100
+	// gatherFor is the time for each event of a load in which further events gather for the next one, and maxGather
+	// the most of it. Up to 1/gatherFor events a second it changes nothing; above that the loads grow until maxGather,
+	// and so do the statements that record their attempts: they cost less for each event.
+	gatherFor = time.Millisecond
+	maxGather = 40 * time.Millisecond
 	// loadTimeout bounds a load.
 	loadTimeout = 10 * time.Second
 	// givenAfter is how long a workflow's start waits for the first attempts of its events. Most
@@ -63,8 +69,9 @@ type immediate struct {
 	events map[hook.EventID]*firstAttempts
 	// waiting are those of them that are not loaded yet. Tenants take turns.
 	waiting turns.Queue[hook.TenantID, *firstAttempts]
-	// loads is the number of loads under way, loaded the number of deliveries in runs.
-	loads, loaded int
+	// loads is the number of loads under way, gathering of those that wait for more events. loaded is the number of
+	// deliveries in runs.
+	loads, gathering, loaded int
 	// running are the loads and runs.
 	running sync.WaitGroup
 }
@@ -125,7 +132,11 @@ func (m *immediate) add(start hook.Start) bool {
 
 // kick begins a load if there is something to load. m.mu is locked.
 func (m *immediate) kick() {
-	if m.waiting.Len() > 0 && m.loads < maxLoads && m.loaded < maxLoaded && (m.loads == 0 || m.waiting.Len() >= m.loadLimit()) {
+	if m.waiting.Len() == 0 || m.loads == maxLoads || m.loaded >= maxLoaded {
+		return
+	}
+	// A second load is begun for many events, and for a tenant that waits only because another gathers.
+	if m.loads == 0 || m.waiting.Len() >= m.loadLimit() || m.gathering > 0 && m.waiting.Owners() > 1 {
 		m.loads++
 		m.running.Go(m.load)
 	}
@@ -142,8 +153,23 @@ func (m *immediate) loadLimit() int {
 // load loads and begins what waits, until nothing does.
 func (m *immediate) load() {
 	for batch := m.take(); len(batch) > 0; batch = m.take() {
+		begin := time.Now()
 		m.begin(batch)
+		if len(batch) > 1 {
+			m.gather(min(time.Duration(len(batch))*gatherFor, maxGather) - time.Since(begin))
+		}
 	}
+}
+
+// gather waits for further events.
+func (m *immediate) gather(d time.Duration) {
+	m.mu.Lock()
+	m.gathering++
+	m.mu.Unlock()
+	_ = wait.For(context.Background(), d) // there is nothing that ends it
+	m.mu.Lock()
+	m.gathering--
+	m.mu.Unlock()
 }
 
 // take takes the events of the next load. With none, the load ends.
