@@ -206,7 +206,6 @@ func (f *fixture) claimAs(t *testing.T, process hook.ProcessID) map[hook.EventID
 	require.NoError(t, f.Unclaim(t.Context(), page.Events))
 	starts := map[hook.EventID]hook.Start{}
 	for _, start := range append(page.Unnamed, slices.Concat(page.Named...)...) {
-		require.Zero(t, start.Owner, "a sweeper's start makes no immediate attempt")
 		if slices.Contains(page.Events, start.EventID) {
 			starts[start.EventID] = start
 		}

@@ -392,6 +392,7 @@ func TestImmediateAttemptsBesideOneThatHangs(t *testing.T) {
 		for range 100 {
 			b.accept()
 		}
+		<-time.After(100 * time.Millisecond) // they gather
 		synctest.Wait()
 		require.Len(b, b.sender.Requests(url), 100)
 		require.Len(b, b.starts.all(), 100)

@@ -16,8 +16,6 @@ import (
 // a workflow of its own.
 
 const (
-	// defaultStartsPerSecond was chosen by measurement: see docs/benchmarks.md.
-	defaultStartsPerSecond = 20
 	// longestPace is how long an event waits for its start at most. So events share workflows even if there are too many
 	// tenants for the pace, since a workflow has events of one tenant only.
 	longestPace = 5 * time.Second

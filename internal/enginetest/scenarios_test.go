@@ -152,9 +152,9 @@ func TestKilledBeforeTheStart(t *testing.T) {
 	t.Parallel()
 	onKinds(t, func(s *scenario, kind string) {
 		p := s.processes[0]
-		s.barrier.close()
+		s.temporal.change(func() { p.cut = true })
 		n := s.publish(p, kind)
-		s.until(p, "ShareWorkflow")
+		s.wait(100 * time.Millisecond)
 		state, _ := s.state(n)
 		require.Equal(s, hook.StateSuccess, state)
 		s.end(p)
