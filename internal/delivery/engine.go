@@ -123,7 +123,7 @@ func New(d *Deps) (*Engine, error) {
 	}
 	if d.Owner != nil && d.Starts != nil {
 		e.immediate = &immediate{
-			engine: e, owner: d.Owner, starts: d.Starts, webhooks: newWebhookCache(d.Now), events: map[hook.EventID]*firstAttempts{},
+			engine: e, owner: d.Owner, starts: d.Starts, webhooks: newWebhookCache(d.Now), hurry: make(chan struct{}, 1), events: map[hook.EventID]*firstAttempts{},
 		}
 	}
 	e.senders = newGoroutinePool(e.stopped)

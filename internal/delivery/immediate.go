@@ -9,7 +9,6 @@ import (
 	"grapnel/internal/contract"
 	"grapnel/internal/hook"
 	"grapnel/internal/turns"
-	"grapnel/internal/wait"
 )
 
 // A process that has both roles makes the first attempts of the events that it accepts as soon
@@ -69,9 +68,11 @@ type immediate struct {
 	events map[hook.EventID]*firstAttempts
 	// waiting are those of them that are not loaded yet. Tenants take turns.
 	waiting turns.Queue[hook.TenantID, *firstAttempts]
-	// loads is the number of loads under way, gathering of those that wait for more events. loaded is the number of
-	// deliveries in runs.
-	loads, gathering, loaded int
+	// loads is the number of loads under way, loaded the number of deliveries in runs.
+	loads, loaded int
+	// gathering is the tenant for whose events loads wait, and hurry ends the wait for an event of another tenant.
+	gathering hook.TenantID
+	hurry     chan struct{}
 	// running are the loads and runs.
 	running sync.WaitGroup
 }
@@ -126,17 +127,19 @@ func (m *immediate) add(start hook.Start) bool {
 	f := &firstAttempts{start: start, done: make(chan struct{})}
 	m.events[start.EventID] = f
 	m.waiting.Push(start.TenantID, f)
+	if m.gathering != (hook.TenantID{}) && m.gathering != start.TenantID {
+		select {
+		case m.hurry <- struct{}{}:
+		default: // it ends already
+		}
+	}
 	m.kick()
 	return true
 }
 
 // kick begins a load if there is something to load. m.mu is locked.
 func (m *immediate) kick() {
-	if m.waiting.Len() == 0 || m.loads == maxLoads || m.loaded >= maxLoaded {
-		return
-	}
-	// A second load is begun for many events, and for a tenant that waits only because another gathers.
-	if m.loads == 0 || m.waiting.Len() >= m.loadLimit() || m.gathering > 0 && m.waiting.Owners() > 1 {
+	if m.waiting.Len() > 0 && m.loads < maxLoads && m.loaded < maxLoaded && (m.loads == 0 || m.waiting.Len() >= m.loadLimit()) {
 		m.loads++
 		m.running.Go(m.load)
 	}
@@ -156,20 +159,53 @@ func (m *immediate) load() {
 		begin := time.Now()
 		m.begin(batch)
 		if len(batch) > 1 {
-			m.gather(min(time.Duration(len(batch))*gatherFor, maxGather) - time.Since(begin))
+			m.gather(mostOf(batch), min(time.Duration(len(batch))*gatherFor, maxGather)-time.Since(begin))
 		}
 	}
 }
 
-// gather waits for further events.
-func (m *immediate) gather(d time.Duration) {
+// gather waits for further events of the tenant, which has most of those that were just loaded; other tenants don't
+// wait for them. Without such a tenant, all wait alike.
+func (m *immediate) gather(tenant hook.TenantID, d time.Duration) {
+	if !m.beginGathering(tenant) {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-m.hurry:
+	}
 	m.mu.Lock()
-	m.gathering++
-	m.mu.Unlock()
-	_ = wait.For(context.Background(), d) // there is nothing that ends it
+	defer m.mu.Unlock()
+	m.gathering = hook.TenantID{}
+}
+
+// beginGathering returns false if another tenant's event waits already.
+func (m *immediate) beginGathering(tenant hook.TenantID) bool {
 	m.mu.Lock()
-	m.gathering--
-	m.mu.Unlock()
+	defer m.mu.Unlock()
+	if tenant != (hook.TenantID{}) && m.waiting.HasOther(tenant) {
+		return false
+	}
+	m.gathering = tenant
+	select {
+	case <-m.hurry: // of an earlier wait
+	default:
+	}
+	return true
+}
+
+// mostOf returns the tenant that has more than half of the events; none if no tenant has.
+func mostOf(batch []*firstAttempts) hook.TenantID {
+	events := map[hook.TenantID]int{}
+	for _, f := range batch {
+		if tenant := f.start.TenantID; events[tenant]+1 > len(batch)/2 {
+			return tenant
+		}
+		events[f.start.TenantID]++
+	}
+	return hook.TenantID{}
 }
 
 // take takes the events of the next load. With none, the load ends.

@@ -409,7 +409,7 @@ func TestImmediateAttemptsAreBounded(t *testing.T) {
 			}
 			return nil
 		})
-		const events = 12_000
+		const events = 9_500
 		for range events {
 			b.accept()
 		}
@@ -503,6 +503,39 @@ func TestImmediateAttemptWithoutALoad(t *testing.T) {
 		for _, g := range b.starts.all() {
 			require.Len(b, g.Ended, 1)
 			require.Nil(b, g.Fresh, "a start that waits keeps no payload")
+		}
+	})
+}
+
+// K9: one tenant's flood gathers into large loads, and another tenant's event waits for none of it.
+func TestFloodDoesNotDelayAnotherTenant(t *testing.T) {
+	t.Parallel()
+	onImmediate(t, func(b *immediateBench) {
+		busy, quiet := hook.TenantID{1}, hook.TenantID{2}
+		b.fail(func(op string) error {
+			if op == storagetest.OpOutstanding {
+				<-time.After(time.Millisecond)
+			}
+			return nil
+		})
+		publish := func(tenant hook.TenantID, w hook.WebhookID) {
+			s := b.store.Publish("user.created", payload, w)
+			s.Owner, s.TenantID = b.owner.Current(), tenant
+			b.engine.Accept(s)
+		}
+		const quietURL = "https://quiet.example/"
+		other := b.store.AddWebhook(quietURL, nil)
+		for i := range 50 {
+			for range 40 {
+				publish(busy, b.webhook)
+				<-time.After(500 * time.Microsecond)
+			}
+			publish(quiet, other)
+			begin := time.Now()
+			for len(b.sender.Requests(quietURL)) <= i {
+				<-time.After(100 * time.Microsecond)
+			}
+			require.LessOrEqual(b, time.Since(begin), 3*time.Millisecond)
 		}
 	})
 }

@@ -17,6 +17,11 @@ func (q *Queue[K, V]) Len() int { return q.length }
 // Owners returns the number of owners with items.
 func (q *Queue[K, V]) Owners() int { return len(q.owners) }
 
+// HasOther reports whether an owner other than that one has items.
+func (q *Queue[K, V]) HasOther(owner K) bool {
+	return len(q.owners) > 1 || len(q.owners) == 1 && q.owners[0] != owner
+}
+
 // Push adds an owner's item behind its others. An owner that had none comes in turn after all others.
 func (q *Queue[K, V]) Push(owner K, item V) {
 	if q.items == nil {

@@ -20,6 +20,7 @@ func TestOwnersTakeTurns(t *testing.T) {
 	q.Push("two", 201)
 	require.Equal(t, 8, q.Len())
 	require.Equal(t, 3, q.Owners())
+	require.True(t, q.HasOther("many"))
 	var got []int
 	for item, ok := q.Pop(); ok; item, ok = q.Pop() {
 		got = append(got, item)
@@ -29,6 +30,10 @@ func TestOwnersTakeTurns(t *testing.T) {
 	require.Zero(t, q.Owners())
 	_, ok := q.Peek()
 	require.False(t, ok)
+	require.False(t, q.HasOther("many"))
+	q.Push("many", 1)
+	require.False(t, q.HasOther("many"))
+	require.True(t, q.HasOther("one"))
 }
 
 // Every item comes out once, an owner's items in their order, and before an item no other owner gets more than one turn
