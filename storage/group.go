@@ -182,11 +182,12 @@ func (g *group[T]) queue(c *call[T], bounded bool) {
 	}
 	l.calls = append(l.calls, c)
 	l.rows, l.bytes = l.rows+rows, l.bytes+bytes
-	switch {
-	case l.running == 0:
+	if l.running == 0 {
 		l.running++
 		go g.run(l, false)
-	case len(l.large) > 0 && !g.isLarge(l, c):
+		return
+	}
+	if len(l.large) > 0 && !g.isLarge(l, c) {
 		g.runBeside(l)
 	}
 	if !l.runnerDue && l.running < g.maxRunners {

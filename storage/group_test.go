@@ -510,3 +510,20 @@ func TestGroupWithSeveralFloods(t *testing.T) {
 		require.Less(t, slices.Max(ended), 2*slices.Min(ended), "they share evenly")
 	})
 }
+
+// One call's items are done in their order, however long their statements take: no other call waits behind them.
+func TestGroupKeepsTheOrderOfACall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var running atomic.Int32
+		g := &group[*turn]{maxWeight: 1, maxRunners: 2, do: func(context.Context, []*turn) error {
+			require.EqualValues(t, 1, running.Add(1))
+			defer running.Add(-1)
+			time.Sleep(3 * runnerDelay) //nolint:forbidigo // the bubble's clock
+			return nil
+		}}
+		for _, err := range g.addAll(t.Context(), turnsOf(1, 10)) {
+			require.NoError(t, err)
+		}
+	})
+}
