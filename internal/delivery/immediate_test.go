@@ -314,6 +314,41 @@ func TestLapsedOwnerSendsNothing(t *testing.T) {
 	}
 }
 
+// An event whose lease has lapsed while it waited is not sent with one of the next lease: they have no run in common.
+func TestLapsedEventIsNotSentUnderTheNextLease(t *testing.T) {
+	t.Parallel()
+	onImmediate(t, func(b *immediateBench) {
+		b.fail(func(op string) error {
+			if op == storagetest.OpOutstanding {
+				<-time.After(9 * time.Second)
+			}
+			return nil
+		})
+		const newURL = "https://new.example/"
+		next := b.store.AddWebhook(newURL, nil)
+		accept := func(tenant byte, w hook.WebhookID) {
+			s := b.store.Publish("user.created", payload, w)
+			s.TenantID, s.Owner = hook.TenantID{tenant}, b.owner.Current()
+			b.engine.Accept(s)
+		}
+		accept(1, next) // its load keeps the others waiting
+		synctest.Wait()
+		accept(2, b.webhook)
+		accept(1, next)
+		before := b.owner.Current()
+		b.heartbeats.set(errors.New("unavailable"), 0)
+		<-time.After(hook.FenceAfter)
+		b.heartbeats.set(nil, 0)
+		<-time.After(2 * hook.HeartbeatEvery)
+		require.NotEqual(b, before, b.owner.Current())
+		accept(3, next)
+		b.fail(works)
+		<-time.After(time.Minute)
+		require.Empty(b, b.sender.Requests(url))
+		require.Len(b, b.sender.Requests(newURL), 1, "the event of the new lease")
+	})
+}
+
 // Without a lease, with one that is another's, and after the process has begun to stop, the workflow makes the first
 // attempts.
 func TestRegularWay(t *testing.T) {

@@ -24,7 +24,7 @@ func (m *immediate) loadLimit() int {
 	return maxLoad
 }
 
-// load loads and begins what waits, until nothing does.
+// load loads events that wait and begins their first attempts, until no event waits.
 func (m *immediate) load() {
 	for batch := m.take(); len(batch) > 0; batch = m.take() {
 		begin := time.Now()
@@ -88,6 +88,10 @@ func (m *immediate) take() []*firstAttempts {
 	for m.loaded < maxLoaded {
 		f, ok := m.waiting.Peek()
 		if !ok || deliveries > 0 && deliveries+f.start.Deliveries > limit {
+			break
+		}
+		// A run has one lease: an event of a lapsed one must not be sent under the next.
+		if len(batch) > 0 && f.start.Owner != batch[0].start.Owner {
 			break
 		}
 		m.waiting.Pop()
