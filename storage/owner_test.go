@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
-	"grapnel/internal/secrets"
 	"grapnel/storage"
 	"grapnel/storage/storagetest"
 )
@@ -16,12 +15,7 @@ import (
 // openOwned opens a store whose events have the owner.
 func openOwned(t *testing.T, url string, owner func() hook.ProcessID) *storage.Store {
 	t.Helper()
-	box, err := secrets.New(encryptionKey)
-	require.NoError(t, err)
-	store, err := storage.Open(t.Context(), storage.Config{URL: url, Box: box, Owner: owner})
-	require.NoError(t, err)
-	t.Cleanup(store.Close)
-	return store
+	return openWith(t, encryptionKey, storage.Config{URL: url, Owner: owner})
 }
 
 // setupOwned is setup with a store whose events the process owns.
@@ -236,7 +230,7 @@ func TestClaimsOfOwnedEvents(t *testing.T) {
 	f.older(t, hook.OwnedFor/2, owned)
 	claims(mine, true, none, "the owner's own")
 	claims(theirs, false, none, "its owner lives")
-	claims(none, false, none, "its owner lives, whoever asks")
+	claims(none, false, none, "its owner lives, so no other process may claim it")
 
 	f.stall(t, mine, hook.FenceAfter)
 	claims(theirs, false, none, "its owner lives still")

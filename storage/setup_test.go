@@ -50,20 +50,22 @@ func migrate(ctx context.Context, url string) error {
 
 func open(t testing.TB, url, keys string) *storage.Store {
 	t.Helper()
-	box, err := secrets.New(keys)
-	require.NoError(t, err)
-	store, err := storage.Open(t.Context(), storage.Config{URL: url, Box: box})
-	require.NoError(t, err)
-	t.Cleanup(store.Close)
-	return store
+	return openWith(t, keys, storage.Config{URL: url})
 }
 
 // openLimited opens a store with limits for each tenant.
 func openLimited(t testing.TB, url string, limits storage.Limits) *storage.Store {
 	t.Helper()
-	box, err := secrets.New(encryptionKey)
+	return openWith(t, encryptionKey, storage.Config{URL: url, Limits: limits})
+}
+
+// openWith opens a store whose secrets the keys seal. The end of the test closes it.
+func openWith(t testing.TB, keys string, c storage.Config) *storage.Store {
+	t.Helper()
+	var err error
+	c.Box, err = secrets.New(keys)
 	require.NoError(t, err)
-	store, err := storage.Open(t.Context(), storage.Config{URL: url, Box: box, Limits: limits})
+	store, err := storage.Open(t.Context(), c)
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
 	return store

@@ -167,7 +167,7 @@ func TestPaceWhileTemporalIsAway(t *testing.T) {
 	})
 }
 
-// A starter that stops starts what waits, without the pace.
+// A starter that stops starts the events that wait, without the pace.
 func TestPaceEndsWithTheStarter(t *testing.T) {
 	t.Parallel()
 	onPace(t, func(b *pacedBench) {
