@@ -61,6 +61,9 @@ type group[T any] struct {
 	maxWeight int
 	// maxRunners is how many statements of a lane may run at once, if they take longer than runnerDelay.
 	maxRunners int
+	// linger is the least time between the begins of two statements of a lane, unless lingerRows wait. An item that
+	// comes later than that after the last statement began is done at once. The default is none.
+	linger time.Duration
 
 	mu         sync.Mutex
 	lanes      [lanes]lane[T]
@@ -74,6 +77,10 @@ type lane[T any] struct {
 	calls       []*call[T]
 	rows, bytes int
 	running     int
+	// began is when the last statement began.
+	began time.Time
+	// enough is closed when lingerRows wait; nil if no statement lingers.
+	enough chan struct{}
 	// large are the tenants of the large statements that run: those with more than maxSharedRows.
 	large []hook.TenantID
 	// runnerDue reports whether a check for delayed statements is scheduled.
@@ -182,6 +189,9 @@ func (g *group[T]) queue(c *call[T], bounded bool) {
 	}
 	l.calls = append(l.calls, c)
 	l.rows, l.bytes = l.rows+rows, l.bytes+bytes
+	if l.enough != nil && l.rows-rows < lingerRows && l.rows >= lingerRows {
+		close(l.enough)
+	}
 	if l.running == 0 {
 		l.running++
 		go g.run(l, false)
@@ -273,6 +283,7 @@ func (g *group[T]) weigh(item T) int {
 // statements to others.
 func (g *group[T]) run(l *lane[T], beside bool) {
 	for {
+		g.gather(l)
 		batch, large := g.take(l, beside)
 		if len(batch) == 0 {
 			return
@@ -323,6 +334,7 @@ func (g *group[T]) take(l *lane[T], beside bool) (batch []*member[T], large bool
 		}
 		s.add(m)
 	}
+	l.began = time.Now()
 	if len(s.batch) == 0 {
 		l.running--
 		if len(l.calls) == 0 {

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
@@ -295,6 +296,51 @@ func TestGroupAddsAllWhileTheStoreIsAway(t *testing.T) {
 }
 
 // A statement has a limited number of rows. An item with more rows gets a statement of its own.
+// A group that lingers begins a statement at most every 25 ms, unless many rows wait. Nobody waits longer than that, and
+// an item that comes alone does not wait at all.
+func TestGroupLingers(t *testing.T) {
+	t.Parallel()
+	const linger, commit = 25 * time.Millisecond, time.Millisecond
+	for name, c := range map[string]struct {
+		every      time.Duration
+		items      int
+		statements int
+		longest    time.Duration
+	}{
+		"one now and then": {50 * time.Millisecond, 20, 20, commit},
+		"some":             {10 * time.Millisecond, 60, 25, linger + commit},
+		"more":             {2 * time.Millisecond, 250, 21, linger + commit},
+		"many at once":     {0, 250, 2, 2*commit + time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var made commits
+				g := grouped(made.commit)
+				g.linger = linger
+				var adding sync.WaitGroup
+				var longest atomic.Int64
+				for n := range c.items {
+					adding.Go(func() {
+						begin := time.Now()
+						assert.NoError(t, g.add(t.Context(), event(n, "")))
+						for took := int64(time.Since(begin)); ; {
+							if old := longest.Load(); took <= old || longest.CompareAndSwap(old, took) {
+								return
+							}
+						}
+					})
+					time.Sleep(c.every) //nolint:forbidigo // the bubble's clock
+				}
+				adding.Wait()
+				require.InDelta(t, c.statements, len(made.sizes()), 2)
+				require.LessOrEqual(t, time.Duration(longest.Load()), c.longest)
+				require.True(t, g.idle())
+			})
+		})
+	}
+}
+
 func TestGroupCountsRows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

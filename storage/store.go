@@ -182,12 +182,16 @@ func (s *Store) newPublishGroup() *group[*publishing] {
 	}
 }
 
+// recordLinger is how long results of attempts wait for others to share their statement with. Nobody waits for a
+// result as a caller waits for the answer to a publish; a kill meanwhile costs a repetition, as one during the request.
+const recordLinger = 25 * time.Millisecond
+
 // newRecordGroup returns the group of recordings of attempts.
 func (s *Store) newRecordGroup() *group[*recording] {
 	return &group[*recording]{
 		name: measure.GroupRecord, count: s.metrics.Grouped, do: s.recordAll,
 		rows: (*recording).rows, bytes: (*recording).bytes, maxWeight: maxRows, maxRunners: maxStatements,
-		lane: (*recording).lane, locks: (*recording).locks, stillLocked: s.lockedElsewhere,
+		lane: (*recording).lane, locks: (*recording).locks, stillLocked: s.lockedElsewhere, linger: recordLinger,
 	}
 }
 

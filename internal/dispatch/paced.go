@@ -19,9 +19,11 @@ const (
 	// longestPace is how long an event waits for its start at most. So events share workflows even if there are too many
 	// tenants for the pace, since a workflow has events of one tenant only.
 	longestPace = 5 * time.Second
-	// many is the number of events from which a workflow's start counts twice at the pace: where so many wait for one
-	// start, twice as many can.
-	many = 10
+	// mostTokens is how often a start counts at the pace at most. A start counts once for every two events: where events
+	// come faster than twice the pace, more and more of them wait for one start, until there are only a few starts a
+	// second. Below the pace the starts count for less than the pace allows, so that events soon have a workflow of
+	// their own again after a burst.
+	mostTokens = 10
 	// startBefore is how long before its next attempt is due an event's workflow is started at the latest.
 	startBefore = time.Second
 )
@@ -116,15 +118,13 @@ func (p *pacing) next(now time.Time) (*burst, time.Duration) {
 
 // tokens returns how often the start of the burst counts at the pace.
 func (b *burst) tokens() int {
-	if len(b.starts) >= many {
-		return 2
-	}
-	return 1
+	return min((len(b.starts)+1)/2, mostTokens)
 }
 
 // take takes a burst out, for its start.
 func (p *pacing) take(b *burst, now time.Time) {
-	p.limiter.AllowN(now, b.tokens()) // if there are so many
+	// A burst that does not wait for the pace takes what there is: otherwise small ones would be started between full ones.
+	p.limiter.AllowN(now, max(min(b.tokens(), int(p.limiter.TokensAt(now))), 0))
 	p.packing.remove(b)
 	p.events -= len(b.starts)
 	if len(p.urgent) > 0 && p.urgent[0] == b {
