@@ -14,6 +14,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // most is the largest size of a list's answer, with the text around its entries.
@@ -22,6 +23,7 @@ const most = 4<<20 + 64<<10
 // Lists end before their answers are too large and have a cursor for the rest. Every entry is shown once.
 func TestListsEndBeforeTheyAreTooLarge(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t, func(d *api.Deps) { d.Config.MaxBody = 1 << 20 })
 	tenant := [16]byte(hook.DefaultTenant())
 	for range 6 {

@@ -14,6 +14,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // batchResult is the result of one event of a batch.
@@ -335,6 +336,7 @@ func TestPublishBatchWithOneThatCannotBeStored(t *testing.T) {
 // repeating stored events would publish them twice.
 func TestPublishBatchWhoseTimeIsUp(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t, func(d *api.Deps) { d.Config.Timeout = 3 * time.Second })
 	f.newWebhook(t, "*")
 	// Another transaction is storing an event under the second event's id and does not finish.

@@ -10,6 +10,7 @@ import (
 	"grapnel/api"
 	"grapnel/internal/egress"
 	"grapnel/internal/egress/egresstest"
+	"grapnel/internal/longtest"
 )
 
 // Spec 8: a hostile destination that is an address is refused when a webhook is created or updated, on all three
@@ -60,6 +61,7 @@ func TestHostileDestinations(t *testing.T) {
 // A name is resolved when it is dialled, because it may have another address by then.
 func TestHostileNames(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	guard, err := egress.New(egress.Config{})
 	require.NoError(t, err)
 	t.Cleanup(guard.Close)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/longtest"
 )
 
 func keyed(key string) map[string]string { return map[string]string{"Idempotency-Key": key} }
@@ -162,6 +164,7 @@ func TestWebhooksAreMadeOnceUnderAKey(t *testing.T) {
 // Operations that do their work again when a request is repeated refuse an idempotency key.
 func TestIdempotencyKeysThatAreNotHonoured(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	f.do(t, http.MethodPut, "/v1/event-types/invoice.paid", "", nil)
 	honoured := []string{"publish-event", "publish-events", "publish-commenda-event", "publish-topic-message", "create-webhook", "create-commenda-webhook"}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // limitedKey creates a key with these members besides its name, and returns a client with it.
@@ -226,6 +227,7 @@ func (f *fixture) keyID(t *testing.T, id any) hook.KeyID {
 // A stream does not outlive its token.
 func TestStreamsEndWithTheirToken(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	id := f.keyID(t, f.get(t, "/v1/api-keys").list(t, "api_keys")[0]["id"])
 	until := time.Now().Add(1500 * time.Millisecond).Truncate(time.Second).Add(time.Second)

@@ -7,11 +7,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/longtest"
 )
 
 // Spec 4: names are percent-decoded segments of any characters.
 func TestMomentoNames(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	names := []string{
 		"plain", "with spaces in it", "a/b", "/", "/a", "a/", "//", "100%", "%2F", "a+b", "a?b", "a#b", "a&b=c;d", ".", "..", "a..b", "*", "user.*", "{id}",

@@ -8,11 +8,14 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/longtest"
 )
 
 // Every answer has security headers, and no answer with customers' data may be cached.
 func TestEveryAnswerIsSecured(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	check := func(a answer) {
 		t.Helper()

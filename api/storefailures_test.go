@@ -14,6 +14,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 const marker = "MARKER relation secret_table does not exist"
@@ -21,6 +22,7 @@ const marker = "MARKER relation secret_table does not exist"
 // Spec 6: a 5xx body never carries a cause, whichever call of the store fails. Every method of the store fails once.
 func TestNoCauseReachesTheCaller(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	store := &faulty{}
 	f := setup(t, func(d *api.Deps) {
 		store.Store = d.Store

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // unsound returns secrets that are accepted, with their warnings.
@@ -47,6 +48,7 @@ func said(t *testing.T, secret string, answer map[string]any, want []string) {
 // secret. The schemes shown are those of the requests.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	for secret, want := range unsound() {
 		schemes := any([]any{"v1"})

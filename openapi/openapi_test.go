@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/longtest"
 )
 
 var update = flag.Bool("update", false, "write the documents anew")
@@ -18,6 +20,9 @@ const repeats = 5
 
 func TestDocumentsAreWhatTheBinaryPrints(t *testing.T) {
 	t.Parallel()
+	if !*update {
+		longtest.Only(t)
+	}
 	binary := filepath.Join(t.TempDir(), "grapnel")
 	run(t, "go", "build", "-o", binary, "../cmd/grapnel")
 	for file, version := range map[string]string{"openapi.yaml": "3.1", "openapi-3.0.yaml": "3.0"} {

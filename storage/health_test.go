@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/storage/storagetest"
 )
 
@@ -215,6 +216,7 @@ func TestVerdictCanDisable(t *testing.T) {
 // none fails.
 func TestRecordingAndChangingWebhooksAtOnce(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	webhooks := []hook.Webhook{f.webhook(t), f.webhook(t), f.webhook(t)}
 	var ids []hook.EventID

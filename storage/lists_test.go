@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/storage"
 )
 
@@ -135,6 +136,7 @@ func explainUnder(t *testing.T, f *fixture, settings string, s storage.Statement
 // month as for a day, and with or without statistics for the planner.
 func TestAPageReadsABoundedNumberOfRows(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	w := f.webhook(t)
 	month(t, f, w)
@@ -190,6 +192,7 @@ func TestAPageReadsABoundedNumberOfRows(t *testing.T) {
 // have everything once.
 func TestShortPagesLeadOn(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	w := f.webhook(t)
 	month(t, f, w)
@@ -221,6 +224,7 @@ func TestShortPagesLeadOn(t *testing.T) {
 // Lists that are slow don't block publishing, however many there are, and they end.
 func TestListsDontHoldUpPublishing(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	w := f.webhook(t)
 	s := open(t, withQuery(t, f.url, "pool_max_conns", "2"), encryptionKey)

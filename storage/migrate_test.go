@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"grapnel/internal/longtest"
 	"grapnel/internal/pgtest"
 	"grapnel/storage"
 )
@@ -38,6 +39,7 @@ func TestMigrateTwiceRunsNothingTheSecondTime(t *testing.T) {
 // Several processes may start at once: each migration runs once, and none fails.
 func TestMigrateConcurrently(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	url, alone := blank(t), blank(t)
 	want, err := storage.Migrate(t.Context(), alone)
 	require.NoError(t, err)

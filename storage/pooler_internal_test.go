@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/internal/pgtest"
 	"grapnel/internal/secrets"
 )
@@ -115,6 +116,7 @@ func TestSessionSettings(t *testing.T) {
 // expensive the planner estimates it.
 func TestPlansAreNeitherCompiledNorParallel(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	s := newStore(t, `set jit = on`, `set jit_above_cost = 0`, `set jit_optimize_above_cost = 0`, `set jit_inline_above_cost = 0`,
 		`set parallel_setup_cost = 0`, `set parallel_tuple_cost = 0`, `set min_parallel_table_scan_size = 0`, `set min_parallel_index_scan_size = 0`)
 	rows, err := s.pool.Query(t.Context(), `
@@ -131,6 +133,7 @@ func TestPlansAreNeitherCompiledNorParallel(t *testing.T) {
 // A process that hangs in a transaction loses its locks, and the message that waited for them is stored.
 func TestFrozenInATransaction(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	s := newStore(t)
 	p := hook.Publication{TenantID: hook.DefaultTenant(), Cache: "chat", Type: "room", Data: []byte(`"x"`)}
 	_, err := s.Publish(t.Context(), p)

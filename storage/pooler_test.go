@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/internal/pgtest"
 	"grapnel/internal/postgres"
 	"grapnel/internal/secrets"
@@ -126,6 +127,7 @@ func TestPgbouncerThatIsAwayAtFirst(t *testing.T) {
 // lock, only one runs at a time.
 func TestMigrateThroughPgbouncer(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	direct := pgtest.New(t, pgtest.Template{})
 	url := bouncerTo(t, direct)
 	ran, err := storage.Migrate(t.Context(), url)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/internal/secrets"
 	"grapnel/storage"
 )
@@ -118,6 +119,7 @@ func TestReencryptNamesWhatNoKeyOpens(t *testing.T) {
 // lost.
 func TestReencryptBesideUpdates(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	before, during := reencrypting(t)
 	oldFirst := open(t, before.url, encryptionKey+","+otherKey)
 	const webhooks, writers = 40, 4

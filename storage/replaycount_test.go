@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // count returns how many events a replay of the last hour would send.
@@ -45,6 +46,7 @@ func TestCountOfTheLastSeconds(t *testing.T) {
 // complete.
 func TestCountOfWhatIsBeingStored(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	w := f.webhook(t)
 	_, commit := f.storing(t, time.Minute)

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // past stores an event of ten minutes ago, with a delivery for each webhook.
@@ -173,6 +174,7 @@ func TestReplayRate(t *testing.T) {
 // A replay does not miss events that are being accepted while it looks: it looks at the last seconds last.
 func TestReplayWaitsForTheLastSeconds(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	w := f.webhook(t, events("user.deleted"))
 	event, late := f.past(t, "user.created"), f.publish(t, "user.created").Event.ID

@@ -35,6 +35,7 @@ const day = 24 * time.Hour
 // instead of 30, and everything that depends on it happens 22 days earlier.
 func TestSixtyDays(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	if os.Getenv(daysEnv) == "" {
 		exe, err := os.Executable()
 		require.NoError(t, err)
@@ -99,7 +100,7 @@ func newSimulation(t *testing.T, at string) *simulation {
 	db, err := pgxpool.New(t.Context(), at)
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
-	s := &simulation{fixture: &fixture{url: at, db: db}, t: t, begin: time.Now(), retention: longtest.Size(8, 30), days: map[int]*simulatedDay{}, partitions: map[int]bool{}}
+	s := &simulation{fixture: &fixture{url: at, db: db}, t: t, begin: time.Now(), retention: 30, days: map[int]*simulatedDay{}, partitions: map[int]bool{}}
 	for _, sql := range []string{
 		`create schema simulated`,
 		`create table simulated.clock as select now() as at`,

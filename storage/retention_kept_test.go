@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // past returns a moment of the day so many days ago.
@@ -47,6 +48,7 @@ func (f *fixture) begin(t *testing.T) pgx.Tx {
 // ended.
 func TestWhatIsPausedOutlivesItsDay(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	w := f.webhook(t)
 	f.pause(t, w, true)
@@ -173,6 +175,7 @@ func (f *fixture) sentAgain(t *testing.T, tx pgx.Tx, w hook.Webhook, event hook.
 // is counted as kept. It keeps no other day.
 func TestADayWithTooMuchOutstandingStays(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	w := f.webhook(t)
 	const most = 50_000
@@ -210,6 +213,7 @@ func TestADayWithTooMuchOutstandingStays(t *testing.T) {
 // A day with too many rows in a default partition is not created, and that is found out without a lock.
 func TestNothingIsLockedForADayThatCantBeMade(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	f.exec(t, `drop table shared_workflows_`+partitionSuffix(t, f, 3))
 	f.exec(t, `insert into shared_workflows (event_id, workflow_id)
@@ -225,6 +229,7 @@ func TestNothingIsLockedForADayThatCantBeMade(t *testing.T) {
 // The default partitions are cleaned page by page, past rows that stay in them.
 func TestDefaultPartitionsAreCleanedInPages(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	const rows = 12_000 // more than two pages
 	f.exec(t, `with k as (select (left(day_floor((now() at time zone 'utc')::date - 40)::text, 13) || '-7' || lpad(to_hex(n / 16), 3, '0') || '-8000-' || lpad(to_hex(n), 12, '0'))::uuid as id, n from generate_series(1, $1::int) n),

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/storage"
 	"grapnel/storage/storagetest"
 )
@@ -98,6 +99,7 @@ func TestLateRowsMoveToTheirDay(t *testing.T) {
 // created all the same.
 func TestTooManyLateRowsStay(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	for _, base := range partitioned {
 		f.exec(t, `drop table `+base+"_"+partitionSuffix(t, f, 2))
@@ -252,6 +254,7 @@ func publishing(t *testing.T, f *fixture, w hook.Webhook) (stop func() time.Dura
 // for a moment at most, however many processes try. Maintenance succeeds once the query has ended.
 func TestMaintenanceBehindALongQuery(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	others := []*storage.Store{open(t, f.url, encryptionKey), open(t, f.url, encryptionKey), f.Store}
 	w := f.webhook(t)
@@ -303,6 +306,7 @@ func second[T any](_ T, err error) error { return err }
 // While several processes create and drop days, publish, record and read, nothing fails and nothing deadlocks.
 func TestMaintenanceBesidePublishing(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	others := []*storage.Store{open(t, f.url, encryptionKey), open(t, f.url, encryptionKey)}
 	w := f.webhook(t)

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/internal/secrets"
 )
 
@@ -68,6 +69,7 @@ func TestSealedValuesStayInTheirPlace(t *testing.T) {
 // converts everything to the new form, and from then on every process uses it.
 func TestTheFormOfSealing(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	url := blank(t)
 	migrateTo(t, url, lastRelease)
 	db, err := pgxpool.New(t.Context(), url)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/storage/storagetest"
 )
 
@@ -43,6 +44,7 @@ func inTime(t *testing.T) context.Context {
 // are stored; these are refused in time, or stored once the lock is free.
 func TestPublishBesideAHeldLock(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	message := func(topic string) hook.Publication {
 		return hook.Publication{TenantID: hook.DefaultTenant(), Type: topic, Cache: "chat", Data: []byte(`"x"`)}
 	}
@@ -117,6 +119,7 @@ func TestPublishBesideAHeldLock(t *testing.T) {
 // Spec 9: a list's items that can be stored are accepted, even if others can't be stored within the caller's time.
 func TestPublishAllWhenTimeIsUp(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	f.webhook(t)
 	message(t, f.Store, room(), "first")
@@ -144,6 +147,7 @@ func TestPublishAllWhenTimeIsUp(t *testing.T) {
 // once the lock is free.
 func TestRecordBesideAHeldLock(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	for name, c := range map[string]struct{ status int }{"webhook": {500}, "delivery": {200}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -190,6 +194,7 @@ func TestRecordBesideAHeldLock(t *testing.T) {
 // deliveries.
 func TestPublishAllTimesFanOut(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	tenant := f.tenant(t, "large")
 	const webhooks, batch = 700, 60

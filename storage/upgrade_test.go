@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/storage"
 )
 
@@ -142,6 +143,7 @@ func (r *released) requireIndexes(t *testing.T) {
 // after it, and no data is lost.
 func TestUpgradeFromTheLastRelease(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	r := atLastRelease(t)
 	for range 30 {
 		require.NoError(t, r.publish(t.Context()))
@@ -196,6 +198,7 @@ func (h *heard) count(text string) int {
 // migration ends after the transaction.
 func TestMigratingBehindALongTransaction(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	for name, test := range map[string]struct {
 		options pgx.TxOptions
 		// held reports whether the migration is delayed.
@@ -244,6 +247,7 @@ func TestMigratingBehindALongTransaction(t *testing.T) {
 // A migration gives up after a while, and its error says what blocked it. The next run continues.
 func TestMigratingEndsWithoutALock(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	r := atLastRelease(t)
 	migrateTo(t, r.url, 23)
 	tx, err := r.db.Begin(t.Context())
@@ -265,6 +269,7 @@ func TestMigratingEndsWithoutALock(t *testing.T) {
 // attached, or not begun.
 func TestAnIndexIsTakenUp(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	r := atLastRelease(t)
 	migrateTo(t, r.url, 21)
 	rows, _ := r.db.Query(t.Context(), `select relname from pg_inherits join pg_class c on c.oid = inhrelid where inhparent = 'deliveries'::regclass order by 1`)

@@ -7,12 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // A change that affects requests makes a new version of the webhook; other changes don't, and neither do the
 // store's own findings. The change is answered when no process uses the previous version any more.
 func TestVersions(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	w := f.webhook(t, withHeaders)
 	f.inOverlap(t, f.webhook(t))

@@ -16,6 +16,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
+
+	"grapnel/internal/longtest"
 )
 
 // longestAttempt is the longest timeout of a request (30 s) plus the activity's time to record the outcome (15 s): a
@@ -110,6 +112,7 @@ func (b *binary) requireCommand(where string, args, environment []string) {
 // The binary has every flag and variable that the packaging sets and the guides name.
 func TestSettingsExist(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 
 	b := buildBinary(t)
 

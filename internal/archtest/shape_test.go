@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/longtest"
 )
 
 // maxLines is the soft cap of the house style on a file that is not a test.
@@ -25,6 +27,7 @@ func longFiles() map[string]string {
 
 func TestEveryPackageHasAComment(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 
 	root := repoRoot(t)
 

@@ -15,6 +15,7 @@ import (
 
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/internal/pgtest"
 	"grapnel/internal/secrets"
 	"grapnel/storage"
@@ -121,6 +122,7 @@ func (s *temporalServer) requireOneWorkflowEach(t *testing.T, accepted map[hook.
 // hundreds.
 func TestCatchingUp(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	address := database(t)
 	s := process(t, address, 4)
 	receiver(t, s)
@@ -146,6 +148,7 @@ func (l *looked) Unattempted(ctx context.Context, events []hook.EventID) (int, e
 // The second page waits until most events of the first have been attempted, but no longer than PaceFor.
 func TestPagesWaitForAttempts(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	for name, mend := range map[string]func(t *testing.T, conn *pgx.Conn){
 		"attempted": func(t *testing.T, conn *pgx.Conn) {
 			t.Helper()
@@ -190,6 +193,7 @@ func TestPagesWaitForAttempts(t *testing.T) {
 // workflow.
 func TestSweepersOverOneStore(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	address := database(t)
 	cut := &temporalServer{start: func(context.Context, string) error { return serviceerror.NewUnavailable("away") }}
 	cut.ready = func(ctx context.Context) error { return cut.start(ctx, "") }
@@ -212,6 +216,7 @@ func TestSweepersOverOneStore(t *testing.T) {
 // of them holds a connection while it asks for another.
 func TestFewConnections(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	for _, connections := range []int{1, 2} {
 		t.Run(fmt.Sprint(connections), func(t *testing.T) {
 			t.Parallel()
@@ -265,6 +270,7 @@ func newStarterOver(t *testing.T, s *storage.Store, temporal *temporalServer) *d
 // A starter and the sweepers of other processes name workflows at the same time.
 func TestStarterAgainstSweepers(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	address := database(t)
 	s := process(t, address, 4)
 	receiver(t, s)

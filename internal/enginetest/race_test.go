@@ -21,7 +21,7 @@ import (
 // checks is the number of sequences with GRAPNEL_TEST_LONG, shortChecks the number without; -rapid.checks overrides both. One
 // takes one to three seconds. For more of them: go test ./internal/enginetest -rapid.checks=2000 -timeout 2h. A
 // sequence that fails is shown in its shortest form, with times; the same seed draws the same sequence again.
-const checks, shortChecks = "15", "3"
+const checks, shortChecks = "15", "1"
 
 func TestMain(m *testing.M) {
 	flag.Parse()

@@ -10,6 +10,7 @@ import (
 
 	"grapnel/internal/contract"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // takenOverWithin is how long after the death of its owner an event's first attempts begin at the latest: the heartbeat
@@ -58,6 +59,7 @@ func TestNothingFails(t *testing.T) {
 // A process that is killed before the commit leaves nothing.
 func TestKilledBeforeTheCommit(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	onScenario(t, func(s *scenario) {
 		p := s.processes[0]
 		lock, err := s.db.Begin(s.ctx)
@@ -112,6 +114,7 @@ func TestKilledBeforeTheRequest(t *testing.T) {
 // Killed during the request, or after it and before its record: at least once sends again, at most once does not.
 func TestKilledBeforeTheRecord(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	for name, during := range map[string]bool{"during the request": true, "after the request": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -150,6 +153,7 @@ func TestKilledBeforeTheRecord(t *testing.T) {
 // Killed after the record and before the start: the workflow that a sweeper starts finds the delivery ended.
 func TestKilledBeforeTheStart(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	onKinds(t, func(s *scenario, kind string) {
 		p := s.processes[0]
 		s.temporal.change(func() { p.cut = true })
@@ -167,6 +171,7 @@ func TestKilledBeforeTheStart(t *testing.T) {
 // A start that is refused, late, or whose answer is lost is made again, and no attempt is.
 func TestStartsFail(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	for _, f := range []startFate{startsRefused, answersLost, startsLate} {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()
@@ -189,6 +194,7 @@ func TestStartsFail(t *testing.T) {
 // While Temporal is away, first attempts are made as always, and none is repeated when it is back.
 func TestTemporalIsAway(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	onScenario(t, func(s *scenario) {
 		s.temporal.change(func() { s.temporal.away = true })
 		for i := range 20 {
@@ -209,6 +215,7 @@ func TestTemporalIsAway(t *testing.T) {
 // An owner that stalls before its request until others have taken over sends nothing when it wakes up.
 func TestOwnerStalls(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	onKinds(t, func(s *scenario, kind string) {
 		p, q := s.processes[0], s.processes[1]
 		s.barrier.stall(p)
@@ -231,6 +238,7 @@ func TestOwnerStalls(t *testing.T) {
 // An owner that stalls right before its request, after its last look at the delivery, sends nothing when it wakes up.
 func TestOwnerStallsAtTheLastMoment(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	onKinds(t, func(s *scenario, kind string) {
 		p, q := s.processes[0], s.processes[1]
 		s.barrier.close()
@@ -260,6 +268,7 @@ func TestOwnerStallsAtTheLastMoment(t *testing.T) {
 // An owner that stalls for less than its lease goes on, and nobody else sends.
 func TestOwnerStallsBriefly(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	onKinds(t, func(s *scenario, kind string) {
 		p := s.processes[0]
 		s.barrier.stall(p)
@@ -277,6 +286,7 @@ func TestOwnerStallsBriefly(t *testing.T) {
 // An activity in another process leaves a request that is under way to its owner, and asks again.
 func TestTaskOfAnotherWorker(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	for name, dies := range map[string]bool{"owner lives": false, "owner dies": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -314,6 +324,7 @@ func TestTaskOfAnotherWorker(t *testing.T) {
 // A process that stops has its requests in the log, and leaves the rest to others at once.
 func TestOwnerStops(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	onScenario(t, func(s *scenario) {
 		p := s.processes[0]
 		s.behave(answersSlowly)
@@ -343,6 +354,7 @@ func TestOwnerStops(t *testing.T) {
 // A publish whose answer is lost is delivered, though its owner lives and does not know of it.
 func TestAnswerToAPublishIsLost(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	onKinds(t, func(s *scenario, kind string) {
 		p := s.processes[0]
 		in := s.newPublication(kind)

@@ -1,17 +1,28 @@
-// Package longtest says how much the tests do that would otherwise take long because of their amount of data. Set
-// GRAPNEL_TEST_LONG=1 for the whole amount, as CI does. Without it such a test proves the same with less. Only tests
-// import it.
+// Package longtest keeps go test ./... short. Tests that take long run only with GRAPNEL_TEST_LONG=1, and others do more
+// with it. CI sets it. Only tests import the package.
 package longtest
 
-import "os"
+import (
+	"os"
+	"testing"
+)
 
-// Env is the variable of the environment under which the long tests do all that they can.
+// Env is the variable of the environment with which the long tests run.
 const Env = "GRAPNEL_TEST_LONG"
 
-// On reports whether the long tests do all that they can.
+// On reports whether the long tests run.
 func On() bool { return os.Getenv(Env) != "" }
 
-// Size returns how much a test does: short, or long with GRAPNEL_TEST_LONG.
+// Only skips the test unless the long tests run: for a test that takes about a second or more, and proves something that
+// seldom changes.
+func Only(tb testing.TB) {
+	tb.Helper()
+	if !On() {
+		tb.Skip("takes long: set " + Env + "=1")
+	}
+}
+
+// Size returns how much a test does: short, or long if the long tests run.
 func Size(short, long int) int {
 	if On() {
 		return long

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"grapnel/internal/longtest"
 	"grapnel/internal/postgres"
 )
 
@@ -51,6 +52,7 @@ func TestClustersShareATemplate(t *testing.T) {
 
 func TestFailedMigrationLeavesNoTemplate(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	s := startServer(t, postgres.Options{})
 	c := clusterOn(s.URL(postgres.Superuser))
 	broken := errors.New("broken")

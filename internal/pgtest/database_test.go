@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"grapnel/internal/longtest"
 	"grapnel/internal/pgtest"
 )
 
@@ -104,6 +105,7 @@ func TestADatabaseIsUsedAgainWithoutTheRows(t *testing.T) { //nolint:paralleltes
 }
 
 func TestADatabaseOfAnotherShapeIsDropped(t *testing.T) { //nolint:paralleltest // as in inner
+	longtest.Only(t)
 	outer := connect(t, pgtest.New(t, pgtest.Template{}))
 	tmpl := withRows(t)
 	for _, sql := range []string{
@@ -128,6 +130,7 @@ func TestADatabaseOfAnotherShapeIsDropped(t *testing.T) { //nolint:paralleltest 
 
 // A connection that a test leaks could change the next test's data.
 func TestADatabaseWithAConnectionIsDropped(t *testing.T) { //nolint:paralleltest // as in inner
+	longtest.Only(t)
 	tmpl := withRows(t)
 	var leaked *pgx.Conn
 	name := inner(t, tmpl, func(t *testing.T, conn *pgx.Conn) {

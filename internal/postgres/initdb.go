@@ -37,12 +37,8 @@ func initdb(ctx context.Context, bin, dataDir string, durable bool, cred *syscal
 	if err := give(fresh, cred); err != nil {
 		return err
 	}
-	args := []string{"-U", Superuser, "-A", "trust", "--encoding=UTF8", "--locale=C", "--no-instructions"}
-	if !durable {
-		args = append(args, "--no-sync")
-	}
 	var output bytes.Buffer
-	cmd, release, err := program(ctx, filepath.Join(bin, "initdb"), fresh, cred, args...)
+	cmd, release, err := program(ctx, filepath.Join(bin, "initdb"), fresh, cred, initArguments(durable)...)
 	if err != nil {
 		return err
 	}
@@ -63,6 +59,14 @@ func initdb(ctx context.Context, bin, dataDir string, durable bool, cred *syscal
 		return fmt.Errorf("put data directory in place: %w", err)
 	}
 	return nil
+}
+
+func initArguments(durable bool) []string {
+	args := []string{"-U", Superuser, "-A", "trust", "--encoding=UTF8", "--locale=C", "--no-instructions"}
+	if !durable {
+		args = append(args, "--no-sync")
+	}
+	return args
 }
 
 // program prepares a PostgreSQL program that works on dataDir as cred. The

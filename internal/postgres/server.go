@@ -116,7 +116,13 @@ func (s *Server) launch(ctx context.Context, bin string, opts Options, cred *sys
 	if dataDir == "" {
 		dataDir = filepath.Join(s.run.path, "data")
 	}
-	if err := initdb(ctx, bin, dataDir, opts.Durable, cred); err != nil {
+	var err error
+	if opts.DataDir == "" && !opts.Durable {
+		err = initTemporary(ctx, bin, dataDir, cred)
+	} else {
+		err = initdb(ctx, bin, dataDir, opts.Durable, cred)
+	}
+	if err != nil {
 		return err
 	}
 	logFile := opts.LogFile

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"grapnel/internal/longtest"
 	"grapnel/internal/postgres"
 )
 
@@ -94,6 +96,7 @@ func TestBusyPortIsATypedError(t *testing.T) {
 
 func TestRunningServerIsATypedError(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	dir := filepath.Join(t.TempDir(), "data")
 	s := start(t, postgres.Options{DataDir: dir})
 	_, err := postgres.Start(t.Context(), postgres.Options{DataDir: dir})
@@ -105,6 +108,7 @@ func TestRunningServerIsATypedError(t *testing.T) {
 
 func TestStalePIDFileIsNoObstacle(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	dir := filepath.Join(t.TempDir(), "data")
 	stop(t, start(t, postgres.Options{DataDir: dir}))
 	// A pid that is alive and not PostgreSQL: that of the test.
@@ -123,6 +127,7 @@ func TestForeignDirectoryIsRefused(t *testing.T) {
 
 func TestBadSettingIsReportedWithTheLog(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	log := filepath.Join(t.TempDir(), "log")
 	_, err := postgres.Start(t.Context(), postgres.Options{
 		LogFile: log, Settings: map[string]string{"shared_buffers": "many"},
@@ -135,6 +140,7 @@ func TestBadSettingIsReportedWithTheLog(t *testing.T) {
 // another on the directory at once.
 func TestServerDiesWithItsOwner(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	dir := filepath.Join(t.TempDir(), "data")
 	owner := exec.CommandContext(t.Context(), os.Args[0])
 	owner.Env = append(os.Environ(), ownerEnv+"="+dir)
@@ -163,4 +169,39 @@ func TestServerDiesWithItsOwner(t *testing.T) {
 	require.Equal(t, 7, value[int](t, connect(t, s.URL("postgres")), "SELECT n FROM kept"))
 	require.Eventually(t, gone(pid), soon, 10*time.Millisecond)
 	_ = conn.Close(t.Context()) // the server has ended
+}
+
+// Temporary servers begin with a copy of one data directory, and with initdb where there is none or it can't be copied.
+func TestTemporaryServersShareAnImage(t *testing.T) {
+	longtest.Only(t)
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	t.Setenv("HOME", cache)
+	images := func() []string {
+		var list []string
+		require.NoError(t, filepath.WalkDir(cache, func(path string, _ fs.DirEntry, err error) error {
+			if filepath.Base(path) == "PG_VERSION" && filepath.Base(filepath.Dir(filepath.Dir(path))) != "base" {
+				list = append(list, filepath.Dir(path))
+			}
+			return err
+		}))
+		return list
+	}
+	var systems []string
+	begin := func() {
+		s := start(t, postgres.Options{})
+		conn := connect(t, s.URL("postgres"))
+		systems = append(systems, value[string](t, conn, "SELECT system_identifier::text FROM pg_control_system()"))
+		require.False(t, value[bool](t, conn, "SELECT pg_is_in_recovery()"))
+	}
+	begin()
+	require.Len(t, images(), 1)
+	begin()
+	require.Equal(t, systems[0], systems[1], "a copy")
+	require.NoError(t, os.RemoveAll(filepath.Join(images()[0], "global")))
+	require.NoError(t, os.Symlink("nowhere", filepath.Join(images()[0], "global")))
+	begin()
+	require.NotEqual(t, systems[0], systems[2], "made by initdb, since the image can't be copied")
+	begin()
+	require.Equal(t, systems[2], systems[3], "the image was replaced")
 }
