@@ -1,13 +1,11 @@
 package storage_test
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,6 +18,7 @@ import (
 
 	"grapnel/internal/hook"
 	"grapnel/internal/longtest"
+	"grapnel/internal/syncbuf"
 	"grapnel/storage"
 )
 
@@ -176,24 +175,6 @@ func TestUpgradeFromTheLastRelease(t *testing.T) {
 	}), total)
 }
 
-// heard collects a migration's log.
-type heard struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (h *heard) Write(p []byte) (int, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.text.Write(p)
-}
-
-func (h *heard) count(text string) int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return strings.Count(h.text.String(), text)
-}
-
 // A long transaction, such as a backup or a report, delays a migration. Publishing goes on meanwhile, and the
 // migration ends after the transaction.
 func TestMigratingBehindALongTransaction(t *testing.T) {
@@ -202,10 +183,10 @@ func TestMigratingBehindALongTransaction(t *testing.T) {
 	for name, test := range map[string]struct {
 		options pgx.TxOptions
 		// held reports whether the migration is delayed.
-		held func(*testing.T, *released, *heard) bool
+		held func(*testing.T, *released, *syncbuf.Buffer) bool
 	}{
-		"that holds a lock": {pgx.TxOptions{}, func(_ *testing.T, _ *released, h *heard) bool { return h.count("tried again") >= 2 }},
-		"that has a snapshot, as pg_dump": {pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(t *testing.T, r *released, _ *heard) bool {
+		"that holds a lock": {pgx.TxOptions{}, func(_ *testing.T, _ *released, h *syncbuf.Buffer) bool { return strings.Count(h.String(), "tried again") >= 2 }},
+		"that has a snapshot, as pg_dump": {pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(t *testing.T, r *released, _ *syncbuf.Buffer) bool {
 			t.Helper()
 			var waits bool
 			require.NoError(t, r.db.QueryRow(t.Context(), `select exists (select from pg_stat_activity where datname = current_database() and wait_event = 'virtualxid')`).Scan(&waits))
@@ -224,7 +205,7 @@ func TestMigratingBehindALongTransaction(t *testing.T) {
 			require.NoError(t, err)
 
 			stop := r.keepPublishing(t)
-			log := &heard{}
+			log := &syncbuf.Buffer{}
 			m := storage.Migrator{URL: r.url, Logger: slog.New(slog.NewTextHandler(log, nil))}
 			done := make(chan error, 1)
 			go func() { done <- second(m.Up(t.Context())) }()

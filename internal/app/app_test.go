@@ -12,7 +12,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +24,7 @@ import (
 	"grapnel/internal/hook"
 	"grapnel/internal/pgtest"
 	"grapnel/internal/secrets"
+	"grapnel/internal/syncbuf"
 	"grapnel/storage"
 )
 
@@ -257,27 +257,9 @@ func TestStopIsBounded(t *testing.T) {
 	require.Less(t, time.Since(begin), o.Config.ShutdownTimeout+500*time.Millisecond)
 }
 
-// logged is the log of an app.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	o, log := options(t), &logged{}
+	o, log := options(t), &syncbuf.Buffer{}
 	o.Config.MetricsAddr = "127.0.0.1:0"
 	o.Logger = slog.New(slog.NewTextHandler(log, nil))
 	r := start(t, o)
@@ -298,7 +280,7 @@ func TestMetrics(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status, "the API's address has none")
 
 	// A second process with the same address works, without metrics.
-	other, log := options(t), &logged{}
+	other, log := options(t), &syncbuf.Buffer{}
 	other.Config.MetricsAddr, other.Logger = busy, slog.New(slog.NewTextHandler(log, nil))
 	second := start(t, other)
 	second.awaitKey(t)
@@ -311,7 +293,7 @@ func TestMetrics(t *testing.T) {
 // worker is not ready.
 func TestWorkerTellsOfItsHealth(t *testing.T) {
 	t.Parallel()
-	log := &logged{}
+	log := &syncbuf.Buffer{}
 	o := options(t)
 	o.Roles = app.Roles{Worker: true}
 	o.Config.MetricsAddr = "127.0.0.1:0"
