@@ -69,6 +69,10 @@ func (a *API) publishEvents(ctx context.Context, in *publishEventsInput) (*publi
 	if err != nil {
 		return nil, err
 	}
+	if err := a.limits.batches.Take(ctx, tenant(ctx)); err != nil {
+		return nil, hook.Unavailable("a turn for the batch", err)
+	}
+	defer a.limits.batches.Give(tenant(ctx))
 	items, err := readBatch(in.RawBody)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/turns"
 )
 
 // limits bounds what one API key, and all keys of a tenant together, can demand of this process (spec 7). The tenant
@@ -21,6 +23,8 @@ type limits struct {
 	// Tests and retries by hand per second, and those in progress.
 	hands         *buckets[[16]byte]
 	handsUnderWay *waiters[[16]byte]
+	// batches are the batches that a tenant has in work. Others wait for their turn (K9).
+	batches *turns.Slots[hook.TenantID]
 }
 
 // Bounds of what one tenant may send by hand, tests and retries, in this process: per second, which is also the burst,
@@ -29,6 +33,10 @@ const (
 	handPerSecond = 20
 	handAtOnce    = 16
 )
+
+// batchesAtOnce is how many batches of a tenant are in work at once in this process, or half its processors if those are
+// more: one is read while another is stored. More would only be in the way of other tenants' requests.
+const batchesAtOnce = 2
 
 // keysWorth is the default bound of a tenant, as a multiple of the bound of one key.
 const keysWorth = 5
@@ -44,6 +52,7 @@ func newLimits(c *Config) *limits {
 		keys: newBuckets[[16]byte](c.KeyRateLimit), tenants: newBuckets[[16]byte](orKeys(c.TenantRateLimit, c.KeyRateLimit)),
 		keysWaiting: newWaiters[[16]byte](c.MaxPolls), allWaiting: newWaiters[[16]byte](orKeys(c.TenantMaxPolls, c.MaxPolls)),
 		hands: newBuckets[[16]byte](handPerSecond), handsUnderWay: newWaiters[[16]byte](handAtOnce),
+		batches: turns.NewSlots[hook.TenantID](max(batchesAtOnce, runtime.GOMAXPROCS(0)/2)),
 	}
 }
 
