@@ -36,8 +36,11 @@ func ofTimeout(a *hook.Attempt) Explanation {
 		}
 	case phaseUnknown:
 	}
+	if within == "" {
+		within = " within the webhook's time-out"
+	}
 	return Explanation{
-		"There was no answer" + within + ", the webhook's time-out.",
+		"There was no answer" + within + ".",
 		"Look at the timings of the attempts: they show whether the connection or the answer took too long. A receiver should answer at once and do the work afterwards.",
 	}
 }

@@ -136,7 +136,7 @@ func TestDetails(t *testing.T) {
 		"time-out of answer":   {timeout(hook.Timings{DNS: s, Connect: s, TLS: s}, "203.0.113.7:443"), "did not answer within 15 s"},
 		"time-out, kept":       {timeout(hook.Timings{}, "203.0.113.7:443"), "did not answer within 15 s"},
 		"time-out, unknown":    {timeout(hook.Timings{}, ""), "no answer within 15 s"},
-		"time-out, no details": {hook.Attempt{Class: hook.ClassTimeout, Error: hook.TextTimeout}, "no answer, the webhook's time-out"},
+		"time-out, no details": {hook.Attempt{Class: hook.ClassTimeout, Error: hook.TextTimeout}, "no answer within the webhook's time-out."},
 		"413 with its size": {hook.Attempt{
 			Class: hook.ClassStatus, StatusCode: 413, Error: "HTTP 413 Request Entity Too Large", RequestHeaders: http.Header{"Content-Length": {"70312"}},
 		}, "the body of 70312 bytes is too large for it"},
