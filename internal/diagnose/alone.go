@@ -112,7 +112,7 @@ func aloneAltered(name string) string {
 	if name == webhookSignature {
 		return "The body and the secret are right, so one of webhook-id, webhook-timestamp and webhook-signature is not the one that was sent; or webhook-signature was made with another secret than the header with one value."
 	}
-	return "The header " + shownName(name) + " does not fit, although another signature of the request does: it is not the one that was sent, or was made with another secret, as during a rotation."
+	return "The header " + shownName(name) + " does not verify, although another signature of the request does: it is not the one that was sent, or was made with another secret, as during a rotation."
 }
 
 // inferred returns the body that a signature in the headers covers, restored from the received one; nil if none does.

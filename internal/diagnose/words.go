@@ -102,9 +102,9 @@ func (d *diagnosis) clock() {
 }
 
 func (d *diagnosis) unexplained() {
-	summary := "The signature does not fit, and the request alone does not show why."
+	summary := "The signature does not verify, and the request alone does not show why."
 	if len(d.Attempts) > 0 && !d.report.BodyKnown {
-		summary = "The signature does not fit the body that arrived. The body that was sent can't be rebuilt any more, so either the body or the secret differs."
+		summary = "The signature does not verify with the body that arrived. The body that was sent can't be rebuilt any more, so either the body or the secret differs."
 	}
 	d.add(Finding{Cause: Unexplained, Summary: summary, NextStep: nextUnexplained})
 }
