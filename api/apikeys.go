@@ -32,6 +32,7 @@ type Store interface {
 	eventTypeStore
 	eventStore
 	deliveryStore
+	diagnosisStore
 	replayStore
 	testStore
 	topicStore

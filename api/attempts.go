@@ -5,6 +5,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"grapnel/internal/explain"
 	"grapnel/internal/hook"
 )
 
@@ -19,6 +20,7 @@ type Attempt struct {
 	Request       AttemptRequest   `json:"request" doc:"What was sent."`
 	Response      *AttemptResponse `json:"response,omitempty" doc:"Absent if there was none."`
 	Error         *AttemptError    `json:"error,omitempty" doc:"Absent on success."`
+	Explanation   *Explanation     `json:"explanation,omitempty" doc:"The failure in plain words; absent on success."`
 }
 
 // AttemptTimings are the durations of the parts of an attempt, in milliseconds.
@@ -51,6 +53,19 @@ type AttemptError struct {
 	Message string `json:"message" doc:"The failure in words, with its known details." example:"HTTP 500 Internal Server Error"`
 }
 
+// Explanation says in plain words why something failed (A4).
+type Explanation struct {
+	Summary  string `json:"summary" doc:"What happened, in a sentence or two. The words may change; programs use the class." example:"The receiver answered 500 Internal Server Error: an error within the receiver."`
+	NextStep string `json:"next_step" doc:"What the owner of the receiver or of the webhook can do." example:"Look into the receiver's log at the time of the attempt."`
+}
+
+func viewExplanation(e *explain.Explanation) *Explanation {
+	if e == nil {
+		return nil
+	}
+	return &Explanation{Summary: e.Summary, NextStep: e.NextStep}
+}
+
 func viewAttempt(at *hook.Attempt) Attempt {
 	v := Attempt{
 		Number: at.Number, Manual: at.Manual, StartedAt: at.StartedAt.UTC().Truncate(time.Millisecond),
@@ -71,6 +86,7 @@ func viewAttempt(at *hook.Attempt) Attempt {
 	}
 	if at.Class != hook.ClassNone {
 		v.Error = &AttemptError{Class: string(at.Class), Message: at.Error}
+		v.Explanation = viewExplanation(explain.Attempt(at))
 	}
 	return v
 }

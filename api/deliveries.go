@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"grapnel/internal/contract"
+	"grapnel/internal/explain"
 	"grapnel/internal/hook"
 )
 
@@ -28,22 +29,23 @@ type ManualSender interface {
 
 // Delivery is one event for one webhook, as the delivery log shows it.
 type Delivery struct {
-	ID            string     `json:"id" doc:"The delivery's id in paths." example:"del_01kab1s6rzfkqbzry2kztmfpx1"`
-	EventID       string     `json:"event_id" doc:"The event delivered." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
-	WebhookID     string     `json:"webhook_id" doc:"The webhook delivered to." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
-	EventType     string     `json:"event_type" doc:"The event's type." example:"user.created"`
-	Test          bool       `json:"test,omitempty" doc:"Whether it is a test delivery." example:"false"`
-	ReplayID      string     `json:"replay_id,omitempty" doc:"The replay that made the delivery, if any." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
-	Status        string     `json:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived." example:"success"`
-	StatusCode    int        `json:"status_code,omitempty" doc:"The HTTP status of the last answered attempt." example:"200"`
-	Attempts      int        `json:"attempts" doc:"Number of attempts so far, including those made by hand." example:"1"`
-	DeliveredAt   *time.Time `json:"delivered_at,omitempty" doc:"Only on success." example:"2026-01-15T12:30:00Z"`
-	Error         string     `json:"error,omitempty" doc:"The last attempt's." example:"HTTP 500 Internal Server Error"`
-	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty" doc:"When the next attempt is due; never in the past. Present only if an attempt follows and the delivery does not wait." example:"2026-01-15T12:30:30.125Z"`
-	Waiting       *Waiting   `json:"waiting,omitempty" doc:"Why a delivery that is due is not sent yet. Waiting uses up no attempt."`
-	WorkflowID    string     `json:"workflow_id,omitempty" doc:"The Temporal workflow that sends the delivery, if it is not the event's: the webhook's drain sends deliveries that wait for their webhook, or have waited." example:"hook_01kab1s6rzfkqbzry2kztmfpx1-drain"`
-	WorkflowURL   string     `json:"workflow_url,omitempty" doc:"That workflow in the Temporal Web UI." example:"http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"`
-	CreatedAt     time.Time  `json:"created_at" doc:"When the event was published, or when the replay made the delivery." example:"2026-01-15T12:30:00Z"`
+	ID            string       `json:"id" doc:"The delivery's id in paths." example:"del_01kab1s6rzfkqbzry2kztmfpx1"`
+	EventID       string       `json:"event_id" doc:"The event delivered." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
+	WebhookID     string       `json:"webhook_id" doc:"The webhook delivered to." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
+	EventType     string       `json:"event_type" doc:"The event's type." example:"user.created"`
+	Test          bool         `json:"test,omitempty" doc:"Whether it is a test delivery." example:"false"`
+	ReplayID      string       `json:"replay_id,omitempty" doc:"The replay that made the delivery, if any." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
+	Status        string       `json:"status" enum:"pending,success,failed,canceled,timed_out,dropped" doc:"pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived." example:"success"`
+	StatusCode    int          `json:"status_code,omitempty" doc:"The HTTP status of the last answered attempt." example:"200"`
+	Attempts      int          `json:"attempts" doc:"Number of attempts so far, including those made by hand." example:"1"`
+	DeliveredAt   *time.Time   `json:"delivered_at,omitempty" doc:"Only on success." example:"2026-01-15T12:30:00Z"`
+	Error         string       `json:"error,omitempty" doc:"The last attempt's." example:"HTTP 500 Internal Server Error"`
+	Explanation   *Explanation `json:"explanation,omitempty" doc:"Why the last attempt failed, or why the delivery ended without success, in plain words."`
+	NextAttemptAt *time.Time   `json:"next_attempt_at,omitempty" doc:"When the next attempt is due; never in the past. Present only if an attempt follows and the delivery does not wait." example:"2026-01-15T12:30:30.125Z"`
+	Waiting       *Waiting     `json:"waiting,omitempty" doc:"Why a delivery that is due is not sent yet. Waiting uses up no attempt."`
+	WorkflowID    string       `json:"workflow_id,omitempty" doc:"The Temporal workflow that sends the delivery, if it is not the event's: the webhook's drain sends deliveries that wait for their webhook, or have waited." example:"hook_01kab1s6rzfkqbzry2kztmfpx1-drain"`
+	WorkflowURL   string       `json:"workflow_url,omitempty" doc:"That workflow in the Temporal Web UI." example:"http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"`
+	CreatedAt     time.Time    `json:"created_at" doc:"When the event was published, or when the replay made the delivery." example:"2026-01-15T12:30:00Z"`
 }
 
 // Waiting is the reason why a delivery that is due has to wait.
@@ -57,7 +59,7 @@ func (a *API) viewDelivery(d *hook.Delivery) Delivery {
 	v := Delivery{
 		ID: d.ID.String(), EventID: d.EventID.String(), WebhookID: d.WebhookID.String(), EventType: d.EventType,
 		Test: d.Test, Status: string(d.State), StatusCode: d.StatusCode, Attempts: d.Attempts, Error: d.Error,
-		CreatedAt: seconds(d.CreatedAt),
+		Explanation: viewExplanation(explain.Delivery(d, nil)), CreatedAt: seconds(d.CreatedAt),
 	}
 	if d.ReplayID != (hook.ReplayID{}) {
 		v.ReplayID = d.ReplayID.String()
@@ -292,6 +294,8 @@ func (a *API) deliveryDetail(ctx context.Context, d hook.Delivery) (*deliveryOut
 	answered(ctx, attemptsBytes(attempts))
 	if len(attempts) > 0 {
 		out.Body.Omitted = attempts[0].Number - 1
+		// The attempt is known better than what the delivery has of it.
+		out.Body.Explanation = viewExplanation(explain.Delivery(&d, &attempts[len(attempts)-1]))
 	}
 	for i := range attempts {
 		out.Body.AttemptLog = append(out.Body.AttemptLog, viewAttempt(&attempts[i]))

@@ -68,6 +68,10 @@ func TestDeliveryShape(t *testing.T) {
 		for _, known := range []string{"id", "event_id", "webhook_id", "event_type", "created_at"} {
 			delete(d, known)
 		}
+		if e, ok := d["explanation"]; ok != (d["error"] != nil) || ok && e.(map[string]any)["summary"] == "" {
+			t.Fatalf("the explanation %v of the error %v", e, d["error"])
+		}
+		delete(d, "explanation")
 		return d
 	}
 	next := func(d map[string]any, in time.Duration) {
@@ -171,10 +175,15 @@ func TestAttemptLog(t *testing.T) {
 		return more
 	}
 	plain := map[string]any{"Content-Type": []any{"text/plain"}}
-	require.Equal(t, with(map[string]any{"error": map[string]any{"class": "timeout", "message": "Connection timeout"}}), log[0])
+	require.Equal(t, with(map[string]any{"error": map[string]any{"class": "timeout", "message": "Connection timeout"}, "explanation": log[0]["explanation"]}), log[0])
+	require.Contains(t, log[0]["explanation"].(map[string]any)["summary"], "within 84 ms")
 	require.Equal(t, with(map[string]any{
 		"response": map[string]any{"status_code": 500.0, "headers": plain, "body": "", "body_base64": "/wA="},
 		"error":    map[string]any{"class": "status", "message": "HTTP 500 Internal Server Error"},
+		"explanation": map[string]any{
+			"summary":   "The receiver answered 500 Internal Server Error: an error within the receiver.",
+			"next_step": "Look into the receiver's log at the time of the attempt.",
+		},
 	}), log[1])
 	require.Equal(t, with(map[string]any{"response": map[string]any{"status_code": 200.0, "headers": plain, "body": "OK"}}), log[2])
 

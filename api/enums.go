@@ -16,6 +16,8 @@ func enums() []enum {
 		{"CommendaWebhookStatus", "CommendaWebhook", "status"},
 		{"DeliveryStatus", "Delivery", "status"},
 		{"CreateScope", "CreateAPIKeyRequest", "scopes"},
+		{"DiagnosisCause", "DiagnosisFinding", "cause"},
+		{"DiagnosisVerdict", "Diagnosis", "verdict"},
 		{"ErrorClass", "AttemptError", "class"},
 		{"NotDeliveredReason", "NotDelivered", "reason"},
 		{"ReplayState", "Replay", "state"},

@@ -55,6 +55,7 @@ func fillExamples(content map[string]*huma.MediaType, example func(*huma.Schema)
 func alsoShown(operation string) []string {
 	return map[string][]string{
 		"update-webhook":          {"description"},
+		"diagnose-delivery":       {"body"},
 		"put-event-type":          {"description"},
 		"create-commenda-webhook": {"topics"},
 		"update-commenda-webhook": {"name"},

@@ -163,6 +163,14 @@ func (s *faulty) Events(ctx context.Context, tenant hook.TenantID, f hook.EventF
 	return s.Store.Events(ctx, tenant, f, p)
 }
 
+func (s *faulty) Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error) {
+	if err := s.next("Job"); err != nil {
+		var r0 hook.Job
+		return r0, err
+	}
+	return s.Store.Job(ctx, id)
+}
+
 func (s *faulty) KeptAnswer(ctx context.Context, o hook.RequestKey) ([]byte, error) {
 	if err := s.next("KeptAnswer"); err != nil {
 		var r0 []byte
@@ -219,6 +227,14 @@ func (s *faulty) NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([
 		return r0, err
 	}
 	return s.Store.NotDeliveredTo(ctx, e, limit)
+}
+
+func (s *faulty) Payloads(ctx context.Context, events []hook.EventID) (map[hook.EventID][]byte, error) {
+	if err := s.next("Payloads"); err != nil {
+		var r0 map[hook.EventID][]byte
+		return r0, err
+	}
+	return s.Store.Payloads(ctx, events)
 }
 
 func (s *faulty) Publish(ctx context.Context, p hook.Publication) (hook.Accepted, error) {

@@ -156,13 +156,13 @@ func TestSchemaNames(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{
-		"APIKey", "APIKeyList", "AcceptedEvent", "Attempt", "AttemptError", "AttemptRequest", "AttemptResponse", "AttemptTimings",
+		"APIKey", "APIKeyList", "AcceptedEvent", "Attempt", "AttemptError", "AttemptRequest", "AttemptResponse", "AttemptTimings", "BodyDifference",
 		"CommendaAPIVersion", "CommendaDelivery", "CommendaDeliveryDetail", "CommendaDeliveryList", "CommendaEvent",
 		"CommendaEventAccepted", "CommendaWebhook", "CommendaWebhookCreated", "CommendaWebhookFetched", "CommendaWebhookList",
 		"CommendaWebhookStatus", "CommendaWebhookTriggered", "CommendaWebhookUpdated", "CommendaWebhookWithKey",
 		"CommendaWebhooksFetched", "CreateAPIKeyRequest", "CreateCommendaWebhookRequest", "CreateScope", "CreateTenantRequest", "CreateTopicTokenRequest",
 		"CreateWebhookRequest", "CreatedAPIKey", "CreatedTenant", "CreatedWebhook", "Delivery", "DeliveryDetail", "DeliveryList",
-		"DeliveryStatus", "ErrorClass", "Event", "EventDetail", "EventList", "EventType", "EventTypeList", "MomentoDestination",
+		"DeliveryStatus", "DiagnoseRequest", "DiagnosedSignature", "Diagnosis", "DiagnosisCause", "DiagnosisFinding", "DiagnosisVerdict", "ErrorClass", "Event", "EventDetail", "EventList", "EventType", "EventTypeList", "Explanation", "MomentoDestination",
 		"MomentoSecret", "MomentoSecretString", "MomentoWebhook", "MomentoWebhookID", "MomentoWebhookList", "NotDelivered",
 		"NotDeliveredReason", "Problem", "ProblemDetail", "PublishCommendaEventRequest", "PublishEventRequest", "PublishEventsRequest",
 		"PublishResult", "PublishedEvents", "PutEventTypeRequest", "PutMomentoWebhookDestination", "PutMomentoWebhookRequest",

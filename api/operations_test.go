@@ -38,6 +38,7 @@ func calls() []call {
 		{"list-deliveries", "GET", "/v1/webhooks/{webhook}/deliveries", "", 200, read},
 		{"get-delivery", "GET", "/v1/deliveries/{delivery}", "", 200, read},
 		{"retry-delivery", "POST", "/v1/deliveries/{delivery}/retry", "", 200, manage},
+		{"diagnose-delivery", "POST", "/v1/deliveries/{delivery}/diagnose", `{"headers":{},"body":"{}"}`, 200, manage},
 		{"replay-webhook", "POST", "/v1/webhooks/{webhook}/replay", `{"since":"2026-01-01T00:00:00Z","status":"all"}`, 202, manage},
 		{"list-replays", "GET", "/v1/replays", "", 200, read},
 		{"get-replay", "GET", "/v1/replays/{replay}", "", 200, read},

@@ -184,14 +184,12 @@ func (s *Store) CancelDeliveries(ctx context.Context, ids []hook.DeliveryID, rea
 
 // CancelStaleTests ends tests for which nobody waits any more: the process that was to send them is gone (S11).
 func (s *Store) CancelStaleTests(ctx context.Context, age time.Duration) error {
-	_, err := cancel(ctx, s.pool, `test and next_attempt_at < now() - $1::interval`, age, textTestLost)
+	_, err := cancel(ctx, s.pool, `test and next_attempt_at < now() - $1::interval`, age, hook.TextTestLost)
 	if err != nil {
 		return mapErr(fmt.Errorf("cancel stale tests: %w", err))
 	}
 	return nil
 }
-
-const textTestLost = "Not sent"
 
 // cancel locks the matching outstanding deliveries, by id as everywhere, and ends them. The ids go through an array
 // so that the update looks them up by primary key, however many there are.

@@ -107,6 +107,123 @@ func (e DeliveryStatus) Valid() bool {
 	}
 }
 
+// Defines values for DiagnosisCause.
+const (
+	DiagnosisCauseAnotherRequest       DiagnosisCause = "another_request"
+	DiagnosisCauseAnotherWebhookSecret DiagnosisCause = "another_webhook_secret"
+	DiagnosisCauseBodyAltered          DiagnosisCause = "body_altered"
+	DiagnosisCauseBodyReserialized     DiagnosisCause = "body_reserialized"
+	DiagnosisCauseBodyTruncated        DiagnosisCause = "body_truncated"
+	DiagnosisCauseHeaderAltered        DiagnosisCause = "header_altered"
+	DiagnosisCauseHeaderMissing        DiagnosisCause = "header_missing"
+	DiagnosisCauseKeyBase64Decoded     DiagnosisCause = "key_base64_decoded"
+	DiagnosisCauseKeyNotDecoded        DiagnosisCause = "key_not_decoded"
+	DiagnosisCauseKeyPrefixStripped    DiagnosisCause = "key_prefix_stripped"
+	DiagnosisCauseRotatedSecret        DiagnosisCause = "rotated_secret"
+	DiagnosisCauseSecretWhiteSpace     DiagnosisCause = "secret_white_space"
+	DiagnosisCauseTimestampOff         DiagnosisCause = "timestamp_off"
+	DiagnosisCauseUnexplained          DiagnosisCause = "unexplained"
+	DiagnosisCauseUnknownSecret        DiagnosisCause = "unknown_secret"
+)
+
+// Valid indicates whether the value is a known member of the DiagnosisCause enum.
+func (e DiagnosisCause) Valid() bool {
+	switch e {
+	case DiagnosisCauseAnotherRequest:
+		return true
+	case DiagnosisCauseAnotherWebhookSecret:
+		return true
+	case DiagnosisCauseBodyAltered:
+		return true
+	case DiagnosisCauseBodyReserialized:
+		return true
+	case DiagnosisCauseBodyTruncated:
+		return true
+	case DiagnosisCauseHeaderAltered:
+		return true
+	case DiagnosisCauseHeaderMissing:
+		return true
+	case DiagnosisCauseKeyBase64Decoded:
+		return true
+	case DiagnosisCauseKeyNotDecoded:
+		return true
+	case DiagnosisCauseKeyPrefixStripped:
+		return true
+	case DiagnosisCauseRotatedSecret:
+		return true
+	case DiagnosisCauseSecretWhiteSpace:
+		return true
+	case DiagnosisCauseTimestampOff:
+		return true
+	case DiagnosisCauseUnexplained:
+		return true
+	case DiagnosisCauseUnknownSecret:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DiagnosisVerdict.
+const (
+	DiagnosisVerdictAnotherRequest       DiagnosisVerdict = "another_request"
+	DiagnosisVerdictAnotherWebhookSecret DiagnosisVerdict = "another_webhook_secret"
+	DiagnosisVerdictBodyAltered          DiagnosisVerdict = "body_altered"
+	DiagnosisVerdictBodyReserialized     DiagnosisVerdict = "body_reserialized"
+	DiagnosisVerdictBodyTruncated        DiagnosisVerdict = "body_truncated"
+	DiagnosisVerdictHeaderAltered        DiagnosisVerdict = "header_altered"
+	DiagnosisVerdictHeaderMissing        DiagnosisVerdict = "header_missing"
+	DiagnosisVerdictKeyBase64Decoded     DiagnosisVerdict = "key_base64_decoded"
+	DiagnosisVerdictKeyNotDecoded        DiagnosisVerdict = "key_not_decoded"
+	DiagnosisVerdictKeyPrefixStripped    DiagnosisVerdict = "key_prefix_stripped"
+	DiagnosisVerdictRotatedSecret        DiagnosisVerdict = "rotated_secret"
+	DiagnosisVerdictSecretWhiteSpace     DiagnosisVerdict = "secret_white_space"
+	DiagnosisVerdictTimestampOff         DiagnosisVerdict = "timestamp_off"
+	DiagnosisVerdictUnexplained          DiagnosisVerdict = "unexplained"
+	DiagnosisVerdictUnknownSecret        DiagnosisVerdict = "unknown_secret"
+	DiagnosisVerdictVerified             DiagnosisVerdict = "verified"
+)
+
+// Valid indicates whether the value is a known member of the DiagnosisVerdict enum.
+func (e DiagnosisVerdict) Valid() bool {
+	switch e {
+	case DiagnosisVerdictAnotherRequest:
+		return true
+	case DiagnosisVerdictAnotherWebhookSecret:
+		return true
+	case DiagnosisVerdictBodyAltered:
+		return true
+	case DiagnosisVerdictBodyReserialized:
+		return true
+	case DiagnosisVerdictBodyTruncated:
+		return true
+	case DiagnosisVerdictHeaderAltered:
+		return true
+	case DiagnosisVerdictHeaderMissing:
+		return true
+	case DiagnosisVerdictKeyBase64Decoded:
+		return true
+	case DiagnosisVerdictKeyNotDecoded:
+		return true
+	case DiagnosisVerdictKeyPrefixStripped:
+		return true
+	case DiagnosisVerdictRotatedSecret:
+		return true
+	case DiagnosisVerdictSecretWhiteSpace:
+		return true
+	case DiagnosisVerdictTimestampOff:
+		return true
+	case DiagnosisVerdictUnexplained:
+		return true
+	case DiagnosisVerdictUnknownSecret:
+		return true
+	case DiagnosisVerdictVerified:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ErrorClass.
 const (
 	ErrorClassBlocked     ErrorClass = "blocked"
@@ -535,8 +652,9 @@ type Attempt struct {
 	// DurationMs The whole attempt.
 	//
 	// Example: 84.2
-	DurationMs float64       `json:"duration_ms"`
-	Error      *AttemptError `json:"error,omitempty"`
+	DurationMs  float64       `json:"duration_ms"`
+	Error       *AttemptError `json:"error,omitempty"`
+	Explanation *Explanation  `json:"explanation,omitempty"`
 
 	// Manual Whether the attempt was made by hand.
 	//
@@ -644,6 +762,34 @@ type AttemptTimings struct {
 	TLSMs float64 `json:"tls_ms"`
 }
 
+// BodyDifference defines model for BodyDifference.
+type BodyDifference struct {
+	// At The index of the first byte that differs, from 0.
+	//
+	// Example: 6
+	At int64 `json:"at"`
+
+	// Received The same place, as received.
+	//
+	// Example: {"id": "evt_
+	Received string `json:"received"`
+
+	// ReceivedLength The length of the received body in bytes.
+	//
+	// Example: 131
+	ReceivedLength int64 `json:"received_length"`
+
+	// Sent A few bytes around it, as sent. Bytes that are no text show as U+FFFD.
+	//
+	// Example: {"id":"evt_
+	Sent string `json:"sent"`
+
+	// SentLength The length of the sent body in bytes.
+	//
+	// Example: 120
+	SentLength int64 `json:"sent_length"`
+}
+
 // CommendaAPIVersion The version of the webhook's event objects.
 //
 // Example: v1.0
@@ -679,7 +825,8 @@ type CommendaDelivery struct {
 	// EventType The event's type.
 	//
 	// Example: user.created
-	EventType string `json:"event_type"`
+	EventType   string       `json:"event_type"`
+	Explanation *Explanation `json:"explanation,omitempty"`
 
 	// ID The delivery's id, also for /v1/deliveries.
 	//
@@ -761,7 +908,8 @@ type CommendaDeliveryDetail struct {
 	// EventType The event's type.
 	//
 	// Example: user.created
-	EventType string `json:"event_type"`
+	EventType   string       `json:"event_type"`
+	Explanation *Explanation `json:"explanation,omitempty"`
 
 	// ID The delivery's id, also for /v1/deliveries.
 	//
@@ -1418,7 +1566,8 @@ type Delivery struct {
 	// EventType The event's type.
 	//
 	// Example: user.created
-	EventType string `json:"event_type"`
+	EventType   string       `json:"event_type"`
+	Explanation *Explanation `json:"explanation,omitempty"`
 
 	// ID The delivery's id in paths.
 	//
@@ -1505,7 +1654,8 @@ type DeliveryDetail struct {
 	// EventType The event's type.
 	//
 	// Example: user.created
-	EventType string `json:"event_type"`
+	EventType   string       `json:"event_type"`
+	Explanation *Explanation `json:"explanation,omitempty"`
 
 	// ID The delivery's id in paths.
 	//
@@ -1574,6 +1724,140 @@ type DeliveryList struct {
 //
 // Example: success
 type DeliveryStatus string
+
+// DiagnoseRequest defines model for DiagnoseRequest.
+type DiagnoseRequest struct {
+	// Body The body that the receiver got, as text. Required, unless body_base64 is given.
+	//
+	// Example: {"id":"evt_01kab1s6rzfkqbzry2kztmfpx1","type":"user.created"}
+	Body *string `json:"body,omitempty"`
+
+	// BodyBase64 The body in base64, which keeps every byte. Use it for a body that is not UTF-8.
+	//
+	// Example: eyJpZCI6ImV2dF8xIn0=
+	BodyBase64 *string `json:"body_base64,omitempty"`
+
+	// ComputedSignature The signature that the receiver's own code computed. It shows whether the code decodes the key wrongly.
+	//
+	// Example: c0ffee
+	ComputedSignature *string `json:"computed_signature,omitempty"`
+
+	// Headers The headers that the receiver got. The case of their names does not matter.
+	//
+	// Example: {"X-Webhook-Signature":"c0ffee","webhook-id":"evt_01kab1s6rzfkqbzry2kztmfpx1"}
+	Headers map[string]string `json:"headers"`
+
+	// ReceivedAt What the receiver's clock showed when the request arrived. Compared with webhook-timestamp.
+	//
+	// Example: 2026-01-15T12:30:01Z
+	ReceivedAt *time.Time `json:"received_at,omitempty"`
+
+	// Secret The secret that the receiver verifies with, or the public key, whpk_. It is compared and neither stored nor shown.
+	//
+	// Example: whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
+	Secret *string `json:"secret,omitempty"`
+}
+
+// DiagnosedSignature defines model for DiagnosedSignature.
+type DiagnosedSignature struct {
+	// Header The header that has it.
+	//
+	// Example: X-Webhook-Signature
+	Header string `json:"header"`
+
+	// Scheme v1 or v1a in webhook-signature.
+	//
+	// Example: v1
+	Scheme *string `json:"scheme,omitempty"`
+
+	// Valid Whether it verifies. Of several in one scheme, one has to.
+	//
+	// Example: false
+	Valid bool `json:"valid"`
+}
+
+// Diagnosis defines model for Diagnosis.
+type Diagnosis struct {
+	// Attempt The number of the attempt that the request is of; absent if it is not logged.
+	//
+	// Example: 1
+	Attempt *int64 `json:"attempt,omitempty"`
+
+	// BodyCompared Whether the body could be compared with the one that was sent. false: the event was erased, or the body can't be rebuilt.
+	//
+	// Example: true
+	BodyCompared bool `json:"body_compared"`
+
+	// Findings Every cause that was found, the most telling first; empty if the request verifies.
+	Findings []DiagnosisFinding `json:"findings"`
+
+	// NextStep What to do; absent if the request verifies.
+	//
+	// Example: Verify the raw bytes of the body, before they are parsed.
+	NextStep *string `json:"next_step,omitempty"`
+
+	// Signatures The signatures of the request as it arrived, verified with the given secret, or else with the webhook's.
+	Signatures []DiagnosedSignature `json:"signatures"`
+
+	// Summary The verdict in words.
+	//
+	// Example: The body is the same JSON in other bytes: it was parsed and written again. The first byte that differs is number 6, counted from 0.
+	Summary string `json:"summary"`
+
+	// Verdict verified, or the first cause in findings.
+	//
+	// Example: body_reserialized
+	Verdict DiagnosisVerdict `json:"verdict"`
+}
+
+// DiagnosisCause The cause, for programs.
+//
+// Example: body_reserialized
+type DiagnosisCause string
+
+// DiagnosisFinding defines model for DiagnosisFinding.
+type DiagnosisFinding struct {
+	// Cause The cause, for programs.
+	//
+	// Example: body_reserialized
+	Cause      DiagnosisCause  `json:"cause"`
+	Difference *BodyDifference `json:"difference,omitempty"`
+
+	// Header The header concerned.
+	//
+	// Example: webhook-timestamp
+	Header *string `json:"header,omitempty"`
+
+	// NextStep What to do.
+	//
+	// Example: Verify the raw bytes of the body, before they are parsed.
+	NextStep string `json:"next_step"`
+
+	// OffSeconds How much the timestamp or the clock differs; positive is later.
+	//
+	// Example: -90
+	OffSeconds *float64 `json:"off_seconds,omitempty"`
+
+	// Summary What is wrong.
+	//
+	// Example: The body is the same JSON in other bytes: it was parsed and written again. The first byte that differs is number 6, counted from 0.
+	Summary string `json:"summary"`
+
+	// ValidUntil Until when the secret that was rotated out is, or was, valid.
+	//
+	// Example: 2026-01-16T12:00:00Z
+	ValidUntil *time.Time `json:"valid_until,omitempty"`
+
+	// WebhookID The webhook whose secret was used, if it is another one.
+	//
+	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
+	WebhookID *string `json:"webhook_id,omitempty"`
+}
+
+// DiagnosisVerdict verified, or the first cause in findings.
+//
+// Example: body_reserialized
+type DiagnosisVerdict string
 
 // ErrorClass The class of the failure, for programs.
 //
@@ -1745,6 +2029,19 @@ type EventTypeList struct {
 	//
 	// Example: AXlpbnZvaWNlLnBhaWQ
 	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// Explanation defines model for Explanation.
+type Explanation struct {
+	// NextStep What the owner of the receiver or of the webhook can do.
+	//
+	// Example: Look into the receiver's log at the time of the attempt.
+	NextStep string `json:"next_step"`
+
+	// Summary What happened, in a sentence or two. The words may change; programs use the class.
+	//
+	// Example: The receiver answered 500 Internal Server Error: an error within the receiver.
+	Summary string `json:"summary"`
 }
 
 // MomentoDestination defines model for MomentoDestination.
@@ -2909,6 +3206,9 @@ type PublishTopicMessageTextRequestBody = PublishTopicMessageTextBody
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = CreateAPIKeyRequest
 
+// DiagnoseDeliveryJSONRequestBody defines body for DiagnoseDelivery for application/json ContentType.
+type DiagnoseDeliveryJSONRequestBody = DiagnoseRequest
+
 // PutEventTypeJSONRequestBody defines body for PutEventType for application/json ContentType.
 type PutEventTypeJSONRequestBody = PutEventTypeRequest
 
@@ -3166,6 +3466,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/deliveries/{id} (the `GetDelivery` operationId).
 	GetDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DiagnoseDeliveryWithBody Find out why a signature does not verify
+	//
+	// Compares what a receiver got with what was sent, and says whether it verifies or what is wrong: the secret of another webhook or one that was rotated out, a body that was parsed and written again, a header that a proxy has dropped, and the like. Nothing is sent, stored or changed, and no secret is shown. Of the account's other webhooks, the newest 1,000 are considered; fewer if the body is large.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/deliveries/{id}/diagnose (the `DiagnoseDelivery` operationId).
+	DiagnoseDeliveryWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DiagnoseDelivery Find out why a signature does not verify
+	//
+	// Compares what a receiver got with what was sent, and says whether it verifies or what is wrong: the secret of another webhook or one that was rotated out, a body that was parsed and written again, a header that a proxy has dropped, and the like. Nothing is sent, stored or changed, and no secret is shown. Of the account's other webhooks, the newest 1,000 are considered; fewer if the body is large.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/deliveries/{id}/diagnose (the `DiagnoseDelivery` operationId).
+	DiagnoseDelivery(ctx context.Context, id string, body DiagnoseDeliveryJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RetryDelivery Send a delivery now
 	//
@@ -3865,6 +4183,44 @@ func (c *Client) RevokeAPIKey(ctx context.Context, id string, reqEditors ...Requ
 // Corresponds with GET /v1/deliveries/{id} (the `GetDelivery` operationId).
 func (c *Client) GetDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetDeliveryRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DiagnoseDeliveryWithBody Find out why a signature does not verify
+//
+// Compares what a receiver got with what was sent, and says whether it verifies or what is wrong: the secret of another webhook or one that was rotated out, a body that was parsed and written again, a header that a proxy has dropped, and the like. Nothing is sent, stored or changed, and no secret is shown. Of the account's other webhooks, the newest 1,000 are considered; fewer if the body is large.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/deliveries/{id}/diagnose (the `DiagnoseDelivery` operationId).
+func (c *Client) DiagnoseDeliveryWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiagnoseDeliveryRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DiagnoseDelivery Find out why a signature does not verify
+//
+// Compares what a receiver got with what was sent, and says whether it verifies or what is wrong: the secret of another webhook or one that was rotated out, a body that was parsed and written again, a header that a proxy has dropped, and the like. Nothing is sent, stored or changed, and no secret is shown. Of the account's other webhooks, the newest 1,000 are considered; fewer if the body is large.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/deliveries/{id}/diagnose (the `DiagnoseDelivery` operationId).
+func (c *Client) DiagnoseDelivery(ctx context.Context, id string, body DiagnoseDeliveryJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiagnoseDeliveryRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5575,6 +5931,53 @@ func NewGetDeliveryRequest(server string, id string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewDiagnoseDeliveryRequest calls the generic DiagnoseDelivery builder with application/json body
+func NewDiagnoseDeliveryRequest(server string, id string, body DiagnoseDeliveryJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDiagnoseDeliveryRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewDiagnoseDeliveryRequestWithBody constructs an http.Request for the DiagnoseDelivery method, with any body, and a specified content type
+func NewDiagnoseDeliveryRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/deliveries/%s/diagnose", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -7512,6 +7915,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/deliveries/{id} (the `GetDelivery` operationId).
 	GetDeliveryWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetDeliveryResponse, error)
 
+	// DiagnoseDeliveryWithBodyWithResponse Find out why a signature does not verify
+	//
+	// Compares what a receiver got with what was sent, and says whether it verifies or what is wrong: the secret of another webhook or one that was rotated out, a body that was parsed and written again, a header that a proxy has dropped, and the like. Nothing is sent, stored or changed, and no secret is shown. Of the account's other webhooks, the newest 1,000 are considered; fewer if the body is large.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/deliveries/{id}/diagnose (the `DiagnoseDelivery` operationId).
+	DiagnoseDeliveryWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DiagnoseDeliveryResponse, error)
+
+	// DiagnoseDeliveryWithResponse Find out why a signature does not verify
+	//
+	// Compares what a receiver got with what was sent, and says whether it verifies or what is wrong: the secret of another webhook or one that was rotated out, a body that was parsed and written again, a header that a proxy has dropped, and the like. Nothing is sent, stored or changed, and no secret is shown. Of the account's other webhooks, the newest 1,000 are considered; fewer if the body is large.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/deliveries/{id}/diagnose (the `DiagnoseDelivery` operationId).
+	DiagnoseDeliveryWithResponse(ctx context.Context, id string, body DiagnoseDeliveryJSONRequestBody, reqEditors ...RequestEditorFn) (*DiagnoseDeliveryResponse, error)
+
 	// RetryDeliveryWithResponse Send a delivery now
 	//
 	// Makes one attempt, whatever the delivery's status, and waits for its outcome. Scheduled attempts stay as they are, unless this one succeeds. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process.
@@ -8588,6 +9009,54 @@ func (r GetDeliveryResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetDeliveryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DiagnoseDeliveryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Diagnosis
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DiagnoseDeliveryResponse) GetJSON200() *Diagnosis {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r DiagnoseDeliveryResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DiagnoseDeliveryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DiagnoseDeliveryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DiagnoseDeliveryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DiagnoseDeliveryResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10455,6 +10924,36 @@ func (c *ClientWithResponses) GetDeliveryWithResponse(ctx context.Context, id st
 	return ParseGetDeliveryResponse(rsp)
 }
 
+// DiagnoseDeliveryWithBodyWithResponse Find out why a signature does not verify
+//
+// Compares what a receiver got with what was sent, and says whether it verifies or what is wrong: the secret of another webhook or one that was rotated out, a body that was parsed and written again, a header that a proxy has dropped, and the like. Nothing is sent, stored or changed, and no secret is shown. Of the account's other webhooks, the newest 1,000 are considered; fewer if the body is large.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/deliveries/{id}/diagnose (the `DiagnoseDelivery` operationId).
+func (c *ClientWithResponses) DiagnoseDeliveryWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DiagnoseDeliveryResponse, error) {
+	rsp, err := c.DiagnoseDeliveryWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiagnoseDeliveryResponse(rsp)
+}
+
+// DiagnoseDeliveryWithResponse Find out why a signature does not verify
+//
+// Compares what a receiver got with what was sent, and says whether it verifies or what is wrong: the secret of another webhook or one that was rotated out, a body that was parsed and written again, a header that a proxy has dropped, and the like. Nothing is sent, stored or changed, and no secret is shown. Of the account's other webhooks, the newest 1,000 are considered; fewer if the body is large.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/deliveries/{id}/diagnose (the `DiagnoseDelivery` operationId).
+func (c *ClientWithResponses) DiagnoseDeliveryWithResponse(ctx context.Context, id string, body DiagnoseDeliveryJSONRequestBody, reqEditors ...RequestEditorFn) (*DiagnoseDeliveryResponse, error) {
+	rsp, err := c.DiagnoseDelivery(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiagnoseDeliveryResponse(rsp)
+}
+
 // RetryDeliveryWithResponse Send a delivery now
 //
 // Makes one attempt, whatever the delivery's status, and waits for its outcome. Scheduled attempts stay as they are, unless this one succeeds. An answer closes an open breaker. 429 if the webhook is at its rate_limit or its limit of requests in flight, which events count towards too, or if the account has more than 16 tests and retries in progress, or makes more than 20 a second, in one process.
@@ -11609,6 +12108,39 @@ func ParseGetDeliveryResponse(rsp *http.Response) (*GetDeliveryResponse, error) 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest DeliveryDetail
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDiagnoseDeliveryResponse parses an HTTP response from a DiagnoseDeliveryWithResponse call
+func ParseDiagnoseDeliveryResponse(rsp *http.Response) (*DiagnoseDeliveryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DiagnoseDeliveryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Diagnosis
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -94,7 +94,7 @@ func directions() map[string]direction {
 			},
 		},
 		"internal/cli/": {
-			ours: []string{"internal/hook/", "clients/go/", "verify/go/"},
+			ours: []string{"internal/hook/", "internal/diagnose/", "clients/go/", "verify/go/"},
 			deny: map[string]string{"database/sql": byAPI},
 			denyDeps: map[string]string{
 				pgx: byAPI, goose: byAPI, huma: byAPI, temporal: byAPI, modulePath + "/storage": byAPI, modulePath + "/api": byAPI, modulePath + "/workflows": byAPI,
@@ -118,6 +118,8 @@ func directions() map[string]direction {
 		"internal/signing/":   leafRule,
 		"internal/payload/":   leafRule,
 		"internal/egress/":    leafRule,
+		"internal/explain/":   {ours: []string{"internal/hook/"}, stdOnly: true},
+		"internal/diagnose/":  {ours: []string{"internal/hook/", "internal/signing/", "internal/canonjson/"}, stdOnly: true},
 	}
 }
 

@@ -9,8 +9,9 @@ import (
 )
 
 type deliveriesCommand struct {
-	Get   getDeliveryCommand   `cmd:"" help:"Show a delivery and its attempts."`
-	Retry retryDeliveryCommand `cmd:"" help:"Send a delivery once more, now, and show the receiver's answer."`
+	Get      getDeliveryCommand      `cmd:"" help:"Show a delivery and its attempts."`
+	Diagnose diagnoseDeliveryCommand `cmd:"" help:"Find out why a receiver cannot verify the signature: compare what it got with what was sent. Exit code 0: verified, 6: not."`
+	Retry    retryDeliveryCommand    `cmd:"" help:"Send a delivery once more, now, and show the receiver's answer."`
 }
 
 type listDeliveriesCommand struct {
@@ -151,6 +152,9 @@ func (p *printer) delivery(d *grapnelapi.DeliveryDetail) {
 		"created", moment(&d.CreatedAt), "delivered", moment(d.DeliveredAt), "next attempt", moment(d.NextAttemptAt),
 		"waiting", waiting(d.Waiting), "workflow", known(d.WorkflowID),
 	)
+	if d.Explanation != nil {
+		p.facts("reason", clean(d.Explanation.Summary), "next step", clean(d.Explanation.NextStep))
+	}
 	if len(d.AttemptLog) == 0 {
 		return
 	}

@@ -54,11 +54,14 @@ func (c *verifyCommand) Run(_ context.Context, s Streams) error {
 		rows = append(rows, []string{signature.header, string(profile), verdict})
 	}
 	p.table(rows)
+	if !good {
+		p.explained(profile, c.Secret, header, body, time.Now())
+	}
 	if _, err := io.WriteString(s.Out, p.text.String()); err != nil {
 		return err
 	}
 	if !good {
-		return failf(codeNo, "a signature does not fit: the secret is another one, or the body is not the sent one byte for byte")
+		return failf(codeNo, "the request does not verify")
 	}
 	return c.age(header.Get("Webhook-Timestamp"), s)
 }

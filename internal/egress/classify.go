@@ -15,21 +15,6 @@ import (
 	"grapnel/internal/hook"
 )
 
-// The texts of failed attempts (S12). hook.StatusFailure has the texts of statuses.
-const (
-	textTimeout     = "Connection timeout"
-	textRefused     = "Connection refused"
-	textReset       = "Connection reset"
-	textUnreachable = "Host unreachable"
-	textDNS         = "DNS lookup failed"
-	textCertificate = "TLS certificate verification failed: "
-	textHandshake   = "TLS handshake failed"
-	textBlocked     = "Blocked destination"
-	textTooLarge    = "Response headers too large"
-	textProtocol    = "Invalid HTTP response"
-	textOther       = "Request failed"
-)
-
 // localFailure returns the reason on this machine why the request could not be sent or awaited; nil if the
 // receiver caused the failure, or the cause is unknown.
 func localFailure(ctx context.Context, err error, o outcome) error {
@@ -82,16 +67,16 @@ func classify(err error, o outcome) (hook.ErrorClass, string) {
 		op      *net.OpError
 	)
 	if errors.As(err, &blocked) {
-		return hook.ClassBlocked, textBlocked
+		return hook.ClassBlocked, hook.TextBlocked
 	}
 	if errors.As(err, &dns) && !errors.Is(err, context.DeadlineExceeded) {
-		return hook.ClassDNS, textDNS
+		return hook.ClassDNS, hook.TextNameFailed
 	}
 	if problem := certificateProblem(err); problem != "" {
-		return hook.ClassTLS, textCertificate + problem
+		return hook.ClassTLS, because(hook.TextCertificate, problem)
 	}
 	if errors.As(err, &network) && network.Timeout() {
-		return hook.ClassTimeout, textTimeout
+		return hook.ClassTimeout, hook.TextTimeout
 	}
 	if class, text := classifyErrno(err); class != hook.ClassNone {
 		return class, text
@@ -100,21 +85,21 @@ func classify(err error, o outcome) (hook.ErrorClass, string) {
 	invalid := o.answered || errors.As(err, &violation)
 	switch {
 	case invalid && o.received >= maxResponseHeaders: // over HTTP/2 the bytes of other answers count, too
-		return hook.ClassTooLarge, textTooLarge
+		return hook.ClassTooLarge, hook.TextTooLarge
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, errMaybeReceived):
-		return hook.ClassReset, textReset
+		return hook.ClassReset, hook.TextReset
 	case o.tlsFailed:
-		return hook.ClassTLS, because(textHandshake, handshakeProblem(err, o))
+		return hook.ClassTLS, because(hook.TextHandshake, handshakeProblem(err, o))
 	case errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
 		// A TLS alert. With TLS 1.3 it can come after the client's side of the handshake, for
 		// example when the receiver requires a client certificate.
-		return hook.ClassTLS, because(textHandshake, handshakeProblem(err, o))
+		return hook.ClassTLS, because(hook.TextHandshake, handshakeProblem(err, o))
 	case invalid:
-		return hook.ClassProtocol, because(textProtocol, protocolProblem(err, o))
+		return hook.ClassProtocol, because(hook.TextProtocol, protocolProblem(err, o))
 	case o.connected:
-		return hook.ClassReset, textReset
+		return hook.ClassReset, hook.TextReset
 	default:
-		return hook.ClassOther, textOther
+		return hook.ClassOther, hook.TextOther
 	}
 }
 
@@ -150,12 +135,12 @@ func classifyErrno(err error) (hook.ErrorClass, string) {
 	}
 	switch errno {
 	case syscall.ECONNREFUSED:
-		return hook.ClassRefused, textRefused
+		return hook.ClassRefused, hook.TextRefused
 	case syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE:
-		return hook.ClassReset, textReset
+		return hook.ClassReset, hook.TextReset
 	case syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.EADDRNOTAVAIL,
 		syscall.EACCES, syscall.EPERM: // a local firewall refused the connection
-		return hook.ClassUnreachable, textUnreachable
+		return hook.ClassUnreachable, hook.TextUnreachable
 	default:
 		return hook.ClassNone, ""
 	}
@@ -190,13 +175,22 @@ func certificateProblem(err error) string {
 	}
 }
 
+// outOfTime describes a certificate that has expired or is not valid yet, with the date.
+func outOfTime(c *x509.Certificate) string {
+	switch {
+	case c == nil:
+		return "certificate has expired"
+	case time.Now().Before(c.NotBefore):
+		return "certificate is not valid yet (" + c.NotBefore.UTC().Format(time.DateOnly) + ")"
+	default:
+		return "certificate has expired (" + c.NotAfter.UTC().Format(time.DateOnly) + ")"
+	}
+}
+
 func invalidCertificate(e x509.CertificateInvalidError) string {
 	switch e.Reason {
 	case x509.Expired: // or not valid yet
-		if e.Cert != nil && time.Now().Before(e.Cert.NotBefore) {
-			return "certificate is not valid yet"
-		}
-		return "certificate has expired"
+		return outOfTime(e.Cert)
 	case x509.NotAuthorizedToSign:
 		return "certificate is signed by one that may not sign"
 	case x509.IncompatibleUsage:

@@ -43,7 +43,7 @@ func (c *Client) Send(ctx context.Context, r Request) (hook.Attempt, error) {
 	defer cancel()
 	req, err := c.newRequest(t.context(ctx), r, t)
 	if err != nil {
-		a.Class, a.Error = hook.ClassOther, textOther
+		a.Class, a.Error = hook.ClassOther, hook.TextOther
 		a.Duration = time.Since(start)
 		return a, nil //nolint:nilerror // a URL that does not parse fails the attempt
 	}
@@ -79,7 +79,7 @@ func (c *Client) Send(ctx context.Context, r Request) (hook.Attempt, error) {
 		return a, ours
 	}
 	if errors.Is(context.Cause(ctx), errDeadline) {
-		a.Class, a.Error = hook.ClassTimeout, textTimeout
+		a.Class, a.Error = hook.ClassTimeout, hook.TextTimeout
 	} else {
 		a.Class, a.Error = classify(err, o)
 	}

@@ -84,12 +84,12 @@ func TestSendTLS(t *testing.T) {
 		{
 			name:   "expired",
 			change: func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) },
-			class:  hook.ClassTLS, text: verification + "certificate has expired",
+			class:  hook.ClassTLS, text: verification + "certificate has expired (" + time.Now().Add(-time.Minute).UTC().Format(time.DateOnly) + ")",
 		},
 		{
 			name:   "not valid yet",
 			change: func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) },
-			class:  hook.ClassTLS, text: verification + "certificate is not valid yet",
+			class:  hook.ClassTLS, text: verification + "certificate is not valid yet (" + time.Now().Add(time.Minute).UTC().Format(time.DateOnly) + ")",
 		},
 		{
 			name:   "wrong name",

@@ -34,6 +34,8 @@ const (
 	TextSecretUnavailable = "Signing secret unavailable"
 	// TextDropped ends an at-most-once delivery whose sender crashed before it recorded the outcome (M7).
 	TextDropped = "Outcome unknown"
+	// TextTestLost ends a test whose sender is gone (S11).
+	TextTestLost = "Not sent"
 )
 
 // Delivery is one event for one webhook.

@@ -236,6 +236,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/deliveries/{id}/diagnose": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Find out why a signature does not verify
+         * @description Compares what a receiver got with what was sent, and says whether it verifies or what is wrong: the secret of another webhook or one that was rotated out, a body that was parsed and written again, a header that a proxy has dropped, and the like. Nothing is sent, stored or changed, and no secret is shown. Of the account's other webhooks, the newest 1,000 are considered; fewer if the body is large.
+         */
+        post: operations["diagnose-delivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/deliveries/{id}/retry": {
         parameters: {
             query?: never;
@@ -874,6 +894,8 @@ export interface components {
             duration_ms: number;
             /** @description Absent on success. */
             error?: components["schemas"]["AttemptError"];
+            /** @description The failure in plain words; absent on success. */
+            explanation?: components["schemas"]["Explanation"];
             /**
              * @description Whether the attempt was made by hand.
              * @example false
@@ -1002,6 +1024,36 @@ export interface components {
              */
             tls_ms: number;
         };
+        BodyDifference: {
+            /**
+             * Format: int64
+             * @description The index of the first byte that differs, from 0.
+             * @example 6
+             */
+            at: number;
+            /**
+             * @description The same place, as received.
+             * @example {"id": "evt_
+             */
+            received: string;
+            /**
+             * Format: int64
+             * @description The length of the received body in bytes.
+             * @example 131
+             */
+            received_length: number;
+            /**
+             * @description A few bytes around it, as sent. Bytes that are no text show as U+FFFD.
+             * @example {"id":"evt_
+             */
+            sent: string;
+            /**
+             * Format: int64
+             * @description The length of the sent body in bytes.
+             * @example 120
+             */
+            sent_length: number;
+        };
         /**
          * @description The version of the webhook's event objects.
          * @example v1.0
@@ -1043,6 +1095,8 @@ export interface components {
              * @example user.created
              */
             event_type: string;
+            /** @description Why the last attempt failed, or why the delivery ended without success, in plain words. */
+            explanation?: components["schemas"]["Explanation"];
             /**
              * Format: uuid
              * @description The delivery's id, also for /v1/deliveries.
@@ -1132,6 +1186,8 @@ export interface components {
              * @example user.created
              */
             event_type: string;
+            /** @description Why the last attempt failed, or why the delivery ended without success, in plain words. */
+            explanation?: components["schemas"]["Explanation"];
             /**
              * Format: uuid
              * @description The delivery's id, also for /v1/deliveries.
@@ -1842,6 +1898,8 @@ export interface components {
              * @example user.created
              */
             event_type: string;
+            /** @description Why the last attempt failed, or why the delivery ended without success, in plain words. */
+            explanation?: components["schemas"]["Explanation"];
             /**
              * @description The delivery's id in paths.
              * @example del_01kab1s6rzfkqbzry2kztmfpx1
@@ -1934,6 +1992,8 @@ export interface components {
              * @example user.created
              */
             event_type: string;
+            /** @description Why the last attempt failed, or why the delivery ended without success, in plain words. */
+            explanation?: components["schemas"]["Explanation"];
             /**
              * @description The delivery's id in paths.
              * @example del_01kab1s6rzfkqbzry2kztmfpx1
@@ -2005,6 +2065,146 @@ export interface components {
          * @enum {string}
          */
         DeliveryStatus: "pending" | "success" | "failed" | "canceled" | "timed_out" | "dropped";
+        DiagnoseRequest: {
+            /**
+             * @description The body that the receiver got, as text. Required, unless body_base64 is given.
+             * @example {"id":"evt_01kab1s6rzfkqbzry2kztmfpx1","type":"user.created"}
+             */
+            body?: string;
+            /**
+             * @description The body in base64, which keeps every byte. Use it for a body that is not UTF-8.
+             * @example eyJpZCI6ImV2dF8xIn0=
+             */
+            body_base64?: string;
+            /**
+             * @description The signature that the receiver's own code computed. It shows whether the code decodes the key wrongly.
+             * @example c0ffee
+             */
+            computed_signature?: string;
+            /**
+             * @description The headers that the receiver got. The case of their names does not matter.
+             * @example {
+             *       "X-Webhook-Signature": "c0ffee",
+             *       "webhook-id": "evt_01kab1s6rzfkqbzry2kztmfpx1"
+             *     }
+             */
+            headers: {
+                [key: string]: string;
+            };
+            /**
+             * Format: date-time
+             * @description What the receiver's clock showed when the request arrived. Compared with webhook-timestamp.
+             * @example 2026-01-15T12:30:01Z
+             */
+            received_at?: string;
+            /**
+             * @description The secret that the receiver verifies with, or the public key, whpk_. It is compared and neither stored nor shown.
+             * @example whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
+             */
+            secret?: string;
+        };
+        DiagnosedSignature: {
+            /**
+             * @description The header that has it.
+             * @example X-Webhook-Signature
+             */
+            header: string;
+            /**
+             * @description v1 or v1a in webhook-signature.
+             * @example v1
+             */
+            scheme?: string;
+            /**
+             * @description Whether it verifies. Of several in one scheme, one has to.
+             * @example false
+             */
+            valid: boolean;
+        };
+        Diagnosis: {
+            /**
+             * Format: int64
+             * @description The number of the attempt that the request is of; absent if it is not logged.
+             * @example 1
+             */
+            attempt?: number;
+            /**
+             * @description Whether the body could be compared with the one that was sent. false: the event was erased, or the body can't be rebuilt.
+             * @example true
+             */
+            body_compared: boolean;
+            /** @description Every cause that was found, the most telling first; empty if the request verifies. */
+            findings: components["schemas"]["DiagnosisFinding"][];
+            /**
+             * @description What to do; absent if the request verifies.
+             * @example Verify the raw bytes of the body, before they are parsed.
+             */
+            next_step?: string;
+            /** @description The signatures of the request as it arrived, verified with the given secret, or else with the webhook's. */
+            signatures: components["schemas"]["DiagnosedSignature"][];
+            /**
+             * @description The verdict in words.
+             * @example The body is the same JSON in other bytes: it was parsed and written again. The first byte that differs is number 6, counted from 0.
+             */
+            summary: string;
+            /**
+             * @description verified, or the first cause in findings.
+             * @example body_reserialized
+             */
+            verdict: components["schemas"]["DiagnosisVerdict"];
+        };
+        /**
+         * @description The cause, for programs.
+         * @example body_reserialized
+         * @enum {string}
+         */
+        DiagnosisCause: "another_request" | "another_webhook_secret" | "rotated_secret" | "unknown_secret" | "secret_white_space" | "key_prefix_stripped" | "key_base64_decoded" | "key_not_decoded" | "body_reserialized" | "body_truncated" | "body_altered" | "header_missing" | "header_altered" | "timestamp_off" | "unexplained";
+        DiagnosisFinding: {
+            /**
+             * @description The cause, for programs.
+             * @example body_reserialized
+             */
+            cause: components["schemas"]["DiagnosisCause"];
+            /** @description Where the bodies differ. */
+            difference?: components["schemas"]["BodyDifference"];
+            /**
+             * @description The header concerned.
+             * @example webhook-timestamp
+             */
+            header?: string;
+            /**
+             * @description What to do.
+             * @example Verify the raw bytes of the body, before they are parsed.
+             */
+            next_step: string;
+            /**
+             * Format: double
+             * @description How much the timestamp or the clock differs; positive is later.
+             * @example -90
+             */
+            off_seconds?: number;
+            /**
+             * @description What is wrong.
+             * @example The body is the same JSON in other bytes: it was parsed and written again. The first byte that differs is number 6, counted from 0.
+             */
+            summary: string;
+            /**
+             * Format: date-time
+             * @description Until when the secret that was rotated out is, or was, valid.
+             * @example 2026-01-16T12:00:00Z
+             */
+            valid_until?: string;
+            /**
+             * @description The webhook whose secret was used, if it is another one.
+             * @example hook_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            webhook_id?: string;
+        };
+        /**
+         * @description verified, or the first cause in findings.
+         * @example body_reserialized
+         * @enum {string}
+         */
+        DiagnosisVerdict: "verified" | "another_request" | "another_webhook_secret" | "rotated_secret" | "unknown_secret" | "secret_white_space" | "key_prefix_stripped" | "key_base64_decoded" | "key_not_decoded" | "body_reserialized" | "body_truncated" | "body_altered" | "header_missing" | "header_altered" | "timestamp_off" | "unexplained";
         /**
          * @description The class of the failure, for programs.
          * @example status
@@ -2205,6 +2405,18 @@ export interface components {
              * @example AXlpbnZvaWNlLnBhaWQ
              */
             next_cursor?: string;
+        };
+        Explanation: {
+            /**
+             * @description What the owner of the receiver or of the webhook can do.
+             * @example Look into the receiver's log at the time of the attempt.
+             */
+            next_step: string;
+            /**
+             * @description What happened, in a sentence or two. The words may change; programs use the class.
+             * @example The receiver answered 500 Internal Server Error: an error within the receiver.
+             */
+            summary: string;
         };
         MomentoDestination: {
             /**
@@ -3226,6 +3438,7 @@ export type AttemptError = components['schemas']['AttemptError'];
 export type AttemptRequest = components['schemas']['AttemptRequest'];
 export type AttemptResponse = components['schemas']['AttemptResponse'];
 export type AttemptTimings = components['schemas']['AttemptTimings'];
+export type BodyDifference = components['schemas']['BodyDifference'];
 export type CommendaApiVersion = components['schemas']['CommendaAPIVersion'];
 export type CommendaDelivery = components['schemas']['CommendaDelivery'];
 export type CommendaDeliveryDetail = components['schemas']['CommendaDeliveryDetail'];
@@ -3254,12 +3467,19 @@ export type Delivery = components['schemas']['Delivery'];
 export type DeliveryDetail = components['schemas']['DeliveryDetail'];
 export type DeliveryList = components['schemas']['DeliveryList'];
 export type DeliveryStatus = components['schemas']['DeliveryStatus'];
+export type DiagnoseRequest = components['schemas']['DiagnoseRequest'];
+export type DiagnosedSignature = components['schemas']['DiagnosedSignature'];
+export type Diagnosis = components['schemas']['Diagnosis'];
+export type DiagnosisCause = components['schemas']['DiagnosisCause'];
+export type DiagnosisFinding = components['schemas']['DiagnosisFinding'];
+export type DiagnosisVerdict = components['schemas']['DiagnosisVerdict'];
 export type ErrorClass = components['schemas']['ErrorClass'];
 export type Event = components['schemas']['Event'];
 export type EventDetail = components['schemas']['EventDetail'];
 export type EventList = components['schemas']['EventList'];
 export type EventType = components['schemas']['EventType'];
 export type EventTypeList = components['schemas']['EventTypeList'];
+export type Explanation = components['schemas']['Explanation'];
 export type MomentoDestination = components['schemas']['MomentoDestination'];
 export type MomentoSecret = components['schemas']['MomentoSecret'];
 export type MomentoSecretString = components['schemas']['MomentoSecretString'];
@@ -4027,6 +4247,10 @@ export interface operations {
                      *           "error": "HTTP 500 Internal Server Error",
                      *           "event_id": "evt_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "event_type": "user.created",
+                     *           "explanation": {
+                     *             "next_step": "Look into the receiver's log at the time of the attempt.",
+                     *             "summary": "The receiver answered 500 Internal Server Error: an error within the receiver."
+                     *           },
                      *           "id": "del_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "next_attempt_at": "2026-01-15T12:30:30.125Z",
                      *           "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
@@ -5804,6 +6028,10 @@ export interface operations {
                      *             "class": "status",
                      *             "message": "HTTP 500 Internal Server Error"
                      *           },
+                     *           "explanation": {
+                     *             "next_step": "Look into the receiver's log at the time of the attempt.",
+                     *             "summary": "The receiver answered 500 Internal Server Error: an error within the receiver."
+                     *           },
                      *           "manual": false,
                      *           "number": 1,
                      *           "remote_address": "203.0.113.7:443",
@@ -5846,6 +6074,10 @@ export interface operations {
                      *       "error": "HTTP 500 Internal Server Error",
                      *       "event_id": "evt_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "event_type": "user.created",
+                     *       "explanation": {
+                     *         "next_step": "Look into the receiver's log at the time of the attempt.",
+                     *         "summary": "The receiver answered 500 Internal Server Error: an error within the receiver."
+                     *       },
                      *       "id": "del_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "next_attempt_at": "2026-01-15T12:30:30.125Z",
                      *       "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
@@ -6010,6 +6242,287 @@ export interface operations {
             };
         };
     };
+    "diagnose-delivery": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id that was given when the resource was made. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "body": "{\"id\":\"evt_01kab1s6rzfkqbzry2kztmfpx1\",\"type\":\"user.created\"}",
+                 *       "headers": {
+                 *         "X-Webhook-Signature": "c0ffee",
+                 *         "webhook-id": "evt_01kab1s6rzfkqbzry2kztmfpx1"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DiagnoseRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "attempt": 1,
+                     *       "body_compared": true,
+                     *       "findings": [
+                     *         {
+                     *           "cause": "body_reserialized",
+                     *           "difference": {
+                     *             "at": 6,
+                     *             "received": "{\"id\": \"evt_",
+                     *             "received_length": 131,
+                     *             "sent": "{\"id\":\"evt_",
+                     *             "sent_length": 120
+                     *           },
+                     *           "header": "webhook-timestamp",
+                     *           "next_step": "Verify the raw bytes of the body, before they are parsed.",
+                     *           "off_seconds": -90,
+                     *           "summary": "The body is the same JSON in other bytes: it was parsed and written again. The first byte that differs is number 6, counted from 0.",
+                     *           "valid_until": "2026-01-16T12:00:00Z",
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *         }
+                     *       ],
+                     *       "next_step": "Verify the raw bytes of the body, before they are parsed.",
+                     *       "signatures": [
+                     *         {
+                     *           "header": "X-Webhook-Signature",
+                     *           "scheme": "v1",
+                     *           "valid": false
+                     *         }
+                     *       ],
+                     *       "summary": "The body is the same JSON in other bytes: it was parsed and written again. The first byte that differs is number 6, counted from 0.",
+                     *       "verdict": "body_reserialized"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Diagnosis"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "retry-delivery": {
         parameters: {
             query?: never;
@@ -6036,6 +6549,10 @@ export interface operations {
                      *           "error": {
                      *             "class": "status",
                      *             "message": "HTTP 500 Internal Server Error"
+                     *           },
+                     *           "explanation": {
+                     *             "next_step": "Look into the receiver's log at the time of the attempt.",
+                     *             "summary": "The receiver answered 500 Internal Server Error: an error within the receiver."
                      *           },
                      *           "manual": false,
                      *           "number": 1,
@@ -6079,6 +6596,10 @@ export interface operations {
                      *       "error": "HTTP 500 Internal Server Error",
                      *       "event_id": "evt_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "event_type": "user.created",
+                     *       "explanation": {
+                     *         "next_step": "Look into the receiver's log at the time of the attempt.",
+                     *         "summary": "The receiver answered 500 Internal Server Error: an error within the receiver."
+                     *       },
                      *       "id": "del_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "next_attempt_at": "2026-01-15T12:30:30.125Z",
                      *       "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
@@ -7448,6 +7969,10 @@ export interface operations {
                      *           "error": "HTTP 500 Internal Server Error",
                      *           "event_id": "evt_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "event_type": "user.created",
+                     *           "explanation": {
+                     *             "next_step": "Look into the receiver's log at the time of the attempt.",
+                     *             "summary": "The receiver answered 500 Internal Server Error: an error within the receiver."
+                     *           },
                      *           "id": "del_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "next_attempt_at": "2026-01-15T12:30:30.125Z",
                      *           "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
@@ -10696,6 +11221,10 @@ export interface operations {
                      *           "error": "HTTP 500 Internal Server Error",
                      *           "event_id": "evt_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "event_type": "user.created",
+                     *           "explanation": {
+                     *             "next_step": "Look into the receiver's log at the time of the attempt.",
+                     *             "summary": "The receiver answered 500 Internal Server Error: an error within the receiver."
+                     *           },
                      *           "id": "del_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "next_attempt_at": "2026-01-15T12:30:30.125Z",
                      *           "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
@@ -11634,6 +12163,10 @@ export interface operations {
                      *             "class": "status",
                      *             "message": "HTTP 500 Internal Server Error"
                      *           },
+                     *           "explanation": {
+                     *             "next_step": "Look into the receiver's log at the time of the attempt.",
+                     *             "summary": "The receiver answered 500 Internal Server Error: an error within the receiver."
+                     *           },
                      *           "manual": false,
                      *           "number": 1,
                      *           "remote_address": "203.0.113.7:443",
@@ -11676,6 +12209,10 @@ export interface operations {
                      *       "error": "HTTP 500 Internal Server Error",
                      *       "event_id": "evt_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "event_type": "user.created",
+                     *       "explanation": {
+                     *         "next_step": "Look into the receiver's log at the time of the attempt.",
+                     *         "summary": "The receiver answered 500 Internal Server Error: an error within the receiver."
+                     *       },
                      *       "id": "del_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "next_attempt_at": "2026-01-15T12:30:30.125Z",
                      *       "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
@@ -12356,6 +12893,10 @@ export interface operations {
                      *               "class": "status",
                      *               "message": "HTTP 500 Internal Server Error"
                      *             },
+                     *             "explanation": {
+                     *               "next_step": "Look into the receiver's log at the time of the attempt.",
+                     *               "summary": "The receiver answered 500 Internal Server Error: an error within the receiver."
+                     *             },
                      *             "manual": false,
                      *             "number": 1,
                      *             "remote_address": "203.0.113.7:443",
@@ -12397,6 +12938,10 @@ export interface operations {
                      *         "error": "HTTP 500 Internal Server Error",
                      *         "event_id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1",
                      *         "event_type": "user.created",
+                     *         "explanation": {
+                     *           "next_step": "Look into the receiver's log at the time of the attempt.",
+                     *           "summary": "The receiver answered 500 Internal Server Error: an error within the receiver."
+                     *         },
                      *         "id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1",
                      *         "next_attempt_at": "2026-01-15T12:30:30.125Z",
                      *         "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
@@ -13260,6 +13805,10 @@ export interface operations {
                      *           "error": "HTTP 500 Internal Server Error",
                      *           "event_id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1",
                      *           "event_type": "user.created",
+                     *           "explanation": {
+                     *             "next_step": "Look into the receiver's log at the time of the attempt.",
+                     *             "summary": "The receiver answered 500 Internal Server Error: an error within the receiver."
+                     *           },
                      *           "id": "019a961c-9b1f-7cee-bfe3-c29ff547dba1",
                      *           "next_attempt_at": "2026-01-15T12:30:30.125Z",
                      *           "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",

@@ -238,6 +238,9 @@ func (to *tour) log(ctx context.Context, webhook string) {
 	})
 	got, err := to.GetDeliveryWithResponse(ctx, deliveries[0].ID)
 	require.Len(t, must(t, got, err, got.GetJSON200).AttemptLog, 1)
+	body := "{}"
+	diagnosed, err := to.DiagnoseDeliveryWithResponse(ctx, deliveries[0].ID, grapnelapi.DiagnoseRequest{Headers: map[string]string{}, Body: &body})
+	require.EqualValues(t, "body_altered", must(t, diagnosed, err, diagnosed.GetJSON200).Verdict)
 	retried, err := to.RetryDeliveryWithResponse(ctx, deliveries[0].ID)
 	require.EqualValues(t, 2, must(t, retried, err, retried.GetJSON200).Attempts)
 }
