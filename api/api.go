@@ -190,6 +190,7 @@ func build(d Deps) *API {
 	a.registerReplays()
 	a.registerKeys()
 	a.registerTenants()
+	a.registerAudit()
 	a.registerMomento()
 	a.registerTopics()
 	a.registerCommenda()

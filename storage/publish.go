@@ -337,7 +337,10 @@ func (s *Store) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publicati
 			insert into events (id, tenant_id, type, data, organization_id, cache, token_id, test, deliveries, created_at)
 			values ($1, $2, $3, $4, $5, $6, $7, true, 1, $8)`,
 			[16]byte(event), [16]byte(w.TenantID), p.Type, p.Data, p.OrganizationID, p.Cache, p.TokenID, d.CreatedAt)
-		return err
+		if err != nil {
+			return err
+		}
+		return auditTest(ctx, tx, &w, &d)
 	})
 	if err != nil {
 		return hook.Delivery{}, mapErr(fmt.Errorf("insert test of webhook %s: %w", w.ID, err))
@@ -350,9 +353,11 @@ func (s *Store) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publicati
 func (s *Store) DropTest(ctx context.Context, d hook.Delivery) error {
 	_, err := s.pool.Exec(ctx, `
 		with gone as (
-			delete from deliveries where id = $1 and test and attempts = 0 and claim is null returning event_id
+			delete from deliveries where id = $1 and test and attempts = 0 and claim is null returning id, event_id
 		), event as ( -- and not the statement itself, which would lock its table first
 			delete from events where id in (select event_id from gone) and test
+		), logged as ( -- auditTest gives the entry the delivery's id
+			delete from audit_log where id in (select id from gone)
 		)
 		select from gone`, [16]byte(d.ID))
 	if err != nil {

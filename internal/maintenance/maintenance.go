@@ -21,6 +21,7 @@ type Store interface {
 	Tests
 	Replays
 	Cancellations
+	AuditLog
 }
 
 // Config is the configuration of New. Store and Logger are required.
@@ -29,6 +30,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Retention is how long events and their deliveries are kept; 0 keeps them for ever.
 	Retention time.Duration
+	// AuditRetention is how long the entries of the audit log are kept; 0 keeps them for ever.
+	AuditRetention time.Duration
 	// CancelEvery is how often deliveries are canceled; default 2 s.
 	CancelEvery time.Duration
 }
@@ -50,8 +53,8 @@ func New(c Config) (*Maintenance, error) {
 	if c.Store == nil || c.Logger == nil {
 		return nil, errors.New("maintenance: store and logger are required")
 	}
-	if c.Retention < 0 || c.CancelEvery < 0 {
-		return nil, errors.New("maintenance: retention and interval must not be negative")
+	if c.Retention < 0 || c.AuditRetention < 0 || c.CancelEvery < 0 {
+		return nil, errors.New("maintenance: retentions and interval must not be negative")
 	}
 	if c.CancelEvery == 0 {
 		c.CancelEvery = defaultCancelEvery
@@ -89,6 +92,7 @@ func (m *Maintenance) round(ctx context.Context) time.Duration {
 		m.cancelStaleTests,
 		m.dropPartitions,
 		m.purgeReplays,
+		m.purgeAuditLog,
 	}
 	var failed []error
 	for _, job := range jobs {

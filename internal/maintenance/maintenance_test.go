@@ -65,6 +65,10 @@ func (s *store) PurgeReplays(_ context.Context, age time.Duration) error {
 	return s.call("replays", age)
 }
 
+func (s *store) PurgeAuditLog(_ context.Context, age time.Duration) (int64, error) {
+	return 0, s.call("audit log", age)
+}
+
 // rounds returns how many rounds of slow jobs have begun.
 func (s *store) rounds() (n int) {
 	s.mu.Lock()
@@ -90,7 +94,7 @@ func running(t *testing.T, s *store, change ...func(*maintenance.Config)) (stop 
 	if s.claims == nil {
 		s.claims = &claims{}
 	}
-	c := maintenance.Config{Store: s, Logger: slog.New(slog.DiscardHandler), Retention: 24 * time.Hour}
+	c := maintenance.Config{Store: s, Logger: slog.New(slog.DiscardHandler), Retention: 24 * time.Hour, AuditRetention: 48 * time.Hour}
 	for _, f := range change {
 		f(&c)
 	}
@@ -114,7 +118,7 @@ func pass(d time.Duration) {
 // The slow jobs run in their order, also when some fail: tests are canceled before their day can be dropped.
 func TestRound(t *testing.T) {
 	t.Parallel()
-	all := []string{"make partitions", "keys", "processes", "secrets", "tests", "drop partitions", "replays"}
+	all := []string{"make partitions", "keys", "processes", "secrets", "tests", "drop partitions", "replays", "audit log"}
 	away := hook.Unavailable("the store", nil)
 	failing := map[string]error{}
 	for _, job := range all {
@@ -134,12 +138,13 @@ func TestRound(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := &store{failing: c.failing}
-				defer running(t, s, func(m *maintenance.Config) { m.Retention = c.retention })()
+				defer running(t, s, func(m *maintenance.Config) { m.Retention, m.AuditRetention = c.retention, 2*c.retention })()
 				synctest.Wait()
 				require.Equal(t, c.want, s.calls)
 				require.Equal(t, 2*contract.SendNowTimeout, s.ages["tests"])
 				require.Equal(t, c.retention, s.ages["drop partitions"])
 				require.Equal(t, c.retention, s.ages["replays"])
+				require.Equal(t, 2*c.retention, s.ages["audit log"])
 			})
 		})
 	}
@@ -165,7 +170,7 @@ func TestRounds(t *testing.T) {
 // partition may be missing.
 func TestRoundIsRepeatedSoonAfterAFailure(t *testing.T) {
 	t.Parallel()
-	for _, job := range []string{"make partitions", "keys", "processes", "secrets", "tests", "drop partitions", "replays"} {
+	for _, job := range []string{"make partitions", "keys", "processes", "secrets", "tests", "drop partitions", "replays", "audit log"} {
 		t.Run(job, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -193,6 +198,7 @@ func TestNewChecksItsConfig(t *testing.T) {
 		"no store":           func(c *maintenance.Config) { c.Store = nil },
 		"no logger":          func(c *maintenance.Config) { c.Logger = nil },
 		"negative retention": func(c *maintenance.Config) { c.Retention = -1 },
+		"negative audit":     func(c *maintenance.Config) { c.AuditRetention = -1 },
 		"negative interval":  func(c *maintenance.Config) { c.CancelEvery = -1 },
 	} {
 		t.Run(name, func(t *testing.T) {
