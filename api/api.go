@@ -191,6 +191,7 @@ func build(d Deps) *API {
 	a.registerKeys()
 	a.registerTenants()
 	a.registerAudit()
+	a.registerUsage()
 	a.registerMomento()
 	a.registerTopics()
 	a.registerCommenda()

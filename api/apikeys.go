@@ -38,6 +38,7 @@ type Store interface {
 	keyStore
 	tenantStore
 	auditStore
+	usageStore
 }
 
 // APIKey is an API key without its text.

@@ -45,8 +45,8 @@ type AuditTarget struct {
 // AuditChange is a member that was changed.
 type AuditChange struct {
 	Member string  `json:"member" doc:"The member's name; headers.NAME for a custom header." example:"url"`
-	Before anyJSON `json:"before,omitempty" doc:"The value before; absent if there was none. A value over 16 KiB is shown as its size and SHA-256."`
-	After  anyJSON `json:"after,omitempty" doc:"The value afterwards; absent if there is none."`
+	Before anyJSON `json:"before,omitempty" doc:"The value before; absent if there was none. A value over 16 KiB is shown as its size and SHA-256." example:"\"https://yourapp.com/old\""`
+	After  anyJSON `json:"after,omitempty" doc:"The value afterwards; absent if there is none." example:"\"https://yourapp.com/webhook\""`
 	Secret bool    `json:"secret,omitempty" doc:"Whether the values are secret: the log says only that they changed." example:"false"`
 }
 

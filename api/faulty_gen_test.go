@@ -358,6 +358,14 @@ func (s *faulty) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hoo
 	return s.Store.UpdateWebhook(ctx, tenant, id, change)
 }
 
+func (s *faulty) Usage(ctx context.Context, f hook.UsageFilter) ([]hook.Usage, error) {
+	if err := s.next("Usage"); err != nil {
+		var r0 []hook.Usage
+		return r0, err
+	}
+	return s.Store.Usage(ctx, f)
+}
+
 func (s *faulty) Webhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Webhook, error) {
 	if err := s.next("Webhook"); err != nil {
 		var r0 hook.Webhook

@@ -256,6 +256,7 @@ const insertEventsSQL = `
 	), queued as (
 		insert into outbox (event_id, claimed_until, owner)
 		select e.id, '-infinity', case when c.owned then @owner::uuid end from e join counted c on c.n = e.n where c.due > 0
+	), used as (` + usedByEvents + `
 	), shown as (
 		select m.n, m.id, m.url, m.delivery_id, m.version, m.generation, m.health, coalesce(d.undrained, false) as undrained, row_number() over (partition by m.n, m.parked order by m.id) as rank
 		from matched m left join drain d on d.webhook_id = m.id and m.parked

@@ -153,7 +153,8 @@ func (a *App) buildLoops() (err error) {
 		return err
 	}
 	a.maintenance, err = maintenance.New(maintenance.Config{
-		Store: a.store, Logger: o.Logger, Retention: o.Config.Retention, AuditRetention: o.Config.AuditRetention,
+		Store: a.store, Logger: o.Logger, Retention: o.Config.Retention,
+		AuditRetention: o.Config.AuditRetention, UsageRetention: o.Config.UsageRetention,
 	})
 	return err
 }
