@@ -191,6 +191,8 @@ func build(d Deps) *API {
 	a.registerReplays()
 	a.registerKeys()
 	a.registerTenants()
+	a.registerAudit()
+	a.registerUsage()
 	a.registerMomento()
 	a.registerTopics()
 	a.registerCommenda()

@@ -17,8 +17,8 @@ type keyStore interface {
 	CachedKey(hash hook.KeyHash) (hook.APIKey, bool)
 	// TopicToken returns a key with the permissions of the topic token.
 	TopicToken(ctx context.Context, text hook.Secret) (hook.APIKey, error)
-	// TopicTokenText returns the text of a new token.
-	TopicTokenText(t hook.TopicToken) (hook.Secret, error)
+	// CreateTopicToken returns the text of a new token.
+	CreateTopicToken(ctx context.Context, t hook.TopicToken) (hook.Secret, error)
 	// CreateKeyWithin stores a key. It refuses the key if the tenant already has most valid ones.
 	CreateKeyWithin(ctx context.Context, k hook.APIKey, text hook.Secret, most int) (hook.APIKey, error)
 	Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) ([]hook.APIKey, bool, error)
@@ -38,6 +38,8 @@ type Store interface {
 	topicStore
 	keyStore
 	tenantStore
+	auditStore
+	usageStore
 }
 
 // APIKey is an API key without its text.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -61,8 +62,21 @@ func (a *API) authorize(op *operation) func(huma.Context, func(huma.Context)) {
 			a.refuse(ctx, err)
 			return
 		}
-		next(huma.WithValue(ctx, callerKey{}, &c))
+		ctx = huma.WithValue(ctx, callerKey{}, &c)
+		if !op.publishes { // publishing is no change that is logged, and need not pay for it
+			ctx = huma.WithContext(ctx, hook.WithActor(ctx.Context(), c.Key.Actor(sourceAddress(ctx.RemoteAddr()))))
+		}
+		next(ctx)
 	}
+}
+
+// sourceAddress returns the IP address of a connection's other end. Behind a proxy that is the proxy's: headers that say
+// otherwise can be sent by anybody.
+func sourceAddress(remote string) string {
+	if a, err := netip.ParseAddrPort(remote); err == nil {
+		return a.Addr().Unmap().String()
+	}
+	return ""
 }
 
 // keySource states where an operation may find the caller's API key.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -245,13 +246,31 @@ func (a *API) retryDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, e
 		return nil, err
 	}
 	defer leave()
-	if err := a.Sender.Send(ctx, d); err != nil {
+	if err := a.sendRetry(ctx, d); err != nil {
 		return nil, err
 	}
 	if d, err = a.Store.Delivery(ctx, d.TenantID, d.ID); err != nil {
 		return nil, err
 	}
 	return a.deliveryDetail(ctx, d)
+}
+
+// sendRetry logs the retry and sends it. A retry of which nothing was sent leaves no entry.
+func (a *API) sendRetry(ctx context.Context, d hook.Delivery) error {
+	entry, err := a.Store.BeginRetry(ctx, d)
+	if err != nil {
+		return err
+	}
+	err = a.Sender.Send(ctx, d)
+	if err != nil && neverSent(err) {
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.Config.Timeout)
+		defer cancel()
+		if err := a.Store.DropRetry(undo, entry); err != nil {
+			a.Logger.WarnContext(ctx, "the audit log keeps a retry of which nothing was sent",
+				slog.String("delivery_id", d.ID.String()), slog.Any("error", err))
+		}
+	}
+	return err
 }
 
 // checkRetried refuses the retry of a test whose signature the caller may not order: the webhook may have got the

@@ -17,12 +17,29 @@ func (s *faulty) Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attem
 	return s.Store.Attempts(ctx, id)
 }
 
+func (s *faulty) AuditLog(ctx context.Context, f hook.AuditFilter, p hook.Page) ([]hook.AuditEntry, *[16]byte, error) {
+	if err := s.next("AuditLog"); err != nil {
+		var r0 []hook.AuditEntry
+		var r1 *[16]byte
+		return r0, r1, err
+	}
+	return s.Store.AuditLog(ctx, f, p)
+}
+
 func (s *faulty) Authenticate(ctx context.Context, hash hook.KeyHash) (hook.Authentication, error) {
 	if err := s.next("Authenticate"); err != nil {
 		var r0 hook.Authentication
 		return r0, err
 	}
 	return s.Store.Authenticate(ctx, hash)
+}
+
+func (s *faulty) BeginRetry(ctx context.Context, d hook.Delivery) (hook.AuditID, error) {
+	if err := s.next("BeginRetry"); err != nil {
+		var r0 hook.AuditID
+		return r0, err
+	}
+	return s.Store.BeginRetry(ctx, d)
 }
 
 func (s *faulty) CountReplay(ctx context.Context, r hook.Replay, most int) (hook.Estimate, error) {
@@ -64,6 +81,14 @@ func (s *faulty) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publicat
 		return r0, err
 	}
 	return s.Store.CreateTest(ctx, w, p)
+}
+
+func (s *faulty) CreateTopicToken(ctx context.Context, t hook.TopicToken) (hook.Secret, error) {
+	if err := s.next("CreateTopicToken"); err != nil {
+		var r0 hook.Secret
+		return r0, err
+	}
+	return s.Store.CreateTopicToken(ctx, t)
 }
 
 func (s *faulty) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook, error) {
@@ -112,6 +137,13 @@ func (s *faulty) Delivery(ctx context.Context, tenant hook.TenantID, id hook.Del
 		return r0, err
 	}
 	return s.Store.Delivery(ctx, tenant, id)
+}
+
+func (s *faulty) DropRetry(ctx context.Context, id hook.AuditID) error {
+	if err := s.next("DropRetry"); err != nil {
+		return err
+	}
+	return s.Store.DropRetry(ctx, id)
 }
 
 func (s *faulty) DropTest(ctx context.Context, d hook.Delivery) error {
@@ -326,14 +358,6 @@ func (s *faulty) TopicToken(ctx context.Context, text hook.Secret) (hook.APIKey,
 	return s.Store.TopicToken(ctx, text)
 }
 
-func (s *faulty) TopicTokenText(t hook.TopicToken) (hook.Secret, error) {
-	if err := s.next("TopicTokenText"); err != nil {
-		var r0 hook.Secret
-		return r0, err
-	}
-	return s.Store.TopicTokenText(t)
-}
-
 func (s *faulty) UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID, change func(*hook.Replay) error) (hook.Replay, error) {
 	if err := s.next("UpdateReplay"); err != nil {
 		var r0 hook.Replay
@@ -350,12 +374,28 @@ func (s *faulty) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hoo
 	return s.Store.UpdateWebhook(ctx, tenant, id, change)
 }
 
+func (s *faulty) Usage(ctx context.Context, f hook.UsageFilter) ([]hook.Usage, error) {
+	if err := s.next("Usage"); err != nil {
+		var r0 []hook.Usage
+		return r0, err
+	}
+	return s.Store.Usage(ctx, f)
+}
+
 func (s *faulty) Webhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Webhook, error) {
 	if err := s.next("Webhook"); err != nil {
 		var r0 hook.Webhook
 		return r0, err
 	}
 	return s.Store.Webhook(ctx, tenant, id)
+}
+
+func (s *faulty) WebhookForSecret(ctx context.Context, tenant hook.TenantID, id hook.WebhookID, allow func(*hook.Webhook) error) (hook.Webhook, error) {
+	if err := s.next("WebhookForSecret"); err != nil {
+		var r0 hook.Webhook
+		return r0, err
+	}
+	return s.Store.WebhookForSecret(ctx, tenant, id, allow)
 }
 
 func (s *faulty) WebhookNamed(ctx context.Context, tenant hook.TenantID, cache string, name string) (hook.WebhookID, error) {

@@ -122,6 +122,7 @@ func paged() map[string][2]string {
 		"list-commenda-deliveries": {"/webhooks/{commenda}/deliveries", ""},
 		"list-momento-deliveries":  {"/caches/own/webhooks/{momento}/deliveries", "deliveries"},
 		"list-tenants":             {"/v1/tenants", "tenants"},
+		"list-audit-log":           {"/v1/audit-log", "entries"},
 		"list-replays":             {"/v1/replays", "replays"},
 		"list-event-types":         {"/v1/event-types", "event_types"},
 		"list-commenda-webhooks":   {"/webhooks", "webhooks"},

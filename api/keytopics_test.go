@@ -205,7 +205,7 @@ func TestTopicTokens(t *testing.T) {
 	for _, forged := range []string{"gt_", "gt_x", text[:len(text)-1], text + "A", "gt_" + text[4:], text[3:]} {
 		follow(forged, "chat", "room-1").problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
 	}
-	old, err := f.store.TopicTokenText(hook.TopicToken{
+	old, err := f.store.CreateTopicToken(t.Context(), hook.TopicToken{
 		TenantID: hook.DefaultTenant(), Key: f.keyID(t, minter["id"]), Cache: "chat", Topics: []string{"room-1"}, Until: time.Now().Add(-time.Second),
 	})
 	require.NoError(t, err)
@@ -231,7 +231,7 @@ func TestStreamsEndWithTheirToken(t *testing.T) {
 	f := setup(t)
 	id := f.keyID(t, f.get(t, "/v1/api-keys").list(t, "api_keys")[0]["id"])
 	until := time.Now().Add(1500 * time.Millisecond).Truncate(time.Second).Add(time.Second)
-	text, err := f.store.TopicTokenText(hook.TopicToken{TenantID: hook.DefaultTenant(), Key: id, Cache: "chat", Topics: []string{"room"}, Until: until})
+	text, err := f.store.CreateTopicToken(t.Context(), hook.TopicToken{TenantID: hook.DefaultTenant(), Key: id, Cache: "chat", Topics: []string{"room"}, Until: until})
 	require.NoError(t, err)
 	s := f.as(text.Reveal()).open(t, topicPath("chat", "room"), nil)
 	s.next(t)

@@ -96,9 +96,11 @@ func (a *API) putMomentoWebhook(ctx context.Context, in *putMomentoWebhookInput)
 		var id hook.WebhookID
 		var stored hook.Webhook
 		if id, err = a.Store.WebhookNamed(ctx, w.TenantID, w.Cache, w.Name); err == nil {
-			stored, err = a.Store.UpdateWebhook(ctx, w.TenantID, id, func(old *hook.Webhook) error {
+			if _, err = a.Store.UpdateWebhook(ctx, w.TenantID, id, func(old *hook.Webhook) error {
 				return a.replaceMomentoWebhook(ctx, old, &w)
-			})
+			}); err == nil {
+				stored, err = a.Store.WebhookForSecret(ctx, w.TenantID, id, anySecret) // the answer shows it
+			}
 		} else if hook.KindOf(err) == hook.KindNotFound {
 			stored, err = a.Store.CreateWebhook(ctx, w)
 		}

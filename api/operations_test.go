@@ -58,6 +58,8 @@ func calls() []call {
 		{"create-topic-token", "POST", "/v1/topic-tokens", `{"cache_name":"own","topics":["own"]}`, 201, append(read, hook.ScopeSubscribe)},
 		{"create-tenant", "POST", "/v1/tenants", `{"name":"acme"}`, 201, nil},
 		{"list-tenants", "GET", "/v1/tenants", "", 200, nil},
+		{"get-usage", "GET", "/v1/usage", "", 200, read},
+		{"list-audit-log", "GET", "/v1/audit-log", "", 200, nil},
 		{"create-commenda-webhook", "POST", "/webhooks", `{"url":"https://yourapp.com/webhook","topics":["A"]}`, 200, manage},
 		{"list-commenda-webhooks", "GET", "/webhooks", "", 200, read},
 		{"get-commenda-webhook", "GET", "/webhooks/{commenda}", "", 200, read},

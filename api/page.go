@@ -25,6 +25,7 @@ const (
 	listEventTypes = 'y'
 	listCommenda   = 'c'
 	listMomento    = 'm'
+	listAudit      = 'a'
 )
 
 // page reads the Paging parameters. An invalid cursor is an error; it never stands for the first page (S2).

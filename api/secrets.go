@@ -47,12 +47,18 @@ func (a *API) registerSecrets() {
 }
 
 func (a *API) getSecret(ctx context.Context, in *IDPath) (*secretOutput, error) {
-	w, err := a.webhook(ctx, in.ID)
+	id, err := webhookID(in.ID)
 	if err != nil {
 		return nil, err
 	}
-	if w.Profile == hook.ProfileCommenda {
-		return nil, &hook.Error{Kind: hook.KindPrecondition, Message: "a Commenda webhook's key is shown only by the answer that makes it; rotate it to have a new one"}
+	w, err := a.Store.WebhookForSecret(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
+		if w.Profile == hook.ProfileCommenda {
+			return &hook.Error{Kind: hook.KindPrecondition, Message: "a Commenda webhook's key is shown only by the answer that makes it; rotate it to have a new one"}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return secretOf(&w), nil
 }

@@ -111,13 +111,23 @@ func (f *fixture) requireNoCauseOfRareCalls(t *testing.T, store *faulty) {
 			require.NotContains(t, string(a.body), "MARKER")
 		}
 	}
+	f.requireNoCauseOfDrops(t, store, ids)
+}
+
+// requireNoCauseOfDrops makes those methods fail that take back what was not sent.
+func (f *fixture) requireNoCauseOfDrops(t *testing.T, store *faulty, ids map[string]string) {
+	t.Helper()
 	// A test that was not sent is removed. The client does not see a failure to remove it.
 	f.sender.err = fmt.Errorf("%w: %w", hook.ErrNotSent, hook.Unavailable("Temporal", nil))
-	store.failMethod("DropTest", errors.New(marker))
-	a := f.post(t, "/v1/webhooks/"+ids["webhook"]+"/test", "")
-	store.arm(0, nil)
-	a.problem(t, http.StatusServiceUnavailable, "UNAVAILABLE")
-	require.NotContains(t, string(a.body), "MARKER")
+	for method, path := range map[string]string{
+		"DropTest": "/v1/webhooks/" + ids["webhook"] + "/test", "DropRetry": "/v1/deliveries/" + ids["delivery"] + "/retry",
+	} {
+		store.failMethod(method, errors.New(marker))
+		a := f.post(t, path, "")
+		store.arm(0, nil)
+		a.problem(t, http.StatusServiceUnavailable, "UNAVAILABLE")
+		require.NotContains(t, string(a.body), "MARKER")
+	}
 }
 
 // unauthenticated is a store that can't look up keys.

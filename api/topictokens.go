@@ -56,7 +56,7 @@ func (a *API) createTopicToken(ctx context.Context, in *createTopicTokenInput) (
 	if err := t.Validate(&key); err != nil {
 		return nil, err
 	}
-	text, err := a.Store.TopicTokenText(t)
+	text, err := a.Store.CreateTopicToken(ctx, t)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ type webhookStore interface {
 	// KeptAnswer returns the answer that is stored under a request key; not found if there is none.
 	KeptAnswer(ctx context.Context, o hook.RequestKey) ([]byte, error)
 	Webhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Webhook, error)
+	// WebhookForSecret reads a webhook whose secret the answer shows, and logs that, unless allow returns an error.
+	WebhookForSecret(ctx context.Context, tenant hook.TenantID, id hook.WebhookID, allow func(*hook.Webhook) error) (hook.Webhook, error)
 	// WebhookNamed finds the id of a Momento webhook.
 	WebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (hook.WebhookID, error)
 	Webhooks(ctx context.Context, tenant hook.TenantID, f hook.WebhookFilter, p hook.Page) ([]hook.Webhook, bool, error)

@@ -41,10 +41,21 @@ func (r *keyRow) key() hook.APIKey {
 // CreateKey stores a validated key under the hash of its text and returns it with its id. The text itself is never
 // stored. It is a conflict if there is a key with this text.
 func (s *Store) CreateKey(ctx context.Context, k hook.APIKey, text hook.Secret) (hook.APIKey, error) {
-	if err := insertKey(ctx, s.pool, &k, text); err != nil {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return createKey(ctx, tx, &k, text) })
+	if err != nil {
 		return hook.APIKey{}, mapErr(fmt.Errorf("insert api key: %w", err))
 	}
 	return k, nil
+}
+
+// createKey stores a key and logs that.
+func createKey(ctx context.Context, tx pgx.Tx, k *hook.APIKey, text hook.Secret) error {
+	if err := insertKey(ctx, tx, k, text); err != nil {
+		return err
+	}
+	return audit(ctx, tx, hook.AuditEntry{
+		TenantID: k.TenantID, Action: hook.AuditKeyCreated, Target: k.AuditTarget(), Changes: hook.AuditChanges(nil, k.AuditMembers()),
+	})
 }
 
 // insertKey stores a key and fills in what the store gives it.
@@ -147,17 +158,30 @@ func (s *Store) Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) (li
 // RevokeKey ends a key at once, in every process. Revoking twice is no error. Only the operator may revoke the
 // operator's key; for others it is forbidden.
 func (s *Store) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID, byOperator bool) error {
-	var operator bool
-	err := s.pool.QueryRow(ctx, `
-		with k as (select id, operator from api_keys where id = $1 and tenant_id = $2 for update),
-		revoked as (
-			update api_keys a set revoked_at = coalesce(a.revoked_at, now()) from k where a.id = k.id and (not k.operator or $3))
-		select operator from k`, [16]byte(id), [16]byte(tenant), byOperator).Scan(&operator)
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, `select `+keyColumns+` from api_keys where id = $1 and tenant_id = $2 for update`, [16]byte(id), [16]byte(tenant))
+		row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[keyRow])
+		if err != nil {
+			return notFound("api key", err)
+		}
+		before := row.key()
+		if before.Operator && !byOperator {
+			return &hook.Error{Kind: hook.KindForbidden, Message: "the operator's key may be revoked by the operator alone"}
+		}
+		if before.RevokedAt != nil {
+			return nil
+		}
+		now := before
+		if err := tx.QueryRow(ctx, `update api_keys set revoked_at = now() where id = $1 returning revoked_at`, [16]byte(id)).Scan(&now.RevokedAt); err != nil {
+			return err
+		}
+		return audit(ctx, tx, hook.AuditEntry{
+			TenantID: tenant, Action: hook.AuditKeyRevoked, Target: now.AuditTarget(),
+			Changes: hook.AuditChanges(before.AuditMembers(), now.AuditMembers()),
+		})
+	})
 	if err != nil {
-		return notFound("api key", fmt.Errorf("revoke api key %s: %w", id, err))
-	}
-	if operator && !byOperator {
-		return &hook.Error{Kind: hook.KindForbidden, Message: "the operator's key may be revoked by the operator alone"}
+		return mapErr(fmt.Errorf("revoke api key %s: %w", id, err))
 	}
 	return nil
 }

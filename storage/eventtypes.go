@@ -56,41 +56,63 @@ func (s *Store) EventTypeNames(ctx context.Context, tenant hook.TenantID) ([]str
 
 // EventType reads one of the tenant's own types.
 func (s *Store) EventType(ctx context.Context, tenant hook.TenantID, name string) (hook.EventType, error) {
-	rows, _ := s.pool.Query(ctx, `select `+eventTypeColumns+` from event_types where tenant_id = $1 and name = $2`, [16]byte(tenant), name)
+	t, err := eventType(ctx, s.pool, tenant, name)
+	if err != nil {
+		return hook.EventType{}, mapErr(fmt.Errorf("read event type %s: %w", name, err))
+	}
+	if t == nil {
+		return hook.EventType{}, hook.NotFound("event type")
+	}
+	return *t, nil
+}
+
+// eventType reads one of the tenant's own types; nil if there is none.
+func eventType(ctx context.Context, q querier, tenant hook.TenantID, name string) (*hook.EventType, error) {
+	rows, _ := q.Query(ctx, `select `+eventTypeColumns+` from event_types where tenant_id = $1 and name = $2`, [16]byte(tenant), name)
 	t, err := pgx.CollectExactlyOneRow(rows, scanEventType)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return t, hook.NotFound("event type")
+		return nil, nil //nolint:nilnil // there is none
 	}
-	if err != nil {
-		return t, mapErr(fmt.Errorf("read event type %s: %w", name, err))
-	}
-	return t, nil
+	return &t, err
 }
 
 // PutEventType adds or replaces a type; created reports whether it was added. A nil description leaves the stored
 // one. It is unprocessable if the tenant's schemas, with their examples, would be too large together, and over the
 // limit if the tenant would have too many types.
 func (s *Store) PutEventType(ctx context.Context, tenant hook.TenantID, t hook.NewEventType) (_ hook.EventType, created bool, err error) {
-	// Two concurrent calls may exceed each bound by one, which does no harm.
 	put := hook.EventType{Name: t.Name, Schema: t.Schema, Example: t.Example}
 	var large, many bool
-	err = s.pool.QueryRow(ctx, `
-		with own as (select name, octet_length(schema) + coalesce(octet_length(example), 0) as bytes from event_types where tenant_id = @tenant_id),
-		bound as (select
-			@schema::bytea is not null and octet_length(@schema::bytea) + coalesce(octet_length(@example::bytea), 0)
-				+ coalesce((select sum(bytes) from own where name <> @name), 0) > @most_bytes::bigint as large,
-			not exists (select from own where name = @name) and (select count(*) from own) >= @most::bigint as many),
-		put as (
-			insert into event_types (tenant_id, name, description, schema, example)
-			select @tenant_id, @name, coalesce(@description, ''), @schema, @example from bound where not large and not many
-			on conflict (tenant_id, name) do update set description = coalesce(@description, event_types.description),
-				schema = excluded.schema, example = excluded.example
-			returning description, created_at, xmax = 0 as created) -- a row that was updated has an xmax
-		select large, many, coalesce(description, ''), coalesce(created_at, now()), coalesce(created, false) from bound left join put on true`,
-		pgx.StrictNamedArgs{
-			"tenant_id": [16]byte(tenant), "name": t.Name, "description": t.Description, "schema": t.Schema, "example": t.Example,
-			"most_bytes": hook.MaxSchemas, "most": cmp.Or(s.limits.EventTypes, math.MaxInt32),
-		}).Scan(&large, &many, &put.Description, &put.CreatedAt, &created)
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// One at a time: the bounds hold exactly, and what the audit log says was there before.
+		if _, err := tx.Exec(ctx, `select from tenants where id = $1 for no key update`, [16]byte(tenant)); err != nil {
+			return err
+		}
+		before, err := eventType(ctx, tx, tenant, t.Name)
+		if err != nil {
+			return err
+		}
+		err = tx.QueryRow(ctx, `
+			with own as (select name, octet_length(schema) + coalesce(octet_length(example), 0) as bytes from event_types where tenant_id = @tenant_id),
+			bound as (select
+				@schema::bytea is not null and octet_length(@schema::bytea) + coalesce(octet_length(@example::bytea), 0)
+					+ coalesce((select sum(bytes) from own where name <> @name), 0) > @most_bytes::bigint as large,
+				not exists (select from own where name = @name) and (select count(*) from own) >= @most::bigint as many),
+			put as (
+				insert into event_types (tenant_id, name, description, schema, example)
+				select @tenant_id, @name, coalesce(@description, ''), @schema, @example from bound where not large and not many
+				on conflict (tenant_id, name) do update set description = coalesce(@description, event_types.description),
+					schema = excluded.schema, example = excluded.example
+				returning description, created_at, xmax = 0 as created) -- a row that was updated has an xmax
+			select large, many, coalesce(description, ''), coalesce(created_at, now()), coalesce(created, false) from bound left join put on true`,
+			pgx.StrictNamedArgs{
+				"tenant_id": [16]byte(tenant), "name": t.Name, "description": t.Description, "schema": t.Schema, "example": t.Example,
+				"most_bytes": hook.MaxSchemas, "most": cmp.Or(s.limits.EventTypes, math.MaxInt32),
+			}).Scan(&large, &many, &put.Description, &put.CreatedAt, &created)
+		if err != nil || large || many {
+			return err
+		}
+		return auditEventType(ctx, tx, tenant, before, &put)
+	})
 	switch {
 	case err != nil:
 		return hook.EventType{}, false, mapErr(fmt.Errorf("put event type %s: %w", t.Name, err))

@@ -28,7 +28,7 @@ func (s *Store) CreateKeyWithin(ctx context.Context, k hook.APIKey, text hook.Se
 		if valid >= most {
 			return &hook.Error{Kind: hook.KindLimit, Message: fmt.Sprintf("there are %d valid API keys, the most that an account may have (--max-keys): revoke one", most)}
 		}
-		return insertKey(ctx, tx, &k, text)
+		return createKey(ctx, tx, &k, text)
 	})
 	if err != nil {
 		return hook.APIKey{}, mapErr(fmt.Errorf("insert api key: %w", err))

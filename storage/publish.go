@@ -256,6 +256,7 @@ const insertEventsSQL = `
 	), queued as (
 		insert into outbox (event_id, claimed_until, owner)
 		select e.id, '-infinity', case when c.owned then @owner::uuid end from e join counted c on c.n = e.n where c.due > 0
+	), used as (` + usedByEvents + `
 	), shown as (
 		select m.n, m.id, m.url, m.delivery_id, m.version, m.generation, m.health, coalesce(d.undrained, false) as undrained, row_number() over (partition by m.n, m.parked order by m.id) as rank
 		from matched m left join drain d on d.webhook_id = m.id and m.parked
@@ -337,7 +338,10 @@ func (s *Store) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publicati
 			insert into events (id, tenant_id, type, data, organization_id, cache, token_id, test, deliveries, created_at)
 			values ($1, $2, $3, $4, $5, $6, $7, true, 1, $8)`,
 			[16]byte(event), [16]byte(w.TenantID), p.Type, p.Data, p.OrganizationID, p.Cache, p.TokenID, d.CreatedAt)
-		return err
+		if err != nil {
+			return err
+		}
+		return auditTest(ctx, tx, &w, &d)
 	})
 	if err != nil {
 		return hook.Delivery{}, mapErr(fmt.Errorf("insert test of webhook %s: %w", w.ID, err))
@@ -350,9 +354,11 @@ func (s *Store) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publicati
 func (s *Store) DropTest(ctx context.Context, d hook.Delivery) error {
 	_, err := s.pool.Exec(ctx, `
 		with gone as (
-			delete from deliveries where id = $1 and test and attempts = 0 and claim is null returning event_id
+			delete from deliveries where id = $1 and test and attempts = 0 and claim is null returning id, event_id
 		), event as ( -- and not the statement itself, which would lock its table first
 			delete from events where id in (select event_id from gone) and test
+		), logged as ( -- auditTest gives the entry the delivery's id
+			delete from audit_log where id in (select id from gone)
 		)
 		select from gone`, [16]byte(d.ID))
 	if err != nil {

@@ -277,6 +277,7 @@ const recordSQL = `
 			r.remote_addr, r.request_headers::json, r.status, r.response_headers::json, r.response_body, r.response_truncated,
 			r.response_length, r.error_class, r.error
 		from d join r on r.id = d.id
+	), used as (` + usedByAttempts + `
 	)
 	select * from d`
 

@@ -55,7 +55,7 @@ var errStillSealed = errors.New("webhooks are still being sealed with another ke
 // everything.
 func (s *Store) Reencrypt(ctx context.Context) (Reencryption, error) {
 	var total Reencryption
-	if err := s.sealInPlace(ctx); err != nil {
+	if err := s.beginReencryption(ctx); err != nil {
 		return total, mapErr(fmt.Errorf("reencrypt: %w", err))
 	}
 	for range reencryptPasses {

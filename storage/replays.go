@@ -49,17 +49,23 @@ func (s *Store) CreateReplay(ctx context.Context, r hook.Replay) (hook.Replay, e
 	if r.EventTypes == nil {
 		r.EventTypes = []string{}
 	}
-	tag, err := s.pool.Exec(ctx, `
-		insert into replays (id, tenant_id, webhook_id, status, event_types, since, until, rate, state, cursor, created_at, updated_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
-		on conflict (webhook_id) where ended_at is null do nothing`,
-		[16]byte(r.ID), [16]byte(r.TenantID), [16]byte(r.WebhookID), string(r.Status), r.EventTypes, r.Since, r.Until, r.Rate,
-		string(r.State), [16]byte(r.Cursor), r.CreatedAt)
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			insert into replays (id, tenant_id, webhook_id, status, event_types, since, until, rate, state, cursor, created_at, updated_at)
+			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
+			on conflict (webhook_id) where ended_at is null do nothing`,
+			[16]byte(r.ID), [16]byte(r.TenantID), [16]byte(r.WebhookID), string(r.Status), r.EventTypes, r.Since, r.Until, r.Rate,
+			string(r.State), [16]byte(r.Cursor), r.CreatedAt)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return &hook.Error{Kind: hook.KindConflict, Message: "another replay of the webhook is under way: wait for its end, or cancel it"}
+		}
+		return auditReplay(ctx, tx, hook.AuditReplayCreated, nil, &r)
+	})
 	if err != nil {
 		return r, mapErr(fmt.Errorf("insert replay: %w", err))
-	}
-	if tag.RowsAffected() == 0 {
-		return r, &hook.Error{Kind: hook.KindConflict, Message: "another replay of the webhook is under way: wait for its end, or cancel it"}
 	}
 	return r, nil
 }
@@ -109,10 +115,14 @@ func (s *Store) UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.
 		if r = row.replay(); r.TenantID != tenant {
 			return hook.NotFound("replay")
 		}
+		before := r
 		if err := change(&r); err != nil {
 			return err
 		}
-		return updateReplay(ctx, tx, &r, true)
+		if err := updateReplay(ctx, tx, &r, true); err != nil {
+			return err
+		}
+		return auditReplay(ctx, tx, hook.ReplayAction(before.State, r.State), &before, &r)
 	})
 	if err != nil {
 		return hook.Replay{}, mapErr(fmt.Errorf("update replay %s: %w", id, err))

@@ -261,6 +261,7 @@ func insertReplayed(ctx context.Context, tx pgx.Tx, r *hook.Replay, w *hook.Webh
 			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at, parked, replay_id, generation)
 			select k.id, k.event_id, @webhook, @tenant, k.type, 'pending', now() + k.n * interval '1 microsecond', now(), now(), true, @replay, @generation
 			from unnest(@ids::uuid[], @events::uuid[], @types::text[]) with ordinality as k(id, event_id, type, n) order by k.id
+		), used as (`+usedByReplay+`
 		), draining as (select webhook_id, idle from drains where webhook_id = @webhook for key share), `+wakeIdle+`
 		insert into drains (webhook_id) select @webhook where not exists (select from draining)
 		`+alreadyDraining+`

@@ -37,9 +37,21 @@ func (s *Store) sealingForm(ctx context.Context, q querier) (secrets.Form, error
 	return form, nil
 }
 
+// beginReencryption logs that everything is sealed again, and makes all processes seal in FormPlace from now on.
+func (s *Store) beginReencryption(ctx context.Context) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := sealInPlace(ctx, tx); err != nil {
+			return err
+		}
+		return audit(ctx, tx, hook.AuditEntry{
+			TenantID: hook.DefaultTenant(), Action: hook.AuditSecretsReencrypted, Target: hook.AuditTarget{Kind: hook.TargetSecrets},
+		})
+	})
+}
+
 // sealInPlace makes all processes seal in FormPlace from now on.
-func (s *Store) sealInPlace(ctx context.Context) error {
-	_, err := s.pool.Exec(ctx, `
+func sealInPlace(ctx context.Context, q execer) error {
+	_, err := q.Exec(ctx, `
 		insert into sealing (form) values ($1) on conflict (single) do update set form = greatest(sealing.form, excluded.form)`, int16(secrets.FormPlace))
 	return err
 }

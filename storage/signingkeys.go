@@ -120,7 +120,7 @@ func (s *Store) RotateSigningKey(ctx context.Context, tenant hook.TenantID, over
 			return &hook.Error{Kind: hook.KindPrecondition, Message: fmt.Sprintf(
 				"%d earlier keys still sign: rotate later, or end all overlaps at once", hook.MaxSigningKeys-1)}
 		}
-		return nil
+		return auditSigningKey(ctx, tx, &keys[0], overlap)
 	})
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("rotate signing key of %s: %w", tenant, err))

@@ -30,7 +30,16 @@ func (s *Store) CreateTenant(ctx context.Context, t hook.Tenant, text hook.Secre
 		if err != nil {
 			return err
 		}
-		return insertKey(ctx, tx, &k, text)
+		err = audit(ctx, tx, hook.AuditEntry{
+			// Tenants are the operator's, and so is the log of what happens to them.
+			TenantID: hook.DefaultTenant(), Action: hook.AuditTenantCreated,
+			Target:  hook.AuditTarget{Kind: hook.TargetTenant, ID: t.ID.String(), Name: t.Name},
+			Changes: hook.AuditChanges(nil, []hook.AuditMember{{Name: "name", Value: t.Name}}),
+		})
+		if err != nil {
+			return err
+		}
+		return createKey(ctx, tx, &k, text)
 	})
 	if err != nil {
 		return hook.Tenant{}, hook.APIKey{}, mapErr(fmt.Errorf("insert tenant: %w", err))

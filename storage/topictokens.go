@@ -30,13 +30,23 @@ type tokenContent struct {
 // tokenPlace prevents tokens and stored secrets from being used for each other.
 func tokenPlace() secrets.Place { return secrets.Place{Table: "topic tokens"} }
 
-// TopicTokenText returns the text of a validated token.
-func (s *Store) TopicTokenText(t hook.TopicToken) (hook.Secret, error) {
+// CreateTopicToken returns the text of a validated token. Only the audit log has a row about it.
+func (s *Store) CreateTopicToken(ctx context.Context, t hook.TopicToken) (hook.Secret, error) {
 	content, err := json.Marshal(tokenContent{t.TenantID[:], t.Key[:], t.Cache, t.Topics, t.Until.Unix()})
 	if err != nil {
 		return "", fmt.Errorf("encode topic token: %w", err)
 	}
 	sealed := s.box.Seal(content, tokenPlace(), secrets.FormPlace)
+	err = audit(ctx, s.pool, hook.AuditEntry{
+		TenantID: t.TenantID, Action: hook.AuditTopicTokenCreated,
+		Target: hook.AuditTarget{Kind: hook.TargetTopicToken, Name: t.Cache},
+		Changes: hook.AuditChanges(nil, []hook.AuditMember{
+			{Name: "cache_name", Value: t.Cache}, {Name: "topics", Value: t.Topics}, {Name: "expires_at", Value: t.Until.UTC()},
+		}),
+	})
+	if err != nil {
+		return "", mapErr(err)
+	}
 	return hook.Secret(hook.TopicTokenPrefix + base64.RawURLEncoding.EncodeToString(sealed)), nil
 }
 

@@ -93,7 +93,10 @@ func (s *Store) createWebhook(ctx context.Context, w *hook.Webhook, before func(
 		if err := s.ensureSigningKey(ctx, tx, w); err != nil {
 			return err
 		}
-		return subscribe(ctx, tx, *w)
+		if err := subscribe(ctx, tx, *w); err != nil {
+			return err
+		}
+		return auditWebhook(ctx, tx, hook.AuditWebhookCreated, nil, w)
 	})
 	if err != nil {
 		return mapErr(fmt.Errorf("insert webhook: %w", err))
@@ -177,7 +180,10 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook
 			return err
 		}
 		w.UpdatedAt = time.Now().UTC().Truncate(time.Microsecond)
-		return s.replace(ctx, tx, &w, &before, &row)
+		if err := s.replace(ctx, tx, &w, &before, &row); err != nil {
+			return err
+		}
+		return auditWebhook(ctx, tx, "", &before, &w)
 	})
 	if err != nil {
 		return hook.Webhook{}, mapErr(fmt.Errorf("update webhook %s: %w", id, err))
@@ -250,13 +256,17 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w, before *hook.Webhook,
 // queueCancellation). When it returns, no sender begins a request to it any more.
 func (s *Store) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		var generation int
-		err := tx.QueryRow(ctx, `delete from webhooks where id = $1 and tenant_id = $2 returning generation + 1`,
-			[16]byte(id), [16]byte(tenant)).Scan(&generation)
+		rows, _ := tx.Query(ctx, `delete from webhooks w where w.id = $1 and w.tenant_id = $2 returning `+webhookColumns,
+			[16]byte(id), [16]byte(tenant)) // CollectExactlyOneRow reports its error
+		row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[webhookRow])
 		if err != nil {
 			return notFound("webhook", err)
 		}
-		return queueCancellation(ctx, tx, id, generation, hook.TextWebhookDeleted)
+		w, _ := s.unseal(row) // an unreadable secret must not keep its webhook
+		if err := auditWebhook(ctx, tx, hook.AuditWebhookDeleted, &w, nil); err != nil {
+			return err
+		}
+		return queueCancellation(ctx, tx, id, row.Generation+1, hook.TextWebhookDeleted)
 	})
 	if err != nil {
 		return mapErr(fmt.Errorf("delete webhook %s: %w", id, err))

@@ -76,7 +76,7 @@ func (c *createKeyCommand) Run(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	text := secrets.NewAPIKey()
-	if k, err = store.CreateKey(ctx, k, text); err != nil {
+	if k, err = store.CreateKey(asOperator(ctx), k, text); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "%s\n%s\n", k.ID, text.Reveal())
@@ -139,7 +139,7 @@ func (c *revokeKeyCommand) Run(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	defer store.Close()
-	if err := store.RevokeKey(ctx, tenant, id, true); err != nil {
+	if err := store.RevokeKey(asOperator(ctx), tenant, id, true); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(stdout, id, "revoked")

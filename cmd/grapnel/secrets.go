@@ -38,7 +38,7 @@ func (c *reencryptCommand) Run(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	defer store.Close()
-	done, failed := store.Reencrypt(ctx)
+	done, failed := store.Reencrypt(asOperator(ctx))
 	fmt.Fprintf(stdout, "%d webhooks and %d signing keys checked, %d encrypted with the first key, %d not readable\n",
 		done.Webhooks, done.SigningKeys, done.Changed+done.ChangedKeys+done.ChangedAnswers, len(done.Unreadable))
 	for _, u := range done.Unreadable {

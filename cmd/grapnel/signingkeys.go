@@ -66,7 +66,7 @@ func (c *rotateSigningKeyCommand) Run(ctx context.Context, stdout io.Writer) err
 	if err != nil {
 		return err
 	}
-	keys, err := store.RotateSigningKey(ctx, tenant, c.Overlap)
+	keys, err := store.RotateSigningKey(asOperator(ctx), tenant, c.Overlap)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (c *createTenantCommand) Run(ctx context.Context, stdout io.Writer) error {
 	}
 	defer store.Close()
 	text := secrets.NewAPIKey()
-	t, _, err = store.CreateTenant(ctx, t, text)
+	t, _, err = store.CreateTenant(asOperator(ctx), t, text)
 	if err != nil {
 		return err
 	}

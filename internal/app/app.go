@@ -152,7 +152,10 @@ func (a *App) buildLoops() (err error) {
 	if err != nil {
 		return err
 	}
-	a.maintenance, err = maintenance.New(maintenance.Config{Store: a.store, Logger: o.Logger, Retention: o.Config.Retention})
+	a.maintenance, err = maintenance.New(maintenance.Config{
+		Store: a.store, Logger: o.Logger, Retention: o.Config.Retention,
+		AuditRetention: o.Config.AuditRetention, UsageRetention: o.Config.UsageRetention,
+	})
 	return err
 }
 

@@ -49,7 +49,7 @@ func options(t *testing.T) app.Options {
 			Database: config.Database{DatabaseURL: hook.Secret(url)},
 			Keys:     config.Keys{EncryptionKey: hook.Secret(base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))},
 			API:      config.API{APIAddr: "127.0.0.1:0", Auth: "key", AdminKey: adminKey, MaxBody: 102_400, TopicAge: 24 * time.Hour, TopicKeep: 10_000, MaxKeys: 100},
-			Delivery: config.Delivery{RetrySchedule: hook.DefaultSchedule(), MaxEvents: 1, Retention: 720 * time.Hour},
+			Delivery: config.Delivery{RetrySchedule: hook.DefaultSchedule(), MaxEvents: 1, Retention: 720 * time.Hour, AuditRetention: 9600 * time.Hour, UsageRetention: 9600 * time.Hour},
 			Process:  config.Process{ShutdownTimeout: 10 * time.Second},
 		},
 		Roles:   app.Roles{API: true},

@@ -62,6 +62,8 @@ type Delivery struct {
 	StartsPerSecond   float64         `name:"workflow-starts-per-second" default:"20" help:"Workflows that a process with API and worker starts per second for events whose first attempts it has made itself. Events that wait for a start share one. 0 means no limit."`
 	ReconcileAfter    time.Duration   `default:"10m" help:"How long a delivery's attempt may be overdue before its workflow is checked. A workflow that has ended or is lost is started again."`
 	Retention         time.Duration   `default:"720h" help:"How long events, messages, deliveries and attempts are kept."`
+	AuditRetention    time.Duration   `default:"9600h" help:"How long the entries of the audit log are kept. The default is 400 days."`
+	UsageRetention    time.Duration   `default:"9600h" help:"How long the counts of what tenants have used are kept. The default is 400 days."`
 }
 
 // Process configures what every long-running process has.
@@ -201,6 +203,12 @@ func (d *Delivery) validate() error {
 	}
 	if d.Retention < 24*time.Hour {
 		errs = append(errs, fmt.Errorf("--retention %v: want at least 24h", d.Retention))
+	}
+	if d.AuditRetention < 24*time.Hour {
+		errs = append(errs, fmt.Errorf("--audit-retention %v: want at least 24h", d.AuditRetention))
+	}
+	if d.UsageRetention < 24*time.Hour {
+		errs = append(errs, fmt.Errorf("--usage-retention %v: want at least 24h", d.UsageRetention))
 	}
 	return errors.Join(errs...)
 }

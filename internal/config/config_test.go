@@ -24,7 +24,7 @@ func valid() config.Config {
 		Database: config.Database{DatabaseURL: "postgres:///grapnel"},
 		Keys:     config.Keys{EncryptionKey: hook.Secret(key(1))},
 		API:      config.API{APIAddr: "127.0.0.1:8080", Auth: "key", MaxBody: 102_400, TopicAge: 24 * time.Hour, TopicKeep: 10_000, MaxKeys: 100},
-		Delivery: config.Delivery{RetrySchedule: hook.DefaultSchedule(), MaxEvents: 1, ReconcileAfter: 10 * time.Minute, Retention: 720 * time.Hour},
+		Delivery: config.Delivery{RetrySchedule: hook.DefaultSchedule(), MaxEvents: 1, ReconcileAfter: 10 * time.Minute, Retention: 720 * time.Hour, AuditRetention: 9600 * time.Hour, UsageRetention: 9600 * time.Hour},
 		Process:  config.Process{ShutdownTimeout: 45 * time.Second, MetricsAddr: "127.0.0.1:9464", LogLevel: "info", LogFormat: "json"},
 	}
 }
@@ -84,6 +84,8 @@ func TestValidate(t *testing.T) {
 		"reconciled after less":   {func(c *config.Config) { c.ReconcileAfter = time.Second - 1 }, "--reconcile-after"},
 		"retention of a day":      {func(c *config.Config) { c.Retention = 24 * time.Hour }, ""},
 		"retention below a day":   {func(c *config.Config) { c.Retention = 24*time.Hour - 1 }, "--retention"},
+		"usage below a day":       {func(c *config.Config) { c.UsageRetention = 24*time.Hour - 1 }, "--usage-retention"},
+		"audit log below a day":   {func(c *config.Config) { c.AuditRetention = 24*time.Hour - 1 }, "--audit-retention"},
 		"messages for a second":   {func(c *config.Config) { c.TopicAge = time.Second }, ""},
 		"messages for no time":    {func(c *config.Config) { c.TopicAge = 0 }, "--topic-retention 0s: want at least 1s"},
 		"one message":             {func(c *config.Config) { c.TopicKeep = 1 }, ""},

@@ -25,6 +25,8 @@ type (
 	KeyID [16]byte
 	// ReplayID identifies a replay. Its prefix is rpl.
 	ReplayID [16]byte
+	// AuditID identifies an entry of the audit log. Its prefix is aud.
+	AuditID [16]byte
 )
 
 const (
@@ -34,6 +36,7 @@ const (
 	prefixDelivery = "del"
 	prefixKey      = "key"
 	prefixReplay   = "rpl"
+	prefixAudit    = "aud"
 )
 
 // DefaultTenant returns the id of the tenant "default", which exists from the start (spec 0).
@@ -48,6 +51,7 @@ func (id EventID) String() string    { return formatID(prefixEvent, id) }
 func (id DeliveryID) String() string { return formatID(prefixDelivery, id) }
 func (id KeyID) String() string      { return formatID(prefixKey, id) }
 func (id ReplayID) String() string   { return formatID(prefixReplay, id) }
+func (id AuditID) String() string    { return formatID(prefixAudit, id) }
 
 // UUID returns the identifier as the Commenda surface shows it (spec 0).
 func (id WebhookID) UUID() string { return formatUUID(id) }

@@ -21,6 +21,8 @@ type Store interface {
 	Tests
 	Replays
 	Cancellations
+	AuditLog
+	Usage
 }
 
 // Config is the configuration of New. Store and Logger are required.
@@ -29,6 +31,10 @@ type Config struct {
 	Logger *slog.Logger
 	// Retention is how long events and their deliveries are kept; 0 keeps them for ever.
 	Retention time.Duration
+	// AuditRetention is how long the entries of the audit log are kept; 0 keeps them for ever.
+	AuditRetention time.Duration
+	// UsageRetention is how long the counts of usage are kept; 0 keeps them for ever.
+	UsageRetention time.Duration
 	// CancelEvery is how often deliveries are canceled; default 2 s.
 	CancelEvery time.Duration
 }
@@ -43,6 +49,8 @@ const (
 	// retryRoundAfter is the same after a round in which a job failed. If no process ran for some days, today's
 	// partition has to exist before much is stored outside of it.
 	retryRoundAfter = time.Minute
+	// foldEvery is how often usage is summed up.
+	foldEvery = 30 * time.Second
 )
 
 // New checks the configuration and sets defaults. It starts nothing.
@@ -50,8 +58,8 @@ func New(c Config) (*Maintenance, error) {
 	if c.Store == nil || c.Logger == nil {
 		return nil, errors.New("maintenance: store and logger are required")
 	}
-	if c.Retention < 0 || c.CancelEvery < 0 {
-		return nil, errors.New("maintenance: retention and interval must not be negative")
+	if c.Retention < 0 || c.AuditRetention < 0 || c.UsageRetention < 0 || c.CancelEvery < 0 {
+		return nil, errors.New("maintenance: retentions and interval must not be negative")
 	}
 	if c.CancelEvery == 0 {
 		c.CancelEvery = defaultCancelEvery
@@ -59,12 +67,14 @@ func New(c Config) (*Maintenance, error) {
 	return &Maintenance{config: c}, nil
 }
 
-// Run does a round of the slow jobs at once and every ten minutes, and cancels deliveries in between, until ctx ends.
+// Run does a round of the slow jobs at once and every ten minutes, and in between cancels deliveries and sums up usage,
+// until ctx ends.
 func (m *Maintenance) Run(ctx context.Context) error {
-	cancelErrors := errlog.New(m.config.Logger)
-	round, cancels := time.NewTimer(m.round(ctx)), time.NewTimer(m.config.CancelEvery)
+	cancelErrors, foldErrors := errlog.New(m.config.Logger), errlog.New(m.config.Logger)
+	round, cancels, folds := time.NewTimer(m.round(ctx)), time.NewTimer(m.config.CancelEvery), time.NewTimer(foldEvery)
 	defer round.Stop()
 	defer cancels.Stop()
+	defer folds.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -74,6 +84,9 @@ func (m *Maintenance) Run(ctx context.Context) error {
 		case <-cancels.C:
 			cancelErrors.Log(ctx, "cancel outstanding deliveries", m.cancelDeliveries(ctx))
 			cancels.Reset(m.config.CancelEvery)
+		case <-folds.C:
+			foldErrors.Log(ctx, "sum up usage", m.foldUsage(ctx))
+			folds.Reset(foldEvery)
 		}
 	}
 }
@@ -89,6 +102,8 @@ func (m *Maintenance) round(ctx context.Context) time.Duration {
 		m.cancelStaleTests,
 		m.dropPartitions,
 		m.purgeReplays,
+		m.purgeAuditLog,
+		m.purgeUsage,
 	}
 	var failed []error
 	for _, job := range jobs {

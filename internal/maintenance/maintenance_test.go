@@ -26,6 +26,8 @@ type store struct {
 	mu sync.Mutex
 	// calls are the slow jobs, in the order in which they ran.
 	calls []string
+	// folds is how often usage was summed up.
+	folds int
 	// ages are the ages that jobs were given.
 	ages map[string]time.Duration
 	// failing is the error of the named jobs.
@@ -65,6 +67,28 @@ func (s *store) PurgeReplays(_ context.Context, age time.Duration) error {
 	return s.call("replays", age)
 }
 
+func (s *store) PurgeAuditLog(_ context.Context, age time.Duration) (int64, error) {
+	return 0, s.call("audit log", age)
+}
+
+func (s *store) PurgeUsage(_ context.Context, age time.Duration) (int64, error) {
+	return 0, s.call("usage", age)
+}
+
+func (s *store) FoldUsage(context.Context) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.folds++
+	return 0, s.failing["fold"]
+}
+
+// folded returns how often usage was summed up.
+func (s *store) folded() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.folds
+}
+
 // rounds returns how many rounds of slow jobs have begun.
 func (s *store) rounds() (n int) {
 	s.mu.Lock()
@@ -90,7 +114,7 @@ func running(t *testing.T, s *store, change ...func(*maintenance.Config)) (stop 
 	if s.claims == nil {
 		s.claims = &claims{}
 	}
-	c := maintenance.Config{Store: s, Logger: slog.New(slog.DiscardHandler), Retention: 24 * time.Hour}
+	c := maintenance.Config{Store: s, Logger: slog.New(slog.DiscardHandler), Retention: 24 * time.Hour, AuditRetention: 48 * time.Hour, UsageRetention: 72 * time.Hour}
 	for _, f := range change {
 		f(&c)
 	}
@@ -114,7 +138,7 @@ func pass(d time.Duration) {
 // The slow jobs run in their order, also when some fail: tests are canceled before their day can be dropped.
 func TestRound(t *testing.T) {
 	t.Parallel()
-	all := []string{"make partitions", "keys", "processes", "secrets", "tests", "drop partitions", "replays"}
+	all := []string{"make partitions", "keys", "processes", "secrets", "tests", "drop partitions", "replays", "audit log", "usage"}
 	away := hook.Unavailable("the store", nil)
 	failing := map[string]error{}
 	for _, job := range all {
@@ -134,12 +158,16 @@ func TestRound(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := &store{failing: c.failing}
-				defer running(t, s, func(m *maintenance.Config) { m.Retention = c.retention })()
+				defer running(t, s, func(m *maintenance.Config) {
+					m.Retention, m.AuditRetention, m.UsageRetention = c.retention, 2*c.retention, 3*c.retention
+				})()
 				synctest.Wait()
 				require.Equal(t, c.want, s.calls)
 				require.Equal(t, 2*contract.SendNowTimeout, s.ages["tests"])
 				require.Equal(t, c.retention, s.ages["drop partitions"])
 				require.Equal(t, c.retention, s.ages["replays"])
+				require.Equal(t, 2*c.retention, s.ages["audit log"])
+				require.Equal(t, 3*c.retention, s.ages["usage"])
 			})
 		})
 	}
@@ -165,7 +193,7 @@ func TestRounds(t *testing.T) {
 // partition may be missing.
 func TestRoundIsRepeatedSoonAfterAFailure(t *testing.T) {
 	t.Parallel()
-	for _, job := range []string{"make partitions", "keys", "processes", "secrets", "tests", "drop partitions", "replays"} {
+	for _, job := range []string{"make partitions", "keys", "processes", "secrets", "tests", "drop partitions", "replays", "audit log", "usage"} {
 		t.Run(job, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -187,12 +215,34 @@ func TestRoundIsRepeatedSoonAfterAFailure(t *testing.T) {
 	}
 }
 
+// Usage is summed up every half minute, also while that fails (K10).
+func TestFolds(t *testing.T) {
+	t.Parallel()
+	for name, failing := range map[string]error{"succeeds": nil, "fails": hook.Unavailable("the store", nil)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &store{failing: map[string]error{"fold": failing}}
+				defer running(t, s)()
+				pass(30*time.Second - time.Millisecond)
+				require.Zero(t, s.folded())
+				pass(2 * time.Millisecond)
+				require.Equal(t, 1, s.folded())
+				pass(time.Minute)
+				require.Equal(t, 3, s.folded())
+			})
+		})
+	}
+}
+
 func TestNewChecksItsConfig(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*maintenance.Config){
 		"no store":           func(c *maintenance.Config) { c.Store = nil },
 		"no logger":          func(c *maintenance.Config) { c.Logger = nil },
 		"negative retention": func(c *maintenance.Config) { c.Retention = -1 },
+		"negative audit":     func(c *maintenance.Config) { c.AuditRetention = -1 },
+		"negative usage":     func(c *maintenance.Config) { c.UsageRetention = -1 },
 		"negative interval":  func(c *maintenance.Config) { c.CancelEvery = -1 },
 	} {
 		t.Run(name, func(t *testing.T) {
