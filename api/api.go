@@ -187,6 +187,7 @@ func build(d Deps) *API {
 	a.registerEvents()
 	a.registerTestSend()
 	a.registerDeliveries()
+	a.registerDeliverySearch()
 	a.registerReplays()
 	a.registerKeys()
 	a.registerTenants()

@@ -25,6 +25,8 @@ const (
 	listEventTypes = 'y'
 	listCommenda   = 'c'
 	listMomento    = 'm'
+	// listAllDeliveries are those of all webhooks.
+	listAllDeliveries = 's'
 )
 
 // page reads the Paging parameters. An invalid cursor is an error; it never stands for the first page (S2).

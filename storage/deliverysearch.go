@@ -18,9 +18,9 @@ import (
 const (
 	// mostSearched bounds how many deliveries a page of a search reads, in all its lists together; mostSteps how many events
 	// it goes through.
-	mostSearched, mostSteps = 5_000, 4_000
+	mostSearched, mostSteps = 5_000, 2_500
 	// mostReferred bounds how many events a page of the events with a reference reads. Each is looked up by its id.
-	mostReferred = 4_000
+	mostReferred = 2_500
 )
 
 // FindDeliveries lists a tenant's deliveries, newest first, by the event's time (A2). A page may be short, even empty,

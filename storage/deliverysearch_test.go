@@ -289,7 +289,7 @@ func TestASearchReadsABoundedNumberOfRows(t *testing.T) {
 			{"success", hook.DeliverySearch{States: []hook.DeliveryState{hook.StateSuccess}}, 2 * few, true},
 			{"of a type", hook.DeliverySearch{EventType: "user.created"}, 2 * few, true},
 			{"of a type that there is none of", hook.DeliverySearch{EventType: "user.deleted"}, 2*storage.MostSteps + few, false},
-			{"not found", hook.DeliverySearch{StatusClass: 2, WebhookID: hook.WebhookID{1}}, 2*storage.MostSteps + storage.MostSearched + few, false},
+			{"of a webhook and a type that there is none of", hook.DeliverySearch{EventType: "user.deleted", WebhookID: w.ID}, storage.MostSearched + few, false},
 			{"pending", hook.DeliverySearch{States: []hook.DeliveryState{hook.StatePending}}, few, false},
 			{"failed", hook.DeliverySearch{States: []hook.DeliveryState{hook.StateFailed}}, few, false},
 			{"undelivered", hook.DeliverySearch{Undelivered: true}, few, false},
