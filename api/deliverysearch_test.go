@@ -77,7 +77,7 @@ func TestSearchDeliveriesRefuses(t *testing.T) {
 		"status=success,pending&error_class=tls":                "query.error_class",
 		"final=false&undelivered=true":                          "query.undelivered",
 		"status_class=2xx&error_class=tls":                      "query.error_class",
-		"since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z": "query.until",
+		"since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z": "query.since",
 	} {
 		f.get(t, "/v1/deliveries?"+query).problem(t, http.StatusUnprocessableEntity, "INVALID_ARGUMENT").at(t, location)
 	}

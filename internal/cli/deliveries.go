@@ -9,8 +9,9 @@ import (
 )
 
 type deliveriesCommand struct {
-	Get   getDeliveryCommand   `cmd:"" help:"Show a delivery and its attempts."`
-	Retry retryDeliveryCommand `cmd:"" help:"Send a delivery once more, now, and show the receiver's answer."`
+	List  searchDeliveriesCommand `cmd:"" help:"List the deliveries of all webhooks, newest first."`
+	Get   getDeliveryCommand      `cmd:"" help:"Show a delivery and its attempts."`
+	Retry retryDeliveryCommand    `cmd:"" help:"Send a delivery once more, now, and show the receiver's answer."`
 }
 
 type listDeliveriesCommand struct {
