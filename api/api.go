@@ -188,6 +188,7 @@ func build(d Deps) *API {
 	a.registerTestSend()
 	a.registerDeliveries()
 	a.registerDiagnose()
+	a.registerDeliverySearch()
 	a.registerReplays()
 	a.registerKeys()
 	a.registerTenants()

@@ -18,6 +18,8 @@ type deliveryStore interface {
 	LoggedWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Logged, error)
 	LoggedWebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (hook.Logged, error)
 	Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) (list []hook.Delivery, next *[16]byte, err error)
+	// FindDeliveries lists the deliveries of all webhooks.
+	FindDeliveries(ctx context.Context, tenant hook.TenantID, f hook.DeliverySearch, p hook.Page) (list []hook.Delivery, next *[16]byte, err error)
 	DeliveriesOfEvent(ctx context.Context, e hook.EventID, limit int) ([]hook.Delivery, error)
 	Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attempt, error)
 }

@@ -25,6 +25,7 @@ type Event struct {
 	Type        string    `json:"type" doc:"Its event type." example:"user.created"`
 	CreatedAt   time.Time `json:"created_at" doc:"When it was published." example:"2026-01-15T12:30:00Z"`
 	Data        anyJSON   `json:"data"`
+	References  []string  `json:"references,omitempty" doc:"Its publisher's references." example:"[\"order_4711\"]"`
 	Deliveries  int       `json:"delivery_count" doc:"How many webhooks the event matched." example:"1"`
 	CacheName   string    `json:"cache_name,omitempty" doc:"The cache of a momento message, whose type is its topic and whose data is its text." example:"chat"`
 	Sequence    int64     `json:"topic_sequence_number,omitempty" doc:"The number of a momento message in its topic." example:"1"`
@@ -37,7 +38,7 @@ func (a *API) viewEvent(e *hook.Event) Event {
 	v := Event{
 		ID: e.ID.String(), Type: e.Type, CreatedAt: seconds(e.CreatedAt), Data: e.Data,
 		Deliveries: e.Deliveries, Test: e.Test, WorkflowID: e.WorkflowID,
-		CacheName: e.Cache, Sequence: e.Sequence,
+		CacheName: e.Cache, Sequence: e.Sequence, References: e.References,
 	}
 	if e.WorkflowID != "" {
 		v.WorkflowURL = a.workflowURL(e.WorkflowID)
@@ -57,20 +58,21 @@ func (a *API) workflowURL(id string) string {
 type EventDetail struct {
 	Event
 	DeliveryLog    []Delivery     `json:"deliveries" doc:"The event's deliveries, at most 1,000."`
-	NotDeliveredTo []NotDelivered `json:"not_delivered_to" doc:"Webhooks of the account that have no delivery of the event, with the reason; at most 100."`
+	NotDeliveredTo []NotDelivered `json:"not_delivered_to" doc:"Webhooks of the account that have no delivery of the event, with the reason as it was when the event was published; at most 100."`
 }
 
 // NotDelivered is a webhook without a delivery of an event.
 type NotDelivered struct {
 	WebhookID string `json:"webhook_id" doc:"The webhook that has no delivery." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
-	Reason    string `json:"reason" enum:"not subscribed,inactive,created later" doc:"Why it has none." example:"not subscribed"`
+	Reason    string `json:"reason" enum:"not subscribed,inactive,created later" doc:"Why it had none when the event was published. A paused webhook gets deliveries, which wait." example:"not subscribed"`
 }
 
 type listEventsInput struct {
 	Paging
-	Type  string    `query:"type" maxLength:"128" doc:"Only events of this type, or of those that a pattern like user.* matches."`
-	Since time.Time `query:"since" doc:"Only events from this time on."`
-	Until time.Time `query:"until" doc:"Only events before this time."`
+	Type      string    `query:"type" maxLength:"128" doc:"Only events of this type, or of those that a pattern like user.* matches."`
+	Reference string    `query:"reference" maxLength:"128" doc:"Only events with this reference."`
+	Since     time.Time `query:"since" doc:"Only events from this time on."`
+	Until     time.Time `query:"until" doc:"Only events before this time."`
 }
 
 type eventList struct {
@@ -115,11 +117,14 @@ func (a *API) listEvents(ctx context.Context, in *listEventsInput) (*listEventsO
 	if err := typeFilter("type", in.Type); err != nil {
 		return nil, err
 	}
+	if err := referenceFilter(in.Reference); err != nil {
+		return nil, err
+	}
 	if err := checkPeriod(in.Since, in.Until); err != nil {
 		return nil, err
 	}
 	page.Since, page.Until, page.Bytes = in.Since, in.Until, mostAnswered
-	events, last, err := a.Store.Events(ctx, tenant(ctx), hook.EventFilter{Type: in.Type, May: readable(ctx)}, page)
+	events, last, err := a.Store.Events(ctx, tenant(ctx), hook.EventFilter{Type: in.Type, Reference: in.Reference, May: readable(ctx)}, page)
 	if err != nil {
 		return nil, err
 	}

@@ -195,6 +195,15 @@ func (s *faulty) Events(ctx context.Context, tenant hook.TenantID, f hook.EventF
 	return s.Store.Events(ctx, tenant, f, p)
 }
 
+func (s *faulty) FindDeliveries(ctx context.Context, tenant hook.TenantID, f hook.DeliverySearch, p hook.Page) ([]hook.Delivery, *[16]byte, error) {
+	if err := s.next("FindDeliveries"); err != nil {
+		var r0 []hook.Delivery
+		var r1 *[16]byte
+		return r0, r1, err
+	}
+	return s.Store.FindDeliveries(ctx, tenant, f, p)
+}
+
 func (s *faulty) Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error) {
 	if err := s.next("Job"); err != nil {
 		var r0 hook.Job

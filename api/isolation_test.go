@@ -118,6 +118,7 @@ func paged() map[string][2]string {
 		"list-webhooks":            {"/v1/webhooks", "webhooks"},
 		"list-events":              {"/v1/events", "events"},
 		"list-api-keys":            {"/v1/api-keys", "api_keys"},
+		"search-deliveries":        {"/v1/deliveries", "deliveries"},
 		"list-deliveries":          {"/v1/webhooks/{webhook}/deliveries", "deliveries"},
 		"list-commenda-deliveries": {"/webhooks/{commenda}/deliveries", ""},
 		"list-momento-deliveries":  {"/caches/own/webhooks/{momento}/deliveries", "deliveries"},

@@ -35,6 +35,7 @@ func calls() []call {
 		{"rotate-webhook-secret", "POST", "/v1/webhooks/{webhook}/secret/rotate", "", 200, manage},
 		{"get-signing-keys", "GET", "/.well-known/webhook-keys", "", 200, hook.Scopes()},
 		{"test-webhook", "POST", "/v1/webhooks/{webhook}/test", "", 200, manage},
+		{"search-deliveries", "GET", "/v1/deliveries", "", 200, read},
 		{"list-deliveries", "GET", "/v1/webhooks/{webhook}/deliveries", "", 200, read},
 		{"get-delivery", "GET", "/v1/deliveries/{delivery}", "", 200, read},
 		{"retry-delivery", "POST", "/v1/deliveries/{delivery}/retry", "", 200, manage},

@@ -26,6 +26,8 @@ const (
 	listCommenda   = 'c'
 	listMomento    = 'm'
 	listAudit      = 'a'
+	// listAllDeliveries are those of all webhooks.
+	listAllDeliveries = 's'
 )
 
 // page reads the Paging parameters. An invalid cursor is an error; it never stands for the first page (S2).

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"grapnel/internal/hook"
@@ -13,9 +14,10 @@ import (
 )
 
 type publishEventRequest struct {
-	Type string  `json:"type" maxLength:"128" doc:"An event type of the catalogue." example:"user.created"`
-	Data anyJSON `json:"data"`
-	ID   *string `json:"id,omitempty" minLength:"1" maxLength:"255" doc:"Your id of the event. Publishing the same id again within 24 hours gives the same answer with duplicate: true." example:"order-1234-paid"`
+	Type       string   `json:"type" maxLength:"128" doc:"An event type of the catalogue." example:"user.created"`
+	Data       anyJSON  `json:"data"`
+	References []string `json:"references,omitempty" maxItems:"10" doc:"References by which the event and its deliveries are found, such as ids of an order or a customer. Each has 1 to 128 printable characters; repeated ones count once. They are not sent to receivers." example:"[\"order_4711\",\"cus_9\"]"`
+	ID         *string  `json:"id,omitempty" minLength:"1" maxLength:"255" doc:"Your id of the event. Publishing the same id again within 24 hours gives the same answer with duplicate: true." example:"order-1234-paid"`
 }
 
 type publishInput struct {
@@ -98,10 +100,31 @@ func readPublication(ctx context.Context, header string, raw []byte) (hook.Publi
 	if err := required(map[string]bool{"type": b.Type != "", "data": b.Data != nil}); err != nil {
 		return hook.Publication{}, err
 	}
+	references, err := readReferences(b.References)
+	if err != nil {
+		return hook.Publication{}, err
+	}
 	key, err := idempotencyKey(header, b.ID)
-	p := hook.Publication{TenantID: tenant(ctx), Type: b.Type, Data: b.Data, IdempotencyKey: key}
+	p := hook.Publication{TenantID: tenant(ctx), Type: b.Type, Data: b.Data, IdempotencyKey: key, References: references}
 	setHops(ctx, &p)
 	return p, err
+}
+
+// readReferences checks an event's references and returns each once.
+func readReferences(given []string) ([]string, error) {
+	if len(given) > hook.MaxReferences {
+		return nil, hook.Unprocessable("body.references", "expected array length <= %d", hook.MaxReferences)
+	}
+	var list []string
+	for i, r := range given {
+		if problem := hook.ReferenceProblem(r); problem != "" {
+			return nil, hook.Unprocessable(fmt.Sprintf("body.references[%d]", i), "%s", problem)
+		}
+		if !slices.Contains(list, r) {
+			list = append(list, r)
+		}
+	}
+	return list, nil
 }
 
 func viewAccepted(accepted *hook.Accepted, key string) AcceptedEvent {

@@ -40,10 +40,13 @@ func (s *Store) logged(ctx context.Context, from string, args pgx.StrictNamedArg
 	return w, nil
 }
 
-// purgeDeleted deletes the records of webhooks that were deleted longer ago than retention: nothing of their logs is
-// left.
+// purgeDeleted deletes the records of webhooks that were deleted longer ago than retention, and what webhooks were
+// before changes of that age: nothing of their logs is left.
 func (s *Store) purgeDeleted(ctx context.Context, retention time.Duration) error {
-	if _, err := s.pool.Exec(ctx, `delete from deleted_webhooks where deleted_at < now() - $1::interval`, retention); err != nil {
+	_, err := s.pool.Exec(ctx, `
+		with was as (delete from webhook_history where until < now() - $1::interval)
+		delete from deleted_webhooks where deleted_at < now() - $1::interval`, retention)
+	if err != nil {
 		return mapErr(fmt.Errorf("purge deleted webhooks: %w", err))
 	}
 	return nil

@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -13,10 +12,10 @@ import (
 	"grapnel/internal/hook"
 )
 
-// eventColumns are the columns of eventRow, in any query that joins events as e. sentColumns leave out the workflow,
-// which sending does not need.
+// eventColumns are the columns of eventRow, in any query that joins events as e. sentColumns leave out the workflow
+// and the references, which sending does not need.
 const (
-	eventColumns = sentColumns + `, (select s.workflow_id from shared_workflows s where s.event_id = e.id) as workflow_id`
+	eventColumns = sentColumns + `, e.refs, (select s.workflow_id from shared_workflows s where s.event_id = e.id) as workflow_id`
 	sentColumns  = `e.id, e.tenant_id, e.type, e.data, e.organization_id, e.test, e.deliveries, e.created_at,
 	e.cache, coalesce(e.sequence, 0) as sequence, e.token_id, e.drained_by, e.trace, e.hops`
 )
@@ -36,6 +35,7 @@ type eventRow struct {
 	DrainedBy      *[16]byte
 	Trace          []byte
 	Hops           []byte
+	Refs           []string
 	WorkflowID     *string
 }
 
@@ -44,6 +44,7 @@ func (r *eventRow) event() hook.Event {
 		ID: r.ID, TenantID: r.TenantID, Type: r.Type, Data: r.Data, OrganizationID: r.OrganizationID,
 		Test: r.Test, Deliveries: r.Deliveries, CreatedAt: r.CreatedAt,
 		Cache: r.Cache, Sequence: r.Sequence, TokenID: r.TokenID, Trace: hook.TraceOf(r.Trace), Hops: hook.HopsOf(r.Hops),
+		References: r.Refs,
 	}
 	if !r.Test {
 		e.WorkflowID = workflowID(r.Deliveries, r.WorkflowID, r.DrainedBy, e.ID)
@@ -101,18 +102,21 @@ func eventsListing(tenant hook.TenantID, f hook.EventFilter, bytes int) listing 
 		within: []string{`e.tenant_id = @tenant_id`}, filter: []string{`not e.test`},
 		args: pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant)},
 	}
+	order := "e.id desc"
+	if f.Reference != "" {
+		l.table = `event_references r cross join lateral (select * from events e where e.id = r.event_id offset 0)`
+		l.within, l.args["reference"] = []string{`r.tenant_id = @tenant_id`, `r.reference = @reference`}, f.Reference
+		l.walk, l.most, order = &walk{key: "r.event_id", step: "r.event_id"}, mostReferred, "e.step desc"
+	}
 	l.ofType("e.type", f.Type)
 	if bytes > 0 {
 		// Of data beyond the bound only the size is read, which does not fetch it.
-		l.measure = `sum(octet_length(e.data) + 1024) over (order by e.id desc)`
+		l.measure = `sum(octet_length(e.data) + 1024) over (order by ` + order + `)`
 		l.columns = strings.Replace(eventColumns, "e.data", "case when e.measured <= @bytes or e.place = 1 then e.data end as data", 1)
-		l.chosen["bytes"] = bytes
+		l.choose(pgx.StrictNamedArgs{"bytes": bytes})
 	}
 	l.may(f.May, "e.type")
-	if len(f.May.Caches) > 0 {
-		l.filter = append(l.filter, `e.cache = any(@caches::text[])`)
-		l.choose(pgx.StrictNamedArgs{"caches": f.May.Caches})
-	}
+	l.ofCaches(f.May, "e.cache")
 	return l
 }
 
@@ -122,46 +126,4 @@ func collectEvents(rows pgx.Rows) (events []hook.Event, err error) {
 		events = append(events, found[i].event())
 	}
 	return events, err
-}
-
-// Reasons why a webhook has no delivery of an event (S10).
-const (
-	reasonNotSubscribed = "not subscribed"
-	reasonInactive      = "inactive"
-	reasonCreatedLater  = "created later"
-)
-
-// NotDeliveredTo lists the tenant's webhooks that have no delivery of the event, at most limit, each with the reason
-// as far as the webhook's present state shows it.
-func (s *Store) NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]hook.NotDelivered, error) {
-	lo, hi := deliveryRange(e.ID)
-	// "not in", over values that are never null, becomes a hash look-up. For "not exists", the planner, which does
-	// not expect thousands of deliveries of one event, would go through all of them for each webhook.
-	rows, _ := s.pool.Query(ctx, `
-		select w.id, w.profile, w.cache, w.events, w.active
-		from webhooks w
-		where w.tenant_id = @tenant_id and w.id not in (
-			select d.webhook_id from deliveries d where d.id between @lo and @hi and d.event_id = @event_id)
-		order by w.id desc limit @limit`, pgx.StrictNamedArgs{
-		"tenant_id": [16]byte(e.TenantID), "lo": lo, "hi": hi, "event_id": [16]byte(e.ID), "limit": limit,
-	})
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hook.NotDelivered, error) {
-		var n hook.NotDelivered
-		var w hook.Webhook
-		err := row.Scan((*[16]byte)(&n.WebhookID), (*string)(&w.Profile), &w.Cache, &w.Events, &w.Active)
-		switch {
-		case bytes.Compare(n.WebhookID[:], e.ID[:]) > 0: // ids are finer than creation times
-			n.Reason = reasonCreatedLater
-		case !w.Wants(e.Cache, e.Type) || w.Active:
-			// It is active and subscribed now but did not match then: it subscribed later.
-			n.Reason = reasonNotSubscribed
-		default:
-			n.Reason = reasonInactive
-		}
-		return n, err
-	})
-	if err != nil {
-		return nil, mapErr(fmt.Errorf("list webhooks without event %s: %w", e.ID, err))
-	}
-	return list, nil
 }

@@ -20,6 +20,20 @@ const (
 	MaxRowsRead  = maxRowsRead
 )
 
+// MostSearched and MostSteps are how many deliveries and events a page of a search reads at most.
+const (
+	MostSearched = mostSearched
+	MostSteps    = mostSteps
+)
+
+// SearchPages returns the statements that read a page of a search.
+func SearchPages(tenant hook.TenantID, f hook.DeliverySearch, p hook.Page) (list []Statement) {
+	for _, l := range searchListings(tenant, &f, false) {
+		list = append(list, l.statements(p)...)
+	}
+	return list
+}
+
 // ListError returns a list's error for an error of the driver.
 func ListError(err error) error { return mapListError(err) }
 
@@ -55,7 +69,7 @@ func Starts(process hook.ProcessID, events []hook.EventID) Statement {
 func (l *listing) statements(p hook.Page) []Statement {
 	l.bound(p)
 	list := []Statement{{l.page(), l.pageArgs(p.Limit + 1)}}
-	if len(l.filter) > 0 {
+	if l.searches() {
 		list = append(list, Statement{l.lastRead(), l.args})
 	}
 	return list

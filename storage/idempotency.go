@@ -114,7 +114,8 @@ func (p *publishing) repeats(h *holder) {
 func (h *holder) has(p *hook.Publication) bool {
 	e := &h.event
 	return h.fingerprint == p.Fingerprint() ||
-		e.Type == p.Type && e.OrganizationID == p.OrganizationID && e.Cache == p.Cache && canonjson.Equal(e.Data, p.Data)
+		e.Type == p.Type && e.OrganizationID == p.OrganizationID && e.Cache == p.Cache &&
+			slices.Equal(e.References, p.References) && canonjson.Equal(e.Data, p.Data)
 }
 
 // Repeated looks up the publications' idempotency keys. For each key that is taken it returns, at the publication's

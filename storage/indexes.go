@@ -24,16 +24,25 @@ type dayIndex struct {
 	table   string
 	// on are the indexed columns, and where is the condition for a row to be in the index.
 	on, where string
+	// before are files of migrations/before that are run first, each in a transaction of its own. They can be repeated.
+	before []string
+	// down is the file that undoes them; "" is none.
+	down string
 }
 
 func dayIndexes() []dayIndex {
 	return []dayIndex{
 		// For a log's filter by status, newest first. It has few deliveries: those that succeed, or are still to be
 		// tried, write nothing to it.
-		{22, "deliveries_by_state", "deliveries", "webhook_id, state, id desc", "state in ('failed', 'timed_out', 'dropped', 'canceled')"},
+		{22, "deliveries_by_state", "deliveries", "webhook_id, state, id desc", "state in ('failed', 'timed_out', 'dropped', 'canceled')", nil, ""},
 		// For the outstanding deliveries of a webhook, newest first. It replaces deliveries_outstanding (00024), and
 		// costs as much.
-		{23, "deliveries_waiting", "deliveries", "webhook_id, id desc", "next_attempt_at is not null"},
+		{23, "deliveries_waiting", "deliveries", "webhook_id, id desc", "next_attempt_at is not null", nil, ""},
+		// For a tenant's deliveries that have not succeeded, newest first (A2). A delivery is in it from its accept until
+		// it succeeds: a success writes nothing to it.
+		{33, "deliveries_unsuccessful", "deliveries", "tenant_id, state, id desc", "state <> 'success'", []string{
+			"00033_1_references.sql", "00033_2_days.sql", "00033_3_history.sql",
+		}, "00033_down.sql"},
 	}
 }
 
@@ -50,12 +59,28 @@ func (m *Migrator) goMigrations() []*goose.Migration {
 }
 
 func (x *dayIndex) drop(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, `drop index if exists `+x.name)
+	if _, err := tx.ExecContext(ctx, `drop index if exists `+x.name); err != nil || x.down == "" {
+		return err
+	}
+	text, err := before.ReadFile("migrations/before/" + x.down)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, string(text), pgx.QueryExecModeSimpleProtocol)
 	return err
 }
 
 // createIndex creates the missing parts of the index. It may be interrupted anywhere, and repeated.
 func (m *Migrator) createIndex(ctx context.Context, db *sql.DB, x dayIndex) error {
+	for _, name := range x.before {
+		text, err := before.ReadFile("migrations/before/" + name)
+		if err != nil {
+			return err
+		}
+		if err := withShortLock(ctx, db, string(text)); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
 	err := withShortLock(ctx, db, fmt.Sprintf(`create index if not exists %s on only %s (%s) where %s`, x.name, x.table, x.on, x.where))
 	if err != nil {
 		return fmt.Errorf("index %s: %w", x.name, err)
@@ -116,14 +141,14 @@ func (m *Migrator) createOnPartition(ctx context.Context, db *sql.DB, x dayIndex
 	return withShortLock(ctx, db, fmt.Sprintf(`alter index %s attach partition %s`, x.name, pgx.Identifier{name}.Sanitize()))
 }
 
-// withShortLock runs a statement behind which publishes wait.
+// withShortLock runs a statement, or several, behind which publishes wait.
 func withShortLock(ctx context.Context, db *sql.DB, statement string) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	for _, sql := range []string{`set local lock_timeout = '2s'`, statement} {
-		if _, err := tx.ExecContext(ctx, sql); err != nil {
+		if _, err := tx.ExecContext(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 			return errors.Join(err, tx.Rollback())
 		}
 	}

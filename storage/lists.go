@@ -1,10 +1,14 @@
 package storage
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -35,26 +39,59 @@ type listing struct {
 	// measure is an expression that the columns can use as measured, beside the row's place in the page; empty is
 	// none. It can't be combined with join.
 	measure string
+	// most bounds how many rows a page reads; 0 is maxRowsRead.
+	most int
+	// walk is set if the rows are found through others; nil otherwise.
+	walk *walk
+	// states are the states that its rows can have, of deliveries; nil is every state.
+	states []hook.DeliveryState
 }
 
-// ofType filters by a column with a type or topic: rows that equal the pattern, or that begin with the part before
-// its *. Unlike a webhook's pattern, it includes operational types.
+// walk describes how rows are found through others, the steps.
+type walk struct {
+	// key is the column that is bounded by the page's ids, and step the one by which rows are ordered first. Both have the
+	// order of the rows' ids. Steps may have several rows.
+	key, step string
+	// within says that table itself has the bounds @lo and @hi, and for its steps @first and @last.
+	within bool
+	// last is a query of the last step that a page may take, as the bound of the ids of its rows. It finds none if there
+	// are not as many steps. Empty: steps are not bounded apart from rows.
+	last string
+}
+
+// reads returns how many rows a page reads at most.
+func (l *listing) reads() int { return cmp.Or(l.most, maxRowsRead) }
+
+// ofType filters by a column with a type or topic.
 func (l *listing) ofType(column, pattern string) {
-	l.chosen = pgx.StrictNamedArgs{}
+	condition, args := typeCondition(column, pattern)
+	if condition != "" {
+		l.filter = append(l.filter, condition)
+	}
+	l.choose(args)
+}
+
+// typeCondition returns the condition that a column equals a pattern of types, or begins with the part before its *.
+// Unlike a webhook's pattern, it includes operational types. It is "" if everything matches.
+func typeCondition(column, pattern string) (string, pgx.StrictNamedArgs) {
 	switch {
 	case pattern == "" || pattern == "*":
+		return "", nil
 	case hook.IsWildcard(pattern):
-		l.filter = append(l.filter, `(`+column+` = @type or starts_with(`+column+`, @prefix))`)
-		l.chosen["type"], l.chosen["prefix"] = pattern, strings.TrimSuffix(pattern, "*")
+		return `(` + column + ` = @type or starts_with(` + column + `, @prefix))`,
+			pgx.StrictNamedArgs{"type": pattern, "prefix": strings.TrimSuffix(pattern, "*")}
 	default:
-		l.filter = append(l.filter, column+` = @type`)
-		l.chosen["type"] = pattern
+		return column + ` = @type`, pgx.StrictNamedArgs{"type": pattern}
 	}
 }
 
 // rows returns the query of the rows to read, in their order.
 func (l *listing) rows(columns string) string {
-	return fmt.Sprintf(`select %s from %s %s where %s order by %[3]s.id desc`, columns, l.table, l.alias, strings.Join(l.within, " and "))
+	order := l.alias + ".id desc"
+	if l.walk != nil {
+		order = l.walk.step + " desc, " + order
+	}
+	return fmt.Sprintf(`select %s from %s %s where %s order by %s`, columns, l.table, l.alias, strings.Join(l.within, " and "), order)
 }
 
 // page returns the statement that reads a page.
@@ -63,22 +100,37 @@ func (l *listing) page() string {
 	if len(l.filter) > 0 {
 		chosen = " where " + strings.Join(l.filter, " and ")
 	}
+	all, order := l.alias+".*", l.alias+".id desc"
+	if l.walk != nil {
+		// The planner does not know that ids have the order of steps: without them it would sort, and so read all rows.
+		all, order = all+", "+l.walk.step+" as step", l.alias+".step desc, "+order
+	}
 	if l.measure != "" {
 		return fmt.Sprintf(`
 			select %[1]s from (
-				select *, %[2]s as measured, row_number() over (order by %[3]s.id desc) as place
-				from (select * from (%[4]s limit %[5]d) %[3]s%[6]s order by %[3]s.id desc limit @limit) %[3]s
-			) %[3]s order by %[3]s.id desc`,
-			l.columns, l.measure, l.alias, l.rows(l.alias+".*"), maxRowsRead, chosen)
+				select *, %[2]s as measured, row_number() over (order by %[6]s) as place
+				from (select * from (%[4]s limit %[5]d) %[3]s%[7]s order by %[6]s limit @limit) %[3]s
+			) %[3]s order by %[6]s`,
+			l.columns, l.measure, l.alias, l.rows(all), l.reads(), order, chosen)
 	}
-	return fmt.Sprintf(`select %s from (%s limit %d) %s %s%s order by %[4]s.id desc limit @limit`,
-		l.columns, l.rows(l.alias+".*"), maxRowsRead, l.alias, l.join, chosen)
+	return fmt.Sprintf(`select %s from (%s limit %d) %s %s%s order by %s limit @limit`,
+		l.columns, l.rows(all), l.reads(), l.alias, l.join, chosen, order)
 }
 
 // bound restricts the list to the page's ids.
 func (l *listing) bound(p hook.Page) {
-	l.args["lo"], l.args["hi"] = bounds(p)
-	l.within = append(l.within, l.alias+".id >= @lo", l.alias+".id < @hi")
+	lo, hi := bounds(p)
+	l.args["lo"], l.args["hi"] = lo, hi
+	key := l.alias + ".id"
+	if l.walk != nil {
+		key = l.walk.key
+		if l.walk.within {
+			first, _ := deliveryRange(lo)
+			_, last := deliveryRange(hi)
+			l.args["first"], l.args["last"] = first, last
+		}
+	}
+	l.within = append(l.within, key+" >= @lo", key+" < @hi")
 }
 
 func (l *listing) pageArgs(limit int) pgx.StrictNamedArgs {
@@ -88,57 +140,103 @@ func (l *listing) pageArgs(limit int) pgx.StrictNamedArgs {
 	return args
 }
 
-// lastRead returns the statement that reads the last row that a page may read, if there are that many.
+// lastRead returns the statement that reads the last row that a page may read, null if there are not as many.
 func (l *listing) lastRead() string {
-	return fmt.Sprintf(`%s offset %d limit 1`, l.rows(l.alias+".id"), maxRowsRead-1)
+	last := fmt.Sprintf(`(%s offset %d limit 1)`, l.rows(l.alias+".id"), l.reads()-1)
+	if l.walk != nil && l.walk.last != "" {
+		last += `, (` + l.walk.last + `)`
+	}
+	return `select coalesce(` + last + `, null)`
 }
+
+// searches reports whether a page may end without being full although more rows follow.
+func (l *listing) searches() bool { return len(l.filter) > 0 || l.walk != nil && l.walk.last != "" }
 
 // readPage reads a page, and returns where the next one begins, nil at the end.
 func readPage[T any](
 	ctx context.Context, s *Store, l *listing, p hook.Page, collect func(pgx.Rows) ([]T, error), id func(*T) [16]byte,
 ) (found []T, next *[16]byte, err error) {
-	l.bound(p)
-	// Both statements must see the same rows.
+	return readMerged(ctx, s, []*listing{l}, p, collect, id)
+}
+
+// readMerged reads a page of several lists as if they were one. No row is in two of them.
+func readMerged[T any](
+	ctx context.Context, s *Store, lists []*listing, p hook.Page, collect func(pgx.Rows) ([]T, error), id func(*T) [16]byte,
+) (found []T, next *[16]byte, err error) {
+	pages := make([][]T, len(lists))
+	// All statements must see the same rows.
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err = pgx.BeginTxFunc(ctx, s.lists, options, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
 		batch.Queue(listSettings)
-		batch.Queue(l.page(), l.pageArgs(p.Limit+1)).Query(func(rows pgx.Rows) (err error) {
-			found, err = collect(rows)
-			return err
-		})
+		for i, l := range lists {
+			l.bound(p)
+			batch.Queue(l.page(), l.pageArgs(p.Limit+1)).Query(func(rows pgx.Rows) (err error) {
+				pages[i], err = collect(rows)
+				return err
+			})
+		}
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 			return err
 		}
-		var more bool
-		if found, more = cut(found, p.Limit); more {
-			last := id(&found[len(found)-1])
-			next = &last
-			return nil
+		for i, l := range lists {
+			last, err := l.readUpTo(ctx, tx, len(pages[i]) > p.Limit, func() [16]byte { return id(&pages[i][p.Limit-1]) })
+			if err != nil {
+				return err
+			}
+			if last != nil && (next == nil || bytes.Compare(last[:], next[:]) > 0) {
+				next = last
+			}
 		}
-		if len(l.filter) == 0 {
-			return nil
-		}
-		var last [16]byte
-		switch err := tx.QueryRow(ctx, l.lastRead(), l.args).Scan(&last); {
-		case errors.Is(err, pgx.ErrNoRows):
-			return nil
-		case err != nil:
-			return err
-		}
-		next = &last
 		return nil
 	})
 	if err != nil {
 		return nil, nil, mapListError(err)
 	}
+	found = pages[0]
+	if len(lists) > 1 {
+		found = merge(pages, id)
+	}
+	if next != nil {
+		// Below next, rows of one of the lists are not known.
+		found = found[:sort.Search(len(found), func(i int) bool { at := id(&found[i]); return bytes.Compare(at[:], next[:]) < 0 })]
+	}
+	found, more := cut(found, p.Limit)
+	if more {
+		last := id(&found[len(found)-1])
+		next = &last
+	}
 	return found, next, nil
 }
 
+// readUpTo returns the id down to which a list's rows were read, nil if all were. full says that a page has more rows
+// than it may show; shown is the id of the last one to be shown.
+func (l *listing) readUpTo(ctx context.Context, tx pgx.Tx, full bool, shown func() [16]byte) (last *[16]byte, err error) {
+	switch {
+	case full:
+		id := shown()
+		return &id, nil
+	case !l.searches():
+		return nil, nil
+	}
+	err = tx.QueryRow(ctx, l.lastRead(), l.args).Scan(&last)
+	return last, err
+}
+
+// merge returns the entries of all pages, newest first.
+func merge[T any](pages [][]T, id func(*T) [16]byte) []T {
+	all := slices.Concat(pages...)
+	slices.SortFunc(all, func(a, b T) int {
+		x, y := id(&a), id(&b)
+		return bytes.Compare(y[:], x[:])
+	})
+	return all
+}
+
 // listSettings are the settings of a page's transaction. However few rows the planner expects, it must read them in
-// the order of the index: a new day has no statistics.
+// the order of the index, and rows of other tables by an index: a new day has no statistics.
 const listSettings = `select set_config('statement_timeout', '4s', true), set_config('enable_sort', 'off', true),
-	set_config('enable_seqscan', 'off', true)`
+	set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
 
 // mapListError tells the client of a page that took too long how to narrow the list.
 func mapListError(err error) error {
@@ -165,6 +263,14 @@ func (l *listing) may(r hook.Readable, column string) {
 		select from unnest(@may::text[]) as m(pattern) where m.pattern = `+column+` or `+column+` <> all(@operational::text[])
 			and (m.pattern = '*' or m.pattern like '%.*' and starts_with(`+column+`, left(m.pattern, -1))))`)
 	l.choose(pgx.StrictNamedArgs{"may": r.Topics, "operational": operational})
+}
+
+// ofCaches filters out rows of caches that the reader may not read. cache is an expression.
+func (l *listing) ofCaches(r hook.Readable, cache string) {
+	if len(r.Caches) > 0 {
+		l.filter = append(l.filter, cache+` = any(@caches::text[])`)
+		l.choose(pgx.StrictNamedArgs{"caches": r.Caches})
+	}
 }
 
 // choose adds arguments of filter.

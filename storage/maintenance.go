@@ -48,12 +48,12 @@ func (s *Store) DropOldPartitions(ctx context.Context, retention time.Duration) 
 	return dropped, errors.Join(err, s.cleanDefaults(ctx, retention), s.purgeDeleted(ctx, retention))
 }
 
-const cleanedCount = 5
+const cleanedCount = 6
 
 // cleanedTables are the tables that cleanDefaults cleans, in this order: a table through which others are checked
 // comes after them.
 func cleanedTables() [cleanedCount]string {
-	return [...]string{"attempts", "events", "deliveries", "shared_workflows", "outbox"}
+	return [...]string{"attempts", "events", "deliveries", "shared_workflows", "event_references", "outbox"}
 }
 
 // cleanDefaults deletes finished rows in the default partitions.

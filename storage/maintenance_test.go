@@ -12,7 +12,7 @@ import (
 )
 
 // partitioned are the names of the tables with a partition for each day.
-var partitioned = []string{"events", "deliveries", "attempts", "shared_workflows"}
+var partitioned = []string{"events", "deliveries", "attempts", "shared_workflows", "event_references"}
 
 // partitionSuffix returns the name suffix of the partitions so many days from now.
 func partitionSuffix(t *testing.T, f *fixture, days int) string {

@@ -27,6 +27,11 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// before has what migrations written in Go run first.
+//
+//go:embed migrations/before/*.sql
+var before embed.FS
+
 // migrateLock is the number of goose's own session lock, so that binaries that use goose's lock and binaries that use
 // this one wait for each other.
 const migrateLock = lock.DefaultLockID
@@ -212,6 +217,13 @@ func migrationsHash() string {
 	}
 	for _, index := range dayIndexes() {
 		fmt.Fprintf(h, "%+v", index)
+		for _, name := range index.before {
+			text, err := before.ReadFile("migrations/before/" + name)
+			if err != nil {
+				panic("storage: embedded migrations: " + err.Error())
+			}
+			h.Write(text)
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

@@ -118,7 +118,7 @@ func TestRepeatedKeysBesideMaintenance(t *testing.T) {
 	for range 10 {
 		far := partitionSuffix(t, f, 3)
 		// drop_partitions does the same.
-		f.exec(t, `do $$ begin perform lock_partitioned_tables(); drop table if exists events_`+far+`, deliveries_`+far+`, attempts_`+far+`, shared_workflows_`+far+`; end $$`)
+		f.exec(t, `do $$ begin perform lock_partitioned_tables(); drop table if exists events_`+far+`, deliveries_`+far+`, attempts_`+far+`, shared_workflows_`+far+`, event_references_`+far+`; end $$`)
 		_, err := other.EnsurePartitions(t.Context())
 		require.NoError(t, err)
 	}

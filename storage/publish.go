@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -80,6 +81,7 @@ func (p *publishing) fresh() {
 	p.accepted = hook.Accepted{Event: hook.Event{
 		ID: p.id, TenantID: p.TenantID, Type: p.Type, Data: p.Data, OrganizationID: p.OrganizationID,
 		Cache: p.Cache, TokenID: p.TokenID, CreatedAt: p.id.Time(), Trace: p.Trace, Hops: p.Hops,
+		References: p.References,
 	}}
 }
 
@@ -206,8 +208,8 @@ const insertEventsSQL = `
 	with e as (
 		select *, row_number() over (partition by topic_id order by n) as rank, count(*) over (partition by topic_id) as added
 		from unnest(@ids::uuid[], @tenants::uuid[], @types::text[], @data::bytea[], @organizations::text[], @created::timestamptz[],
-			@caches::text[], @topics::uuid[], @tokens::text[], @traces::bytea[], @hops::bytea[], @keys::bytea[], @listed::bool[], @schemas::bytea[])
-			with ordinality as e(id, tenant_id, type, data, organization_id, created_at, cache, topic_id, token_id, trace, hops, key, listed, schema, n)
+			@caches::text[], @topics::uuid[], @tokens::text[], @traces::bytea[], @hops::bytea[], @keys::bytea[], @listed::bool[], @schemas::bytea[], @refs::text[])
+			with ordinality as e(id, tenant_id, type, data, organization_id, created_at, cache, topic_id, token_id, trace, hops, key, listed, schema, refs, n)
 		where ` + preconditionsHold + `
 	), topic as (
 		insert into topics (id, tenant_id, cache, name, last_sequence)
@@ -249,10 +251,13 @@ const insertEventsSQL = `
 		from e left join matched m on m.n = e.n left join topic t on t.id = e.topic_id group by e.n
 	), event as (
 		insert into events (id, tenant_id, type, data, organization_id, deliveries, created_at, cache, topic_id, sequence,
-			token_id, drained_by, trace, hops)
+			token_id, drained_by, trace, hops, refs)
 		select e.id, e.tenant_id, e.type, e.data, e.organization_id, c.deliveries, e.created_at, e.cache, e.topic_id, nullif(c.sequence, 0), e.token_id,
-			c.drained_by, e.trace, e.hops
+			c.drained_by, e.trace, e.hops, string_to_array(e.refs, E'\n')
 		from e join counted c on c.n = e.n
+	), referenced as ( -- after events, as in partitioned_tables
+		insert into event_references (tenant_id, reference, event_id)
+		select e.tenant_id, unnest(string_to_array(e.refs, E'\n')), e.id from e where e.refs is not null
 	), queued as (
 		insert into outbox (event_id, claimed_until, owner)
 		select e.id, '-infinity', case when c.owned then @owner::uuid end from e join counted c on c.n = e.n where c.due > 0
@@ -277,6 +282,7 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 		created                                       []time.Time
 		topics                                        []*[16]byte
 		candidates                                    []int
+		references                                    []*string
 	)
 	for i, p := range list {
 		e := &p.accepted.Event
@@ -284,7 +290,7 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 		types, organizations, data = append(types, e.Type), append(organizations, e.OrganizationID), append(data, e.Data)
 		created, caches, tokens = append(created, e.CreatedAt), append(caches, e.Cache), append(tokens, e.TokenID)
 		topics, traces = append(topics, topicID(e)), append(traces, e.Trace.Bytes())
-		hops = append(hops, hook.HopBytes(e.Hops))
+		hops, references = append(hops, hook.HopBytes(e.Hops)), append(references, joinReferences(e.References))
 		for _, c := range hook.Candidates(e.Type) {
 			candidates, pattern = append(candidates, i+1), append(pattern, c)
 		}
@@ -294,8 +300,18 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 		"keys": keys, "listed": listed, "schemas": schemas, "ids": ids, "tenants": tenants, "types": types, "data": data,
 		"organizations": organizations, "created": created, "caches": caches, "topics": topics, "tokens": tokens,
 		"traces": traces, "hops": hops, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
-		"most": maxDeliveries(list),
+		"most": maxDeliveries(list), "refs": references,
 	}
+}
+
+// joinReferences returns an event's references, one on each line, since they have no control characters; nil if there
+// are none.
+func joinReferences(list []string) *string {
+	if len(list) == 0 {
+		return nil
+	}
+	text := strings.Join(list, "\n")
+	return &text
 }
 
 // ownerArg returns the owner as an argument; nil if there is none.

@@ -235,6 +235,7 @@ func TestDefaultPartitionsAreCleanedInPages(t *testing.T) {
 	f.exec(t, `with k as (select (left(day_floor((now() at time zone 'utc')::date - 40)::text, 13) || '-7' || lpad(to_hex(n / 16), 3, '0') || '-8000-' || lpad(to_hex(n), 12, '0'))::uuid as id, n from generate_series(1, $1::int) n),
 		e as (insert into events (id, tenant_id, type, data, deliveries, created_at) select id, gen_random_uuid(), 'user.created', '{}', 1, now() from k),
 		s as (insert into shared_workflows (event_id, workflow_id) select id, 'burst' from k),
+		r as (insert into event_references (tenant_id, reference, event_id) select gen_random_uuid(), 'order_1', id from k),
 		o as (insert into outbox (event_id) select id from k)
 		insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, state, next_attempt_at, created_at, updated_at)
 		select id, id, gen_random_uuid(), gen_random_uuid(), 'user.created', case when n % 3 = 0 then 'pending' else 'canceled' end, case when n % 3 = 0 then now() end, now(), now() from k`, rows)

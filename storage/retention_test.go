@@ -43,6 +43,7 @@ func (f *fixture) eventAt(t *testing.T, at time.Time) (hook.EventID, hook.Delive
 			remote_addr, request_headers, error_class, error)
 		values (gen_random_uuid(), $1, 1, false, '', $2, 0, 0, 0, 0, 0, '', '{}', 'timeout', '')`, delivery[:], at)
 	f.exec(t, `insert into shared_workflows (event_id, workflow_id) values ($1, 'burst')`, event[:])
+	f.exec(t, `insert into event_references (tenant_id, reference, event_id) values ($1, 'order_1', $2)`, hook.DefaultTenant(), event[:])
 	return event, hook.DeliveryID(delivery)
 }
 
@@ -75,6 +76,7 @@ func TestLateRowsMoveToTheirDay(t *testing.T) {
 	w := f.webhook(t)
 	id := f.delivery(t, w)
 	f.attempt(t, id, answered(500))
+	f.exec(t, `insert into event_references (tenant_id, reference, event_id) select tenant_id, 'order_1', id from events`)
 	for base, name := range f.whereabouts(t) {
 		if base != "shared_workflows" {
 			require.Equal(t, base+"_default", name)
@@ -314,7 +316,7 @@ func TestMaintenanceBesidePublishing(t *testing.T) {
 	for n := range 12 {
 		f.partition(t, -40-n, partitioned...)
 		far := partitionSuffix(t, f, 3)
-		f.exec(t, `do $$ begin perform lock_partitioned_tables(); drop table events_`+far+`, deliveries_`+far+`, attempts_`+far+`, shared_workflows_`+far+`; end $$`)
+		f.exec(t, `do $$ begin perform lock_partitioned_tables(); drop table events_`+far+`, deliveries_`+far+`, attempts_`+far+`, shared_workflows_`+far+`, event_references_`+far+`; end $$`)
 		var dropped, made atomic.Int64
 		var g errgroup.Group
 		for _, s := range others {

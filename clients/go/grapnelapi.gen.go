@@ -527,6 +527,66 @@ func (e WebhookStatus) Valid() bool {
 	}
 }
 
+// Defines values for SearchDeliveriesParamsStatusClass.
+const (
+	SearchDeliveriesParamsStatusClassN2Xx SearchDeliveriesParamsStatusClass = "2xx"
+	SearchDeliveriesParamsStatusClassN3Xx SearchDeliveriesParamsStatusClass = "3xx"
+	SearchDeliveriesParamsStatusClassN4Xx SearchDeliveriesParamsStatusClass = "4xx"
+	SearchDeliveriesParamsStatusClassN5Xx SearchDeliveriesParamsStatusClass = "5xx"
+)
+
+// Valid indicates whether the value is a known member of the SearchDeliveriesParamsStatusClass enum.
+func (e SearchDeliveriesParamsStatusClass) Valid() bool {
+	switch e {
+	case SearchDeliveriesParamsStatusClassN2Xx:
+		return true
+	case SearchDeliveriesParamsStatusClassN3Xx:
+		return true
+	case SearchDeliveriesParamsStatusClassN4Xx:
+		return true
+	case SearchDeliveriesParamsStatusClassN5Xx:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SearchDeliveriesParamsFinal.
+const (
+	SearchDeliveriesParamsFinalFalse SearchDeliveriesParamsFinal = "false"
+	SearchDeliveriesParamsFinalTrue  SearchDeliveriesParamsFinal = "true"
+)
+
+// Valid indicates whether the value is a known member of the SearchDeliveriesParamsFinal enum.
+func (e SearchDeliveriesParamsFinal) Valid() bool {
+	switch e {
+	case SearchDeliveriesParamsFinalFalse:
+		return true
+	case SearchDeliveriesParamsFinalTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SearchDeliveriesParamsUndelivered.
+const (
+	SearchDeliveriesParamsUndeliveredFalse SearchDeliveriesParamsUndelivered = "false"
+	SearchDeliveriesParamsUndeliveredTrue  SearchDeliveriesParamsUndelivered = "true"
+)
+
+// Valid indicates whether the value is a known member of the SearchDeliveriesParamsUndelivered enum.
+func (e SearchDeliveriesParamsUndelivered) Valid() bool {
+	switch e {
+	case SearchDeliveriesParamsUndeliveredFalse:
+		return true
+	case SearchDeliveriesParamsUndeliveredTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListWebhooksParamsActive.
 const (
 	ListWebhooksParamsActiveFalse ListWebhooksParamsActive = "false"
@@ -1720,6 +1780,17 @@ type DeliveryList struct {
 	WebhookDeletedAt *time.Time `json:"webhook_deleted_at,omitempty"`
 }
 
+// DeliveryPage defines model for DeliveryPage.
+type DeliveryPage struct {
+	// Deliveries This page of deliveries, newest first.
+	Deliveries []Delivery `json:"deliveries"`
+
+	// NextCursor Cursor of the next page; null on the last page. A page ends after a bounded search, so it may be short or empty although more pages follow.
+	//
+	// Example: AXMBmrHU6q9ekr-Xz5m6pYVu
+	NextCursor *string `json:"next_cursor"`
+}
+
 // DeliveryStatus pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived.
 //
 // Example: success
@@ -1891,6 +1962,11 @@ type Event struct {
 	// Example: evt_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
+	// References Its publisher's references.
+	//
+	// Example: ["order_4711"]
+	References *[]string `json:"references,omitempty"`
+
 	// Test Whether the event is the sample of a test delivery.
 	//
 	// Example: false
@@ -1947,8 +2023,13 @@ type EventDetail struct {
 	// Example: evt_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// NotDeliveredTo Webhooks of the account that have no delivery of the event, with the reason; at most 100.
+	// NotDeliveredTo Webhooks of the account that have no delivery of the event, with the reason as it was when the event was published; at most 100.
 	NotDeliveredTo []NotDelivered `json:"not_delivered_to"`
+
+	// References Its publisher's references.
+	//
+	// Example: ["order_4711"]
+	References *[]string `json:"references,omitempty"`
 
 	// Test Whether the event is the sample of a test delivery.
 	//
@@ -2115,7 +2196,7 @@ type MomentoWebhookList struct {
 
 // NotDelivered defines model for NotDelivered.
 type NotDelivered struct {
-	// Reason Why it has none.
+	// Reason Why it had none when the event was published. A paused webhook gets deliveries, which wait.
 	//
 	// Example: not subscribed
 	Reason NotDeliveredReason `json:"reason"`
@@ -2126,7 +2207,7 @@ type NotDelivered struct {
 	WebhookID string `json:"webhook_id"`
 }
 
-// NotDeliveredReason Why it has none.
+// NotDeliveredReason Why it had none when the event was published. A paused webhook gets deliveries, which wait.
 //
 // Example: not subscribed
 type NotDeliveredReason string
@@ -2212,6 +2293,11 @@ type PublishEventRequest struct {
 	//
 	// Example: order-1234-paid
 	ID *string `json:"id,omitempty"`
+
+	// References References by which the event and its deliveries are found, such as ids of an order or a customer. Each has 1 to 128 printable characters; repeated ones count once. They are not sent to receivers.
+	//
+	// Example: ["order_4711","cus_9"]
+	References *[]string `json:"references,omitempty"`
 
 	// Type An event type of the catalogue.
 	//
@@ -3068,6 +3154,54 @@ type ListAPIKeysParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// SearchDeliveriesParams defines parameters for SearchDeliveries.
+type SearchDeliveriesParams struct {
+	// Limit How many entries at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the previous page. Absent: the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// WebhookID Only deliveries of this webhook, which may have been deleted.
+	WebhookID *string `form:"webhook_id,omitempty" json:"webhook_id,omitempty"`
+
+	// Status Only deliveries of one of these statuses, separated by commas.
+	Status *[]DeliveryStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// StatusClass Only deliveries whose last HTTP status is of this class. From 3xx on, deliveries that have succeeded are left out.
+	StatusClass *SearchDeliveriesParamsStatusClass `form:"status_class,omitempty" json:"status_class,omitempty"`
+
+	// ErrorClass Only deliveries whose last attempt failed in this way, without those that have succeeded.
+	ErrorClass *ErrorClass `form:"error_class,omitempty" json:"error_class,omitempty"`
+
+	// EventType Only deliveries of events of this type, or of those that a pattern like user.* matches.
+	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
+
+	// Reference Only deliveries of events with this reference.
+	Reference *string `form:"reference,omitempty" json:"reference,omitempty"`
+
+	// Final true: only deliveries that have ended. false: only those with an attempt to come.
+	Final *SearchDeliveriesParamsFinal `form:"final,omitempty" json:"final,omitempty"`
+
+	// Undelivered true: only deliveries that have ended without success.
+	Undelivered *SearchDeliveriesParamsUndelivered `form:"undelivered,omitempty" json:"undelivered,omitempty"`
+
+	// Since Only deliveries of events from this time on.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only deliveries of events before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+}
+
+// SearchDeliveriesParamsStatusClass defines parameters for SearchDeliveries.
+type SearchDeliveriesParamsStatusClass string
+
+// SearchDeliveriesParamsFinal defines parameters for SearchDeliveries.
+type SearchDeliveriesParamsFinal string
+
+// SearchDeliveriesParamsUndelivered defines parameters for SearchDeliveries.
+type SearchDeliveriesParamsUndelivered string
+
 // ListEventTypesParams defines parameters for ListEventTypes.
 type ListEventTypesParams struct {
 	// Limit Largest number of entries. Default: all, up to 4 MiB.
@@ -3087,6 +3221,9 @@ type ListEventsParams struct {
 
 	// Type Only events of this type, or of those that a pattern like user.* matches.
 	Type *string `form:"type,omitempty" json:"type,omitempty"`
+
+	// Reference Only events with this reference.
+	Reference *string `form:"reference,omitempty" json:"reference,omitempty"`
 
 	// Since Only events from this time on.
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
@@ -3459,6 +3596,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 	RevokeAPIKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SearchDeliveries List the deliveries of all webhooks
+	//
+	// Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422.
+	//
+	// Corresponds with GET /v1/deliveries (the `SearchDeliveries` operationId).
+	SearchDeliveries(ctx context.Context, params *SearchDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetDelivery Get a delivery
 	//
@@ -4166,6 +4310,23 @@ func (c *Client) CreateAPIKey(ctx context.Context, body CreateAPIKeyJSONRequestB
 // Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 func (c *Client) RevokeAPIKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeAPIKeyRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SearchDeliveries List the deliveries of all webhooks
+//
+// Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422.
+//
+// Corresponds with GET /v1/deliveries (the `SearchDeliveries` operationId).
+func (c *Client) SearchDeliveries(ctx context.Context, params *SearchDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchDeliveriesRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5901,6 +6062,192 @@ func NewRevokeAPIKeyRequest(server string, id string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewSearchDeliveriesRequest constructs an http.Request for the SearchDeliveries method
+func NewSearchDeliveriesRequest(server string, params *SearchDeliveriesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/deliveries")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.WebhookID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "webhook_id", *params.WebhookID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.StatusClass != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status_class", *params.StatusClass, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ErrorClass != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "error_class", *params.ErrorClass, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EventType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "event_type", *params.EventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Reference != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "reference", *params.Reference, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Final != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "final", *params.Final, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Undelivered != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "undelivered", *params.Undelivered, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetDeliveryRequest constructs an http.Request for the GetDelivery method
 func NewGetDeliveryRequest(server string, id string) (*http.Request, error) {
 	var err error
@@ -6184,6 +6531,18 @@ func NewListEventsRequest(server string, params *ListEventsParams) (*http.Reques
 		if params.Type != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "type", *params.Type, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Reference != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "reference", *params.Reference, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -7906,6 +8265,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 	RevokeAPIKeyWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error)
 
+	// SearchDeliveriesWithResponse List the deliveries of all webhooks
+	//
+	// Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/deliveries (the `SearchDeliveries` operationId).
+	SearchDeliveriesWithResponse(ctx context.Context, params *SearchDeliveriesParams, reqEditors ...RequestEditorFn) (*SearchDeliveriesResponse, error)
+
 	// GetDeliveryWithResponse Get a delivery
 	//
 	// The delivery with every attempt: the request, the answer and the times.
@@ -8961,6 +9329,54 @@ func (r RevokeAPIKeyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RevokeAPIKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SearchDeliveriesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeliveryPage
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SearchDeliveriesResponse) GetJSON200() *DeliveryPage {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r SearchDeliveriesResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SearchDeliveriesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SearchDeliveriesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SearchDeliveriesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SearchDeliveriesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10909,6 +11325,21 @@ func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, id s
 	return ParseRevokeAPIKeyResponse(rsp)
 }
 
+// SearchDeliveriesWithResponse List the deliveries of all webhooks
+//
+// Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/deliveries (the `SearchDeliveries` operationId).
+func (c *ClientWithResponses) SearchDeliveriesWithResponse(ctx context.Context, params *SearchDeliveriesParams, reqEditors ...RequestEditorFn) (*SearchDeliveriesResponse, error) {
+	rsp, err := c.SearchDeliveries(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSearchDeliveriesResponse(rsp)
+}
+
 // GetDeliveryWithResponse Get a delivery
 //
 // The delivery with every attempt: the request, the answer and the times.
@@ -12079,6 +12510,39 @@ func ParseRevokeAPIKeyResponse(rsp *http.Response) (*RevokeAPIKeyResponse, error
 	switch {
 	case rsp.StatusCode == 204:
 		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSearchDeliveriesResponse parses an HTTP response from a SearchDeliveriesWithResponse call
+func ParseSearchDeliveriesResponse(rsp *http.Response) (*SearchDeliveriesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SearchDeliveriesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeliveryPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

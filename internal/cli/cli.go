@@ -15,8 +15,8 @@ import (
 // Commands are the commands of this package; package main embeds them.
 type Commands struct {
 	Webhooks   webhooksCommand   `cmd:"" group:"api" help:"List, create, change, test and delete webhooks; show their deliveries."`
-	Events     eventsCommand     `cmd:"" group:"api" help:"Publish events."`
-	Deliveries deliveriesCommand `cmd:"" group:"api" help:"Show a delivery; send it again; find out why its signature does not verify."`
+	Events     eventsCommand     `cmd:"" group:"api" help:"Publish events; list them; show who got one."`
+	Deliveries deliveriesCommand `cmd:"" group:"api" help:"List and show deliveries; send one again; find out why a signature does not verify."`
 	Replays    replaysCommand    `cmd:"" group:"api" help:"Show, pause, resume and cancel replays."`
 	Listen     listenCommand     `cmd:"" group:"api" help:"Receive webhooks on this machine: register a webhook, verify and print each request, answer with the given status, and delete the webhook at the end."`
 	Verify     verifyCommand     `cmd:"" group:"api" help:"Verify the signature of a saved request, and explain what is wrong. Exit code 0: valid, 6: not valid."`

@@ -9,6 +9,7 @@ import (
 )
 
 type deliveriesCommand struct {
+	List     searchDeliveriesCommand `cmd:"" help:"List the deliveries of all webhooks, newest first."`
 	Get      getDeliveryCommand      `cmd:"" help:"Show a delivery and its attempts."`
 	Diagnose diagnoseDeliveryCommand `cmd:"" help:"Find out why a receiver cannot verify the signature: compare what it got with what was sent. Exit code 0: verified, 6: not."`
 	Retry    retryDeliveryCommand    `cmd:"" help:"Send a delivery once more, now, and show the receiver's answer."`

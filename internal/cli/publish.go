@@ -9,7 +9,9 @@ import (
 )
 
 type eventsCommand struct {
-	Publish publishCommand `cmd:"" help:"Publish one event from flags, or many from a file or standard input."`
+	List    listEventsCommand `cmd:"" help:"List events, newest first."`
+	Why     whyCommand        `cmd:"" help:"Show which webhooks got an event, which did not, and why."`
+	Publish publishCommand    `cmd:"" help:"Publish one event from flags, or many from a file or standard input."`
 }
 
 type publishCommand struct {

@@ -3,7 +3,9 @@ package hook
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -29,6 +31,8 @@ type Event struct {
 	Trace Trace
 	// Hops are the events that led to this one, oldest first, if its publisher named them.
 	Hops []EventID
+	// References are the publisher's, such as the id of an order (A1). Receivers don't get them.
+	References []string
 	// WorkflowID names the workflow that delivers the event; empty until one has been started, and for ever if no
 	// webhook matched.
 	WorkflowID string
@@ -59,6 +63,8 @@ type Publication struct {
 	Trace Trace
 	// Hops are the events that led to this one, oldest first; at most MaxHops.
 	Hops []EventID
+	// References find the event later (A1); at most MaxReferences, each once.
+	References []string
 	// Preconditions must hold for it to be stored.
 	Preconditions Preconditions
 }
@@ -70,6 +76,12 @@ func (p *Publication) Fingerprint() [sha256.Size]byte {
 	parts := [][]byte{[]byte(p.Type), []byte(p.OrganizationID), p.Data}
 	if p.Cache != "" {
 		parts = append(parts, []byte(p.Cache))
+	}
+	if len(p.References) > 0 {
+		parts = append(parts, nil) // no cache is empty
+		for _, r := range p.References {
+			parts = append(parts, []byte(r))
+		}
 	}
 	for _, part := range parts {
 		// The length comes first, so that two different lists of parts are never hashed as the same bytes.
@@ -83,6 +95,21 @@ func (p *Publication) Fingerprint() [sha256.Size]byte {
 func IdempotencyKeyProblem(key string) string {
 	if key == "" || utf8.RuneCountInString(key) > MaxIdempotencyKey || !cleanText(key) {
 		return "must be 1 to 255 characters without control characters"
+	}
+	return ""
+}
+
+// Bounds of an event's references: how many it may have, and their length in characters (A1).
+const (
+	MaxReferences = 10
+	MaxReference  = 128
+)
+
+// ReferenceProblem describes what is wrong with a reference of an event; "" if it is valid.
+func ReferenceProblem(reference string) string {
+	if reference == "" || utf8.RuneCountInString(reference) > MaxReference || !utf8.ValidString(reference) ||
+		strings.ContainsFunc(reference, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "must be 1 to 128 printable characters"
 	}
 	return ""
 }
@@ -124,7 +151,7 @@ type Repeat struct {
 	Err      error
 }
 
-// NotDelivered is a webhook that did not get an event, and the reason (S10).
+// NotDelivered is a webhook that did not get an event, and the reason as it was at the publish (S10, A3).
 type NotDelivered struct {
 	WebhookID WebhookID
 	Reason    string

@@ -34,6 +34,8 @@ type WebhookFilter struct {
 type EventFilter struct {
 	// Type is a type, or a pattern of types.
 	Type string
+	// Reference is one of the events' references (A1).
+	Reference string
 	// May limits the list to what the client may read; zero is no limit.
 	May Readable
 }

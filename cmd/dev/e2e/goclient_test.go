@@ -236,6 +236,10 @@ func (to *tour) log(ctx context.Context, webhook string) {
 		deliveries = slices.DeleteFunc(must(t, page, err, page.GetJSON200).Deliveries, func(d grapnelapi.Delivery) bool { return d.Test != nil })
 		return len(deliveries) == 2
 	})
+	found, err := to.SearchDeliveriesWithResponse(ctx, &grapnelapi.SearchDeliveriesParams{
+		WebhookID: &webhook, Status: &[]grapnelapi.DeliveryStatus{grapnelapi.DeliveryStatusSuccess}, EventType: &deliveries[0].EventType,
+	})
+	require.NotEmpty(t, must(t, found, err, found.GetJSON200).Deliveries)
 	got, err := to.GetDeliveryWithResponse(ctx, deliveries[0].ID)
 	require.Len(t, must(t, got, err, got.GetJSON200).AttemptLog, 1)
 	body := "{}"

@@ -1,0 +1,212 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"grapnel/internal/hook"
+)
+
+// A search reads deliveries of all webhooks of a tenant (A2). There is no index of a tenant's deliveries: that would cost every
+// accept and every recording. Deliveries lie beside their events by id, so a search goes through the tenant's events, or those
+// with a reference, and reads the deliveries of each. What has not succeeded has an index by tenant and state. docs/adr/0012
+// says what was measured.
+const (
+	// mostSearched bounds how many deliveries a page of a search reads, in all its lists together; mostSteps how many events
+	// it goes through.
+	mostSearched, mostSteps = 5_000, 2_500
+	// mostReferred bounds how many events a page of the events with a reference reads. Each is looked up by its id.
+	mostReferred = 2_500
+)
+
+// FindDeliveries lists a tenant's deliveries, newest first, by the event's time (A2). A page may be short, even empty,
+// without being the last: next is where the next page begins, nil at the end. There are none if the conditions contradict each
+// other.
+func (s *Store) FindDeliveries(
+	ctx context.Context, tenant hook.TenantID, f hook.DeliverySearch, p hook.Page,
+) (deliveries []hook.Delivery, next *[16]byte, err error) {
+	ending := false
+	if slices.Contains(f.Wanted(), hook.StateCanceled) {
+		err := s.lists.QueryRow(ctx, `select exists (select from cancellations)`).Scan(&ending)
+		if err != nil {
+			return nil, nil, mapErr(fmt.Errorf("find deliveries: look up cancellations: %w", err))
+		}
+	}
+	lists := searchListings(tenant, &f, ending)
+	if len(lists) == 0 {
+		return []hook.Delivery{}, nil, nil
+	}
+	deliveries, next, err = readMerged(ctx, s, lists, p, collectShown, func(d *hook.Delivery) [16]byte { return d.ID })
+	if err != nil {
+		return nil, nil, fmt.Errorf("find deliveries: %w", err)
+	}
+	return deliveries, next, nil
+}
+
+// searchListings returns the lists whose rows together are those of a search. ending says that deliveries are still being
+// canceled whose rows don't say so.
+func searchListings(tenant hook.TenantID, f *hook.DeliverySearch, ending bool) []*listing {
+	wanted := f.Wanted()
+	if len(wanted) == 0 {
+		return nil
+	}
+	var lists []*listing
+	switch {
+	case f.Reference != "":
+		lists = []*listing{referenceWalk(tenant, f)}
+	case !slices.Contains(wanted, hook.StateSuccess):
+		lists = byState(tenant, f, wanted, ending)
+	case f.WebhookID != hook.WebhookID{}:
+		lists = []*listing{found(`d.webhook_id = @webhook_id`, pgx.StrictNamedArgs{"webhook_id": [16]byte(f.WebhookID)})}
+	default:
+		lists = []*listing{eventWalk(tenant, f)}
+	}
+	for _, l := range lists {
+		l.most = mostSearched / len(lists)
+		l.narrow(f)
+		if len(lists) == 1 && len(l.states) == 0 {
+			l.states = hook.DeliveryStates()
+		}
+		if condition := stateCondition(l.states, wanted, f.Ended()); condition != "" {
+			l.filter = append(l.filter, condition)
+		}
+	}
+	return lists
+}
+
+// found returns a list of the deliveries that an index finds by a condition.
+func found(within string, args pgx.StrictNamedArgs) *listing {
+	return &listing{table: "deliveries", alias: "d", columns: shownColumns, join: shown, within: []string{within}, args: args}
+}
+
+// byState returns a list for each state of a row that is not success. A webhook's rows come from its own indexes.
+func byState(tenant hook.TenantID, f *hook.DeliverySearch, wanted []hook.DeliveryState, ending bool) (lists []*listing) {
+	for _, state := range hook.DeliveryStates() {
+		outstanding := state == hook.StatePending || state == hook.StateSending || state == hook.StateFailed
+		canceling := ending && outstanding && slices.Contains(wanted, hook.StateCanceled)
+		if state == hook.StateSuccess || !slices.Contains(wanted, state) && !canceling {
+			continue
+		}
+		// Literals, not arguments, show the planner which index has such rows.
+		l := found(`d.tenant_id = @tenant_id`, pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant)})
+		if f.WebhookID != (hook.WebhookID{}) {
+			l = found(`d.webhook_id = @webhook_id`, pgx.StrictNamedArgs{"webhook_id": [16]byte(f.WebhookID)})
+		}
+		if f.WebhookID != (hook.WebhookID{}) && (state == hook.StatePending || state == hook.StateSending) {
+			l.within = append(l.within, `d.next_attempt_at is not null`)
+		} else {
+			l.within = append(l.within, `d.state = '`+string(state)+`'`)
+			if f.WebhookID == (hook.WebhookID{}) {
+				l.within = append(l.within, `d.state <> 'success'`)
+			}
+		}
+		l.states = []hook.DeliveryState{state}
+		lists = append(lists, l)
+	}
+	return lists
+}
+
+// stateCondition returns the condition that a row in one of the given states is a delivery in a wanted state, as clients see
+// it, which has ended or has not; "" if that is so for every row.
+func stateCondition(states, wanted []hook.DeliveryState, ended *bool) string {
+	if len(wanted) == len(hook.DeliveryStates()) && ended == nil {
+		return ""
+	}
+	const standing = `not coalesce(` + revoked + `, false)`
+	var ways []string
+	for _, state := range states {
+		row := `d.state = '` + string(state) + `'`
+		switch state {
+		case hook.StatePending, hook.StateSending, hook.StateFailed:
+			if slices.Contains(wanted, hook.StateCanceled) {
+				ways = append(ways, row+` and coalesce(`+revoked+`, false)`)
+			}
+			if !slices.Contains(wanted, state) {
+				continue
+			}
+			row += ` and ` + standing
+			if ended != nil && *ended {
+				row += ` and d.next_attempt_at is null`
+			}
+			if ended != nil && !*ended {
+				row += ` and d.next_attempt_at is not null`
+			}
+			ways = append(ways, row)
+		default:
+			if slices.Contains(wanted, state) {
+				ways = append(ways, row)
+			}
+		}
+	}
+	return `(` + strings.Join(ways, ` or `) + `)`
+}
+
+// narrow adds the conditions of a search that are checked on each row.
+func (l *listing) narrow(f *hook.DeliverySearch) {
+	if f.WebhookID != (hook.WebhookID{}) && l.args["webhook_id"] == nil {
+		l.filter = append(l.filter, `d.webhook_id = @webhook_id`)
+		l.choose(pgx.StrictNamedArgs{"webhook_id": [16]byte(f.WebhookID)})
+	}
+	if f.StatusClass > 0 {
+		l.filter = append(l.filter, `d.status_code / 100 = @status_class`)
+		l.choose(pgx.StrictNamedArgs{"status_class": f.StatusClass})
+	}
+	if f.Class != hook.ClassNone {
+		l.filter = append(l.filter, `(select a.error_class from attempts a where a.delivery_id = d.id and a.number = d.attempts) = @error_class`)
+		l.choose(pgx.StrictNamedArgs{"error_class": string(f.Class)})
+	}
+	if l.args["type"] == nil {
+		l.ofType("d.event_type", f.EventType)
+	}
+	l.may(f.May, "d.event_type")
+	l.ofCaches(f.May, `(select e.cache from events e where e.id = d.event_id)`)
+}
+
+// eventWalk returns a list of the deliveries of a tenant's events.
+func eventWalk(tenant hook.TenantID, f *hook.DeliverySearch) *listing {
+	args := pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant)}
+	condition, typeArgs := typeCondition("e.type", f.EventType)
+	if condition != "" {
+		condition = " where " + condition
+		for name, value := range typeArgs {
+			args[name] = value
+		}
+	}
+	return deliveryWalk(`select e.id, e.type from events e where e.tenant_id = @tenant_id and e.id >= @first and e.id <= @last order by e.id desc`,
+		condition, `d.tenant_id = @tenant_id`, args)
+}
+
+// referenceWalk returns a list of the deliveries of the events with a reference.
+func referenceWalk(tenant hook.TenantID, f *hook.DeliverySearch) *listing {
+	const having = `r.tenant_id = @tenant_id and r.reference = @reference`
+	return deliveryWalk(`select r.event_id as id from event_references r where `+having+` and r.event_id >= @first and r.event_id <= @last order by r.event_id desc`,
+		"", `exists (select from event_references r where `+having+` and r.event_id = d.event_id offset 0)`,
+		pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant), "reference": f.Reference})
+}
+
+// deliveryWalk returns a list of the deliveries that lie beside events, and for which theirs holds. steps is a query of the
+// events' ids between @first and @last, newest first; of those that it reads, chosen may leave some out.
+//
+// A few events may share the eight bytes with which the ids of their deliveries begin. Of these the walk takes the first,
+// and reads the deliveries of all. So no two steps have deliveries in common, and ids have the order of steps.
+func deliveryWalk(steps, chosen, theirs string, args pgx.StrictNamedArgs) *listing {
+	const begins, lowest, highest = `left(e.id::text, 18)`, `'-0000-000000000000'`, `'-ffff-ffffffffffff'`
+	return &listing{
+		table: fmt.Sprintf(`(
+				select e.id, (b || %s)::uuid as lowest, (b || %s)::uuid as highest
+				from (select e.id, %s as b, lag(%[3]s) over (order by e.id desc) as before from (%s limit %d) e%s) e
+				where before is distinct from b
+			) k cross join lateral (
+				select * from deliveries d where d.id >= k.lowest and d.id <= k.highest and d.id >= @lo and d.id < @hi and %s
+				order by d.id desc limit %d)`, lowest, highest, begins, steps, mostSteps, chosen, theirs, mostSearched),
+		alias: "d", columns: shownColumns, join: shown, args: args,
+		walk: &walk{
+			key: "d.id", step: "k.id", within: true,
+			last: fmt.Sprintf(`select (%s || %s)::uuid from (%s offset %d limit 1) e`, begins, lowest, steps, mostSteps-1),
+		},
+	}
+}
