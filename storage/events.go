@@ -77,10 +77,10 @@ func (s *Store) Event(ctx context.Context, tenant hook.TenantID, id hook.EventID
 	return row.event(), nil
 }
 
-// Events lists a tenant's events, newest first, without tests. A page may be short, even empty, without being the
+// Events lists the events of tenants, newest first, without tests. A page may be short, even empty, without being the
 // last: next is where the next page begins, nil at the end.
-func (s *Store) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) (events []hook.Event, next *[16]byte, err error) {
-	l := eventsListing(tenant, f, p.Bytes)
+func (s *Store) Events(ctx context.Context, of hook.TenantFilter, f hook.EventFilter, p hook.Page) (events []hook.Event, next *[16]byte, err error) {
+	l := eventsListing(of, f, p.Bytes)
 	events, next, err = readPage(ctx, s, &l, p, collectEvents, func(e *hook.Event) [16]byte { return e.ID })
 	if err != nil {
 		return nil, nil, fmt.Errorf("list events: %w", err)
@@ -95,12 +95,12 @@ func (s *Store) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFi
 }
 
 // eventsListing includes data until the page has the given number of bytes; 0 is no bound.
-func eventsListing(tenant hook.TenantID, f hook.EventFilter, bytes int) listing {
+func eventsListing(of hook.TenantFilter, f hook.EventFilter, bytes int) listing {
 	l := listing{
 		table: "events", alias: "e", columns: eventColumns,
-		within: []string{`e.tenant_id = @tenant_id`}, filter: []string{`not e.test`},
-		args: pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant)},
+		filter: []string{`not e.test`}, args: pgx.StrictNamedArgs{},
 	}
+	l.ofTenants(of)
 	l.ofType("e.type", f.Type)
 	if bytes > 0 {
 		// Of data beyond the bound only the size is read, which does not fetch it.
