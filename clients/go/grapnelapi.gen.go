@@ -53,6 +53,7 @@ func (e CommendaWebhookStatus) Valid() bool {
 // Defines values for CreateScope.
 const (
 	CreateScopeAdmin     CreateScope = "admin"
+	CreateScopePlatform  CreateScope = "platform"
 	CreateScopePublish   CreateScope = "publish"
 	CreateScopeRead      CreateScope = "read"
 	CreateScopeSubscribe CreateScope = "subscribe"
@@ -64,6 +65,8 @@ func (e CreateScope) Valid() bool {
 	switch e {
 	case CreateScopeAdmin:
 		return true
+	case CreateScopePlatform:
+		return true
 	case CreateScopePublish:
 		return true
 	case CreateScopeRead:
@@ -71,6 +74,27 @@ func (e CreateScope) Valid() bool {
 	case CreateScopeSubscribe:
 		return true
 	case CreateScopeWebhooks:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreatedTenantStatus.
+const (
+	CreatedTenantStatusActive    CreatedTenantStatus = "active"
+	CreatedTenantStatusDeleting  CreatedTenantStatus = "deleting"
+	CreatedTenantStatusSuspended CreatedTenantStatus = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the CreatedTenantStatus enum.
+func (e CreatedTenantStatus) Valid() bool {
+	switch e {
+	case CreatedTenantStatusActive:
+		return true
+	case CreatedTenantStatusDeleting:
+		return true
+	case CreatedTenantStatusSuspended:
 		return true
 	default:
 		return false
@@ -341,6 +365,27 @@ func (e SigningKeyUse) Valid() bool {
 	}
 }
 
+// Defines values for TenantStatus.
+const (
+	TenantStatusActive    TenantStatus = "active"
+	TenantStatusDeleting  TenantStatus = "deleting"
+	TenantStatusSuspended TenantStatus = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the TenantStatus enum.
+func (e TenantStatus) Valid() bool {
+	switch e {
+	case TenantStatusActive:
+		return true
+	case TenantStatusDeleting:
+		return true
+	case TenantStatusSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WaitReason.
 const (
 	WaitReasonEndpointUnavailable WaitReason = "endpoint_unavailable"
@@ -410,6 +455,27 @@ func (e WebhookStatus) Valid() bool {
 	}
 }
 
+// Defines values for ListTenantsParamsStatus.
+const (
+	ListTenantsParamsStatusActive    ListTenantsParamsStatus = "active"
+	ListTenantsParamsStatusDeleting  ListTenantsParamsStatus = "deleting"
+	ListTenantsParamsStatusSuspended ListTenantsParamsStatus = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the ListTenantsParamsStatus enum.
+func (e ListTenantsParamsStatus) Valid() bool {
+	switch e {
+	case ListTenantsParamsStatusActive:
+		return true
+	case ListTenantsParamsStatusDeleting:
+		return true
+	case ListTenantsParamsStatusSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListWebhooksParamsActive.
 const (
 	ListWebhooksParamsActiveFalse ListWebhooksParamsActive = "false"
@@ -455,10 +521,15 @@ type APIKey struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
-	// Operator Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key manages tenants, and only the operator can revoke it.
+	// Operator Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key has every scope, and only the operator can revoke it.
 	//
 	// Example: false
 	Operator *bool `json:"operator,omitempty"`
+
+	// Platform Whether it is a platform key, which acts for the tenant that the header Grapnel-Tenant names: it has the scope platform as well, or is the operator's. That scope is not listed in scopes, because older clients don't know it.
+	//
+	// Example: false
+	Platform *bool `json:"platform,omitempty"`
 
 	// RevokedAt When the key was revoked; absent if it was not.
 	//
@@ -1043,7 +1114,7 @@ type CreateAPIKeyRequest struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
-	// Scopes What the key permits. subscribe permits to follow topics and nothing else. admin includes the others.
+	// Scopes What the key permits. subscribe permits to follow topics and nothing else. admin includes these. platform lets the key act, within its other scopes, for every tenant; only a platform key can create such a key, and without naming a tenant.
 	//
 	// Example: ["publish"]
 	Scopes []CreateScope `json:"scopes"`
@@ -1097,12 +1168,23 @@ type CreateCommendaWebhookRequest struct {
 	URL string `json:"url"`
 }
 
-// CreateScope What the key permits. subscribe permits to follow topics and nothing else. admin includes the others.
+// CreateScope What the key permits. subscribe permits to follow topics and nothing else. admin includes these. platform lets the key act, within its other scopes, for every tenant; only a platform key can create such a key, and without naming a tenant.
 type CreateScope string
 
 // CreateTenantRequest defines model for CreateTenantRequest.
 type CreateTenantRequest struct {
-	// Name What it is called.
+	// ExternalID Your own id of the account: printable characters, not beginning with ten_. No other account may have it, and it can't be changed.
+	//
+	// Example: customer-4711
+	ExternalID *string              `json:"external_id,omitempty"`
+	Limits     *TenantLimitsRequest `json:"limits,omitempty"`
+
+	// Metadata Up to 50 pairs: keys of up to 64 characters, values of up to 1,000.
+	//
+	// Example: {"plan":"pro"}
+	Metadata *map[string]string `json:"metadata,omitempty"`
+
+	// Name What it is called. Names need not be unique.
 	//
 	// Example: acme
 	Name string `json:"name"`
@@ -1226,10 +1308,15 @@ type CreatedAPIKey struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
-	// Operator Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key manages tenants, and only the operator can revoke it.
+	// Operator Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key has every scope, and only the operator can revoke it.
 	//
 	// Example: false
 	Operator *bool `json:"operator,omitempty"`
+
+	// Platform Whether it is a platform key, which acts for the tenant that the header Grapnel-Tenant names: it has the scope platform as well, or is the operator's. That scope is not listed in scopes, because older clients don't know it.
+	//
+	// Example: false
+	Platform *bool `json:"platform,omitempty"`
 
 	// RevokedAt When the key was revoked; absent if it was not.
 	//
@@ -1266,16 +1353,42 @@ type CreatedTenant struct {
 	// Example: 2026-01-15T12:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
+	// ExternalID Your own id of the account, if you gave one. It stands for the account wherever the id does.
+	//
+	// Example: customer-4711
+	ExternalID *string `json:"external_id,omitempty"`
+
 	// ID The account's id.
 	//
 	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
-	ID string `json:"id"`
+	ID     string       `json:"id"`
+	Limits TenantLimits `json:"limits"`
 
-	// Name The account's name. Names are unique.
+	// Metadata What you noted about it.
+	//
+	// Example: {"plan":"pro"}
+	Metadata *map[string]string `json:"metadata,omitempty"`
+
+	// Name The account's name. Several accounts may have the same.
 	//
 	// Example: acme
 	Name string `json:"name"`
+
+	// Status The state of the account.
+	//
+	// Example: active
+	Status CreatedTenantStatus `json:"status"`
+
+	// UpdatedAt When it was last changed.
+	//
+	// Example: 2026-01-15T12:00:00Z
+	UpdatedAt time.Time `json:"updated_at"`
 }
+
+// CreatedTenantStatus The state of the account.
+//
+// Example: active
+type CreatedTenantStatus string
 
 // CreatedWebhook defines model for CreatedWebhook.
 type CreatedWebhook struct {
@@ -1358,6 +1471,11 @@ type CreatedWebhook struct {
 	//
 	// Example: gone
 	StatusReason *string `json:"status_reason,omitempty"`
+
+	// TenantID The tenant that it belongs to. Only in lists over all tenants.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID *string `json:"tenant_id,omitempty"`
 
 	// TimeoutSeconds Bound on a whole attempt.
 	//
@@ -1607,6 +1725,11 @@ type Event struct {
 	// Example: evt_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
+	// TenantID The tenant that it belongs to. Only in lists over all tenants.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID *string `json:"tenant_id,omitempty"`
+
 	// Test Whether the event is the sample of a test delivery.
 	//
 	// Example: false
@@ -1665,6 +1788,11 @@ type EventDetail struct {
 
 	// NotDeliveredTo Webhooks of the account that have no delivery of the event, with the reason; at most 100.
 	NotDeliveredTo []NotDelivered `json:"not_delivered_to"`
+
+	// TenantID The tenant that it belongs to. Only in lists over all tenants.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID *string `json:"tenant_id,omitempty"`
 
 	// Test Whether the event is the sample of a test delivery.
 	//
@@ -1836,7 +1964,7 @@ type NotDeliveredReason string
 
 // Problem defines model for Problem.
 type Problem struct {
-	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
+	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
 	//
 	// Example: INVALID_ARGUMENT
 	Code string `json:"code"`
@@ -1986,6 +2114,21 @@ type PutMomentoWebhookRequest struct {
 	TopicName string `json:"topicName"`
 }
 
+// PutTenantRequest defines model for PutTenantRequest.
+type PutTenantRequest struct {
+	Limits *TenantLimitsRequest `json:"limits,omitempty"`
+
+	// Metadata Replaces all pairs; null removes them. Up to 50: keys of up to 64 characters, values of up to 1,000.
+	//
+	// Example: {"plan":"pro"}
+	Metadata *map[string]string `json:"metadata,omitempty"`
+
+	// Name What it is called. Default for a new account: the external id.
+	//
+	// Example: acme
+	Name *string `json:"name,omitempty"`
+}
+
 // Replay defines model for Replay.
 type Replay struct {
 	// Created Deliveries made so far, one for each event.
@@ -2053,6 +2196,11 @@ type Replay struct {
 	//
 	// Example: failed
 	Status ReplayStatus `json:"status"`
+
+	// TenantID The tenant that it belongs to. Only in lists over all tenants.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID *string `json:"tenant_id,omitempty"`
 
 	// Until Events before this time.
 	//
@@ -2280,20 +2428,72 @@ type Tenant struct {
 	// Example: 2026-01-15T12:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
+	// ExternalID Your own id of the account, if you gave one. It stands for the account wherever the id does.
+	//
+	// Example: customer-4711
+	ExternalID *string `json:"external_id,omitempty"`
+
 	// ID The account's id.
 	//
 	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
-	ID string `json:"id"`
+	ID     string       `json:"id"`
+	Limits TenantLimits `json:"limits"`
 
-	// Name The account's name. Names are unique.
+	// Metadata What you noted about it.
+	//
+	// Example: {"plan":"pro"}
+	Metadata *map[string]string `json:"metadata,omitempty"`
+
+	// Name The account's name. Several accounts may have the same.
 	//
 	// Example: acme
 	Name string `json:"name"`
+
+	// Status The state of the account.
+	//
+	// Example: active
+	Status TenantStatus `json:"status"`
+
+	// UpdatedAt When it was last changed.
+	//
+	// Example: 2026-01-15T12:00:00Z
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// TenantStatus The state of the account.
+//
+// Example: active
+type TenantStatus string
+
+// TenantLimits defines model for TenantLimits.
+type TenantLimits struct {
+	// MaxWebhooks Largest number of webhooks; 0 is no limit.
+	//
+	// Example: 100
+	MaxWebhooks *int64 `json:"max_webhooks,omitempty"`
+
+	// PublishRate Largest number of events published per second; 0 is no limit.
+	//
+	// Example: 50
+	PublishRate *int64 `json:"publish_rate,omitempty"`
+}
+
+// TenantLimitsRequest defines model for TenantLimitsRequest.
+type TenantLimitsRequest struct {
+	// MaxWebhooks Largest number of webhooks; 0 is no limit, null the default of the service.
+	//
+	// Example: 100
+	MaxWebhooks *int64 `json:"max_webhooks,omitempty"`
+
+	// PublishRate Largest number of events published per second; 0 is no limit, null the default of the service.
+	//
+	// Example: 50
+	PublishRate *int64 `json:"publish_rate,omitempty"`
 }
 
 // TenantList defines model for TenantList.
 type TenantList struct {
-	// NextCursor Cursor of the next page; null on the last page.
+	// NextCursor Cursor of the next page; null on the last page. A page of a filtered list ends after a bounded search, so it may be short or empty although more pages follow.
 	//
 	// Example: AXQBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`
@@ -2447,6 +2647,25 @@ type UpdateReplayRequest struct {
 	//
 	// Example: 10
 	Rate int64 `json:"rate"`
+}
+
+// UpdateTenantRequest defines model for UpdateTenantRequest.
+type UpdateTenantRequest struct {
+	// ExternalID Your own id of the account, if it has none yet: printable characters, not beginning with ten_.
+	//
+	// Example: customer-4711
+	ExternalID *string              `json:"external_id,omitempty"`
+	Limits     *TenantLimitsRequest `json:"limits,omitempty"`
+
+	// Metadata Replaces all pairs; null removes them. Up to 50: keys of up to 64 characters, values of up to 1,000.
+	//
+	// Example: {"plan":"pro"}
+	Metadata *map[string]string `json:"metadata,omitempty"`
+
+	// Name What it is called.
+	//
+	// Example: acme
+	Name *string `json:"name,omitempty"`
 }
 
 // UpdateWebhookRequest defines model for UpdateWebhookRequest.
@@ -2624,6 +2843,11 @@ type Webhook struct {
 	//
 	// Example: gone
 	StatusReason *string `json:"status_reason,omitempty"`
+
+	// TenantID The tenant that it belongs to. Only in lists over all tenants.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID *string `json:"tenant_id,omitempty"`
 
 	// TimeoutSeconds Bound on a whole attempt.
 	//
@@ -2823,7 +3047,16 @@ type ListTenantsParams struct {
 
 	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Status Only accounts in this state.
+	Status *ListTenantsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Name Only accounts whose names begin with this, in the same case.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
 }
+
+// ListTenantsParamsStatus defines parameters for ListTenants.
+type ListTenantsParamsStatus string
 
 // ListWebhooksParams defines parameters for ListWebhooks.
 type ListWebhooksParams struct {
@@ -2923,6 +3156,12 @@ type UpdateReplayJSONRequestBody = UpdateReplayRequest
 
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = CreateTenantRequest
+
+// UpdateTenantJSONRequestBody defines body for UpdateTenant for application/json ContentType.
+type UpdateTenantJSONRequestBody = UpdateTenantRequest
+
+// PutTenantJSONRequestBody defines body for PutTenant for application/json ContentType.
+type PutTenantJSONRequestBody = PutTenantRequest
 
 // CreateTopicTokenJSONRequestBody defines body for CreateTopicToken for application/json ContentType.
 type CreateTopicTokenJSONRequestBody = CreateTopicTokenRequest
@@ -3130,7 +3369,7 @@ type ClientInterface interface {
 
 	// ListAPIKeys List API keys
 	//
-	// Newest first, including revoked keys.
+	// Newest first, including revoked keys. Platform keys are among those of the tenant default, for platform keys to see.
 	//
 	// Corresponds with GET /v1/api-keys (the `ListAPIKeys` operationId).
 	ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3155,7 +3394,7 @@ type ClientInterface interface {
 
 	// RevokeAPIKey Revoke an API key
 	//
-	// The key is refused from now on, by every process. Only the operator's key itself can revoke the operator's key.
+	// The key is refused from now on, by every process. Only a platform key can revoke a platform key, and only the operator's key itself the operator's key.
 	//
 	// Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 	RevokeAPIKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3201,7 +3440,7 @@ type ClientInterface interface {
 
 	// ListEvents List events
 	//
-	// Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.
+	// Newest first, without test events. With Grapnel-Tenant: *, those of all tenants. A page has less than 4 MiB of data, whatever its limit.
 	//
 	// Corresponds with GET /v1/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3251,7 +3490,7 @@ type ClientInterface interface {
 
 	// ListReplays List replays
 	//
-	// Newest first. Replays that have ended are kept as long as events.
+	// Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.
 	//
 	// Corresponds with GET /v1/replays (the `ListReplays` operationId).
 	ListReplays(ctx context.Context, params *ListReplaysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3304,14 +3543,14 @@ type ClientInterface interface {
 
 	// ListTenants List tenants
 	//
-	// Newest first. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Newest first. For platform keys.
 	//
 	// Corresponds with GET /v1/tenants (the `ListTenants` operationId).
 	ListTenants(ctx context.Context, params *ListTenantsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateTenantWithBody Create a tenant
 	//
-	// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Creates an account with an admin key, which only this answer shows. For platform keys.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3320,12 +3559,55 @@ type ClientInterface interface {
 
 	// CreateTenant Create a tenant
 	//
-	// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Creates an account with an admin key, which only this answer shows. For platform keys.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/tenants (the `CreateTenant` operationId).
 	CreateTenant(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTenant Get a tenant
+	//
+	// For platform keys.
+	//
+	// Corresponds with GET /v1/tenants/{tenant} (the `GetTenant` operationId).
+	GetTenant(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateTenantWithBody Update a tenant
+	//
+	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+	UpdateTenantWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateTenant Update a tenant
+	//
+	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+	UpdateTenant(ctx context.Context, tenant string, body UpdateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutTenantWithBody Create or update a tenant
+	//
+	// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+	PutTenantWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutTenant Create or update a tenant
+	//
+	// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+	PutTenant(ctx context.Context, tenant string, body PutTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateTopicTokenWithBody Create a topic token
 	//
@@ -3347,7 +3629,7 @@ type ClientInterface interface {
 
 	// ListWebhooks List webhooks
 	//
-	// All webhooks of the account, of every profile, newest first.
+	// All webhooks of the account, of every profile, newest first. With Grapnel-Tenant: *, those of all tenants.
 	//
 	// Corresponds with GET /v1/webhooks (the `ListWebhooks` operationId).
 	ListWebhooks(ctx context.Context, params *ListWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3788,7 +4070,7 @@ func (c *Client) PublishTopicMessageWithTextBody(ctx context.Context, cacheName 
 
 // ListAPIKeys List API keys
 //
-// Newest first, including revoked keys.
+// Newest first, including revoked keys. Platform keys are among those of the tenant default, for platform keys to see.
 //
 // Corresponds with GET /v1/api-keys (the `ListAPIKeys` operationId).
 func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3843,7 +4125,7 @@ func (c *Client) CreateAPIKey(ctx context.Context, body CreateAPIKeyJSONRequestB
 
 // RevokeAPIKey Revoke an API key
 //
-// The key is refused from now on, by every process. Only the operator's key itself can revoke the operator's key.
+// The key is refused from now on, by every process. Only a platform key can revoke a platform key, and only the operator's key itself the operator's key.
 //
 // Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 func (c *Client) RevokeAPIKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3949,7 +4231,7 @@ func (c *Client) PutEventType(ctx context.Context, name string, body PutEventTyp
 
 // ListEvents List events
 //
-// Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.
+// Newest first, without test events. With Grapnel-Tenant: *, those of all tenants. A page has less than 4 MiB of data, whatever its limit.
 //
 // Corresponds with GET /v1/events (the `ListEvents` operationId).
 func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4059,7 +4341,7 @@ func (c *Client) GetEvent(ctx context.Context, id string, reqEditors ...RequestE
 
 // ListReplays List replays
 //
-// Newest first. Replays that have ended are kept as long as events.
+// Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.
 //
 // Corresponds with GET /v1/replays (the `ListReplays` operationId).
 func (c *Client) ListReplays(ctx context.Context, params *ListReplaysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4182,7 +4464,7 @@ func (c *Client) ResumeReplay(ctx context.Context, id string, reqEditors ...Requ
 
 // ListTenants List tenants
 //
-// Newest first. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Newest first. For platform keys.
 //
 // Corresponds with GET /v1/tenants (the `ListTenants` operationId).
 func (c *Client) ListTenants(ctx context.Context, params *ListTenantsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4199,7 +4481,7 @@ func (c *Client) ListTenants(ctx context.Context, params *ListTenantsParams, req
 
 // CreateTenantWithBody Create a tenant
 //
-// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Creates an account with an admin key, which only this answer shows. For platform keys.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4218,13 +4500,106 @@ func (c *Client) CreateTenantWithBody(ctx context.Context, contentType string, b
 
 // CreateTenant Create a tenant
 //
-// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Creates an account with an admin key, which only this answer shows. For platform keys.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/tenants (the `CreateTenant` operationId).
 func (c *Client) CreateTenant(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateTenantRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTenant Get a tenant
+//
+// For platform keys.
+//
+// Corresponds with GET /v1/tenants/{tenant} (the `GetTenant` operationId).
+func (c *Client) GetTenant(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTenantRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateTenantWithBody Update a tenant
+//
+// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+func (c *Client) UpdateTenantWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateTenantRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateTenant Update a tenant
+//
+// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+func (c *Client) UpdateTenant(ctx context.Context, tenant string, body UpdateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateTenantRequest(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutTenantWithBody Create or update a tenant
+//
+// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+func (c *Client) PutTenantWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutTenantRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutTenant Create or update a tenant
+//
+// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+func (c *Client) PutTenant(ctx context.Context, tenant string, body PutTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutTenantRequest(c.Server, tenant, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4275,7 +4650,7 @@ func (c *Client) CreateTopicToken(ctx context.Context, body CreateTopicTokenJSON
 
 // ListWebhooks List webhooks
 //
-// All webhooks of the account, of every profile, newest first.
+// All webhooks of the account, of every profile, newest first. With Grapnel-Tenant: *, those of all tenants.
 //
 // Corresponds with GET /v1/webhooks (the `ListWebhooks` operationId).
 func (c *Client) ListWebhooks(ctx context.Context, params *ListWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6270,6 +6645,30 @@ func NewListTenantsRequest(server string, params *ListTenantsParams) (*http.Requ
 
 		}
 
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Name != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "name", *params.Name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -6315,6 +6714,134 @@ func NewCreateTenantRequestWithBody(server string, contentType string, body io.R
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetTenantRequest constructs an http.Request for the GetTenant method
+func NewGetTenantRequest(server string, tenant string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewUpdateTenantRequest calls the generic UpdateTenant builder with application/json body
+func NewUpdateTenantRequest(server string, tenant string, body UpdateTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateTenantRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewUpdateTenantRequestWithBody constructs an http.Request for the UpdateTenant method, with any body, and a specified content type
+func NewUpdateTenantRequestWithBody(server string, tenant string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewPutTenantRequest calls the generic PutTenant builder with application/json body
+func NewPutTenantRequest(server string, tenant string, body PutTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutTenantRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewPutTenantRequestWithBody constructs an http.Request for the PutTenant method, with any body, and a specified content type
+func NewPutTenantRequestWithBody(server string, tenant string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -7469,7 +7996,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListAPIKeysWithResponse List API keys
 	//
-	// Newest first, including revoked keys.
+	// Newest first, including revoked keys. Platform keys are among those of the tenant default, for platform keys to see.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7496,7 +8023,7 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeAPIKeyWithResponse Revoke an API key
 	//
-	// The key is refused from now on, by every process. Only the operator's key itself can revoke the operator's key.
+	// The key is refused from now on, by every process. Only a platform key can revoke a platform key, and only the operator's key itself the operator's key.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7550,7 +8077,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventsWithResponse List events
 	//
-	// Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.
+	// Newest first, without test events. With Grapnel-Tenant: *, those of all tenants. A page has less than 4 MiB of data, whatever its limit.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7604,7 +8131,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListReplaysWithResponse List replays
 	//
-	// Newest first. Replays that have ended are kept as long as events.
+	// Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7667,7 +8194,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListTenantsWithResponse List tenants
 	//
-	// Newest first. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Newest first. For platform keys.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7676,7 +8203,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateTenantWithBodyWithResponse Create a tenant
 	//
-	// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Creates an account with an admin key, which only this answer shows. For platform keys.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7685,12 +8212,57 @@ type ClientWithResponsesInterface interface {
 
 	// CreateTenantWithResponse Create a tenant
 	//
-	// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Creates an account with an admin key, which only this answer shows. For platform keys.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tenants (the `CreateTenant` operationId).
 	CreateTenantWithResponse(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTenantResponse, error)
+
+	// GetTenantWithResponse Get a tenant
+	//
+	// For platform keys.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant} (the `GetTenant` operationId).
+	GetTenantWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*GetTenantResponse, error)
+
+	// UpdateTenantWithBodyWithResponse Update a tenant
+	//
+	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+	UpdateTenantWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateTenantResponse, error)
+
+	// UpdateTenantWithResponse Update a tenant
+	//
+	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+	UpdateTenantWithResponse(ctx context.Context, tenant string, body UpdateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTenantResponse, error)
+
+	// PutTenantWithBodyWithResponse Create or update a tenant
+	//
+	// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+	PutTenantWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutTenantResponse, error)
+
+	// PutTenantWithResponse Create or update a tenant
+	//
+	// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+	PutTenantWithResponse(ctx context.Context, tenant string, body PutTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*PutTenantResponse, error)
 
 	// CreateTopicTokenWithBodyWithResponse Create a topic token
 	//
@@ -7712,7 +8284,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListWebhooksWithResponse List webhooks
 	//
-	// All webhooks of the account, of every profile, newest first.
+	// All webhooks of the account, of every profile, newest first. With Grapnel-Tenant: *, those of all tenants.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9321,6 +9893,157 @@ func (r CreateTenantResponse) ContentType() string {
 	return ""
 }
 
+type GetTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Tenant
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetTenantResponse) GetJSON200() *Tenant {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetTenantResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type UpdateTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Tenant
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateTenantResponse) GetJSON200() *Tenant {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r UpdateTenantResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PutTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Tenant
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Tenant
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutTenantResponse) GetJSON200() *Tenant {
+	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r PutTenantResponse) GetJSON201() *Tenant {
+	return r.JSON201
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r PutTenantResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // CreateTopicTokenResponse201Headers the declared response headers of an HTTP 201 response for CreateTopicToken
 type CreateTopicTokenResponse201Headers struct {
 	CacheControl *string
@@ -10382,7 +11105,7 @@ func (c *ClientWithResponses) PublishTopicMessageWithTextBodyWithResponse(ctx co
 
 // ListAPIKeysWithResponse List API keys
 //
-// Newest first, including revoked keys.
+// Newest first, including revoked keys. Platform keys are among those of the tenant default, for platform keys to see.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10427,7 +11150,7 @@ func (c *ClientWithResponses) CreateAPIKeyWithResponse(ctx context.Context, body
 
 // RevokeAPIKeyWithResponse Revoke an API key
 //
-// The key is refused from now on, by every process. Only the operator's key itself can revoke the operator's key.
+// The key is refused from now on, by every process. Only a platform key can revoke a platform key, and only the operator's key itself the operator's key.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10517,7 +11240,7 @@ func (c *ClientWithResponses) PutEventTypeWithResponse(ctx context.Context, name
 
 // ListEventsWithResponse List events
 //
-// Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.
+// Newest first, without test events. With Grapnel-Tenant: *, those of all tenants. A page has less than 4 MiB of data, whatever its limit.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10607,7 +11330,7 @@ func (c *ClientWithResponses) GetEventWithResponse(ctx context.Context, id strin
 
 // ListReplaysWithResponse List replays
 //
-// Newest first. Replays that have ended are kept as long as events.
+// Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10712,7 +11435,7 @@ func (c *ClientWithResponses) ResumeReplayWithResponse(ctx context.Context, id s
 
 // ListTenantsWithResponse List tenants
 //
-// Newest first. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Newest first. For platform keys.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10727,7 +11450,7 @@ func (c *ClientWithResponses) ListTenantsWithResponse(ctx context.Context, param
 
 // CreateTenantWithBodyWithResponse Create a tenant
 //
-// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Creates an account with an admin key, which only this answer shows. For platform keys.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10742,7 +11465,7 @@ func (c *ClientWithResponses) CreateTenantWithBodyWithResponse(ctx context.Conte
 
 // CreateTenantWithResponse Create a tenant
 //
-// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Creates an account with an admin key, which only this answer shows. For platform keys.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10753,6 +11476,81 @@ func (c *ClientWithResponses) CreateTenantWithResponse(ctx context.Context, body
 		return nil, err
 	}
 	return ParseCreateTenantResponse(rsp)
+}
+
+// GetTenantWithResponse Get a tenant
+//
+// For platform keys.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant} (the `GetTenant` operationId).
+func (c *ClientWithResponses) GetTenantWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*GetTenantResponse, error) {
+	rsp, err := c.GetTenant(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTenantResponse(rsp)
+}
+
+// UpdateTenantWithBodyWithResponse Update a tenant
+//
+// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+func (c *ClientWithResponses) UpdateTenantWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateTenantResponse, error) {
+	rsp, err := c.UpdateTenantWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateTenantResponse(rsp)
+}
+
+// UpdateTenantWithResponse Update a tenant
+//
+// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+func (c *ClientWithResponses) UpdateTenantWithResponse(ctx context.Context, tenant string, body UpdateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTenantResponse, error) {
+	rsp, err := c.UpdateTenant(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateTenantResponse(rsp)
+}
+
+// PutTenantWithBodyWithResponse Create or update a tenant
+//
+// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+func (c *ClientWithResponses) PutTenantWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutTenantResponse, error) {
+	rsp, err := c.PutTenantWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutTenantResponse(rsp)
+}
+
+// PutTenantWithResponse Create or update a tenant
+//
+// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+func (c *ClientWithResponses) PutTenantWithResponse(ctx context.Context, tenant string, body PutTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*PutTenantResponse, error) {
+	rsp, err := c.PutTenant(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutTenantResponse(rsp)
 }
 
 // CreateTopicTokenWithBodyWithResponse Create a topic token
@@ -10787,7 +11585,7 @@ func (c *ClientWithResponses) CreateTopicTokenWithResponse(ctx context.Context, 
 
 // ListWebhooksWithResponse List webhooks
 //
-// All webhooks of the account, of every profile, newest first.
+// All webhooks of the account, of every profile, newest first. With Grapnel-Tenant: *, those of all tenants.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12111,6 +12909,112 @@ func ParseCreateTenantResponse(rsp *http.Response) (*CreateTenantResponse, error
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
 		var dest CreatedTenant
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetTenantResponse parses an HTTP response from a GetTenantWithResponse call
+func ParseGetTenantResponse(rsp *http.Response) (*GetTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Tenant
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseUpdateTenantResponse parses an HTTP response from a UpdateTenantWithResponse call
+func ParseUpdateTenantResponse(rsp *http.Response) (*UpdateTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Tenant
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePutTenantResponse parses an HTTP response from a PutTenantWithResponse call
+func ParsePutTenantResponse(rsp *http.Response) (*PutTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Tenant
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Tenant
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -327,7 +327,7 @@ func TestKeys(t *testing.T) {
 	store, err := storage.Open(t.Context(), storage.Config{URL: strings.TrimPrefix(at, "--database-url="), Box: box})
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
-	found, err := store.Authenticate(t.Context(), hook.HashKey(hook.Secret(text)))
+	found, err := store.Authenticate(t.Context(), hook.HashKey(hook.Secret(text)), "")
 	require.NoError(t, err)
 	key := found.Key
 	require.Equal(t, hook.DefaultTenant(), key.TenantID)
@@ -337,7 +337,7 @@ func TestKeys(t *testing.T) {
 
 	require.Equal(t, id+" revoked\n", succeed(t, "keys", "revoke", at, id))
 	require.Regexp(t, ` revoked\n$`, succeed(t, "keys", "list", at))
-	_, err = store.Authenticate(t.Context(), hook.HashKey(hook.Secret(text)))
+	_, err = store.Authenticate(t.Context(), hook.HashKey(hook.Secret(text)), "")
 	require.Equal(t, hook.KindNotFound, hook.KindOf(err))
 }
 
