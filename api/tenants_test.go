@@ -89,7 +89,7 @@ func TestTenantRefusals(t *testing.T) {
 	for i := range 4 {
 		f.post(t, "/v1/tenants", `{"name":"t`+strings.Repeat("x", i)+`"}`).object(t, http.StatusCreated)
 	}
-	require.Len(t, f.pages(t, "/v1/tenants", "tenants", 2, 5), 5)
+	require.Len(t, f.pages(t, "/v1/tenants", "tenants", 2, 6), 6)
 }
 
 // pairs returns n members of an object of strings.

@@ -210,12 +210,15 @@ func TestListsOverAllTenantsUseIndexes(t *testing.T) {
 	f.exec(t, `analyze webhooks, replays`)
 	p := hook.Page{Limit: 20}
 	for name, page := range map[string][]storage.Statement{
-		"webhooks":             storage.AllWebhooksPage(hook.WebhookFilter{Event: "user.created", Active: new(true)}, p),
+		"webhooks":             storage.AllWebhooksPage(hook.WebhookFilter{Event: "user.created"}, p),
 		"replays":              storage.ReplaysPage(hook.TenantFilter{All: true}, nil, p),
 		"replays of a webhook": storage.ReplaysPage(hook.TenantFilter{All: true}, &hook.WebhookID{1}, p),
 		"events":               storage.EventsPage(hook.TenantFilter{All: true}, hook.EventFilter{}, p),
 		"tenants":              storage.TenantsPage(hook.TenantSearch{}, p),
 	} {
+		if _, ok := page[0].Args["active"]; ok {
+			page[0].Args["active"] = true
+		}
 		plan := explain(t, f, page[0])
 		require.NotContains(t, plan.types(), "Sort", name)
 		require.NotContains(t, plan.types(), "Seq Scan", name)

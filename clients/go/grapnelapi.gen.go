@@ -1367,7 +1367,7 @@ type CreatedTenant struct {
 	// Metadata What you noted about it.
 	//
 	// Example: {"plan":"pro"}
-	Metadata *map[string]string `json:"metadata,omitempty"`
+	Metadata map[string]string `json:"metadata"`
 
 	// Name The account's name. Several accounts may have the same.
 	//
@@ -2442,7 +2442,7 @@ type Tenant struct {
 	// Metadata What you noted about it.
 	//
 	// Example: {"plan":"pro"}
-	Metadata *map[string]string `json:"metadata,omitempty"`
+	Metadata map[string]string `json:"metadata"`
 
 	// Name The account's name. Several accounts may have the same.
 	//

@@ -17,7 +17,7 @@ type Authentication struct {
 	Key APIKey
 	// Named is the tenant that the request names; the zero value if it names none, or if there is no such tenant.
 	Named TenantID
-	// Schemas reports whether the tenant, the named one if there is one, had an event type with a schema at the time of the look-up. If it had none,
-	// published data need not be validated.
+	// Schemas reports whether the tenant, the named one if there is one, had an event type with a schema at the time of
+	// the look-up. If it had none, published data need not be validated.
 	Schemas bool
 }
