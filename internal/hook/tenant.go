@@ -26,7 +26,7 @@ type Tenant struct {
 	UpdatedAt time.Time
 }
 
-// TenantStatus is the state of a tenant (K1, K8).
+// TenantStatus is the state of a tenant (K1).
 type TenantStatus string
 
 // The states of a tenant.
@@ -42,7 +42,7 @@ func TenantStatuses() []TenantStatus {
 	return []TenantStatus{TenantActive, TenantSuspended, TenantDeleting}
 }
 
-// TenantLimits are the limits of one tenant (K7). Nil is the default of the process, 0 is no limit.
+// TenantLimits are the limits of one tenant (K1). Nil is the default of the process, 0 is no limit.
 type TenantLimits struct {
 	// MaxWebhooks bounds how many webhooks the tenant has.
 	MaxWebhooks *int
