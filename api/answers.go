@@ -211,7 +211,13 @@ func eventTypeBytes(t *hook.EventType) int {
 
 func replayBytes(r *hook.Replay) int { return entryBytes + textsBytes(r.EventTypes) }
 
-func tenantBytes(t *hook.Tenant) int { return entryBytes + len(t.Name) }
+func tenantBytes(t *hook.Tenant) int {
+	n := entryBytes + len(t.Name) + len(t.ExternalID)
+	for key, value := range t.Metadata {
+		n += len(key) + len(value) + 8
+	}
+	return n
+}
 
 func keyBytes(k *hook.APIKey) int { return entryBytes + len(k.Name) + textsBytes(k.Topics) }
 

@@ -130,14 +130,14 @@ type blockingStore struct {
 	goOn         chan struct{}
 }
 
-func (s *blockingStore) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) ([]hook.Event, *[16]byte, error) {
+func (s *blockingStore) Events(ctx context.Context, of hook.TenantFilter, f hook.EventFilter, p hook.Page) ([]hook.Event, *[16]byte, error) {
 	n := s.inside.Add(1)
 	defer s.inside.Add(-1)
 	for old := s.most.Load(); n > old && !s.most.CompareAndSwap(old, n); old = s.most.Load() {
 	}
 	s.enter <- struct{}{}
 	<-s.goOn
-	return s.Store.Events(ctx, tenant, f, p)
+	return s.Store.Events(ctx, of, f, p)
 }
 
 // Of thirty lists at once, only as many are read as fit into the budget. The others wait for their turn, and all are

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -18,11 +19,16 @@ const bearer = "bearer"
 // callerKey is the context key of the caller of a request.
 type callerKey struct{}
 
-// caller is the result of authenticating a request.
+// caller is the result of authenticating a request. TenantID of its Key is the tenant for which the request acts, which
+// need not be that of the key itself (see actingFor).
 type caller struct {
 	hook.Authentication
 	// cached is the hash of the API key if the key came from the publish cache; otherwise it is zero.
 	cached hook.KeyHash
+	// named is the tenant as the request names it; empty if it names none.
+	named string
+	// all reports whether the request is for all tenants (K4). It then acts for none.
+	all bool
 }
 
 // callerOf returns the caller of the request that ctx belongs to.
@@ -36,27 +42,29 @@ func callerOf(ctx context.Context) *caller {
 // principal returns the API key of the request.
 func principal(ctx context.Context) hook.APIKey { return callerOf(ctx).Key }
 
-// tenant returns the account of the request's API key.
+// tenant returns the account for which the request acts: that of its API key, or the one that it names. It is the zero
+// value, which owns nothing, for a list over all tenants.
 func tenant(ctx context.Context) hook.TenantID { return callerOf(ctx).Key.TenantID }
 
 // authorize returns a middleware that refuses requests without an API key that may call the operation.
 func (a *API) authorize(op *operation) func(huma.Context, func(huma.Context)) {
-	scopes, operator := op.scopes, op.operator
 	source := keySource{anywhere: op.keyAnywhere, cache: op.cachedKey, tokens: op.tokens}
 	return func(ctx huma.Context, next func(huma.Context)) {
-		c, err := a.authenticate(ctx, source)
+		named, malformed := namedTenant(ctx)
+		c, err := a.authenticate(ctx, source, named)
 		if err == nil {
+			wrong := cmp.Or(malformed, c.actFor(op.allTenants))
 			if r := refusalOf(ctx.Context()); r != nil {
 				r.key = c.Key
 			}
-			err = a.limits.request(&c.Key, time.Now())
+			err = cmp.Or(a.limits.request(&c.Key, time.Now()), wrong)
 		}
 		switch {
 		case err != nil:
-		case !c.Key.Allows(scopes...):
-			err = &hook.Error{Kind: hook.KindForbidden, Message: "the API key lacks the scope " + oneOf(scopes)}
-		case operator && !c.Key.Operator:
-			err = &hook.Error{Kind: hook.KindForbidden, Message: "only the operator's key, GRAPNEL_ADMIN_KEY, may do this"}
+		case !c.Key.Allows(op.scopes...):
+			err = &hook.Error{Kind: hook.KindForbidden, Message: "the API key lacks the scope " + oneOf(op.scopes)}
+		case op.platform && !c.Key.Platform():
+			err = &hook.Error{Kind: hook.KindForbidden, Message: "only a platform key may do this: one with the scope platform, or GRAPNEL_ADMIN_KEY"}
 		}
 		if err != nil {
 			a.refuse(ctx, err)
@@ -86,8 +94,8 @@ type keySource struct {
 	tokens   bool // in a topic token
 }
 
-// authenticate finds the API key of a request.
-func (a *API) authenticate(ctx huma.Context, source keySource) (caller, error) {
+// authenticate finds the API key of a request, and the tenant that it names.
+func (a *API) authenticate(ctx huma.Context, source keySource, named string) (caller, error) {
 	find := bearerKey
 	if source.anywhere {
 		find = anyKey
@@ -98,27 +106,32 @@ func (a *API) authenticate(ctx huma.Context, source keySource) (caller, error) {
 		if err := checkLocal(r); err != nil {
 			return caller{}, err
 		}
-		return caller{Authentication: anonymous()}, nil
+		return a.lookUpKey(ctx.Context(), named, func(ctx context.Context) (hook.Authentication, error) {
+			return a.withNamed(ctx, anonymous(), named)
+		})
 	}
 	if err != nil {
 		return caller{}, err
 	}
 	if source.tokens && hook.IsTopicToken(text) {
-		return a.lookUpKey(ctx.Context(), func(ctx context.Context) (hook.Authentication, error) {
+		return a.lookUpKey(ctx.Context(), named, func(ctx context.Context) (hook.Authentication, error) {
 			key, err := a.Store.TopicToken(ctx, text)
-			return hook.Authentication{Key: key}, err
+			if err != nil {
+				return hook.Authentication{}, err
+			}
+			return a.withNamed(ctx, hook.Authentication{Key: key}, named)
 		})
 	}
 	hash := hook.HashKey(text)
 	if source.cache {
-		if key, ok := a.Store.CachedKey(hash); ok {
-			return caller{Authentication: hook.Authentication{Key: key}, cached: hash}, nil
+		if c, ok := a.cachedCaller(hash, named); ok {
+			return c, nil
 		}
 	}
-	return a.authenticateHash(ctx.Context(), hash)
+	return a.authenticateHash(ctx.Context(), hash, named)
 }
 
-// anonymous is the admin of the default tenant that every local caller is with --auth=none.
+// anonymous is the operator that every local caller is with --auth=none.
 func anonymous() hook.Authentication {
 	return hook.Authentication{
 		Key:     hook.APIKey{TenantID: hook.DefaultTenant(), Name: "--auth=none", Scopes: []hook.Scope{hook.ScopeAdmin}, Operator: true},
@@ -126,21 +139,23 @@ func anonymous() hook.Authentication {
 	}
 }
 
-// authenticateHash asks the store for the key with a hash.
-func (a *API) authenticateHash(ctx context.Context, hash hook.KeyHash) (caller, error) {
-	return a.lookUpKey(ctx, func(ctx context.Context) (hook.Authentication, error) { return a.Store.Authenticate(ctx, hash) })
+// authenticateHash asks the store for the key with a hash, and for the tenant that the request names.
+func (a *API) authenticateHash(ctx context.Context, hash hook.KeyHash, named string) (caller, error) {
+	return a.lookUpKey(ctx, named, func(ctx context.Context) (hook.Authentication, error) {
+		return a.Store.Authenticate(ctx, hash, named)
+	})
 }
 
 // lookUpKey calls look, for at most Config.Timeout. A key that is not found is unauthorized: unknown, revoked and
 // expired keys look the same from outside.
-func (a *API) lookUpKey(ctx context.Context, look func(context.Context) (hook.Authentication, error)) (caller, error) {
+func (a *API) lookUpKey(ctx context.Context, named string, look func(context.Context) (hook.Authentication, error)) (caller, error) {
 	bounded, cancel := context.WithTimeout(ctx, a.Config.Timeout)
 	defer cancel()
 	found, err := look(bounded)
 	if hook.KindOf(err) == hook.KindNotFound {
 		err = &hook.Error{Kind: hook.KindUnauthorized, Message: "the API key is not valid"}
 	}
-	return caller{Authentication: found}, err
+	return caller{Authentication: found, named: named}, err
 }
 
 // bearerKey returns the key of a request that sends it as RFC 6750 prescribes.
@@ -180,7 +195,7 @@ const (
 
 func securitySchemes() map[string]*huma.SecurityScheme {
 	return map[string]*huma.SecurityScheme{
-		bearer:   {Type: "http", Scheme: "bearer", Description: "The API key, gk_…, without the word Bearer. Its scopes are admin, webhooks, publish, read and subscribe; admin includes the others."},
+		bearer:   {Type: "http", Scheme: "bearer", Description: "The API key, gk_…, without the word Bearer. Its scopes are admin, webhooks, publish, read and subscribe; admin includes the others. platform is beside them: a platform key acts for the tenant that the header Grapnel-Tenant names."},
 		rawKey:   {Type: "apiKey", In: "header", Name: "Authorization", Description: "The API key, or a topic token, without a scheme, on the topics' paths."},
 		tokenKey: {Type: "apiKey", In: "query", Name: "token", Description: "The API key, or better a topic token, in the URL, on the topics' paths, for clients that can't set headers. URLs get into logs and histories."},
 	}

@@ -15,13 +15,14 @@ type eventStore interface {
 	// Repeated returns, for each publication whose idempotency key is held, the accepted event or the conflict.
 	Repeated(ctx context.Context, list []hook.Publication) ([]hook.Repeat, error)
 	Event(ctx context.Context, tenant hook.TenantID, id hook.EventID) (hook.Event, error)
-	Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) (list []hook.Event, next *[16]byte, err error)
+	Events(ctx context.Context, of hook.TenantFilter, f hook.EventFilter, p hook.Page) (list []hook.Event, next *[16]byte, err error)
 	NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([]hook.NotDelivered, error)
 }
 
 // Event is a published occurrence.
 type Event struct {
 	ID          string    `json:"id" doc:"The event's id in paths and in delivered bodies." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
+	TenantID    string    `json:"tenant_id,omitempty" doc:"The tenant that it belongs to. Only in lists over all tenants." example:"ten_01kab1s6rzfkqbzry2kztmfpx1"`
 	Type        string    `json:"type" doc:"Its event type." example:"user.created"`
 	CreatedAt   time.Time `json:"created_at" doc:"When it was published." example:"2026-01-15T12:30:00Z"`
 	Data        anyJSON   `json:"data"`
@@ -99,8 +100,8 @@ func (a *API) registerEvents() {
 	a.registerPublish()
 	a.registerBatch()
 	register(a, operation{
-		id: "list-events", method: http.MethodGet, path: "/v1/events", tag: tagStandard, scopes: read, large: true,
-		summary: "List events", description: "Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.",
+		id: "list-events", method: http.MethodGet, path: "/v1/events", tag: tagStandard, scopes: read, large: true, allTenants: true,
+		summary: "List events", description: "Newest first, without test events. With Grapnel-Tenant: *, those of all tenants. A page has less than 4 MiB of data, whatever its limit.",
 	}, a.listEvents)
 	register(a, operation{
 		id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", tag: tagStandard, scopes: read, large: true,
@@ -124,11 +125,18 @@ func (a *API) listEvents(ctx context.Context, in *listEventsInput) (*listEventsO
 		return nil, err
 	}
 	page.Since, page.Until, page.Bytes = in.Since, in.Until, mostAnswered
-	events, last, err := a.Store.Events(ctx, tenant(ctx), hook.EventFilter{Type: in.Type, Reference: in.Reference, May: readable(ctx)}, page)
+	if in.Reference != "" && listed(ctx).All {
+		return nil, hook.Unprocessable("query.reference", "can't be looked up over all tenants; name one in Grapnel-Tenant")
+	}
+	events, last, err := a.Store.Events(ctx, listed(ctx), hook.EventFilter{Type: in.Type, Reference: in.Reference, May: readable(ctx)}, page)
 	if err != nil {
 		return nil, err
 	}
-	views, next := pages[hook.Event, Event]{kind: listEvents, bytes: eventBytes, view: a.viewEvent}.answerUpTo(ctx, events, last)
+	views, next := pages[hook.Event, Event]{kind: listEvents, bytes: eventBytes, view: func(e *hook.Event) Event {
+		v := a.viewEvent(e)
+		v.TenantID = shownTenant(ctx, e.TenantID)
+		return v
+	}}.answerUpTo(ctx, events, last)
 	return &listEventsOutput{Body: eventList{views, next}}, nil
 }
 

@@ -9,6 +9,15 @@ import (
 	"grapnel/internal/hook"
 )
 
+func (s *faulty) AllWebhooks(ctx context.Context, f hook.WebhookFilter, p hook.Page) ([]hook.Webhook, *[16]byte, error) {
+	if err := s.next("AllWebhooks"); err != nil {
+		var r0 []hook.Webhook
+		var r1 *[16]byte
+		return r0, r1, err
+	}
+	return s.Store.AllWebhooks(ctx, f, p)
+}
+
 func (s *faulty) Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attempt, error) {
 	if err := s.next("Attempts"); err != nil {
 		var r0 []hook.Attempt
@@ -26,12 +35,12 @@ func (s *faulty) AuditLog(ctx context.Context, f hook.AuditFilter, p hook.Page) 
 	return s.Store.AuditLog(ctx, f, p)
 }
 
-func (s *faulty) Authenticate(ctx context.Context, hash hook.KeyHash) (hook.Authentication, error) {
+func (s *faulty) Authenticate(ctx context.Context, hash hook.KeyHash, named string) (hook.Authentication, error) {
 	if err := s.next("Authenticate"); err != nil {
 		var r0 hook.Authentication
 		return r0, err
 	}
-	return s.Store.Authenticate(ctx, hash)
+	return s.Store.Authenticate(ctx, hash, named)
 }
 
 func (s *faulty) BeginRetry(ctx context.Context, d hook.Delivery) (hook.AuditID, error) {
@@ -186,13 +195,13 @@ func (s *faulty) EventTypes(ctx context.Context, tenant hook.TenantID, p hook.Na
 	return s.Store.EventTypes(ctx, tenant, p)
 }
 
-func (s *faulty) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) ([]hook.Event, *[16]byte, error) {
+func (s *faulty) Events(ctx context.Context, of hook.TenantFilter, f hook.EventFilter, p hook.Page) ([]hook.Event, *[16]byte, error) {
 	if err := s.next("Events"); err != nil {
 		var r0 []hook.Event
 		var r1 *[16]byte
 		return r0, r1, err
 	}
-	return s.Store.Events(ctx, tenant, f, p)
+	return s.Store.Events(ctx, of, f, p)
 }
 
 func (s *faulty) FindDeliveries(ctx context.Context, tenant hook.TenantID, f hook.DeliverySearch, p hook.Page) ([]hook.Delivery, *[16]byte, error) {
@@ -202,6 +211,14 @@ func (s *faulty) FindDeliveries(ctx context.Context, tenant hook.TenantID, f hoo
 		return r0, r1, err
 	}
 	return s.Store.FindDeliveries(ctx, tenant, f, p)
+}
+
+func (s *faulty) FindTenant(ctx context.Context, name string) (hook.Tenant, error) {
+	if err := s.next("FindTenant"); err != nil {
+		var r0 hook.Tenant
+		return r0, err
+	}
+	return s.Store.FindTenant(ctx, name)
 }
 
 func (s *faulty) Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error) {
@@ -220,13 +237,13 @@ func (s *faulty) KeptAnswer(ctx context.Context, o hook.RequestKey) ([]byte, err
 	return s.Store.KeptAnswer(ctx, o)
 }
 
-func (s *faulty) Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) ([]hook.APIKey, bool, error) {
+func (s *faulty) Keys(ctx context.Context, tenant hook.TenantID, by hook.KeyRank, p hook.Page) ([]hook.APIKey, bool, error) {
 	if err := s.next("Keys"); err != nil {
 		var r0 []hook.APIKey
 		var r1 bool
 		return r0, r1, err
 	}
-	return s.Store.Keys(ctx, tenant, p)
+	return s.Store.Keys(ctx, tenant, by, p)
 }
 
 func (s *faulty) LoggedWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Logged, error) {
@@ -302,6 +319,15 @@ func (s *faulty) PutEventType(ctx context.Context, tenant hook.TenantID, t hook.
 	return s.Store.PutEventType(ctx, tenant, t)
 }
 
+func (s *faulty) PutTenant(ctx context.Context, externalID string, create func() (hook.Tenant, error), change func(*hook.Tenant) error) (hook.Tenant, bool, error) {
+	if err := s.next("PutTenant"); err != nil {
+		var r0 hook.Tenant
+		var r1 bool
+		return r0, r1, err
+	}
+	return s.Store.PutTenant(ctx, externalID, create, change)
+}
+
 func (s *faulty) Repeated(ctx context.Context, list []hook.Publication) ([]hook.Repeat, error) {
 	if err := s.next("Repeated"); err != nil {
 		var r0 []hook.Repeat
@@ -326,20 +352,20 @@ func (s *faulty) ReplayProgress(ctx context.Context, id hook.ReplayID) (hook.Rep
 	return s.Store.ReplayProgress(ctx, id)
 }
 
-func (s *faulty) Replays(ctx context.Context, tenant hook.TenantID, webhook *hook.WebhookID, p hook.Page) ([]hook.Replay, bool, error) {
+func (s *faulty) Replays(ctx context.Context, of hook.TenantFilter, webhook *hook.WebhookID, p hook.Page) ([]hook.Replay, *[16]byte, error) {
 	if err := s.next("Replays"); err != nil {
 		var r0 []hook.Replay
-		var r1 bool
+		var r1 *[16]byte
 		return r0, r1, err
 	}
-	return s.Store.Replays(ctx, tenant, webhook, p)
+	return s.Store.Replays(ctx, of, webhook, p)
 }
 
-func (s *faulty) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID, byOperator bool) error {
+func (s *faulty) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID, by hook.KeyRank) error {
 	if err := s.next("RevokeKey"); err != nil {
 		return err
 	}
-	return s.Store.RevokeKey(ctx, tenant, id, byOperator)
+	return s.Store.RevokeKey(ctx, tenant, id, by)
 }
 
 func (s *faulty) SigningKeys(ctx context.Context, tenant hook.TenantID) ([]hook.SigningKey, error) {
@@ -350,13 +376,13 @@ func (s *faulty) SigningKeys(ctx context.Context, tenant hook.TenantID) ([]hook.
 	return s.Store.SigningKeys(ctx, tenant)
 }
 
-func (s *faulty) Tenants(ctx context.Context, p hook.Page) ([]hook.Tenant, bool, error) {
+func (s *faulty) Tenants(ctx context.Context, search hook.TenantSearch, p hook.Page) ([]hook.Tenant, *[16]byte, error) {
 	if err := s.next("Tenants"); err != nil {
 		var r0 []hook.Tenant
-		var r1 bool
+		var r1 *[16]byte
 		return r0, r1, err
 	}
-	return s.Store.Tenants(ctx, p)
+	return s.Store.Tenants(ctx, search, p)
 }
 
 func (s *faulty) TopicToken(ctx context.Context, text hook.Secret) (hook.APIKey, error) {
@@ -367,12 +393,21 @@ func (s *faulty) TopicToken(ctx context.Context, text hook.Secret) (hook.APIKey,
 	return s.Store.TopicToken(ctx, text)
 }
 
+
 func (s *faulty) UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID, change func(*hook.Replay) error) (hook.Replay, error) {
 	if err := s.next("UpdateReplay"); err != nil {
 		var r0 hook.Replay
 		return r0, err
 	}
 	return s.Store.UpdateReplay(ctx, tenant, id, change)
+}
+
+func (s *faulty) UpdateTenant(ctx context.Context, name string, change func(*hook.Tenant) error) (hook.Tenant, error) {
+	if err := s.next("UpdateTenant"); err != nil {
+		var r0 hook.Tenant
+		return r0, err
+	}
+	return s.Store.UpdateTenant(ctx, name, change)
 }
 
 func (s *faulty) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID, change func(*hook.Webhook) error) (hook.Webhook, error) {

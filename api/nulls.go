@@ -58,8 +58,13 @@ func takeAway(w *hook.Webhook, nulls []string) (wrong []hook.Violation) {
 		case "trace_context":
 			w.TraceContext = false
 		default:
-			wrong = append(wrong, hook.Violation{Location: "body." + name, Message: "must not be null; leave it out to keep what there is"})
+			wrong = append(wrong, notNull(name))
 		}
 	}
 	return wrong
+}
+
+// notNull returns the violation of a member that is null and must not be.
+func notNull(name string) hook.Violation {
+	return hook.Violation{Location: "body." + name, Message: "must not be null; leave it out to keep what there is"}
 }

@@ -58,9 +58,12 @@ func calls() []call {
 		{"revoke-api-key", "DELETE", "/v1/api-keys/{key}", "", 204, nil},
 		{"create-topic-token", "POST", "/v1/topic-tokens", `{"cache_name":"own","topics":["own"]}`, 201, append(read, hook.ScopeSubscribe)},
 		{"create-tenant", "POST", "/v1/tenants", `{"name":"acme"}`, 201, nil},
-		{"list-tenants", "GET", "/v1/tenants", "", 200, nil},
 		{"get-usage", "GET", "/v1/usage", "", 200, read},
 		{"list-audit-log", "GET", "/v1/audit-log", "", 200, nil},
+		{"list-tenants", "GET", "/v1/tenants", "", 200, read},
+		{"put-tenant", "PUT", "/v1/tenants/own", `{"limits":{"max_webhooks":5}}`, 200, nil}, // after it was made
+		{"get-tenant", "GET", "/v1/tenants/{tenant}", "", 200, read},
+		{"update-tenant", "PATCH", "/v1/tenants/{tenant}", `{"name":"changed"}`, 200, nil},
 		{"create-commenda-webhook", "POST", "/webhooks", `{"url":"https://yourapp.com/webhook","topics":["A"]}`, 200, manage},
 		{"list-commenda-webhooks", "GET", "/webhooks", "", 200, read},
 		{"get-commenda-webhook", "GET", "/webhooks/{commenda}", "", 200, read},
@@ -83,6 +86,9 @@ func calls() []call {
 // public reports whether the operation needs no key.
 func (c call) public() bool { return c.id == "get-signing-keys" }
 
+// platform reports whether the operation is for platform keys alone.
+func (c call) platform() bool { return strings.HasPrefix(c.path, "/v1/tenants") }
+
 // changes reports whether the call may have changed the resources: a refused one leaves them as they are.
 func (c call) changes(a answer) bool {
 	return c.method != http.MethodGet && a.status < http.StatusBadRequest
@@ -101,16 +107,21 @@ func (c call) with(ids map[string]string) string {
 func (f *fixture) resources(t *testing.T) map[string]string {
 	t.Helper()
 	f.exec(t, `delete from subscriptions`)
+	f.exec(t, `insert into tenants (id, name, external_id) values ($1, 'own', 'own') on conflict do nothing`, [16]byte(ownTenant()))
 	webhook := f.newWebhook(t, "user.created")
 	delivery := f.deliver(t, webhook)
 	replay := f.replay(t, f.newWebhook(t, "user.created"), `{"since":"2026-01-01T00:00:00Z","status":"all"}`)
 	return map[string]string{
+		"tenant":  ownTenant().String(),
 		"replay":  replay.object(t, http.StatusAccepted)["id"].(string),
 		"webhook": webhook, "delivery": delivery, "commenda": f.newCommendaWebhook(t, "A"), "momento": f.newMomentoWebhook(t),
 		"event": f.get(t, "/v1/deliveries/"+delivery).object(t, http.StatusOK)["event_id"].(string),
 		"key":   f.post(t, "/v1/api-keys", `{"name":"one","scopes":["read"]}`).object(t, http.StatusCreated)["id"].(string),
 	}
 }
+
+// ownTenant is the tenant that operations on tenants are called with.
+func ownTenant() hook.TenantID { return hook.TenantID{15: 7} }
 
 func TestTheTableOfCallsHasEveryOperation(t *testing.T) {
 	t.Parallel()
@@ -144,8 +155,8 @@ func TestScopes(t *testing.T) {
 			if c.changes(a) {
 				ids = nil
 			}
-			if strings.HasPrefix(c.path, "/v1/tenants") {
-				a.problem(t, http.StatusForbidden, "PERMISSION_DENIED") // the operator's alone
+			if c.platform() {
+				a.problem(t, http.StatusForbidden, "PERMISSION_DENIED")
 			} else if scope == hook.ScopeAdmin || slices.Contains(c.scopes, scope) {
 				require.Equal(t, c.status, a.status, "%s with %s: %s", c.id, scope, a.body)
 			} else {
@@ -167,7 +178,11 @@ func TestTenantsAreApart(t *testing.T) {
 		if c.path == c.with(ids) {
 			continue
 		}
-		other.do(t, c.method, c.with(ids), c.body, nil).problem(t, http.StatusNotFound, "NOT_FOUND")
+		if a := other.do(t, c.method, c.with(ids), c.body, nil); c.platform() {
+			a.problem(t, http.StatusForbidden, "PERMISSION_DENIED")
+		} else {
+			a.problem(t, http.StatusNotFound, "NOT_FOUND")
+		}
 	}
 	require.Empty(t, f.sender.sent)
 	for path, name := range map[string]string{
@@ -195,18 +210,22 @@ func TestUnknownIDs(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	ids := f.resources(t)
-	swapped := map[string]string{"webhook": ids["event"], "event": ids["webhook"], "delivery": ids["webhook"], "key": ids["webhook"], "commenda": ids["webhook"], "momento": ids["webhook"]}
+	swapped := map[string]string{"tenant": ids["webhook"], "webhook": ids["event"], "event": ids["webhook"], "delivery": ids["webhook"], "key": ids["webhook"], "commenda": ids["webhook"], "momento": ids["webhook"]}
 	nothing := map[string]string{
-		"webhook": hook.WebhookID{1}.String(), "event": hook.EventID{1}.String(),
+		"tenant": hook.TenantID{1}.String(), "webhook": hook.WebhookID{1}.String(), "event": hook.EventID{1}.String(),
 		"delivery": hook.DeliveryID{1}.String(), "key": hook.KeyID{1}.String(), "commenda": hook.WebhookID{1}.UUID(), "momento": "nothing",
 	}
-	garbage := map[string]string{"webhook": "hook_123", "event": "%00", "delivery": "..%2f..", "key": "key_", "commenda": "019a961c-9b1f-7cee-bfe3-c29ff547dbag", "momento": "..%2f.."}
+	garbage := map[string]string{"tenant": "ten_%00", "webhook": "hook_123", "event": "%00", "delivery": "..%2f..", "key": "key_", "commenda": "019a961c-9b1f-7cee-bfe3-c29ff547dbag", "momento": "..%2f.."}
 	for _, c := range calls() {
 		if c.path == c.with(ids) {
 			continue
 		}
 		for _, ids := range []map[string]string{swapped, nothing, garbage} {
-			f.do(t, c.method, c.with(ids), c.body, nil).problem(t, http.StatusNotFound, "NOT_FOUND")
+			code := "NOT_FOUND"
+			if c.platform() {
+				code = "TENANT_NOT_FOUND"
+			}
+			f.do(t, c.method, c.with(ids), c.body, nil).problem(t, http.StatusNotFound, code)
 		}
 	}
 }
@@ -241,7 +260,7 @@ func TestKeysThatDoNotLetIn(t *testing.T) {
 				if c.public() {
 					continue
 				}
-				a := f.do(t, c.method, c.with(map[string]string{"webhook": "x", "event": "x", "delivery": "x", "key": "x", "commenda": "x", "momento": "x"}), c.body,
+				a := f.do(t, c.method, c.with(map[string]string{"tenant": "x", "webhook": "x", "event": "x", "delivery": "x", "key": "x", "commenda": "x", "momento": "x"}), c.body,
 					map[string]string{"Authorization": authorization})
 				a.problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
 				require.Equal(t, "Bearer", a.header.Get("WWW-Authenticate"))

@@ -105,6 +105,15 @@ func (p pages[T, V]) answer(ctx context.Context, found []T, more bool) (views []
 	return viewAll(found, p.view), next
 }
 
+// answerFrom is answer for lists whose pages may be short because the store searches them. last is the id of the last
+// entry that the store looked at, nil if it looked at all.
+func (p pages[T, V]) answerFrom(ctx context.Context, found []T, last *[16]byte) (views []V, next *string) {
+	if views, next = p.answer(ctx, found, false); next == nil && last != nil {
+		next = nextCursor(p.kind, *last)
+	}
+	return views, next
+}
+
 // answerUpTo is answer for lists that the store bounds itself, because it searches them. last is the id of the last
 // entry that the store looked at, nil if it looked at all.
 func (p pages[T, V]) answerUpTo(ctx context.Context, found []T, last *[16]byte) (views []V, next *string) {

@@ -18,11 +18,11 @@ type searching struct {
 	newest [16]byte
 }
 
-func (s *searching) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) ([]hook.Event, *[16]byte, error) {
+func (s *searching) Events(ctx context.Context, of hook.TenantFilter, f hook.EventFilter, p hook.Page) ([]hook.Event, *[16]byte, error) {
 	if p.Before == nil {
 		return nil, &s.newest, nil
 	}
-	return s.Store.Events(ctx, tenant, f, p)
+	return s.Store.Events(ctx, of, f, p)
 }
 
 func (s *searching) Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) ([]hook.Delivery, *[16]byte, error) {

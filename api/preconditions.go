@@ -6,21 +6,25 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Checking a publish needs two facts: that its API key is valid, and that its event type is in the tenant's catalogue.
-// Both are taken from the publish cache where they are known from an earlier request. The store checks them again when
-// it stores the event (hook.Preconditions). If it refuses the event, or a check on cached facts does, the key and the
-// type are looked up in the database and the publish is checked and stored once more. So no client ever gets an
+// Checking a publish needs three facts: that its API key is valid, which tenant it names, and that its event type is in
+// the tenant's catalogue. All are taken from the publish cache where they are known from an earlier request. The store checks them again when
+// it stores the event (hook.Preconditions). If it refuses the event, or a check on cached facts does, the key, the
+// tenant and the type are looked up in the database and the publish is checked and stored once more. So no client ever gets an
 // outdated refusal.
 
-// authenticateAgain looks the caller's API key up in the database if the request was refused with err on the strength
+// authenticateAgain looks the caller's API key and tenant up in the database if the request was refused with err on the strength
 // of a cached key. again reports whether it did; then fresh is the context to check the request with. An error of the
 // look-up replaces err. Errors that are no refusal may come after a commit, so nothing is repeated after them.
 func (a *API) authenticateAgain(ctx context.Context, err error) (fresh context.Context, again bool, failed error) {
-	hash := callerOf(ctx).cached
+	stale := callerOf(ctx)
+	hash := stale.cached
 	if err == nil || hash.IsZero() || !isRefusal(err) {
 		return ctx, false, nil
 	}
-	c, err := a.authenticateHash(ctx, hash)
+	c, err := a.authenticateHash(ctx, hash, stale.named)
+	if err == nil {
+		err = c.actFor(false)
+	}
 	if err != nil {
 		return ctx, false, err
 	}

@@ -29,8 +29,10 @@ type operation struct {
 	scopes []hook.Scope
 	// public operations need no key.
 	public bool
-	// operator restricts the operation to the operator's own key.
-	operator bool
+	// platform restricts the operation to platform keys (K3).
+	platform bool
+	// allTenants marks lists that a platform key may read over all tenants (K4). The handler asks listed for the tenants.
+	allTenants bool
 	// errors lists the statuses besides those of every operation.
 	errors []int
 	// maxBody bounds the request's body, in bytes; default 64 KiB.
@@ -100,7 +102,8 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 		http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusServiceUnavailable,
 	}, op.errors...)
 	if !op.public {
-		statuses = append(statuses, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests)
+		// Any request may name a tenant that does not exist (K3).
+		statuses = append(statuses, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests)
 	}
 	if hasBody[I]() {
 		statuses = append(statuses, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)

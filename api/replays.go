@@ -13,7 +13,7 @@ import (
 type replayStore interface {
 	CreateReplay(ctx context.Context, r hook.Replay) (hook.Replay, error)
 	Replay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID) (hook.Replay, error)
-	Replays(ctx context.Context, tenant hook.TenantID, webhook *hook.WebhookID, p hook.Page) ([]hook.Replay, bool, error)
+	Replays(ctx context.Context, of hook.TenantFilter, webhook *hook.WebhookID, p hook.Page) ([]hook.Replay, *[16]byte, error)
 	UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID, change func(*hook.Replay) error) (hook.Replay, error)
 	ReplayProgress(ctx context.Context, id hook.ReplayID) (hook.ReplayProgress, error)
 	// CountReplay counts the events that a replay would send, up to most, or until ctx ends.
@@ -23,6 +23,7 @@ type replayStore interface {
 // Replay is the state of a replay.
 type Replay struct {
 	ID         string          `json:"id" doc:"The replay's id in paths, and the id of its workflow in the Temporal Web UI." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
+	TenantID   string          `json:"tenant_id,omitempty" doc:"The tenant that it belongs to. Only in lists over all tenants." example:"ten_01kab1s6rzfkqbzry2kztmfpx1"`
 	WebhookID  string          `json:"webhook_id" doc:"The webhook that gets the events." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
 	Status     string          `json:"status" enum:"failed,missing,all" doc:"Which events it sends." example:"failed"`
 	EventTypes []string        `json:"event_types,omitempty" doc:"Only events of these types." example:"[\"user.created\"]"`
@@ -131,8 +132,8 @@ func (a *API) registerReplays() {
 		bodies:      map[int]any{http.StatusOK: ReplayEstimate{}, http.StatusAccepted: Replay{}},
 	}, a.replayWebhook)
 	register(a, operation{
-		id: "list-replays", method: http.MethodGet, path: "/v1/replays", tag: tagStandard, scopes: read, large: true,
-		summary: "List replays", description: "Newest first. Replays that have ended are kept as long as events.",
+		id: "list-replays", method: http.MethodGet, path: "/v1/replays", tag: tagStandard, scopes: read, large: true, allTenants: true,
+		summary: "List replays", description: "Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.",
 	}, a.listReplays)
 	register(a, operation{
 		id: "get-replay", method: http.MethodGet, path: "/v1/replays/{id}", tag: tagStandard, scopes: read,
@@ -272,16 +273,23 @@ func (a *API) listReplays(ctx context.Context, in *listReplaysInput) (*listRepla
 		}
 		webhook = &id
 	}
-	replays, more, err := a.Store.Replays(ctx, tenant(ctx), webhook, page)
+	replays, last, err := a.Store.Replays(ctx, listed(ctx), webhook, page)
 	if err != nil {
 		return nil, err
 	}
-	views, next := a.replayPages().answer(ctx, replays, more)
+	views, next := a.replayPages(ctx).answerFrom(ctx, replays, last)
 	return &listReplaysOutput{Body: replayList{views, next}}, nil
 }
 
-func (a *API) replayPages() pages[hook.Replay, Replay] {
-	return pages[hook.Replay, Replay]{kind: listReplays, id: func(r *hook.Replay) [16]byte { return r.ID }, bytes: replayBytes, view: a.viewReplay}
+func (a *API) replayPages(ctx context.Context) pages[hook.Replay, Replay] {
+	return pages[hook.Replay, Replay]{
+		kind: listReplays, id: func(r *hook.Replay) [16]byte { return r.ID }, bytes: replayBytes,
+		view: func(r *hook.Replay) Replay {
+			v := a.viewReplay(r)
+			v.TenantID = shownTenant(ctx, r.TenantID)
+			return v
+		},
+	}
 }
 
 func (a *API) getReplay(ctx context.Context, in *replayInput) (*replayOutput, error) {

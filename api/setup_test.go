@@ -178,11 +178,18 @@ type client struct {
 	server   *httptest.Server
 	contract *contract
 	key      string
+	// tenant is sent as Grapnel-Tenant unless it is empty.
+	tenant string
 }
 
-// as returns the same client with another key.
+// as returns the same client with another key, which names no tenant.
 func (c *client) as(key string) *client {
 	return &client{server: c.server, contract: c.contract, key: key}
+}
+
+// naming returns the same client, naming a tenant.
+func (c *client) naming(tenant string) *client {
+	return &client{server: c.server, contract: c.contract, key: c.key, tenant: tenant}
 }
 
 func (c *client) get(t *testing.T, path string) answer {
@@ -205,6 +212,9 @@ func (c *client) do(t *testing.T, method, path, body string, header map[string]s
 	}
 	if c.key != "" {
 		r.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	if c.tenant != "" {
+		r.Header.Set("Grapnel-Tenant", c.tenant)
 	}
 	for name, value := range header {
 		r.Header.Set(name, value)

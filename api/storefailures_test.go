@@ -59,7 +59,7 @@ func TestNoCauseReachesTheCaller(t *testing.T) {
 	}
 	f.requireNoCauseOfRareCalls(t, store)
 
-	cannotFail := []string{"CachedEventType", "CachedKey"}
+	cannotFail := []string{"CachedEventType", "CachedKey", "CachedTenant"}
 	for i := range reflect.TypeFor[api.Store]().NumMethod() {
 		if name := reflect.TypeFor[api.Store]().Method(i).Name; !slices.Contains(cannotFail, name) {
 			require.Contains(t, store.failedMethods(), name)
@@ -89,6 +89,8 @@ func (f *fixture) requireNoCauseOfRareCalls(t *testing.T, store *faulty) {
 		header     map[string]string
 	}{
 		"Authenticate":      {"/v1/webhooks", "", nil},
+		"AllWebhooks":       {"/v1/webhooks", "", map[string]string{"Grapnel-Tenant": "*"}},
+		"FindTenant":        {"/topics/own/own", "", map[string]string{"Authorization": "Bearer " + token, "Grapnel-Tenant": "default"}},
 		"TopicToken":        {"/topics/own/own", "", map[string]string{"Authorization": "Bearer " + token}},
 		"EventTypeNames":    {"/v1/events", `{"type":"no.such","data":1}`, nil},
 		"KeptAnswer":        {"/v1/webhooks", webhook, keyed},
@@ -136,7 +138,7 @@ type unauthenticated struct {
 	err error
 }
 
-func (s unauthenticated) Authenticate(context.Context, hook.KeyHash) (hook.Authentication, error) {
+func (s unauthenticated) Authenticate(context.Context, hook.KeyHash, string) (hook.Authentication, error) {
 	return hook.Authentication{}, s.err
 }
 

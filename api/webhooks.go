@@ -23,6 +23,8 @@ type webhookStore interface {
 	// WebhookNamed finds the id of a Momento webhook.
 	WebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (hook.WebhookID, error)
 	Webhooks(ctx context.Context, tenant hook.TenantID, f hook.WebhookFilter, p hook.Page) ([]hook.Webhook, bool, error)
+	// AllWebhooks lists the webhooks of all tenants, and returns where the next page begins.
+	AllWebhooks(ctx context.Context, f hook.WebhookFilter, p hook.Page) ([]hook.Webhook, *[16]byte, error)
 	// UpdateWebhook applies change to the webhook and stores the result. change runs within the transaction and must do
 	// no I/O: it would wait for a second connection while it holds the first, and might never get one.
 	UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID, change func(*hook.Webhook) error) (hook.Webhook, error)
@@ -32,6 +34,7 @@ type webhookStore interface {
 // Webhook is a webhook as every key with the scope read may see it.
 type Webhook struct {
 	ID             string            `json:"id" doc:"The webhook's id in paths." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
+	TenantID       string            `json:"tenant_id,omitempty" doc:"The tenant that it belongs to. Only in lists over all tenants." example:"ten_01kab1s6rzfkqbzry2kztmfpx1"`
 	URL            string            `json:"url" doc:"The URL to which events are sent by POST." example:"https://yourapp.com/webhook"`
 	Events         []string          `json:"events" doc:"Event types subscribed to; also prefix.* and *." example:"[\"user.created\",\"user.updated\",\"project.created\"]"`
 	Active         bool              `json:"active" doc:"Whether events are delivered." example:"true"`
@@ -160,8 +163,8 @@ func (a *API) registerWebhooks() {
 		errors: []int{http.StatusConflict},
 	}, a.createWebhook)
 	register(a, operation{
-		id: "list-webhooks", method: http.MethodGet, path: "/v1/webhooks", tag: tagStandard, scopes: read, large: true,
-		summary: "List webhooks", description: "All webhooks of the account, of every profile, newest first.",
+		id: "list-webhooks", method: http.MethodGet, path: "/v1/webhooks", tag: tagStandard, scopes: read, large: true, allTenants: true,
+		summary: "List webhooks", description: "All webhooks of the account, of every profile, newest first. With Grapnel-Tenant: *, those of all tenants.",
 	}, a.listWebhooks)
 	register(a, operation{
 		id: "get-webhook", method: http.MethodGet, path: "/v1/webhooks/{id}", tag: tagStandard, scopes: read,
@@ -191,11 +194,30 @@ func (a *API) listWebhooks(ctx context.Context, in *listWebhooksInput) (*listWeb
 		active := in.Active == "true"
 		filter.Active = &active
 	}
+	if callerOf(ctx).all {
+		return a.listAllWebhooks(ctx, filter, page)
+	}
 	webhooks, more, err := a.Store.Webhooks(ctx, tenant(ctx), filter, page)
 	if err != nil {
 		return nil, err
 	}
 	views, next := webhookPages().answer(ctx, webhooks, more)
+	return &listWebhooksOutput{Body: webhookList{views, next}}, nil
+}
+
+// listAllWebhooks lists the webhooks of all tenants (K4).
+func (a *API) listAllWebhooks(ctx context.Context, filter hook.WebhookFilter, page hook.Page) (*listWebhooksOutput, error) {
+	webhooks, last, err := a.Store.AllWebhooks(ctx, filter, page)
+	if err != nil {
+		return nil, err
+	}
+	p := webhookPages()
+	p.view = func(w *hook.Webhook) Webhook {
+		v := viewWebhook(w)
+		v.TenantID = w.TenantID.String()
+		return v
+	}
+	views, next := p.answerFrom(ctx, webhooks, last)
 	return &listWebhooksOutput{Body: webhookList{views, next}}, nil
 }
 

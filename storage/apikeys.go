@@ -25,7 +25,11 @@ type keyRow struct {
 	Operator  bool
 }
 
-const keyColumns = `id, tenant_id, name, scopes, token_id, topics, caches, expires_at, revoked_at, created_at, operator`
+// keyColumns are the columns of keyRow, in any query that joins api_keys as k.
+const keyColumns = `k.id, k.tenant_id, k.name, k.scopes, k.token_id, k.topics, k.caches, k.expires_at, k.revoked_at, k.created_at, k.operator`
+
+// platformKey is the condition that a key is a platform key (K3).
+const platformKey = `(k.operator or 'platform' = any(k.scopes))`
 
 func (r *keyRow) key() hook.APIKey {
 	k := hook.APIKey{
@@ -80,52 +84,60 @@ func insertKey(ctx context.Context, q querier, k *hook.APIKey, text hook.Secret)
 	return err
 }
 
-// Authenticate finds the key with this hash that is neither revoked nor expired, and
-// puts it into the publish cache. A key that was revoked before the call is refused: the
-// look-up may share a statement with others, but only one that begins after the call.
-func (s *Store) Authenticate(ctx context.Context, hash hook.KeyHash) (hook.Authentication, error) {
-	look := &keyLookup{hash: hash}
+// Authenticate finds the key with this hash that is neither revoked nor expired, and the tenant that the request names
+// by its id or external id, "" for none. It puts both into the publish cache. What ended before the call is not found:
+// the look-up may share a statement with others, but only one that begins after the call.
+func (s *Store) Authenticate(ctx context.Context, hash hook.KeyHash, named string) (hook.Authentication, error) {
+	look := &keyLookup{keyAsked: keyAsked{hash, named}}
 	if err := s.keys.add(ctx, look); err != nil {
 		return hook.Authentication{}, mapErr(fmt.Errorf("look up api key: %w", err))
 	}
 	if look.found == nil {
 		return hook.Authentication{}, hook.NotFound("api key")
 	}
-	key := look.found.key()
-	s.cache.putKey(hash, &key)
-	return hook.Authentication{Key: key, Schemas: look.found.Schemas}, nil
+	found := hook.Authentication{Key: look.found.key(), Schemas: look.found.Schemas}
+	if look.found.Named != nil {
+		found.Named = *look.found.Named
+	}
+	s.cache.putKey(hash, &found.Key)
+	s.cache.putTenant(named, found.Named)
+	return found, nil
 }
 
-// keyLookup asks for the key with a hash. found is nil if there is none.
-type keyLookup struct {
+// keyAsked is a key by its hash, with the tenant for which it is to act.
+type keyAsked struct {
 	hash  hook.KeyHash
+	named string
+}
+
+// keyLookup asks for a key. found is nil if there is none.
+type keyLookup struct {
+	keyAsked
 	found *foundKey
 }
 
 type foundKey struct {
 	keyRow
+	Named   *[16]byte
 	Schemas bool
 }
 
-// lookUpKeys queries each hash once, all in one round trip; usually there is only one.
+// lookUpKeys queries each key once, all in one round trip; usually there is only one.
 func (s *Store) lookUpKeys(ctx context.Context, list []*keyLookup) error {
-	found := make(map[hook.KeyHash]*foundKey, 1) // most requests come with the same key
+	found := make(map[keyAsked]*foundKey, 1) // most requests come with the same key
 	batch := &pgx.Batch{}
 	for _, look := range list {
-		if _, asked := found[look.hash]; asked {
+		if _, asked := found[look.keyAsked]; asked {
 			continue
 		}
-		found[look.hash] = nil
-		batch.Queue(`
-			select `+keyColumns+`, exists (
-				select from event_types t where t.tenant_id = api_keys.tenant_id and t.schema_hash is not null) as schemas
-			from api_keys
-			where hash = $1 and revoked_at is null and (expires_at is null or expires_at > now())`, look.hash[:]).Query(func(rows pgx.Rows) error {
+		found[look.keyAsked] = nil
+		sql, args := look.query()
+		batch.Queue(sql, args...).Query(func(rows pgx.Rows) error {
 			row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[foundKey])
 			if errors.Is(err, pgx.ErrNoRows) {
 				return nil
 			}
-			found[look.hash] = row
+			found[look.keyAsked] = row
 			return err
 		})
 	}
@@ -133,17 +145,36 @@ func (s *Store) lookUpKeys(ctx context.Context, list []*keyLookup) error {
 		return err
 	}
 	for _, look := range list {
-		look.found = found[look.hash]
+		look.found = found[look.keyAsked]
 	}
 	return nil
 }
 
-// Keys lists a tenant's keys, revoked ones too, newest first.
-func (s *Store) Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) (list []hook.APIKey, more bool, err error) {
+// query returns the statement of one look-up.
+func (a keyAsked) query() (sql string, args []any) {
+	const (
+		before = `
+			select ` + keyColumns + `, n.id as named, exists (
+				select from event_types t where t.tenant_id = coalesce(n.id, k.tenant_id) and t.schema_hash is not null) as schemas
+			from api_keys k left join (select t.id from tenants t where `
+		after = `) n on true
+			where k.hash = $2 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())`
+	)
+	condition, arg, ok := tenantNamed(a.named)
+	if !ok {
+		condition, arg = `$1::text is null and false`, nil
+	}
+	return before + condition + after, []any{arg, a.hash[:]}
+}
+
+// Keys lists a tenant's keys, revoked ones too, newest first. Platform keys are among those of the tenant "default",
+// for platform keys alone to see (K3).
+func (s *Store) Keys(ctx context.Context, tenant hook.TenantID, by hook.KeyRank, p hook.Page) (list []hook.APIKey, more bool, err error) {
 	lo, hi := bounds(p)
 	rows, _ := s.pool.Query(ctx, `
-		select `+keyColumns+` from api_keys where tenant_id = @tenant_id and id >= @lo and id < @hi order by id desc limit @limit`,
-		pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant), "lo": lo, "hi": hi, "limit": p.Limit + 1})
+		select `+keyColumns+` from api_keys k
+		where k.tenant_id = @tenant_id and k.id >= @lo and k.id < @hi and (@platform or not `+platformKey+`) order by k.id desc limit @limit`,
+		pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant), "lo": lo, "hi": hi, "limit": p.Limit + 1, "platform": by >= hook.RankPlatform})
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[keyRow])
 	if err != nil {
 		return nil, false, mapErr(fmt.Errorf("list api keys: %w", err))
@@ -155,9 +186,9 @@ func (s *Store) Keys(ctx context.Context, tenant hook.TenantID, p hook.Page) (li
 	return list, more, nil
 }
 
-// RevokeKey ends a key at once, in every process. Revoking twice is no error. Only the operator may revoke the
-// operator's key; for others it is forbidden.
-func (s *Store) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID, byOperator bool) error {
+// RevokeKey ends a key at once, in every process. Revoking twice is no error. A key of a higher rank than by is
+// forbidden: platform keys are for platform keys to revoke, and the operator's key for the operator alone.
+func (s *Store) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID, by hook.KeyRank) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `select `+keyColumns+` from api_keys where id = $1 and tenant_id = $2 for update`, [16]byte(id), [16]byte(tenant))
 		row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[keyRow])
@@ -165,8 +196,8 @@ func (s *Store) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.Key
 			return notFound("api key", err)
 		}
 		before := row.key()
-		if before.Operator && !byOperator {
-			return &hook.Error{Kind: hook.KindForbidden, Message: "the operator's key may be revoked by the operator alone"}
+		if before.Rank() > by {
+			return &hook.Error{Kind: hook.KindForbidden, Message: "a platform key may be revoked by platform keys alone, and the operator's key by the operator alone"}
 		}
 		if before.RevokedAt != nil {
 			return nil

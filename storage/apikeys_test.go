@@ -29,10 +29,10 @@ func TestAPIKey(t *testing.T) {
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now(), key.CreatedAt, time.Minute)
 
-	got, err := f.Authenticate(t.Context(), hook.HashKey(text))
+	got, err := f.Authenticate(t.Context(), hook.HashKey(text), "")
 	require.NoError(t, err)
 	require.Equal(t, key, got.Key)
-	listed, _, err := f.Keys(t.Context(), hook.DefaultTenant(), hook.Page{Limit: 10})
+	listed, _, err := f.Keys(t.Context(), hook.DefaultTenant(), hook.RankTenant, hook.Page{Limit: 10})
 	require.NoError(t, err)
 	require.Equal(t, []hook.APIKey{key}, listed)
 
@@ -41,7 +41,7 @@ func TestAPIKey(t *testing.T) {
 	require.NotContains(t, scalar[string](t, f, `select row_to_json(k)::text from api_keys k`), "plainly-visible")
 
 	for _, wrong := range []hook.Secret{"", "gk_plainly-visibl", "gk_plainly-visible ", "GK_PLAINLY-VISIBLE", hook.Secret(sum[:])} {
-		_, err = f.Authenticate(t.Context(), hook.HashKey(wrong))
+		_, err = f.Authenticate(t.Context(), hook.HashKey(wrong), "")
 		requireKind(t, hook.KindNotFound, err)
 	}
 	_, err = f.CreateKey(t.Context(), hook.APIKey{TenantID: hook.DefaultTenant(), Name: "again", Scopes: []hook.Scope{hook.ScopeRead}}, text)
@@ -64,19 +64,19 @@ func TestAPIKeyEnds(t *testing.T) {
 	revoked, other := make1("gk_revoked", nil), make1("gk_other", nil)
 	make1("gk_expired", &past)
 
-	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), revoked.ID, false))
+	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), revoked.ID, hook.RankTenant))
 	for _, text := range []hook.Secret{"gk_revoked", "gk_expired"} {
-		_, err := f.Authenticate(t.Context(), hook.HashKey(text))
+		_, err := f.Authenticate(t.Context(), hook.HashKey(text), "")
 		requireKind(t, hook.KindNotFound, err)
 	}
-	_, err := f.Authenticate(t.Context(), hook.HashKey("gk_other"))
+	_, err := f.Authenticate(t.Context(), hook.HashKey("gk_other"), "")
 	require.NoError(t, err)
 	require.NotEqual(t, revoked.ID, other.ID)
 
 	first := scalar[time.Time](t, f, `select revoked_at from api_keys where id = $1`, revoked.ID[:])
-	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), revoked.ID, false), "revoking twice is no error")
+	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), revoked.ID, hook.RankTenant), "revoking twice is no error")
 	require.Equal(t, first, scalar[time.Time](t, f, `select revoked_at from api_keys where id = $1`, revoked.ID[:]))
-	requireKind(t, hook.KindNotFound, f.RevokeKey(t.Context(), hook.DefaultTenant(), hook.KeyID{1}, false))
+	requireKind(t, hook.KindNotFound, f.RevokeKey(t.Context(), hook.DefaultTenant(), hook.KeyID{1}, hook.RankTenant))
 }
 
 // Spec 7: keys are listed newest first, page by page, including revoked keys.
@@ -91,12 +91,12 @@ func TestAPIKeyPagesAreTheWholeList(t *testing.T) {
 		require.NoError(t, err)
 		want = append(want, key.ID)
 	}
-	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), want[2], false))
+	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), want[2], hook.RankTenant))
 	slices.Reverse(want)
 	for _, limit := range []int{1, 2, 4, 5, 6} {
 		var got []hook.KeyID
 		for _, k := range pages(t, limit, func(p hook.Page) ([]hook.APIKey, bool, error) {
-			return f.Keys(t.Context(), hook.DefaultTenant(), p)
+			return f.Keys(t.Context(), hook.DefaultTenant(), hook.RankTenant, p)
 		}, keyID) {
 			got = append(got, k.ID)
 			require.Equal(t, k.ID == want[2], k.RevokedAt != nil)
@@ -135,7 +135,7 @@ func TestAuthenticateTogether(t *testing.T) {
 		switch i % 6 {
 		case 1:
 		case 3:
-			require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), k.ID, false))
+			require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), k.ID, hook.RankTenant))
 		default:
 			want[i] = &k
 		}
@@ -144,7 +144,7 @@ func TestAuthenticateTogether(t *testing.T) {
 	for range 3 {
 		for i := range callers {
 			g.Go(func() error {
-				got, err := f.Authenticate(t.Context(), hook.HashKey(texts[i]))
+				got, err := f.Authenticate(t.Context(), hook.HashKey(texts[i]), "")
 				switch {
 				case want[i] != nil && (err != nil || !reflect.DeepEqual(*want[i], got.Key)):
 					return fmt.Errorf("key %s: %+v, %w", texts[i].Reveal(), got, err)

@@ -164,7 +164,7 @@ func TestChangesFailWithTheirEntries(t *testing.T) {
 			_, err := f.CreateKeyWithin(ctx, hook.APIKey{TenantID: tenant, Name: "two", Scopes: []hook.Scope{hook.ScopeRead}}, secrets.NewAPIKey(), 100)
 			return err
 		},
-		"revoke key": func() error { return f.RevokeKey(ctx, tenant, k.ID, true) },
+		"revoke key": func() error { return f.RevokeKey(ctx, tenant, k.ID, hook.RankOperator) },
 		"put event type": func() error {
 			_, _, err := f.PutEventType(ctx, tenant, hook.NewEventType{Name: "invoice.paid", Description: &description})
 			return err
@@ -230,9 +230,9 @@ func TestAuditOfOtherChanges(t *testing.T) {
 		k, err = f.CreateKey(ctx, hook.APIKey{TenantID: tenant, Name: "one", Scopes: []hook.Scope{hook.ScopeRead}}, secrets.NewAPIKey())
 		return err
 	})
-	one("revoke", hook.AuditKeyRevoked, nil, func() error { return f.RevokeKey(ctx, tenant, k.ID, true) })
+	one("revoke", hook.AuditKeyRevoked, nil, func() error { return f.RevokeKey(ctx, tenant, k.ID, hook.RankOperator) })
 	require.NotEmpty(t, changed(f.log(t)[0])["revoked_at"][1])
-	one("revoke again", "", nil, func() error { return f.RevokeKey(ctx, tenant, k.ID, true) })
+	one("revoke again", "", nil, func() error { return f.RevokeKey(ctx, tenant, k.ID, hook.RankOperator) })
 
 	put := func(description, schema string) func() error {
 		return func() error {

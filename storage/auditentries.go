@@ -107,3 +107,20 @@ func (s *Store) WebhookForSecret(ctx context.Context, tenant hook.TenantID, id h
 	}
 	return w, nil
 }
+
+// auditTenant logs that a tenant was created or changed; before is nil if it is new. Tenants are the platform's, and so
+// is the log of what happens to them: it is the default tenant's.
+func auditTenant(ctx context.Context, q execer, before, now *hook.Tenant) error {
+	action, old := hook.AuditTenantCreated, []hook.AuditMember(nil)
+	if before != nil {
+		action, old = hook.AuditTenantUpdated, before.AuditMembers()
+	}
+	changes := hook.AuditChanges(old, now.AuditMembers())
+	if before != nil && len(changes) == 0 {
+		return nil
+	}
+	return audit(ctx, q, hook.AuditEntry{
+		TenantID: hook.DefaultTenant(), Action: action, Changes: changes,
+		Target: hook.AuditTarget{Kind: hook.TargetTenant, ID: now.ID.String(), Name: now.Name},
+	})
+}

@@ -36,7 +36,7 @@ func TestEventsEndBeforeTheyAreTooLarge(t *testing.T) {
 		seen, page := map[hook.EventID]bool{}, hook.Page{Limit: c.limit, Bytes: c.bytes}
 		var pages []int
 		for {
-			list, next, err := f.Events(t.Context(), hook.DefaultTenant(), c.filter, page)
+			list, next, err := f.Events(t.Context(), hook.OneTenant(hook.DefaultTenant()), c.filter, page)
 			require.NoError(t, err)
 			pages = append(pages, len(list))
 			for i := range list {

@@ -132,7 +132,7 @@ func BenchmarkFindDeliveries(b *testing.B) {
 	for _, filter := range []hook.EventFilter{{}, {Reference: "cus_9"}, {Reference: "cus_1"}, {Reference: "cus_1", Type: "no.such"}, {Type: "no.such"}} {
 		b.Run("events of "+filter.Reference+" "+filter.Type, func(b *testing.B) {
 			for b.Loop() {
-				_, _, err := f.Events(b.Context(), hook.DefaultTenant(), filter, hook.Page{Limit: 50, Bytes: 1 << 20})
+				_, _, err := f.Events(b.Context(), hook.OneTenant(hook.DefaultTenant()), filter, hook.Page{Limit: 50, Bytes: 1 << 20})
 				require.NoError(b, err)
 			}
 		})

@@ -39,7 +39,7 @@ func TestReferences(t *testing.T) {
 	find := func(filter hook.EventFilter) func(hook.Page) ([]hook.Event, *[16]byte, error) {
 		return func(p hook.Page) ([]hook.Event, *[16]byte, error) {
 			p.Bytes = 1 << 20
-			return f.Events(t.Context(), hook.DefaultTenant(), filter, p)
+			return f.Events(t.Context(), hook.OneTenant(hook.DefaultTenant()), filter, p)
 		}
 	}
 	for _, limit := range []int{1, 3, 8, 100} {
@@ -48,11 +48,11 @@ func TestReferences(t *testing.T) {
 	}
 	require.Equal(t, orders[6:], every(t, 10, find(hook.EventFilter{Reference: "line_0"})))
 	require.Empty(t, every(t, 10, find(hook.EventFilter{Reference: "line"})))
-	page, _, err := f.Events(t.Context(), hook.DefaultTenant(), hook.EventFilter{Reference: "order_1"},
+	page, _, err := f.Events(t.Context(), hook.OneTenant(hook.DefaultTenant()), hook.EventFilter{Reference: "order_1"},
 		hook.Page{Limit: 10, Since: orders[2].CreatedAt, Until: orders[1].CreatedAt, Bytes: 1 << 20})
 	require.NoError(t, err)
 	require.Equal(t, orders[2:3], page)
-	list, _, err := f.Events(t.Context(), f.tenant(t, "other"), hook.EventFilter{Reference: "order_1"}, hook.Page{Limit: 10})
+	list, _, err := f.Events(t.Context(), hook.OneTenant(f.tenant(t, "other")), hook.EventFilter{Reference: "order_1"}, hook.Page{Limit: 10})
 	require.NoError(t, err)
 	require.Empty(t, list, "another tenant's")
 

@@ -71,7 +71,7 @@ func mapPgErr(pg *pgconn.PgError, err error) error {
 func taken(pg *pgconn.PgError) string {
 	switch pg.TableName {
 	case "tenants":
-		return "a tenant with this name"
+		return "a tenant with this external_id"
 	case "api_keys":
 		return "an API key with this text"
 	case "webhooks":

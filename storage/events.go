@@ -78,10 +78,10 @@ func (s *Store) Event(ctx context.Context, tenant hook.TenantID, id hook.EventID
 	return row.event(), nil
 }
 
-// Events lists a tenant's events, newest first, without tests. A page may be short, even empty, without being the
+// Events lists the events of tenants, newest first, without tests. A page may be short, even empty, without being the
 // last: next is where the next page begins, nil at the end.
-func (s *Store) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFilter, p hook.Page) (events []hook.Event, next *[16]byte, err error) {
-	l := eventsListing(tenant, f, p.Bytes)
+func (s *Store) Events(ctx context.Context, of hook.TenantFilter, f hook.EventFilter, p hook.Page) (events []hook.Event, next *[16]byte, err error) {
+	l := eventsListing(of, f, p.Bytes)
 	events, next, err = readPage(ctx, s, &l, p, collectEvents, func(e *hook.Event) [16]byte { return e.ID })
 	if err != nil {
 		return nil, nil, fmt.Errorf("list events: %w", err)
@@ -96,17 +96,19 @@ func (s *Store) Events(ctx context.Context, tenant hook.TenantID, f hook.EventFi
 }
 
 // eventsListing includes data until the page has the given number of bytes; 0 is no bound.
-func eventsListing(tenant hook.TenantID, f hook.EventFilter, bytes int) listing {
+func eventsListing(of hook.TenantFilter, f hook.EventFilter, bytes int) listing {
 	l := listing{
 		table: "events", alias: "e", columns: eventColumns,
-		within: []string{`e.tenant_id = @tenant_id`}, filter: []string{`not e.test`},
-		args: pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant)},
+		filter: []string{`not e.test`}, args: pgx.StrictNamedArgs{},
 	}
 	order := "e.id desc"
 	if f.Reference != "" {
 		l.table = `event_references r cross join lateral (select * from events e where e.id = r.event_id offset 0)`
 		l.within, l.args["reference"] = []string{`r.tenant_id = @tenant_id`, `r.reference = @reference`}, f.Reference
+		l.args["tenant_id"] = [16]byte(of.ID)
 		l.walk, l.most, order = &walk{key: "r.event_id", step: "r.event_id"}, mostReferred, "e.step desc"
+	} else {
+		l.ofTenants(of)
 	}
 	l.ofType("e.type", f.Type)
 	if bytes > 0 {

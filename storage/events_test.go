@@ -32,7 +32,7 @@ func TestEvents(t *testing.T) {
 	list := func(filter hook.EventFilter, since, until time.Time) func(hook.Page) ([]hook.Event, *[16]byte, error) {
 		return func(p hook.Page) ([]hook.Event, *[16]byte, error) {
 			p.Since, p.Until = since, until
-			return f.Events(t.Context(), hook.DefaultTenant(), filter, p)
+			return f.Events(t.Context(), hook.OneTenant(hook.DefaultTenant()), filter, p)
 		}
 	}
 	for _, limit := range []int{1, 2, 4, 8, 9, 10, 100} {

@@ -180,7 +180,7 @@ func TestAuthenticateReportsSchemas(t *testing.T) {
 		_, _, err := f.PutEventType(t.Context(), hook.DefaultTenant(), hook.NewEventType{Name: "order.paid", Schema: schema})
 		require.NoError(t, err)
 		for text, want := range map[hook.Secret]bool{mine: schema != nil, theirs: false} {
-			found, err := f.Authenticate(t.Context(), hook.HashKey(text))
+			found, err := f.Authenticate(t.Context(), hook.HashKey(text), "")
 			require.NoError(t, err)
 			require.Equal(t, want, found.Schemas)
 		}

@@ -49,9 +49,27 @@ func DeliveriesPage(w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) []Stat
 	return l.statements(p)
 }
 
-// EventsPage returns the statements that read a page of a tenant's events.
-func EventsPage(tenant hook.TenantID, f hook.EventFilter, p hook.Page) []Statement {
-	l := eventsListing(tenant, f, p.Bytes)
+// EventsPage returns the statements that read a page of events.
+func EventsPage(of hook.TenantFilter, f hook.EventFilter, p hook.Page) []Statement {
+	l := eventsListing(of, f, p.Bytes)
+	return l.statements(p)
+}
+
+// ReplaysPage returns the statements that read a page of replays.
+func ReplaysPage(of hook.TenantFilter, webhook *hook.WebhookID, p hook.Page) []Statement {
+	l := replaysListing(of, webhook)
+	return l.statements(p)
+}
+
+// AllWebhooksPage returns the statements that read a page of the webhooks of all tenants.
+func AllWebhooksPage(f hook.WebhookFilter, p hook.Page) []Statement {
+	l := allWebhooksListing(f)
+	return l.statements(p)
+}
+
+// TenantsPage returns the statements that read a page of tenants.
+func TenantsPage(search hook.TenantSearch, p hook.Page) []Statement {
+	l := tenantsListing(search)
 	return l.statements(p)
 }
 

@@ -62,6 +62,17 @@ type walk struct {
 // reads returns how many rows a page reads at most.
 func (l *listing) reads() int { return cmp.Or(l.most, maxRowsRead) }
 
+// ofTenants restricts the list to rows of the filter's tenants. The restriction is of the statement's text, and not of
+// its arguments: PostgreSQL plans a statement once, and must read the rows of one tenant by another index than those of
+// all (K4).
+func (l *listing) ofTenants(f hook.TenantFilter) {
+	if f.All {
+		return
+	}
+	l.within = append(l.within, l.alias+".tenant_id = @tenant_id")
+	l.args["tenant_id"] = [16]byte(f.ID)
+}
+
 // ofType filters by a column with a type or topic.
 func (l *listing) ofType(column, pattern string) {
 	condition, args := typeCondition(column, pattern)

@@ -29,7 +29,7 @@ func TestListsLeaveOutWhatMayNotBeRead(t *testing.T) {
 			}
 		}
 		page := hook.Page{Limit: 100}
-		listed, _, err := f.Events(t.Context(), hook.DefaultTenant(), hook.EventFilter{May: may}, page)
+		listed, _, err := f.Events(t.Context(), hook.OneTenant(hook.DefaultTenant()), hook.EventFilter{May: may}, page)
 		require.NoError(t, err)
 		var got []string
 		for _, e := range listed {

@@ -151,7 +151,7 @@ func TestAPageReadsABoundedNumberOfRows(t *testing.T) {
 		return storage.DeliveriesPage(w.ID, filter, hook.Page{Limit: limit})
 	}
 	eventsOf := func(filter hook.EventFilter) []storage.Statement {
-		return storage.EventsPage(w.TenantID, filter, hook.Page{Limit: limit, Bytes: 1 << 20})
+		return storage.EventsPage(hook.OneTenant(w.TenantID), filter, hook.Page{Limit: limit, Bytes: 1 << 20})
 	}
 	check := func(t *testing.T) {
 		t.Helper()
@@ -210,7 +210,7 @@ func TestShortPagesLeadOn(t *testing.T) {
 			require.GreaterOrEqual(t, read, total/storage.MaxRowsRead)
 		}
 		found, read := follow(t, limit, func(p hook.Page) ([]hook.Event, *[16]byte, error) {
-			return f.Events(t.Context(), w.TenantID, hook.EventFilter{Type: "user.deleted"}, p)
+			return f.Events(t.Context(), hook.OneTenant(w.TenantID), hook.EventFilter{Type: "user.deleted"}, p)
 		})
 		require.Len(t, found, 5)
 		require.GreaterOrEqual(t, read, total/storage.MaxRowsRead)

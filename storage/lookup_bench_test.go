@@ -25,7 +25,7 @@ func BenchmarkLookUps(b *testing.B) {
 	require.NoError(b, err)
 	b.Run("key", func(b *testing.B) {
 		for b.Loop() {
-			_, err := f.Authenticate(b.Context(), hook.HashKey(text))
+			_, err := f.Authenticate(b.Context(), hook.HashKey(text), "")
 			require.NoError(b, err)
 		}
 	})

@@ -15,7 +15,7 @@ func (f *fixture) requireOperatorKey(t *testing.T, text hook.Secret, want hook.O
 	state, err := f.OperatorKey(t.Context(), text)
 	require.NoError(t, err)
 	require.Equal(t, want, state, text.Reveal())
-	_, err = f.Authenticate(t.Context(), hook.HashKey(text))
+	_, err = f.Authenticate(t.Context(), hook.HashKey(text), "")
 	require.Equal(t, want == hook.OperatorKeyValid, err == nil, text.Reveal())
 }
 
@@ -25,7 +25,7 @@ func TestEnsureOperatorKey(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	operator := func(text hook.Secret) bool {
-		found, err := f.Authenticate(t.Context(), hook.HashKey(text))
+		found, err := f.Authenticate(t.Context(), hook.HashKey(text), "")
 		require.NoError(t, err)
 		return found.Key.Operator
 	}
@@ -68,7 +68,7 @@ func TestANewOperatorKeyEndsTheOldOne(t *testing.T) {
 	require.NoError(t, f.EnsureOperatorKey(t.Context(), "op", "gk_two"))
 	f.requireOperatorKey(t, "gk_one", hook.OperatorKeyReplaced)
 	f.requireOperatorKey(t, "gk_two", hook.OperatorKeyValid)
-	_, err = f.Authenticate(t.Context(), hook.HashKey("gk_admin"))
+	_, err = f.Authenticate(t.Context(), hook.HashKey("gk_admin"), "")
 	require.NoError(t, err, "other keys stay")
 
 	requireKind(t, hook.KindPrecondition, f.EnsureOperatorKey(t.Context(), "op", "gk_one"))
@@ -81,7 +81,7 @@ func TestANewOperatorKeyEndsTheOldOne(t *testing.T) {
 	}())
 	f.requireOperatorKey(t, "gk_two", hook.OperatorKeyValid)
 
-	keys, _, err := f.Keys(t.Context(), hook.DefaultTenant(), hook.Page{Limit: 10})
+	keys, _, err := f.Keys(t.Context(), hook.DefaultTenant(), hook.RankTenant, hook.Page{Limit: 10})
 	require.NoError(t, err)
 	for _, k := range keys {
 		require.Equal(t, k.Name == "op", k.Operator)
@@ -107,15 +107,15 @@ func TestRevokingTheOperatorKey(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	require.NoError(t, f.EnsureOperatorKey(t.Context(), "op", "gk_op"))
-	found, err := f.Authenticate(t.Context(), hook.HashKey("gk_op"))
+	found, err := f.Authenticate(t.Context(), hook.HashKey("gk_op"), "")
 	require.NoError(t, err)
 	key := found.Key
-	requireKind(t, hook.KindForbidden, f.RevokeKey(t.Context(), hook.DefaultTenant(), key.ID, false))
-	requireKind(t, hook.KindNotFound, f.RevokeKey(t.Context(), f.tenant(t, "other"), key.ID, false))
+	requireKind(t, hook.KindForbidden, f.RevokeKey(t.Context(), hook.DefaultTenant(), key.ID, hook.RankTenant))
+	requireKind(t, hook.KindNotFound, f.RevokeKey(t.Context(), f.tenant(t, "other"), key.ID, hook.RankTenant))
 	f.requireOperatorKey(t, "gk_op", hook.OperatorKeyValid)
-	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), key.ID, true))
+	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), key.ID, hook.RankOperator))
 	at := scalar[time.Time](t, f, `select revoked_at from api_keys`)
-	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), key.ID, true))
+	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), key.ID, hook.RankOperator))
 	require.Equal(t, at, scalar[time.Time](t, f, `select revoked_at from api_keys`))
 	f.requireOperatorKey(t, "gk_op", hook.OperatorKeyEnded)
 	requireKind(t, hook.KindPrecondition, f.EnsureOperatorKey(t.Context(), "op", "gk_op"))

@@ -279,7 +279,7 @@ func TestCreateTest(t *testing.T) {
 	require.Empty(t, job.Canceled())
 
 	require.Zero(t, scalar[int](t, f, `select count(*) from outbox`))
-	list, _, err := f.Events(t.Context(), hook.DefaultTenant(), hook.EventFilter{}, hook.Page{Limit: 10})
+	list, _, err := f.Events(t.Context(), hook.OneTenant(hook.DefaultTenant()), hook.EventFilter{}, hook.Page{Limit: 10})
 	require.NoError(t, err)
 	require.Empty(t, list)
 	log, _, err := f.Deliveries(t.Context(), w.ID, hook.DeliveryFilter{}, hook.Page{Limit: 10})

@@ -23,12 +23,14 @@ const maxCached = 10_000
 // which change only if somebody changes them in the database.
 const cacheFor = time.Minute
 
-// publishCache holds recent look-ups of API keys and event types. Entries may be stale; every use is re-checked when
+// publishCache holds recent look-ups of API keys, tenants and event types. Entries may be stale; every use is re-checked when
 // the event is stored.
 type publishCache struct {
 	mu    sync.Mutex
 	keys  cacheMap[hook.KeyHash, hook.APIKey]
 	types cacheMap[typeName, hook.SchemaHash]
+	// tenants are the ids of tenants by how requests name them: by id or external id.
+	tenants cacheMap[string, hook.TenantID]
 	// fanOuts is how many deliveries the last event of a type, or message of a topic, had.
 	fanOuts cacheMap[topicName, int]
 	// excessive are tenants of which an event had too many deliveries. Their unknown topics may have too many as
@@ -93,6 +95,14 @@ func (s *Store) CachedKey(hash hook.KeyHash) (hook.APIKey, bool) {
 	return s.cache.keys.get(hash)
 }
 
+// CachedTenant returns the tenant that a request names, as the last look-up found it. A publish for it must have its
+// key among its preconditions.
+func (s *Store) CachedTenant(named string) (hook.TenantID, bool) {
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	return s.cache.tenants.get(named)
+}
+
 // CachedEventType returns the hash of the schema of one of the tenant's own types as the
 // last look-up found it, the zero value for none. A publish that relies on it must have the
 // hash among its preconditions.
@@ -106,6 +116,20 @@ func (m *publishCache) putKey(hash hook.KeyHash, k *hook.APIKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.keys.put(hash, *k)
+}
+
+// putTenant stores which tenant a request names; the zero value for none.
+func (m *publishCache) putTenant(named string, id hook.TenantID) {
+	if named == "" {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if id == (hook.TenantID{}) {
+		m.tenants.drop(named)
+		return
+	}
+	m.tenants.put(named, id)
 }
 
 func (m *publishCache) putType(t typeName, schema hook.SchemaHash) {
@@ -157,12 +181,14 @@ func (m *publishCache) putFanOuts(list []*publishing) {
 	}
 }
 
-// preconditionsHold is the SQL condition that an event e's preconditions hold. The offsets make the planner look up
+// preconditionsHold is the SQL condition that an event e's preconditions hold. A key of the event's tenant shows that
+// the tenant exists; for a platform key it is looked up (K3). The offsets make the planner look up
 // each key and type by its index instead of reading all of them.
 const preconditionsHold = `
 	(e.key is null or exists (
 		select from api_keys k
-		where k.hash = e.key and k.tenant_id = e.tenant_id and k.revoked_at is null and (k.expires_at is null or k.expires_at > now()) offset 0))
+		where k.hash = e.key and (k.tenant_id = e.tenant_id or ` + platformKey + ` and exists (select from tenants t where t.id = e.tenant_id offset 0))
+			and k.revoked_at is null and (k.expires_at is null or k.expires_at > now()) offset 0))
 	and (not e.listed or exists (
 		select from event_types t where t.tenant_id = e.tenant_id and t.name = e.type and t.schema_hash is not distinct from e.schema offset 0))`
 

@@ -105,7 +105,7 @@ func TestPublishCache(t *testing.T) {
 	key, eventType := known()
 	require.False(t, key || eventType, "nothing was looked up")
 
-	_, err = f.Authenticate(t.Context(), hook.HashKey(text))
+	_, err = f.Authenticate(t.Context(), hook.HashKey(text), "")
 	require.NoError(t, err)
 	_, _, err = f.LookUpEventTypes(t.Context(), hook.DefaultTenant(), []string{"order.made", "order.lost"})
 	require.NoError(t, err)
@@ -116,7 +116,7 @@ func TestPublishCache(t *testing.T) {
 	_, ok = f.CachedEventType(f.tenant(t, "other"), "order.made")
 	require.False(t, ok)
 
-	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), k.ID, false))
+	require.NoError(t, f.RevokeKey(t.Context(), hook.DefaultTenant(), k.ID, hook.RankTenant))
 	_, err = f.Publish(t.Context(), hook.Publication{
 		TenantID: hook.DefaultTenant(), Type: "order.made", Data: eventData(), Preconditions: hook.Preconditions{Key: hook.HashKey(text), Listed: true},
 	})

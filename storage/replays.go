@@ -81,24 +81,33 @@ func (s *Store) Replay(ctx context.Context, tenant hook.TenantID, id hook.Replay
 	return row.replay(), nil
 }
 
-// Replays lists a tenant's replays, newest first; only those of one webhook if one is given.
-func (s *Store) Replays(ctx context.Context, tenant hook.TenantID, webhook *hook.WebhookID, p hook.Page) (list []hook.Replay, more bool, err error) {
-	lo, hi := bounds(p)
-	rows, _ := s.pool.Query(ctx, `
-		select `+replayColumns+` from replays r
-		where r.tenant_id = @tenant_id and r.id >= @lo and r.id < @hi and (@webhook::uuid is null or r.webhook_id = @webhook)
-		order by r.id desc limit @limit`, pgx.StrictNamedArgs{
-		"tenant_id": [16]byte(tenant), "webhook": (*[16]byte)(webhook), "lo": lo, "hi": hi, "limit": p.Limit + 1,
-	})
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[replayRow])
+// Replays lists the replays of tenants, newest first; only those of one webhook if one is given. A page may be short,
+// even empty, without being the last: next is where the next page begins, nil at the end.
+func (s *Store) Replays(ctx context.Context, of hook.TenantFilter, webhook *hook.WebhookID, p hook.Page) (list []hook.Replay, next *[16]byte, err error) {
+	l := replaysListing(of, webhook)
+	list, next, err = readPage(ctx, s, &l, p, collectReplays, func(r *hook.Replay) [16]byte { return r.ID })
 	if err != nil {
-		return nil, false, mapErr(fmt.Errorf("list replays: %w", err))
+		return nil, nil, fmt.Errorf("list replays: %w", err)
 	}
-	found, more = cut(found, p.Limit)
+	return list, next, nil
+}
+
+func replaysListing(of hook.TenantFilter, webhook *hook.WebhookID) listing {
+	l := listing{table: "replays", alias: "r", columns: replayColumns, args: pgx.StrictNamedArgs{}}
+	l.ofTenants(of)
+	if webhook != nil {
+		l.filter = append(l.filter, `r.webhook_id = @webhook`)
+		l.choose(pgx.StrictNamedArgs{"webhook": [16]byte(*webhook)})
+	}
+	return l
+}
+
+func collectReplays(rows pgx.Rows) (list []hook.Replay, err error) {
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[replayRow])
 	for i := range found {
 		list = append(list, found[i].replay())
 	}
-	return list, more, nil
+	return list, err
 }
 
 // UpdateReplay applies change to a replay that has not ended, and wakes its workflow. A replay that becomes canceled

@@ -206,9 +206,9 @@ func TestOneReplayAtATime(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, r.Ended())
 	second := f.replay(t, w, hook.ReplayFailed, nil)
-	list, more, err := f.Replays(t.Context(), w.TenantID, &w.ID, hook.Page{Limit: 10})
+	list, next, err := f.Replays(t.Context(), hook.OneTenant(w.TenantID), &w.ID, hook.Page{Limit: 10})
 	require.NoError(t, err)
-	require.False(t, more)
+	require.Nil(t, next)
 	require.Equal(t, []hook.ReplayID{second.ID, r.ID}, []hook.ReplayID{list[0].ID, list[1].ID})
 	require.Equal(t, second, must(f.Replay(t.Context(), w.TenantID, second.ID)))
 }

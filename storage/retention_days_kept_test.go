@@ -61,7 +61,7 @@ func (s *simulation) requireExactlyWhatIsKept() {
 	}
 	slices.Reverse(kept)
 	list := func(p hook.Page) ([]hook.Event, *[16]byte, error) {
-		return s.Events(t.Context(), hook.DefaultTenant(), hook.EventFilter{}, p)
+		return s.Events(t.Context(), hook.OneTenant(hook.DefaultTenant()), hook.EventFilter{}, p)
 	}
 	require.Equal(t, kept, idsOf(every(t, 7, list), func(e hook.Event) hook.EventID { return e.ID }))
 	slices.SortFunc(deliveries, func(a, b hook.DeliveryID) int { return strings.Compare(string(b[:]), string(a[:])) })

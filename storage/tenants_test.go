@@ -56,7 +56,7 @@ func TestTenantsAreApart(t *testing.T) {
 			_, err := f.Delivery(t.Context(), tenant, deliveries[0].ID)
 			return err
 		},
-		"revoke key":     func(tenant hook.TenantID) error { return f.RevokeKey(t.Context(), tenant, key.ID, false) },
+		"revoke key":     func(tenant hook.TenantID) error { return f.RevokeKey(t.Context(), tenant, key.ID, hook.RankTenant) },
 		"delete webhook": func(tenant hook.TenantID) error { return f.DeleteWebhook(t.Context(), tenant, w.ID) },
 	}
 	for name, call := range each {
@@ -66,10 +66,10 @@ func TestTenantsAreApart(t *testing.T) {
 	webhooks, _, err := f.Webhooks(t.Context(), theirs, hook.WebhookFilter{}, p)
 	require.NoError(t, err)
 	require.Empty(t, webhooks)
-	list, _, err := f.Events(t.Context(), theirs, hook.EventFilter{}, p)
+	list, _, err := f.Events(t.Context(), hook.OneTenant(theirs), hook.EventFilter{}, p)
 	require.NoError(t, err)
 	require.Empty(t, list)
-	keys, _, err := f.Keys(t.Context(), theirs, p)
+	keys, _, err := f.Keys(t.Context(), theirs, hook.RankTenant, p)
 	require.NoError(t, err)
 	require.Empty(t, keys)
 	types, _, err := f.EventTypes(t.Context(), theirs, hook.NamePage{Limit: 100, Bytes: 1 << 20})

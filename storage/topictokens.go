@@ -58,8 +58,8 @@ func (s *Store) TopicToken(ctx context.Context, text hook.Secret) (hook.APIKey, 
 		return hook.APIKey{}, &hook.Error{Kind: hook.KindNotFound, Message: "topic token not found", Err: err}
 	}
 	rows, _ := s.pool.Query(ctx, `
-		select `+keyColumns+` from api_keys
-		where id = $1 and tenant_id = $2 and revoked_at is null and (expires_at is null or expires_at > now())`, [16]byte(t.Key), [16]byte(t.TenantID))
+		select `+keyColumns+` from api_keys k
+		where k.id = $1 and (k.tenant_id = $2 or `+platformKey+`) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())`, [16]byte(t.Key), [16]byte(t.TenantID))
 	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[keyRow])
 	if err != nil {
 		return hook.APIKey{}, notFound("topic token", fmt.Errorf("look up the key of a topic token: %w", err))

@@ -172,7 +172,7 @@ func TestUpgradeFromTheLastRelease(t *testing.T) {
 	require.Equal(t, total, list(hook.DeliveryFilter{}))
 	require.Equal(t, total, list(hook.DeliveryFilter{State: hook.StateSuccess})+list(hook.DeliveryFilter{State: hook.StateFailed})+list(hook.DeliveryFilter{State: hook.StateCanceled}))
 	require.Len(t, every(t, 100, func(p hook.Page) ([]hook.Event, *[16]byte, error) {
-		return s.Events(t.Context(), hook.DefaultTenant(), hook.EventFilter{}, p)
+		return s.Events(t.Context(), hook.OneTenant(hook.DefaultTenant()), hook.EventFilter{}, p)
 	}), total)
 }
 

@@ -128,33 +128,63 @@ func (s *Store) WebhookNamed(ctx context.Context, tenant hook.TenantID, cache, n
 
 // Webhooks lists a tenant's webhooks, newest first; more reports whether there are further ones.
 func (s *Store) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.WebhookFilter, p hook.Page) (list []hook.Webhook, more bool, err error) {
-	lo, hi := bounds(p)
-	var patterns []string
-	if f.Event != "" {
-		patterns = hook.Candidates(f.Event)
-	}
+	args := webhookFilterArgs(f)
+	args["tenant_id"], args["limit"] = [16]byte(tenant), p.Limit+1
+	args["lo"], args["hi"] = bounds(p)
 	rows, _ := s.pool.Query(ctx, `
 		select `+webhookColumns+` from webhooks w
-		where w.tenant_id = @tenant_id and w.id >= @lo and w.id < @hi
-			and (@active::boolean is null or w.active = @active)
-			and (@profile = '' or w.profile = @profile) and (@cache = '' or w.cache = @cache)
-			and (@patterns::text[] is null or (@event = any(w.events) and w.cache = '') or (w.profile = 'standard' and w.events && @patterns))
-		order by w.id desc limit @limit`, pgx.StrictNamedArgs{
-		"tenant_id": [16]byte(tenant), "lo": lo, "hi": hi, "limit": p.Limit + 1,
-		"active": f.Active, "profile": string(f.Profile), "event": f.Event, "patterns": patterns,
-		"cache": f.Cache,
-	})
+		where w.tenant_id = @tenant_id and w.id >= @lo and w.id < @hi and `+webhookFilter+`
+		order by w.id desc limit @limit`, args)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[webhookRow])
 	if err != nil {
 		return nil, false, mapErr(fmt.Errorf("list webhooks: %w", err))
 	}
 	found, more = cut(found, p.Limit)
-	for _, row := range found {
-		// A list shows no secrets, so an unreadable one must not hide the other webhooks.
+	return s.unsealAll(found), more, nil
+}
+
+// unsealAll returns webhooks for a list. A list shows no secrets, so an unreadable one must not hide the other webhooks.
+func (s *Store) unsealAll(rows []webhookRow) (list []hook.Webhook) {
+	for _, row := range rows {
 		w, _ := s.unseal(row)
 		list = append(list, w)
 	}
-	return list, more, nil
+	return list
+}
+
+// webhookFilter is the condition of a hook.WebhookFilter, with the arguments of webhookFilterArgs.
+const webhookFilter = `(@active::boolean is null or w.active = @active)
+	and (@profile = '' or w.profile = @profile) and (@cache = '' or w.cache = @cache)
+	and (@patterns::text[] is null or (@event = any(w.events) and w.cache = '') or (w.profile = 'standard' and w.events && @patterns))`
+
+func webhookFilterArgs(f hook.WebhookFilter) pgx.StrictNamedArgs {
+	var patterns []string
+	if f.Event != "" {
+		patterns = hook.Candidates(f.Event)
+	}
+	return pgx.StrictNamedArgs{"active": f.Active, "profile": string(f.Profile), "cache": f.Cache, "event": f.Event, "patterns": patterns}
+}
+
+// AllWebhooks lists the webhooks of all tenants, newest first (K4). A page may be short, even empty, without being the
+// last: next is where the next page begins, nil at the end.
+func (s *Store) AllWebhooks(ctx context.Context, f hook.WebhookFilter, p hook.Page) (list []hook.Webhook, next *[16]byte, err error) {
+	l := allWebhooksListing(f)
+	found, next, err := readPage(ctx, s, &l, p, collectWebhooks, func(r *webhookRow) [16]byte { return r.ID })
+	if err != nil {
+		return nil, nil, fmt.Errorf("list all webhooks: %w", err)
+	}
+	return s.unsealAll(found), next, nil
+}
+
+func collectWebhooks(rows pgx.Rows) ([]webhookRow, error) {
+	return pgx.CollectRows(rows, pgx.RowToStructByName[webhookRow])
+}
+
+func allWebhooksListing(f hook.WebhookFilter) listing {
+	return listing{
+		table: "webhooks", alias: "w", columns: webhookColumns, args: pgx.StrictNamedArgs{},
+		filter: []string{webhookFilter}, chosen: webhookFilterArgs(f),
+	}
 }
 
 // UpdateWebhook applies change to the webhook as it is and stores the result, all under a row lock, so that

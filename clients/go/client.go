@@ -18,6 +18,15 @@ func New(url, key string, options ...ClientOption) (*ClientWithResponses, error)
 	return NewClientWithResponses(url, append([]ClientOption{authorize}, options...)...)
 }
 
+// WithTenant lets every request act for the tenant with an id or an external id. It is for platform keys. "*" lists the
+// webhooks, events and replays of all tenants.
+func WithTenant(tenant string) ClientOption {
+	return WithRequestEditorFn(func(_ context.Context, r *http.Request) error {
+		r.Header.Set("Grapnel-Tenant", tenant)
+		return nil
+	})
+}
+
 // Answer is any answer of a [ClientWithResponses].
 type Answer interface {
 	StatusCode() int

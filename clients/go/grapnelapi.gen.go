@@ -53,6 +53,7 @@ func (e CommendaWebhookStatus) Valid() bool {
 // Defines values for CreateScope.
 const (
 	CreateScopeAdmin     CreateScope = "admin"
+	CreateScopePlatform  CreateScope = "platform"
 	CreateScopePublish   CreateScope = "publish"
 	CreateScopeRead      CreateScope = "read"
 	CreateScopeSubscribe CreateScope = "subscribe"
@@ -64,6 +65,8 @@ func (e CreateScope) Valid() bool {
 	switch e {
 	case CreateScopeAdmin:
 		return true
+	case CreateScopePlatform:
+		return true
 	case CreateScopePublish:
 		return true
 	case CreateScopeRead:
@@ -71,6 +74,27 @@ func (e CreateScope) Valid() bool {
 	case CreateScopeSubscribe:
 		return true
 	case CreateScopeWebhooks:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreatedTenantStatus.
+const (
+	CreatedTenantStatusActive    CreatedTenantStatus = "active"
+	CreatedTenantStatusDeleting  CreatedTenantStatus = "deleting"
+	CreatedTenantStatusSuspended CreatedTenantStatus = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the CreatedTenantStatus enum.
+func (e CreatedTenantStatus) Valid() bool {
+	switch e {
+	case CreatedTenantStatusActive:
+		return true
+	case CreatedTenantStatusDeleting:
+		return true
+	case CreatedTenantStatusSuspended:
 		return true
 	default:
 		return false
@@ -458,6 +482,45 @@ func (e SigningKeyUse) Valid() bool {
 	}
 }
 
+// Defines values for TenantStatus.
+const (
+	TenantStatusActive    TenantStatus = "active"
+	TenantStatusDeleting  TenantStatus = "deleting"
+	TenantStatusSuspended TenantStatus = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the TenantStatus enum.
+func (e TenantStatus) Valid() bool {
+	switch e {
+	case TenantStatusActive:
+		return true
+	case TenantStatusDeleting:
+		return true
+	case TenantStatusSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UsageBy.
+const (
+	UsageByDay  UsageBy = "day"
+	UsageByHour UsageBy = "hour"
+)
+
+// Valid indicates whether the value is a known member of the UsageBy enum.
+func (e UsageBy) Valid() bool {
+	switch e {
+	case UsageByDay:
+		return true
+	case UsageByHour:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WaitReason.
 const (
 	WaitReasonEndpointUnavailable WaitReason = "endpoint_unavailable"
@@ -587,6 +650,45 @@ func (e SearchDeliveriesParamsUndelivered) Valid() bool {
 	}
 }
 
+// Defines values for ListTenantsParamsStatus.
+const (
+	ListTenantsParamsStatusActive    ListTenantsParamsStatus = "active"
+	ListTenantsParamsStatusDeleting  ListTenantsParamsStatus = "deleting"
+	ListTenantsParamsStatusSuspended ListTenantsParamsStatus = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the ListTenantsParamsStatus enum.
+func (e ListTenantsParamsStatus) Valid() bool {
+	switch e {
+	case ListTenantsParamsStatusActive:
+		return true
+	case ListTenantsParamsStatusDeleting:
+		return true
+	case ListTenantsParamsStatusSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetUsageParamsBy.
+const (
+	GetUsageParamsByDay  GetUsageParamsBy = "day"
+	GetUsageParamsByHour GetUsageParamsBy = "hour"
+)
+
+// Valid indicates whether the value is a known member of the GetUsageParamsBy enum.
+func (e GetUsageParamsBy) Valid() bool {
+	switch e {
+	case GetUsageParamsByDay:
+		return true
+	case GetUsageParamsByHour:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListWebhooksParamsActive.
 const (
 	ListWebhooksParamsActiveFalse ListWebhooksParamsActive = "false"
@@ -632,10 +734,15 @@ type APIKey struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
-	// Operator Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key manages tenants, and only the operator can revoke it.
+	// Operator Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key has every scope, and only the operator can revoke it.
 	//
 	// Example: false
 	Operator *bool `json:"operator,omitempty"`
+
+	// Platform Whether it is a platform key, which acts for the tenant that the header Grapnel-Tenant names: it has the scope platform as well, or is the operator's. That scope is not listed in scopes, because older clients don't know it.
+	//
+	// Example: false
+	Platform *bool `json:"platform,omitempty"`
 
 	// RevokedAt When the key was revoked; absent if it was not.
 	//
@@ -820,6 +927,109 @@ type AttemptTimings struct {
 	//
 	// Example: 25.4
 	TLSMs float64 `json:"tls_ms"`
+}
+
+// AuditActor defines model for AuditActor.
+type AuditActor struct {
+	// ID The API key's id, or the operating system's user.
+	//
+	// Example: key_01kab1s6rzfkqbzry2kztmfpx1
+	ID string `json:"id"`
+
+	// Name The API key's name at the time, or the operating system's user.
+	//
+	// Example: Backend
+	Name string `json:"name"`
+
+	// Type What kind of client: api_key, cli (a command on the server) or anonymous (--auth=none). There may be more kinds later.
+	//
+	// Example: api_key
+	Type string `json:"type"`
+}
+
+// AuditChange defines model for AuditChange.
+type AuditChange struct {
+	// After The value afterwards; absent if there is none.
+	//
+	// Example: https://yourapp.com/webhook
+	After interface{} `json:"after,omitempty"`
+
+	// Before The value before; absent if there was none. A value over 16 KiB is shown as its size and SHA-256.
+	//
+	// Example: https://yourapp.com/old
+	Before interface{} `json:"before,omitempty"`
+
+	// Member The member's name; headers.NAME for a custom header.
+	//
+	// Example: url
+	Member string `json:"member"`
+
+	// Secret Whether the values are secret: the log says only that they changed.
+	//
+	// Example: false
+	Secret *bool `json:"secret,omitempty"`
+}
+
+// AuditEntry defines model for AuditEntry.
+type AuditEntry struct {
+	// Action What was done, as target.verb.
+	//
+	// Example: webhook.updated
+	Action string     `json:"action"`
+	Actor  AuditActor `json:"actor"`
+
+	// Changes The members that differ afterwards. Empty if the action changes none, such as reading a secret.
+	Changes []AuditChange `json:"changes"`
+
+	// CreatedAt When the change was made.
+	//
+	// Example: 2026-01-15T12:00:00.123Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The entry's id.
+	//
+	// Example: aud_01kab1s6rzfkqbzry2kztmfpx1
+	ID string `json:"id"`
+
+	// SourceAddress The IP address that the request came from: the proxy's, if there is one. Absent for commands on the server.
+	//
+	// Example: 203.0.113.7
+	SourceAddress *string     `json:"source_address,omitempty"`
+	Target        AuditTarget `json:"target"`
+
+	// TenantID The account to which the change belongs.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID string `json:"tenant_id"`
+}
+
+// AuditLog defines model for AuditLog.
+type AuditLog struct {
+	// Entries This page of entries, newest first.
+	Entries []AuditEntry `json:"entries"`
+
+	// NextCursor Cursor of the next page; null on the last page. A page of a filtered list ends after a bounded search, so it may be short or empty although more pages follow.
+	//
+	// Example: AWEBmrHU6q9ekr-Xz5m6pYVu
+	NextCursor *string `json:"next_cursor"`
+}
+
+// AuditTarget defines model for AuditTarget.
+type AuditTarget struct {
+	// ID Its id, or the name of an event type. Absent for what has none.
+	//
+	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
+	ID *string `json:"id,omitempty"`
+
+	// Name Its name or description at the time.
+	//
+	// Example: Billing system
+	Name *string `json:"name,omitempty"`
+
+	// Type What kind of thing, such as webhook, api_key, event_type, delivery, replay or tenant.
+	//
+	// Example: webhook
+	Type string `json:"type"`
 }
 
 // BodyDifference defines model for BodyDifference.
@@ -1251,7 +1461,7 @@ type CreateAPIKeyRequest struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
-	// Scopes What the key permits. subscribe permits to follow topics and nothing else. admin includes the others.
+	// Scopes What the key permits. subscribe permits to follow topics and nothing else. admin includes these. platform lets the key act, within its other scopes, for every tenant; only a platform key can create such a key, and without naming a tenant.
 	//
 	// Example: ["publish"]
 	Scopes []CreateScope `json:"scopes"`
@@ -1305,12 +1515,23 @@ type CreateCommendaWebhookRequest struct {
 	URL string `json:"url"`
 }
 
-// CreateScope What the key permits. subscribe permits to follow topics and nothing else. admin includes the others.
+// CreateScope What the key permits. subscribe permits to follow topics and nothing else. admin includes these. platform lets the key act, within its other scopes, for every tenant; only a platform key can create such a key, and without naming a tenant.
 type CreateScope string
 
 // CreateTenantRequest defines model for CreateTenantRequest.
 type CreateTenantRequest struct {
-	// Name What it is called.
+	// ExternalID Your own id of the account: printable characters, not beginning with ten_. No other account may have it, and it can't be changed.
+	//
+	// Example: customer-4711
+	ExternalID *string              `json:"external_id,omitempty"`
+	Limits     *TenantLimitsRequest `json:"limits,omitempty"`
+
+	// Metadata Up to 50 pairs: keys of up to 64 characters, values of up to 1,000.
+	//
+	// Example: {"plan":"pro"}
+	Metadata *map[string]string `json:"metadata,omitempty"`
+
+	// Name What it is called. Names need not be unique.
 	//
 	// Example: acme
 	Name string `json:"name"`
@@ -1434,10 +1655,15 @@ type CreatedAPIKey struct {
 	// Example: Publisher in production
 	Name string `json:"name"`
 
-	// Operator Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key manages tenants, and only the operator can revoke it.
+	// Operator Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key has every scope, and only the operator can revoke it.
 	//
 	// Example: false
 	Operator *bool `json:"operator,omitempty"`
+
+	// Platform Whether it is a platform key, which acts for the tenant that the header Grapnel-Tenant names: it has the scope platform as well, or is the operator's. That scope is not listed in scopes, because older clients don't know it.
+	//
+	// Example: false
+	Platform *bool `json:"platform,omitempty"`
 
 	// RevokedAt When the key was revoked; absent if it was not.
 	//
@@ -1474,16 +1700,42 @@ type CreatedTenant struct {
 	// Example: 2026-01-15T12:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
+	// ExternalID Your own id of the account, if you gave one. It stands for the account wherever the id does.
+	//
+	// Example: customer-4711
+	ExternalID *string `json:"external_id,omitempty"`
+
 	// ID The account's id.
 	//
 	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
-	ID string `json:"id"`
+	ID     string       `json:"id"`
+	Limits TenantLimits `json:"limits"`
 
-	// Name The account's name. Names are unique.
+	// Metadata What you noted about it.
+	//
+	// Example: {"plan":"pro"}
+	Metadata map[string]string `json:"metadata"`
+
+	// Name The account's name. Several accounts may have the same.
 	//
 	// Example: acme
 	Name string `json:"name"`
+
+	// Status The state of the account.
+	//
+	// Example: active
+	Status CreatedTenantStatus `json:"status"`
+
+	// UpdatedAt When it was last changed.
+	//
+	// Example: 2026-01-15T12:00:00Z
+	UpdatedAt time.Time `json:"updated_at"`
 }
+
+// CreatedTenantStatus The state of the account.
+//
+// Example: active
+type CreatedTenantStatus string
 
 // CreatedWebhook defines model for CreatedWebhook.
 type CreatedWebhook struct {
@@ -1566,6 +1818,11 @@ type CreatedWebhook struct {
 	//
 	// Example: gone
 	StatusReason *string `json:"status_reason,omitempty"`
+
+	// TenantID The tenant that it belongs to. Only in lists over all tenants.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID *string `json:"tenant_id,omitempty"`
 
 	// TimeoutSeconds Bound on a whole attempt.
 	//
@@ -1967,6 +2224,11 @@ type Event struct {
 	// Example: ["order_4711"]
 	References *[]string `json:"references,omitempty"`
 
+	// TenantID The tenant that it belongs to. Only in lists over all tenants.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID *string `json:"tenant_id,omitempty"`
+
 	// Test Whether the event is the sample of a test delivery.
 	//
 	// Example: false
@@ -2030,6 +2292,11 @@ type EventDetail struct {
 	//
 	// Example: ["order_4711"]
 	References *[]string `json:"references,omitempty"`
+
+	// TenantID The tenant that it belongs to. Only in lists over all tenants.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID *string `json:"tenant_id,omitempty"`
 
 	// Test Whether the event is the sample of a test delivery.
 	//
@@ -2214,7 +2481,7 @@ type NotDeliveredReason string
 
 // Problem defines model for Problem.
 type Problem struct {
-	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
+	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
 	//
 	// Example: INVALID_ARGUMENT
 	Code string `json:"code"`
@@ -2369,6 +2636,21 @@ type PutMomentoWebhookRequest struct {
 	TopicName string `json:"topicName"`
 }
 
+// PutTenantRequest defines model for PutTenantRequest.
+type PutTenantRequest struct {
+	Limits *TenantLimitsRequest `json:"limits,omitempty"`
+
+	// Metadata Replaces all pairs; null removes them. Up to 50: keys of up to 64 characters, values of up to 1,000.
+	//
+	// Example: {"plan":"pro"}
+	Metadata *map[string]string `json:"metadata,omitempty"`
+
+	// Name What it is called. Default for a new account: the external id.
+	//
+	// Example: acme
+	Name *string `json:"name,omitempty"`
+}
+
 // Replay defines model for Replay.
 type Replay struct {
 	// Created Deliveries made so far, one for each event.
@@ -2436,6 +2718,11 @@ type Replay struct {
 	//
 	// Example: failed
 	Status ReplayStatus `json:"status"`
+
+	// TenantID The tenant that it belongs to. Only in lists over all tenants.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID *string `json:"tenant_id,omitempty"`
 
 	// Until Events before this time.
 	//
@@ -2663,20 +2950,72 @@ type Tenant struct {
 	// Example: 2026-01-15T12:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
+	// ExternalID Your own id of the account, if you gave one. It stands for the account wherever the id does.
+	//
+	// Example: customer-4711
+	ExternalID *string `json:"external_id,omitempty"`
+
 	// ID The account's id.
 	//
 	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
-	ID string `json:"id"`
+	ID     string       `json:"id"`
+	Limits TenantLimits `json:"limits"`
 
-	// Name The account's name. Names are unique.
+	// Metadata What you noted about it.
+	//
+	// Example: {"plan":"pro"}
+	Metadata map[string]string `json:"metadata"`
+
+	// Name The account's name. Several accounts may have the same.
 	//
 	// Example: acme
 	Name string `json:"name"`
+
+	// Status The state of the account.
+	//
+	// Example: active
+	Status TenantStatus `json:"status"`
+
+	// UpdatedAt When it was last changed.
+	//
+	// Example: 2026-01-15T12:00:00Z
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// TenantStatus The state of the account.
+//
+// Example: active
+type TenantStatus string
+
+// TenantLimits defines model for TenantLimits.
+type TenantLimits struct {
+	// MaxWebhooks Largest number of webhooks; 0 is no limit.
+	//
+	// Example: 100
+	MaxWebhooks *int64 `json:"max_webhooks,omitempty"`
+
+	// PublishRate Largest number of events published per second; 0 is no limit.
+	//
+	// Example: 50
+	PublishRate *int64 `json:"publish_rate,omitempty"`
+}
+
+// TenantLimitsRequest defines model for TenantLimitsRequest.
+type TenantLimitsRequest struct {
+	// MaxWebhooks Largest number of webhooks; 0 is no limit, null the default of the service.
+	//
+	// Example: 100
+	MaxWebhooks *int64 `json:"max_webhooks,omitempty"`
+
+	// PublishRate Largest number of events published per second; 0 is no limit, null the default of the service.
+	//
+	// Example: 50
+	PublishRate *int64 `json:"publish_rate,omitempty"`
 }
 
 // TenantList defines model for TenantList.
 type TenantList struct {
-	// NextCursor Cursor of the next page; null on the last page.
+	// NextCursor Cursor of the next page; null on the last page. A page of a filtered list ends after a bounded search, so it may be short or empty although more pages follow.
 	//
 	// Example: AXQBmrHU6q9ekr-Xz5m6pYVu
 	NextCursor *string `json:"next_cursor"`
@@ -2832,6 +3171,25 @@ type UpdateReplayRequest struct {
 	Rate int64 `json:"rate"`
 }
 
+// UpdateTenantRequest defines model for UpdateTenantRequest.
+type UpdateTenantRequest struct {
+	// ExternalID Your own id of the account, if it has none yet: printable characters, not beginning with ten_.
+	//
+	// Example: customer-4711
+	ExternalID *string              `json:"external_id,omitempty"`
+	Limits     *TenantLimitsRequest `json:"limits,omitempty"`
+
+	// Metadata Replaces all pairs; null removes them. Up to 50: keys of up to 64 characters, values of up to 1,000.
+	//
+	// Example: {"plan":"pro"}
+	Metadata *map[string]string `json:"metadata,omitempty"`
+
+	// Name What it is called.
+	//
+	// Example: acme
+	Name *string `json:"name,omitempty"`
+}
+
 // UpdateWebhookRequest defines model for UpdateWebhookRequest.
 type UpdateWebhookRequest struct {
 	// Active false cancels the pending deliveries.
@@ -2893,6 +3251,104 @@ type UpdateWebhookRequest struct {
 	//
 	// Example: https://yourapp.com/webhook
 	URL *string `json:"url,omitempty"`
+}
+
+// Usage defines model for Usage.
+type Usage struct {
+	// By The length of the periods.
+	//
+	// Example: day
+	By UsageBy `json:"by"`
+
+	// Periods The periods in which something was used, the earliest first.
+	Periods []UsagePeriod `json:"periods"`
+
+	// Since The beginning of the first period: the request's since, rounded down.
+	//
+	// Example: 2026-01-01T00:00:00Z
+	Since time.Time   `json:"since"`
+	Total UsageCounts `json:"total"`
+
+	// Until The end of the last period: the request's until, rounded up.
+	//
+	// Example: 2026-02-01T00:00:00Z
+	Until time.Time `json:"until"`
+}
+
+// UsageBy The length of the periods.
+//
+// Example: day
+type UsageBy string
+
+// UsageCounts defines model for UsageCounts.
+type UsageCounts struct {
+	// Attempts Requests made, without tests. Counted in the period in which they began.
+	//
+	// Example: 2410
+	Attempts int64 `json:"attempts"`
+
+	// Bytes Bytes of the accepted events' data, each event once, as canonical JSON.
+	//
+	// Example: 360000
+	Bytes int64 `json:"bytes"`
+
+	// Deliveries Deliveries created: with their events, and by replays.
+	//
+	// Example: 2400
+	Deliveries int64 `json:"deliveries"`
+
+	// Events Accepted events, without tests.
+	//
+	// Example: 1200
+	Events int64 `json:"events"`
+
+	// Failures The other attempts.
+	//
+	// Example: 20
+	Failures int64 `json:"failures"`
+
+	// Successes Attempts that were answered with 2xx.
+	//
+	// Example: 2390
+	Successes int64 `json:"successes"`
+}
+
+// UsagePeriod defines model for UsagePeriod.
+type UsagePeriod struct {
+	// Attempts Requests made, without tests. Counted in the period in which they began.
+	//
+	// Example: 2410
+	Attempts int64 `json:"attempts"`
+
+	// Bytes Bytes of the accepted events' data, each event once, as canonical JSON.
+	//
+	// Example: 360000
+	Bytes int64 `json:"bytes"`
+
+	// Deliveries Deliveries created: with their events, and by replays.
+	//
+	// Example: 2400
+	Deliveries int64 `json:"deliveries"`
+
+	// Events Accepted events, without tests.
+	//
+	// Example: 1200
+	Events int64 `json:"events"`
+
+	// Failures The other attempts.
+	//
+	// Example: 20
+	Failures int64 `json:"failures"`
+
+	// Start The period's beginning, in UTC.
+	//
+	// Example: 2026-01-15T00:00:00Z
+	Start time.Time `json:"start"`
+
+	// Successes Attempts that were answered with 2xx.
+	//
+	// Example: 2390
+	Successes int64 `json:"successes"`
 }
 
 // WaitReason paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight.
@@ -3007,6 +3463,11 @@ type Webhook struct {
 	//
 	// Example: gone
 	StatusReason *string `json:"status_reason,omitempty"`
+
+	// TenantID The tenant that it belongs to. Only in lists over all tenants.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID *string `json:"tenant_id,omitempty"`
 
 	// TimeoutSeconds Bound on a whole attempt.
 	//
@@ -3154,6 +3615,30 @@ type ListAPIKeysParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListAuditLogParams defines parameters for ListAuditLog.
+type ListAuditLogParams struct {
+	// Limit How many entries at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the previous page. Absent: the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Actor Only changes by this actor: an API key's id, or an operating system's user.
+	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Action Only this action, or those that a pattern like webhook.* matches.
+	Action *string `form:"action,omitempty" json:"action,omitempty"`
+
+	// Target Only changes of the thing with this id, or of the event type with this name.
+	Target *string `form:"target,omitempty" json:"target,omitempty"`
+
+	// Since Only changes from this time on.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only changes before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+}
+
 // SearchDeliveriesParams defines parameters for SearchDeliveries.
 type SearchDeliveriesParams struct {
 	// Limit How many entries at most.
@@ -3257,7 +3742,31 @@ type ListTenantsParams struct {
 
 	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Status Only accounts in this state.
+	Status *ListTenantsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Name Only accounts whose names begin with this, in the same case.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
 }
+
+// ListTenantsParamsStatus defines parameters for ListTenants.
+type ListTenantsParamsStatus string
+
+// GetUsageParams defines parameters for GetUsage.
+type GetUsageParams struct {
+	// Since From the period of this time on. Default: 30 days before until, by hour 24 hours.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Up to the period before this time. Default: now.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// By The length of the periods. Days are those of UTC.
+	By *GetUsageParamsBy `form:"by,omitempty" json:"by,omitempty"`
+}
+
+// GetUsageParamsBy defines parameters for GetUsage.
+type GetUsageParamsBy string
 
 // ListWebhooksParams defines parameters for ListWebhooks.
 type ListWebhooksParams struct {
@@ -3360,6 +3869,12 @@ type UpdateReplayJSONRequestBody = UpdateReplayRequest
 
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = CreateTenantRequest
+
+// UpdateTenantJSONRequestBody defines body for UpdateTenant for application/json ContentType.
+type UpdateTenantJSONRequestBody = UpdateTenantRequest
+
+// PutTenantJSONRequestBody defines body for PutTenant for application/json ContentType.
+type PutTenantJSONRequestBody = PutTenantRequest
 
 // CreateTopicTokenJSONRequestBody defines body for CreateTopicToken for application/json ContentType.
 type CreateTopicTokenJSONRequestBody = CreateTopicTokenRequest
@@ -3567,7 +4082,7 @@ type ClientInterface interface {
 
 	// ListAPIKeys List API keys
 	//
-	// Newest first, including revoked keys.
+	// Newest first, including revoked keys. Platform keys are among those of the tenant default, for platform keys to see.
 	//
 	// Corresponds with GET /v1/api-keys (the `ListAPIKeys` operationId).
 	ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3592,10 +4107,17 @@ type ClientInterface interface {
 
 	// RevokeAPIKey Revoke an API key
 	//
-	// The key is refused from now on, by every process. Only the operator's key itself can revoke the operator's key.
+	// The key is refused from now on, by every process. Only a platform key can revoke a platform key, and only the operator's key itself the operator's key.
 	//
 	// Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 	RevokeAPIKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAuditLog List the audit log
+	//
+	// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention).
+	//
+	// Corresponds with GET /v1/audit-log (the `ListAuditLog` operationId).
+	ListAuditLog(ctx context.Context, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SearchDeliveries List the deliveries of all webhooks
 	//
@@ -3663,7 +4185,7 @@ type ClientInterface interface {
 
 	// ListEvents List events
 	//
-	// Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.
+	// Newest first, without test events. With Grapnel-Tenant: *, those of all tenants. A page has less than 4 MiB of data, whatever its limit.
 	//
 	// Corresponds with GET /v1/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3713,7 +4235,7 @@ type ClientInterface interface {
 
 	// ListReplays List replays
 	//
-	// Newest first. Replays that have ended are kept as long as events.
+	// Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.
 	//
 	// Corresponds with GET /v1/replays (the `ListReplays` operationId).
 	ListReplays(ctx context.Context, params *ListReplaysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3766,14 +4288,14 @@ type ClientInterface interface {
 
 	// ListTenants List tenants
 	//
-	// Newest first. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Newest first. For platform keys.
 	//
 	// Corresponds with GET /v1/tenants (the `ListTenants` operationId).
 	ListTenants(ctx context.Context, params *ListTenantsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateTenantWithBody Create a tenant
 	//
-	// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Creates an account with an admin key, which only this answer shows. For platform keys.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3782,12 +4304,55 @@ type ClientInterface interface {
 
 	// CreateTenant Create a tenant
 	//
-	// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Creates an account with an admin key, which only this answer shows. For platform keys.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/tenants (the `CreateTenant` operationId).
 	CreateTenant(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTenant Get a tenant
+	//
+	// For platform keys.
+	//
+	// Corresponds with GET /v1/tenants/{tenant} (the `GetTenant` operationId).
+	GetTenant(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateTenantWithBody Update a tenant
+	//
+	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+	UpdateTenantWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateTenant Update a tenant
+	//
+	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+	UpdateTenant(ctx context.Context, tenant string, body UpdateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutTenantWithBody Create or update a tenant
+	//
+	// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+	PutTenantWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutTenant Create or update a tenant
+	//
+	// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+	PutTenant(ctx context.Context, tenant string, body PutTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateTopicTokenWithBody Create a topic token
 	//
@@ -3807,9 +4372,16 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
 	CreateTopicToken(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetUsage Get the account's usage
+	//
+	// Counts of events, deliveries and attempts by hour or day, at most 1,000 periods. Everything that is stored is counted at once and exactly. Counts are kept for 400 days (--usage-retention), longer than what they count.
+	//
+	// Corresponds with GET /v1/usage (the `GetUsage` operationId).
+	GetUsage(ctx context.Context, params *GetUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListWebhooks List webhooks
 	//
-	// All webhooks of the account, of every profile, newest first.
+	// All webhooks of the account, of every profile, newest first. With Grapnel-Tenant: *, those of all tenants.
 	//
 	// Corresponds with GET /v1/webhooks (the `ListWebhooks` operationId).
 	ListWebhooks(ctx context.Context, params *ListWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4250,7 +4822,7 @@ func (c *Client) PublishTopicMessageWithTextBody(ctx context.Context, cacheName 
 
 // ListAPIKeys List API keys
 //
-// Newest first, including revoked keys.
+// Newest first, including revoked keys. Platform keys are among those of the tenant default, for platform keys to see.
 //
 // Corresponds with GET /v1/api-keys (the `ListAPIKeys` operationId).
 func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4305,11 +4877,28 @@ func (c *Client) CreateAPIKey(ctx context.Context, body CreateAPIKeyJSONRequestB
 
 // RevokeAPIKey Revoke an API key
 //
-// The key is refused from now on, by every process. Only the operator's key itself can revoke the operator's key.
+// The key is refused from now on, by every process. Only a platform key can revoke a platform key, and only the operator's key itself the operator's key.
 //
 // Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 func (c *Client) RevokeAPIKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeAPIKeyRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAuditLog List the audit log
+//
+// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention).
+//
+// Corresponds with GET /v1/audit-log (the `ListAuditLog` operationId).
+func (c *Client) ListAuditLog(ctx context.Context, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditLogRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4466,7 +5055,7 @@ func (c *Client) PutEventType(ctx context.Context, name string, body PutEventTyp
 
 // ListEvents List events
 //
-// Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.
+// Newest first, without test events. With Grapnel-Tenant: *, those of all tenants. A page has less than 4 MiB of data, whatever its limit.
 //
 // Corresponds with GET /v1/events (the `ListEvents` operationId).
 func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4576,7 +5165,7 @@ func (c *Client) GetEvent(ctx context.Context, id string, reqEditors ...RequestE
 
 // ListReplays List replays
 //
-// Newest first. Replays that have ended are kept as long as events.
+// Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.
 //
 // Corresponds with GET /v1/replays (the `ListReplays` operationId).
 func (c *Client) ListReplays(ctx context.Context, params *ListReplaysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4699,7 +5288,7 @@ func (c *Client) ResumeReplay(ctx context.Context, id string, reqEditors ...Requ
 
 // ListTenants List tenants
 //
-// Newest first. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Newest first. For platform keys.
 //
 // Corresponds with GET /v1/tenants (the `ListTenants` operationId).
 func (c *Client) ListTenants(ctx context.Context, params *ListTenantsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4716,7 +5305,7 @@ func (c *Client) ListTenants(ctx context.Context, params *ListTenantsParams, req
 
 // CreateTenantWithBody Create a tenant
 //
-// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Creates an account with an admin key, which only this answer shows. For platform keys.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4735,13 +5324,106 @@ func (c *Client) CreateTenantWithBody(ctx context.Context, contentType string, b
 
 // CreateTenant Create a tenant
 //
-// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Creates an account with an admin key, which only this answer shows. For platform keys.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/tenants (the `CreateTenant` operationId).
 func (c *Client) CreateTenant(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateTenantRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTenant Get a tenant
+//
+// For platform keys.
+//
+// Corresponds with GET /v1/tenants/{tenant} (the `GetTenant` operationId).
+func (c *Client) GetTenant(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTenantRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateTenantWithBody Update a tenant
+//
+// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+func (c *Client) UpdateTenantWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateTenantRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateTenant Update a tenant
+//
+// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+func (c *Client) UpdateTenant(ctx context.Context, tenant string, body UpdateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateTenantRequest(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutTenantWithBody Create or update a tenant
+//
+// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+func (c *Client) PutTenantWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutTenantRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutTenant Create or update a tenant
+//
+// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+func (c *Client) PutTenant(ctx context.Context, tenant string, body PutTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutTenantRequest(c.Server, tenant, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4790,9 +5472,26 @@ func (c *Client) CreateTopicToken(ctx context.Context, body CreateTopicTokenJSON
 	return c.Client.Do(req)
 }
 
+// GetUsage Get the account's usage
+//
+// Counts of events, deliveries and attempts by hour or day, at most 1,000 periods. Everything that is stored is counted at once and exactly. Counts are kept for 400 days (--usage-retention), longer than what they count.
+//
+// Corresponds with GET /v1/usage (the `GetUsage` operationId).
+func (c *Client) GetUsage(ctx context.Context, params *GetUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetUsageRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListWebhooks List webhooks
 //
-// All webhooks of the account, of every profile, newest first.
+// All webhooks of the account, of every profile, newest first. With Grapnel-Tenant: *, those of all tenants.
 //
 // Corresponds with GET /v1/webhooks (the `ListWebhooks` operationId).
 func (c *Client) ListWebhooks(ctx context.Context, params *ListWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6062,6 +6761,132 @@ func NewRevokeAPIKeyRequest(server string, id string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListAuditLogRequest constructs an http.Request for the ListAuditLog method
+func NewListAuditLogRequest(server string, params *ListAuditLogParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/audit-log")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Actor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "actor", *params.Actor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Action != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "action", *params.Action, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Target != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "target", *params.Target, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewSearchDeliveriesRequest constructs an http.Request for the SearchDeliveries method
 func NewSearchDeliveriesRequest(server string, params *SearchDeliveriesParams) (*http.Request, error) {
 	var err error
@@ -7032,6 +7857,30 @@ func NewListTenantsRequest(server string, params *ListTenantsParams) (*http.Requ
 
 		}
 
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Name != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "name", *params.Name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -7086,6 +7935,134 @@ func NewCreateTenantRequestWithBody(server string, contentType string, body io.R
 	return req, nil
 }
 
+// NewGetTenantRequest constructs an http.Request for the GetTenant method
+func NewGetTenantRequest(server string, tenant string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewUpdateTenantRequest calls the generic UpdateTenant builder with application/json body
+func NewUpdateTenantRequest(server string, tenant string, body UpdateTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateTenantRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewUpdateTenantRequestWithBody constructs an http.Request for the UpdateTenant method, with any body, and a specified content type
+func NewUpdateTenantRequestWithBody(server string, tenant string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewPutTenantRequest calls the generic PutTenant builder with application/json body
+func NewPutTenantRequest(server string, tenant string, body PutTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutTenantRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewPutTenantRequestWithBody constructs an http.Request for the PutTenant method, with any body, and a specified content type
+func NewPutTenantRequestWithBody(server string, tenant string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewCreateTopicTokenRequest calls the generic CreateTopicToken builder with application/json body
 func NewCreateTopicTokenRequest(server string, body CreateTopicTokenJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -7122,6 +8099,84 @@ func NewCreateTopicTokenRequestWithBody(server string, contentType string, body 
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetUsageRequest constructs an http.Request for the GetUsage method
+func NewGetUsageRequest(server string, params *GetUsageParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/usage")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.By != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "by", *params.By, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -8231,7 +9286,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListAPIKeysWithResponse List API keys
 	//
-	// Newest first, including revoked keys.
+	// Newest first, including revoked keys. Platform keys are among those of the tenant default, for platform keys to see.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8258,12 +9313,21 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeAPIKeyWithResponse Revoke an API key
 	//
-	// The key is refused from now on, by every process. Only the operator's key itself can revoke the operator's key.
+	// The key is refused from now on, by every process. Only a platform key can revoke a platform key, and only the operator's key itself the operator's key.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 	RevokeAPIKeyWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error)
+
+	// ListAuditLogWithResponse List the audit log
+	//
+	// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/audit-log (the `ListAuditLog` operationId).
+	ListAuditLogWithResponse(ctx context.Context, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*ListAuditLogResponse, error)
 
 	// SearchDeliveriesWithResponse List the deliveries of all webhooks
 	//
@@ -8339,7 +9403,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventsWithResponse List events
 	//
-	// Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.
+	// Newest first, without test events. With Grapnel-Tenant: *, those of all tenants. A page has less than 4 MiB of data, whatever its limit.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8393,7 +9457,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListReplaysWithResponse List replays
 	//
-	// Newest first. Replays that have ended are kept as long as events.
+	// Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8456,7 +9520,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListTenantsWithResponse List tenants
 	//
-	// Newest first. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Newest first. For platform keys.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8465,7 +9529,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateTenantWithBodyWithResponse Create a tenant
 	//
-	// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Creates an account with an admin key, which only this answer shows. For platform keys.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8474,12 +9538,57 @@ type ClientWithResponsesInterface interface {
 
 	// CreateTenantWithResponse Create a tenant
 	//
-	// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+	// Creates an account with an admin key, which only this answer shows. For platform keys.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tenants (the `CreateTenant` operationId).
 	CreateTenantWithResponse(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTenantResponse, error)
+
+	// GetTenantWithResponse Get a tenant
+	//
+	// For platform keys.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant} (the `GetTenant` operationId).
+	GetTenantWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*GetTenantResponse, error)
+
+	// UpdateTenantWithBodyWithResponse Update a tenant
+	//
+	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+	UpdateTenantWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateTenantResponse, error)
+
+	// UpdateTenantWithResponse Update a tenant
+	//
+	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+	UpdateTenantWithResponse(ctx context.Context, tenant string, body UpdateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTenantResponse, error)
+
+	// PutTenantWithBodyWithResponse Create or update a tenant
+	//
+	// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+	PutTenantWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutTenantResponse, error)
+
+	// PutTenantWithResponse Create or update a tenant
+	//
+	// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+	PutTenantWithResponse(ctx context.Context, tenant string, body PutTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*PutTenantResponse, error)
 
 	// CreateTopicTokenWithBodyWithResponse Create a topic token
 	//
@@ -8499,9 +9608,18 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
 	CreateTopicTokenWithResponse(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTopicTokenResponse, error)
 
+	// GetUsageWithResponse Get the account's usage
+	//
+	// Counts of events, deliveries and attempts by hour or day, at most 1,000 periods. Everything that is stored is counted at once and exactly. Counts are kept for 400 days (--usage-retention), longer than what they count.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/usage (the `GetUsage` operationId).
+	GetUsageWithResponse(ctx context.Context, params *GetUsageParams, reqEditors ...RequestEditorFn) (*GetUsageResponse, error)
+
 	// ListWebhooksWithResponse List webhooks
 	//
-	// All webhooks of the account, of every profile, newest first.
+	// All webhooks of the account, of every profile, newest first. With Grapnel-Tenant: *, those of all tenants.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9329,6 +10447,54 @@ func (r RevokeAPIKeyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RevokeAPIKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAuditLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditLog
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAuditLogResponse) GetJSON200() *AuditLog {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ListAuditLogResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAuditLogResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAuditLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAuditLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAuditLogResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10206,6 +11372,157 @@ func (r CreateTenantResponse) ContentType() string {
 	return ""
 }
 
+type GetTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Tenant
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetTenantResponse) GetJSON200() *Tenant {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetTenantResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type UpdateTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Tenant
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateTenantResponse) GetJSON200() *Tenant {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r UpdateTenantResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PutTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Tenant
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Tenant
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutTenantResponse) GetJSON200() *Tenant {
+	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r PutTenantResponse) GetJSON201() *Tenant {
+	return r.JSON201
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r PutTenantResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // CreateTopicTokenResponse201Headers the declared response headers of an HTTP 201 response for CreateTopicToken
 type CreateTopicTokenResponse201Headers struct {
 	CacheControl *string
@@ -10255,6 +11572,54 @@ func (r CreateTopicTokenResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CreateTopicTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetUsageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Usage
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetUsageResponse) GetJSON200() *Usage {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetUsageResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetUsageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetUsageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetUsageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetUsageResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11267,7 +12632,7 @@ func (c *ClientWithResponses) PublishTopicMessageWithTextBodyWithResponse(ctx co
 
 // ListAPIKeysWithResponse List API keys
 //
-// Newest first, including revoked keys.
+// Newest first, including revoked keys. Platform keys are among those of the tenant default, for platform keys to see.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11312,7 +12677,7 @@ func (c *ClientWithResponses) CreateAPIKeyWithResponse(ctx context.Context, body
 
 // RevokeAPIKeyWithResponse Revoke an API key
 //
-// The key is refused from now on, by every process. Only the operator's key itself can revoke the operator's key.
+// The key is refused from now on, by every process. Only a platform key can revoke a platform key, and only the operator's key itself the operator's key.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11323,6 +12688,21 @@ func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, id s
 		return nil, err
 	}
 	return ParseRevokeAPIKeyResponse(rsp)
+}
+
+// ListAuditLogWithResponse List the audit log
+//
+// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/audit-log (the `ListAuditLog` operationId).
+func (c *ClientWithResponses) ListAuditLogWithResponse(ctx context.Context, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*ListAuditLogResponse, error) {
+	rsp, err := c.ListAuditLog(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAuditLogResponse(rsp)
 }
 
 // SearchDeliveriesWithResponse List the deliveries of all webhooks
@@ -11447,7 +12827,7 @@ func (c *ClientWithResponses) PutEventTypeWithResponse(ctx context.Context, name
 
 // ListEventsWithResponse List events
 //
-// Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.
+// Newest first, without test events. With Grapnel-Tenant: *, those of all tenants. A page has less than 4 MiB of data, whatever its limit.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11537,7 +12917,7 @@ func (c *ClientWithResponses) GetEventWithResponse(ctx context.Context, id strin
 
 // ListReplaysWithResponse List replays
 //
-// Newest first. Replays that have ended are kept as long as events.
+// Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11642,7 +13022,7 @@ func (c *ClientWithResponses) ResumeReplayWithResponse(ctx context.Context, id s
 
 // ListTenantsWithResponse List tenants
 //
-// Newest first. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Newest first. For platform keys.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11657,7 +13037,7 @@ func (c *ClientWithResponses) ListTenantsWithResponse(ctx context.Context, param
 
 // CreateTenantWithBodyWithResponse Create a tenant
 //
-// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Creates an account with an admin key, which only this answer shows. For platform keys.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11672,7 +13052,7 @@ func (c *ClientWithResponses) CreateTenantWithBodyWithResponse(ctx context.Conte
 
 // CreateTenantWithResponse Create a tenant
 //
-// Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+// Creates an account with an admin key, which only this answer shows. For platform keys.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11683,6 +13063,81 @@ func (c *ClientWithResponses) CreateTenantWithResponse(ctx context.Context, body
 		return nil, err
 	}
 	return ParseCreateTenantResponse(rsp)
+}
+
+// GetTenantWithResponse Get a tenant
+//
+// For platform keys.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant} (the `GetTenant` operationId).
+func (c *ClientWithResponses) GetTenantWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*GetTenantResponse, error) {
+	rsp, err := c.GetTenant(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTenantResponse(rsp)
+}
+
+// UpdateTenantWithBodyWithResponse Update a tenant
+//
+// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+func (c *ClientWithResponses) UpdateTenantWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateTenantResponse, error) {
+	rsp, err := c.UpdateTenantWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateTenantResponse(rsp)
+}
+
+// UpdateTenantWithResponse Update a tenant
+//
+// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/tenants/{tenant} (the `UpdateTenant` operationId).
+func (c *ClientWithResponses) UpdateTenantWithResponse(ctx context.Context, tenant string, body UpdateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTenantResponse, error) {
+	rsp, err := c.UpdateTenant(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateTenantResponse(rsp)
+}
+
+// PutTenantWithBodyWithResponse Create or update a tenant
+//
+// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+func (c *ClientWithResponses) PutTenantWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutTenantResponse, error) {
+	rsp, err := c.PutTenantWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutTenantResponse(rsp)
+}
+
+// PutTenantWithResponse Create or update a tenant
+//
+// Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
+func (c *ClientWithResponses) PutTenantWithResponse(ctx context.Context, tenant string, body PutTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*PutTenantResponse, error) {
+	rsp, err := c.PutTenant(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutTenantResponse(rsp)
 }
 
 // CreateTopicTokenWithBodyWithResponse Create a topic token
@@ -11715,9 +13170,24 @@ func (c *ClientWithResponses) CreateTopicTokenWithResponse(ctx context.Context, 
 	return ParseCreateTopicTokenResponse(rsp)
 }
 
+// GetUsageWithResponse Get the account's usage
+//
+// Counts of events, deliveries and attempts by hour or day, at most 1,000 periods. Everything that is stored is counted at once and exactly. Counts are kept for 400 days (--usage-retention), longer than what they count.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/usage (the `GetUsage` operationId).
+func (c *ClientWithResponses) GetUsageWithResponse(ctx context.Context, params *GetUsageParams, reqEditors ...RequestEditorFn) (*GetUsageResponse, error) {
+	rsp, err := c.GetUsage(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetUsageResponse(rsp)
+}
+
 // ListWebhooksWithResponse List webhooks
 //
-// All webhooks of the account, of every profile, newest first.
+// All webhooks of the account, of every profile, newest first. With Grapnel-Tenant: *, those of all tenants.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12523,6 +13993,39 @@ func ParseRevokeAPIKeyResponse(rsp *http.Response) (*RevokeAPIKeyResponse, error
 	return response, nil
 }
 
+// ParseListAuditLogResponse parses an HTTP response from a ListAuditLogWithResponse call
+func ParseListAuditLogResponse(rsp *http.Response) (*ListAuditLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAuditLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditLog
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseSearchDeliveriesResponse parses an HTTP response from a SearchDeliveriesWithResponse call
 func ParseSearchDeliveriesResponse(rsp *http.Response) (*SearchDeliveriesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -13124,6 +14627,112 @@ func ParseCreateTenantResponse(rsp *http.Response) (*CreateTenantResponse, error
 	return response, nil
 }
 
+// ParseGetTenantResponse parses an HTTP response from a GetTenantWithResponse call
+func ParseGetTenantResponse(rsp *http.Response) (*GetTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Tenant
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseUpdateTenantResponse parses an HTTP response from a UpdateTenantWithResponse call
+func ParseUpdateTenantResponse(rsp *http.Response) (*UpdateTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Tenant
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePutTenantResponse parses an HTTP response from a PutTenantWithResponse call
+func ParsePutTenantResponse(rsp *http.Response) (*PutTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Tenant
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Tenant
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseCreateTopicTokenResponse parses an HTTP response from a CreateTopicTokenWithResponse call
 func ParseCreateTopicTokenResponse(rsp *http.Response) (*CreateTopicTokenResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -13165,6 +14774,39 @@ func ParseCreateTopicTokenResponse(rsp *http.Response) (*CreateTopicTokenRespons
 			headers.CacheControl = &value
 		}
 		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetUsageResponse parses an HTTP response from a GetUsageWithResponse call
+func ParseGetUsageResponse(rsp *http.Response) (*GetUsageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetUsageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Usage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
 	}
 
 	return response, nil

@@ -22,7 +22,7 @@ type keysCommand struct {
 
 type tenantFlags struct {
 	config.Database
-	Tenant string `default:"default" env:"-" help:"Name of the tenant whose keys are meant."`
+	Tenant string `default:"default" env:"-" help:"Tenant whose keys are meant: its id, its external id, or a name that no other tenant has. Platform keys are among those of default."`
 }
 
 // open opens the store and looks up the tenant.
@@ -52,7 +52,7 @@ func openForKeys(ctx context.Context, d *config.Database) (*storage.Store, error
 type createKeyCommand struct {
 	tenantFlags
 	Name      string        `required:"" env:"-" help:"What the key is for."`
-	Scopes    []hook.Scope  `required:"" env:"-" help:"Scopes of the key, separated by commas: admin, webhooks, publish, read, subscribe."`
+	Scopes    []hook.Scope  `required:"" env:"-" help:"Scopes of the key, separated by commas: admin, webhooks, publish, read, subscribe; platform lets the key act for every tenant, within its other scopes."`
 	TokenID   string        `env:"-" help:"Id of the publisher that receivers of topic webhooks see."`
 	Topics    []string      `env:"-" help:"Event types and topics, as patterns: the key may publish, read and follow no others."`
 	Caches    []string      `env:"-" help:"Caches: the key may publish to, read and follow topics of no others."`
@@ -97,7 +97,7 @@ func (c *listKeysCommand) Run(ctx context.Context, stdout io.Writer) error {
 	page := hook.Page{Limit: 100}
 	for more := true; more; {
 		var keys []hook.APIKey
-		if keys, more, err = store.Keys(ctx, tenant, page); err != nil {
+		if keys, more, err = store.Keys(ctx, tenant, hook.RankOperator, page); err != nil {
 			return err
 		}
 		for i := range keys {
@@ -139,7 +139,7 @@ func (c *revokeKeyCommand) Run(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	defer store.Close()
-	if err := store.RevokeKey(asOperator(ctx), tenant, id, true); err != nil {
+	if err := store.RevokeKey(asOperator(ctx), tenant, id, hook.RankOperator); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(stdout, id, "revoked")

@@ -235,7 +235,21 @@ func TestTenants(t *testing.T) {
 	require.Contains(t, list, "default")
 	require.NotContains(t, list, out[1])
 	require.Contains(t, succeed(t, "keys", "list", "--tenant=acme", database), "first key")
-	for _, name := range []string{"acme", "", " x", strings.Repeat("x", 101)} {
+	again := strings.Fields(succeed(t, "tenants", "create", "acme", "--external-id=acme-1", database))
+	require.NotEqual(t, out[0], again[0], "names need not be unique")
+	require.Contains(t, succeed(t, "tenants", "list", database), "acme-1")
+	for _, name := range []string{"acme-1", again[0]} {
+		require.Contains(t, succeed(t, "keys", "list", "--tenant="+name, database), "first key")
+	}
+	_, err := grapnel(t, "keys", "list", "--tenant=acme", database)
+	require.ErrorContains(t, err, "several tenants")
+	_, err = grapnel(t, "tenants", "create", "other", "--external-id=acme-1", database)
+	require.Error(t, err)
+	platform := succeed(t, "keys", "create", "--name=backend", "--scopes=publish,platform", database)
+	require.Contains(t, succeed(t, "keys", "list", database), strings.Fields(platform)[0])
+	_, err = grapnel(t, "keys", "create", "--name=backend", "--scopes=publish,platform", "--tenant=acme-1", database)
+	require.Error(t, err)
+	for _, name := range []string{"", " x", strings.Repeat("x", 101)} {
 		_, err := grapnel(t, "tenants", "create", name, database)
 		require.Error(t, err, name)
 	}
@@ -327,7 +341,7 @@ func TestKeys(t *testing.T) {
 	store, err := storage.Open(t.Context(), storage.Config{URL: strings.TrimPrefix(at, "--database-url="), Box: box})
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
-	found, err := store.Authenticate(t.Context(), hook.HashKey(hook.Secret(text)))
+	found, err := store.Authenticate(t.Context(), hook.HashKey(hook.Secret(text)), "")
 	require.NoError(t, err)
 	key := found.Key
 	require.Equal(t, hook.DefaultTenant(), key.TenantID)
@@ -337,7 +351,7 @@ func TestKeys(t *testing.T) {
 
 	require.Equal(t, id+" revoked\n", succeed(t, "keys", "revoke", at, id))
 	require.Regexp(t, ` revoked\n$`, succeed(t, "keys", "list", at))
-	_, err = store.Authenticate(t.Context(), hook.HashKey(hook.Secret(text)))
+	_, err = store.Authenticate(t.Context(), hook.HashKey(hook.Secret(text)), "")
 	require.Equal(t, hook.KindNotFound, hook.KindOf(err))
 }
 

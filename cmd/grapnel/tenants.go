@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"grapnel/internal/cli"
 	"grapnel/internal/config"
 	"grapnel/internal/hook"
 	"grapnel/internal/secrets"
@@ -14,17 +15,19 @@ import (
 
 type tenantsCommand struct {
 	Create createTenantCommand `cmd:"" help:"Create a tenant and print its first admin key. The key is never shown again."`
-	List   listTenantsCommand  `cmd:"" help:"List tenants."`
+	List   listTenantsCommand  `cmd:"" help:"List tenants: on the database if --database-url is set, and otherwise through the API."`
+	cli.TenantCommands
 }
 
 type createTenantCommand struct {
 	config.Database
-	Name string `arg:"" help:"Name of the tenant."`
+	Name       string `arg:"" help:"Name of the tenant."`
+	ExternalID string `name:"external-id" env:"-" help:"Your own id of the tenant: printable characters, not beginning with ten_."`
 }
 
 // Run creates a tenant.
 func (c *createTenantCommand) Run(ctx context.Context, stdout io.Writer) error {
-	t := hook.Tenant{Name: c.Name}
+	t := hook.Tenant{Name: c.Name, ExternalID: c.ExternalID}
 	if err := t.Validate(); err != nil {
 		return err
 	}
@@ -42,28 +45,33 @@ func (c *createTenantCommand) Run(ctx context.Context, stdout io.Writer) error {
 	return err
 }
 
-type listTenantsCommand struct{ config.Database }
+type listTenantsCommand struct {
+	config.Database
+	cli.ListTenantsCommand
+}
 
 // Run lists tenants.
-func (c *listTenantsCommand) Run(ctx context.Context, stdout io.Writer) error {
+func (c *listTenantsCommand) Run(ctx context.Context, stdout io.Writer, s cli.Streams) error {
+	if c.DatabaseURL.Reveal() == "" {
+		return c.ListTenantsCommand.Run(ctx, s)
+	}
 	store, err := openForKeys(ctx, &c.Database)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tNAME\tCREATED")
+	fmt.Fprintln(table, "ID\tNAME\tCREATED\tSTATUS\tEXTERNAL ID")
 	page := hook.Page{Limit: 100}
 	for more := true; more; {
-		var tenants []hook.Tenant
-		if tenants, more, err = store.Tenants(ctx, page); err != nil {
+		tenants, next, err := store.Tenants(ctx, hook.TenantSearch{Status: hook.TenantStatus(c.Status), NamePrefix: c.Name}, page)
+		if err != nil {
 			return err
 		}
 		for _, t := range tenants {
-			fmt.Fprintf(table, "%s\t%s\t%s\n", t.ID, t.Name, t.CreatedAt.Format(time.RFC3339))
-			last := [16]byte(t.ID)
-			page.Before = &last
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, t.CreatedAt.Format(time.RFC3339), t.Status, t.ExternalID)
 		}
+		page.Before, more = next, next != nil
 	}
 	return table.Flush()
 }

@@ -13,9 +13,9 @@ import (
 var (
 	// comment matches the comment in a line of Go, SQL or TypeScript. The "//" of a URL follows a colon.
 	comment = regexp.MustCompile(`(?:^|[^:])(?://|--) ?(.*)`)
-	// citation matches a cited number of docs/specification.md: a line (S8, M6, C3), a section (spec 9) or a point of
+	// citation matches a cited number of docs/specification.md: a line (S8, M6, C3, K4), a section (spec 9) or a point of
 	// a section (spec 2.4).
-	citation = regexp.MustCompile(`\b([SMC][0-9]{1,2}|spec [0-9]+(?:\.[0-9]+)?)\b`)
+	citation = regexp.MustCompile(`\b([SMCK][0-9]{1,2}|spec [0-9]+(?:\.[0-9]+)?)\b`)
 )
 
 // Every specification number that a comment or a document cites exists.
@@ -69,7 +69,7 @@ func specified(t *testing.T, root string) map[string]bool {
 			known["spec "+section+"."+m[1]] = true
 		}
 
-		for _, m := range regexp.MustCompile(`\*\*([SMC][0-9]+)\*\*`).FindAllStringSubmatch(line, -1) {
+		for _, m := range regexp.MustCompile(`\*\*([SMCK][0-9]+)\*\*`).FindAllStringSubmatch(line, -1) {
 			known[m[1]] = true
 		}
 	}

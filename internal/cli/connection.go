@@ -14,6 +14,8 @@ import (
 type connection struct {
 	URL string      `name:"url" default:"http://127.0.0.1:8080" help:"URL of the API."`
 	Key hook.Secret `name:"key" placeholder:"KEY" help:"The API key."`
+	// Tenant is sent as the header Grapnel-Tenant (K3).
+	Tenant string `name:"tenant" placeholder:"TENANT" help:"Tenant to act for with a platform key: its id or external id; * for the lists of webhooks, events and replays of all tenants."`
 }
 
 // callTimeout is longer than any call takes: tests and retries wait for the receiver.
@@ -24,7 +26,11 @@ func (c *connection) client() (*grapnelapi.ClientWithResponses, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, failf(codeWrong, "--url %q: want an absolute http or https URL", c.URL)
 	}
-	return grapnelapi.New(c.URL, c.Key.Reveal(), grapnelapi.WithHTTPClient(&http.Client{Timeout: callTimeout}))
+	options := []grapnelapi.ClientOption{grapnelapi.WithHTTPClient(&http.Client{Timeout: callTimeout})}
+	if c.Tenant != "" {
+		options = append(options, grapnelapi.WithTenant(c.Tenant))
+	}
+	return grapnelapi.New(c.URL, c.Key.Reveal(), options...)
 }
 
 // body is the body of a successful answer: the raw bytes, for programs, and the decoded value.

@@ -18,9 +18,11 @@ const (
 	ScopeRead     Scope = "read" // lists and single reads, without secrets
 	// ScopeSubscribe allows following topics, and nothing else.
 	ScopeSubscribe Scope = "subscribe"
+	// ScopePlatform allows acting for every tenant, within the key's other scopes (K3). Admin does not include it.
+	ScopePlatform Scope = "platform"
 )
 
-// Scopes lists every scope.
+// Scopes lists every scope that a tenant's key may have.
 func Scopes() []Scope {
 	return []Scope{ScopeAdmin, ScopeWebhooks, ScopePublish, ScopeRead, ScopeSubscribe}
 }
@@ -33,7 +35,7 @@ type APIKey struct {
 	Scopes   []Scope
 	// TokenID appears as token_id in Momento's bodies; empty if the key has none.
 	TokenID string
-	// Operator marks the operator's key, which is configured and may manage tenants.
+	// Operator marks the operator's key, which is configured and has every scope.
 	Operator bool
 	// Topics are patterns that limit what the key may publish, read and subscribe to; empty is no limit.
 	Topics []string
@@ -60,6 +62,31 @@ func (k *APIKey) Allows(anyOf ...Scope) bool {
 	return slices.Contains(k.Scopes, ScopeAdmin) || slices.ContainsFunc(anyOf, func(s Scope) bool {
 		return slices.Contains(k.Scopes, s)
 	})
+}
+
+// Platform reports whether the key is a platform key, which acts for the tenant that a request names (K3).
+func (k *APIKey) Platform() bool { return k.Operator || slices.Contains(k.Scopes, ScopePlatform) }
+
+// KeyRank is the standing of a key: a key sees and revokes keys of its own rank and of lower ones.
+type KeyRank int
+
+// The ranks of keys, lowest first.
+const (
+	RankTenant KeyRank = iota
+	RankPlatform
+	RankOperator
+)
+
+// Rank returns the key's rank.
+func (k *APIKey) Rank() KeyRank {
+	switch {
+	case k.Operator:
+		return RankOperator
+	case k.Platform():
+		return RankPlatform
+	default:
+		return RankTenant
+	}
 }
 
 // AllowsType reports whether the key may publish events of the type, and read them.
@@ -125,9 +152,12 @@ func (k *APIKey) Validate(now time.Time) error {
 		v.add("body.scopes", nil, "must name at least one of %s", scopeNames())
 	}
 	for i, s := range k.Scopes {
-		if !slices.Contains(Scopes(), s) {
+		if s != ScopePlatform && !slices.Contains(Scopes(), s) {
 			v.add(indexed("body.scopes", i), string(s), "must be one of %s", scopeNames())
 		}
+	}
+	if k.Platform() && k.TenantID != DefaultTenant() {
+		v.add("body.scopes", nil, "a platform key belongs to no tenant: create it without naming one")
 	}
 	if utf8.RuneCountInString(k.TokenID) > 256 || !cleanText(k.TokenID) {
 		v.add("body.token_id", nil, "must be at most 256 characters without control characters")
@@ -158,8 +188,8 @@ func (k *APIKey) Validate(now time.Time) error {
 const lastYear = 9999
 
 func scopeNames() string {
-	names := make([]string, 0, len(Scopes()))
-	for _, s := range Scopes() {
+	names := make([]string, 0, len(Scopes())+1)
+	for _, s := range append(Scopes(), ScopePlatform) {
 		names = append(names, string(s))
 	}
 	return strings.Join(names, ", ")

@@ -15,6 +15,7 @@ type AuditAction string
 // The actions in the audit log.
 const (
 	AuditTenantCreated      AuditAction = "tenant.created"
+	AuditTenantUpdated      AuditAction = "tenant.updated"
 	AuditKeyCreated         AuditAction = "api_key.created"
 	AuditKeyRevoked         AuditAction = "api_key.revoked"
 	AuditTopicTokenCreated  AuditAction = "topic_token.created"

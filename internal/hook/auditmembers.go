@@ -141,3 +141,23 @@ func notNil(list []string) []string {
 	}
 	return list
 }
+
+// AuditMembers returns the tenant's members for the audit log.
+func (t *Tenant) AuditMembers() []AuditMember {
+	list := []AuditMember{{Name: "name", Value: t.Name}}
+	if t.ExternalID != "" {
+		list = append(list, AuditMember{Name: "external_id", Value: t.ExternalID})
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Metadata)) {
+		list = append(list, AuditMember{Name: "metadata." + name, Value: t.Metadata[name]})
+	}
+	for _, limit := range []struct {
+		name  string
+		value *int
+	}{{"limits.max_webhooks", t.Limits.MaxWebhooks}, {"limits.publish_rate", t.Limits.PublishRate}} {
+		if limit.value != nil {
+			list = append(list, AuditMember{Name: limit.name, Value: *limit.value})
+		}
+	}
+	return list
+}

@@ -15,7 +15,9 @@ func (h KeyHash) IsZero() bool { return h == KeyHash{} }
 // Authentication is a valid API key together with the facts about its tenant that the same look-up returned.
 type Authentication struct {
 	Key APIKey
-	// Schemas reports whether the tenant had an event type with a schema at the time of the look-up. If it had none,
-	// published data need not be validated.
+	// Named is the tenant that the request names; the zero value if it names none, or if there is no such tenant.
+	Named TenantID
+	// Schemas reports whether the tenant, the named one if there is one, had an event type with a schema at the time of
+	// the look-up. If it had none, published data need not be validated.
 	Schemas bool
 }

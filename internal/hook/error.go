@@ -16,6 +16,7 @@ const (
 	KindInvalid       Kind = "invalid"       // the request is malformed
 	KindUnprocessable Kind = "unprocessable" // well-formed, but a value is not acceptable
 	KindNotFound      Kind = "not_found"
+	KindNoTenant      Kind = "no_tenant" // the tenant that the request names does not exist (K3)
 	KindConflict      Kind = "conflict"
 	KindPrecondition  Kind = "precondition" // the resource is not in a state that allows it
 	KindUnauthorized  Kind = "unauthorized"
@@ -83,6 +84,12 @@ func KindOf(err error) Kind {
 // clients.
 func NotFound(what string) *Error {
 	return &Error{Kind: KindNotFound, Message: what + " not found"}
+}
+
+// NoTenant returns the error for a tenant that does not exist, or that the key may not act for. The two are the same to
+// clients (K3).
+func NoTenant() *Error {
+	return &Error{Kind: KindNoTenant, Message: "tenant not found"}
 }
 
 // Unprocessable returns the error for a wrong value at one location.

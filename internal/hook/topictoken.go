@@ -55,7 +55,7 @@ func (t *TopicToken) Validate(k *APIKey) error {
 func (t *TopicToken) KeyFor(k *APIKey) APIKey {
 	until := t.Until
 	return APIKey{
-		ID: k.ID, TenantID: k.TenantID, Name: k.Name, Scopes: []Scope{ScopeSubscribe},
+		ID: k.ID, TenantID: t.TenantID, Name: k.Name, Scopes: []Scope{ScopeSubscribe},
 		Caches: []string{t.Cache}, Topics: t.Topics, ExpiresAt: &until,
 	}
 }

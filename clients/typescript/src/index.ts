@@ -13,14 +13,17 @@ export interface GrapnelOptions extends Omit<ClientOptions, "baseUrl"> {
   url: string;
   /** The API key that every request sends. */
   key: string;
+  /** The tenant for which every request acts, by its id or external id, if `key` is a platform key. */
+  tenant?: string;
 }
 
 /** Creates a client of the API at `url` that sends `key` with every request. */
-export function createGrapnel({ url, key, headers, ...options }: GrapnelOptions): Grapnel {
+export function createGrapnel({ url, key, tenant, headers, ...options }: GrapnelOptions): Grapnel {
   const client = createClient<paths>({ ...options, baseUrl: url, ...(headers && { headers }) });
   client.use({
     onRequest({ request }) {
       request.headers.set("Authorization", `Bearer ${key}`);
+      if (tenant !== undefined) request.headers.set("Grapnel-Tenant", tenant);
       return request;
     },
   });

@@ -181,7 +181,7 @@ export interface paths {
         };
         /**
          * List API keys
-         * @description Newest first, including revoked keys.
+         * @description Newest first, including revoked keys. Platform keys are among those of the tenant default, for platform keys to see.
          */
         get: operations["list-api-keys"];
         put?: never;
@@ -208,7 +208,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke an API key
-         * @description The key is refused from now on, by every process. Only the operator's key itself can revoke the operator's key.
+         * @description The key is refused from now on, by every process. Only a platform key can revoke a platform key, and only the operator's key itself the operator's key.
          */
         delete: operations["revoke-api-key"];
         options?: never;
@@ -325,7 +325,7 @@ export interface paths {
         };
         /**
          * List events
-         * @description Newest first, without test events. A page has less than 4 MiB of data, whatever its limit.
+         * @description Newest first, without test events. With Grapnel-Tenant: *, those of all tenants. A page has less than 4 MiB of data, whatever its limit.
          */
         get: operations["list-events"];
         put?: never;
@@ -389,7 +389,7 @@ export interface paths {
         };
         /**
          * List replays
-         * @description Newest first. Replays that have ended are kept as long as events.
+         * @description Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.
          */
         get: operations["list-replays"];
         put?: never;
@@ -493,19 +493,47 @@ export interface paths {
         };
         /**
          * List tenants
-         * @description Newest first. For the operator's key, GRAPNEL_ADMIN_KEY.
+         * @description Newest first. For platform keys.
          */
         get: operations["list-tenants"];
         put?: never;
         /**
          * Create a tenant
-         * @description Creates an account with an admin key, which only this answer shows. For the operator's key, GRAPNEL_ADMIN_KEY.
+         * @description Creates an account with an admin key, which only this answer shows. For platform keys.
          */
         post: operations["create-tenant"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/v1/tenants/{tenant}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a tenant
+         * @description For platform keys.
+         */
+        get: operations["get-tenant"];
+        /**
+         * Create or update a tenant
+         * @description Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be named by its id. The account gets no API key. For platform keys.
+         */
+        put: operations["put-tenant"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Update a tenant
+         * @description Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+         */
+        patch: operations["update-tenant"];
         trace?: never;
     };
     "/v1/topic-tokens": {
@@ -537,7 +565,7 @@ export interface paths {
         };
         /**
          * List webhooks
-         * @description All webhooks of the account, of every profile, newest first.
+         * @description All webhooks of the account, of every profile, newest first. With Grapnel-Tenant: *, those of all tenants.
          */
         get: operations["list-webhooks"];
         put?: never;
@@ -807,10 +835,15 @@ export interface components {
              */
             name: string;
             /**
-             * @description Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key manages tenants, and only the operator can revoke it.
+             * @description Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key has every scope, and only the operator can revoke it.
              * @example false
              */
             operator?: boolean;
+            /**
+             * @description Whether it is a platform key, which acts for the tenant that the header Grapnel-Tenant names: it has the scope platform as well, or is the operator's. That scope is not listed in scopes, because older clients don't know it.
+             * @example false
+             */
+            platform?: boolean;
             /**
              * Format: date-time
              * @description When the key was revoked; absent if it was not.
@@ -1476,7 +1509,7 @@ export interface components {
              */
             name: string;
             /**
-             * @description What the key permits. subscribe permits to follow topics and nothing else. admin includes the others.
+             * @description What the key permits. subscribe permits to follow topics and nothing else. admin includes these. platform lets the key act, within its other scopes, for every tenant; only a platform key can create such a key, and without naming a tenant.
              * @example [
              *       "publish"
              *     ]
@@ -1537,13 +1570,29 @@ export interface components {
             [key: string]: unknown;
         };
         /**
-         * @description What the key permits. subscribe permits to follow topics and nothing else. admin includes the others.
+         * @description What the key permits. subscribe permits to follow topics and nothing else. admin includes these. platform lets the key act, within its other scopes, for every tenant; only a platform key can create such a key, and without naming a tenant.
          * @enum {string}
          */
-        CreateScope: "admin" | "webhooks" | "publish" | "read" | "subscribe";
+        CreateScope: "admin" | "webhooks" | "publish" | "read" | "subscribe" | "platform";
         CreateTenantRequest: {
             /**
-             * @description What it is called.
+             * @description Your own id of the account: printable characters, not beginning with ten_. No other account may have it, and it can't be changed.
+             * @example customer-4711
+             */
+            external_id?: string;
+            /** @description The account's own limits. Default: those of the service. */
+            limits?: components["schemas"]["TenantLimitsRequest"];
+            /**
+             * @description Up to 50 pairs: keys of up to 64 characters, values of up to 1,000.
+             * @example {
+             *       "plan": "pro"
+             *     }
+             */
+            metadata?: {
+                [key: string]: string;
+            };
+            /**
+             * @description What it is called. Names need not be unique.
              * @example acme
              */
             name: string;
@@ -1685,10 +1734,15 @@ export interface components {
              */
             name: string;
             /**
-             * @description Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key manages tenants, and only the operator can revoke it.
+             * @description Whether it is the operator's key, GRAPNEL_ADMIN_KEY. That key has every scope, and only the operator can revoke it.
              * @example false
              */
             operator?: boolean;
+            /**
+             * @description Whether it is a platform key, which acts for the tenant that the header Grapnel-Tenant names: it has the scope platform as well, or is the operator's. That scope is not listed in scopes, because older clients don't know it.
+             * @example false
+             */
+            platform?: boolean;
             /**
              * Format: date-time
              * @description When the key was revoked; absent if it was not.
@@ -1730,15 +1784,43 @@ export interface components {
              */
             created_at: string;
             /**
+             * @description Your own id of the account, if you gave one. It stands for the account wherever the id does.
+             * @example customer-4711
+             */
+            external_id?: string;
+            /**
              * @description The account's id.
              * @example ten_01kab1s6rzfkqbzry2kztmfpx1
              */
             id: string;
+            /** @description The account's own limits. Where one is absent, the default of the service holds. */
+            limits: components["schemas"]["TenantLimits"];
             /**
-             * @description The account's name. Names are unique.
+             * @description What you noted about it.
+             * @example {
+             *       "plan": "pro"
+             *     }
+             */
+            metadata: {
+                [key: string]: string;
+            };
+            /**
+             * @description The account's name. Several accounts may have the same.
              * @example acme
              */
             name: string;
+            /**
+             * @description The state of the account.
+             * @example active
+             * @enum {string}
+             */
+            status: "active" | "suspended" | "deleting";
+            /**
+             * Format: date-time
+             * @description When it was last changed.
+             * @example 2026-01-15T12:00:00Z
+             */
+            updated_at: string;
         };
         CreatedWebhook: {
             /**
@@ -1834,6 +1916,11 @@ export interface components {
              * @example gone
              */
             status_reason?: string;
+            /**
+             * @description The tenant that it belongs to. Only in lists over all tenants.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            tenant_id?: string;
             /**
              * Format: int64
              * @description Bound on a whole attempt.
@@ -2245,6 +2332,11 @@ export interface components {
              */
             id: string;
             /**
+             * @description The tenant that it belongs to. Only in lists over all tenants.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            tenant_id?: string;
+            /**
              * @description Whether the event is the sample of a test delivery.
              * @example false
              */
@@ -2308,6 +2400,11 @@ export interface components {
             id: string;
             /** @description Webhooks of the account that have no delivery of the event, with the reason; at most 100. */
             not_delivered_to: components["schemas"]["NotDelivered"][];
+            /**
+             * @description The tenant that it belongs to. Only in lists over all tenants.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            tenant_id?: string;
             /**
              * @description Whether the event is the sample of a test delivery.
              * @example false
@@ -2501,7 +2598,7 @@ export interface components {
         NotDeliveredReason: "not subscribed" | "inactive" | "created later";
         Problem: {
             /**
-             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
+             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
              * @example INVALID_ARGUMENT
              */
             code: string;
@@ -2673,6 +2770,24 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        PutTenantRequest: {
+            /** @description Limits to change. null in place of one takes it away, so that the default of the service holds. */
+            limits?: components["schemas"]["TenantLimitsRequest"];
+            /**
+             * @description Replaces all pairs; null removes them. Up to 50: keys of up to 64 characters, values of up to 1,000.
+             * @example {
+             *       "plan": "pro"
+             *     }
+             */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * @description What it is called. Default for a new account: the external id.
+             * @example acme
+             */
+            name?: string;
+        };
         Replay: {
             /**
              * Format: int64
@@ -2751,6 +2866,11 @@ export interface components {
              * @example failed
              */
             status: components["schemas"]["ReplayStatus"];
+            /**
+             * @description The tenant that it belongs to. Only in lists over all tenants.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            tenant_id?: string;
             /**
              * Format: date-time
              * @description Events before this time.
@@ -2969,19 +3089,75 @@ export interface components {
              */
             created_at: string;
             /**
+             * @description Your own id of the account, if you gave one. It stands for the account wherever the id does.
+             * @example customer-4711
+             */
+            external_id?: string;
+            /**
              * @description The account's id.
              * @example ten_01kab1s6rzfkqbzry2kztmfpx1
              */
             id: string;
+            /** @description The account's own limits. Where one is absent, the default of the service holds. */
+            limits: components["schemas"]["TenantLimits"];
             /**
-             * @description The account's name. Names are unique.
+             * @description What you noted about it.
+             * @example {
+             *       "plan": "pro"
+             *     }
+             */
+            metadata: {
+                [key: string]: string;
+            };
+            /**
+             * @description The account's name. Several accounts may have the same.
              * @example acme
              */
             name: string;
+            /**
+             * @description The state of the account.
+             * @example active
+             * @enum {string}
+             */
+            status: "active" | "suspended" | "deleting";
+            /**
+             * Format: date-time
+             * @description When it was last changed.
+             * @example 2026-01-15T12:00:00Z
+             */
+            updated_at: string;
+        };
+        TenantLimits: {
+            /**
+             * Format: int64
+             * @description Largest number of webhooks; 0 is no limit.
+             * @example 100
+             */
+            max_webhooks?: number;
+            /**
+             * Format: int64
+             * @description Largest number of events published per second; 0 is no limit.
+             * @example 50
+             */
+            publish_rate?: number;
+        };
+        TenantLimitsRequest: {
+            /**
+             * Format: int64
+             * @description Largest number of webhooks; 0 is no limit, null the default of the service.
+             * @example 100
+             */
+            max_webhooks?: number | null;
+            /**
+             * Format: int64
+             * @description Largest number of events published per second; 0 is no limit, null the default of the service.
+             * @example 50
+             */
+            publish_rate?: number | null;
         };
         TenantList: {
             /**
-             * @description Cursor of the next page; null on the last page.
+             * @description Cursor of the next page; null on the last page. A page of a filtered list ends after a bounded search, so it may be short or empty although more pages follow.
              * @example AXQBmrHU6q9ekr-Xz5m6pYVu
              */
             next_cursor: string | null;
@@ -3150,6 +3326,29 @@ export interface components {
              * @example 10
              */
             rate: number;
+        };
+        UpdateTenantRequest: {
+            /**
+             * @description Your own id of the account, if it has none yet: printable characters, not beginning with ten_.
+             * @example customer-4711
+             */
+            external_id?: string;
+            /** @description Limits to change. null in place of one takes it away, so that the default of the service holds. */
+            limits?: components["schemas"]["TenantLimitsRequest"];
+            /**
+             * @description Replaces all pairs; null removes them. Up to 50: keys of up to 64 characters, values of up to 1,000.
+             * @example {
+             *       "plan": "pro"
+             *     }
+             */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * @description What it is called.
+             * @example acme
+             */
+            name?: string;
         };
         UpdateWebhookRequest: {
             /**
@@ -3352,6 +3551,11 @@ export interface components {
              */
             status_reason?: string;
             /**
+             * @description The tenant that it belongs to. Only in lists over all tenants.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            tenant_id?: string;
+            /**
              * Format: int64
              * @description Bound on a whole attempt.
              * @example 15
@@ -3498,6 +3702,7 @@ export type PublishedEvents = components['schemas']['PublishedEvents'];
 export type PutEventTypeRequest = components['schemas']['PutEventTypeRequest'];
 export type PutMomentoWebhookDestination = components['schemas']['PutMomentoWebhookDestination'];
 export type PutMomentoWebhookRequest = components['schemas']['PutMomentoWebhookRequest'];
+export type PutTenantRequest = components['schemas']['PutTenantRequest'];
 export type Replay = components['schemas']['Replay'];
 export type ReplayEstimate = components['schemas']['ReplayEstimate'];
 export type ReplayList = components['schemas']['ReplayList'];
@@ -3511,6 +3716,8 @@ export type SignatureScheme = components['schemas']['SignatureScheme'];
 export type SigningKey = components['schemas']['SigningKey'];
 export type SigningKeySet = components['schemas']['SigningKeySet'];
 export type Tenant = components['schemas']['Tenant'];
+export type TenantLimits = components['schemas']['TenantLimits'];
+export type TenantLimitsRequest = components['schemas']['TenantLimitsRequest'];
 export type TenantList = components['schemas']['TenantList'];
 export type TestWebhookRequest = components['schemas']['TestWebhookRequest'];
 export type TopicDiscontinuity = components['schemas']['TopicDiscontinuity'];
@@ -3522,6 +3729,7 @@ export type TopicValue = components['schemas']['TopicValue'];
 export type TriggerCommendaWebhookRequest = components['schemas']['TriggerCommendaWebhookRequest'];
 export type UpdateCommendaWebhookRequest = components['schemas']['UpdateCommendaWebhookRequest'];
 export type UpdateReplayRequest = components['schemas']['UpdateReplayRequest'];
+export type UpdateTenantRequest = components['schemas']['UpdateTenantRequest'];
 export type UpdateWebhookRequest = components['schemas']['UpdateWebhookRequest'];
 export type WaitReason = components['schemas']['WaitReason'];
 export type Waiting = components['schemas']['Waiting'];
@@ -3742,6 +3950,23 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Unprocessable Entity */
             422: {
                 headers: {
@@ -3904,6 +4129,23 @@ export interface operations {
                      *       "code": "PERMISSION_DENIED",
                      *       "status": 403,
                      *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -4871,6 +5113,23 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Request Timeout */
             408: {
                 headers: {
@@ -5127,6 +5386,23 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Unprocessable Entity */
             422: {
                 headers: {
@@ -5278,6 +5554,23 @@ export interface operations {
                      *       "code": "PERMISSION_DENIED",
                      *       "status": 403,
                      *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5461,6 +5754,7 @@ export interface operations {
                      *           "id": "key_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "name": "Publisher in production",
                      *           "operator": false,
+                     *           "platform": false,
                      *           "revoked_at": "2026-06-15T12:00:00Z",
                      *           "scopes": [
                      *             "publish"
@@ -5523,6 +5817,23 @@ export interface operations {
                      *       "code": "PERMISSION_DENIED",
                      *       "status": 403,
                      *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -5644,6 +5955,7 @@ export interface operations {
                      *       "key": "gk_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a",
                      *       "name": "Publisher in production",
                      *       "operator": false,
+                     *       "platform": false,
                      *       "revoked_at": "2026-06-15T12:00:00Z",
                      *       "scopes": [
                      *         "publish"
@@ -5703,6 +6015,23 @@ export interface operations {
                      *       "code": "PERMISSION_DENIED",
                      *       "status": 403,
                      *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -6890,6 +7219,23 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Unprocessable Entity */
             422: {
                 headers: {
@@ -7117,6 +7463,23 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Request Timeout */
             408: {
                 headers: {
@@ -7302,6 +7665,7 @@ export interface operations {
                      *           },
                      *           "delivery_count": 1,
                      *           "id": "evt_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "test": false,
                      *           "topic_sequence_number": 1,
                      *           "type": "user.created",
@@ -7360,6 +7724,23 @@ export interface operations {
                      *       "code": "PERMISSION_DENIED",
                      *       "status": 403,
                      *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7534,6 +7915,23 @@ export interface operations {
                      *       "code": "PERMISSION_DENIED",
                      *       "status": 403,
                      *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -7805,6 +8203,23 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Request Timeout */
             408: {
                 headers: {
@@ -7997,6 +8412,7 @@ export interface operations {
                      *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
                      *         }
                      *       ],
+                     *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "test": false,
                      *       "topic_sequence_number": 1,
                      *       "type": "user.created",
@@ -8200,6 +8616,7 @@ export interface operations {
                      *           "since": "2026-01-15T00:00:00Z",
                      *           "state": "running",
                      *           "status": "failed",
+                     *           "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "until": "2026-01-16T00:00:00Z",
                      *           "updated_at": "2026-01-16T08:00:12Z",
                      *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
@@ -8257,6 +8674,23 @@ export interface operations {
                      *       "code": "PERMISSION_DENIED",
                      *       "status": 403,
                      *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -8381,6 +8815,7 @@ export interface operations {
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
+                     *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "until": "2026-01-16T00:00:00Z",
                      *       "updated_at": "2026-01-16T08:00:12Z",
                      *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
@@ -8586,6 +9021,7 @@ export interface operations {
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
+                     *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "until": "2026-01-16T00:00:00Z",
                      *       "updated_at": "2026-01-16T08:00:12Z",
                      *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
@@ -8850,6 +9286,7 @@ export interface operations {
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
+                     *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "until": "2026-01-16T00:00:00Z",
                      *       "updated_at": "2026-01-16T08:00:12Z",
                      *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
@@ -9063,6 +9500,7 @@ export interface operations {
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
+                     *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "until": "2026-01-16T00:00:00Z",
                      *       "updated_at": "2026-01-16T08:00:12Z",
                      *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
@@ -9276,6 +9714,7 @@ export interface operations {
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
+                     *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "until": "2026-01-16T00:00:00Z",
                      *       "updated_at": "2026-01-16T08:00:12Z",
                      *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
@@ -9455,6 +9894,10 @@ export interface operations {
                 limit?: number;
                 /** @description next_cursor of the previous page. Absent: the first page. */
                 cursor?: string;
+                /** @description Only accounts in this state. */
+                status?: "active" | "suspended" | "deleting";
+                /** @description Only accounts whose names begin with this, in the same case. */
+                name?: string;
             };
             header?: never;
             path?: never;
@@ -9474,8 +9917,18 @@ export interface operations {
                      *       "tenants": [
                      *         {
                      *           "created_at": "2026-01-15T12:00:00Z",
+                     *           "external_id": "customer-4711",
                      *           "id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
-                     *           "name": "acme"
+                     *           "limits": {
+                     *             "max_webhooks": 100,
+                     *             "publish_rate": 50
+                     *           },
+                     *           "metadata": {
+                     *             "plan": "pro"
+                     *           },
+                     *           "name": "acme",
+                     *           "status": "active",
+                     *           "updated_at": "2026-01-15T12:00:00Z"
                      *         }
                      *       ]
                      *     }
@@ -9528,6 +9981,23 @@ export interface operations {
                      *       "code": "PERMISSION_DENIED",
                      *       "status": 403,
                      *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9647,6 +10117,7 @@ export interface operations {
                      *         "key": "gk_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a",
                      *         "name": "Publisher in production",
                      *         "operator": false,
+                     *         "platform": false,
                      *         "revoked_at": "2026-06-15T12:00:00Z",
                      *         "scopes": [
                      *           "publish"
@@ -9658,8 +10129,18 @@ export interface operations {
                      *         ]
                      *       },
                      *       "created_at": "2026-01-15T12:00:00Z",
+                     *       "external_id": "customer-4711",
                      *       "id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
-                     *       "name": "acme"
+                     *       "limits": {
+                     *         "max_webhooks": 100,
+                     *         "publish_rate": 50
+                     *       },
+                     *       "metadata": {
+                     *         "plan": "pro"
+                     *       },
+                     *       "name": "acme",
+                     *       "status": "active",
+                     *       "updated_at": "2026-01-15T12:00:00Z"
                      *     }
                      */
                     "application/json": components["schemas"]["CreatedTenant"];
@@ -9710,6 +10191,727 @@ export interface operations {
                      *       "code": "PERMISSION_DENIED",
                      *       "status": 403,
                      *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-tenant": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The account's id, ten_…, or your own id of it, percent-encoded. */
+                tenant: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2026-01-15T12:00:00Z",
+                     *       "external_id": "customer-4711",
+                     *       "id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "limits": {
+                     *         "max_webhooks": 100,
+                     *         "publish_rate": 50
+                     *       },
+                     *       "metadata": {
+                     *         "plan": "pro"
+                     *       },
+                     *       "name": "acme",
+                     *       "status": "active",
+                     *       "updated_at": "2026-01-15T12:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Tenant"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "put-tenant": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The account's id, ten_…, or your own id of it, percent-encoded. */
+                tenant: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["PutTenantRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2026-01-15T12:00:00Z",
+                     *       "external_id": "customer-4711",
+                     *       "id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "limits": {
+                     *         "max_webhooks": 100,
+                     *         "publish_rate": 50
+                     *       },
+                     *       "metadata": {
+                     *         "plan": "pro"
+                     *       },
+                     *       "name": "acme",
+                     *       "status": "active",
+                     *       "updated_at": "2026-01-15T12:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Tenant"];
+                };
+            };
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2026-01-15T12:00:00Z",
+                     *       "external_id": "customer-4711",
+                     *       "id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "limits": {
+                     *         "max_webhooks": 100,
+                     *         "publish_rate": 50
+                     *       },
+                     *       "metadata": {
+                     *         "plan": "pro"
+                     *       },
+                     *       "name": "acme",
+                     *       "status": "active",
+                     *       "updated_at": "2026-01-15T12:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Tenant"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-tenant": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The account's id, ten_…, or your own id of it, percent-encoded. */
+                tenant: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["UpdateTenantRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2026-01-15T12:00:00Z",
+                     *       "external_id": "customer-4711",
+                     *       "id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "limits": {
+                     *         "max_webhooks": 100,
+                     *         "publish_rate": 50
+                     *       },
+                     *       "metadata": {
+                     *         "plan": "pro"
+                     *       },
+                     *       "name": "acme",
+                     *       "status": "active",
+                     *       "updated_at": "2026-01-15T12:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Tenant"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -9953,6 +11155,23 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Request Timeout */
             408: {
                 headers: {
@@ -10135,6 +11354,7 @@ export interface operations {
                      *           ],
                      *           "status": "healthy",
                      *           "status_reason": "gone",
+                     *           "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "timeout_seconds": 15,
                      *           "trace_context": true,
                      *           "updated_at": "2026-01-15T12:00:00Z",
@@ -10198,6 +11418,23 @@ export interface operations {
                      *       "code": "PERMISSION_DENIED",
                      *       "status": 403,
                      *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10336,6 +11573,7 @@ export interface operations {
                      *       ],
                      *       "status": "healthy",
                      *       "status_reason": "gone",
+                     *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "timeout_seconds": 15,
                      *       "trace_context": true,
                      *       "updated_at": "2026-01-15T12:00:00Z",
@@ -10397,6 +11635,23 @@ export interface operations {
                      *       "code": "PERMISSION_DENIED",
                      *       "status": 403,
                      *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -10591,6 +11846,7 @@ export interface operations {
                      *       ],
                      *       "status": "healthy",
                      *       "status_reason": "gone",
+                     *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "timeout_seconds": 15,
                      *       "trace_context": true,
                      *       "updated_at": "2026-01-15T12:00:00Z",
@@ -10968,6 +12224,7 @@ export interface operations {
                      *       ],
                      *       "status": "healthy",
                      *       "status_reason": "gone",
+                     *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "timeout_seconds": 15,
                      *       "trace_context": true,
                      *       "updated_at": "2026-01-15T12:00:00Z",
@@ -11460,6 +12717,7 @@ export interface operations {
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
+                     *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "until": "2026-01-16T00:00:00Z",
                      *       "updated_at": "2026-01-16T08:00:12Z",
                      *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
@@ -12540,6 +13798,23 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Unprocessable Entity */
             422: {
                 headers: {
@@ -12709,6 +13984,23 @@ export interface operations {
                      *       "code": "PERMISSION_DENIED",
                      *       "status": 403,
                      *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */

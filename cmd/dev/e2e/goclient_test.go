@@ -141,6 +141,13 @@ func (to *tour) accounts(ctx context.Context) {
 	tenant := must(t, created, err, created.GetJSON201)
 	tenants, err := to.ListTenantsWithResponse(ctx, &grapnelapi.ListTenantsParams{Limit: new(int64(1))})
 	require.Equal(t, tenant.ID, must(t, tenants, err, tenants.GetJSON200).Tenants[0].ID)
+	own := fmt.Sprint("tour/", time.Now().UnixNano())
+	made, err := to.PutTenantWithResponse(ctx, own, grapnelapi.PutTenantRequest{})
+	require.Equal(t, own, *must(t, made, err, made.GetJSON201).ExternalID)
+	changed, err := to.UpdateTenantWithResponse(ctx, own, grapnelapi.UpdateTenantRequest{Name: new("tour")})
+	require.Equal(t, "tour", must(t, changed, err, changed.GetJSON200).Name)
+	read, err := to.GetTenantWithResponse(ctx, own)
+	require.Equal(t, own, *must(t, read, err, read.GetJSON200).ExternalID)
 
 	made, err := to.CreateAPIKeyWithResponse(ctx, grapnelapi.CreateAPIKeyRequest{
 		Name: "tour", Scopes: []grapnelapi.CreateScope{grapnelapi.CreateScopePublish}, ExpiresAt: new(time.Now().Add(time.Hour)),
