@@ -84,8 +84,8 @@ func TestWordsAboutSizes(t *testing.T) {
 func TestWordsAboutConflicts(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.post(t, "/v1/tenants", `{"name":"twice"}`).object(t, http.StatusCreated)
-	p := f.post(t, "/v1/tenants", `{"name":"twice"}`).problem(t, http.StatusConflict, "ALREADY_EXISTS")
+	f.post(t, "/v1/tenants", `{"name":"twice","external_id":"twice"}`).object(t, http.StatusCreated)
+	p := f.post(t, "/v1/tenants", `{"name":"twice","external_id":"twice"}`).problem(t, http.StatusConflict, "ALREADY_EXISTS")
 	require.Equal(t, "a tenant with this name already exists", p.Detail)
 }
 
