@@ -73,11 +73,9 @@ type CreatedAPIKey struct {
 func viewKey(k *hook.APIKey) APIKey {
 	v := APIKey{ID: k.ID.String(), Name: k.Name, Scopes: make([]string, 0, len(k.Scopes)), TokenID: k.TokenID, Topics: k.Topics, Caches: k.Caches, Operator: k.Operator, Platform: k.Platform(), CreatedAt: seconds(k.CreatedAt)}
 	for _, s := range k.Scopes {
-		switch s {
-		case hook.ScopeSubscribe:
+		if s == hook.ScopeSubscribe {
 			v.Subscribe = true
-		case hook.ScopePlatform:
-		default:
+		} else if s != hook.ScopePlatform {
 			v.Scopes = append(v.Scopes, string(s))
 		}
 	}

@@ -222,7 +222,7 @@ func (g *generator) path(template string) string {
 			continue
 		}
 		kind := map[string]string{
-			"{cacheName}": "own", "{topicName}": "own", "{webhookName}": "momento", "{name}": "type",
+			"{cacheName}": "own", "{topicName}": "own", "{webhookName}": "momento", "{name}": "type", "{tenant}": "tenant",
 		}[segment]
 		if kind == "" {
 			kind = idKind(template)

@@ -84,9 +84,9 @@ func TestWordsAboutSizes(t *testing.T) {
 func TestWordsAboutConflicts(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.post(t, "/v1/tenants", `{"name":"twice"}`).object(t, http.StatusCreated)
-	p := f.post(t, "/v1/tenants", `{"name":"twice"}`).problem(t, http.StatusConflict, "ALREADY_EXISTS")
-	require.Equal(t, "a tenant with this name already exists", p.Detail)
+	f.post(t, "/v1/tenants", `{"name":"twice","external_id":"twice"}`).object(t, http.StatusCreated)
+	p := f.post(t, "/v1/tenants", `{"name":"twice","external_id":"twice"}`).problem(t, http.StatusConflict, "ALREADY_EXISTS")
+	require.Equal(t, "a tenant with this external_id already exists", p.Detail)
 }
 
 // The message about a member of another type says which types it may have.
