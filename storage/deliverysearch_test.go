@@ -312,7 +312,7 @@ func TestASearchReadsABoundedNumberOfRows(t *testing.T) {
 				require.NotContains(t, plan.types(), "Seq Scan", "%s: %s", test.name, s.SQL)
 			}
 		}
-		for _, s := range storage.EventsPage(w.TenantID, hook.EventFilter{Reference: "order_1"}, hook.Page{Limit: limit, Bytes: 1 << 20})[:1] {
+		for _, s := range storage.EventsPage(hook.OneTenant(w.TenantID), hook.EventFilter{Reference: "order_1"}, hook.Page{Limit: limit, Bytes: 1 << 20})[:1] {
 			plan := explain(t, f, s)
 			require.LessOrEqual(t, plan.read(), float64(2*few), s.SQL)
 			require.NotContains(t, plan.types(), "Sort", s.SQL)
