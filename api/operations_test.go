@@ -99,7 +99,7 @@ func (f *fixture) resources(t *testing.T) map[string]string {
 	t.Helper()
 	f.exec(t, `delete from subscriptions`)
 	webhook := f.newWebhook(t, "user.created")
-	delivery := f.deliver(t, webhook)
+	delivery := f.deliver(t, webhook, failure(500))
 	replay := f.replay(t, f.newWebhook(t, "user.created"), `{"since":"2026-01-01T00:00:00Z","status":"all"}`)
 	return map[string]string{
 		"replay":  replay.object(t, http.StatusAccepted)["id"].(string),
