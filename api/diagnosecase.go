@@ -103,16 +103,13 @@ func (a *API) loadPayload(ctx context.Context, job *hook.Job) error {
 	if job.PayloadSize == 0 {
 		return nil
 	}
-	found, err := a.Store.Payloads(ctx, []hook.EventID{job.Event.ID})
-	if err != nil {
-		return err
-	}
-	data, ok := found[job.Event.ID]
-	if !ok {
+	e, err := a.Store.Event(ctx, job.Delivery.TenantID, job.Event.ID)
+	if hook.KindOf(err) == hook.KindNotFound {
 		job.Event.ID = hook.EventID{}
+		return nil
 	}
-	job.Event.Data = data
-	return nil
+	job.Event.Data = e.Data
+	return err
 }
 
 // sentBody returns the body that an attempt sent; nil if it can't be rebuilt.
