@@ -31,7 +31,7 @@ func TestListCommendaDeliveries(t *testing.T) {
 	d := listed[1]
 	require.Equal(t, map[string]any{
 		"id": last[0].ID.UUID(), "event_id": events[2]["id"], "webhook_id": id, "event_type": "A", "status": "failed", "status_code": 500.0,
-		"attempts": 2.0, "error": "Connection timeout", "next_attempt_at": d["next_attempt_at"], "created_at": d["created_at"],
+		"attempts": 2.0, "error": "Connection timeout", "next_attempt_at": d["next_attempt_at"], "created_at": d["created_at"], "explanation": d["explanation"],
 	}, d)
 
 	// It equals the standard surface's log except for the ids.

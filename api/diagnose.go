@@ -12,10 +12,8 @@ import (
 )
 
 type diagnosisStore interface {
-	// Job loads one delivery with its event and its webhook.
+	// Job loads one delivery with its event, without large data, and its webhook.
 	Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error)
-	// Payloads loads the data of events. Events that are gone are left out.
-	Payloads(ctx context.Context, events []hook.EventID) (map[hook.EventID][]byte, error)
 }
 
 type diagnoseRequest struct {

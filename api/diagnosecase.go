@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/hmac"
 	"net/http"
 	"slices"
 
@@ -45,13 +46,28 @@ func (a *API) diagnosisCase(ctx context.Context, d *hook.Delivery) (diagnose.Cas
 	for _, k := range keys {
 		c.Public = append(c.Public, diagnose.Public{Key: k.Public, Until: k.ExpiresAt})
 	}
+	c.Attempts = sentAttempts(&c, &job, attempts)
+	return c, nil
+}
+
+// mostAttemptsDiagnosed bounds the attempts with which a request is compared, the last ones. Only retries by hand can
+// make more.
+const mostAttemptsDiagnosed = 50
+
+// sentAttempts returns what the attempts sent.
+func sentAttempts(c *diagnose.Case, job *hook.Job, attempts []hook.Attempt) (list []diagnose.Sent) {
+	attempts = slices.DeleteFunc(attempts, func(at hook.Attempt) bool { return signedAs(at.RequestHeaders) == "" })
+	attempts = attempts[max(len(attempts)-mostAttemptsDiagnosed, 0):]
+	var body []byte
 	for i := range attempts {
 		at := &attempts[i]
-		if signedAs(at.RequestHeaders) != "" {
-			c.Attempts = append(c.Attempts, diagnose.Sent{Number: at.Number, Header: at.RequestHeaders, Body: sentBody(&c, &job, at)})
+		// Only the momento profile's bodies differ from attempt to attempt.
+		if i == 0 || c.Profile == hook.ProfileMomento {
+			body = sentBody(c, job, at)
 		}
+		list = append(list, diagnose.Sent{Number: at.Number, Header: at.RequestHeaders, Body: body})
 	}
-	return c, nil
+	return list
 }
 
 // profileSent returns the profile of the requests that were sent; empty if none is logged.
@@ -87,16 +103,13 @@ func (a *API) loadPayload(ctx context.Context, job *hook.Job) error {
 	if job.PayloadSize == 0 {
 		return nil
 	}
-	found, err := a.Store.Payloads(ctx, []hook.EventID{job.Event.ID})
-	if err != nil {
-		return err
-	}
-	data, ok := found[job.Event.ID]
-	if !ok {
+	e, err := a.Store.Event(ctx, job.Delivery.TenantID, job.Event.ID)
+	if hook.KindOf(err) == hook.KindNotFound {
 		job.Event.ID = hook.EventID{}
+		return nil
 	}
-	job.Event.Data = data
-	return nil
+	job.Event.Data = e.Data
+	return err
 }
 
 // sentBody returns the body that an attempt sent; nil if it can't be rebuilt.
@@ -111,7 +124,9 @@ func sentBody(c *diagnose.Case, job *hook.Job, at *hook.Attempt) []byte {
 		}
 	}
 	signed := func(body []byte) bool {
-		return slices.ContainsFunc(c.Secrets, func(s diagnose.Secret) bool { return signing.HexSHA3(s.Value.Reveal(), body) == logged })
+		return slices.ContainsFunc(c.Secrets, func(s diagnose.Secret) bool {
+			return hmac.Equal([]byte(signing.HexSHA3(s.Value.Reveal(), body)), []byte(logged))
+		})
 	}
 	return payload.Rebuild(c.Profile, &job.Event, job.Delivery.WebhookID, at.StartedAt, signed)
 }
@@ -119,8 +134,8 @@ func sentBody(c *diagnose.Case, job *hook.Job, at *hook.Attempt) []byte {
 // Bounds of the other webhooks whose secrets are tried. With each, the body is hashed a few times.
 const (
 	mostOtherSecrets  = 1000
-	leastOtherSecrets = 100
-	otherSecretsBytes = 16 << 20
+	leastOtherSecrets = 20
+	otherSecretsBytes = 8 << 20
 	othersPage        = 100
 )
 

@@ -287,14 +287,6 @@ func (s *faulty) NotDeliveredTo(ctx context.Context, e hook.Event, limit int) ([
 	return s.Store.NotDeliveredTo(ctx, e, limit)
 }
 
-func (s *faulty) Payloads(ctx context.Context, events []hook.EventID) (map[hook.EventID][]byte, error) {
-	if err := s.next("Payloads"); err != nil {
-		var r0 map[hook.EventID][]byte
-		return r0, err
-	}
-	return s.Store.Payloads(ctx, events)
-}
-
 func (s *faulty) Publish(ctx context.Context, p hook.Publication) (hook.Accepted, error) {
 	if err := s.next("Publish"); err != nil {
 		var r0 hook.Accepted

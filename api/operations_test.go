@@ -109,7 +109,7 @@ func (f *fixture) resources(t *testing.T) map[string]string {
 	f.exec(t, `delete from subscriptions`)
 	f.exec(t, `insert into tenants (id, name, external_id) values ($1, 'own', 'own') on conflict do nothing`, [16]byte(ownTenant()))
 	webhook := f.newWebhook(t, "user.created")
-	delivery := f.deliver(t, webhook)
+	delivery := f.deliver(t, webhook, failure(500))
 	replay := f.replay(t, f.newWebhook(t, "user.created"), `{"since":"2026-01-01T00:00:00Z","status":"all"}`)
 	return map[string]string{
 		"tenant":  ownTenant().String(),

@@ -17,7 +17,7 @@ func (d *diagnosis) alone() {
 		d.missing(headersOf(d.Profile)[0])
 		return
 	}
-	if h.Get(webhookSignature) != "" {
+	if h.Get(signaturesHeader) != "" {
 		for _, name := range []string{webhookID, webhookTimestamp} {
 			if h.Get(name) == "" {
 				d.missing(name)
@@ -85,10 +85,10 @@ func (d *diagnosis) aloneSecret(list []signature, s signed) {
 		return
 	}
 	for _, name := range headersOf(d.Profile) {
-		if !unfit[name] || name == webhookSignature && d.found(HeaderMissing) {
+		if !unfit[name] || name == signaturesHeader && d.found(HeaderMissing) {
 			continue
 		}
-		if name == standardHeader && len(d.symmetricIn(webhookSignature)) > 1 {
+		if name == standardHeader && len(d.symmetricIn(signaturesHeader)) > 1 {
 			d.add(Finding{Cause: Rotated, Header: name, Summary: aloneRotated, NextStep: nextRotated})
 			continue
 		}
@@ -109,7 +109,7 @@ func (d *diagnosis) symmetricIn(name string) (list []signature) {
 }
 
 func aloneAltered(name string) string {
-	if name == webhookSignature {
+	if name == signaturesHeader {
 		return "The body and the secret are right, so one of webhook-id, webhook-timestamp and webhook-signature is not the one that was sent; or webhook-signature was made with another secret than the header with one value."
 	}
 	return "The header " + shownName(name) + " does not verify, although another signature of the request does: it is not the one that was sent, or was made with another secret, as during a rotation."

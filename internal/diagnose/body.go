@@ -104,7 +104,7 @@ func fromLatin1(b []byte) []byte {
 		if r > 0xff {
 			return nil
 		}
-		out = append(out, byte(r))
+		out = append(out, byte(r)) //nolint:gosec // it is at most 0xff
 	}
 	return out
 }

@@ -46,9 +46,9 @@ func (d *diagnosis) attempt() Sent {
 	if h.Get(webhookTimestamp) != "" && h.Get(webhookTimestamp) != sent.Header.Get(webhookTimestamp) && sent.Body != nil {
 		for _, sig := range signatures(d.Profile, h) {
 			s := signedBy(h, sent.Body)
-			if sig.header == webhookSignature && (fits(d.Profile, sig, s, d.own()) || fitsPublic(sig, s, d.Public)) {
+			if sig.header == signaturesHeader && (fits(d.Profile, sig, s, d.own()) || fitsPublic(sig, s, d.Public)) {
 				unlogged := Sent{Header: sent.Header.Clone(), Body: sent.Body}
-				for _, name := range []string{webhookID, webhookTimestamp, webhookSignature} {
+				for _, name := range []string{webhookID, webhookTimestamp, signaturesHeader} {
 					unlogged.Header[name] = h[name]
 				}
 				return unlogged

@@ -190,7 +190,7 @@ func damages() map[string]damage {
 		}},
 		"signed with the decoded key": {diagnose.KeyDecoded, "", func(t *rapid.T, s *scene) {
 			_, v1 := keysOf(s.job.Webhook.Secret)
-			v1a := s.c.Received.Header["webhook-signature"]
+			v1a := map[string][]string(s.c.Received.Header)["webhook-signature"]
 			s.resign(decoded(t, s.job.Webhook.Secret), v1)
 			if v1a != nil {
 				s.c.Received.Header["webhook-signature"] = v1a
@@ -315,13 +315,13 @@ func (s *scene) single() {
 
 func firstOnly(s *scene) {
 	h := s.c.Received.Header
-	first, _, _ := strings.Cut(h["webhook-signature"][0], " ")
+	first, _, _ := strings.Cut(map[string][]string(h)["webhook-signature"][0], " ")
 	h["webhook-signature"] = []string{first}
 }
 
 func reversed(s *scene) {
 	h := s.c.Received.Header
-	first, rest, _ := strings.Cut(h["webhook-signature"][0], " ")
+	first, rest, _ := strings.Cut(map[string][]string(h)["webhook-signature"][0], " ")
 	h["webhook-signature"] = []string{rest + " " + first}
 }
 

@@ -171,7 +171,7 @@ func (d *diagnosis) comparePublic(k []byte, sent http.Header, body []byte) {
 		}
 	}
 	if !signed {
-		d.missing(webhookSignature)
+		d.missing(signaturesHeader)
 		return
 	}
 	for _, known := range d.Public {
@@ -183,7 +183,7 @@ func (d *diagnosis) comparePublic(k []byte, sent http.Header, body []byte) {
 			if known.Until != nil {
 				until = *known.Until
 			}
-			d.rotated(until, shownName(webhookSignature))
+			d.rotated(until, shownName(signaturesHeader))
 			return
 		}
 	}
@@ -222,10 +222,10 @@ func (d *diagnosis) compareComputed(sent http.Header, body []byte) {
 func computed(text string) []signature {
 	text = strings.TrimSpace(text)
 	if strings.HasPrefix(text, "v1,") {
-		return []signature{{webhookSignature, string(hook.SchemeV1), text}}
+		return []signature{{signaturesHeader, string(hook.SchemeV1), text}}
 	}
 	return []signature{
 		{"", "", strings.ToLower(strings.TrimPrefix(text, "sha256="))},
-		{webhookSignature, string(hook.SchemeV1), "v1," + text},
+		{signaturesHeader, string(hook.SchemeV1), "v1," + text},
 	}
 }

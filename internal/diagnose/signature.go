@@ -15,7 +15,7 @@ import (
 // The headers of signatures, in canonical form.
 const (
 	standardHeader   = "X-Webhook-Signature"
-	webhookSignature = "Webhook-Signature"
+	signaturesHeader = "Webhook-Signature"
 	webhookID        = "Webhook-Id"
 	webhookTimestamp = "Webhook-Timestamp"
 )
@@ -29,7 +29,7 @@ const (
 // shownName returns a header's name as it is sent.
 func shownName(header string) string {
 	switch header {
-	case webhookSignature, webhookID, webhookTimestamp, http.CanonicalHeaderKey(signing.MomentoHeader):
+	case signaturesHeader, webhookID, webhookTimestamp, http.CanonicalHeaderKey(signing.MomentoHeader):
 		return strings.ToLower(header)
 	case http.CanonicalHeaderKey(signing.CommendaHeader):
 		return signing.CommendaHeader
@@ -46,7 +46,7 @@ func headersOf(p hook.Profile) []string {
 		return []string{http.CanonicalHeaderKey(signing.CommendaHeader)}
 	case hook.ProfileStandard:
 	}
-	return []string{standardHeader, webhookID, webhookTimestamp, webhookSignature}
+	return []string{standardHeader, webhookID, webhookTimestamp, signaturesHeader}
 }
 
 // signature is one signature of a request.
@@ -62,7 +62,7 @@ func signatures(p hook.Profile, h http.Header) (list []signature) {
 		value := h.Get(header)
 		switch {
 		case value == "", header == webhookID, header == webhookTimestamp:
-		case header == webhookSignature:
+		case header == signaturesHeader:
 			for _, item := range strings.Fields(value) {
 				scheme, _, _ := strings.Cut(item, ",")
 				list = append(list, signature{header, scheme, item})
@@ -144,10 +144,14 @@ type maker struct {
 	wrong  Cause
 }
 
-// makerOf finds the secret, and its form, that a signature was made with.
+// makerOf finds the secret, and its form, that a signature was made with. Wrong forms are tried for the webhook's own
+// secrets only: there may be many others.
 func makerOf(p hook.Profile, sig signature, s signed, secrets []Secret) (maker, bool) {
 	for _, secret := range secrets {
 		for _, k := range keys(secret.Value.Reveal(), sig.scheme) {
+			if secret.Kind == Other && k.wrong != "" {
+				continue
+			}
 			if value, ok := sign(p, sig.scheme, k.bytes, s); ok && same(value, sig.value) {
 				return maker{secret, k.wrong}, true
 			}

@@ -65,21 +65,23 @@ func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // wrongKey adds the finding for a key that was made from the right secret in a wrong way.
 func (d *diagnosis) wrongKey(wrong Cause) {
-	f := Finding{Cause: wrong}
-	switch wrong {
-	case PrefixStripped:
-		f.Summary = "The prefix whsec_ was cut off the secret. X-Webhook-Signature, momento-signature and Commenda-X-Secret are made with the whole secret as text."
-		f.NextStep = "Use the secret as it is shown, with whsec_. Only for webhook-signature do libraries of Standard Webhooks accept it without the prefix."
-	case KeyDecoded:
-		f.Summary = "The secret was decoded from base64. X-Webhook-Signature, momento-signature and Commenda-X-Secret are made with its text, not with the decoded bytes."
-		f.NextStep = "Use the bytes of the secret's text as the key. Only webhook-signature has the decoded bytes, after whsec_, as its key."
-	case KeyNotDecoded:
-		f.Summary = "The text of the secret was used as the key of webhook-signature. Standard Webhooks' v1 is made with the bytes that the base64 after whsec_ decodes to."
-		f.NextStep = "Decode the part of the secret after whsec_ from base64 and use the bytes as the key, or use a library of Standard Webhooks."
-	default:
-		return
+	texts, ok := map[Cause][2]string{
+		PrefixStripped: {
+			"The prefix whsec_ was cut off the secret. X-Webhook-Signature, momento-signature and Commenda-X-Secret are made with the whole secret as text.",
+			"Use the secret as it is shown, with whsec_. Only for webhook-signature do libraries of Standard Webhooks accept it without the prefix.",
+		},
+		KeyDecoded: {
+			"The secret was decoded from base64. X-Webhook-Signature, momento-signature and Commenda-X-Secret are made with its text, not with the decoded bytes.",
+			"Use the bytes of the secret's text as the key. Only webhook-signature has the decoded bytes, after whsec_, as its key.",
+		},
+		KeyNotDecoded: {
+			"The text of the secret was used as the key of webhook-signature. Standard Webhooks' v1 is made with the bytes that the base64 after whsec_ decodes to.",
+			"Decode the part of the secret after whsec_ from base64 and use the bytes as the key, or use a library of Standard Webhooks.",
+		},
+	}[wrong]
+	if ok {
+		d.add(Finding{Cause: wrong, Summary: texts[0], NextStep: texts[1]})
 	}
-	d.add(f)
 }
 
 // clock compares the receiver's clock with the signed timestamp.
