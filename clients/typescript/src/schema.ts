@@ -216,6 +216,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the deliveries of all webhooks
+         * @description Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422.
+         */
+        get: operations["search-deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/deliveries/{id}": {
         parameters: {
             query?: never;
@@ -1999,6 +2019,15 @@ export interface components {
              */
             webhook_deleted_at?: string;
         };
+        DeliveryPage: {
+            /** @description This page of deliveries, newest first. */
+            deliveries: components["schemas"]["Delivery"][];
+            /**
+             * @description Cursor of the next page; null on the last page. A page ends after a bounded search, so it may be short or empty although more pages follow.
+             * @example AXMBmrHU6q9ekr-Xz5m6pYVu
+             */
+            next_cursor: string | null;
+        };
         /**
          * @description pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived.
          * @example success
@@ -2044,6 +2073,13 @@ export interface components {
              * @example evt_01kab1s6rzfkqbzry2kztmfpx1
              */
             id: string;
+            /**
+             * @description Its publisher's references.
+             * @example [
+             *       "order_4711"
+             *     ]
+             */
+            references?: string[];
             /**
              * @description Whether the event is the sample of a test delivery.
              * @example false
@@ -2106,8 +2142,15 @@ export interface components {
              * @example evt_01kab1s6rzfkqbzry2kztmfpx1
              */
             id: string;
-            /** @description Webhooks of the account that have no delivery of the event, with the reason; at most 100. */
+            /** @description Webhooks of the account that have no delivery of the event, with the reason as it was when the event was published; at most 100. */
             not_delivered_to: components["schemas"]["NotDelivered"][];
+            /**
+             * @description Its publisher's references.
+             * @example [
+             *       "order_4711"
+             *     ]
+             */
+            references?: string[];
             /**
              * @description Whether the event is the sample of a test delivery.
              * @example false
@@ -2271,7 +2314,7 @@ export interface components {
         };
         NotDelivered: {
             /**
-             * @description Why it has none.
+             * @description Why it had none when the event was published. A paused webhook gets deliveries, which wait.
              * @example not subscribed
              */
             reason: components["schemas"]["NotDeliveredReason"];
@@ -2282,7 +2325,7 @@ export interface components {
             webhook_id: string;
         };
         /**
-         * @description Why it has none.
+         * @description Why it had none when the event was published. A paused webhook gets deliveries, which wait.
          * @example not subscribed
          * @enum {string}
          */
@@ -2376,6 +2419,14 @@ export interface components {
              * @example order-1234-paid
              */
             id?: string;
+            /**
+             * @description References by which the event and its deliveries are found, such as ids of an order or a customer. Each has 1 to 128 printable characters; repeated ones count once. They are not sent to receivers.
+             * @example [
+             *       "order_4711",
+             *       "cus_9"
+             *     ]
+             */
+            references?: string[];
             /**
              * @description An event type of the catalogue.
              * @example user.created
@@ -3253,6 +3304,7 @@ export type CreatedWebhook = components['schemas']['CreatedWebhook'];
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryDetail = components['schemas']['DeliveryDetail'];
 export type DeliveryList = components['schemas']['DeliveryList'];
+export type DeliveryPage = components['schemas']['DeliveryPage'];
 export type DeliveryStatus = components['schemas']['DeliveryStatus'];
 export type ErrorClass = components['schemas']['ErrorClass'];
 export type Event = components['schemas']['Event'];
@@ -5777,6 +5829,206 @@ export interface operations {
             };
         };
     };
+    "search-deliveries": {
+        parameters: {
+            query?: {
+                /** @description How many entries at most. */
+                limit?: number;
+                /** @description next_cursor of the previous page. Absent: the first page. */
+                cursor?: string;
+                /** @description Only deliveries of this webhook, which may have been deleted. */
+                webhook_id?: string;
+                /** @description Only deliveries of one of these statuses, separated by commas. */
+                status?: components["schemas"]["DeliveryStatus"][];
+                /** @description Only deliveries whose last HTTP status is of this class. From 3xx on, deliveries that have succeeded are left out. */
+                status_class?: "2xx" | "3xx" | "4xx" | "5xx";
+                /** @description Only deliveries whose last attempt failed in this way, without those that have succeeded. */
+                error_class?: components["schemas"]["ErrorClass"];
+                /** @description Only deliveries of events of this type, or of those that a pattern like user.* matches. */
+                event_type?: string;
+                /** @description Only deliveries of events with this reference. */
+                reference?: string;
+                /** @description true: only deliveries that have ended. false: only those with an attempt to come. */
+                final?: "true" | "false";
+                /** @description true: only deliveries that have ended without success. */
+                undelivered?: "true" | "false";
+                /** @description Only deliveries of events from this time on. */
+                since?: string;
+                /** @description Only deliveries of events before this time. */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "deliveries": [
+                     *         {
+                     *           "attempts": 1,
+                     *           "created_at": "2026-01-15T12:30:00Z",
+                     *           "delivered_at": "2026-01-15T12:30:00Z",
+                     *           "error": "HTTP 500 Internal Server Error",
+                     *           "event_id": "evt_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "event_type": "user.created",
+                     *           "id": "del_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "next_attempt_at": "2026-01-15T12:30:30.125Z",
+                     *           "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "status": "success",
+                     *           "status_code": 200,
+                     *           "test": false,
+                     *           "waiting": {
+                     *             "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *             "reason": "endpoint_unavailable",
+                     *             "since": "2026-01-15T12:30:30.125Z"
+                     *           },
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *           "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
+                     *         }
+                     *       ],
+                     *       "next_cursor": "AXMBmrHU6q9ekr-Xz5m6pYVu"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-delivery": {
         parameters: {
             query?: never;
@@ -6750,6 +7002,8 @@ export interface operations {
                 cursor?: string;
                 /** @description Only events of this type, or of those that a pattern like user.* matches. */
                 type?: string;
+                /** @description Only events with this reference. */
+                reference?: string;
                 /** @description Only events from this time on. */
                 since?: string;
                 /** @description Only events before this time. */
@@ -6781,6 +7035,9 @@ export interface operations {
                      *           },
                      *           "delivery_count": 1,
                      *           "id": "evt_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "references": [
+                     *             "order_4711"
+                     *           ],
                      *           "test": false,
                      *           "topic_sequence_number": 1,
                      *           "type": "user.created",
@@ -7471,6 +7728,9 @@ export interface operations {
                      *           "reason": "not subscribed",
                      *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
                      *         }
+                     *       ],
+                     *       "references": [
+                     *         "order_4711"
                      *       ],
                      *       "test": false,
                      *       "topic_sequence_number": 1,
